@@ -1,0 +1,1 @@
+//! The edge tier: terminates RTMP clients and carries their sessions to origins.

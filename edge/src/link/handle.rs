@@ -1,0 +1,212 @@
+//! What a client's driver and its lane say to each other.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::Notify;
+use tributary_node::queue;
+use tributary_protocol::{
+    Message, MessageStreamId, SessionId,
+    link::{CloseReason, FeedPlace, Filter, Generation},
+};
+
+use crate::{fanout::LiveStream, link::publish::PublishFeed};
+
+/// One thing the origin told this session, in lane order.
+#[derive(Debug)]
+pub enum FromOrigin {
+    /// The application accepted the connect. Its `_result` follows as a message.
+    Accepted,
+    /// A message for the client. With `after`, it and whatever follows for the same message
+    /// stream wait until the viewer's cursor has passed that place, or 1 s has gone.
+    Message {
+        /// The message, complete.
+        message: Message,
+        /// The place in the feed of its message stream it is tied to.
+        after: Option<FeedPlace>,
+    },
+    /// The message stream plays this live stream from here on.
+    Attach {
+        /// The client's message stream.
+        stream: MessageStreamId,
+        /// The stream's ring; its feed may not have begun.
+        live: Arc<LiveStream>,
+    },
+    /// The message stream plays nothing from here on.
+    Detach {
+        /// The client's message stream.
+        stream: MessageStreamId,
+    },
+    /// The publish of this generation is accepted: its media goes here.
+    AcceptPublish {
+        /// The client's message stream.
+        stream: MessageStreamId,
+        /// The generation of the publish command.
+        generation: Generation,
+        /// Where the media goes.
+        feed: PublishFeed,
+    },
+    /// The publish of this generation was refused or is over: its media goes nowhere.
+    StopPublish {
+        /// The client's message stream.
+        stream: MessageStreamId,
+        /// The generation of the publish command.
+        generation: Generation,
+    },
+    /// What the viewer gets from now on.
+    Filter {
+        /// The client's message stream.
+        stream: MessageStreamId,
+        /// What passes.
+        filter: Filter,
+    },
+    /// Flush what is queued, then close the client's connection.
+    Close {
+        /// Why.
+        reason: CloseReason,
+    },
+    /// No origin can take the session: answer its connect with NetConnection.Connect.Failed.
+    NoOrigin,
+    /// The link to the origin is lost; it may come back. Stall and progress timers stand still.
+    LinkLost,
+    /// The link is back.
+    LinkBack,
+}
+
+/// One thing a session tells its lane.
+#[derive(Debug)]
+pub enum ToLane {
+    /// A message for the origin.
+    Message {
+        /// The session.
+        session: SessionId,
+        /// The message, complete.
+        message: Message,
+        /// The message stream's generation after this message.
+        generation: Generation,
+    },
+    /// The session is over at the edge.
+    Close {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+/// How much of a session waits in its lane for credit, shared by the session and the lane.
+#[derive(Debug, Default)]
+pub struct Park {
+    bytes: AtomicUsize,
+    room: Notify,
+}
+
+impl Park {
+    /// What a session may park before its client is unread, in bytes: 64 KiB beyond the one
+    /// message that may be under way.
+    pub const LIMIT: usize = 64 * 1024;
+
+    /// Counts bytes handed to the lane.
+    pub fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// Counts bytes that left the lane for the origin.
+    pub fn remove(&self, bytes: usize) {
+        let before = self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        if before > Self::LIMIT && before - bytes <= Self::LIMIT {
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Whether the client must not be read.
+    pub fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Acquire) > Self::LIMIT
+    }
+
+    /// Waits until the client may be read.
+    pub async fn room(&self) {
+        loop {
+            let room = self.room.notified();
+            if !self.is_full() {
+                return;
+            }
+            room.await;
+        }
+    }
+}
+
+/// A session's end of its lane. Dropping it without [`SessionLink::close`] ends the session with
+/// [`CloseReason::Transport`].
+#[derive(Debug)]
+pub struct SessionLink {
+    id: SessionId,
+    lane: queue::Sender<ToLane>,
+    inbox: queue::Receiver<FromOrigin>,
+    park: Arc<Park>,
+    closed: bool,
+}
+
+impl SessionLink {
+    pub(crate) fn new(
+        id: SessionId,
+        lane: queue::Sender<ToLane>,
+        inbox: queue::Receiver<FromOrigin>,
+        park: Arc<Park>,
+    ) -> Self {
+        Self { id, lane, inbox, park, closed: false }
+    }
+
+    /// The session's number in its lane, for logs.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Hands a message to the lane. Afterwards stop reading the client while
+    /// [`SessionLink::is_full`].
+    pub fn send(&self, message: Message, generation: Generation) {
+        self.park.add(message.payload.len());
+        let command = ToLane::Message { session: self.id, message, generation };
+        // The park bounds what a session can have here; a closed lane has said so in the inbox.
+        let _ = self.lane.push_final(command);
+    }
+
+    /// Whether the client must not be read.
+    pub fn is_full(&self) -> bool {
+        self.park.is_full()
+    }
+
+    /// What the session shares with its lane; wait on [`Park::room`] while it is full.
+    pub fn park(&self) -> &Arc<Park> {
+        &self.park
+    }
+
+    /// Waits for the next thing from the origin; `None` when the lane is gone. Cancel safe.
+    pub async fn next(&mut self) -> Option<FromOrigin> {
+        self.inbox.next().await
+    }
+
+    /// The next thing from the origin, if it is here.
+    pub fn try_next(&mut self) -> Option<FromOrigin> {
+        self.inbox.try_next()
+    }
+
+    /// Ends the session.
+    pub fn close(mut self, reason: CloseReason) {
+        self.end(reason);
+    }
+
+    fn end(&mut self, reason: CloseReason) {
+        if !std::mem::replace(&mut self.closed, true) {
+            let _ = self.lane.push_final(ToLane::Close { session: self.id, reason });
+        }
+    }
+}
+
+impl Drop for SessionLink {
+    fn drop(&mut self) {
+        self.end(CloseReason::Transport);
+    }
+}

@@ -1,0 +1,3 @@
+//! What both tiers of Tributary share and is not protocol.
+
+pub mod queue;

@@ -1,0 +1,231 @@
+//! A queue between threads that is bounded by weight and holds no memory while it is empty.
+//!
+//! Every hand-over between tasks uses it: a client's commands, a lane's frames, a group's mail.
+//! The policy of a full queue belongs to the caller: [`Sender::push`] gives the item back.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+/// Makes a queue that holds items up to `limit` in weight. An item heavier than the limit fits
+/// into an empty queue, so that a limit never makes a permitted item impossible.
+pub fn queue<T>(limit: usize) -> (Sender<T>, Receiver<T>) {
+    let shared = Arc::new(Shared {
+        state: Mutex::new(State {
+            items: VecDeque::new(),
+            weight: 0,
+            closed: false,
+            reader: None,
+        }),
+        limit,
+    });
+    (
+        Sender {
+            shared: Arc::clone(&shared),
+        },
+        Receiver { shared },
+    )
+}
+
+/// The writing end; clones write to the same queue.
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// The reading end. Dropping it closes the queue and drops what it holds.
+pub struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// The item could not be queued.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PushError<T> {
+    /// The queue holds its limit.
+    Full(T),
+    /// The reader is gone, or the queue was closed.
+    Closed(T),
+}
+
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    limit: usize,
+}
+
+struct State<T> {
+    items: VecDeque<(T, usize)>,
+    weight: usize,
+    closed: bool,
+    reader: Option<Waker>,
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing in this module panics with the lock held; a poisoned state is a whole state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let waker = state.reader.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Sender<T> {
+    /// Appends `item`, or gives it back.
+    pub fn push(&self, item: T, weight: usize) -> Result<(), PushError<T>> {
+        let mut state = self.shared.lock();
+        if state.closed {
+            return Err(PushError::Closed(item));
+        }
+        if state.weight > 0 && state.weight.saturating_add(weight) > self.shared.limit {
+            return Err(PushError::Full(item));
+        }
+        self.append(state, item, weight);
+        Ok(())
+    }
+
+    /// Appends `item` whatever the queue holds: for the few items that end things, of which there
+    /// is at most one for each thing that was counted when it began.
+    pub fn push_final(&self, item: T) -> Result<(), PushError<T>> {
+        let state = self.shared.lock();
+        if state.closed {
+            return Err(PushError::Closed(item));
+        }
+        self.append(state, item, 0);
+        Ok(())
+    }
+
+    /// Closes the queue: the reader gets what is queued, then the end.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Whether pushing is in vain.
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().closed
+    }
+
+    fn append(&self, mut state: MutexGuard<'_, State<T>>, item: T, weight: usize) {
+        state.items.push_back((item, weight));
+        state.weight += weight;
+        let waker = state.reader.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<T> Receiver<T> {
+    /// The oldest item, if there is one now.
+    pub fn try_next(&mut self) -> Option<T> {
+        let mut state = self.shared.lock();
+        Self::take(&mut state)
+    }
+
+    /// Waits for an item; `None` after the queue was closed and emptied. Cancel safe.
+    pub async fn next(&mut self) -> Option<T> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Polls for an item; `Ready(None)` after the queue was closed and emptied.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let mut state = self.shared.lock();
+        if let Some(item) = Self::take(&mut state) {
+            return Poll::Ready(Some(item));
+        }
+        if state.closed {
+            return Poll::Ready(None);
+        }
+        match &mut state.reader {
+            Some(waker) => waker.clone_from(cx.waker()),
+            reader => *reader = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// The weight queued now.
+    pub fn weight(&self) -> usize {
+        self.shared.lock().weight
+    }
+
+    fn take(state: &mut State<T>) -> Option<T> {
+        let (item, weight) = state.items.pop_front()?;
+        state.weight -= weight;
+        if state.items.is_empty() {
+            // An idle client's queue costs nothing.
+            state.items = VecDeque::new();
+        }
+        Some(item)
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        let items = std::mem::take(&mut state.items);
+        state.weight = 0;
+        drop(state);
+        // Items may own other queues' ends: they go after the lock.
+        drop(items);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_counts_weight_and_an_empty_queue_takes_anything() {
+        let (tx, mut rx) = queue(10);
+        tx.push("heavy", 50).unwrap();
+        assert_eq!(tx.push("more", 1), Err(PushError::Full("more")));
+        assert_eq!(rx.try_next(), Some("heavy"));
+        tx.push("a", 6).unwrap();
+        tx.push("b", 4).unwrap();
+        assert_eq!(tx.push("c", 1), Err(PushError::Full("c")));
+        tx.push_final("end").unwrap();
+        assert_eq!(rx.weight(), 10);
+        assert_eq!(
+            [rx.try_next(), rx.try_next(), rx.try_next()],
+            [Some("a"), Some("b"), Some("end")]
+        );
+        assert_eq!(rx.try_next(), None);
+    }
+
+    #[tokio::test]
+    async fn closing_lets_the_reader_finish_and_refuses_the_writer() {
+        let (tx, mut rx) = queue(10);
+        tx.push(1, 1).unwrap();
+        tx.close();
+        assert_eq!(tx.push(2, 1), Err(PushError::Closed(2)));
+        assert_eq!(rx.next().await, Some(1));
+        assert_eq!(rx.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_waiting_reader_wakes() {
+        let (tx, mut rx) = queue(10);
+        let reader = tokio::spawn(async move { rx.next().await });
+        tokio::task::yield_now().await;
+        tx.push(7, 1).unwrap();
+        assert_eq!(reader.await.unwrap(), Some(7));
+    }
+}

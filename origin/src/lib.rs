@@ -1,0 +1,1 @@
+//! The origin tier: application instances, their clients and live streams.

@@ -1,0 +1,194 @@
+//! What a group and its lanes say to each other.
+
+use std::sync::Arc;
+
+use tributary_node::queue;
+use tributary_protocol::{
+    Message, MessageStreamId, SessionId,
+    link::{CloseReason, FeedPlace, Filter, Generation, OpenSession, WriterId},
+};
+
+use crate::live::LiveStream;
+
+/// A lane of this process: one edge and one group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneKey(pub u64);
+
+/// A session of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionKey {
+    /// Its lane.
+    pub lane: LaneKey,
+    /// Its number there.
+    pub session: SessionId,
+}
+
+/// One thing that arrives at a group, in lane order for each lane.
+#[derive(Debug)]
+pub enum Mail {
+    /// A client asks to connect. Answer with [`ToSession::Accept`] and its `_result`, or with its
+    /// `_error` and [`ToSession::Close`].
+    Open {
+        /// The session.
+        session: SessionKey,
+        /// The way back.
+        lane: LaneOut,
+        /// Who it is and its connect command.
+        open: OpenSession,
+    },
+    /// A message from a client. Its bytes are credited back when the lane's [`LaneOut::consumed`]
+    /// is told, which the group does once it has handled the message.
+    Message {
+        /// The session.
+        session: SessionKey,
+        /// The message stream's generation after this message.
+        generation: Generation,
+        /// The message, complete.
+        message: Message,
+    },
+    /// The session is over; nothing more comes from it and nothing reaches it.
+    Closed {
+        /// The session.
+        session: SessionKey,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// The lane's link was lost (`true`) or is back: timers of its publishers stand still between.
+    Outage {
+        /// The lane.
+        lane: LaneKey,
+        /// Whether the link is lost.
+        lost: bool,
+    },
+    /// A data message a publisher sent in its feed; it is in the ring already.
+    Data {
+        /// The stream.
+        live: Arc<LiveStream>,
+        /// The message.
+        message: Message,
+    },
+    /// A publisher's edge says that its client sends nothing (`true`), or sends again.
+    Stalled {
+        /// The session.
+        session: SessionKey,
+        /// The message stream it publishes on.
+        stream: MessageStreamId,
+        /// Whether it is silent.
+        stalled: bool,
+    },
+}
+
+/// What a group tells one session.
+#[derive(Debug)]
+pub enum ToSession {
+    /// The connect is accepted; its `_result` follows as a message.
+    Accept,
+    /// A message for the client.
+    Message {
+        /// The message, complete.
+        message: Message,
+        /// The place in its message stream's feed that it follows.
+        after: Option<FeedPlace>,
+    },
+    /// The message stream plays this live stream.
+    Attach {
+        /// The client's message stream.
+        stream: MessageStreamId,
+        /// The stream.
+        live: Arc<LiveStream>,
+    },
+    /// The message stream plays nothing.
+    Detach {
+        /// The client's message stream.
+        stream: MessageStreamId,
+        /// What it played.
+        live: Arc<LiveStream>,
+    },
+    /// The publish of this generation is accepted as this writer of the stream.
+    AcceptPublish {
+        /// The client's message stream.
+        stream: MessageStreamId,
+        /// The generation of the publish command.
+        generation: Generation,
+        /// The stream.
+        live: Arc<LiveStream>,
+        /// The writer the media will carry.
+        writer: WriterId,
+    },
+    /// The publish of this generation is refused, or over.
+    StopPublish {
+        /// The client's message stream.
+        stream: MessageStreamId,
+        /// The generation of the publish command.
+        generation: Generation,
+    },
+    /// What a viewer gets.
+    Filter {
+        /// The client's message stream.
+        stream: MessageStreamId,
+        /// What passes.
+        filter: Filter,
+    },
+    /// Everything before this is flushed to the client, then its connection closes.
+    Close {
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+/// One command of a group to a lane.
+#[derive(Debug)]
+pub enum LaneCommand {
+    /// For one session.
+    Session {
+        /// The session.
+        session: SessionId,
+        /// What it is told.
+        what: ToSession,
+    },
+    /// The group has handled this much of a session's messages, in payload bytes.
+    Consumed {
+        /// The session.
+        session: SessionId,
+        /// Payload bytes.
+        bytes: usize,
+    },
+}
+
+/// A group's way to one lane. What is sent leaves in the order it was sent.
+///
+/// A lane that holds more than its bound for a lost link closes sessions of it with
+/// [`CloseReason::Retention`]; the group learns of each by [`Mail::Closed`].
+#[derive(Clone, Debug)]
+pub struct LaneOut {
+    key: LaneKey,
+    edge: Arc<str>,
+    commands: queue::Sender<LaneCommand>,
+}
+
+impl LaneOut {
+    /// A lane's writing end; `edge` is the name on the edge's certificate.
+    pub fn new(key: LaneKey, edge: Arc<str>, commands: queue::Sender<LaneCommand>) -> Self {
+        Self { key, edge, commands }
+    }
+
+    /// The lane.
+    pub fn key(&self) -> LaneKey {
+        self.key
+    }
+
+    /// The name of the edge.
+    pub fn edge(&self) -> &Arc<str> {
+        &self.edge
+    }
+
+    /// Tells a session something. A lane that is gone has said so by [`Mail::Closed`].
+    pub fn send(&self, session: SessionId, what: ToSession) {
+        let _ = self.commands.push_final(LaneCommand::Session { session, what });
+    }
+
+    /// Gives a session back the credit of a handled message.
+    pub fn consumed(&self, session: SessionId, bytes: usize) {
+        let _ = self.commands.push_final(LaneCommand::Consumed { session, bytes });
+    }
+}

@@ -1,0 +1,158 @@
+//! What the two tiers tell each other about one session.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+/// Counts the publish, closeStream and deleteStream commands of one message stream. The edge
+/// stamps it on them; media belongs to the generation in which it arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u32);
+
+/// A live stream of one origin process; never used twice by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LiveId(pub u64);
+
+/// One accepted publish of a live stream. A take-over or a return gets a higher one; media that
+/// carries an older one is dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WriterId(pub u64);
+
+/// A place in the feed attached to a message stream: the number of a message in it. What is tied
+/// to it leaves after the viewer's cursor has passed that message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FeedPlace(pub u64);
+
+/// What a viewer has asked not to get (pause, receiveAudio, receiveVideo).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// Audio messages pass.
+    pub audio: bool,
+    /// Video messages pass, from the next key frame after being turned on.
+    pub video: bool,
+    /// Nothing passes; after it the viewer joins at a key frame again.
+    pub paused: bool,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self {
+            audio: true,
+            video: true,
+            paused: false,
+        }
+    }
+}
+
+/// A session as the edge presents it to the origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenSession {
+    /// The client's real address.
+    pub peer: SocketAddr,
+    /// How it is connected: `rtmp`, later `rtmps`, `rtmpt`.
+    pub protocol: String,
+    /// The body of its connect command, AMF0, byte for byte.
+    pub connect: Bytes,
+}
+
+/// Why a session ended; each has one code on the link and one label in logs and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The client closed its connection.
+    Client,
+    /// The client's TCP connection failed.
+    Transport,
+    /// The client sent what RTMP does not allow.
+    Protocol,
+    /// A limit on what a client may hold or send was exceeded.
+    Limit,
+    /// The client did not answer a ping in time.
+    Timeout,
+    /// The client did not read: its queue overflowed or its cursor made no progress.
+    SlowReader,
+    /// The application refused the connect, or sent a redirect.
+    Rejected,
+    /// There is no such application.
+    InvalidApp,
+    /// The application disconnected the client.
+    Application,
+    /// The application or its process shuts down.
+    Shutdown,
+    /// The origin was lost for longer than the grace time, or came back as a new process.
+    OriginLost,
+    /// The link's retention bound did not hold this session's frames through an outage.
+    Retention,
+    /// The group runs elsewhere now.
+    Moved,
+}
+
+impl CloseReason {
+    /// All of them, in the order of their codes.
+    pub const ALL: [Self; 13] = [
+        Self::Client,
+        Self::Transport,
+        Self::Protocol,
+        Self::Limit,
+        Self::Timeout,
+        Self::SlowReader,
+        Self::Rejected,
+        Self::InvalidApp,
+        Self::Application,
+        Self::Shutdown,
+        Self::OriginLost,
+        Self::Retention,
+        Self::Moved,
+    ];
+
+    /// The code on the link: the place in [`Self::ALL`].
+    pub fn code(self) -> u8 {
+        Self::ALL
+            .iter()
+            .position(|&reason| reason == self)
+            .expect("ALL holds every reason") as u8
+    }
+
+    /// The reason with this code; unknown codes of a newer peer read as [`Self::Application`].
+    pub fn from_code(code: u8) -> Self {
+        Self::ALL
+            .get(usize::from(code))
+            .copied()
+            .unwrap_or(Self::Application)
+    }
+
+    /// The label in logs and metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Client => "client_closed",
+            Self::Transport => "transport_error",
+            Self::Protocol => "protocol_error",
+            Self::Limit => "limit_exceeded",
+            Self::Timeout => "timeout",
+            Self::SlowReader => "slow_reader",
+            Self::Rejected => "rejected",
+            Self::InvalidApp => "invalid_app",
+            Self::Application => "disconnected_by_application",
+            Self::Shutdown => "shutdown",
+            Self::OriginLost => "origin_lost",
+            Self::Retention => "link_retention_exceeded",
+            Self::Moved => "group_moved",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_close_reason_has_its_own_code_and_label() {
+        let mut labels = std::collections::HashSet::new();
+        for (code, reason) in CloseReason::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(reason.code()), code);
+            assert_eq!(CloseReason::from_code(reason.code()), reason);
+            assert!(labels.insert(reason.label()));
+        }
+        assert_eq!(CloseReason::from_code(200), CloseReason::Application);
+    }
+}

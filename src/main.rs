@@ -1,0 +1,3 @@
+//! Tributary, a two-tier RTMP server.
+
+fn main() {}
