@@ -1,3 +1,7 @@
 //! What both tiers of Tributary share and is not protocol.
 
+pub mod backoff;
+pub mod cert;
+pub mod drain;
 pub mod queue;
+pub mod tls;
