@@ -22,9 +22,11 @@
 //! **Settle rule**: after anything that changes a state machine, call its `poll_*` functions until
 //! they return nothing, and only then wait.
 
+pub mod chunk;
 pub mod group_name;
 pub mod ids;
 pub mod link;
+pub mod media;
 pub mod message;
 pub mod timestamp;
 

@@ -18,7 +18,7 @@ pub struct Message {
 }
 
 /// The message type id; types this project does not know pass through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageType(pub u8);
 
 impl MessageType {

@@ -1,0 +1,598 @@
+//! From bytes to messages: assembly per chunk stream, under limits.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::{
+    DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE, MAX_MESSAGE_LENGTH,
+    header::{Basic, EXTENDED, MAX_HEADER, u24},
+};
+use crate::{ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp};
+
+/// What one peer may make a [`Reader`] hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// The longest message accepted, in bytes. Default [`MAX_MESSAGE_LENGTH`] (16 MiB): what the
+    /// wire can announce.
+    pub message: u32,
+    /// Bytes of incomplete messages held at one time, over all chunk streams.
+    /// Default [`ReadLimits::PARTIAL_BEFORE_PUBLISH`].
+    pub partial: usize,
+    /// Chunk streams remembered; each costs 48 bytes. Default [`ReadLimits::CHUNK_STREAMS`].
+    pub chunk_streams: usize,
+}
+
+impl ReadLimits {
+    /// 4 MiB: enough for every command a client sends before it publishes.
+    pub const PARTIAL_BEFORE_PUBLISH: usize = 4 * 1024 * 1024;
+    /// 20 MiB: the longest message and what is interleaved with it.
+    pub const PARTIAL_PUBLISHING: usize = 20 * 1024 * 1024;
+    /// 64: real clients use fewer than ten; more would be memory for nothing.
+    pub const CHUNK_STREAMS: usize = 64;
+}
+
+impl Default for ReadLimits {
+    fn default() -> Self {
+        Self {
+            message: MAX_MESSAGE_LENGTH,
+            partial: Self::PARTIAL_BEFORE_PUBLISH,
+            chunk_streams: Self::CHUNK_STREAMS,
+        }
+    }
+}
+
+/// Assembles messages from the chunks of one peer.
+///
+/// It keeps what is incomplete itself, so the caller's buffer is free after each call, and it
+/// allocates for a message only as its bytes arrive. Set Chunk Size and Abort Message are carried
+/// out here and not returned.
+///
+/// Between two chunks a message is incomplete exactly while its chunk stream holds some of its
+/// bytes. Only format 3 continues it: a header of format 0, 1 or 2 there is refused, also one that
+/// repeats the same values, because peers differ on whether it continues or starts again and a
+/// reader that guesses loses its place.
+#[derive(Debug)]
+pub struct Reader {
+    streams: Vec<ChunkStream>,
+    /// The chunk stream whose chunk is under way, or was last.
+    current: usize,
+    /// Payload bytes of that chunk still to come; 0 between chunks.
+    left: usize,
+    /// A header's first bytes, and bytes given back after a wrong guess at a repeated timestamp.
+    stash: [u8; MAX_HEADER],
+    stashed: u8,
+    chunk_size: u32,
+    /// Bytes held in incomplete messages.
+    partial: usize,
+    chunks: u64,
+    limits: ReadLimits,
+}
+
+/// What a chunk stream remembers from one header to the next.
+#[derive(Debug, Default)]
+struct ChunkStream {
+    id: u32,
+    /// Of the last message begun.
+    timestamp: u32,
+    /// The last timestamp field, extended or not: what a format 3 header repeats. After format 0
+    /// it is the timestamp itself (5.3.1.2.4).
+    delta: u32,
+    length: u32,
+    stream: MessageStreamId,
+    kind: MessageType,
+    /// The last format 0, 1 or 2 header had an extended timestamp.
+    extended: bool,
+    /// What has arrived of an incomplete message.
+    partial: Vec<u8>,
+}
+
+/// A complete header.
+struct Head {
+    format: u8,
+    id: u32,
+    /// Its place among the known chunk streams.
+    known: Option<usize>,
+    /// Timestamp or delta; means nothing in format 3.
+    time: u32,
+    extended: bool,
+    length: u32,
+    kind: MessageType,
+    stream: MessageStreamId,
+    /// Bytes it took.
+    used: usize,
+}
+
+impl Reader {
+    /// A reader at the start of a connection, right after the handshake.
+    pub fn new(limits: ReadLimits) -> Self {
+        Self {
+            streams: Vec::new(),
+            current: 0,
+            left: 0,
+            stash: [0; MAX_HEADER],
+            stashed: 0,
+            chunk_size: DEFAULT_CHUNK_SIZE,
+            partial: 0,
+            chunks: 0,
+            limits,
+        }
+    }
+
+    /// Consumes bytes from `input` up to the end of the next complete message and returns it;
+    /// `None` when `input` is used up. After an error the reader is of no further use.
+    pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Message>, ReadError> {
+        loop {
+            if self.left == 0 {
+                let Some(head) = self.next_head(input)? else {
+                    return Ok(None);
+                };
+                self.begin(&head)?;
+                if let Some(payload) = self.take_whole(input) {
+                    if let Some(message) = self.finish(payload)? {
+                        return Ok(Some(message));
+                    }
+                    continue;
+                }
+            }
+            self.fill(input)?;
+            if self.left > 0 {
+                return Ok(None);
+            }
+            let stream = &mut self.streams[self.current];
+            if stream.partial.len() == stream.length as usize {
+                let payload = Bytes::from(std::mem::take(&mut stream.partial));
+                self.partial -= payload.len();
+                if let Some(message) = self.finish(payload)? {
+                    return Ok(Some(message));
+                }
+            }
+        }
+    }
+
+    /// Changes what the peer may make this reader hold, from the next header on.
+    pub fn set_limits(&mut self, limits: ReadLimits) {
+        self.limits = limits;
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> ReadLimits {
+        self.limits
+    }
+
+    /// How many chunks have been read: the measure of the work a peer causes.
+    pub fn chunks(&self) -> u64 {
+        self.chunks
+    }
+
+    /// The peer's chunk size.
+    pub fn chunk_size(&self) -> u32 {
+        self.chunk_size
+    }
+
+    /// Bytes held in incomplete messages.
+    pub fn partial_bytes(&self) -> usize {
+        self.partial
+    }
+
+    /// Whether the bytes so far end between two messages, with none begun.
+    pub fn is_between_messages(&self) -> bool {
+        self.partial == 0 && self.left == 0 && self.stashed == 0
+    }
+
+    /// The next chunk's header, from the stash first. An incomplete one is stashed.
+    #[inline]
+    fn next_head(&mut self, input: &mut &[u8]) -> Result<Option<Head>, ReadError> {
+        if self.stashed > 0 {
+            return self.next_head_stashed(input);
+        }
+        if let Some(head) = self.parse(input)? {
+            *input = &input[head.used..];
+            return Ok(Some(head));
+        }
+        self.stash[..input.len()].copy_from_slice(input);
+        self.stashed = input.len() as u8;
+        *input = &[];
+        Ok(None)
+    }
+
+    fn next_head_stashed(&mut self, input: &mut &[u8]) -> Result<Option<Head>, ReadError> {
+        loop {
+            let stashed = usize::from(self.stashed);
+            if let Some(head) = self.parse(&self.stash[..stashed])? {
+                self.drop_stashed(head.used);
+                return Ok(Some(head));
+            }
+            let Some((&byte, rest)) = input.split_first() else {
+                return Ok(None);
+            };
+            self.stash[stashed] = byte;
+            self.stashed += 1;
+            *input = rest;
+        }
+    }
+
+    fn drop_stashed(&mut self, count: usize) {
+        self.stash.copy_within(count..usize::from(self.stashed), 0);
+        self.stashed -= count as u8;
+    }
+
+    /// Reads a header from the front of `bytes`; `None` when it is not complete.
+    #[inline]
+    fn parse(&self, bytes: &[u8]) -> Result<Option<Head>, ReadError> {
+        let Some(basic) = Basic::parse(bytes) else {
+            return Ok(None);
+        };
+        let known = self.find(basic.id);
+        let mut head = Head {
+            format: basic.format,
+            id: basic.id,
+            known,
+            time: 0,
+            extended: false,
+            length: 0,
+            kind: MessageType(0),
+            stream: MessageStreamId::CONNECTION,
+            used: basic.length,
+        };
+        match (basic.format, known) {
+            (3, Some(index)) => {
+                if self.streams[index].extended {
+                    match self.streams[index].repeats_timestamp(&bytes[basic.length..]) {
+                        Some(true) => head.used += 4,
+                        Some(false) => {}
+                        None => return Ok(None),
+                    }
+                }
+                Ok(Some(head))
+            }
+            (2 | 3, None) => Err(ReadError::UnknownChunkStream {
+                chunk_stream: ChunkStreamId(basic.id),
+                format: basic.format,
+            }),
+            _ => Ok(head.parse_fields(&bytes[basic.length..]).then_some(head)),
+        }
+    }
+
+    #[inline]
+    fn find(&self, id: u32) -> Option<usize> {
+        match self.streams.get(self.current) {
+            Some(stream) if stream.id == id => Some(self.current),
+            _ => self.streams.iter().position(|stream| stream.id == id),
+        }
+    }
+
+    /// Takes a header in: from here a chunk of `self.left` bytes of `self.current` is under way.
+    #[inline]
+    fn begin(&mut self, head: &Head) -> Result<(), ReadError> {
+        let index = match head.known {
+            Some(index) => index,
+            None => self.add_stream(head.id)?,
+        };
+        let chunk_stream = ChunkStreamId(head.id);
+        let stream = &mut self.streams[index];
+        if head.format != 3 {
+            if !stream.partial.is_empty() {
+                return Err(ReadError::HeaderInMessage {
+                    chunk_stream,
+                    format: head.format,
+                });
+            }
+            if head.format < 2 && head.length > self.limits.message {
+                return Err(ReadError::MessageTooLong {
+                    chunk_stream,
+                    length: head.length,
+                });
+            }
+            stream.take_header(head);
+        } else if stream.partial.is_empty() {
+            stream.timestamp = stream.timestamp.wrapping_add(stream.delta);
+        }
+        self.left = (stream.length as usize - stream.partial.len()).min(self.chunk_size as usize);
+        self.current = index;
+        self.chunks += 1;
+        Ok(())
+    }
+
+    #[cold]
+    fn add_stream(&mut self, id: u32) -> Result<usize, ReadError> {
+        if self.streams.len() >= self.limits.chunk_streams {
+            return Err(ReadError::TooManyChunkStreams {
+                limit: self.limits.chunk_streams,
+            });
+        }
+        self.streams.push(ChunkStream {
+            id,
+            ..ChunkStream::default()
+        });
+        Ok(self.streams.len() - 1)
+    }
+
+    /// The whole message, if it is one chunk and all of it is here: copied once, nothing kept.
+    #[inline]
+    fn take_whole(&mut self, input: &mut &[u8]) -> Option<Bytes> {
+        let stream = &self.streams[self.current];
+        let left = self.left;
+        if left != stream.length as usize || (self.stashed > 0 && left > 0) {
+            return None;
+        }
+        let (payload, rest) = input.split_at_checked(left)?;
+        *input = rest;
+        self.left = 0;
+        Some(Bytes::copy_from_slice(payload))
+    }
+
+    /// Moves payload of the chunk under way from the stash and the input to its chunk stream.
+    #[inline]
+    fn fill(&mut self, input: &mut &[u8]) -> Result<(), ReadError> {
+        if self.stashed > 0 {
+            let stash = self.stash;
+            let count = self.left.min(usize::from(self.stashed));
+            self.append(&stash[..count], count)?;
+            self.drop_stashed(count);
+        }
+        let (payload, rest) = input.split_at(self.left.min(input.len()));
+        self.append(payload, input.len())?;
+        *input = rest;
+        Ok(())
+    }
+
+    /// Adds payload to the current message. `arrived` bounds what may be allocated ahead: that
+    /// many bytes are here.
+    #[inline]
+    fn append(&mut self, payload: &[u8], arrived: usize) -> Result<(), ReadError> {
+        self.partial += payload.len();
+        if self.partial > self.limits.partial {
+            return Err(ReadError::PartialBudget {
+                limit: self.limits.partial,
+            });
+        }
+        let stream = &mut self.streams[self.current];
+        if stream.partial.capacity() - stream.partial.len() < payload.len() {
+            stream.grow(payload.len(), arrived);
+        }
+        stream.partial.extend_from_slice(payload);
+        self.left -= payload.len();
+        Ok(())
+    }
+
+    /// Makes the message of the current chunk stream, or carries it out if it is about chunks.
+    #[inline]
+    fn finish(&mut self, payload: Bytes) -> Result<Option<Message>, ReadError> {
+        let stream = &self.streams[self.current];
+        match stream.kind {
+            MessageType::SET_CHUNK_SIZE => self.take_chunk_size(&payload)?,
+            MessageType::ABORT => self.abort(&payload)?,
+            kind => {
+                return Ok(Some(Message {
+                    kind,
+                    stream: stream.stream,
+                    timestamp: RtmpTimestamp(stream.timestamp),
+                    payload,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn take_chunk_size(&mut self, payload: &[u8]) -> Result<(), ReadError> {
+        let size = control_value(MessageType::SET_CHUNK_SIZE, payload)?;
+        if size == 0 || size > i32::MAX as u32 {
+            return Err(ReadError::ChunkSize { size });
+        }
+        self.chunk_size = size.min(MAX_CHUNK_SIZE);
+        Ok(())
+    }
+
+    fn abort(&mut self, payload: &[u8]) -> Result<(), ReadError> {
+        let id = control_value(MessageType::ABORT, payload)?;
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == id) {
+            self.partial -= std::mem::take(&mut stream.partial).len();
+        }
+        Ok(())
+    }
+}
+
+impl ChunkStream {
+    /// Takes over the fields that a header of format 0, 1 or 2 carries. On a chunk stream never
+    /// seen, format 1 starts from time 0 on message stream 0: librtmp opens one so.
+    #[inline]
+    fn take_header(&mut self, head: &Head) {
+        self.extended = head.extended;
+        self.delta = head.time;
+        self.timestamp = match head.format {
+            0 => head.time,
+            _ => self.timestamp.wrapping_add(head.time),
+        };
+        if head.format < 2 {
+            self.length = head.length;
+            self.kind = head.kind;
+        }
+        if head.format == 0 {
+            self.stream = head.stream;
+        }
+    }
+
+    /// Whether the bytes after a format 3 basic header repeat the extended timestamp; `None` while
+    /// they may. Some peers leave it out: then these bytes are payload. Continuations carry the
+    /// field of the message's header, from some peers its absolute time.
+    fn repeats_timestamp(&self, bytes: &[u8]) -> Option<bool> {
+        let given = &bytes[..bytes.len().min(4)];
+        let begins = |value: u32| value.to_be_bytes().starts_with(given);
+        if begins(self.delta) || (!self.partial.is_empty() && begins(self.timestamp)) {
+            (given.len() == 4).then_some(true)
+        } else {
+            Some(false)
+        }
+    }
+
+    /// Makes room for `needed` bytes: at least double, so that bytes are moved a bounded number of
+    /// times, at once for all that has arrived, never beyond the message's length.
+    fn grow(&mut self, needed: usize, arrived: usize) {
+        let held = self.partial.len();
+        let room = (self.partial.capacity() * 2)
+            .max(held + arrived)
+            .max(MIN_ALLOCATION)
+            .min(self.length as usize)
+            .max(held + needed);
+        self.partial.reserve_exact(room - held);
+    }
+}
+
+impl Head {
+    /// Reads the message header and extended timestamp of format 0, 1 or 2; false when they are
+    /// not complete.
+    #[inline]
+    fn parse_fields(&mut self, bytes: &[u8]) -> bool {
+        let length = match self.format {
+            0 => 11,
+            1 => 7,
+            _ => 3,
+        };
+        if bytes.len() < length {
+            return false;
+        }
+        self.time = u24(bytes);
+        self.used += length;
+        if self.format < 2 {
+            self.length = u24(&bytes[3..]);
+            self.kind = MessageType(bytes[6]);
+        }
+        if self.format == 0 {
+            self.stream = MessageStreamId(u32::from_le_bytes([
+                bytes[7], bytes[8], bytes[9], bytes[10],
+            ]));
+        }
+        if self.time == EXTENDED {
+            let Some(time) = bytes[length..].first_chunk() else {
+                return false;
+            };
+            self.time = u32::from_be_bytes(*time);
+            self.extended = true;
+            self.used += 4;
+        }
+        true
+    }
+}
+
+/// The four-byte value of Set Chunk Size and Abort Message.
+fn control_value(kind: MessageType, payload: &[u8]) -> Result<u32, ReadError> {
+    match payload.first_chunk() {
+        Some(value) => Ok(u32::from_be_bytes(*value)),
+        None => Err(ReadError::ShortControl { kind }),
+    }
+}
+
+/// What is allocated for a message of which only a few bytes are here.
+const MIN_ALLOCATION: usize = 64;
+
+/// Why the bytes of a peer are not a chunk stream, or not one we accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Format 2 or 3 on a chunk stream that has had no complete header.
+    UnknownChunkStream {
+        /// The chunk stream.
+        chunk_stream: ChunkStreamId,
+        /// 2 or 3.
+        format: u8,
+    },
+    /// A header of format 0, 1 or 2 on a chunk stream whose message is incomplete.
+    HeaderInMessage {
+        /// The chunk stream.
+        chunk_stream: ChunkStreamId,
+        /// 0, 1 or 2.
+        format: u8,
+    },
+    /// A Set Chunk Size of 0 or above 2^31 - 1.
+    ChunkSize {
+        /// The size asked for.
+        size: u32,
+    },
+    /// A Set Chunk Size or Abort Message of fewer than four bytes.
+    ShortControl {
+        /// Which of them.
+        kind: MessageType,
+    },
+    /// A message longer than [`ReadLimits::message`].
+    MessageTooLong {
+        /// The chunk stream.
+        chunk_stream: ChunkStreamId,
+        /// The length announced.
+        length: u32,
+    },
+    /// More bytes in incomplete messages than [`ReadLimits::partial`].
+    PartialBudget {
+        /// The limit.
+        limit: usize,
+    },
+    /// More chunk streams than [`ReadLimits::chunk_streams`].
+    TooManyChunkStreams {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl ReadError {
+    /// Whether a limit of ours was hit; otherwise the peer broke the protocol.
+    pub fn is_limit(&self) -> bool {
+        matches!(
+            self,
+            Self::MessageTooLong { .. }
+                | Self::PartialBudget { .. }
+                | Self::TooManyChunkStreams { .. }
+        )
+    }
+
+    /// The label in logs and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::UnknownChunkStream { .. } => "chunk_unknown_stream",
+            Self::HeaderInMessage { .. } => "chunk_header_in_message",
+            Self::ChunkSize { .. } => "chunk_size_invalid",
+            Self::ShortControl { .. } => "chunk_control_short",
+            Self::MessageTooLong { .. } => "message_too_long",
+            Self::PartialBudget { .. } => "partial_messages_too_large",
+            Self::TooManyChunkStreams { .. } => "too_many_chunk_streams",
+        }
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownChunkStream {
+                chunk_stream,
+                format,
+            } => {
+                write!(f, "format {format} opens chunk stream {}", chunk_stream.0)
+            }
+            Self::HeaderInMessage {
+                chunk_stream,
+                format,
+            } => write!(
+                f,
+                "format {format} header inside a message on chunk stream {}",
+                chunk_stream.0
+            ),
+            Self::ChunkSize { size } => write!(f, "chunk size {size}"),
+            Self::ShortControl { kind } => write!(f, "message of type {} is too short", kind.0),
+            Self::MessageTooLong {
+                chunk_stream,
+                length,
+            } => {
+                write!(
+                    f,
+                    "message of {length} bytes on chunk stream {}",
+                    chunk_stream.0
+                )
+            }
+            Self::PartialBudget { limit } => {
+                write!(f, "more than {limit} bytes of incomplete messages")
+            }
+            Self::TooManyChunkStreams { limit } => write!(f, "more than {limit} chunk streams"),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}

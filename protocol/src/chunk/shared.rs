@@ -1,0 +1,175 @@
+//! Chunks that are encoded once and sent to any number of peers.
+//!
+//! A viewer's bytes may not depend on what it was sent before, so the header is complete (format
+//! 0, absolute time). Only the message stream id differs between viewers, and it stands in the
+//! first chunk's header alone: everything after that is one [`Bytes`] for all of them.
+
+use std::ops::Deref;
+
+use bytes::Bytes;
+
+use super::{
+    MAX_CHUNK_SIZE, MAX_MESSAGE_LENGTH,
+    header::{EXTENDED, MAX_HEADER, chunked_length, continuation_length, put_chunks, put_full},
+};
+use crate::{ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp};
+
+/// Encodes a message for every peer whose outbound chunk size is `chunk_size` (brought into 1 to
+/// [`MAX_CHUNK_SIZE`]). The message's own stream id is not part of it.
+///
+/// # Panics
+/// If the payload is longer than [`MAX_MESSAGE_LENGTH`], as [`Writer::write`](super::Writer).
+pub fn encode(message: &Message, csid: ChunkStreamId, chunk_size: u32) -> Encoded {
+    let length = message.payload.len();
+    assert!(
+        length <= MAX_MESSAGE_LENGTH as usize,
+        "message of {length} bytes"
+    );
+    let mut encoded = Encoded {
+        kind: message.kind,
+        timestamp: message.timestamp,
+        csid,
+        length: length as u32,
+        chunk_size: chunk_size.clamp(1, MAX_CHUNK_SIZE),
+        body: message.payload.clone(),
+    };
+    if !encoded.is_one_chunk() {
+        encoded.body = encoded.chunked(&message.payload);
+    }
+    encoded
+}
+
+/// A message as chunks, without its first header. Cloning it copies no payload.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    kind: MessageType,
+    timestamp: RtmpTimestamp,
+    csid: ChunkStreamId,
+    length: u32,
+    chunk_size: u32,
+    body: Bytes,
+}
+
+impl Encoded {
+    /// The first chunk's header for a viewer that plays on this message stream. It goes right
+    /// before [`Self::body`].
+    #[inline]
+    pub fn header(&self, stream: MessageStreamId) -> Header {
+        let mut header = Header {
+            bytes: [0; MAX_HEADER],
+            length: 0,
+        };
+        let mut rest = &mut header.bytes[..];
+        put_full(
+            &mut rest,
+            self.csid,
+            self.timestamp.0,
+            self.length,
+            self.kind,
+            stream,
+        );
+        header.length = (MAX_HEADER - rest.len()) as u8;
+        header
+    }
+
+    /// Everything after the first header: the payload, with the headers of further chunks in it.
+    #[inline]
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The same message at another time. It shares the body unless that holds several chunks and
+    /// one of the two times is an extended one.
+    pub fn at(&self, timestamp: RtmpTimestamp) -> Self {
+        let mut moved = Self {
+            timestamp,
+            ..self.clone()
+        };
+        let extended = self.timestamp.0 >= EXTENDED || timestamp.0 >= EXTENDED;
+        if extended && !self.is_one_chunk() && timestamp != self.timestamp {
+            moved.body = moved.chunked(&self.payload());
+        }
+        moved
+    }
+
+    /// The message type.
+    pub fn kind(&self) -> MessageType {
+        self.kind
+    }
+
+    /// When it belongs.
+    pub fn timestamp(&self) -> RtmpTimestamp {
+        self.timestamp
+    }
+
+    /// The chunk stream it is encoded for.
+    pub fn chunk_stream(&self) -> ChunkStreamId {
+        self.csid
+    }
+
+    /// The length of the message's payload.
+    pub fn payload_len(&self) -> usize {
+        self.length as usize
+    }
+
+    /// The message's payload: shared if it is one chunk, otherwise put together again.
+    pub fn payload(&self) -> Bytes {
+        if self.is_one_chunk() {
+            return self.body.clone();
+        }
+        let header = continuation_length(self.csid, self.timestamp.0 >= EXTENDED);
+        let chunk_size = self.chunk_size as usize;
+        let mut payload = Vec::with_capacity(self.length as usize);
+        let (first, rest) = self.body.split_at(chunk_size);
+        payload.extend_from_slice(first);
+        for chunk in rest.chunks(header + chunk_size) {
+            payload.extend_from_slice(&chunk[header..]);
+        }
+        payload.into()
+    }
+
+    /// Bytes one viewer is sent.
+    pub fn wire_len(&self) -> usize {
+        self.header(MessageStreamId::CONNECTION).len() + self.body.len()
+    }
+
+    fn is_one_chunk(&self) -> bool {
+        self.length <= self.chunk_size
+    }
+
+    fn chunked(&self, payload: &[u8]) -> Bytes {
+        let extended = (self.timestamp.0 >= EXTENDED).then_some(self.timestamp.0);
+        let length = chunked_length(
+            self.csid,
+            extended.is_some(),
+            payload.len(),
+            self.chunk_size,
+        );
+        let mut body = Vec::with_capacity(length);
+        put_chunks(&mut body, self.csid, extended, payload, self.chunk_size);
+        debug_assert_eq!(body.len(), length);
+        body.into()
+    }
+}
+
+/// A first chunk's header, at most 18 bytes, held inline.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    bytes: [u8; MAX_HEADER],
+    length: u8,
+}
+
+impl Deref for Header {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+}
+
+impl AsRef<[u8]> for Header {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
