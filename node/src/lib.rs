@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod cert;
+pub mod config;
 pub mod drain;
 pub mod queue;
 pub mod tls;

@@ -1,0 +1,200 @@
+//! The settings of one application: `[applications.NAME]`. Both tiers read them.
+
+use std::{fmt, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+
+use super::{At, Check, Duration, Mistakes, Secret};
+
+/// How one application treats its publishers and sessions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Application {
+    /// What happens to a second publisher of a live name.
+    pub second_publisher: SecondPublisher,
+    /// How long a publisher may send nothing before it is pinged, and again before its name may be
+    /// taken over.
+    pub stall_time: Duration,
+    /// How long a stream waits for a publisher that was lost without an unpublish.
+    pub return_time: Duration,
+    /// How long the sessions of a lost link are kept.
+    pub grace_time: Duration,
+    /// Stream names are secret: logs, metrics and admin answers show a keyed hash.
+    pub secret_names: bool,
+    /// Where publishers may come from when there is no token.
+    pub publish_from: PublishFrom,
+    /// What the query of a publish name must hold as `token=...`; with it publishers may come from
+    /// anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publish_token: Option<Secret>,
+}
+
+impl Default for Application {
+    fn default() -> Self {
+        Self {
+            second_publisher: SecondPublisher::Reject,
+            stall_time: Duration::from_secs(5),
+            return_time: Duration::from_secs(5),
+            grace_time: Duration::from_secs(15),
+            secret_names: false,
+            publish_from: PublishFrom::Loopback,
+            publish_token: None,
+        }
+    }
+}
+
+/// What happens to a second publisher of a live name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SecondPublisher {
+    /// It is refused.
+    #[default]
+    Reject,
+    /// It takes the name over if it is the same identity.
+    Takeover,
+}
+
+/// Where publishers may come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PublishFrom {
+    /// From the edge's own machine.
+    #[default]
+    Loopback,
+    /// From any address.
+    Anywhere,
+}
+
+impl Application {
+    /// Whether a client at `peer` may publish a name with this query (without its `?`).
+    pub fn may_publish(&self, peer: IpAddr, query: Option<&str>) -> Result<(), PublishRefused> {
+        if let Some(token) = &self.publish_token {
+            let given = query.unwrap_or_default().split('&');
+            let given = given.filter_map(|pair| pair.strip_prefix("token="));
+            let holds = given.map(|given| given.as_bytes().ct_eq(token.reveal().as_bytes()));
+            let any = holds.fold(0, |any, holds| any | holds.unwrap_u8());
+            return if any == 1 {
+                Ok(())
+            } else {
+                Err(PublishRefused::Token)
+            };
+        }
+        match self.publish_from {
+            PublishFrom::Anywhere => Ok(()),
+            PublishFrom::Loopback if peer.to_canonical().is_loopback() => Ok(()),
+            PublishFrom::Loopback => Err(PublishRefused::NotLoopback),
+        }
+    }
+}
+
+impl Check for Application {
+    fn check(&self, at: &At, mistakes: &mut Mistakes) {
+        for (key, time) in [
+            ("stall_time", self.stall_time),
+            ("grace_time", self.grace_time),
+        ] {
+            if time.get() < LEAST_TIME {
+                mistakes.add(
+                    at.key(key),
+                    format!("{time} is shorter than the link needs to notice an outage"),
+                    "write at least \"1 s\"",
+                );
+            }
+        }
+        if self
+            .publish_token
+            .as_ref()
+            .is_some_and(|token| token.reveal().is_empty())
+        {
+            mistakes.add(
+                at.key("publish_token"),
+                "an empty token admits everybody",
+                "write a token, or publish_from = \"anywhere\" if that is meant",
+            );
+        }
+        if self.second_publisher == SecondPublisher::Takeover && self.stall_time > MOST_STALL {
+            mistakes.add(
+                at.key("stall_time"),
+                format!("{} leaves a dead publisher in its place", self.stall_time),
+                "write at most \"10 min\"",
+            );
+        }
+    }
+}
+
+/// Why a publish is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishRefused {
+    /// The token is missing or wrong.
+    Token,
+    /// The client is not on the edge's machine.
+    NotLoopback,
+}
+
+impl fmt::Display for PublishRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Token => "the token is missing or wrong",
+            Self::NotLoopback => {
+                "publishing is open to this machine only; set publish_from or publish_token"
+            }
+        })
+    }
+}
+
+impl std::error::Error for PublishRefused {}
+
+const LEAST_TIME: std::time::Duration = std::time::Duration::from_secs(1);
+const MOST_STALL: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn publishing_needs_the_token_or_the_right_place() {
+        let (here, mapped): (IpAddr, IpAddr) = (
+            "127.0.0.9".parse().unwrap(),
+            "::ffff:127.0.0.1".parse().unwrap(),
+        );
+        let there: IpAddr = "192.0.2.1".parse().unwrap();
+        let closed = Application::default();
+        assert_eq!(closed.may_publish(here, None), Ok(()));
+        assert_eq!(closed.may_publish(mapped, None), Ok(()));
+        assert_eq!(
+            closed.may_publish(there, None),
+            Err(PublishRefused::NotLoopback)
+        );
+
+        let open = Application {
+            publish_from: PublishFrom::Anywhere,
+            ..closed.clone()
+        };
+        assert_eq!(open.may_publish(there, None), Ok(()));
+
+        let token = Application {
+            publish_token: Some(Secret::new("s3cret")),
+            ..closed
+        };
+        for (query, admitted) in [
+            (Some("token=s3cret"), true),
+            (Some("a=b&token=s3cret"), true),
+            (Some("token=s3cre"), false),
+            (Some("token="), false),
+            (Some("xtoken=s3cret"), false),
+            (None, false),
+        ] {
+            for peer in [here, there] {
+                assert_eq!(
+                    token.may_publish(peer, query).is_ok(),
+                    admitted,
+                    "{query:?}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Reads settings out of a [`Node`], and says where what is wrong stands.
+
+use std::fmt;
+
+use serde::{
+    Deserializer,
+    de::{
+        self, DeserializeSeed, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
+        Visitor, value::MapAccessDeserializer,
+    },
+    forward_to_deserialize_any,
+};
+
+use super::{
+    mistake::{At, Mistake},
+    tree::{Node, Place, Value, parse_value},
+};
+
+/// A setting that cannot be read.
+#[derive(Debug)]
+pub(super) struct Error {
+    pub(super) path: Vec<String>,
+    place: Option<String>,
+    what: String,
+    remedy: String,
+}
+
+impl Error {
+    fn new(what: String, remedy: String) -> Self {
+        Self {
+            path: Vec::new(),
+            place: None,
+            what,
+            remedy,
+        }
+    }
+
+    /// This error, one level further out.
+    fn within(mut self, key: impl ToString, place: &Place) -> Self {
+        self.path.insert(0, key.to_string());
+        self.place = self.place.or_else(|| place.text());
+        self
+    }
+
+    pub(super) fn into_mistake(self) -> Mistake {
+        let Self {
+            path,
+            place,
+            what,
+            remedy,
+        } = self;
+        Mistake {
+            at: At::from_keys(path),
+            place,
+            what,
+            remedy,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what, self.remedy)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl de::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        // A type's own message may hold its remedy after a semicolon.
+        let text = message.to_string();
+        let (what, remedy) = text.split_once("; ").unwrap_or((&text, ""));
+        Self::new(what.to_owned(), remedy.to_owned())
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::new(
+            format!("{found} does not fit here"),
+            format!("write {expected}"),
+        )
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::new(
+            format!("{found} is not possible here"),
+            format!("write {expected}"),
+        )
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Self::new("unknown key".to_owned(), choice(field, expected))
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self::new(
+            format!("{variant:?} is not possible here"),
+            choice(variant, expected),
+        )
+    }
+}
+
+/// The nearest of what is possible, or all of it.
+fn choice(given: &str, possible: &[&str]) -> String {
+    let near = possible
+        .iter()
+        .map(|&known| (distance(given, known), known))
+        .min()
+        .filter(|&(distance, _)| distance <= given.chars().count().div_ceil(3));
+    match near {
+        Some((_, known)) => format!("did you mean `{known}`?"),
+        None if possible.is_empty() => "nothing is possible here; remove it".to_owned(),
+        None => format!("possible are {}", possible.join(", ")),
+    }
+}
+
+/// How many letters must be changed, added or removed.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, &to) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+impl<'de> Deserializer<'de> for &'de Node {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::Bool(on) => visitor.visit_bool(*on),
+            Value::Integer(number) => visitor.visit_i64(*number),
+            Value::Float(number) => visitor.visit_f64(*number),
+            Value::Text(text) => visitor.visit_borrowed_str(text),
+            Value::Raw(text) => match parse_value(&self.place, text) {
+                Some(node) => owned(&node, visitor),
+                None => visitor.visit_borrowed_str(text),
+            },
+            Value::List(list) => visitor.visit_seq(List { list, next: 0 }),
+            Value::Table(table) => visitor.visit_map(Table {
+                entries: table.iter(),
+                pending: None,
+            }),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::Raw(text) => visitor.visit_borrowed_str(text),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let Value::Raw(text) = &self.value else {
+            return self.deserialize_any(visitor);
+        };
+        if let Some(node) = parse_value(&self.place, text)
+            && matches!(node.value, Value::List(_))
+        {
+            return owned(&node, visitor);
+        }
+        let item = |item: &str| Node::new(self.place.clone(), Value::Raw(item.trim().to_owned()));
+        let list: Vec<Node> = text
+            .split(',')
+            .filter(|i| !i.trim().is_empty())
+            .map(item)
+            .collect();
+        owned(&Node::new(self.place.clone(), Value::List(list)), visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match &self.value {
+            Value::Text(text) | Value::Raw(text) => {
+                let variant: de::value::StrDeserializer<'_, Error> =
+                    text.as_str().into_deserializer();
+                variant.deserialize_enum(name, variants, visitor)
+            }
+            Value::Table(table) => {
+                let access = Table {
+                    entries: table.iter(),
+                    pending: None,
+                };
+                visitor.visit_enum(MapAccessDeserializer::new(access))
+            }
+            _ => Err(Error::custom(format!(
+                "it is not one word; possible are {}",
+                variants.join(", ")
+            ))),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct
+        tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// Visits a node made on the way: nothing of it can be borrowed.
+fn owned<'de, V: Visitor<'de>>(node: &Node, visitor: V) -> Result<V::Value, Error> {
+    match &node.value {
+        Value::Bool(on) => visitor.visit_bool(*on),
+        Value::Integer(number) => visitor.visit_i64(*number),
+        Value::Float(number) => visitor.visit_f64(*number),
+        Value::Text(text) | Value::Raw(text) => visitor.visit_str(text),
+        Value::List(list) => visitor.visit_seq(Owned { list, next: 0 }),
+        Value::Table(_) => Err(Error::custom(
+            "a table cannot stand in a variable or flag; set its keys one by one",
+        )),
+    }
+}
+
+struct List<'de> {
+    list: &'de [Node],
+    next: usize,
+}
+
+impl<'de> SeqAccess<'de> for List<'de> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Error> {
+        let Some(node) = self.list.get(self.next) else {
+            return Ok(None);
+        };
+        let index = self.next;
+        self.next += 1;
+        seed.deserialize(node)
+            .map(Some)
+            .map_err(|e| e.within(index, &node.place))
+    }
+}
+
+/// The items of a list in a variable: plain values, each read by itself.
+struct Owned<'a> {
+    list: &'a [Node],
+    next: usize,
+}
+
+impl<'de> SeqAccess<'de> for Owned<'_> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Error> {
+        let Some(node) = self.list.get(self.next) else {
+            return Ok(None);
+        };
+        self.next += 1;
+        // The mistake belongs to the whole variable: its items have no place of their own.
+        let value = match &node.value {
+            Value::Text(text) | Value::Raw(text) => {
+                seed.deserialize(text.clone().into_deserializer())
+            }
+            Value::Integer(number) => seed.deserialize((*number).into_deserializer()),
+            Value::Float(number) => seed.deserialize((*number).into_deserializer()),
+            Value::Bool(on) => seed.deserialize((*on).into_deserializer()),
+            Value::List(_) | Value::Table(_) => Err(Error::custom(
+                "a list in a variable holds plain values; use the file",
+            )),
+        };
+        value.map(Some)
+    }
+}
+
+struct Table<'de> {
+    entries: std::collections::btree_map::Iter<'de, String, Node>,
+    pending: Option<(&'de str, &'de Node)>,
+}
+
+impl<'de> MapAccess<'de> for Table<'de> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Error> {
+        let Some((key, node)) = self.entries.next() else {
+            return Ok(None);
+        };
+        self.pending = Some((key, node));
+        let name: de::value::StrDeserializer<'_, Error> = key.as_str().into_deserializer();
+        seed.deserialize(name)
+            .map(Some)
+            .map_err(|e| e.within(key, &node.place))
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
+        let (key, node) = self
+            .pending
+            .take()
+            .expect("a value is asked for after its key");
+        seed.deserialize(node)
+            .map_err(|e| e.within(key, &node.place))
+    }
+}

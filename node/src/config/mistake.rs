@@ -1,0 +1,119 @@
+//! What is wrong in a configuration, where, and what to do about it.
+
+use std::fmt;
+
+use super::tree::Node;
+
+/// Where a setting stands: `edge.rtmp`, `applications.live`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct At(Vec<String>);
+
+impl At {
+    /// The whole configuration.
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// A key of the table here, or a place in the list here.
+    pub fn key(&self, key: impl ToString) -> Self {
+        let mut keys = self.0.clone();
+        keys.push(key.to_string());
+        Self(keys)
+    }
+
+    pub(super) fn from_keys(keys: Vec<String>) -> Self {
+        Self(keys)
+    }
+
+    pub(super) fn keys(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The setting.
+    pub at: At,
+    /// The file with line and column, the variable or the flag; `None` for a default.
+    pub place: Option<String>,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        if !self.at.keys().is_empty() {
+            write!(f, "{}: ", self.at)?;
+        }
+        f.write_str(&self.what)?;
+        if !self.remedy.is_empty() {
+            write!(f, "; {}", self.remedy)?;
+        }
+        Ok(())
+    }
+}
+
+/// Every mistake of a configuration, one per line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    /// Adds what is wrong with the setting at `at`, and what to do about it.
+    pub fn add(&mut self, at: At, what: impl Into<String>, remedy: impl Into<String>) {
+        self.push(Mistake {
+            at,
+            place: None,
+            what: what.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them, in the order they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
+        self.0.iter()
+    }
+
+    pub(super) fn push(&mut self, mistake: Mistake) {
+        self.0.push(mistake);
+    }
+
+    /// Fills in where the settings came from.
+    pub(super) fn locate(&mut self, root: &Node) {
+        for mistake in &mut self.0 {
+            if mistake.place.is_none() {
+                mistake.place = root.place(mistake.at.keys());
+            }
+        }
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, mistake) in self.0.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            mistake.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Mistakes {}
