@@ -1,7 +1,25 @@
 //! The link between an edge and an origin: frames and state machines.
 //!
-//! `docs/link.md` of the repository specifies the bytes.
+//! `docs/link.md` of the repository specifies the bytes. One link carries a control stream
+//! ([`hello`]), a lane for each group ([`EdgeLane`], [`OriginLane`]) and a feed for each live stream
+//! and direction ([`feed`]).
 
+pub mod credit;
+mod edge_lane;
+pub mod feed;
+pub mod frame;
+pub mod hello;
+mod inbound;
+pub mod lane_frame;
+mod origin_lane;
+pub mod outbox;
 pub mod session;
+#[cfg(test)]
+mod tests;
+pub mod varint;
 
+pub use edge_lane::{EdgeEvent, EdgeLane};
+pub use frame::FrameError;
+pub use hello::{Control, Hello};
+pub use origin_lane::{OriginEvent, OriginLane, RESERVATION_IDLE, RETENTION, Tell};
 pub use session::{CloseReason, FeedPlace, Filter, Generation, LiveId, OpenSession, WriterId};

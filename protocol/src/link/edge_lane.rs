@@ -1,0 +1,565 @@
+//! A lane at its edge: sessions take turns towards the origin, within their credit.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Instant,
+};
+
+use bytes::Bytes;
+
+use super::{
+    CloseReason, FeedPlace, Filter, FrameError, Generation, LiveId, OpenSession, WriterId,
+    credit::{BASE, MESSAGE_COST},
+    inbound::{Assembled, Assembly, Inbound},
+    lane_frame::{Fragment, Head, MAX_FRAGMENT, ToEdge, ToOrigin},
+    outbox::{BATCH, Outbox},
+};
+use crate::{Message, MessageStreamId, SessionId};
+
+/// What a lane tells its edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EdgeEvent {
+    /// The connect was accepted.
+    Accepted {
+        /// Whose.
+        session: SessionId,
+    },
+    /// A message for the client.
+    Message {
+        /// For whom.
+        session: SessionId,
+        /// The message.
+        message: Message,
+        /// The place in the feed it follows.
+        after: Option<FeedPlace>,
+    },
+    /// The origin ended the session; it is forgotten here.
+    Closed {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A message stream plays this live stream.
+    Attach {
+        /// Whose.
+        session: SessionId,
+        /// The message stream.
+        stream: MessageStreamId,
+        /// The live stream.
+        live: LiveId,
+    },
+    /// A message stream plays nothing.
+    Detach {
+        /// Whose.
+        session: SessionId,
+        /// The message stream.
+        stream: MessageStreamId,
+    },
+    /// A publish is accepted.
+    AcceptPublish {
+        /// Whose.
+        session: SessionId,
+        /// The message stream.
+        stream: MessageStreamId,
+        /// The publish command's generation.
+        generation: Generation,
+        /// The live stream.
+        live: LiveId,
+        /// What the feed must carry.
+        writer: WriterId,
+    },
+    /// A publish is refused or over.
+    StopPublish {
+        /// Whose.
+        session: SessionId,
+        /// The message stream.
+        stream: MessageStreamId,
+        /// The publish command's generation.
+        generation: Generation,
+    },
+    /// What a viewer gets.
+    Filter {
+        /// Whose.
+        session: SessionId,
+        /// The message stream.
+        stream: MessageStreamId,
+        /// What passes.
+        filter: Filter,
+    },
+    /// Payload bytes of a session left its queue.
+    Left {
+        /// Whose.
+        session: SessionId,
+        /// How many.
+        bytes: usize,
+    },
+}
+
+/// The edge's end of one lane, on whatever connections carry it in turn.
+///
+/// ```text
+/// new ──► disconnected ──connected()──► connected ──disconnected()──► disconnected ...
+///              │                            │
+///              └────────── end() ───────────┘──► ended: transmit what is left, then finish
+/// ```
+#[derive(Debug)]
+pub struct EdgeLane {
+    sessions: HashMap<SessionId, Session>,
+    /// Sessions that have something to send and credit for it, in turn.
+    turns: VecDeque<SessionId>,
+    highest: Option<SessionId>,
+    outbox: Outbox,
+    inbound: Inbound,
+    events: VecDeque<EdgeEvent>,
+    connected: bool,
+}
+
+#[derive(Debug)]
+struct Session {
+    queue: VecDeque<Item>,
+    /// Cost sent, and cost that may be sent, both since the session opened.
+    used: u64,
+    limit: u64,
+    in_turns: bool,
+    /// The edge closed it: what the origin still sends is dropped.
+    closing: bool,
+    accepted: bool,
+    assembly: Option<Box<Assembly>>,
+}
+
+#[derive(Debug)]
+enum Item {
+    Open(Box<OpenSession>),
+    Message {
+        head: Box<Head>,
+        payload: Bytes,
+        sent: usize,
+    },
+    Stalled {
+        stream: MessageStreamId,
+        stalled: bool,
+    },
+    Close(CloseReason),
+}
+
+impl EdgeLane {
+    /// A lane without sessions.
+    pub fn new() -> Self {
+        Self {
+            sessions: HashMap::new(),
+            turns: VecDeque::new(),
+            highest: None,
+            outbox: Outbox::default(),
+            inbound: Inbound::new(),
+            events: VecDeque::new(),
+            connected: false,
+        }
+    }
+
+    /// Opens a session; its number must be higher than any before.
+    pub fn open(&mut self, session: SessionId, open: OpenSession) {
+        self.highest = self.highest.max(Some(session));
+        let state = Session {
+            queue: VecDeque::new(),
+            used: 0,
+            limit: BASE,
+            in_turns: false,
+            closing: false,
+            accepted: false,
+            assembly: None,
+        };
+        self.sessions.insert(session, state);
+        self.queue(session, Item::Open(Box::new(open)));
+    }
+
+    /// Queues a message of a session.
+    pub fn send(&mut self, session: SessionId, message: &Message, generation: Generation) {
+        let head = Box::new(Head {
+            generation,
+            ..Head::of(message)
+        });
+        self.queue(
+            session,
+            Item::Message {
+                head,
+                payload: message.payload.clone(),
+                sent: 0,
+            },
+        );
+    }
+
+    /// Says that a publishing client is silent, or no longer.
+    pub fn stalled(&mut self, session: SessionId, stream: MessageStreamId, stalled: bool) {
+        self.queue(session, Item::Stalled { stream, stalled });
+    }
+
+    /// Ends a session. What it queued before still goes, as far as its credit reaches, unless it
+    /// broke the rules. A session whose opening has not left is forgotten.
+    pub fn close(&mut self, session: SessionId, reason: CloseReason) {
+        let Some(state) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        if state.queue.iter().any(|item| matches!(item, Item::Open(_))) {
+            self.sessions.remove(&session);
+            return;
+        }
+        state.closing = true;
+        state.assembly = None;
+        let orderly = matches!(reason, CloseReason::Client | CloseReason::Transport);
+        if !orderly || !state.can_send() {
+            state.queue = VecDeque::new();
+        }
+        self.queue(session, Item::Close(reason));
+    }
+
+    /// Ends the lane, which must have no sessions.
+    pub fn end(&mut self) {
+        self.outbox.append(|out| ToOrigin::End.encode(out));
+    }
+
+    /// A connection carries the lane from here on; the origin has received this many frames.
+    pub fn connected(&mut self, received: u64) -> Result<(), FrameError> {
+        self.connected = true;
+        self.outbox.resume(received)
+    }
+
+    /// The connection is gone.
+    pub fn disconnected(&mut self) {
+        self.connected = false;
+        self.inbound.disconnected();
+    }
+
+    /// Takes in bytes of the lane's stream.
+    pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) -> Result<(), FrameError> {
+        self.inbound.push(bytes);
+        while let Some(frame) = self.inbound.next(now)? {
+            self.handle_frame(ToEdge::decode(&frame)?)?;
+        }
+        Ok(())
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<EdgeEvent> {
+        let event = self.events.pop_front();
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+        event
+    }
+
+    /// The next bytes for the lane's stream.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
+        if !self.connected {
+            return None;
+        }
+        if self.inbound.ack_due().is_some_and(|due| due <= now) {
+            self.append_ack();
+        }
+        if !self.outbox.is_blocked() {
+            self.take_turns();
+        }
+        if self.outbox.has_unsent() {
+            self.append_ack();
+        }
+        self.outbox.poll_transmit()
+    }
+
+    /// When [`Self::poll_transmit`] must be called at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.connected {
+            self.inbound.ack_due()
+        } else {
+            None
+        }
+    }
+
+    /// Numbered frames received: what the lane's opening states.
+    pub fn received(&self) -> u64 {
+        self.inbound.received()
+    }
+
+    /// Whether the origin was ever reached: then the lane can only be resumed.
+    pub fn has_history(&self) -> bool {
+        self.outbox.numbered() > 0
+    }
+
+    /// The sessions in the lane.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        self.sessions.keys().copied()
+    }
+
+    /// How many sessions the lane has.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether any session here was accepted by its application.
+    pub fn has_accepted(&self) -> bool {
+        self.sessions.values().any(|session| session.accepted)
+    }
+
+    /// Whether everything sent was acknowledged and nothing waits.
+    pub fn is_settled(&self) -> bool {
+        self.outbox.retained() == 0 && self.turns.is_empty()
+    }
+
+    /// Bytes kept for a resume.
+    pub fn retained(&self) -> usize {
+        self.outbox.retained()
+    }
+
+    fn queue(&mut self, session: SessionId, item: Item) {
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.queue.push_back(item);
+            self.take_place(session);
+        }
+    }
+
+    /// Puts a session at the end of the turns if it can send something.
+    fn take_place(&mut self, session: SessionId) {
+        let Some(state) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        if !state.in_turns && state.can_send() {
+            state.in_turns = true;
+            self.turns.push_back(session);
+        }
+    }
+
+    fn append_ack(&mut self) {
+        if let Some(received) = self.inbound.take_ack() {
+            self.outbox
+                .append_unnumbered(|out| ToOrigin::Ack(received).encode(out));
+        }
+    }
+
+    /// Encodes one fragment of each session in turn, until a batch is full.
+    fn take_turns(&mut self) {
+        let mut encoded = 0;
+        while encoded < BATCH {
+            let Some(id) = self.turns.pop_front() else {
+                break;
+            };
+            let Some(state) = self.sessions.get_mut(&id) else {
+                continue;
+            };
+            state.in_turns = false;
+            let Some(frame) = state.next_frame(id) else {
+                continue;
+            };
+            encoded += match &frame {
+                ToOrigin::Fragment { fragment, .. } => fragment.data.len() + 32,
+                ToOrigin::Open { open, .. } => open.connect.len() + 32,
+                _ => 16,
+            };
+            self.outbox.append(|out| frame.encode(out));
+            match frame {
+                ToOrigin::Close { .. } => {
+                    self.sessions.remove(&id);
+                }
+                ToOrigin::Fragment { fragment, .. } if !fragment.data.is_empty() => {
+                    self.events.push_back(EdgeEvent::Left {
+                        session: id,
+                        bytes: fragment.data.len(),
+                    });
+                }
+                _ => {}
+            }
+            self.take_place(id);
+            self.skip_to_close(id);
+        }
+        if self.turns.is_empty() {
+            self.turns = VecDeque::new();
+        }
+    }
+
+    /// A closing session that has run out of credit does not wait for more.
+    fn skip_to_close(&mut self, session: SessionId) {
+        let Some(state) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        if state.closing && !state.in_turns {
+            state.queue.retain(|item| matches!(item, Item::Close(_)));
+            self.take_place(session);
+        }
+    }
+
+    fn handle_frame(&mut self, frame: ToEdge) -> Result<(), FrameError> {
+        let id = match &frame {
+            ToEdge::Ack(received) => return self.outbox.acknowledge(*received),
+            ToEdge::Credit { session, .. }
+            | ToEdge::Accept { session }
+            | ToEdge::Fragment { session, .. }
+            | ToEdge::Close { session, .. }
+            | ToEdge::Attach { session, .. }
+            | ToEdge::Detach { session, .. }
+            | ToEdge::AcceptPublish { session, .. }
+            | ToEdge::StopPublish { session, .. }
+            | ToEdge::Filter { session, .. } => *session,
+        };
+        let Some(state) = self.sessions.get_mut(&id) else {
+            // It crossed the session's close, unless the session never was.
+            return if Some(id) <= self.highest {
+                Ok(())
+            } else {
+                Err(FrameError::Session(id.0))
+            };
+        };
+        if let ToEdge::Credit { offset, .. } = frame {
+            state.limit = state.limit.max(offset);
+            self.take_place(id);
+            return Ok(());
+        }
+        if let ToEdge::Close { reason, .. } = frame {
+            if !state.closing {
+                self.events.push_back(EdgeEvent::Closed {
+                    session: id,
+                    reason,
+                });
+            }
+            // A message of which a part is under way need not be finished: the origin dropped it.
+            self.sessions.remove(&id);
+            return Ok(());
+        }
+        if state.closing {
+            return Ok(());
+        }
+        if let Some(event) = state.event(id, frame)? {
+            self.events.push_back(event);
+        }
+        Ok(())
+    }
+}
+
+impl Default for EdgeLane {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Session {
+    fn can_send(&self) -> bool {
+        match self.queue.front() {
+            None => false,
+            Some(Item::Message {
+                sent: 0, payload, ..
+            }) => {
+                let least = MESSAGE_COST + u64::from(!payload.is_empty());
+                self.used + least <= self.limit
+            }
+            Some(Item::Message { .. }) => self.used < self.limit,
+            Some(_) => true,
+        }
+    }
+
+    /// The next frame of this session, if it has credit for it.
+    fn next_frame(&mut self, session: SessionId) -> Option<ToOrigin> {
+        if !self.can_send() {
+            return None;
+        }
+        let credit = self.limit - self.used;
+        let Some(Item::Message {
+            head,
+            payload,
+            sent,
+        }) = self.queue.front_mut()
+        else {
+            let item = self.queue.pop_front()?;
+            self.shrink();
+            return Some(match item {
+                Item::Open(open) => ToOrigin::Open {
+                    session,
+                    open: *open,
+                },
+                Item::Stalled { stream, stalled } => ToOrigin::Stalled {
+                    session,
+                    stream,
+                    stalled,
+                },
+                Item::Close(reason) => ToOrigin::Close { session, reason },
+                Item::Message { .. } => return None,
+            });
+        };
+        let first = *sent == 0;
+        let overhead = if first { MESSAGE_COST } else { 0 };
+        let room = usize::try_from(credit - overhead).unwrap_or(usize::MAX);
+        let size = (payload.len() - *sent).min(MAX_FRAGMENT).min(room);
+        let fragment = Fragment {
+            head: first.then_some(**head),
+            data: payload.slice(*sent..*sent + size),
+        };
+        *sent += size;
+        self.used += overhead + size as u64;
+        if *sent == payload.len() {
+            self.queue.pop_front();
+            self.shrink();
+        }
+        Some(ToOrigin::Fragment { session, fragment })
+    }
+
+    fn shrink(&mut self) {
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+    }
+
+    fn event(
+        &mut self,
+        session: SessionId,
+        frame: ToEdge,
+    ) -> Result<Option<EdgeEvent>, FrameError> {
+        Ok(Some(match frame {
+            ToEdge::Accept { .. } => {
+                self.accepted = true;
+                EdgeEvent::Accepted { session }
+            }
+            ToEdge::Fragment { fragment, .. } => {
+                match Assembly::add(self.assembly.take().map(|assembly| *assembly), &fragment)? {
+                    Assembled::Partial(assembly) => {
+                        self.assembly = Some(Box::new(assembly));
+                        return Ok(None);
+                    }
+                    Assembled::Whole(head, message) => EdgeEvent::Message {
+                        session,
+                        message,
+                        after: head.after,
+                    },
+                }
+            }
+            ToEdge::Attach { stream, live, .. } => EdgeEvent::Attach {
+                session,
+                stream,
+                live,
+            },
+            ToEdge::Detach { stream, .. } => EdgeEvent::Detach { session, stream },
+            ToEdge::AcceptPublish {
+                stream,
+                generation,
+                live,
+                writer,
+                ..
+            } => EdgeEvent::AcceptPublish {
+                session,
+                stream,
+                generation,
+                live,
+                writer,
+            },
+            ToEdge::StopPublish {
+                stream, generation, ..
+            } => EdgeEvent::StopPublish {
+                session,
+                stream,
+                generation,
+            },
+            ToEdge::Filter { stream, filter, .. } => EdgeEvent::Filter {
+                session,
+                stream,
+                filter,
+            },
+            ToEdge::Ack(_) | ToEdge::Credit { .. } | ToEdge::Close { .. } => return Ok(None),
+        }))
+    }
+}

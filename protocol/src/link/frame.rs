@@ -1,0 +1,207 @@
+//! The frames of control streams, lanes and feeds: `type`, `length`, body.
+
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::varint;
+
+/// One frame, body undecoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// What the body is.
+    pub kind: u64,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// The longest frame body on a control stream or a lane, in bytes. Reason: one session's megabyte
+/// must not hold up its group for longer than one fragment takes.
+pub const MAX_BODY: usize = 16 * 1024;
+
+/// Cuts a QUIC stream into frames, whatever pieces it arrives in. Holds no memory while it has no
+/// partial frame.
+#[derive(Debug)]
+pub struct FrameReader {
+    buffer: BytesMut,
+    max_body: usize,
+}
+
+impl FrameReader {
+    /// A reader that refuses bodies longer than `max_body` bytes.
+    pub fn new(max_body: usize) -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            max_body,
+        }
+    }
+
+    /// Takes in the stream's next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole frame.
+    pub fn poll_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        let Some((kind, kind_size)) = varint::peek(&self.buffer) else {
+            return Ok(self.empty());
+        };
+        let Some((length, length_size)) = varint::peek(&self.buffer[kind_size..]) else {
+            return Ok(None);
+        };
+        let length = usize::try_from(length).map_err(|_| FrameError::TooLong)?;
+        if length > self.max_body {
+            return Err(FrameError::TooLong);
+        }
+        let head = kind_size + length_size;
+        if self.buffer.len() < head + length {
+            return Ok(None);
+        }
+        let _ = self.buffer.split_to(head);
+        let body = self.buffer.split_to(length).freeze();
+        Ok(Some(Frame { kind, body }))
+    }
+
+    /// Bytes of the partial frame held.
+    pub fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
+    fn empty(&mut self) -> Option<Frame> {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        None
+    }
+}
+
+/// Appends a frame; the body must keep the receiver's limit.
+pub fn encode(kind: u64, body: &[u8], out: &mut impl BufMut) {
+    head(kind, body.len(), out);
+    out.put_slice(body);
+}
+
+/// Appends the head of a frame whose body follows.
+pub fn head(kind: u64, length: usize, out: &mut impl BufMut) {
+    varint::encode(kind, out);
+    varint::encode(length as u64, out);
+}
+
+/// Appends a string: its length, its bytes.
+pub fn put_str(text: &str, out: &mut impl BufMut) {
+    varint::encode(text.len() as u64, out);
+    out.put_slice(text.as_bytes());
+}
+
+/// Takes `length` bytes off the front of `input`.
+pub fn take<'a>(input: &mut &'a [u8], length: usize) -> Result<&'a [u8], FrameError> {
+    let (front, rest) = input
+        .split_at_checked(length)
+        .ok_or(FrameError::Truncated)?;
+    *input = rest;
+    Ok(front)
+}
+
+/// Takes one byte off the front of `input`.
+pub fn take_u8(input: &mut &[u8]) -> Result<u8, FrameError> {
+    Ok(take(input, 1)?[0])
+}
+
+/// Takes a big-endian 32-bit number off the front of `input`.
+pub fn take_u32(input: &mut &[u8]) -> Result<u32, FrameError> {
+    take(input, 4)?
+        .try_into()
+        .map(u32::from_be_bytes)
+        .map_err(|_| FrameError::Truncated)
+}
+
+/// Takes a varint that must fit 32 bits.
+pub fn take_varint_u32(input: &mut &[u8]) -> Result<u32, FrameError> {
+    u32::try_from(varint::decode(input)?).map_err(|_| FrameError::Value)
+}
+
+/// Takes a string of at most `max` bytes.
+pub fn take_str<'a>(input: &mut &'a [u8], max: usize) -> Result<&'a str, FrameError> {
+    let length = usize::try_from(varint::decode(input)?).map_err(|_| FrameError::TooLong)?;
+    if length > max {
+        return Err(FrameError::TooLong);
+    }
+    std::str::from_utf8(take(input, length)?).map_err(|_| FrameError::Value)
+}
+
+/// The peer broke the link protocol: the link closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// A frame or a field of it is longer than its limit.
+    TooLong,
+    /// The body ends inside a field.
+    Truncated,
+    /// A field holds what it must not.
+    Value,
+    /// This frame must not come now, or not on this kind of stream.
+    Unexpected(u64),
+    /// The frame names a session that this lane never opened, or used before.
+    Session(u64),
+    /// The peer sent more than its credit.
+    Credit(u64),
+    /// The peer acknowledged, or claims to resume from, what was never sent.
+    Number,
+    /// The peer speaks another version of the link.
+    Version(u64),
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => f.write_str("frame or field too long"),
+            Self::Truncated => f.write_str("frame ends inside a field"),
+            Self::Value => f.write_str("illegal value in a frame"),
+            Self::Unexpected(kind) => write!(f, "unexpected frame type {kind:#x}"),
+            Self::Session(id) => write!(f, "frame for unknown or reused session {id}"),
+            Self::Credit(id) => write!(f, "session {id} exceeded its credit"),
+            Self::Number => f.write_str("acknowledgement of frames never sent"),
+            Self::Version(version) => write!(f, "link version {version} is not supported"),
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_out_whole_from_any_split() {
+        let mut wire = Vec::new();
+        encode(0x21, b"hello", &mut wire);
+        encode(0x4123, b"", &mut wire);
+        encode(1, &[7; 300], &mut wire);
+        for split in 0..=wire.len() {
+            let mut reader = FrameReader::new(MAX_BODY);
+            let mut frames = Vec::new();
+            for part in [&wire[..split], &wire[split..]] {
+                reader.push(part);
+                while let Some(frame) = reader.poll_frame().unwrap() {
+                    frames.push((frame.kind, frame.body.len()));
+                }
+            }
+            assert_eq!(
+                frames,
+                [(0x21, 5), (0x4123, 0), (1, 300)],
+                "split at {split}"
+            );
+            assert_eq!(reader.held(), 0);
+        }
+    }
+
+    #[test]
+    fn a_declared_length_over_the_limit_is_refused_before_it_arrives() {
+        let mut reader = FrameReader::new(10);
+        let mut wire = Vec::new();
+        head(1, 11, &mut wire);
+        reader.push(&wire);
+        assert_eq!(reader.poll_frame(), Err(FrameError::TooLong));
+    }
+}

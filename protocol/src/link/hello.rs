@@ -1,0 +1,250 @@
+//! The control stream: who the two ends are and how they fare.
+
+use bytes::BufMut;
+
+use super::{
+    FrameError,
+    frame::{self, put_str, take_str, take_u8, take_varint_u32},
+    varint,
+};
+use crate::GroupName;
+
+/// The version of the link this code speaks.
+pub const VERSION: u64 = 1;
+
+/// The ALPN protocol name of a link.
+pub const ALPN: &[u8] = b"tributary/1";
+
+/// The first frame in both directions of a link's control stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// The name on the sender's certificate; checked against it by the receiver.
+    pub node: String,
+    /// Drawn at random when the sender's process started: another number is another process.
+    pub epoch: u64,
+    /// Rises with each dial of the same process. Only a higher one fences an older link.
+    pub incarnation: u64,
+    /// Which of the connections that make up this link it is, from 0.
+    pub connection: u32,
+    /// Bits of optional behaviour; unknown bits are ignored. None is defined in version 1.
+    pub features: u64,
+    /// Where the node stands, for routing by locality; may be empty.
+    pub zone: String,
+    /// How many sessions the node is meant for; 0 says nothing.
+    pub capacity: u64,
+    /// From an edge: the name by which its configuration knows the origin. From an origin: empty.
+    pub known_as: String,
+    /// From an origin: how long it keeps sessions of a lost link, in milliseconds. From an edge: 0.
+    pub grace_ms: u32,
+}
+
+/// One frame of a control stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Control {
+    /// Introduces the sender; first and once.
+    Hello(Hello),
+    /// The sender's load, once a second.
+    Heartbeat {
+        /// Sessions it holds.
+        sessions: u64,
+        /// Groups it holds.
+        groups: u64,
+    },
+    /// Asks the receiver's session layer for a sign of life.
+    Ping(u64),
+    /// Answers a ping with its number.
+    Pong(u64),
+    /// The sender will go: nothing new should be opened on this link.
+    GoAway {
+        /// When it will be gone, in milliseconds from now.
+        within_ms: u32,
+    },
+    /// Groups that live at this origin away from their home. A list over the limit of one frame
+    /// is sent in several.
+    Displaced {
+        /// The first whole list is complete with this frame.
+        complete: bool,
+        /// Groups that live here.
+        added: Vec<GroupName>,
+        /// Groups that no longer do.
+        removed: Vec<GroupName>,
+    },
+    /// From an edge: its link to another origin is lost, and these groups of its live there.
+    Living {
+        /// The other origin, by the name the edges' configurations know it.
+        origin: String,
+        /// Groups with sessions of this edge there.
+        groups: Vec<GroupName>,
+    },
+    /// From an edge: its outage of that origin is over, one way or the other.
+    LivingEnd {
+        /// The origin.
+        origin: String,
+    },
+    /// A frame of a later version: ignored.
+    Unknown(u64),
+}
+
+const HELLO: u64 = 0x01;
+const HEARTBEAT: u64 = 0x02;
+const PING: u64 = 0x03;
+const PONG: u64 = 0x04;
+const GO_AWAY: u64 = 0x05;
+const DISPLACED: u64 = 0x06;
+const LIVING: u64 = 0x07;
+const LIVING_END: u64 = 0x08;
+
+/// The longest name of a node or zone, in bytes.
+pub const MAX_NAME: usize = 255;
+
+/// How many groups one [`Control::Displaced`] or [`Control::Living`] names at most; keeps the
+/// frame within [`frame::MAX_BODY`].
+pub const GROUPS_PER_FRAME: usize = 24;
+
+impl Control {
+    /// Appends the frame.
+    pub fn encode(&self, out: &mut impl BufMut) {
+        let mut body = Vec::new();
+        let kind = self.encode_body(&mut body);
+        frame::encode(kind, &body, out);
+    }
+
+    fn encode_body(&self, body: &mut Vec<u8>) -> u64 {
+        match self {
+            Self::Hello(hello) => {
+                hello.encode(body);
+                HELLO
+            }
+            Self::Heartbeat { sessions, groups } => {
+                varint::encode(*sessions, body);
+                varint::encode(*groups, body);
+                HEARTBEAT
+            }
+            Self::Ping(number) => {
+                varint::encode(*number, body);
+                PING
+            }
+            Self::Pong(number) => {
+                varint::encode(*number, body);
+                PONG
+            }
+            Self::GoAway { within_ms } => {
+                varint::encode(u64::from(*within_ms), body);
+                GO_AWAY
+            }
+            Self::Displaced {
+                complete,
+                added,
+                removed,
+            } => {
+                body.put_u8(u8::from(*complete));
+                put_groups(added, body);
+                put_groups(removed, body);
+                DISPLACED
+            }
+            Self::Living { origin, groups } => {
+                put_str(origin, body);
+                put_groups(groups, body);
+                LIVING
+            }
+            Self::LivingEnd { origin } => {
+                put_str(origin, body);
+                LIVING_END
+            }
+            Self::Unknown(kind) => *kind,
+        }
+    }
+
+    /// Reads a frame of a control stream.
+    pub fn decode(frame: &frame::Frame) -> Result<Self, FrameError> {
+        let mut input = &*frame.body;
+        let input = &mut input;
+        Ok(match frame.kind {
+            HELLO => Self::Hello(Hello::decode(input)?),
+            HEARTBEAT => Self::Heartbeat {
+                sessions: varint::decode(input)?,
+                groups: varint::decode(input)?,
+            },
+            PING => Self::Ping(varint::decode(input)?),
+            PONG => Self::Pong(varint::decode(input)?),
+            GO_AWAY => Self::GoAway {
+                within_ms: take_varint_u32(input)?,
+            },
+            DISPLACED => Self::Displaced {
+                complete: take_u8(input)? != 0,
+                added: take_groups(input)?,
+                removed: take_groups(input)?,
+            },
+            LIVING => Self::Living {
+                origin: take_str(input, MAX_NAME)?.to_owned(),
+                groups: take_groups(input)?,
+            },
+            LIVING_END => Self::LivingEnd {
+                origin: take_str(input, MAX_NAME)?.to_owned(),
+            },
+            kind => Self::Unknown(kind),
+        })
+    }
+}
+
+impl Hello {
+    fn encode(&self, out: &mut impl BufMut) {
+        varint::encode(VERSION, out);
+        put_str(&self.node, out);
+        out.put_u64(self.epoch);
+        varint::encode(self.incarnation, out);
+        varint::encode(u64::from(self.connection), out);
+        varint::encode(self.features, out);
+        put_str(&self.zone, out);
+        varint::encode(self.capacity, out);
+        put_str(&self.known_as, out);
+        varint::encode(u64::from(self.grace_ms), out);
+    }
+
+    fn decode(input: &mut &[u8]) -> Result<Self, FrameError> {
+        let version = varint::decode(input)?;
+        if version != VERSION {
+            return Err(FrameError::Version(version));
+        }
+        let node = take_str(input, MAX_NAME)?.to_owned();
+        let epoch = frame::take(input, 8)?;
+        let epoch = u64::from_be_bytes(epoch.try_into().map_err(|_| FrameError::Truncated)?);
+        Ok(Self {
+            node,
+            epoch,
+            incarnation: varint::decode(input)?,
+            connection: take_varint_u32(input)?,
+            features: varint::decode(input)?,
+            zone: take_str(input, MAX_NAME)?.to_owned(),
+            capacity: varint::decode(input)?,
+            known_as: take_str(input, MAX_NAME)?.to_owned(),
+            grace_ms: take_varint_u32(input)?,
+        })
+    }
+}
+
+fn put_groups(groups: &[GroupName], out: &mut impl BufMut) {
+    varint::encode(groups.len() as u64, out);
+    for group in groups {
+        put_str(&group.to_string(), out);
+    }
+}
+
+fn take_groups(input: &mut &[u8]) -> Result<Vec<GroupName>, FrameError> {
+    let count = varint::decode(input)?;
+    let mut groups = Vec::new();
+    for _ in 0..count {
+        groups.push(take_group(input)?);
+    }
+    Ok(groups)
+}
+
+/// Takes a group's name.
+pub(super) fn take_group(input: &mut &[u8]) -> Result<GroupName, FrameError> {
+    let name = take_str(
+        input,
+        GroupName::MAX_LENGTH + GroupName::DEFAULT_INSTANCE.len() + 1,
+    )?;
+    GroupName::from_app(name).map_err(|_| FrameError::Value)
+}

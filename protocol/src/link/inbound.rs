@@ -1,0 +1,162 @@
+//! The receiving half of a lane: frames in, numbers acknowledged, messages put together again.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    FrameError,
+    frame::{Frame, FrameReader, MAX_BODY},
+    lane_frame::{Fragment, Head, is_numbered},
+};
+use crate::Message;
+
+/// Cuts the stream into frames and decides when to acknowledge them.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    reader: FrameReader,
+    received: u64,
+    acknowledged: u64,
+    unacknowledged_bytes: usize,
+    ack_due: Option<Instant>,
+}
+
+/// How long an acknowledgement may wait for others to join it. Reason: it costs a packet, and the
+/// peer only keeps a few frames longer.
+const ACK_DELAY: Duration = Duration::from_millis(100);
+
+/// Received bytes after which an acknowledgement does not wait: a quarter of the sender's window.
+const ACK_BYTES: usize = super::outbox::WINDOW / 4;
+
+impl Inbound {
+    pub(super) fn new() -> Self {
+        Self {
+            reader: FrameReader::new(MAX_BODY),
+            received: 0,
+            acknowledged: 0,
+            unacknowledged_bytes: 0,
+            ack_due: None,
+        }
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.reader.push(bytes);
+    }
+
+    pub(super) fn next(&mut self, now: Instant) -> Result<Option<Frame>, FrameError> {
+        let frame = self.reader.poll_frame()?;
+        if let Some(frame) = &frame
+            && is_numbered(frame.kind)
+        {
+            self.received += 1;
+            self.unacknowledged_bytes += frame.body.len();
+            self.ack_due.get_or_insert(now + ACK_DELAY);
+            if self.unacknowledged_bytes >= ACK_BYTES {
+                self.ack_due = Some(now);
+            }
+        }
+        Ok(frame)
+    }
+
+    /// Numbered frames received so far.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// When an acknowledgement must leave at the latest.
+    pub(super) fn ack_due(&self) -> Option<Instant> {
+        self.ack_due
+    }
+
+    /// The number to acknowledge, if anything is unacknowledged; it counts as acknowledged now.
+    pub(super) fn take_ack(&mut self) -> Option<u64> {
+        self.ack_due = None;
+        self.unacknowledged_bytes = 0;
+        let new = self.acknowledged < self.received;
+        self.acknowledged = self.received;
+        new.then_some(self.received)
+    }
+
+    /// The connection is gone: a partial frame is sent again on the next one.
+    pub(super) fn disconnected(&mut self) {
+        self.reader = FrameReader::new(MAX_BODY);
+        self.ack_due = None;
+        // The next connection's opening states the number.
+        self.acknowledged = self.received;
+    }
+}
+
+/// A message of which not every fragment has arrived.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    head: Head,
+    payload: BytesMut,
+}
+
+/// A fragment taken in.
+#[derive(Debug)]
+pub(super) enum Assembled {
+    /// More must come.
+    Partial(Assembly),
+    /// The message is whole.
+    Whole(Head, Message),
+}
+
+impl Assembly {
+    /// Takes the next fragment of a session; memory grows as bytes arrive.
+    pub(super) fn add(partial: Option<Self>, fragment: &Fragment) -> Result<Assembled, FrameError> {
+        let data = &fragment.data;
+        let assembly = match (partial, fragment.head) {
+            (None, Some(head)) if head.length as usize == data.len() => {
+                return Ok(Assembled::Whole(
+                    head,
+                    head.message(Bytes::copy_from_slice(data)),
+                ));
+            }
+            (None, Some(head)) => {
+                let mut payload = BytesMut::with_capacity(data.len());
+                payload.extend_from_slice(data);
+                Self { head, payload }
+            }
+            (Some(mut assembly), None) => {
+                assembly.payload.extend_from_slice(data);
+                assembly
+            }
+            (Some(_), Some(_)) | (None, None) => return Err(FrameError::Value),
+        };
+        let length = assembly.head.length as usize;
+        if assembly.payload.len() > length {
+            return Err(FrameError::Value);
+        }
+        if assembly.payload.len() < length {
+            return Ok(Assembled::Partial(assembly));
+        }
+        Ok(Assembled::Whole(
+            assembly.head,
+            assembly.head.message(assembly.payload.freeze()),
+        ))
+    }
+}
+
+impl Head {
+    pub(super) fn of(message: &Message) -> Self {
+        Self {
+            kind: message.kind,
+            stream: message.stream,
+            timestamp: message.timestamp,
+            // A message's payload has at most 2^24 - 1 bytes on the RTMP wire.
+            length: u32::try_from(message.payload.len()).unwrap_or(u32::MAX),
+            generation: super::Generation::default(),
+            after: None,
+        }
+    }
+
+    fn message(&self, payload: Bytes) -> Message {
+        Message {
+            kind: self.kind,
+            stream: self.stream,
+            timestamp: self.timestamp,
+            payload,
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! A simulated edge and origin over one lane: a virtual clock, pipes with delay that break, and a
+//! printed seed.
+
+mod frames;
+mod scenarios;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use super::{
+    EdgeEvent, EdgeLane, Generation, OpenSession, OriginEvent, OriginLane, Tell, credit::Budget,
+};
+use crate::{Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId};
+
+/// One direction of a connection.
+#[derive(Default)]
+struct Pipe {
+    packets: VecDeque<(Instant, Bytes)>,
+}
+
+/// An edge and an origin whose application answers each message with itself.
+struct Pair {
+    now: Instant,
+    rng: StdRng,
+    edge: EdgeLane,
+    origin: OriginLane,
+    budget: Budget,
+    to_origin: Pipe,
+    to_edge: Pipe,
+    delay: Duration,
+    connected: bool,
+    /// Messages the application has not handled yet; it handles at most `speed` a step.
+    mail: VecDeque<(SessionId, Message)>,
+    speed: usize,
+    received: HashMap<SessionId, Vec<u32>>,
+    answered: HashMap<SessionId, Vec<u32>>,
+    closed_at_edge: Vec<SessionId>,
+    closed_at_origin: Vec<SessionId>,
+    sent: HashMap<SessionId, u32>,
+}
+
+const STEP: Duration = Duration::from_millis(1);
+
+impl Pair {
+    fn new(seed: u64, budget: u64) -> Self {
+        eprintln!("seed {seed}");
+        let budget = Budget::new(budget);
+        let mut pair = Self {
+            now: start(),
+            rng: StdRng::seed_from_u64(seed),
+            edge: EdgeLane::new(),
+            origin: OriginLane::new(1 << 24, budget.clone()),
+            budget,
+            to_origin: Pipe::default(),
+            to_edge: Pipe::default(),
+            delay: Duration::from_millis(5),
+            connected: false,
+            mail: VecDeque::new(),
+            speed: usize::MAX,
+            received: HashMap::new(),
+            answered: HashMap::new(),
+            closed_at_edge: Vec::new(),
+            closed_at_origin: Vec::new(),
+            sent: HashMap::new(),
+        };
+        pair.connect();
+        pair
+    }
+
+    fn connect(&mut self) {
+        self.edge.connected(self.origin.received()).unwrap();
+        self.origin.connected(self.edge.received()).unwrap();
+        self.connected = true;
+    }
+
+    fn disconnect(&mut self) {
+        self.connected = false;
+        self.to_origin.packets.clear();
+        self.to_edge.packets.clear();
+        self.edge.disconnected();
+        self.origin.disconnected();
+    }
+
+    fn open(&mut self, session: u64) -> SessionId {
+        let id = SessionId(session);
+        let open = OpenSession {
+            peer: "192.0.2.1:1".parse().unwrap(),
+            protocol: "rtmp".into(),
+            connect: Bytes::from_static(b"connect"),
+        };
+        self.edge.open(id, open);
+        id
+    }
+
+    /// Sends the session's next numbered message with a payload of this length.
+    fn send(&mut self, session: SessionId, length: usize) {
+        let number = self.sent.entry(session).or_default();
+        let message = Message {
+            kind: MessageType::COMMAND_AMF0,
+            stream: MessageStreamId(1),
+            timestamp: RtmpTimestamp(*number),
+            payload: vec![*number as u8; length].into(),
+        };
+        *number += 1;
+        self.edge.send(session, &message, Generation(0));
+    }
+
+    /// One millisecond: deliver, handle, answer, transmit.
+    fn step(&mut self) {
+        self.now += STEP;
+        let now = self.now;
+        self.deliver();
+        self.origin_events();
+        self.handle_mail();
+        self.edge_events();
+        self.origin.handle_timeout(now);
+        let arrival = now + self.delay;
+        while let Some(bytes) = self.edge.poll_transmit(now) {
+            self.to_origin.packets.push_back((arrival, bytes));
+        }
+        while let Some(bytes) = self.origin.poll_transmit(now) {
+            self.to_edge.packets.push_back((arrival, bytes));
+        }
+        self.edge_events();
+    }
+
+    fn deliver(&mut self) {
+        let now = self.now;
+        while self
+            .to_origin
+            .packets
+            .front()
+            .is_some_and(|(at, _)| *at <= now)
+        {
+            let (_, bytes) = self.to_origin.packets.pop_front().unwrap();
+            for part in self.pieces(&bytes) {
+                self.origin.handle_bytes(now, &part).unwrap();
+            }
+        }
+        while self
+            .to_edge
+            .packets
+            .front()
+            .is_some_and(|(at, _)| *at <= now)
+        {
+            let (_, bytes) = self.to_edge.packets.pop_front().unwrap();
+            for part in self.pieces(&bytes) {
+                self.edge.handle_bytes(now, &part).unwrap();
+            }
+        }
+    }
+
+    fn pieces(&mut self, bytes: &Bytes) -> [Bytes; 2] {
+        let cut = self.rng.random_range(0..=bytes.len());
+        [bytes.slice(..cut), bytes.slice(cut..)]
+    }
+
+    fn origin_events(&mut self) {
+        while let Some(event) = self.origin.poll_event() {
+            match event {
+                OriginEvent::Open { session, .. } => self.origin.tell(session, Tell::Accept),
+                OriginEvent::Message {
+                    session, message, ..
+                } => {
+                    self.mail.push_back((session, message));
+                }
+                OriginEvent::Closed { session, .. } => self.closed_at_origin.push(session),
+                OriginEvent::Stalled { .. } | OriginEvent::Ended => {}
+            }
+        }
+    }
+
+    fn handle_mail(&mut self) {
+        for _ in 0..self.speed.min(self.mail.len()) {
+            let Some((session, message)) = self.mail.pop_front() else {
+                break;
+            };
+            self.received
+                .entry(session)
+                .or_default()
+                .push(message.timestamp.0);
+            let bytes = message.payload.len();
+            self.origin.tell(
+                session,
+                Tell::Message {
+                    message,
+                    after: None,
+                },
+            );
+            self.origin.consumed(self.now, session, bytes);
+        }
+    }
+
+    fn edge_events(&mut self) {
+        while let Some(event) = self.edge.poll_event() {
+            match event {
+                EdgeEvent::Message {
+                    session, message, ..
+                } => {
+                    let number = message.timestamp.0;
+                    assert!(message.payload.iter().all(|&byte| byte == number as u8));
+                    self.answered.entry(session).or_default().push(number);
+                }
+                EdgeEvent::Closed { session, .. } => self.closed_at_edge.push(session),
+                _ => {}
+            }
+        }
+    }
+
+    fn steps(&mut self, count: usize) {
+        for _ in 0..count {
+            self.step();
+        }
+    }
+
+    /// Every message of every session arrived once, in order, and so did every answer.
+    fn assert_exact(&self) {
+        for (session, &count) in &self.sent {
+            let all: Vec<u32> = (0..count).collect();
+            assert_eq!(
+                self.received.get(session),
+                Some(&all),
+                "received of session {session}"
+            );
+            assert_eq!(
+                self.answered.get(session),
+                Some(&all),
+                "answers of session {session}"
+            );
+        }
+    }
+
+    fn assert_settled(&self) {
+        assert_eq!(self.edge.retained(), 0);
+        assert_eq!(self.origin.retained(), 0);
+        assert_eq!(self.budget.used(), 0);
+    }
+}
+
+/// Where virtual time begins.
+#[allow(clippy::disallowed_methods)] // `Instant` offers no other beginning.
+fn start() -> Instant {
+    Instant::now()
+}

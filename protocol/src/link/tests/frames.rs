@@ -1,0 +1,317 @@
+//! Fixed bytes of every frame, both ways.
+
+use bytes::Bytes;
+
+use crate::{
+    GroupName, LaneId, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
+    link::{
+        CloseReason, Control, FeedPlace, Filter, Generation, Hello, LiveId, OpenSession, WriterId,
+        frame::{FrameReader, MAX_BODY},
+        lane_frame::{Fragment, Head, LaneAnswer, OpenLane, ToEdge, ToOrigin},
+    },
+};
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
+}
+
+fn frame(wire: &[u8]) -> crate::link::frame::Frame {
+    let mut reader = FrameReader::new(MAX_BODY);
+    reader.push(wire);
+    let frame = reader.poll_frame().unwrap().expect("a whole frame");
+    assert_eq!(reader.held(), 0, "bytes after the frame");
+    frame
+}
+
+const SESSION: SessionId = SessionId(5);
+const STREAM: MessageStreamId = MessageStreamId(1);
+
+/// `docs/link.md` shows the same bytes.
+fn to_origin() -> Vec<(&'static str, ToOrigin)> {
+    let head = Head {
+        kind: MessageType::COMMAND_AMF0,
+        stream: STREAM,
+        timestamp: RtmpTimestamp(1000),
+        length: 3,
+        generation: Generation(2),
+        after: None,
+    };
+    vec![
+        ("12 01 07", ToOrigin::Ack(7)),
+        (
+            "20 10 05 04 c0000201 1f90 04 72746d70 020007",
+            ToOrigin::Open {
+                session: SESSION,
+                open: OpenSession {
+                    peer: "192.0.2.1:8080".parse().unwrap(),
+                    protocol: "rtmp".into(),
+                    connect: Bytes::from_static(&[2, 0, 7]),
+                },
+            },
+        ),
+        (
+            "21 0d 05 01 14 01 000003e8 03 02 616263",
+            ToOrigin::Fragment {
+                session: SESSION,
+                fragment: Fragment {
+                    head: Some(head),
+                    data: Bytes::from_static(b"abc"),
+                },
+            },
+        ),
+        (
+            "21 04 05 00 6263",
+            ToOrigin::Fragment {
+                session: SESSION,
+                fragment: Fragment {
+                    head: None,
+                    data: Bytes::from_static(b"bc"),
+                },
+            },
+        ),
+        (
+            "22 02 05 00",
+            ToOrigin::Close {
+                session: SESSION,
+                reason: CloseReason::Client,
+            },
+        ),
+        (
+            "23 03 05 01 01",
+            ToOrigin::Stalled {
+                session: SESSION,
+                stream: STREAM,
+                stalled: true,
+            },
+        ),
+        ("24 00", ToOrigin::End),
+    ]
+}
+
+fn to_edge() -> Vec<(&'static str, ToEdge)> {
+    let head = Head {
+        kind: MessageType::COMMAND_AMF0,
+        stream: STREAM,
+        timestamp: RtmpTimestamp(0),
+        length: 1,
+        generation: Generation(0),
+        after: Some(FeedPlace(64)),
+    };
+    vec![
+        ("12 02 4040", ToEdge::Ack(64)),
+        (
+            "13 05 05 80004000",
+            ToEdge::Credit {
+                session: SESSION,
+                offset: 16_384,
+            },
+        ),
+        (
+            "21 0d 05 03 14 01 00000000 01 00 4040 61",
+            ToEdge::Fragment {
+                session: SESSION,
+                fragment: Fragment {
+                    head: Some(head),
+                    data: Bytes::from_static(b"a"),
+                },
+            },
+        ),
+        (
+            "22 02 05 08",
+            ToEdge::Close {
+                session: SESSION,
+                reason: CloseReason::Application,
+            },
+        ),
+        ("30 01 05", ToEdge::Accept { session: SESSION }),
+        (
+            "31 03 05 01 09",
+            ToEdge::Attach {
+                session: SESSION,
+                stream: STREAM,
+                live: LiveId(9),
+            },
+        ),
+        (
+            "32 02 05 01",
+            ToEdge::Detach {
+                session: SESSION,
+                stream: STREAM,
+            },
+        ),
+        (
+            "33 05 05 01 02 09 04",
+            ToEdge::AcceptPublish {
+                session: SESSION,
+                stream: STREAM,
+                generation: Generation(2),
+                live: LiveId(9),
+                writer: WriterId(4),
+            },
+        ),
+        (
+            "34 03 05 01 02",
+            ToEdge::StopPublish {
+                session: SESSION,
+                stream: STREAM,
+                generation: Generation(2),
+            },
+        ),
+        (
+            "35 03 05 01 05",
+            ToEdge::Filter {
+                session: SESSION,
+                stream: STREAM,
+                filter: Filter {
+                    audio: true,
+                    video: false,
+                    paused: true,
+                },
+            },
+        ),
+    ]
+}
+
+fn control() -> Vec<(&'static str, Control)> {
+    let group = GroupName::from_app("live/a").unwrap();
+    vec![
+        (
+            "01 20 01 05 6564676531 0000000000000007 03 00 00 02 6575 4064 07 6f726967696e31 00",
+            Control::Hello(Hello {
+                node: "edge1".into(),
+                epoch: 7,
+                incarnation: 3,
+                connection: 0,
+                features: 0,
+                zone: "eu".into(),
+                capacity: 100,
+                known_as: "origin1".into(),
+                grace_ms: 0,
+            }),
+        ),
+        (
+            "02 02 05 01",
+            Control::Heartbeat {
+                sessions: 5,
+                groups: 1,
+            },
+        ),
+        ("03 01 09", Control::Ping(9)),
+        ("04 01 09", Control::Pong(9)),
+        ("05 02 43e8", Control::GoAway { within_ms: 1000 }),
+        (
+            "06 0a 01 01 06 6c6976652f61 00",
+            Control::Displaced {
+                complete: true,
+                added: vec![group.clone()],
+                removed: vec![],
+            },
+        ),
+        (
+            "07 0a 01 6f 01 06 6c6976652f61",
+            Control::Living {
+                origin: "o".into(),
+                groups: vec![group],
+            },
+        ),
+        ("08 02 01 6f", Control::LivingEnd { origin: "o".into() }),
+    ]
+}
+
+#[test]
+fn every_lane_frame_has_its_bytes() {
+    for (bytes, value) in to_origin() {
+        let mut out = Vec::new();
+        value.encode(&mut out);
+        assert_eq!(out, hex(bytes), "{value:?} encodes");
+        assert_eq!(ToOrigin::decode(&frame(&hex(bytes))), Ok(value));
+    }
+    for (bytes, value) in to_edge() {
+        let mut out = Vec::new();
+        value.encode(&mut out);
+        assert_eq!(out, hex(bytes), "{value:?} encodes");
+        assert_eq!(ToEdge::decode(&frame(&hex(bytes))), Ok(value));
+    }
+}
+
+#[test]
+fn every_control_frame_has_its_bytes() {
+    for (bytes, value) in control() {
+        let mut out = Vec::new();
+        value.encode(&mut out);
+        assert_eq!(out, hex(bytes), "{value:?} encodes");
+        assert_eq!(Control::decode(&frame(&hex(bytes))), Ok(value));
+    }
+}
+
+#[test]
+fn a_lane_opens_and_is_answered() {
+    let group = GroupName::from_app("live/a").unwrap();
+    for (bytes, resume) in [("10 0b 07 06 6c6976652f61 01 6f", None), ("", Some(9))] {
+        let open = OpenLane {
+            lane: LaneId(7),
+            group: group.clone(),
+            home: "o".into(),
+            resume,
+        };
+        let mut out = Vec::new();
+        open.encode(&mut out);
+        assert!(bytes.is_empty() || out[2..].starts_with(&hex(bytes)[2..]));
+        assert_eq!(OpenLane::decode(&frame(&out)), Ok(open));
+    }
+    for (bytes, answer) in [
+        ("11 02 00 05", LaneAnswer::Open { received: 5 }),
+        ("11 02 01 00", LaneAnswer::Unknown),
+        ("11 03 02 40fa", LaneAnswer::Wait { retry_ms: 250 }),
+        ("11 02 03 00", LaneAnswer::Refused),
+    ] {
+        let mut out = Vec::new();
+        answer.encode(&mut out);
+        assert_eq!(out, hex(bytes));
+        assert_eq!(LaneAnswer::decode(&frame(&out)), Ok(answer));
+    }
+}
+
+#[test]
+fn truncated_frames_are_errors_never_panics() {
+    let lanes = to_origin().into_iter().map(|(bytes, _)| hex(bytes));
+    let edges = to_edge().into_iter().map(|(bytes, _)| hex(bytes));
+    let controls = control().into_iter().map(|(bytes, _)| hex(bytes));
+    for wire in lanes.chain(edges).chain(controls) {
+        let whole = frame(&wire);
+        for cut in 0..whole.body.len() {
+            let frame = crate::link::frame::Frame {
+                kind: whole.kind,
+                body: whole.body.slice(..cut),
+            };
+            let _ = ToOrigin::decode(&frame);
+            let _ = ToEdge::decode(&frame);
+            let _ = Control::decode(&frame);
+            let _ = OpenLane::decode(&frame);
+            let _ = LaneAnswer::decode(&frame);
+        }
+    }
+}
+
+mod arbitrary {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_or_fail(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut reader = FrameReader::new(MAX_BODY);
+            reader.push(&bytes);
+            while let Ok(Some(frame)) = reader.poll_frame() {
+                let _ = ToOrigin::decode(&frame);
+                let _ = ToEdge::decode(&frame);
+                let _ = Control::decode(&frame);
+            }
+        }
+    }
+}
