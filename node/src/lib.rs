@@ -6,3 +6,4 @@ pub mod config;
 pub mod drain;
 pub mod queue;
 pub mod tls;
+pub mod transport;

@@ -81,7 +81,7 @@ impl<T> Shared<T> {
 impl<T> Sender<T> {
     /// Appends `item`, or gives it back.
     pub fn push(&self, item: T, weight: usize) -> Result<(), PushError<T>> {
-        let mut state = self.shared.lock();
+        let state = self.shared.lock();
         if state.closed {
             return Err(PushError::Closed(item));
         }

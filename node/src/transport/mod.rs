@@ -1,0 +1,239 @@
+//! Links over QUIC. Nothing outside this module knows the library that carries them.
+//!
+//! An [`Endpoint`] dials or accepts; a [`Link`] is one connection whose peer's certificate has
+//! been checked; lanes, feeds and the control stream are its [`SendStream`]s and [`RecvStream`]s.
+
+mod endpoint;
+mod settings;
+mod shares;
+mod stream;
+
+use std::{
+    fmt,
+    sync::Arc,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use quinn::VarInt;
+
+pub use endpoint::{BindError, Endpoint, Incoming};
+pub use settings::{IDLE, KEEP_ALIVE};
+pub use stream::{RecvStream, SendStream, StreamError, StreamKind};
+
+use crate::tls::Peer;
+use shares::Shares;
+
+/// One QUIC connection between an edge and an origin, both certificates checked. Clones are the
+/// same connection.
+#[derive(Clone, Debug)]
+pub struct Link {
+    connection: quinn::Connection,
+    peer: Arc<Peer>,
+    shares: Arc<Shares>,
+    limits: Arc<Limits>,
+}
+
+#[derive(Debug)]
+struct Limits {
+    lanes: AtomicU32,
+    feeds: AtomicU32,
+}
+
+/// Streams of either kind that a peer may have open before its certificate is accepted. Reason:
+/// each costs memory as soon as it is allowed.
+const UNTRUSTED_STREAMS: u32 = 64;
+
+/// By how much the number of streams allowed exceeds those open, at most.
+const STREAM_STEP: u32 = 4096;
+
+/// The most streams of one kind a peer may ever have open.
+const MAX_STREAMS: u32 = 100_000;
+
+/// What a closing end tells the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseCode {
+    /// The process ends.
+    Shutdown,
+    /// The peer broke the link protocol.
+    Protocol,
+    /// The peer's certificate is for another role or name.
+    Role,
+    /// A newer link of the same process takes over.
+    Fenced,
+}
+
+impl CloseCode {
+    fn code(self) -> VarInt {
+        VarInt::from_u32(match self {
+            Self::Shutdown => 0,
+            Self::Protocol => 1,
+            Self::Role => 2,
+            Self::Fenced => 3,
+        })
+    }
+}
+
+impl Link {
+    fn new(connection: quinn::Connection, peer: Peer) -> Self {
+        let link = Self {
+            connection,
+            peer: Arc::new(peer),
+            shares: Arc::default(),
+            limits: Arc::new(Limits {
+                lanes: AtomicU32::new(UNTRUSTED_STREAMS),
+                feeds: AtomicU32::new(UNTRUSTED_STREAMS),
+            }),
+        };
+        link.allow_lanes(0);
+        link.allow_feeds(0);
+        link
+    }
+
+    /// Who is at the other end, by its certificate.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Opens the control stream or a lane.
+    pub async fn open_lane(&self, kind: StreamKind) -> Result<(SendStream, RecvStream), LinkError> {
+        let (send, recv) = self.connection.open_bi().await?;
+        Ok((
+            SendStream::new(send, kind, Arc::clone(&self.shares)),
+            RecvStream::new(recv),
+        ))
+    }
+
+    /// Accepts the control stream or a lane.
+    pub async fn accept_lane(
+        &self,
+        kind: StreamKind,
+    ) -> Result<(SendStream, RecvStream), LinkError> {
+        let (send, recv) = self.connection.accept_bi().await?;
+        Ok((
+            SendStream::new(send, kind, Arc::clone(&self.shares)),
+            RecvStream::new(recv),
+        ))
+    }
+
+    /// Opens a feed.
+    pub async fn open_feed(&self) -> Result<SendStream, LinkError> {
+        let send = self.connection.open_uni().await?;
+        Ok(SendStream::new(
+            send,
+            StreamKind::Feed,
+            Arc::clone(&self.shares),
+        ))
+    }
+
+    /// Accepts a feed.
+    pub async fn accept_feed(&self) -> Result<RecvStream, LinkError> {
+        Ok(RecvStream::new(self.connection.accept_uni().await?))
+    }
+
+    /// Says how many lanes the peer has open, so that it may open more.
+    pub fn allow_lanes(&self, open: usize) {
+        if let Some(limit) = raise(&self.limits.lanes, open) {
+            self.connection
+                .set_max_concurrent_bi_streams(VarInt::from_u32(limit));
+        }
+    }
+
+    /// Says how many feeds the peer has open, so that it may open more.
+    pub fn allow_feeds(&self, open: usize) {
+        if let Some(limit) = raise(&self.limits.feeds, open) {
+            self.connection
+                .set_max_concurrent_uni_streams(VarInt::from_u32(limit));
+        }
+    }
+
+    /// Closes the connection at once.
+    pub fn close(&self, code: CloseCode) {
+        self.connection.close(code.code(), b"");
+    }
+
+    /// Waits until the connection is gone.
+    pub async fn closed(&self) -> LinkError {
+        self.connection.closed().await.into()
+    }
+
+    /// Whether the connection is gone.
+    pub fn is_closed(&self) -> bool {
+        self.connection.close_reason().is_some()
+    }
+
+    /// Bytes of UDP payload sent and received on this connection.
+    pub fn bytes(&self) -> (u64, u64) {
+        let stats = self.connection.stats();
+        (stats.udp_tx.bytes, stats.udp_rx.bytes)
+    }
+
+    /// The round trip as QUIC sees it.
+    pub fn round_trip(&self) -> Duration {
+        self.connection.rtt()
+    }
+}
+
+/// The new limit for `open` streams, if it must be raised.
+fn raise(limit: &AtomicU32, open: usize) -> Option<u32> {
+    let open = u32::try_from(open).unwrap_or(MAX_STREAMS);
+    let current = limit.load(Ordering::Acquire);
+    if current >= MAX_STREAMS || open + STREAM_STEP / 2 < current {
+        return None;
+    }
+    let raised = (open + STREAM_STEP).min(MAX_STREAMS);
+    limit.store(raised, Ordering::Release);
+    Some(raised)
+}
+
+/// A link could not be made, or is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// Nothing was heard from the peer for [`IDLE`], or the dial took too long.
+    TimedOut,
+    /// The peer closed it, with this code.
+    Closed(u64),
+    /// The peer's process is another one now.
+    Reset,
+    /// This end closed it.
+    Local,
+    /// The TLS handshake failed, or a certificate is not what it should be.
+    Refused(String),
+    /// Anything else that QUIC reports.
+    Transport(String),
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("timed out"),
+            Self::Closed(code) => write!(f, "closed by the peer (code {code})"),
+            Self::Reset => f.write_str("the peer has restarted"),
+            Self::Local => f.write_str("closed here"),
+            Self::Refused(why) => write!(f, "refused: {why}"),
+            Self::Transport(why) => write!(f, "transport: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for LinkError {}
+
+impl From<quinn::ConnectionError> for LinkError {
+    fn from(error: quinn::ConnectionError) -> Self {
+        use quinn::ConnectionError as E;
+        match error {
+            E::TimedOut => Self::TimedOut,
+            E::ApplicationClosed(close) => Self::Closed(close.error_code.into_inner()),
+            E::Reset => Self::Reset,
+            E::LocallyClosed => Self::Local,
+            E::TransportError(error) => Self::Refused(error.to_string()),
+            E::ConnectionClosed(close) => Self::Refused(close.to_string()),
+            other => Self::Transport(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! What differs from the library's defaults, and why.
+
+use std::{sync::Arc, time::Duration};
+
+use quinn::{
+    AckFrequencyConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt,
+    crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig},
+};
+use quinn_proto::HashedConnectionIdGenerator;
+
+use super::UNTRUSTED_STREAMS;
+use crate::tls::Identity;
+
+/// How long a silent link lives: three keep-alives may be lost.
+pub const IDLE: Duration = Duration::from_secs(3);
+
+/// How often an edge shows on an idle link that it lives.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+/// How long a handshake may take. Reason: a dialled origin that is down must not hold its edge.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// Handshakes at once above which a dialling address must prove itself first.
+pub(super) const UNVALIDATED: usize = 32;
+
+fn transport(keep_alive: Option<Duration>) -> Result<TransportConfig, SettingsError> {
+    let mut ack_frequency = AckFrequencyConfig::default();
+    ack_frequency
+        .ack_eliciting_threshold(VarInt::from_u32(10))
+        .max_ack_delay(Some(Duration::from_millis(5)));
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(UNTRUSTED_STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(UNTRUSTED_STREAMS))
+        // Bounds what one stream can have in reassembly; 10 Mbit/s over 200 ms.
+        .stream_receive_window(VarInt::from_u32(256 * 1024))
+        .receive_window(VarInt::from_u32(64 << 20))
+        .send_window(32 << 20)
+        .ack_frequency_config(Some(ack_frequency))
+        .initial_mtu(1452)
+        .min_mtu(1200)
+        .max_idle_timeout(Some(
+            IdleTimeout::try_from(IDLE).map_err(|_| SettingsError::Idle)?,
+        ))
+        .keep_alive_interval(keep_alive)
+        .datagram_receive_buffer_size(None);
+    Ok(config)
+}
+
+pub(super) fn server(identity: &Identity) -> Result<ServerConfig, SettingsError> {
+    let tls = identity.server_config().map_err(SettingsError::Tls)?;
+    let tls = QuicServerConfig::try_from(tls).map_err(SettingsError::Suite)?;
+    let mut config = ServerConfig::with_crypto(Arc::new(tls));
+    config
+        .transport_config(Arc::new(transport(None)?))
+        // Links between servers do not roam.
+        .migration(false)
+        .max_incoming(256)
+        .incoming_buffer_size(64 * 1024)
+        .incoming_buffer_size_total(4 << 20);
+    Ok(config)
+}
+
+pub(super) fn client(identity: &Identity) -> Result<quinn::ClientConfig, SettingsError> {
+    let tls = identity.client_config().map_err(SettingsError::Tls)?;
+    let tls = QuicClientConfig::try_from(tls).map_err(SettingsError::Suite)?;
+    let mut config = quinn::ClientConfig::new(Arc::new(tls));
+    config.transport_config(Arc::new(transport(Some(KEEP_ALIVE))?));
+    Ok(config)
+}
+
+/// Keys from the node's secret: a process that restarts on the same port can tell its peers, in
+/// answer to their next packet, that the old connections are gone.
+pub(super) fn endpoint(identity: &Identity) -> EndpointConfig {
+    let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &identity.derive("quic reset"));
+    let ids = identity.derive("quic connection ids");
+    let ids = u64::from_be_bytes(std::array::from_fn(|n| ids[n]));
+    let mut config = EndpointConfig::new(Arc::new(reset));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+    config
+}
+
+/// The settings do not fit together.
+#[derive(Debug)]
+pub(super) enum SettingsError {
+    Idle,
+    Tls(rustls::Error),
+    Suite(NoInitialCipherSuite),
+}
+
+impl std::fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Idle => f.write_str("idle timeout out of range"),
+            Self::Tls(error) => error.fmt(f),
+            Self::Suite(error) => error.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::*;
+use crate::cert;
+
+async fn pair() -> (Endpoint, Endpoint, Link, Link) {
+    let identities = cert::temporary().unwrap();
+    let origin = Endpoint::accepting("127.0.0.1:0".parse().unwrap(), &identities.origin).unwrap();
+    let edge = Endpoint::dialling(&identities.edge, "127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = origin.local_addr().unwrap();
+    let (dialled, accepted) = tokio::join!(edge.connect(address), async {
+        origin.accept().await.unwrap().handshake().await
+    });
+    (edge, origin, dialled.unwrap(), accepted.unwrap())
+}
+
+#[tokio::test]
+async fn both_ends_know_each_other_and_exchange_bytes() {
+    let (_edge, _origin, dialled, accepted) = pair().await;
+    assert_eq!(dialled.peer().name, "origin");
+    assert_eq!(accepted.peer().name, "edge");
+    let (mut send, _recv) = dialled.open_lane(StreamKind::Lane).await.unwrap();
+    send.write(&mut [Bytes::from_static(b"he"), Bytes::from_static(b"llo")])
+        .await
+        .unwrap();
+    send.finish();
+    let (_send, mut recv) = accepted.accept_lane(StreamKind::Lane).await.unwrap();
+    let mut pieces = Vec::new();
+    while recv.read(&mut pieces).await.unwrap() {}
+    assert_eq!(pieces.concat(), b"hello");
+}
+
+#[tokio::test]
+async fn more_lanes_than_the_untrusted_limit_open_once_the_peer_is_known() {
+    let (_edge, _origin, dialled, _accepted) = pair().await;
+    let mut lanes = Vec::new();
+    for _ in 0..1000 {
+        let lane = timeout(Duration::from_secs(5), dialled.open_lane(StreamKind::Lane)).await;
+        lanes.push(lane.expect("the limit was raised").unwrap());
+    }
+}
+
+#[tokio::test]
+async fn an_edge_is_refused_where_an_origin_is_wanted() {
+    let identities = cert::temporary().unwrap();
+    let any = "127.0.0.1:0".parse().unwrap();
+    // An edge's certificate on the accepting side.
+    let impostor = Endpoint::accepting(any, &identities.edge).unwrap();
+    let edge = Endpoint::dialling(&identities.edge, any).unwrap();
+    let address = impostor.local_addr().unwrap();
+    let accept = tokio::spawn(async move { impostor.accept().await.unwrap().handshake().await });
+    let refused = edge.connect(address).await.unwrap_err();
+    assert!(
+        matches!(&refused, LinkError::Refused(why) if why.contains("no origin")),
+        "{refused}"
+    );
+    accept.abort();
+}
+
+#[tokio::test]
+async fn a_stranger_to_the_ca_gets_no_link() {
+    let (ours, theirs) = (cert::temporary().unwrap(), cert::temporary().unwrap());
+    let any = "127.0.0.1:0".parse().unwrap();
+    let origin = Endpoint::accepting(any, &ours.origin).unwrap();
+    let edge = Endpoint::dialling(&theirs.edge, any).unwrap();
+    let address = origin.local_addr().unwrap();
+    let (dialled, accepted) = tokio::join!(edge.connect(address), async {
+        origin.accept().await.unwrap().handshake().await
+    });
+    assert!(dialled.is_err());
+    assert!(accepted.is_err());
+}
+
+#[tokio::test]
+async fn closing_tells_the_peer_why() {
+    let (_edge, _origin, dialled, accepted) = pair().await;
+    accepted.close(CloseCode::Fenced);
+    assert_eq!(dialled.closed().await, LinkError::Closed(3));
+    assert_eq!(accepted.closed().await, LinkError::Local);
+}
