@@ -22,7 +22,9 @@
 //! **Settle rule**: after anything that changes a state machine, call its `poll_*` functions until
 //! they return nothing, and only then wait.
 
+pub mod amf;
 pub mod chunk;
+pub mod command;
 pub mod group_name;
 pub mod ids;
 pub mod link;

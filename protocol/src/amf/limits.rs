@@ -1,0 +1,79 @@
+use super::Error;
+
+/// What one message may cost to decode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Input bytes.
+    pub bytes: usize,
+    /// Values inside values, both encodings together.
+    pub depth: u32,
+    /// Values of any kind, those inside others included. An item of a numeric vector costs bytes
+    /// only.
+    pub elements: u32,
+    /// Bytes that references may add to what the input itself makes.
+    pub referenced: usize,
+}
+
+impl Budget {
+    /// The largest RTMP message: its length field has 24 bits.
+    pub const MAX_BYTES: usize = 0xFF_FFFF;
+    /// Deep enough for any real object tree, and safe on a 256 KiB stack.
+    pub const MAX_DEPTH: u32 = 64;
+    /// A value costs up to 64 bytes of memory and one byte of input: this keeps the worst message
+    /// near its own size (16 MiB).
+    pub const MAX_ELEMENTS: u32 = 262_144;
+    /// A 1 KB message may not grow beyond this by references.
+    pub const MAX_REFERENCED: usize = 1 << 20;
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            bytes: Self::MAX_BYTES,
+            depth: Self::MAX_DEPTH,
+            elements: Self::MAX_ELEMENTS,
+            referenced: Self::MAX_REFERENCED,
+        }
+    }
+}
+
+/// What is left of a [`Budget`] while a message is decoded.
+#[derive(Clone, Debug)]
+pub(super) struct Meter {
+    depth: u32,
+    elements: u32,
+    referenced: usize,
+}
+
+impl Meter {
+    pub(super) fn new(budget: &Budget) -> Self {
+        Self {
+            depth: budget.depth,
+            elements: budget.elements,
+            referenced: budget.referenced,
+        }
+    }
+
+    pub(super) fn element(&mut self) -> Result<(), Error> {
+        self.elements = self.elements.checked_sub(1).ok_or(Error::TooManyElements)?;
+        Ok(())
+    }
+
+    pub(super) fn referenced(&mut self, bytes: usize) -> Result<(), Error> {
+        self.referenced = self
+            .referenced
+            .checked_sub(bytes)
+            .ok_or(Error::TooMuchReferenced)?;
+        Ok(())
+    }
+
+    /// Goes one level down; each success is paired with [`Self::leave`].
+    pub(super) fn enter(&mut self) -> Result<(), Error> {
+        self.depth = self.depth.checked_sub(1).ok_or(Error::TooDeep)?;
+        Ok(())
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.depth += 1;
+    }
+}

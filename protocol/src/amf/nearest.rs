@@ -1,0 +1,181 @@
+//! The nearest AMF0 form of what only AMF3 has: the one place that decides it.
+//!
+//! | AMF3 | for a peer that reads AMF0 only |
+//! |---|---|
+//! | array with an associative part | ECMA array: names first, then `0`, `1`, 2 and so on as names |
+//! | E4X XML | XML document |
+//! | ByteArray | strict array of its bytes as numbers, as long as all of them together add no more than [`Allowance::BYTES`]; then `unsupported` |
+//! | Vector of any kind | strict array |
+//! | Dictionary | object: text, numbers, booleans, null and undefined as names, as ECMAScript prints them; entries with other keys are left out |
+//! | externalizable around one value (ArrayCollection, ArrayList, ObjectProxy) | that value |
+//! | other externalizable | `unsupported` |
+//!
+//! A peer with objectEncoding 3 gets the whole top-level value as AMF3 if [`needs_amf3`] says so.
+
+use bytes::{BufMut, BytesMut};
+
+use super::amf0::{Encoder, encode, marker};
+use super::{Dictionary, ExternalBody, MixedArray, Value};
+
+/// Whether the value holds something that AMF0 has no form for.
+pub fn needs_amf3(value: &Value) -> bool {
+    match value {
+        Value::Xml(_)
+        | Value::ByteArray(_)
+        | Value::VectorInt(_)
+        | Value::VectorUint(_)
+        | Value::VectorDouble(_)
+        | Value::VectorObject(_)
+        | Value::Dictionary(_)
+        | Value::Externalizable(_) => true,
+        Value::Object(object) => any_member(&object.properties),
+        Value::EcmaArray(array) => any_member(&array.properties),
+        Value::StrictArray(items) => items.iter().any(needs_amf3),
+        Value::MixedArray(array) => {
+            any_member(&array.associative) || array.dense.iter().any(needs_amf3)
+        }
+        _ => false,
+    }
+}
+
+fn any_member(members: &[(String, Value)]) -> bool {
+    members.iter().any(|(_, value)| needs_amf3(value))
+}
+
+/// What the nearest form may add to a message beyond its AMF3 form.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance(usize);
+
+impl Allowance {
+    /// As much as references may add when a message is decoded.
+    const BYTES: usize = super::Budget::MAX_REFERENCED;
+
+    /// Takes so many bytes, all or none.
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self(Self::BYTES)
+    }
+}
+
+/// Writes a value of a kind that AMF0 does not have.
+pub(super) fn write<'v>(
+    encoder: &mut Encoder<'v>,
+    out: &mut BytesMut,
+    value: &'v Value,
+    depth: u32,
+) {
+    match value {
+        Value::MixedArray(array) => mixed_array(encoder, out, array, depth - 1),
+        Value::ByteArray(bytes) => {
+            if encoder
+                .allowance
+                .take(bytes.len().saturating_mul(encode::NUMBER_LENGTH - 1))
+            {
+                numbers(encoder, out, bytes.iter().map(|&byte| byte.into()));
+            } else {
+                unsupported(encoder, out, value);
+            }
+        }
+        Value::VectorInt(vector) => numbers(encoder, out, vector.items.iter().map(|&n| n.into())),
+        Value::VectorUint(vector) => numbers(encoder, out, vector.items.iter().map(|&n| n.into())),
+        Value::VectorDouble(vector) => numbers(encoder, out, vector.items.iter().copied()),
+        Value::VectorObject(vector) => encoder.strict_array(out, &vector.items, depth - 1),
+        Value::Dictionary(map) => dictionary(encoder, out, map, depth - 1),
+        Value::Externalizable(object) => match &object.body {
+            ExternalBody::Value(inner) if inner.is_complex() => {
+                encoder.begin_alias();
+                encoder.write(out, inner, depth - 1);
+            }
+            ExternalBody::Value(inner) => {
+                encoder.skip(value);
+                encoder.write(out, inner, depth - 1);
+            }
+            ExternalBody::Opaque(_) => unsupported(encoder, out, value),
+        },
+        _ => unsupported(encoder, out, value),
+    }
+}
+
+fn unsupported<'v>(encoder: &mut Encoder<'v>, out: &mut BytesMut, value: &'v Value) {
+    encoder.skip(value);
+    out.put_u8(marker::UNSUPPORTED);
+}
+
+fn numbers(
+    encoder: &mut Encoder<'_>,
+    out: &mut BytesMut,
+    numbers: impl ExactSizeIterator<Item = f64>,
+) {
+    encoder.begin_complex();
+    out.put_u8(marker::STRICT_ARRAY);
+    out.put_u32(numbers.len() as u32);
+    for number in numbers {
+        encode::write_number(out, number);
+    }
+}
+
+fn mixed_array<'v>(
+    encoder: &mut Encoder<'v>,
+    out: &mut BytesMut,
+    array: &'v MixedArray,
+    depth: u32,
+) {
+    encoder.begin_complex();
+    out.put_u8(marker::ECMA_ARRAY);
+    out.put_u32((array.associative.len() + array.dense.len()) as u32);
+    for (name, value) in &array.associative {
+        encoder.property(out, name, value, depth);
+    }
+    for (index, value) in array.dense.iter().enumerate() {
+        encoder.property(out, &index.to_string(), value, depth);
+    }
+    encode::end_object(out);
+}
+
+fn dictionary<'v>(
+    encoder: &mut Encoder<'v>,
+    out: &mut BytesMut,
+    dictionary: &'v Dictionary,
+    depth: u32,
+) {
+    encoder.begin_complex();
+    out.put_u8(marker::OBJECT);
+    for (key, value) in &dictionary.entries {
+        match name_of(key) {
+            Some(name) => encoder.property(out, &name, value, depth),
+            None => {
+                encoder.skip(key);
+                encoder.skip(value);
+            }
+        }
+    }
+    encode::end_object(out);
+}
+
+/// A dictionary's key as a name; none for objects.
+fn name_of(key: &Value) -> Option<String> {
+    match key {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(bool) => Some(bool.to_string()),
+        Value::Null => Some("null".to_owned()),
+        Value::Undefined => Some("undefined".to_owned()),
+        Value::Number(number) if number.is_infinite() => Some(
+            if *number > 0.0 {
+                "Infinity"
+            } else {
+                "-Infinity"
+            }
+            .to_owned(),
+        ),
+        // ECMAScript prints -0 as 0.
+        Value::Number(number) => Some((number + 0.0).to_string()),
+        _ => None,
+    }
+}

@@ -1,0 +1,51 @@
+//! Answers and notices: the commands a server sends.
+
+use super::{Command, Status};
+use crate::TransactionId;
+use crate::amf::{Object, Value};
+
+/// The answer to a call that worked: null, then what it returned.
+pub fn result(transaction: TransactionId, value: impl Into<Value>) -> Command {
+    Command::new("_result", transaction).with(value)
+}
+
+/// The answer to a call that failed: null, then the info object.
+pub fn error(transaction: TransactionId, info: Object) -> Command {
+    Command::new("_error", transaction).with(info)
+}
+
+/// A notice to a NetConnection or, on its message stream, to a NetStream. Nobody answers it.
+pub fn on_status(info: Object) -> Command {
+    Command::new("onStatus", TransactionId::NONE).with(info)
+}
+
+/// Tells the client that the server is about to close the connection.
+pub fn close() -> Command {
+    Command::new("close", TransactionId::NONE)
+}
+
+/// The answer of Flash Media Server's scripts to FCPublish.
+pub fn on_fc_publish(name: &str) -> Command {
+    notice("onFCPublish", Status::PublishStart, name)
+}
+
+/// The answer of Flash Media Server's scripts to FCUnpublish.
+pub fn on_fc_unpublish(name: &str) -> Command {
+    notice("onFCUnpublish", Status::UnpublishSuccess, name)
+}
+
+/// The answer to FCSubscribe.
+pub fn on_fc_subscribe(name: &str) -> Command {
+    notice("onFCSubscribe", Status::PlayStart, name)
+}
+
+/// The end of a bandwidth check: kbit/s, and what else was measured; nothing if it was not.
+pub fn on_bw_done(figures: &[f64]) -> Command {
+    let mut command = Command::new("onBWDone", TransactionId::NONE);
+    command.arguments = figures.iter().copied().map(Value::Number).collect();
+    command
+}
+
+fn notice(method: &str, status: Status, name: &str) -> Command {
+    Command::new(method, TransactionId::NONE).with(status.info(Some(name), None))
+}

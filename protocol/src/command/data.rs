@@ -1,0 +1,152 @@
+//! Data messages: metadata, cue points, text, and what NetStream.send carries.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{AMF0_VALUES, Error, ObjectEncoding, Status, body, peek_string};
+use crate::MessageType;
+use crate::amf::{self, Budget, Object, Value, amf0};
+
+/// A data message: the name of a handler, and values for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataMessage {
+    /// The handler.
+    pub name: String,
+    /// What it gets.
+    pub values: Vec<Value>,
+}
+
+impl DataMessage {
+    /// A message without values.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            values: Vec::new(),
+        }
+    }
+
+    /// Appends a value.
+    #[must_use]
+    pub fn with(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// What a player needs to be told before it may look into audio and video.
+    pub fn sample_access(audio: bool, video: bool) -> Self {
+        Self::new(RTMP_SAMPLE_ACCESS).with(audio).with(video)
+    }
+
+    /// Tells a player that data begins.
+    pub fn data_start() -> Self {
+        let code = Object::new().with("code", Status::DataStart.code());
+        Self::new("onStatus").with(code)
+    }
+
+    /// Decodes the payload of a message of type 18 or 15.
+    pub fn decode(kind: MessageType, payload: &[u8]) -> Result<Self, Error> {
+        let values = amf0::decode_all(body(kind, payload)?, &Budget::default())?;
+        Self::from_values(values)
+    }
+
+    /// The message for a peer with this encoding: type 18, or 15 with a leading 0.
+    pub fn encode(&self, encoding: ObjectEncoding) -> (MessageType, Bytes) {
+        let mut out = BytesMut::new();
+        if encoding == ObjectEncoding::Amf3 {
+            out.put_u8(AMF0_VALUES);
+        }
+        let name = Value::from(self.name.as_str());
+        amf0::encode_all(&mut out, encoding, [&name].into_iter().chain(&self.values));
+        let kind = match encoding {
+            ObjectEncoding::Amf0 => MessageType::DATA_AMF0,
+            ObjectEncoding::Amf3 => MessageType::DATA_AMF3,
+        };
+        (kind, out.freeze())
+    }
+
+    fn from_values(values: Vec<Value>) -> Result<Self, Error> {
+        let mut values = values.into_iter();
+        let Some(Value::String(name)) = values.next() else {
+            return Err(Error::Name);
+        };
+        Ok(Self {
+            name,
+            values: values.collect(),
+        })
+    }
+}
+
+/// The name of a data message, borrowed from its payload; nothing behind it is looked at.
+pub fn peek(kind: MessageType, payload: &[u8]) -> Option<&str> {
+    peek_string(body(kind, payload).ok()?).map(|(name, _)| name)
+}
+
+/// What a publisher's data message asks of the server, with the payload that viewers get.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Published {
+    /// `@setDataFrame`: send this now, and to every viewer that joins later.
+    SetDataFrame(Forms),
+    /// `@clearDataFrame`: forget the kept message with this name.
+    ClearDataFrame(String),
+    /// Send this now.
+    Message(Forms),
+}
+
+/// A data message as it lies in a ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forms {
+    /// The handler's name.
+    pub name: String,
+    /// A payload of type 18 that every viewer reads.
+    pub amf0: Bytes,
+    /// A payload of type 15 for viewers with objectEncoding 3, if there are values that only AMF3
+    /// has.
+    pub amf3: Option<Bytes>,
+}
+
+/// Reads a data message that came on a publishing message stream. The bytes stay as they came
+/// wherever they are AMF0 already.
+pub fn published(kind: MessageType, payload: &Bytes) -> Result<Published, Error> {
+    let body = body(kind, payload)?;
+    let Some((name, rest)) = peek_string(body) else {
+        return Err(Error::Name);
+    };
+    match name {
+        SET_DATA_FRAME => forms(payload.slice_ref(rest)).map(Published::SetDataFrame),
+        CLEAR_DATA_FRAME => {
+            let name = peek_string(rest).ok_or(Error::Name)?.0;
+            Ok(Published::ClearDataFrame(name.to_owned()))
+        }
+        _ => forms(payload.slice_ref(body)).map(Published::Message),
+    }
+}
+
+fn forms(body: Bytes) -> Result<Forms, Error> {
+    let mut decoder = amf0::Decoder::new(&body, &Budget::default())?;
+    let mut values = Vec::new();
+    while let Some(value) = decoder.next_value()? {
+        values.push(value);
+    }
+    let is_amf0 = !decoder.has_amf3();
+    let only_amf3 = values.iter().any(amf::needs_amf3);
+    let message = DataMessage::from_values(values)?;
+    let amf3 = only_amf3.then(|| [&[AMF0_VALUES][..], &body].concat().into());
+    let amf0 = if is_amf0 {
+        body
+    } else {
+        message.encode(ObjectEncoding::Amf0).1
+    };
+    Ok(Forms {
+        name: message.name,
+        amf0,
+        amf3,
+    })
+}
+
+/// Metadata that a publisher wants kept comes behind this name.
+pub const SET_DATA_FRAME: &str = "@setDataFrame";
+/// Kept metadata that a publisher wants forgotten is named behind this.
+pub const CLEAR_DATA_FRAME: &str = "@clearDataFrame";
+/// The usual metadata.
+pub const ON_META_DATA: &str = "onMetaData";
+/// Whether a player may look into audio and video.
+pub const RTMP_SAMPLE_ACCESS: &str = "|RtmpSampleAccess";
