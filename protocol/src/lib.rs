@@ -26,11 +26,16 @@ pub mod amf;
 pub mod chunk;
 pub mod command;
 pub mod group_name;
+pub mod handshake;
 pub mod ids;
 pub mod link;
 pub mod media;
 pub mod message;
+pub mod session;
 pub mod timestamp;
+
+#[cfg(test)]
+mod test_vectors;
 
 pub use group_name::{GroupName, GroupNameError};
 pub use ids::{ChunkStreamId, LaneId, MessageStreamId, SessionId, TransactionId};

@@ -88,6 +88,13 @@ impl Writer {
         put_chunks(out, csid, extended, &message.payload, self.chunk_size);
     }
 
+    /// Like [`Self::write`], with a complete header whatever went before: for control messages,
+    /// which some peers read before they can follow compressed headers.
+    pub fn write_full(&mut self, csid: ChunkStreamId, message: &Message, out: &mut BytesMut) {
+        self.streams.retain(|last| last.id != csid);
+        self.write(csid, message, out);
+    }
+
     /// The most bytes that [`Self::write`] appends for a payload of this length.
     pub fn encoded_length(&self, csid: ChunkStreamId, length: usize) -> usize {
         basic_length(csid) + 15 + chunked_length(csid, true, length, self.chunk_size)

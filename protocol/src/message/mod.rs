@@ -1,5 +1,9 @@
 //! RTMP messages: the unit above chunks (RTMP 1.0, section 6).
 
+pub mod aggregate;
+pub mod control;
+pub mod user_control;
+
 use bytes::Bytes;
 
 use crate::{MessageStreamId, RtmpTimestamp};

@@ -1,0 +1,206 @@
+//! The server's end of a connection.
+
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+
+use super::{Error, Event, Limits, connection::Connection};
+use crate::{
+    ChunkStreamId, Message, MessageStreamId,
+    chunk::ReadLimits,
+    handshake::{self, ServerHandshake},
+    message::user_control::UserControl,
+};
+
+/// The server's end of one RTMP connection, without I/O or clock.
+///
+/// ```text
+/// Handshake ──C2──► Open        (Event::Connected)
+///     │               │
+///     └──── Error ◄───┘         every call after an error returns it again
+/// ```
+///
+/// The driver pushes in what it reads with [`Self::handle_input`], polls events until there are
+/// none, sends what [`Self::take_output`] gives, and calls [`Self::handle_timeout`] when
+/// [`Self::poll_timeout`] is due. Events that came before an error can still be polled after it.
+///
+/// What goes to many viewers is not copied through here: the driver writes the shared encoding to
+/// the socket itself, after [`Self::take_output`] and in chunk size [`Self::chunk_size`], and
+/// says so with [`Self::note_written_shared`].
+#[derive(Debug)]
+pub struct ServerConnection {
+    /// Until it is done.
+    handshake: Option<ServerHandshake>,
+    deadline: Instant,
+    failed: Option<Error>,
+    connection: Connection,
+}
+
+impl ServerConnection {
+    /// The window this server states: 2,500,000 bytes, as common servers do.
+    pub const WINDOW: u32 = super::flow::DEFAULT_WINDOW;
+
+    /// The chunk size this server uses: 65,536 bytes, so that most frames are one chunk.
+    pub const CHUNK_SIZE: u32 = 65_536;
+
+    /// A connection that has just been accepted. `random` goes into S1.
+    pub fn new(random: [u8; handshake::RANDOM], now: Instant, limits: Limits) -> Self {
+        Self {
+            handshake: Some(ServerHandshake::new(&random)),
+            deadline: now + limits.handshake,
+            failed: None,
+            connection: Connection::new(now, limits),
+        }
+    }
+
+    /// Takes in bytes from the peer, all of them.
+    pub fn handle_input(&mut self, now: Instant, mut input: &[u8]) -> Result<(), Error> {
+        self.check()?;
+        let result = self.read(now, &mut input);
+        self.keep(result)
+    }
+
+    /// Does what is due at `now`: a ping, or an error for a peer that is too late.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        self.check()?;
+        let result = match self.handshake {
+            Some(_) if now >= self.deadline => Err(Error::HandshakeTimeout),
+            Some(_) => Ok(()),
+            None => self.connection.handle_timeout(now),
+        };
+        self.keep(result)
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.connection.poll_event()
+    }
+
+    /// The next moment at which [`Self::handle_timeout`] has something to do; `None` after an
+    /// error.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match (self.failed, &self.handshake) {
+            (Some(_), _) => None,
+            (None, Some(_)) => Some(self.deadline),
+            (None, None) => Some(self.connection.poll_timeout()),
+        }
+    }
+
+    /// Everything to be sent, as one buffer; nothing of it stays here.
+    pub fn take_output(&mut self) -> BytesMut {
+        self.connection.take_output()
+    }
+
+    /// Bytes that [`Self::take_output`] would give.
+    pub fn output_len(&self) -> usize {
+        self.connection.output_len()
+    }
+
+    /// States our window, limits the peer's and sets our chunk size: what a server sends when the
+    /// connect command arrives, before its answer.
+    pub fn begin(&mut self, chunk_size: u32, window: u32) {
+        self.connection.begin(chunk_size, window);
+    }
+
+    /// Sends a message on a chunk stream, with a compressed header.
+    pub fn send(&mut self, csid: ChunkStreamId, message: &Message) {
+        self.connection.send(csid, message);
+    }
+
+    /// Sends a user control event.
+    pub fn send_user_control(&mut self, event: &UserControl) {
+        self.connection.send_user_control(event);
+    }
+
+    /// The message stream carries something from now on.
+    pub fn stream_begin(&mut self, stream: MessageStreamId) {
+        self.send_user_control(&UserControl::StreamBegin(stream));
+    }
+
+    /// What the message stream carried is over.
+    pub fn stream_eof(&mut self, stream: MessageStreamId) {
+        self.send_user_control(&UserControl::StreamEof(stream));
+    }
+
+    /// What the message stream carries is a recording.
+    pub fn stream_is_recorded(&mut self, stream: MessageStreamId) {
+        self.send_user_control(&UserControl::StreamIsRecorded(stream));
+    }
+
+    /// Pings the peer, unless a ping is under way. [`Event::Pong`] is the answer; a peer that
+    /// sends nothing at all in [`Limits::ping_timeout`] is an error.
+    pub fn send_ping(&mut self, now: Instant) {
+        self.connection.send_ping(now);
+    }
+
+    /// Counts bytes that the driver wrote past this connection.
+    pub fn note_written_shared(&mut self, bytes: usize) {
+        self.connection.note_sent(bytes);
+    }
+
+    /// The peer is not being read: its silence counts from `now`. To be called again at least
+    /// every [`Limits::ping_after`] while that lasts.
+    pub fn note_unread(&mut self, now: Instant) {
+        self.connection.heard(now);
+    }
+
+    /// Moves every deadline by `by`: the process was stopped for that long.
+    pub fn postpone(&mut self, by: Duration) {
+        self.deadline += by;
+        self.connection.postpone(by);
+    }
+
+    /// What the peer may have incomplete from now on: more once it publishes.
+    pub fn set_read_limits(&mut self, limits: ReadLimits) {
+        self.connection.reader().set_limits(limits);
+    }
+
+    /// Until when the driver should not read, because the peer causes more work than
+    /// [`Limits::chunks_per_second`].
+    pub fn throttled_until(&self) -> Option<Instant> {
+        self.connection.throttled_until()
+    }
+
+    /// Whether the handshake is done.
+    pub fn is_connected(&self) -> bool {
+        self.handshake.is_none()
+    }
+
+    /// The outbound chunk size: what shared encodings for this peer must use.
+    pub fn chunk_size(&self) -> u32 {
+        self.connection.chunk_size()
+    }
+
+    /// Bytes sent after the handshake, shared ones included.
+    pub fn bytes_sent(&self) -> u64 {
+        self.connection.flow().sent()
+    }
+
+    /// The last sequence number the peer acknowledged, if it does; nothing here depends on it.
+    pub fn peer_acknowledged(&self) -> Option<u32> {
+        self.connection.flow().peer_acknowledged()
+    }
+
+    fn read(&mut self, now: Instant, input: &mut &[u8]) -> Result<(), Error> {
+        if let Some(handshake) = &mut self.handshake {
+            if now >= self.deadline {
+                return Err(Error::HandshakeTimeout);
+            }
+            if !handshake.read(input, self.connection.output())? {
+                return Ok(());
+            }
+            self.handshake = None;
+            self.connection.push_event(Event::Connected);
+        }
+        self.connection.read(now, input)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.failed.map_or(Ok(()), Err)
+    }
+
+    fn keep(&mut self, result: Result<(), Error>) -> Result<(), Error> {
+        self.failed = result.err();
+        result
+    }
+}
