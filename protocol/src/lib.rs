@@ -25,6 +25,7 @@
 pub mod amf;
 pub mod chunk;
 pub mod command;
+pub mod flv;
 pub mod group_name;
 pub mod handshake;
 pub mod ids;

@@ -4,10 +4,12 @@
 //! a publisher or player needs. Both follow the settle rule: after anything that came in, poll
 //! events until there are none, and send what is in the output.
 
+mod client;
 mod connection;
 mod flow;
 mod server;
 
+pub use client::{ClientConnection, ClientEvent};
 pub use server::ServerConnection;
 
 use std::{fmt, time::Duration};

@@ -1,5 +1,7 @@
 //! A server connection on a virtual clock, driven by a handshake and a chunk writer.
 
+mod pair;
+
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
