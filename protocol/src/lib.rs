@@ -32,6 +32,7 @@ pub mod ids;
 pub mod link;
 pub mod media;
 pub mod message;
+pub mod ring;
 pub mod session;
 pub mod timestamp;
 

@@ -1,0 +1,51 @@
+//! One message in a ring.
+
+use super::headers::HeaderSet;
+use crate::{
+    RtmpTimestamp,
+    media::{Class, Kind},
+};
+
+/// A message, and what a cursor needs to know when it stands before it.
+#[derive(Clone, Debug)]
+pub(super) struct Entry<T> {
+    /// Its number in the stream; none for a header that was repeated.
+    pub(super) seq: Option<u64>,
+    pub(super) timestamp: RtmpTimestamp,
+    pub(super) class: Class,
+    pub(super) item: T,
+    /// Milliseconds since the ring began, never going back.
+    pub(super) clock: u64,
+    /// Bytes of data messages pushed before this one.
+    pub(super) data_before: u64,
+    /// The headers in force before it; at a sync point they carry its time.
+    pub(super) headers: HeaderSet<T>,
+    /// Whether a reader can begin here.
+    pub(super) sync: bool,
+}
+
+/// The set of video tracks a cursor gets, one bit each; tracks from 63 on share a bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tracks(u64);
+
+impl Tracks {
+    pub(super) const NONE: Self = Self(0);
+    pub(super) const ALL: Self = Self(u64::MAX);
+
+    pub(super) fn insert(&mut self, track: u8) {
+        self.0 |= Self::bit(track);
+    }
+
+    pub(super) fn contains(self, track: u8) -> bool {
+        self.0 & Self::bit(track) != 0
+    }
+
+    fn bit(track: u8) -> u64 {
+        1 << track.min(63)
+    }
+}
+
+/// Whether the message is a frame that shows nothing without an earlier key frame.
+pub(super) fn needs_key(class: Class) -> bool {
+    matches!(class.kind, Kind::VideoInter | Kind::VideoDisposable)
+}

@@ -1,0 +1,110 @@
+//! A live stream's recent messages, and cursors into them.
+//!
+//! One [`Ring`] holds a stream's messages once, however many read it. A reader is a [`Cursor`]: a
+//! small value that the ring moves forward. A reader that is too slow loses messages, never
+//! memory: its cursor jumps to the newest key frame ahead of it, and if there is none it gets
+//! audio alone until there is.
+//!
+//! ```text
+//!   kept data │ GOP ............ │ GOP ............ │ GOP ....      <- push
+//!   (64 KiB)  base               key                newest key   head
+//!                     ^ cursor: delivers, or walks to `until` with data messages alone
+//! ```
+//!
+//! The ring knows nothing of the transport: the edge keeps encoded chunks in it
+//! ([`Encoded`](crate::chunk::shared::Encoded)), the origin whole messages.
+
+mod cursor;
+mod entry;
+mod headers;
+mod read;
+mod store;
+
+pub use cursor::{Cursor, Dropped};
+pub use store::{Limits, Ring};
+
+use std::borrow::Cow;
+
+use crate::{Message, RtmpTimestamp, chunk::shared::Encoded, media::Class};
+
+/// What a ring can hold. Clones share their payload.
+pub trait Item: Clone {
+    /// Bytes it keeps in memory.
+    fn len(&self) -> usize;
+
+    /// The same message at another time.
+    fn at(&self, timestamp: RtmpTimestamp) -> Self;
+
+    /// Whether the other says the same, at whatever time.
+    fn says(&self, other: &Self) -> bool;
+
+    /// Whether it has no payload.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At the newest key frame in the ring.
+    KeyFrame,
+    /// At the newest key frame that has a whole group of pictures behind it, so that a player's
+    /// buffer fills at once; if there is none, at the newest key frame.
+    Gop,
+    /// At the next message: audio at once, video at its next key frame.
+    Live,
+}
+
+/// One message for one reader.
+#[derive(Clone, Debug)]
+pub struct Delivery<'a, T: Clone> {
+    /// The message's number in the stream; none for a header that is repeated.
+    pub seq: Option<u64>,
+    /// When it belongs.
+    pub timestamp: RtmpTimestamp,
+    /// What it is.
+    pub class: Class,
+    /// The message, at `timestamp`.
+    pub item: Cow<'a, T>,
+    /// Whether it is the first after a join or a jump: what came before does not lead to it.
+    pub restart: bool,
+}
+
+impl Item for Message {
+    fn len(&self) -> usize {
+        self.payload.len()
+    }
+
+    fn at(&self, timestamp: RtmpTimestamp) -> Self {
+        Self {
+            timestamp,
+            ..self.clone()
+        }
+    }
+
+    fn says(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.payload == other.payload
+    }
+}
+
+impl Item for Encoded {
+    fn len(&self) -> usize {
+        self.body().len()
+    }
+
+    fn at(&self, timestamp: RtmpTimestamp) -> Self {
+        Self::at(self, timestamp)
+    }
+
+    fn says(&self, other: &Self) -> bool {
+        self.kind() == other.kind()
+            && self.payload_len() == other.payload_len()
+            && self.payload() == other.payload()
+    }
+}
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

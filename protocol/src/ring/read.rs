@@ -1,0 +1,207 @@
+//! Moving a cursor: what it gets next.
+
+use std::{borrow::Cow, time::Duration};
+
+use super::{
+    Cursor, Delivery, Item, Ring,
+    cursor::{Reason, Repeat},
+    entry::{Entry, Tracks, needs_key},
+    store::MAX_KEPT_DATA,
+};
+use crate::media::{Class, Kind};
+
+/// What becomes of an entry.
+enum Verdict {
+    Deliver,
+    Drop(Reason),
+}
+
+impl<T: Item> Ring<T> {
+    /// The next message for this reader, if there is one now. A reader that is more than `max_lag`
+    /// of stream time behind, or has fallen off the ring, jumps forward first. Nothing is
+    /// allocated.
+    pub fn next(&self, cursor: &mut Cursor, max_lag: Duration) -> Option<Delivery<'_, T>> {
+        if cursor.paused_at.is_some() && !self.pause(cursor) {
+            return None;
+        }
+        if let Some(kept) = self.catch_up(cursor) {
+            return Some(kept);
+        }
+        loop {
+            let entry = self.entry(cursor.at)?;
+            let late = self.keep_up(cursor, entry, max_lag);
+            if let Verdict::Drop(reason) = self.judge(cursor, entry, late) {
+                cursor.count(reason, 1);
+                cursor.repeat.done = 0;
+                cursor.step(entry);
+                continue;
+            }
+            if let Some(header) = repeat(cursor, entry) {
+                return Some(header);
+            }
+            if entry.class.is_key() {
+                cursor.tracks.insert(entry.class.track);
+                cursor.waits = Reason::Waiting;
+            }
+            cursor.step(entry);
+            return Some(delivery(cursor, entry));
+        }
+    }
+
+    /// A paused reader goes along without getting anything. Whether the pause is over.
+    fn pause(&self, cursor: &mut Cursor) -> bool {
+        let end = self.end();
+        if cursor.at < end {
+            cursor.count(Reason::Filter, end - cursor.at);
+            cursor.at = end;
+        }
+        cursor.seq = self.head();
+        if cursor.filter.paused {
+            return false;
+        }
+        let since = cursor.paused_at.take().unwrap_or(end);
+        let newest = self.syncs.back().copied().filter(|&sync| sync >= since);
+        cursor.at = newest.unwrap_or(end);
+        cursor.seq = self.seq_at(cursor.at);
+        cursor.rejoin(cursor.at, self.lag_at(cursor.at), Reason::Filter);
+        true
+    }
+
+    /// Brings a cursor that has fallen off back into the ring. Data messages that are still kept
+    /// come first.
+    fn catch_up(&self, cursor: &mut Cursor) -> Option<Delivery<'_, T>> {
+        if cursor.at < self.cleared {
+            cursor.at = self.cleared;
+            cursor.seq = self.seq_at(self.cleared);
+            cursor.rejoin(self.cleared, 0, Reason::Waiting);
+        }
+        if cursor.at >= self.base {
+            return None;
+        }
+        if cursor.until <= cursor.at || cursor.until < self.base {
+            let target = self.syncs.back().copied().unwrap_or_else(|| self.end());
+            cursor.rejoin(target, self.lag_at(target), Reason::FellOff);
+        }
+        let index = self.kept.partition_point(|(place, _)| *place < cursor.at);
+        let Some((place, entry)) = self.kept.get(index) else {
+            cursor.count(Reason::FellOff, self.base - cursor.at);
+            cursor.at = self.base;
+            cursor.seq = self.seq_at(self.base);
+            return None;
+        };
+        cursor.count(Reason::FellOff, place - cursor.at);
+        cursor.at = *place;
+        cursor.step(entry);
+        Some(delivery(cursor, entry))
+    }
+
+    /// Makes a cursor jump that is too far behind. Whether it stays behind, because there is no
+    /// newer place to begin at.
+    fn keep_up(&self, cursor: &mut Cursor, entry: &Entry<T>, max_lag: Duration) -> bool {
+        if cursor.at < cursor.until {
+            return false;
+        }
+        let lag = self.lag_at(cursor.at);
+        cursor.slack = cursor.slack.min(lag);
+        if u128::from(lag - cursor.slack) <= max_lag.as_millis() {
+            return false;
+        }
+        if let Some(&sync) = self.syncs.back().filter(|&&sync| sync > cursor.at) {
+            cursor.rejoin(sync, self.lag_at(sync), Reason::Lag);
+            return false;
+        }
+        if entry.class.is_video() && cursor.filter.video {
+            cursor.tracks = Tracks::NONE;
+            cursor.waits = Reason::Lag;
+        }
+        true
+    }
+
+    fn judge(&self, cursor: &mut Cursor, entry: &Entry<T>, late: bool) -> Verdict {
+        let class = entry.class;
+        if cursor.at < cursor.until {
+            let before = self.entry(cursor.until).map(|entry| entry.data_before);
+            let behind = before.unwrap_or(self.data_bytes) - entry.data_before;
+            if class.kind == Kind::Data && behind <= MAX_KEPT_DATA {
+                return Verdict::Deliver;
+            }
+            return Verdict::Drop(cursor.waits);
+        }
+        if class.is_video() && !cursor.filter.video {
+            cursor.repeat.video |= class.is_header();
+            return Verdict::Drop(Reason::Filter);
+        }
+        if class.is_audio() && !cursor.filter.audio {
+            cursor.repeat.audio |= class.is_header();
+            return Verdict::Drop(Reason::Filter);
+        }
+        let shows_nothing = needs_key(class) && !cursor.tracks.contains(class.track);
+        if shows_nothing || (late && class.is_key()) {
+            return Verdict::Drop(cursor.waits);
+        }
+        Verdict::Deliver
+    }
+}
+
+fn delivery<'a, T: Item>(cursor: &mut Cursor, entry: &'a Entry<T>) -> Delivery<'a, T> {
+    Delivery {
+        seq: entry.seq,
+        timestamp: entry.timestamp,
+        class: entry.class,
+        item: Cow::Borrowed(&entry.item),
+        restart: std::mem::take(&mut cursor.restart),
+    }
+}
+
+/// The next header to be repeated before this entry.
+fn repeat<'a, T: Item>(cursor: &mut Cursor, entry: &'a Entry<T>) -> Option<Delivery<'a, T>> {
+    if cursor.repeat == Repeat::NONE || cursor.at < cursor.until {
+        return None;
+    }
+    while let Some(header) = entry.headers.get(usize::from(cursor.repeat.done)) {
+        cursor.repeat.done += 1;
+        if !is_wanted(cursor, header.class) {
+            continue;
+        }
+        let item = if entry.sync {
+            Cow::Borrowed(&header.item)
+        } else {
+            Cow::Owned(header.item.at(entry.timestamp))
+        };
+        return Some(Delivery {
+            seq: None,
+            timestamp: entry.timestamp,
+            class: header.class,
+            item,
+            restart: std::mem::take(&mut cursor.restart),
+        });
+    }
+    cursor.repeat = Repeat {
+        metadata: false,
+        // What a filter holds back now is owed until it lets it pass.
+        audio: cursor.repeat.audio && !cursor.filter.audio,
+        video: cursor.repeat.video && !cursor.filter.video,
+        done: 0,
+    };
+    None
+}
+
+fn is_wanted(cursor: &Cursor, class: Class) -> bool {
+    match class {
+        class if class.is_video() => cursor.repeat.video && cursor.filter.video,
+        class if class.is_audio() => cursor.repeat.audio && cursor.filter.audio,
+        _ => cursor.repeat.metadata,
+    }
+}
+
+impl Cursor {
+    fn step<T>(&mut self, entry: &Entry<T>) {
+        self.at += 1;
+        if self.at >= self.until {
+            self.until = 0;
+        }
+        if let Some(seq) = entry.seq {
+            self.seq = seq + 1;
+        }
+    }
+}

@@ -1,0 +1,543 @@
+//! Tables: what is pushed, and what a reader gets.
+//!
+//! One letter is one message, 40 ms apart: `m` metadata, `h` audio header, `x` video header,
+//! `k` key frame, `p` inter frame, `a` audio, `d` data message. `~` is a new epoch. A delivery is
+//! the letter and the message's number, or `*` for a repeated header; `!` marks a restart.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::{MessageStreamId, MessageType, link::Filter, media::Kind};
+
+const STEP: u32 = 40;
+const PATIENT: Duration = Duration::from_secs(3600);
+
+pub(super) fn message(kind: MessageType, time: u32, length: usize) -> Message {
+    Message {
+        kind,
+        stream: MessageStreamId::CONNECTION,
+        timestamp: RtmpTimestamp(time),
+        payload: Bytes::from(vec![0; length]),
+    }
+}
+
+fn kind(letter: char) -> (Kind, MessageType) {
+    match letter {
+        'm' => (Kind::Metadata, MessageType::DATA_AMF0),
+        'h' => (Kind::AudioHeader, MessageType::AUDIO),
+        'x' => (Kind::VideoHeader, MessageType::VIDEO),
+        'k' => (Kind::VideoKey, MessageType::VIDEO),
+        'p' => (Kind::VideoInter, MessageType::VIDEO),
+        'a' => (Kind::Audio, MessageType::AUDIO),
+        'd' => (Kind::Data, MessageType::DATA_AMF0),
+        other => panic!("no such message: {other}"),
+    }
+}
+
+fn letter(kind: Kind) -> char {
+    "mhxkpad"
+        .chars()
+        .find(|&letter| self::kind(letter).0 == kind)
+        .expect("one of the letters")
+}
+
+struct Script {
+    ring: Ring<Message>,
+    time: u32,
+    length: usize,
+}
+
+impl Script {
+    fn new(limits: Limits) -> Self {
+        Self {
+            ring: Ring::new(limits),
+            time: 0,
+            length: 10,
+        }
+    }
+
+    fn roomy() -> Self {
+        Self::new(Limits::default())
+    }
+
+    fn push(&mut self, script: &str) {
+        for letter in script.chars().filter(|letter| *letter != ' ') {
+            if letter == '~' {
+                self.ring.restart();
+                continue;
+            }
+            let (kind, kind_id) = kind(letter);
+            let item = message(kind_id, self.time, self.length);
+            self.ring.push(Class::of(kind), item.timestamp, item);
+            self.time += STEP;
+        }
+    }
+
+    fn read(&self, cursor: &mut Cursor) -> String {
+        self.read_late(cursor, PATIENT)
+    }
+
+    fn read_late(&self, cursor: &mut Cursor, max_lag: Duration) -> String {
+        let mut read = Vec::new();
+        while let Some(delivery) = self.ring.next(cursor, max_lag) {
+            assert_eq!(delivery.item.timestamp, delivery.timestamp);
+            let restart = if delivery.restart { "!" } else { "" };
+            let number = delivery
+                .seq
+                .map_or_else(|| "*".to_owned(), |seq| seq.to_string());
+            read.push(format!("{restart}{}{number}", letter(delivery.class.kind)));
+        }
+        read.join(" ")
+    }
+}
+
+#[test]
+fn a_reader_begins_where_it_asked_to() {
+    for (pushed, start, then, expected) in [
+        (
+            "mhx kapa kapa",
+            Start::KeyFrame,
+            "",
+            "!m* h* x* k7 a8 p9 a10",
+        ),
+        (
+            "mhx kapa kapa",
+            Start::Gop,
+            "",
+            "!m* h* x* k3 a4 p5 a6 k7 a8 p9 a10",
+        ),
+        ("mhx kapa", Start::Gop, "", "!m* h* x* k3 a4 p5 a6"),
+        ("mhx kapa", Start::Live, "apkp", "!m* h* x* a7 k9 p10"),
+        ("mhx kapa", Start::Live, "", ""),
+        // Before any key frame: audio at once, video at its key frame.
+        (
+            "mhx pap",
+            Start::KeyFrame,
+            "apakp",
+            "!m* h* x* a6 a8 k9 p10",
+        ),
+        ("", Start::KeyFrame, "mhxka", "!m0 h1 x2 k3 a4"),
+        // A header that changed after the key frame comes in its place, not before.
+        ("hxk p x kp x p", Start::KeyFrame, "", "!h* x* k5 p6 x7 p8"),
+        // What was in force at the key frame, not what is now.
+        ("xk p h p", Start::KeyFrame, "", "!x* k1 p2 h3 p4"),
+    ] {
+        let mut script = Script::roomy();
+        script.push(pushed);
+        let mut cursor = script.ring.join(start);
+        script.push(then);
+        let read = script.read(&mut cursor);
+        assert_eq!(read, expected, "{pushed} | {then} from {start:?}");
+        assert_eq!(
+            cursor.position(),
+            if read.is_empty() {
+                7
+            } else {
+                script.ring.head()
+            }
+        );
+    }
+}
+
+#[test]
+fn an_audio_only_ring_has_a_place_to_begin_each_second() {
+    let mut script = Script::roomy();
+    script.push(&format!("mh{}", "a".repeat(60)));
+    let mut cursor = script.ring.join(Start::KeyFrame);
+    let read = script.read(&mut cursor);
+    // Messages 2, 27 and 52 begin a second each.
+    assert!(read.starts_with("!m* h* a52 a53"), "{read}");
+    assert!(read.ends_with("a61"), "{read}");
+}
+
+#[test]
+fn a_late_reader_jumps_forward_to_the_newest_key_frame() {
+    let second = Duration::from_secs(1);
+    let mut script = Script::roomy();
+    script.push("mhx kp");
+    let mut cursor = script.ring.join(Start::KeyFrame);
+    assert_eq!(script.read(&mut cursor), "!m* h* x* k3 p4");
+    // 30 messages are 1.2 s; data is carried over, a newer header comes with the key frame.
+    script.push(&format!("{}dx{}kpap", "ap".repeat(10), "ap".repeat(4)));
+    assert_eq!(
+        script.read_late(&mut cursor, second),
+        "!d25 m* h* x* k35 p36 a37 p38"
+    );
+    let dropped = cursor.take_dropped();
+    assert_eq!((dropped.lag, dropped.total()), (29, 29));
+
+    // No newer key frame: audio alone, until there is one.
+    script.push(&"ap".repeat(20));
+    let read = script.read_late(&mut cursor, second);
+    assert!(read.starts_with("a39 a41 a43"), "{read}");
+    // Back in time, it still waits for a key frame, and does not start anew.
+    assert!(read.ends_with("a75 a77"), "{read}");
+    script.push("pkp");
+    assert_eq!(script.read_late(&mut cursor, second), "k80 p81");
+    assert_eq!(cursor.take_dropped().lag, 21);
+}
+
+#[test]
+fn what_a_join_or_a_jump_begins_with_is_no_lag() {
+    let second = Duration::from_secs(1);
+    let mut script = Script::roomy();
+    script.push(&format!("k{}", "p".repeat(75)));
+    let mut cursor = script.ring.join(Start::KeyFrame);
+    // Three seconds behind from the start: read half, then one more second passes.
+    for _ in 0..40 {
+        assert!(script.ring.next(&mut cursor, second).is_some());
+    }
+    script.push(&"p".repeat(25));
+    let read = script.read_late(&mut cursor, second);
+    assert!(
+        read.starts_with("p40 p41") && read.ends_with("p100"),
+        "{read}"
+    );
+    // Caught up: now a second is a second.
+    script.push(&"p".repeat(30));
+    let read = script.read_late(&mut cursor, second);
+    assert_eq!(read, "", "{read}");
+}
+
+#[test]
+fn a_reader_that_fell_off_comes_back_at_a_key_frame_with_its_data_messages() {
+    let limits = Limits {
+        messages: 10,
+        ..Limits::default()
+    };
+    let mut script = Script::new(limits);
+    script.push("mhx kd");
+    let mut cursor = script.ring.join(Start::KeyFrame);
+    assert_eq!(script.read(&mut cursor), "!m* h* x* k3 d4");
+    script.push("papdpapa kdpapapap kapapda");
+    assert_eq!(
+        script.read(&mut cursor),
+        "!d8 d14 m* h* x* k22 a23 p24 a25 p26 d27 a28"
+    );
+    let dropped = cursor.take_dropped();
+    assert_eq!((dropped.fell_off, dropped.total()), (15, 15));
+
+    // Without a key frame ahead: live audio.
+    script.push(&"pa".repeat(20));
+    assert_eq!(script.read(&mut cursor), "");
+    script.push("apa");
+    assert_eq!(script.read(&mut cursor), "!m* h* x* a69 a71");
+}
+
+#[test]
+fn a_jump_carries_64_kib_of_data_messages() {
+    for (length, carried) in [(8 * 1024, 8), (64 * 1024, 1), (64 * 1024 + 1, 0), (0, 20)] {
+        let mut script = Script::roomy();
+        script.push("k");
+        let mut cursor = script.ring.join(Start::KeyFrame);
+        assert_eq!(script.read(&mut cursor), "!k0");
+        script.length = length;
+        script.push(&"d".repeat(20));
+        script.length = 10;
+        script.push(&format!("{}kp", "p".repeat(30)));
+        let read = script.read_late(&mut cursor, Duration::from_secs(1));
+        assert_eq!(read.matches('d').count(), carried, "{length}: {read}");
+        assert!(read.ends_with("k51 p52"), "{read}");
+    }
+}
+
+#[test]
+fn filters_hold_back_and_video_resumes_at_a_key_frame() {
+    let mut script = Script::roomy();
+    script.push("mhxka");
+    let mut cursor = script.ring.join(Start::KeyFrame);
+    assert_eq!(script.read(&mut cursor), "!m* h* x* k3 a4");
+    let all = Filter::default();
+    for (filter, pushed, expected) in [
+        (
+            Filter {
+                video: false,
+                ..all
+            },
+            "papxpak",
+            "a6 a10",
+        ),
+        // The header that was held back comes before the next message that passes.
+        (all, "pakp", "x* a13 k14 p15"),
+        (
+            Filter {
+                audio: false,
+                ..all
+            },
+            "phakpd",
+            "p16 k19 p20 d21",
+        ),
+        (all, "ap", "h* a22 p23"),
+        (
+            Filter {
+                audio: false,
+                video: false,
+                ..all
+            },
+            "hxapkmd",
+            "m29 d30",
+        ),
+        (all, "pa", "h* x* a32"),
+    ] {
+        cursor.set_filter(filter);
+        script.push(pushed);
+        assert_eq!(script.read(&mut cursor), expected, "{filter:?} {pushed}");
+    }
+}
+
+#[test]
+fn after_a_pause_a_reader_joins_at_the_newest_key_frame_it_has_not_had() {
+    let paused = Filter {
+        paused: true,
+        ..Filter::default()
+    };
+    for (meanwhile, then, expected) in [
+        ("pakapkap", "a", "!h* k8 a9 p10 a11"),
+        ("pap", "apkp", "!h* a6 k8 p9"),
+        ("", "pk", "!h* k4"),
+    ] {
+        let mut script = Script::roomy();
+        script.push("hkp");
+        let mut cursor = script.ring.join(Start::KeyFrame);
+        assert_eq!(script.read(&mut cursor), "!h* k1 p2");
+        cursor.set_filter(paused);
+        script.push(meanwhile);
+        assert_eq!(script.read(&mut cursor), "");
+        assert_eq!(
+            cursor.position(),
+            script.ring.head(),
+            "a pause holds nothing up"
+        );
+        cursor.set_filter(Filter::default());
+        // The pause ends when the reader next looks.
+        let mut read = script.read(&mut cursor);
+        script.push(then);
+        read = format!("{read} {}", script.read(&mut cursor))
+            .trim()
+            .to_owned();
+        assert_eq!(read, expected, "{meanwhile} | {then}");
+    }
+}
+
+#[test]
+fn a_new_epoch_has_audio_at_once_and_video_at_its_key_frame() {
+    let mut script = Script::roomy();
+    script.push("hxkp");
+    let mut cursor = script.ring.join(Start::KeyFrame);
+    script.push("~papkp");
+    assert_eq!(script.read(&mut cursor), "!h* x* k2 p3 a5 k7 p8");
+    assert_eq!(script.ring.unfit(), 2);
+}
+
+#[test]
+fn numbers_given_by_the_source_may_leave_gaps_and_repeat() {
+    let mut ring = Ring::new(Limits::default());
+    let mut cursor = ring.join(Start::Live);
+    let audio = Class::of(Kind::Audio);
+    let item = |time| message(MessageType::AUDIO, time, 1);
+    let taken = [5, 6, 6, 2, 40, 41].map(|seq| ring.push_at(seq, audio, RtmpTimestamp(0), item(0)));
+    assert_eq!(taken, [true, true, false, false, true, true]);
+    let mut seqs = Vec::new();
+    while let Some(delivery) = ring.next(&mut cursor, PATIENT) {
+        seqs.push(delivery.seq);
+    }
+    assert_eq!(seqs, [5, 6, 40, 41].map(Some));
+    assert_eq!((cursor.position(), ring.head()), (42, 42));
+}
+
+#[test]
+fn a_repeated_header_is_taken_once() {
+    let mut ring = Ring::new(Limits::default());
+    let header = Class::of(Kind::AudioHeader);
+    let time = RtmpTimestamp(0);
+    let mut cursor = ring.join(Start::Live);
+    assert!(ring.push_header(header, time, message(MessageType::AUDIO, 0, 4)));
+    assert!(!ring.push_header(header, time, message(MessageType::AUDIO, 900, 4)));
+    assert!(ring.push_header(header, time, message(MessageType::AUDIO, 900, 5)));
+    let lengths: Vec<_> = std::iter::from_fn(|| ring.next(&mut cursor, PATIENT))
+        .map(|delivery| (delivery.seq, delivery.item.payload.len()))
+        .collect();
+    assert_eq!(lengths, [(None, 4), (None, 5)]);
+    assert_eq!(ring.head(), 0);
+}
+
+#[test]
+fn tracks_begin_at_their_own_key_frames_and_the_lowest_leads() {
+    let mut ring = Ring::new(Limits::default());
+    let video = |kind, track| (Class { kind, track }, message(MessageType::VIDEO, 0, 1));
+    use Kind::{VideoInter as P, VideoKey as K};
+    for (kind, track) in [(K, 1), (K, 0), (K, 1), (P, 0), (P, 1), (K, 1), (P, 2)] {
+        let (class, item) = video(kind, track);
+        ring.push(class, item.timestamp, item);
+    }
+    let mut cursor = ring.join(Start::KeyFrame);
+    let mut read = Vec::new();
+    while let Some(delivery) = ring.next(&mut cursor, PATIENT) {
+        read.push(delivery.seq.unwrap());
+    }
+    assert_eq!(
+        read,
+        [1, 2, 3, 4, 5],
+        "from the key frame of track 0; none of track 2"
+    );
+}
+
+#[test]
+fn a_ring_stays_within_its_limits_without_key_frames_too() {
+    let second = Duration::from_secs(1);
+    for (limits, most) in [
+        (
+            Limits {
+                messages: 100,
+                ..Limits::default()
+            },
+            100,
+        ),
+        (
+            Limits {
+                bytes: 1000,
+                ..Limits::default()
+            },
+            100,
+        ),
+        (
+            Limits {
+                span: 4 * second,
+                ..Limits::default()
+            },
+            101,
+        ),
+    ] {
+        for pushed in [
+            "ap",
+            "a",
+            "p",
+            "d",
+            "kp",
+            "kpppppppppppppppppppppppppppppppp",
+        ] {
+            let mut script = Script::new(limits);
+            script.push("k");
+            for _ in 0..400 {
+                script.push(pushed);
+                assert!(script.ring.len() <= most, "{pushed} {limits:?}");
+                assert!(script.ring.bytes() <= limits.bytes, "{pushed} {limits:?}");
+            }
+            assert!(script.ring.len() > 1, "{pushed} {limits:?}");
+        }
+    }
+}
+
+#[test]
+fn whole_groups_go_first() {
+    let limits = Limits {
+        messages: 400,
+        ..Limits::default()
+    };
+    let mut script = Script::new(limits);
+    for _ in 0..2 {
+        script.push(&format!("k{}", "p".repeat(199)));
+    }
+    assert_eq!(script.ring.len(), 400);
+    script.push("p");
+    assert_eq!(script.ring.len(), 201, "the group of 8 s has gone at once");
+    assert_eq!(script.ring.join(Start::KeyFrame).position(), 200);
+}
+
+#[test]
+fn a_message_over_the_limit_is_kept_alone() {
+    let mut script = Script::new(Limits {
+        bytes: 100,
+        ..Limits::default()
+    });
+    script.push("kpp");
+    script.length = 1000;
+    script.push("p");
+    assert_eq!((script.ring.len(), script.ring.head()), (1, 4));
+}
+
+#[test]
+fn header_floods_are_bounded() {
+    let mut ring = Ring::new(Limits {
+        bytes: 1 << 20,
+        ..Limits::default()
+    });
+    for n in 0..20_000_u32 {
+        let class = Class {
+            kind: Kind::VideoHeader,
+            track: (n % 256) as u8,
+        };
+        ring.push(class, RtmpTimestamp(n), message(MessageType::VIDEO, n, 4));
+        ring.push(
+            Class::of(Kind::VideoKey),
+            RtmpTimestamp(n),
+            message(MessageType::VIDEO, n, 1),
+        );
+        assert!(ring.len() < 1000 && ring.bytes() <= 1 << 20);
+    }
+    let mut cursor = ring.join(Start::KeyFrame);
+    let repeated = std::iter::from_fn(|| ring.next(&mut cursor, PATIENT))
+        .filter(|delivery| delivery.seq.is_none());
+    assert_eq!(repeated.count(), headers::MAX_HEADERS);
+}
+
+#[test]
+fn time_that_leaps_or_goes_back_makes_nobody_late() {
+    let two_seconds = Duration::from_secs(2);
+    for leap in [3_600_000, u32::MAX - 3_600_000, 1 << 31, u32::MAX - 10] {
+        let mut script = Script::roomy();
+        script.push("kpp");
+        let mut cursor = script.ring.join(Start::KeyFrame);
+        script.time = script.time.wrapping_add(leap);
+        let mut expected = "!k0 p1 p2".to_owned();
+        for n in 3..20 {
+            let (kind, kind_id) = kind('p');
+            let item = message(kind_id, script.time, 1);
+            script.ring.push(Class::of(kind), item.timestamp, item);
+            script.time = script.time.wrapping_add(STEP);
+            expected += &format!(" p{n}");
+        }
+        assert_eq!(
+            script.read_late(&mut cursor, two_seconds),
+            expected,
+            "{leap:#x}"
+        );
+    }
+}
+
+#[test]
+fn clear_forgets_and_readers_go_on() {
+    let mut script = Script::roomy();
+    script.push("mhxkpd");
+    let mut cursor = script.ring.join(Start::KeyFrame);
+    script.ring.clear();
+    assert_eq!(
+        (script.ring.len(), script.ring.bytes(), script.ring.head()),
+        (0, 0, 6)
+    );
+    script.push("hakp");
+    assert_eq!(script.read(&mut cursor), "!h6 a7 k8 p9");
+    assert_eq!(cursor.take_dropped(), Dropped::default());
+}
+
+#[test]
+fn a_cursor_is_small_and_equal_cursors_read_alike() {
+    assert!(size_of::<Cursor>() <= 128, "{}", size_of::<Cursor>());
+    let mut script = Script::roomy();
+    script.push("mhxkapa");
+    let mut early = script.ring.join(Start::KeyFrame);
+    script.read(&mut early);
+    script.push("kap");
+    let mut late = script.ring.join(Start::KeyFrame);
+    script.read(&mut late);
+    script.read(&mut early);
+    script.push("a");
+    script.read(&mut late);
+    script.read(&mut early);
+    assert_eq!(
+        early, late,
+        "readers that have caught up are alike, wherever they began"
+    );
+}
