@@ -34,6 +34,7 @@ pub mod media;
 pub mod message;
 pub mod ring;
 pub mod session;
+pub mod shared_object;
 pub mod timestamp;
 
 #[cfg(test)]

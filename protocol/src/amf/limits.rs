@@ -39,41 +39,36 @@ impl Default for Budget {
 
 /// What is left of a [`Budget`] while a message is decoded.
 #[derive(Clone, Debug)]
-pub(super) struct Meter {
-    depth: u32,
-    elements: u32,
-    referenced: usize,
-}
+pub(super) struct Meter(Budget);
 
 impl Meter {
     pub(super) fn new(budget: &Budget) -> Self {
-        Self {
-            depth: budget.depth,
-            elements: budget.elements,
-            referenced: budget.referenced,
-        }
+        Self(*budget)
+    }
+
+    pub(super) fn left(&self) -> Budget {
+        self.0
     }
 
     pub(super) fn element(&mut self) -> Result<(), Error> {
-        self.elements = self.elements.checked_sub(1).ok_or(Error::TooManyElements)?;
+        let left = self.0.elements.checked_sub(1);
+        self.0.elements = left.ok_or(Error::TooManyElements)?;
         Ok(())
     }
 
     pub(super) fn referenced(&mut self, bytes: usize) -> Result<(), Error> {
-        self.referenced = self
-            .referenced
-            .checked_sub(bytes)
-            .ok_or(Error::TooMuchReferenced)?;
+        let left = self.0.referenced.checked_sub(bytes);
+        self.0.referenced = left.ok_or(Error::TooMuchReferenced)?;
         Ok(())
     }
 
     /// Goes one level down; each success is paired with [`Self::leave`].
     pub(super) fn enter(&mut self) -> Result<(), Error> {
-        self.depth = self.depth.checked_sub(1).ok_or(Error::TooDeep)?;
+        self.0.depth = self.0.depth.checked_sub(1).ok_or(Error::TooDeep)?;
         Ok(())
     }
 
     pub(super) fn leave(&mut self) {
-        self.depth += 1;
+        self.0.depth += 1;
     }
 }

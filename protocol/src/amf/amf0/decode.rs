@@ -36,6 +36,16 @@ impl<'a> Decoder<'a> {
         key(&mut self.state).map(text)
     }
 
+    /// A 32-bit number without a marker.
+    pub(crate) fn bare_u32(&mut self) -> Result<u32, Error> {
+        self.state.u32()
+    }
+
+    /// What is left of the budget, for a message whose values are decoded in several parts.
+    pub fn budget_left(&self) -> Budget {
+        self.state.meter.left()
+    }
+
     /// Whether a value so far was, or held, AMF3.
     pub fn has_amf3(&self) -> bool {
         self.state.has_amf3

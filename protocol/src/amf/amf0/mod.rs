@@ -9,6 +9,7 @@ use super::{Budget, Error, ObjectEncoding, Value};
 
 pub use decode::Decoder;
 pub use encode::Encoder;
+pub(crate) use encode::write_key as write_bare_string;
 
 /// Decodes all values of a message.
 pub fn decode_all(input: &[u8], budget: &Budget) -> Result<Vec<Value>, Error> {
