@@ -1,16 +1,11 @@
 use super::*;
+use crate::test_vectors::unhex;
 
-/// The bytes of `text`, in hexadecimal with any spaces.
+mod vectors;
+
+/// Bytes from their hexadecimal form, spaces allowed.
 fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text
-        .chars()
-        .filter_map(|c| c.to_digit(16))
-        .map(|digit| digit as u8)
-        .collect();
-    digits
-        .chunks(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect()
+    unhex(&text.replace(' ', ""))
 }
 
 fn amf0_bytes(values: &[Value]) -> Vec<u8> {

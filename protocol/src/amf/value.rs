@@ -158,6 +158,28 @@ impl Value {
         )
     }
 
+    /// The complex value that a [`Value::Reference`] inside this top-level value names.
+    pub fn target(&self, reference: u32) -> Option<&Self> {
+        fn find<'v>(value: &'v Value, left: &mut u32) -> Option<&'v Value> {
+            if !value.is_complex() {
+                return None;
+            }
+            if *left == 0 {
+                return Some(value);
+            }
+            *left -= 1;
+            let mut found = None;
+            value.for_each_child(|child| {
+                if found.is_none() {
+                    found = find(child, left);
+                }
+            });
+            found
+        }
+        let mut left = reference;
+        find(self, &mut left)
+    }
+
     /// Calls `visit` for each value directly inside this one, in the order of the wire.
     pub fn for_each_child<'v>(&'v self, mut visit: impl FnMut(&'v Self)) {
         match self {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::amf::Object;
+use crate::test_vectors::{load, unhex};
 
 fn event(kind: u8, data: &[u8]) -> Vec<u8> {
     let mut bytes = vec![kind];
@@ -201,4 +202,74 @@ fn references_begin_anew_in_each_event() {
     let message = message(vec![cyclic(), cyclic()]);
     let (kind, payload) = message.encode(ObjectEncoding::Amf0);
     assert_eq!(SharedObjectMessage::decode(kind, &payload), Ok(message));
+}
+
+#[test]
+fn every_shared_object_record_of_others_decodes_and_keeps_its_bytes() {
+    let Some(file) = load("shared-objects.json") else {
+        return;
+    };
+    let records = file["vectors"].as_array().unwrap();
+    assert_eq!(records.len(), 19);
+    for record in records {
+        let id = record["id"].as_str().unwrap();
+        let bytes = unhex(record["hex"].as_str().unwrap());
+        let meant = &record["expected"];
+        if record["kind"] == "client->server message payload (type 20)" {
+            let command = crate::command::Command::decode(MessageType::COMMAND_AMF0, &bytes);
+            let command = command.unwrap();
+            assert_eq!(meant[0], command.name.as_str(), "{id}");
+            assert_eq!(command.encode(ObjectEncoding::Amf0).1, bytes, "{id}");
+            continue;
+        }
+        let (payload, meant) = match record["kind"].as_str().unwrap() {
+            "SO event body (event type byte onward)" => ([header(16), bytes].concat(), meant),
+            "client->server message payload (type 19)" => (bytes, &meant["events"]),
+            // Two chunks: SetChunkSize, then the message behind an extended timestamp.
+            _ => (bytes[16 + 16..].to_vec(), &meant[1]["payload"]["events"]),
+        };
+        let message = SharedObjectMessage::decode(MessageType::SHARED_OBJECT_AMF0, &payload);
+        let message = message.unwrap_or_else(|error| panic!("{id}: {error}"));
+        assert_eq!(message.encode(ObjectEncoding::Amf0).1, payload, "{id}");
+        let meant = meant
+            .as_array()
+            .cloned()
+            .unwrap_or_else(|| vec![meant.clone()]);
+        assert_eq!(message.events.len(), meant.len(), "{id}");
+        for (event, meant) in message.events.iter().zip(&meant) {
+            check(event, meant);
+        }
+    }
+}
+
+fn check(event: &Event, meant: &serde_json::Value) {
+    assert_eq!(meant["type"], event.kind());
+    match event {
+        Event::RequestChange { name, value } | Event::ChangeAccepted { name, value } => {
+            let pair = meant.get("pairs").map_or(meant, |pairs| &pairs[0]);
+            let [key, text] = if pair.is_array() {
+                [&pair[0], &pair[1]]
+            } else {
+                [&pair["key"], &pair["value"]]
+            };
+            assert_eq!(key, name.as_str());
+            assert_eq!(text.as_str(), value.as_str());
+        }
+        Event::Change(slots) => {
+            assert_eq!(meant["key"], slots[0].0.as_str());
+            assert_eq!(meant["value"].as_str(), slots[0].1.as_str());
+        }
+        Event::Status { code, level } => {
+            assert_eq!(meant["code"], code.as_str());
+            assert_eq!(meant["level"], level.as_str());
+        }
+        Event::Remove { name } | Event::RequestRemove { name } => {
+            assert_eq!(meant["key"], name.as_str());
+        }
+        Event::SlotVersion { name, version } => {
+            assert_eq!(meant["key"], name.as_str());
+            assert_eq!(meant["u32"], *version);
+        }
+        _ => {}
+    }
 }
