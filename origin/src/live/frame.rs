@@ -1,0 +1,100 @@
+//! What a publisher's data messages become for viewers.
+
+use bytes::Bytes;
+use tributary_protocol::{
+    Message, MessageType,
+    command::data::{self, ON_META_DATA, Published},
+};
+
+/// The message as viewers get it: `@setDataFrame` loses its wrapping, `@clearDataFrame` of the
+/// metadata becomes empty metadata, and all data messages are of type 18, which every viewer
+/// reads. `None` if nothing is left. What cannot be read passes as it came.
+pub(super) fn for_viewers(mut message: Message) -> Option<Message> {
+    if !message.kind.is_data() {
+        return Some(message);
+    }
+    message.payload = match data::published(message.kind, &message.payload) {
+        Ok(Published::SetDataFrame(forms) | Published::Message(forms)) => forms.amf0,
+        Ok(Published::ClearDataFrame(name)) if name == ON_META_DATA => {
+            Bytes::from_static(EMPTY_METADATA)
+        }
+        Ok(Published::ClearDataFrame(_)) => return None,
+        Err(_) => return Some(message),
+    };
+    message.kind = MessageType::DATA_AMF0;
+    Some(message)
+}
+
+/// The AMF0 string `onMetaData` with an empty ECMA array.
+const EMPTY_METADATA: &[u8] = b"\x02\x00\x0aonMetaData\x08\x00\x00\x00\x00\x00\x00\x09";
+
+#[cfg(test)]
+mod tests {
+    use tributary_protocol::{MessageStreamId, RtmpTimestamp};
+
+    use super::*;
+
+    fn shown(kind: MessageType, payload: &'static [u8]) -> Option<(MessageType, Bytes)> {
+        let message = Message {
+            kind,
+            stream: MessageStreamId(1),
+            timestamp: RtmpTimestamp(7),
+            payload: Bytes::from_static(payload),
+        };
+        for_viewers(message).map(|message| (message.kind, message.payload))
+    }
+
+    #[test]
+    fn data_frames_are_unwrapped() {
+        let amf0 = MessageType::DATA_AMF0;
+        let amf3 = MessageType::DATA_AMF3;
+        for (name, kind, payload, expected) in [
+            (
+                "set",
+                amf0,
+                &b"\x02\x00\x0d@setDataFrame\x02\x00\x0aonMetaData\x05"[..],
+                Some((amf0, &b"\x02\x00\x0aonMetaData\x05"[..])),
+            ),
+            (
+                "clear another",
+                amf0,
+                b"\x02\x00\x0f@clearDataFrame\x02\x00\x01x",
+                None,
+            ),
+            (
+                "clear",
+                amf0,
+                b"\x02\x00\x0f@clearDataFrame\x02\x00\x0aonMetaData",
+                Some((amf0, EMPTY_METADATA)),
+            ),
+            (
+                "behind the AMF3 type",
+                amf3,
+                b"\x00\x02\x00\x0d@setDataFrame\x02\x00\x0aonMetaData\x05",
+                Some((amf0, b"\x02\x00\x0aonMetaData\x05")),
+            ),
+            (
+                "cue point",
+                amf0,
+                b"\x02\x00\x03cue",
+                Some((amf0, b"\x02\x00\x03cue")),
+            ),
+            ("empty", amf0, b"", Some((amf0, b""))),
+            (
+                "garbage",
+                amf0,
+                b"\x02\x00\xff@",
+                Some((amf0, b"\x02\x00\xff@")),
+            ),
+            (
+                "media",
+                MessageType::VIDEO,
+                b"\x17",
+                Some((MessageType::VIDEO, b"\x17")),
+            ),
+        ] {
+            let expected = expected.map(|(kind, bytes)| (kind, Bytes::from_static(bytes)));
+            assert_eq!(shown(kind, payload), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Live streams at the origin: one ring for each, written by one publisher at a time.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Notify, futures::Notified};
+use tributary_protocol::{
+    Message,
+    link::{FeedPlace, LiveId, WriterId},
+    media,
+    ring::{Limits, Ring},
+};
+
+mod frame;
+mod timeline;
+
+use timeline::{Timeline, Track};
+
+/// One live stream: its recent messages and who may add to them.
+///
+/// The group decides who writes; the link's thread writes and reads. Publishers come and go
+/// ([`LiveStream::begin_writer`]), the stream's time and numbers go on.
+pub struct LiveStream {
+    id: LiveId,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+struct State {
+    ring: Ring<Message>,
+    timeline: Timeline,
+    /// The highest writer ever begun.
+    last: WriterId,
+    /// Whether that writer may still write.
+    open: bool,
+    counts: Counts,
+}
+
+/// What went into a live stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages taken.
+    pub messages: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+    /// Messages refused because their writer had been superseded or ended.
+    pub stale: u64,
+}
+
+/// Exclusive access to a stream's ring; publishing waits while it is held.
+pub struct RingAccess<'a>(MutexGuard<'a, State>);
+
+/// The most payload a live stream's ring holds. Reason: one group of pictures of 10 s at
+/// 25 Mbit/s; it bounds what a publisher can make the origin keep.
+pub const RING_BYTES: usize = 32 * 1024 * 1024;
+
+/// The most messages a live stream's ring holds. Reason: tiny messages cost their bookkeeping,
+/// not their bytes; this is over 30 s of 60 frames and 50 audio packets a second.
+pub const RING_MESSAGES: usize = 4_096;
+
+/// The longest time a live stream's ring spans. Reason: a viewer never joins further back than
+/// one group of pictures, and encoders send a key frame at least every 10 s.
+pub const RING_SPAN: Duration = Duration::from_secs(30);
+
+impl LiveStream {
+    /// A stream without a writer. `id` is never used twice by one process.
+    pub fn new(id: LiveId) -> Arc<Self> {
+        let limits = Limits {
+            bytes: RING_BYTES,
+            messages: RING_MESSAGES,
+            span: RING_SPAN,
+        };
+        Arc::new(Self {
+            id,
+            state: Mutex::new(State {
+                ring: Ring::new(limits),
+                timeline: Timeline::default(),
+                last: WriterId(0),
+                open: false,
+                counts: Counts::default(),
+            }),
+            changed: Notify::new(),
+        })
+    }
+
+    /// The stream's number in this process.
+    pub fn id(&self) -> LiveId {
+        self.id
+    }
+
+    /// Lets a new publisher write; whatever an older one still sends is refused from here on.
+    /// Viewers get its audio at once and its video from its first key frame.
+    pub fn begin_writer(&self) -> WriterId {
+        let mut state = self.lock();
+        state.last = WriterId(state.last.0 + 1);
+        state.open = true;
+        if state.last.0 > 1 {
+            state.timeline.change_writer();
+            state.ring.restart();
+        }
+        state.last
+    }
+
+    /// Adds a message of `writer` that arrived at `now`, with its time moved to the stream's.
+    /// Returns its number, or `None` if the writer may not write (any more) or the message is
+    /// not for viewers.
+    pub fn push(&self, writer: WriterId, message: Message, now: Instant) -> Option<u64> {
+        let mut state = self.lock();
+        if !state.may_write(writer) {
+            state.counts.stale += 1;
+            return None;
+        }
+        let mut message = frame::for_viewers(message)?;
+        let class = media::classify(message.kind, &message.payload);
+        message.timestamp = state.timeline.map(message.timestamp, track(class), now);
+        state.counts.messages += 1;
+        state.counts.bytes += message.payload.len() as u64;
+        let number = state.ring.push(class, message.timestamp, message);
+        drop(state);
+        self.changed.notify_waiters();
+        Some(number)
+    }
+
+    /// Ends a writer; nothing happens if another has taken over meanwhile.
+    pub fn end_writer(&self, writer: WriterId) {
+        let mut state = self.lock();
+        if state.last == writer {
+            state.open = false;
+        }
+    }
+
+    /// Whether this writer may write.
+    pub fn is_writer(&self, writer: WriterId) -> bool {
+        self.lock().may_write(writer)
+    }
+
+    /// The place of the newest message, if there was any.
+    pub fn place(&self) -> Option<FeedPlace> {
+        self.lock().ring.head().checked_sub(1).map(FeedPlace)
+    }
+
+    /// What went in so far.
+    pub fn counts(&self) -> Counts {
+        self.lock().counts
+    }
+
+    /// The ring, for joining and reading. Hold it for a few messages at a time.
+    pub fn ring(&self) -> RingAccess<'_> {
+        RingAccess(self.lock())
+    }
+
+    /// Resolves when something was added after this call. Take it first, then read the ring, then
+    /// wait: nothing is missed between. Any number of tasks on any thread may wait.
+    pub fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No peer's bytes make the code under this lock panic; if it ever did, the stream's
+        // messages are still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for LiveStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveStream")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl State {
+    fn may_write(&self, writer: WriterId) -> bool {
+        self.open && self.last == writer
+    }
+}
+
+impl Deref for RingAccess<'_> {
+    type Target = Ring<Message>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0.ring
+    }
+}
+
+impl DerefMut for RingAccess<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0.ring
+    }
+}
+
+fn track(class: media::Class) -> Track {
+    if class.is_header() {
+        Track::Other
+    } else if class.is_audio() {
+        Track::Audio
+    } else if class.is_video() {
+        Track::Video
+    } else {
+        Track::Other
+    }
+}
+
+#[cfg(test)]
+mod tests;
