@@ -42,7 +42,8 @@ fn any_member(members: &[(String, Value)]) -> bool {
     members.iter().any(|(_, value)| needs_amf3(value))
 }
 
-/// What the nearest form may add to a message beyond its AMF3 form.
+/// What a message may grow by where one form takes more bytes than the other: nearest forms and
+/// repeated dates in AMF0, and for the reader of AMF3 what references stand for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance(usize);
 
@@ -89,17 +90,31 @@ pub(super) fn write<'v>(
         Value::VectorObject(vector) => encoder.strict_array(out, &vector.items, depth - 1),
         Value::Dictionary(map) => dictionary(encoder, out, map, depth - 1),
         Value::Externalizable(object) => match &object.body {
-            ExternalBody::Value(inner) if inner.is_complex() => {
-                encoder.begin_alias();
-                encoder.write(out, inner, depth - 1);
-            }
             ExternalBody::Value(inner) => {
-                encoder.skip(value);
+                let place = encoder.begin_alias(has_members(inner));
                 encoder.write(out, inner, depth - 1);
+                encoder.end_alias(place);
             }
             ExternalBody::Opaque(_) => unsupported(encoder, out, value),
         },
         _ => unsupported(encoder, out, value),
+    }
+}
+
+/// Whether what is written for a value can hold a reference to it.
+fn has_members(value: &Value) -> bool {
+    match value {
+        Value::Externalizable(object) => match &object.body {
+            ExternalBody::Value(inner) => has_members(inner),
+            ExternalBody::Opaque(_) => false,
+        },
+        Value::Object(_)
+        | Value::EcmaArray(_)
+        | Value::StrictArray(_)
+        | Value::MixedArray(_)
+        | Value::VectorObject(_)
+        | Value::Dictionary(_) => true,
+        _ => false,
     }
 }
 

@@ -1,6 +1,9 @@
 use super::*;
 use crate::test_vectors::unhex;
 
+mod hostile;
+mod references;
+mod round_trip;
 mod vectors;
 
 /// Bytes from their hexadecimal form, spaces allowed.

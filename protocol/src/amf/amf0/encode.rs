@@ -137,14 +137,28 @@ impl<'v> Encoder<'v> {
 
     /// A complex value begins that has a place in AMF0's reference table.
     pub(in crate::amf) fn begin_complex(&mut self) {
-        self.begin_alias();
+        self.places.push(self.next_place());
         self.written = self.written.saturating_add(1);
     }
 
-    /// A complex value begins in whose place the complex value after it is written.
-    pub(in crate::amf) fn begin_alias(&mut self) {
-        self.places
-            .push(u16::try_from(self.written).map_or(Place::Nowhere, Place::Number));
+    /// A complex value begins for which the value inside it is written. Until its end it has the
+    /// place of the next complex value, if that `has_members` that may refer to it.
+    pub(in crate::amf) fn begin_alias(&mut self, has_members: bool) -> usize {
+        self.places.push(if has_members {
+            self.next_place()
+        } else {
+            Place::Nowhere
+        });
+        self.places.len()
+    }
+
+    /// From here on it has the place of what was written for it, if that is a complex value.
+    pub(in crate::amf) fn end_alias(&mut self, inner: usize) {
+        self.places[inner - 1] = self.places.get(inner).copied().unwrap_or(Place::Nowhere);
+    }
+
+    fn next_place(&self) -> Place<'v> {
+        u16::try_from(self.written).map_or(Place::Nowhere, Place::Number)
     }
 
     /// A complex value is left out, with all that it holds.

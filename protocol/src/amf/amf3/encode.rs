@@ -1,7 +1,9 @@
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use bytes::{BufMut, BytesMut};
 
+use super::super::nearest::Allowance;
 use super::super::{
     Budget, Dictionary, ExternalBody, Externalizable, Object, Value, Vector, VectorObject,
 };
@@ -9,18 +11,50 @@ use super::{U29_MAX, marker};
 
 /// Encodes the values of one message, one after the other: its reference tables span them.
 ///
-/// Strings and traits are written once and then by reference. AMF0's markers without a value
+/// Strings and traits are written once and then by reference, as far as a decoder with the default
+/// [`Budget`] goes along. AMF0's markers without a value
 /// become undefined, a date loses its time zone, and a member with an empty name is left out of a
 /// dynamic object, where it would be the end. What nests deeper than [`Budget::MAX_DEPTH`] is
 /// written as null: no decoder would take it.
 #[derive(Debug, Default)]
 pub struct Encoder<'v> {
-    strings: HashMap<&'v str, u32>,
-    traits: HashMap<TraitKey<'v>, u32>,
+    strings: Table<&'v str>,
+    traits: Table<TraitKey<'v>>,
+    allowance: Allowance,
     /// How many complex values have been written.
     written: u32,
     /// For each complex value of the present top-level value: its marker and number on the wire.
     places: Vec<Option<(u8, u32)>>,
+}
+
+/// What has been written, with its number on the wire.
+#[derive(Debug)]
+struct Table<K> {
+    numbers: HashMap<K, u32>,
+    /// How many have been written: more than there are if some were written again.
+    written: u32,
+}
+
+impl<K: Eq + Hash> Table<K> {
+    /// The number of what was written before and may be referred to, for so many bytes.
+    fn find(&self, key: &K, bytes: usize, allowance: &mut Allowance) -> Option<u32> {
+        let number = self.numbers.get(key).copied()?;
+        allowance.take(bytes).then_some(number)
+    }
+
+    fn push(&mut self, key: K) {
+        self.numbers.insert(key, self.written);
+        self.written += 1;
+    }
+}
+
+impl<K> Default for Table<K> {
+    fn default() -> Self {
+        Self {
+            numbers: HashMap::new(),
+            written: 0,
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -227,7 +261,8 @@ impl<'v> Encoder<'v> {
     fn begin_object(&mut self, out: &mut BytesMut, key: TraitKey<'v>) {
         self.push_place(marker::OBJECT);
         out.put_u8(marker::OBJECT);
-        if let Some(&index) = self.traits.get(&key) {
+        let names = key.class_name.len() + key.sealed.iter().map(|name| name.len()).sum::<usize>();
+        if let Some(index) = self.traits.find(&key, names, &mut self.allowance) {
             return write_u29(out, index << 2 | 0b01);
         }
         if key.externalizable {
@@ -240,7 +275,7 @@ impl<'v> Encoder<'v> {
         for name in &key.sealed {
             self.string(out, name);
         }
-        self.traits.insert(key, self.traits.len() as u32);
+        self.traits.push(key);
     }
 
     /// A complex value's marker and its length or count.
@@ -280,10 +315,10 @@ impl<'v> Encoder<'v> {
         if text.is_empty() {
             return write_length(out, 0);
         }
-        if let Some(&index) = self.strings.get(text) {
+        if let Some(index) = self.strings.find(&text, text.len(), &mut self.allowance) {
             return write_u29(out, index << 1);
         }
-        self.strings.insert(text, self.strings.len() as u32);
+        self.strings.push(text);
         write_length(out, text.len());
         out.put_slice(text.as_bytes());
     }

@@ -133,10 +133,13 @@ fn check(records: &[Json], number: usize) -> Result<(), String> {
         let is_meant = decoded.as_ref() == Err(error);
         return is_meant
             .then_some(())
-            .ok_or(format!("{number}: {decoded:?}"));
+            .ok_or_else(|| format!("{number}: {decoded:?}"));
     }
     let values = decoded.map_err(|error| format!("{number}: {error}"))?;
-    let meant = record.get("decoded").or(record.get("value")).unwrap();
+    let meant = record
+        .get("decoded")
+        .or_else(|| record.get("value"))
+        .unwrap();
     let value = values.last().unwrap();
     if means(value, value, meant) == is_listed(&NOT_COMPARED, number) {
         return Err(format!("{number}: {value:?} and {meant}"));
@@ -170,7 +173,10 @@ fn encode(values: &[Value], is_amf0: bool, first: u8) -> Vec<u8> {
 
 /// What PyAMF wrote or read; where it may write parts in any order, what it wrote.
 fn bytes_of(record: &Json) -> Vec<u8> {
-    let text = record.get("hex").or(record.get("actual_hex")).unwrap();
+    let text = record
+        .get("hex")
+        .or_else(|| record.get("actual_hex"))
+        .unwrap();
     hex(text.as_str().unwrap())
 }
 
