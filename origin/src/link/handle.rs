@@ -169,7 +169,11 @@ pub struct LaneOut {
 impl LaneOut {
     /// A lane's writing end; `edge` is the name on the edge's certificate.
     pub fn new(key: LaneKey, edge: Arc<str>, commands: queue::Sender<LaneCommand>) -> Self {
-        Self { key, edge, commands }
+        Self {
+            key,
+            edge,
+            commands,
+        }
     }
 
     /// The lane.
@@ -184,11 +188,15 @@ impl LaneOut {
 
     /// Tells a session something. A lane that is gone has said so by [`Mail::Closed`].
     pub fn send(&self, session: SessionId, what: ToSession) {
-        let _ = self.commands.push_final(LaneCommand::Session { session, what });
+        let _ = self
+            .commands
+            .push_final(LaneCommand::Session { session, what });
     }
 
     /// Gives a session back the credit of a handled message.
     pub fn consumed(&self, session: SessionId, bytes: usize) {
-        let _ = self.commands.push_final(LaneCommand::Consumed { session, bytes });
+        let _ = self
+            .commands
+            .push_final(LaneCommand::Consumed { session, bytes });
     }
 }
