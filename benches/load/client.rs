@@ -1,0 +1,216 @@
+//! One RTMP client of the generator: as little work as a client can do.
+
+use std::{
+    cell::RefCell,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use socket2::{Domain, Socket, Type};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+
+use crate::wire::{self, Amf, Assembler, Message, Parser, Sink};
+
+/// A connected client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    stream: TcpStream,
+    parser: Parser,
+    inbox: Assembler,
+    received: u64,
+    acknowledged: u64,
+}
+
+impl Client {
+    /// Opens a TCP connection from the client's own loopback address and shakes hands.
+    pub(crate) async fn open(server: SocketAddr, source: Ipv4Addr) -> io::Result<Self> {
+        within(async {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.set_nonblocking(true)?;
+            socket.bind(&SocketAddr::from((source, 0)).into())?;
+            let socket = TcpSocket::from_std_stream(socket.into());
+            let mut stream = socket.connect(server).await?;
+            stream.set_nodelay(true)?;
+            stream.write_all(&wire::c0c1()).await?;
+            let mut answer = [0; 1 + 2 * wire::HANDSHAKE];
+            stream.read_exact(&mut answer).await?;
+            stream.write_all(&answer[1..][..wire::HANDSHAKE]).await?;
+            Ok(Self {
+                stream,
+                parser: Parser::new(),
+                inbox: Assembler::default(),
+                received: 0,
+                acknowledged: 0,
+            })
+        })
+        .await
+    }
+
+    /// The connect command, accepted.
+    pub(crate) async fn connect(&mut self, app: &str) -> io::Result<()> {
+        let tc_url = format!("rtmp://{}/{app}", self.stream.peer_addr()?);
+        self.call_raw(&wire::connect(app, &tc_url), 1.0).await?;
+        Ok(())
+    }
+
+    /// A message stream.
+    pub(crate) async fn create_stream(&mut self) -> io::Result<u32> {
+        let command = ["createStream".into(), 2.0.into(), Amf::Null];
+        let answer = self.call_raw(&command, 2.0).await?;
+        let id = answer.values().get(3).and_then(Amf::number);
+        id.map(|id| id as u32)
+            .ok_or_else(|| io::Error::other("createStream without a number"))
+    }
+
+    /// Asks to play and does not wait for an answer: the media is the answer.
+    pub(crate) async fn play(&mut self, stream: u32, name: &str) -> io::Result<()> {
+        let values = ["play".into(), 0.0.into(), Amf::Null, name.into()];
+        let bytes = wire::command_on(stream, &values);
+        self.stream.write_all(&bytes).await
+    }
+
+    /// Publishes; returns once the server accepted it.
+    pub(crate) async fn publish(&mut self, stream: u32, name: &str) -> io::Result<()> {
+        let values = [
+            "publish".into(),
+            0.0.into(),
+            Amf::Null,
+            name.into(),
+            "live".into(),
+        ];
+        self.send(&wire::command_on(stream, &values)).await?;
+        within(self.until(|message| {
+            let code = message.code().unwrap_or_default();
+            match code.as_str() {
+                "NetStream.Publish.Start" => Some(Ok(())),
+                "NetStream.Publish.BadName" => Some(Err(io::Error::other(code))),
+                _ => None,
+            }
+        }))
+        .await?
+    }
+
+    /// Sends a command and returns its `_result` or `_error`.
+    pub(crate) async fn call(&mut self, values: &[Amf], transaction: f64) -> io::Result<Message> {
+        self.send(&wire::command(values)).await?;
+        self.answer(transaction).await
+    }
+
+    /// Waits for the answer to an earlier command.
+    pub(crate) async fn answer(&mut self, transaction: f64) -> io::Result<Message> {
+        within(self.until(|message| answers(message, transaction).then(|| message.clone()))).await
+    }
+
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    /// Hands everything that arrives to `sink` until the connection ends.
+    pub(crate) async fn receive(&mut self, sink: &mut impl Sink) -> io::Result<()> {
+        for message in std::mem::take(&mut self.inbox.messages) {
+            let prefix = &message.payload[..message.payload.len().min(wire::PREFIX)];
+            sink.piece(&message.header, &message.payload);
+            sink.complete(&message.header, prefix);
+        }
+        loop {
+            self.stream.readable().await?;
+            self.read_ready(sink)?;
+            self.acknowledge();
+        }
+    }
+
+    /// Takes what the socket holds into the buffer that all clients of a thread share.
+    fn read_ready(&mut self, sink: &mut impl Sink) -> io::Result<()> {
+        BUFFER.with_borrow_mut(|buffer| {
+            if buffer.is_empty() {
+                buffer.resize(READ_SIZE, 0);
+            }
+            match self.stream.try_read(buffer) {
+                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    self.received += count as u64;
+                    self.parser.feed(&buffer[..count], sink);
+                    Ok(())
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    /// Acknowledges what was received, now and then, as players do.
+    fn acknowledge(&mut self) {
+        if self.received - self.acknowledged < ACKNOWLEDGE_EVERY {
+            return;
+        }
+        self.acknowledged = self.received;
+        let header = wire::Header {
+            csid: 2,
+            kind: wire::ACKNOWLEDGEMENT,
+            ..wire::Header::default()
+        };
+        let mut out = Vec::new();
+        wire::write_message(
+            &mut out,
+            &header,
+            &(self.received as u32).to_be_bytes(),
+            128,
+        );
+        // A full send buffer would lose it; nothing waits for an acknowledgement here.
+        let _ = self.stream.try_write(&out);
+    }
+
+    async fn call_raw(&mut self, values: &[Amf], transaction: f64) -> io::Result<Message> {
+        let answer = self.call(values, transaction).await?;
+        match answer.name().as_deref() {
+            Some("_result") => Ok(answer),
+            _ => Err(io::Error::other(answer.code().unwrap_or_default())),
+        }
+    }
+
+    /// Reads until `found` answers for a message.
+    async fn until<T>(&mut self, mut found: impl FnMut(&Message) -> Option<T>) -> io::Result<T> {
+        loop {
+            while let Some(message) = self.inbox.messages.pop_front() {
+                if let Some(value) = found(&message) {
+                    return Ok(value);
+                }
+            }
+            self.stream.readable().await?;
+            let mut inbox = std::mem::take(&mut self.inbox);
+            let read = self.read_ready(&mut inbox);
+            self.inbox = inbox;
+            read?;
+        }
+    }
+}
+
+/// The loopback address of the generator's n-th client: nobody shares one.
+pub(crate) fn source(index: usize) -> Ipv4Addr {
+    Ipv4Addr::from(0x7f10_0001 + index as u32)
+}
+
+fn answers(message: &Message, transaction: f64) -> bool {
+    let values = message.values();
+    matches!(message.name().as_deref(), Some("_result" | "_error"))
+        && values.get(1).and_then(Amf::number) == Some(transaction)
+}
+
+async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(ANSWER_WITHIN, work)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+const READ_SIZE: usize = 64 * 1024;
+const ACKNOWLEDGE_EVERY: u64 = 2_500_000;
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);

@@ -1,0 +1,84 @@
+//! The harness's end of a generator process.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader, Write as _},
+    net::SocketAddr,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use serde_json::Value;
+
+/// A generator process; it ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Generator {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    /// What it said when it was ready.
+    pub(crate) ready: Value,
+}
+
+impl Generator {
+    /// Starts a role and waits until it is ready.
+    pub(crate) fn start(role: &str, server: SocketAddr, arguments: &[(&str, &str)]) -> Self {
+        let executable = env::current_exe().expect("the path of this program");
+        let mut command = Command::new(executable);
+        command.args(["generate", role, "--server", &server.to_string()]);
+        for (flag, value) in arguments {
+            command.args([flag, value]);
+        }
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this program starts itself");
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().expect("its output is piped"));
+        let mut generator = Self {
+            child,
+            input,
+            output,
+            ready: Value::Null,
+        };
+        generator.ready = generator.listen();
+        generator
+    }
+
+    /// Gives a command and waits for the answer.
+    pub(crate) fn ask(&mut self, command: &str) -> Value {
+        if let Some(input) = &mut self.input {
+            // A generator that has gone shows by its silence.
+            let _ = writeln!(input, "{command}");
+        }
+        self.listen()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn listen(&mut self) -> Value {
+        let mut line = String::new();
+        let read = self.output.read_line(&mut line);
+        assert!(matches!(read, Ok(1..)), "a generator ended early");
+        serde_json::from_str(&line).expect("a generator speaks JSON")
+    }
+}
+
+impl Drop for Generator {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        // It ends by itself when its input does, unless it hangs; then this ends it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A number an answer holds.
+pub(crate) fn number(answer: &Value, path: &str) -> f64 {
+    answer
+        .pointer(path)
+        .and_then(Value::as_f64)
+        .unwrap_or(f64::NAN)
+}

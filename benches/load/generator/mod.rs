@@ -1,0 +1,158 @@
+//! The generator's processes: the load harness starts itself anew in one of these roles, so that
+//! their processor time can be told from the servers'.
+//!
+//! A generator prints one JSON line when it is ready and one for each command line it reads; it
+//! ends when its input ends.
+
+use std::{
+    io::{BufRead as _, Write as _},
+    net::SocketAddr,
+    thread,
+};
+
+use clap::Subcommand;
+use serde_json::Value;
+use tokio::{runtime, sync::mpsc, task::LocalSet};
+
+mod bare;
+mod calls;
+mod connects;
+mod publisher;
+mod sessions;
+mod viewers;
+
+/// What a generator process does.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Role {
+    /// Publishes one stamped stream.
+    Publisher {
+        #[arg(long)]
+        server: SocketAddr,
+        #[arg(long)]
+        app: String,
+        #[arg(long)]
+        name: String,
+        /// Bits per second of audio and video together.
+        #[arg(long)]
+        bitrate: u32,
+    },
+    /// Plays one stream many times and reads its stamps.
+    Viewers {
+        #[arg(long)]
+        server: SocketAddr,
+        #[arg(long)]
+        app: String,
+        #[arg(long)]
+        name: String,
+        #[arg(long)]
+        count: usize,
+    },
+    /// Holds idle sessions; `grow N` makes them N, `call` calls from each once.
+    Sessions {
+        #[arg(long)]
+        server: SocketAddr,
+        /// The application; `{}` in it stands for the session's number.
+        #[arg(long)]
+        app: String,
+        /// The number of the first session.
+        #[arg(long, default_value_t = 0)]
+        first: usize,
+    },
+    /// Connects and leaves, over and over.
+    Connects {
+        #[arg(long)]
+        server: SocketAddr,
+        #[arg(long)]
+        app: String,
+        /// How many at a time.
+        #[arg(long)]
+        concurrency: usize,
+    },
+    /// Sessions of one group that call and wait for the answer; `bulk on` and `bulk off` make one
+    /// more send large commands without pause.
+    Calls {
+        #[arg(long)]
+        server: SocketAddr,
+        #[arg(long)]
+        app: String,
+        #[arg(long)]
+        count: usize,
+        #[arg(long)]
+        method: String,
+        #[arg(long)]
+        bulk_bytes: usize,
+    },
+    /// Not a generator: the bare loop, a server that does nothing but write.
+    Bare,
+}
+
+/// Runs a role until its input ends.
+pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let commands = Commands::read_stdin();
+    runtime.block_on(LocalSet::new().run_until(async move {
+        match role {
+            Role::Publisher {
+                server,
+                app,
+                name,
+                bitrate,
+            } => publisher::run(commands, server, &app, &name, bitrate).await,
+            Role::Viewers {
+                server,
+                app,
+                name,
+                count,
+            } => viewers::run(commands, server, app, name, count).await,
+            Role::Sessions { server, app, first } => {
+                sessions::run(commands, server, app, first).await
+            }
+            Role::Connects {
+                server,
+                app,
+                concurrency,
+            } => connects::run(commands, server, app, concurrency).await,
+            Role::Calls {
+                server,
+                app,
+                count,
+                method,
+                bulk_bytes,
+            } => calls::run(commands, server, app, count, method, bulk_bytes).await,
+            Role::Bare => bare::run(commands).await,
+        }
+    }))?;
+    Ok(())
+}
+
+/// Command lines from the harness.
+#[derive(Debug)]
+pub(crate) struct Commands(mpsc::Receiver<String>);
+
+impl Commands {
+    fn read_stdin() -> Self {
+        let (sender, receiver) = mpsc::channel(16);
+        thread::spawn(move || {
+            for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+                if sender.blocking_send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    /// The next command as its word and its number, if it has one; `None` when the harness is done.
+    async fn next(&mut self) -> Option<(String, f64)> {
+        let line = self.0.recv().await?;
+        let (word, number) = line.split_once(' ').unwrap_or((&line, "0"));
+        Some((word.to_owned(), number.trim().parse().unwrap_or(0.0)))
+    }
+}
+
+fn say(value: &Value) {
+    // The harness that reads this may be gone; then the input ends too.
+    let _ = writeln!(std::io::stdout().lock(), "{value}");
+}

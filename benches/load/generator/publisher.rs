@@ -1,0 +1,168 @@
+//! Publishes video at 30 frames a second and AAC at 43, each message with a stamp.
+
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use tokio::time::{sleep_until, timeout};
+
+use super::{Commands, say};
+use crate::{
+    client::{self, Client},
+    stamp::Stamp,
+    wire::{self, Amf, Header, Sink},
+};
+
+pub(super) async fn run(
+    mut commands: Commands,
+    server: SocketAddr,
+    app: &str,
+    name: &str,
+    bitrate: u32,
+) -> io::Result<()> {
+    let mut client = Client::open(server, client::source(PUBLISHER)).await?;
+    client.connect(app).await?;
+    let stream = client.create_stream().await?;
+    client.publish(stream, name).await?;
+    let mut publisher = Publisher::new(stream, bitrate);
+    client.send(&publisher.beginning()).await?;
+    say(&json!({"ready": true}));
+    loop {
+        tokio::select! {
+            command = commands.next() => {
+                if command.is_none() {
+                    return Ok(());
+                }
+            }
+            () = sleep_until(publisher.due().into()) => {
+                client.send(publisher.message()).await?;
+                // What the server says is read so that its window never fills.
+                let _ = timeout(Duration::ZERO, client.receive(&mut Nothing)).await;
+            }
+        }
+    }
+}
+
+struct Publisher {
+    stream: u32,
+    begun: Instant,
+    video: u64,
+    audio: u64,
+    inter_bytes: usize,
+    payload: Vec<u8>,
+    out: Vec<u8>,
+}
+
+impl Publisher {
+    fn new(stream: u32, bitrate: u32) -> Self {
+        let audio = AUDIO_BYTES as f64 * AUDIO_PER_SECOND;
+        let video = (f64::from(bitrate) / 8.0 - audio).max(1000.0) / VIDEO_PER_SECOND;
+        Self {
+            stream,
+            begun: Instant::now(),
+            video: 0,
+            audio: 0,
+            // A key frame is five times the others, and one in `KEY_EVERY`.
+            inter_bytes: (video * KEY_EVERY as f64 / (KEY_EVERY as f64 + 4.0)) as usize,
+            payload: Vec::new(),
+            out: Vec::new(),
+        }
+    }
+
+    /// Chunk size, metadata and sequence headers.
+    fn beginning(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let chunk_size = Header {
+            csid: 2,
+            kind: wire::SET_CHUNK_SIZE,
+            ..Header::default()
+        };
+        wire::write_message(
+            &mut out,
+            &chunk_size,
+            &(CHUNK_SIZE as u32).to_be_bytes(),
+            128,
+        );
+        let metadata = Amf::encode_all(&[
+            "@setDataFrame".into(),
+            "onMetaData".into(),
+            Amf::Object(vec![
+                ("width".into(), 640.0.into()),
+                ("height".into(), 360.0.into()),
+                ("videocodecid".into(), 7.0.into()),
+                ("audiocodecid".into(), 10.0.into()),
+            ]),
+        ]);
+        for (kind, payload) in [
+            (wire::DATA_AMF0, metadata.as_slice()),
+            (wire::VIDEO, AVC_HEADER),
+            (wire::AUDIO, AAC_HEADER),
+        ] {
+            wire::write_message(&mut out, &self.header(kind, 0), payload, CHUNK_SIZE);
+        }
+        out
+    }
+
+    /// When the next message is due.
+    fn due(&self) -> Instant {
+        let video = self.video as f64 / VIDEO_PER_SECOND;
+        let audio = self.audio as f64 / AUDIO_PER_SECOND;
+        self.begun + Duration::from_secs_f64(video.min(audio))
+    }
+
+    fn message(&mut self) -> &[u8] {
+        let video = self.video as f64 / VIDEO_PER_SECOND;
+        let audio = self.audio as f64 / AUDIO_PER_SECOND;
+        self.payload.clear();
+        let header = if video <= audio {
+            let key = self.video.is_multiple_of(KEY_EVERY);
+            let size = self.inter_bytes * if key { 5 } else { 1 };
+            Stamp::now(self.video).video(&mut self.payload, key, size);
+            self.video += 1;
+            self.header(wire::VIDEO, (video * 1000.0) as u32)
+        } else {
+            Stamp::now(self.audio).audio(&mut self.payload, AUDIO_BYTES);
+            self.audio += 1;
+            self.header(wire::AUDIO, (audio * 1000.0) as u32)
+        };
+        self.out.clear();
+        wire::write_message(&mut self.out, &header, &self.payload, CHUNK_SIZE);
+        &self.out
+    }
+
+    fn header(&self, kind: u8, timestamp: u32) -> Header {
+        Header {
+            csid: if kind == wire::AUDIO { 4 } else { 6 },
+            kind,
+            stream: self.stream,
+            timestamp,
+            length: 0,
+        }
+    }
+}
+
+struct Nothing;
+
+impl Sink for Nothing {
+    fn complete(&mut self, _header: &Header, _prefix: &[u8]) {}
+}
+
+/// The publisher's number among the clients; no run has as many viewers.
+const PUBLISHER: usize = 1_000_000;
+/// What OBS sends, too.
+const CHUNK_SIZE: usize = 4096;
+const VIDEO_PER_SECOND: f64 = 30.0;
+const AUDIO_PER_SECOND: f64 = 43.0;
+const AUDIO_BYTES: usize = 370;
+/// A key frame every two seconds.
+const KEY_EVERY: u64 = 60;
+/// A sequence header as x264 makes it for 640x360, so that a server that parses it finds no fault.
+const AVC_HEADER: &[u8] = &[
+    0x17, 0, 0, 0, 0, 1, 0x64, 0, 0x1e, 0xff, 0xe1, 0, 0x18, 0x67, 0x64, 0, 0x1e, 0xac, 0xd9, 0x40,
+    0xa0, 0x2f, 0xf9, 0x70, 0x11, 0, 0, 3, 0, 1, 0, 0, 3, 0, 0x3c, 0x0f, 0x16, 0x2d, 0x96, 1, 0, 6,
+    0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0,
+];
+const AAC_HEADER: &[u8] = &[0xaf, 0, 0x12, 0x10];

@@ -1,0 +1,77 @@
+//! Puts the same load on tributary and on nginx with its rtmp module, in turn, and reports what
+//! each costs: `cargo bench --bench load -- fanout|idle|connect|groups|fairness|all`.
+
+use clap::{Parser, Subcommand};
+
+mod client;
+mod driver;
+mod generator;
+mod histogram;
+mod meter;
+#[path = "../../tests/support/program.rs"]
+mod program;
+mod report;
+mod scenario;
+mod servers;
+mod stamp;
+#[path = "../../tests/support/wire.rs"]
+#[expect(dead_code, reason = "the end-to-end tests use the rest")]
+mod wire;
+
+/// The load generator and side-by-side harness.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+    /// Cargo says so to every bench; it means nothing here.
+    #[arg(long, global = true, hide = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// One stream to many viewers: processor time per Gbit, latency, memory per viewer.
+    Fanout(scenario::fanout::Options),
+    /// Resident memory per idle session.
+    Idle(scenario::idle::Options),
+    /// Connects (handshake, connect, createStream) per processor second.
+    Connect(scenario::connect::Options),
+    /// Many groups on one link: each answers a call, then the processor time of doing nothing.
+    Groups(scenario::groups::Options),
+    /// Call latency in a group with and without a member that sends large commands.
+    Fairness(scenario::fairness::Options),
+    /// Everything above with default settings.
+    All,
+    /// One of the generator's own processes.
+    #[command(hide = true)]
+    Generate {
+        #[command(subcommand)]
+        role: generator::Role,
+    },
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    match Arguments::parse().action {
+        Action::Fanout(options) => scenario::fanout::run(&options),
+        Action::Idle(options) => scenario::idle::run(&options),
+        Action::Connect(options) => scenario::connect::run(&options),
+        Action::Groups(options) => scenario::groups::run(&options),
+        Action::Fairness(options) => scenario::fairness::run(&options),
+        Action::All => {
+            scenario::fanout::run(&defaults());
+            scenario::idle::run(&defaults());
+            scenario::connect::run(&defaults());
+            scenario::groups::run(&defaults());
+            scenario::fairness::run(&defaults());
+        }
+        Action::Generate { role } => generator::run(role)?,
+    }
+    Ok(())
+}
+
+/// The options of a scenario nobody gave any.
+fn defaults<T: clap::Args>() -> T {
+    let command = T::augment_args(clap::Command::new("defaults"));
+    let matches = command.get_matches_from(["defaults"]);
+    T::from_arg_matches(&matches).expect("every option has a default")
+}

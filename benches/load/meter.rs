@@ -1,0 +1,108 @@
+//! Processor time and memory, read from `/proc`.
+
+use std::{fs, time::Instant};
+
+/// The processor time of some processes and of the whole machine at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    at: Instant,
+    servers: Vec<f64>,
+    generators: f64,
+    machine: f64,
+}
+
+/// What went by between two samples.
+#[derive(Clone, Debug)]
+pub(crate) struct Spent {
+    /// Wall time in seconds.
+    pub(crate) seconds: f64,
+    /// Processor seconds of each server process.
+    pub(crate) servers: Vec<f64>,
+    /// Processor seconds of the whole machine less the generators'.
+    pub(crate) machine: f64,
+    /// How busy the whole machine was, generators included, 0 to 1.
+    pub(crate) busy: f64,
+}
+
+impl Sample {
+    pub(crate) fn take(servers: &[u32], generators: &[u32]) -> Self {
+        Self {
+            at: Instant::now(),
+            servers: servers.iter().map(|pid| process_seconds(*pid)).collect(),
+            generators: generators.iter().map(|pid| process_seconds(*pid)).sum(),
+            machine: machine_seconds(),
+        }
+    }
+
+    /// What was spent since an earlier sample of the same processes.
+    pub(crate) fn since(&self, earlier: &Self) -> Spent {
+        let seconds = (self.at - earlier.at).as_secs_f64();
+        let machine = self.machine - earlier.machine;
+        let servers = self.servers.iter().zip(&earlier.servers);
+        Spent {
+            seconds,
+            servers: servers.map(|(now, then)| now - then).collect(),
+            machine: machine - (self.generators - earlier.generators),
+            busy: machine / seconds / processors() as f64,
+        }
+    }
+}
+
+/// Seconds that a process's threads were on a processor; 0 if it has gone. `stat` says the same in
+/// hundredths, which is too coarse for a process that does little.
+pub(crate) fn process_seconds(pid: u32) -> f64 {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return 0.0;
+    };
+    threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok())
+        .filter_map(|line| line.split_whitespace().next()?.parse::<f64>().ok())
+        .sum::<f64>()
+        / 1e9
+}
+
+/// Resident bytes of a process.
+pub(crate) fn resident(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|kib| kib.parse::<f64>().ok())
+        .map_or(0.0, |kib| kib * 1024.0)
+}
+
+/// The child processes of a process.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Everything but idle, waiting for disks, and time stolen by other machines.
+fn machine_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let Some(line) = stat.lines().next() else {
+        return 0.0;
+    };
+    let fields: Vec<f64> = line
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    let busy = [0, 1, 2, 5, 6]
+        .iter()
+        .filter_map(|index| fields.get(*index));
+    busy.sum::<f64>() / TICKS_PER_SECOND
+}
+
+/// `USER_HZ`, which Linux fixes at 100 for every architecture that matters here.
+const TICKS_PER_SECOND: f64 = 100.0;

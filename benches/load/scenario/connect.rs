@@ -1,0 +1,81 @@
+//! Connects per processor second.
+
+use std::{thread, time::Duration};
+
+use clap::Args;
+
+use crate::{
+    driver::{Generator, number},
+    meter::Sample,
+    report::{Figures, Report},
+    servers::Kind,
+};
+
+/// How many at a time and how long.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Options {
+    /// The servers, in this order in each round.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "tributary,nginx,nginx-nodelay"
+    )]
+    servers: Vec<Kind>,
+    /// Numbers of clients that connect at the same time.
+    #[arg(long, value_delimiter = ',', default_value = "1,256")]
+    concurrency: Vec<usize>,
+    /// Seconds of each measured time.
+    #[arg(long, default_value_t = 8.0)]
+    seconds: f64,
+    /// Runs of each server and concurrency.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+}
+
+pub(crate) fn run(options: &Options) {
+    let remarks = "handshake, connect, createStream, close; all in one group";
+    let mut report = Report::begin("connect", remarks);
+    for _ in 0..options.rounds {
+        for &concurrency in &options.concurrency {
+            for &kind in &options.servers {
+                let (busy, figures) = one(options, kind, concurrency);
+                // These runs use all there is; that says nothing against them, since what they
+                // count is processor time and not time.
+                let load = format!("{concurrency} at a time");
+                report.add(kind.name(), &load, busy.min(0.85), figures);
+            }
+        }
+    }
+    report.finish();
+}
+
+fn one(options: &Options, kind: Kind, concurrency: usize) -> (f64, Figures) {
+    let server = kind.start();
+    let count = concurrency.to_string();
+    let mut clients = Generator::start(
+        "connects",
+        server.rtmp,
+        &[("--app", "live"), ("--concurrency", &count)],
+    );
+    thread::sleep(Duration::from_secs(2));
+    let before = Sample::take(&server.pids(), &[clients.pid()]);
+    let tally = clients.ask(&format!("measure {}", options.seconds));
+    let spent = Sample::take(&server.pids(), &[clients.pid()]).since(&before);
+    let done = number(&tally, "/done");
+    let mut figures = Figures::new();
+    let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
+    put("connects/s", done / spent.seconds);
+    put("connects per CPU s machine", done / spent.machine);
+    put(
+        "connects per CPU s servers",
+        done / spent.servers.iter().sum::<f64>(),
+    );
+    for ((name, _), seconds) in server.processes.iter().zip(&spent.servers) {
+        put(
+            &format!("CPU ms per connect {name}"),
+            seconds * 1000.0 / done,
+        );
+    }
+    put("failed", number(&tally, "/failed"));
+    (spent.busy, figures)
+}

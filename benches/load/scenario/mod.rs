@@ -1,0 +1,7 @@
+//! What is measured, one file each.
+
+pub(crate) mod connect;
+pub(crate) mod fairness;
+pub(crate) mod fanout;
+pub(crate) mod groups;
+pub(crate) mod idle;

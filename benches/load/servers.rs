@@ -1,0 +1,283 @@
+//! The servers that are measured, each with settings its careful operator would have.
+
+use std::{
+    env, fs, io,
+    io::{BufRead as _, BufReader},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::ValueEnum;
+use tempfile::TempDir;
+
+use crate::{
+    meter,
+    program::{self, Program},
+};
+
+/// A kind of server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// One origin and one edge.
+    Tributary,
+    /// nginx with its rtmp module, one worker (the directive's default).
+    Nginx,
+    /// The same with one worker for each processor (the distribution's default).
+    NginxAuto,
+    /// One worker, with TCP_NODELAY preloaded.
+    NginxNodelay,
+    /// The generator's own loop of writes.
+    Bare,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tributary => "tributary",
+            Self::Nginx => "nginx-rtmp",
+            Self::NginxAuto => "nginx-rtmp auto",
+            Self::NginxNodelay => "nginx-rtmp nodelay",
+            Self::Bare => "bare loop",
+        }
+    }
+
+    pub(crate) fn start(self) -> Server {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        match self {
+            Self::Tributary => tributary(directory),
+            Self::Nginx => nginx(directory, "1", None),
+            Self::NginxAuto => nginx(directory, "auto", None),
+            Self::NginxNodelay => {
+                let shim = nodelay_shim(directory.path());
+                nginx(directory, "1", Some(&shim))
+            }
+            Self::Bare => bare(directory),
+        }
+    }
+}
+
+/// A server that runs; ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Where clients connect.
+    pub(crate) rtmp: SocketAddr,
+    /// Its processes by name.
+    pub(crate) processes: Vec<(&'static str, u32)>,
+    /// Dropped in this order: the edge before its origin, the directory last.
+    _programs: Vec<Program>,
+    _bare: Option<Bare>,
+    _directory: TempDir,
+}
+
+impl Server {
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.processes.iter().map(|(_, pid)| *pid).collect()
+    }
+
+    /// Resident bytes of each process.
+    pub(crate) fn resident(&self) -> Vec<f64> {
+        self.pids().into_iter().map(meter::resident).collect()
+    }
+}
+
+fn tributary(directory: TempDir) -> Server {
+    let executable = Path::new(env!("CARGO_BIN_EXE_tributary"));
+    let path = directory.path();
+    let certificates = path.join("certificates");
+    program::run(
+        Command::new(executable)
+            .args(["cert", "init"])
+            .arg(&certificates),
+    );
+    for role in ["origin", "edge"] {
+        program::run(
+            Command::new(executable)
+                .args(["cert", "issue", "--role", role, "--name", role, "--ca"])
+                .arg(&certificates)
+                .arg("--out")
+                .arg(path.join(role)),
+        );
+    }
+    fs::write(path.join("origin.toml"), ORIGIN_CONFIGURATION).expect("a configuration file");
+    let origin = Program::tributary(
+        "origin-process",
+        executable,
+        path,
+        &[
+            "origin",
+            "--link",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--cert",
+            "origin",
+        ]
+        .into_iter()
+        .chain(["--config", "origin.toml"])
+        .collect::<Vec<_>>(),
+    );
+    let link = origin.address("link").to_string();
+    let edge = Program::tributary(
+        "edge-process",
+        executable,
+        path,
+        &[
+            "edge",
+            "--rtmp",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--cert",
+            "edge",
+        ]
+        .into_iter()
+        .chain(["--origin", &link])
+        .collect::<Vec<_>>(),
+    );
+    Server {
+        rtmp: edge.address("rtmp"),
+        processes: vec![("edge", edge.pid()), ("origin", origin.pid())],
+        _programs: vec![edge, origin],
+        _bare: None,
+        _directory: directory,
+    }
+}
+
+fn nginx(directory: TempDir, workers: &str, preload: Option<&Path>) -> Server {
+    let path = directory.path();
+    let rtmp = free_address();
+    let configuration = NGINX_CONFIGURATION
+        .replace("@DIR@", &path.display().to_string())
+        .replace("@WORKERS@", workers)
+        .replace("@PUSH@", if workers == "1" { "off" } else { "on" })
+        .replace("@LISTEN@", &rtmp.to_string());
+    fs::write(path.join("nginx.conf"), configuration).expect("a configuration file");
+    let mut command = Command::new("nginx");
+    command.arg("-p").arg(path).args(["-c", "nginx.conf"]);
+    if let Some(preload) = preload {
+        command.env("LD_PRELOAD", preload);
+    }
+    let program = Program::spawn("nginx", &mut command, path).with_children();
+    await_listener(rtmp);
+    let mut processes = vec![("master", program.pid())];
+    for pid in meter::children(program.pid()) {
+        processes.push(("worker", pid));
+    }
+    Server {
+        rtmp,
+        processes,
+        _programs: vec![program],
+        _bare: None,
+        _directory: directory,
+    }
+}
+
+/// Compiles the preloaded library; a C compiler is a prerequisite of the build anyway.
+fn nodelay_shim(directory: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/load/nodelay.c");
+    let shim = directory.join("nodelay.so");
+    program::run(
+        Command::new("cc")
+            .args(["-O2", "-shared", "-fPIC", "-o"])
+            .arg(&shim)
+            .arg(source)
+            .arg("-ldl"),
+    );
+    shim
+}
+
+#[derive(Debug)]
+struct Bare(Child);
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        // Already gone is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn bare(directory: TempDir) -> Server {
+    let executable = env::current_exe().expect("the path of this program");
+    let mut child = Command::new(executable)
+        .args(["generate", "bare"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this program starts itself");
+    let output = child.stdout.take().expect("its output is piped");
+    let mut line = String::new();
+    BufReader::new(output)
+        .read_line(&mut line)
+        .expect("its first line");
+    let ready: serde_json::Value = serde_json::from_str(&line).expect("its first line is JSON");
+    let rtmp = ready["listening"]
+        .as_str()
+        .and_then(|text| text.parse().ok());
+    Server {
+        rtmp: rtmp.expect("its address"),
+        processes: vec![("loop", child.id())],
+        _programs: Vec::new(),
+        _bare: Some(Bare(child)),
+        _directory: directory,
+    }
+}
+
+/// nginx cannot be asked for the port it was given, so one that was free a moment ago must do.
+fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+}
+
+fn await_listener(address: SocketAddr) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < deadline, "nothing listens on {address}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Says how nginx is set up, for the head of a report.
+pub(crate) fn nginx_version() -> io::Result<String> {
+    let output = Command::new("nginx").arg("-v").output()?;
+    Ok(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+}
+
+/// The group that calls needs an application that answers them.
+const ORIGIN_CONFIGURATION: &str = r#"
+[applications.live]
+builtin = "live"
+
+[applications.counter]
+builtin = "counter"
+"#;
+
+/// Of these settings only the paths, `worker_processes` and the number of connections differ from
+/// what the module's own documentation shows; logging of each access is off, as on a busy server.
+const NGINX_CONFIGURATION: &str = r#"
+load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
+daemon off;
+user root;
+worker_processes @WORKERS@;
+worker_rlimit_nofile 20000;
+rtmp_auto_push @PUSH@;
+rtmp_socket_dir @DIR@;
+error_log @DIR@/error.log error;
+pid @DIR@/nginx.pid;
+events { worker_connections 19000; }
+rtmp {
+    access_log off;
+    server {
+        listen @LISTEN@;
+        chunk_size 4096;
+        application live {
+            live on;
+            wait_key on;
+        }
+    }
+}
+"#;
