@@ -1,0 +1,47 @@
+//! A member of a group that sends large commands without pause does not keep the others from
+//! being answered. How much later they are answered is measured by `load -- fairness`.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+use crate::support::{
+    clients::{calls::Callers, wired::Wired},
+    cluster::Cluster,
+    wait,
+};
+
+#[test]
+fn others_of_the_group_are_answered_meanwhile() {
+    let cluster = Cluster::start(1, 1);
+    let server = cluster.rtmp(0);
+    let stop = AtomicBool::new(false);
+    let mut heavy = Wired::session(server, "counter/fair");
+    heavy.set_chunk_size(65_536);
+    thread::scope(|scope| {
+        let large = scope.spawn(|| {
+            let filler = "x".repeat(1 << 20);
+            let mut sent = 0_u32;
+            while !stop.load(Relaxed) {
+                sent += 1;
+                let number = f64::from(sent).into();
+                let answer = heavy.call("count", &[number, filler.as_str().into()]);
+                assert_eq!(answer.name().as_deref(), Some("_result"));
+            }
+            sent
+        });
+        let callers = Callers::start(server, "counter/fair", 99);
+        wait::until("the others are answered", Duration::from_secs(60), || {
+            callers.answered() > 99 * 100
+        });
+        stop.store(true, Relaxed);
+        for calls in callers.finish() {
+            assert_eq!((calls.counted, calls.wrong), (calls.made, 0));
+        }
+        let large = large.join().expect("the heavy one is answered, too");
+        assert!(large > 0);
+        println!("{large} large commands meanwhile");
+    });
+}

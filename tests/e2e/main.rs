@@ -1,0 +1,15 @@
+//! End to end: real processes, real clients.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod a_publisher_takes_over;
+mod a_stream_crosses_the_link_once;
+mod an_outage_is_not_seen;
+mod bad_input;
+mod dev_needs_nothing;
+mod enhanced_rtmp_passes;
+mod every_publisher_with_every_player;
+mod large_commands_do_not_block;
+mod origins_fail_and_return;
+mod sessions_and_streams;

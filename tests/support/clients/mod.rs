@@ -1,0 +1,289 @@
+//! Clients: those that others wrote, and two of the tests' own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+
+use super::{
+    media::{Likeness, Recording},
+    program::{self, Program},
+};
+
+pub(crate) mod calls;
+pub(crate) mod ours;
+pub(crate) mod rml;
+pub(crate) mod wired;
+
+/// Who publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Publisher {
+    Ffmpeg,
+    Gstreamer,
+    Rml,
+    Ours,
+}
+
+/// Who plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Player {
+    Ffmpeg,
+    Rtmpdump,
+    Gstreamer,
+    Rml,
+    Ours,
+}
+
+/// A publisher at work.
+#[derive(Debug)]
+pub(crate) enum Publishing {
+    Process(Program),
+    Thread(JoinHandle<()>),
+}
+
+/// A player at work.
+#[derive(Debug)]
+pub(crate) enum Playing {
+    Process { program: Program, file: PathBuf },
+    Thread(JoinHandle<Recording>),
+}
+
+impl Publisher {
+    /// Publishes an FLV file at its own speed, once.
+    pub(crate) fn start(self, url: &str, file: &Path, directory: &Path) -> Publishing {
+        let file = file.to_owned();
+        match self {
+            Self::Ffmpeg => {
+                let mut command = ffmpeg();
+                command.arg("-re").arg("-i").arg(file);
+                command.args(["-c", "copy", "-f", "flv", url]);
+                Publishing::spawn("ffmpeg-publisher", &mut command, directory)
+            }
+            Self::Gstreamer => {
+                let sink = ["rtmp2sink", "sync=true", "async-connect=false"];
+                let mut command = gstreamer_muxes(&file, &sink, url);
+                Publishing::spawn("gstreamer-publisher", &mut command, directory)
+            }
+            Self::Rml => {
+                let url = url.to_owned();
+                Publishing::Thread(std::thread::spawn(move || rml::publish(&url, &file)))
+            }
+            Self::Ours => {
+                let url = url.to_owned();
+                Publishing::Thread(std::thread::spawn(move || ours::publish(&url, &file)))
+            }
+        }
+    }
+
+    /// What it sends of a file. GStreamer muxes anew, with other composition times.
+    pub(crate) fn sends(self, file: &Path, directory: &Path) -> Recording {
+        if self != Self::Gstreamer {
+            return Recording::read_flv(file);
+        }
+        let muxed = directory.join("gstreamer-muxed.flv");
+        program::run(&mut gstreamer_muxes(
+            file,
+            &["filesink"],
+            &muxed.display().to_string(),
+        ));
+        Recording::read_flv(&muxed)
+    }
+
+    /// How closely what it sends follows that.
+    pub(crate) fn likeness(self) -> Likeness {
+        match self {
+            Self::Ffmpeg => Likeness {
+                // It orders by decoding time anew.
+                interleaving: false,
+                ..Likeness::EXACT
+            },
+            Self::Gstreamer | Self::Rml | Self::Ours => Likeness::EXACT,
+        }
+    }
+}
+
+impl Publishing {
+    fn spawn(name: &str, command: &mut Command, directory: &Path) -> Self {
+        Self::Process(Program::spawn(name, command, directory))
+    }
+
+    /// Waits until the publisher has sent everything.
+    pub(crate) fn finish(self, at_most: Duration) {
+        match self {
+            Self::Process(mut program) => {
+                let status = program.wait_exit(at_most);
+                assert!(
+                    status.is_some_and(|status| status.success()),
+                    "the publisher ended with {status:?}:\n{}",
+                    program.log()
+                );
+            }
+            Self::Thread(thread) => join(thread, at_most),
+        }
+    }
+}
+
+impl Player {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Ffmpeg,
+        Self::Rtmpdump,
+        Self::Gstreamer,
+        Self::Rml,
+        Self::Ours,
+    ];
+
+    /// Plays until the stream ends.
+    pub(crate) fn start(self, url: &str, directory: &Path) -> Playing {
+        let file = directory.join(format!("{self:?}.flv"));
+        let url_owned = url.to_owned();
+        let mut command = match self {
+            Self::Rml => {
+                return Playing::Thread(std::thread::spawn(move || rml::play(&url_owned)));
+            }
+            Self::Ours => {
+                return Playing::Thread(std::thread::spawn(move || ours::play(&url_owned)));
+            }
+            Self::Ffmpeg => {
+                let mut command = ffmpeg();
+                command.args(["-i", url, "-c", "copy", "-copyts", "-f", "flv"]);
+                // The file grows as packets come, so that a test can watch it.
+                command.args([
+                    "-flush_packets",
+                    "1",
+                    "-flvflags",
+                    "no_duration_filesize",
+                    "-y",
+                ]);
+                command.arg(&file);
+                command
+            }
+            Self::Rtmpdump => {
+                let mut command = Command::new("rtmpdump");
+                command.args(["--live", "--quiet", "--rtmp", url, "--flv"]);
+                command.arg(&file);
+                command
+            }
+            Self::Gstreamer => {
+                let mut command = Command::new("gst-launch-1.0");
+                command
+                    .args(["-q", "rtmp2src"])
+                    .arg(format!("location={url}"));
+                command.args(["!", "filesink", "sync=false", "buffer-mode=unbuffered"]);
+                command.arg(format!("location={}", file.display()));
+                command
+            }
+        };
+        let name = format!("{self:?}-player");
+        let program = Program::spawn(&name, &mut command, directory);
+        Playing::Process { program, file }
+    }
+
+    /// How closely what this player writes down follows what it was sent.
+    pub(crate) fn likeness(self) -> Likeness {
+        match self {
+            Self::Ffmpeg => Likeness {
+                interleaving: false,
+                ..Likeness::EXACT
+            },
+            // It forgets what it has not handed on when the stream ends.
+            Self::Gstreamer => Likeness {
+                missing_at_end: 5,
+                ..Likeness::EXACT
+            },
+            _ => Likeness::EXACT,
+        }
+    }
+}
+
+impl Playing {
+    /// What has come so far, where it can be seen from outside.
+    pub(crate) fn so_far(&self) -> Recording {
+        match self {
+            Self::Process { file, .. } => Recording::read_flv(file),
+            Self::Thread(_) => panic!("a thread shows what it has at its end"),
+        }
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        match self {
+            Self::Process { program, .. } => program.is_running(),
+            Self::Thread(thread) => !thread.is_finished(),
+        }
+    }
+
+    /// Waits for the player to end with its stream; one that stays is told to.
+    pub(crate) fn finish(self, at_most: Duration) -> Recording {
+        match self {
+            Self::Process { mut program, file } => {
+                if program.wait_exit(at_most).is_none() {
+                    program.signal(Signal::INT);
+                    program.wait_exit(at_most);
+                }
+                Recording::read_flv(&file)
+            }
+            Self::Thread(thread) => join(thread, at_most),
+        }
+    }
+}
+
+/// What both a publisher and a player allow.
+pub(crate) fn both(publisher: Publisher, player: Player) -> Likeness {
+    let (one, other) = (publisher.likeness(), player.likeness());
+    Likeness {
+        tolerance_ms: one.tolerance_ms.max(other.tolerance_ms),
+        missing_at_end: one.missing_at_end.max(other.missing_at_end),
+        interleaving: one.interleaving && other.interleaving,
+    }
+}
+
+/// An ffmpeg that plays a file in an endless loop to a stream.
+pub(crate) fn endless_publisher(url: &str, file: &Path, directory: &Path) -> Program {
+    let mut command = ffmpeg();
+    command.args(["-re", "-stream_loop", "-1", "-i"]).arg(file);
+    command.args(["-c", "copy", "-f", "flv", url]);
+    let name = format!("ffmpeg-{}", url.rsplit('/').next().unwrap_or_default());
+    Program::spawn(&name.replace('?', "-"), &mut command, directory)
+}
+
+fn gstreamer_muxes(file: &Path, sink: &[&str], location: &str) -> Command {
+    let mut command = Command::new("gst-launch-1.0");
+    command.arg("-q").arg("filesrc");
+    command.arg(format!("location={}", file.display()));
+    command.args(["!", "flvdemux", "name=d"]);
+    command.args(["flvmux", "name=m", "streamable=true", "!"]);
+    command.args(sink).arg(format!("location={location}"));
+    for (track, parser) in [("video", "h264parse"), ("audio", "aacparse")] {
+        command.arg(format!("d.{track}")).args(["!", "queue"]);
+        command.args(["!", parser, "!", "m."]);
+    }
+    command
+}
+
+fn ffmpeg() -> Command {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-hide_banner", "-loglevel", "warning", "-nostdin"]);
+    command
+}
+
+fn join<T>(thread: JoinHandle<T>, at_most: Duration) -> T {
+    let deadline = Instant::now() + at_most;
+    while !thread.is_finished() {
+        assert!(Instant::now() < deadline, "a client thread does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Host and port, application and stream name of an RTMP URL.
+pub(crate) fn parts(url: &str) -> (&str, &str, &str) {
+    let rest = url.strip_prefix("rtmp://").unwrap_or(url);
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (app, name) = path.rsplit_once('/').unwrap_or((path, ""));
+    (host, app, name)
+}

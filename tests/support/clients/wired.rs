@@ -1,0 +1,312 @@
+//! A client that speaks through [`wire`] alone: it shares no code with the product, says exactly
+//! what a test wants said, and shows every message it gets.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use socket2::{Domain, Socket, Type};
+
+use super::super::{
+    media::Recording,
+    wire::{self, Amf, Assembler, Header, Message, Parser},
+};
+
+/// A connection after the handshake.
+#[derive(Debug)]
+pub(crate) struct Wired {
+    stream: TcpStream,
+    parser: Parser,
+    inbox: Assembler,
+    transaction: f64,
+    chunk_size: usize,
+    patience: Duration,
+}
+
+/// Why no message came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nothing {
+    /// The time is over.
+    Late,
+    /// The server closed the connection.
+    Closed,
+}
+
+impl Wired {
+    /// Connects from a loopback address that no other client has, and shakes hands.
+    pub(crate) fn open(server: SocketAddr) -> io::Result<Self> {
+        let mut stream = tcp(server)?;
+        stream.write_all(&wire::c0c1())?;
+        let mut answer = vec![0; 1 + 2 * wire::HANDSHAKE];
+        stream.read_exact(&mut answer)?;
+        stream.write_all(&answer[1..][..wire::HANDSHAKE])?;
+        Ok(Self {
+            stream,
+            parser: Parser::new(),
+            inbox: Assembler::default(),
+            transaction: 1.0,
+            chunk_size: 128,
+            patience: PATIENCE,
+        })
+    }
+
+    /// An accepted session of an application.
+    pub(crate) fn session(server: SocketAddr, app: &str) -> Self {
+        let mut client = Self::open(server).expect("a handshake");
+        let answer = client.connect(app);
+        assert_eq!(
+            answer.code().as_deref(),
+            Some("NetConnection.Connect.Success"),
+            "{app}"
+        );
+        client
+    }
+
+    /// Sends connect and waits for its answer.
+    pub(crate) fn connect(&mut self, app: &str) -> Message {
+        let host = self.stream.peer_addr().expect("a connected socket");
+        let values = wire::connect(app, &format!("rtmp://{host}/{app}"));
+        self.send(&wire::command(&values))
+            .expect("an open connection");
+        self.answer(1.0)
+    }
+
+    /// Calls a method and waits for its answer.
+    pub(crate) fn call(&mut self, name: &str, arguments: &[Amf]) -> Message {
+        let transaction = self.send_call(name, arguments).expect("an open connection");
+        self.answer(transaction)
+    }
+
+    /// Calls a method; its transaction id comes back.
+    pub(crate) fn send_call(&mut self, name: &str, arguments: &[Amf]) -> io::Result<f64> {
+        self.transaction += 1.0;
+        let mut values = vec![name.into(), self.transaction.into(), Amf::Null];
+        values.extend_from_slice(arguments);
+        self.command(0, &values)?;
+        Ok(self.transaction)
+    }
+
+    pub(crate) fn create_stream(&mut self) -> u32 {
+        let answer = self.call("createStream", &[]);
+        let id = answer.values().get(3).and_then(Amf::number);
+        id.expect("createStream answers a number") as u32
+    }
+
+    /// Sends play.
+    pub(crate) fn play(&mut self, stream: u32, name: &str) {
+        let values = ["play".into(), 0.0.into(), Amf::Null, name.into()];
+        self.command(stream, &values).expect("an open connection");
+    }
+
+    /// Sends publish and returns the code of the answer.
+    pub(crate) fn publish(&mut self, stream: u32, name: &str) -> String {
+        let values = [
+            "publish".into(),
+            0.0.into(),
+            Amf::Null,
+            name.into(),
+            "live".into(),
+        ];
+        self.command(stream, &values).expect("an open connection");
+        let answer = self.wait(PATIENCE, |message| {
+            message
+                .code()
+                .is_some_and(|code| code.starts_with("NetStream.Publish."))
+        });
+        answer
+            .expect("publish is answered")
+            .code()
+            .unwrap_or_default()
+    }
+
+    /// Tries to publish; the code of the answer.
+    pub(crate) fn publish_refused(mut self, name: &str) -> String {
+        let stream = self.create_stream();
+        self.publish(stream, name)
+    }
+
+    /// A session that publishes a name.
+    pub(crate) fn publisher(server: SocketAddr, app: &str, name: &str) -> (Self, u32) {
+        let mut client = Self::session(server, app);
+        client.set_chunk_size(4096);
+        let stream = client.create_stream();
+        assert_eq!(
+            client.publish(stream, name),
+            "NetStream.Publish.Start",
+            "{app}/{name}"
+        );
+        (client, stream)
+    }
+
+    /// A session that has asked to play a name.
+    pub(crate) fn viewer(server: SocketAddr, app: &str, name: &str) -> (Self, u32) {
+        let mut client = Self::session(server, app);
+        let stream = client.create_stream();
+        client.play(stream, name);
+        (client, stream)
+    }
+
+    /// Records what arrives until `done` says so, or the time is over.
+    pub(crate) fn record(
+        &mut self,
+        at_most: Duration,
+        mut done: impl FnMut(&Message, &Recording) -> bool,
+    ) -> Recording {
+        let mut recording = Recording::default();
+        // The recording says whether it is what the caller waited for.
+        let _ = self.wait(at_most, |message| {
+            let header = &message.header;
+            recording.push(header.kind, header.timestamp, &message.payload);
+            done(message, &recording)
+        });
+        recording
+    }
+
+    pub(crate) fn set_chunk_size(&mut self, size: u32) {
+        self.message(2, wire::SET_CHUNK_SIZE, 0, 0, &size.to_be_bytes())
+            .expect("an open connection");
+        self.chunk_size = size as usize;
+    }
+
+    pub(crate) fn command(&mut self, stream: u32, values: &[Amf]) -> io::Result<()> {
+        let csid = if stream == 0 { 3 } else { 8 };
+        self.message(
+            csid,
+            wire::COMMAND_AMF0,
+            stream,
+            0,
+            &Amf::encode_all(values),
+        )
+    }
+
+    /// Sends one audio, video or data message.
+    pub(crate) fn media(
+        &mut self,
+        stream: u32,
+        kind: u8,
+        timestamp: u32,
+        payload: &[u8],
+    ) -> io::Result<()> {
+        let csid = if kind == wire::AUDIO { 4 } else { 6 };
+        self.message(csid, kind, stream, timestamp, payload)
+    }
+
+    fn message(
+        &mut self,
+        csid: u32,
+        kind: u8,
+        stream: u32,
+        timestamp: u32,
+        payload: &[u8],
+    ) -> io::Result<()> {
+        let header = Header {
+            csid,
+            kind,
+            stream,
+            timestamp,
+            length: 0,
+        };
+        let mut out = Vec::new();
+        wire::write_message(&mut out, &header, payload, self.chunk_size);
+        self.send(&out)
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// How long an answer may take.
+    pub(crate) fn set_read_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// The next message.
+    pub(crate) fn next(&mut self, at_most: Duration) -> Result<Message, Nothing> {
+        let deadline = Instant::now() + at_most;
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            if let Some(message) = self.inbox.messages.pop_front() {
+                return Ok(message);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Nothing::Late);
+            }
+            self.stream
+                .set_read_timeout(Some(left))
+                .expect("a timeout above zero");
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(Nothing::Closed),
+                Ok(count) => self.parser.feed(&buffer[..count], &mut self.inbox),
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted) => {}
+                Err(_) => return Err(Nothing::Closed),
+            }
+        }
+    }
+
+    /// The next message that `wanted` accepts; others are passed over.
+    pub(crate) fn wait(
+        &mut self,
+        at_most: Duration,
+        mut wanted: impl FnMut(&Message) -> bool,
+    ) -> Result<Message, Nothing> {
+        let deadline = Instant::now() + at_most;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let message = self.next(left)?;
+            if wanted(&message) {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// Waits for a status or an answer with this code.
+    pub(crate) fn wait_code(&mut self, code: &str) -> Message {
+        self.wait(PATIENCE, |message| message.code().as_deref() == Some(code))
+            .unwrap_or_else(|nothing| panic!("no {code}: {nothing:?}"))
+    }
+
+    /// Waits until the server closes the connection.
+    pub(crate) fn wait_closed(&mut self, at_most: Duration) -> bool {
+        self.wait(at_most, |_| false) == Err(Nothing::Closed)
+    }
+
+    fn answer(&mut self, transaction: f64) -> Message {
+        self.wait(self.patience, |message| {
+            answers(message) == Some(transaction)
+        })
+        .unwrap_or_else(|nothing| panic!("no answer: {nothing:?}"))
+    }
+}
+
+/// The transaction that a message answers.
+pub(crate) fn answers(message: &Message) -> Option<f64> {
+    match message.name()?.as_str() {
+        "_result" | "_error" => message.values().get(1)?.number(),
+        _ => None,
+    }
+}
+
+/// A TCP connection from a loopback address of its own, so that no limit per address is shared.
+pub(crate) fn tcp(server: SocketAddr) -> io::Result<TcpStream> {
+    let number = NEXT_SOURCE.fetch_add(1, Ordering::Relaxed);
+    // Tests in other processes count from elsewhere.
+    let process = std::process::id() % 64;
+    let source = Ipv4Addr::from(0x7f40_0001 + (process << 16) + number % 0xffff);
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    socket.connect_timeout(&server.into(), PATIENCE)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket.into())
+}
+
+static NEXT_SOURCE: AtomicU32 = AtomicU32::new(0);
+
+/// How long an answer may take on a machine that is busy with other tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);

@@ -1,0 +1,171 @@
+//! Origins and edges in processes of their own, with certificates from a CA of their own.
+
+use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
+
+use tempfile::TempDir;
+
+use super::{
+    http::{self, Metrics},
+    program::{self, Program},
+    relay::UdpRelay,
+    wait,
+};
+
+/// The program under test.
+pub(crate) const TRIBUTARY: &str = env!("CARGO_BIN_EXE_tributary");
+
+/// Origins, edges, and a relay before each origin.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) edges: Vec<Program>,
+    pub(crate) origins: Vec<Program>,
+    /// One for each origin; every edge reaches it through its relay.
+    pub(crate) relays: Vec<UdpRelay>,
+    directory: TempDir,
+}
+
+impl Cluster {
+    /// Starts `origins` origins and `edges` edges that know all of them, with the applications
+    /// `live` and `counter`, and waits until every edge is ready.
+    pub(crate) fn start(origins: usize, edges: usize) -> Self {
+        Self::configured(origins, edges, "", "")
+    }
+
+    /// The same, with more settings of the application `live`.
+    pub(crate) fn with_live_settings(origins: usize, edges: usize, live: &str) -> Self {
+        Self::configured(origins, edges, live, "")
+    }
+
+    /// The same, with more settings of the application `counter`.
+    pub(crate) fn with_counter_settings(origins: usize, edges: usize, counter: &str) -> Self {
+        Self::configured(origins, edges, "", counter)
+    }
+
+    fn configured(origins: usize, edges: usize, live: &str, counter: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path();
+        program::run(
+            Command::new(TRIBUTARY)
+                .args(["cert", "init"])
+                .arg(path.join("ca")),
+        );
+        // `counter` counts the calls of its clients.
+        let configuration = format!(
+            "[applications.live]\nbuiltin = \"live\"\n{live}\n\
+             [applications.counter]\nbuiltin = \"counter\"\n{counter}\n"
+        );
+        fs::write(path.join("node.toml"), configuration).expect("a configuration file");
+        let mut cluster = Self {
+            edges: Vec::new(),
+            origins: Vec::new(),
+            relays: Vec::new(),
+            directory,
+        };
+        for index in 0..origins {
+            cluster.issue("origin", &format!("origin{index}"));
+            let origin = cluster.start_origin(index, "127.0.0.1:0");
+            let relay = UdpRelay::start(origin.address("link"), index as u64);
+            cluster.relays.push(relay);
+            cluster.origins.push(origin);
+        }
+        for index in 0..edges {
+            cluster.add_edge(index);
+        }
+        for edge in &cluster.edges {
+            await_links(edge, origins);
+        }
+        cluster
+    }
+
+    /// Starts a killed origin again, where it was.
+    pub(crate) fn restart_origin(&mut self, index: usize) {
+        let link = self.origins[index].address("link").to_string();
+        self.origins[index].kill();
+        self.origins[index] = self.start_origin(index, &link);
+    }
+
+    /// Where clients of an edge connect.
+    pub(crate) fn rtmp(&self, edge: usize) -> SocketAddr {
+        self.edges[edge].address("rtmp")
+    }
+
+    /// A stream's address at an edge.
+    pub(crate) fn url(&self, edge: usize, app: &str, name: &str) -> String {
+        format!("rtmp://{}/{app}/{name}", self.rtmp(edge))
+    }
+
+    pub(crate) fn edge_metrics(&self, edge: usize) -> Metrics {
+        Metrics::scrape(self.edges[edge].address("admin"))
+    }
+
+    pub(crate) fn origin_metrics(&self, origin: usize) -> Metrics {
+        Metrics::scrape(self.origins[origin].address("admin"))
+    }
+
+    /// A place for files of the test.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn issue(&self, role: &str, name: &str) {
+        let path = self.directory.path();
+        program::run(
+            Command::new(TRIBUTARY)
+                .args(["cert", "issue", "--role", role, "--name", name, "--ca"])
+                .arg(path.join("ca"))
+                .arg("--out")
+                .arg(path.join(name)),
+        );
+    }
+
+    fn start_origin(&self, index: usize, link: &str) -> Program {
+        let name = format!("origin{index}");
+        let arguments = [
+            "origin",
+            "--link",
+            link,
+            "--admin",
+            "127.0.0.1:0",
+            "--config",
+            "node.toml",
+            "--cert",
+        ];
+        let arguments: Vec<&str> = arguments.into_iter().chain([name.as_str()]).collect();
+        // Its files carry another name than its certificate's directory.
+        let process = format!("{name}-process");
+        Program::tributary(&process, Path::new(TRIBUTARY), self.directory(), &arguments)
+    }
+
+    fn add_edge(&mut self, index: usize) {
+        let name = format!("edge{index}");
+        self.issue("edge", &name);
+        let mut arguments = vec![
+            "edge".to_owned(),
+            "--rtmp=127.0.0.1:0".to_owned(),
+            "--admin=127.0.0.1:0".to_owned(),
+            "--config=node.toml".to_owned(),
+            format!("--cert={name}"),
+        ];
+        for relay in &self.relays {
+            arguments.push(format!("--origin={}", relay.address()));
+        }
+        let process = format!("{name}-process");
+        let edge = Program::tributary(&process, Path::new(TRIBUTARY), self.directory(), &arguments);
+        self.edges.push(edge);
+    }
+}
+
+/// Waits until an edge has this many links.
+pub(crate) fn await_links(edge: &Program, links: usize) {
+    let admin = edge.address("admin");
+    wait::until("the edge is ready", START_WITHIN, || {
+        matches!(http::get(admin, "/readyz"), Some((200, _)))
+    });
+    wait::until("the edge has all its links", START_WITHIN, || {
+        Metrics::scrape(admin).sum(LINKS_UP) >= links as f64
+    });
+}
+
+/// The metric that says how many links are up.
+pub(crate) const LINKS_UP: &str = "tributary_links";
+const START_WITHIN: Duration = Duration::from_secs(20);

@@ -1,0 +1,11 @@
+//! What the end-to-end tests stand on: processes, a network between them, and clients.
+
+pub(crate) mod clients;
+pub(crate) mod cluster;
+pub(crate) mod http;
+pub(crate) mod media;
+pub(crate) mod program;
+pub(crate) mod relay;
+pub(crate) mod synthetic;
+pub(crate) mod wait;
+pub(crate) mod wire;
