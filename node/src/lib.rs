@@ -3,7 +3,9 @@
 pub mod backoff;
 pub mod cert;
 pub mod config;
+pub mod control;
 pub mod drain;
+pub mod feed;
 pub mod queue;
 pub mod tls;
 pub mod transport;

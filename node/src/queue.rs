@@ -11,14 +11,15 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Makes a queue that holds items up to `limit` in weight. An item heavier than the limit fits
-/// into an empty queue, so that a limit never makes a permitted item impossible.
+/// Makes a queue that refuses items once it holds `limit` in weight: it holds at most the limit and
+/// one item, so that a limit never makes a permitted item impossible.
 pub fn queue<T>(limit: usize) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
             items: VecDeque::new(),
             weight: 0,
             closed: false,
+            senders: 1,
             reader: None,
         }),
         limit,
@@ -31,7 +32,7 @@ pub fn queue<T>(limit: usize) -> (Sender<T>, Receiver<T>) {
     )
 }
 
-/// The writing end; clones write to the same queue.
+/// The writing end; clones write to the same queue. When the last is dropped the queue closes.
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
@@ -59,6 +60,7 @@ struct State<T> {
     items: VecDeque<(T, usize)>,
     weight: usize,
     closed: bool,
+    senders: usize,
     reader: Option<Waker>,
 }
 
@@ -86,7 +88,7 @@ impl<T> Sender<T> {
         if state.closed {
             return Err(PushError::Closed(item));
         }
-        if state.weight > 0 && state.weight.saturating_add(weight) > self.shared.limit {
+        if state.weight >= self.shared.limit {
             return Err(PushError::Full(item));
         }
         self.append(state, item, weight);
@@ -127,8 +129,20 @@ impl<T> Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
+        self.shared.lock().senders += 1;
         Self {
             shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.senders -= 1;
+        if state.senders == 0 {
+            drop(state);
+            self.shared.close();
         }
     }
 }
@@ -206,19 +220,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limit_counts_weight_and_an_empty_queue_takes_anything() {
+    fn the_limit_and_one_item_fit() {
         let (tx, mut rx) = queue(10);
+        tx.push("a", 6).unwrap();
         tx.push("heavy", 50).unwrap();
         assert_eq!(tx.push("more", 1), Err(PushError::Full("more")));
-        assert_eq!(rx.try_next(), Some("heavy"));
-        tx.push("a", 6).unwrap();
-        tx.push("b", 4).unwrap();
-        assert_eq!(tx.push("c", 1), Err(PushError::Full("c")));
         tx.push_final("end").unwrap();
-        assert_eq!(rx.weight(), 10);
+        assert_eq!(rx.weight(), 56);
         assert_eq!(
             [rx.try_next(), rx.try_next(), rx.try_next()],
-            [Some("a"), Some("b"), Some("end")]
+            [Some("a"), Some("heavy"), Some("end")]
         );
         assert_eq!(rx.try_next(), None);
     }
@@ -231,6 +242,18 @@ mod tests {
         assert_eq!(tx.push(2, 1), Err(PushError::Closed(2)));
         assert_eq!(rx.next().await, Some(1));
         assert_eq!(rx.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn the_last_sender_closes() {
+        let (tx, mut rx) = queue::<u8>(10);
+        let second = tx.clone();
+        drop(tx);
+        let reader = tokio::spawn(async move { rx.next().await });
+        tokio::task::yield_now().await;
+        assert!(!reader.is_finished());
+        drop(second);
+        assert_eq!(reader.await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -220,6 +220,15 @@ impl fmt::Display for LinkError {
 
 impl std::error::Error for LinkError {}
 
+impl From<StreamError> for LinkError {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Link(error) => error,
+            StreamError::Reset => Self::Refused(error.to_string()),
+        }
+    }
+}
+
 impl From<quinn::ConnectionError> for LinkError {
     fn from(error: quinn::ConnectionError) -> Self {
         use quinn::ConnectionError as E;

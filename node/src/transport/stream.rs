@@ -40,10 +40,11 @@ pub struct SendStream {
 #[derive(Debug)]
 pub struct RecvStream {
     stream: quinn::RecvStream,
+    finished: bool,
 }
 
 /// Pieces taken from a stream at once.
-const READ_BATCH: usize = 32;
+const READ_BATCH: usize = 16;
 
 impl SendStream {
     pub(super) fn new(stream: quinn::SendStream, kind: StreamKind, shares: Arc<Shares>) -> Self {
@@ -97,13 +98,22 @@ impl SendStream {
 
 impl RecvStream {
     pub(super) fn new(stream: quinn::RecvStream) -> Self {
-        Self { stream }
+        Self {
+            stream,
+            finished: false,
+        }
+    }
+
+    /// Whether the peer finished the stream and all of it was read.
+    pub fn is_finished(&self) -> bool {
+        self.finished
     }
 
     /// The next bytes, in order, appended to `pieces`; `false` at the stream's end. Cancel safe.
     pub async fn read(&mut self, pieces: &mut Vec<Bytes>) -> Result<bool, StreamError> {
         let mut batch: [Bytes; READ_BATCH] = std::array::from_fn(|_| Bytes::new());
         let Some(count) = self.stream.read_chunks(&mut batch).await? else {
+            self.finished = true;
             return Ok(false);
         };
         pieces.extend(batch.into_iter().take(count));

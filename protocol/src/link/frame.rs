@@ -62,6 +62,12 @@ impl FrameReader {
         Ok(Some(Frame { kind, body }))
     }
 
+    /// Gives up what was taken in and not yet read.
+    pub fn take_rest(&mut self) -> Option<Bytes> {
+        let rest = std::mem::take(&mut self.buffer);
+        (!rest.is_empty()).then(|| rest.freeze())
+    }
+
     /// Bytes of the partial frame held.
     pub fn held(&self) -> usize {
         self.buffer.len()

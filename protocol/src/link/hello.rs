@@ -82,6 +82,14 @@ pub enum Control {
         /// The origin.
         origin: String,
     },
+    /// From an edge: these groups live at another origin, which is up and their home. Copies of
+    /// them that were started here meanwhile must close.
+    AtHome {
+        /// The home, by the name the edges' configurations know it.
+        origin: String,
+        /// The groups.
+        groups: Vec<GroupName>,
+    },
     /// A frame of a later version: ignored.
     Unknown(u64),
 }
@@ -94,6 +102,7 @@ const GO_AWAY: u64 = 0x05;
 const DISPLACED: u64 = 0x06;
 const LIVING: u64 = 0x07;
 const LIVING_END: u64 = 0x08;
+const AT_HOME: u64 = 0x09;
 
 /// The longest name of a node or zone, in bytes.
 pub const MAX_NAME: usize = 255;
@@ -152,6 +161,11 @@ impl Control {
                 put_str(origin, body);
                 LIVING_END
             }
+            Self::AtHome { origin, groups } => {
+                put_str(origin, body);
+                put_groups(groups, body);
+                AT_HOME
+            }
             Self::Unknown(kind) => *kind,
         }
     }
@@ -182,6 +196,10 @@ impl Control {
             },
             LIVING_END => Self::LivingEnd {
                 origin: take_str(input, MAX_NAME)?.to_owned(),
+            },
+            AT_HOME => Self::AtHome {
+                origin: take_str(input, MAX_NAME)?.to_owned(),
+                groups: take_groups(input)?,
             },
             kind => Self::Unknown(kind),
         })

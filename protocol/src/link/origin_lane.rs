@@ -313,6 +313,14 @@ impl OriginLane {
         }
     }
 
+    /// Closes every session, at both ends.
+    pub fn close_all(&mut self, reason: CloseReason) {
+        let ids: Vec<_> = self.sessions.keys().copied().collect();
+        for session in ids {
+            self.fail(session, reason);
+        }
+    }
+
     /// The lane is over: every session of it is closed with `reason`.
     pub fn end(&mut self, reason: CloseReason) {
         let ids: Vec<_> = self.sessions.keys().copied().collect();

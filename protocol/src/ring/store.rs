@@ -112,6 +112,11 @@ impl<T: Item> Ring<T> {
         true
     }
 
+    /// Whether this very header is in force.
+    pub fn is_in_force(&self, class: Class, item: &T) -> bool {
+        self.in_force.holds(class, item)
+    }
+
     /// Begins a new epoch: what follows does not continue what was there. Video frames are
     /// dropped until the next key frame of their track.
     pub fn restart(&mut self) {

@@ -215,6 +215,13 @@ fn control() -> Vec<(&'static str, Control)> {
             "07 0a 01 6f 01 06 6c6976652f61",
             Control::Living {
                 origin: "o".into(),
+                groups: vec![group.clone()],
+            },
+        ),
+        (
+            "09 0a 01 6f 01 06 6c6976652f61",
+            Control::AtHome {
+                origin: "o".into(),
                 groups: vec![group],
             },
         ),

@@ -1,0 +1,86 @@
+//! The control stream of a link, as both tiers write and read it.
+
+use bytes::BytesMut;
+use tributary_protocol::link::{
+    Control, FrameError, Hello,
+    frame::{FrameReader, MAX_BODY},
+};
+
+use crate::transport::{Link, LinkError, RecvStream, SendStream, StreamKind};
+
+/// The writing end.
+#[derive(Debug)]
+pub struct ControlSender {
+    stream: SendStream,
+}
+
+/// The reading end.
+#[derive(Debug)]
+pub struct ControlReceiver {
+    stream: RecvStream,
+    reader: FrameReader,
+}
+
+/// Opens the control stream: the dialling end's first stream.
+pub async fn open(link: &Link) -> Result<(ControlSender, ControlReceiver), LinkError> {
+    Ok(ends(link.open_lane(StreamKind::Control).await?))
+}
+
+/// Accepts the control stream.
+pub async fn accept(link: &Link) -> Result<(ControlSender, ControlReceiver), LinkError> {
+    Ok(ends(link.accept_lane(StreamKind::Control).await?))
+}
+
+fn ends((send, recv): (SendStream, RecvStream)) -> (ControlSender, ControlReceiver) {
+    let receiver = ControlReceiver {
+        stream: recv,
+        reader: FrameReader::new(MAX_BODY),
+    };
+    (ControlSender { stream: send }, receiver)
+}
+
+impl ControlSender {
+    /// Writes one frame.
+    pub async fn write(&mut self, control: &Control) -> Result<(), LinkError> {
+        let mut out = BytesMut::new();
+        control.encode(&mut out);
+        Ok(self.stream.write(&mut [out.freeze()]).await?)
+    }
+}
+
+impl ControlReceiver {
+    /// The next frame. Cancel safe.
+    pub async fn next(&mut self) -> Result<Control, LinkError> {
+        let mut pieces = Vec::new();
+        loop {
+            if let Some(frame) = self.reader.poll_frame().map_err(refused)? {
+                return Control::decode(&frame).map_err(refused);
+            }
+            if !self.stream.read(&mut pieces).await? {
+                return Err(LinkError::Refused("the control stream ended".into()));
+            }
+            for piece in pieces.drain(..) {
+                self.reader.push(&piece);
+            }
+        }
+    }
+
+    /// The peer's hello, which comes first and states the name on its certificate.
+    pub async fn hello(&mut self, link: &Link) -> Result<Hello, LinkError> {
+        let Control::Hello(hello) = self.next().await? else {
+            return Err(LinkError::Refused("no hello came first".into()));
+        };
+        let name = &link.peer().name;
+        if hello.node != *name {
+            return Err(LinkError::Refused(format!(
+                "{name} says it is {}",
+                hello.node
+            )));
+        }
+        Ok(hello)
+    }
+}
+
+fn refused(error: FrameError) -> LinkError {
+    LinkError::Refused(error.to_string())
+}
