@@ -1,1 +1,3 @@
 //! The edge tier: terminates RTMP clients and carries their sessions to origins.
+
+pub mod routing;

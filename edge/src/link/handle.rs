@@ -2,14 +2,14 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use tokio::sync::Notify;
 use tributary_node::queue;
 use tributary_protocol::{
-    Message, MessageStreamId, SessionId,
-    link::{CloseReason, FeedPlace, Filter, Generation},
+    GroupName, Message, MessageStreamId, SessionId,
+    link::{CloseReason, FeedPlace, Filter, Generation, OpenSession},
 };
 
 use crate::{fanout::LiveStream, link::publish::PublishFeed};
@@ -69,6 +69,9 @@ pub enum FromOrigin {
     },
     /// No origin can take the session: answer its connect with NetConnection.Connect.Failed.
     NoOrigin,
+    /// The origin the client names is not a configured one: answer its connect with
+    /// NetConnection.Connect.Rejected.
+    UnknownOrigin,
     /// The link to the origin is lost; it may come back. Stall and progress timers stand still.
     LinkLost,
     /// The link is back.
@@ -78,6 +81,17 @@ pub enum FromOrigin {
 /// One thing a session tells its lane.
 #[derive(Debug)]
 pub enum ToLane {
+    /// A client asks to connect.
+    Open {
+        /// The session.
+        session: SessionId,
+        /// What it asks for.
+        request: Box<OpenRequest>,
+        /// Where the answers go.
+        inbox: queue::Sender<FromOrigin>,
+        /// What it has waiting.
+        park: Arc<Park>,
+    },
     /// A message for the origin.
     Message {
         /// The session.
@@ -87,6 +101,15 @@ pub enum ToLane {
         /// The message stream's generation after this message.
         generation: Generation,
     },
+    /// A publishing client is silent, or sends again.
+    Stalled {
+        /// The session.
+        session: SessionId,
+        /// The message stream it publishes on.
+        stream: MessageStreamId,
+        /// Whether it is silent.
+        stalled: bool,
+    },
     /// The session is over at the edge.
     Close {
         /// The session.
@@ -94,6 +117,59 @@ pub enum ToLane {
         /// Why.
         reason: CloseReason,
     },
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub struct OpenRequest {
+    /// The application instance.
+    pub group: GroupName,
+    /// The origin the client names (`rtmp://edge/?rtmp://origin/app/inst`).
+    pub origin: Option<String>,
+    /// Who the client is.
+    pub open: OpenSession,
+}
+
+/// Where clients' drivers open their sessions. Clones open in the same place.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    lanes: queue::Sender<ToLane>,
+    next: Arc<AtomicU64>,
+}
+
+/// What waits in a session's inbox before it is closed as a slow reader, in bytes, one message of
+/// any permitted size not counted. Reason: commands are never dropped one by one.
+pub const INBOX: usize = 64 * 1024;
+
+impl Upstream {
+    /// The clients' end and the lanes' end.
+    pub fn new() -> (Self, queue::Receiver<ToLane>) {
+        // Each session's park bounds what it can have in the queue, and admission the sessions.
+        let (lanes, commands) = queue::queue(usize::MAX);
+        (
+            Self {
+                lanes,
+                next: Arc::new(AtomicU64::new(1)),
+            },
+            commands,
+        )
+    }
+
+    /// Opens a session. Never blocks: what comes of it arrives in the session's inbox.
+    pub fn open(&self, request: OpenRequest) -> SessionLink {
+        let session = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
+        let (inbox, answers) = queue::queue(INBOX);
+        let park = Arc::new(Park::default());
+        let open = ToLane::Open {
+            session,
+            request: Box::new(request),
+            inbox,
+            park: Arc::clone(&park),
+        };
+        // When the lanes are gone the inbox was dropped with the command: the session sees its end.
+        let _ = self.lanes.push_final(open);
+        SessionLink::new(session, self.lanes.clone(), answers, park)
+    }
 }
 
 /// How much of a session waits in its lane for credit, shared by the session and the lane.
@@ -115,8 +191,13 @@ impl Park {
 
     /// Counts bytes that left the lane for the origin.
     pub fn remove(&self, bytes: usize) {
-        let before = self.bytes.fetch_sub(bytes, Ordering::AcqRel);
-        if before > Self::LIMIT && before - bytes <= Self::LIMIT {
+        // A session that moves to another lane sends again what it had sent: never below zero.
+        let take = |held: usize| Some(held.saturating_sub(bytes));
+        let before = self
+            .bytes
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, take);
+        let before = before.unwrap_or_else(|held| held);
+        if before > Self::LIMIT && before.saturating_sub(bytes) <= Self::LIMIT {
             self.room.notify_waiters();
         }
     }
@@ -156,7 +237,13 @@ impl SessionLink {
         inbox: queue::Receiver<FromOrigin>,
         park: Arc<Park>,
     ) -> Self {
-        Self { id, lane, inbox, park, closed: false }
+        Self {
+            id,
+            lane,
+            inbox,
+            park,
+            closed: false,
+        }
     }
 
     /// The session's number in its lane, for logs.
@@ -168,9 +255,22 @@ impl SessionLink {
     /// [`SessionLink::is_full`].
     pub fn send(&self, message: Message, generation: Generation) {
         self.park.add(message.payload.len());
-        let command = ToLane::Message { session: self.id, message, generation };
+        let command = ToLane::Message {
+            session: self.id,
+            message,
+            generation,
+        };
         // The park bounds what a session can have here; a closed lane has said so in the inbox.
         let _ = self.lane.push_final(command);
+    }
+
+    /// Says that the client is silent while it publishes, or no longer.
+    pub fn stalled(&self, stream: MessageStreamId, stalled: bool) {
+        let _ = self.lane.push_final(ToLane::Stalled {
+            session: self.id,
+            stream,
+            stalled,
+        });
     }
 
     /// Whether the client must not be read.
@@ -200,7 +300,10 @@ impl SessionLink {
 
     fn end(&mut self, reason: CloseReason) {
         if !std::mem::replace(&mut self.closed, true) {
-            let _ = self.lane.push_final(ToLane::Close { session: self.id, reason });
+            let _ = self.lane.push_final(ToLane::Close {
+                session: self.id,
+                reason,
+            });
         }
     }
 }

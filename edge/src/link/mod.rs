@@ -1,3 +1,16 @@
 //! The edge's end of its links: lanes, feeds, and the sessions in them.
 
+mod config;
+mod driver;
+mod feeds;
 pub mod handle;
+mod lane;
+mod metrics;
+mod origin;
+pub mod publish;
+mod run;
+
+pub use config::{LinkConfig, OriginAddress, OriginAddressError};
+pub use handle::{OpenRequest, SessionLink, Upstream};
+pub use metrics::{LinkMetrics, OriginLabel};
+pub use run::{Readiness, Running, start};

@@ -1,0 +1,239 @@
+//! The origins as this edge knows them, and where a group goes.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use tributary_protocol::GroupName;
+
+use super::order;
+
+/// How an origin fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Not reached since this edge started.
+    New,
+    /// Its link is up.
+    Up,
+    /// Its link is lost; what lived there stays there until the grace time is over.
+    Lost {
+        /// When the grace time ends for this edge.
+        until: Instant,
+    },
+    /// It has been away for longer than the grace time.
+    Down,
+}
+
+/// Where a session of a group goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// To this origin.
+    At(usize),
+    /// Nowhere yet: ask again when an origin's health changes, or at this time.
+    Wait(Instant),
+    /// No origin can take it.
+    Nowhere,
+}
+
+/// The origins and the groups that live away from their home.
+#[derive(Debug)]
+pub struct Table {
+    names: Vec<String>,
+    health: Vec<Health>,
+    /// Whether the origin has sent its whole list of displaced groups on its present link.
+    listed: Vec<bool>,
+    displaced: HashMap<GroupName, usize>,
+    /// Until when a starting edge waits for the lists of all origins; none once all have come.
+    starting: Option<Instant>,
+}
+
+/// How long a starting edge waits for the displaced groups of all configured origins, unless all
+/// have answered before: without the lists it might start a second copy of a group.
+pub const STARTING: Duration = Duration::from_secs(3);
+
+impl Table {
+    /// All origins new. `names` are unique.
+    pub fn new(names: Vec<String>, now: Instant) -> Self {
+        Self {
+            health: vec![Health::New; names.len()],
+            listed: vec![false; names.len()],
+            displaced: HashMap::new(),
+            starting: Some(now + STARTING),
+            names,
+        }
+    }
+
+    /// What an origin is called.
+    pub fn name(&self, origin: usize) -> &str {
+        &self.names[origin]
+    }
+
+    /// How an origin fares.
+    pub fn health(&self, origin: usize) -> Health {
+        self.health[origin]
+    }
+
+    /// An origin's health changed.
+    pub fn set_health(&mut self, origin: usize, health: Health) {
+        self.health[origin] = health;
+        if health != Health::Up {
+            self.listed[origin] = false;
+        }
+        if health == Health::Down {
+            self.displaced.retain(|_, &mut at| at != origin);
+        }
+    }
+
+    /// An origin is another process now: nothing lives there any more.
+    pub fn forget(&mut self, origin: usize) {
+        self.displaced.retain(|_, &mut at| at != origin);
+    }
+
+    /// An origin named groups that live there away from home, and groups that no longer do.
+    pub fn displaced(
+        &mut self,
+        origin: usize,
+        complete: bool,
+        added: Vec<GroupName>,
+        removed: &[GroupName],
+    ) {
+        for group in removed {
+            if self.displaced.get(group) == Some(&origin) {
+                self.displaced.remove(group);
+            }
+        }
+        self.displaced
+            .extend(added.into_iter().map(|group| (group, origin)));
+        self.listed[origin] |= complete;
+        if self.listed.iter().all(|&listed| listed) {
+            self.starting = None;
+        }
+    }
+
+    /// The origin that `group` belongs to when all are well.
+    pub fn home(&self, group: &GroupName) -> usize {
+        order(&self.names, group)[0]
+    }
+
+    /// Where a new session of `group` goes, if this edge has no lane of the group.
+    pub fn place(&self, group: &GroupName, now: Instant) -> Place {
+        if let Some(until) = self.starting.filter(|&until| now < until) {
+            return Place::Wait(until);
+        }
+        if let Some(&origin) = self.displaced.get(group) {
+            match self.health[origin] {
+                Health::Up => return Place::At(origin),
+                Health::Lost { until } if until > now => return Place::Wait(until),
+                _ => {}
+            }
+        }
+        let order = order(&self.names, group);
+        if let Some(&origin) = order
+            .iter()
+            .find(|&&origin| self.health[origin] == Health::Up)
+        {
+            return Place::At(origin);
+        }
+        let returns = self.health.iter().filter_map(|health| match health {
+            Health::Lost { until } if *until > now => Some(*until),
+            _ => None,
+        });
+        returns.max().map_or(Place::Nowhere, Place::Wait)
+    }
+
+    /// Where the group lives, if an origin has said that it lives there away from its home.
+    pub fn displaced_at(&self, group: &GroupName) -> Option<usize> {
+        self.displaced.get(group).copied()
+    }
+
+    /// Whether any origin can be reached.
+    pub fn is_ready(&self) -> bool {
+        self.health.contains(&Health::Up)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> (Table, Instant, GroupName) {
+        let now = Instant::now();
+        let names = vec!["a".into(), "b".into(), "c".into()];
+        (
+            Table::new(names, now),
+            now,
+            GroupName::from_app("live/x").unwrap(),
+        )
+    }
+
+    fn up(table: &mut Table) {
+        for origin in 0..3 {
+            table.set_health(origin, Health::Up);
+            table.displaced(origin, true, vec![], &[]);
+        }
+    }
+
+    #[test]
+    fn a_starting_edge_waits_for_every_list_but_not_for_ever() {
+        let (mut table, now, group) = table();
+        assert_eq!(table.place(&group, now), Place::Wait(now + STARTING));
+        let home = table.home(&group);
+        table.set_health(home, Health::Up);
+        table.displaced(home, true, vec![], &[]);
+        assert_eq!(table.place(&group, now), Place::Wait(now + STARTING));
+        assert_eq!(table.place(&group, now + STARTING), Place::At(home));
+        up(&mut table);
+        assert_eq!(table.place(&group, now), Place::At(home));
+    }
+
+    #[test]
+    fn the_next_origin_takes_over_and_home_takes_back_what_is_new() {
+        let (mut table, now, group) = table();
+        up(&mut table);
+        let order = order(&table.names, &group);
+        table.set_health(
+            order[0],
+            Health::Lost {
+                until: now + STARTING,
+            },
+        );
+        assert_eq!(table.place(&group, now), Place::At(order[1]));
+        table.set_health(order[1], Health::Down);
+        assert_eq!(table.place(&group, now), Place::At(order[2]));
+        table.set_health(order[0], Health::Up);
+        assert_eq!(table.place(&group, now), Place::At(order[0]));
+    }
+
+    #[test]
+    fn a_displaced_group_stays_where_it_is_until_it_is_empty_or_its_origin_gone() {
+        let (mut table, now, group) = table();
+        up(&mut table);
+        let away = order(&table.names, &group)[2];
+        table.displaced(away, false, vec![group.clone()], &[]);
+        assert_eq!(table.place(&group, now), Place::At(away));
+        let until = now + STARTING;
+        table.set_health(away, Health::Lost { until });
+        assert_eq!(table.place(&group, now), Place::Wait(until));
+        table.set_health(away, Health::Up);
+        assert_eq!(table.place(&group, now), Place::At(away));
+        table.displaced(away, false, vec![], std::slice::from_ref(&group));
+        assert_eq!(table.place(&group, now), Place::At(table.home(&group)));
+        table.displaced(away, false, vec![group.clone()], &[]);
+        table.set_health(away, Health::Down);
+        assert_eq!(table.place(&group, now), Place::At(table.home(&group)));
+    }
+
+    #[test]
+    fn with_no_origin_up_sessions_wait_for_the_grace_time_only() {
+        let (mut table, now, group) = table();
+        up(&mut table);
+        let until = now + STARTING;
+        for origin in 0..3 {
+            table.set_health(origin, Health::Lost { until });
+        }
+        assert!(!table.is_ready());
+        assert_eq!(table.place(&group, now), Place::Wait(until));
+        assert_eq!(table.place(&group, until), Place::Nowhere);
+    }
+}
