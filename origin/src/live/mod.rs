@@ -37,6 +37,8 @@ struct State {
     last: WriterId,
     /// Whether that writer may still write.
     open: bool,
+    /// The number after the last that this writer's feeds carried.
+    received: Option<u64>,
     counts: Counts,
 }
 
@@ -81,6 +83,7 @@ impl LiveStream {
                 timeline: Timeline::default(),
                 last: WriterId(0),
                 open: false,
+                received: None,
                 counts: Counts::default(),
             }),
             changed: Notify::new(),
@@ -98,6 +101,7 @@ impl LiveStream {
         let mut state = self.lock();
         state.last = WriterId(state.last.0 + 1);
         state.open = true;
+        state.received = None;
         if state.last.0 > 1 {
             state.timeline.change_writer();
             state.ring.restart();
@@ -110,19 +114,41 @@ impl LiveStream {
     /// not for viewers.
     pub fn push(&self, writer: WriterId, message: Message, now: Instant) -> Option<u64> {
         let mut state = self.lock();
-        if !state.may_write(writer) {
-            state.counts.stale += 1;
-            return None;
-        }
-        let mut message = frame::for_viewers(message)?;
-        let class = media::classify(message.kind, &message.payload);
-        message.timestamp = state.timeline.map(message.timestamp, track(class), now);
-        state.counts.messages += 1;
-        state.counts.bytes += message.payload.len() as u64;
-        let number = state.ring.push(class, message.timestamp, message);
+        let number = state.push(writer, message, now, false)?;
         drop(state);
         self.changed.notify_waiters();
         Some(number)
+    }
+
+    /// A feed of the writer begins. One that follows another repeats what it must; video goes on
+    /// at its next key frame.
+    pub fn begin_feed(&self, writer: WriterId) {
+        let mut state = self.lock();
+        if state.may_write(writer) && state.received.is_some() {
+            state.ring.restart();
+        }
+    }
+
+    /// [`LiveStream::push`] for a message of a feed, which its sender numbers; a header that is
+    /// repeated has no number. What was taken before is not taken again.
+    pub fn push_numbered(
+        &self,
+        writer: WriterId,
+        number: Option<u64>,
+        message: Message,
+        now: Instant,
+    ) -> Option<u64> {
+        let mut state = self.lock();
+        if let (Some(number), true) = (number, state.last == writer) {
+            if state.received > Some(number) {
+                return None;
+            }
+            state.received = Some(number + 1);
+        }
+        let place = state.push(writer, message, now, number.is_none())?;
+        drop(state);
+        self.changed.notify_waiters();
+        Some(place)
     }
 
     /// Ends a writer; nothing happens if another has taken over meanwhile.
@@ -175,6 +201,28 @@ impl fmt::Debug for LiveStream {
 }
 
 impl State {
+    fn push(
+        &mut self,
+        writer: WriterId,
+        message: Message,
+        now: Instant,
+        repeated: bool,
+    ) -> Option<u64> {
+        if !self.may_write(writer) {
+            self.counts.stale += 1;
+            return None;
+        }
+        let mut message = frame::for_viewers(message)?;
+        let class = media::classify(message.kind, &message.payload);
+        if repeated && self.ring.is_in_force(class, &message) {
+            return None;
+        }
+        message.timestamp = self.timeline.map(message.timestamp, track(class), now);
+        self.counts.messages += 1;
+        self.counts.bytes += message.payload.len() as u64;
+        Some(self.ring.push(class, message.timestamp, message))
+    }
+
     fn may_write(&self, writer: WriterId) -> bool {
         self.open && self.last == writer
     }

@@ -1,0 +1,383 @@
+//! The link thread of an origin: edges, their lanes, and which groups live here.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::task::spawn_local;
+use tributary_node::{
+    drain, queue,
+    transport::{CloseCode, Endpoint, Link, LinkError},
+};
+use tributary_protocol::{
+    GroupName,
+    link::{
+        CloseReason, Control, FrameError, Hello, OpenSession, credit::Budget,
+        hello::GROUPS_PER_FRAME, lane_frame::OpenLane,
+    },
+};
+
+use super::{
+    edges::Edge, elsewhere::Elsewhere, handle::LaneKey, lane::Lane, metrics::LinkMetrics,
+    run::LinkConfig, serve,
+};
+use crate::group::{Groups, OpenRefused};
+
+/// Everything the link thread holds. Its tasks share it; none keeps a borrow across a wait.
+pub(super) struct Driver {
+    pub(super) config: LinkConfig,
+    pub(super) groups: Groups,
+    pub(super) metrics: LinkMetrics,
+    pub(super) budget: Budget,
+    edges: RefCell<HashMap<(Arc<str>, u64), Rc<Edge>>>,
+    /// Groups with lanes here.
+    living: RefCell<HashMap<GroupName, Living>>,
+    pub(super) elsewhere: RefCell<Elsewhere>,
+    next_lane: Cell<u64>,
+}
+
+/// A group with lanes here.
+struct Living {
+    lanes: usize,
+    /// It is away from its home, which the edges call so.
+    home: Option<String>,
+}
+
+/// What becomes of a lane's opening.
+pub(super) enum Admission {
+    /// The lane, with what it goes on from.
+    Lane {
+        lane: Rc<Lane>,
+        received_by_edge: u64,
+    },
+    /// There is nothing to resume.
+    Unknown,
+    /// Ask again after this.
+    Wait(Duration),
+    /// No more lanes.
+    Refused,
+}
+
+/// Lanes one edge may have open. Reason: each is a group's; a broken edge must not fill the origin.
+const MAX_LANES: usize = 50_000;
+
+/// How soon an edge should ask again for a group that may live elsewhere.
+const RETRY: Duration = Duration::from_millis(250);
+
+impl Driver {
+    pub(super) fn new(config: LinkConfig, groups: Groups, metrics: LinkMetrics) -> Rc<Self> {
+        Rc::new(Self {
+            budget: Budget::new(config.message_budget),
+            config,
+            groups,
+            metrics,
+            edges: RefCell::default(),
+            living: RefCell::default(),
+            elsewhere: RefCell::default(),
+            next_lane: Cell::new(1),
+        })
+    }
+
+    /// Accepts links until the drain; returns when every group has ended and the edges know.
+    pub(super) async fn run(self: Rc<Self>, endpoint: Endpoint, mut drain: drain::Watch) {
+        loop {
+            let incoming = tokio::select! {
+                incoming = endpoint.accept() => incoming,
+                () = drain.signaled() => break,
+            };
+            let Some(incoming) = incoming else { break };
+            let driver = Rc::clone(&self);
+            spawn_local(async move {
+                let address = incoming.address();
+                match incoming.handshake().await {
+                    Ok(link) => serve::link(driver, link).await,
+                    Err(error) => driver.refused(&address.to_string(), &error),
+                }
+            });
+        }
+        self.shut_down(&endpoint).await;
+    }
+
+    async fn shut_down(&self, endpoint: &Endpoint) {
+        let edges: Vec<_> = self.edges.borrow().values().cloned().collect();
+        for edge in &edges {
+            edge.tell(Control::GoAway { within_ms: 0 });
+        }
+        let limit = Duration::from_secs(2);
+        if tokio::time::timeout(limit, self.groups.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!("groups did not end in time");
+        }
+        let sent = async {
+            let busy = |edge: &Rc<Edge>| {
+                let up = edge.link().is_some();
+                up && edge
+                    .lanes
+                    .borrow()
+                    .values()
+                    .any(|lane| lane.state.borrow().retained() > 0)
+            };
+            while edges.iter().any(busy) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(1), sent).await;
+        endpoint.close().await;
+    }
+
+    pub(super) fn refused(&self, who: &str, error: &LinkError) {
+        self.metrics.refused.inc();
+        tracing::warn!(from = who, %error, "link refused");
+    }
+
+    /// The peer broke the link protocol: nothing it says can be trusted.
+    pub(super) fn protocol_error(&self, link: &Link, error: &FrameError) {
+        tracing::error!(edge = %link.peer().name, %error, "link closed: protocol error");
+        self.metrics.protocol_errors.inc();
+        link.close(CloseCode::Protocol);
+    }
+
+    pub(super) fn log_refused(&self, group: &GroupName, open: &OpenSession, why: OpenRefused) {
+        let address = open.peer;
+        tracing::info!(
+            %address,
+            app = group.application(),
+            instance = group.instance(),
+            reason = why.reason().label(),
+            "session refused",
+        );
+    }
+
+    /// The edge process that says this hello. A newer link of it fences the older one; `None` if
+    /// this is not a newer one.
+    pub(super) fn edge(self: &Rc<Self>, hello: &Hello) -> Option<Rc<Edge>> {
+        let name: Arc<str> = hello.node.as_str().into();
+        let key = (Arc::clone(&name), hello.epoch);
+        let mut edges = self.edges.borrow_mut();
+        let edge = edges
+            .entry(key)
+            .or_insert_with(|| Edge::new(name, hello.epoch));
+        if hello.incarnation <= edge.incarnation.get() {
+            return None;
+        }
+        edge.incarnation.set(hello.incarnation);
+        *edge.known_as.borrow_mut() = hello.known_as.clone();
+        Some(Rc::clone(edge))
+    }
+
+    /// Ends what the grace time does not cover any more, now that a link of the edge is back:
+    /// before anything is read from it.
+    pub(super) fn end_overdue(self: &Rc<Self>, edge: &Edge) {
+        let Some(lost) = edge.lost_at() else { return };
+        let now = Instant::now();
+        let lanes: Vec<_> = edge.lanes.borrow().values().cloned().collect();
+        for lane in lanes {
+            if now.duration_since(lost) >= lane.grace() {
+                lane.end(self, CloseReason::OriginLost);
+            }
+        }
+    }
+
+    /// The link of an edge is lost: its lanes wait for the next one, each for its grace time.
+    pub(super) fn edge_lost(self: &Rc<Self>, edge: &Rc<Edge>, error: &LinkError) {
+        edge.link_lost(error);
+        self.metrics.links.dec();
+        self.metrics.lost.inc();
+        tracing::warn!(edge = %edge.name, %error, "link lost");
+        let lanes: Vec<_> = edge.lanes.borrow().values().cloned().collect();
+        let mut graces: Vec<Duration> = lanes.iter().map(|lane| lane.grace()).collect();
+        for lane in &lanes {
+            lane.outage(true);
+        }
+        graces.sort_unstable();
+        graces.dedup();
+        let (driver, edge) = (Rc::clone(self), Rc::clone(edge));
+        let incarnation = edge.incarnation.get();
+        spawn_local(async move {
+            let lost = edge.lost_at().unwrap_or_else(Instant::now);
+            for grace in graces {
+                tokio::time::sleep_until((lost + grace).into()).await;
+                if edge.incarnation.get() != incarnation || edge.lost_at().is_none() {
+                    return;
+                }
+                driver.end_overdue(&edge);
+            }
+            driver.forget(&edge);
+        });
+    }
+
+    /// An edge that has no lanes and no link is forgotten.
+    fn forget(&self, edge: &Rc<Edge>) {
+        if edge.link().is_none() && edge.lanes.borrow().is_empty() {
+            self.elsewhere
+                .borrow_mut()
+                .edge_gone(&edge.name, edge.epoch);
+            self.edges
+                .borrow_mut()
+                .remove(&(Arc::clone(&edge.name), edge.epoch));
+        }
+    }
+
+    /// Decides on a lane's opening.
+    pub(super) fn admit(self: &Rc<Self>, edge: &Rc<Edge>, open: OpenLane) -> Admission {
+        let known = edge.lanes.borrow().get(&open.lane).cloned();
+        if let Some(lane) = known {
+            if lane.name != open.group {
+                return Admission::Refused;
+            }
+            self.metrics.resumed.inc();
+            return Admission::Lane {
+                lane,
+                received_by_edge: open.resume.unwrap_or(0),
+            };
+        }
+        if open.resume.is_some() {
+            return Admission::Unknown;
+        }
+        if edge.lanes.borrow().len() >= MAX_LANES {
+            return Admission::Refused;
+        }
+        let lives_here = self.living.borrow().contains_key(&open.group);
+        let may_live_elsewhere =
+            self.elsewhere
+                .borrow()
+                .may_live(&open.group, &open.home, Instant::now());
+        if !lives_here && may_live_elsewhere {
+            return Admission::Wait(RETRY);
+        }
+        let key = LaneKey(self.next_lane.get());
+        self.next_lane.set(key.0 + 1);
+        let lane = Lane::new(self, edge, key, open.lane, open.group.clone());
+        edge.lanes.borrow_mut().insert(open.lane, Rc::clone(&lane));
+        self.metrics.lanes.inc();
+        self.lives(open.group, open.home, &edge.known_as.borrow());
+        Admission::Lane {
+            lane,
+            received_by_edge: 0,
+        }
+    }
+
+    /// A lane of the group was opened.
+    fn lives(&self, group: GroupName, home: String, known_as: &str) {
+        let mut living = self.living.borrow_mut();
+        if let Some(state) = living.get_mut(&group) {
+            state.lanes += 1;
+            return;
+        }
+        let home = (home != known_as).then_some(home);
+        let displaced = home.is_some();
+        living.insert(group.clone(), Living { lanes: 1, home });
+        drop(living);
+        if displaced {
+            self.metrics.displaced.inc();
+            self.tell_all(&Control::Displaced {
+                complete: false,
+                added: vec![group],
+                removed: Vec::new(),
+            });
+        }
+    }
+
+    /// A lane ended; the last one of a displaced group lets it go home.
+    pub(super) fn lane_over(&self, lane: &Lane) {
+        self.metrics.lanes.dec();
+        let mut living = self.living.borrow_mut();
+        let Some(state) = living.get_mut(&lane.name) else {
+            return;
+        };
+        state.lanes -= 1;
+        if state.lanes > 0 {
+            return;
+        }
+        let displaced = living
+            .remove(&lane.name)
+            .is_some_and(|state| state.home.is_some());
+        drop(living);
+        if displaced {
+            self.metrics.displaced.dec();
+            self.tell_all(&Control::Displaced {
+                complete: false,
+                added: Vec::new(),
+                removed: vec![lane.name.clone()],
+            });
+        }
+    }
+
+    /// The groups that live here away from home, as a new link is told them.
+    pub(super) fn displaced(&self) -> Vec<Control> {
+        let living = self.living.borrow();
+        let displaced = living.iter().filter(|(_, state)| state.home.is_some());
+        let names: Vec<_> = displaced.map(|(name, _)| name.clone()).collect();
+        let mut frames: Vec<_> = names
+            .chunks(GROUPS_PER_FRAME)
+            .map(|names| Control::Displaced {
+                complete: false,
+                added: names.to_vec(),
+                removed: Vec::new(),
+            })
+            .collect();
+        frames.push(Control::Displaced {
+            complete: true,
+            added: Vec::new(),
+            removed: Vec::new(),
+        });
+        frames
+    }
+
+    /// `home` has these groups. Copies of them that were started here meanwhile are closed: their
+    /// sessions go home.
+    pub(super) fn close_copies(self: &Rc<Self>, home: &str, groups: &[GroupName]) {
+        let is_copy = |group: &&GroupName| {
+            let living = self.living.borrow();
+            living
+                .get(*group)
+                .is_some_and(|here| here.home.as_deref() == Some(home))
+        };
+        let edges: Vec<_> = self.edges.borrow().values().cloned().collect();
+        for group in groups.iter().filter(is_copy) {
+            tracing::warn!(%group, home, "its home has it: the copy here is closed");
+            for edge in &edges {
+                let lanes: Vec<_> = edge.lanes.borrow().values().cloned().collect();
+                for lane in lanes.into_iter().filter(|lane| lane.name == *group) {
+                    lane.close_sessions(self, CloseReason::Moved);
+                }
+            }
+        }
+    }
+
+    fn tell_all(&self, control: &Control) {
+        for edge in self.edges.borrow().values() {
+            edge.tell(control.clone());
+        }
+    }
+
+    /// This origin's load.
+    pub(super) fn heartbeat(&self) -> Control {
+        let lanes = |edge: &Rc<Edge>| -> usize {
+            let lanes = edge.lanes.borrow();
+            lanes
+                .values()
+                .map(|lane| lane.state.borrow().session_count())
+                .sum()
+        };
+        let sessions: usize = self.edges.borrow().values().map(lanes).sum();
+        Control::Heartbeat {
+            sessions: sessions as u64,
+            groups: self.living.borrow().len() as u64,
+        }
+    }
+}
+
+/// Control frames that may wait for the stream at once.
+pub(super) const CONTROL_QUEUE: usize = 4096;
+
+/// A control queue of one link.
+pub(super) fn control_queue() -> (queue::Sender<Control>, queue::Receiver<Control>) {
+    queue::queue(CONTROL_QUEUE)
+}

@@ -1,0 +1,228 @@
+//! What an origin keeps of each edge process, whether its link is up or lost.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    task::spawn_local,
+};
+use tributary_node::{
+    feed::{FeedEnd, FeedSource, FeedWriter},
+    queue,
+    transport::{IDLE, Link, LinkError},
+};
+use tributary_protocol::{
+    LaneId, Message,
+    link::{Control, LiveId, WriterId},
+    ring::{Ring, Start},
+};
+
+use super::{driver::Driver, lane::Lane};
+use crate::live::LiveStream;
+
+/// One edge process: a name and a start epoch.
+pub(super) struct Edge {
+    /// The name on its certificate.
+    pub(super) name: Arc<str>,
+    pub(super) epoch: u64,
+    /// Of its newest link.
+    pub(super) incarnation: Cell<u64>,
+    /// What it calls this origin.
+    pub(super) known_as: RefCell<String>,
+    link: watch::Sender<Option<Link>>,
+    control: RefCell<Option<queue::Sender<Control>>>,
+    pub(super) lanes: RefCell<HashMap<LaneId, Rc<Lane>>>,
+    feeds: RefCell<HashMap<LiveId, Rc<FeedOut>>>,
+    next_feed: Cell<u64>,
+    /// Accepted publishes of its clients.
+    pub(super) publishes: RefCell<HashMap<(LiveId, WriterId), Publish>>,
+    /// When something last came over its control stream.
+    heard: Cell<Instant>,
+    /// When its link was lost.
+    lost: Cell<Option<Instant>>,
+}
+
+/// An accepted publish and the lane it came through.
+#[derive(Clone)]
+pub(super) struct Publish {
+    pub(super) live: Arc<LiveStream>,
+    pub(super) lane: Rc<Lane>,
+}
+
+/// The feed of one live stream to one edge.
+struct FeedOut {
+    viewers: Cell<usize>,
+    finished: Rc<Cell<bool>>,
+    wake: Rc<Notify>,
+}
+
+/// A live stream as the source of a feed.
+struct LiveSource {
+    live: Arc<LiveStream>,
+    finished: Rc<Cell<bool>>,
+    wake: Rc<Notify>,
+}
+
+impl FeedSource for LiveSource {
+    fn with_ring<R>(&self, read: impl FnOnce(&Ring<Message>) -> R) -> R {
+        read(&self.live.ring())
+    }
+
+    fn changed(&self) -> impl Future<Output = ()> {
+        let pushed = self.live.changed();
+        let woken = self.wake.notified();
+        async move {
+            tokio::select! {
+                () = pushed => {}
+                () = woken => {}
+            }
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.finished.get()
+    }
+}
+
+impl Edge {
+    pub(super) fn new(name: Arc<str>, epoch: u64) -> Rc<Self> {
+        Rc::new(Self {
+            name,
+            epoch,
+            incarnation: Cell::new(0),
+            known_as: RefCell::default(),
+            link: watch::channel(None).0,
+            control: RefCell::default(),
+            lanes: RefCell::default(),
+            feeds: RefCell::default(),
+            next_feed: Cell::new(0),
+            publishes: RefCell::default(),
+            heard: Cell::new(Instant::now()),
+            lost: Cell::new(None),
+        })
+    }
+
+    pub(super) fn link(&self) -> Option<Link> {
+        self.link.borrow().clone()
+    }
+
+    /// When the last packet of the edge's lost link arrived.
+    pub(super) fn lost_at(&self) -> Option<Instant> {
+        self.lost.get()
+    }
+
+    pub(super) fn heard(&self) {
+        self.heard.set(Instant::now());
+    }
+
+    /// A link of this edge carries its lanes from here on.
+    pub(super) fn link_up(&self, link: Link, control: queue::Sender<Control>) {
+        *self.control.borrow_mut() = Some(control);
+        self.lost.set(None);
+        self.heard();
+        let _ = self.link.send_replace(Some(link));
+    }
+
+    /// The link is gone.
+    pub(super) fn link_lost(&self, error: &LinkError) {
+        *self.control.borrow_mut() = None;
+        let now = Instant::now();
+        // A process that was stopped finds its link timed out long after the last packet.
+        let silent = if *error == LinkError::TimedOut {
+            IDLE
+        } else {
+            Duration::ZERO
+        };
+        let last = self
+            .heard
+            .get()
+            .max(now.checked_sub(silent).unwrap_or(now))
+            .min(now);
+        let stopped = now.duration_since(self.heard.get()) > silent + Duration::from_secs(2);
+        self.lost
+            .set(Some(if stopped { self.heard.get() } else { last }));
+        let _ = self.link.send_replace(None);
+    }
+
+    pub(super) fn tell(&self, control: Control) {
+        if let Some(queue) = &*self.control.borrow() {
+            // A control stream that takes nothing is about to be given up.
+            let _ = queue.push(control, 1);
+        }
+    }
+
+    /// A message stream of this edge plays `live`.
+    pub(super) fn attach(self: &Rc<Self>, driver: &Rc<Driver>, live: &Arc<LiveStream>) {
+        if let Some(feed) = self.feeds.borrow().get(&live.id()) {
+            feed.viewers.set(feed.viewers.get() + 1);
+            return;
+        }
+        let feed = Rc::new(FeedOut {
+            viewers: Cell::new(1),
+            finished: Rc::default(),
+            wake: Rc::default(),
+        });
+        let source = LiveSource {
+            live: Arc::clone(live),
+            finished: Rc::clone(&feed.finished),
+            wake: Rc::clone(&feed.wake),
+        };
+        self.feeds.borrow_mut().insert(live.id(), feed);
+        spawn_local(Rc::clone(self).feed(Rc::clone(driver), source));
+    }
+
+    /// A message stream of this edge no longer plays `live`. The last one ends the feed, once what
+    /// is in the ring has left.
+    pub(super) fn detach(&self, live: &Arc<LiveStream>) {
+        let mut feeds = self.feeds.borrow_mut();
+        let Some(feed) = feeds.get(&live.id()) else {
+            return;
+        };
+        feed.viewers.set(feed.viewers.get().saturating_sub(1));
+        if feed.viewers.get() == 0 {
+            feed.finished.set(true);
+            feed.wake.notify_one();
+            feeds.remove(&live.id());
+        }
+    }
+
+    /// Writes a live stream to this edge, over its links in turn.
+    async fn feed(self: Rc<Self>, driver: Rc<Driver>, source: LiveSource) {
+        let mut links = self.link.subscribe();
+        driver.metrics.feeds_out.inc();
+        while !source.finished.get() {
+            let Some(link) = links
+                .borrow_and_update()
+                .clone()
+                .filter(|link| !link.is_closed())
+            else {
+                tokio::select! {
+                    changed = links.changed() => if changed.is_err() { break },
+                    () = source.wake.notified() => {}
+                }
+                continue;
+            };
+            let cursor = source.with_ring(|ring| ring.join(Start::Gop));
+            let mut writer = FeedWriter::new(source.live.id(), WriterId(0), cursor);
+            let epoch = || {
+                self.next_feed.set(self.next_feed.get() + 1);
+                self.next_feed.get()
+            };
+            let end = writer.run(&link, &source, epoch).await;
+            driver.metrics.feeds_reset.inc_by(writer.take_resets());
+            match end {
+                FeedEnd::Finished => break,
+                // The edge gave up this feed for a newer one, or is broken; try once more soon.
+                FeedEnd::Refused => tokio::time::sleep(Duration::from_millis(100)).await,
+                FeedEnd::Link(_) => {}
+            }
+        }
+        driver.metrics.feeds_out.dec();
+    }
+}
