@@ -11,6 +11,8 @@ use super::{At, Check, Duration, Mistakes, Secret};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Application {
+    /// Which built-in application this is, where no folder of its name says otherwise.
+    pub builtin: Builtin,
     /// What happens to a second publisher of a live name.
     pub second_publisher: SecondPublisher,
     /// How long a publisher may send nothing before it is pinged, and again before its name may be
@@ -20,6 +22,12 @@ pub struct Application {
     pub return_time: Duration,
     /// How long the sessions of a lost link are kept.
     pub grace_time: Duration,
+    /// How long an instance without clients lives on; unset, `live` ends at once and any other
+    /// after 10 min.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_time: Option<Duration>,
+    /// How long the application may leave a connect undecided.
+    pub connect_time: Duration,
     /// Stream names are secret: logs, metrics and admin answers show a keyed hash.
     pub secret_names: bool,
     /// Where publishers may come from when there is no token.
@@ -33,15 +41,30 @@ pub struct Application {
 impl Default for Application {
     fn default() -> Self {
         Self {
+            builtin: Builtin::Live,
             second_publisher: SecondPublisher::Reject,
             stall_time: Duration::from_secs(5),
             return_time: Duration::from_secs(5),
             grace_time: Duration::from_secs(15),
+            idle_time: None,
+            connect_time: Duration::from_secs(60),
             secret_names: false,
             publish_from: PublishFrom::Loopback,
             publish_token: None,
         }
     }
+}
+
+/// The applications that need no folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Builtin {
+    /// Publish and play live streams.
+    #[default]
+    Live,
+    /// For diagnosis: counts numbered calls, so that one lost or executed twice shows.
+    Counter,
 }
 
 /// What happens to a second publisher of a live name.
@@ -95,11 +118,12 @@ impl Check for Application {
         for (key, time) in [
             ("stall_time", self.stall_time),
             ("grace_time", self.grace_time),
+            ("connect_time", self.connect_time),
         ] {
             if time.get() < LEAST_TIME {
                 mistakes.add(
                     at.key(key),
-                    format!("{time} is shorter than the link needs to notice an outage"),
+                    format!("{time} is too short for a healthy client to keep"),
                     "write at least \"1 s\"",
                 );
             }

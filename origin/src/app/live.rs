@@ -1,0 +1,35 @@
+//! The built-in application `live`: whoever may publish does, everyone plays.
+
+use tributary_node::config;
+
+use super::{Application, Context, Decision, PublishGrant, StreamRequest};
+
+/// The application; it keeps no state of its own.
+#[derive(Debug)]
+pub struct Live {
+    settings: config::Application,
+}
+
+impl Live {
+    /// An instance with these settings.
+    pub fn new(settings: config::Application) -> Self {
+        Self { settings }
+    }
+}
+
+impl Application for Live {
+    fn publish(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &StreamRequest,
+    ) -> Decision<PublishGrant> {
+        let Some(client) = context.client(request.id.client) else {
+            return Decision::Refuse(String::new());
+        };
+        let query = Some(request.query.as_str()).filter(|query| !query.is_empty());
+        match self.settings.may_publish(client.peer().ip(), query) {
+            Ok(()) => Decision::Accept(PublishGrant::default()),
+            Err(refused) => Decision::Refuse(refused.to_string()),
+        }
+    }
+}

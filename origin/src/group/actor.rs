@@ -1,0 +1,315 @@
+//! A group's task: takes its mail in turns, contains its application's failures, ends it.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
+
+use tributary_node::queue;
+use tributary_protocol::{GroupName, link::CloseReason};
+
+use super::{
+    Context, Item, OpenRefused, Shared, core::Core, refuse, restarts::Restarts, turn::Turn,
+    worker::Load,
+};
+use crate::{
+    app::{Application, Registered, StopReason},
+    link::handle::Mail,
+};
+
+/// ```text
+///              open              panic, failed start
+/// no app ─────────────► running ─────────────────────► no app
+///    │ idle, shutdown      │ idle, shutdown
+///    └──────► ended ◄──────┘
+/// ```
+pub(super) struct Actor {
+    core: Core,
+    app: Option<Box<dyn Application>>,
+    inbox: queue::Receiver<Item>,
+    restarts: Restarts,
+    /// Since when the group has had nothing to do and no lane, as far as it knows.
+    idle_since: Option<Instant>,
+}
+
+enum Wake {
+    Item(Item),
+    Deadline,
+}
+
+/// Whether the group goes on.
+#[derive(PartialEq, Eq)]
+enum Life {
+    GoesOn,
+    Ends,
+}
+
+/// Turns before the other groups of the worker get theirs.
+const TURNS_PER_WAKE: u32 = 64;
+
+impl Actor {
+    pub(super) fn new(
+        name: Arc<GroupName>,
+        registered: Arc<Registered>,
+        shared: Arc<Shared>,
+        mailbox: queue::Sender<Item>,
+        inbox: queue::Receiver<Item>,
+        load: Load,
+    ) -> Self {
+        Self {
+            core: Core::new(name, registered, shared, mailbox, load),
+            app: None,
+            inbox,
+            restarts: Restarts::default(),
+            idle_since: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut turns = 0;
+        loop {
+            let wake = self.wait().await;
+            self.core.now = now();
+            if let Wake::Item(item) = wake
+                && self.item(item) == Life::Ends
+            {
+                break;
+            }
+            if self.is_due() {
+                self.turn(|turn| turn.expire());
+            }
+            if self.rest() == Life::Ends {
+                break;
+            }
+            turns += 1;
+            if turns % TURNS_PER_WAKE == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.core.load.remove(1);
+        tracing::debug!(group = %self.core.name, "group ends");
+    }
+
+    async fn wait(&mut self) -> Wake {
+        if let Some(item) = self.inbox.try_next() {
+            return Wake::Item(item);
+        }
+        let Some(deadline) = self.deadline() else {
+            return self.next_item().await;
+        };
+        // In a box: most groups have no deadline, and all have this future.
+        let sleep = Box::pin(tokio::time::sleep_until(deadline.into()));
+        tokio::select! {
+            biased;
+            item = self.next_item() => item,
+            () = sleep => Wake::Deadline,
+        }
+    }
+
+    async fn next_item(&mut self) -> Wake {
+        // The group holds an end of its own queue, which so never ends.
+        self.inbox
+            .next()
+            .await
+            .map_or(Wake::Item(Item::Shutdown), Wake::Item)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let timers = self.core.timers.next();
+        [timers, self.core.app_deadline, self.idle_end()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn is_due(&self) -> bool {
+        let next = self
+            .core
+            .timers
+            .next()
+            .into_iter()
+            .chain(self.core.app_deadline)
+            .min();
+        next.is_some_and(|at| at <= self.core.now)
+    }
+
+    fn item(&mut self, item: Item) -> Life {
+        match item {
+            Item::Mail(mail @ Mail::Open { .. }) => {
+                if self.app.is_none()
+                    && let Err(refused) = self.start()
+                {
+                    refuse_mail(mail, refused);
+                } else {
+                    self.turn(|turn| turn.mail(mail));
+                }
+            }
+            Item::Mail(mail) => {
+                self.turn(|turn| turn.mail(mail));
+            }
+            Item::Overflow(session) => {
+                self.turn(|turn| turn.overflow(session));
+            }
+            Item::Event(event) => {
+                self.turn(|turn| turn.event(event));
+            }
+            Item::Released => self.idle_since = None,
+            Item::Shutdown => {
+                self.shut_down();
+                return Life::Ends;
+            }
+        }
+        Life::GoesOn
+    }
+
+    /// Starts the application.
+    fn start(&mut self) -> Result<(), OpenRefused> {
+        if !self.restarts.may_start(self.core.now) {
+            return Err(OpenRefused::Shutdown);
+        }
+        let core = &mut self.core;
+        let started = catch_unwind(AssertUnwindSafe(|| {
+            let mut app = (core.registered.factory)(&core.name);
+            let result = app.start(&mut Context::new(core));
+            (app, result)
+        }));
+        match started {
+            Ok((app, Ok(()))) => {
+                self.app = Some(app);
+                return Ok(());
+            }
+            Ok((app, Err(error))) => {
+                discard(app);
+                self.failed(&error.0);
+            }
+            Err(panic) => self.failed(&panic_text(&*panic)),
+        }
+        Err(OpenRefused::Shutdown)
+    }
+
+    /// Runs one turn of the application; a panic ends its sessions and nothing else.
+    fn turn<R>(&mut self, turn: impl FnOnce(&mut Turn<'_>) -> R) -> Option<R> {
+        let app = self.app.as_mut()?;
+        let core = &mut self.core;
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let mut running = Turn {
+                core,
+                app: &mut **app,
+            };
+            turn(&mut running)
+        }));
+        match result {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                self.failed(&panic_text(&*panic));
+                None
+            }
+        }
+    }
+
+    fn failed(&mut self, why: &str) {
+        tracing::error!(group = %self.core.name, why, "application failed");
+        self.core.shared.metrics.failures.inc();
+        self.restarts.failed(self.core.now);
+        if let Some(app) = self.app.take() {
+            discard(app);
+        }
+        self.core.reset(CloseReason::Application);
+    }
+
+    /// When the group ends if it stays as idle as it is.
+    fn idle_end(&self) -> Option<Instant> {
+        let end = self.idle_since? + self.core.registered.idle_time;
+        // A failed application stays known, or it could be restarted without end.
+        Some(
+            self.restarts
+                .settled()
+                .map_or(end, |settled| settled.max(end)),
+        )
+    }
+
+    /// Ends an idle group when its time has come.
+    fn rest(&mut self) -> Life {
+        if !self.core.is_empty() {
+            self.idle_since = None;
+            return Life::GoesOn;
+        }
+        if self.core.shared.is_leased(&self.core.name) {
+            // The lane's end brings `Released`.
+            self.idle_since = None;
+            return Life::GoesOn;
+        }
+        self.idle_since.get_or_insert(self.core.now);
+        if self.idle_end().is_some_and(|end| end > self.core.now) {
+            return Life::GoesOn;
+        }
+        if self.turn(|turn| turn.stop(StopReason::Idle)) == Some(false) {
+            self.idle_since = Some(self.core.now);
+            return Life::GoesOn;
+        }
+        if let Some(app) = self.app.take() {
+            discard(app);
+        }
+        let inbox = &self.inbox;
+        if self
+            .core
+            .shared
+            .remove_idle(&self.core.name, || inbox.weight() == 0)
+        {
+            self.core.mailbox.close();
+            return Life::Ends;
+        }
+        // A lane came at the last moment; the application starts anew for it.
+        self.idle_since = None;
+        self.core.reset(CloseReason::Shutdown);
+        Life::GoesOn
+    }
+
+    fn shut_down(&mut self) {
+        self.core.end_all(CloseReason::Shutdown);
+        self.turn(|turn| turn.settle());
+        self.turn(|turn| turn.stop(StopReason::Shutdown));
+        if let Some(app) = self.app.take() {
+            discard(app);
+        }
+        self.core.reset(CloseReason::Shutdown);
+        self.core.mailbox.close();
+        while let Some(item) = self.inbox.try_next() {
+            if let Item::Mail(mail) = item {
+                refuse_mail(mail, OpenRefused::Shutdown);
+            }
+        }
+        self.core.shared.remove(&self.core.name);
+    }
+}
+
+fn refuse_mail(mail: Mail, refused: OpenRefused) {
+    if let Mail::Open {
+        session,
+        lane,
+        open,
+    } = mail
+    {
+        refuse(&lane, session, &open, refused);
+    }
+}
+
+/// Drops an application; one that has failed may fail at that as well.
+fn discard(app: Box<dyn Application>) {
+    if catch_unwind(AssertUnwindSafe(|| drop(app))).is_err() {
+        tracing::error!("application failed while it was dropped");
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default()
+}
+
+/// The time on tokio's clock, which tests can stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,75 @@
+//! Commands and data messages of the origin as messages.
+
+use bytes::Bytes;
+use tributary_protocol::{
+    Message, MessageStreamId, MessageType, RtmpTimestamp, TransactionId,
+    amf::Object,
+    command::{self, Command, DataMessage, ObjectEncoding, Status},
+};
+
+/// The transaction id of a connect command that could not be read: every client uses it.
+pub(super) const CONNECT_TRANSACTION: TransactionId = TransactionId(1.0);
+
+/// What goes before the close of a client whose connect is refused.
+pub(super) fn refusal(transaction: TransactionId, info: Object) -> [Command; 2] {
+    [command::error(transaction, info), command::close()]
+}
+
+/// A command on the connection itself.
+pub(super) fn on_connection(command: &Command, encoding: ObjectEncoding) -> Message {
+    on_stream(MessageStreamId::CONNECTION, command, encoding)
+}
+
+/// A command on a message stream.
+pub(super) fn on_stream(
+    stream: MessageStreamId,
+    command: &Command,
+    encoding: ObjectEncoding,
+) -> Message {
+    let (kind, payload) = command.encode(encoding);
+    message(kind, stream, payload)
+}
+
+/// An onStatus command: the code, what it is about, and the stream's name where there is one.
+pub(super) fn status(status: Status, description: &str, details: &str) -> Command {
+    command::on_status(status.info(Some(description), Some(details)))
+}
+
+/// The message that a method is not known, for calls that expect no answer: onStatus.
+pub(super) fn call_failed(name: &str) -> Object {
+    let description = format!("Method not found ({name}).");
+    Status::CallFailed.info(Some(&description), None)
+}
+
+/// The data message that says whether samples may be read; denied, as FMS does by default.
+pub(super) fn sample_access(stream: MessageStreamId) -> Message {
+    data(stream, &DataMessage::sample_access(false, false))
+}
+
+/// The data message that says that the stream's data begins.
+pub(super) fn data_start(stream: MessageStreamId) -> Message {
+    data(stream, &DataMessage::data_start())
+}
+
+/// The data message onPlayStatus.
+pub(super) fn play_status(stream: MessageStreamId, status: Status, details: &str) -> Message {
+    data(
+        stream,
+        &DataMessage::new("onPlayStatus").with(status.info(None, Some(details))),
+    )
+}
+
+/// Every viewer reads type 18.
+fn data(stream: MessageStreamId, data: &DataMessage) -> Message {
+    let (kind, payload) = data.encode(ObjectEncoding::Amf0);
+    message(kind, stream, payload)
+}
+
+fn message(kind: MessageType, stream: MessageStreamId, payload: Bytes) -> Message {
+    Message {
+        kind,
+        stream,
+        timestamp: RtmpTimestamp::default(),
+        payload,
+    }
+}

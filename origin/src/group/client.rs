@@ -1,0 +1,376 @@
+//! One session as its group knows it.
+
+use std::{collections::VecDeque, fmt, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use tributary_protocol::{
+    Message, MessageStreamId, MessageType, TransactionId,
+    amf::Value,
+    command::{Command, Connect, ObjectEncoding},
+    link::{FeedPlace, Filter, Generation, OpenSession},
+};
+
+use super::{answer, streams::Place};
+use crate::{
+    app::{CallToken, ClientId, Identity},
+    link::handle::{LaneOut, SessionKey, ToSession},
+    live::LiveStream,
+};
+
+/// A client of a group.
+///
+/// What the client said of itself in its connect command is kept as the bytes it came in:
+/// thousands of idle clients cost little more than that.
+pub struct Client {
+    pub(super) key: SessionKey,
+    lane: LaneOut,
+    peer: SocketAddr,
+    connect: Bytes,
+    encoding: ObjectEncoding,
+    state: State,
+    pub(super) streams: Vec<NetStream>,
+    calls: Option<Box<Calls>>,
+    pub(super) identity: Option<Box<Identity>>,
+    pub(super) opened: Instant,
+    pub(super) bytes_in: u64,
+    bytes_out: u64,
+    next_serial: u32,
+    pub(super) bandwidth_checked: bool,
+}
+
+/// ```text
+/// Pending ──► Accepted
+/// ```
+/// Either ends with the session.
+enum State {
+    Pending(Box<Pending>),
+    Accepted,
+}
+
+/// A session whose connect is undecided.
+#[derive(Default)]
+struct Pending {
+    /// What the client has sent since, in order.
+    held: VecDeque<(Generation, Message)>,
+    held_bytes: usize,
+    /// Calls of the application that leave after the `_result`.
+    calls: Vec<Message>,
+    call_bytes: usize,
+}
+
+/// Calls to the client that it has not answered.
+struct Calls {
+    last: u32,
+    open: Vec<(u32, CallToken)>,
+}
+
+/// A message stream of a client, made by createStream.
+pub(super) struct NetStream {
+    pub(super) id: MessageStreamId,
+    pub(super) filter: Filter,
+    pub(super) role: Role,
+}
+
+/// What a message stream is used for.
+pub(super) enum Role {
+    Idle,
+    /// The application has not decided yet.
+    Asking(Box<Asking>),
+    Publishing {
+        name: Rc<str>,
+        generation: Generation,
+    },
+    Playing(Playing),
+}
+
+/// A publish or play request that waits for the application.
+pub(super) struct Asking {
+    pub(super) serial: u32,
+    pub(super) name: String,
+    pub(super) query: String,
+    pub(super) what: Asked,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Asked {
+    Publish(Generation),
+    Play { announce: Announce },
+}
+
+/// What a player is told when its play begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Announce {
+    /// Play.Reset, Play.Start.
+    Reset,
+    /// Play.Start.
+    Start,
+    /// Play.Transition, and onPlayStatus Play.TransitionComplete once it gets the new stream.
+    Transition,
+}
+
+/// What a player watches.
+pub(super) struct Playing {
+    pub(super) name: Rc<str>,
+    /// The stream it is attached to.
+    pub(super) live: Option<Arc<LiveStream>>,
+    /// The stream's end has been announced and no new beginning since.
+    pub(super) ended: bool,
+}
+
+/// How much an application may send to a client that it has not accepted yet. Reason: it is kept
+/// in memory until then.
+pub(super) const PENDING_CALLS: usize = 64 * 1024;
+
+/// How much a client may send before it is accepted. Reason: it is kept in memory until then; one
+/// message of the largest size and what its credit allows beside it.
+pub(super) const PENDING_BYTES: usize = 20 * 1024 * 1024;
+
+/// The most calls to one client that may be without an answer. Reason: a client need not answer,
+/// and each is remembered.
+pub(super) const OPEN_CALLS: usize = 1_024;
+
+/// The most message streams of one client. Reason: each is kept until the client deletes it.
+pub(super) const MAX_STREAMS: usize = 64;
+
+impl Client {
+    pub(super) fn new(
+        key: SessionKey,
+        lane: LaneOut,
+        open: &OpenSession,
+        connect: &Connect,
+        now: Instant,
+    ) -> Self {
+        Self {
+            key,
+            lane,
+            peer: open.peer,
+            // The bytes may be part of a larger buffer; a session keeps its own alone.
+            connect: Bytes::copy_from_slice(&open.connect),
+            encoding: connect.object_encoding,
+            state: State::Pending(Box::default()),
+            streams: Vec::new(),
+            calls: None,
+            identity: None,
+            opened: now,
+            bytes_in: 0,
+            bytes_out: 0,
+            next_serial: 0,
+            bandwidth_checked: false,
+        }
+    }
+
+    /// The client, for [`Context`](super::Context).
+    pub fn id(&self) -> ClientId {
+        ClientId(self.key)
+    }
+
+    /// Its real address, as its edge saw it.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The name of its edge.
+    pub fn edge(&self) -> &str {
+        self.lane.edge()
+    }
+
+    /// Its AMF encoding.
+    pub fn encoding(&self) -> ObjectEncoding {
+        self.encoding
+    }
+
+    /// Its connect command with every property, read anew.
+    pub fn connect(&self) -> Option<Connect> {
+        read_connect(&self.connect)
+    }
+
+    /// Whether the application has accepted it.
+    pub fn is_accepted(&self) -> bool {
+        matches!(self.state, State::Accepted)
+    }
+
+    /// Names it for publishing: whoever comes with the same identity may take over from it.
+    pub fn identify(&mut self, identity: Identity) {
+        self.identity = Some(Box::new(identity));
+    }
+
+    pub(super) fn bytes_out(&self) -> u64 {
+        self.bytes_out
+    }
+
+    pub(super) fn place(&self, stream: MessageStreamId) -> Place {
+        Place {
+            session: self.key,
+            stream,
+        }
+    }
+
+    pub(super) fn tell(&self, what: ToSession) {
+        self.lane.send(self.key.session, what);
+    }
+
+    /// Gives back the credit of a handled message.
+    pub(super) fn consumed(&self, bytes: usize) {
+        self.lane.consumed(self.key.session, bytes);
+    }
+
+    pub(super) fn send(&mut self, message: Message) {
+        self.send_after(message, None);
+    }
+
+    /// Sends a message tied to a place in its message stream's feed.
+    pub(super) fn send_after(&mut self, message: Message, after: Option<FeedPlace>) {
+        self.bytes_out += message.payload.len() as u64;
+        self.tell(ToSession::Message { message, after });
+    }
+
+    /// A command on the connection.
+    pub(super) fn command(&mut self, command: &Command) {
+        let message = answer::on_connection(command, self.encoding);
+        self.send(message);
+    }
+
+    /// A command on a message stream.
+    pub(super) fn command_on(&mut self, stream: MessageStreamId, command: &Command) {
+        let message = answer::on_stream(stream, command, self.encoding);
+        self.send(message);
+    }
+
+    /// A call of the application: held back while the connect is pending. `false` if it does not
+    /// fit there.
+    pub(super) fn app_message(&mut self, message: Message) -> bool {
+        let State::Pending(pending) = &mut self.state else {
+            self.send(message);
+            return true;
+        };
+        pending.call_bytes += message.payload.len();
+        if pending.call_bytes > PENDING_CALLS {
+            return false;
+        }
+        pending.calls.push(message);
+        true
+    }
+
+    /// Ends the pending state: the answer to connect, then what was held back for the client.
+    /// Returns what the client has sent since.
+    pub(super) fn accept(&mut self, answer: &Command) -> VecDeque<(Generation, Message)> {
+        let State::Pending(pending) = std::mem::replace(&mut self.state, State::Accepted) else {
+            return VecDeque::new();
+        };
+        self.tell(ToSession::Accept);
+        self.send(answer::on_connection(answer, ObjectEncoding::Amf0));
+        for call in pending.calls {
+            self.send(call);
+        }
+        pending.held
+    }
+
+    /// Holds a message until the connect is decided; `false` if it is too much.
+    pub(super) fn hold(&mut self, generation: Generation, message: Message) -> bool {
+        let State::Pending(pending) = &mut self.state else {
+            return false;
+        };
+        pending.held_bytes += message.payload.len();
+        pending.held.push_back((generation, message));
+        pending.held_bytes <= PENDING_BYTES
+    }
+
+    /// Notes a call with an answer to come, and gives its transaction id; `None` if too many wait.
+    pub(super) fn begin_call(&mut self, token: CallToken) -> Option<TransactionId> {
+        let calls = self.calls.get_or_insert_with(|| {
+            Box::new(Calls {
+                last: 1,
+                open: Vec::new(),
+            })
+        });
+        if calls.open.len() >= OPEN_CALLS {
+            return None;
+        }
+        calls.last = calls.last.checked_add(1).unwrap_or(2);
+        calls.open.push((calls.last, token));
+        Some(TransactionId(f64::from(calls.last)))
+    }
+
+    /// The call that an answer with this transaction id belongs to.
+    pub(super) fn end_call(&mut self, transaction: TransactionId) -> Option<CallToken> {
+        let calls = self.calls.as_mut()?;
+        let at = calls
+            .open
+            .iter()
+            .position(|(id, _)| f64::from(*id) == transaction.0)?;
+        Some(calls.open.remove(at).1)
+    }
+
+    /// All calls without an answer.
+    pub(super) fn take_calls(&mut self) -> Vec<CallToken> {
+        let calls = self
+            .calls
+            .take()
+            .map(|calls| calls.open)
+            .unwrap_or_default();
+        calls.into_iter().map(|(_, token)| token).collect()
+    }
+
+    /// Makes a message stream with the lowest free number; `None` if there are too many.
+    pub(super) fn create_stream(&mut self) -> Option<MessageStreamId> {
+        if self.streams.len() >= MAX_STREAMS {
+            return None;
+        }
+        let free = |id: &u32| self.streams.iter().all(|stream| stream.id.0 != *id);
+        let id = MessageStreamId((1..).find(free)?);
+        if self.streams.capacity() == 0 {
+            // Most clients have one.
+            self.streams.reserve_exact(1);
+        }
+        self.streams.push(NetStream {
+            id,
+            filter: Filter::default(),
+            role: Role::Idle,
+        });
+        Some(id)
+    }
+
+    pub(super) fn stream(&mut self, id: MessageStreamId) -> Option<&mut NetStream> {
+        self.streams.iter_mut().find(|stream| stream.id == id)
+    }
+
+    pub(super) fn delete_stream(&mut self, id: MessageStreamId) {
+        self.streams.retain(|stream| stream.id != id);
+    }
+
+    pub(super) fn next_serial(&mut self) -> u32 {
+        self.next_serial = self.next_serial.wrapping_add(1);
+        self.next_serial
+    }
+}
+
+impl NetStream {
+    pub(super) fn playing(&mut self) -> Option<&mut Playing> {
+        match &mut self.role {
+            Role::Playing(playing) => Some(playing),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The connect command of a session.
+pub(super) fn read_connect(bytes: &[u8]) -> Option<Connect> {
+    Command::decode(MessageType::COMMAND_AMF0, bytes)
+        .ok()
+        .and_then(Connect::parse)
+}
+
+/// A call of the application as a command.
+pub(super) fn call(name: &str, transaction: TransactionId, arguments: &[Value]) -> Command {
+    let mut command = Command::new(name, transaction);
+    command.arguments = arguments.to_vec();
+    command
+}

@@ -1,0 +1,466 @@
+//! Groups: application instances, each an actor that owns its clients and streams.
+//!
+//! [`Groups`] starts them on its worker threads and finds them by name; a [`GroupHandle`] is a
+//! lane's way into one. What a group is made of, outermost first:
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `actor` | takes mail, one turn at a time; contains panics; ends the group |
+//! | `turn` | what a turn does: sessions, commands, deadlines |
+//! | `net_stream`, `live_streams` | publish, play, pause and the rest |
+//! | `context` | what an application may do |
+//! | `core` | what a group owns, and how it speaks to its sessions |
+//! | `client`, `streams` | one session; all live streams by name |
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasher, RandomState},
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::Notify;
+use tributary_node::{config, queue};
+use tributary_protocol::{
+    GroupName, Message,
+    command::{ObjectEncoding, Status},
+    link::{CloseReason, OpenSession},
+};
+
+use crate::{
+    app::{Applications, Event},
+    link::handle::{LaneKey, LaneOut, Mail, SessionKey, ToSession},
+    metrics::Metrics,
+};
+
+mod actor;
+mod answer;
+mod client;
+mod context;
+mod core;
+mod live_streams;
+mod name;
+mod net_stream;
+mod restarts;
+mod streams;
+mod timers;
+mod turn;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use client::Client;
+pub use context::{Context, Poster};
+
+use actor::Actor;
+use worker::Workers;
+
+/// All groups of this process.
+#[derive(Clone)]
+pub struct Groups {
+    shared: Arc<Shared>,
+}
+
+/// A lane's way into its group. The group lives at least as long as a handle to it.
+#[derive(Clone)]
+pub struct GroupHandle {
+    lease: Arc<Lease>,
+}
+
+/// Why a group cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenRefused {
+    /// There is no such application.
+    InvalidApp,
+    /// This process holds as many groups as it may.
+    Limit,
+    /// The process shuts down, or the application has failed too often.
+    Shutdown,
+}
+
+/// What a process of groups is made with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Threads that run groups; at least one.
+    pub workers: usize,
+    /// The most groups at a time.
+    pub max_groups: usize,
+    /// `fmsVer` in the answer to connect.
+    pub fms_version: String,
+}
+
+/// What all groups of a process share.
+struct Shared {
+    settings: Settings,
+    applications: Applications,
+    metrics: Metrics,
+    live_ids: Arc<AtomicU64>,
+    table: Mutex<HashMap<Arc<GroupName>, Slot>>,
+    workers: Workers,
+    closing: AtomicBool,
+    /// The key of secret names: another one in every process.
+    name_key: RandomState,
+    /// Told whenever a group has ended.
+    ended: Notify,
+}
+
+struct Slot {
+    mailbox: queue::Sender<Item>,
+    lease: Weak<Lease>,
+}
+
+struct Lease {
+    name: Arc<GroupName>,
+    application: config::Application,
+    mailbox: queue::Sender<Item>,
+}
+
+/// What a group's mailbox holds.
+enum Item {
+    Mail(Mail),
+    /// The session's messages no longer fit the mailbox.
+    Overflow(SessionKey),
+    /// The last handle is gone.
+    Released,
+    /// From a [`Poster`].
+    Event(Event),
+    Shutdown,
+}
+
+/// What a group's mailbox holds at most, in bytes. Reason: the credit of its lanes bounds what
+/// sessions have under way; a group that is this far behind closes those that still send.
+pub const MAILBOX: usize = 64 * 1024 * 1024;
+
+/// What a piece of mail weighs beyond its payload.
+const MAIL_WEIGHT: usize = 256;
+
+impl Groups {
+    /// Starts the worker threads.
+    pub fn start(
+        settings: Settings,
+        applications: Applications,
+        metrics: Metrics,
+    ) -> io::Result<Self> {
+        let workers = Workers::start(settings.workers.max(1))?;
+        Ok(Self::new(settings, applications, metrics, workers))
+    }
+
+    /// Groups on the caller's own `LocalSet`.
+    #[cfg(test)]
+    fn local(settings: Settings, applications: Applications) -> Self {
+        Self::new(settings, applications, Metrics::default(), Workers::local())
+    }
+
+    fn new(
+        settings: Settings,
+        applications: Applications,
+        metrics: Metrics,
+        workers: Workers,
+    ) -> Self {
+        let shared = Shared {
+            settings,
+            applications,
+            metrics,
+            live_ids: Arc::new(AtomicU64::new(1)),
+            table: Mutex::default(),
+            workers,
+            closing: AtomicBool::new(false),
+            name_key: RandomState::new(),
+            ended: Notify::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The group of this name, started if it does not run. Answer a refusal with [`refusal`].
+    pub fn open(&self, name: &GroupName, lane: LaneKey) -> Result<GroupHandle, OpenRefused> {
+        let Some(registered) = self.shared.applications.find(name.application()) else {
+            return Err(OpenRefused::InvalidApp);
+        };
+        let mut table = self.shared.lock();
+        if self.shared.closing.load(Ordering::Acquire) {
+            return Err(OpenRefused::Shutdown);
+        }
+        if let Some(slot) = table.get_mut(name) {
+            return Ok(slot.handle(name, &registered.settings));
+        }
+        if table.len() >= self.shared.settings.max_groups {
+            return Err(OpenRefused::Limit);
+        }
+        let name = Arc::new(name.clone());
+        let (mailbox, inbox) = queue::queue(MAILBOX);
+        let lease = Arc::new(Lease {
+            name: Arc::clone(&name),
+            application: registered.settings.clone(),
+            mailbox: mailbox.clone(),
+        });
+        let slot = Slot {
+            mailbox: mailbox.clone(),
+            lease: Arc::downgrade(&lease),
+        };
+        table.insert(Arc::clone(&name), slot);
+        drop(table);
+        let shared = Arc::clone(&self.shared);
+        let registered = Arc::clone(registered);
+        self.shared.metrics.groups.inc();
+        tracing::debug!(group = %name, lane = lane.0, "group starts");
+        self.shared
+            .workers
+            .spawn(move |load| Actor::new(name, registered, shared, mailbox, inbox, load).run());
+        Ok(GroupHandle { lease })
+    }
+
+    /// How many groups run now.
+    pub fn count(&self) -> usize {
+        self.shared.lock().len()
+    }
+
+    /// The names of the groups that run now.
+    pub fn names(&self) -> Vec<Arc<GroupName>> {
+        self.shared.lock().keys().cloned().collect()
+    }
+
+    /// Refuses new groups and connects, ends every session with NetConnection.Connect.AppShutdown
+    /// and every group after it; resolves when all have ended.
+    pub async fn shutdown(&self) {
+        {
+            let table = self.shared.lock();
+            self.shared.closing.store(true, Ordering::Release);
+            for slot in table.values() {
+                let _ = slot.mailbox.push_final(Item::Shutdown);
+            }
+        }
+        loop {
+            let ended = self.shared.ended.notified();
+            if self.count() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+impl GroupHandle {
+    /// The group's name.
+    pub fn name(&self) -> &Arc<GroupName> {
+        &self.lease.name
+    }
+
+    /// The settings of the group's application, the grace time among them.
+    pub fn application(&self) -> &config::Application {
+        &self.lease.application
+    }
+
+    /// Puts mail into the group's mailbox. A session whose mail does not fit is closed; an open
+    /// that does not fit, or that meets a group that shuts down, is answered here.
+    pub fn send(&self, mail: Mail) {
+        let mailbox = &self.lease.mailbox;
+        let pushed = match &mail {
+            Mail::Open { open, .. } => {
+                let weight = open.connect.len() + MAIL_WEIGHT;
+                mailbox.push(Item::Mail(mail), weight)
+            }
+            Mail::Message { message, .. } | Mail::Data { message, .. } => {
+                let weight = message.payload.len() + MAIL_WEIGHT;
+                mailbox.push(Item::Mail(mail), weight)
+            }
+            Mail::Closed { .. } | Mail::Outage { .. } | Mail::Stalled { .. } => {
+                mailbox.push_final(Item::Mail(mail))
+            }
+        };
+        match pushed {
+            Ok(()) | Err(queue::PushError::Closed(Item::Mail(Mail::Message { .. }))) => {}
+            Err(queue::PushError::Full(Item::Mail(mail))) => self.overflow(mail),
+            Err(queue::PushError::Closed(Item::Mail(Mail::Open {
+                session,
+                lane,
+                open,
+            }))) => {
+                refuse(&lane, session, &open, OpenRefused::Shutdown);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn overflow(&self, mail: Mail) {
+        match mail {
+            Mail::Open {
+                session,
+                lane,
+                open,
+            } => {
+                refuse(&lane, session, &open, OpenRefused::Limit);
+            }
+            Mail::Message { session, .. } => {
+                let _ = self.lease.mailbox.push_final(Item::Overflow(session));
+            }
+            // The rest is never refused for its weight, or is a copy for the application alone.
+            _ => {}
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<GroupName>, Slot>> {
+        // Only whole entries come and go under this lock.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a group out for good.
+    fn remove(&self, name: &GroupName) {
+        self.take(&mut self.lock(), name);
+        self.ended.notify_waiters();
+    }
+
+    /// Takes a group out that no lane holds on to and that has nothing in its mailbox.
+    fn remove_idle(&self, name: &GroupName, nothing_waits: impl FnOnce() -> bool) -> bool {
+        let mut table = self.lock();
+        // Under the lock no handle is made, and without one nothing comes.
+        if table.get(name).is_some_and(Slot::is_leased) || !nothing_waits() {
+            return false;
+        }
+        self.take(&mut table, name);
+        drop(table);
+        self.ended.notify_waiters();
+        true
+    }
+
+    fn take(&self, table: &mut HashMap<Arc<GroupName>, Slot>, name: &GroupName) {
+        if table.remove(name).is_some() {
+            self.metrics.groups.dec();
+        }
+    }
+
+    /// Whether a lane holds on to the group.
+    fn is_leased(&self, name: &GroupName) -> bool {
+        self.lock().get(name).is_some_and(Slot::is_leased)
+    }
+
+    /// A stream's name as logs show it.
+    fn shown<'a>(&self, name: &'a str, secret: bool) -> Cow<'a, str> {
+        if secret {
+            Cow::Owned(format!("#{:016x}", self.name_key.hash_one(name)))
+        } else {
+            Cow::Borrowed(name)
+        }
+    }
+}
+
+impl Slot {
+    fn is_leased(&self) -> bool {
+        self.lease.strong_count() > 0
+    }
+
+    fn handle(&mut self, name: &GroupName, application: &config::Application) -> GroupHandle {
+        if let Some(lease) = self.lease.upgrade() {
+            return GroupHandle { lease };
+        }
+        let lease = Arc::new(Lease {
+            name: Arc::new(name.clone()),
+            application: application.clone(),
+            mailbox: self.mailbox.clone(),
+        });
+        self.lease = Arc::downgrade(&lease);
+        GroupHandle { lease }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let _ = self.mailbox.push_final(Item::Released);
+    }
+}
+
+impl OpenRefused {
+    /// The reason in logs and on the link.
+    pub fn reason(self) -> CloseReason {
+        match self {
+            Self::InvalidApp => CloseReason::InvalidApp,
+            Self::Limit => CloseReason::Limit,
+            Self::Shutdown => CloseReason::Shutdown,
+        }
+    }
+
+    fn status(self) -> Status {
+        match self {
+            Self::InvalidApp => Status::ConnectInvalidApp,
+            Self::Limit => Status::ConnectFailed,
+            Self::Shutdown => Status::ConnectAppShutdown,
+        }
+    }
+}
+
+impl fmt::Display for OpenRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InvalidApp => "there is no such application",
+            Self::Limit => "the origin is full",
+            Self::Shutdown => "the application is shutting down",
+        })
+    }
+}
+
+impl std::error::Error for OpenRefused {}
+
+impl fmt::Debug for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Groups")
+            .field("count", &self.count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for GroupHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("GroupHandle")
+            .field(&self.lease.name)
+            .finish()
+    }
+}
+
+/// What a client whose connect is refused gets before its connection closes: `_error`, `close`.
+pub fn refusal(open: &OpenSession, refused: OpenRefused) -> Vec<Message> {
+    refusal_with(open, refused.status())
+}
+
+/// As [`refusal`], with this status.
+fn refusal_with(open: &OpenSession, status: Status) -> Vec<Message> {
+    let connect = client::read_connect(&open.connect);
+    let transaction = connect.map_or(answer::CONNECT_TRANSACTION, |connect| connect.transaction);
+    answer::refusal(transaction, status.info(None, None))
+        .iter()
+        .map(|command| answer::on_connection(command, ObjectEncoding::Amf0))
+        .collect()
+}
+
+/// Sends a refusal and closes the session.
+fn refuse(lane: &LaneOut, key: SessionKey, open: &OpenSession, refused: OpenRefused) {
+    refuse_with(lane, key, open, refused.status(), refused.reason());
+}
+
+/// As [`refuse`], with this status and reason.
+fn refuse_with(
+    lane: &LaneOut,
+    key: SessionKey,
+    open: &OpenSession,
+    status: Status,
+    reason: CloseReason,
+) {
+    for message in refusal_with(open, status) {
+        lane.send(
+            key.session,
+            ToSession::Message {
+                message,
+                after: None,
+            },
+        );
+    }
+    lane.send(key.session, ToSession::Close { reason });
+}

@@ -1,0 +1,8 @@
+//! Groups driven by scripted lanes: no sockets, and a clock that the test moves.
+
+mod failures;
+mod life;
+mod policy;
+mod sessions;
+mod stage;
+mod streams;

@@ -1,0 +1,378 @@
+//! A stage for groups: lanes whose other end is the test.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::task::LocalSet;
+use tributary_node::{config, queue};
+use tributary_protocol::{
+    Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId, TransactionId,
+    amf::{Object, Value},
+    command::{Command, DataMessage, ObjectEncoding, connect},
+    link::{CloseReason, Generation, OpenSession, WriterId},
+    message::user_control::UserControl,
+};
+
+use super::super::{GroupHandle, Groups, Settings};
+use crate::{
+    app::{Application, Applications},
+    link::handle::{LaneCommand, LaneKey, LaneOut, Mail, SessionKey, ToSession},
+    live::LiveStream,
+};
+
+/// Runs a scenario on a paused clock.
+pub(super) fn play<F: Future<Output = ()>>(scenario: F) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    LocalSet::new().block_on(&runtime, scenario);
+}
+
+/// Groups that run in the test's own thread.
+pub(super) struct Stage {
+    pub(super) groups: Groups,
+    lanes: u64,
+}
+
+/// A lane whose edge is the test.
+pub(super) struct Lane {
+    pub(super) handle: GroupHandle,
+    pub(super) out: LaneOut,
+    commands: queue::Receiver<LaneCommand>,
+    heard: BTreeMap<u64, Vec<String>>,
+    pub(super) consumed: HashMap<u64, usize>,
+    /// The streams the lane's publishers may write to, by session and message stream.
+    pub(super) writers: HashMap<(u64, u32), (Arc<LiveStream>, WriterId)>,
+    pub(super) messages: Vec<(u64, Message)>,
+}
+
+pub(super) fn settings() -> Settings {
+    Settings {
+        workers: 1,
+        max_groups: 100_000,
+        fms_version: "FMS/3,5,7,7009".to_owned(),
+    }
+}
+
+/// The settings of `live` that scenarios change.
+pub(super) fn live_settings() -> config::Application {
+    config::Application::default()
+}
+
+impl Stage {
+    /// With `live` alone.
+    pub(super) fn live(settings: config::Application) -> Self {
+        let mut applications = Applications::new();
+        applications.add_builtin("live", settings);
+        Self::with(applications)
+    }
+
+    /// With one application of the test's own, called `app`.
+    pub(super) fn app<A: Application + 'static>(
+        make: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Self {
+        let mut applications = Applications::new();
+        applications.add("app", live_settings(), move |_| Box::new(make()));
+        Self::with(applications)
+    }
+
+    pub(super) fn with(applications: Applications) -> Self {
+        Self {
+            groups: Groups::local(settings(), applications),
+            lanes: 0,
+        }
+    }
+
+    /// A lane of another edge to the group of this name.
+    pub(super) fn lane(&mut self, group: &str) -> Lane {
+        self.lanes += 1;
+        let key = LaneKey(self.lanes);
+        let (tx, commands) = queue::queue(usize::MAX);
+        Lane {
+            handle: self.groups.open(&group.parse().unwrap(), key).unwrap(),
+            out: LaneOut::new(key, Arc::from("edge"), tx),
+            commands,
+            heard: BTreeMap::new(),
+            consumed: HashMap::new(),
+            writers: HashMap::new(),
+            messages: Vec::new(),
+        }
+    }
+}
+
+impl Lane {
+    pub(super) fn key(&self, session: u64) -> SessionKey {
+        SessionKey {
+            lane: self.out.key(),
+            session: SessionId(session),
+        }
+    }
+
+    /// Opens a session from loopback.
+    pub(super) fn open(&self, session: u64) {
+        self.open_from(session, "127.0.0.1:5000", ObjectEncoding::Amf0);
+    }
+
+    pub(super) fn open_from(&self, session: u64, peer: &str, encoding: ObjectEncoding) {
+        self.handle.send(Mail::Open {
+            session: self.key(session),
+            lane: self.out.clone(),
+            open: OpenSession {
+                peer: peer.parse().unwrap(),
+                protocol: "rtmp".to_owned(),
+                connect: connect_body(encoding),
+            },
+        });
+    }
+
+    /// Opens a session and makes its first message stream; nothing of it is kept as heard.
+    pub(super) async fn client(&mut self, session: u64) {
+        self.open(session);
+        self.call(session, 0, "createStream", 2.0, &[]);
+        assert_eq!(
+            self.heard(session).await,
+            [
+                "Accept",
+                "_result 1 NetConnection.Connect.Success",
+                "_result 2 1"
+            ]
+        );
+    }
+
+    pub(super) fn call(&self, session: u64, stream: u32, name: &str, id: f64, with: &[Value]) {
+        self.call_at(session, stream, name, id, with, 0);
+    }
+
+    pub(super) fn call_at(
+        &self,
+        session: u64,
+        stream: u32,
+        name: &str,
+        id: f64,
+        with: &[Value],
+        generation: u32,
+    ) {
+        let mut command = Command::new(name, TransactionId(id));
+        command.arguments = with.to_vec();
+        let (kind, payload) = command.encode(ObjectEncoding::Amf0);
+        self.message(session, stream, kind, payload, generation);
+    }
+
+    pub(super) fn message(
+        &self,
+        session: u64,
+        stream: u32,
+        kind: MessageType,
+        payload: Bytes,
+        generation: u32,
+    ) {
+        let stream = MessageStreamId(stream);
+        let timestamp = RtmpTimestamp(0);
+        self.handle.send(Mail::Message {
+            session: self.key(session),
+            generation: Generation(generation),
+            message: Message {
+                kind,
+                stream,
+                timestamp,
+                payload,
+            },
+        });
+    }
+
+    pub(super) fn publish(&self, session: u64, name: &str, generation: u32) {
+        self.call_at(
+            session,
+            1,
+            "publish",
+            0.0,
+            &[name.into(), "live".into()],
+            generation,
+        );
+    }
+
+    pub(super) fn play(&self, session: u64, name: &str) {
+        self.call(session, 1, "play", 0.0, &[name.into()]);
+    }
+
+    pub(super) fn closed(&self, session: u64, reason: CloseReason) {
+        self.handle.send(Mail::Closed {
+            session: self.key(session),
+            reason,
+        });
+    }
+
+    pub(super) fn outage(&self, lost: bool) {
+        self.handle.send(Mail::Outage {
+            lane: self.out.key(),
+            lost,
+        });
+    }
+
+    pub(super) fn stalled(&self, session: u64, stalled: bool) {
+        let stream = MessageStreamId(1);
+        self.handle.send(Mail::Stalled {
+            session: self.key(session),
+            stream,
+            stalled,
+        });
+    }
+
+    /// What a session was told since this was last asked.
+    pub(super) async fn heard(&mut self, session: u64) -> Vec<String> {
+        settle().await;
+        self.collect();
+        self.heard.remove(&session).unwrap_or_default()
+    }
+
+    /// Forgets what was heard so far.
+    pub(super) async fn clear(&mut self) {
+        settle().await;
+        self.collect();
+        self.heard.clear();
+        self.messages.clear();
+    }
+
+    fn collect(&mut self) {
+        while let Some(command) = self.commands.try_next() {
+            match command {
+                LaneCommand::Session { session, what } => {
+                    let line = self.describe(session.0, what);
+                    self.heard.entry(session.0).or_default().push(line);
+                }
+                LaneCommand::Consumed { session, bytes } => {
+                    *self.consumed.entry(session.0).or_default() += bytes;
+                }
+            }
+        }
+    }
+
+    fn describe(&mut self, session: u64, what: ToSession) -> String {
+        match what {
+            ToSession::Accept => "Accept".to_owned(),
+            ToSession::Message { message, after } => {
+                let after = after
+                    .map(|place| format!(" after {}", place.0))
+                    .unwrap_or_default();
+                let line = describe_message(&message) + &after;
+                self.messages.push((session, message));
+                line
+            }
+            ToSession::Attach { stream, live } => format!("Attach {stream} live {}", live.id().0),
+            ToSession::Detach { stream, live } => format!("Detach {stream} live {}", live.id().0),
+            ToSession::AcceptPublish {
+                stream,
+                generation,
+                live,
+                writer,
+            } => {
+                self.writers.insert((session, stream.0), (live, writer));
+                format!(
+                    "AcceptPublish {stream} generation {} writer {}",
+                    generation.0, writer.0
+                )
+            }
+            ToSession::StopPublish { stream, generation } => {
+                format!("StopPublish {stream} generation {}", generation.0)
+            }
+            ToSession::Filter { stream, filter } => {
+                let on = |on: bool, name: &'static str| if on { name } else { "" };
+                let (audio, video) = (on(filter.audio, " audio"), on(filter.video, " video"));
+                format!(
+                    "Filter {stream}{audio}{video}{}",
+                    on(filter.paused, " paused")
+                )
+            }
+            ToSession::Close { reason } => format!("Close {}", reason.label()),
+        }
+    }
+}
+
+/// Lets the groups do all they have to do now.
+pub(super) async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Moves the clock.
+pub(super) async fn pass(time: Duration) {
+    settle().await;
+    tokio::time::advance(time).await;
+    settle().await;
+}
+
+pub(super) fn connect_body(encoding: ObjectEncoding) -> Bytes {
+    let properties = Object::new()
+        .with("app", "live")
+        .with("flashVer", "LNX 9,0,124,2")
+        .with("tcUrl", "rtmp://localhost/live")
+        .with("objectEncoding", encoding.number());
+    connect::command(properties).encode(ObjectEncoding::Amf0).1
+}
+
+fn describe_message(message: &Message) -> String {
+    let stream = message.stream;
+    match message.kind {
+        MessageType::USER_CONTROL => match UserControl::decode(&message.payload) {
+            Some(UserControl::StreamBegin(stream)) => format!("StreamBegin {stream}"),
+            Some(UserControl::StreamEof(stream)) => format!("StreamEof {stream}"),
+            other => format!("{other:?}"),
+        },
+        kind if kind.is_command() => {
+            let command = Command::decode(kind, &message.payload).unwrap();
+            let Command {
+                name,
+                transaction,
+                arguments,
+                ..
+            } = command;
+            let amf3 = if kind == MessageType::COMMAND_AMF3 {
+                " (17)"
+            } else {
+                ""
+            };
+            let first = arguments.first().map(describe_value).unwrap_or_default();
+            match name.as_str() {
+                "_result" | "_error" => format!("{name} {} {first}{amf3}", transaction.0),
+                "onStatus" => format!("{stream} {first}{amf3}"),
+                _ => format!(
+                    "{name}{}{amf3}",
+                    if first.is_empty() {
+                        first
+                    } else {
+                        format!(" {first}")
+                    }
+                ),
+            }
+        }
+        kind if kind.is_data() => {
+            let data = DataMessage::decode(kind, &message.payload).unwrap();
+            let first = data.values.first().map(describe_value).unwrap_or_default();
+            format!("{stream} data {} {first}", data.name)
+        }
+        kind => format!("{stream} type {}", kind.0),
+    }
+}
+
+fn describe_value(value: &Value) -> String {
+    match value {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Bool(on) => on.to_string(),
+        Value::Object(object) => match object.get("code").and_then(Value::as_str) {
+            Some(code) => code.to_owned(),
+            None => format!("{object:?}"),
+        },
+        Value::Null => "null".to_owned(),
+        Value::Undefined => "undefined".to_owned(),
+        other => format!("{other:?}"),
+    }
+}

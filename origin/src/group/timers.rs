@@ -1,0 +1,44 @@
+//! The deadlines of a group: however many there are, it waits for the earliest alone.
+
+use std::{cmp::Reverse, collections::BinaryHeap, rc::Rc, time::Instant};
+
+use super::streams::Place;
+use crate::link::handle::SessionKey;
+
+/// What a deadline is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// A pending connect is rejected.
+    Connect(SessionKey),
+    /// A pending publish or play is refused; the number tells which of its message stream.
+    Request(Place, u32),
+    /// Something is due for a stream.
+    Stream(Rc<str>),
+}
+
+/// Deadlines are never taken back: whoever gets one asks whether it still holds. Each is there
+/// for at most a minute, so that their number is bounded by how fast sessions can cause them.
+#[derive(Debug, Default)]
+pub(super) struct Timers(BinaryHeap<Reverse<(Instant, Timer)>>);
+
+impl Timers {
+    pub(super) fn add(&mut self, at: Instant, timer: Timer) {
+        self.0.push(Reverse((at, timer)));
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// The next one that is due.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Timer> {
+        if self.next()? > now {
+            return None;
+        }
+        let Reverse((_, timer)) = self.0.pop()?;
+        if self.0.is_empty() {
+            self.0 = BinaryHeap::new();
+        }
+        Some(timer)
+    }
+}

@@ -1,0 +1,296 @@
+//! What a group does in one turn: one piece of mail, or what is due by the clock.
+
+use std::collections::VecDeque;
+
+use tributary_protocol::{
+    Message, MessageStreamId, TransactionId,
+    command::{self, Command, NetStreamCommand, Status},
+    link::{CloseReason, Generation, OpenSession},
+};
+
+use super::{
+    Context, answer,
+    client::{Client, read_connect},
+    core::{Core, Notice},
+    timers::Timer,
+};
+use crate::{
+    app::{
+        Admission, Answer, Application, Call, ClientId, Event, Rejection, Responder, StopReason,
+    },
+    link::handle::{LaneOut, Mail, SessionKey},
+};
+
+/// A group whose application runs.
+pub(super) struct Turn<'a> {
+    pub(super) core: &'a mut Core,
+    pub(super) app: &'a mut dyn Application,
+}
+
+impl Turn<'_> {
+    pub(super) fn mail(&mut self, mail: Mail) {
+        match mail {
+            Mail::Open {
+                session,
+                lane,
+                open,
+            } => self.open(session, lane, &open),
+            Mail::Message {
+                session,
+                generation,
+                message,
+            } => {
+                self.message(session, generation, message);
+            }
+            Mail::Closed { session, reason } => self.core.forget(session, reason),
+            Mail::Outage { lane, lost: true } => self.core.lane_lost(lane),
+            Mail::Outage { lane, lost: false } => self.core.lane_back(lane),
+            // The ring keeps metadata by itself; no application has asked for the rest yet.
+            Mail::Data { .. } => {}
+            Mail::Stalled {
+                session,
+                stream,
+                stalled,
+            } => {
+                self.core.stalled(session, stream, stalled);
+            }
+        }
+        self.settle();
+    }
+
+    /// The session sends faster than the group works and does not heed its credit.
+    pub(super) fn overflow(&mut self, session: SessionKey) {
+        self.core
+            .end(session, &[command::close()], CloseReason::Limit);
+        self.settle();
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.ask(|app, context| app.event(context, event));
+        self.settle();
+    }
+
+    /// Everything that is due.
+    pub(super) fn expire(&mut self) {
+        while let Some(timer) = self.core.timers.take_due(self.core.now) {
+            match timer {
+                Timer::Connect(key) => self.connect_timed_out(key),
+                Timer::Request(place, serial) => self.core.request_timed_out(place, serial),
+                Timer::Stream(name) => self.core.expire_stream(&name),
+            }
+        }
+        if self.core.app_deadline.is_some_and(|at| at <= self.core.now) {
+            self.core.app_deadline = None;
+            self.ask(|app, context| app.deadline(context));
+        }
+        self.settle();
+    }
+
+    pub(super) fn stop(&mut self, reason: StopReason) -> bool {
+        let stops = self.ask(|app, context| app.stop(context, reason));
+        self.settle();
+        stops
+    }
+
+    pub(super) fn ask<R>(
+        &mut self,
+        call: impl FnOnce(&mut dyn Application, &mut Context<'_>) -> R,
+    ) -> R {
+        call(self.app, &mut Context::new(self.core))
+    }
+
+    /// Delivers what calls of the application have caused, until there is nothing left.
+    pub(super) fn settle(&mut self) {
+        while let Some(notice) = self.core.notices.pop_front() {
+            match notice {
+                Notice::Ready(key, held) => self.handle_held(key, held),
+                Notice::Left(key, reason) => {
+                    self.ask(|app, context| app.disconnect(context, ClientId(key), reason));
+                }
+                Notice::Published(key, name) => {
+                    self.ask(|app, context| app.published(context, ClientId(key), &name));
+                }
+                Notice::Unpublished(key, name) => {
+                    self.ask(|app, context| app.unpublished(context, ClientId(key), &name));
+                }
+                Notice::Answered(key, token, answer) => {
+                    self.ask(|app, context| app.answered(context, ClientId(key), token, answer));
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, key: SessionKey, lane: LaneOut, open: &OpenSession) {
+        if self.core.clients.contains_key(&key) {
+            tracing::warn!(group = %self.core.name, session = %key.session, "session opened twice");
+            return;
+        }
+        let Some(connect) = read_connect(&open.connect) else {
+            super::refuse_with(
+                &lane,
+                key,
+                open,
+                Status::ConnectFailed,
+                CloseReason::Protocol,
+            );
+            return;
+        };
+        self.core
+            .add(Client::new(key, lane, open, &connect, self.core.now));
+        let client = ClientId(key);
+        match self.ask(|app, context| app.connect(context, client, &connect)) {
+            Admission::Accept => self.core.accept(key),
+            Admission::Reject(rejection) => self.core.reject(key, rejection),
+            Admission::Redirect { uri } => self.core.redirect(key, &uri),
+            Admission::Pending => self.core.wait_for_decision(key),
+        }
+    }
+
+    fn connect_timed_out(&mut self, key: SessionKey) {
+        let description = "The application did not decide in time.".to_owned();
+        let rejection = Rejection {
+            description: Some(description),
+            application: None,
+        };
+        self.core.reject(key, rejection);
+    }
+
+    fn handle_held(&mut self, key: SessionKey, held: VecDeque<(Generation, Message)>) {
+        for (generation, message) in held {
+            if !self.core.clients.contains_key(&key) {
+                return;
+            }
+            self.handle(key, generation, message);
+        }
+    }
+
+    fn message(&mut self, key: SessionKey, generation: Generation, message: Message) {
+        let Some(client) = self.core.clients.get_mut(&key) else {
+            return;
+        };
+        client.bytes_in += message.payload.len() as u64;
+        if client.is_accepted() {
+            self.handle(key, generation, message);
+        } else if !client.hold(generation, message) {
+            let info = Status::ConnectRejected.info(None, None);
+            self.core.refuse(key, info, CloseReason::Limit);
+        }
+    }
+
+    fn handle(&mut self, key: SessionKey, generation: Generation, message: Message) {
+        let bytes = message.payload.len();
+        if message.kind.is_command() {
+            match Command::decode(message.kind, &message.payload) {
+                Ok(command) => self.command(key, message.stream, generation, command),
+                Err(error) => self.core.unreadable(key, message.kind, &error),
+            }
+        }
+        // Data messages on the connection have no meaning of their own, nor have user control
+        // messages: a live stream needs no buffer length.
+        if let Some(client) = self.core.clients.get(&key) {
+            client.consumed(bytes);
+        }
+    }
+
+    fn command(
+        &mut self,
+        key: SessionKey,
+        stream: MessageStreamId,
+        generation: Generation,
+        command: Command,
+    ) {
+        if matches!(command.name.as_str(), "_result" | "_error") {
+            return self.core.answered(key, command);
+        }
+        match NetStreamCommand::parse(&command) {
+            Ok(NetStreamCommand::Call) => self.call(key, command),
+            Ok(parsed) if may_be_overridden(&parsed) => {
+                if let Some(command) = self.offer(key, command) {
+                    self.core.default_method(key, command.transaction, parsed);
+                }
+            }
+            Ok(NetStreamCommand::Publish { name, kind }) => {
+                self.publish(key, stream, generation, &name, kind);
+            }
+            Ok(NetStreamCommand::Play {
+                name, start, reset, ..
+            }) => {
+                self.play(key, stream, &name, start, reset);
+            }
+            Ok(NetStreamCommand::Play2(options)) => self.play2(key, stream, &options),
+            Ok(parsed) => self
+                .core
+                .stream_command(key, stream, command.transaction, parsed),
+            Err(error) => {
+                self.core
+                    .bad_arguments(key, stream, generation, &command, &error);
+            }
+        }
+    }
+
+    /// A call of the application's own method.
+    fn call(&mut self, key: SessionKey, command: Command) {
+        if let Some(command) = self.offer(key, command) {
+            let failed = answer::call_failed(&command.name);
+            self.core.fail_call(key, command.transaction, failed);
+        }
+    }
+
+    /// Lets the application answer a call; gives it back if there is no such method.
+    fn offer(&mut self, key: SessionKey, command: Command) -> Option<Command> {
+        let responder = Responder {
+            client: ClientId(key),
+            transaction: command.transaction,
+        };
+        let Command {
+            name,
+            transaction,
+            object,
+            arguments,
+        } = command;
+        let call = Call {
+            responder,
+            name,
+            arguments,
+        };
+        let answer = self.ask(|app, context| app.call(context, &call));
+        self.core.shared.metrics.calls.inc();
+        match answer {
+            Answer::Unknown => {
+                let Call {
+                    name, arguments, ..
+                } = call;
+                return Some(Command {
+                    name,
+                    transaction,
+                    object,
+                    arguments,
+                });
+            }
+            Answer::Result(value) => self.core.respond(responder, Ok(value)),
+            Answer::Error(value) if transaction.expects_answer() => {
+                self.core.respond(responder, Err(value));
+            }
+            Answer::Error(_) => {
+                let failed = answer::call_failed(&call.name);
+                self.core.fail_call(key, TransactionId::NONE, failed);
+            }
+            Answer::Deferred => {}
+        }
+        None
+    }
+}
+
+/// What encoders and players call although it belongs to nobody: an application may answer it,
+/// and there is a default if it does not.
+fn may_be_overridden(command: &NetStreamCommand) -> bool {
+    matches!(
+        command,
+        NetStreamCommand::ReleaseStream { .. }
+            | NetStreamCommand::FcPublish { .. }
+            | NetStreamCommand::FcUnpublish { .. }
+            | NetStreamCommand::FcSubscribe { .. }
+            | NetStreamCommand::GetStreamLength { .. }
+            | NetStreamCommand::CheckBw
+    )
+}

@@ -1,0 +1,124 @@
+//! What the origin counts.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+use tributary_protocol::link::CloseReason;
+
+/// The origin's metrics; clones count into the same.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    pub(crate) groups: Gauge,
+    pub(crate) sessions: Gauge,
+    pub(crate) streams: Gauge,
+    pub(crate) viewers: Gauge,
+    pub(crate) calls: Counter,
+    pub(crate) failures: Counter,
+    connects: Family<ResultLabel, Counter>,
+    publishes: Family<ResultLabel, Counter>,
+    ended: Family<ReasonLabel, Counter>,
+}
+
+/// What a connect got.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ConnectResult {
+    Accepted,
+    Rejected,
+}
+
+/// What a publish got.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PublishResult {
+    Started,
+    /// A take-over or a return.
+    Continued,
+    Refused,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+impl Metrics {
+    /// Metrics that `registry` shows, under names that begin with `origin_`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let origin = registry.sub_registry_with_prefix("origin");
+        origin.register(
+            "groups",
+            "Application instances that run",
+            metrics.groups.clone(),
+        );
+        origin.register(
+            "sessions",
+            "Sessions, pending ones included",
+            metrics.sessions.clone(),
+        );
+        origin.register(
+            "streams",
+            "Live streams with a publisher",
+            metrics.streams.clone(),
+        );
+        origin.register(
+            "viewers",
+            "Message streams that play",
+            metrics.viewers.clone(),
+        );
+        origin.register(
+            "calls",
+            "Calls of application methods",
+            metrics.calls.clone(),
+        );
+        origin.register(
+            "application_failures",
+            "Panics and failed starts of applications",
+            metrics.failures.clone(),
+        );
+        origin.register("connects", "Connects by result", metrics.connects.clone());
+        origin.register(
+            "publishes",
+            "Publishes by result",
+            metrics.publishes.clone(),
+        );
+        origin.register(
+            "sessions_ended",
+            "Ended sessions by reason",
+            metrics.ended.clone(),
+        );
+        metrics
+    }
+
+    pub(crate) fn connected(&self, result: ConnectResult) {
+        let result = match result {
+            ConnectResult::Accepted => "accepted",
+            ConnectResult::Rejected => "rejected",
+        };
+        self.connects.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    pub(crate) fn published(&self, result: PublishResult) {
+        let result = match result {
+            PublishResult::Started => "started",
+            PublishResult::Continued => "continued",
+            PublishResult::Refused => "refused",
+        };
+        self.publishes.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    pub(crate) fn session_ended(&self, reason: CloseReason) {
+        self.sessions.dec();
+        self.ended
+            .get_or_create(&ReasonLabel {
+                reason: reason.label(),
+            })
+            .inc();
+    }
+}
