@@ -119,7 +119,7 @@ fn tributary(directory: TempDir) -> Server {
         .chain(["--config", "origin.toml"])
         .collect::<Vec<_>>(),
     );
-    let link = origin.address("link").to_string();
+    let link = format!("origin@{}", origin.address("link"));
     let edge = Program::tributary(
         "edge-process",
         executable,

@@ -573,6 +573,6 @@ fn resident_mib(pid: u32) -> f64 {
 }
 
 /// The metric that counts connections closed for what they sent, by reason.
-const FAULTS: &str = "tributary_closed_total";
+const FAULTS: &str = "tributary_edge_faults_total";
 const ABORT: u8 = 2;
 const AGGREGATE: u8 = 22;

@@ -13,3 +13,4 @@ mod every_publisher_with_every_player;
 mod large_commands_do_not_block;
 mod origins_fail_and_return;
 mod sessions_and_streams;
+mod viewers_differ;

@@ -6,6 +6,7 @@ use crate::support::{
     clients::wired::{PATIENCE, Wired},
     cluster::Cluster,
     synthetic::{Codec, Synthetic},
+    wait,
     wire::{self, Amf, Message},
 };
 
@@ -124,6 +125,75 @@ fn who_is_refused_is_told_why() {
         answer.name().as_deref(),
         Some("_error"),
         "it is answered, so it is there"
+    );
+}
+
+#[test]
+fn an_explicit_proxy_url_reaches_configured_origins_only() {
+    let cluster = Cluster::start(2, 1);
+    let mut client = Wired::open(cluster.rtmp(0)).expect("a handshake");
+    let answer = client.connect("?rtmp://origin1/counter/proxied");
+    assert_eq!(
+        answer.code().as_deref(),
+        Some("NetConnection.Connect.Success")
+    );
+    let mut other = Wired::session(cluster.rtmp(0), "counter/proxied");
+    let members = |client: &mut Wired| {
+        let values = client.call("report", &[]).values();
+        let group = values
+            .get(3)
+            .and_then(|report| report.field("group"))
+            .cloned();
+        group.and_then(|group| group.field("clients").and_then(Amf::number))
+    };
+    let seen = (members(&mut client), members(&mut other));
+    assert_eq!(seen, (Some(2.0), Some(2.0)), "it is the same group");
+    for foreign in [
+        "?rtmp://example.com/counter/x",
+        "?rtmp://127.0.0.1:1935/counter/x",
+    ] {
+        let mut client = Wired::open(cluster.rtmp(0)).expect("a handshake");
+        let answer = client.connect(foreign);
+        let code = answer.code();
+        assert_eq!(
+            code.as_deref(),
+            Some("NetConnection.Connect.Rejected"),
+            "{foreign}"
+        );
+    }
+}
+
+#[test]
+fn a_session_is_logged_when_it_begins_and_ends() {
+    let cluster = Cluster::start(1, 1);
+    let client = Wired::session(cluster.rtmp(0), "counter/logged-instance");
+    let address = client.local_address().to_string();
+    drop(client);
+    let lines = || {
+        let log = cluster.edges[0].log();
+        let lines = log.lines().filter(|line| line.contains("logged-instance"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    wait::until("begin and end are logged", PATIENCE, || lines().len() >= 2);
+    let lines = lines();
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    for line in &lines {
+        assert!(
+            line.contains("counter") && line.contains(&address),
+            "{line}"
+        );
+    }
+    assert!(lines[1].contains("reason"), "{}", lines[1]);
+}
+
+#[test]
+fn a_client_that_sends_byte_by_byte_is_served() {
+    let cluster = Cluster::start(1, 1);
+    let mut client = Wired::open_slowly(cluster.rtmp(0));
+    let answer = client.connect("counter/slow");
+    assert_eq!(
+        answer.code().as_deref(),
+        Some("NetConnection.Connect.Success")
     );
 }
 

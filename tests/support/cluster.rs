@@ -146,8 +146,8 @@ impl Cluster {
             "--config=node.toml".to_owned(),
             format!("--cert={name}"),
         ];
-        for relay in &self.relays {
-            arguments.push(format!("--origin={}", relay.address()));
+        for (origin, relay) in self.relays.iter().enumerate() {
+            arguments.push(format!("--origin=origin{origin}@{}", relay.address()));
         }
         let process = format!("{name}-process");
         let edge = Program::tributary(&process, Path::new(TRIBUTARY), self.directory(), &arguments);

@@ -38,11 +38,26 @@ pub(crate) enum Nothing {
 impl Wired {
     /// Connects from a loopback address that no other client has, and shakes hands.
     pub(crate) fn open(server: SocketAddr) -> io::Result<Self> {
+        Self::open_with(server, |stream, bytes| stream.write_all(bytes))
+    }
+
+    /// The same in segments of one byte.
+    pub(crate) fn open_slowly(server: SocketAddr) -> Self {
+        let byte_by_byte = |stream: &mut TcpStream, bytes: &[u8]| {
+            bytes.iter().try_for_each(|byte| stream.write_all(&[*byte]))
+        };
+        Self::open_with(server, byte_by_byte).expect("a handshake")
+    }
+
+    fn open_with(
+        server: SocketAddr,
+        write: impl Fn(&mut TcpStream, &[u8]) -> io::Result<()>,
+    ) -> io::Result<Self> {
         let mut stream = tcp(server)?;
-        stream.write_all(&wire::c0c1())?;
+        write(&mut stream, &wire::c0c1())?;
         let mut answer = vec![0; 1 + 2 * wire::HANDSHAKE];
         stream.read_exact(&mut answer)?;
-        stream.write_all(&answer[1..][..wire::HANDSHAKE])?;
+        write(&mut stream, &answer[1..][..wire::HANDSHAKE])?;
         Ok(Self {
             stream,
             parser: Parser::new(),
@@ -217,6 +232,10 @@ impl Wired {
     /// Sends bytes as they are.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
+    }
+
+    pub(crate) fn local_address(&self) -> SocketAddr {
+        self.stream.local_addr().expect("a connected socket")
     }
 
     /// How long an answer may take.
