@@ -33,11 +33,18 @@ pub(super) struct Driver {
     pub(super) groups: Groups,
     pub(super) metrics: LinkMetrics,
     pub(super) budget: Budget,
-    edges: RefCell<HashMap<(Arc<str>, u64), Rc<Edge>>>,
+    edges: RefCell<HashMap<EdgeKey, Rc<Edge>>>,
     /// Groups with lanes here.
     living: RefCell<HashMap<GroupName, Living>>,
     pub(super) elsewhere: RefCell<Elsewhere>,
     next_lane: Cell<u64>,
+}
+
+/// One start of one edge.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct EdgeKey {
+    name: Arc<str>,
+    epoch: u64,
 }
 
 /// A group with lanes here.
@@ -158,7 +165,10 @@ impl Driver {
     /// this is not a newer one.
     pub(super) fn edge(self: &Rc<Self>, hello: &Hello) -> Option<Rc<Edge>> {
         let name: Arc<str> = hello.node.as_str().into();
-        let key = (Arc::clone(&name), hello.epoch);
+        let key = EdgeKey {
+            name: Arc::clone(&name),
+            epoch: hello.epoch,
+        };
         let mut edges = self.edges.borrow_mut();
         let edge = edges
             .entry(key)
@@ -218,9 +228,11 @@ impl Driver {
             self.elsewhere
                 .borrow_mut()
                 .edge_gone(&edge.name, edge.epoch);
-            self.edges
-                .borrow_mut()
-                .remove(&(Arc::clone(&edge.name), edge.epoch));
+            let key = EdgeKey {
+                name: Arc::clone(&edge.name),
+                epoch: edge.epoch,
+            };
+            self.edges.borrow_mut().remove(&key);
         }
     }
 

@@ -1,3 +1,13 @@
 //! The origin's end of its links: lanes, feeds, and the sessions in them.
 
+mod driver;
+mod edges;
+mod elsewhere;
 pub mod handle;
+mod lane;
+mod metrics;
+mod run;
+mod serve;
+
+pub use metrics::{EdgeLabel, LinkMetrics};
+pub use run::{LinkConfig, Running, StartError, start};

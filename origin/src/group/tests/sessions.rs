@@ -343,7 +343,11 @@ impl Application for Doorman {
     ) {
         let text = match answer {
             Ok(value) => format!("ok {value:?}"),
-            Err(info) => info.get("code").and_then(Value::as_str).unwrap_or("?").to_owned(),
+            Err(info) => info
+                .get("code")
+                .and_then(Value::as_str)
+                .unwrap_or("?")
+                .to_owned(),
         };
         self.answers.push(format!("{}: {text}", token.0));
     }
