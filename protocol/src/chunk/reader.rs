@@ -181,7 +181,7 @@ impl Reader {
     }
 
     /// The next chunk's header, from the stash first. An incomplete one is stashed.
-    #[inline]
+    #[inline(always)]
     fn next_head(&mut self, input: &mut &[u8]) -> Result<Option<Head>, ReadError> {
         if self.stashed > 0 {
             return self.next_head_stashed(input);
@@ -218,7 +218,7 @@ impl Reader {
     }
 
     /// Reads a header from the front of `bytes`; `None` when it is not complete.
-    #[inline]
+    #[inline(always)]
     fn parse(&self, bytes: &[u8]) -> Result<Option<Head>, ReadError> {
         let Some(basic) = Basic::parse(bytes) else {
             return Ok(None);
@@ -254,7 +254,7 @@ impl Reader {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, id: u32) -> Option<usize> {
         match self.streams.get(self.current) {
             Some(stream) if stream.id == id => Some(self.current),
@@ -263,7 +263,7 @@ impl Reader {
     }
 
     /// Takes a header in: from here a chunk of `self.left` bytes of `self.current` is under way.
-    #[inline]
+    #[inline(always)]
     fn begin(&mut self, head: &Head) -> Result<(), ReadError> {
         let index = match head.known {
             Some(index) => index,
@@ -309,7 +309,7 @@ impl Reader {
     }
 
     /// The whole message, if it is one chunk and all of it is here: copied once, nothing kept.
-    #[inline]
+    #[inline(always)]
     fn take_whole(&mut self, input: &mut &[u8]) -> Option<Bytes> {
         let stream = &self.streams[self.current];
         let left = self.left;
@@ -357,7 +357,7 @@ impl Reader {
     }
 
     /// Makes the message of the current chunk stream, or carries it out if it is about chunks.
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, payload: Bytes) -> Result<Option<Message>, ReadError> {
         let stream = &self.streams[self.current];
         match stream.kind {
@@ -396,7 +396,7 @@ impl Reader {
 impl ChunkStream {
     /// Takes over the fields that a header of format 0, 1 or 2 carries. On a chunk stream never
     /// seen, format 1 starts from time 0 on message stream 0: librtmp opens one so.
-    #[inline]
+    #[inline(always)]
     fn take_header(&mut self, head: &Head) {
         self.extended = head.extended;
         self.delta = head.time;
@@ -442,7 +442,7 @@ impl ChunkStream {
 impl Head {
     /// Reads the message header and extended timestamp of format 0, 1 or 2; false when they are
     /// not complete.
-    #[inline]
+    #[inline(always)]
     fn parse_fields(&mut self, bytes: &[u8]) -> bool {
         let length = match self.format {
             0 => 11,
