@@ -19,8 +19,8 @@ impl Budget {
     pub const MAX_BYTES: usize = 0xFF_FFFF;
     /// Deep enough for any real object tree, and safe on a 256 KiB stack.
     pub const MAX_DEPTH: u32 = 64;
-    /// A value costs up to 64 bytes of memory and one byte of input: this keeps the worst message
-    /// near its own size (16 MiB).
+    /// A value may cost 128 bytes of memory and one byte of input: this keeps the worst message
+    /// within a few times the largest message's own size.
     pub const MAX_ELEMENTS: u32 = 262_144;
     /// A 1 KB message may not grow beyond this by references.
     pub const MAX_REFERENCED: usize = 1 << 20;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::limits::Meter;
-use super::{Budget, Error};
+use super::{Budget, Error, Value};
 
 /// Decoder state of one message.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(super) struct State<'a> {
     amf0: Vec<Slot>,
     amf3: Vec<Slot>,
     replay: Option<Replay>,
+    /// How many members the object had that ended last, if none has begun since.
+    members: usize,
     /// Whether there was a switch from AMF0 to AMF3.
     pub(super) has_amf3: bool,
     pub(super) strings: Vec<&'a [u8]>,
@@ -100,6 +102,7 @@ impl<'a> State<'a> {
             amf0: Vec::new(),
             amf3: Vec::new(),
             replay: None,
+            members: 0,
             has_amf3: false,
             strings: Vec::new(),
             traits: Vec::new(),
@@ -143,6 +146,19 @@ impl<'a> State<'a> {
             old.index = slot.index;
         }
         *next += 1;
+    }
+
+    /// Room for the members of an object that has at least one. Objects in a row tend to be alike,
+    /// so the one that ended last tells how much; it tells only once, so that whoever wants room
+    /// for nothing has to fill as much.
+    pub(super) fn room_for_members(&mut self) -> Vec<(String, Value)> {
+        const MOST: usize = 32;
+        Vec::with_capacity(std::mem::take(&mut self.members).clamp(1, MOST))
+    }
+
+    /// An object ends.
+    pub(super) fn end_members(&mut self, members: &[(String, Value)]) {
+        self.members = members.len();
     }
 
     pub(super) fn target(&self, table: Table, index: u32) -> Result<Target, Error> {
@@ -198,7 +214,7 @@ impl<'a> State<'a> {
             Table::Amf0 => self.amf0[copy.slot].position,
             Table::Amf3 => self.amf3[copy.slot].position,
         };
-        let copied = self.position.saturating_sub(start) + size_of::<super::Value>();
+        let copied = self.position.saturating_sub(start) + size_of::<Value>();
         self.position = resume.position;
         self.replay = resume.replay;
         self.meter.referenced(copied)
@@ -257,6 +273,13 @@ impl<'a> State<'a> {
     pub(super) fn f64(&mut self) -> Result<f64, Error> {
         self.array().map(f64::from_be_bytes)
     }
+}
+
+/// Room for so many items: no more than a vector takes by itself for its first one, since the
+/// items may not be there.
+pub(super) fn room_for_items(declared: u32) -> Vec<Value> {
+    const FIRST: u32 = 4;
+    Vec::with_capacity(declared.min(FIRST) as usize)
 }
 
 /// Text of the wire; U+FFFD stands for what is not UTF-8.

@@ -1,4 +1,4 @@
-use super::super::state::{State, Table, Target, text};
+use super::super::state::{State, Table, Target, room_for_items, text};
 use super::super::{Budget, Date, EcmaArray, Error, Object, Traits, Value, amf3};
 use super::marker;
 
@@ -149,7 +149,7 @@ fn strict_array(state: &mut State<'_>) -> Result<Value, Error> {
     if usize::try_from(count).map_or(true, |count| count > state.remaining()) {
         return Err(Error::Truncated);
     }
-    let mut items = Vec::new();
+    let mut items = room_for_items(count);
     for _ in 0..count {
         items.push(value(state)?);
     }
@@ -162,7 +162,11 @@ fn properties(state: &mut State<'_>) -> Result<Vec<(String, Value)>, Error> {
         let name = key(state)?;
         let marker = state.u8()?;
         if name.is_empty() && marker == marker::OBJECT_END {
+            state.end_members(&properties);
             return Ok(properties);
+        }
+        if properties.is_empty() {
+            properties = state.room_for_members();
         }
         let value = body(state, marker)?;
         properties.push((text(name), value));

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::state::{State, Table, Target, TraitDefinition, text};
+use super::super::state::{State, Table, Target, TraitDefinition, room_for_items, text};
 use super::super::{
     Budget, Date, Dictionary, Error, ExternalBody, Externalizable, MixedArray, Object, Traits,
     Value, Vector, VectorObject,
@@ -133,7 +133,7 @@ fn array(state: &mut State<'_>, count: u32) -> Result<Value, Error> {
 
 fn items(state: &mut State<'_>, count: u32) -> Result<Vec<Value>, Error> {
     check_count(state, count)?;
-    let mut items = Vec::new();
+    let mut items = room_for_items(count);
     for _ in 0..count {
         items.push(value(state)?);
     }
@@ -156,7 +156,11 @@ fn dynamic_members(
     loop {
         let name = string(state)?;
         if name.is_empty() {
+            state.end_members(&members);
             return Ok(members);
+        }
+        if members.is_empty() {
+            members = state.room_for_members();
         }
         let value = value(state)?;
         members.push((text(name), value));
@@ -169,11 +173,16 @@ fn object(state: &mut State<'_>, header: u32) -> Result<Value, Error> {
         return externalizable(state, definition.class_name);
     }
     let mut properties = Vec::new();
+    if !definition.sealed.is_empty() {
+        properties = state.room_for_members();
+    }
     for name in &definition.sealed {
         properties.push((text(name), value(state)?));
     }
     if definition.dynamic {
         properties = dynamic_members(state, properties)?;
+    } else {
+        state.end_members(&properties);
     }
     let plain =
         definition.class_name.is_empty() && definition.sealed.is_empty() && definition.dynamic;
