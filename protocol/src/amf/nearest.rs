@@ -2,7 +2,7 @@
 //!
 //! | AMF3 | for a peer that reads AMF0 only |
 //! |---|---|
-//! | array with an associative part | ECMA array: names first, then `0`, `1`, 2 and so on as names |
+//! | array with an associative part | ECMA array: names first, then `0`, `1`, `2` and so on as names |
 //! | E4X XML | XML document |
 //! | ByteArray | strict array of its bytes as numbers, as long as all of them together add no more than [`Allowance::BYTES`]; then `unsupported` |
 //! | Vector of any kind | strict array |
