@@ -1,11 +1,14 @@
 //! What both tiers of Tributary share and is not protocol.
 
+pub mod admin;
 pub mod backoff;
 pub mod cert;
 pub mod config;
 pub mod control;
 pub mod drain;
 pub mod feed;
+pub mod log;
+pub mod metrics;
 pub mod queue;
 pub mod tls;
 pub mod transport;

@@ -1,7 +1,12 @@
 //! The origin tier: application instances, their clients and live streams.
 
 pub mod app;
+pub mod config;
 pub mod group;
 pub mod link;
 pub mod live;
 pub mod metrics;
+pub mod run;
+
+pub use config::{Config, Flags};
+pub use run::{Running, Start, StartError, start};

@@ -48,10 +48,10 @@ struct ReasonLabel {
 }
 
 impl Metrics {
-    /// Metrics that `registry` shows, under names that begin with `origin_`.
+    /// Metrics that `registry` shows, under names that begin with `tributary_origin_`.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        let origin = registry.sub_registry_with_prefix("origin");
+        let origin = registry.sub_registry_with_prefix("tributary_origin");
         origin.register(
             "groups",
             "Application instances that run",

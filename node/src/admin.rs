@@ -1,0 +1,159 @@
+//! The admin address: health, readiness, metrics, and what else a process has to say.
+
+use std::{fmt, io, net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+
+use crate::drain;
+
+/// Whether the process can do its work now; the reason if it cannot.
+pub type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// The admin server, bound and not yet serving.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+}
+
+struct Shared {
+    registry: Registry,
+    ready: Ready,
+    drain: drain::Watch,
+}
+
+impl Admin {
+    /// Binds the address. Port 0 takes any free port.
+    pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|source| BindError { address, source })?;
+        Ok(Self { listener })
+    }
+
+    /// The address bound.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until the drain begins.
+    pub async fn serve(self, registry: Registry, ready: Ready, drain: drain::Watch) {
+        let mut watch = drain.clone();
+        let shared = Arc::new(Shared {
+            registry,
+            ready,
+            drain,
+        });
+        let router = Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(readiness))
+            .route("/metrics", get(metrics))
+            .with_state(shared);
+        let served = axum::serve(self.listener, router)
+            .with_graceful_shutdown(async move { watch.signaled().await });
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the admin server ended");
+        }
+    }
+}
+
+async fn readiness(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
+    let ready = if shared.drain.is_signaled() {
+        Err("the process is stopping".to_owned())
+    } else {
+        (shared.ready)()
+    };
+    match ready {
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    }
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &shared.registry) {
+        Ok(()) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            Ok(([(header::CONTENT_TYPE, kind)], text))
+        }
+        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))),
+    }
+}
+
+/// The admin address could not be bound.
+#[derive(Debug)]
+pub struct BindError {
+    /// Which.
+    pub address: SocketAddr,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, source } = self;
+        write!(
+            f,
+            "cannot bind the admin address {address}: {source}; choose another with --admin"
+        )
+    }
+}
+
+impl std::error::Error for BindError {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    async fn ask(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn health_readiness_and_metrics_are_served() {
+        let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = admin.address().unwrap();
+        let able = Arc::new(AtomicBool::new(false));
+        let ready: Ready = {
+            let able = Arc::clone(&able);
+            let answer = move || {
+                able.load(Ordering::Relaxed)
+                    .then_some(())
+                    .ok_or_else(|| "no origin".into())
+            };
+            Arc::new(answer)
+        };
+        let (signal, watch) = drain::channel();
+        let served = tokio::spawn(admin.serve(crate::metrics::registry("0"), ready, watch));
+        assert!(ask(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        let answer = ask(address, "/readyz").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 503") && answer.contains("no origin"),
+            "{answer}"
+        );
+        able.store(true, Ordering::Relaxed);
+        assert!(ask(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+        assert!(ask(address, "/metrics").await.contains("process_open_fds"));
+        assert!(ask(address, "/else").await.starts_with("HTTP/1.1 404"));
+        signal.begin();
+        served.await.unwrap();
+    }
+}

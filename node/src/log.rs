@@ -1,0 +1,102 @@
+//! Logging: text for people, JSON for machines.
+
+use std::io::IsTerminal;
+
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::config::{At, Check, Layers, Mistakes};
+
+/// The table `[log]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What is logged: a level, or levels by module (`info,tributary_edge=debug`).
+    pub filter: String,
+    /// How it is written.
+    pub format: Format,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            filter: "info".to_owned(),
+            format: Format::Text,
+        }
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// One line of text; in colour on a terminal.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The flags that change logging.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Flags {
+    /// What is logged: a level, or levels by module
+    #[arg(long = "log", value_name = "FILTER")]
+    pub filter: Option<String>,
+}
+
+impl Flags {
+    /// Puts the flags that were given over the layers below.
+    pub fn layer(&self, layers: Layers) -> Layers {
+        layers.flag("--log", "log.filter", self.filter.as_ref())
+    }
+}
+
+impl Check for Config {
+    fn check(&self, at: &At, mistakes: &mut Mistakes) {
+        if let Err(error) = EnvFilter::try_new(&self.filter) {
+            mistakes.add(
+                at.key("filter"),
+                format!("no filter: {error}"),
+                "write a level such as info, or levels by module such as info,tributary_edge=debug",
+            );
+        }
+    }
+}
+
+/// Starts logging to standard error. Later calls change nothing.
+pub fn start(config: &Config) {
+    let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = fmt::Subscriber::builder()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = match config.format {
+        Format::Json => {
+            tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish())
+        }
+        Format::Text => {
+            let colour = std::io::stderr().is_terminal();
+            tracing::subscriber::set_global_default(lines.with_ansi(colour).finish())
+        }
+    };
+    // Another subscriber is there already: an embedder's, or a test's.
+    drop(started);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_is_none_is_a_mistake() {
+        let mut mistakes = Mistakes::default();
+        Config::default().check(&At::root(), &mut mistakes);
+        assert!(mistakes.is_empty());
+        let config = Config {
+            filter: "info,=x=y".to_owned(),
+            ..Config::default()
+        };
+        config.check(&At::root().key("log"), &mut mistakes);
+        assert!(mistakes.to_string().contains("log.filter"), "{mistakes}");
+    }
+}
