@@ -25,6 +25,8 @@ mod registry;
 
 pub use crate::group::{Client, Context, Poster};
 pub(crate) use registry::Registered;
+#[cfg(test)]
+pub(crate) use registry::WAITING_NAMES;
 pub use registry::{Applications, Factory};
 
 use crate::link::handle::SessionKey;

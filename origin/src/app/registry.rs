@@ -94,17 +94,17 @@ impl fmt::Debug for Registered {
 /// How long an instance without clients lives on where nothing is set.
 const IDLE_TIME: Duration = Duration::from_secs(600);
 
-impl WaitingNames {
-    /// The most names of one application that are waited for at once. Reason: each costs its
-    /// text and some hundred bytes, so that a million plays of names that never come cannot take
-    /// more than 64 MiB.
-    pub(crate) const LIMIT: usize = 65_536;
+/// The most names of one application that are waited for at once. Reason: each costs its text and
+/// some hundred bytes, so that a million plays of names that never come cannot take more than
+/// 64 MiB.
+pub(crate) const WAITING_NAMES: usize = 65_536;
 
+impl WaitingNames {
     /// Counts one more, if there is room.
     pub(crate) fn enter(&self) -> bool {
         self.0
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-                (count < Self::LIMIT).then_some(count + 1)
+                (count < WAITING_NAMES).then_some(count + 1)
             })
             .is_ok()
     }

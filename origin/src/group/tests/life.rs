@@ -1,1 +1,317 @@
+//! When groups begin and end, how they shut down, and what many of them cost.
 
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use tributary_node::config;
+use tributary_protocol::{
+    MessageType,
+    amf::Value,
+    command::{Connect, ObjectEncoding},
+    link::CloseReason,
+};
+
+use super::stage::{Lane, Stage, live_settings, pass, play, settings, settle};
+use crate::{
+    app::{Admission, Answer, Application, Applications, Call, ClientId, Context, StopReason},
+    group::{Groups, OpenRefused},
+    link::handle::LaneKey,
+    metrics::Metrics,
+};
+
+/// Notes what happens to it, and answers with the time.
+struct Diary {
+    notes: Arc<Mutex<Vec<String>>>,
+    stays: bool,
+}
+
+impl Diary {
+    fn note(&self, note: impl Into<String>) {
+        self.notes.lock().unwrap().push(note.into());
+    }
+}
+
+impl Application for Diary {
+    fn connect(&mut self, context: &mut Context<'_>, client: ClientId, _: &Connect) -> Admission {
+        self.note("connect");
+        if context.client(client).unwrap().peer().port() == 1 {
+            return Admission::Pending;
+        }
+        Admission::Accept
+    }
+
+    fn disconnect(&mut self, _: &mut Context<'_>, _: ClientId, reason: CloseReason) {
+        self.note(format!("disconnect {}", reason.label()));
+    }
+
+    fn call(&mut self, context: &mut Context<'_>, call: &Call) -> Answer {
+        let delay = call
+            .arguments
+            .first()
+            .and_then(Value::as_number)
+            .unwrap_or_default();
+        let at = context.now() + Duration::from_secs(delay as u64);
+        context.set_deadline(Some(at));
+        Answer::Deferred
+    }
+
+    fn deadline(&mut self, context: &mut Context<'_>) {
+        let clients = context.clients().count();
+        self.note(format!("deadline with {clients}"));
+        context.broadcast("tick", &[]);
+    }
+
+    fn stop(&mut self, _: &mut Context<'_>, reason: StopReason) -> bool {
+        self.note(format!("stop {reason:?}"));
+        !self.stays
+    }
+}
+
+fn diary(stays: bool, idle: Duration) -> (Stage, Arc<Mutex<Vec<String>>>) {
+    let notes = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::clone(&notes);
+    let mut applications = Applications::new();
+    let settings = config::Application {
+        idle_time: Some(config::Duration(idle)),
+        ..live_settings()
+    };
+    applications.add("app", settings, move |_| {
+        Box::new(Diary {
+            notes: Arc::clone(&shared),
+            stays,
+        })
+    });
+    (Stage::with(applications), notes)
+}
+
+fn taken(notes: &Mutex<Vec<String>>) -> Vec<String> {
+    std::mem::take(&mut notes.lock().unwrap())
+}
+
+#[test]
+fn an_idle_group_ends_after_its_time_and_not_while_a_lane_holds_it() {
+    play(async {
+        let (mut stage, notes) = diary(false, Duration::from_secs(600));
+        let mut lane = stage.lane("app");
+        lane.client(1).await;
+        lane.closed(1, CloseReason::Client);
+        lane.closed(1, CloseReason::Client);
+        pass(Duration::from_secs(3_600)).await;
+        assert_eq!(taken(&notes), ["connect", "disconnect client_closed"]);
+        assert_eq!(stage.groups.count(), 1);
+        drop(lane);
+        pass(Duration::from_secs(599)).await;
+        assert_eq!(stage.groups.count(), 1);
+        let lane = stage.lane("app");
+        pass(Duration::from_secs(10)).await;
+        drop(lane);
+        pass(Duration::from_secs(599)).await;
+        assert_eq!((stage.groups.count(), taken(&notes).len()), (1, 0));
+        pass(Duration::from_secs(1)).await;
+        assert_eq!(taken(&notes), ["stop Idle"]);
+        assert_eq!(stage.groups.count(), 0);
+    });
+}
+
+#[test]
+fn an_application_may_stay_when_it_is_idle() {
+    play(async {
+        let (mut stage, notes) = diary(true, Duration::from_secs(60));
+        let mut lane = stage.lane("app");
+        lane.client(1).await;
+        lane.closed(1, CloseReason::Client);
+        drop(lane);
+        for _ in 0..3 {
+            pass(Duration::from_secs(60)).await;
+        }
+        assert_eq!(taken(&notes)[2..], ["stop Idle", "stop Idle", "stop Idle"]);
+        assert_eq!(stage.groups.count(), 1);
+        let groups = stage.groups.clone();
+        groups.shutdown().await;
+        assert_eq!(
+            taken(&notes),
+            ["stop Shutdown"],
+            "its wish counts for idleness alone"
+        );
+        assert_eq!(stage.groups.count(), 0);
+    });
+}
+
+#[test]
+fn a_shutdown_tells_everyone_in_order() {
+    play(async {
+        let (mut stage, notes) = diary(false, Duration::from_secs(60));
+        let mut lane = stage.lane("app");
+        lane.client(1).await;
+        lane.open_from(2, "10.0.0.1:1", ObjectEncoding::Amf0);
+        lane.clear().await;
+        let groups = stage.groups.clone();
+        groups.shutdown().await;
+        assert_eq!(
+            lane.heard(1).await,
+            [
+                "0 NetConnection.Connect.AppShutdown",
+                "close",
+                "Close shutdown"
+            ]
+        );
+        let refused = [
+            "_error 1 NetConnection.Connect.AppShutdown",
+            "close",
+            "Close shutdown",
+        ];
+        assert_eq!(lane.heard(2).await, refused);
+        assert_eq!(taken(&notes)[2..], ["disconnect shutdown", "stop Shutdown"]);
+        lane.open(3);
+        assert_eq!(lane.heard(3).await, refused);
+        let again = groups
+            .open(&"app".parse().unwrap(), LaneKey(9))
+            .unwrap_err();
+        assert_eq!(again, OpenRefused::Shutdown);
+    });
+}
+
+#[test]
+fn an_application_has_one_deadline() {
+    play(async {
+        let (mut stage, notes) = diary(false, Duration::from_secs(60));
+        let mut lane = stage.lane("app");
+        lane.client(1).await;
+        lane.call(1, 0, "in", 0.0, &[10.0.into()]);
+        lane.call(1, 0, "in", 0.0, &[5.0.into()]);
+        pass(Duration::from_secs(4)).await;
+        assert!(lane.heard(1).await.is_empty());
+        pass(Duration::from_secs(10)).await;
+        assert_eq!(lane.heard(1).await, ["tick"]);
+        assert_eq!(taken(&notes)[1..], ["deadline with 1"]);
+    });
+}
+
+#[test]
+fn a_live_group_ends_with_its_lane_once_no_publisher_may_return() {
+    play(async {
+        let mut stage = Stage::live(live_settings());
+        let mut lane = stage.lane("live");
+        lane.client(1).await;
+        lane.publish(1, "cam", 1);
+        lane.closed(1, CloseReason::Transport);
+        drop(lane);
+        pass(Duration::from_secs(4)).await;
+        assert_eq!(stage.groups.count(), 1);
+        pass(Duration::from_secs(1)).await;
+        assert_eq!(stage.groups.count(), 0);
+    });
+}
+
+#[test]
+fn the_number_of_groups_is_bounded() {
+    play(async {
+        let mut applications = Applications::new();
+        applications.add_builtin("live", live_settings());
+        let limits = crate::group::Settings {
+            max_groups: 2,
+            ..settings()
+        };
+        let groups = Groups::local(limits, applications);
+        let open = |name: &str| groups.open(&name.parse().unwrap(), LaneKey(1));
+        let first = open("live/1").unwrap();
+        let _second = open("live/2").unwrap();
+        assert_eq!(open("live/3").unwrap_err(), OpenRefused::Limit);
+        assert!(open("live/1").is_ok());
+        drop(first);
+        settle().await;
+        assert!(open("live/3").is_ok());
+    });
+}
+
+#[test]
+fn a_session_that_overruns_the_mailbox_is_closed() {
+    play(async {
+        let mut stage = Stage::live(live_settings());
+        let mut lane = stage.lane("live");
+        lane.client(1).await;
+        lane.client(2).await;
+        // Without a turn of the group between them.
+        let megabyte = bytes::Bytes::from(vec![0; 1 << 20]);
+        for _ in 0..70 {
+            lane.message(1, 0, MessageType(99), megabyte.clone(), 0);
+        }
+        assert_eq!(lane.heard(1).await, ["close", "Close limit_exceeded"]);
+        lane.call(2, 0, "createStream", 3.0, &[]);
+        assert_eq!(lane.heard(2).await, ["_result 3 2"]);
+    });
+}
+
+#[test]
+fn ten_thousand_groups_answer_and_end() {
+    play(async {
+        let mut stage = Stage::live(live_settings());
+        let mut lanes: Vec<Lane> = Vec::new();
+        for group in 0..10_000 {
+            let lane = stage.lane(&format!("live/{group}"));
+            lane.open(1);
+            lane.call(1, 0, "createStream", 2.0, &[]);
+            lanes.push(lane);
+        }
+        all_settle().await;
+        for lane in &mut lanes {
+            assert_eq!(lane.heard_now(1).len(), 3);
+            lane.call(1, 0, "nothing", 3.0, &[]);
+        }
+        all_settle().await;
+        for lane in &mut lanes {
+            assert_eq!(lane.heard_now(1), ["_error 3 NetConnection.Call.Failed"]);
+            lane.closed(1, CloseReason::Client);
+        }
+        drop(lanes);
+        all_settle().await;
+        assert_eq!(stage.groups.count(), 0);
+    });
+}
+
+/// A `LocalSet` runs 61 tasks for each turn of its runtime.
+async fn all_settle() {
+    for _ in 0..10 {
+        settle().await;
+    }
+}
+
+#[test]
+fn worker_threads_run_groups_and_end_with_them() {
+    let mut applications = Applications::new();
+    applications.add_builtin("live", live_settings());
+    let threads = crate::group::Settings {
+        workers: 3,
+        ..settings()
+    };
+    let groups = Groups::start(threads, applications, Metrics::default()).unwrap();
+    let mut lanes: Vec<Lane> = Vec::new();
+    for number in 0..30 {
+        let lane = Lane::new(
+            groups
+                .open(&format!("live/{number}").parse().unwrap(), LaneKey(number))
+                .unwrap(),
+            number,
+        );
+        lane.open(1);
+        lanes.push(lane);
+    }
+    let patience = Instant::now() + Duration::from_secs(20);
+    for lane in &mut lanes {
+        let mut heard = Vec::new();
+        while heard.len() < 2 {
+            heard.extend(lane.heard_now(1));
+            assert!(Instant::now() < patience, "{heard:?}");
+            std::thread::yield_now();
+        }
+        assert_eq!(heard, ["Accept", "_result 1 NetConnection.Connect.Success"]);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(groups.shutdown());
+    assert_eq!(groups.count(), 0);
+}

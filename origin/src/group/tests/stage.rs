@@ -94,10 +94,19 @@ impl Stage {
     pub(super) fn lane(&mut self, group: &str) -> Lane {
         self.lanes += 1;
         let key = LaneKey(self.lanes);
+        Lane::new(
+            self.groups.open(&group.parse().unwrap(), key).unwrap(),
+            self.lanes,
+        )
+    }
+}
+
+impl Lane {
+    pub(super) fn new(handle: GroupHandle, number: u64) -> Self {
         let (tx, commands) = queue::queue(usize::MAX);
-        Lane {
-            handle: self.groups.open(&group.parse().unwrap(), key).unwrap(),
-            out: LaneOut::new(key, Arc::from("edge"), tx),
+        Self {
+            handle,
+            out: LaneOut::new(LaneKey(number), Arc::from("edge"), tx),
             commands,
             heard: BTreeMap::new(),
             consumed: HashMap::new(),
@@ -105,9 +114,7 @@ impl Stage {
             messages: Vec::new(),
         }
     }
-}
 
-impl Lane {
     pub(super) fn key(&self, session: u64) -> SessionKey {
         SessionKey {
             lane: self.out.key(),
@@ -228,6 +235,12 @@ impl Lane {
     /// What a session was told since this was last asked.
     pub(super) async fn heard(&mut self, session: u64) -> Vec<String> {
         settle().await;
+        self.collect();
+        self.heard.remove(&session).unwrap_or_default()
+    }
+
+    /// What a session was told up to now.
+    pub(super) fn heard_now(&mut self, session: u64) -> Vec<String> {
         self.collect();
         self.heard.remove(&session).unwrap_or_default()
     }
