@@ -11,8 +11,7 @@ use tributary_node::queue;
 use tributary_protocol::{GroupName, link::CloseReason};
 
 use super::{
-    Context, Item, OpenRefused, Shared, core::Core, refuse, restarts::Restarts, turn::Turn,
-    worker::Load,
+    Context, Item, OpenRefused, Shared, core::Core, restarts::Restarts, turn::Turn, worker::Load,
 };
 use crate::{
     app::{Application, Registered, StopReason},
@@ -71,7 +70,7 @@ impl Actor {
         let mut turns = 0;
         loop {
             let wake = self.wait().await;
-            self.core.now = now();
+            self.core.now = self.core.shared.clock.read(now());
             if let Wake::Item(item) = wake
                 && self.item(item) == Life::Ends
             {
@@ -100,6 +99,7 @@ impl Actor {
             return self.next_item().await;
         };
         // In a box: most groups have no deadline, and all have this future.
+        let deadline = self.core.shared.clock.real(deadline, now());
         let sleep = Box::pin(tokio::time::sleep_until(deadline.into()));
         tokio::select! {
             biased;
@@ -141,7 +141,7 @@ impl Actor {
                 if self.app.is_none()
                     && let Err(refused) = self.start()
                 {
-                    refuse_mail(mail, refused);
+                    refuse_mail(&self.core.shared, mail, refused);
                 } else {
                     self.turn(|turn| turn.mail(mail));
                 }
@@ -278,21 +278,21 @@ impl Actor {
         self.core.mailbox.close();
         while let Some(item) = self.inbox.try_next() {
             if let Item::Mail(mail) = item {
-                refuse_mail(mail, OpenRefused::Shutdown);
+                refuse_mail(&self.core.shared, mail, OpenRefused::Shutdown);
             }
         }
         self.core.shared.remove(&self.core.name);
     }
 }
 
-fn refuse_mail(mail: Mail, refused: OpenRefused) {
+fn refuse_mail(shared: &Shared, mail: Mail, refused: OpenRefused) {
     if let Mail::Open {
         session,
         lane,
         open,
     } = mail
     {
-        refuse(&lane, session, &open, refused);
+        shared.refuse(&lane, session, &open, refused.into());
     }
 }
 
@@ -310,6 +310,6 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 }
 
 /// The time on tokio's clock, which tests can stop.
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

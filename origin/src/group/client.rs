@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, TransactionId,
     amf::Value,
-    command::{Command, Connect, ObjectEncoding},
+    command::{Command, Connect, ObjectEncoding, connect},
     link::{FeedPlace, Filter, Generation, OpenSession},
 };
 
@@ -48,8 +48,8 @@ enum State {
 }
 
 /// A session whose connect is undecided.
-#[derive(Default)]
 struct Pending {
+    connect: Rc<Connect>,
     /// What the client has sent since, in order.
     held: VecDeque<(Generation, Message)>,
     held_bytes: usize,
@@ -137,7 +137,7 @@ impl Client {
         key: SessionKey,
         lane: LaneOut,
         open: &OpenSession,
-        connect: &Connect,
+        connect: Rc<Connect>,
         now: Instant,
     ) -> Self {
         Self {
@@ -147,7 +147,7 @@ impl Client {
             // The bytes may be part of a larger buffer; a session keeps its own alone.
             connect: Bytes::copy_from_slice(&open.connect),
             encoding: connect.object_encoding,
-            state: State::Pending(Box::default()),
+            state: State::Pending(Box::new(Pending::new(connect))),
             streams: Vec::new(),
             calls: None,
             identity: None,
@@ -253,16 +253,25 @@ impl Client {
 
     /// Ends the pending state: the answer to connect, then what was held back for the client.
     /// Returns what the client has sent since.
-    pub(super) fn accept(&mut self, answer: &Command) -> VecDeque<(Generation, Message)> {
+    pub(super) fn accept(&mut self, fms_version: &str) -> VecDeque<(Generation, Message)> {
         let State::Pending(pending) = std::mem::replace(&mut self.state, State::Accepted) else {
             return VecDeque::new();
         };
+        let answer = connect::success(&pending.connect, fms_version);
         self.tell(ToSession::Accept);
-        self.send(answer::on_connection(answer, ObjectEncoding::Amf0));
+        self.send(answer::on_connection(&answer, ObjectEncoding::Amf0));
         for call in pending.calls {
             self.send(call);
         }
         pending.held
+    }
+
+    /// The transaction of a connect that is undecided.
+    pub(super) fn undecided(&self) -> Option<TransactionId> {
+        match &self.state {
+            State::Pending(pending) => Some(pending.connect.transaction),
+            State::Accepted => None,
+        }
     }
 
     /// Holds a message until the connect is decided; `false` if it is too much.
@@ -341,6 +350,18 @@ impl Client {
     pub(super) fn next_serial(&mut self) -> u32 {
         self.next_serial = self.next_serial.wrapping_add(1);
         self.next_serial
+    }
+}
+
+impl Pending {
+    fn new(connect: Rc<Connect>) -> Self {
+        Self {
+            connect,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            calls: Vec::new(),
+            call_bytes: 0,
+        }
     }
 }
 

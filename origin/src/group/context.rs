@@ -35,7 +35,7 @@ impl<'a> Context<'a> {
         &self.core.name
     }
 
-    /// The time of this call.
+    /// The time of this call, on the groups' clock: it stands still while the process is stopped.
     pub fn now(&self) -> Instant {
         self.core.now
     }
@@ -143,7 +143,7 @@ impl<'a> Context<'a> {
     }
 
     /// When [`Application::deadline`](crate::app::Application::deadline) is to be called; `None`
-    /// takes it back. There is one.
+    /// takes it back. There is one, counted from [`Context::now`].
     pub fn set_deadline(&mut self, at: Option<Instant>) {
         self.core.app_deadline = at;
     }

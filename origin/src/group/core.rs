@@ -127,11 +127,7 @@ impl Core {
         else {
             return;
         };
-        let Some(connect) = client.connect() else {
-            return;
-        };
-        let version = &self.shared.settings.fms_version;
-        let held = client.accept(&command::connect::success(&connect, version));
+        let held = client.accept(&self.shared.settings.fms_version);
         if !held.is_empty() {
             // Handled after the present call of the application.
             self.notices.push_back(Notice::Ready(key, held));
@@ -169,16 +165,12 @@ impl Core {
 
     /// Ends a pending client's session with this answer to its connect.
     pub(super) fn refuse(&mut self, key: SessionKey, info: Object, reason: CloseReason) {
-        let Some(client) = self
-            .clients
-            .get_mut(&key)
-            .filter(|client| !client.is_accepted())
-        else {
+        let Some(client) = self.clients.get_mut(&key) else {
             return;
         };
-        let transaction = client
-            .connect()
-            .map_or(answer::CONNECT_TRANSACTION, |c| c.transaction);
+        let Some(transaction) = client.undecided() else {
+            return;
+        };
         for command in &answer::refusal(transaction, info) {
             client.send(answer::on_connection(
                 command,

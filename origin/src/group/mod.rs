@@ -33,14 +33,15 @@ use tributary_protocol::{
 };
 
 use crate::{
-    app::{Applications, Event},
+    app::{Applications, ClientId, Event, Registered},
     link::handle::{LaneKey, LaneOut, Mail, SessionKey, ToSession},
-    metrics::Metrics,
+    metrics::{ConnectResult, Metrics},
 };
 
 mod actor;
 mod answer;
 mod client;
+mod clock;
 mod context;
 mod core;
 mod live_streams;
@@ -59,6 +60,7 @@ pub use client::Client;
 pub use context::{Context, Poster};
 
 use actor::Actor;
+use clock::Clock;
 use worker::Workers;
 
 /// All groups of this process.
@@ -103,6 +105,7 @@ struct Shared {
     live_ids: Arc<AtomicU64>,
     table: Mutex<HashMap<Arc<GroupName>, Slot>>,
     workers: Workers,
+    clock: Clock,
     closing: AtomicBool,
     /// The key of secret names: another one in every process.
     name_key: RandomState,
@@ -117,7 +120,8 @@ struct Slot {
 
 struct Lease {
     name: Arc<GroupName>,
-    application: config::Application,
+    registered: Arc<Registered>,
+    shared: Arc<Shared>,
     mailbox: queue::Sender<Item>,
 }
 
@@ -148,13 +152,23 @@ impl Groups {
         metrics: Metrics,
     ) -> io::Result<Self> {
         let workers = Workers::start(settings.workers.max(1))?;
-        Ok(Self::new(settings, applications, metrics, workers))
+        let clock = Clock::new(actor::now());
+        let groups = Self::new(settings, applications, metrics, workers, clock);
+        let shared = Arc::downgrade(&groups.shared);
+        groups.shared.workers.spawn(move |_| tick(shared));
+        Ok(groups)
     }
 
     /// Groups on the caller's own `LocalSet`.
     #[cfg(test)]
     fn local(settings: Settings, applications: Applications) -> Self {
-        Self::new(settings, applications, Metrics::default(), Workers::local())
+        Self::new(
+            settings,
+            applications,
+            Metrics::default(),
+            Workers::local(),
+            Clock::plain(),
+        )
     }
 
     fn new(
@@ -162,6 +176,7 @@ impl Groups {
         applications: Applications,
         metrics: Metrics,
         workers: Workers,
+        clock: Clock,
     ) -> Self {
         let shared = Shared {
             settings,
@@ -170,6 +185,7 @@ impl Groups {
             live_ids: Arc::new(AtomicU64::new(1)),
             table: Mutex::default(),
             workers,
+            clock,
             closing: AtomicBool::new(false),
             name_key: RandomState::new(),
             ended: Notify::new(),
@@ -188,19 +204,24 @@ impl Groups {
         if self.shared.closing.load(Ordering::Acquire) {
             return Err(OpenRefused::Shutdown);
         }
-        if let Some(slot) = table.get_mut(name) {
-            return Ok(slot.handle(name, &registered.settings));
+        if let Some(lease) = table.get(name).and_then(|slot| slot.lease.upgrade()) {
+            return Ok(GroupHandle { lease });
+        }
+        if let Some((name, slot)) = table.get_key_value(name) {
+            let lease = self.lease(Arc::clone(name), registered, slot.mailbox.clone());
+            let slot = Slot {
+                mailbox: slot.mailbox.clone(),
+                lease: Arc::downgrade(&lease),
+            };
+            table.insert(Arc::clone(&lease.name), slot);
+            return Ok(GroupHandle { lease });
         }
         if table.len() >= self.shared.settings.max_groups {
             return Err(OpenRefused::Limit);
         }
         let name = Arc::new(name.clone());
         let (mailbox, inbox) = queue::queue(MAILBOX);
-        let lease = Arc::new(Lease {
-            name: Arc::clone(&name),
-            application: registered.settings.clone(),
-            mailbox: mailbox.clone(),
-        });
+        let lease = self.lease(Arc::clone(&name), registered, mailbox.clone());
         let slot = Slot {
             mailbox: mailbox.clone(),
             lease: Arc::downgrade(&lease),
@@ -215,6 +236,21 @@ impl Groups {
             .workers
             .spawn(move |load| Actor::new(name, registered, shared, mailbox, inbox, load).run());
         Ok(GroupHandle { lease })
+    }
+
+    fn lease(
+        &self,
+        name: Arc<GroupName>,
+        registered: &Arc<Registered>,
+        mailbox: queue::Sender<Item>,
+    ) -> Arc<Lease> {
+        let (registered, shared) = (Arc::clone(registered), Arc::clone(&self.shared));
+        Arc::new(Lease {
+            name,
+            registered,
+            shared,
+            mailbox,
+        })
     }
 
     /// How many groups run now.
@@ -247,6 +283,17 @@ impl Groups {
     }
 }
 
+/// Reads the clock often enough for it to notice when the process is stopped.
+async fn tick(shared: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(clock::TICK).await;
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        shared.clock.read(actor::now());
+    }
+}
+
 impl GroupHandle {
     /// The group's name.
     pub fn name(&self) -> &Arc<GroupName> {
@@ -255,7 +302,7 @@ impl GroupHandle {
 
     /// The settings of the group's application, the grace time among them.
     pub fn application(&self) -> &config::Application {
-        &self.lease.application
+        &self.lease.registered.settings
     }
 
     /// Puts mail into the group's mailbox. A session whose mail does not fit is closed; an open
@@ -283,7 +330,9 @@ impl GroupHandle {
                 lane,
                 open,
             }))) => {
-                refuse(&lane, session, &open, OpenRefused::Shutdown);
+                self.lease
+                    .shared
+                    .refuse(&lane, session, &open, OpenRefused::Shutdown.into());
             }
             Err(_) => {}
         }
@@ -296,7 +345,9 @@ impl GroupHandle {
                 lane,
                 open,
             } => {
-                refuse(&lane, session, &open, OpenRefused::Limit);
+                self.lease
+                    .shared
+                    .refuse(&lane, session, &open, OpenRefused::Limit.into());
             }
             Mail::Message { session, .. } => {
                 let _ = self.lease.mailbox.push_final(Item::Overflow(session));
@@ -338,6 +389,33 @@ impl Shared {
         }
     }
 
+    /// Answers a connect without a group, and closes the session.
+    fn refuse(&self, lane: &LaneOut, key: SessionKey, open: &OpenSession, refusal: Refusal) {
+        for message in refusal_with(open, refusal.status) {
+            lane.send(
+                key.session,
+                ToSession::Message {
+                    message,
+                    after: None,
+                },
+            );
+        }
+        lane.send(
+            key.session,
+            ToSession::Close {
+                reason: refusal.reason,
+            },
+        );
+        self.metrics.connected(ConnectResult::Rejected);
+        tracing::info!(
+            client = %ClientId(key),
+            address = %open.peer,
+            edge = %lane.edge(),
+            reason = refusal.reason.label(),
+            "session refused",
+        );
+    }
+
     /// Whether a lane holds on to the group.
     fn is_leased(&self, name: &GroupName) -> bool {
         self.lock().get(name).is_some_and(Slot::is_leased)
@@ -356,19 +434,6 @@ impl Shared {
 impl Slot {
     fn is_leased(&self) -> bool {
         self.lease.strong_count() > 0
-    }
-
-    fn handle(&mut self, name: &GroupName, application: &config::Application) -> GroupHandle {
-        if let Some(lease) = self.lease.upgrade() {
-            return GroupHandle { lease };
-        }
-        let lease = Arc::new(Lease {
-            name: Arc::new(name.clone()),
-            application: application.clone(),
-            mailbox: self.mailbox.clone(),
-        });
-        self.lease = Arc::downgrade(&lease);
-        GroupHandle { lease }
     }
 }
 
@@ -393,6 +458,21 @@ impl OpenRefused {
             Self::InvalidApp => Status::ConnectInvalidApp,
             Self::Limit => Status::ConnectFailed,
             Self::Shutdown => Status::ConnectAppShutdown,
+        }
+    }
+}
+
+/// How a connect is refused without a group.
+struct Refusal {
+    status: Status,
+    reason: CloseReason,
+}
+
+impl From<OpenRefused> for Refusal {
+    fn from(refused: OpenRefused) -> Self {
+        Self {
+            status: refused.status(),
+            reason: refused.reason(),
         }
     }
 }
@@ -438,29 +518,4 @@ fn refusal_with(open: &OpenSession, status: Status) -> Vec<Message> {
         .iter()
         .map(|command| answer::on_connection(command, ObjectEncoding::Amf0))
         .collect()
-}
-
-/// Sends a refusal and closes the session.
-fn refuse(lane: &LaneOut, key: SessionKey, open: &OpenSession, refused: OpenRefused) {
-    refuse_with(lane, key, open, refused.status(), refused.reason());
-}
-
-/// As [`refuse`], with this status and reason.
-fn refuse_with(
-    lane: &LaneOut,
-    key: SessionKey,
-    open: &OpenSession,
-    status: Status,
-    reason: CloseReason,
-) {
-    for message in refusal_with(open, status) {
-        lane.send(
-            key.session,
-            ToSession::Message {
-                message,
-                after: None,
-            },
-        );
-    }
-    lane.send(key.session, ToSession::Close { reason });
 }

@@ -1,6 +1,6 @@
 //! What a group does in one turn: one piece of mail, or what is due by the clock.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, rc::Rc};
 
 use tributary_protocol::{
     Message, MessageStreamId, TransactionId,
@@ -9,7 +9,7 @@ use tributary_protocol::{
 };
 
 use super::{
-    Context, answer,
+    Context, Refusal, answer,
     client::{Client, read_connect},
     core::{Core, Notice},
     timers::Timer,
@@ -126,17 +126,16 @@ impl Turn<'_> {
             return;
         }
         let Some(connect) = read_connect(&open.connect) else {
-            super::refuse_with(
-                &lane,
-                key,
-                open,
-                Status::ConnectFailed,
-                CloseReason::Protocol,
-            );
+            let refusal = Refusal {
+                status: Status::ConnectFailed,
+                reason: CloseReason::Protocol,
+            };
+            self.core.shared.refuse(&lane, key, open, refusal);
             return;
         };
-        self.core
-            .add(Client::new(key, lane, open, &connect, self.core.now));
+        let connect = Rc::new(connect);
+        let client = Client::new(key, lane, open, Rc::clone(&connect), self.core.now);
+        self.core.add(client);
         let client = ClientId(key);
         match self.ask(|app, context| app.connect(context, client, &connect)) {
             Admission::Accept => self.core.accept(key),
