@@ -28,7 +28,7 @@ pub struct PublishFeed {
 
 /// The link's end of a [`PublishFeed`].
 #[derive(Debug)]
-pub(super) struct PublishSource {
+pub(crate) struct PublishSource {
     shared: Arc<Shared>,
     cursor: Cursor,
 }
@@ -48,7 +48,7 @@ const LIMITS: Limits = Limits {
 };
 
 impl PublishFeed {
-    pub(super) fn new() -> (Self, PublishSource) {
+    pub(crate) fn new() -> (Self, PublishSource) {
         let ring = Ring::new(LIMITS);
         let cursor = ring.join(Start::Live);
         let shared = Arc::new(Shared {
@@ -120,7 +120,7 @@ pub(super) async fn run(
     source: PublishSource,
 ) {
     let process = driver.origins[origin].process();
-    let mut feed = FeedWriter::new(live, writer, source.cursor.clone());
+    let mut feed = FeedWriter::new(live, writer, source.cursor);
     let mut links = driver.links(origin);
     let mut epoch = 0;
     driver.metrics.feeds_out.inc();

@@ -1,0 +1,190 @@
+//! Who may connect: limits on connections that have not said anything yet, and on all of them.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Counts connections and refuses those over a limit.
+#[derive(Debug)]
+pub struct Admission {
+    limits: Limits,
+    counts: Mutex<Counts>,
+}
+
+/// How many connections may be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections that have not finished their handshake.
+    pub half_open: usize,
+    /// Of those, from one address.
+    pub half_open_per_address: usize,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    connections: usize,
+    half_open: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// Why a connection is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// There are as many as there may be.
+    Connections,
+    /// Too many have not finished their handshake.
+    HalfOpen,
+    /// Too many from this address have not finished their handshake.
+    HalfOpenPerAddress,
+    /// It was gone before it was served.
+    Gone,
+    /// The worker has too many waiting.
+    WorkerBusy,
+}
+
+/// A connection's place; dropping it gives the place back.
+#[derive(Debug)]
+pub struct Permit {
+    admission: Arc<Admission>,
+    half_open: Option<IpAddr>,
+}
+
+impl Admission {
+    /// Nobody is connected.
+    pub fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            counts: Mutex::default(),
+        })
+    }
+
+    /// A place for a connection that was just accepted.
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, Refused> {
+        let address = address.to_canonical();
+        let mut counts = self.lock();
+        if counts.connections >= self.limits.connections {
+            return Err(Refused::Connections);
+        }
+        if counts.half_open >= self.limits.half_open {
+            return Err(Refused::HalfOpen);
+        }
+        let same = counts.by_address.get(&address).copied().unwrap_or(0);
+        if same >= self.limits.half_open_per_address {
+            return Err(Refused::HalfOpenPerAddress);
+        }
+        counts.connections += 1;
+        counts.half_open += 1;
+        counts.by_address.insert(address, same + 1);
+        Ok(Permit {
+            admission: Arc::clone(self),
+            half_open: Some(address),
+        })
+    }
+
+    /// Connections now.
+    pub fn connections(&self) -> usize {
+        self.lock().connections
+    }
+
+    /// Connections that have not finished their handshake.
+    pub fn half_open(&self) -> usize {
+        self.lock().half_open
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    /// The handshake is done.
+    pub fn established(&mut self) {
+        if let Some(address) = self.half_open.take() {
+            self.admission.lock().leave_half_open(address);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut counts = self.admission.lock();
+        counts.connections -= 1;
+        if let Some(address) = self.half_open {
+            counts.leave_half_open(address);
+        }
+    }
+}
+
+impl Counts {
+    fn leave_half_open(&mut self, address: IpAddr) {
+        self.half_open -= 1;
+        if let Some(count) = self.by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+    }
+}
+
+impl Refused {
+    /// The label in logs and metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Connections => "too_many_connections",
+            Self::HalfOpen => "too_many_half_open",
+            Self::HalfOpenPerAddress => "too_many_half_open_per_address",
+            Self::Gone => "gone",
+            Self::WorkerBusy => "worker_busy",
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_limited_and_given_back() {
+        let admission = Admission::new(Limits {
+            connections: 4,
+            half_open: 3,
+            half_open_per_address: 2,
+        });
+        let address = |n: u8| IpAddr::from([127, 0, 0, n]);
+        let mut one = admission.admit(address(1)).unwrap();
+        let two = admission.admit(address(1)).unwrap();
+        let refused = admission.admit(address(1)).map(drop);
+        assert_eq!(refused, Err(Refused::HalfOpenPerAddress));
+        let mapped: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
+        let refused = admission.admit(mapped).map(drop);
+        assert_eq!(refused, Err(Refused::HalfOpenPerAddress));
+        let three = admission.admit(address(2)).unwrap();
+        assert_eq!(
+            admission.admit(address(3)).map(drop),
+            Err(Refused::HalfOpen)
+        );
+        one.established();
+        one.established();
+        let four = admission.admit(address(1)).unwrap();
+        assert_eq!(
+            admission.admit(address(4)).map(drop),
+            Err(Refused::Connections)
+        );
+        assert_eq!((admission.connections(), admission.half_open()), (4, 3));
+        drop((one, two, three, four));
+        assert_eq!((admission.connections(), admission.half_open()), (0, 0));
+        assert!(admission.lock().by_address.is_empty());
+    }
+}

@@ -1,0 +1,242 @@
+//! The task of one client's connection: waiting, reading, closing.
+
+use std::{
+    io,
+    net::{Shutdown, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rand::RngCore;
+use socket2::SockRef;
+use tokio::{
+    io::{Interest, Ready},
+    net::TcpStream,
+    time::{Sleep, sleep_until, timeout},
+};
+use tributary_protocol::{
+    handshake,
+    link::CloseReason,
+    session::{Limits, ServerConnection},
+};
+
+use super::{
+    Wire,
+    session::{End, READ_LIMITS, Session},
+    socket,
+};
+use crate::{
+    admission::Permit,
+    link::{SessionLink, handle::FromOrigin},
+    metrics::Counted,
+    worker::Worker,
+};
+
+/// What a session woke up for.
+enum Wake {
+    Socket(io::Result<Ready>),
+    Origin(Option<FromOrigin>),
+    Timer,
+    Drain,
+    /// Something changed: settle.
+    Other,
+}
+
+/// Reads per wake. Reason: a client that sends without pause leaves the others their turn.
+const MAX_READS: usize = 4;
+
+/// Things of the origin per wake, for the same reason.
+const MAX_ITEMS: usize = 64;
+
+/// What is queued for a client has this long to leave before its connection is closed.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// A client whose connection was closed has this long to close its own side, so that what was
+/// sent last is not lost to a reset.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// A timer that fires later than this says that the process was stopped.
+const STOPPED: Duration = Duration::from_secs(1);
+
+/// Far enough for a session that waits for nothing.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// Serves a client until its connection ends.
+pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAddr, permit: Permit) {
+    if let Err(error) = socket::prepare(&socket) {
+        tracing::debug!(%peer, %error, "client is gone");
+        return;
+    }
+    let _counted = Counted::new(&worker.metrics.connections);
+    let now = Instant::now();
+    let wire = Rc::new(Wire::new(socket, connection(now)));
+    let mut session = Session::new(worker, wire, peer, permit, now);
+    let end = run(&mut session).await;
+    session.end(Instant::now(), end);
+    if !matches!(end.reason, CloseReason::Client | CloseReason::Transport) {
+        close(&session.wire).await;
+    }
+}
+
+fn connection(now: Instant) -> ServerConnection {
+    let mut random = [0; handshake::RANDOM];
+    rand::rng().fill_bytes(&mut random);
+    let limits = Limits {
+        read: READ_LIMITS,
+        ..Limits::default()
+    };
+    ServerConnection::new(random, now, limits)
+}
+
+async fn run(session: &mut Session) -> End {
+    let timer = sleep_until(Instant::now().into());
+    tokio::pin!(timer);
+    loop {
+        let wake = match wait(session, timer.as_mut()).await {
+            Ok(wake) => wake,
+            Err(end) => return end,
+        };
+        let now = Instant::now();
+        let result = handle(session, now, wake, timer.deadline().into_std())
+            .and_then(|()| session.settle(now));
+        if let Err(end) = result {
+            return end;
+        }
+    }
+}
+
+/// Waits for something to happen.
+async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Result<Wake, End> {
+    let now = Instant::now();
+    let throttled = session
+        .wire
+        .session()
+        .throttled_until()
+        .filter(|&until| until > now);
+    let reads = session.may_read() && throttled.is_none();
+    let due = session.deadline().into_iter().chain(throttled).min();
+    let due = due.unwrap_or(now + NEVER);
+    // A deadline that moves away costs nothing until the old one has come.
+    if timer.is_elapsed() || due < timer.deadline().into_std() {
+        timer.as_mut().reset(due.into());
+    }
+    let wire = Rc::clone(&session.wire);
+    let worker = Rc::clone(&session.worker);
+    if worker.is_draining() {
+        return Ok(Wake::Drain);
+    }
+    let interest = match (reads, wire.is_blocked()) {
+        (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
+        (true, false) => Some(Interest::READABLE),
+        (false, true) => Some(Interest::WRITABLE),
+        (false, false) => None,
+    };
+    let parked = session.is_parked();
+    let park = session
+        .link
+        .as_ref()
+        .filter(|_| parked)
+        .map(|link| Arc::clone(link.park()));
+    Ok(tokio::select! {
+        ready = wire.socket().ready(interest.unwrap_or(Interest::READABLE)), if interest.is_some() => {
+            Wake::Socket(ready)
+        }
+        what = next(session.link.as_mut()), if session.link.is_some() => Wake::Origin(what),
+        () = wire.signal().notified() => Wake::Other,
+        () = worker.drained() => Wake::Drain,
+        () = async { if let Some(park) = &park { park.room().await } }, if park.is_some() => Wake::Other,
+        () = timer => Wake::Timer,
+    })
+}
+
+async fn next(link: Option<&mut SessionLink>) -> Option<FromOrigin> {
+    match link {
+        Some(link) => link.next().await,
+        None => None,
+    }
+}
+
+fn handle(session: &mut Session, now: Instant, wake: Wake, due: Instant) -> Result<(), End> {
+    match wake {
+        Wake::Socket(Ok(ready)) => {
+            let readable = ready.is_readable() || ready.is_read_closed() || ready.is_error();
+            if readable && session.may_read() {
+                read(session, now)?;
+            }
+            Ok(())
+        }
+        Wake::Socket(Err(_)) => Err(End::because(CloseReason::Transport)),
+        Wake::Origin(what) => {
+            session.on_origin(now, what)?;
+            for _ in 1..MAX_ITEMS {
+                let Some(what) = session.link.as_mut().and_then(SessionLink::try_next) else {
+                    break;
+                };
+                session.on_origin(now, Some(what))?;
+            }
+            Ok(())
+        }
+        Wake::Timer => {
+            let late = now.saturating_duration_since(due);
+            if late > STOPPED {
+                session.postpone(late);
+            }
+            session.on_timeout(now)
+        }
+        Wake::Drain => Err(session.on_drain()),
+        Wake::Other => Ok(()),
+    }
+}
+
+fn read(session: &mut Session, now: Instant) -> Result<(), End> {
+    let worker = Rc::clone(&session.worker);
+    let mut scratch = worker.scratch();
+    for _ in 0..MAX_READS {
+        match session.wire.socket().try_read(&mut scratch) {
+            Ok(0) => return Err(End::because(CloseReason::Client)),
+            Ok(bytes) => {
+                session.on_bytes(now, &scratch[..bytes])?;
+                if bytes < scratch.len() || !session.may_read() {
+                    break;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(_) => return Err(End::because(CloseReason::Transport)),
+        }
+    }
+    Ok(())
+}
+
+/// Sends what is queued, then closes so that it arrives.
+async fn close(wire: &Wire) {
+    let flushed = timeout(FLUSH, async {
+        while !wire.flush() {
+            if wire.has_failed() || wire.socket().writable().await.is_err() {
+                return false;
+            }
+        }
+        true
+    });
+    if flushed.await != Ok(true) {
+        return;
+    }
+    if SockRef::from(wire.socket())
+        .shutdown(Shutdown::Write)
+        .is_err()
+    {
+        return;
+    }
+    let mut rest = [0; 512];
+    // The peer's own end, or anything that says it is gone; what it still sends is of no interest.
+    let _ = timeout(LINGER, async {
+        while wire.socket().readable().await.is_ok() {
+            match wire.socket().try_read(&mut rest) {
+                Ok(0) => break,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
+                _ => {}
+            }
+        }
+    })
+    .await;
+}

@@ -1,0 +1,25 @@
+//! One client's connection: handshake, session, and what it publishes and plays.
+//!
+//! ```text
+//!  accepted ─► Handshake ─► AwaitConnect ─► Pending ─► Accepted ─┐
+//!                 │              │             │                 ├─► flushed, closed
+//!                 └──────────────┴─────────────┴─────────────────┘
+//! ```
+//!
+//! A connection is one task on a worker's thread. [`driver`] waits and moves bytes, [`session`]
+//! decides, [`wire`] writes, [`publishing`] and [`playing`] keep what message streams carry.
+
+mod driver;
+mod playing;
+mod publishing;
+mod route;
+mod session;
+mod socket;
+mod timers;
+mod wire;
+
+pub(crate) use driver::serve;
+pub(crate) use wire::{Wire, Written};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,620 @@
+//! What a client's messages and its origin's words lead to.
+
+use std::{
+    net::SocketAddr,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use tributary_protocol::{
+    ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp, TransactionId,
+    amf::Object,
+    chunk::ReadLimits,
+    command::{self, Command, Connect, NetStreamCommand, ObjectEncoding, Status},
+    link::{CloseReason, Generation, OpenSession},
+    message::{aggregate, user_control::UserControl},
+    session::{self, ErrorKind, Event, ServerConnection},
+};
+
+use super::{
+    Wire,
+    playing::Playing,
+    publishing::Publishing,
+    route::{Route, RouteError},
+    timers::{NO_PROGRESS, Stall, Timers, UNDECIDED},
+};
+use crate::{
+    admission::Permit,
+    link::{OpenRequest, SessionLink, handle::FromOrigin},
+    metrics::Counted,
+    worker::Worker,
+};
+
+/// A client's session, without its socket's waiting.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) worker: Rc<Worker>,
+    pub(super) wire: Rc<Wire>,
+    pub(super) peer: SocketAddr,
+    pub(super) link: Option<SessionLink>,
+    pub(super) timers: Timers,
+    pub(super) received: u64,
+    phase: Phase,
+    /// From the connect command on.
+    who: Option<Box<Who>>,
+    publishing: Publishing,
+    playing: Playing,
+    permit: Permit,
+    began: Instant,
+    /// Bytes of output that may wait: what the origin made wait, and a margin for our own answers.
+    ceiling: usize,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Handshake,
+    AwaitConnect,
+    /// The origin decides.
+    Pending,
+    Accepted {
+        _counted: Counted,
+    },
+}
+
+/// What the client said of itself.
+#[derive(Debug)]
+struct Who {
+    application: String,
+    instance: String,
+    transaction: TransactionId,
+    encoding: ObjectEncoding,
+}
+
+/// A session is over. What is in the output is still sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) reason: CloseReason,
+    /// What the client did, if it is to blame.
+    pub(super) fault: Option<&'static str>,
+}
+
+/// Bytes of the session's own output that may wait for the client, one message of any permitted
+/// size not counted.
+pub(super) const MAX_OUTPUT: usize = 64 * 1024;
+
+/// Before the connect command no message is longer than this: it holds an `app` of 64 KiB, which
+/// is refused by name.
+const MAX_CONNECT: u32 = 256 * 1024;
+
+/// What the reader may hold before the connect command.
+pub(super) const READ_LIMITS: ReadLimits = ReadLimits {
+    message: MAX_CONNECT,
+    partial: MAX_CONNECT as usize,
+    chunk_streams: ReadLimits::CHUNK_STREAMS,
+};
+
+impl End {
+    pub(super) fn because(reason: CloseReason) -> Self {
+        Self {
+            reason,
+            fault: None,
+        }
+    }
+
+    fn fault(reason: CloseReason, fault: &'static str) -> Self {
+        Self {
+            reason,
+            fault: Some(fault),
+        }
+    }
+}
+
+impl From<session::Error> for End {
+    fn from(error: session::Error) -> Self {
+        let reason = match error.kind() {
+            ErrorKind::Protocol | ErrorKind::Unsupported => CloseReason::Protocol,
+            ErrorKind::Limit => CloseReason::Limit,
+            ErrorKind::Timeout => CloseReason::Timeout,
+        };
+        Self::fault(reason, error.reason())
+    }
+}
+
+impl Session {
+    pub(super) fn new(
+        worker: Rc<Worker>,
+        wire: Rc<Wire>,
+        peer: SocketAddr,
+        permit: Permit,
+        now: Instant,
+    ) -> Self {
+        Self {
+            worker,
+            wire,
+            peer,
+            link: None,
+            timers: Timers::new(now),
+            received: 0,
+            phase: Phase::Handshake,
+            who: None,
+            publishing: Publishing::default(),
+            playing: Playing::default(),
+            permit,
+            began: now,
+            ceiling: MAX_OUTPUT,
+        }
+    }
+
+    /// Takes in bytes from the client.
+    pub(super) fn on_bytes(&mut self, now: Instant, bytes: &[u8]) -> Result<(), End> {
+        self.received += bytes.len() as u64;
+        self.worker.metrics.bytes_in.inc_by(bytes.len() as u64);
+        if self.timers.heard(now) {
+            self.tell_stalled(false);
+        }
+        let result = self.wire.session().handle_input(now, bytes);
+        // What came before an error counts.
+        loop {
+            let event = self.wire.session().poll_event();
+            let Some(event) = event else { break };
+            self.on_event(now, event)?;
+        }
+        Ok(result?)
+    }
+
+    /// Whether the client is to be read.
+    pub(super) fn may_read(&self) -> bool {
+        !self.is_parked() && self.publishing.full_since().is_none()
+    }
+
+    /// Whether as much waits for the origin's credit as may.
+    pub(super) fn is_parked(&self) -> bool {
+        self.link.as_ref().is_some_and(SessionLink::is_full)
+    }
+
+    fn on_event(&mut self, now: Instant, event: Event) -> Result<(), End> {
+        match event {
+            Event::Connected => {
+                self.permit.established();
+                self.phase = Phase::AwaitConnect;
+                Ok(())
+            }
+            Event::Message(message) if matches!(self.phase, Phase::AwaitConnect) => {
+                self.on_first(message)
+            }
+            Event::Message(message) => self.on_message(now, message),
+            Event::SetBufferLength {
+                stream,
+                milliseconds,
+            } => {
+                // The origin paces recordings by it.
+                let event = UserControl::SetBufferLength {
+                    stream,
+                    milliseconds,
+                };
+                self.forward(event.to_message());
+                Ok(())
+            }
+            // Nobody waits for these.
+            Event::Pong { .. } | Event::UserControl(_) | _ => Ok(()),
+        }
+    }
+
+    /// The first message has to be the connect command.
+    fn on_first(&mut self, message: Message) -> Result<(), End> {
+        let fault = |fault| End::fault(CloseReason::Protocol, fault);
+        let (name, _) = Command::peek(message.kind, &message.payload)
+            .ok_or_else(|| fault("message_before_connect"))?;
+        if name != command::connect::NAME {
+            return Err(fault("command_before_connect"));
+        }
+        let connect = Command::decode(message.kind, &message.payload)
+            .ok()
+            .and_then(Connect::parse)
+            .ok_or_else(|| fault("connect_malformed"))?;
+        {
+            let mut session = self.wire.session();
+            session.begin(ServerConnection::CHUNK_SIZE, ServerConnection::WINDOW);
+            session.set_read_limits(ReadLimits::default());
+        }
+        self.timers.connected();
+        self.phase = Phase::Pending;
+        let route = Route::from_app(&connect.app);
+        self.who = Some(Box::new(Who {
+            application: route
+                .as_ref()
+                .map_or("", |route| route.group.application())
+                .to_owned(),
+            instance: route
+                .as_ref()
+                .map_or("", |route| route.group.instance())
+                .to_owned(),
+            transaction: connect.transaction,
+            encoding: connect.object_encoding,
+        }));
+        match route {
+            Ok(route) => self.open(route, &message),
+            Err(error) => return Err(self.refuse_route(error)),
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, route: Route, connect: &Message) {
+        let mut body = connect.payload.clone();
+        if connect.kind == MessageType::COMMAND_AMF3 {
+            // The 0 that says that AMF0 values follow.
+            body = body.slice(1..);
+        }
+        let request = OpenRequest {
+            group: route.group,
+            origin: route.origin,
+            open: OpenSession {
+                peer: self.peer,
+                protocol: "rtmp".to_owned(),
+                connect: body,
+            },
+        };
+        let link = self.worker.upstream.open(request);
+        let (application, instance) = self.name();
+        tracing::info!(peer = %self.peer, application, instance, session = %link.id(), "session begins");
+        self.link = Some(link);
+    }
+
+    fn refuse_route(&mut self, error: RouteError) -> End {
+        let (status, reason) = match error {
+            RouteError::Group(_) => (Status::ConnectInvalidApp, CloseReason::InvalidApp),
+            RouteError::Proxy => (Status::ConnectRejected, CloseReason::Rejected),
+        };
+        self.part(status, reason);
+        End::fault(reason, error.label())
+    }
+
+    fn on_message(&mut self, now: Instant, message: Message) -> Result<(), End> {
+        let kind = message.kind;
+        if kind.is_command() {
+            return self.on_command(now, message);
+        }
+        if kind.is_shared_object() || (kind.is_data() && message.stream == CONNECTION) {
+            // An empty one says nothing to anybody.
+            if !message.payload.is_empty() {
+                self.forward(message);
+            }
+            return Ok(());
+        }
+        if kind == MessageType::AGGREGATE {
+            let parts = aggregate::split(&message)
+                .map_err(|error| End::fault(CloseReason::Protocol, error.reason()))?;
+            for part in parts.filter(|part| part.kind != MessageType::AGGREGATE) {
+                self.on_media(part);
+            }
+        } else {
+            self.on_media(message);
+        }
+        Ok(())
+    }
+
+    fn on_media(&mut self, message: Message) {
+        if message.kind.is_media() {
+            self.publishing.push(message);
+        }
+    }
+
+    fn on_command(&mut self, now: Instant, message: Message) -> Result<(), End> {
+        let name = Command::peek(message.kind, &message.payload).map(|(name, _)| name);
+        match name {
+            None if message.payload.is_empty() => return Ok(()),
+            Some(command::connect::NAME) => {
+                return Err(End::fault(CloseReason::Protocol, "second_connect"));
+            }
+            Some("publish" | "deleteStream" | "closeStream") => {
+                return self.on_stream_command(now, message);
+            }
+            _ => {}
+        }
+        self.forward(message);
+        Ok(())
+    }
+
+    /// Forwards a command that begins a generation of a message stream, if it does.
+    fn on_stream_command(&mut self, now: Instant, message: Message) -> Result<(), End> {
+        let stream = message.stream;
+        let command = Command::decode(message.kind, &message.payload).ok();
+        let parsed = command.as_ref().map(NetStreamCommand::parse);
+        let generation = match (parsed, command) {
+            (Some(Ok(NetStreamCommand::DeleteStream(stream))), _) => self.publishing.end(stream),
+            (Some(Ok(NetStreamCommand::CloseStream | NetStreamCommand::StopPublish)), _) => {
+                self.publishing.end(stream)
+            }
+            // Also with arguments that cannot be read: the origin refuses it by its generation.
+            (_, Some(command)) if command.name == "publish" => {
+                let begun = self.publishing.begin(stream, now);
+                begun.map_err(|_| End::fault(CloseReason::Limit, "too_many_publishes"))?
+            }
+            _ => self.publishing.generation(stream),
+        };
+        self.send(message, generation);
+        Ok(())
+    }
+
+    /// Forwards a message that changes nothing here.
+    fn forward(&self, message: Message) {
+        let generation = self.publishing.generation(message.stream);
+        self.send(message, generation);
+    }
+
+    fn send(&self, message: Message, generation: Generation) {
+        if let Some(link) = &self.link {
+            link.send(message, generation);
+        }
+    }
+
+    /// Takes in one thing from the origin; `None` is the end of the lane.
+    pub(super) fn on_origin(&mut self, now: Instant, what: Option<FromOrigin>) -> Result<(), End> {
+        match what {
+            Some(FromOrigin::Accepted) => {
+                self.phase = Phase::Accepted {
+                    _counted: Counted::new(&self.worker.metrics.sessions),
+                };
+            }
+            Some(FromOrigin::Message { message, after }) => {
+                if let Some(message) = self.playing.hold(message, after, now) {
+                    self.tell(&message)?;
+                }
+            }
+            Some(FromOrigin::Attach { stream, live }) => {
+                self.detach(stream)?;
+                let viewer = self.worker.attach(&self.wire, stream, live);
+                self.playing.attach(viewer);
+            }
+            Some(FromOrigin::Detach { stream }) => self.detach(stream)?,
+            Some(FromOrigin::AcceptPublish {
+                stream,
+                generation,
+                feed,
+            }) => {
+                let counted = Counted::new(&self.worker.metrics.publishers);
+                if self.publishing.accept(stream, generation, feed, counted) {
+                    self.wire.session().set_read_limits(ReadLimits {
+                        partial: ReadLimits::PARTIAL_PUBLISHING,
+                        ..ReadLimits::default()
+                    });
+                    self.timers.excuse(now);
+                }
+            }
+            Some(FromOrigin::StopPublish { stream, generation }) => {
+                self.publishing.stop(stream, generation);
+            }
+            Some(FromOrigin::Filter { stream, filter }) => self.playing.set_filter(stream, filter),
+            Some(FromOrigin::Close { reason }) => return Err(self.closed_by_origin(reason)),
+            Some(FromOrigin::NoOrigin) => {
+                return Err(self.part(Status::ConnectFailed, CloseReason::OriginLost));
+            }
+            Some(FromOrigin::UnknownOrigin) => {
+                return Err(self.part(Status::ConnectRejected, CloseReason::Rejected));
+            }
+            Some(FromOrigin::LinkLost) => self.timers.lost = true,
+            Some(FromOrigin::LinkBack) => self.link_back(now),
+            None => return Err(self.part(Status::ConnectClosed, CloseReason::OriginLost)),
+        }
+        Ok(())
+    }
+
+    fn link_back(&mut self, now: Instant) {
+        self.timers.lost = false;
+        self.timers.excuse(now);
+        self.wire.excuse(now);
+    }
+
+    fn detach(&mut self, stream: MessageStreamId) -> Result<(), End> {
+        for message in self.playing.detach(stream) {
+            self.tell(&message)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a message of the origin. A client that leaves too much waiting is closed.
+    fn tell(&mut self, message: &Message) -> Result<(), End> {
+        if self.pending() > MAX_OUTPUT && !self.wire.flush() && self.pending() > MAX_OUTPUT {
+            return Err(End::fault(CloseReason::SlowReader, "output_full"));
+        }
+        send(&mut self.wire.session(), message);
+        self.ceiling = MAX_OUTPUT + self.pending();
+        Ok(())
+    }
+
+    fn pending(&self) -> usize {
+        self.wire.pending() + self.playing.held_bytes()
+    }
+
+    /// Sends what can be sent now, after anything that changed.
+    pub(super) fn settle(&mut self, now: Instant) -> Result<(), End> {
+        while let Some(message) = self.playing.release(now) {
+            self.tell(&message)?;
+        }
+        let was_blocked = self.wire.is_blocked();
+        if self.wire.flush() {
+            self.ceiling = MAX_OUTPUT;
+            if was_blocked {
+                self.playing.go_on();
+            }
+        }
+        if self.wire.has_failed() {
+            return Err(End::because(CloseReason::Transport));
+        }
+        if self.wire.pending() > self.ceiling {
+            // Pings and the like: it asks without reading the answers.
+            return Err(End::fault(CloseReason::SlowReader, "answers_unread"));
+        }
+        Ok(())
+    }
+
+    /// When [`Self::on_timeout`] has something to do.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let publishes = self.publishing.feeding().next().is_some();
+        let stuck = self.wire.stuck_since().filter(|_| !self.timers.lost);
+        [
+            self.wire.session().poll_timeout(),
+            self.timers.connect_by(),
+            self.timers.stall_at().filter(|_| publishes),
+            self.playing.deadline(),
+            stuck.map(|since| since + NO_PROGRESS),
+            self.publishing.full_since().map(|since| since + UNDECIDED),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Does what is due.
+    pub(super) fn on_timeout(&mut self, now: Instant) -> Result<(), End> {
+        if !self.may_read() {
+            // A client that is not heard is not silent.
+            self.wire.session().note_unread(now);
+            self.timers.excuse(now);
+        }
+        self.wire.session().handle_timeout(now)?;
+        if self.timers.is_connect_late(now) {
+            return Err(End::fault(CloseReason::Timeout, "connect_timeout"));
+        }
+        let stuck = self.wire.stuck_since().filter(|_| !self.timers.lost);
+        if stuck.is_some_and(|since| now >= since + NO_PROGRESS) {
+            return Err(End::fault(CloseReason::SlowReader, "no_progress"));
+        }
+        let undecided = self.publishing.full_since();
+        if undecided.is_some_and(|since| now >= since + UNDECIDED) {
+            return Err(End::fault(CloseReason::Timeout, "publish_undecided"));
+        }
+        if self.publishing.feeding().next().is_some() {
+            match self.timers.stall(now) {
+                Some(Stall::Ping) => self.wire.session().send_ping(now),
+                Some(Stall::Tell) => self.tell_stalled(true),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The process was stopped for this long: nobody else is to blame for it.
+    pub(super) fn postpone(&mut self, by: Duration) {
+        self.wire.session().postpone(by);
+        self.wire.postpone(by);
+        self.timers.postpone(by);
+    }
+
+    /// Tells the origin whether this publisher is silent.
+    fn tell_stalled(&self, stalled: bool) {
+        if let Some(link) = &self.link {
+            for stream in self.publishing.feeding() {
+                link.stalled(stream, stalled);
+            }
+        }
+    }
+
+    /// The process is being emptied.
+    pub(super) fn on_drain(&mut self) -> End {
+        self.part(Status::ConnectAppShutdown, CloseReason::Shutdown)
+    }
+
+    /// The origin, or the link on its behalf, closes the session. An application has said all it
+    /// has to say; a link has not.
+    fn closed_by_origin(&mut self, reason: CloseReason) -> End {
+        use CloseReason as R;
+        let status = match reason {
+            R::OriginLost | R::Retention | R::Moved => Some(Status::ConnectClosed),
+            _ => None,
+        };
+        match status {
+            Some(status) => self.part(status, reason),
+            None => End::because(reason),
+        }
+    }
+
+    /// Says goodbye: an error to a connect that has no answer yet, a notice otherwise.
+    fn part(&mut self, status: Status, reason: CloseReason) -> End {
+        let Some(who) = &self.who else {
+            return End::because(reason);
+        };
+        let accepted = matches!(self.phase, Phase::Accepted { .. });
+        let (goodbye, encoding) = if accepted {
+            (command::on_status(status.info(None, None)), who.encoding)
+        } else {
+            let status = match status {
+                Status::ConnectClosed => Status::ConnectFailed,
+                other => other,
+            };
+            let info: Object = status.info(None, None);
+            (command::error(who.transaction, info), ObjectEncoding::Amf0)
+        };
+        let mut session = self.wire.session();
+        for command in [goodbye, command::close()] {
+            let (kind, payload) = command.encode(encoding);
+            let message = Message {
+                kind,
+                stream: CONNECTION,
+                timestamp: RtmpTimestamp(0),
+                payload,
+            };
+            send(&mut session, &message);
+        }
+        End::because(reason)
+    }
+
+    /// Lets go of everything but the socket, and tells the origin.
+    pub(super) fn end(&mut self, now: Instant, end: End) {
+        self.playing.clear();
+        self.publishing = Publishing::default();
+        if let Some(link) = self.link.take() {
+            link.close(end.reason);
+        }
+        self.permit.established();
+        let metrics = &self.worker.metrics;
+        metrics.count_closed(end.reason);
+        if let Some(fault) = end.fault {
+            metrics.count_fault(fault);
+        }
+        let (application, instance) = self.name();
+        tracing::info!(
+            peer = %self.peer,
+            application,
+            instance,
+            bytes_in = self.received,
+            bytes_out = self.wire.sent(),
+            duration_ms = now.duration_since(self.began).as_millis() as u64,
+            reason = end.reason.label(),
+            fault = end.fault,
+            "session ends"
+        );
+    }
+
+    /// Application and instance, as far as they are known.
+    fn name(&self) -> (&str, &str) {
+        let who = self.who.as_deref();
+        who.map_or(("", ""), |who| (&who.application, &who.instance))
+    }
+}
+
+/// Puts a message of the session itself on its chunk stream.
+fn send(session: &mut ServerConnection, message: &Message) {
+    let kind = message.kind;
+    let csid = match kind {
+        MessageType::USER_CONTROL => {
+            if let Some(event) = UserControl::decode(&message.payload) {
+                session.send_user_control(&event);
+                return;
+            }
+            ChunkStreamId::CONTROL
+        }
+        kind if kind.is_shared_object() => ChunkStreamId::SHARED_OBJECT,
+        kind if kind.is_command() => {
+            let name = Command::peek(kind, &message.payload).map(|(name, _)| name);
+            match name {
+                Some("onStatus") => ChunkStreamId::STATUS,
+                _ => ChunkStreamId::COMMAND,
+            }
+        }
+        _ => ChunkStreamId::STATUS,
+    };
+    session.send(csid, message);
+}
+
+const CONNECTION: MessageStreamId = MessageStreamId::CONNECTION;

@@ -1,0 +1,291 @@
+//! Publishing: generations, what waits for a decision, and where it goes.
+
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes};
+use tributary_node::feed::FeedSource;
+use tributary_protocol::{
+    ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp,
+    link::{CloseReason, Generation},
+    ring::{Cursor, Start},
+};
+
+use super::support::{Client, Edge, Peer, STREAM, media};
+use crate::link::{
+    handle::{FromOrigin, ToLane},
+    publish::{PublishFeed, PublishSource},
+};
+
+const AUDIO: MessageType = MessageType::AUDIO;
+const VIDEO: MessageType = MessageType::VIDEO;
+
+/// An AVC sequence header and a key frame, with nothing in them.
+const HEADER: &[u8] = b"\x17\x00\x00\x00\x00h";
+const KEY: &[u8] = b"\x17\x01\x00\x00\x00k";
+
+/// The link's end of a feed.
+struct Feed {
+    source: PublishSource,
+    cursor: Cursor,
+}
+
+impl Feed {
+    fn new() -> (PublishFeed, Self) {
+        let (feed, source) = PublishFeed::new();
+        let cursor = source.with_ring(|ring| ring.join(Start::Live));
+        (feed, Self { source, cursor })
+    }
+
+    /// What was pushed since the last call, as kind and time.
+    fn take(&mut self) -> Vec<(u8, u32)> {
+        let mut taken = Vec::new();
+        self.source.with_ring(|ring| {
+            while let Some(delivery) = ring.next(&mut self.cursor, Duration::MAX) {
+                if delivery.seq.is_some() {
+                    taken.push((delivery.item.kind.0, delivery.timestamp.0));
+                }
+            }
+        });
+        taken
+    }
+
+    async fn wait(&mut self, count: usize) -> Vec<(u8, u32)> {
+        let mut taken = Vec::new();
+        for _ in 0..2000 {
+            taken.extend(self.take());
+            if taken.len() >= count {
+                return taken;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        panic!("only {taken:?}");
+    }
+}
+
+async fn publish(edge: &mut Edge, client: &mut Client, peer: &Peer) -> Generation {
+    client.connection.publish(
+        STREAM,
+        "name?key=secret",
+        tributary_protocol::command::stream::PublishKind::Live,
+    );
+    client.send().await;
+    let (command, generation) = edge.command(peer).await;
+    assert_eq!(command.name, "publish");
+    generation
+}
+
+async fn send(client: &mut Client, messages: &[Message]) {
+    for message in messages {
+        let csid = ChunkStreamId(4 + u32::from(message.kind.0));
+        client.connection.send(csid, message);
+    }
+    client.send().await;
+}
+
+fn accept(peer: &Peer, generation: Generation) -> Feed {
+    let (feed, end) = Feed::new();
+    peer.say(FromOrigin::AcceptPublish {
+        stream: STREAM,
+        generation,
+        feed,
+    });
+    end
+}
+
+#[tokio::test]
+async fn media_waits_for_its_accept_and_then_flows() {
+    let mut edge = Edge::start();
+    let (mut client, peer) = edge.session().await;
+    // Before any publish it goes nowhere.
+    send(&mut client, &[media(AUDIO, 1, &b"\xaf\x01a"[..])]).await;
+    let generation = publish(&mut edge, &mut client, &peer).await;
+    send(
+        &mut client,
+        &[
+            media(MessageType::DATA_AMF0, 2, &b"\x02\x00\x01x"[..]),
+            media(VIDEO, 3, HEADER),
+            media(AUDIO, 4, &b""[..]),
+        ],
+    )
+    .await;
+    assert!(
+        edge.told_soon().await.is_none(),
+        "media and its data are no lane's business"
+    );
+    let mut feed = accept(&peer, generation);
+    assert_eq!(feed.wait(3).await, [(18, 2), (9, 3), (8, 4)]);
+    edge.until("one publisher", |metrics| metrics.publishers.get() == 1)
+        .await;
+    send(&mut client, &[media(VIDEO, 5, KEY)]).await;
+    assert_eq!(feed.wait(1).await, [(9, 5)]);
+}
+
+#[tokio::test]
+async fn media_belongs_to_the_generation_in_which_it_arrived() {
+    let mut edge = Edge::start();
+    let (mut client, peer) = edge.session().await;
+    let first = publish(&mut edge, &mut client, &peer).await;
+    send(&mut client, &[media(AUDIO, 1, &b"\xaf\x01a"[..])]).await;
+    client.connection.close_stream(STREAM);
+    client.send().await;
+    let (_, closed) = edge.command(&peer).await;
+    send(&mut client, &[media(AUDIO, 2, &b"\xaf\x01a"[..])]).await;
+    let second = publish(&mut edge, &mut client, &peer).await;
+    assert!(first < closed && closed < second);
+    send(&mut client, &[media(AUDIO, 3, &b"\xaf\x01a"[..])]).await;
+
+    let mut late = accept(&peer, first);
+    let mut feed = accept(&peer, second);
+    assert_eq!(feed.wait(1).await, [(8, 3)]);
+    assert!(late.take().is_empty());
+    // A stop of an older generation means nothing; one of this ends the media.
+    peer.say(FromOrigin::StopPublish {
+        stream: STREAM,
+        generation: first,
+    });
+    send(&mut client, &[media(AUDIO, 4, &b"\xaf\x01a"[..])]).await;
+    assert_eq!(feed.wait(1).await, [(8, 4)]);
+    peer.say(FromOrigin::StopPublish {
+        stream: STREAM,
+        generation: second,
+    });
+    edge.until("nobody publishes", |metrics| metrics.publishers.get() == 0)
+        .await;
+    assert!(feed.source.is_finished());
+
+    // deleteStream names its stream.
+    let third = publish(&mut edge, &mut client, &peer).await;
+    let feed = accept(&peer, third);
+    edge.until("one publisher", |metrics| metrics.publishers.get() == 1)
+        .await;
+    client.connection.delete_stream(STREAM);
+    client.send().await;
+    let (_, deleted) = edge.command(&peer).await;
+    assert!(deleted > third);
+    edge.until("nobody publishes", |metrics| metrics.publishers.get() == 0)
+        .await;
+    assert!(feed.source.is_finished());
+}
+
+#[tokio::test]
+async fn a_mebibyte_is_held_and_then_the_client_is_unread() {
+    let mut edge = Edge::start();
+    let (mut client, peer) = edge.session().await;
+    let generation = publish(&mut edge, &mut client, &peer).await;
+    const COUNT: u32 = 600;
+    for time in 0..COUNT {
+        let message = media(AUDIO, time, vec![0xaf; 20_000]);
+        client.connection.send(ChunkStreamId(8), &message);
+    }
+    let output = client.connection.take_output();
+    let (_read, mut write) = client.socket.into_split();
+    let writer = tokio::spawn(async move {
+        tokio::io::AsyncWriteExt::write_all(&mut write, &output)
+            .await
+            .unwrap();
+        write
+    });
+    let before = u64::from(COUNT) * 20_000;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!writer.is_finished());
+    let read = edge.metrics.bytes_in.get();
+    assert!(
+        (1_000_000..2_000_000).contains(&read),
+        "{read} of {before} read"
+    );
+    let mut feed = accept(&peer, generation);
+    let times: Vec<u32> = feed
+        .wait(COUNT as usize)
+        .await
+        .iter()
+        .map(|&(_, time)| time)
+        .collect();
+    assert_eq!(times, (0..COUNT).collect::<Vec<_>>());
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_park_does_not_stop_the_media() {
+    let mut edge = Edge::start();
+    let (mut client, peer) = edge.session().await;
+    let generation = publish(&mut edge, &mut client, &peer).await;
+    let mut feed = accept(&peer, generation);
+    // Parked, but not full: media passes by.
+    client
+        .connection
+        .notify("waits", vec!["x".repeat(60_000).as_str().into()]);
+    send(&mut client, &[media(AUDIO, 7, &b"\xaf\x01a"[..])]).await;
+    assert_eq!(feed.wait(1).await, [(8, 7)]);
+    assert!(matches!(edge.told().await, ToLane::Message { .. }));
+}
+
+fn sub(out: &mut Vec<u8>, kind: MessageType, time: u32, payload: &[u8], length: u32) {
+    out.put_u8(kind.0);
+    out.put_uint(u64::from(length), 3);
+    out.put_uint(u64::from(time), 3);
+    out.put_u32(0);
+    out.put_slice(payload);
+    out.put_u32(payload.len() as u32 + 11);
+}
+
+#[tokio::test]
+async fn aggregates_are_split_and_bad_ones_close() {
+    let mut edge = Edge::start();
+    let (mut client, peer) = edge.session().await;
+    let generation = publish(&mut edge, &mut client, &peer).await;
+    let mut feed = accept(&peer, generation);
+    let mut body = Vec::new();
+    sub(&mut body, VIDEO, 500, KEY, 6);
+    sub(&mut body, AUDIO, 520, b"\xaf\x01a", 3);
+    sub(&mut body, MessageType(77), 530, b"?", 1);
+    send(&mut client, &[media(MessageType::AGGREGATE, 1000, body)]).await;
+    assert_eq!(feed.wait(2).await, [(9, 1000), (8, 1020)]);
+
+    let mut lie = Vec::new();
+    sub(&mut lie, VIDEO, 0, KEY, 0xff_ffff);
+    send(&mut client, &[media(MessageType::AGGREGATE, 2000, lie)]).await;
+    assert_eq!(edge.closed().await, CloseReason::Protocol);
+    edge.until("it is counted", |_| {
+        edge.count_fault("aggregate_length") == 1
+    })
+    .await;
+    assert!(feed.take().is_empty());
+}
+
+#[tokio::test]
+async fn publishes_are_limited_in_number() {
+    let mut edge = Edge::start();
+    let (mut client, peer) = edge.session().await;
+    for stream in 0..65 {
+        let command = tributary_protocol::command::Command::new(
+            "publish",
+            tributary_protocol::TransactionId(0.0),
+        );
+        client
+            .connection
+            .send_command(MessageStreamId(stream * 7 + 1), &command.with("name"));
+    }
+    client.send().await;
+    for _ in 0..64 {
+        edge.command(&peer).await;
+    }
+    assert_eq!(edge.closed().await, CloseReason::Limit);
+}
+
+#[tokio::test]
+async fn large_media_arrives_whole() {
+    let mut edge = Edge::start();
+    let (mut client, peer) = edge.session().await;
+    let generation = publish(&mut edge, &mut client, &peer).await;
+    let mut feed = accept(&peer, generation);
+    edge.until("one publisher", |metrics| metrics.publishers.get() == 1)
+        .await;
+    // More than a client that does not publish may have incomplete.
+    let payload = Bytes::from([KEY, &[0; 7_000_000]].concat());
+    let message = Message {
+        timestamp: RtmpTimestamp(1),
+        ..media(VIDEO, 1, payload)
+    };
+    send(&mut client, &[message]).await;
+    assert_eq!(feed.wait(1).await, [(9, 1)]);
+}

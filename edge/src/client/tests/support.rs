@@ -1,0 +1,344 @@
+//! An edge without a link: the test reads what its sessions say, and answers.
+
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+use tributary_node::{drain, queue};
+use tributary_protocol::{
+    Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
+    amf::{Object, Value},
+    command::{self, Command, Connect, ObjectEncoding},
+    handshake,
+    link::{CloseReason, Generation},
+    session::{ClientConnection, ClientEvent, Limits},
+};
+
+use crate::{
+    Config, Metrics, Running,
+    link::{
+        OpenRequest, Upstream,
+        handle::{FromOrigin, Park, ToLane},
+    },
+};
+
+/// Nothing in these tests takes this long.
+pub(super) const LONG: Duration = Duration::from_secs(20);
+
+pub(super) const STREAM: MessageStreamId = MessageStreamId(1);
+
+pub(super) struct Edge {
+    pub(super) running: Running,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) drain: drain::Signal,
+    lanes: queue::Receiver<ToLane>,
+}
+
+/// The origin's side of one session.
+pub(super) struct Peer {
+    pub(super) session: SessionId,
+    pub(super) request: OpenRequest,
+    pub(super) park: Arc<Park>,
+    inbox: queue::Sender<FromOrigin>,
+}
+
+/// A client of the edge.
+pub(super) struct Client {
+    pub(super) socket: TcpStream,
+    pub(super) connection: ClientConnection,
+    events: VecDeque<ClientEvent>,
+}
+
+pub(super) fn config() -> Config {
+    Config {
+        rtmp: "127.0.0.1:0".parse().expect("an address"),
+        workers: 1,
+        ..Config::default()
+    }
+}
+
+/// An address nobody else in this process uses.
+pub(super) fn own_address() -> IpAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    IpAddr::from([127, 9, NEXT.fetch_add(1, Ordering::Relaxed), 1])
+}
+
+impl Edge {
+    pub(super) fn start() -> Self {
+        Self::start_with(&config())
+    }
+
+    pub(super) fn start_with(config: &Config) -> Self {
+        let (upstream, lanes) = Upstream::new();
+        let (drain, watch) = drain::channel();
+        let metrics = Arc::new(Metrics::default());
+        let running = crate::run(config, upstream, Arc::clone(&metrics), watch)
+            .expect("port 0 is always free");
+        Self {
+            running,
+            metrics,
+            drain,
+            lanes,
+        }
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.running.rtmp()
+    }
+
+    pub(super) async fn client(&self) -> Client {
+        Client::connect(self.address(), own_address()).await
+    }
+
+    /// The next thing a session says.
+    pub(super) async fn told(&mut self) -> ToLane {
+        let told = timeout(LONG, self.lanes.next())
+            .await
+            .expect("a session says something");
+        told.expect("the edge runs")
+    }
+
+    /// The next thing a session says, if it says something soon.
+    pub(super) async fn told_soon(&mut self) -> Option<ToLane> {
+        timeout(Duration::from_millis(150), self.lanes.next())
+            .await
+            .ok()
+            .flatten()
+    }
+
+    /// The next session that opens.
+    pub(super) async fn opened(&mut self) -> Peer {
+        match self.told().await {
+            ToLane::Open {
+                session,
+                request,
+                inbox,
+                park,
+            } => Peer {
+                session,
+                request: *request,
+                park,
+                inbox,
+            },
+            other => panic!("not an open: {other:?}"),
+        }
+    }
+
+    /// The next message of a session; its bytes leave the park.
+    pub(super) async fn message(&mut self, peer: &Peer) -> (Message, Generation) {
+        match self.told().await {
+            ToLane::Message {
+                session,
+                message,
+                generation,
+            } => {
+                assert_eq!(session, peer.session);
+                peer.park.remove(message.payload.len());
+                (message, generation)
+            }
+            other => panic!("not a message: {other:?}"),
+        }
+    }
+
+    /// The next message, which has to be a command.
+    pub(super) async fn command(&mut self, peer: &Peer) -> (Command, Generation) {
+        let (message, generation) = self.message(peer).await;
+        let command = Command::decode(message.kind, &message.payload).expect("a command");
+        (command, generation)
+    }
+
+    /// The reason with which the session closes; what it says before is passed over.
+    pub(super) async fn closed(&mut self) -> CloseReason {
+        loop {
+            if let ToLane::Close { reason, .. } = self.told().await {
+                return reason;
+            }
+        }
+    }
+
+    /// A client whose connect was accepted.
+    pub(super) async fn session(&mut self) -> (Client, Peer) {
+        let mut client = self.client().await;
+        client
+            .connection
+            .connect_to("live/room", "rtmp://edge/live/room");
+        client.send().await;
+        let peer = self.opened().await;
+        peer.accept();
+        assert!(matches!(client.event().await, ClientEvent::Accepted(_)));
+        (client, peer)
+    }
+
+    /// Waits until a count is what it should be.
+    pub(super) async fn until(&self, what: &str, mut is: impl FnMut(&Metrics) -> bool) {
+        let by = Instant::now() + LONG;
+        while !is(&self.metrics) {
+            assert!(Instant::now() < by, "never: {what}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    pub(super) fn count_closed(&self, reason: CloseReason) -> u64 {
+        let reason = reason.label();
+        self.metrics
+            .closed
+            .get_or_create(&crate::metrics::Reason { reason })
+            .get()
+    }
+
+    pub(super) fn count_fault(&self, reason: &'static str) -> u64 {
+        self.metrics
+            .faults
+            .get_or_create(&crate::metrics::Reason { reason })
+            .get()
+    }
+}
+
+impl Peer {
+    pub(super) fn say(&self, what: FromOrigin) {
+        self.inbox.push_final(what).expect("the session is there");
+    }
+
+    pub(super) fn accept(&self) {
+        let command = Command::decode(MessageType::COMMAND_AMF0, &self.request.open.connect);
+        let connect = command
+            .ok()
+            .and_then(Connect::parse)
+            .expect("the connect command");
+        self.say(FromOrigin::Accepted);
+        self.command(&command::connect::success(&connect, "FMS/3,5,7,7009"));
+    }
+
+    pub(super) fn command(&self, command: &Command) {
+        self.say(FromOrigin::Message {
+            message: to_message(command, MessageStreamId::CONNECTION),
+            after: None,
+        });
+    }
+}
+
+pub(super) fn to_message(command: &Command, stream: MessageStreamId) -> Message {
+    let (kind, payload) = command.encode(ObjectEncoding::Amf0);
+    Message {
+        kind,
+        stream,
+        timestamp: RtmpTimestamp(0),
+        payload,
+    }
+}
+
+pub(super) fn media(kind: MessageType, time: u32, payload: impl Into<Bytes>) -> Message {
+    Message {
+        kind,
+        stream: STREAM,
+        timestamp: RtmpTimestamp(time),
+        payload: payload.into(),
+    }
+}
+
+impl Client {
+    /// A client that has done its handshake.
+    pub(super) async fn connect(address: SocketAddr, from: IpAddr) -> Self {
+        let mut client = Self::begin(address, from).await;
+        client.send().await;
+        assert_eq!(client.event().await, ClientEvent::Connected);
+        client
+    }
+
+    /// A client that has said nothing.
+    pub(super) async fn begin(address: SocketAddr, from: IpAddr) -> Self {
+        let socket = raw(address, from).await;
+        let random = [7; handshake::RANDOM];
+        let kind = handshake::Kind::Simple;
+        let connection = ClientConnection::new(kind, random, Instant::now(), Limits::default());
+        Self {
+            socket,
+            connection,
+            events: VecDeque::new(),
+        }
+    }
+
+    pub(super) async fn send(&mut self) {
+        let output = self.connection.take_output();
+        self.socket
+            .write_all(&output)
+            .await
+            .expect("the edge reads");
+    }
+
+    pub(super) async fn event(&mut self) -> ClientEvent {
+        self.try_event().await.expect("the edge has not closed")
+    }
+
+    /// The next event; `None` when the edge closes.
+    pub(super) async fn try_event(&mut self) -> Option<ClientEvent> {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            let read = timeout(LONG, self.socket.read(&mut buffer))
+                .await
+                .expect("something comes");
+            let bytes = read.unwrap_or(0);
+            if bytes == 0 {
+                return None;
+            }
+            let now = Instant::now();
+            self.connection
+                .handle_input(now, &buffer[..bytes])
+                .expect("sound bytes");
+            while let Some(event) = self.connection.poll_event() {
+                self.events.push_back(event);
+            }
+            self.send().await;
+        }
+    }
+
+    /// The code of the next onStatus.
+    pub(super) async fn status(&mut self) -> String {
+        match self.event().await {
+            ClientEvent::Status { info, .. } => code(&info),
+            other => panic!("not a status: {other:?}"),
+        }
+    }
+
+    /// Everything until the edge closes.
+    pub(super) async fn rest(&mut self) -> Vec<ClientEvent> {
+        let mut events = Vec::new();
+        while let Some(event) = self.try_event().await {
+            events.push(event);
+        }
+        events
+    }
+}
+
+pub(super) async fn raw(address: SocketAddr, from: IpAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a descriptor");
+    socket
+        .bind(SocketAddr::new(from, 0))
+        .expect("an address of the loopback");
+    socket.connect(address).await.expect("the edge listens")
+}
+
+/// The `code` of an info object.
+pub(super) fn code(info: &Value) -> String {
+    let object: Option<&Object> = match info {
+        Value::Object(object) => Some(object),
+        _ => None,
+    };
+    let code = object.and_then(|object| object.get("code"));
+    code.and_then(Value::as_str).unwrap_or_default().to_owned()
+}

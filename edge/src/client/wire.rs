@@ -1,0 +1,278 @@
+//! The sending side of one client's connection.
+//!
+//! Two things write to it: the driver, for what the session itself says, and the passes of the
+//! streams it plays, for media that was encoded for all viewers. Messages are never mixed: what is
+//! begun is finished first, then the session's own output goes, then media.
+
+use std::{
+    cell::{Cell, RefCell, RefMut},
+    io::{self, IoSlice},
+    time::{Duration, Instant},
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::{net::TcpStream, sync::Notify};
+use tributary_protocol::{chunk::shared::Header, ring::Cursor, session::ServerConnection};
+
+use crate::fanout::{Batch, MAX_PIECES};
+
+/// A socket, and what waits to be written to it.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    socket: TcpStream,
+    /// Wakes the driver: the socket takes no more, failed, or a place in a feed is passed.
+    signal: Notify,
+    session: RefCell<ServerConnection>,
+    state: Cell<State>,
+    /// Output of the session that was taken and is not all sent.
+    unsent: RefCell<BytesMut>,
+    /// A message for all viewers that is begun.
+    begun: RefCell<Option<Box<Begun>>>,
+    /// When the peer last took something, while it takes no more.
+    progress: Cell<Option<Instant>>,
+    sent: Cell<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Clear,
+    Blocked,
+    Failed,
+}
+
+/// The rest of a message that was sent in part.
+#[derive(Debug)]
+struct Begun {
+    header: Header,
+    body: Bytes,
+    /// Bytes of both that are sent.
+    sent: usize,
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(crate) enum Written {
+    /// All of it was sent.
+    All,
+    /// The socket takes no more, or failed.
+    Part {
+        /// Bytes sent.
+        bytes: usize,
+        /// The cursor after what was sent or begun; none if nothing was.
+        after: Option<Cursor>,
+    },
+}
+
+impl Wire {
+    pub(crate) fn new(socket: TcpStream, session: ServerConnection) -> Self {
+        Self {
+            socket,
+            signal: Notify::new(),
+            session: RefCell::new(session),
+            state: Cell::new(State::Clear),
+            unsent: RefCell::default(),
+            begun: RefCell::default(),
+            progress: Cell::new(None),
+            sent: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    pub(crate) fn signal(&self) -> &Notify {
+        &self.signal
+    }
+
+    /// The protocol's side of the connection. What it wants to send leaves with
+    /// [`Wire::flush`].
+    pub(crate) fn session(&self) -> RefMut<'_, ServerConnection> {
+        self.session.borrow_mut()
+    }
+
+    /// Bytes sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.get()
+    }
+
+    /// Whether nothing can be written now.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.state.get() != State::Clear
+    }
+
+    /// Whether writing failed: the connection is gone.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.state.get() == State::Failed
+    }
+
+    /// Since when the peer has taken nothing, if something waits for it.
+    pub(crate) fn stuck_since(&self) -> Option<Instant> {
+        self.progress.get()
+    }
+
+    /// Counts the time without progress from `now`, if it runs.
+    pub(crate) fn excuse(&self, now: Instant) {
+        if self.progress.get().is_some() {
+            self.progress.set(Some(now));
+        }
+    }
+
+    /// The process was stopped for this long.
+    pub(crate) fn postpone(&self, by: Duration) {
+        self.progress.set(self.progress.get().map(|at| at + by));
+    }
+
+    /// Bytes of the session's own output that wait.
+    pub(crate) fn pending(&self) -> usize {
+        self.unsent.borrow().len() + self.session.borrow().output_len()
+    }
+
+    /// Sends what is begun and what the session has to say. Whether all of it left.
+    pub(crate) fn flush(&self) -> bool {
+        if self.has_failed() {
+            return false;
+        }
+        let result = self
+            .finish_begun()
+            .and_then(|done| Ok(done && self.flush_session()?));
+        match result {
+            Ok(true) => {
+                self.state.set(State::Clear);
+                self.progress.set(None);
+                true
+            }
+            Ok(false) => {
+                self.block(State::Blocked);
+                false
+            }
+            Err(_) => {
+                self.block(State::Failed);
+                false
+            }
+        }
+    }
+
+    /// Sends media. The session's own output goes first.
+    pub(crate) fn write_batch(&self, batch: &Batch) -> Written {
+        let nothing = Written::Part {
+            bytes: 0,
+            after: None,
+        };
+        if self.is_blocked() || !self.flush() {
+            return nothing;
+        }
+        let mut slices = [IoSlice::new(&[]); 2 * MAX_PIECES];
+        let used = batch.slices(&mut slices);
+        match self.socket.try_write_vectored(&slices[..used]) {
+            Ok(bytes) => {
+                self.count_shared(bytes);
+                if bytes == batch.bytes() {
+                    return Written::All;
+                }
+                let after = self.keep_rest(batch, bytes);
+                self.block(State::Blocked);
+                Written::Part { bytes, after }
+            }
+            Err(error) => {
+                let blocked = error.kind() == io::ErrorKind::WouldBlock;
+                self.block(if blocked {
+                    State::Blocked
+                } else {
+                    State::Failed
+                });
+                nothing
+            }
+        }
+    }
+
+    /// Remembers the message in which the socket stopped.
+    fn keep_rest(&self, batch: &Batch, mut sent: usize) -> Option<Cursor> {
+        let mut after = None;
+        for piece in batch.pieces() {
+            if sent == 0 {
+                break;
+            }
+            after = Some(piece.after);
+            let length = piece.header.len() + piece.body.len();
+            if sent < length {
+                *self.begun.borrow_mut() = Some(Box::new(Begun {
+                    header: piece.header,
+                    body: piece.body.clone(),
+                    sent,
+                }));
+                break;
+            }
+            sent -= length;
+        }
+        after
+    }
+
+    fn finish_begun(&self) -> io::Result<bool> {
+        let mut slot = self.begun.borrow_mut();
+        while let Some(begun) = slot.as_mut() {
+            let header = &begun.header[begun.sent.min(begun.header.len())..];
+            let body = &begun.body[begun.sent.saturating_sub(begun.header.len())..];
+            let slices = [IoSlice::new(header), IoSlice::new(body)];
+            let left = header.len() + body.len();
+            let Some(bytes) = would_block(self.socket.try_write_vectored(&slices))? else {
+                return Ok(false);
+            };
+            begun.sent += bytes;
+            self.count_shared(bytes);
+            if bytes == left {
+                *slot = None;
+            }
+        }
+        Ok(true)
+    }
+
+    fn flush_session(&self) -> io::Result<bool> {
+        let mut unsent = self.unsent.borrow_mut();
+        loop {
+            if unsent.is_empty() {
+                *unsent = self.session.borrow_mut().take_output();
+                if unsent.is_empty() {
+                    // An idle connection owns no buffer.
+                    *unsent = BytesMut::new();
+                    return Ok(true);
+                }
+            }
+            let Some(bytes) = would_block(self.socket.try_write(&unsent))? else {
+                return Ok(false);
+            };
+            unsent.advance(bytes);
+            self.count(bytes);
+        }
+    }
+
+    fn count_shared(&self, bytes: usize) {
+        self.session.borrow_mut().note_written_shared(bytes);
+        self.count(bytes);
+    }
+
+    fn count(&self, bytes: usize) {
+        self.sent.set(self.sent.get() + bytes as u64);
+        if bytes > 0 && self.progress.get().is_some() {
+            self.progress.set(Some(Instant::now()));
+        }
+    }
+
+    fn block(&self, state: State) {
+        if self.state.replace(state) == State::Clear || state == State::Failed {
+            self.signal.notify_one();
+        }
+        if self.progress.get().is_none() {
+            self.progress.set(Some(Instant::now()));
+        }
+    }
+}
+
+fn would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,211 @@
+//! The edge's settings.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use tributary_node::config::{At, Check, Duration, Layers, Mistakes};
+
+use crate::link::OriginAddress;
+
+/// The table `[edge]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where RTMP clients connect; port 0 takes any free port.
+    pub rtmp: SocketAddr,
+    /// The origins, each `HOST:PORT` or `NAME@HOST:PORT`.
+    pub origins: Vec<String>,
+    /// Where this edge stands, for routing by locality; may be empty.
+    pub zone: String,
+    /// Threads that serve clients; 0 is one for each core.
+    pub workers: usize,
+    /// Client connections in all.
+    pub max_connections: usize,
+    /// Connections that have not finished their handshake.
+    pub max_half_open: usize,
+    /// Of those, from one address. The default leaves room for an office or a mobile network behind
+    /// one address: 64 at once, which a handshake that takes 100 ms makes 640 a second.
+    pub max_half_open_per_address: usize,
+    /// A viewer that is further behind than this jumps to the newest key frame.
+    pub max_lag: Duration,
+    /// The least time between two writes of a live stream to its viewers. 0 sends every message
+    /// at once; tens of milliseconds save system calls where delay does not matter.
+    pub coalesce: Duration,
+}
+
+/// The edge's flags.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Flags {
+    /// Where RTMP clients connect; port 0 takes any free port
+    #[arg(long, value_name = "ADDR")]
+    pub rtmp: Option<SocketAddr>,
+    /// An origin; repeat it for more than one
+    #[arg(long = "origin", value_name = "[NAME@]HOST:PORT")]
+    pub origins: Vec<String>,
+}
+
+impl Flags {
+    /// Puts the flags that were given over the layers below.
+    pub fn layer(&self, layers: Layers) -> Layers {
+        layers.flag("--rtmp", "edge.rtmp", self.rtmp).flags(
+            "--origin",
+            "edge.origins",
+            &self.origins,
+        )
+    }
+}
+
+impl Config {
+    /// RTMP's own port.
+    pub const DEFAULT_PORT: u16 = 1935;
+    /// As many as one process can have descriptors for, on a system set up for it.
+    pub const DEFAULT_MAX_CONNECTIONS: usize = 100_000;
+    /// 15,000 that never finish leave room for honest ones.
+    pub const DEFAULT_MAX_HALF_OPEN: usize = 16_384;
+    /// See [`Config::max_half_open_per_address`].
+    pub const DEFAULT_MAX_HALF_OPEN_PER_ADDRESS: usize = 64;
+    /// What a viewer may be behind before it is no longer watching live.
+    pub const DEFAULT_MAX_LAG: Duration = Duration::from_secs(4);
+    /// The ring holds 12 s: more lag than this would fall off it.
+    const MOST_MAX_LAG: Duration = Duration::from_secs(10);
+    /// A pass this rare would make every viewer late.
+    const MOST_COALESCE: Duration = Duration::from_millis(500);
+    const MOST_WORKERS: usize = 1024;
+
+    /// Threads to start.
+    pub fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rtmp: SocketAddr::from(([0, 0, 0, 0], Self::DEFAULT_PORT)),
+            origins: Vec::new(),
+            zone: String::new(),
+            workers: 0,
+            max_connections: Self::DEFAULT_MAX_CONNECTIONS,
+            max_half_open: Self::DEFAULT_MAX_HALF_OPEN,
+            max_half_open_per_address: Self::DEFAULT_MAX_HALF_OPEN_PER_ADDRESS,
+            max_lag: Self::DEFAULT_MAX_LAG,
+            coalesce: Duration::from_millis(0),
+        }
+    }
+}
+
+impl Check for Config {
+    fn check(&self, at: &At, mistakes: &mut Mistakes) {
+        let limits = [
+            ("max_connections", self.max_connections),
+            ("max_half_open", self.max_half_open),
+            ("max_half_open_per_address", self.max_half_open_per_address),
+        ];
+        for (key, _) in limits.into_iter().filter(|(_, limit)| *limit == 0) {
+            mistakes.add(
+                at.key(key),
+                "0 lets nobody in",
+                "write 1 or more, or leave it out",
+            );
+        }
+        for (index, origin) in self.origins.iter().enumerate() {
+            if let Err(error) = origin.parse::<OriginAddress>() {
+                let remedy = "write HOST:PORT or NAME@HOST:PORT";
+                mistakes.add(at.key("origins").key(index), error.to_string(), remedy);
+            }
+        }
+        if self.workers > Self::MOST_WORKERS {
+            let remedy = "write 0 for one on each core";
+            mistakes.add(at.key("workers"), "more than 1024 threads", remedy);
+        }
+        if self.max_lag > Self::MOST_MAX_LAG || self.max_lag == Duration::default() {
+            let what = format!("not above 0 and up to {}", Self::MOST_MAX_LAG);
+            mistakes.add(at.key("max_lag"), what, "write a time such as 4 s");
+        }
+        if self.coalesce > Self::MOST_COALESCE {
+            let what = format!("more than {}", Self::MOST_COALESCE);
+            mistakes.add(
+                at.key("coalesce"),
+                what,
+                "write a time such as 20 ms, or 0 s",
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Whole {
+        edge: Config,
+    }
+
+    impl Check for Whole {
+        fn check(&self, at: &At, mistakes: &mut Mistakes) {
+            self.edge.check(&at.key("edge"), mistakes);
+        }
+    }
+
+    #[test]
+    fn flags_win_over_variables() {
+        let variables = [
+            ("TRIBUTARY_EDGE_RTMP", "127.0.0.1:1"),
+            ("TRIBUTARY_EDGE_MAX_LAG", "2 s"),
+            ("TRIBUTARY_EDGE_ORIGINS", "a:1,b:2"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let flags = Flags {
+            rtmp: Some("127.0.0.1:0".parse().unwrap()),
+            origins: Vec::new(),
+        };
+        let layers = flags.layer(Layers::new().environment(variables));
+        let edge = layers.read::<Whole>().unwrap().edge;
+        let expected = Config {
+            rtmp: "127.0.0.1:0".parse().unwrap(),
+            origins: vec!["a:1".to_owned(), "b:2".to_owned()],
+            max_lag: Duration::from_secs(2),
+            ..Config::default()
+        };
+        assert_eq!(edge, expected);
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        let variables = [
+            ("TRIBUTARY_EDGE_MAX_CONNECTIONS", "0"),
+            ("TRIBUTARY_EDGE_MAX_HALF_OPEN", "0"),
+            ("TRIBUTARY_EDGE_MAX_HALF_OPEN_PER_ADDRESS", "0"),
+            ("TRIBUTARY_EDGE_MAX_LAG", "0 s"),
+            ("TRIBUTARY_EDGE_COALESCE", "1 s"),
+            ("TRIBUTARY_EDGE_WORKERS", "5000"),
+            ("TRIBUTARY_EDGE_ORIGINS", "a:1,b"),
+            ("TRIBUTARY_EDGE_NONSENSE", "1"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mistakes = Layers::new()
+            .environment(variables)
+            .read::<Whole>()
+            .unwrap_err();
+        let text = mistakes.to_string();
+        for key in [
+            "edge.max_connections",
+            "edge.max_half_open",
+            "edge.max_half_open_per_address",
+            "edge.max_lag",
+            "edge.coalesce",
+            "edge.workers",
+            "edge.origins.1",
+            "edge.nonsense",
+        ] {
+            assert!(text.contains(key), "{key} in\n{text}");
+        }
+        assert_eq!(mistakes.iter().count(), 8, "{text}");
+        assert!(Layers::new().read::<Whole>().is_ok());
+    }
+}

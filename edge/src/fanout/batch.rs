@@ -1,0 +1,197 @@
+//! What a cursor gets next, gathered once for all viewers that stand at the same place.
+
+use std::{borrow::Cow, io::IoSlice, time::Duration};
+
+use bytes::Bytes;
+use tributary_protocol::{
+    MessageStreamId,
+    chunk::shared::{Encoded, Header},
+    ring::Cursor,
+};
+
+use super::LiveStream;
+
+/// Messages for one cursor, as they go to the socket.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    stream: MessageStreamId,
+    version: u64,
+    start: Option<Cursor>,
+    end: Option<Cursor>,
+    pieces: Vec<Piece>,
+    bytes: usize,
+    /// Whether the cursor has more.
+    full: bool,
+}
+
+/// One message of a batch.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) header: Header,
+    pub(crate) body: Bytes,
+    /// The cursor after it, with what was dropped since the batch's start.
+    pub(crate) after: Cursor,
+}
+
+/// The batches of one pass. Cursors of viewers fall into few groups: those that are up to date,
+/// and a few others.
+#[derive(Debug)]
+pub(super) struct Batches {
+    batches: Vec<Batch>,
+    /// The next one to be replaced.
+    oldest: usize,
+}
+
+/// Messages in one batch: two slices each, well within what one system call takes (1,024).
+pub(crate) const MAX_PIECES: usize = 64;
+
+/// Bytes in one batch beyond which no message is added. Reason: a socket takes little more than
+/// its bound on unsent bytes at once.
+const MAX_BYTES: usize = 256 * 1024;
+
+/// Batches kept during a pass.
+const MAX_BATCHES: usize = 4;
+
+impl Batches {
+    pub(super) fn new() -> Self {
+        Self {
+            batches: Vec::new(),
+            oldest: 0,
+        }
+    }
+
+    /// What `cursor` gets on `stream` now.
+    pub(super) fn of(
+        &mut self,
+        live: &LiveStream,
+        cursor: &Cursor,
+        stream: MessageStreamId,
+        max_lag: Duration,
+    ) -> &Batch {
+        let version = live.version();
+        let known = self.batches.iter().position(|batch| {
+            batch.version == version && batch.stream == stream && batch.start == Some(*cursor)
+        });
+        let index = known.unwrap_or_else(|| {
+            let index = self.place();
+            self.batches[index].gather(live, *cursor, stream, max_lag);
+            index
+        });
+        &self.batches[index]
+    }
+
+    /// Lets go of all messages; memory for the next ones stays.
+    pub(super) fn clear(&mut self) {
+        for batch in &mut self.batches {
+            batch.clear();
+        }
+    }
+
+    fn place(&mut self) -> usize {
+        if self.batches.len() < MAX_BATCHES {
+            self.batches.push(Batch::empty());
+            return self.batches.len() - 1;
+        }
+        let place = self.oldest;
+        self.oldest = (place + 1) % MAX_BATCHES;
+        place
+    }
+}
+
+impl Batch {
+    fn empty() -> Self {
+        Self {
+            stream: MessageStreamId::CONNECTION,
+            version: 0,
+            start: None,
+            end: None,
+            pieces: Vec::with_capacity(MAX_PIECES),
+            bytes: 0,
+            full: false,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.start = None;
+        self.end = None;
+        self.pieces.clear();
+        self.bytes = 0;
+    }
+
+    fn gather(
+        &mut self,
+        live: &LiveStream,
+        start: Cursor,
+        stream: MessageStreamId,
+        max_lag: Duration,
+    ) {
+        self.clear();
+        self.stream = stream;
+        let mut cursor = start;
+        live.with_ring(|ring| {
+            // The version is read under the lock, so that it belongs to what is gathered.
+            self.version = live.version();
+            while !self.is_full()
+                && let Some(delivery) = ring.next(&mut cursor, max_lag)
+            {
+                let header = delivery.item.header(stream);
+                let body = match delivery.item {
+                    Cow::Borrowed(encoded) => encoded.body().clone(),
+                    Cow::Owned(encoded) => Encoded::body(&encoded).clone(),
+                };
+                self.bytes += header.len() + body.len();
+                self.pieces.push(Piece {
+                    header,
+                    body,
+                    after: cursor,
+                });
+            }
+        });
+        self.full = self.is_full();
+        self.start = Some(start);
+        self.end = Some(cursor);
+    }
+
+    fn is_full(&self) -> bool {
+        self.pieces.len() >= MAX_PIECES || self.bytes >= MAX_BYTES
+    }
+
+    /// Whether there is nothing to send.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Bytes to send.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether the cursor may get more after this batch.
+    pub(crate) fn has_more(&self) -> bool {
+        self.full
+    }
+
+    /// The cursor after the whole batch, with what was dropped on the way.
+    pub(crate) fn end(&self) -> Option<Cursor> {
+        self.end
+    }
+
+    pub(crate) fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// The slices of one system call.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; 2 * MAX_PIECES]) -> usize {
+        let mut used = 0;
+        for piece in &self.pieces {
+            slices[used] = IoSlice::new(&piece.header);
+            used += 1;
+            // An empty message is its header alone.
+            if !piece.body.is_empty() {
+                slices[used] = IoSlice::new(&piece.body);
+                used += 1;
+            }
+        }
+        used
+    }
+}

@@ -1,0 +1,26 @@
+//! One live stream in, any number of viewers out.
+//!
+//! ```text
+//!  link thread                    worker thread (one of several)
+//!  push ─► LiveStream ──bell──►   pass: for each viewer of the stream on this worker
+//!          (encoded once)           batch = what its cursor gets (shared by equal cursors)
+//!                                   one vectored write to its socket
+//!                                   blocked? parked: its connection goes on when writable
+//! ```
+//!
+//! A stream's ring is shared by all workers; a viewer belongs to one. A pass costs one lock of the
+//! ring for each different cursor among the viewers, which usually is one, and one system call for
+//! each viewer. While a pass runs, messages gather, and the next pass sends them together.
+
+mod batch;
+mod pass;
+mod stream;
+mod streams;
+mod viewer;
+
+pub use stream::LiveStream;
+pub use streams::Streams;
+
+pub(crate) use batch::{Batch, MAX_PIECES};
+pub(crate) use pass::{LocalStream, Settings};
+pub(crate) use viewer::Viewer;

@@ -1,0 +1,83 @@
+//! The live streams this edge has a feed or a viewer of.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use tributary_protocol::{link::LiveId, ring::Limits};
+
+use super::{LiveStream, stream::RING};
+
+/// The live streams of this edge, by origin process and number. A stream lives as long as its feed
+/// or a viewer holds it.
+#[derive(Debug)]
+pub struct Streams {
+    limits: Limits,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    streams: HashMap<(u64, LiveId), Weak<LiveStream>>,
+    /// Dead entries are cleared out when there are this many.
+    sweep_at: usize,
+}
+
+impl Streams {
+    /// No streams yet.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            limits: RING,
+            table: Mutex::default(),
+        })
+    }
+
+    /// The stream with this number of this origin process. A feed that arrives before its first
+    /// viewer fills it, and the other way round it waits for the feed.
+    pub fn get_or_create(&self, origin: u64, live: LiveId) -> Arc<LiveStream> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.streams.len() >= table.sweep_at {
+            table.streams.retain(|_, stream| stream.strong_count() > 0);
+            table.sweep_at = (table.streams.len() * 2).max(SWEEP);
+        }
+        let entry = table.streams.entry((origin, live)).or_default();
+        entry.upgrade().unwrap_or_else(|| {
+            let stream = LiveStream::new(self.limits);
+            *entry = Arc::downgrade(&stream);
+            stream
+        })
+    }
+
+    /// The streams that are held by a feed or a viewer.
+    pub fn count(&self) -> usize {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let alive = |stream: &&Weak<LiveStream>| stream.strong_count() > 0;
+        table.streams.values().filter(alive).count()
+    }
+}
+
+/// Entries below which clearing out is not worth it.
+const SWEEP: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_lives_as_long_as_it_is_held() {
+        let streams = Streams::new();
+        let one = streams.get_or_create(1, LiveId(1));
+        assert!(Arc::ptr_eq(&one, &streams.get_or_create(1, LiveId(1))));
+        let other = streams.get_or_create(2, LiveId(1));
+        assert!(!Arc::ptr_eq(&one, &other));
+        assert_eq!(streams.count(), 2);
+        drop(one);
+        assert_eq!(streams.count(), 1);
+        for live in 0..10_000 {
+            streams.get_or_create(3, LiveId(live));
+        }
+        let table = streams.table.lock().unwrap();
+        assert!(table.streams.len() <= SWEEP, "{}", table.streams.len());
+    }
+}

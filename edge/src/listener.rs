@@ -1,0 +1,85 @@
+//! Accepting clients and handing them to workers.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, time::sleep};
+use tributary_node::{drain, queue};
+
+use crate::{
+    admission::{Admission, Refused},
+    metrics::Metrics,
+    worker::Arrival,
+};
+
+/// Clients that wait for one worker. Reason: a worker that is this far behind has more than it can
+/// serve.
+pub(crate) const BACKLOG: usize = 1024;
+
+/// The first wait when the process has no descriptors left, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Hands clients to the workers in turn.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    pub(crate) listener: TcpListener,
+    pub(crate) workers: Vec<queue::Sender<Arrival>>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Acceptor {
+    /// Accepts until the process is being emptied; then the listener is closed.
+    pub(crate) async fn run(self, mut drain: drain::Watch) {
+        tokio::select! {
+            () = self.accept() => {}
+            () = drain.signaled() => {}
+        }
+    }
+
+    async fn accept(&self) {
+        let mut turn = 0;
+        let mut wait = BACKOFF.0;
+        loop {
+            match self.listener.accept().await {
+                Ok((socket, peer)) => {
+                    wait = BACKOFF.0;
+                    turn = (turn + 1) % self.workers.len();
+                    let taken = self.admission.admit(peer.ip()).and_then(|permit| {
+                        let socket = socket.into_std().map_err(|_| Refused::Gone)?;
+                        let arrival = Arrival {
+                            socket,
+                            peer,
+                            permit,
+                        };
+                        self.workers[turn]
+                            .push(arrival, 1)
+                            .map_err(|_| Refused::WorkerBusy)
+                    });
+                    if let Err(refused) = taken {
+                        self.metrics.count_refused(refused);
+                        tracing::debug!(%peer, %refused, "client refused");
+                    }
+                }
+                Err(error) if is_about_the_client(&error) => {}
+                Err(error) => {
+                    // No descriptors or no memory: those who are here are served meanwhile.
+                    self.metrics.accept_backoffs.inc();
+                    tracing::warn!(%error, wait_ms = wait.as_millis() as u64, "cannot accept");
+                    sleep(wait).await;
+                    wait = (wait * 2).min(BACKOFF.1);
+                }
+            }
+        }
+    }
+}
+
+/// Whether accepting failed because the client was gone already.
+fn is_about_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::WouldBlock
+    )
+}

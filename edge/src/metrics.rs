@@ -1,0 +1,175 @@
+//! What the edge counts of its clients.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+use tributary_protocol::{link::CloseReason, ring};
+
+use crate::admission::Refused;
+
+/// A label that says why.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reason {
+    /// The reason.
+    pub reason: &'static str,
+}
+
+/// Counters and gauges of the clients' side; clones count into the same.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    /// TCP connections open.
+    pub connections: Gauge,
+    /// Clients whose connect the application has accepted.
+    pub sessions: Gauge,
+    /// Message streams that play.
+    pub viewers: Gauge,
+    /// Message streams that publish.
+    pub publishers: Gauge,
+    /// Bytes received from clients.
+    pub bytes_in: Counter,
+    /// Bytes sent to clients, media that begins with this batch.
+    pub bytes_out: Counter,
+    /// Messages that viewers did not get.
+    pub dropped: DroppedMetrics,
+    /// Connections that ended.
+    pub closed: Family<Reason, Counter>,
+    /// Faults in what clients sent, in more detail than [`Metrics::closed`].
+    pub faults: Family<Reason, Counter>,
+    /// Connections that were not taken.
+    pub refused: Family<Reason, Counter>,
+    /// Times the acceptor waited because the process had no descriptors left.
+    pub accept_backoffs: Counter,
+}
+
+/// Messages that viewers did not get, by reason.
+#[derive(Clone, Debug, Default)]
+pub struct DroppedMetrics {
+    by_reason: Family<Reason, Counter>,
+}
+
+impl DroppedMetrics {
+    /// Adds a viewer's losses.
+    pub fn add(&self, dropped: ring::Dropped) {
+        let counts = [
+            ("lag", dropped.lag),
+            ("fell_off", dropped.fell_off),
+            ("filter", dropped.filter),
+            ("waiting_for_key_frame", dropped.waiting),
+        ];
+        for (reason, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            self.by_reason
+                .get_or_create(&Reason { reason })
+                .inc_by(count);
+        }
+    }
+
+    /// What was counted for a reason.
+    pub fn count(&self, reason: &'static str) -> u64 {
+        self.by_reason.get_or_create(&Reason { reason }).get()
+    }
+}
+
+impl Metrics {
+    /// Makes the figures known under their names.
+    pub fn register(&self, registry: &mut Registry) {
+        let r = registry.sub_registry_with_prefix("tributary_edge");
+        r.register(
+            "connections",
+            "Client connections open",
+            self.connections.clone(),
+        );
+        r.register(
+            "sessions",
+            "Clients whose connect was accepted",
+            self.sessions.clone(),
+        );
+        r.register("viewers", "Message streams that play", self.viewers.clone());
+        r.register(
+            "publishers",
+            "Message streams that publish",
+            self.publishers.clone(),
+        );
+        r.register(
+            "in_bytes",
+            "Bytes received from clients",
+            self.bytes_in.clone(),
+        );
+        r.register("out_bytes", "Bytes sent to clients", self.bytes_out.clone());
+        let dropped = self.dropped.by_reason.clone();
+        r.register("dropped_messages", "Messages viewers did not get", dropped);
+        r.register(
+            "closed",
+            "Client connections that ended",
+            self.closed.clone(),
+        );
+        r.register("faults", "Faults in what clients sent", self.faults.clone());
+        r.register(
+            "refused",
+            "Client connections that were not taken",
+            self.refused.clone(),
+        );
+        let backoffs = self.accept_backoffs.clone();
+        r.register("accept_backoffs", "Waits for want of descriptors", backoffs);
+    }
+
+    /// Counts the end of a connection.
+    pub fn count_closed(&self, reason: CloseReason) {
+        let reason = reason.label();
+        self.closed.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts a fault in what a client sent.
+    pub fn count_fault(&self, reason: &'static str) {
+        self.faults.get_or_create(&Reason { reason }).inc();
+    }
+
+    pub(crate) fn count_refused(&self, refused: Refused) {
+        let reason = refused.label();
+        self.refused.get_or_create(&Reason { reason }).inc();
+    }
+}
+
+/// Counts in a gauge for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Counted(Gauge);
+
+impl Counted {
+    pub(crate) fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_has_a_name() {
+        let metrics = Metrics::default();
+        metrics.count_closed(CloseReason::Client);
+        metrics.dropped.add(ring::Dropped {
+            lag: 3,
+            ..ring::Dropped::default()
+        });
+        let mut registry = Registry::default();
+        metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            "tributary_edge_connections 0",
+            "tributary_edge_dropped_messages_total{reason=\"lag\"} 3",
+            "tributary_edge_closed_total{reason=\"client_closed\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! A thread that serves clients.
+
+use std::{
+    cell::{Cell, RefCell, RefMut},
+    collections::HashMap,
+    io,
+    net::{SocketAddr, TcpStream as StdTcpStream},
+    rc::Rc,
+    sync::Arc,
+    thread::JoinHandle,
+};
+
+use tokio::{
+    net::TcpStream,
+    runtime,
+    sync::Notify,
+    task::{LocalSet, spawn_local},
+};
+use tributary_node::{drain, queue};
+use tributary_protocol::MessageStreamId;
+
+use crate::{
+    admission::Permit,
+    client::{self, Wire},
+    fanout::{LiveStream, LocalStream, Settings, Viewer},
+    link::Upstream,
+    metrics::Metrics,
+};
+
+/// A client on its way to a worker.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) socket: StdTcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) permit: Permit,
+}
+
+/// What a worker's clients share.
+pub(crate) struct Worker {
+    pub(crate) upstream: Upstream,
+    pub(crate) metrics: Arc<Metrics>,
+    settings: Settings,
+    /// What every client of the thread reads into.
+    scratch: RefCell<Box<[u8]>>,
+    /// The live streams that are watched here, by their address.
+    streams: RefCell<HashMap<usize, Rc<LocalStream>>>,
+    draining: Cell<bool>,
+    drained: Notify,
+}
+
+/// What one read takes in at most, in bytes.
+const SCRATCH: usize = 64 * 1024;
+
+/// What every worker is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) upstream: Upstream,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) settings: Settings,
+    pub(crate) drain: drain::Watch,
+}
+
+/// Starts a worker's thread. It ends when the arrivals do and its clients are gone.
+pub(crate) fn start(
+    index: usize,
+    setup: Setup,
+    arrivals: queue::Receiver<Arrival>,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name(format!("edge-{index}"))
+        .spawn(move || {
+            let set = LocalSet::new();
+            set.block_on(&runtime, run(setup, arrivals));
+        })
+}
+
+async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
+    let mut drain = setup.drain.clone();
+    let worker = Rc::new(Worker::new(setup));
+    let mut clients = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            arrival = arrivals.next() => {
+                let Some(arrival) = arrival else { break };
+                if let Some(client) = worker.receive(arrival) {
+                    clients.spawn_local(client);
+                }
+            }
+            Some(ended) = clients.join_next() => report(ended),
+            () = drain.signaled(), if !worker.is_draining() => worker.begin_drain(),
+        }
+    }
+    worker.begin_drain();
+    while let Some(ended) = clients.join_next().await {
+        report(ended);
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        // A defect of ours; it cost one client its connection.
+        tracing::error!(%error, "a client's task failed");
+    }
+}
+
+impl Worker {
+    fn new(setup: Setup) -> Self {
+        Self {
+            upstream: setup.upstream,
+            metrics: setup.metrics,
+            settings: setup.settings,
+            scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
+            streams: RefCell::default(),
+            draining: Cell::new(false),
+            drained: Notify::new(),
+        }
+    }
+
+    fn receive(self: &Rc<Self>, arrival: Arrival) -> Option<impl Future<Output = ()> + use<>> {
+        let Arrival {
+            socket,
+            peer,
+            permit,
+        } = arrival;
+        let socket = TcpStream::from_std(socket);
+        let socket = socket.inspect_err(|error| tracing::warn!(%peer, %error, "client not served"));
+        let worker = Rc::clone(self);
+        socket
+            .ok()
+            .map(|socket| client::serve(worker, socket, peer, permit))
+    }
+
+    /// A buffer to read into; to be given back before anything is waited for.
+    pub(crate) fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
+        self.scratch.borrow_mut()
+    }
+
+    /// A message stream plays a live stream from now on.
+    pub(crate) fn attach(
+        self: &Rc<Self>,
+        wire: &Rc<Wire>,
+        stream: MessageStreamId,
+        live: Arc<LiveStream>,
+    ) -> Rc<Viewer> {
+        let key = Arc::as_ptr(&live) as usize;
+        let known = self.streams.borrow().get(&key).cloned();
+        if let Some(local) = known.filter(|local| !local.is_empty()) {
+            return Viewer::attach(wire, stream, &local);
+        }
+        let local = LocalStream::new(live, self.settings, Arc::clone(&self.metrics));
+        self.streams.borrow_mut().insert(key, Rc::clone(&local));
+        let viewer = Viewer::attach(wire, stream, &local);
+        let worker = Rc::clone(self);
+        spawn_local(async move {
+            Rc::clone(&local).run().await;
+            let mut streams = worker.streams.borrow_mut();
+            if streams
+                .get(&key)
+                .is_some_and(|known| Rc::ptr_eq(known, &local))
+            {
+                streams.remove(&key);
+            }
+        });
+        viewer
+    }
+
+    /// Whether the process is being emptied.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Waits until the process is being emptied.
+    pub(crate) async fn drained(&self) {
+        self.drained.notified().await;
+    }
+
+    fn begin_drain(&self) {
+        self.draining.set(true);
+        self.drained.notify_waiters();
+    }
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
+}
