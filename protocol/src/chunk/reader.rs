@@ -337,8 +337,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Adds payload to the current message. `arrived` bounds what may be allocated ahead: that
-    /// many bytes are here.
+    /// Adds payload to the current message. `arrived` bytes of it may be here: room is made for
+    /// all of them at once, but for one message only, or every chunk stream would get it.
     #[inline]
     fn append(&mut self, payload: &[u8], arrived: usize) -> Result<(), ReadError> {
         self.partial += payload.len();
@@ -348,8 +348,12 @@ impl Reader {
             });
         }
         let stream = &mut self.streams[self.current];
-        if stream.partial.capacity() - stream.partial.len() < payload.len() {
-            stream.grow(payload.len(), arrived);
+        let held = stream.partial.len() + payload.len();
+        if stream.partial.capacity() < held {
+            stream.grow(
+                payload.len(),
+                if held == self.partial { arrived } else { 0 },
+            );
         }
         stream.partial.extend_from_slice(payload);
         self.left -= payload.len();
@@ -426,15 +430,13 @@ impl ChunkStream {
         }
     }
 
-    /// Makes room for `needed` bytes: at least double, so that bytes are moved a bounded number of
-    /// times, at once for all that has arrived, never beyond the message's length.
+    /// Makes room for `needed` bytes and for as much again as is here: so bytes are moved a bounded
+    /// number of times, and what is reserved stays within twice of what has arrived. Never more
+    /// than the message's length.
     fn grow(&mut self, needed: usize, arrived: usize) {
         let held = self.partial.len();
-        let room = (self.partial.capacity() * 2)
-            .max(held + arrived)
-            .max(MIN_ALLOCATION)
-            .min(self.length as usize)
-            .max(held + needed);
+        let here = held + arrived.max(needed);
+        let room = (here * 2).max(MIN_ALLOCATION).min(self.length as usize);
         self.partial.reserve_exact(room - held);
     }
 }

@@ -76,12 +76,18 @@ pub struct ClientConnection {
 
 impl ClientConnection {
     /// A connection that has just been made; C0 and C1 are in the output. `random` goes into C1.
+    /// [`Limits::chunks_per_second`] does not hold here.
     pub fn new(
         kind: handshake::Kind,
         random: [u8; handshake::RANDOM],
         now: Instant,
         limits: Limits,
     ) -> Self {
+        // A client has chosen its server; how fast that one sends is no attack.
+        let limits = Limits {
+            chunks_per_second: u32::MAX,
+            ..limits
+        };
         let mut connection = Connection::new(now, limits);
         let handshake = ClientHandshake::new(kind, &random, connection.output());
         Self {
