@@ -44,6 +44,59 @@ impl Basic {
     }
 }
 
+/// A complete header.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) format: u8,
+    pub(super) id: u32,
+    /// Its place among the known chunk streams.
+    pub(super) known: Option<usize>,
+    /// Timestamp or delta; means nothing in format 3.
+    pub(super) time: u32,
+    pub(super) extended: bool,
+    pub(super) length: u32,
+    pub(super) kind: MessageType,
+    pub(super) stream: MessageStreamId,
+    /// Bytes it took.
+    pub(super) used: usize,
+}
+
+impl Head {
+    /// Reads the message header and extended timestamp of format 0, 1 or 2; false when they are
+    /// not complete.
+    #[inline(always)]
+    pub(super) fn parse_fields(&mut self, bytes: &[u8]) -> bool {
+        let length = match self.format {
+            0 => 11,
+            1 => 7,
+            _ => 3,
+        };
+        if bytes.len() < length {
+            return false;
+        }
+        self.time = u24(bytes);
+        self.used += length;
+        if self.format < 2 {
+            self.length = u24(&bytes[3..]);
+            self.kind = MessageType(bytes[6]);
+        }
+        if self.format == 0 {
+            self.stream = MessageStreamId(u32::from_le_bytes([
+                bytes[7], bytes[8], bytes[9], bytes[10],
+            ]));
+        }
+        if self.time == EXTENDED {
+            let Some(time) = bytes[length..].first_chunk() else {
+                return false;
+            };
+            self.time = u32::from_be_bytes(*time);
+            self.extended = true;
+            self.used += 4;
+        }
+        true
+    }
+}
+
 /// Writes a basic header in its shortest form.
 #[inline]
 pub(super) fn put_basic(out: &mut impl BufMut, format: u8, csid: ChunkStreamId) {
@@ -130,7 +183,7 @@ pub(super) fn continuation_length(csid: ChunkStreamId, extended: bool) -> usize 
 
 /// Reads three bytes, most significant first. The slice holds at least three.
 #[inline]
-pub(super) fn u24(bytes: &[u8]) -> u32 {
+fn u24(bytes: &[u8]) -> u32 {
     u32::from(bytes[0]) << 16 | u32::from(bytes[1]) << 8 | u32::from(bytes[2])
 }
 

@@ -4,11 +4,13 @@
 //! compressed headers for one peer, and [`shared`] encodes a message once for any number of peers.
 
 mod header;
+mod limits;
 mod reader;
 pub mod shared;
 mod writer;
 
-pub use reader::{ReadError, ReadLimits, Reader};
+pub use limits::{ReadError, ReadLimits};
+pub use reader::Reader;
 pub use writer::Writer;
 
 /// The chunk size of both directions until a Set Chunk Size says otherwise (5.4.1).

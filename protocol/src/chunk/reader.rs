@@ -1,46 +1,13 @@
 //! From bytes to messages: assembly per chunk stream, under limits.
 
-use std::fmt;
-
 use bytes::Bytes;
 
 use super::{
-    DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE, MAX_MESSAGE_LENGTH,
-    header::{Basic, EXTENDED, MAX_HEADER, u24},
+    DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE,
+    header::{Basic, Head, MAX_HEADER},
+    limits::{ReadError, ReadLimits},
 };
 use crate::{ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp};
-
-/// What one peer may make a [`Reader`] hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadLimits {
-    /// The longest message accepted, in bytes. Default [`MAX_MESSAGE_LENGTH`] (16 MiB): what the
-    /// wire can announce.
-    pub message: u32,
-    /// Bytes of incomplete messages held at one time, over all chunk streams.
-    /// Default [`ReadLimits::PARTIAL_BEFORE_PUBLISH`].
-    pub partial: usize,
-    /// Chunk streams remembered; each costs 48 bytes. Default [`ReadLimits::CHUNK_STREAMS`].
-    pub chunk_streams: usize,
-}
-
-impl ReadLimits {
-    /// 4 MiB: enough for every command a client sends before it publishes.
-    pub const PARTIAL_BEFORE_PUBLISH: usize = 4 * 1024 * 1024;
-    /// 20 MiB: the longest message and what is interleaved with it.
-    pub const PARTIAL_PUBLISHING: usize = 20 * 1024 * 1024;
-    /// 64: real clients use fewer than ten; more would be memory for nothing.
-    pub const CHUNK_STREAMS: usize = 64;
-}
-
-impl Default for ReadLimits {
-    fn default() -> Self {
-        Self {
-            message: MAX_MESSAGE_LENGTH,
-            partial: Self::PARTIAL_BEFORE_PUBLISH,
-            chunk_streams: Self::CHUNK_STREAMS,
-        }
-    }
-}
 
 /// Assembles messages from the chunks of one peer.
 ///
@@ -85,22 +52,6 @@ struct ChunkStream {
     extended: bool,
     /// What has arrived of an incomplete message.
     partial: Vec<u8>,
-}
-
-/// A complete header.
-struct Head {
-    format: u8,
-    id: u32,
-    /// Its place among the known chunk streams.
-    known: Option<usize>,
-    /// Timestamp or delta; means nothing in format 3.
-    time: u32,
-    extended: bool,
-    length: u32,
-    kind: MessageType,
-    stream: MessageStreamId,
-    /// Bytes it took.
-    used: usize,
 }
 
 impl Reader {
@@ -441,42 +392,6 @@ impl ChunkStream {
     }
 }
 
-impl Head {
-    /// Reads the message header and extended timestamp of format 0, 1 or 2; false when they are
-    /// not complete.
-    #[inline(always)]
-    fn parse_fields(&mut self, bytes: &[u8]) -> bool {
-        let length = match self.format {
-            0 => 11,
-            1 => 7,
-            _ => 3,
-        };
-        if bytes.len() < length {
-            return false;
-        }
-        self.time = u24(bytes);
-        self.used += length;
-        if self.format < 2 {
-            self.length = u24(&bytes[3..]);
-            self.kind = MessageType(bytes[6]);
-        }
-        if self.format == 0 {
-            self.stream = MessageStreamId(u32::from_le_bytes([
-                bytes[7], bytes[8], bytes[9], bytes[10],
-            ]));
-        }
-        if self.time == EXTENDED {
-            let Some(time) = bytes[length..].first_chunk() else {
-                return false;
-            };
-            self.time = u32::from_be_bytes(*time);
-            self.extended = true;
-            self.used += 4;
-        }
-        true
-    }
-}
-
 /// The four-byte value of Set Chunk Size and Abort Message.
 fn control_value(kind: MessageType, payload: &[u8]) -> Result<u32, ReadError> {
     match payload.first_chunk() {
@@ -487,114 +402,3 @@ fn control_value(kind: MessageType, payload: &[u8]) -> Result<u32, ReadError> {
 
 /// What is allocated for a message of which only a few bytes are here.
 const MIN_ALLOCATION: usize = 64;
-
-/// Why the bytes of a peer are not a chunk stream, or not one we accept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// Format 2 or 3 on a chunk stream that has had no complete header.
-    UnknownChunkStream {
-        /// The chunk stream.
-        chunk_stream: ChunkStreamId,
-        /// 2 or 3.
-        format: u8,
-    },
-    /// A header of format 0, 1 or 2 on a chunk stream whose message is incomplete.
-    HeaderInMessage {
-        /// The chunk stream.
-        chunk_stream: ChunkStreamId,
-        /// 0, 1 or 2.
-        format: u8,
-    },
-    /// A Set Chunk Size of 0 or above 2^31 - 1.
-    ChunkSize {
-        /// The size asked for.
-        size: u32,
-    },
-    /// A Set Chunk Size or Abort Message of fewer than four bytes.
-    ShortControl {
-        /// Which of them.
-        kind: MessageType,
-    },
-    /// A message longer than [`ReadLimits::message`].
-    MessageTooLong {
-        /// The chunk stream.
-        chunk_stream: ChunkStreamId,
-        /// The length announced.
-        length: u32,
-    },
-    /// More bytes in incomplete messages than [`ReadLimits::partial`].
-    PartialBudget {
-        /// The limit.
-        limit: usize,
-    },
-    /// More chunk streams than [`ReadLimits::chunk_streams`].
-    TooManyChunkStreams {
-        /// The limit.
-        limit: usize,
-    },
-}
-
-impl ReadError {
-    /// Whether a limit of ours was hit; otherwise the peer broke the protocol.
-    pub fn is_limit(&self) -> bool {
-        matches!(
-            self,
-            Self::MessageTooLong { .. }
-                | Self::PartialBudget { .. }
-                | Self::TooManyChunkStreams { .. }
-        )
-    }
-
-    /// The label in logs and metrics.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::UnknownChunkStream { .. } => "chunk_unknown_stream",
-            Self::HeaderInMessage { .. } => "chunk_header_in_message",
-            Self::ChunkSize { .. } => "chunk_size_invalid",
-            Self::ShortControl { .. } => "chunk_control_short",
-            Self::MessageTooLong { .. } => "message_too_long",
-            Self::PartialBudget { .. } => "partial_messages_too_large",
-            Self::TooManyChunkStreams { .. } => "too_many_chunk_streams",
-        }
-    }
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownChunkStream {
-                chunk_stream,
-                format,
-            } => {
-                write!(f, "format {format} opens chunk stream {}", chunk_stream.0)
-            }
-            Self::HeaderInMessage {
-                chunk_stream,
-                format,
-            } => write!(
-                f,
-                "format {format} header inside a message on chunk stream {}",
-                chunk_stream.0
-            ),
-            Self::ChunkSize { size } => write!(f, "chunk size {size}"),
-            Self::ShortControl { kind } => write!(f, "message of type {} is too short", kind.0),
-            Self::MessageTooLong {
-                chunk_stream,
-                length,
-            } => {
-                write!(
-                    f,
-                    "message of {length} bytes on chunk stream {}",
-                    chunk_stream.0
-                )
-            }
-            Self::PartialBudget { limit } => {
-                write!(f, "more than {limit} bytes of incomplete messages")
-            }
-            Self::TooManyChunkStreams { limit } => write!(f, "more than {limit} chunk streams"),
-        }
-    }
-}
-
-impl std::error::Error for ReadError {}
