@@ -9,6 +9,7 @@
 //! | `turn` | what a turn does: sessions, commands, deadlines |
 //! | `net_stream`, `live_streams` | publish, play, pause and the rest |
 //! | `context` | what an application may do |
+//! | `handle`, `refusal` | the ways in |
 //! | `core` | what a group owns, and how it speaks to its sessions |
 //! | `client`, `streams` | one session; all live streams by name |
 
@@ -25,17 +26,13 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use tributary_node::{config, queue};
-use tributary_protocol::{
-    GroupName, Message,
-    command::{ObjectEncoding, Status},
-    link::{CloseReason, OpenSession},
-};
+use tributary_node::queue;
+use tributary_protocol::GroupName;
 
 use crate::{
-    app::{Applications, ClientId, Event, Registered},
-    link::handle::{LaneKey, LaneOut, Mail, SessionKey, ToSession},
-    metrics::{ConnectResult, Metrics},
+    app::{Applications, Registered},
+    link::handle::LaneKey,
+    metrics::Metrics,
 };
 
 mod actor;
@@ -44,9 +41,11 @@ mod client;
 mod clock;
 mod context;
 mod core;
+mod handle;
 mod live_streams;
 mod name;
 mod net_stream;
+mod refusal;
 mod restarts;
 mod streams;
 mod timers;
@@ -58,32 +57,19 @@ mod tests;
 
 pub use client::Client;
 pub use context::{Context, Poster};
+pub use handle::GroupHandle;
+pub use refusal::{OpenRefused, refusal};
 
 use actor::Actor;
 use clock::Clock;
+use handle::{Item, Lease, MAILBOX};
+use refusal::Refusal;
 use worker::Workers;
 
 /// All groups of this process.
 #[derive(Clone)]
 pub struct Groups {
     shared: Arc<Shared>,
-}
-
-/// A lane's way into its group. The group lives at least as long as a handle to it.
-#[derive(Clone)]
-pub struct GroupHandle {
-    lease: Arc<Lease>,
-}
-
-/// Why a group cannot be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenRefused {
-    /// There is no such application.
-    InvalidApp,
-    /// This process holds as many groups as it may.
-    Limit,
-    /// The process shuts down, or the application has failed too often.
-    Shutdown,
 }
 
 /// What a process of groups is made with.
@@ -117,32 +103,6 @@ struct Slot {
     mailbox: queue::Sender<Item>,
     lease: Weak<Lease>,
 }
-
-struct Lease {
-    name: Arc<GroupName>,
-    registered: Arc<Registered>,
-    shared: Arc<Shared>,
-    mailbox: queue::Sender<Item>,
-}
-
-/// What a group's mailbox holds.
-enum Item {
-    Mail(Mail),
-    /// The session's messages no longer fit the mailbox.
-    Overflow(SessionKey),
-    /// The last handle is gone.
-    Released,
-    /// From a [`Poster`].
-    Event(Event),
-    Shutdown,
-}
-
-/// What a group's mailbox holds at most, in bytes. Reason: the credit of its lanes bounds what
-/// sessions have under way; a group that is this far behind closes those that still send.
-pub const MAILBOX: usize = 64 * 1024 * 1024;
-
-/// What a piece of mail weighs beyond its payload.
-const MAIL_WEIGHT: usize = 256;
 
 impl Groups {
     /// Starts the worker threads.
@@ -294,70 +254,6 @@ async fn tick(shared: Weak<Shared>) {
     }
 }
 
-impl GroupHandle {
-    /// The group's name.
-    pub fn name(&self) -> &Arc<GroupName> {
-        &self.lease.name
-    }
-
-    /// The settings of the group's application, the grace time among them.
-    pub fn application(&self) -> &config::Application {
-        &self.lease.registered.settings
-    }
-
-    /// Puts mail into the group's mailbox. A session whose mail does not fit is closed; an open
-    /// that does not fit, or that meets a group that shuts down, is answered here.
-    pub fn send(&self, mail: Mail) {
-        let mailbox = &self.lease.mailbox;
-        let pushed = match &mail {
-            Mail::Open { open, .. } => {
-                let weight = open.connect.len() + MAIL_WEIGHT;
-                mailbox.push(Item::Mail(mail), weight)
-            }
-            Mail::Message { message, .. } | Mail::Data { message, .. } => {
-                let weight = message.payload.len() + MAIL_WEIGHT;
-                mailbox.push(Item::Mail(mail), weight)
-            }
-            Mail::Closed { .. } | Mail::Outage { .. } | Mail::Stalled { .. } => {
-                mailbox.push_final(Item::Mail(mail))
-            }
-        };
-        match pushed {
-            Ok(()) | Err(queue::PushError::Closed(Item::Mail(Mail::Message { .. }))) => {}
-            Err(queue::PushError::Full(Item::Mail(mail))) => self.overflow(mail),
-            Err(queue::PushError::Closed(Item::Mail(Mail::Open {
-                session,
-                lane,
-                open,
-            }))) => {
-                self.lease
-                    .shared
-                    .refuse(&lane, session, &open, OpenRefused::Shutdown.into());
-            }
-            Err(_) => {}
-        }
-    }
-
-    fn overflow(&self, mail: Mail) {
-        match mail {
-            Mail::Open {
-                session,
-                lane,
-                open,
-            } => {
-                self.lease
-                    .shared
-                    .refuse(&lane, session, &open, OpenRefused::Limit.into());
-            }
-            Mail::Message { session, .. } => {
-                let _ = self.lease.mailbox.push_final(Item::Overflow(session));
-            }
-            // The rest is never refused for its weight, or is a copy for the application alone.
-            _ => {}
-        }
-    }
-}
-
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<GroupName>, Slot>> {
         // Only whole entries come and go under this lock.
@@ -389,33 +285,6 @@ impl Shared {
         }
     }
 
-    /// Answers a connect without a group, and closes the session.
-    fn refuse(&self, lane: &LaneOut, key: SessionKey, open: &OpenSession, refusal: Refusal) {
-        for message in refusal_with(open, refusal.status) {
-            lane.send(
-                key.session,
-                ToSession::Message {
-                    message,
-                    after: None,
-                },
-            );
-        }
-        lane.send(
-            key.session,
-            ToSession::Close {
-                reason: refusal.reason,
-            },
-        );
-        self.metrics.connected(ConnectResult::Rejected);
-        tracing::info!(
-            client = %ClientId(key),
-            address = %open.peer,
-            edge = %lane.edge(),
-            reason = refusal.reason.label(),
-            "session refused",
-        );
-    }
-
     /// Whether a lane holds on to the group.
     fn is_leased(&self, name: &GroupName) -> bool {
         self.lock().get(name).is_some_and(Slot::is_leased)
@@ -437,85 +306,10 @@ impl Slot {
     }
 }
 
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let _ = self.mailbox.push_final(Item::Released);
-    }
-}
-
-impl OpenRefused {
-    /// The reason in logs and on the link.
-    pub fn reason(self) -> CloseReason {
-        match self {
-            Self::InvalidApp => CloseReason::InvalidApp,
-            Self::Limit => CloseReason::Limit,
-            Self::Shutdown => CloseReason::Shutdown,
-        }
-    }
-
-    fn status(self) -> Status {
-        match self {
-            Self::InvalidApp => Status::ConnectInvalidApp,
-            Self::Limit => Status::ConnectFailed,
-            Self::Shutdown => Status::ConnectAppShutdown,
-        }
-    }
-}
-
-/// How a connect is refused without a group.
-struct Refusal {
-    status: Status,
-    reason: CloseReason,
-}
-
-impl From<OpenRefused> for Refusal {
-    fn from(refused: OpenRefused) -> Self {
-        Self {
-            status: refused.status(),
-            reason: refused.reason(),
-        }
-    }
-}
-
-impl fmt::Display for OpenRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::InvalidApp => "there is no such application",
-            Self::Limit => "the origin is full",
-            Self::Shutdown => "the application is shutting down",
-        })
-    }
-}
-
-impl std::error::Error for OpenRefused {}
-
 impl fmt::Debug for Groups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Groups")
             .field("count", &self.count())
             .finish_non_exhaustive()
     }
-}
-
-impl fmt::Debug for GroupHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("GroupHandle")
-            .field(&self.lease.name)
-            .finish()
-    }
-}
-
-/// What a client whose connect is refused gets before its connection closes: `_error`, `close`.
-pub fn refusal(open: &OpenSession, refused: OpenRefused) -> Vec<Message> {
-    refusal_with(open, refused.status())
-}
-
-/// As [`refusal`], with this status.
-fn refusal_with(open: &OpenSession, status: Status) -> Vec<Message> {
-    let connect = client::read_connect(&open.connect);
-    let transaction = connect.map_or(answer::CONNECT_TRANSACTION, |connect| connect.transaction);
-    answer::refusal(transaction, status.info(None, None))
-        .iter()
-        .map(|command| answer::on_connection(command, ObjectEncoding::Amf0))
-        .collect()
 }

@@ -1,0 +1,123 @@
+//! A lane's way into its group.
+
+use std::{fmt, sync::Arc};
+
+use tributary_node::{config, queue};
+use tributary_protocol::GroupName;
+
+use super::{OpenRefused, Shared};
+use crate::{
+    app::{Event, Registered},
+    link::handle::{Mail, SessionKey},
+};
+
+/// A lane's way into its group. The group lives at least as long as a handle to it.
+#[derive(Clone)]
+pub struct GroupHandle {
+    pub(super) lease: Arc<Lease>,
+}
+
+/// What keeps a group alive while a lane holds on to it.
+pub(super) struct Lease {
+    pub(super) name: Arc<GroupName>,
+    pub(super) registered: Arc<Registered>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) mailbox: queue::Sender<Item>,
+}
+
+/// What a group's mailbox holds.
+pub(super) enum Item {
+    Mail(Mail),
+    /// The session's messages no longer fit the mailbox.
+    Overflow(SessionKey),
+    /// The last handle is gone.
+    Released,
+    /// From a [`Poster`].
+    Event(Event),
+    Shutdown,
+}
+
+/// What a group's mailbox holds at most, in bytes. Reason: the credit of its lanes bounds what
+/// sessions have under way; a group that is this far behind closes those that still send.
+pub(super) const MAILBOX: usize = 64 * 1024 * 1024;
+
+/// What a piece of mail weighs beyond its payload.
+const MAIL_WEIGHT: usize = 256;
+
+impl GroupHandle {
+    /// The group's name.
+    pub fn name(&self) -> &Arc<GroupName> {
+        &self.lease.name
+    }
+
+    /// The settings of the group's application, the grace time among them.
+    pub fn application(&self) -> &config::Application {
+        &self.lease.registered.settings
+    }
+
+    /// Puts mail into the group's mailbox. A session whose mail does not fit is closed; an open
+    /// that does not fit, or that meets a group that shuts down, is answered here.
+    pub fn send(&self, mail: Mail) {
+        let mailbox = &self.lease.mailbox;
+        let pushed = match &mail {
+            Mail::Open { open, .. } => {
+                let weight = open.connect.len() + MAIL_WEIGHT;
+                mailbox.push(Item::Mail(mail), weight)
+            }
+            Mail::Message { message, .. } | Mail::Data { message, .. } => {
+                let weight = message.payload.len() + MAIL_WEIGHT;
+                mailbox.push(Item::Mail(mail), weight)
+            }
+            Mail::Closed { .. } | Mail::Outage { .. } | Mail::Stalled { .. } => {
+                mailbox.push_final(Item::Mail(mail))
+            }
+        };
+        match pushed {
+            Ok(()) | Err(queue::PushError::Closed(Item::Mail(Mail::Message { .. }))) => {}
+            Err(queue::PushError::Full(Item::Mail(mail))) => self.overflow(mail),
+            Err(queue::PushError::Closed(Item::Mail(Mail::Open {
+                session,
+                lane,
+                open,
+            }))) => {
+                self.lease
+                    .shared
+                    .refuse(&lane, session, &open, OpenRefused::Shutdown.into());
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn overflow(&self, mail: Mail) {
+        match mail {
+            Mail::Open {
+                session,
+                lane,
+                open,
+            } => {
+                self.lease
+                    .shared
+                    .refuse(&lane, session, &open, OpenRefused::Limit.into());
+            }
+            Mail::Message { session, .. } => {
+                let _ = self.lease.mailbox.push_final(Item::Overflow(session));
+            }
+            // The rest is never refused for its weight, or is a copy for the application alone.
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let _ = self.mailbox.push_final(Item::Released);
+    }
+}
+
+impl fmt::Debug for GroupHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("GroupHandle")
+            .field(&self.lease.name)
+            .finish()
+    }
+}

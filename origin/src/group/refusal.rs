@@ -1,0 +1,123 @@
+//! Connects that are answered without a group.
+
+use std::fmt;
+
+use tributary_protocol::{
+    Message,
+    command::{ObjectEncoding, Status},
+    link::{CloseReason, OpenSession},
+};
+
+use super::{Shared, answer, client};
+use crate::{
+    app::ClientId,
+    link::handle::{LaneOut, SessionKey, ToSession},
+    metrics::ConnectResult,
+};
+
+/// Why a group cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenRefused {
+    /// There is no such application.
+    InvalidApp,
+    /// This process holds as many groups as it may.
+    Limit,
+    /// The process shuts down, or the application has failed too often.
+    Shutdown,
+}
+
+impl OpenRefused {
+    /// The reason in logs and on the link.
+    pub fn reason(self) -> CloseReason {
+        match self {
+            Self::InvalidApp => CloseReason::InvalidApp,
+            Self::Limit => CloseReason::Limit,
+            Self::Shutdown => CloseReason::Shutdown,
+        }
+    }
+
+    fn status(self) -> Status {
+        match self {
+            Self::InvalidApp => Status::ConnectInvalidApp,
+            Self::Limit => Status::ConnectFailed,
+            Self::Shutdown => Status::ConnectAppShutdown,
+        }
+    }
+}
+
+/// How a connect is refused without a group.
+pub(super) struct Refusal {
+    pub(super) status: Status,
+    pub(super) reason: CloseReason,
+}
+
+impl From<OpenRefused> for Refusal {
+    fn from(refused: OpenRefused) -> Self {
+        Self {
+            status: refused.status(),
+            reason: refused.reason(),
+        }
+    }
+}
+
+impl fmt::Display for OpenRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InvalidApp => "there is no such application",
+            Self::Limit => "the origin is full",
+            Self::Shutdown => "the application is shutting down",
+        })
+    }
+}
+
+impl std::error::Error for OpenRefused {}
+
+impl Shared {
+    /// Answers a connect without a group, and closes the session.
+    pub(super) fn refuse(
+        &self,
+        lane: &LaneOut,
+        key: SessionKey,
+        open: &OpenSession,
+        refusal: Refusal,
+    ) {
+        for message in refusal_with(open, refusal.status) {
+            lane.send(
+                key.session,
+                ToSession::Message {
+                    message,
+                    after: None,
+                },
+            );
+        }
+        lane.send(
+            key.session,
+            ToSession::Close {
+                reason: refusal.reason,
+            },
+        );
+        self.metrics.connected(ConnectResult::Rejected);
+        tracing::info!(
+            client = %ClientId(key),
+            address = %open.peer,
+            edge = %lane.edge(),
+            reason = refusal.reason.label(),
+            "session refused",
+        );
+    }
+}
+
+/// What a client whose connect is refused gets before its connection closes: `_error`, `close`.
+pub fn refusal(open: &OpenSession, refused: OpenRefused) -> Vec<Message> {
+    refusal_with(open, refused.status())
+}
+
+/// As [`refusal`], with this status.
+fn refusal_with(open: &OpenSession, status: Status) -> Vec<Message> {
+    let connect = client::read_connect(&open.connect);
+    let transaction = connect.map_or(answer::CONNECT_TRANSACTION, |connect| connect.transaction);
+    answer::refusal(transaction, status.info(None, None))
+        .iter()
+        .map(|command| answer::on_connection(command, ObjectEncoding::Amf0))
+        .collect()
+}
