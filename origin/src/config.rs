@@ -116,3 +116,84 @@ impl Check for Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Whole {
+        origin: Config,
+    }
+
+    impl Check for Whole {
+        fn check(&self, at: &At, mistakes: &mut Mistakes) {
+            self.origin.check(&at.key("origin"), mistakes);
+        }
+    }
+
+    fn variables(pairs: &[(&str, &str)]) -> Layers {
+        let pairs = pairs
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        Layers::new().environment(pairs)
+    }
+
+    #[test]
+    fn flags_win_over_variables() {
+        let layers = variables(&[
+            ("TRIBUTARY_ORIGIN_LINK", "127.0.0.1:0"),
+            ("TRIBUTARY_ORIGIN_APPS", "/one"),
+            ("TRIBUTARY_ORIGIN_DATA", "/data"),
+            ("TRIBUTARY_ORIGIN_WORKERS", "3"),
+            ("TRIBUTARY_ORIGIN_MAX_MESSAGE", "1 MiB"),
+            ("TRIBUTARY_ORIGIN_FMS_VERSION", "FMS/4,5,0,297"),
+        ]);
+        let flags = Flags {
+            apps: Some("/two".into()),
+            data: None,
+        };
+        let origin = flags.layer(layers).read::<Whole>().unwrap().origin;
+        let expected = Config {
+            link: "127.0.0.1:0".parse().unwrap(),
+            apps: Some("/two".into()),
+            data: Some("/data".into()),
+            workers: 3,
+            max_message: Size::from_mib(1),
+            fms_version: "FMS/4,5,0,297".to_owned(),
+            ..Config::default()
+        };
+        assert_eq!(origin, expected);
+        assert_eq!(origin.worker_count(), 3);
+        assert!(Config::default().worker_count() >= 1);
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        let file = std::env::current_exe().unwrap().display().to_string();
+        let mistakes = variables(&[
+            ("TRIBUTARY_ORIGIN_WORKERS", "5000"),
+            ("TRIBUTARY_ORIGIN_MAX_GROUPS", "0"),
+            ("TRIBUTARY_ORIGIN_MAX_MESSAGE", "16 MiB"),
+            ("TRIBUTARY_ORIGIN_MESSAGE_BUDGET", "1 MiB"),
+            ("TRIBUTARY_ORIGIN_APPS", &file),
+            ("TRIBUTARY_ORIGIN_DATA", &file),
+            ("TRIBUTARY_ORIGIN_NONSENSE", "1"),
+        ]);
+        let text = mistakes.read::<Whole>().unwrap_err().to_string();
+        for key in [
+            "workers",
+            "max_groups",
+            "max_message",
+            "message_budget",
+            "apps",
+            "data",
+            "nonsense",
+        ] {
+            assert!(text.contains(&format!("origin.{key}")), "{key} in\n{text}");
+        }
+        assert_eq!(text.lines().count(), 7, "{text}");
+        assert!(Layers::new().read::<Whole>().is_ok());
+    }
+}

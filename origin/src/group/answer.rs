@@ -5,6 +5,7 @@ use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, TransactionId,
     amf::Object,
     command::{self, Command, DataMessage, ObjectEncoding, Status},
+    message::user_control::UserControl,
 };
 
 /// The transaction id of a connect command that could not be read: every client uses it.
@@ -39,6 +40,25 @@ pub(super) fn status(status: Status, description: &str, details: &str) -> Comman
 pub(super) fn call_failed(name: &str) -> Object {
     let description = format!("Method not found ({name}).");
     Status::CallFailed.info(Some(&description), None)
+}
+
+/// The user control event that a message stream carries something from now on.
+pub(super) fn stream_begin(stream: MessageStreamId) -> Message {
+    about(stream, &UserControl::StreamBegin(stream))
+}
+
+/// The user control event that what a message stream carried is over.
+pub(super) fn stream_eof(stream: MessageStreamId) -> Message {
+    about(stream, &UserControl::StreamEof(stream))
+}
+
+/// In a lane the event belongs to the message stream it is about, so that it keeps its place
+/// among that stream's messages; the edge sends it on message stream 0.
+fn about(stream: MessageStreamId, event: &UserControl) -> Message {
+    Message {
+        stream,
+        ..event.to_message()
+    }
 }
 
 /// The data message that says whether samples may be read; denied, as FMS does by default.

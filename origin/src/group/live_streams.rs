@@ -6,7 +6,6 @@ use tributary_protocol::{
     MessageStreamId,
     command::{self, Status},
     link::{CloseReason, Filter, Generation},
-    message::user_control::UserControl,
 };
 
 use super::{
@@ -81,7 +80,7 @@ impl Core {
                 writer,
             };
             client.tell(accept);
-            client.send(UserControl::StreamBegin(stream).to_message());
+            client.send(answer::stream_begin(stream));
             let description = format!("Started publishing {name}.");
             client.command_on(
                 stream,
@@ -337,7 +336,7 @@ impl Core {
                 continue;
             };
             if std::mem::take(&mut playing.ended) {
-                client.send(UserControl::StreamBegin(stream).to_message());
+                client.send(answer::stream_begin(stream));
             }
             client.command_on(stream, &status);
             begin_media(client, stream, live);
@@ -357,7 +356,7 @@ impl Core {
                 playing.ended = true;
                 let notify = answer::on_stream(stream, &status, client.encoding());
                 client.send_after(notify, after);
-                client.send_after(UserControl::StreamEof(stream).to_message(), after);
+                client.send_after(answer::stream_eof(stream), after);
             }
         }
     }
@@ -382,7 +381,7 @@ fn announce_play(client: &mut Client, stream: MessageStreamId, name: &str, annou
     if announce == Announce::Transition {
         return say(Status::PlayTransition, &format!("Moving to {name}."));
     }
-    client.send(UserControl::StreamBegin(stream).to_message());
+    client.send(answer::stream_begin(stream));
     if announce == Announce::Reset {
         let description = format!("Playing and resetting {name}.");
         client.command_on(

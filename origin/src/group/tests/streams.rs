@@ -79,6 +79,15 @@ fn a_play_of_a_live_stream_and_its_end() {
                 "StreamEof 1 after 1"
             ]
         );
+        let [.., (_, eof)] = &lane.messages[..] else {
+            panic!("no message")
+        };
+        assert_eq!(eof.kind, MessageType::USER_CONTROL);
+        assert_eq!(
+            eof.stream,
+            MessageStreamId(1),
+            "in its place among the stream's messages"
+        );
         assert_eq!(sends(&lane, 1, 80), None, "nothing is taken after the end");
     });
 }
