@@ -32,7 +32,7 @@ pub(super) enum Item {
     Overflow(SessionKey),
     /// The last handle is gone.
     Released,
-    /// From a [`Poster`].
+    /// From a [`Poster`](super::Poster).
     Event(Event),
     Shutdown,
 }
