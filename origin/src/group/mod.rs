@@ -155,7 +155,7 @@ impl Groups {
         }
     }
 
-    /// The group of this name, started if it does not run. Answer a refusal with [`refusal`].
+    /// The group of this name, started if it does not run. Answer a refusal with [`refusal()`].
     pub fn open(&self, name: &GroupName, lane: LaneKey) -> Result<GroupHandle, OpenRefused> {
         let Some(registered) = self.shared.applications.find(name.application()) else {
             return Err(OpenRefused::InvalidApp);
