@@ -1,3 +1,55 @@
-//! Tributary, a two-tier RTMP server.
+//! Tributary, a two-tier RTMP server: `tributary --help` lists what the program does.
 
-fn main() {}
+mod cert;
+mod check;
+mod config;
+mod dev;
+mod edge;
+mod node;
+mod origin;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A two-tier RTMP server: edges terminate clients, origins hold the applications.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Origin and edge in one process, without any configuration
+    Dev(dev::Args),
+    /// The tier that holds applications, groups and live streams
+    Origin(origin::Args),
+    /// The tier that clients connect to
+    Edge(edge::Args),
+    /// Makes the private CA and the nodes' certificates
+    Cert(cert::Args),
+    /// Prints the configuration in force, or every mistake in it
+    Check(check::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Program::parse().command {
+        Command::Dev(args) => dev::run(&args),
+        Command::Origin(args) => origin::run(&args),
+        Command::Edge(args) => edge::run(&args),
+        Command::Cert(args) => cert::run(&args),
+        Command::Check(args) => check::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tributary: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

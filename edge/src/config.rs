@@ -35,6 +35,7 @@ pub struct Config {
 
 /// The edge's flags.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(skip)]
 pub struct Flags {
     /// Where RTMP clients connect; port 0 takes any free port
     #[arg(long, value_name = "ADDR")]

@@ -8,9 +8,10 @@ pub mod link;
 mod listener;
 pub mod metrics;
 pub mod routing;
-mod run;
+pub mod run;
+mod start;
 mod worker;
 
-pub use config::Config;
+pub use config::{Config, Flags};
 pub use metrics::Metrics;
-pub use run::{Running, run};
+pub use start::{Running, Start, StartError, start};

@@ -39,6 +39,7 @@ pub enum Format {
 
 /// The flags that change logging.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(skip)]
 pub struct Flags {
     /// What is logged: a level, or levels by module
     #[arg(long = "log", value_name = "FILTER")]

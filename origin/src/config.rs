@@ -32,6 +32,7 @@ pub struct Config {
 
 /// The origin's flags.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(skip)]
 pub struct Flags {
     /// Where applications are
     #[arg(long, value_name = "DIR")]

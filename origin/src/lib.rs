@@ -9,4 +9,4 @@ pub mod metrics;
 pub mod run;
 
 pub use config::{Config, Flags};
-pub use run::{Running, Start, StartError, start};
+pub use run::{LIVE, Running, Start, StartError, start};

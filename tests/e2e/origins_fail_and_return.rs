@@ -177,4 +177,4 @@ fn fresh_number() -> u32 {
 }
 
 /// The metric that says how many sessions a process has.
-const SESSIONS: &str = "tributary_sessions";
+const SESSIONS: &str = "tributary_origin_sessions";

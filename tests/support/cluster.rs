@@ -167,5 +167,5 @@ pub(crate) fn await_links(edge: &Program, links: usize) {
 }
 
 /// The metric that says how many links are up.
-pub(crate) const LINKS_UP: &str = "tributary_links";
+pub(crate) const LINKS_UP: &str = "tributary_edge_link_up";
 const START_WITHIN: Duration = Duration::from_secs(20);

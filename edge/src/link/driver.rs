@@ -479,6 +479,11 @@ impl Driver {
         self.replace(lane, true);
     }
 
+    /// The origin does not open the lane yet: its sessions look for their place once more.
+    pub(super) fn place_again(self: &Rc<Self>, lane: &Rc<Lane>) {
+        self.replace(lane, false);
+    }
+
     /// The link to an origin came up; `new_process` if it is not the process known before.
     pub(super) fn origin_up(self: &Rc<Self>, origin: usize, new_process: bool) {
         if new_process {
@@ -501,9 +506,7 @@ impl Driver {
                 self.tell_at_home(copy, home, vec![lane.group.clone()]);
             }
         }
-        let name = self.table.borrow().name(origin).to_owned();
-        self.tell_origins(origin, &Control::LivingEnd { origin: name });
-        self.placed.notify_one();
+        self.tell_living_end(origin, !new_process);
     }
 
     /// The link to an origin is lost. Groups without an accepted session are free at once.
@@ -528,9 +531,7 @@ impl Driver {
         for lane in self.lanes_at(origin) {
             self.replace(&lane, true);
         }
-        let name = self.table.borrow().name(origin).to_owned();
-        self.tell_origins(origin, &Control::LivingEnd { origin: name });
-        self.placed.notify_one();
+        self.tell_living_end(origin, false);
     }
 
     fn set_health(&self, origin: usize, health: Health) {
@@ -556,6 +557,18 @@ impl Driver {
                 },
             );
         }
+    }
+
+    fn tell_living_end(&self, origin: usize, resumed: bool) {
+        let name = self.table.borrow().name(origin).to_owned();
+        self.tell_origins(
+            origin,
+            &Control::LivingEnd {
+                origin: name,
+                resumed,
+            },
+        );
+        self.placed.notify_one();
     }
 
     /// What lives at origins that are lost now: for an origin whose link comes up meanwhile.

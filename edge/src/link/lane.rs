@@ -164,7 +164,11 @@ impl Lane {
                     self.sessions.borrow_mut().clear();
                     self.phase.set(Phase::Dead);
                 }
-                Outcome::Wait(time) => tokio::time::sleep(time).await,
+                Outcome::Wait(time) => {
+                    tokio::time::sleep(time).await;
+                    // By then the group's home may be back.
+                    driver.place_again(&self);
+                }
                 Outcome::Done => break,
             }
         }

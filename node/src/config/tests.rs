@@ -127,7 +127,7 @@ fn every_mistake_is_reported_with_place_and_remedy() {
         "t.toml:6:13: edge.ports.1: string \"x\" does not fit here; write u16",
         "edge.ports.1: integer `70000` is not possible here; write u16",
         "t.toml:8:1: applications.live.stall_time: \"5\" is not a time; write a number and one of",
-        "t.toml:9:1: applications.live.grace_time: 1 ms is shorter than",
+        "t.toml:9:1: applications.live.grace_time: 1 ms is too short for a healthy client to keep",
         "t.toml:10:1: applications.live.second_publisher: \"rejekt\" is not possible here; did you \
          mean `reject`?",
         "t.toml:11:2: nonsense: unknown key; possible are edge, applications",

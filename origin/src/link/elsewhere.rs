@@ -13,6 +13,8 @@ use tributary_protocol::GroupName;
 #[derive(Debug, Default)]
 pub(super) struct Elsewhere {
     lost: HashMap<String, Lost>,
+    /// Groups that live on at an origin that came back, and since when.
+    resumed: HashMap<GroupName, Instant>,
 }
 
 #[derive(Debug)]
@@ -21,6 +23,10 @@ struct Lost {
     /// Who says so, and which groups each has there.
     reports: HashMap<(Arc<str>, u64), HashSet<GroupName>>,
 }
+
+/// How long groups that live on at an origin that came back are not started here: edges without
+/// sessions of them may reach it a little later.
+const RETURN: Duration = Duration::from_secs(5);
 
 /// How long after the first report every group of the lost origin waits: other edges may be about
 /// to report theirs.
@@ -46,13 +52,28 @@ impl Elsewhere {
             .extend(groups);
     }
 
-    /// The edge process has `origin` back, or has given it up.
-    pub(super) fn report_ended(&mut self, edge: &Arc<str>, epoch: u64, origin: &str) {
-        if let Some(lost) = self.lost.get_mut(origin) {
-            lost.reports.remove(&(Arc::clone(edge), epoch));
-            if lost.reports.is_empty() {
-                self.lost.remove(origin);
-            }
+    /// The edge process has given `origin` up, or has it back since `resumed`.
+    pub(super) fn report_ended(
+        &mut self,
+        edge: &Arc<str>,
+        epoch: u64,
+        origin: &str,
+        resumed: Option<Instant>,
+    ) {
+        let Some(lost) = self.lost.get_mut(origin) else {
+            return;
+        };
+        let groups = lost
+            .reports
+            .remove(&(Arc::clone(edge), epoch))
+            .unwrap_or_default();
+        if lost.reports.is_empty() {
+            self.lost.remove(origin);
+        }
+        if let Some(now) = resumed {
+            self.resumed.retain(|_, since| now < *since + RETURN);
+            self.resumed
+                .extend(groups.into_iter().map(|group| (group, now)));
         }
     }
 
@@ -60,14 +81,17 @@ impl Elsewhere {
     pub(super) fn edge_gone(&mut self, edge: &Arc<str>, epoch: u64) {
         let origins: Vec<String> = self.lost.keys().cloned().collect();
         for origin in origins {
-            self.report_ended(edge, epoch, &origin);
+            self.report_ended(edge, epoch, &origin, None);
         }
     }
 
     /// Whether `group`, whose home is `home`, may live at a lost origin.
     pub(super) fn may_live(&self, group: &GroupName, home: &str, now: Instant) -> bool {
         let reported = |lost: &Lost| lost.reports.values().any(|groups| groups.contains(group));
-        self.lost.values().any(reported)
+        self.resumed
+            .get(group)
+            .is_some_and(|since| now < *since + RETURN)
+            || self.lost.values().any(reported)
             || self
                 .lost
                 .get(home)
@@ -96,9 +120,17 @@ mod tests {
         );
         assert!(!elsewhere.may_live(&other, "home", later));
         assert!(!elsewhere.may_live(&other, "third", now));
-        elsewhere.report_ended(&b, 1, "home");
+        elsewhere.report_ended(&b, 1, "home", None);
         assert!(elsewhere.may_live(&group, "home", later));
         elsewhere.edge_gone(&a, 1);
         assert!(!elsewhere.may_live(&group, "home", now));
+        elsewhere.report(&a, 1, "home", vec![group.clone()], now);
+        elsewhere.report_ended(&a, 1, "home", Some(later));
+        assert!(
+            elsewhere.may_live(&group, "home", later),
+            "the home has it back"
+        );
+        assert!(!elsewhere.may_live(&other, "home", later));
+        assert!(!elsewhere.may_live(&group, "home", later + RETURN));
     }
 }

@@ -137,9 +137,10 @@ async fn read_control(
                 elsewhere.report(&edge.name, edge.epoch, &origin, groups, Instant::now());
             }
             Control::AtHome { origin, groups } => driver.close_copies(&origin, &groups),
-            Control::LivingEnd { origin } => {
+            Control::LivingEnd { origin, resumed } => {
                 let mut elsewhere = driver.elsewhere.borrow_mut();
-                elsewhere.report_ended(&edge.name, edge.epoch, &origin);
+                let now = Instant::now();
+                elsewhere.report_ended(&edge.name, edge.epoch, &origin, resumed.then_some(now));
             }
             Control::Ping(number) => edge.tell(Control::Pong(number)),
             _ => {}

@@ -81,6 +81,8 @@ pub enum Control {
     LivingEnd {
         /// The origin.
         origin: String,
+        /// Its groups live on there; otherwise they are given up.
+        resumed: bool,
     },
     /// From an edge: these groups live at another origin, which is up and their home. Copies of
     /// them that were started here meanwhile must close.
@@ -157,8 +159,9 @@ impl Control {
                 put_groups(groups, body);
                 LIVING
             }
-            Self::LivingEnd { origin } => {
+            Self::LivingEnd { origin, resumed } => {
                 put_str(origin, body);
+                body.put_u8(u8::from(*resumed));
                 LIVING_END
             }
             Self::AtHome { origin, groups } => {
@@ -196,6 +199,7 @@ impl Control {
             },
             LIVING_END => Self::LivingEnd {
                 origin: take_str(input, MAX_NAME)?.to_owned(),
+                resumed: take_u8(input)? != 0,
             },
             AT_HOME => Self::AtHome {
                 origin: take_str(input, MAX_NAME)?.to_owned(),

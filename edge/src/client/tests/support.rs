@@ -27,11 +27,12 @@ use tributary_protocol::{
 };
 
 use crate::{
-    Config, Metrics, Running,
+    Config, Metrics,
     link::{
         OpenRequest, Upstream,
         handle::{FromOrigin, Park, ToLane},
     },
+    run::Running,
 };
 
 /// Nothing in these tests takes this long.
@@ -84,7 +85,7 @@ impl Edge {
         let (upstream, lanes) = Upstream::new();
         let (drain, watch) = drain::channel();
         let metrics = Arc::new(Metrics::default());
-        let running = crate::run(config, upstream, Arc::clone(&metrics), watch)
+        let running = crate::run::run(config, upstream, Arc::clone(&metrics), watch)
             .expect("port 0 is always free");
         Self {
             running,

@@ -225,7 +225,13 @@ fn control() -> Vec<(&'static str, Control)> {
                 groups: vec![group],
             },
         ),
-        ("08 02 01 6f", Control::LivingEnd { origin: "o".into() }),
+        (
+            "08 03 01 6f 01",
+            Control::LivingEnd {
+                origin: "o".into(),
+                resumed: true,
+            },
+        ),
     ]
 }
 

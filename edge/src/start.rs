@@ -1,0 +1,157 @@
+//! The edge in the order it starts and stops: links first, clients after them.
+
+use std::{fmt, io, net::SocketAddr, sync::Arc};
+
+use prometheus_client::registry::Registry;
+use tributary_node::{drain, tls::Identity};
+
+use crate::{
+    Config, Metrics,
+    fanout::Streams,
+    link::{self, LinkConfig, LinkMetrics, OriginAddress, OriginAddressError},
+    run,
+};
+
+/// What an edge is started with.
+#[derive(Debug)]
+pub struct Start {
+    /// Its settings.
+    pub config: Config,
+    /// Its certificate and key.
+    pub identity: Identity,
+    /// Drawn at random at each start.
+    pub epoch: u64,
+}
+
+/// An edge at work.
+#[derive(Debug)]
+pub struct Running {
+    clients: run::Running,
+    link: link::Running,
+}
+
+impl Running {
+    /// Where clients connect.
+    pub fn rtmp(&self) -> SocketAddr {
+        self.clients.rtmp()
+    }
+
+    /// Says whether a client could be served now, and why not.
+    pub fn ready(&self) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
+        let readiness = self.link.readiness.clone();
+        move || match readiness.is_ready() {
+            true => Ok(()),
+            false => Err("no origin can be reached".to_owned()),
+        }
+    }
+
+    /// Waits until every client and every link is gone, after the drain.
+    pub async fn finished(self) {
+        self.clients.finished().await;
+        let link = self.link;
+        // It only fails by a panic, which has been reported.
+        let _ = tokio::task::spawn_blocking(move || link.join()).await;
+    }
+}
+
+/// Starts an edge. Call it within a runtime; its threads have their own. It stops when the drain
+/// begins: the listener closes, clients get NetConnection.Connect.AppShutdown.
+pub fn start(
+    start: Start,
+    registry: &mut Registry,
+    drain: drain::Watch,
+) -> Result<Running, StartError> {
+    let Start {
+        config,
+        identity,
+        epoch,
+    } = start;
+    let origins = origins(&config)?;
+    let link_metrics = LinkMetrics::default();
+    link_metrics.register(registry);
+    let metrics = Arc::new(Metrics::default());
+    metrics.register(registry);
+    let link_config = LinkConfig {
+        identity,
+        origins,
+        zone: config.zone.clone(),
+        capacity: config.max_connections as u64,
+    };
+    let streams = Streams::new();
+    let link = link::start(link_config, epoch, streams, link_metrics, drain.clone())
+        .map_err(StartError::Threads)?;
+    let clients = run::run(&config, link.upstream.clone(), metrics, drain).map_err(|source| {
+        StartError::Listener {
+            address: config.rtmp,
+            source,
+        }
+    })?;
+    Ok(Running { clients, link })
+}
+
+fn origins(config: &Config) -> Result<Vec<OriginAddress>, StartError> {
+    if config.origins.is_empty() {
+        return Err(StartError::NoOrigin);
+    }
+    let parse = |text: &String| {
+        text.parse().map_err(|error| StartError::Origin {
+            text: text.clone(),
+            error,
+        })
+    };
+    let origins: Vec<OriginAddress> = config.origins.iter().map(parse).collect::<Result<_, _>>()?;
+    for (index, origin) in origins.iter().enumerate() {
+        if origins[..index]
+            .iter()
+            .any(|other| other.known_as() == origin.known_as())
+        {
+            return Err(StartError::SameOrigin(origin.known_as().to_owned()));
+        }
+    }
+    Ok(origins)
+}
+
+/// The edge could not be started.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration names no origin.
+    NoOrigin,
+    /// Two origins have one name.
+    SameOrigin(String),
+    /// A text that names no origin.
+    Origin {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        error: OriginAddressError,
+    },
+    /// The RTMP address could not be bound.
+    Listener {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The link thread.
+    Threads(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoOrigin => f.write_str("no origin to go to; name one with --origin HOST:PORT"),
+            Self::SameOrigin(name) => write!(f, "the origin {name} is named twice; leave one out"),
+            Self::Origin { text, error } => write!(f, "--origin {text}: {error}"),
+            Self::Listener { address, source } => {
+                write!(
+                    f,
+                    "cannot listen on {address}: {source}; choose another with --rtmp"
+                )
+            }
+            Self::Threads(error) => write!(f, "cannot start the link thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

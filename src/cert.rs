@@ -1,0 +1,49 @@
+//! `tributary cert`
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use tributary_node::cert::{self, Issue};
+
+use crate::node::Failure;
+
+/// Makes the private CA and the nodes' certificates.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Makes a private CA in DIR: ca.pem, which every node needs, and ca.key, which none does
+    Init {
+        /// Where to write it
+        dir: PathBuf,
+    },
+    /// Makes a node's certificate and key
+    Issue(Issue),
+}
+
+/// Makes what is asked for.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    match &args.command {
+        Command::Init { dir } => {
+            cert::init(dir)?;
+            println!(
+                "made a CA in {}; keep ca.key where no node can read it",
+                dir.display()
+            );
+        }
+        Command::Issue(issue) => {
+            cert::issue(issue)?;
+            println!(
+                "made a certificate for {} {} in {}",
+                issue.role,
+                issue.name,
+                issue.out.display()
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! `tributary dev`
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
+
+use tributary_node::{
+    cert,
+    config::{Application, Layers, PublishFrom},
+    drain,
+};
+
+use crate::{
+    config::{Admin, Config, Flags},
+    node::{self, Failure},
+};
+
+/// Origin and edge in one process, joined by a link over loopback with certificates that last as
+/// long as it.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Where RTMP clients connect; port 0 takes any free port [default: 127.0.0.1:1935]
+    #[arg(long, value_name = "ADDR")]
+    rtmp: Option<SocketAddr>,
+    /// Do not publish the bundled clip as live/sample
+    #[arg(long)]
+    no_sample: bool,
+    #[command(flatten)]
+    origin: tributary_origin::Flags,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Where clients connect by default.
+const RTMP: &str = "127.0.0.1:1935";
+
+/// Where `dev` keeps what must survive it by default.
+const DATA: &str = "./tributary-data";
+
+/// Runs both tiers until told to stop.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    // A setting of the file or the environment wins over these; a flag over all.
+    let defaults = Layers::new().flag("default", "edge.rtmp", Some(RTMP)).flag(
+        "default",
+        "origin.data",
+        Some(DATA),
+    );
+    let layers =
+        args.origin
+            .layer(args.flags.layers_over(defaults))
+            .flag("--rtmp", "edge.rtmp", args.rtmp);
+    let mut config: Config = layers.read()?;
+    tributary_node::log::start(&config.log);
+    open_for_publishers(&mut config.applications);
+    node::block_on(serve(config, !args.no_sample))?
+}
+
+/// What is tried out on one machine needs no token, unless the configuration says otherwise.
+fn open_for_publishers(applications: &mut BTreeMap<String, Application>) {
+    let open = Application {
+        publish_from: PublishFrom::Anywhere,
+        ..Application::default()
+    };
+    applications
+        .entry(tributary_origin::LIVE.to_owned())
+        .or_insert(open);
+}
+
+async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
+    let stopped = drain::terminated()?;
+    let (signal, watch) = drain::channel();
+    let mut registry = node::registry();
+    let identities = cert::temporary()?;
+    if let Some(data) = &config.origin.data {
+        let failed = |error| {
+            format!(
+                "cannot make {}: {error}; choose another with --data",
+                data.display()
+            )
+        };
+        std::fs::create_dir_all(data).map_err(failed)?;
+    }
+    let data = config.origin.data.clone();
+    config.origin.link = SocketAddr::from(([127, 0, 0, 1], 0));
+    let start = tributary_origin::Start {
+        config: config.origin,
+        identity: identities.origin,
+        epoch: node::epoch(),
+        applications: config.applications,
+    };
+    let origin = tributary_origin::start(start, &mut registry, watch.clone())?;
+    config.edge.origins = vec![format!("origin@{}", origin.address())];
+    let start = tributary_edge::Start {
+        config: config.edge,
+        identity: identities.edge,
+        epoch: node::epoch(),
+    };
+    let edge = tributary_edge::start(start, &mut registry, watch.clone())?;
+    let admin = config.admin.address.unwrap_or_else(|| Admin::EDGE.into());
+    let ready = Arc::new(edge.ready());
+    let (admin, served) = node::serve_admin(admin, registry, ready, watch).await?;
+    let rtmp = edge.rtmp();
+    let addresses = [("rtmp", rtmp), ("link", origin.address()), ("admin", admin)];
+    node::print_listening(&addresses)?;
+    print_lines(rtmp, data.as_deref(), sample);
+    node::until_stopped(stopped, &signal).await;
+    node::within_stop(async {
+        edge.finished().await;
+        let _ = tokio::task::spawn_blocking(move || origin.join()).await;
+        let _ = served.await;
+    })
+    .await;
+    Ok(())
+}
+
+/// What to try first, ready to be pasted.
+fn print_lines(rtmp: SocketAddr, data: Option<&Path>, sample: bool) {
+    let host = if rtmp.ip().is_unspecified() {
+        format!("127.0.0.1:{}", rtmp.port())
+    } else {
+        rtmp.to_string()
+    };
+    println!();
+    if sample {
+        println!("watch the bundled clip:   ffplay rtmp://{host}/live/sample");
+        println!("              or in VLC:   vlc rtmp://{host}/live/sample");
+    }
+    println!(
+        "publish a test picture:   ffmpeg -re -f lavfi -i testsrc2=size=640x360:rate=30 -f lavfi -i sine \
+         -c:v libx264 -preset veryfast -g 60 -pix_fmt yuv420p -c:a aac -f flv rtmp://{host}/live/test"
+    );
+    println!("and watch it:             ffplay rtmp://{host}/live/test");
+    if let Some(data) = data {
+        println!("data:                     {}", data.display());
+    }
+}

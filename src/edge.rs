@@ -1,0 +1,56 @@
+//! `tributary edge`
+
+use std::{path::PathBuf, sync::Arc};
+
+use tributary_node::{
+    drain,
+    tls::{Identity, Role},
+};
+
+use crate::{
+    config::{Admin, Config, Flags},
+    node::{self, Failure},
+};
+
+/// The tier that clients connect to.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The node's certificate, as `tributary cert issue --role edge` made it
+    #[arg(long, value_name = "DIR")]
+    cert: PathBuf,
+    #[command(flatten)]
+    edge: tributary_edge::Flags,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Runs an edge until it is told to stop.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let config: Config = args.edge.layer(args.flags.layers()).read()?;
+    tributary_node::log::start(&config.log);
+    let identity = Identity::load(&args.cert)?.require(Role::Edge)?;
+    node::block_on(serve(config, identity))?
+}
+
+async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
+    let stopped = drain::terminated()?;
+    let (signal, watch) = drain::channel();
+    let mut registry = node::registry();
+    let start = tributary_edge::Start {
+        config: config.edge,
+        identity,
+        epoch: node::epoch(),
+    };
+    let edge = tributary_edge::start(start, &mut registry, watch.clone())?;
+    let admin = config.admin.address.unwrap_or_else(|| Admin::EDGE.into());
+    let ready = Arc::new(edge.ready());
+    let (admin, served) = node::serve_admin(admin, registry, ready, watch).await?;
+    node::print_listening(&[("rtmp", edge.rtmp()), ("admin", admin)])?;
+    node::until_stopped(stopped, &signal).await;
+    node::within_stop(async {
+        edge.finished().await;
+        let _ = served.await;
+    })
+    .await;
+    Ok(())
+}

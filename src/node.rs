@@ -1,0 +1,78 @@
+//! What the three kinds of node have in common: a runtime, the admin server, the line that says
+//! where they listen, and their end.
+
+use std::{error::Error, io::Write, net::SocketAddr, time::Duration};
+
+use prometheus_client::registry::Registry;
+use tokio::task::JoinHandle;
+use tributary_node::{
+    admin::{Admin, Ready},
+    drain,
+};
+
+/// Anything that ends the program with a message.
+pub(crate) type Failure = Box<dyn Error>;
+
+/// How long everything may take to end.
+const STOP: Duration = Duration::from_secs(4);
+
+/// The metrics registry of this build.
+pub(crate) fn registry() -> Registry {
+    tributary_node::metrics::registry(env!("CARGO_PKG_VERSION"))
+}
+
+/// A number that no earlier start of this node had.
+pub(crate) fn epoch() -> u64 {
+    rand::random()
+}
+
+/// Runs `work` on a runtime of this thread: the tiers have threads of their own.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(work))
+}
+
+/// Starts the admin server; returns its address and its task.
+pub(crate) async fn serve_admin(
+    address: SocketAddr,
+    registry: Registry,
+    ready: Ready,
+    drain: drain::Watch,
+) -> Result<(SocketAddr, JoinHandle<()>), Failure> {
+    let admin = Admin::bind(address).await?;
+    let address = admin.address()?;
+    Ok((address, tokio::spawn(admin.serve(registry, ready, drain))))
+}
+
+/// Prints every bound address on one line that a script can parse.
+pub(crate) fn print_listening(addresses: &[(&str, SocketAddr)]) -> Result<(), Failure> {
+    let mut line = String::from("listening");
+    for (name, address) in addresses {
+        line.push_str(&format!(" {name}={address}"));
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Waits for SIGTERM or SIGINT, then for the drain, which has its limit.
+pub(crate) async fn until_stopped(
+    stopped: impl Future<Output = &'static str>,
+    signal: &drain::Signal,
+) {
+    let name = stopped.await;
+    tracing::info!(signal = name, "stopping");
+    if let Err(unfinished) = signal.drain(STOP).await {
+        tracing::warn!(%unfinished, "stopped with work left");
+    }
+}
+
+/// Waits for `end` within the limit of a stop.
+pub(crate) async fn within_stop(end: impl Future<Output = ()>) {
+    if tokio::time::timeout(STOP, end).await.is_err() {
+        tracing::warn!("stopped with work left");
+    }
+}
