@@ -1,1 +1,536 @@
-//! Playing.
+//! Playing: what viewers get, in what order, and what becomes of slow ones.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::io::AsyncReadExt;
+use tributary_protocol::{
+    Message, MessageStreamId, MessageType, RtmpTimestamp, TransactionId,
+    command::{self, Command, Status},
+    link::{CloseReason, FeedPlace, Filter},
+    ring::Limits,
+    session::ClientEvent,
+};
+
+use super::support::{Client, Edge, Peer, STREAM, code, config, to_message};
+use crate::{Config, fanout::LiveStream, link::handle::FromOrigin};
+
+const AUDIO: MessageType = MessageType::AUDIO;
+const VIDEO: MessageType = MessageType::VIDEO;
+const HEADER: &[u8] = b"\x17\x00\x00\x00\x00h";
+const KEY: &[u8] = b"\x17\x01\x00\x00\x00k";
+const INTER: &[u8] = b"\x27\x01\x00\x00\x00p";
+const SOUND: &[u8] = b"\xaf\x01s";
+
+/// A live stream and the number of its next message.
+struct Source {
+    live: Arc<LiveStream>,
+    number: u64,
+    time: u32,
+}
+
+impl Source {
+    fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> Self {
+        Self {
+            live: LiveStream::new(limits),
+            number: 0,
+            time: 0,
+        }
+    }
+
+    /// Pushes a message; its place.
+    fn push(&mut self, kind: MessageType, payload: impl Into<Bytes>) -> FeedPlace {
+        let number = self.number;
+        self.number += 1;
+        self.time += 40;
+        self.live
+            .push(Some(number), self.message(kind, payload.into()));
+        FeedPlace(number)
+    }
+
+    fn message(&self, kind: MessageType, payload: Bytes) -> Message {
+        Message {
+            kind,
+            stream: MessageStreamId::CONNECTION,
+            timestamp: RtmpTimestamp(self.time),
+            payload,
+        }
+    }
+
+    fn attach(&self, peer: &Peer, stream: MessageStreamId) {
+        let live = Arc::clone(&self.live);
+        peer.say(FromOrigin::Attach { stream, live });
+    }
+}
+
+/// The next media message of a client, as stream, type, time and length.
+async fn media(client: &mut Client) -> (u32, u8, u32, usize) {
+    match client.event().await {
+        ClientEvent::Message(message) => (
+            message.stream.0,
+            message.kind.0,
+            message.timestamp.0,
+            message.payload.len(),
+        ),
+        other => panic!("not media: {other:?}"),
+    }
+}
+
+fn status(status: Status) -> Message {
+    to_message(&command::on_status(status.info(None, None)), STREAM)
+}
+
+#[tokio::test]
+async fn a_viewer_begins_at_the_key_frame_with_its_headers() {
+    let mut edge = Edge::start();
+    let mut source = Source::new();
+    source.live.push(None, source.message(VIDEO, HEADER.into()));
+    source.push(VIDEO, INTER);
+    source.push(VIDEO, KEY);
+    source.push(AUDIO, SOUND);
+    let (mut client, peer) = edge.session().await;
+    source.attach(&peer, MessageStreamId(5));
+    assert_eq!(
+        media(&mut client).await,
+        (5, 9, 80, 6),
+        "the header, at the key frame's time"
+    );
+    assert_eq!(media(&mut client).await, (5, 9, 80, 6));
+    assert_eq!(media(&mut client).await, (5, 8, 120, 3));
+    source.push(VIDEO, INTER);
+    assert_eq!(media(&mut client).await, (5, 9, 160, 6));
+    edge.until("one viewer", |metrics| metrics.viewers.get() == 1)
+        .await;
+    peer.say(FromOrigin::Detach {
+        stream: MessageStreamId(5),
+    });
+    edge.until("no viewer", |metrics| metrics.viewers.get() == 0)
+        .await;
+    source.push(VIDEO, INTER);
+    peer.command(&command::close());
+    assert!(
+        matches!(client.event().await, ClientEvent::Command { .. }),
+        "no more media"
+    );
+}
+
+#[tokio::test]
+async fn many_viewers_on_several_workers_and_streams_get_all_of_it() {
+    let mut edge = Edge::start_with(&Config {
+        workers: 3,
+        ..config()
+    });
+    let mut sources = [Source::new(), Source::new()];
+    let mut clients = Vec::new();
+    for n in 0..24 {
+        let (client, peer) = edge.session().await;
+        sources[n % 2].attach(&peer, STREAM);
+        clients.push((client, peer));
+    }
+    edge.until("all watch", |metrics| metrics.viewers.get() == 24)
+        .await;
+    // One message is longer than a chunk, one has an extended timestamp.
+    for source in &mut sources {
+        source.push(VIDEO, KEY);
+        source.push(VIDEO, [INTER, &[1; 200_000]].concat());
+        source.time = 0x00ff_fff0;
+        source.push(VIDEO, [INTER, &[2; 70_000]].concat());
+        source.push(AUDIO, &b""[..]);
+    }
+    let late = 0x00ff_fff0 + 40;
+    for (client, _) in &mut clients {
+        assert_eq!(media(client).await, (1, 9, 40, 6));
+        assert_eq!(media(client).await, (1, 9, 80, 200_006));
+        assert_eq!(media(client).await, (1, 9, late, 70_006));
+        assert_eq!(media(client).await, (1, 8, late + 40, 0));
+    }
+    drop(clients);
+    edge.until("nobody watches", |metrics| metrics.viewers.get() == 0)
+        .await;
+}
+
+#[tokio::test]
+async fn one_connection_plays_two_streams() {
+    let mut edge = Edge::start();
+    let (mut one, mut two) = (Source::new(), Source::new());
+    let (mut client, peer) = edge.session().await;
+    one.attach(&peer, MessageStreamId(1));
+    two.attach(&peer, MessageStreamId(2));
+    edge.until("both watch", |metrics| metrics.viewers.get() == 2)
+        .await;
+    for _ in 0..50 {
+        one.push(VIDEO, [KEY, &[1; 100_000]].concat());
+        two.push(VIDEO, [KEY, &[2; 90_000]].concat());
+    }
+    let mut lengths = [0, 0];
+    for _ in 0..100 {
+        let (stream, _, time, length) = media(&mut client).await;
+        let count = &mut lengths[stream as usize - 1];
+        *count += 1;
+        assert_eq!(
+            (time, length),
+            (*count * 40, [100_006, 90_006][stream as usize - 1])
+        );
+    }
+    // The same stream again on the same message stream replaces what played there.
+    two.attach(&peer, MessageStreamId(1));
+    edge.until("both watch", |metrics| metrics.viewers.get() == 2)
+        .await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_whole_messages_and_commands_between_them() {
+    let mut edge = Edge::start();
+    // All of it fits, and lag does not count.
+    let mut source = Source::with(Limits {
+        bytes: 1 << 30,
+        ..Limits::default()
+    });
+    let (mut client, peer) = edge.session().await;
+    source.attach(&peer, STREAM);
+    for n in 0..60_u32 {
+        source.push(VIDEO, [KEY, &vec![n as u8; 40_000 + n as usize]].concat());
+        if n % 3 == 0 {
+            peer.command(&Command::new("between", TransactionId(f64::from(n))));
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (mut frames, mut commands) = (0, 0);
+    while frames < 60 || commands < 20 {
+        // A byte at a time would take for ever: small reads with pauses do.
+        let mut buffer = [0; 3000];
+        let bytes = client.socket.read(&mut buffer).await.unwrap();
+        client
+            .connection
+            .handle_input(Instant::now(), &buffer[..bytes])
+            .expect("sound chunks");
+        while let Some(event) = client.connection.poll_event() {
+            match event {
+                ClientEvent::Message(message) => {
+                    let filler = &message.payload[KEY.len()..];
+                    assert_eq!(filler.len(), 40_000 + usize::from(filler[0]));
+                    assert!(filler.iter().all(|byte| *byte == filler[0]));
+                    frames += 1;
+                }
+                ClientEvent::Command { command, .. } => {
+                    assert_eq!(command.transaction.0, f64::from(commands) * 3.0);
+                    commands += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    assert_eq!((frames, commands), (60, 20));
+}
+
+#[tokio::test]
+async fn a_message_waits_for_its_place_in_the_feed() {
+    let mut edge = Edge::start();
+    let mut source = Source::new();
+    let (mut client, peer) = edge.session().await;
+    source.attach(&peer, STREAM);
+    let last = source.push(VIDEO, KEY);
+    let tied = |place| FromOrigin::Message {
+        message: status(Status::PlayUnpublishNotify),
+        after: Some(place),
+    };
+    // Passed already.
+    assert_eq!(media(&mut client).await.1, 9);
+    peer.say(tied(last));
+    assert_eq!(client.status().await, "NetStream.Play.UnpublishNotify");
+    // Not yet there: what follows on its stream waits too, what belongs to others does not.
+    let next = FeedPlace(last.0 + 1);
+    peer.say(tied(next));
+    peer.say(FromOrigin::Message {
+        message: status(Status::PlayStop),
+        after: None,
+    });
+    peer.command(&Command::new("elsewhere", TransactionId(0.0)));
+    assert!(matches!(client.event().await, ClientEvent::Command { .. }));
+    source.push(VIDEO, INTER);
+    assert_eq!(media(&mut client).await.1, 9);
+    assert_eq!(client.status().await, "NetStream.Play.UnpublishNotify");
+    assert_eq!(client.status().await, "NetStream.Play.Stop");
+}
+
+#[tokio::test]
+async fn nothing_waits_for_a_place_that_does_not_come() {
+    let never = FeedPlace(1_000_000);
+    let at_once = Duration::from_millis(700);
+    type Release = fn(&Source, &Peer);
+    let cases: [(&str, Duration, Release); 4] = [
+        ("after a second", Duration::from_millis(1000), |_, _| {}),
+        ("a new epoch", Duration::ZERO, |source, _| {
+            source.live.restart()
+        }),
+        ("the end of the feed", Duration::ZERO, |source, _| {
+            source.live.end()
+        }),
+        ("a detach", Duration::ZERO, |_, peer| {
+            peer.say(FromOrigin::Detach { stream: STREAM });
+        }),
+    ];
+    for (case, least, release) in cases {
+        let mut edge = Edge::start();
+        let mut source = Source::new();
+        let (mut client, peer) = edge.session().await;
+        source.attach(&peer, STREAM);
+        source.push(AUDIO, SOUND);
+        assert_eq!(media(&mut client).await.1, 8);
+        let begun = Instant::now();
+        for after in [Some(never), None] {
+            peer.say(FromOrigin::Message {
+                message: status(Status::PlayStop),
+                after,
+            });
+        }
+        // The wait has begun before it is ended.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        release(&source, &peer);
+        assert_eq!(client.status().await, "NetStream.Play.Stop", "{case}");
+        assert!(begun.elapsed() >= least, "{case}");
+        if least.is_zero() {
+            assert!(begun.elapsed() < at_once, "{case}: {:?}", begun.elapsed());
+        }
+        assert_eq!(client.status().await, "NetStream.Play.Stop", "{case}");
+    }
+    // Without a viewer nothing waits at all.
+    let mut edge = Edge::start();
+    let (mut client, peer) = edge.session().await;
+    peer.say(FromOrigin::Message {
+        message: status(Status::PlayStop),
+        after: Some(never),
+    });
+    assert_eq!(client.status().await, "NetStream.Play.Stop");
+}
+
+#[tokio::test]
+async fn filters_act_on_the_viewer() {
+    let mut edge = Edge::start();
+    let mut source = Source::new();
+    let (mut client, peer) = edge.session().await;
+    source.attach(&peer, STREAM);
+    source.push(VIDEO, KEY);
+    assert_eq!(media(&mut client).await.2, 40);
+    let all = Filter::default();
+    for (filter, expected) in [
+        (
+            Filter {
+                video: false,
+                ..all
+            },
+            8,
+        ),
+        (
+            Filter {
+                audio: false,
+                ..all
+            },
+            9,
+        ),
+    ] {
+        peer.say(FromOrigin::Filter {
+            stream: STREAM,
+            filter,
+        });
+        peer.command(&Command::new("set", TransactionId(0.0)));
+        assert!(matches!(client.event().await, ClientEvent::Command { .. }));
+        for _ in 0..3 {
+            source.push(VIDEO, KEY);
+            source.push(AUDIO, SOUND);
+        }
+        for _ in 0..3 {
+            assert_eq!(media(&mut client).await.1, expected);
+        }
+    }
+    edge.until("six are counted", |metrics| {
+        metrics.dropped.count("filter") == 6
+    })
+    .await;
+    peer.say(FromOrigin::Filter {
+        stream: STREAM,
+        filter: Filter {
+            paused: true,
+            ..all
+        },
+    });
+    peer.command(&Command::new("set", TransactionId(0.0)));
+    assert!(matches!(client.event().await, ClientEvent::Command { .. }));
+    source.push(VIDEO, KEY);
+    source.push(AUDIO, SOUND);
+    let resumed = source.time;
+    peer.say(FromOrigin::Filter {
+        stream: STREAM,
+        filter: all,
+    });
+    assert_eq!(
+        media(&mut client).await.2,
+        resumed - 40,
+        "from the key frame it has not had"
+    );
+    assert_eq!(media(&mut client).await.2, resumed);
+}
+
+#[tokio::test]
+async fn a_stalled_viewer_loses_video_then_its_connection_and_others_nothing() {
+    let limits = Limits {
+        bytes: 4 << 20,
+        ..Limits::default()
+    };
+    let mut edge = Edge::start_with(&Config {
+        max_lag: tributary_node::config::Duration::from_millis(500),
+        ..config()
+    });
+    let mut source = Source::with(limits);
+    let (stalled, stalled_peer) = edge.session().await;
+    let (mut healthy, healthy_peer) = edge.session().await;
+    source.attach(&stalled_peer, STREAM);
+    source.attach(&healthy_peer, STREAM);
+    edge.until("both watch", |metrics| metrics.viewers.get() == 2)
+        .await;
+    let begun = Instant::now();
+    let mut count = 0_u32;
+    while edge.count_closed(CloseReason::SlowReader) == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(15), "it is closed");
+        let payload = if count.is_multiple_of(25) { KEY } else { INTER };
+        source.push(VIDEO, [payload, &[0; 50_000]].concat());
+        count += 1;
+        assert_eq!(
+            media(&mut healthy).await.2,
+            count * 40,
+            "the healthy one gets every frame"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(
+        begun.elapsed() >= Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(edge.count_fault("no_progress"), 1);
+    assert_eq!(edge.closed().await, CloseReason::SlowReader);
+    drop(stalled);
+    edge.until("one watches", |metrics| metrics.viewers.get() == 1)
+        .await;
+}
+
+#[tokio::test]
+async fn a_viewer_that_falls_behind_jumps_to_a_key_frame() {
+    let mut edge = Edge::start_with(&Config {
+        max_lag: tributary_node::config::Duration::from_millis(1000),
+        ..config()
+    });
+    let mut source = Source::new();
+    let (mut client, peer) = edge.session().await;
+    source.attach(&peer, STREAM);
+    edge.until("it watches", |metrics| metrics.viewers.get() == 1)
+        .await;
+    // 12 s of stream time and 24 MB, more than the sockets take, while nothing is read.
+    for n in 0..300 {
+        let payload = if n % 25 == 0 { KEY } else { INTER };
+        source.push(VIDEO, [payload, &[0; 80_000]].concat());
+        tokio::task::yield_now().await;
+    }
+    let mut last = 0;
+    let mut jumps = 0;
+    while last < source.time {
+        let ClientEvent::Message(message) = client.event().await else {
+            panic!("not media");
+        };
+        let time = message.timestamp.0;
+        if time != last + 40 {
+            jumps += 1;
+            assert_eq!(message.payload[0], 0x17, "a jump lands on a key frame");
+        }
+        last = time;
+    }
+    assert!((1..5).contains(&jumps), "{jumps}");
+    let dropped = &edge.metrics.dropped;
+    assert!(dropped.count("lag") + dropped.count("fell_off") > 50);
+}
+
+#[tokio::test]
+async fn commands_that_pile_up_close_the_session() {
+    let mut edge = Edge::start();
+    let (client, peer) = edge.session().await;
+    let text = "x".repeat(60_000);
+    let much = Command::new("much", TransactionId(0.0)).with(text.as_str());
+    let message = to_message(&much, MessageStreamId::CONNECTION);
+    // The sockets take some of it.
+    for _ in 0..400 {
+        let message = message.clone();
+        if !peer.try_say(FromOrigin::Message {
+            message,
+            after: None,
+        }) {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(edge.closed().await, CloseReason::SlowReader);
+    assert_eq!(edge.count_fault("output_full"), 1);
+    drop(client);
+}
+
+#[tokio::test]
+async fn passes_are_spaced_by_the_coalescing_window() {
+    let mut edge = Edge::start_with(&Config {
+        coalesce: tributary_node::config::Duration::from_millis(300),
+        ..config()
+    });
+    let mut source = Source::new();
+    let (mut client, peer) = edge.session().await;
+    source.attach(&peer, STREAM);
+    edge.until("it watches", |metrics| metrics.viewers.get() == 1)
+        .await;
+    source.push(VIDEO, KEY);
+    media(&mut client).await;
+    let begun = Instant::now();
+    source.push(VIDEO, INTER);
+    source.push(VIDEO, INTER);
+    media(&mut client).await;
+    assert!(
+        begun.elapsed() >= Duration::from_millis(150),
+        "{:?}",
+        begun.elapsed()
+    );
+    media(&mut client).await;
+    assert!(begun.elapsed() < Duration::from_millis(290) * 2);
+}
+
+#[tokio::test]
+async fn an_end_of_play_is_heard_after_the_last_frame() {
+    let mut edge = Edge::start();
+    let mut source = Source::new();
+    let (mut client, peer) = edge.session().await;
+    source.attach(&peer, STREAM);
+    edge.until("it watches", |metrics| metrics.viewers.get() == 1)
+        .await;
+    for _ in 0..100 {
+        source.push(AUDIO, SOUND);
+    }
+    let last = source.push(AUDIO, SOUND);
+    peer.say(FromOrigin::Message {
+        message: status(Status::PlayUnpublishNotify),
+        after: Some(last),
+    });
+    let mut heard = 0;
+    loop {
+        match client.event().await {
+            ClientEvent::Message(_) => heard += 1,
+            ClientEvent::Status { info, .. } => {
+                assert_eq!(code(&info), "NetStream.Play.UnpublishNotify");
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(heard, 101);
+}

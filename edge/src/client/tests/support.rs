@@ -209,7 +209,12 @@ impl Edge {
 
 impl Peer {
     pub(super) fn say(&self, what: FromOrigin) {
-        self.inbox.push_final(what).expect("the session is there");
+        assert!(self.try_say(what), "the session is there");
+    }
+
+    /// Says it if the session is still there.
+    pub(super) fn try_say(&self, what: FromOrigin) -> bool {
+        self.inbox.push_final(what).is_ok()
     }
 
     pub(super) fn accept(&self) {
