@@ -561,16 +561,16 @@ impl Session {
 
     /// Lets go of everything but the socket, and tells the origin.
     pub(super) fn end(&mut self, now: Instant, end: End) {
-        self.playing.clear();
-        self.publishing = Publishing::default();
-        if let Some(link) = self.link.take() {
-            link.close(end.reason);
-        }
-        self.permit.established();
         let metrics = &self.worker.metrics;
         metrics.count_closed(end.reason);
         if let Some(fault) = end.fault {
             metrics.count_fault(fault);
+        }
+        self.permit.established();
+        self.playing.clear();
+        self.publishing = Publishing::default();
+        if let Some(link) = self.link.take() {
+            link.close(end.reason);
         }
         let (application, instance) = self.name();
         tracing::info!(
