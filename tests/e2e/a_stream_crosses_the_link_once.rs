@@ -17,6 +17,7 @@ fn two_hundred_viewers_cost_the_link_what_one_does() {
     let one = bytes_per_byte(&cluster, &publisher, &mut viewers);
     viewers.add(&cluster, 199);
     let many = bytes_per_byte(&cluster, &publisher, &mut viewers);
+    publisher.finish();
     let ratio = many / one;
     println!("bytes on the link for each byte published: {one:.3} with 1, {many:.3} with 200");
     assert!((0.95..=1.05).contains(&ratio), "{one} became {many}");

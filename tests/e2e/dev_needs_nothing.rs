@@ -137,7 +137,7 @@ fn check_names_every_mistake() {
 
     let (code, said) = check("nonsense = 1\n\n[applications.live]\nreturn_tine = \"7 s\"\n");
     assert_eq!(code, Some(1), "{said}");
-    for expected in ["nonsense", "return_tine", "line 4"] {
+    for expected in ["nonsense", "return_tine", "checked.toml:4"] {
         assert!(said.contains(expected), "{expected} in: {said}");
     }
 }

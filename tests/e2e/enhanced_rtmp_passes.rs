@@ -6,7 +6,7 @@ use std::{thread, time::Duration};
 use crate::support::{
     clients::wired::Wired,
     cluster::Cluster,
-    media::{Kind, Likeness, compare},
+    media::{Kind, Likeness, Recording, compare},
     synthetic::{Codec, Synthetic},
 };
 
@@ -30,34 +30,43 @@ fn every_codec_passes_untouched() {
 
 fn passes_untouched(cluster: &Cluster, codec: Codec) {
     let name = format!("{codec:?}");
-    let mut early = Wired::viewer(cluster.rtmp(1), "live", &name).0;
-    let publisher = Synthetic::start(cluster.rtmp(0), "live", &name, codec, 3000);
-    thread::sleep(Duration::from_secs(2));
-    let mut late = Wired::viewer(cluster.rtmp(1), "live", &name).0;
-    thread::sleep(Duration::from_secs(2));
-    let sent = publisher.finish();
-    for (who, viewer) in [("early", &mut early), ("late", &mut late)] {
-        let got = viewer.record(Duration::from_secs(15), |message, _| {
-            message.code().as_deref() == Some("NetStream.Play.UnpublishNotify")
-        });
-        compare(&sent, &got, Likeness::EXACT)
-            .unwrap_or_else(|fault| panic!("{codec:?}, {who} viewer: {fault}"));
-        let begins_with = got
-            .packets
-            .iter()
-            .position(|packet| packet.kind == Kind::Video);
-        let headers = got.packets.iter().take(begins_with.unwrap_or(0));
-        let headers = headers
-            .filter(|packet| packet.kind == Kind::VideoHeader)
-            .count();
-        let expected = sent.of(Kind::VideoHeader).count();
-        assert_eq!(
-            headers, expected,
-            "{codec:?}, {who} viewer: headers before the first frame"
-        );
-        if who == "early" {
-            let (frames, all) = (got.of(Kind::Video).count(), sent.of(Kind::Video).count());
-            assert_eq!(frames, all, "{codec:?}: who waits misses nothing");
-        }
-    }
+    thread::scope(|scope| {
+        let view = || {
+            let mut viewer = Wired::viewer(cluster.rtmp(1), "live", &name).0;
+            scope.spawn(move || {
+                viewer.record(Duration::from_secs(30), |message, _| {
+                    message.code().as_deref() == Some("NetStream.Play.UnpublishNotify")
+                })
+            })
+        };
+        let early = view();
+        let publisher = Synthetic::start(cluster.rtmp(0), "live", &name, codec, 3000);
+        thread::sleep(Duration::from_secs(2));
+        let late = view();
+        thread::sleep(Duration::from_secs(2));
+        let sent = publisher.finish();
+        let early = early.join().expect("the early viewer records");
+        check(codec, "early", &sent, &early);
+        let late = late.join().expect("the late viewer records");
+        check(codec, "late", &sent, &late);
+        let frames = early.of(Kind::Video).count();
+        let all = sent.of(Kind::Video).count();
+        assert_eq!(frames, all, "{codec:?}: who waits misses nothing");
+    });
+}
+
+fn check(codec: Codec, who: &str, sent: &Recording, got: &Recording) {
+    compare(sent, got, Likeness::EXACT)
+        .unwrap_or_else(|fault| panic!("{codec:?}, {who} viewer: {fault}"));
+    let before_media = got
+        .packets
+        .iter()
+        .take_while(|packet| packet.kind != Kind::Video)
+        .filter(|packet| packet.kind == Kind::VideoHeader)
+        .count();
+    let expected = sent.of(Kind::VideoHeader).count();
+    assert_eq!(
+        before_media, expected,
+        "{codec:?}, {who} viewer: headers before the first frame"
+    );
 }

@@ -17,7 +17,7 @@ use crate::support::{
 
 #[test]
 fn a_killed_origin_is_routed_around_and_its_groups_come_home_whole() {
-    let mut cluster = Cluster::with_counter_settings(2, 2, "grace_time = \"6 s\"\n");
+    let mut cluster = Cluster::with_settings(2, 2, "grace_time = \"6 s\"\n");
     let mut homes = Homes::find(&cluster, 0);
     let lost = 0;
     let own = homes.group_at(lost);
@@ -31,11 +31,9 @@ fn a_killed_origin_is_routed_around_and_its_groups_come_home_whole() {
     for number in 0..8 {
         let group = format!("counter/moved{number}");
         moved.push((Wired::session(cluster.rtmp(0), &group), group));
+        let elapsed = declared.elapsed();
+        println!("new group {number} is open {elapsed:?} after the loss");
     }
-    println!(
-        "eight new groups are open {:?} after the loss",
-        declared.elapsed()
-    );
 
     // A new session of a group that lived there waits until the grace time is over.
     let mut waiting = Wired::session(cluster.rtmp(0), &own);

@@ -36,9 +36,9 @@ impl Cluster {
         Self::configured(origins, edges, live, "")
     }
 
-    /// The same, with more settings of the application `counter`.
-    pub(crate) fn with_counter_settings(origins: usize, edges: usize, counter: &str) -> Self {
-        Self::configured(origins, edges, "", counter)
+    /// The same, with more settings of both applications.
+    pub(crate) fn with_settings(origins: usize, edges: usize, both: &str) -> Self {
+        Self::configured(origins, edges, both, both)
     }
 
     fn configured(origins: usize, edges: usize, live: &str, counter: &str) -> Self {
