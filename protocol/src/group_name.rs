@@ -10,8 +10,8 @@ pub struct GroupName {
 }
 
 impl GroupName {
-    /// The longest name accepted, in bytes, query excluded. Reason: the name is held per session
-    /// and per group in both tiers and is written to logs.
+    /// The longest name accepted, in bytes, query excluded and the default instance included.
+    /// Reason: the name is held per session and per group in both tiers and is written to logs.
     pub const MAX_LENGTH: usize = 512;
     /// The instance of an `app` that names none.
     pub const DEFAULT_INSTANCE: &str = "_definst_";
@@ -35,6 +35,10 @@ impl GroupName {
             "" => Self::DEFAULT_INSTANCE,
             instance => instance,
         };
+        // As it is written on the link, the default instance included.
+        if application.len() + 1 + instance.len() > Self::MAX_LENGTH {
+            return Err(GroupNameError::TooLong);
+        }
         let traverses = |part: &str| matches!(part, "." | ".." | "") || part.contains('\\');
         if traverses(application) || instance.split('/').any(traverses) {
             return Err(GroupNameError::Traversal);
@@ -145,5 +149,17 @@ mod tests {
             GroupName::from_app(&"a".repeat(65_536)),
             Err(GroupNameError::TooLong)
         );
+    }
+
+    #[test]
+    fn every_name_that_is_taken_in_can_be_read_back() {
+        for length in 490..=520 {
+            if let Ok(name) = GroupName::from_app(&"a".repeat(length)) {
+                assert_eq!(name.to_string().parse(), Ok(name), "{length} bytes");
+                assert!(length <= 502, "{length} bytes and /_definst_");
+            } else {
+                assert!(length > 502, "{length} bytes");
+            }
+        }
     }
 }

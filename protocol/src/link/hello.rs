@@ -264,9 +264,6 @@ fn take_groups(input: &mut &[u8]) -> Result<Vec<GroupName>, FrameError> {
 
 /// Takes a group's name.
 pub(super) fn take_group(input: &mut &[u8]) -> Result<GroupName, FrameError> {
-    let name = take_str(
-        input,
-        GroupName::MAX_LENGTH + GroupName::DEFAULT_INSTANCE.len() + 1,
-    )?;
+    let name = take_str(input, GroupName::MAX_LENGTH)?;
     GroupName::from_app(name).map_err(|_| FrameError::Value)
 }
