@@ -11,7 +11,7 @@ use tributary_protocol::{
     amf::Object,
     chunk::ReadLimits,
     command::{self, Command, Connect, NetStreamCommand, ObjectEncoding, Status},
-    link::{CloseReason, Generation, OpenSession},
+    link::{CloseReason, Generation, OpenSession, lane_frame::MAX_CONNECT as MAX_OPEN},
     message::{aggregate, user_control::UserControl},
     session::{self, ErrorKind, Event, ServerConnection},
 };
@@ -83,7 +83,7 @@ pub(super) struct End {
 pub(super) const MAX_OUTPUT: usize = 64 * 1024;
 
 /// Before the connect command no message is longer than this: it holds an `app` of 64 KiB, which
-/// is refused by name.
+/// is refused by name. What is sent to an origin is far shorter: [`MAX_OPEN`].
 const MAX_CONNECT: u32 = 256 * 1024;
 
 /// What the reader may hold before the connect command.
@@ -233,6 +233,10 @@ impl Session {
             encoding: connect.object_encoding,
         }));
         match route {
+            Ok(_) if message.payload.len() > MAX_OPEN => {
+                self.part(Status::ConnectRejected, CloseReason::Limit);
+                return Err(End::fault(CloseReason::Limit, "connect_too_long"));
+            }
             Ok(route) => self.open(route, &message),
             Err(error) => return Err(self.refuse_route(error)),
         }

@@ -203,12 +203,18 @@ async fn the_first_message_is_the_connect_command_and_there_is_one() {
 #[tokio::test]
 async fn names_that_are_no_application_are_refused_by_name() {
     let long = "x".repeat(65_536);
+    // With its `/_definst_` it is one byte too long.
+    let too_long = "x".repeat(503);
+    let long_query = format!("live?{}", "x".repeat(16_384));
     for (app, status) in [
         ("", "NetConnection.Connect.InvalidApp"),
         ("../live", "NetConnection.Connect.InvalidApp"),
         ("live\0", "NetConnection.Connect.InvalidApp"),
         (&*long, "NetConnection.Connect.InvalidApp"),
+        (&*too_long, "NetConnection.Connect.InvalidApp"),
         ("?rtmp://", "NetConnection.Connect.Rejected"),
+        // It does not fit one frame of the link, which would close the link for everyone.
+        (&*long_query, "NetConnection.Connect.Rejected"),
     ] {
         let mut edge = Edge::start();
         let mut client = edge.client().await;
