@@ -712,8 +712,8 @@ impl Driver {
 
     /// When a waiting session's wait is over.
     fn next_placing(&self) -> Instant {
-        let (waiting, table, now) = (self.waiting.borrow(), self.table.borrow(), Instant::now());
-        let due = |session: &Waiting| match table.place(&session.journal.request.group, now) {
+        let (waiting, now) = (self.waiting.borrow(), Instant::now());
+        let due = |session: &Waiting| match self.find_place(&session.journal.request) {
             Place::Wait(until) => until,
             Place::At(_) | Place::Nowhere => now,
         };
