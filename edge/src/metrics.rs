@@ -29,7 +29,7 @@ pub struct Metrics {
     pub publishers: Gauge,
     /// Bytes received from clients.
     pub bytes_in: Counter,
-    /// Bytes sent to clients, media that begins with this batch.
+    /// Bytes sent to clients.
     pub bytes_out: Counter,
     /// Messages that viewers did not get.
     pub dropped: DroppedMetrics,

@@ -70,7 +70,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAdd
     }
     let _counted = Counted::new(&worker.metrics.connections);
     let now = Instant::now();
-    let wire = Rc::new(Wire::new(socket, connection(now)));
+    let all_sent = worker.metrics.bytes_out.clone();
+    let wire = Rc::new(Wire::new(socket, connection(now), all_sent));
     let mut session = Session::new(worker, wire, peer, permit, now);
     let end = run(&mut session).await;
     session.end(Instant::now(), end);

@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
+use prometheus_client::metrics::counter::Counter;
 use tokio::{net::TcpStream, sync::Notify};
 use tributary_protocol::{chunk::shared::Header, ring::Cursor, session::ServerConnection};
 
@@ -31,6 +32,8 @@ pub(crate) struct Wire {
     /// When the peer last took something, while it takes no more.
     progress: Cell<Option<Instant>>,
     sent: Cell<u64>,
+    /// Counts the bytes sent to all clients.
+    all_sent: Counter,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,15 +59,13 @@ pub(crate) enum Written {
     All,
     /// The socket takes no more, or failed.
     Part {
-        /// Bytes sent.
-        bytes: usize,
         /// The cursor after what was sent or begun; none if nothing was.
         after: Option<Cursor>,
     },
 }
 
 impl Wire {
-    pub(crate) fn new(socket: TcpStream, session: ServerConnection) -> Self {
+    pub(crate) fn new(socket: TcpStream, session: ServerConnection, all_sent: Counter) -> Self {
         Self {
             socket,
             signal: Notify::new(),
@@ -74,6 +75,7 @@ impl Wire {
             begun: RefCell::default(),
             progress: Cell::new(None),
             sent: Cell::new(0),
+            all_sent,
         }
     }
 
@@ -155,10 +157,7 @@ impl Wire {
 
     /// Sends media. The session's own output goes first.
     pub(crate) fn write_batch(&self, batch: &Batch) -> Written {
-        let nothing = Written::Part {
-            bytes: 0,
-            after: None,
-        };
+        let nothing = Written::Part { after: None };
         if self.is_blocked() || !self.flush() {
             return nothing;
         }
@@ -172,7 +171,7 @@ impl Wire {
                 }
                 let after = self.keep_rest(batch, bytes);
                 self.block(State::Blocked);
-                Written::Part { bytes, after }
+                Written::Part { after }
             }
             Err(error) => {
                 let blocked = error.kind() == io::ErrorKind::WouldBlock;
@@ -253,6 +252,7 @@ impl Wire {
 
     fn count(&self, bytes: usize) {
         self.sent.set(self.sent.get() + bytes as u64);
+        self.all_sent.inc_by(bytes as u64);
         if bytes > 0 && self.progress.get().is_some() {
             self.progress.set(Some(Instant::now()));
         }

@@ -132,10 +132,6 @@ impl LocalStream {
         pumped
     }
 
-    pub(super) fn count_sent(&self, bytes: usize) {
-        self.metrics.bytes_out.inc_by(bytes as u64);
-    }
-
     pub(super) fn count_dropped(&self, dropped: Dropped) {
         self.metrics.dropped.add(dropped);
     }

@@ -138,12 +138,10 @@ impl Viewer {
         match self.wire.write_batch(batch) {
             Written::All => {
                 self.advance(batch.end());
-                local.count_sent(batch.bytes());
                 batch.has_more()
             }
-            Written::Part { bytes, after } => {
+            Written::Part { after } => {
                 self.advance(after);
-                local.count_sent(bytes);
                 false
             }
         }

@@ -269,3 +269,14 @@ async fn a_full_park_leaves_the_client_unread_until_there_is_room() {
     }
     writer.await.unwrap();
 }
+
+#[tokio::test]
+async fn what_a_session_itself_sends_is_counted() {
+    let edge = Edge::start();
+    let _client = edge.client().await;
+    // S0, S1 and S2.
+    edge.until("the handshake is sent", |_| {
+        edge.metrics.bytes_out.get() == 3073
+    })
+    .await;
+}
