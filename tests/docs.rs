@@ -1,0 +1,172 @@
+//! The documents that list what the code has are compared with it.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+use toml::{Table, Value};
+
+/// `tributary check` of this file, as a table.
+fn in_force(text: &str) -> Table {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_tributary"))
+        .arg("check")
+        .arg(file.path())
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().parse().unwrap()
+}
+
+/// Every setting with its value, under the names the document uses.
+fn settings(table: &Table, path: &str, found: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        let key = match path {
+            "" => key.clone(),
+            "applications" => "applications.NAME".to_owned(),
+            _ => format!("{path}.{key}"),
+        };
+        match value {
+            Value::Table(table) => settings(table, &key, found),
+            value => {
+                found.insert(key, value.to_string());
+            }
+        }
+    }
+}
+
+fn variable(setting: &str) -> String {
+    let (table, key) = setting.split_once('.').unwrap();
+    let key = key.replace("NAME.", "LIVE__");
+    format!("TRIBUTARY_{table}_{key}").to_ascii_uppercase()
+}
+
+fn read(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[test]
+fn every_setting_is_documented_with_its_default() {
+    let document = read("docs/configuration.md");
+    let row = |setting: &str| {
+        let start = format!("| `{setting}` | ");
+        let row = document.lines().find(|line| line.starts_with(&start));
+        row.unwrap_or_else(|| panic!("docs/configuration.md has no row for {setting}"))
+    };
+    let mut defaults = BTreeMap::new();
+    settings(&in_force("[applications.live]"), "", &mut defaults);
+    for (setting, default) in &defaults {
+        assert!(
+            row(setting).contains(&format!("| `{default}`")),
+            "{setting} is {default}"
+        );
+    }
+    let optional = "admin.address = \"127.0.0.1:1\"\norigin.apps = \"a\"\norigin.data = \"d\"\n\
+                    [applications.live]\nidle_time = \"1 s\"\npublish_token = \"t\"";
+    let mut all = BTreeMap::new();
+    settings(&in_force(optional), "", &mut all);
+    for setting in all.keys() {
+        let variable = format!("`{}`", variable(setting));
+        assert!(row(setting).contains(&variable), "{setting} is {variable}");
+    }
+    for line in document
+        .lines()
+        .filter(|line| line.contains("`TRIBUTARY_") && line.starts_with('|'))
+    {
+        let setting = line.split('`').nth(1).unwrap();
+        assert!(all.contains_key(setting), "there is no setting {setting}");
+    }
+}
+
+/// The rows of docs/limits.md that name a constant: crate, file, name.
+fn documented_limits() -> Vec<(String, String)> {
+    let mut crate_name = String::new();
+    let mut limits = Vec::new();
+    for line in read("docs/limits.md").lines() {
+        if let Some(heading) = line.strip_prefix("## `") {
+            heading
+                .split('`')
+                .next()
+                .unwrap()
+                .clone_into(&mut crate_name);
+        }
+        let mut cells = line.split(" | ");
+        let cell = |cell: Option<&str>| {
+            let cell = cell?.trim_start_matches("| ").strip_prefix('`')?;
+            cell.strip_suffix('`').map(str::to_owned)
+        };
+        if !line.starts_with("| `") {
+            continue;
+        }
+        if let (Some(name), Some(file)) = (cell(cells.next()), cell(cells.next())) {
+            let source = if crate_name == "tributary" {
+                "src".to_owned()
+            } else {
+                format!("{crate_name}/src")
+            };
+            limits.push((format!("{source}/{file}"), name));
+        }
+    }
+    limits
+}
+
+#[test]
+fn every_documented_limit_exists() {
+    let limits = documented_limits();
+    assert!(limits.len() > 100, "{} rows are read", limits.len());
+    for (file, name) in limits {
+        let declared = format!("const {name}: ");
+        assert!(
+            read(&file).contains(&declared),
+            "docs/limits.md: {file} has no {name}"
+        );
+    }
+}
+
+#[test]
+fn every_maximum_is_documented() {
+    let documented = documented_limits();
+    for crate_name in ["protocol", "node", "edge", "origin"] {
+        for file in sources(
+            &Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join(crate_name)
+                .join("src"),
+        ) {
+            let file = file
+                .strip_prefix(env!("CARGO_MANIFEST_DIR"))
+                .unwrap()
+                .trim_start_matches('/');
+            for name in read(file).lines().filter_map(maximum) {
+                let known = documented
+                    .iter()
+                    .any(|(at, known)| at == file && *known == name);
+                assert!(known, "docs/limits.md has no line for {name} of {file}");
+            }
+        }
+    }
+}
+
+/// The name of a constant that is a maximum, if the line declares one.
+fn maximum(line: &str) -> Option<String> {
+    let (_, declared) = line.trim_start().split_once("const ")?;
+    let (name, kind) = declared.split_once(": ")?;
+    let is_number = ["usize", "u32", "u64", "Duration"]
+        .iter()
+        .any(|known| kind.starts_with(known));
+    (name.starts_with("MAX_") && is_number).then(|| name.to_owned())
+}
+
+fn sources(directory: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && name != "tests" {
+            files.extend(sources(&path));
+        } else if name.ends_with(".rs") && !name.contains("test") {
+            files.push(path.to_str().unwrap().to_owned());
+        }
+    }
+    files
+}
