@@ -105,7 +105,7 @@ pub(super) async fn run(driver: Rc<Driver>, index: usize) {
     let mut lost_until: Option<Instant> = None;
     let mut last_error = None;
     loop {
-        match dial(&driver, index).await {
+        let soon = match dial(&driver, index).await {
             Ok(greeted) => {
                 last_error = None;
                 near.began(Instant::now());
@@ -121,6 +121,7 @@ pub(super) async fn run(driver: Rc<Driver>, index: usize) {
                 lost_until = Some(until);
                 far.reset();
                 driver.origin_lost(index, until);
+                Some(near.ended(now, &mut random))
             }
             Err(error) => {
                 let text = error.to_string();
@@ -128,11 +129,15 @@ pub(super) async fn run(driver: Rc<Driver>, index: usize) {
                     tracing::warn!(origin = name(&driver, index), error = text, "no link");
                     last_error = Some(text);
                 }
+                None
             }
-        }
+        };
         let now = Instant::now();
         let delay = match lost_until {
-            Some(until) if until > now => near.failed(&mut random).min(until - now),
+            Some(until) if until > now => {
+                let delay = soon.unwrap_or_else(|| near.failed(&mut random));
+                delay.min(until - now)
+            }
             Some(_) => {
                 lost_until = None;
                 driver.origin_down(index);
