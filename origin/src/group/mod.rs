@@ -32,7 +32,7 @@ use tributary_protocol::GroupName;
 use crate::{
     app::{Applications, Registered},
     link::handle::LaneKey,
-    metrics::Metrics,
+    metrics::{ConnectResult, Metrics},
 };
 
 mod actor;
@@ -211,6 +211,11 @@ impl Groups {
             shared,
             mailbox,
         })
+    }
+
+    /// Counts a connect that was answered with what [`Groups::open`] said.
+    pub(crate) fn count_refused(&self) {
+        self.shared.metrics.connected(ConnectResult::Rejected);
     }
 
     /// How many groups run now.

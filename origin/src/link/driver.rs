@@ -150,11 +150,13 @@ impl Driver {
         link.close(CloseCode::Protocol);
     }
 
-    pub(super) fn log_refused(&self, group: &GroupName, open: &OpenSession, why: OpenRefused) {
+    /// A connect is refused because its group could not be opened.
+    pub(super) fn note_refused(&self, group: &GroupName, open: &OpenSession, why: OpenRefused) {
+        self.groups.count_refused();
         let address = open.peer;
         tracing::info!(
             %address,
-            app = group.application(),
+            application = group.application(),
             instance = group.instance(),
             reason = why.reason().label(),
             "session refused",

@@ -290,7 +290,7 @@ impl Lane {
                     }
                     state.tell(session, Tell::Close(refused.reason()));
                     drop(state);
-                    driver.log_refused(&self.name, &open, *refused);
+                    driver.note_refused(&self.name, &open, *refused);
                     self.wake.notify_one();
                 }
             },
