@@ -230,17 +230,31 @@ impl Lane {
 
     /// A publish's feed has ended: what waited for that goes on.
     pub(super) fn feed_ended(self: &Rc<Self>, driver: &Rc<Driver>, writer: WriterId) {
-        let ended = self
-            .publishing
-            .borrow()
-            .iter()
-            .find_map(|(&(session, stream), publishing)| {
-                (publishing.writer == writer).then_some((session, stream))
-            });
-        if let Some((session, stream)) = ended {
+        if let Some((session, stream)) = self.publisher(writer) {
             self.forget_publish(session, stream);
             self.release(driver, session);
         }
+    }
+
+    /// A publisher sends what no feed may carry: its session is closed at both ends.
+    pub(super) fn close_publisher(
+        self: &Rc<Self>,
+        driver: &Rc<Driver>,
+        writer: WriterId,
+        reason: CloseReason,
+    ) {
+        if let Some((session, _)) = self.publisher(writer) {
+            self.session_over(session);
+            self.state.borrow_mut().close_session(session, reason);
+            self.settle(driver);
+            self.wake.notify_one();
+        }
+    }
+
+    fn publisher(&self, writer: WriterId) -> Option<(SessionId, MessageStreamId)> {
+        let publishing = self.publishing.borrow();
+        let mut places = publishing.iter();
+        places.find_map(|(&place, publishing)| (publishing.writer == writer).then_some(place))
     }
 
     fn release(self: &Rc<Self>, driver: &Rc<Driver>, session: SessionId) {

@@ -13,7 +13,7 @@ use tributary_node::{
     transport::{CloseCode, Link, LinkError, RecvStream, SendStream, StreamKind},
 };
 use tributary_protocol::link::{
-    Control, FrameError, Hello,
+    CloseReason, Control, FrameError, Hello,
     feed::{Feed, FeedReader},
     frame::{FrameReader, MAX_BODY},
     lane_frame::{LaneAnswer, OpenLane},
@@ -307,6 +307,13 @@ async fn feed_stream(driver: Rc<Driver>, edge: Rc<Edge>, link: Link, mut recv: R
                 (Ok(None), _) => break,
                 (Ok(Some(_)), _) => {
                     driver.protocol_error(&link, &FrameError::Value);
+                    break 'feed;
+                }
+                // The edge does not know this origin's limit: its client is to blame.
+                (Err(FrameError::TooLong), Some((open, publish))) => {
+                    recv.stop();
+                    let reason = CloseReason::Limit;
+                    publish.lane.close_publisher(&driver, open.writer, reason);
                     break 'feed;
                 }
                 (Err(error), _) => {

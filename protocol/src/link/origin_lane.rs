@@ -313,6 +313,11 @@ impl OriginLane {
         }
     }
 
+    /// Closes a session, at both ends; the event [`OriginEvent::Closed`] follows.
+    pub fn close_session(&mut self, session: SessionId, reason: CloseReason) {
+        self.fail(session, reason);
+    }
+
     /// Closes every session, at both ends.
     pub fn close_all(&mut self, reason: CloseReason) {
         let ids: Vec<_> = self.sessions.keys().copied().collect();
