@@ -17,7 +17,7 @@ use tokio::{
     task::{LocalSet, spawn_local},
 };
 use tributary_node::{drain, queue};
-use tributary_protocol::MessageStreamId;
+use tributary_protocol::{MessageStreamId, command::ObjectEncoding};
 
 use crate::{
     admission::Permit,
@@ -138,21 +138,22 @@ impl Worker {
         self.scratch.borrow_mut()
     }
 
-    /// A message stream plays a live stream from now on.
+    /// A message stream of a client with this encoding plays a live stream from now on.
     pub(crate) fn attach(
         self: &Rc<Self>,
         wire: &Rc<Wire>,
         stream: MessageStreamId,
+        encoding: ObjectEncoding,
         live: Arc<LiveStream>,
     ) -> Rc<Viewer> {
         let key = Arc::as_ptr(&live) as usize;
         let known = self.streams.borrow().get(&key).cloned();
         if let Some(local) = known.filter(|local| !local.is_empty()) {
-            return Viewer::attach(wire, stream, &local);
+            return Viewer::attach(wire, stream, encoding, &local);
         }
         let local = LocalStream::new(live, self.settings, Arc::clone(&self.metrics));
         self.streams.borrow_mut().insert(key, Rc::clone(&local));
-        let viewer = Viewer::attach(wire, stream, &local);
+        let viewer = Viewer::attach(wire, stream, encoding, &local);
         let worker = Rc::clone(self);
         spawn_local(async move {
             Rc::clone(&local).run().await;

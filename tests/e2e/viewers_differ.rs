@@ -3,7 +3,10 @@
 use std::{thread, time::Duration};
 
 use crate::support::{
-    clients::wired::{PATIENCE, Wired},
+    clients::{
+        reader,
+        wired::{PATIENCE, Wired},
+    },
     cluster::Cluster,
     synthetic::{Codec, Synthetic},
     wait,
@@ -150,6 +153,69 @@ fn amf3_and_amf0_clients_understand_each_other() {
         wire::COMMAND_AMF3,
         "later commands are type 17"
     );
+}
+
+#[test]
+fn what_only_amf3_can_say_reaches_ffmpeg_and_clients_of_both_encodings() {
+    // A ByteArray behind a switch to AMF3, in an object that is AMF0 otherwise.
+    let message = |name: &str, key: &str, text: &str| {
+        let mut body = vec![0];
+        body.extend(Amf::encode_all(&[name.into()]));
+        let object = Amf::Object(vec![(key.to_owned(), text.into())]);
+        let object = Amf::encode_all(&[object]);
+        body.extend(&object[..object.len() - 3]);
+        body.extend(b"\0\x03raw\x11\x0c\x05\x01\x02\0\0\x09");
+        body
+    };
+    let cluster = Cluster::start(1, 2);
+    let mut publisher = Wired::open(cluster.rtmp(0)).expect("a handshake");
+    connect_amf3(&mut publisher);
+    let stream = publisher.create_stream();
+    assert_eq!(
+        publisher.publish(stream, "forms"),
+        "NetStream.Publish.Start"
+    );
+    let metadata = message("onMetaData", "title", "in two forms");
+    publisher
+        .media(stream, wire::DATA_AMF3, 0, &metadata)
+        .expect("an open connection");
+    let (mut amf0, _) = Wired::viewer(cluster.rtmp(1), "live", "forms");
+    let mut amf3 = Wired::open(cluster.rtmp(1)).expect("a handshake");
+    connect_amf3(&mut amf3);
+    let played = amf3.create_stream();
+    amf3.play(played, "forms");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let url = format!("rtmp://{}/live/forms", cluster.rtmp(1));
+    let ffmpeg = reader(&url, directory.path());
+
+    let sent = message("onTextData", "text", "spoken");
+    for number in 0.. {
+        // G.711 needs no header.
+        let sound = [&[0x72][..], &[0xd5; 320]].concat();
+        for (kind, payload) in [(wire::AUDIO, &sound), (wire::DATA_AMF3, &sent)] {
+            publisher
+                .media(stream, kind, number * 40, payload)
+                .expect("an open connection");
+        }
+        let log = ffmpeg.log();
+        if log.contains("in two forms") && log.contains("OnTextData") {
+            break;
+        }
+        assert!(number < 500, "ffmpeg does not get it:\n{log}");
+        thread::sleep(Duration::from_millis(40));
+    }
+    for name in ["onMetaData", "onTextData"] {
+        let wanted = |message: &Message| message.name().as_deref() == Some(name);
+        let data = amf0.wait(PATIENCE, wanted).expect("an AMF0 client gets it");
+        assert_eq!(data.header.kind, wire::DATA_AMF0, "{name}");
+        let data = amf3.wait(PATIENCE, wanted).expect("an AMF3 client gets it");
+        assert_eq!(data.header.kind, wire::DATA_AMF3, "{name}");
+        let raw = b"\x11\x0c\x05\x01\x02";
+        assert!(
+            data.payload.windows(raw.len()).any(|bytes| bytes == raw),
+            "{name}"
+        );
+    }
 }
 
 fn connect_amf3(client: &mut Wired) {

@@ -367,7 +367,8 @@ impl Session {
             }
             Some(FromOrigin::Attach { stream, live }) => {
                 self.detach(stream)?;
-                let viewer = self.worker.attach(&self.wire, stream, live);
+                let encoding = self.encoding();
+                let viewer = self.worker.attach(&self.wire, stream, encoding, live);
                 self.playing.attach(viewer);
             }
             Some(FromOrigin::Detach { stream }) => self.detach(stream)?,
@@ -588,6 +589,12 @@ impl Session {
             fault = end.fault,
             "session ends"
         );
+    }
+
+    /// What the client asked to be written to in.
+    fn encoding(&self) -> ObjectEncoding {
+        let who = self.who.as_deref();
+        who.map_or(ObjectEncoding::Amf0, |who| who.encoding)
     }
 
     /// Application and instance, as far as they are known.

@@ -1,12 +1,10 @@
 //! What a cursor gets next, gathered once for all viewers that stand at the same place.
 
-use std::{borrow::Cow, io::IoSlice, time::Duration};
+use std::{io::IoSlice, time::Duration};
 
 use bytes::Bytes;
 use tributary_protocol::{
-    MessageStreamId,
-    chunk::shared::{Encoded, Header},
-    ring::Cursor,
+    MessageStreamId, chunk::shared::Header, command::ObjectEncoding, ring::Cursor,
 };
 
 use super::LiveStream;
@@ -15,6 +13,7 @@ use super::LiveStream;
 #[derive(Debug)]
 pub(crate) struct Batch {
     stream: MessageStreamId,
+    encoding: ObjectEncoding,
     version: u64,
     start: Option<Cursor>,
     end: Option<Cursor>,
@@ -60,21 +59,23 @@ impl Batches {
         }
     }
 
-    /// What `cursor` gets on `stream` now.
+    /// What `cursor` gets now, on this message stream of a client with this encoding.
     pub(super) fn of(
         &mut self,
         live: &LiveStream,
         cursor: &Cursor,
-        stream: MessageStreamId,
+        (stream, encoding): (MessageStreamId, ObjectEncoding),
         max_lag: Duration,
     ) -> &Batch {
         let version = live.version();
         let known = self.batches.iter().position(|batch| {
-            batch.version == version && batch.stream == stream && batch.start == Some(*cursor)
+            batch.version == version
+                && (batch.stream, batch.encoding) == (stream, encoding)
+                && batch.start == Some(*cursor)
         });
         let index = known.unwrap_or_else(|| {
             let index = self.place();
-            self.batches[index].gather(live, *cursor, stream, max_lag);
+            self.batches[index].gather(live, *cursor, (stream, encoding), max_lag);
             index
         });
         &self.batches[index]
@@ -102,6 +103,7 @@ impl Batch {
     fn empty() -> Self {
         Self {
             stream: MessageStreamId::CONNECTION,
+            encoding: ObjectEncoding::Amf0,
             version: 0,
             start: None,
             end: None,
@@ -122,11 +124,12 @@ impl Batch {
         &mut self,
         live: &LiveStream,
         start: Cursor,
-        stream: MessageStreamId,
+        (stream, encoding): (MessageStreamId, ObjectEncoding),
         max_lag: Duration,
     ) {
         self.clear();
         self.stream = stream;
+        self.encoding = encoding;
         let mut cursor = start;
         live.with_ring(|ring| {
             // The version is read under the lock, so that it belongs to what is gathered.
@@ -134,11 +137,8 @@ impl Batch {
             while !self.is_full()
                 && let Some(delivery) = ring.next(&mut cursor, max_lag)
             {
-                let header = delivery.item.header(stream);
-                let body = match delivery.item {
-                    Cow::Borrowed(encoded) => encoded.body().clone(),
-                    Cow::Owned(encoded) => Encoded::body(&encoded).clone(),
-                };
+                let encoded = delivery.item.get(encoding);
+                let (header, body) = (encoded.header(stream), encoded.body().clone());
                 self.bytes += header.len() + body.len();
                 self.pieces.push(Piece {
                     header,

@@ -13,6 +13,7 @@
 //! each viewer. While a pass runs, messages gather, and the next pass sends them together.
 
 mod batch;
+mod forms;
 mod pass;
 mod stream;
 mod streams;

@@ -12,13 +12,14 @@ use std::{
 use tokio::sync::Notify;
 use tributary_protocol::{
     ChunkStreamId, Message,
-    chunk::shared::{self, Encoded},
     media::{self, Class},
     ring::{Limits, Ring},
-    session::ServerConnection,
 };
 
-/// One live stream of an origin: a ring of messages that are encoded already, written by the link
+use super::forms::Forms;
+
+/// One live stream of an origin: a ring of messages that are encoded already, data messages with
+/// values that only AMF3 has in both forms, written by the link
 /// thread and read by the workers that have viewers of it.
 pub struct LiveStream {
     state: Mutex<State>,
@@ -30,7 +31,7 @@ pub struct LiveStream {
 }
 
 struct State {
-    ring: Ring<Encoded>,
+    ring: Ring<Forms>,
     bells: Arc<[Arc<Notify>]>,
 }
 
@@ -63,7 +64,7 @@ impl LiveStream {
     pub fn push(&self, number: Option<u64>, message: Message) {
         let class = media::classify(message.kind, &message.payload);
         let timestamp = message.timestamp;
-        let encoded = shared::encode(&message, chunk_stream(class), ServerConnection::CHUNK_SIZE);
+        let encoded = Forms::encode(&message, class);
         self.change(|ring| match number {
             Some(seq) => ring.push_at(seq, class, timestamp, encoded),
             None => ring.push_header(class, timestamp, encoded),
@@ -87,7 +88,7 @@ impl LiveStream {
     }
 
     /// Exclusive access to the ring. Hold it for a batch of messages, never across a write.
-    pub(super) fn with_ring<R>(&self, read: impl FnOnce(&Ring<Encoded>) -> R) -> R {
+    pub(super) fn with_ring<R>(&self, read: impl FnOnce(&Ring<Forms>) -> R) -> R {
         read(&self.lock().ring)
     }
 
@@ -115,7 +116,7 @@ impl LiveStream {
         state.bells = bells.cloned().collect();
     }
 
-    fn change(&self, change: impl FnOnce(&mut Ring<Encoded>) -> bool) {
+    fn change(&self, change: impl FnOnce(&mut Ring<Forms>) -> bool) {
         let mut state = self.lock();
         if !change(&mut state.ring) {
             return;
@@ -141,7 +142,7 @@ impl fmt::Debug for LiveStream {
     }
 }
 
-fn chunk_stream(class: Class) -> ChunkStreamId {
+pub(super) fn chunk_stream(class: Class) -> ChunkStreamId {
     if class.is_audio() {
         ChunkStreamId::AUDIO
     } else if class.is_video() {

@@ -7,6 +7,7 @@ use std::{
 
 use tributary_protocol::{
     MessageStreamId,
+    command::ObjectEncoding,
     link::{FeedPlace, Filter},
     ring::{Cursor, Start},
 };
@@ -19,6 +20,7 @@ use crate::client::{Wire, Written};
 pub(crate) struct Viewer {
     wire: Rc<Wire>,
     stream: MessageStreamId,
+    encoding: ObjectEncoding,
     cursor: Cell<Cursor>,
     /// The connection waits for this place to be passed.
     awaited: Cell<Option<FeedPlace>>,
@@ -45,12 +47,14 @@ impl Viewer {
     pub(crate) fn attach(
         wire: &Rc<Wire>,
         stream: MessageStreamId,
+        encoding: ObjectEncoding,
         local: &Rc<LocalStream>,
     ) -> Rc<Self> {
         let cursor = local.live().with_ring(|ring| ring.join(Start::KeyFrame));
         let viewer = local.insert(|slot| Self {
             wire: Rc::clone(wire),
             stream,
+            encoding,
             cursor: Cell::new(cursor),
             awaited: Cell::new(None),
             local: Rc::clone(local),
@@ -130,7 +134,12 @@ impl Viewer {
     fn send_batch(&self, batches: &mut Batches) -> bool {
         let cursor = self.cursor.get();
         let local = &self.local;
-        let batch = batches.of(local.live(), &cursor, self.stream, local.max_lag());
+        let batch = batches.of(
+            local.live(),
+            &cursor,
+            (self.stream, self.encoding),
+            local.max_lag(),
+        );
         if batch.is_empty() {
             self.advance(batch.end());
             return false;

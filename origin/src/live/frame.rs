@@ -3,25 +3,35 @@
 use bytes::Bytes;
 use tributary_protocol::{
     Message, MessageType,
-    command::data::{self, ON_META_DATA, Published},
+    command::data::{self, Forms, ON_META_DATA, Published},
 };
 
 /// The message as viewers get it: `@setDataFrame` loses its wrapping, `@clearDataFrame` of the
-/// metadata becomes empty metadata, and all data messages are of type 18, which every viewer
-/// reads. `None` if nothing is left. What cannot be read passes as it came.
+/// metadata becomes empty metadata. A data message is of type 18, which every viewer reads, unless
+/// it holds values that only AMF3 has: then it is of type 15, and edges make the nearest AMF0 form
+/// for those who do not read that. `None` if nothing is left. What cannot be read passes as it
+/// came.
 pub(super) fn for_viewers(mut message: Message) -> Option<Message> {
     if !message.kind.is_data() {
         return Some(message);
     }
-    message.payload = match data::published(message.kind, &message.payload) {
-        Ok(Published::SetDataFrame(forms) | Published::Message(forms)) => forms.amf0,
+    let (kind, payload) = match data::published(message.kind, &message.payload) {
+        Ok(
+            Published::SetDataFrame(Forms { amf0, amf3, .. })
+            | Published::Message(Forms { amf0, amf3, .. }),
+        ) => match amf3 {
+            Some(amf3) => (MessageType::DATA_AMF3, amf3),
+            None => (MessageType::DATA_AMF0, amf0),
+        },
         Ok(Published::ClearDataFrame(name)) if name == ON_META_DATA => {
-            Bytes::from_static(EMPTY_METADATA)
+            let empty = Bytes::from_static(EMPTY_METADATA);
+            (MessageType::DATA_AMF0, empty)
         }
         Ok(Published::ClearDataFrame(_)) => return None,
         Err(_) => return Some(message),
     };
-    message.kind = MessageType::DATA_AMF0;
+    message.kind = kind;
+    message.payload = payload;
     Some(message)
 }
 
@@ -72,6 +82,18 @@ mod tests {
                 amf3,
                 b"\x00\x02\x00\x0d@setDataFrame\x02\x00\x0aonMetaData\x05",
                 Some((amf0, b"\x02\x00\x0aonMetaData\x05")),
+            ),
+            (
+                "a value that only AMF3 has",
+                amf3,
+                b"\x00\x02\x00\x0d@setDataFrame\x02\x00\x0aonMetaData\x11\x0c\x03x",
+                Some((amf3, b"\x00\x02\x00\x0aonMetaData\x11\x0c\x03x")),
+            ),
+            (
+                "a value that AMF0 has too, in AMF3",
+                amf3,
+                b"\x00\x02\x00\x03cue\x11\x03",
+                Some((amf0, b"\x02\x00\x03cue\x01\x01")),
             ),
             (
                 "cue point",

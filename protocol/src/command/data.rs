@@ -111,16 +111,21 @@ pub fn published(kind: MessageType, payload: &Bytes) -> Result<Published, Error>
         return Err(Error::Name);
     };
     match name {
-        SET_DATA_FRAME => forms(payload.slice_ref(rest)).map(Published::SetDataFrame),
+        SET_DATA_FRAME => read_forms(payload.slice_ref(rest)).map(Published::SetDataFrame),
         CLEAR_DATA_FRAME => {
             let name = peek_string(rest).ok_or(Error::Name)?.0;
             Ok(Published::ClearDataFrame(name.to_owned()))
         }
-        _ => forms(payload.slice_ref(body)).map(Published::Message),
+        _ => read_forms(payload.slice_ref(body)).map(Published::Message),
     }
 }
 
-fn forms(body: Bytes) -> Result<Forms, Error> {
+/// The forms of a data message as it is, whatever its name.
+pub fn forms(kind: MessageType, payload: &Bytes) -> Result<Forms, Error> {
+    read_forms(payload.slice_ref(body(kind, payload)?))
+}
+
+fn read_forms(body: Bytes) -> Result<Forms, Error> {
     let mut decoder = amf0::Decoder::new(&body, &Budget::default())?;
     let mut values = Vec::new();
     while let Some(value) = decoder.next_value()? {

@@ -249,6 +249,13 @@ pub(crate) fn endless_publisher(url: &str, file: &Path, directory: &Path) -> Pro
     Program::spawn(&name.replace('?', "-"), &mut command, directory)
 }
 
+/// ffmpeg's reader alone: its log shows the metadata, and names onTextData messages.
+pub(crate) fn reader(url: &str, directory: &Path) -> Program {
+    let mut command = Command::new("ffprobe");
+    command.args(["-hide_banner", "-loglevel", "info", "-show_packets", url]);
+    Program::spawn("ffprobe", &mut command, directory)
+}
+
 fn gstreamer_muxes(file: &Path, sink: &[&str], location: &str) -> Command {
     let mut command = Command::new("gst-launch-1.0");
     command.arg("-q").arg("filesrc");

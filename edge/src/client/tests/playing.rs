@@ -9,7 +9,8 @@ use bytes::Bytes;
 use tokio::io::AsyncReadExt;
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, TransactionId,
-    command::{self, Command, Status},
+    amf::{Object, Value},
+    command::{self, Command, DataMessage, ObjectEncoding, Status},
     link::{CloseReason, FeedPlace, Filter},
     ring::Limits,
     session::ClientEvent,
@@ -533,4 +534,64 @@ async fn an_end_of_play_is_heard_after_the_last_frame() {
         }
     }
     assert_eq!(heard, 101);
+}
+
+/// What a viewer gets of these data messages, as type and message, in its own encoding.
+async fn data(client: &mut Client, count: usize) -> Vec<(u8, DataMessage)> {
+    let mut heard = Vec::new();
+    while heard.len() < count {
+        match client.event().await {
+            ClientEvent::Message(message) if message.kind.is_data() => {
+                let data = DataMessage::decode(message.kind, &message.payload);
+                heard.push((message.kind.0, data.expect("a data message")));
+            }
+            ClientEvent::Message(_) => {}
+            other => panic!("not media: {other:?}"),
+        }
+    }
+    heard
+}
+
+#[tokio::test]
+async fn data_that_only_amf3_can_say_reaches_everyone_in_the_form_it_reads() {
+    let bytes = || Value::ByteArray(vec![1, 2].into());
+    let numbers = Value::StrictArray(vec![Value::Number(1.0), Value::Number(2.0)]);
+    let metadata = |value| {
+        DataMessage::new("onMetaData").with(Object::new().with("width", 640.0).with("raw", value))
+    };
+    let sent = |value| DataMessage::new("handler").with(value);
+    let mut edge = Edge::start();
+    let mut source = Source::new();
+    let (kind, payload) = metadata(bytes()).encode(ObjectEncoding::Amf3);
+    source.push(kind, payload);
+    source.push(VIDEO, KEY);
+    let (mut amf0, peer) = edge.session().await;
+    source.attach(&peer, STREAM);
+    let (mut amf3, peer) = edge.session_in(ObjectEncoding::Amf3).await;
+    source.attach(&peer, STREAM);
+    edge.until("both watch", |metrics| metrics.viewers.get() == 2)
+        .await;
+    // One that is longer than a chunk, one that AMF0 can say.
+    let long = Value::ByteArray(vec![7; 100_000].into());
+    for value in [bytes(), long.clone()] {
+        let (kind, payload) = sent(value).encode(ObjectEncoding::Amf3);
+        source.push(kind, payload);
+    }
+    let (kind, payload) = sent(Value::Number(5.0)).encode(ObjectEncoding::Amf0);
+    source.push(kind, payload);
+
+    let heard = data(&mut amf3, 4).await;
+    let expected = [
+        (15, metadata(bytes())),
+        (15, sent(bytes())),
+        (15, sent(long)),
+        (18, sent(Value::Number(5.0))),
+    ];
+    assert_eq!(heard, expected);
+    let heard = data(&mut amf0, 4).await;
+    let kinds: Vec<_> = heard.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, [18; 4]);
+    assert_eq!(heard[0].1, metadata(numbers.clone()));
+    assert_eq!(heard[1].1, sent(numbers));
+    assert_eq!(heard[3].1, sent(Value::Number(5.0)));
 }

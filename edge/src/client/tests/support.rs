@@ -171,10 +171,17 @@ impl Edge {
 
     /// A client whose connect was accepted.
     pub(super) async fn session(&mut self) -> (Client, Peer) {
+        self.session_in(ObjectEncoding::Amf0).await
+    }
+
+    /// The same for a client that asks for this encoding.
+    pub(super) async fn session_in(&mut self, encoding: ObjectEncoding) -> (Client, Peer) {
         let mut client = self.client().await;
-        client
-            .connection
-            .connect_to("live/room", "rtmp://edge/live/room");
+        let properties = Object::new()
+            .with("app", "live/room")
+            .with("tcUrl", "rtmp://edge/live/room")
+            .with("objectEncoding", encoding.number());
+        client.connection.connect(properties, Vec::new());
         client.send().await;
         let peer = self.opened().await;
         peer.accept();

@@ -625,31 +625,36 @@ fn an_application_decides_later_or_too_late() {
 }
 
 #[test]
-fn an_amf3_publishers_data_reaches_everyone_as_type_18() {
+fn an_amf3_publishers_data_is_type_18_unless_only_amf3_can_say_it() {
     play(async {
         let mut stage = Stage::live(live_settings());
         let mut lane = stage.lane("live");
         lane.client(1).await;
         publishes(&mut lane, 1, "cam", 1, 1).await;
-        let sent = DataMessage::new("@setDataFrame")
-            .with("onMetaData")
-            .with(Object::new().with("width", 640.0));
-        let (kind, payload) = sent.encode(ObjectEncoding::Amf3);
         let (live, writer) = &lane.writers[&(1, 1)];
         let mut cursor = live.ring().join(tributary_protocol::ring::Start::Live);
-        let message = Message {
-            kind,
-            stream: MessageStreamId(0),
-            timestamp: RtmpTimestamp(0),
-            payload,
-        };
-        live.push(*writer, message, tokio::time::Instant::now().into_std())
-            .unwrap();
-        let ring = live.ring();
-        let kept = ring.next(&mut cursor, Duration::from_secs(10)).unwrap();
-        assert_eq!(kept.item.kind, MessageType::DATA_AMF0);
-        let data = DataMessage::decode(kept.item.kind, &kept.item.payload).unwrap();
-        assert_eq!(data.name, "onMetaData");
-        assert_eq!(data.values[0].get("width"), Some(&Value::Number(640.0)));
+        for (value, expected) in [
+            (Value::Number(640.0), MessageType::DATA_AMF0),
+            (Value::ByteArray(vec![1].into()), MessageType::DATA_AMF3),
+        ] {
+            let sent = DataMessage::new("@setDataFrame")
+                .with("onMetaData")
+                .with(Object::new().with("width", value.clone()));
+            let (kind, payload) = sent.encode(ObjectEncoding::Amf3);
+            let message = Message {
+                kind,
+                stream: MessageStreamId(0),
+                timestamp: RtmpTimestamp(0),
+                payload,
+            };
+            live.push(*writer, message, tokio::time::Instant::now().into_std())
+                .unwrap();
+            let ring = live.ring();
+            let kept = ring.next(&mut cursor, Duration::from_secs(10)).unwrap();
+            assert_eq!(kept.item.kind, expected);
+            let data = DataMessage::decode(kept.item.kind, &kept.item.payload).unwrap();
+            assert_eq!(data.name, "onMetaData");
+            assert_eq!(data.values[0].get("width"), Some(&value));
+        }
     });
 }
