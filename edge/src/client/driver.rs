@@ -56,6 +56,9 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// sent last is not lost to a reset.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// Reads in that time. Reason: a client that goes on sending gets its reset.
+const LINGER_READS: usize = 64;
+
 /// A timer that fires later than this says that the process was stopped.
 const STOPPED: Duration = Duration::from_secs(1);
 
@@ -76,7 +79,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAdd
     let end = run(&mut session).await;
     session.end(Instant::now(), end);
     if !matches!(end.reason, CloseReason::Client | CloseReason::Transport) {
-        close(&session.wire).await;
+        close(&session.worker, &session.wire).await;
     }
 }
 
@@ -210,7 +213,7 @@ fn read(session: &mut Session, now: Instant) -> Result<(), End> {
 }
 
 /// Sends what is queued, then closes so that it arrives.
-async fn close(wire: &Wire) {
+async fn close(worker: &Worker, wire: &Wire) {
     let flushed = timeout(FLUSH, async {
         while !wire.flush() {
             if wire.has_failed() || wire.socket().writable().await.is_err() {
@@ -228,11 +231,13 @@ async fn close(wire: &Wire) {
     {
         return;
     }
-    let mut rest = [0; 512];
     // The peer's own end, or anything that says it is gone; what it still sends is of no interest.
     let _ = timeout(LINGER, async {
-        while wire.socket().readable().await.is_ok() {
-            match wire.socket().try_read(&mut rest) {
+        for _ in 0..LINGER_READS {
+            if wire.socket().readable().await.is_err() {
+                break;
+            }
+            match wire.socket().try_read(&mut worker.scratch()) {
                 Ok(0) => break,
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
                 _ => {}

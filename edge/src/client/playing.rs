@@ -70,13 +70,6 @@ impl Playing {
             .map(|held| held.message)
     }
 
-    /// Nothing is played any more.
-    pub(super) fn clear(&mut self) {
-        for play in self.plays.drain(..) {
-            play.viewer.detach();
-        }
-    }
-
     /// What the viewer on this stream gets.
     pub(super) fn set_filter(&mut self, stream: MessageStreamId, filter: Filter) {
         if let Some(play) = self.find(stream) {
@@ -129,6 +122,16 @@ impl Playing {
     pub(super) fn go_on(&self) {
         for play in &self.plays {
             play.viewer.go_on();
+        }
+    }
+}
+
+impl Drop for Playing {
+    /// Nothing is played any more, also if the session's task failed: a viewer that stays would
+    /// keep the socket open.
+    fn drop(&mut self) {
+        for play in &self.plays {
+            play.viewer.detach();
         }
     }
 }

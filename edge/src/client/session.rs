@@ -572,7 +572,7 @@ impl Session {
             metrics.count_fault(fault);
         }
         self.permit.established();
-        self.playing.clear();
+        self.playing = Playing::default();
         self.publishing = Publishing::default();
         if let Some(link) = self.link.take() {
             link.close(end.reason);
