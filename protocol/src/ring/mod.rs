@@ -12,7 +12,7 @@
 //! ```
 //!
 //! The ring knows nothing of the transport: the edge keeps encoded chunks in it
-//! ([`Encoded`](crate::chunk::shared::Encoded)), the origin whole messages.
+//! ([`Encoded`]), the origin whole messages.
 
 mod cursor;
 mod entry;

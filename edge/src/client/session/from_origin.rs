@@ -1,0 +1,170 @@
+//! What the origin's words lead to, and how a client is parted with.
+
+use std::time::Instant;
+
+use tributary_protocol::{
+    ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp,
+    amf::Object,
+    chunk::ReadLimits,
+    command::{self, Command, ObjectEncoding, Status},
+    link::CloseReason,
+    message::user_control::UserControl,
+    session::ServerConnection,
+};
+
+use super::{CONNECTION, End, MAX_OUTPUT, Phase, Session};
+use crate::{link::handle::FromOrigin, metrics::Counted};
+
+impl Session {
+    /// Takes in one thing from the origin; `None` is the end of the lane.
+    pub(in crate::client) fn on_origin(
+        &mut self,
+        now: Instant,
+        what: Option<FromOrigin>,
+    ) -> Result<(), End> {
+        match what {
+            Some(FromOrigin::Accepted) => {
+                self.phase = Phase::Accepted {
+                    _counted: Counted::new(&self.worker.metrics.sessions),
+                };
+            }
+            Some(FromOrigin::Message { message, after }) => {
+                if let Some(message) = self.playing.hold(message, after, now) {
+                    self.tell(&message)?;
+                }
+            }
+            Some(FromOrigin::Attach { stream, live }) => {
+                self.detach(stream)?;
+                let encoding = self.encoding();
+                let viewer = self.worker.attach(&self.wire, stream, encoding, live);
+                self.playing.attach(viewer);
+            }
+            Some(FromOrigin::Detach { stream }) => self.detach(stream)?,
+            Some(FromOrigin::AcceptPublish {
+                stream,
+                generation,
+                feed,
+            }) => {
+                let counted = Counted::new(&self.worker.metrics.publishers);
+                if self.publishing.accept(stream, generation, feed, counted) {
+                    self.wire.session().set_read_limits(ReadLimits {
+                        partial: ReadLimits::PARTIAL_PUBLISHING,
+                        ..ReadLimits::default()
+                    });
+                    self.timers.excuse(now);
+                }
+            }
+            Some(FromOrigin::StopPublish { stream, generation }) => {
+                self.publishing.stop(stream, generation);
+            }
+            Some(FromOrigin::Filter { stream, filter }) => self.playing.set_filter(stream, filter),
+            Some(FromOrigin::Close { reason }) => return Err(self.closed_by_origin(reason)),
+            Some(FromOrigin::NoOrigin) => {
+                return Err(self.part(Status::ConnectFailed, CloseReason::OriginLost));
+            }
+            Some(FromOrigin::UnknownOrigin) => {
+                return Err(self.part(Status::ConnectRejected, CloseReason::Rejected));
+            }
+            Some(FromOrigin::LinkLost) => self.timers.lost = true,
+            Some(FromOrigin::LinkBack) => self.link_back(now),
+            None => return Err(self.part(Status::ConnectClosed, CloseReason::OriginLost)),
+        }
+        Ok(())
+    }
+
+    fn link_back(&mut self, now: Instant) {
+        self.timers.lost = false;
+        self.timers.excuse(now);
+        self.wire.excuse(now);
+    }
+
+    fn detach(&mut self, stream: MessageStreamId) -> Result<(), End> {
+        for message in self.playing.detach(stream) {
+            self.tell(&message)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a message of the origin. A client that leaves too much waiting is closed.
+    pub(super) fn tell(&mut self, message: &Message) -> Result<(), End> {
+        if self.pending() > MAX_OUTPUT && !self.wire.flush() && self.pending() > MAX_OUTPUT {
+            return Err(End::fault(CloseReason::SlowReader, "output_full"));
+        }
+        send(&mut self.wire.session(), message);
+        self.ceiling = MAX_OUTPUT + self.pending();
+        Ok(())
+    }
+
+    /// The process is being emptied.
+    pub(in crate::client) fn on_drain(&mut self) -> End {
+        self.part(Status::ConnectAppShutdown, CloseReason::Shutdown)
+    }
+
+    /// The origin, or the link on its behalf, closes the session. An application has said all it
+    /// has to say; a link has not.
+    fn closed_by_origin(&mut self, reason: CloseReason) -> End {
+        use CloseReason as R;
+        let status = match reason {
+            R::OriginLost | R::Retention | R::Moved => Some(Status::ConnectClosed),
+            _ => None,
+        };
+        match status {
+            Some(status) => self.part(status, reason),
+            None => End::because(reason),
+        }
+    }
+
+    /// Says goodbye: an error to a connect that has no answer yet, a notice otherwise.
+    pub(super) fn part(&mut self, status: Status, reason: CloseReason) -> End {
+        let Some(who) = &self.who else {
+            return End::because(reason);
+        };
+        let accepted = matches!(self.phase, Phase::Accepted { .. });
+        let (goodbye, encoding) = if accepted {
+            (command::on_status(status.info(None, None)), who.encoding)
+        } else {
+            let status = match status {
+                Status::ConnectClosed => Status::ConnectFailed,
+                other => other,
+            };
+            let info: Object = status.info(None, None);
+            (command::error(who.transaction, info), ObjectEncoding::Amf0)
+        };
+        let mut session = self.wire.session();
+        for command in [goodbye, command::close()] {
+            let (kind, payload) = command.encode(encoding);
+            let message = Message {
+                kind,
+                stream: CONNECTION,
+                timestamp: RtmpTimestamp(0),
+                payload,
+            };
+            send(&mut session, &message);
+        }
+        End::because(reason)
+    }
+}
+
+/// Puts a message of the session itself on its chunk stream.
+fn send(session: &mut ServerConnection, message: &Message) {
+    let kind = message.kind;
+    let csid = match kind {
+        MessageType::USER_CONTROL => {
+            if let Some(event) = UserControl::decode(&message.payload) {
+                session.send_user_control(&event);
+                return;
+            }
+            ChunkStreamId::CONTROL
+        }
+        kind if kind.is_shared_object() => ChunkStreamId::SHARED_OBJECT,
+        kind if kind.is_command() => {
+            let name = Command::peek(kind, &message.payload).map(|(name, _)| name);
+            match name {
+                Some("onStatus") => ChunkStreamId::STATUS,
+                _ => ChunkStreamId::COMMAND,
+            }
+        }
+        _ => ChunkStreamId::STATUS,
+    };
+    session.send(csid, message);
+}
