@@ -84,7 +84,7 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
         config: config.origin,
         identity: identities.origin,
         epoch: node::epoch(),
-        applications: config.applications,
+        applications: config.applications.clone(),
     };
     let origin = tributary_origin::start(start, &mut registry, watch.clone())?;
     config.edge.origins = vec![format!("origin@{}", origin.address())];
@@ -92,6 +92,7 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
         config: config.edge,
         identity: identities.edge,
         epoch: node::epoch(),
+        applications: config.applications,
     };
     let edge = tributary_edge::start(start, &mut registry, watch.clone())?;
     let admin = config.admin.address.unwrap_or_else(|| Admin::EDGE.into());

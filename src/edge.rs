@@ -40,6 +40,7 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
         config: config.edge,
         identity,
         epoch: node::epoch(),
+        applications: config.applications,
     };
     let edge = tributary_edge::start(start, &mut registry, watch.clone())?;
     let admin = config.admin.address.unwrap_or_else(|| Admin::EDGE.into());

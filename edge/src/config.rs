@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use tributary_node::config::{At, Check, Duration, Layers, Mistakes};
+use tributary_node::config::{At, Check, Duration, Layers, Mistakes, Size};
+use tributary_protocol::link::Rate;
 
 use crate::link::OriginAddress;
 
@@ -26,6 +27,10 @@ pub struct Config {
     /// Of those, from one address. The default leaves room for an office or a mobile network behind
     /// one address: 64 at once, which a handshake that takes 100 ms makes 640 a second.
     pub max_half_open_per_address: usize,
+    /// What a session may send towards its origin on average, media not counted, in kbit/s.
+    pub session_kbit_per_second: u64,
+    /// What it may send at once after a rest.
+    pub session_burst: Size,
     /// A viewer that is further behind than this jumps to the newest key frame.
     pub max_lag: Duration,
     /// The least time between two writes of a live stream to its viewers. 0 sends every message
@@ -65,6 +70,11 @@ impl Config {
     pub const DEFAULT_MAX_HALF_OPEN: usize = 16_384;
     /// See [`Config::max_half_open_per_address`].
     pub const DEFAULT_MAX_HALF_OPEN_PER_ADDRESS: usize = 64;
+    /// Far above what people and their programs say to each other.
+    pub const DEFAULT_SESSION_KBIT_PER_SECOND: u64 = 2000;
+    /// A large shared object at the start of a session passes at once.
+    pub const DEFAULT_SESSION_BURST: Size = Size::from_mib(4);
+    const MOST_SESSION_KBIT_PER_SECOND: u64 = 10_000_000;
     /// What a viewer may be behind before it is no longer watching live.
     pub const DEFAULT_MAX_LAG: Duration = Duration::from_secs(4);
     /// The ring holds 12 s: more lag than this would fall off it.
@@ -72,6 +82,14 @@ impl Config {
     /// A pass this rare would make every viewer late.
     const MOST_COALESCE: Duration = Duration::from_millis(500);
     const MOST_WORKERS: usize = 1024;
+
+    /// What a session may send towards its origin.
+    pub fn session_rate(&self) -> Rate {
+        Rate {
+            bytes_per_second: self.session_kbit_per_second * 1000 / 8,
+            burst: self.session_burst.get() as u64,
+        }
+    }
 
     /// Threads to start.
     pub fn worker_count(&self) -> usize {
@@ -92,6 +110,8 @@ impl Default for Config {
             max_connections: Self::DEFAULT_MAX_CONNECTIONS,
             max_half_open: Self::DEFAULT_MAX_HALF_OPEN,
             max_half_open_per_address: Self::DEFAULT_MAX_HALF_OPEN_PER_ADDRESS,
+            session_kbit_per_second: Self::DEFAULT_SESSION_KBIT_PER_SECOND,
+            session_burst: Self::DEFAULT_SESSION_BURST,
             max_lag: Self::DEFAULT_MAX_LAG,
             coalesce: Duration::from_millis(0),
         }
@@ -121,6 +141,11 @@ impl Check for Config {
         if self.workers > Self::MOST_WORKERS {
             let remedy = "write 0 for one on each core";
             mistakes.add(at.key("workers"), "more than 1024 threads", remedy);
+        }
+        if !(1..=Self::MOST_SESSION_KBIT_PER_SECOND).contains(&self.session_kbit_per_second) {
+            let what = "not from 1 to 10000000";
+            let remedy = "write kbit/s, such as 2000";
+            mistakes.add(at.key("session_kbit_per_second"), what, remedy);
         }
         if self.max_lag > Self::MOST_MAX_LAG || self.max_lag == Duration::default() {
             let what = format!("not above 0 and up to {}", Self::MOST_MAX_LAG);
@@ -158,6 +183,8 @@ mod tests {
         let variables = [
             ("TRIBUTARY_EDGE_RTMP", "127.0.0.1:1"),
             ("TRIBUTARY_EDGE_MAX_LAG", "2 s"),
+            ("TRIBUTARY_EDGE_SESSION_KBIT_PER_SECOND", "8000"),
+            ("TRIBUTARY_EDGE_SESSION_BURST", "1 MiB"),
             ("TRIBUTARY_EDGE_ORIGINS", "a:1,b:2"),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -171,9 +198,17 @@ mod tests {
             rtmp: "127.0.0.1:0".parse().unwrap(),
             origins: vec!["a:1".to_owned(), "b:2".to_owned()],
             max_lag: Duration::from_secs(2),
+            session_kbit_per_second: 8000,
+            session_burst: Size::from_mib(1),
             ..Config::default()
         };
         assert_eq!(edge, expected);
+        let rate = Rate {
+            bytes_per_second: 1_000_000,
+            burst: 1 << 20,
+        };
+        assert_eq!(edge.session_rate(), rate);
+        assert_eq!(Config::default().session_rate(), Rate::default());
     }
 
     #[test]
@@ -182,6 +217,7 @@ mod tests {
             ("TRIBUTARY_EDGE_MAX_CONNECTIONS", "0"),
             ("TRIBUTARY_EDGE_MAX_HALF_OPEN", "0"),
             ("TRIBUTARY_EDGE_MAX_HALF_OPEN_PER_ADDRESS", "0"),
+            ("TRIBUTARY_EDGE_SESSION_KBIT_PER_SECOND", "0"),
             ("TRIBUTARY_EDGE_MAX_LAG", "0 s"),
             ("TRIBUTARY_EDGE_COALESCE", "1 s"),
             ("TRIBUTARY_EDGE_WORKERS", "5000"),
@@ -198,6 +234,7 @@ mod tests {
             "edge.max_connections",
             "edge.max_half_open",
             "edge.max_half_open_per_address",
+            "edge.session_kbit_per_second",
             "edge.max_lag",
             "edge.coalesce",
             "edge.workers",
@@ -206,7 +243,7 @@ mod tests {
         ] {
             assert!(text.contains(key), "{key} in\n{text}");
         }
-        assert_eq!(mistakes.iter().count(), 8, "{text}");
+        assert_eq!(mistakes.iter().count(), 9, "{text}");
         assert!(Layers::new().read::<Whole>().is_ok());
     }
 }

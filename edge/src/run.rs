@@ -1,10 +1,17 @@
 //! Start and stop of the clients' side of an edge.
 
-use std::{io, net::SocketAddr, sync::Arc, thread::JoinHandle};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpListener, task};
-use tributary_node::{drain, queue};
+use tributary_node::{config::Application, drain, queue};
 
 use crate::{
     Config, Metrics,
@@ -31,6 +38,7 @@ pub struct Running {
 /// workers have their own threads.
 pub fn run(
     config: &Config,
+    applications: &BTreeMap<String, Application>,
     upstream: Upstream,
     metrics: Arc<Metrics>,
     drain: drain::Watch,
@@ -49,6 +57,7 @@ pub fn run(
             max_lag: config.max_lag.get(),
             coalesce: config.coalesce.get(),
         },
+        stall_times: stall_times(applications),
         drain: drain.clone(),
     };
     let mut senders = Vec::new();
@@ -71,6 +80,16 @@ pub fn run(
         acceptor,
         workers,
     })
+}
+
+/// Applications whose publishers may be silent for another time than usual.
+fn stall_times(applications: &BTreeMap<String, Application>) -> Arc<HashMap<String, Duration>> {
+    let usual = Application::default().stall_time;
+    let others = applications
+        .iter()
+        .filter(|(_, settings)| settings.stall_time != usual)
+        .map(|(name, settings)| (name.clone(), settings.stall_time.get()));
+    Arc::new(others.collect())
 }
 
 /// Accepts until the drain; then the workers' queues end, and the workers when their clients have.

@@ -1,9 +1,9 @@
 //! The edge in the order it starts and stops: links first, clients after them.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, io, net::SocketAddr, sync::Arc};
 
 use prometheus_client::registry::Registry;
-use tributary_node::{drain, tls::Identity};
+use tributary_node::{config::Application, drain, tls::Identity};
 
 use crate::{
     Config, Metrics,
@@ -21,6 +21,8 @@ pub struct Start {
     pub identity: Identity,
     /// Drawn at random at each start.
     pub epoch: u64,
+    /// The settings of the applications, as far as they concern edges.
+    pub applications: BTreeMap<String, Application>,
 }
 
 /// An edge at work.
@@ -65,6 +67,7 @@ pub fn start(
         config,
         identity,
         epoch,
+        applications,
     } = start;
     let origins = origins(&config)?;
     let link_metrics = LinkMetrics::default();
@@ -76,15 +79,21 @@ pub fn start(
         origins,
         zone: config.zone.clone(),
         capacity: config.max_connections as u64,
+        rate: config.session_rate(),
     };
     let streams = Streams::new();
     let link = link::start(link_config, epoch, streams, link_metrics, drain.clone())
         .map_err(StartError::Threads)?;
-    let clients = run::run(&config, link.upstream.clone(), metrics, drain).map_err(|source| {
-        StartError::Listener {
-            address: config.rtmp,
-            source,
-        }
+    let clients = run::run(
+        &config,
+        &applications,
+        link.upstream.clone(),
+        metrics,
+        drain,
+    )
+    .map_err(|source| StartError::Listener {
+        address: config.rtmp,
+        source,
     })?;
     Ok(Running { clients, link })
 }

@@ -8,6 +8,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     thread::JoinHandle,
+    time::Duration,
 };
 
 use tokio::{
@@ -21,7 +22,7 @@ use tributary_protocol::{MessageStreamId, command::ObjectEncoding};
 
 use crate::{
     admission::Permit,
-    client::{self, Wire},
+    client::{self, STALL, Wire},
     fanout::{LiveStream, LocalStream, Settings, Viewer},
     link::Upstream,
     metrics::Metrics,
@@ -40,6 +41,7 @@ pub(crate) struct Worker {
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Arc<Metrics>,
     settings: Settings,
+    stall_times: Arc<HashMap<String, Duration>>,
     /// What every client of the thread reads into.
     scratch: RefCell<Box<[u8]>>,
     /// The live streams that are watched here, by their address.
@@ -57,6 +59,8 @@ pub(crate) struct Setup {
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Settings,
+    /// Of the applications that have another than the usual one.
+    pub(crate) stall_times: Arc<HashMap<String, Duration>>,
     pub(crate) drain: drain::Watch,
 }
 
@@ -112,6 +116,7 @@ impl Worker {
             upstream: setup.upstream,
             metrics: setup.metrics,
             settings: setup.settings,
+            stall_times: setup.stall_times,
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             streams: RefCell::default(),
             draining: Cell::new(false),
@@ -166,6 +171,12 @@ impl Worker {
             }
         });
         viewer
+    }
+
+    /// How long a publisher of this application may be silent.
+    pub(crate) fn stall_time(&self, application: &str) -> Duration {
+        let set = self.stall_times.get(application);
+        set.copied().unwrap_or(STALL)
     }
 
     /// Whether the process is being emptied.

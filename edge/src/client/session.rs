@@ -218,14 +218,12 @@ impl Session {
             session.begin(ServerConnection::CHUNK_SIZE, ServerConnection::WINDOW);
             session.set_read_limits(ReadLimits::default());
         }
-        self.timers.connected();
         self.phase = Phase::Pending;
         let route = Route::from_app(&connect.app);
+        let application = route.as_ref().map_or("", |route| route.group.application());
+        self.timers.connected(self.worker.stall_time(application));
         self.who = Some(Box::new(Who {
-            application: route
-                .as_ref()
-                .map_or("", |route| route.group.application())
-                .to_owned(),
+            application: application.to_owned(),
             instance: route
                 .as_ref()
                 .map_or("", |route| route.group.instance())

@@ -10,6 +10,7 @@ pub(super) struct Timers {
     /// When the client was last heard, or could not have been.
     heard: Instant,
     silence: Silence,
+    stall: Duration,
     /// The link is lost: what concerns the other end of it stands still.
     pub(super) lost: bool,
 }
@@ -36,8 +37,9 @@ pub(super) enum Stall {
 /// The connect command has to be there this long after the connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// A publisher that is silent for this long is pinged, and after as long again its origin is told.
-const STALL: Duration = Duration::from_secs(5);
+/// A publisher that is silent for this long is pinged, and after as long again its origin is told;
+/// an application may set another time.
+pub(crate) const STALL: Duration = Duration::from_secs(5);
 
 /// A client that takes nothing for this long while something waits for it is closed.
 pub(super) const NO_PROGRESS: Duration = Duration::from_secs(10);
@@ -52,13 +54,15 @@ impl Timers {
             connect_by: Some(now + CONNECT),
             heard: now,
             silence: Silence::None,
+            stall: STALL,
             lost: false,
         }
     }
 
-    /// The connect command is there.
-    pub(super) fn connected(&mut self) {
+    /// The connect command is there, for an application whose publishers may be silent for `stall`.
+    pub(super) fn connected(&mut self, stall: Duration) {
         self.connect_by = None;
+        self.stall = stall;
     }
 
     /// Whether the connect command is too late.
@@ -97,8 +101,8 @@ impl Timers {
     pub(super) fn stall_at(&self) -> Option<Instant> {
         match self.silence {
             _ if self.lost => None,
-            Silence::None => Some(self.heard + STALL),
-            Silence::Pinged(at) => Some(at + STALL),
+            Silence::None => Some(self.heard + self.stall),
+            Silence::Pinged(at) => Some(at + self.stall),
             Silence::Told => None,
         }
     }

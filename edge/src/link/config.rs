@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use tributary_node::tls::Identity;
+use tributary_protocol::link::Rate;
 
 /// An origin of the configuration: `HOST:PORT`, or `NAME@HOST:PORT`.
 ///
@@ -95,6 +96,8 @@ pub struct LinkConfig {
     pub zone: String,
     /// Sessions the edge is meant for.
     pub capacity: u64,
+    /// What each session may send towards its origin, media not counted.
+    pub rate: Rate,
 }
 
 #[cfg(test)]

@@ -332,7 +332,7 @@ impl Driver {
         }
         let id = LaneId(self.next_lane.get());
         self.next_lane.set(id.0 + 1);
-        let lane = Lane::new(id, group.clone(), origin);
+        let lane = Lane::new(id, group.clone(), origin, self.config.rate);
         self.lanes
             .borrow_mut()
             .insert(group.clone(), Rc::clone(&lane));
@@ -423,6 +423,9 @@ impl Driver {
                 filter,
             } => {
                 lane.tell(session, FromOrigin::Filter { stream, filter }, 0);
+            }
+            EdgeEvent::Throttled { .. } => {
+                self.metrics.throttled.inc();
             }
             EdgeEvent::Left { session, bytes } => {
                 if let Some(state) = lane.sessions.borrow().get(&session) {

@@ -17,7 +17,7 @@ use tributary_node::{
 use tributary_protocol::{
     GroupName, LaneId, Message, SessionId,
     link::{
-        CloseReason, EdgeLane, Generation,
+        CloseReason, EdgeLane, Generation, Rate,
         frame::{FrameReader, MAX_BODY},
         lane_frame::{LaneAnswer, OpenLane},
     },
@@ -92,12 +92,12 @@ const ANSWER: Duration = Duration::from_secs(5);
 const WRITE: usize = 32 * 1024;
 
 impl Lane {
-    pub(super) fn new(id: LaneId, group: GroupName, origin: usize) -> Rc<Self> {
+    pub(super) fn new(id: LaneId, group: GroupName, origin: usize, rate: Rate) -> Rc<Self> {
         Rc::new(Self {
             id,
             group,
             origin,
-            state: RefCell::default(),
+            state: RefCell::new(EdgeLane::new(rate)),
             sessions: RefCell::default(),
             phase: Cell::new(Phase::Open),
             idle_since: Cell::new(Some(Instant::now())),

@@ -38,6 +38,8 @@ pub struct LinkMetrics {
     pub feeds_out: Gauge,
     /// Feeds given up because the link was too slow, and begun again.
     pub feeds_reset: Counter,
+    /// Times a session waited because it sent more than its rate.
+    pub throttled: Counter,
     /// Links closed because the peer broke the protocol.
     pub protocol_errors: Counter,
 }
@@ -71,6 +73,11 @@ impl LinkMetrics {
             "feeds_reset",
             "Feeds begun again after falling behind",
             self.feeds_reset.clone(),
+        );
+        r.register(
+            "throttled",
+            "Times a session waited because it sent more than its rate",
+            self.throttled.clone(),
         );
         r.register(
             "protocol_errors",

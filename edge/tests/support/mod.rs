@@ -1,6 +1,7 @@
 //! Clients without a heap of their own, and an edge whose origin is the test.
 
 use std::{
+    collections::BTreeMap,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{Arc, mpsc::sync_channel},
@@ -65,8 +66,9 @@ impl Edge {
         let counted = Arc::clone(&metrics);
         thread::spawn(move || {
             runtime().block_on(async move {
-                let running = tributary_edge::run::run(&config, upstream, counted, watch)
-                    .expect("port 0 is always free");
+                let running =
+                    tributary_edge::run::run(&config, &BTreeMap::new(), upstream, counted, watch)
+                        .expect("port 0 is always free");
                 bound.send(running.rtmp()).expect("the test waits");
                 running.finished().await;
             });

@@ -13,6 +13,7 @@ use super::{
     inbound::{Assembled, Assembly, Inbound},
     lane_frame::{Fragment, Head, MAX_FRAGMENT, ToEdge, ToOrigin},
     outbox::{BATCH, Outbox},
+    rate::{Bucket, Rate},
 };
 use crate::{Message, MessageStreamId, SessionId};
 
@@ -88,6 +89,11 @@ pub enum EdgeEvent {
         /// What passes.
         filter: Filter,
     },
+    /// A session has more to send than its rate allows: it waits.
+    Throttled {
+        /// Which.
+        session: SessionId,
+    },
     /// Payload bytes of a session left its queue.
     Left {
         /// Whose.
@@ -109,6 +115,9 @@ pub struct EdgeLane {
     sessions: HashMap<SessionId, Session>,
     /// Sessions that have something to send and credit for it, in turn.
     turns: VecDeque<SessionId>,
+    /// Sessions that wait for their rate to allow more, and until when.
+    throttled: Vec<(Instant, SessionId)>,
+    rate: Rate,
     highest: Option<SessionId>,
     outbox: Outbox,
     inbound: Inbound,
@@ -122,7 +131,9 @@ struct Session {
     /// Cost sent, and cost that may be sent, both since the session opened.
     used: u64,
     limit: u64,
+    /// Or among those that are throttled.
     in_turns: bool,
+    bucket: Bucket,
     /// The edge closed it: what the origin still sends is dropped.
     closing: bool,
     accepted: bool,
@@ -145,11 +156,13 @@ enum Item {
 }
 
 impl EdgeLane {
-    /// A lane without sessions.
-    pub fn new() -> Self {
+    /// A lane without sessions, each of which will send at most at this rate.
+    pub fn new(rate: Rate) -> Self {
         Self {
             sessions: HashMap::new(),
             turns: VecDeque::new(),
+            throttled: Vec::new(),
+            rate,
             highest: None,
             outbox: Outbox::default(),
             inbound: Inbound::new(),
@@ -166,6 +179,7 @@ impl EdgeLane {
             used: 0,
             limit: BASE,
             in_turns: false,
+            bucket: Bucket::default(),
             closing: false,
             accepted: false,
             assembly: None,
@@ -195,8 +209,8 @@ impl EdgeLane {
         self.queue(session, Item::Stalled { stream, stalled });
     }
 
-    /// Ends a session. What it queued before still goes, as far as its credit reaches, unless it
-    /// broke the rules. A session whose opening has not left is forgotten.
+    /// Ends a session. What it queued before still goes, as far as its credit and rate reach, unless
+    /// it broke the rules. A session whose opening has not left is forgotten.
     pub fn close(&mut self, session: SessionId, reason: CloseReason) {
         let Some(state) = self.sessions.get_mut(&session) else {
             return;
@@ -207,8 +221,13 @@ impl EdgeLane {
         }
         state.closing = true;
         state.assembly = None;
+        let waiting = self.throttled.iter().position(|(_, id)| *id == session);
+        if let Some(place) = waiting {
+            self.throttled.swap_remove(place);
+            state.in_turns = false;
+        }
         let orderly = matches!(reason, CloseReason::Client | CloseReason::Transport);
-        if !orderly || !state.can_send() {
+        if !orderly || waiting.is_some() || !state.can_send() {
             state.queue = VecDeque::new();
         }
         self.queue(session, Item::Close(reason));
@@ -258,7 +277,7 @@ impl EdgeLane {
             self.append_ack();
         }
         if !self.outbox.is_blocked() {
-            self.take_turns();
+            self.take_turns(now);
         }
         if self.outbox.has_unsent() {
             self.append_ack();
@@ -268,11 +287,11 @@ impl EdgeLane {
 
     /// When [`Self::poll_transmit`] must be called at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.connected {
-            self.inbound.ack_due()
-        } else {
-            None
+        if !self.connected {
+            return None;
         }
+        let throttled = self.throttled.iter().map(|(until, _)| *until).min();
+        self.inbound.ack_due().into_iter().chain(throttled).min()
     }
 
     /// Numbered frames received: what the lane's opening states.
@@ -302,7 +321,7 @@ impl EdgeLane {
 
     /// Whether everything sent was acknowledged and nothing waits.
     pub fn is_settled(&self) -> bool {
-        self.outbox.retained() == 0 && self.turns.is_empty()
+        self.outbox.retained() == 0 && self.turns.is_empty() && self.throttled.is_empty()
     }
 
     /// Bytes kept for a resume.
@@ -336,7 +355,8 @@ impl EdgeLane {
     }
 
     /// Encodes one fragment of each session in turn, until a batch is full.
-    fn take_turns(&mut self) {
+    fn take_turns(&mut self, now: Instant) {
+        self.end_waits(now);
         let mut encoded = 0;
         while encoded < BATCH {
             let Some(id) = self.turns.pop_front() else {
@@ -346,9 +366,19 @@ impl EdgeLane {
                 continue;
             };
             state.in_turns = false;
+            if let Some(until) = state.shut_until(self.rate, now) {
+                state.in_turns = true;
+                self.throttled.push((until, id));
+                self.events.push_back(EdgeEvent::Throttled { session: id });
+                continue;
+            }
             let Some(frame) = state.next_frame(id) else {
                 continue;
             };
+            if let ToOrigin::Fragment { fragment, .. } = &frame {
+                let bytes = fragment.data.len() as u64;
+                state.bucket.spend(self.rate, now, bytes);
+            }
             encoded += match &frame {
                 ToOrigin::Fragment { fragment, .. } => fragment.data.len() + 32,
                 ToOrigin::Open { open, .. } => open.connect.len() + 32,
@@ -372,6 +402,24 @@ impl EdgeLane {
         }
         if self.turns.is_empty() {
             self.turns = VecDeque::new();
+        }
+    }
+
+    /// Gives those that were throttled long enough their turn.
+    fn end_waits(&mut self, now: Instant) {
+        if self.throttled.is_empty() {
+            return;
+        }
+        let turns = &mut self.turns;
+        self.throttled.retain(|&(until, session)| {
+            let waits = until > now;
+            if !waits {
+                turns.push_back(session);
+            }
+            waits
+        });
+        if self.throttled.is_empty() {
+            self.throttled = Vec::new();
         }
     }
 
@@ -435,7 +483,7 @@ impl EdgeLane {
 
 impl Default for EdgeLane {
     fn default() -> Self {
-        Self::new()
+        Self::new(Rate::default())
     }
 }
 
@@ -452,6 +500,19 @@ impl Session {
             Some(Item::Message { .. }) => self.used < self.limit,
             Some(_) => true,
         }
+    }
+
+    /// Until when the rate holds back what is next; a closing session's rest is not waited for.
+    fn shut_until(&mut self, rate: Rate, now: Instant) -> Option<Instant> {
+        if !matches!(self.queue.front(), Some(Item::Message { .. })) {
+            return None;
+        }
+        let until = self.bucket.shut_until(rate, now)?;
+        if self.closing {
+            self.queue.retain(|item| matches!(item, Item::Close(_)));
+            return None;
+        }
+        Some(until)
     }
 
     /// The next frame of this session, if it has credit for it.

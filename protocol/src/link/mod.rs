@@ -13,6 +13,7 @@ mod inbound;
 pub mod lane_frame;
 mod origin_lane;
 pub mod outbox;
+mod rate;
 pub mod session;
 #[cfg(test)]
 mod tests;
@@ -22,4 +23,5 @@ pub use edge_lane::{EdgeEvent, EdgeLane};
 pub use frame::FrameError;
 pub use hello::{Control, Hello};
 pub use origin_lane::{OriginEvent, OriginLane, RESERVATION_IDLE, RETENTION, Tell};
+pub use rate::Rate;
 pub use session::{CloseReason, FeedPlace, Filter, Generation, LiveId, OpenSession, WriterId};

@@ -53,7 +53,7 @@ impl Pair {
         let mut pair = Self {
             now: start(),
             rng: StdRng::seed_from_u64(seed),
-            edge: EdgeLane::new(),
+            edge: EdgeLane::default(),
             origin: OriginLane::new(1 << 24, budget.clone()),
             budget,
             to_origin: Pipe::default(),
@@ -244,6 +244,6 @@ impl Pair {
 
 /// Where virtual time begins.
 #[allow(clippy::disallowed_methods)] // `Instant` offers no other beginning.
-fn start() -> Instant {
+pub(super) fn start() -> Instant {
     Instant::now()
 }

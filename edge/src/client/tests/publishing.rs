@@ -10,7 +10,7 @@ use tributary_protocol::{
     ring::{Cursor, Start},
 };
 
-use super::support::{Client, Edge, Peer, STREAM, media};
+use super::support::{Client, Edge, Peer, STREAM, config, media};
 use crate::link::{
     handle::{FromOrigin, ToLane},
     publish::{PublishFeed, PublishSource},
@@ -288,4 +288,68 @@ async fn large_media_arrives_whole() {
     };
     send(&mut client, &[message]).await;
     assert_eq!(feed.wait(1).await, [(9, 1)]);
+}
+
+#[tokio::test]
+async fn a_silent_publisher_is_pinged_then_reported_and_cleared_when_it_sends_again() {
+    let stall = Duration::from_millis(400);
+    let settings = tributary_node::config::Application {
+        stall_time: tributary_node::config::Duration(stall),
+        ..Default::default()
+    };
+    let applications = [("live".to_owned(), settings)].into();
+    let mut edge = Edge::start_for(&config(), &applications);
+    let (mut client, peer) = edge.session().await;
+    let generation = publish(&mut edge, &mut client, &peer).await;
+    let mut feed = accept(&peer, generation);
+    // It reads and answers pings as any client does: nothing is reported.
+    let answers = async {
+        for _ in 0..4 {
+            let _ = tokio::time::timeout(stall / 2, client.try_event()).await;
+        }
+    };
+    answers.await;
+    let begun = std::time::Instant::now();
+    // Now it does not even read.
+    let told = edge.told().await;
+    assert!(
+        matches!(
+            told,
+            ToLane::Stalled {
+                stream: STREAM,
+                stalled: true,
+                ..
+            }
+        ),
+        "{told:?}"
+    );
+    assert!(begun.elapsed() >= stall, "{:?}", begun.elapsed());
+    assert!(edge.told_soon().await.is_none(), "once");
+    send(&mut client, &[media(AUDIO, 1, &b"\xaf\x01a"[..])]).await;
+    let told = edge.told().await;
+    assert!(
+        matches!(
+            told,
+            ToLane::Stalled {
+                stream: STREAM,
+                stalled: false,
+                ..
+            }
+        ),
+        "{told:?}"
+    );
+    assert_eq!(feed.wait(1).await, [(8, 1)]);
+}
+
+#[tokio::test]
+async fn a_session_that_publishes_nothing_may_be_silent() {
+    let settings = tributary_node::config::Application {
+        stall_time: tributary_node::config::Duration::from_millis(100),
+        ..Default::default()
+    };
+    let mut edge = Edge::start_for(&config(), &[("live".to_owned(), settings)].into());
+    let (_client, _peer) = edge.session().await;
+    for _ in 0..5 {
+        assert!(edge.told_soon().await.is_none());
+    }
 }

@@ -1,7 +1,7 @@
 //! An edge without a link: the test reads what its sessions say, and answers.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
@@ -16,7 +16,7 @@ use tokio::{
     net::{TcpSocket, TcpStream},
     time::timeout,
 };
-use tributary_node::{drain, queue};
+use tributary_node::{config::Application, drain, queue};
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
     amf::{Object, Value},
@@ -82,10 +82,14 @@ impl Edge {
     }
 
     pub(super) fn start_with(config: &Config) -> Self {
+        Self::start_for(config, &BTreeMap::new())
+    }
+
+    pub(super) fn start_for(config: &Config, applications: &BTreeMap<String, Application>) -> Self {
         let (upstream, lanes) = Upstream::new();
         let (drain, watch) = drain::channel();
         let metrics = Arc::new(Metrics::default());
-        let running = crate::run::run(config, upstream, Arc::clone(&metrics), watch)
+        let running = crate::run::run(config, applications, upstream, Arc::clone(&metrics), watch)
             .expect("port 0 is always free");
         Self {
             running,

@@ -68,7 +68,7 @@ fn between_two_fragments_of_one_session_every_waiting_session_gets_its_turn() {
 
 #[test]
 fn a_fragment_of_the_bulk_is_followed_by_one_of_everybody() {
-    let mut edge = EdgeLane::new();
+    let mut edge = EdgeLane::default();
     let mut pair = Pair::new(1, credit::PROCESS_BUDGET);
     edge.connected(0).unwrap();
     let message = |length: usize| Message {
@@ -382,4 +382,51 @@ fn a_session_that_never_left_the_edge_leaves_no_trace() {
     pair.connect();
     pair.steps(100);
     assert_eq!(pair.origin.session_count(), 0);
+}
+
+#[test]
+fn a_session_beyond_its_rate_waits_alone_and_loses_nothing() {
+    let mut pair = Pair::new(9, credit::PROCESS_BUDGET);
+    let (fast, other) = (pair.open(1), pair.open(2));
+    pair.steps(20);
+    // 5 MiB: the burst passes at once, the fifth takes 4 s of 2 Mbit/s.
+    const PIECE: usize = 64 * 1024;
+    for _ in 0..80 {
+        pair.send(fast, PIECE);
+    }
+    pair.steps(1500);
+    let received = |pair: &Pair| pair.received.get(&fast).map_or(0, Vec::len);
+    let burst = received(&pair);
+    assert!((64..72).contains(&burst), "{burst} of 80 at once");
+    for n in 1..=20 {
+        pair.send(other, 1000);
+        pair.steps(30);
+        assert_eq!(pair.answered[&other].len(), n, "nobody else waits");
+    }
+    pair.steps(1000);
+    let later = received(&pair);
+    let expected = 250_000 * 1600 / 1000 / PIECE;
+    assert!(
+        later.abs_diff(burst + expected) <= 2,
+        "{later} after 1.6 s, {burst} before"
+    );
+    pair.steps(4000);
+    pair.assert_exact();
+    pair.assert_settled();
+}
+
+#[test]
+fn a_session_that_closes_while_it_is_throttled_closes_at_once() {
+    let mut pair = Pair::new(10, credit::PROCESS_BUDGET);
+    let fast = pair.open(1);
+    pair.steps(20);
+    for _ in 0..100 {
+        pair.send(fast, 64 * 1024);
+    }
+    pair.steps(1000);
+    pair.edge.close(fast, CloseReason::Client);
+    pair.steps(50);
+    assert_eq!(pair.closed_at_origin, [fast]);
+    pair.steps(300);
+    pair.assert_settled();
 }
