@@ -113,7 +113,13 @@ fn edge() {
             ..Config::default()
         };
         let metrics = Arc::new(Metrics::default());
-        let running = tributary_edge::run::run(&config, upstream, Arc::clone(&metrics), watch);
+        let running = tributary_edge::run::run(
+            &config,
+            &Default::default(),
+            upstream,
+            Arc::clone(&metrics),
+            watch,
+        );
         println!("edge at {}", running.expect("port 0 is always free").rtmp());
         while metrics.accept_backoffs.get() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
