@@ -1,6 +1,6 @@
 //! Writing a live stream's ring into feeds: the same at either end of a link.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::pin, time::Duration};
 
 use tributary_protocol::{
     Message,
@@ -32,6 +32,12 @@ pub struct FeedWriter {
     writer: WriterId,
     cursor: Cursor,
     batch: FeedBatch,
+    /// The number of the first message of the first feed.
+    since: u64,
+    /// A feed was begun: the next one repeats what may not have arrived.
+    begun: bool,
+    /// The feed has carried video that may be waiting in it.
+    carries_video: bool,
     resets: u64,
 }
 
@@ -59,8 +65,16 @@ enum Filled {
     Some,
     /// There is nothing now.
     Nothing,
-    /// The cursor jumped: what is gathered belongs to a new feed.
-    Jumped,
+    /// The feed is behind: another must follow.
+    Behind,
+}
+
+/// How the writing of one feed came to its end.
+enum Written {
+    /// To the source's end.
+    All,
+    /// It fell behind.
+    Behind,
 }
 
 impl FeedWriter {
@@ -69,10 +83,18 @@ impl FeedWriter {
         Self {
             live,
             writer,
+            since: cursor.position(),
             cursor,
             batch: FeedBatch::default(),
+            begun: false,
+            carries_video: false,
             resets: 0,
         }
+    }
+
+    /// Goes on at `cursor`: the receiver passes over what it has.
+    pub fn go_on_at(&mut self, cursor: Cursor) {
+        self.cursor = cursor;
     }
 
     /// Feeds given up because the link was too slow, since this was last asked.
@@ -88,25 +110,18 @@ impl FeedWriter {
         source: &impl FeedSource,
         mut epoch: impl FnMut() -> u64,
     ) -> FeedEnd {
-        self.batch = FeedBatch::default();
-        // The first message of a feed restarts by nature.
-        let mut fresh = true;
         loop {
-            let open = FeedOpen {
-                live: self.live,
-                epoch: epoch(),
-                writer: self.writer,
-            };
             let mut send = match link.open_feed().await {
                 Ok(send) => send,
                 Err(error) => return FeedEnd::Link(error),
             };
-            match self.one(&mut send, open, source, &mut fresh).await {
-                Ok(true) => {
+            self.begin(source, epoch());
+            match self.write_feed(&mut send, source).await {
+                Ok(Written::All) => {
                     send.finish();
                     return FeedEnd::Finished;
                 }
-                Ok(false) => {
+                Ok(Written::Behind) => {
                     send.reset();
                     self.resets += 1;
                 }
@@ -116,48 +131,96 @@ impl FeedWriter {
         }
     }
 
-    /// Writes one feed; `false` if it fell behind and another must follow.
-    async fn one(
+    /// Gathers what a feed begins with. What an earlier one carried may not have arrived: headers
+    /// are repeated, and the last data messages, which the receiver knows by their numbers.
+    fn begin(&mut self, source: &impl FeedSource, epoch: u64) {
+        self.carries_video = false;
+        self.batch = FeedBatch::default();
+        self.batch.open(&FeedOpen {
+            live: self.live,
+            epoch,
+            writer: self.writer,
+        });
+        if std::mem::replace(&mut self.begun, true) {
+            source.with_ring(|ring| {
+                for (number, message) in ring.data_before(&self.cursor, self.since) {
+                    self.batch.message(Some(number), message);
+                }
+                ring.resume(&mut self.cursor);
+            });
+        }
+    }
+
+    async fn write_feed(
         &mut self,
         send: &mut SendStream,
-        open: FeedOpen,
         source: &impl FeedSource,
-        fresh: &mut bool,
-    ) -> Result<bool, StreamError> {
-        let carried = self.batch.take();
-        self.batch.open(&open);
-        let mut pieces = self.batch.take();
-        pieces.extend(carried);
-        send.write(&mut pieces).await?;
+    ) -> Result<Written, StreamError> {
+        // The first message of a feed restarts by nature.
+        let mut fresh = true;
         loop {
             let changed = source.changed();
-            match self.fill(source, *fresh) {
+            // Asked first: what is pushed before the end belongs to the feed.
+            let is_finished = source.is_finished();
+            match self.fill(source, &mut fresh) {
                 Filled::Some => {
-                    *fresh = false;
-                    send.write(&mut self.batch.take()).await?;
+                    if let Written::Behind = self.write(send, source).await? {
+                        return Ok(Written::Behind);
+                    }
                 }
-                Filled::Nothing if source.is_finished() => return Ok(true),
+                Filled::Nothing if is_finished => return Ok(Written::All),
                 Filled::Nothing => changed.await,
-                Filled::Jumped => return Ok(false),
+                Filled::Behind => return Ok(Written::Behind),
             }
         }
     }
 
-    fn fill(&mut self, source: &impl FeedSource, mut fresh: bool) -> Filled {
+    /// Writes what is gathered, unless the feed falls too far behind meanwhile.
+    async fn write(
+        &mut self,
+        send: &mut SendStream,
+        source: &impl FeedSource,
+    ) -> Result<Written, StreamError> {
+        let mut pieces = self.batch.take();
+        let mut write = pin!(send.write(&mut pieces));
+        loop {
+            let changed = source.changed();
+            tokio::select! {
+                biased;
+                written = &mut write => return written.map(|()| Written::All),
+                () = changed => {}
+            }
+            if source.with_ring(|ring| self.is_behind(ring)) {
+                return Ok(Written::Behind);
+            }
+        }
+    }
+
+    /// Whether a new feed would serve better: this one is late, and holds video that is stale or
+    /// can be passed over.
+    fn is_behind(&self, ring: &Ring<Message>) -> bool {
+        ring.is_late(&self.cursor, MAX_LAG)
+            && (self.carries_video || ring.is_key_ahead(&self.cursor))
+    }
+
+    fn fill(&mut self, source: &impl FeedSource, fresh: &mut bool) -> Filled {
         source.with_ring(|ring| {
+            if !*fresh && self.is_behind(ring) {
+                return Filled::Behind;
+            }
             while self.batch.len() < BATCH {
+                let before = self.cursor;
                 let Some(delivery) = ring.next(&mut self.cursor, MAX_LAG) else {
                     break;
                 };
-                let jumped = delivery.restart && !std::mem::replace(&mut fresh, false);
-                if jumped {
-                    // What was gathered before leads nowhere.
-                    self.batch = FeedBatch::default();
+                if delivery.restart && !std::mem::replace(fresh, false) {
+                    // The next feed begins with the jump; what was gathered leads nowhere.
+                    self.cursor = before;
+                    return Filled::Behind;
                 }
+                *fresh = false;
+                self.carries_video |= delivery.class.is_video() && !delivery.class.is_header();
                 self.batch.message(delivery.seq, &delivery.item);
-                if jumped {
-                    return Filled::Jumped;
-                }
             }
             if self.batch.is_empty() {
                 Filled::Nothing
@@ -167,3 +230,6 @@ impl FeedWriter {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

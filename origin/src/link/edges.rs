@@ -196,6 +196,7 @@ impl Edge {
     async fn feed(self: Rc<Self>, driver: Rc<Driver>, source: LiveSource) {
         let mut links = self.link.subscribe();
         driver.metrics.feeds_out.inc();
+        let mut writer: Option<FeedWriter> = None;
         while !source.finished.get() {
             let Some(link) = links
                 .borrow_and_update()
@@ -209,7 +210,14 @@ impl Edge {
                 continue;
             };
             let cursor = source.with_ring(|ring| ring.join(Start::Gop));
-            let mut writer = FeedWriter::new(source.live.id(), WriterId(0), cursor);
+            let writer = match &mut writer {
+                // The edge passes over what it has.
+                Some(writer) => {
+                    writer.go_on_at(cursor);
+                    writer
+                }
+                None => writer.insert(FeedWriter::new(source.live.id(), WriterId(0), cursor)),
+            };
             let epoch = || {
                 self.next_feed.set(self.next_feed.get() + 1);
                 self.next_feed.get()

@@ -48,6 +48,43 @@ impl<T: Item> Ring<T> {
         }
     }
 
+    /// The reader goes on where it is as if it had just joined: what it was given last did not
+    /// arrive. Headers are repeated, audio passes at once and video from its next key frame.
+    pub fn resume(&self, cursor: &mut Cursor) {
+        cursor.rejoin(cursor.at, cursor.slack, Reason::Waiting);
+    }
+
+    /// Whether the reader is more than `max_lag` of stream time behind, what it began with not
+    /// counted.
+    pub fn is_late(&self, cursor: &Cursor, max_lag: Duration) -> bool {
+        let lag = self.lag_at(cursor.at).saturating_sub(cursor.slack);
+        u128::from(lag) > max_lag.as_millis()
+    }
+
+    /// Whether there is a place ahead of the reader to begin at.
+    pub fn is_key_ahead(&self, cursor: &Cursor) -> bool {
+        self.syncs.back().is_some_and(|&sync| sync > cursor.at)
+    }
+
+    /// The data messages before a reader, oldest first, with their numbers: from number `since` on,
+    /// and at most the last 64 KiB of them.
+    pub fn data_before(&self, cursor: &Cursor, since: u64) -> impl Iterator<Item = (u64, &T)> {
+        let before = match self.entry(cursor.at) {
+            Some(entry) => entry.data_before,
+            None => self.data_bytes,
+        };
+        let at = cursor.at;
+        let kept = self.kept.iter().map(|(place, entry)| (*place, entry));
+        kept.chain((self.base..).zip(&self.entries))
+            .take_while(move |(place, _)| *place < at)
+            .filter(move |(_, entry)| {
+                entry.class.kind == Kind::Data
+                    && before.saturating_sub(entry.data_before) <= MAX_KEPT_DATA
+            })
+            .filter_map(|(_, entry)| Some((entry.seq?, &entry.item)))
+            .filter(move |(seq, _)| *seq >= since)
+    }
+
     /// A paused reader goes along without getting anything. Whether the pause is over.
     fn pause(&self, cursor: &mut Cursor) -> bool {
         let end = self.end();

@@ -244,6 +244,53 @@ fn a_jump_carries_64_kib_of_data_messages() {
 }
 
 #[test]
+fn a_reader_that_resumes_gets_headers_and_audio_at_once_and_video_at_a_key_frame() {
+    let mut script = Script::roomy();
+    script.push("mhx kapa");
+    let mut cursor = script.ring.join(Start::KeyFrame);
+    assert_eq!(script.read(&mut cursor), "!m* h* x* k3 a4 p5 a6");
+    script.ring.resume(&mut cursor);
+    script.push("papa kap");
+    assert_eq!(script.read(&mut cursor), "!m* h* x* a8 a10 k11 a12 p13");
+}
+
+#[test]
+fn data_before_a_reader_is_repeated_within_64_kib_and_from_a_number_on() {
+    for (length, since, repeated) in [
+        (10, 0, vec![1, 3]),
+        (10, 2, vec![3]),
+        (10, 4, vec![]),
+        (40 * 1024, 0, vec![3]),
+        (65 * 1024, 0, vec![]),
+    ] {
+        // With all of them in the ring, and with the first one kept beside it.
+        for messages in [100, 4] {
+            let limits = Limits {
+                messages,
+                ..Limits::default()
+            };
+            let mut script = Script::new(limits);
+            script.length = length;
+            script.push("kdpd");
+            let mut cursor = script.ring.join(Start::Live);
+            script.push("dp");
+            let before = script.ring.data_before(&cursor, since);
+            assert_eq!(before.map(|(seq, _)| seq).collect::<Vec<_>>(), repeated);
+            script.read(&mut cursor);
+            let all = script.ring.data_before(&cursor, 0).count();
+            assert_eq!(
+                all,
+                if length == 10 {
+                    3
+                } else {
+                    1.min(65_536 / length)
+                }
+            );
+        }
+    }
+}
+
+#[test]
 fn filters_hold_back_and_video_resumes_at_a_key_frame() {
     let mut script = Script::roomy();
     script.push("mhxka");
