@@ -1,6 +1,13 @@
 //! One session as its group knows it.
 
-use std::{collections::VecDeque, fmt, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    fmt,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use tributary_protocol::{
@@ -94,7 +101,15 @@ pub(super) struct Asking {
 #[derive(Clone, Copy)]
 pub(super) enum Asked {
     Publish(Generation),
-    Play { announce: Announce },
+    Play(PlayHow),
+}
+
+/// How a player wants to play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PlayHow {
+    pub(super) announce: Announce,
+    /// For how long, from its first media on; to its end if there is none.
+    pub(super) length: Option<Duration>,
 }
 
 /// What a player is told when its play begins.
@@ -115,6 +130,18 @@ pub(super) struct Playing {
     pub(super) live: Option<Arc<LiveStream>>,
     /// The stream's end has been announced and no new beginning since.
     pub(super) ended: bool,
+    pub(super) length: PlayLength,
+}
+
+/// How long a play lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PlayLength {
+    /// As long as there is something.
+    Unlimited,
+    /// So long from its first media on.
+    Asked(Duration),
+    /// Until then.
+    Until(Instant),
 }
 
 /// How much an application may send to a client that it has not accepted yet. Reason: it is kept
@@ -361,6 +388,18 @@ impl Pending {
             held_bytes: 0,
             calls: Vec::new(),
             call_bytes: 0,
+        }
+    }
+}
+
+impl PlayHow {
+    /// `length` is in milliseconds. 0 asks for a single frame of a recording; a live stream has
+    /// none to begin with, so that it means no limit there.
+    pub(super) fn new(announce: Announce, length: Option<u32>) -> Self {
+        let length = length.filter(|&length| length > 0);
+        Self {
+            announce,
+            length: length.map(|length| Duration::from_millis(length.into())),
         }
     }
 }

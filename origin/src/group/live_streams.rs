@@ -1,6 +1,6 @@
 //! How a group's clients begin, follow and end live streams.
 
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, time::Instant};
 
 use tributary_protocol::{
     MessageStreamId,
@@ -10,12 +10,12 @@ use tributary_protocol::{
 
 use super::{
     answer,
-    client::{Announce, Asking, Client, Playing, Role},
+    client::{Announce, Asking, Client, PlayHow, PlayLength, Playing, Role},
     core::{Core, Notice},
     name::StreamName,
     net_stream::Farewell,
     streams::{Claim, Claimant, Ended, Holder, Place, Watch},
-    timers::Timer,
+    timers::{LONGEST_TIMER, Timer},
 };
 use crate::{
     app::{Identity, PublishGrant},
@@ -148,7 +148,7 @@ impl Core {
         key: SessionKey,
         stream: MessageStreamId,
         name: &str,
-        announce: Announce,
+        how: PlayHow,
     ) {
         let Some(client) = self.clients.get(&key) else {
             return;
@@ -170,7 +170,7 @@ impl Core {
         let Some(client) = self.clients.get_mut(&key) else {
             return;
         };
-        announce_play(client, stream, &name, announce);
+        announce_play(client, stream, &name, how.announce);
         let Some(net_stream) = client.stream(stream) else {
             return;
         };
@@ -179,11 +179,19 @@ impl Core {
             name: Rc::clone(&name),
             live: None,
             ended: false,
+            length: how.length.map_or(PlayLength::Unlimited, PlayLength::Asked),
         });
         if let Some(live) = live {
             begin_media(client, stream, &live);
+            self.begin_length(Place {
+                session: key,
+                stream,
+            });
         }
-        if announce == Announce::Transition {
+        let Some(client) = self.clients.get_mut(&key) else {
+            return;
+        };
+        if how.announce == Announce::Transition {
             client.send(answer::play_status(
                 stream,
                 Status::PlayTransitionComplete,
@@ -340,7 +348,43 @@ impl Core {
             }
             client.command_on(stream, &status);
             begin_media(client, stream, live);
+            self.begin_length(Place { session, stream });
         }
+    }
+
+    /// The time a play was asked for begins with its first media.
+    fn begin_length(&mut self, place: Place) {
+        let now = self.now;
+        let Some(playing) = self.playing(place) else {
+            return;
+        };
+        if let PlayLength::Asked(length) = playing.length {
+            let until = now + length;
+            playing.length = PlayLength::Until(until);
+            self.play_may_be_over(place, until);
+        }
+    }
+
+    /// Ends a play whose time is over, if it is still there.
+    pub(super) fn play_may_be_over(&mut self, place: Place, until: Instant) {
+        let length = self.playing(place).map(|playing| playing.length);
+        if length != Some(PlayLength::Until(until)) {
+            return;
+        }
+        if until > self.now {
+            let at = until.min(self.now + LONGEST_TIMER);
+            self.timers.add(at, Timer::Play(place, until));
+            return;
+        }
+        self.close_role(place.session, place.stream, Farewell::Full);
+        if let Some(client) = self.clients.get_mut(&place.session) {
+            client.send(answer::stream_eof(place.stream));
+        }
+    }
+
+    fn playing(&mut self, place: Place) -> Option<&mut Playing> {
+        let client = self.clients.get_mut(&place.session)?;
+        client.stream(place.stream)?.playing()
     }
 
     /// The end comes after the last message of the feed.

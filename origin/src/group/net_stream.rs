@@ -7,14 +7,14 @@ use tributary_protocol::{
     amf::{Object, Value},
     command::{
         self, ArgumentError, Command, Status,
-        stream::{NetStreamCommand, PlayOptions, PlayStart, PublishKind, Reset},
+        stream::{NetStreamCommand, PlayOptions, PlayStart, PublishKind},
     },
     link::Generation,
 };
 
 use super::{
     answer,
-    client::{Announce, Asked, Asking, MAX_STREAMS, Role},
+    client::{Announce, Asked, Asking, MAX_STREAMS, PlayHow, Role},
     core::Core,
     name::StreamName,
     timers::Timer,
@@ -54,37 +54,22 @@ impl Turn<'_> {
             .refuse_publish(key, stream, generation, refused.0, refused.1, name);
     }
 
+    pub(super) fn play2(&mut self, key: SessionKey, stream: MessageStreamId, play: &PlayOptions) {
+        let announce = match play.transition.as_deref() {
+            Some("switch" | "swap" | "resume") => Announce::Transition,
+            _ => Announce::Reset,
+        };
+        let how = PlayHow::new(announce, play.length);
+        self.play(key, stream, &play.name, play.start, how);
+    }
+
     pub(super) fn play(
         &mut self,
         key: SessionKey,
         stream: MessageStreamId,
         name: &str,
         start: PlayStart,
-        reset: Reset,
-    ) {
-        let announce = if reset.replaces() {
-            Announce::Reset
-        } else {
-            Announce::Start
-        };
-        self.begin_play(key, stream, name, start, announce);
-    }
-
-    pub(super) fn play2(&mut self, key: SessionKey, stream: MessageStreamId, play: &PlayOptions) {
-        let announce = match play.transition.as_deref() {
-            Some("switch" | "swap" | "resume") => Announce::Transition,
-            _ => Announce::Reset,
-        };
-        self.begin_play(key, stream, &play.name, play.start, announce);
-    }
-
-    fn begin_play(
-        &mut self,
-        key: SessionKey,
-        stream: MessageStreamId,
-        name: &str,
-        start: PlayStart,
-        announce: Announce,
+        how: PlayHow,
     ) {
         self.core.close_role(key, stream, Farewell::Silent);
         let refused = match (self.core.has_stream(key, stream), StreamName::parse(name)) {
@@ -94,7 +79,7 @@ impl Turn<'_> {
             }
             (true, None) => (Status::PlayFailed, BAD_NAME),
             (true, Some(parsed)) => {
-                let what = Asked::Play { announce };
+                let what = Asked::Play(how);
                 if let Some(request) = self.core.ask_for(key, stream, parsed, what) {
                     let decision = self.ask(|app, context| app.play(context, &request));
                     self.core.decide_play(request.id, decision);
@@ -345,12 +330,12 @@ impl Core {
         let Some(asking) = self.take_asking(request) else {
             return;
         };
-        let Asked::Play { announce } = asking.what else {
+        let Asked::Play(how) = asking.what else {
             return self.put_back(request, asking);
         };
         let (key, stream) = (request.client.0, request.stream);
         match refused {
-            None => self.start_play(key, stream, &asking.name, announce),
+            None => self.start_play(key, stream, &asking.name, how),
             Some(why) => self.stream_status(key, stream, Status::PlayFailed, &why, &asking.name),
         }
     }
@@ -386,7 +371,7 @@ impl Core {
                 let status = Status::PublishBadName;
                 self.refuse_publish(key, stream, generation, status, UNDECIDED, &asking.name);
             }
-            Asked::Play { .. } => {
+            Asked::Play(_) => {
                 self.stream_status(key, stream, Status::PlayFailed, UNDECIDED, &asking.name);
             }
         }

@@ -1,6 +1,11 @@
 //! The deadlines of a group: however many there are, it waits for the earliest alone.
 
-use std::{cmp::Reverse, collections::BinaryHeap, rc::Rc, time::Instant};
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use super::streams::Place;
 use crate::link::handle::SessionKey;
@@ -12,9 +17,15 @@ pub(super) enum Timer {
     Connect(SessionKey),
     /// A pending publish or play is refused; the number tells which of its message stream.
     Request(Place, u32),
+    /// A play that was asked for a certain time may be over; the moment tells which of its message
+    /// stream.
+    Play(Place, Instant),
     /// Something is due for a stream.
     Stream(Rc<str>),
 }
+
+/// The longest that anything here waits.
+pub(super) const LONGEST_TIMER: Duration = Duration::from_secs(60);
 
 /// Deadlines are never taken back: whoever gets one asks whether it still holds. Each is there
 /// for at most a minute, so that their number is bounded by how fast sessions can cause them.

@@ -10,7 +10,7 @@ use tributary_protocol::{
 
 use super::{
     Context, Refusal, answer,
-    client::{Client, read_connect},
+    client::{Announce, Client, PlayHow, read_connect},
     core::{Core, Notice},
     timers::Timer,
 };
@@ -76,6 +76,7 @@ impl Turn<'_> {
             match timer {
                 Timer::Connect(key) => self.connect_timed_out(key),
                 Timer::Request(place, serial) => self.core.request_timed_out(place, serial),
+                Timer::Play(place, until) => self.core.play_may_be_over(place, until),
                 Timer::Stream(name) => self.core.expire_stream(&name),
             }
         }
@@ -212,9 +213,17 @@ impl Turn<'_> {
                 self.publish(key, stream, generation, &name, kind);
             }
             Ok(NetStreamCommand::Play {
-                name, start, reset, ..
+                name,
+                start,
+                length,
+                reset,
             }) => {
-                self.play(key, stream, &name, start, reset);
+                let announce = if reset.replaces() {
+                    Announce::Reset
+                } else {
+                    Announce::Start
+                };
+                self.play(key, stream, &name, start, PlayHow::new(announce, length));
             }
             Ok(NetStreamCommand::Play2(options)) => self.play2(key, stream, &options),
             Ok(parsed) => self

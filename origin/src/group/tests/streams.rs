@@ -658,3 +658,50 @@ fn an_amf3_publishers_data_is_type_18_unless_only_amf3_can_say_it() {
         }
     });
 }
+
+#[test]
+fn a_play_with_a_length_ends_that_long_after_its_first_media() {
+    play(async {
+        let mut stage = Stage::live(live_settings());
+        let mut lane = stage.lane("live");
+        for session in 1..=4 {
+            lane.client(session).await;
+        }
+        // On the wire both numbers are in milliseconds.
+        let limited = |length: f64| {
+            [
+                Value::from("cam"),
+                (-1000.0).into(),
+                (length * 1000.0).into(),
+            ]
+        };
+        lane.call(2, 1, "play", 0.0, &limited(90.0));
+        // It waits for its stream without end, and its time has not begun.
+        pass(Duration::from_secs(100)).await;
+        publishes(&mut lane, 1, "cam", 1, 1).await;
+        lane.call(3, 1, "play", 0.0, &limited(0.0));
+        lane.call(4, 1, "play", 0.0, &limited(5.0));
+        lane.clear().await;
+        pass(Duration::from_secs(4)).await;
+        // Another play on the same message stream has its own time.
+        lane.call(4, 1, "play", 0.0, &limited(20.0));
+        lane.clear().await;
+        let over = ["Detach 1 live 1", "1 NetStream.Play.Stop", "StreamEof 1"];
+        for (seconds, session) in [(20, 4), (66, 2)] {
+            pass(Duration::from_millis(seconds * 1000 - 1)).await;
+            assert_eq!(lane.heard(session).await, [""; 0], "{session}");
+            pass(Duration::from_millis(1)).await;
+            assert_eq!(lane.heard(session).await, over);
+        }
+        pass(Duration::from_secs(3600)).await;
+        assert!(
+            lane.heard(3).await.is_empty(),
+            "0 is no limit of a live stream"
+        );
+        lane.call(2, 1, "play", 0.0, &limited(-1.0));
+        lane.clear().await;
+        pass(Duration::from_secs(3600)).await;
+        assert!(lane.heard(2).await.is_empty());
+        assert_eq!(lane.heard(4).await, Vec::<String>::new());
+    });
+}
