@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use toml::{Table, Value};
+use tributary_protocol::{command::Status, link::CloseReason};
 
 /// `tributary check` of this file, as a table.
 fn in_force(text: &str) -> Table {
@@ -169,4 +170,64 @@ fn sources(directory: &Path) -> Vec<String> {
         }
     }
     files
+}
+
+#[test]
+fn every_reason_and_fault_is_documented() {
+    let document = read("docs/protocol.md");
+    for reason in CloseReason::ALL {
+        let label = format!("`{}`", reason.label());
+        assert!(document.contains(&label), "docs/protocol.md has no {label}");
+    }
+    let mut faults = 0;
+    for directory in [
+        "protocol/src/handshake",
+        "protocol/src/chunk",
+        "protocol/src/session",
+        "edge/src/client",
+    ] {
+        for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)) {
+            let text = fs::read_to_string(&file).unwrap();
+            let lines = text
+                .lines()
+                .filter(|line| line.contains("=> \"") || line.contains("fault("));
+            for label in lines.filter_map(|line| line.split('"').nth(1)) {
+                if label.contains('_') && label.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())
+                {
+                    let label = format!("`{label}`");
+                    assert!(
+                        document.contains(&label),
+                        "docs/protocol.md has no {label} of {file}"
+                    );
+                    faults += 1;
+                }
+            }
+        }
+    }
+    assert!(faults > 20, "{faults} are read");
+}
+
+#[test]
+fn every_status_code_has_its_level() {
+    let document = read("docs/clients.md");
+    let rows = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("| Net"));
+    let mut codes = 0;
+    for row in rows {
+        let cells: Vec<_> = row.split(" | ").collect();
+        for code in cells[0]
+            .split(", ")
+            .map(|code| format!("Net{}", code.trim_start_matches("Net")))
+        {
+            let status = Status::from_code(&code).unwrap_or_else(|| panic!("there is no {code}"));
+            let level = status.level().as_str();
+            assert!(
+                cells[1] == level || cells[1] == "(none)",
+                "{code} is of level {level}"
+            );
+            codes += 1;
+        }
+    }
+    assert!(codes > 20, "{codes} are read");
 }
