@@ -5,6 +5,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+pub(crate) use tributary_node::metrics::Counted;
 use tributary_protocol::{link::CloseReason, ring};
 
 use crate::admission::Refused;
@@ -128,23 +129,6 @@ impl Metrics {
     pub(crate) fn count_refused(&self, refused: Refused) {
         let reason = refused.label();
         self.refused.get_or_create(&Reason { reason }).inc();
-    }
-}
-
-/// Counts in a gauge for as long as it lives.
-#[derive(Debug)]
-pub(crate) struct Counted(Gauge);
-
-impl Counted {
-    pub(crate) fn new(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

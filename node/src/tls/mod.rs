@@ -29,7 +29,7 @@ pub(crate) use peer::{is_name, uri};
 use verify::ChainVerifier;
 
 /// The application protocol of the link, offered and required in both directions.
-pub const ALPN: &[u8] = b"tributary/1";
+pub use tributary_protocol::link::hello::ALPN;
 
 /// The name of the private CA's certificate in a certificate directory.
 pub const CA_FILE: &str = "ca.pem";
