@@ -259,7 +259,7 @@ impl Session {
         };
         let link = self.worker.upstream.open(request);
         let (application, instance) = self.name();
-        tracing::info!(peer = %self.peer, application, instance, session = %link.id(), "session begins");
+        tracing::info!(address = %self.peer, application, instance, session = %link.id(), "session begins");
         self.link = Some(link);
     }
 
@@ -454,7 +454,7 @@ impl Session {
         }
         let (application, instance) = self.name();
         tracing::info!(
-            peer = %self.peer,
+            address = %self.peer,
             application,
             instance,
             bytes_in = self.received,

@@ -5,7 +5,7 @@ use std::{
     fmt,
     rc::Rc,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tributary_node::queue;
@@ -230,6 +230,7 @@ impl Core {
         }
         self.load.remove(1);
         self.shared.metrics.session_ended(reason);
+        let duration = self.now.saturating_duration_since(client.opened);
         tracing::info!(
             client = %ClientId(key),
             address = %client.peer(),
@@ -237,7 +238,7 @@ impl Core {
             instance = self.name.instance(),
             bytes_in = client.bytes_in,
             bytes_out = client.bytes_out(),
-            duration = %Seconds(self.now.saturating_duration_since(client.opened)),
+            duration_ms = duration.as_millis() as u64,
             reason = reason.label(),
             "session ends",
         );
@@ -319,14 +320,5 @@ impl fmt::Debug for Core {
             .field("clients", &self.clients.len())
             .field("streams", &self.streams)
             .finish_non_exhaustive()
-    }
-}
-
-/// A duration in a log line: seconds with milliseconds.
-struct Seconds(Duration);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.0.as_secs_f64())
     }
 }
