@@ -45,7 +45,7 @@ const REDIAL_DOWN: Duration = Duration::from_secs(3);
 /// A link that lasted this long was a healthy one.
 const HEALTHY: Duration = Duration::from_secs(10);
 
-/// Heartbeats and pings, and how long the origin's control stream may be silent.
+/// How often a heartbeat leaves.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Silence of the control stream after which the link is given up: QUIC's keep-alive only shows

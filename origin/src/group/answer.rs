@@ -36,7 +36,7 @@ pub(super) fn status(status: Status, description: &str, details: &str) -> Comman
     command::on_status(status.info(Some(description), Some(details)))
 }
 
-/// The message that a method is not known, for calls that expect no answer: onStatus.
+/// The info object that says that there is no such method.
 pub(super) fn call_failed(name: &str) -> Object {
     let description = format!("Method not found ({name}).");
     Status::CallFailed.info(Some(&description), None)

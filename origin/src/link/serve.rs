@@ -28,7 +28,7 @@ use super::{
 /// How long a link may take to say hello, and a stream to say what it is.
 const GREETING: Duration = Duration::from_secs(5);
 
-/// Heartbeats and pings.
+/// How often a heartbeat leaves.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Silence of the control stream after which the link is given up: QUIC's keep-alive only shows

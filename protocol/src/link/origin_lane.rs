@@ -118,7 +118,7 @@ pub const RESERVATION_IDLE: Duration = Duration::from_secs(10);
 /// frames no longer fit is closed with [`CloseReason::Retention`].
 pub const RETENTION: usize = 16 * 1024 * 1024;
 
-/// How soon a lane asks again when another lane holds the process's self.budget.
+/// How soon a lane asks again when another lane holds the process's budget.
 const BUDGET_RETRY: Duration = Duration::from_millis(50);
 
 /// The origin's end of one lane, on whatever connections carry it in turn.

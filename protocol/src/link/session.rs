@@ -67,7 +67,7 @@ pub enum CloseReason {
     Protocol,
     /// A limit on what a client may hold or send was exceeded.
     Limit,
-    /// The client did not answer a ping in time.
+    /// The client took too long: with its handshake, its connect command, or a sign of life.
     Timeout,
     /// The client did not read: its queue overflowed or its cursor made no progress.
     SlowReader,
