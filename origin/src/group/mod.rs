@@ -47,6 +47,7 @@ mod name;
 mod net_stream;
 mod refusal;
 mod restarts;
+mod shared_objects;
 mod streams;
 mod timers;
 mod turn;

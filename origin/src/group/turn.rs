@@ -184,6 +184,8 @@ impl Turn<'_> {
                 Ok(command) => self.command(key, message.stream, generation, command),
                 Err(error) => self.core.unreadable(key, message.kind, &error),
             }
+        } else if message.kind.is_shared_object() {
+            self.core.refuse_shared_object(key, &message);
         }
         // Data messages on the connection have no meaning of their own, nor have user control
         // messages: a live stream needs no buffer length.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tributary_protocol::{
     MessageType, TransactionId,
     amf::{Object, Value},
-    command::{Command, Connect, ObjectEncoding},
+    command::{Command, Connect, ObjectEncoding, Status},
     link::{CloseReason, OpenSession},
 };
 
@@ -552,5 +552,103 @@ fn the_counter_shows_a_call_executed_twice() {
             report,
             Value::Object(counts(Object::new()).with("group", group))
         );
+    });
+}
+
+#[test]
+fn shared_objects_are_refused_by_name_and_the_client_stays() {
+    use tributary_protocol::shared_object::{Event, Flags, SharedObjectMessage};
+
+    let failed = |status| Some(vec![Event::status(status)]);
+    let change = || Event::RequestChange {
+        name: "slot".into(),
+        value: Value::from(1.0),
+    };
+    let cases = [
+        (vec![Event::Use], failed(Status::SharedObjectCreationFailed)),
+        (
+            vec![Event::Use, change()],
+            failed(Status::SharedObjectCreationFailed),
+        ),
+        (vec![change()], failed(Status::SharedObjectNoObjectFound)),
+        (
+            vec![Event::RequestClear; 1000],
+            failed(Status::SharedObjectNoObjectFound),
+        ),
+        (vec![Event::Release], None),
+    ];
+    for encoding in [ObjectEncoding::Amf0, ObjectEncoding::Amf3] {
+        for (events, expected) in &cases {
+            play(async {
+                let mut stage = Stage::live(live_settings());
+                let mut lane = stage.lane("live");
+                lane.open_from(1, "127.0.0.1:1", encoding);
+                lane.clear().await;
+                let asked = SharedObjectMessage {
+                    name: "room".into(),
+                    version: 3,
+                    flags: Flags::PERSISTENT,
+                    events: events.clone(),
+                };
+                let (kind, payload) = asked.encode(encoding);
+                lane.message(1, 0, kind, payload, 0);
+                lane.heard(1).await;
+                let answer = lane.messages.pop().map(|(_, message)| {
+                    assert_eq!(message.kind, kind);
+                    let answer = SharedObjectMessage::decode(message.kind, &message.payload);
+                    answer.unwrap()
+                });
+                let answer = answer.map(|answer| (answer.name, answer.version, answer.events));
+                let expected = expected.clone().map(|events| ("room".into(), 0, events));
+                assert_eq!(answer, expected);
+                lane.call(1, 0, "createStream", 2.0, &[]);
+                assert_eq!(lane.heard(1).await.len(), 1, "it stays");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_value_that_only_amf3_has_reaches_each_session_in_its_own_form() {
+    struct Sender;
+    impl Application for Sender {
+        fn call(&mut self, context: &mut Context<'_>, _: &Call) -> Answer {
+            let bytes = Value::ByteArray(vec![1, 2].into());
+            context.broadcast("take", &[bytes.clone(), Value::from(5.0)]);
+            Answer::Result(bytes)
+        }
+    }
+    play(async {
+        let mut stage = Stage::app(|| Sender);
+        let mut lane = stage.lane("app");
+        lane.open_from(1, "127.0.0.1:1", ObjectEncoding::Amf0);
+        lane.open_from(2, "127.0.0.1:2", ObjectEncoding::Amf3);
+        lane.clear().await;
+        lane.call(1, 0, "any", 7.0, &[]);
+        lane.call(2, 0, "any", 8.0, &[]);
+        lane.heard(1).await;
+        assert_eq!(lane.messages.len(), 6);
+        for (session, message) in &lane.messages {
+            let command = Command::decode(message.kind, &message.payload).unwrap();
+            let number = |n: f64| Value::Number(n);
+            if *session == 1 {
+                assert_eq!(message.kind, MessageType::COMMAND_AMF0);
+                let numbers = Value::StrictArray(vec![number(1.0), number(2.0)]);
+                assert_eq!(command.arguments[0], numbers);
+            } else {
+                assert_eq!(message.kind, MessageType::COMMAND_AMF3);
+                let bytes = Value::ByteArray(vec![1, 2].into());
+                assert_eq!(command.arguments[0], bytes);
+                // AMF0 values where AMF0 can carry them, behind a leading 0.
+                let payload = &message.payload;
+                assert_eq!(payload[..2], [0, 2], "format, marker of the name");
+                let switches = payload.iter().filter(|byte| **byte == 0x11).count();
+                assert_eq!(switches, 1, "one switch to AMF3");
+                if command.name == "take" {
+                    let tail = [&[0_u8][..], &5_f64.to_be_bytes()].concat();
+                    assert!(payload.ends_with(&tail), "the number is AMF0");
+                }
+            }
+        }
     });
 }
