@@ -56,7 +56,10 @@ enum Phase {
     Handshake,
     AwaitConnect,
     /// The origin decides.
-    Pending,
+    Pending {
+        /// It has said no: its close follows.
+        refused: bool,
+    },
     Accepted {
         _counted: Counted,
     },
@@ -218,7 +221,7 @@ impl Session {
             session.begin(ServerConnection::CHUNK_SIZE, ServerConnection::WINDOW);
             session.set_read_limits(ReadLimits::default());
         }
-        self.phase = Phase::Pending;
+        self.phase = Phase::Pending { refused: false };
         let route = Route::from_app(&connect.app);
         let application = route.as_ref().map_or("", |route| route.group.application());
         self.timers.connected(self.worker.stall_time(application));

@@ -29,6 +29,7 @@ impl Session {
                 };
             }
             Some(FromOrigin::Message { message, after }) => {
+                self.note_refusal(&message);
                 if let Some(message) = self.playing.hold(message, after, now) {
                     self.tell(&message)?;
                 }
@@ -72,6 +73,13 @@ impl Session {
         Ok(())
     }
 
+    fn note_refusal(&mut self, message: &Message) {
+        if let Phase::Pending { refused } = &mut self.phase {
+            let name = Command::peek(message.kind, &message.payload).map(|(name, _)| name);
+            *refused |= name == Some("_error");
+        }
+    }
+
     fn link_back(&mut self, now: Instant) {
         self.timers.lost = false;
         self.timers.excuse(now);
@@ -101,12 +109,16 @@ impl Session {
     }
 
     /// The origin, or the link on its behalf, closes the session. An application has said all it
-    /// has to say; a link has not.
+    /// has to say; a link has not, and a connect is never left without an answer.
     fn closed_by_origin(&mut self, reason: CloseReason) -> End {
         use CloseReason as R;
         let status = match reason {
             R::OriginLost | R::Retention | R::Moved => Some(Status::ConnectClosed),
-            _ => None,
+            _ if !matches!(self.phase, Phase::Pending { refused: false }) => None,
+            R::Rejected => Some(Status::ConnectRejected),
+            R::InvalidApp => Some(Status::ConnectInvalidApp),
+            R::Shutdown => Some(Status::ConnectAppShutdown),
+            _ => Some(Status::ConnectFailed),
         };
         match status {
             Some(status) => self.part(status, reason),

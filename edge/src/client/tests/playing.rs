@@ -595,3 +595,109 @@ async fn data_that_only_amf3_can_say_reaches_everyone_in_the_form_it_reads() {
     assert_eq!(heard[1].1, sent(numbers));
     assert_eq!(heard[3].1, sent(Value::Number(5.0)));
 }
+
+/// The chunk stream and type of each message in `bytes`, which holds no message of several chunks.
+fn chunk_streams(mut bytes: &[u8]) -> Vec<(u8, u8)> {
+    let mut known = std::collections::HashMap::new();
+    let mut seen = Vec::new();
+    while let [first, rest @ ..] = bytes {
+        let (format, csid) = (first >> 6, first & 0x3f);
+        let (header, body) = rest.split_at([11, 7, 3, 0][usize::from(format)]);
+        if format < 2 {
+            let length = u32::from_be_bytes([0, header[3], header[4], header[5]]);
+            known.insert(csid, (length as usize, header[6]));
+        }
+        let (length, kind) = known[&csid];
+        seen.push((csid, kind));
+        bytes = &body[length..];
+    }
+    seen
+}
+
+#[tokio::test]
+async fn every_kind_of_message_has_its_chunk_stream() {
+    let mut edge = Edge::start();
+    let mut source = Source::new();
+    let (mut client, peer) = edge.session().await;
+    source.attach(&peer, STREAM);
+    edge.until("it watches", |metrics| metrics.viewers.get() == 1)
+        .await;
+    let data = DataMessage::data_start().encode(ObjectEncoding::Amf0).1;
+    let on_stream = |kind, payload: Bytes| FromOrigin::Message {
+        message: Message {
+            stream: STREAM,
+            ..source.message(kind, payload)
+        },
+        after: None,
+    };
+    peer.command(&Command::new("_result", TransactionId(5.0)));
+    peer.command(&Command::new("called", TransactionId(0.0)));
+    peer.say(on_stream(MessageType::SHARED_OBJECT_AMF0, KEY.into()));
+    peer.say(FromOrigin::Message {
+        message: status(Status::PlayStart),
+        after: None,
+    });
+    peer.say(on_stream(MessageType::DATA_AMF0, data.clone()));
+    let begin = b"\0\0\0\0\0\x01";
+    peer.say(on_stream(MessageType::USER_CONTROL, begin[..].into()));
+    // A pass may not come between.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    source.push(AUDIO, SOUND);
+    source.push(VIDEO, KEY);
+    source.push(MessageType::DATA_AMF0, data);
+    let expected = [
+        (3, 20),
+        (3, 20),
+        (4, 19),
+        (5, 20),
+        (5, 18),
+        (2, 4),
+        (6, 8),
+        (7, 9),
+        (8, 18),
+    ];
+    let mut bytes = Vec::new();
+    let last = DataMessage::data_start().encode(ObjectEncoding::Amf0).1;
+    while bytes
+        .windows(last.len())
+        .filter(|part| *part == last)
+        .count()
+        < 2
+    {
+        let mut buffer = [0; 4096];
+        let read = client.socket.read(&mut buffer).await.unwrap();
+        assert!(read > 0);
+        bytes.extend_from_slice(&buffer[..read]);
+    }
+    assert_eq!(chunk_streams(&bytes), expected);
+}
+
+#[tokio::test]
+async fn a_viewer_that_takes_nothing_is_still_read() {
+    let mut edge = Edge::start();
+    let mut source = Source::new();
+    let (mut client, peer) = edge.session().await;
+    source.attach(&peer, STREAM);
+    edge.until("it watches", |metrics| metrics.viewers.get() == 1)
+        .await;
+    // More than the sockets take.
+    for _ in 0..200 {
+        source.push(VIDEO, [KEY, &[0; 80_000]].concat());
+        tokio::task::yield_now().await;
+    }
+    let before = edge.metrics.bytes_in.get();
+    // An acknowledgement for each KiB, as some players send them.
+    let acknowledgement = b"\x02\0\0\0\0\0\x04\x03\0\0\0\0\0\0\x04\0";
+    let count = 20_000;
+    for _ in 0..count {
+        tokio::io::AsyncWriteExt::write_all(&mut client.socket, acknowledgement)
+            .await
+            .unwrap();
+    }
+    let sent = (count * acknowledgement.len()) as u64;
+    edge.until("all of them are read", |metrics| {
+        metrics.bytes_in.get() >= before + sent
+    })
+    .await;
+    assert_eq!(edge.metrics.viewers.get(), 1);
+}

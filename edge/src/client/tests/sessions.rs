@@ -149,6 +149,19 @@ async fn every_way_to_part_has_its_words() {
             closed,
             CloseReason::Retention,
         ),
+        (false, close(CloseReason::Limit), failed, CloseReason::Limit),
+        (
+            false,
+            close(CloseReason::InvalidApp),
+            "NetConnection.Connect.InvalidApp",
+            CloseReason::InvalidApp,
+        ),
+        (
+            false,
+            close(CloseReason::Shutdown),
+            "NetConnection.Connect.AppShutdown",
+            CloseReason::Shutdown,
+        ),
         (
             true,
             close(CloseReason::Application),
@@ -279,4 +292,26 @@ async fn what_a_session_itself_sends_is_counted() {
         edge.metrics.bytes_out.get() == 3073
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_origin_is_flushed_once_and_then_the_connection_closes() {
+    for status in [
+        command::Status::ConnectRejected,
+        command::Status::ConnectInvalidApp,
+        command::Status::ConnectAppShutdown,
+    ] {
+        let mut edge = Edge::start();
+        let mut client = edge.client().await;
+        client.connection.connect_to("live", "rtmp://edge/live");
+        client.send().await;
+        let peer = edge.opened().await;
+        peer.command(&command::error(command_id(1), status.info(None, None)));
+        peer.command(&command::close());
+        peer.say(FromOrigin::Close {
+            reason: CloseReason::Rejected,
+        });
+        let heard: Vec<_> = client.rest().await.iter().map(describe).collect();
+        assert_eq!(heard, [status.code(), "close"]);
+    }
 }
