@@ -42,14 +42,22 @@ impl Neighbours {
         self.cluster.edge_metrics(0).sum(FAULTS)
     }
 
-    /// Runs an attack that must end in a close, and one counted fault for each.
-    fn closes<T>(&self, what: &str, attack: impl FnOnce(SocketAddr) -> T) -> T {
-        let before = self.faults();
-        let result = attack(self.server());
-        wait::until(&format!("{what} is counted"), PATIENCE, || {
-            self.faults() >= before + 1.0
+    /// Log lines that name a fault.
+    fn logged(&self) -> usize {
+        let log = self.cluster.edges[0].log();
+        log.lines().filter(|line| line.contains("fault=")).count()
+    }
+
+    /// Runs an attack that must end in this many closes, each counted and logged once.
+    fn closes(&self, what: &str, closes: usize, attack: impl FnOnce(SocketAddr)) {
+        let before = (self.faults(), self.logged());
+        attack(self.server());
+        let expected = (before.0 + closes as f64, before.1 + closes);
+        wait::until(&format!("{what} is counted and logged"), PATIENCE, || {
+            self.faults() >= expected.0 && self.logged() >= expected.1
         });
-        result
+        let after = (self.faults(), self.logged());
+        assert_eq!(after, expected, "{what} is counted and logged once");
     }
 
     /// Everybody else was served, and both processes live.
@@ -77,41 +85,40 @@ impl Neighbours {
 #[test]
 fn handshakes_that_never_end() {
     let neighbours = Neighbours::start();
-    let server = neighbours.server();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            neighbours.closes("row 1: C0 alone", |server| {
+    neighbours.closes("row 1: three handshakes", 3, |server| {
+        thread::scope(|scope| {
+            scope.spawn(|| {
                 let mut stream = tcp(server).expect("a connection");
                 stream.write_all(&[3]).expect("an open connection");
                 await_close(&mut stream, "C0 alone");
             });
-        });
-        scope.spawn(|| {
-            let mut stream = tcp(server).expect("a connection");
-            stream.write_all(&wire::c0c1()).expect("an open connection");
-            await_close(&mut stream, "row 1: never C2");
-        });
-        scope.spawn(|| {
-            let mut stream = tcp(server).expect("a connection");
-            let begun = Instant::now();
-            let hello = wire::c0c1();
-            stream
-                .set_read_timeout(Some(Duration::from_millis(500)))
-                .expect("a timeout above zero");
-            for byte in hello {
-                // An absolute deadline ends this long before the 25 minutes it would take.
-                let open = stream.write_all(&[byte]).is_ok() && !is_closed(&mut stream);
-                if !open {
-                    break;
-                }
-                assert!(
-                    begun.elapsed() < Duration::from_secs(20),
-                    "row 1: a byte at a time"
-                );
-            }
+            scope.spawn(|| {
+                let mut stream = tcp(server).expect("a connection");
+                stream.write_all(&wire::c0c1()).expect("an open connection");
+                await_close(&mut stream, "never C2");
+            });
+            scope.spawn(|| trickle(server));
         });
     });
     neighbours.unharmed();
+}
+
+/// Sends a handshake of 25 minutes; the deadline is for the whole and ends it long before.
+fn trickle(server: SocketAddr) {
+    let mut stream = tcp(server).expect("a connection");
+    let begun = Instant::now();
+    stream
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .expect("a timeout above zero");
+    for byte in wire::c0c1() {
+        if stream.write_all(&[byte]).is_err() || is_closed(&mut stream) {
+            return;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "a byte at a time"
+        );
+    }
 }
 
 #[test]
@@ -125,7 +132,7 @@ fn bytes_that_are_not_rtmp() {
         ("version 255", &[&[255][..], &[0; 1536]].concat()),
     ];
     for (what, bytes) in cases {
-        neighbours.closes(&format!("row 2: {what}"), |server| {
+        neighbours.closes(&format!("row 2: {what}"), 1, |server| {
             let mut stream = tcp(server).expect("a connection");
             stream.write_all(bytes).expect("an open connection");
             await_close(&mut stream, what);
@@ -149,7 +156,7 @@ fn bytes_that_are_not_rtmp() {
 fn chunk_sizes_of_every_kind() {
     let neighbours = Neighbours::start();
     for (what, size) in [("zero", 0_u32), ("the high bit", 0x8000_1000)] {
-        neighbours.closes(&format!("row 3: {what}"), |server| {
+        neighbours.closes(&format!("row 3: {what}"), 1, |server| {
             let mut client = Wired::open(server).expect("a handshake");
             client
                 .send(&control(wire::SET_CHUNK_SIZE, &size.to_be_bytes()))
@@ -222,7 +229,7 @@ fn chunks_that_contradict_themselves() {
         ),
     ];
     for (what, bytes) in cases {
-        neighbours.closes(what, |server| {
+        neighbours.closes(what, 1, |server| {
             let mut client = Wired::session(server, "counter/chunks");
             client.send(bytes).expect("an open connection");
             assert!(client.wait_closed(PATIENCE), "{what}");

@@ -41,7 +41,7 @@ pub(super) async fn run(
                         if let Err(error) = hold(server, &app, index, &shared).await {
                             eprintln!("session {index}: {error}");
                         }
-                        shared.state.borrow_mut().ended += 1;
+                        shared.state.borrow_mut().gone += 1;
                     });
                 }
                 started = started.max(wanted);
@@ -57,7 +57,7 @@ pub(super) async fn run(
         let state = shared.state.borrow();
         say(&json!({
             "connected": state.connected,
-            "ended": state.ended,
+            "gone": state.gone,
             "answered": state.answered,
             "latency": state.latency.as_ref().map(Histogram::summary),
         }));
@@ -74,7 +74,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     connected: usize,
-    ended: usize,
+    /// Those that failed, connected or not.
+    gone: usize,
     answered: usize,
     latency: Option<Histogram>,
 }
@@ -92,7 +93,7 @@ impl Shared {
 
     fn reached(&self, count: usize, so_far: impl Fn(&State) -> usize) -> bool {
         let state = self.state.borrow();
-        so_far(&state) + state.ended >= count
+        so_far(&state) + state.gone >= count
     }
 }
 
@@ -118,7 +119,7 @@ async fn hold(server: SocketAddr, app: &str, index: usize, shared: &Shared) -> i
         ];
         let answer = client.call(&values, CALL).await?;
         if answer.name().as_deref() != Some("_result") {
-            return Err(io::Error::other("the call was refused"));
+            return Err(io::Error::other(format!("refused: {:?}", answer.values())));
         }
         let mut state = shared.state.borrow_mut();
         state.answered += 1;

@@ -56,13 +56,15 @@ fn one(options: &Options, kind: Kind) -> (f64, Figures) {
         let before = Sample::take(&server.pids(), &[]);
         thread::sleep(Duration::from_secs_f64(options.settle / 2.0));
         let spent = Sample::take(&server.pids(), &[]).since(&before);
-        let connected = number(&answer, "/connected") - number(&answer, "/ended");
-        (connected, server.resident(), spent)
+        (answer, server.resident(), spent)
     };
     let (first, resident_first, _) = reading(options.from);
     let (second, resident_second, spent) = reading(options.to);
+    let gone = number(&second, "/gone");
+    let [first, second] = [first, second].map(|answer| number(&answer, "/connected"));
     let mut figures = Figures::new();
     figures.insert("sessions".to_owned(), second);
+    figures.insert("sessions that failed".to_owned(), gone);
     let readings = resident_first.iter().zip(&resident_second);
     for (index, ((name, _), (before, after))) in server.processes.iter().zip(readings).enumerate() {
         let slope = (after - before) / (second - first) / 1024.0;
