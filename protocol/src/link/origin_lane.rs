@@ -396,10 +396,11 @@ impl OriginLane {
     }
 
     fn handle_open(&mut self, session: SessionId, open: OpenSession) -> Result<(), FrameError> {
-        if Some(session) <= self.highest {
+        // Not every number rises: threads of an edge give them out, and sessions change lanes.
+        if self.sessions.contains_key(&session) {
             return Err(FrameError::Session(session.0));
         }
-        self.highest = Some(session);
+        self.highest = self.highest.max(Some(session));
         let state = Session {
             account: Account::new(),
             assembly: None,

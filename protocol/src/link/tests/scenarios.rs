@@ -305,6 +305,15 @@ fn an_edge_that_breaks_the_rules_is_an_error() {
             data: vec![0; size].into(),
         },
     };
+    let open = OpenSession {
+        peer: "192.0.2.1:1".parse().unwrap(),
+        protocol: "rtmp".into(),
+        connect: Bytes::new(),
+    };
+    let again = ToOrigin::Open {
+        session: SessionId(1),
+        open: open.clone(),
+    };
     let cases = [
         (vec![fragment(9, Some(head(1)), 1)], FrameError::Session(9)),
         (
@@ -328,6 +337,7 @@ fn an_edge_that_breaks_the_rules_is_an_error() {
             FrameError::Credit(1),
         ),
         (vec![ToOrigin::Ack(99)], FrameError::Number),
+        (vec![again], FrameError::Session(1)),
     ];
     for (frames, error) in cases {
         // The budget is spent elsewhere, so that no credit beyond the base comes.
@@ -336,14 +346,9 @@ fn an_edge_that_breaks_the_rules_is_an_error() {
         let mut origin = OriginLane::new(1 << 24, budget);
         let now = start();
         let mut wire = Vec::new();
-        let open = OpenSession {
-            peer: "192.0.2.1:1".parse().unwrap(),
-            protocol: "rtmp".into(),
-            connect: Bytes::new(),
-        };
         ToOrigin::Open {
             session: SessionId(1),
-            open,
+            open: open.clone(),
         }
         .encode(&mut wire);
         origin.handle_bytes(now, &wire).unwrap();
@@ -367,6 +372,20 @@ fn a_flood_of_empty_messages_uses_up_the_credit() {
     assert!(pair.mail.len() as u64 <= credit::BASE / credit::MESSAGE_COST);
     pair.speed = usize::MAX;
     pair.steps(3000);
+    pair.assert_exact();
+}
+
+#[test]
+fn sessions_come_to_a_lane_in_any_order() {
+    let mut pair = Pair::new(10, credit::PROCESS_BUDGET);
+    let younger = pair.open(7);
+    let older = pair.open(4);
+    for size in 1..20 {
+        pair.send(older, size);
+        pair.send(younger, size);
+    }
+    pair.steps(200);
+    assert_eq!(pair.origin.session_count(), 2);
     pair.assert_exact();
 }
 
