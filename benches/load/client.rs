@@ -29,7 +29,7 @@ pub(crate) struct Client {
 impl Client {
     /// Opens a TCP connection from the client's own loopback address and shakes hands.
     pub(crate) async fn open(server: SocketAddr, source: Ipv4Addr) -> io::Result<Self> {
-        within(async {
+        within("handshake", async {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
             socket.set_nonblocking(true)?;
             socket.bind(&SocketAddr::from((source, 0)).into())?;
@@ -84,14 +84,17 @@ impl Client {
             "live".into(),
         ];
         self.send(&wire::command_on(stream, &values)).await?;
-        within(self.until(|message| {
-            let code = message.code().unwrap_or_default();
-            match code.as_str() {
-                "NetStream.Publish.Start" => Some(Ok(())),
-                "NetStream.Publish.BadName" => Some(Err(io::Error::other(code))),
-                _ => None,
-            }
-        }))
+        within(
+            "answer to publish",
+            self.until(|message| {
+                let code = message.code().unwrap_or_default();
+                match code.as_str() {
+                    "NetStream.Publish.Start" => Some(Ok(())),
+                    "NetStream.Publish.BadName" => Some(Err(io::Error::other(code))),
+                    _ => None,
+                }
+            }),
+        )
         .await?
     }
 
@@ -103,7 +106,9 @@ impl Client {
 
     /// Waits for the answer to an earlier command.
     pub(crate) async fn answer(&mut self, transaction: f64) -> io::Result<Message> {
-        within(self.until(|message| answers(message, transaction).then(|| message.clone()))).await
+        let what = format!("answer to {transaction}");
+        let answer = self.until(|message| answers(message, transaction).then(|| message.clone()));
+        within(&what, answer).await
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -201,10 +206,13 @@ fn answers(message: &Message, transaction: f64) -> bool {
         && values.get(1).and_then(Amf::number) == Some(transaction)
 }
 
-async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    timeout(ANSWER_WITHIN, work)
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+async fn within<T>(what: &str, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(ANSWER_WITHIN, work).await.unwrap_or_else(|_| {
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no {what}"),
+        ))
+    })
 }
 
 thread_local! {

@@ -1,6 +1,6 @@
 //! What clients are told: status codes, their order, and who is refused.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use crate::support::{
     clients::wired::{PATIENCE, Wired},
@@ -194,6 +194,27 @@ fn a_client_that_sends_byte_by_byte_is_served() {
     assert_eq!(
         answer.code().as_deref(),
         Some("NetConnection.Connect.Success")
+    );
+}
+
+#[test]
+fn many_that_connect_at_once_are_all_answered() {
+    let cluster = Cluster::start(1, 1);
+    let server = cluster.rtmp(0);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let sessions = (0..150).map(|_| Wired::session(server, "counter/crowd"));
+                assert_eq!(sessions.collect::<Vec<_>>().len(), 150);
+            });
+        }
+    });
+    let metrics = cluster.edge_metrics(0);
+    assert_eq!(
+        metrics.sum("tributary_edge_link_lost_total"),
+        0.0,
+        "{}",
+        metrics.text()
     );
 }
 

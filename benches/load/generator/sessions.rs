@@ -111,12 +111,7 @@ async fn hold(server: SocketAddr, app: &str, index: usize, shared: &Shared) -> i
             () = shared.call.notified() => {}
         }
         let begun = stamp::now_nanos();
-        let values = [
-            "count".into(),
-            CALL.into(),
-            Amf::Null,
-            (index as f64).into(),
-        ];
+        let values = ["count".into(), CALL.into(), Amf::Null, 1.0.into()];
         let answer = client.call(&values, CALL).await?;
         if answer.name().as_deref() != Some("_result") {
             return Err(io::Error::other(format!("refused: {:?}", answer.values())));
