@@ -1,5 +1,6 @@
 //! A server connection on a virtual clock, driven by a handshake and a chunk writer.
 
+mod long;
 mod pair;
 
 use std::time::{Duration, Instant};
