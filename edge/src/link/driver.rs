@@ -23,7 +23,7 @@ use tributary_protocol::{
 
 use super::{
     config::LinkConfig,
-    handle::{FromOrigin, OpenRequest, Park, ToLane},
+    handle::{FromOrigin, Numbers, OpenRequest, Park, ToLane},
     lane::{Journal, Lane, Phase, Session},
     metrics::LinkMetrics,
     origin::{self, Origin},
@@ -49,6 +49,9 @@ pub(super) struct Driver {
     /// Every lane that is not over, those that close among them.
     all: RefCell<HashMap<LaneId, Rc<Lane>>>,
     sessions: RefCell<HashMap<SessionId, Rc<Lane>>>,
+    /// Sessions that have another number in their lane than their clients' drivers know.
+    renumbered: RefCell<HashMap<SessionId, SessionId>>,
+    numbers: Numbers,
     next_lane: Cell<u64>,
     processes: Cell<u64>,
     waiting: RefCell<VecDeque<Waiting>>,
@@ -85,6 +88,7 @@ impl Driver {
         streams: Arc<Streams>,
         metrics: LinkMetrics,
         readiness: Readiness,
+        numbers: Numbers,
     ) -> Rc<Self> {
         let names = config
             .origins
@@ -103,6 +107,8 @@ impl Driver {
             lanes: RefCell::default(),
             all: RefCell::default(),
             sessions: RefCell::default(),
+            renumbered: RefCell::default(),
+            numbers,
             next_lane: Cell::new(1),
             processes: Cell::new(0),
             waiting: RefCell::default(),
@@ -177,19 +183,24 @@ impl Driver {
                 message,
                 generation,
             } => {
-                self.handle_message(session, message, generation);
+                self.handle_message(self.number(session), message, generation);
             }
             ToLane::Stalled {
                 session,
                 stream,
                 stalled,
             } => {
+                let session = self.number(session);
                 if let Some(lane) = self.lane_of(session) {
                     lane.state.borrow_mut().stalled(session, stream, stalled);
                     lane.wake.notify_one();
                 }
             }
-            ToLane::Close { session, reason } => self.handle_close(session, reason),
+            ToLane::Close { session, reason } => {
+                let number = self.number(session);
+                self.renumbered.borrow_mut().remove(&session);
+                self.handle_close(number, reason);
+            }
         }
     }
 
@@ -241,6 +252,12 @@ impl Driver {
         self.metrics
             .sessions
             .set(self.sessions.borrow().len() as i64);
+    }
+
+    /// The number in its lane of a session that its client's driver knows as `session`.
+    fn number(&self, session: SessionId) -> SessionId {
+        let renumbered = self.renumbered.borrow();
+        renumbered.get(&session).copied().unwrap_or(session)
     }
 
     fn lane_of(&self, session: SessionId) -> Option<Rc<Lane>> {
@@ -298,12 +315,13 @@ impl Driver {
 
     fn open(self: &Rc<Self>, waiting: Waiting, origin: usize) {
         let Waiting {
-            session,
+            session: client,
             journal,
             inbox,
             park,
         } = waiting;
         let lane = self.lane(&journal.request.group, origin);
+        let session = self.number_in(&lane, client);
         {
             let mut state = lane.state.borrow_mut();
             state.open(session, journal.request.open.clone());
@@ -312,6 +330,7 @@ impl Driver {
             }
         }
         let entry = Session {
+            client,
             inbox,
             park,
             journal: Some(journal),
@@ -323,6 +342,17 @@ impl Driver {
         self.metrics
             .sessions
             .set(self.sessions.borrow().len() as i64);
+    }
+
+    /// The number a session gets in a lane. Numbers rise in a lane, but sessions may come out of
+    /// turn: from two workers at once, or after they waited for another origin.
+    fn number_in(&self, lane: &Lane, client: SessionId) -> SessionId {
+        if lane.state.borrow().may_open(client) {
+            return client;
+        }
+        let number = self.numbers.next();
+        self.renumbered.borrow_mut().insert(client, number);
+        number
     }
 
     /// The lane of a group, made if there is none.
@@ -362,6 +392,7 @@ impl Driver {
             EdgeEvent::Closed { session, reason } => {
                 let state = lane.sessions.borrow_mut().remove(&session);
                 if let Some(state) = state {
+                    self.renumbered.borrow_mut().remove(&state.client);
                     let _ = state.inbox.push_final(FromOrigin::Close { reason });
                 }
                 self.sessions.borrow_mut().remove(&session);
@@ -612,9 +643,13 @@ impl Driver {
         debug_assert!(close || !lane.state.borrow().has_accepted());
         self.unlist(lane);
         let sessions = std::mem::take(&mut *lane.sessions.borrow_mut());
+        // As they came, not as they lie in the table.
+        let mut sessions: Vec<_> = sessions.into_iter().collect();
+        sessions.sort_unstable_by_key(|(session, _)| *session);
         for (
             session,
             Session {
+                client,
                 inbox,
                 park,
                 journal,
@@ -622,10 +657,11 @@ impl Driver {
         ) in sessions
         {
             self.sessions.borrow_mut().remove(&session);
+            self.renumbered.borrow_mut().remove(&client);
             match journal {
                 Some(journal) => {
                     let waiting = Waiting {
-                        session,
+                        session: client,
                         journal,
                         inbox,
                         park,
@@ -752,3 +788,6 @@ impl Driver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! The driver without a link: what its lanes would send, as an origin's lane takes it.
+
+use bytes::Bytes;
+use tokio::task::LocalSet;
+use tributary_node::cert;
+use tributary_protocol::{
+    MessageStreamId, MessageType, RtmpTimestamp,
+    link::{OpenSession, OriginEvent, OriginLane, credit::Budget},
+};
+
+use super::*;
+use crate::link::{SessionLink, Upstream};
+
+/// A driver with two origins that are up, and what clients' drivers tell it.
+struct Edge {
+    driver: Rc<Driver>,
+    upstream: Upstream,
+    commands: queue::Receiver<ToLane>,
+}
+
+impl Edge {
+    fn new() -> Self {
+        let (upstream, commands) = Upstream::new();
+        let config = LinkConfig {
+            identity: cert::temporary().unwrap().edge,
+            origins: vec!["a@h:1".parse().unwrap(), "b@h:2".parse().unwrap()],
+            zone: String::new(),
+            capacity: 0,
+            rate: Default::default(),
+        };
+        let (metrics, ready) = (LinkMetrics::default(), Readiness::default());
+        let numbers = upstream.numbers();
+        let driver = Driver::new(config, 1, Streams::new(), metrics, ready, numbers);
+        for origin in 0..2 {
+            driver.set_health(origin, Health::Up);
+            driver.displaced(origin, true, Vec::new(), &[]);
+        }
+        Self {
+            driver,
+            upstream,
+            commands,
+        }
+    }
+
+    fn open(&self) -> SessionLink {
+        self.upstream.open(OpenRequest {
+            group: group(),
+            origin: None,
+            open: OpenSession {
+                peer: ([192, 0, 2, 1], 5).into(),
+                protocol: "rtmp".to_owned(),
+                connect: Bytes::from_static(b"connect"),
+            },
+        })
+    }
+
+    /// What was said since, in another order.
+    fn obey(&mut self, order: &[usize]) {
+        let mut said: Vec<_> = std::iter::from_fn(|| self.commands.try_next())
+            .map(Some)
+            .collect();
+        assert_eq!(said.len(), order.len());
+        for &index in order {
+            let command = said[index].take().unwrap();
+            self.driver.handle_command(command);
+        }
+    }
+
+    /// What an origin reads from the group's lane.
+    fn read(&self, origin: &mut OriginLane) -> Vec<OriginEvent> {
+        let lane = Rc::clone(&self.driver.lanes.borrow()[&group()]);
+        let mut lane = lane.state.borrow_mut();
+        let now = Instant::now();
+        lane.connected(origin.received()).unwrap();
+        while let Some(bytes) = lane.poll_transmit(now) {
+            origin.handle_bytes(now, &bytes).expect("frames in order");
+        }
+        lane.disconnected();
+        std::iter::from_fn(|| origin.poll_event()).collect()
+    }
+}
+
+fn group() -> GroupName {
+    GroupName::from_app("live/room").unwrap()
+}
+
+fn origin() -> OriginLane {
+    OriginLane::new(1 << 20, Budget::new(1 << 20))
+}
+
+fn message(payload: &'static [u8]) -> Message {
+    Message {
+        kind: MessageType::COMMAND_AMF0,
+        stream: MessageStreamId(0),
+        timestamp: RtmpTimestamp(0),
+        payload: Bytes::from_static(payload),
+    }
+}
+
+fn opened(events: &[OriginEvent]) -> usize {
+    let opened = |event: &&OriginEvent| matches!(event, OriginEvent::Open { .. });
+    events.iter().filter(opened).count()
+}
+
+fn payloads(events: Vec<OriginEvent>) -> Vec<Bytes> {
+    let payload = |event| match event {
+        OriginEvent::Message { message, .. } => Some(message.payload),
+        _ => None,
+    };
+    events.into_iter().filter_map(payload).collect()
+}
+
+#[tokio::test]
+async fn sessions_of_two_workers_may_come_out_of_turn() {
+    let scenario = async {
+        let (mut edge, mut origin) = (Edge::new(), origin());
+        let (first, second) = (edge.open(), edge.open());
+        edge.obey(&[1, 0]);
+        assert_eq!(opened(&edge.read(&mut origin)), 2);
+        first.send(message(b"of the first"), Generation(0));
+        second.send(message(b"of the second"), Generation(0));
+        edge.obey(&[0, 1]);
+        let said = payloads(edge.read(&mut origin));
+        assert_eq!(said, [&b"of the first"[..], b"of the second"]);
+        first.close(CloseReason::Client);
+        edge.obey(&[0]);
+        let events = edge.read(&mut origin);
+        assert!(
+            matches!(events[..], [OriginEvent::Closed { .. }]),
+            "{events:?}"
+        );
+        assert!(edge.driver.renumbered.borrow().is_empty());
+        assert_eq!(edge.driver.sessions.borrow().len(), 1);
+        drop(second);
+    };
+    LocalSet::new().run_until(scenario).await;
+}
+
+#[tokio::test]
+async fn sessions_that_move_to_another_origin_come_behind_those_that_are_there() {
+    let scenario = async {
+        let mut edge = Edge::new();
+        let moved: Vec<_> = (0..20).map(|_| edge.open()).collect();
+        edge.obey(&(0..20).collect::<Vec<_>>());
+        assert_eq!(opened(&edge.read(&mut origin())), 20);
+        let lost = edge.driver.lanes.borrow()[&group()].origin;
+        let until = Instant::now() + Duration::from_secs(15);
+        edge.driver.origin_lost(lost, until);
+        let late = edge.open();
+        edge.obey(&[0]);
+        let mut other = origin();
+        assert_eq!(opened(&edge.read(&mut other)), 1);
+        let waiting = std::mem::take(&mut *edge.driver.waiting.borrow_mut());
+        for session in waiting {
+            edge.driver.place(session);
+        }
+        assert_ne!(edge.driver.lanes.borrow()[&group()].origin, lost);
+        assert_eq!(opened(&edge.read(&mut other)), 20);
+        moved[3].send(message(b"still here"), Generation(0));
+        edge.obey(&[0]);
+        assert_eq!(payloads(edge.read(&mut other)), [&b"still here"[..]]);
+        drop((moved, late));
+    };
+    LocalSet::new().run_until(scenario).await;
+}
