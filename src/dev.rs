@@ -102,7 +102,11 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
     let addresses = [("rtmp", rtmp), ("link", origin.address()), ("admin", admin)];
     node::print_listening(&addresses)?;
     print_lines(rtmp, data.as_deref(), sample);
+    let sample = sample.then(|| tokio::spawn(crate::sample::publish(rtmp)));
     node::until_stopped(stopped, &signal).await;
+    if let Some(sample) = sample {
+        sample.abort();
+    }
     node::within_stop(async {
         edge.finished().await;
         let _ = tokio::task::spawn_blocking(move || origin.join()).await;

@@ -7,6 +7,7 @@ mod dev;
 mod edge;
 mod node;
 mod origin;
+mod sample;
 
 use std::process::ExitCode;
 

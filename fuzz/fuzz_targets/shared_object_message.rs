@@ -1,0 +1,7 @@
+#![no_main]
+
+#[path = "../bodies/amf.rs"]
+#[expect(dead_code, reason = "each target uses one body")]
+mod amf;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| amf::shared_object_message(data));

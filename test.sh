@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Installs what the tests need, if it is missing, and runs them all.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+# What each test client comes in, as Debian names it: a command that shows it is there, its package.
+packages=(
+    "command -v ffmpeg:ffmpeg"
+    "command -v ffprobe:ffmpeg"
+    "command -v rtmpdump:rtmpdump"
+    "command -v gst-launch-1.0:gstreamer1.0-tools"
+    "gst-inspect-1.0 --exists videotestsrc:gstreamer1.0-plugins-base"
+    "gst-inspect-1.0 --exists flvmux:gstreamer1.0-plugins-good"
+    "gst-inspect-1.0 --exists rtmp2sink:gstreamer1.0-plugins-bad"
+    "gst-inspect-1.0 --exists x264enc:gstreamer1.0-plugins-ugly"
+    "gst-inspect-1.0 --exists avenc_aac:gstreamer1.0-libav"
+    "command -v cc:gcc"
+)
+
+missing=()
+for entry in "${packages[@]}"; do
+    if ! ${entry%%:*} >/dev/null 2>&1; then
+        missing+=("${entry##*:}")
+    fi
+done
+if ((${#missing[@]})); then
+    mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+    install=(apt-get install -y --no-install-recommends "${missing[@]}")
+    if [[ $(id -u) == 0 ]]; then
+        as_root=()
+    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        as_root=(sudo -n)
+    else
+        echo "The tests need clients that are not installed. Install them and run this again:" >&2
+        echo "    sudo apt-get update && sudo ${install[*]}" >&2
+        exit 1
+    fi
+    echo "installing: ${missing[*]}"
+    "${as_root[@]}" apt-get update -q
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "${install[@]}" </dev/null
+fi
+
+if ! command -v cargo >/dev/null; then
+    echo "Rust is not installed: see https://rustup.rs, then run this again." >&2
+    exit 1
+fi
+
+# The end-to-end tests hold some hundred connections at once in one process.
+ulimit -n "$(ulimit -Hn)" || true
+exec cargo test --workspace --locked --profile ci "$@"
