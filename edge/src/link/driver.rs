@@ -23,7 +23,7 @@ use tributary_protocol::{
 
 use super::{
     config::LinkConfig,
-    handle::{FromOrigin, Numbers, OpenRequest, Park, ToLane},
+    handle::{FromOrigin, OpenRequest, Park, ToLane},
     lane::{Journal, Lane, Phase, Session},
     metrics::LinkMetrics,
     origin::{self, Origin},
@@ -49,9 +49,6 @@ pub(super) struct Driver {
     /// Every lane that is not over, those that close among them.
     all: RefCell<HashMap<LaneId, Rc<Lane>>>,
     sessions: RefCell<HashMap<SessionId, Rc<Lane>>>,
-    /// Sessions that have another number in their lane than their clients' drivers know.
-    renumbered: RefCell<HashMap<SessionId, SessionId>>,
-    numbers: Numbers,
     next_lane: Cell<u64>,
     processes: Cell<u64>,
     waiting: RefCell<VecDeque<Waiting>>,
@@ -88,7 +85,6 @@ impl Driver {
         streams: Arc<Streams>,
         metrics: LinkMetrics,
         readiness: Readiness,
-        numbers: Numbers,
     ) -> Rc<Self> {
         let names = config
             .origins
@@ -107,8 +103,6 @@ impl Driver {
             lanes: RefCell::default(),
             all: RefCell::default(),
             sessions: RefCell::default(),
-            renumbered: RefCell::default(),
-            numbers,
             next_lane: Cell::new(1),
             processes: Cell::new(0),
             waiting: RefCell::default(),
@@ -183,24 +177,19 @@ impl Driver {
                 message,
                 generation,
             } => {
-                self.handle_message(self.number(session), message, generation);
+                self.handle_message(session, message, generation);
             }
             ToLane::Stalled {
                 session,
                 stream,
                 stalled,
             } => {
-                let session = self.number(session);
                 if let Some(lane) = self.lane_of(session) {
                     lane.state.borrow_mut().stalled(session, stream, stalled);
                     lane.wake.notify_one();
                 }
             }
-            ToLane::Close { session, reason } => {
-                let number = self.number(session);
-                self.renumbered.borrow_mut().remove(&session);
-                self.handle_close(number, reason);
-            }
+            ToLane::Close { session, reason } => self.handle_close(session, reason),
         }
     }
 
@@ -252,12 +241,6 @@ impl Driver {
         self.metrics
             .sessions
             .set(self.sessions.borrow().len() as i64);
-    }
-
-    /// The number in its lane of a session that its client's driver knows as `session`.
-    fn number(&self, session: SessionId) -> SessionId {
-        let renumbered = self.renumbered.borrow();
-        renumbered.get(&session).copied().unwrap_or(session)
     }
 
     fn lane_of(&self, session: SessionId) -> Option<Rc<Lane>> {
@@ -315,13 +298,12 @@ impl Driver {
 
     fn open(self: &Rc<Self>, waiting: Waiting, origin: usize) {
         let Waiting {
-            session: client,
+            session,
             journal,
             inbox,
             park,
         } = waiting;
         let lane = self.lane(&journal.request.group, origin);
-        let session = self.number_in(&lane, client);
         {
             let mut state = lane.state.borrow_mut();
             state.open(session, journal.request.open.clone());
@@ -330,7 +312,6 @@ impl Driver {
             }
         }
         let entry = Session {
-            client,
             inbox,
             park,
             journal: Some(journal),
@@ -342,17 +323,6 @@ impl Driver {
         self.metrics
             .sessions
             .set(self.sessions.borrow().len() as i64);
-    }
-
-    /// The number a session gets in a lane. Numbers rise in a lane, but sessions may come out of
-    /// turn: from two workers at once, or after they waited for another origin.
-    fn number_in(&self, lane: &Lane, client: SessionId) -> SessionId {
-        if lane.state.borrow().may_open(client) {
-            return client;
-        }
-        let number = self.numbers.next();
-        self.renumbered.borrow_mut().insert(client, number);
-        number
     }
 
     /// The lane of a group, made if there is none.
@@ -392,7 +362,6 @@ impl Driver {
             EdgeEvent::Closed { session, reason } => {
                 let state = lane.sessions.borrow_mut().remove(&session);
                 if let Some(state) = state {
-                    self.renumbered.borrow_mut().remove(&state.client);
                     let _ = state.inbox.push_final(FromOrigin::Close { reason });
                 }
                 self.sessions.borrow_mut().remove(&session);
@@ -649,7 +618,6 @@ impl Driver {
         for (
             session,
             Session {
-                client,
                 inbox,
                 park,
                 journal,
@@ -657,11 +625,10 @@ impl Driver {
         ) in sessions
         {
             self.sessions.borrow_mut().remove(&session);
-            self.renumbered.borrow_mut().remove(&client);
             match journal {
                 Some(journal) => {
                     let waiting = Waiting {
-                        session: client,
+                        session,
                         journal,
                         inbox,
                         park,

@@ -134,18 +134,7 @@ pub struct OpenRequest {
 #[derive(Clone, Debug)]
 pub struct Upstream {
     lanes: queue::Sender<ToLane>,
-    numbers: Numbers,
-}
-
-/// Gives each session a number of its own. Clones give from the same.
-#[derive(Clone, Debug)]
-pub(super) struct Numbers(Arc<AtomicU64>);
-
-impl Numbers {
-    /// A number higher than all given before.
-    pub(super) fn next(&self) -> SessionId {
-        SessionId(self.0.fetch_add(1, Ordering::Relaxed))
-    }
+    next: Arc<AtomicU64>,
 }
 
 /// What waits in a session's inbox before it is closed as a slow reader, in bytes, one message of
@@ -160,19 +149,15 @@ impl Upstream {
         (
             Self {
                 lanes,
-                numbers: Numbers(Arc::new(AtomicU64::new(1))),
+                next: Arc::new(AtomicU64::new(1)),
             },
             commands,
         )
     }
 
-    pub(super) fn numbers(&self) -> Numbers {
-        self.numbers.clone()
-    }
-
     /// Opens a session. Never blocks: what comes of it arrives in the session's inbox.
     pub fn open(&self, request: OpenRequest) -> SessionLink {
-        let session = self.numbers.next();
+        let session = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
         let (inbox, answers) = queue::queue(INBOX);
         let park = Arc::new(Park::default());
         let open = ToLane::Open {
@@ -261,7 +246,7 @@ impl SessionLink {
         }
     }
 
-    /// The session's number, for logs. Its lane may give it another.
+    /// The session's number in its lane, for logs.
     pub fn id(&self) -> SessionId {
         self.id
     }

@@ -58,8 +58,6 @@ pub(super) enum Phase {
 /// A session's end at its lane.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// The number its client's driver knows it by.
-    pub(super) client: SessionId,
     pub(super) inbox: queue::Sender<FromOrigin>,
     pub(super) park: Arc<Park>,
     /// Until the connect is accepted: what it takes to open the session elsewhere.

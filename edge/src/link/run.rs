@@ -63,12 +63,12 @@ pub fn start(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (ready, numbers) = (readiness.clone(), upstream.numbers());
+    let ready = readiness.clone();
     let thread = std::thread::Builder::new()
         .name("link".into())
         .spawn(move || {
             let local = tokio::task::LocalSet::new();
-            let driver = Driver::new(config, epoch, streams, metrics, ready, numbers);
+            let driver = Driver::new(config, epoch, streams, metrics, ready);
             local.block_on(&runtime, driver.run(commands, drain));
         })?;
     Ok(Running {

@@ -171,12 +171,7 @@ impl EdgeLane {
         }
     }
 
-    /// Whether a session can have this number: it is higher than any before.
-    pub fn may_open(&self, session: SessionId) -> bool {
-        Some(session) > self.highest
-    }
-
-    /// Opens a session; its number must be one that [`Self::may_open`].
+    /// Opens a session; its number must be higher than any before.
     pub fn open(&mut self, session: SessionId, open: OpenSession) {
         self.highest = self.highest.max(Some(session));
         let state = Session {
