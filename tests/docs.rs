@@ -36,6 +36,13 @@ fn settings(table: &Table, path: &str, found: &mut BTreeMap<String, String>) {
     }
 }
 
+#[test]
+fn every_sample_configuration_is_right() {
+    for name in ["edge", "one-machine", "origin"] {
+        in_force(&read(&format!("examples/config/{name}.toml")));
+    }
+}
+
 fn variable(setting: &str) -> String {
     let (table, key) = setting.split_once('.').unwrap();
     let key = key.replace("NAME.", "LIVE__");
