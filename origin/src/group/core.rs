@@ -293,7 +293,7 @@ impl Core {
         kind: MessageType,
         error: &command::Error,
     ) {
-        tracing::info!(client = %ClientId(key), kind = kind.0, %error, "unreadable command");
+        tracing::debug!(client = %ClientId(key), kind = kind.0, %error, "unreadable command");
         self.end(key, &[command::close()], CloseReason::Protocol);
     }
 

@@ -265,3 +265,39 @@ async fn strange_numbers_pass_or_are_ignored() {
 }
 
 const STREAM_0: MessageStreamId = MessageStreamId::CONNECTION;
+
+#[tokio::test]
+async fn a_flood_of_tiny_chunks_is_read_at_its_rate_and_others_do_not_wait() {
+    let mut edge = Edge::start();
+    let (mut honest, peer) = edge.session().await;
+    let (mut client, _peer) = edge.session().await;
+    // An empty message of an unknown type, and then one more with every byte.
+    let first = b"\x03\0\0\0\0\0\0\x63\0\0\0\0";
+    client.socket.write_all(first).await.unwrap();
+    let before = edge.metrics.bytes_in.get();
+    let begun = Instant::now();
+    // A second's worth passes at once, the rest at 500,000 a second.
+    const CHUNKS: usize = 1_500_000;
+    let flood = vec![0xc3; CHUNKS];
+    let (_read, mut write) = client.socket.split();
+    let flood = async { write.write_all(&flood).await.unwrap() };
+    let calls = async {
+        for _ in 0..10 {
+            honest.connection.notify("call", Vec::new());
+            honest.send().await;
+            assert_eq!(edge.command(&peer).await.0.name, "call");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::join!(flood, calls);
+    edge.until("all of it is read", |metrics| {
+        metrics.bytes_in.get() >= before + CHUNKS as u64
+    })
+    .await;
+    assert!(
+        begun.elapsed() > Duration::from_millis(1800),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(edge.metrics.connections.get(), 2, "and nobody is closed");
+}

@@ -116,6 +116,28 @@ fn an_idle_group_ends_after_its_time_and_not_while_a_lane_holds_it() {
 }
 
 #[test]
+fn a_lost_edge_disconnects_each_accepted_client_once() {
+    play(async {
+        let (mut stage, notes) = diary(false, Duration::from_secs(600));
+        let mut lane = stage.lane("app");
+        lane.client(1).await;
+        lane.client(2).await;
+        lane.open_from(3, "10.0.0.1:1", ObjectEncoding::Amf0);
+        settle().await;
+        assert_eq!(taken(&notes), ["connect"; 3]);
+        lane.outage(true);
+        pass(Duration::from_secs(15)).await;
+        assert!(taken(&notes).is_empty(), "an outage is no loss");
+        for session in [1, 2, 3, 1, 2] {
+            lane.closed(session, CloseReason::OriginLost);
+        }
+        settle().await;
+        // The third was pending.
+        assert_eq!(taken(&notes), ["disconnect origin_lost"; 2]);
+    });
+}
+
+#[test]
 fn an_application_may_stay_when_it_is_idle() {
     play(async {
         let (mut stage, notes) = diary(true, Duration::from_secs(60));
