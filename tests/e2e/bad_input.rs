@@ -66,6 +66,11 @@ impl Neighbours {
         wait::until("honest clients are answered", PATIENCE, || {
             self.honest.answered() > before + 100
         });
+        wait::until("every fault has its line in the log", PATIENCE, || {
+            let log = self.cluster.edges[0].log();
+            let lines = log.lines().filter(|line| line.contains(" fault="));
+            lines.count() as f64 == self.faults()
+        });
         for calls in self.honest.finish() {
             assert_eq!((calls.counted, calls.wrong), (calls.made, 0));
         }

@@ -89,7 +89,8 @@ fn a_viewer_that_takes_nothing_is_closed_and_no_one_else_waits() {
         Duration::from_secs(60),
         || {
             let mut frames = 0;
-            while healthy.wait(Duration::from_millis(200), is_video).is_ok() && frames < 10 {
+            // A busy machine may be late; a viewer that waits for the stalled ones gets nothing.
+            while frames < 10 && healthy.wait(Duration::from_secs(3), is_video).is_ok() {
                 frames += 1;
             }
             assert!(frames > 0, "the healthy viewer waits");
