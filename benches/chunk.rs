@@ -107,6 +107,23 @@ fn reader(c: &mut Criterion) {
     group.finish();
 }
 
+/// A second of a client that sends 1 Mbit/s in chunks of one byte: 62,500 of them. The time is its
+/// share of a core; what is beyond 500,000 chunks a second is throttled.
+fn one_byte_chunks(c: &mut Criterion) {
+    const CHUNKS: usize = 1_000_000 / 8 / 2;
+    let size = 1250;
+    let mut bytes = BytesMut::new();
+    let mut writer = Writer::new();
+    writer.set_chunk_size(1, &mut bytes);
+    for message in &messages(size)[..CHUNKS / size] {
+        writer.write(ChunkStreamId::VIDEO, message, &mut bytes);
+    }
+    assert_eq!(read_ours(&bytes), CHUNKS / size);
+    c.bench_function("reader/a second of 1 Mbit/s in chunks of 1 byte", |b| {
+        b.iter(|| read_ours(&bytes));
+    });
+}
+
 fn writer(c: &mut Criterion) {
     let mut group = c.benchmark_group("writer");
     group.throughput(Throughput::Bytes(VOLUME as u64));
@@ -154,5 +171,5 @@ fn shared_encoding(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reader, writer, shared_encoding);
+criterion_group!(benches, reader, one_byte_chunks, writer, shared_encoding);
 criterion_main!(benches);
