@@ -127,6 +127,57 @@ fn trickle(server: SocketAddr) {
 }
 
 #[test]
+fn thousands_of_half_open_connections() {
+    let neighbours = Neighbours::start();
+    let server = neighbours.server();
+    let pid = neighbours.cluster.edges[0].pid();
+    let connect = || {
+        let begun = Instant::now();
+        let client = Wired::session(server, "counter/between");
+        drop(client);
+        begun.elapsed()
+    };
+    connect();
+    let before = resident_mib(pid);
+    // As many as descriptors allow, this process's and the edge's own.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.unwrap_or(u64::MAX);
+    let count = limit.saturating_sub(1000).min(15_000) as usize;
+    let hello = wire::c0c1();
+    let mut held = Vec::with_capacity(count);
+    let mut honest = Vec::new();
+    for number in 0..count {
+        let mut stream = tcp(server).expect("room for half-open connections");
+        let part = [1, hello.len()][number % 2];
+        stream
+            .write_all(&hello[..part])
+            .expect("an open connection");
+        held.push(stream);
+        if number % 150 == 0 {
+            honest.push(connect());
+        }
+    }
+    let open = neighbours
+        .cluster
+        .edge_metrics(0)
+        .sum("tributary_edge_connections");
+    let grown = resident_mib(pid) - before;
+    honest.sort();
+    let p99 = honest[honest.len() * 99 / 100];
+    println!("row 1: {open} open, {grown:.1} MiB more; honest connects p99 {p99:?}");
+    let each = grown * 1024.0 / count as f64;
+    assert!(
+        each < 8.0,
+        "row 1: {each:.1} KiB for each with its task and socket"
+    );
+    wait::until("they are closed", PATIENCE, || {
+        neighbours.faults() >= count as f64
+    });
+    drop(held);
+    neighbours.unharmed();
+}
+
+#[test]
 fn bytes_that_are_not_rtmp() {
     let neighbours = Neighbours::start();
     let tls_hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[7; 200]].concat();

@@ -701,3 +701,15 @@ async fn a_viewer_that_takes_nothing_is_still_read() {
     .await;
     assert_eq!(edge.metrics.viewers.get(), 1);
 }
+
+#[tokio::test]
+async fn a_client_with_object_encoding_3_is_parted_with_in_type_17() {
+    let mut edge = Edge::start();
+    let (mut client, peer) = edge.session_in(ObjectEncoding::Amf3).await;
+    peer.say(FromOrigin::Close {
+        reason: CloseReason::OriginLost,
+    });
+    let mut bytes = Vec::new();
+    client.socket.read_to_end(&mut bytes).await.unwrap();
+    assert_eq!(chunk_streams(&bytes), [(5, 17), (3, 17)]);
+}

@@ -353,3 +353,25 @@ async fn a_session_that_publishes_nothing_may_be_silent() {
         assert!(edge.told_soon().await.is_none());
     }
 }
+
+#[tokio::test]
+async fn a_client_with_object_encoding_3_publishes_in_type_17() {
+    let mut edge = Edge::start();
+    let encoding = tributary_protocol::command::ObjectEncoding::Amf3;
+    let (mut client, peer) = edge.session_in(encoding).await;
+    let first = publish(&mut edge, &mut client, &peer).await;
+    let mut feed = accept(&peer, first);
+    let metadata = tributary_protocol::command::DataMessage::new("@setDataFrame");
+    client
+        .connection
+        .send_data(STREAM, RtmpTimestamp(1), &metadata);
+    client.send().await;
+    assert_eq!(feed.wait(1).await, [(15, 1)]);
+    client.connection.close_stream(STREAM);
+    client.send().await;
+    let (message, second) = edge.message(&peer).await;
+    assert_eq!(message.kind, MessageType::COMMAND_AMF3);
+    assert!(second > first, "the edge recognises it");
+    edge.until("nobody publishes", |metrics| metrics.publishers.get() == 0)
+        .await;
+}
