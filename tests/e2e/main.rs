@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod a_process_dies;
 mod a_publisher_takes_over;
 mod a_stream_crosses_the_link_once;
 mod an_outage_is_not_seen;
