@@ -12,6 +12,7 @@ use std::{
 use tokio::sync::Notify;
 use tributary_protocol::{
     ChunkStreamId, Message,
+    chunk::MAX_MESSAGE_LENGTH,
     media::{self, Class},
     ring::{Limits, Ring},
 };
@@ -62,6 +63,10 @@ impl LiveStream {
     /// Appends a message under its number in the stream; a header that is repeated has none. What
     /// is there already is ignored.
     pub fn push(&self, number: Option<u64>, message: Message) {
+        if message.payload.len() > MAX_MESSAGE_LENGTH as usize {
+            // No origin of ours sends it, and no chunk stream can carry it.
+            return;
+        }
         let class = media::classify(message.kind, &message.payload);
         let timestamp = message.timestamp;
         let encoded = Forms::encode(&message, class);

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, TransactionId,
     amf::Object,
+    chunk::MAX_MESSAGE_LENGTH,
     command::{self, Command, DataMessage, ObjectEncoding, Status},
     message::user_control::UserControl,
 };
@@ -29,6 +30,11 @@ pub(super) fn on_stream(
 ) -> Message {
     let (kind, payload) = command.encode(encoding);
     message(kind, stream, payload)
+}
+
+/// Whether RTMP can carry a message of this length.
+pub(super) fn fits(message: &Message) -> bool {
+    message.payload.len() <= MAX_MESSAGE_LENGTH as usize
 }
 
 /// An onStatus command: the code, what it is about, and the stream's name where there is one.

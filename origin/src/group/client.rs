@@ -245,8 +245,13 @@ impl Client {
         self.send_after(message, None);
     }
 
-    /// Sends a message tied to a place in its message stream's feed.
+    /// Sends a message tied to a place in its message stream's feed. One that is longer than RTMP
+    /// can say is not sent.
     pub(super) fn send_after(&mut self, message: Message, after: Option<FeedPlace>) {
+        if !answer::fits(&message) {
+            tracing::debug!(client = %self.id(), bytes = message.payload.len(), "message too long");
+            return;
+        }
         self.bytes_out += message.payload.len() as u64;
         self.tell(ToSession::Message { message, after });
     }
@@ -266,6 +271,9 @@ impl Client {
     /// A call of the application: held back while the connect is pending. `false` if it does not
     /// fit there.
     pub(super) fn app_message(&mut self, message: Message) -> bool {
+        if !answer::fits(&message) {
+            return false;
+        }
         let State::Pending(pending) = &mut self.state else {
             self.send(message);
             return true;

@@ -309,7 +309,14 @@ impl Core {
             Ok(value) => ("_result", value),
             Err(value) => ("_error", value),
         };
-        client.command(&Command::new(name, responder.transaction).with(value));
+        let command = Command::new(name, responder.transaction).with(value);
+        let message = answer::on_connection(&command, client.encoding());
+        if answer::fits(&message) {
+            return client.send(message);
+        }
+        let why = "The answer is longer than a message can be.";
+        let info = Status::CallFailed.info(Some(why), None);
+        client.command(&command::error(responder.transaction, info));
     }
 }
 

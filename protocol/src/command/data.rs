@@ -5,6 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{AMF0_VALUES, Error, ObjectEncoding, Status, body, peek_string};
 use crate::MessageType;
 use crate::amf::{self, Budget, Object, Value, amf0};
+use crate::chunk::MAX_MESSAGE_LENGTH;
 
 /// A data message: the name of a handler, and values for it.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,7 +104,8 @@ pub struct Forms {
     pub amf3: Option<Bytes>,
 }
 
-/// Reads a data message that came on a publishing message stream. The bytes stay as they came
+/// Reads a data message that came on a publishing message stream. One whose AMF0 form is longer than
+/// a message can be is an error. The bytes stay as they came
 /// wherever they are AMF0 already.
 pub fn published(kind: MessageType, payload: &Bytes) -> Result<Published, Error> {
     let body = body(kind, payload)?;
@@ -140,6 +142,9 @@ fn read_forms(body: Bytes) -> Result<Forms, Error> {
     } else {
         message.encode(ObjectEncoding::Amf0).1
     };
+    if amf0.len() > MAX_MESSAGE_LENGTH as usize {
+        return Err(Error::Amf(amf::Error::TooLarge));
+    }
     Ok(Forms {
         name: message.name,
         amf0,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use tributary_protocol::{
     ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp,
     amf::Object,
-    chunk::ReadLimits,
+    chunk::{MAX_MESSAGE_LENGTH, ReadLimits},
     command::{self, Command, ObjectEncoding, Status},
     link::CloseReason,
     message::user_control::UserControl,
@@ -97,6 +97,10 @@ impl Session {
     pub(super) fn tell(&mut self, message: &Message) -> Result<(), End> {
         if self.pending() > MAX_OUTPUT && !self.wire.flush() && self.pending() > MAX_OUTPUT {
             return Err(End::fault(CloseReason::SlowReader, "output_full"));
+        }
+        if message.payload.len() > MAX_MESSAGE_LENGTH as usize {
+            // No origin of ours sends it, and no chunk stream can carry it.
+            return Err(End::because(CloseReason::Limit));
         }
         send(&mut self.wire.session(), message);
         self.ceiling = MAX_OUTPUT + self.pending();

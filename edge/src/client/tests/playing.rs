@@ -713,3 +713,26 @@ async fn a_client_with_object_encoding_3_is_parted_with_in_type_17() {
     client.socket.read_to_end(&mut bytes).await.unwrap();
     assert_eq!(chunk_streams(&bytes), [(5, 17), (3, 17)]);
 }
+
+#[tokio::test]
+async fn what_no_chunk_stream_can_carry_harms_nobody() {
+    let too_long = Bytes::from(vec![
+        0;
+        tributary_protocol::chunk::MAX_MESSAGE_LENGTH as usize
+            + 1
+    ]);
+    let mut edge = Edge::start();
+    let mut source = Source::new();
+    let (mut viewer, peer) = edge.session().await;
+    source.attach(&peer, STREAM);
+    source.push(AUDIO, too_long.clone());
+    source.push(AUDIO, SOUND);
+    assert_eq!(media(&mut viewer).await.3, SOUND.len());
+    let (mut client, peer) = edge.session().await;
+    peer.say(FromOrigin::Message {
+        message: source.message(MessageType::COMMAND_AMF0, too_long),
+        after: None,
+    });
+    assert!(client.rest().await.is_empty());
+    assert_eq!(edge.closed().await, CloseReason::Limit);
+}

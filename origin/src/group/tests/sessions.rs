@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tributary_node::config;
 use tributary_protocol::{
     MessageType, TransactionId,
     amf::{Object, Value},
@@ -512,8 +513,8 @@ fn calls_to_a_pending_client_are_bounded() {
 fn the_counter_shows_a_call_executed_twice() {
     play(async {
         let mut applications = Applications::new();
-        let settings = tributary_node::config::Application {
-            builtin: tributary_node::config::Builtin::Counter,
+        let settings = config::Application {
+            builtin: config::Builtin::Counter,
             ..live_settings()
         };
         applications.add_builtin("count", settings);
@@ -650,5 +651,29 @@ fn a_value_that_only_amf3_has_reaches_each_session_in_its_own_form() {
                 }
             }
         }
+    });
+}
+
+#[test]
+fn an_answer_that_no_message_can_hold_is_an_error() {
+    play(async {
+        let counter = config::Application {
+            builtin: config::Builtin::Counter,
+            ..live_settings()
+        };
+        let mut applications = Applications::new();
+        applications.add_builtin("counter", counter);
+        let mut stage = Stage::with(applications);
+        let mut lane = stage.lane("counter");
+        lane.client(1).await;
+        let echo = |length: usize| Value::from("x".repeat(length));
+        // `_result` is three bytes longer than `echo`.
+        let fits = tributary_protocol::chunk::MAX_MESSAGE_LENGTH as usize - 25;
+        lane.call(1, 0, "echo", 3.0, &[echo(fits)]);
+        lane.heard(1).await;
+        let (_, answer) = lane.messages.pop().unwrap();
+        assert_eq!(answer.payload.len(), fits + 25);
+        lane.call(1, 0, "echo", 4.0, &[echo(fits + 1)]);
+        assert_eq!(lane.heard(1).await, ["_error 4 NetConnection.Call.Failed"]);
     });
 }

@@ -115,3 +115,16 @@ fn frames_without_a_name_inside_are_errors() {
         assert_eq!(data::published(kind, &bytes), Err(Error::Name));
     }
 }
+
+#[test]
+fn a_form_that_no_message_can_hold_is_an_error() {
+    let length = crate::chunk::MAX_MESSAGE_LENGTH as usize - 200_000;
+    let message = DataMessage::new("big")
+        .with("x".repeat(length))
+        .with(Value::ByteArray(vec![1; 100_000].into()));
+    let (kind, payload) = message.encode(ObjectEncoding::Amf3);
+    assert!(payload.len() < crate::chunk::MAX_MESSAGE_LENGTH as usize);
+    let error = Error::Amf(amf::Error::TooLarge);
+    assert_eq!(data::forms(kind, &payload), Err(error.clone()));
+    assert_eq!(data::published(kind, &payload), Err(error));
+}
