@@ -7,14 +7,28 @@ use std::{
     collections::VecDeque,
     fmt,
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
 /// Makes a queue that refuses items once it holds `limit` in weight: it holds at most the limit and
 /// one item, so that a limit never makes a permitted item impossible.
 pub fn queue<T>(limit: usize) -> (Sender<T>, Receiver<T>) {
+    make(limit, None)
+}
+
+/// As [`queue`]; what it holds beyond its limit comes out of `excess`, which many queues share, and
+/// an item that does not fit into that is refused.
+pub fn queue_within<T>(limit: usize, excess: &Excess) -> (Sender<T>, Receiver<T>) {
+    make(limit, Some(excess.clone()))
+}
+
+fn make<T>(limit: usize, excess: Option<Excess>) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
+        excess,
         state: Mutex::new(State {
             items: VecDeque::new(),
             weight: 0,
@@ -30,6 +44,47 @@ pub fn queue<T>(limit: usize) -> (Sender<T>, Receiver<T>) {
         },
         Receiver { shared },
     )
+}
+
+/// What many queues may hold together beyond their limits. Clones are the same budget.
+#[derive(Clone, Debug)]
+pub struct Excess(Arc<Budget>);
+
+#[derive(Debug)]
+struct Budget {
+    used: AtomicUsize,
+    limit: usize,
+}
+
+impl Excess {
+    /// A budget of this weight.
+    pub fn new(limit: usize) -> Self {
+        Self(Arc::new(Budget {
+            used: AtomicUsize::new(0),
+            limit,
+        }))
+    }
+
+    /// The weight in use.
+    pub fn used(&self) -> usize {
+        self.0.used.load(Ordering::Acquire)
+    }
+
+    /// Takes a weight if it is there; one alone fits whatever the limit.
+    fn take(&self, weight: usize) -> bool {
+        let take = |used: usize| {
+            let sum = used.checked_add(weight)?;
+            (used == 0 || sum <= self.0.limit).then_some(sum)
+        };
+        let (order, read) = (Ordering::AcqRel, Ordering::Acquire);
+        weight == 0 || self.0.used.fetch_update(order, read, take).is_ok()
+    }
+
+    fn give_back(&self, weight: usize) {
+        if weight > 0 {
+            self.0.used.fetch_sub(weight, Ordering::AcqRel);
+        }
+    }
 }
 
 /// The writing end; clones write to the same queue. When the last is dropped the queue closes.
@@ -54,6 +109,7 @@ pub enum PushError<T> {
 struct Shared<T> {
     state: Mutex<State<T>>,
     limit: usize,
+    excess: Option<Excess>,
 }
 
 struct State<T> {
@@ -81,6 +137,13 @@ impl<T> Shared<T> {
     }
 }
 
+impl<T> State<T> {
+    /// What the queue holds beyond `limit`, with this much more.
+    fn over(&self, limit: usize, more: usize) -> usize {
+        (self.weight + more).saturating_sub(limit)
+    }
+}
+
 impl<T> Sender<T> {
     /// Appends `item`, or gives it back.
     pub fn push(&self, item: T, weight: usize) -> Result<(), PushError<T>> {
@@ -90,6 +153,12 @@ impl<T> Sender<T> {
         }
         if state.weight >= self.shared.limit {
             return Err(PushError::Full(item));
+        }
+        if let Some(excess) = &self.shared.excess {
+            let more = state.over(self.shared.limit, weight) - state.over(self.shared.limit, 0);
+            if !excess.take(more) {
+                return Err(PushError::Full(item));
+            }
         }
         self.append(state, item, weight);
         Ok(())
@@ -151,7 +220,7 @@ impl<T> Receiver<T> {
     /// The oldest item, if there is one now.
     pub fn try_next(&mut self) -> Option<T> {
         let mut state = self.shared.lock();
-        Self::take(&mut state)
+        Self::take(&self.shared, &mut state)
     }
 
     /// Waits for an item; `None` after the queue was closed and emptied. Cancel safe.
@@ -162,7 +231,7 @@ impl<T> Receiver<T> {
     /// Polls for an item; `Ready(None)` after the queue was closed and emptied.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let mut state = self.shared.lock();
-        if let Some(item) = Self::take(&mut state) {
+        if let Some(item) = Self::take(&self.shared, &mut state) {
             return Poll::Ready(Some(item));
         }
         if state.closed {
@@ -180,9 +249,13 @@ impl<T> Receiver<T> {
         self.shared.lock().weight
     }
 
-    fn take(state: &mut State<T>) -> Option<T> {
+    fn take(shared: &Shared<T>, state: &mut State<T>) -> Option<T> {
         let (item, weight) = state.items.pop_front()?;
+        let before = state.over(shared.limit, 0);
         state.weight -= weight;
+        if let Some(excess) = &shared.excess {
+            excess.give_back(before - state.over(shared.limit, 0));
+        }
         if state.items.is_empty() {
             // An idle client's queue costs nothing.
             state.items = VecDeque::new();
@@ -208,6 +281,9 @@ impl<T> Drop for Receiver<T> {
         let mut state = self.shared.lock();
         state.closed = true;
         let items = std::mem::take(&mut state.items);
+        if let Some(excess) = &self.shared.excess {
+            excess.give_back(state.over(self.shared.limit, 0));
+        }
         state.weight = 0;
         drop(state);
         // Items may own other queues' ends: they go after the lock.
@@ -232,6 +308,33 @@ mod tests {
             [Some("a"), Some("heavy"), Some("end")]
         );
         assert_eq!(rx.try_next(), None);
+    }
+
+    #[test]
+    fn what_is_beyond_the_limits_comes_out_of_one_budget() {
+        let excess = Excess::new(100);
+        let (a, mut from_a) = queue_within(10, &excess);
+        let (b, from_b) = queue_within(10, &excess);
+        a.push(1, 9).unwrap();
+        assert_eq!(excess.used(), 0);
+        a.push(2, 81).unwrap();
+        assert_eq!(excess.used(), 80);
+        b.push(3, 30).unwrap();
+        assert_eq!(excess.used(), 100);
+        let (c, from_c) = queue_within(10, &excess);
+        assert_eq!(c.push(4, 11), Err(PushError::Full(4)));
+        c.push(4, 10).unwrap();
+        assert_eq!(from_a.try_next(), Some(1));
+        assert_eq!(excess.used(), 91);
+        drop(from_b);
+        assert_eq!(excess.used(), 71);
+        assert_eq!(from_a.try_next(), Some(2));
+        drop((from_a, from_c));
+        assert_eq!(excess.used(), 0);
+        let (alone, rx) = queue_within(10, &excess);
+        alone.push(5, 1000).unwrap();
+        drop(rx);
+        assert_eq!(excess.used(), 0, "one alone always fits, and is given back");
     }
 
     #[tokio::test]
