@@ -78,9 +78,9 @@ impl CloseCode {
 impl Link {
     fn new(connection: quinn::Connection, peer: Peer) -> Self {
         let link = Self {
+            shares: Arc::default(),
             connection,
             peer: Arc::new(peer),
-            shares: Arc::default(),
             limits: Arc::new(Limits {
                 lanes: AtomicU32::new(UNTRUSTED_STREAMS),
                 feeds: AtomicU32::new(UNTRUSTED_STREAMS),

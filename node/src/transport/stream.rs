@@ -1,11 +1,20 @@
 //! The streams of a link.
 
-use std::{fmt, future::Future, pin::pin, sync::Arc, task::Poll};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use bytes::Bytes;
 use quinn::VarInt;
 
-use super::{LinkError, shares::Shares};
+use super::{
+    LinkError,
+    shares::{Bulk, Shares},
+};
 
 /// What a stream carries: decides its priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,14 +28,18 @@ pub enum StreamKind {
 }
 
 impl StreamKind {
-    /// Lanes and feeds share: see `shares`.
+    /// Priorities are strict; how lanes and feeds share all the same, `shares` tells.
     fn priority(self) -> i32 {
         match self {
             Self::Control => 30,
-            Self::Lane | Self::Feed => 10,
+            Self::Lane => 20,
+            Self::Feed => 10,
         }
     }
 }
+
+/// The priority of a lane in bulk.
+const IN_BULK: i32 = 5;
 
 /// The writing end of a stream. Dropping it resets nothing: what was written is delivered.
 #[derive(Debug)]
@@ -34,6 +47,7 @@ pub struct SendStream {
     stream: quinn::SendStream,
     kind: StreamKind,
     shares: Arc<Shares>,
+    bulk: Option<Bulk>,
 }
 
 /// The reading end of a stream.
@@ -54,34 +68,50 @@ impl SendStream {
             stream,
             kind,
             shares,
+            bulk: None,
         }
     }
 
     /// Writes all of `pieces`. Not cancel safe: after a cancelled write the stream is useless.
-    pub async fn write(&mut self, pieces: &mut [Bytes]) -> Result<(), StreamError> {
-        let bytes = pieces.iter().map(Bytes::len).sum();
-        match self.kind {
-            StreamKind::Control => Ok(self.stream.write_all_chunks(pieces).await?),
-            StreamKind::Lane => {
-                self.shares.lane(bytes).await;
-                Ok(self.stream.write_all_chunks(pieces).await?)
+    pub async fn write(&mut self, mut pieces: &mut [Bytes]) -> Result<(), StreamError> {
+        let shares = Arc::clone(&self.shares);
+        let _wanting = (self.kind == StreamKind::Feed).then(|| shares.wanting());
+        while !pieces.is_empty() {
+            if self.kind == StreamKind::Feed {
+                shares.feed(pieces[0].len()).await;
             }
-            StreamKind::Feed => self.write_feed(pieces, bytes).await,
-        }
-    }
-
-    async fn write_feed(&mut self, pieces: &mut [Bytes], bytes: usize) -> Result<(), StreamError> {
-        let mut write = pin!(self.stream.write_all_chunks(pieces));
-        let first = std::future::poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx))).await;
-        match first {
-            Poll::Ready(done) => done?,
-            Poll::Pending => {
-                let _wait = self.shares.feed_waits();
-                write.await?;
-                self.shares.feed(bytes);
+            let first = {
+                let mut write = pin!(self.stream.write_chunks(&mut pieces[..1]));
+                poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx))).await
+            };
+            let written = match first {
+                Poll::Ready(written) => written?,
+                Poll::Pending => {
+                    self.set_in_bulk(true);
+                    self.stream.write_chunks(&mut pieces[..1]).await?
+                }
+            };
+            if self.kind == StreamKind::Lane {
+                shares.lane(written.bytes);
             }
+            pieces = &mut pieces[written.chunks..];
         }
         Ok(())
+    }
+
+    /// A lane has more to send than it may: from now on it gives way to feeds. Or no longer.
+    pub fn set_in_bulk(&mut self, in_bulk: bool) {
+        if self.kind != StreamKind::Lane || in_bulk == self.bulk.is_some() {
+            return;
+        }
+        self.bulk = in_bulk.then(|| self.shares.bulk());
+        let priority = if in_bulk {
+            IN_BULK
+        } else {
+            self.kind.priority()
+        };
+        // It fails for a stream that is closed, which the next write tells.
+        let _ = self.stream.set_priority(priority);
     }
 
     /// Says that nothing more comes.
