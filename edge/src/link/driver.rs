@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,12 +23,13 @@ use tributary_protocol::{
 
 use super::{
     config::LinkConfig,
-    handle::{FromOrigin, OpenRequest, Park, ToLane},
+    handle::{FromOrigin, ToLane},
     lane::{Journal, Lane, Phase, Session},
     metrics::LinkMetrics,
     origin::{self, Origin},
     publish::{self, PublishFeed},
     run::Readiness,
+    waiting::{Waiting, WaitingRoom},
 };
 use crate::{
     fanout::Streams,
@@ -51,18 +52,20 @@ pub(super) struct Driver {
     sessions: RefCell<HashMap<SessionId, Rc<Lane>>>,
     next_lane: Cell<u64>,
     processes: Cell<u64>,
-    waiting: RefCell<VecDeque<Waiting>>,
-    /// The table has changed: waiting sessions may have a place.
+    waiting: RefCell<WaitingRoom>,
+    /// An origin fares otherwise than before: everyone who waits may have a place.
+    changed: Cell<bool>,
+    /// There is something to place, or to be waited for.
     placed: Notify,
+    /// When waiting sessions are looked at next.
+    look_at: Cell<Option<Instant>>,
 }
 
-/// A session without a lane.
-struct Waiting {
-    session: SessionId,
-    journal: Box<Journal>,
-    inbox: queue::Sender<FromOrigin>,
-    park: Arc<Park>,
-}
+/// Commands of clients that are followed before lanes and links get a turn.
+const COMMANDS: usize = 256;
+
+/// Groups with waiting sessions that are placed before others get a turn.
+const PLACED: usize = 64;
 
 /// How long a lane without sessions is kept: the next session of its group needs no new one.
 const LANE_IDLE: Duration = Duration::from_secs(10);
@@ -106,7 +109,9 @@ impl Driver {
             next_lane: Cell::new(1),
             processes: Cell::new(0),
             waiting: RefCell::default(),
+            changed: Cell::new(false),
             placed: Notify::new(),
+            look_at: Cell::new(None),
         })
     }
 
@@ -121,8 +126,14 @@ impl Driver {
         }
         spawn_local(Rc::clone(&self).place_waiting());
         spawn_local(Rc::clone(&self).sweep());
+        let mut count: usize = 0;
         while let Some(command) = commands.next().await {
             self.handle_command(command);
+            count = count.wrapping_add(1);
+            if count.is_multiple_of(COMMANDS) {
+                // The queue is always ready while clients are faster than this.
+                tokio::task::yield_now().await;
+            }
         }
         // Every client's driver is gone; what they said last still goes out.
         drain.signaled().await;
@@ -161,6 +172,7 @@ impl Driver {
                 let journal = Box::new(Journal {
                     request: *request,
                     messages: Vec::new(),
+                    asked_home: false,
                 });
                 self.place(Waiting {
                     session,
@@ -168,9 +180,6 @@ impl Driver {
                     inbox,
                     park,
                 });
-                if !self.waiting.borrow().is_empty() {
-                    self.placed.notify_one();
-                }
             }
             ToLane::Message {
                 session,
@@ -208,16 +217,12 @@ impl Driver {
             return;
         }
         let mut waiting = self.waiting.borrow_mut();
-        let Some(index) = waiting
-            .iter()
-            .position(|waiting| waiting.session == session)
-        else {
+        let Some(journal) = waiting.journal(session) else {
             return;
         };
-        let messages = &mut waiting[index].journal.messages;
-        messages.push((message, generation));
-        if messages.len() > MAX_JOURNAL
-            && let Some(session) = waiting.remove(index)
+        journal.messages.push((message, generation));
+        if journal.messages.len() > MAX_JOURNAL
+            && let Some(session) = waiting.remove(session)
         {
             let _ = session.inbox.push_final(FromOrigin::Close {
                 reason: CloseReason::Limit,
@@ -227,9 +232,7 @@ impl Driver {
 
     fn handle_close(&self, session: SessionId, reason: CloseReason) {
         let Some(lane) = self.sessions.borrow_mut().remove(&session) else {
-            self.waiting
-                .borrow_mut()
-                .retain(|waiting| waiting.session != session);
+            self.waiting.borrow_mut().remove(session);
             return;
         };
         lane.sessions.borrow_mut().remove(&session);
@@ -249,10 +252,15 @@ impl Driver {
 
     /// Gives a session its lane, lets it wait, or tells it that there is none.
     fn place(self: &Rc<Self>, session: Waiting) {
-        match self.find_place(&session.journal.request) {
+        let place = self.find_place(&session.journal);
+        self.place_at(session, place);
+    }
+
+    fn place_at(self: &Rc<Self>, session: Waiting, place: Place) {
+        match place {
             Place::At(origin) => self.open(session, origin),
-            Place::Wait(_) if self.waiting.borrow().len() < MAX_WAITING => {
-                self.waiting.borrow_mut().push_back(session);
+            Place::Wait(until) if self.waiting.borrow().len() < MAX_WAITING => {
+                self.wait(session, until);
             }
             Place::Wait(_) | Place::Nowhere => {
                 let what = match &session.journal.request.origin {
@@ -264,7 +272,17 @@ impl Driver {
         }
     }
 
-    fn find_place(&self, request: &OpenRequest) -> Place {
+    /// Lets a session wait, at most until then.
+    fn wait(&self, session: Waiting, until: Instant) {
+        self.waiting.borrow_mut().add(session, until);
+        if self.look_at.get().is_none_or(|at| until < at) {
+            self.look_at.set(Some(until));
+            self.placed.notify_one();
+        }
+    }
+
+    fn find_place(&self, journal: &Journal) -> Place {
+        let request = &journal.request;
         if let Some(lane) = self.lanes.borrow().get(&request.group) {
             return Place::At(lane.origin);
         }
@@ -272,17 +290,34 @@ impl Driver {
         let Some(host) = &request.origin else {
             return table.place(&request.group, now);
         };
+        if let Some(until) = table.starting(now) {
+            // Neither the origins' names nor their displaced groups are all known.
+            return Place::Wait(until);
+        }
         let Some(named) = self.origin_named(host) else {
             return Place::Nowhere;
         };
-        match table.displaced_at(&request.group) {
-            Some(_) => table.place(&request.group, now),
-            None if table.health(named) == Health::Up => Place::At(named),
-            None => match table.health(named) {
-                Health::Lost { until } if until > now => Place::Wait(until),
-                _ => Place::Nowhere,
-            },
+        if table.displaced_at(&request.group).is_some() {
+            return table.place(&request.group, now);
         }
+        let home = table.home(&request.group);
+        if home != named && !journal.asked_home && table.health(home) == Health::Up {
+            return Place::At(home);
+        }
+        match table.health(named) {
+            Health::Up => Place::At(named),
+            Health::Lost { until } if until > now => Place::Wait(until),
+            _ => Place::Nowhere,
+        }
+    }
+
+    /// Whether a session goes to an origin other than the one its client names, to see whether the
+    /// group lives there.
+    fn only_asks(&self, journal: &Journal, origin: usize) -> bool {
+        let request = &journal.request;
+        let named = request.origin.as_ref().map(|host| self.origin_named(host));
+        let displaced = self.table.borrow().displaced_at(&request.group);
+        named.is_some_and(|named| named != Some(origin)) && displaced.is_none()
     }
 
     /// The configured origin that answers to `host`, a port cut off.
@@ -303,7 +338,7 @@ impl Driver {
             inbox,
             park,
         } = waiting;
-        let lane = self.lane(&journal.request.group, origin);
+        let lane = self.lane(&journal, origin);
         {
             let mut state = lane.state.borrow_mut();
             state.open(session, journal.request.open.clone());
@@ -325,14 +360,16 @@ impl Driver {
             .set(self.sessions.borrow().len() as i64);
     }
 
-    /// The lane of a group, made if there is none.
-    fn lane(self: &Rc<Self>, group: &GroupName, origin: usize) -> Rc<Lane> {
+    /// The lane of a session's group, made if there is none.
+    fn lane(self: &Rc<Self>, journal: &Journal, origin: usize) -> Rc<Lane> {
+        let group = &journal.request.group;
         if let Some(lane) = self.lanes.borrow().get(group) {
             return Rc::clone(lane);
         }
         let id = LaneId(self.next_lane.get());
         self.next_lane.set(id.0 + 1);
-        let lane = Lane::new(id, group.clone(), origin, self.config.rate);
+        let only_asks = self.only_asks(journal, origin);
+        let lane = Lane::new(id, group.clone(), origin, only_asks, self.config.rate);
         self.lanes
             .borrow_mut()
             .insert(group.clone(), Rc::clone(&lane));
@@ -479,6 +516,13 @@ impl Driver {
 
     /// The origin has no such lane any more: what was accepted is over, the rest goes elsewhere.
     pub(super) fn lane_unknown(self: &Rc<Self>, lane: &Rc<Lane>) {
+        if lane.only_if_living {
+            for session in lane.sessions.borrow_mut().values_mut() {
+                if let Some(journal) = &mut session.journal {
+                    journal.asked_home = true;
+                }
+            }
+        }
         self.replace(lane, true);
     }
 
@@ -525,7 +569,6 @@ impl Driver {
             }
         }
         self.tell_living(origin, &living);
-        self.placed.notify_one();
     }
 
     /// The grace time of an origin is over: its groups are free to start elsewhere.
@@ -534,6 +577,11 @@ impl Driver {
         for lane in self.lanes_at(origin) {
             self.replace(&lane, true);
         }
+        for lane in self.all.borrow().values() {
+            if lane.origin == origin {
+                lane.give_up_closing();
+            }
+        }
         self.tell_living_end(origin, false);
     }
 
@@ -541,6 +589,8 @@ impl Driver {
         let mut table = self.table.borrow_mut();
         table.set_health(origin, health);
         self.readiness.set(table.is_ready());
+        drop(table);
+        self.place_all();
     }
 
     /// Says to every other origin which groups live at a lost one.
@@ -571,7 +621,6 @@ impl Driver {
                 resumed,
             },
         );
-        self.placed.notify_one();
     }
 
     /// What lives at origins that are lost now: for an origin whose link comes up meanwhile.
@@ -633,7 +682,7 @@ impl Driver {
                         inbox,
                         park,
                     };
-                    self.waiting.borrow_mut().push_back(waiting);
+                    self.wait(waiting, Instant::now());
                 }
                 None => {
                     let reason = CloseReason::OriginLost;
@@ -642,7 +691,6 @@ impl Driver {
             }
         }
         lane.end(CloseReason::OriginLost);
-        self.placed.notify_one();
     }
 
     /// A lane's task is over.
@@ -665,7 +713,7 @@ impl Driver {
 
     /// An origin named groups that live there away from home, and groups that no longer do.
     pub(super) fn displaced(
-        &self,
+        self: &Rc<Self>,
         origin: usize,
         complete: bool,
         added: Vec<GroupName>,
@@ -677,10 +725,18 @@ impl Driver {
         for (home, group) in homes.filter(|&(home, _)| home != origin) {
             self.tell_at_home(origin, home, vec![group.clone()]);
         }
-        self.table
-            .borrow_mut()
-            .displaced(origin, complete, added, removed);
-        self.placed.notify_one();
+        let named: Vec<_> = added.iter().chain(removed).cloned().collect();
+        let mut table = self.table.borrow_mut();
+        let starting = table.starting(Instant::now());
+        table.displaced(origin, complete, added, removed);
+        let has_started = starting != table.starting(Instant::now());
+        drop(table);
+        if has_started {
+            self.place_all();
+        }
+        for group in &named {
+            self.place_group(group);
+        }
     }
 
     /// The home of a group, if it is up and this edge has accepted sessions of the group there.
@@ -699,35 +755,42 @@ impl Driver {
         self.origins[to].tell(Control::AtHome { origin, groups });
     }
 
+    /// Tries every waiting session again.
+    fn place_all(&self) {
+        self.changed.set(true);
+        self.placed.notify_one();
+    }
+
     /// Tries waiting sessions again whenever something changes or a wait is over.
     async fn place_waiting(self: Rc<Self>) {
         loop {
-            let due = self.next_placing();
+            let due = self.waiting.borrow().due();
+            self.look_at.set(due);
             tokio::select! {
                 () = self.placed.notified() => {}
-                () = tokio::time::sleep_until(due.into()) => {}
+                () = until(due) => {}
             }
-            let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-            for session in waiting {
-                self.place(session);
+            let now = (!self.changed.take()).then(Instant::now);
+            let groups = self.waiting.borrow().groups(now);
+            for (index, group) in groups.iter().enumerate() {
+                self.place_group(group);
+                if index % PLACED == PLACED - 1 {
+                    tokio::task::yield_now().await;
+                }
             }
-            // `place` asks for another turn when a session goes on waiting: not for itself.
-            tokio::task::yield_now().await;
         }
     }
 
-    /// When a waiting session's wait is over.
-    fn next_placing(&self) -> Instant {
-        let (waiting, now) = (self.waiting.borrow(), Instant::now());
-        let due = |session: &Waiting| match self.find_place(&session.journal.request) {
-            Place::Wait(until) => until,
-            Place::At(_) | Place::Nowhere => now,
-        };
-        waiting
-            .iter()
-            .map(due)
-            .min()
-            .unwrap_or(now + Duration::from_secs(3600))
+    /// Tries again the sessions that wait for a group, all that want the same at once.
+    fn place_group(self: &Rc<Self>, group: &GroupName) {
+        let wishes = self.waiting.borrow_mut().take(group);
+        for wish in wishes {
+            let Some(first) = wish.first() else { continue };
+            let place = self.find_place(&first.journal);
+            for session in wish {
+                self.place_at(session, place);
+            }
+        }
     }
 
     /// Closes lanes that have had no sessions for a while.
@@ -753,6 +816,14 @@ impl Driver {
                 }
             }
         }
+    }
+}
+
+/// Waits until then, or for ever.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -8,7 +8,7 @@ use tributary_protocol::link::{
     feed::{Feed, FeedOpen, FeedReader},
 };
 
-use super::driver::Driver;
+use super::{driver::Driver, metrics::Counted};
 
 /// The newest epoch of each live stream on one link: an older feed of it is passed over.
 type Epochs = Rc<RefCell<HashMap<LiveId, u64>>>;
@@ -26,9 +26,8 @@ pub(super) async fn accept(driver: Rc<Driver>, origin: usize, link: Link) {
         let process = driver.origins[origin].process();
         let (driver, link, epochs) = (Rc::clone(&driver), link.clone(), Rc::clone(&epochs));
         tasks.spawn_local(async move {
-            driver.metrics.feeds_in.inc();
+            let _counted = Counted::new(&driver.metrics.feeds_in);
             read(&driver, process, &link, &epochs, recv).await;
-            driver.metrics.feeds_in.dec();
         });
     }
 }
@@ -73,10 +72,12 @@ async fn read(
             }
         }
     }
-    if let Some((open, _)) = opened {
+    if let Some((open, live)) = opened {
         let mut epochs = epochs.borrow_mut();
-        if epochs.get(&open.live) == Some(&open.epoch) {
+        if recv.is_finished() && epochs.get(&open.live) == Some(&open.epoch) {
             epochs.remove(&open.live);
+            // Whoever waits for a place in it waits no more.
+            live.end();
         }
     }
 }

@@ -135,11 +135,17 @@ pub struct OpenRequest {
 pub struct Upstream {
     lanes: queue::Sender<ToLane>,
     next: Arc<AtomicU64>,
+    excess: queue::Excess,
 }
 
 /// What waits in a session's inbox before it is closed as a slow reader, in bytes, one message of
 /// any permitted size not counted. Reason: commands are never dropped one by one.
 pub const INBOX: usize = 64 * 1024;
+
+/// What all sessions' inboxes may hold together beyond that, in bytes. Reason: a message of the
+/// largest size fits for each of sixteen clients that do not read; with thousands of them the edge
+/// must not run out of memory, so those that come later are closed.
+pub const INBOX_EXCESS: usize = 256 * 1024 * 1024;
 
 impl Upstream {
     /// The clients' end and the lanes' end.
@@ -150,6 +156,7 @@ impl Upstream {
             Self {
                 lanes,
                 next: Arc::new(AtomicU64::new(1)),
+                excess: queue::Excess::new(INBOX_EXCESS),
             },
             commands,
         )
@@ -158,7 +165,7 @@ impl Upstream {
     /// Opens a session. Never blocks: what comes of it arrives in the session's inbox.
     pub fn open(&self, request: OpenRequest) -> SessionLink {
         let session = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
-        let (inbox, answers) = queue::queue(INBOX);
+        let (inbox, answers) = queue::queue_within(INBOX, &self.excess);
         let park = Arc::new(Park::default());
         let open = ToLane::Open {
             session,

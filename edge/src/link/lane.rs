@@ -35,6 +35,10 @@ pub(super) struct Lane {
     pub(super) group: GroupName,
     /// The origin it goes to.
     pub(super) origin: usize,
+    /// It asks whether the group lives there, for clients that name another origin.
+    pub(super) only_if_living: bool,
+    /// The origin has opened it.
+    opened: Cell<bool>,
     pub(super) state: RefCell<EdgeLane>,
     pub(super) sessions: RefCell<HashMap<SessionId, Session>>,
     pub(super) phase: Cell<Phase>,
@@ -69,6 +73,8 @@ pub(super) struct Session {
 pub(super) struct Journal {
     pub(super) request: OpenRequest,
     pub(super) messages: Vec<(Message, Generation)>,
+    /// The group does not live at its home: the origin that the client names may have it.
+    pub(super) asked_home: bool,
 }
 
 /// How a lane's stream came to its end.
@@ -92,11 +98,19 @@ const ANSWER: Duration = Duration::from_secs(5);
 const WRITE: usize = 32 * 1024;
 
 impl Lane {
-    pub(super) fn new(id: LaneId, group: GroupName, origin: usize, rate: Rate) -> Rc<Self> {
+    pub(super) fn new(
+        id: LaneId,
+        group: GroupName,
+        origin: usize,
+        only_if_living: bool,
+        rate: Rate,
+    ) -> Rc<Self> {
         Rc::new(Self {
             id,
             group,
             origin,
+            only_if_living,
+            opened: Cell::new(false),
             state: RefCell::new(EdgeLane::new(rate)),
             sessions: RefCell::default(),
             phase: Cell::new(Phase::Open),
@@ -147,15 +161,24 @@ impl Lane {
         self.wake.notify_one();
     }
 
+    /// The origin of a lane that closes is gone for good: there is nobody to tell.
+    pub(super) fn give_up_closing(&self) {
+        if self.phase.get() == Phase::Closing {
+            self.phase.set(Phase::Dead);
+            self.wake.notify_one();
+        }
+    }
+
     /// Carries the lane over its origin's links until it ends.
     pub(super) async fn run(self: Rc<Self>, driver: Rc<Driver>) {
-        while self.phase.get() == Phase::Open {
+        while self.goes_on() {
             let Some(link) = self.link(&driver).await else {
                 break;
             };
             let outcome = self.on_link(&driver, &link).await;
             self.state.borrow_mut().disconnected();
             match outcome {
+                Outcome::Disconnected if self.is_told() => break,
                 Outcome::Disconnected if link.is_closed() => driver.link_closed(self.origin).await,
                 Outcome::Disconnected => tokio::time::sleep(Duration::from_millis(50)).await,
                 Outcome::Unknown => driver.lane_unknown(&self),
@@ -175,11 +198,25 @@ impl Lane {
         driver.forget_lane(&self);
     }
 
+    /// Whether the lane needs a link. One that closes has to tell its origin, if that knows of it.
+    fn goes_on(&self) -> bool {
+        match self.phase.get() {
+            Phase::Open => true,
+            Phase::Closing => self.opened.get(),
+            Phase::Dead => false,
+        }
+    }
+
+    /// Whether the lane closes and its origin has all it has to say.
+    fn is_told(&self) -> bool {
+        self.phase.get() == Phase::Closing && self.state.borrow().is_settled()
+    }
+
     /// The link to the lane's origin, once there is one; `None` if the lane ends before.
     async fn link(&self, driver: &Driver) -> Option<Link> {
         let mut links = driver.links(self.origin);
         loop {
-            if self.phase.get() != Phase::Open {
+            if !self.goes_on() {
                 return None;
             }
             if let Some(link) = links.borrow_and_update().clone() {
@@ -200,6 +237,7 @@ impl Lane {
         let opening = self.open_stream(driver, &mut send, &mut recv, &mut reader);
         match tokio::time::timeout(ANSWER, opening).await {
             Ok(Some(LaneAnswer::Open { received })) => {
+                self.opened.set(true);
                 if let Err(error) = self.state.borrow_mut().connected(received) {
                     tracing::error!(group = %self.group, %error, "lane cannot be resumed");
                     return Outcome::Unknown;
@@ -235,6 +273,7 @@ impl Lane {
             group: self.group.clone(),
             home,
             resume,
+            only_if_living: self.only_if_living,
         };
         let mut out = BytesMut::new();
         open.encode(&mut out);
@@ -308,6 +347,7 @@ impl Lane {
                 pieces.clear();
                 continue;
             }
+            send.set_in_bulk(self.state.borrow().is_blocked());
             match self.phase.get() {
                 Phase::Open => {}
                 Phase::Closing if !self.state.borrow().is_settled() => {}

@@ -9,6 +9,7 @@ mod metrics;
 mod origin;
 pub mod publish;
 mod run;
+mod waiting;
 
 pub use config::{LinkConfig, OriginAddress, OriginAddressError};
 pub use handle::{OpenRequest, SessionLink, Upstream};

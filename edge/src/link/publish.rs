@@ -19,7 +19,7 @@ use tributary_protocol::{
     ring::{Cursor, Limits, Ring, Start},
 };
 
-use super::driver::Driver;
+use super::{driver::Driver, metrics::Counted};
 
 /// Where the media of an accepted publish goes. Dropping it ends the feed once all is sent.
 pub struct PublishFeed {
@@ -123,7 +123,7 @@ pub(super) async fn run(
     let mut feed = FeedWriter::new(live, writer, source.cursor);
     let mut links = driver.links(origin);
     let mut epoch = 0;
-    driver.metrics.feeds_out.inc();
+    let _counted = Counted::new(&driver.metrics.feeds_out);
     loop {
         let changed = source.changed();
         let link = links.borrow_and_update().clone();
@@ -151,5 +151,4 @@ pub(super) async fn run(
             FeedEnd::Link(_) => {}
         }
     }
-    driver.metrics.feeds_out.dec();
 }

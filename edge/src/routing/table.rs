@@ -118,7 +118,7 @@ impl Table {
 
     /// Where a new session of `group` goes, if this edge has no lane of the group.
     pub fn place(&self, group: &GroupName, now: Instant) -> Place {
-        if let Some(until) = self.starting.filter(|&until| now < until) {
+        if let Some(until) = self.starting(now) {
             return Place::Wait(until);
         }
         if let Some(&origin) = self.displaced.get(group) {
@@ -140,6 +140,11 @@ impl Table {
             _ => None,
         });
         returns.max().map_or(Place::Nowhere, Place::Wait)
+    }
+
+    /// Until when a starting edge waits for the origins' lists, if it does.
+    pub fn starting(&self, now: Instant) -> Option<Instant> {
+        self.starting.filter(|&until| now < until)
     }
 
     /// Where the group lives, if an origin has said that it lives there away from its home.

@@ -2,16 +2,16 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::task::spawn_local;
+use tokio::{sync::Notify, task::spawn_local};
 use tributary_node::{
     drain, queue,
-    transport::{CloseCode, Endpoint, Link, LinkError},
+    transport::{CloseCode, Endpoint, IDLE, Link, LinkError},
 };
 use tributary_protocol::{
     GroupName,
@@ -38,6 +38,11 @@ pub(super) struct Driver {
     living: RefCell<HashMap<GroupName, Living>>,
     pub(super) elsewhere: RefCell<Elsewhere>,
     next_lane: Cell<u64>,
+    /// Groups that went away from home, or ceased to, and edges do not know of yet.
+    moved: RefCell<HashSet<GroupName>>,
+    announce: Notify,
+    /// When the process last looked at its clock.
+    awake: Cell<Instant>,
 }
 
 /// One start of one edge.
@@ -72,6 +77,12 @@ pub(super) enum Admission {
 /// Lanes one edge may have open. Reason: each is a group's; a broken edge must not fill the origin.
 const MAX_LANES: usize = 50_000;
 
+/// How often the clock is looked at, and lanes that nothing carries.
+const TICK: Duration = Duration::from_millis(250);
+
+/// A tick that comes later than this says that the process was stopped.
+const STOPPED: Duration = Duration::from_millis(1250);
+
 /// How soon an edge should ask again for a group that may live elsewhere.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -86,11 +97,84 @@ impl Driver {
             living: RefCell::default(),
             elsewhere: RefCell::default(),
             next_lane: Cell::new(1),
+            moved: RefCell::default(),
+            announce: Notify::new(),
+            awake: Cell::new(Instant::now()),
         })
+    }
+
+    /// Looks at the clock. After a stop of the process, whatever the grace time does not cover any
+    /// more ends here: call it before anything that was received is applied.
+    pub(super) fn wake(self: &Rc<Self>) {
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(self.awake.replace(now));
+        if passed < STOPPED {
+            return;
+        }
+        tracing::warn!(
+            for_ms = passed.as_millis() as u64,
+            "the process was stopped"
+        );
+        self.elsewhere.borrow_mut().postpone(passed);
+        let edges: Vec<_> = self.edges.borrow().values().cloned().collect();
+        for edge in edges {
+            let silent = now.saturating_duration_since(edge.heard_at());
+            if silent > IDLE {
+                // The edge has given this link up; what it sent before is sent again.
+                serve::fence(self, &edge);
+                self.end_overdue(&edge);
+            }
+            for lane in edge.lanes.borrow().values() {
+                lane.state.borrow_mut().excuse(now);
+            }
+        }
+    }
+
+    async fn tick(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(TICK).await;
+            self.wake();
+            let now = Instant::now();
+            let edges: Vec<_> = self.edges.borrow().values().cloned().collect();
+            for edge in edges.iter().filter(|edge| edge.link().is_some()) {
+                edge.listen(now);
+                let lanes: Vec<_> = edge
+                    .lanes
+                    .borrow()
+                    .values()
+                    .filter(|lane| lane.is_overdue(now))
+                    .cloned()
+                    .collect();
+                for lane in lanes {
+                    lane.end(&self, CloseReason::OriginLost);
+                }
+            }
+        }
+    }
+
+    /// Tells every edge which groups have gone from home, or back, since it was last told.
+    async fn announce(self: Rc<Self>) {
+        loop {
+            self.announce.notified().await;
+            let moved = std::mem::take(&mut *self.moved.borrow_mut());
+            let (added, removed): (Vec<_>, Vec<_>) = {
+                let living = self.living.borrow();
+                let away = |name: &GroupName| living.get(name).is_some_and(|l| l.home.is_some());
+                moved.into_iter().partition(away)
+            };
+            for names in removed.chunks(GROUPS_PER_FRAME) {
+                self.tell_all(&change(Vec::new(), names.to_vec()));
+            }
+            for names in added.chunks(GROUPS_PER_FRAME) {
+                self.tell_all(&change(names.to_vec(), Vec::new()));
+            }
+        }
     }
 
     /// Accepts links until the drain; returns when every group has ended and the edges know.
     pub(super) async fn run(self: Rc<Self>, endpoint: Endpoint, mut drain: drain::Watch) {
+        spawn_local(Rc::clone(&self).tick());
+        spawn_local(Rc::clone(&self).announce());
         loop {
             let incoming = tokio::select! {
                 incoming = endpoint.accept() => incoming,
@@ -198,24 +282,24 @@ impl Driver {
 
     /// The link of an edge is lost: its lanes wait for the next one, each for its grace time.
     pub(super) fn edge_lost(self: &Rc<Self>, edge: &Rc<Edge>, error: &LinkError) {
-        edge.link_lost(error);
+        edge.link_lost(error, Instant::now());
         self.metrics.links.dec();
         self.metrics.lost.inc();
         tracing::warn!(edge = %edge.name, %error, "link lost");
+        let lost = edge.heard_at();
         let lanes: Vec<_> = edge.lanes.borrow().values().cloned().collect();
         let mut graces: Vec<Duration> = lanes.iter().map(|lane| lane.grace()).collect();
         for lane in &lanes {
+            lane.disconnect(lost);
             lane.outage(true);
         }
         graces.sort_unstable();
         graces.dedup();
         let (driver, edge) = (Rc::clone(self), Rc::clone(edge));
-        let incarnation = edge.incarnation.get();
         spawn_local(async move {
-            let lost = edge.lost_at().unwrap_or_else(Instant::now);
             for grace in graces {
                 tokio::time::sleep_until((lost + grace).into()).await;
-                if edge.incarnation.get() != incarnation || edge.lost_at().is_none() {
+                if edge.lost_at() != Some(lost) {
                     return;
                 }
                 driver.end_overdue(&edge);
@@ -225,7 +309,7 @@ impl Driver {
     }
 
     /// An edge that has no lanes and no link is forgotten.
-    fn forget(&self, edge: &Rc<Edge>) {
+    pub(super) fn forget(&self, edge: &Rc<Edge>) {
         if edge.link().is_none() && edge.lanes.borrow().is_empty() {
             self.elsewhere
                 .borrow_mut()
@@ -235,6 +319,14 @@ impl Driver {
                 epoch: edge.epoch,
             };
             self.edges.borrow_mut().remove(&key);
+        }
+    }
+
+    /// Forgets edge processes of which there is nothing.
+    pub(super) fn forget_unused(&self) {
+        let edges: Vec<_> = self.edges.borrow().values().cloned().collect();
+        for edge in edges {
+            self.forget(&edge);
         }
     }
 
@@ -258,69 +350,66 @@ impl Driver {
             return Admission::Refused;
         }
         let lives_here = self.living.borrow().contains_key(&open.group);
+        if open.only_if_living && !lives_here {
+            return Admission::Unknown;
+        }
         let may_live_elsewhere =
             self.elsewhere
                 .borrow()
                 .may_live(&open.group, &open.home, Instant::now());
-        if !lives_here && may_live_elsewhere {
+        if !lives_here && may_live_elsewhere || !edge.may_open_lane(Instant::now()) {
             return Admission::Wait(RETRY);
         }
         let key = LaneKey(self.next_lane.get());
         self.next_lane.set(key.0 + 1);
-        let lane = Lane::new(self, edge, key, open.lane, open.group.clone());
-        edge.lanes.borrow_mut().insert(open.lane, Rc::clone(&lane));
+        let id = open.lane;
+        let lane = Lane::new(self, edge, key, open);
+        edge.lanes.borrow_mut().insert(id, Rc::clone(&lane));
         self.metrics.lanes.inc();
-        self.lives(open.group, open.home, &edge.known_as.borrow());
         Admission::Lane {
             lane,
             received_by_edge: 0,
         }
     }
 
-    /// A lane of the group was opened.
-    fn lives(&self, group: GroupName, home: String, known_as: &str) {
+    /// A lane of the group has its group.
+    pub(super) fn lives(&self, group: &GroupName, home: &str, known_as: &str) {
         let mut living = self.living.borrow_mut();
-        if let Some(state) = living.get_mut(&group) {
+        if let Some(state) = living.get_mut(group) {
             state.lanes += 1;
             return;
         }
-        let home = (home != known_as).then_some(home);
-        let displaced = home.is_some();
+        let home = (home != known_as).then(|| home.to_owned());
+        let is_displaced = home.is_some();
         living.insert(group.clone(), Living { lanes: 1, home });
         drop(living);
-        if displaced {
+        if is_displaced {
             self.metrics.displaced.inc();
-            self.tell_all(&Control::Displaced {
-                complete: false,
-                added: vec![group],
-                removed: Vec::new(),
-            });
+            self.has_moved(group);
         }
     }
 
-    /// A lane ended; the last one of a displaced group lets it go home.
-    pub(super) fn lane_over(&self, lane: &Lane) {
-        self.metrics.lanes.dec();
+    /// A lane ended that had its group; the last one of a displaced group lets it go home.
+    pub(super) fn lives_less(&self, group: &GroupName) {
         let mut living = self.living.borrow_mut();
-        let Some(state) = living.get_mut(&lane.name) else {
+        let Some(state) = living.get_mut(group) else {
             return;
         };
         state.lanes -= 1;
         if state.lanes > 0 {
             return;
         }
-        let displaced = living
-            .remove(&lane.name)
-            .is_some_and(|state| state.home.is_some());
+        let state = living.remove(group);
         drop(living);
-        if displaced {
+        if state.is_some_and(|state| state.home.is_some()) {
             self.metrics.displaced.dec();
-            self.tell_all(&Control::Displaced {
-                complete: false,
-                added: Vec::new(),
-                removed: vec![lane.name.clone()],
-            });
+            self.has_moved(group);
         }
+    }
+
+    fn has_moved(&self, group: &GroupName) {
+        self.moved.borrow_mut().insert(group.clone());
+        self.announce.notify_one();
     }
 
     /// The groups that live here away from home, as a new link is told them.
@@ -330,11 +419,7 @@ impl Driver {
         let names: Vec<_> = displaced.map(|(name, _)| name.clone()).collect();
         let mut frames: Vec<_> = names
             .chunks(GROUPS_PER_FRAME)
-            .map(|names| Control::Displaced {
-                complete: false,
-                added: names.to_vec(),
-                removed: Vec::new(),
-            })
+            .map(|names| change(names.to_vec(), Vec::new()))
             .collect();
         frames.push(Control::Displaced {
             complete: true,
@@ -385,6 +470,14 @@ impl Driver {
             sessions: sessions as u64,
             groups: self.living.borrow().len() as u64,
         }
+    }
+}
+
+fn change(added: Vec<GroupName>, removed: Vec<GroupName>) -> Control {
+    Control::Displaced {
+        complete: false,
+        added,
+        removed,
     }
 }
 

@@ -14,8 +14,8 @@ use tokio::{
 };
 use tributary_node::{
     feed::{FeedEnd, FeedSource, FeedWriter},
-    queue,
-    transport::{IDLE, Link, LinkError},
+    queue::{self, PushError},
+    transport::{CloseCode, Link, LinkError},
 };
 use tributary_protocol::{
     LaneId, Message,
@@ -23,7 +23,7 @@ use tributary_protocol::{
     ring::{Ring, Start},
 };
 
-use super::{driver::Driver, lane::Lane};
+use super::{driver::Driver, lane::Lane, metrics::Counted, rate::Rate};
 use crate::live::LiveStream;
 
 /// One edge process: a name and a start epoch.
@@ -42,9 +42,12 @@ pub(super) struct Edge {
     next_feed: Cell<u64>,
     /// Accepted publishes of its clients.
     pub(super) publishes: RefCell<HashMap<(LiveId, WriterId), Publish>>,
-    /// When something last came over its control stream.
+    /// When a packet of its link last arrived, and how many bytes had come by then.
     heard: Cell<Instant>,
-    /// When its link was lost.
+    heard_bytes: Cell<u64>,
+    /// Lanes it may open.
+    new_lanes: RefCell<Rate>,
+    /// When the last packet of its lost link arrived.
     lost: Cell<Option<Instant>>,
 }
 
@@ -53,7 +56,14 @@ pub(super) struct Edge {
 pub(super) struct Publish {
     pub(super) live: Arc<LiveStream>,
     pub(super) lane: Rc<Lane>,
+    /// The epoch of its newest feed: an older one is passed over.
+    pub(super) epoch: Rc<Cell<u64>>,
 }
+
+/// New lanes an edge may open in a second, and at once. Reason: each starts a group; an edge that
+/// comes back with all its clients brings thousands.
+const LANES_PER_SECOND: u32 = 5_000;
+const LANES_AT_ONCE: u32 = 10_000;
 
 /// The feed of one live stream to one edge.
 struct FeedOut {
@@ -104,6 +114,8 @@ impl Edge {
             next_feed: Cell::new(0),
             publishes: RefCell::default(),
             heard: Cell::new(Instant::now()),
+            heard_bytes: Cell::new(0),
+            new_lanes: RefCell::new(Rate::new(LANES_PER_SECOND, LANES_AT_ONCE, Instant::now())),
             lost: Cell::new(None),
         })
     }
@@ -117,43 +129,59 @@ impl Edge {
         self.lost.get()
     }
 
-    pub(super) fn heard(&self) {
-        self.heard.set(Instant::now());
+    /// When the last packet arrived, as far as it was noticed.
+    pub(super) fn heard_at(&self) -> Instant {
+        self.heard.get()
+    }
+
+    /// Something of the edge's newest link arrived.
+    pub(super) fn heard(&self, now: Instant) {
+        self.heard.set(now);
+    }
+
+    /// Looks whether packets arrived since this was last called.
+    pub(super) fn listen(&self, now: Instant) {
+        if let Some(link) = &*self.link.borrow() {
+            let (_, received) = link.bytes();
+            if self.heard_bytes.replace(received) != received {
+                self.heard.set(now);
+            }
+        }
+    }
+
+    /// Whether the edge may open another lane now.
+    pub(super) fn may_open_lane(&self, now: Instant) -> bool {
+        self.new_lanes.borrow_mut().take(now)
     }
 
     /// A link of this edge carries its lanes from here on.
     pub(super) fn link_up(&self, link: Link, control: queue::Sender<Control>) {
         *self.control.borrow_mut() = Some(control);
         self.lost.set(None);
-        self.heard();
+        self.heard(Instant::now());
         let _ = self.link.send_replace(Some(link));
     }
 
-    /// The link is gone.
-    pub(super) fn link_lost(&self, error: &LinkError) {
+    /// The link is gone. Its peer may have said so.
+    pub(super) fn link_lost(&self, error: &LinkError, now: Instant) {
         *self.control.borrow_mut() = None;
-        let now = Instant::now();
-        // A process that was stopped finds its link timed out long after the last packet.
-        let silent = if *error == LinkError::TimedOut {
-            IDLE
-        } else {
-            Duration::ZERO
-        };
-        let last = self
-            .heard
-            .get()
-            .max(now.checked_sub(silent).unwrap_or(now))
-            .min(now);
-        let stopped = now.duration_since(self.heard.get()) > silent + Duration::from_secs(2);
-        self.lost
-            .set(Some(if stopped { self.heard.get() } else { last }));
+        if matches!(error, LinkError::Closed(_) | LinkError::Reset) {
+            self.heard(now);
+        }
+        self.lost.set(Some(self.heard.get()));
         let _ = self.link.send_replace(None);
     }
 
     pub(super) fn tell(&self, control: Control) {
-        if let Some(queue) = &*self.control.borrow() {
-            // A control stream that takes nothing is about to be given up.
-            let _ = queue.push(control, 1);
+        let full = self
+            .control
+            .borrow()
+            .as_ref()
+            .is_some_and(|queue| matches!(queue.push(control, 1), Err(PushError::Full(_))));
+        // What cannot be told now is told in whole on the next link.
+        if let (true, Some(link)) = (full, self.link()) {
+            tracing::warn!(edge = %self.name, "link closed: its control stream takes nothing");
+            link.close(CloseCode::Shutdown);
         }
     }
 
@@ -195,7 +223,7 @@ impl Edge {
     /// Writes a live stream to this edge, over its links in turn.
     async fn feed(self: Rc<Self>, driver: Rc<Driver>, source: LiveSource) {
         let mut links = self.link.subscribe();
-        driver.metrics.feeds_out.inc();
+        let _counted = Counted::new(&driver.metrics.feeds_out);
         let mut writer: Option<FeedWriter> = None;
         while !source.finished.get() {
             let Some(link) = links
@@ -231,6 +259,5 @@ impl Edge {
                 FeedEnd::Link(_) => {}
             }
         }
-        driver.metrics.feeds_out.dec();
     }
 }

@@ -85,6 +85,16 @@ impl Elsewhere {
         }
     }
 
+    /// The process was stopped for this long: what it waits for has not had its time.
+    pub(super) fn postpone(&mut self, by: Duration) {
+        for since in self.resumed.values_mut() {
+            *since += by;
+        }
+        for lost in self.lost.values_mut() {
+            lost.since += by;
+        }
+    }
+
     /// Whether `group`, whose home is `home`, may live at a lost origin.
     pub(super) fn may_live(&self, group: &GroupName, home: &str, now: Instant) -> bool {
         let reported = |lost: &Lost| lost.reports.values().any(|groups| groups.contains(group));

@@ -12,14 +12,16 @@ use bytes::{Bytes, BytesMut};
 use tokio::{sync::Notify, task::spawn_local};
 use tributary_node::{
     queue,
-    transport::{Link, RecvStream, SendStream},
+    transport::{RecvStream, SendStream},
 };
 use tributary_protocol::{
     GroupName, LaneId, Message, MessageStreamId, SessionId,
     command::{Command, NetStreamCommand},
     link::{
-        CloseReason, OriginEvent, OriginLane, Tell, WriterId, feed::FeedMessage,
-        frame::FrameReader, lane_frame::LaneAnswer,
+        CloseReason, LiveId, OriginEvent, OriginLane, Tell, WriterId,
+        feed::FeedMessage,
+        frame::FrameReader,
+        lane_frame::{LaneAnswer, OpenLane},
     },
 };
 
@@ -27,6 +29,7 @@ use super::{
     driver::Driver,
     edges::{Edge, Publish},
     handle::{LaneCommand, LaneKey, LaneOut, Mail, SessionKey, ToSession},
+    serve::Served,
 };
 use crate::{
     group::{GroupHandle, OpenRefused, refusal},
@@ -39,18 +42,25 @@ pub(super) struct Lane {
     pub(super) id: LaneId,
     pub(super) name: GroupName,
     pub(super) edge: Weak<Edge>,
-    /// The group, or why there is none: then every session is refused.
-    group: Result<GroupHandle, OpenRefused>,
+    /// What the edges call the group's home, and this origin.
+    home: String,
+    known_as: String,
+    /// The group, once there is a session for it; asked for again by each session while it is
+    /// refused.
+    group: RefCell<Option<GroupHandle>>,
     out: LaneOut,
     pub(super) state: RefCell<OriginLane>,
     /// What each message stream of a session plays.
     playing: RefCell<HashMap<(SessionId, MessageStreamId), Arc<LiveStream>>>,
     /// What each message stream of a session publishes.
     publishing: RefCell<HashMap<(SessionId, MessageStreamId), Publishing>>,
-    /// Events of sessions that wait for the end of a feed.
-    held: RefCell<HashMap<SessionId, VecDeque<OriginEvent>>>,
-    /// Counts the streams that carried the lane: an older one's end means nothing.
-    carried: Cell<u64>,
+    /// Events of sessions that wait for the end of a feed, each wait with its number.
+    held: RefCell<HashMap<SessionId, (u64, VecDeque<OriginEvent>)>>,
+    holds: Cell<u64>,
+    /// Counts the streams that carried the lane: an older one is over.
+    turn: Cell<u64>,
+    /// Since when no stream carries it.
+    uncarried: Cell<Option<Instant>>,
     over: Cell<bool>,
     ended: Notify,
     wake: Notify,
@@ -66,6 +76,12 @@ struct Publishing {
 /// command belongs to the stream.
 const FEED_END: Duration = Duration::from_secs(1);
 
+/// Commands of a group that are followed before others get a turn.
+const COMMANDS: usize = 256;
+
+/// A lane without a group is forgotten when nothing has carried it for this long.
+const FORGOTTEN: Duration = Duration::from_secs(1);
+
 /// What one write hands to QUIC at most, in bytes.
 const WRITE: usize = 32 * 1024;
 
@@ -74,18 +90,19 @@ impl Lane {
         driver: &Rc<Driver>,
         edge: &Rc<Edge>,
         key: LaneKey,
-        id: LaneId,
-        name: GroupName,
+        open: OpenLane,
     ) -> Rc<Self> {
         // The group's output is bounded by its sessions' credit and their requests' answers; what
         // the lane then keeps, by the lane's retention.
         let (commands, receiver) = queue::queue(usize::MAX);
         let lane = Rc::new(Self {
             key,
-            id,
+            id: open.lane,
             edge: Rc::downgrade(edge),
-            group: driver.groups.open(&name, key),
-            name,
+            name: open.group,
+            home: open.home,
+            known_as: edge.known_as.borrow().clone(),
+            group: RefCell::default(),
             out: LaneOut::new(key, Arc::clone(&edge.name), commands),
             state: RefCell::new(OriginLane::new(
                 driver.config.max_message,
@@ -94,7 +111,9 @@ impl Lane {
             playing: RefCell::default(),
             publishing: RefCell::default(),
             held: RefCell::default(),
-            carried: Cell::new(0),
+            holds: Cell::new(0),
+            turn: Cell::new(0),
+            uncarried: Cell::new(Some(Instant::now())),
             over: Cell::new(false),
             ended: Notify::new(),
             wake: Notify::new(),
@@ -105,9 +124,38 @@ impl Lane {
 
     /// How long the lane's sessions outlive their link.
     pub(super) fn grace(&self) -> Duration {
-        self.group
-            .as_ref()
-            .map_or(Duration::ZERO, |group| group.application().grace_time.get())
+        let group = self.group.borrow();
+        let group = group.as_ref();
+        group.map_or(Duration::ZERO, |group| group.application().grace_time.get())
+    }
+
+    /// Whether no stream has carried the lane for its grace time: the edge has given it up.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        let since = self.uncarried.get();
+        since.is_some_and(|since| {
+            now.saturating_duration_since(since) >= self.grace().max(FORGOTTEN)
+        })
+    }
+
+    /// The stream that carries the lane is over, and nothing it still brings is applied.
+    pub(super) fn disconnect(&self, since: Instant) {
+        self.turn.set(self.turn.get() + 1);
+        self.state.borrow_mut().disconnected();
+        if self.uncarried.get().is_none() {
+            self.uncarried.set(Some(since));
+        }
+        self.wake.notify_waiters();
+    }
+
+    /// The lane's group, which its application and its limits may refuse.
+    fn join_group(&self, driver: &Driver) -> Result<GroupHandle, OpenRefused> {
+        if let Some(group) = &*self.group.borrow() {
+            return Ok(group.clone());
+        }
+        let group = driver.groups.open(&self.name, self.key)?;
+        *self.group.borrow_mut() = Some(group.clone());
+        driver.lives(&self.name, &self.home, &self.known_as);
+        Ok(group)
     }
 
     /// Does what the group says, in its order.
@@ -119,11 +167,16 @@ impl Lane {
             };
             let Some(command) = command else { break };
             self.handle_command(&driver, command);
-            while let Some(command) = commands.try_next() {
+            for _ in 1..COMMANDS {
+                let Some(command) = commands.try_next() else {
+                    break;
+                };
                 self.handle_command(&driver, command);
             }
             self.settle(&driver);
             self.wake.notify_one();
+            // The queue is always ready while its group is faster than this.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -172,6 +225,7 @@ impl Lane {
                     let publish = Publish {
                         live: Arc::clone(&live),
                         lane: Rc::clone(self),
+                        epoch: Rc::default(),
                     };
                     edge.publishes.borrow_mut().insert((id, writer), publish);
                 }
@@ -229,8 +283,8 @@ impl Lane {
     }
 
     /// A publish's feed has ended: what waited for that goes on.
-    pub(super) fn feed_ended(self: &Rc<Self>, driver: &Rc<Driver>, writer: WriterId) {
-        if let Some((session, stream)) = self.publisher(writer) {
+    pub(super) fn feed_ended(self: &Rc<Self>, driver: &Rc<Driver>, key: (LiveId, WriterId)) {
+        if let Some((session, stream)) = self.publisher(key) {
             self.forget_publish(session, stream);
             self.release(driver, session);
         }
@@ -240,10 +294,10 @@ impl Lane {
     pub(super) fn close_publisher(
         self: &Rc<Self>,
         driver: &Rc<Driver>,
-        writer: WriterId,
+        key: (LiveId, WriterId),
         reason: CloseReason,
     ) {
-        if let Some((session, _)) = self.publisher(writer) {
+        if let Some((session, _)) = self.publisher(key) {
             self.session_over(session);
             self.state.borrow_mut().close_session(session, reason);
             self.settle(driver);
@@ -251,15 +305,18 @@ impl Lane {
         }
     }
 
-    fn publisher(&self, writer: WriterId) -> Option<(SessionId, MessageStreamId)> {
+    /// Writers count for each live stream: both make the publish.
+    fn publisher(&self, key: (LiveId, WriterId)) -> Option<(SessionId, MessageStreamId)> {
         let publishing = self.publishing.borrow();
         let mut places = publishing.iter();
-        places.find_map(|(&place, publishing)| (publishing.writer == writer).then_some(place))
+        places.find_map(|(&place, publishing)| {
+            ((publishing.live.id(), publishing.writer) == key).then_some(place)
+        })
     }
 
     fn release(self: &Rc<Self>, driver: &Rc<Driver>, session: SessionId) {
         let held = self.held.borrow_mut().remove(&session);
-        for event in held.into_iter().flatten() {
+        for event in held.into_iter().flat_map(|(_, events)| events) {
             self.handle_event(driver, event);
         }
     }
@@ -282,7 +339,7 @@ impl Lane {
             session,
         };
         match event {
-            OriginEvent::Open { session, open } => match &self.group {
+            OriginEvent::Open { session, open } => match self.join_group(driver) {
                 Ok(group) => {
                     let lane = self.out.clone();
                     group.send(Mail::Open {
@@ -293,7 +350,7 @@ impl Lane {
                 }
                 Err(refused) => {
                     let mut state = self.state.borrow_mut();
-                    for message in refusal(&open, *refused) {
+                    for message in refusal(&open, refused) {
                         state.tell(
                             session,
                             Tell::Message {
@@ -304,7 +361,7 @@ impl Lane {
                     }
                     state.tell(session, Tell::Close(refused.reason()));
                     drop(state);
-                    driver.note_refused(&self.name, &open, *refused);
+                    driver.note_refused(&self.name, &open, refused);
                     self.wake.notify_one();
                 }
             },
@@ -352,7 +409,7 @@ impl Lane {
             OriginEvent::Open { .. } | OriginEvent::Ended => return Some(event),
             _ => return Some(event),
         };
-        if let Some(held) = self.held.borrow_mut().get_mut(&session) {
+        if let Some((_, held)) = self.held.borrow_mut().get_mut(&session) {
             held.push_back(event);
             return None;
         }
@@ -369,28 +426,32 @@ impl Lane {
         if !ends {
             return Some(event);
         }
+        let number = self.holds.get() + 1;
+        self.holds.set(number);
         self.held
             .borrow_mut()
-            .insert(session, VecDeque::from([event]));
+            .insert(session, (number, VecDeque::from([event])));
         let (lane, driver) = (Rc::clone(self), Rc::clone(driver));
         spawn_local(async move {
             tokio::time::sleep(FEED_END).await;
-            lane.release_late(&driver, session);
+            lane.release_late(&driver, session, number);
         });
         None
     }
 
     /// The feed did not end in time.
-    fn release_late(self: &Rc<Self>, driver: &Rc<Driver>, session: SessionId) {
-        let streams: Vec<_> = self.publishing.borrow().keys().copied().collect();
-        if self.held.borrow().contains_key(&session) {
-            for (owner, stream) in streams {
-                if owner == session {
-                    self.forget_publish(owner, stream);
-                }
-            }
-            self.release(driver, session);
+    fn release_late(self: &Rc<Self>, driver: &Rc<Driver>, session: SessionId, number: u64) {
+        let waits = self.held.borrow().get(&session).map(|(number, _)| *number);
+        if waits != Some(number) {
+            return;
         }
+        let streams: Vec<_> = self.publishing.borrow().keys().copied().collect();
+        for (owner, stream) in streams {
+            if owner == session {
+                self.forget_publish(owner, stream);
+            }
+        }
+        self.release(driver, session);
     }
 
     fn publishes(&self, session: SessionId, stream: Option<MessageStreamId>) -> bool {
@@ -412,7 +473,7 @@ impl Lane {
     }
 
     fn mail(&self, mail: Mail) {
-        if let Ok(group) = &self.group {
+        if let Some(group) = &*self.group.borrow() {
             group.send(mail);
         }
     }
@@ -440,7 +501,7 @@ impl Lane {
         self.state.borrow_mut().end(reason);
         let held = std::mem::take(&mut *self.held.borrow_mut());
         self.publishing.borrow_mut().clear();
-        for event in held.into_values().flatten() {
+        for event in held.into_values().flat_map(|(_, events)| events) {
             self.handle_event(driver, event);
         }
         self.settle(driver);
@@ -450,7 +511,10 @@ impl Lane {
                 .borrow_mut()
                 .retain(|_, publish| !Rc::ptr_eq(&publish.lane, self));
         }
-        driver.lane_over(self);
+        driver.metrics.lanes.dec();
+        if self.group.borrow_mut().take().is_some() {
+            driver.lives_less(&self.name);
+        }
         self.ended.notify_one();
         self.wake.notify_one();
     }
@@ -458,36 +522,40 @@ impl Lane {
     /// Carries the lane over one stream until that or the lane ends.
     pub(super) async fn carry(
         self: Rc<Self>,
-        driver: Rc<Driver>,
-        link: Link,
+        served: Served,
         received_by_edge: u64,
         (mut send, mut recv): (SendStream, RecvStream),
         reader: FrameReader,
     ) {
-        let turn = self.carried.get() + 1;
-        self.carried.set(turn);
+        // A stream that carried it before is over, even if that is not known here yet.
+        self.disconnect(Instant::now());
+        self.uncarried.set(None);
+        let turn = self.turn.get();
         let mut answer = BytesMut::new();
         let received = self.state.borrow().received();
         LaneAnswer::Open { received }.encode(&mut answer);
-        if let Err(error) = self.state.borrow_mut().connected(received_by_edge) {
-            driver.protocol_error(&link, &error);
-            return;
+        let connected = self
+            .state
+            .borrow_mut()
+            .connected(Instant::now(), received_by_edge);
+        if let Err(error) = connected {
+            return served.driver.protocol_error(&served.link, &error);
         }
         if send.write(&mut [answer.freeze()]).await.is_ok() {
             tokio::select! {
-                () = self.read(&driver, &link, &mut recv, reader) => {}
-                () = self.write(&driver, &mut send) => {}
+                () = self.read(&served, turn, &mut recv, reader) => {}
+                () = self.write(&served.driver, turn, &mut send) => {}
             }
         }
-        if self.carried.get() == turn {
-            self.state.borrow_mut().disconnected();
+        if self.turn.get() == turn {
+            self.disconnect(Instant::now());
         }
     }
 
     async fn read(
         self: &Rc<Self>,
-        driver: &Rc<Driver>,
-        link: &Link,
+        served: &Served,
+        turn: u64,
         recv: &mut RecvStream,
         mut opening: FrameReader,
     ) {
@@ -496,23 +564,25 @@ impl Lane {
             for piece in pieces.drain(..) {
                 let result = self.state.borrow_mut().handle_bytes(Instant::now(), &piece);
                 if let Err(error) = result {
-                    driver.protocol_error(link, &error);
-                    return;
+                    return served.driver.protocol_error(&served.link, &error);
                 }
             }
-            self.settle(driver);
+            self.settle(&served.driver);
             self.wake.notify_one();
-            if !matches!(recv.read(&mut pieces).await, Ok(true)) {
-                // The edge finishes its direction once it has nothing more to say; the link's end
-                // is noticed by its own task.
+            let more = matches!(recv.read(&mut pieces).await, Ok(true));
+            if self.over.get() {
+                // The rest leaves in its own time.
                 std::future::pending::<()>().await;
+            }
+            if !more || !served.is_current() || self.turn.get() != turn {
+                return;
             }
         }
     }
 
-    async fn write(self: &Rc<Self>, driver: &Rc<Driver>, send: &mut SendStream) {
+    async fn write(self: &Rc<Self>, driver: &Rc<Driver>, turn: u64, send: &mut SendStream) {
         let mut pieces: Vec<Bytes> = Vec::new();
-        loop {
+        while self.turn.get() == turn {
             let now = Instant::now();
             self.state.borrow_mut().handle_timeout(now);
             let mut size = 0;
@@ -530,6 +600,7 @@ impl Lane {
                 pieces.clear();
                 continue;
             }
+            send.set_in_bulk(self.state.borrow().is_blocked());
             if self.over.get() {
                 send.finish();
                 return;

@@ -42,6 +42,22 @@ pub struct LinkMetrics {
     pub protocol_errors: Counter,
 }
 
+/// Counts one thing for as long as it exists, however it ends.
+pub(super) struct Counted(Gauge);
+
+impl Counted {
+    pub(super) fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl LinkMetrics {
     /// Makes the figures known under their names.
     pub fn register(&self, registry: &mut Registry) {

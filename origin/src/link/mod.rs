@@ -6,6 +6,7 @@ mod elsewhere;
 pub mod handle;
 mod lane;
 mod metrics;
+mod rate;
 mod run;
 mod serve;
 

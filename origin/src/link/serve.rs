@@ -14,15 +14,16 @@ use tributary_node::{
 };
 use tributary_protocol::link::{
     CloseReason, Control, FrameError, Hello,
-    feed::{Feed, FeedReader},
+    feed::{Feed, FeedMessage, FeedOpen, FeedReader},
     frame::{FrameReader, MAX_BODY},
     lane_frame::{LaneAnswer, OpenLane},
 };
 
 use super::{
     driver::{self, Admission, Driver},
-    edges::Edge,
-    metrics::EdgeLabel,
+    edges::{Edge, Publish},
+    metrics::{Counted, EdgeLabel},
+    rate::Rate,
 };
 
 /// How long a link may take to say hello, and a stream to say what it is.
@@ -35,26 +36,45 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// that the peer's QUIC task lives.
 const CONTROL_SILENCE: Duration = Duration::from_secs(5);
 
-/// Streams an edge may open in a second, above which its link is closed. Reason: each costs work
-/// before it is known to be any use.
+/// Streams an edge may open in a second, and at once, above which its link is closed. Reason: each
+/// costs work before it is known to be any use; a link that comes back resumes every lane at once.
 const STREAMS_PER_SECOND: u32 = 20_000;
+const STREAMS_AT_ONCE: u32 = 100_000;
+
+/// One link of an edge, as its tasks have it.
+#[derive(Clone)]
+pub(super) struct Served {
+    pub(super) driver: Rc<Driver>,
+    pub(super) edge: Rc<Edge>,
+    pub(super) link: Link,
+    incarnation: u64,
+}
+
+impl Served {
+    /// Whether what this link brings may be applied: no newer one of the same process is there.
+    /// Ask before anything received is applied.
+    pub(super) fn is_current(&self) -> bool {
+        self.driver.wake();
+        let current = self.edge.incarnation.get() == self.incarnation && self.edge.link().is_some();
+        if current {
+            self.edge.heard(Instant::now());
+        }
+        current
+    }
+}
 
 /// Serves a link whose certificate has been checked.
 pub(super) async fn link(driver: Rc<Driver>, link: Link) {
     let who = link.peer().name.clone();
     let greeted = timeout(GREETING, greet(&driver, &link)).await;
-    let (edge, send, recv) = match greeted {
-        Ok(Ok(greeted)) => greeted,
-        Ok(Err(error)) => {
+    let (edge, send, recv) = match greeted.unwrap_or(Err(LinkError::TimedOut)) {
+        Ok(greeted) => greeted,
+        Err(error) => {
             link.close(CloseCode::Protocol);
+            driver.forget_unused();
             return driver.refused(&who, &error);
         }
-        Err(_) => {
-            link.close(CloseCode::Protocol);
-            return driver.refused(&who, &LinkError::TimedOut);
-        }
     };
-    fence(&driver, &edge);
     driver.end_overdue(&edge);
     let (tell, queued) = driver::control_queue();
     for control in driver.displaced() {
@@ -62,34 +82,36 @@ pub(super) async fn link(driver: Rc<Driver>, link: Link) {
     }
     edge.link_up(link.clone(), tell);
     driver.metrics.links.inc();
-    tracing::info!(edge = who, incarnation = edge.incarnation.get(), "link up");
-    let incarnation = edge.incarnation.get();
-    // Dropped with this function: nothing of a fenced link is applied any more.
+    let served = Served {
+        incarnation: edge.incarnation.get(),
+        driver,
+        edge,
+        link,
+    };
+    let Served {
+        driver, edge, link, ..
+    } = &served;
+    tracing::info!(edge = who, incarnation = served.incarnation, "link up");
     let mut streams = JoinSet::new();
     let error = tokio::select! {
         error = link.closed() => error,
-        error = read_control(&driver, &edge, recv) => error,
-        error = write_control(&driver, &edge, &link, send, queued) => error,
-        error = accept(&driver, &edge, &link, &mut streams) => error,
+        error = read_control(&served, recv) => error,
+        error = write_control(driver, edge, link, send, queued) => error,
+        error = accept(&served, &mut streams) => error,
     };
     drop(streams);
     link.close(CloseCode::Shutdown);
-    if edge.incarnation.get() == incarnation {
-        for lane in edge.lanes.borrow().values() {
-            lane.state.borrow_mut().disconnected();
-        }
-        driver.edge_lost(&edge, &error);
+    let is_newest = edge.incarnation.get() == served.incarnation;
+    if is_newest && edge.link().is_some() {
+        driver.edge_lost(edge, &error);
     }
 }
 
 /// An older link of the same process is over, whatever it still has to say.
-fn fence(driver: &Rc<Driver>, edge: &Rc<Edge>) {
+pub(super) fn fence(driver: &Rc<Driver>, edge: &Rc<Edge>) {
     if let Some(older) = edge.link() {
         older.close(CloseCode::Fenced);
-        for lane in edge.lanes.borrow().values() {
-            lane.state.borrow_mut().disconnected();
-        }
-        driver.edge_lost(edge, &LinkError::TimedOut);
+        driver.edge_lost(edge, &LinkError::Local);
     }
 }
 
@@ -104,6 +126,8 @@ async fn greet(
             "an older link than the one that is up".into(),
         ));
     };
+    driver.wake();
+    fence(driver, &edge);
     let answer = Hello {
         node: driver.config.identity.peer().name.clone(),
         epoch: driver.config.epoch,
@@ -119,18 +143,17 @@ async fn greet(
     Ok((edge, send, recv))
 }
 
-async fn read_control(
-    driver: &Rc<Driver>,
-    edge: &Rc<Edge>,
-    mut recv: ControlReceiver,
-) -> LinkError {
+async fn read_control(served: &Served, mut recv: ControlReceiver) -> LinkError {
+    let Served { driver, edge, .. } = served;
     loop {
         let control = match timeout(CONTROL_SILENCE, recv.next()).await {
             Ok(Ok(control)) => control,
             Ok(Err(error)) => return error,
             Err(_) => return LinkError::TimedOut,
         };
-        edge.heard();
+        if !served.is_current() {
+            return LinkError::Local;
+        }
         match control {
             Control::Living { origin, groups } => {
                 let mut elsewhere = driver.elsewhere.borrow_mut();
@@ -179,14 +202,10 @@ async fn write_control(
 }
 
 /// Accepts lanes and feeds, each in a task of its own, at a bounded rate.
-async fn accept(
-    driver: &Rc<Driver>,
-    edge: &Rc<Edge>,
-    link: &Link,
-    streams: &mut JoinSet<()>,
-) -> LinkError {
+async fn accept(served: &Served, streams: &mut JoinSet<()>) -> LinkError {
+    let Served { edge, link, .. } = served;
     let (mut lanes, mut feeds) = (0_usize, 0_usize);
-    let mut window = (Instant::now(), 0_u32);
+    let mut rate = Rate::new(STREAMS_PER_SECOND, STREAMS_AT_ONCE, Instant::now());
     loop {
         tokio::select! {
             lane = link.accept_lane(StreamKind::Lane) => match lane {
@@ -194,8 +213,7 @@ async fn accept(
                     lanes += 1;
                     let open = edge.lanes.borrow().len();
                     link.allow_lanes(open.min(lanes));
-                    let (driver, edge, link) = (Rc::clone(driver), Rc::clone(edge), link.clone());
-                    streams.spawn_local(lane_stream(driver, edge, link, stream));
+                    streams.spawn_local(lane_stream(served.clone(), stream));
                 }
                 Err(error) => return error,
             },
@@ -204,43 +222,36 @@ async fn accept(
                     feeds += 1;
                     let open = edge.publishes.borrow().len();
                     link.allow_feeds(open.min(feeds));
-                    let (driver, edge, link) = (Rc::clone(driver), Rc::clone(edge), link.clone());
-                    streams.spawn_local(feed_stream(driver, edge, link, recv));
+                    streams.spawn_local(feed_stream(served.clone(), recv));
                 }
                 Err(error) => return error,
             },
             Some(_) = streams.join_next(), if !streams.is_empty() => continue,
         }
-        if window.0.elapsed() >= Duration::from_secs(1) {
-            window = (Instant::now(), 0);
-        }
-        window.1 += 1;
-        if window.1 > STREAMS_PER_SECOND {
+        if !rate.take(Instant::now()) {
             return LinkError::Refused("too many streams in a second".into());
         }
     }
 }
 
-async fn lane_stream(
-    driver: Rc<Driver>,
-    edge: Rc<Edge>,
-    link: Link,
-    (mut send, mut recv): (SendStream, RecvStream),
-) {
+async fn lane_stream(served: Served, (mut send, mut recv): (SendStream, RecvStream)) {
     let mut reader = FrameReader::new(MAX_BODY);
     let open = match timeout(GREETING, lane_opening(&mut recv, &mut reader)).await {
         Ok(Ok(Some(open))) => open,
         Ok(Ok(None)) | Err(_) => return,
-        Ok(Err(error)) => return driver.protocol_error(&link, &error),
+        Ok(Err(error)) => return served.driver.protocol_error(&served.link, &error),
     };
-    let answer = match driver.admit(&edge, open) {
+    if !served.is_current() {
+        return;
+    }
+    let answer = match served.driver.admit(&served.edge, open) {
         Admission::Lane {
             lane,
             received_by_edge,
         } => {
             lane.outage(false);
             return lane
-                .carry(driver, link, received_by_edge, (send, recv), reader)
+                .carry(served, received_by_edge, (send, recv), reader)
                 .await;
         }
         Admission::Unknown => LaneAnswer::Unknown,
@@ -275,57 +286,90 @@ async fn lane_opening(
 }
 
 /// Takes in the media of one accepted publish.
-async fn feed_stream(driver: Rc<Driver>, edge: Rc<Edge>, link: Link, mut recv: RecvStream) {
+async fn feed_stream(served: Served, mut recv: RecvStream) {
+    let driver = &served.driver;
+    let _counted = Counted::new(&driver.metrics.feeds_in);
     let mut reader = FeedReader::new(driver.config.max_message as usize);
+    let opened = match timeout(GREETING, feed_opening(&served, &mut recv, &mut reader)).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(error)) => return driver.protocol_error(&served.link, &error),
+        Err(_) => None,
+    };
+    let Some((open, publish)) = opened else {
+        // It was ended or taken over while the feed was under way.
+        return recv.stop();
+    };
+    publish.live.begin_feed(open.writer);
     let mut pieces = Vec::new();
-    let mut opened = None;
-    driver.metrics.feeds_in.inc();
-    'feed: while matches!(recv.read(&mut pieces).await, Ok(true)) {
+    loop {
+        loop {
+            match reader.poll_frame() {
+                Ok(Some(Feed::Message(feed))) => take_in(&open, &publish, feed),
+                Ok(Some(Feed::Open(_))) => {
+                    return driver.protocol_error(&served.link, &FrameError::Value);
+                }
+                Ok(None) => break,
+                // The edge does not know this origin's limit: its client is to blame.
+                Err(FrameError::TooLong) => {
+                    recv.stop();
+                    let key = (open.live, open.writer);
+                    return publish
+                        .lane
+                        .close_publisher(driver, key, CloseReason::Limit);
+                }
+                Err(error) => return driver.protocol_error(&served.link, &error),
+            }
+        }
+        if !matches!(recv.read(&mut pieces).await, Ok(true)) {
+            break;
+        }
+        if !served.is_current() || publish.epoch.get() != open.epoch {
+            return recv.stop();
+        }
         for piece in pieces.drain(..) {
             reader.push(&piece);
         }
-        loop {
-            match (reader.poll_frame(), &opened) {
-                (Ok(Some(Feed::Open(open))), None) => {
-                    let publishes = edge.publishes.borrow();
-                    let Some(publish) = publishes.get(&(open.live, open.writer)) else {
-                        // It was ended or taken over while the feed was under way.
-                        recv.stop();
-                        break 'feed;
-                    };
-                    publish.live.begin_feed(open.writer);
-                    opened = Some((open, publish.clone()));
-                }
-                (Ok(Some(Feed::Message(feed))), Some((open, publish))) => {
-                    let now = Instant::now();
-                    let message = feed.message.clone();
-                    publish
-                        .live
-                        .push_numbered(open.writer, feed.number, message, now);
-                    publish.lane.data(&publish.live, feed);
-                }
-                (Ok(None), _) => break,
-                (Ok(Some(_)), _) => {
-                    driver.protocol_error(&link, &FrameError::Value);
-                    break 'feed;
-                }
-                // The edge does not know this origin's limit: its client is to blame.
-                (Err(FrameError::TooLong), Some((open, publish))) => {
-                    recv.stop();
-                    let reason = CloseReason::Limit;
-                    publish.lane.close_publisher(&driver, open.writer, reason);
-                    break 'feed;
-                }
-                (Err(error), _) => {
-                    driver.protocol_error(&link, &error);
-                    break 'feed;
-                }
+    }
+    // A feed that was reset is followed by another; one that the link took with it may be.
+    if recv.is_finished() && publish.epoch.get() == open.epoch {
+        publish.lane.feed_ended(driver, (open.live, open.writer));
+    }
+}
+
+/// A feed's opening and the publish it belongs to, which takes the highest epoch alone.
+async fn feed_opening(
+    served: &Served,
+    recv: &mut RecvStream,
+    reader: &mut FeedReader,
+) -> Result<Option<(FeedOpen, Publish)>, FrameError> {
+    let mut pieces = Vec::new();
+    loop {
+        match reader.poll_frame()? {
+            Some(Feed::Open(open)) => {
+                let publishes = served.edge.publishes.borrow();
+                let publish = publishes.get(&(open.live, open.writer));
+                let newest = publish.filter(|publish| publish.epoch.get() < open.epoch);
+                return Ok(newest.map(|publish| {
+                    publish.epoch.set(open.epoch);
+                    (open, publish.clone())
+                }));
             }
+            Some(Feed::Message(_)) => return Err(FrameError::Value),
+            None => {}
+        }
+        if !matches!(recv.read(&mut pieces).await, Ok(true)) || !served.is_current() {
+            return Ok(None);
+        }
+        for piece in pieces.drain(..) {
+            reader.push(&piece);
         }
     }
-    driver.metrics.feeds_in.dec();
-    // A feed that was reset is followed by another; one that the link took with it may be.
-    if let (true, Some((open, publish))) = (recv.is_finished(), opened) {
-        publish.lane.feed_ended(&driver, open.writer);
-    }
+}
+
+fn take_in(open: &FeedOpen, publish: &Publish, feed: FeedMessage) {
+    let (now, message) = (Instant::now(), feed.message.clone());
+    publish
+        .live
+        .push_numbered(open.writer, feed.number, message, now);
+    publish.lane.data(&publish.live, feed);
 }

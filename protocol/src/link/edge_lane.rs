@@ -285,6 +285,11 @@ impl EdgeLane {
         self.outbox.poll_transmit()
     }
 
+    /// Whether there is more to send than the window takes: the lane is in bulk.
+    pub fn is_blocked(&self) -> bool {
+        self.outbox.is_blocked()
+    }
+
     /// When [`Self::poll_transmit`] must be called at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if !self.connected {

@@ -23,6 +23,8 @@ pub struct OpenLane {
     pub home: String,
     /// Numbered frames of this lane received from the origin so far; `None` opens a new lane.
     pub resume: Option<u64>,
+    /// Open it only if the group lives there already; the answer is [`LaneAnswer::Unknown`] if not.
+    pub only_if_living: bool,
 }
 
 /// The origin's answer to [`OpenLane`], the first frame in the other direction.
@@ -229,7 +231,10 @@ impl OpenLane {
         varint::encode(self.lane.0, &mut body);
         put_str(&self.group.to_string(), &mut body);
         put_str(&self.home, &mut body);
-        body.put_u8(u8::from(self.resume.is_some()));
+        body.put_u8(match self.resume {
+            None if self.only_if_living => 2,
+            resume => u8::from(resume.is_some()),
+        });
         varint::encode(self.resume.unwrap_or(0), &mut body);
         frame::encode(OPEN_LANE, &body, out);
     }
@@ -240,14 +245,20 @@ impl OpenLane {
             return Err(FrameError::Unexpected(frame.kind));
         }
         let input = &mut &*frame.body;
+        let lane = LaneId(varint::decode(input)?);
+        let group = take_group(input)?;
+        let home = take_str(input, MAX_NAME)?.to_owned();
+        let how = take_u8(input)?;
+        let received = varint::decode(input)?;
         Ok(Self {
-            lane: LaneId(varint::decode(input)?),
-            group: take_group(input)?,
-            home: take_str(input, MAX_NAME)?.to_owned(),
-            resume: {
-                let resumes = take_u8(input)? != 0;
-                let received = varint::decode(input)?;
-                resumes.then_some(received)
+            lane,
+            group,
+            home,
+            resume: (how == 1).then_some(received),
+            only_if_living: match how {
+                0 | 1 => false,
+                2 => true,
+                _ => return Err(FrameError::Value),
             },
         })
     }

@@ -183,8 +183,9 @@ impl OriginLane {
     }
 
     /// A connection carries the lane from here on; the edge has received this many frames.
-    pub fn connected(&mut self, received: u64) -> Result<(), FrameError> {
+    pub fn connected(&mut self, now: Instant, received: u64) -> Result<(), FrameError> {
         self.connected = true;
+        self.excuse(now);
         self.outbox.resume(received)?;
         // Credit is not numbered: what was granted is said again.
         for (&session, state) in &self.sessions {
@@ -193,6 +194,15 @@ impl OriginLane {
                 .append_unnumbered(|out| ToEdge::Credit { session, offset }.encode(out));
         }
         Ok(())
+    }
+
+    /// Nothing could arrive until now: whoever holds memory for a message has had no time to send it.
+    pub fn excuse(&mut self, now: Instant) {
+        for holder in &self.holders {
+            if let Some(state) = self.sessions.get_mut(holder) {
+                state.heard = Some(now);
+            }
+        }
     }
 
     /// The connection is gone.
@@ -276,6 +286,11 @@ impl OriginLane {
             self.append_ack();
         }
         self.outbox.poll_transmit()
+    }
+
+    /// Whether there is more to send than the window takes: the lane is in bulk.
+    pub fn is_blocked(&self) -> bool {
+        self.outbox.is_blocked()
     }
 
     /// When [`Self::handle_timeout`] and [`Self::poll_transmit`] must be called at the latest.

@@ -74,7 +74,9 @@ impl Pair {
 
     fn connect(&mut self) {
         self.edge.connected(self.origin.received()).unwrap();
-        self.origin.connected(self.edge.received()).unwrap();
+        self.origin
+            .connected(self.now, self.edge.received())
+            .unwrap();
         self.connected = true;
     }
 

@@ -9,7 +9,7 @@ use tributary_protocol::{
 };
 
 use super::*;
-use crate::link::{SessionLink, Upstream};
+use crate::link::{OpenRequest, SessionLink, Upstream};
 
 /// A driver with two origins that are up, and what clients' drivers tell it.
 struct Edge {
@@ -148,10 +148,7 @@ async fn sessions_that_move_to_another_origin_come_behind_those_that_are_there()
         edge.obey(&[0]);
         let mut other = origin();
         assert_eq!(opened(&edge.read(&mut other)), 1);
-        let waiting = std::mem::take(&mut *edge.driver.waiting.borrow_mut());
-        for session in waiting {
-            edge.driver.place(session);
-        }
+        edge.driver.place_group(&group());
         assert_ne!(edge.driver.lanes.borrow()[&group()].origin, lost);
         assert_eq!(opened(&edge.read(&mut other)), 20);
         moved[3].send(message(b"still here"), Generation(0));

@@ -270,6 +270,7 @@ fn a_lane_opens_and_is_answered() {
             group: group.clone(),
             home: "o".into(),
             resume,
+            only_if_living: false,
         };
         let mut out = Vec::new();
         open.encode(&mut out);

@@ -1,0 +1,204 @@
+//! Sessions without a lane, by where they want to go: all that want the same are placed at once.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Instant,
+};
+
+use tributary_node::queue;
+use tributary_protocol::{GroupName, SessionId};
+
+use super::{
+    handle::{FromOrigin, Park},
+    lane::Journal,
+};
+
+/// A session without a lane.
+pub(super) struct Waiting {
+    pub(super) session: SessionId,
+    pub(super) journal: Box<Journal>,
+    pub(super) inbox: queue::Sender<FromOrigin>,
+    pub(super) park: Arc<Park>,
+}
+
+/// All sessions that wait.
+#[derive(Default)]
+pub(super) struct WaitingRoom {
+    wishes: HashMap<GroupName, Vec<Wish>>,
+    /// What each session's wish is.
+    sessions: HashMap<SessionId, GroupName>,
+}
+
+/// Sessions that want to the same place.
+struct Wish {
+    origin: Option<String>,
+    /// Whether the group's home was asked and has it not.
+    asked_home: bool,
+    /// When to try again, if nothing changes before.
+    until: Instant,
+    /// In order of arrival.
+    sessions: BTreeMap<SessionId, Waiting>,
+}
+
+impl WaitingRoom {
+    /// How many sessions wait.
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// A session waits, until something changes or this time has come.
+    pub(super) fn add(&mut self, waiting: Waiting, until: Instant) {
+        let request = &waiting.journal.request;
+        let group = request.group.clone();
+        self.sessions.insert(waiting.session, group.clone());
+        let wishes = self.wishes.entry(group).or_default();
+        let asked_home = waiting.journal.asked_home;
+        let same = |wish: &Wish| wish.origin == request.origin && wish.asked_home == asked_home;
+        let place = wishes.iter().position(same).unwrap_or_else(|| {
+            wishes.push(Wish {
+                origin: request.origin.clone(),
+                asked_home,
+                until,
+                sessions: BTreeMap::new(),
+            });
+            wishes.len() - 1
+        });
+        let wish = &mut wishes[place];
+        wish.until = wish.until.min(until);
+        wish.sessions.insert(waiting.session, waiting);
+    }
+
+    /// What a waiting session has said so far.
+    pub(super) fn journal(&mut self, session: SessionId) -> Option<&mut Journal> {
+        let wishes = self.wishes.get_mut(self.sessions.get(&session)?)?;
+        let found = wishes
+            .iter_mut()
+            .find_map(|wish| wish.sessions.get_mut(&session));
+        found.map(|waiting| &mut *waiting.journal)
+    }
+
+    /// A session waits no more.
+    pub(super) fn remove(&mut self, session: SessionId) -> Option<Waiting> {
+        let group = self.sessions.remove(&session)?;
+        let wishes = self.wishes.get_mut(&group)?;
+        let found = wishes
+            .iter_mut()
+            .find_map(|wish| wish.sessions.remove(&session));
+        wishes.retain(|wish| !wish.sessions.is_empty());
+        if wishes.is_empty() {
+            self.wishes.remove(&group);
+        }
+        found
+    }
+
+    /// When the first wait is over.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let wishes = self.wishes.values().flatten();
+        wishes.map(|wish| wish.until).min()
+    }
+
+    /// The groups with a wait that is over at `now`, or all.
+    pub(super) fn groups(&self, now: Option<Instant>) -> Vec<GroupName> {
+        let is_due = |wish: &Wish| now.is_none_or(|now| wish.until <= now);
+        let due = self
+            .wishes
+            .iter()
+            .filter(|(_, wishes)| wishes.iter().any(is_due));
+        due.map(|(group, _)| group.clone()).collect()
+    }
+
+    /// Everyone who waits for a group, those that want the same together and in order.
+    pub(super) fn take(&mut self, group: &GroupName) -> Vec<Vec<Waiting>> {
+        let wishes = self.wishes.remove(group).unwrap_or_default();
+        let taken: Vec<Vec<_>> = wishes
+            .into_iter()
+            .map(|wish| wish.sessions.into_values().collect())
+            .collect();
+        for waiting in taken.iter().flatten() {
+            self.sessions.remove(&waiting.session);
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tributary_protocol::link::OpenSession;
+
+    use super::{super::handle::OpenRequest, *};
+
+    fn waiting(session: u64, group: &str, origin: Option<&str>) -> Waiting {
+        let (inbox, _) = queue::queue(1);
+        Waiting {
+            session: SessionId(session),
+            journal: Box::new(Journal {
+                request: OpenRequest {
+                    group: GroupName::from_app(group).unwrap(),
+                    origin: origin.map(str::to_owned),
+                    open: OpenSession {
+                        peer: "192.0.2.1:1".parse().unwrap(),
+                        protocol: "rtmp".into(),
+                        connect: Default::default(),
+                    },
+                },
+                messages: Vec::new(),
+                asked_home: false,
+            }),
+            inbox,
+            park: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn sessions_that_want_the_same_are_placed_together_in_order() {
+        let mut room = WaitingRoom::default();
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        for (session, group, origin) in [
+            (3, "a/x", None),
+            (1, "a/x", None),
+            (4, "a/x", Some("o")),
+            (2, "a/y", None),
+        ] {
+            room.add(waiting(session, group, origin), later);
+        }
+        assert_eq!(room.due(), Some(later));
+        assert!(room.groups(Some(now)).is_empty());
+        assert_eq!(room.groups(Some(later)).len(), 2);
+        assert!(room.journal(SessionId(4)).is_some());
+        assert!(room.remove(SessionId(2)).is_some());
+        assert!(room.remove(SessionId(2)).is_none());
+        assert_eq!(room.groups(None).len(), 1);
+        let taken = room.take(&GroupName::from_app("a/x").unwrap());
+        let mut taken: Vec<Vec<u64>> = taken
+            .iter()
+            .map(|wish| wish.iter().map(|w| w.session.0).collect())
+            .collect();
+        taken.sort();
+        assert_eq!(taken, [vec![1, 3], vec![4]]);
+        assert_eq!((room.len(), room.due()), (0, None));
+    }
+
+    /// What every client's command costs while all of them wait must not grow with their number.
+    #[test]
+    fn twenty_thousand_who_wait_cost_no_scan_each() {
+        let mut room = WaitingRoom::default();
+        let now = Instant::now();
+        let started = Instant::now();
+        for n in 0..20_000 {
+            room.add(waiting(n, &format!("app/{}", n % 5000), None), now);
+        }
+        for n in 0..20_000 {
+            assert!(room.journal(SessionId(n)).is_some());
+        }
+        for n in 0..20_000 {
+            assert!(room.remove(SessionId(n)).is_some());
+        }
+        // A scan for each would take minutes.
+        assert!(started.elapsed() < Duration::from_secs(5));
+        assert_eq!(room.len(), 0);
+    }
+}
