@@ -1,0 +1,11 @@
+//! Both ends of links in one process: the real drivers and real QUIC over loopback, without RTMP.
+
+mod a_lane_lives_as_long_as_it_has_sessions;
+mod a_newer_link_fences_an_older;
+mod a_rogue_edge_harms_nobody;
+mod feeds_and_their_viewers;
+mod named_origins_and_displaced_groups;
+mod shares_are_fair;
+mod stalled_sessions_stop_nobody;
+
+mod rig;

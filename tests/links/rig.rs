@@ -1,0 +1,338 @@
+//! Origins and edges without RTMP, and sessions as clients' drivers hold them.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use prometheus_client::registry::Registry;
+use tokio::time::timeout;
+use tributary_edge::{
+    fanout::Streams,
+    link::{
+        LinkConfig, LinkMetrics, OpenRequest, OriginAddress, SessionLink, Upstream,
+        handle::FromOrigin,
+    },
+};
+use tributary_node::{
+    cert,
+    config::{Application, Builtin, Duration as Setting, PublishFrom},
+    drain,
+    tls::{Identity, Role},
+    transport::{Endpoint, Link},
+};
+use tributary_protocol::{
+    GroupName, Message, MessageStreamId, RtmpTimestamp, TransactionId,
+    amf::{Object, ObjectEncoding, Value},
+    command::{Command, connect},
+    link::{Generation, Hello, OpenSession, Rate},
+};
+
+/// Nothing on loopback takes this long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A private CA.
+pub(crate) struct Ca(tempfile::TempDir);
+
+impl Ca {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        cert::init(&dir.path().join("ca")).expect("a CA");
+        Self(dir)
+    }
+
+    pub(crate) fn identity(&self, role: Role, name: &str, alias: &[&str]) -> Identity {
+        let path = |name: &str| -> std::path::PathBuf { Path::new(self.0.path()).join(name) };
+        let issue = cert::Issue {
+            role,
+            name: name.to_owned(),
+            alias: alias.iter().map(|&alias| alias.to_owned()).collect(),
+            ca: path("ca"),
+            out: path(name),
+        };
+        cert::issue(&issue).expect("a certificate");
+        Identity::load(&path(name)).expect("an identity")
+    }
+}
+
+/// A running origin.
+pub(crate) struct Origin {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) registry: Registry,
+    _drain: drain::Signal,
+}
+
+impl Origin {
+    pub(crate) fn start(ca: &Ca, name: &str, grace: u64) -> Self {
+        let identity = ca.identity(Role::Origin, name, &["alias.example"]);
+        let (signal, watch) = drain::channel();
+        let application = |builtin| Application {
+            builtin,
+            grace_time: Setting::from_secs(grace),
+            publish_from: PublishFrom::Anywhere,
+            ..Application::default()
+        };
+        let start = tributary_origin::Start {
+            config: tributary_origin::Config {
+                link: ([127, 0, 0, 1], 0).into(),
+                workers: 1,
+                max_groups: 20_000,
+                ..Default::default()
+            },
+            identity,
+            epoch: rand::random(),
+            applications: BTreeMap::from([
+                ("counter".to_owned(), application(Builtin::Counter)),
+                ("live".to_owned(), application(Builtin::Live)),
+            ]),
+        };
+        let mut registry = Registry::default();
+        let running = tributary_origin::start(start, &mut registry, watch).expect("an origin");
+        Self {
+            name: name.to_owned(),
+            address: running.address(),
+            registry,
+            _drain: signal,
+        }
+    }
+
+    /// A figure of the origin, all labels together.
+    pub(crate) fn figure(&self, name: &str) -> f64 {
+        figure(&self.registry, name)
+    }
+
+    /// Waits until a figure is what it should be.
+    pub(crate) async fn until(&self, name: &str, value: f64) {
+        until(&self.registry, name, value).await;
+    }
+}
+
+async fn until(registry: &Registry, name: &str, value: f64) {
+    let start = Instant::now();
+    while figure(registry, name) != value {
+        let now = figure(registry, name);
+        assert!(start.elapsed() < PATIENCE, "{name} is {now}, not {value}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn figure(registry: &Registry, name: &str) -> f64 {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry).expect("figures");
+    let of_name = |line: &&str| {
+        line.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with([' ', '{']))
+    };
+    let lines = text.lines().filter(of_name);
+    lines
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}
+
+/// A running edge without listeners.
+pub(crate) struct Edge {
+    pub(crate) upstream: Upstream,
+    pub(crate) registry: Registry,
+    _drain: drain::Signal,
+}
+
+impl Edge {
+    /// An edge of these origins, reached at these addresses.
+    pub(crate) fn start(ca: &Ca, name: &str, origins: &[(&str, SocketAddr)]) -> Self {
+        let identity = ca.identity(Role::Edge, name, &[]);
+        let (signal, watch) = drain::channel();
+        let metrics = LinkMetrics::default();
+        let mut registry = Registry::default();
+        metrics.register(&mut registry);
+        let config = LinkConfig {
+            identity,
+            origins: origins
+                .iter()
+                .map(|(name, address)| OriginAddress {
+                    name: Some((*name).to_owned()),
+                    address: address.to_string(),
+                })
+                .collect(),
+            zone: String::new(),
+            capacity: 0,
+            rate: Rate {
+                bytes_per_second: 1 << 30,
+                burst: 1 << 30,
+            },
+        };
+        let streams = Streams::new();
+        let running = tributary_edge::link::start(
+            config,
+            rand::random(),
+            Arc::clone(&streams),
+            metrics,
+            watch,
+        )
+        .expect("an edge");
+        Self {
+            upstream: running.upstream,
+            registry,
+            _drain: signal,
+        }
+    }
+
+    pub(crate) fn of(ca: &Ca, name: &str, origin: &Origin) -> Self {
+        Self::start(ca, name, &[(&origin.name, origin.address)])
+    }
+
+    pub(crate) fn figure(&self, name: &str) -> f64 {
+        figure(&self.registry, name)
+    }
+
+    /// Waits until a figure is what it should be.
+    pub(crate) async fn until(&self, name: &str, value: f64) {
+        until(&self.registry, name, value).await;
+    }
+
+    /// A session that asks to connect.
+    pub(crate) fn open(&self, group: &str, origin: Option<&str>) -> Client {
+        let group_name = GroupName::from_app(group).expect("a group's name");
+        let link = self.upstream.open(OpenRequest {
+            origin: origin.map(str::to_owned),
+            open: open(group),
+            group: group_name,
+        });
+        Client { link, calls: 1 }
+    }
+
+    /// A session that was accepted.
+    pub(crate) async fn connect(&self, group: &str) -> Client {
+        let mut client = self.open(group, None);
+        client.accepted().await;
+        client
+    }
+}
+
+/// A session as the origin is told of it.
+pub(crate) fn open(group: &str) -> OpenSession {
+    let properties = Object::new()
+        .with("app", group)
+        .with("tcUrl", "rtmp://edge/");
+    OpenSession {
+        peer: "127.0.0.1:50000".parse().expect("an address"),
+        protocol: "rtmp".into(),
+        connect: connect::command(properties).encode(ObjectEncoding::Amf0).1,
+    }
+}
+
+/// A client's end of its session.
+pub(crate) struct Client {
+    pub(crate) link: SessionLink,
+    calls: u32,
+}
+
+impl Client {
+    /// The next thing the origin, or the edge, says.
+    pub(crate) async fn next(&mut self) -> FromOrigin {
+        let next = timeout(PATIENCE, self.link.next()).await;
+        next.expect("something is said in time")
+            .expect("the lane lives")
+    }
+
+    /// Waits for the answer to connect.
+    pub(crate) async fn accepted(&mut self) {
+        match self.next().await {
+            FromOrigin::Accepted => {}
+            other => panic!("not accepted: {other:?}"),
+        }
+        let answer = self.command().await;
+        assert_eq!(answer.name, "_result");
+    }
+
+    /// The next command, other messages passed over.
+    pub(crate) async fn command(&mut self) -> Command {
+        loop {
+            if let FromOrigin::Message { message, .. } = self.next().await
+                && message.kind.is_command()
+            {
+                return Command::decode(message.kind, &message.payload).expect("a command");
+            }
+        }
+    }
+
+    pub(crate) fn send(&self, stream: u32, command: &Command, generation: u32) {
+        let (kind, payload) = command.encode(ObjectEncoding::Amf0);
+        let message = Message {
+            kind,
+            stream: MessageStreamId(stream),
+            timestamp: RtmpTimestamp(0),
+            payload,
+        };
+        self.link.send(message, Generation(generation));
+    }
+
+    /// Calls a method and gives back what it answers.
+    pub(crate) async fn call(&mut self, method: &str, argument: Value) -> Value {
+        self.calls += 1;
+        let transaction = TransactionId(f64::from(self.calls));
+        self.send(0, &Command::new(method, transaction).with(argument), 0);
+        let mut answer = self.command().await;
+        while answer.name == "onStatus" {
+            answer = self.command().await;
+        }
+        assert_eq!(
+            (&*answer.name, answer.transaction),
+            ("_result", transaction),
+            "{answer:?}"
+        );
+        answer.arguments.into_iter().next().unwrap_or(Value::Null)
+    }
+
+    /// Makes a stream, on message stream 1, and has it publish or play.
+    pub(crate) async fn stream(&mut self, what: &str, name: &str) {
+        self.call("createStream", Value::Null).await;
+        let command = Command::new(what, TransactionId(0.0)).with(name);
+        let command = if what == "publish" {
+            command.with("live")
+        } else {
+            command
+        };
+        self.send(1, &command, 1);
+    }
+}
+
+/// An edge of the test's own, which says what it likes.
+pub(crate) struct RawEdge {
+    endpoint: Endpoint,
+    pub(crate) name: String,
+    origin: SocketAddr,
+}
+
+impl RawEdge {
+    pub(crate) fn new(ca: &Ca, name: &str, origin: &Origin) -> Self {
+        let identity = ca.identity(Role::Edge, name, &[]);
+        let any = ([127, 0, 0, 1], 0).into();
+        Self {
+            endpoint: Endpoint::dialling(&identity, any).expect("a socket"),
+            name: name.to_owned(),
+            origin: origin.address,
+        }
+    }
+
+    pub(crate) async fn dial(&self) -> Link {
+        self.endpoint.connect(self.origin).await.expect("a link")
+    }
+
+    pub(crate) fn hello(&self, epoch: u64, incarnation: u64) -> Hello {
+        Hello {
+            node: self.name.clone(),
+            epoch,
+            incarnation,
+            connection: 0,
+            features: 0,
+            zone: String::new(),
+            capacity: 0,
+            known_as: "origin".into(),
+            grace_ms: 0,
+        }
+    }
+}
