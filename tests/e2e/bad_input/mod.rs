@@ -1,0 +1,164 @@
+//! What hostile and broken clients send gets a clear close and one counted log line, or is served
+//! as if it were sound, and nobody else notices. The numbers are the rows of the table of bad
+//! input in `docs/limits.md`.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, SocketAddr, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::support::{
+    clients::{
+        calls::Callers,
+        wired::{PATIENCE, Wired, tcp},
+    },
+    cluster::Cluster,
+    synthetic::Codec,
+    wait,
+    wire::{self, Amf, Header},
+};
+
+mod chunks;
+mod handshakes;
+mod messages;
+
+/// A cluster in which honest clients call all the time, to show that they do not notice.
+struct Neighbours {
+    cluster: Cluster,
+    honest: Callers,
+}
+
+impl Neighbours {
+    fn start() -> Self {
+        let cluster = Cluster::start(1, 1);
+        let honest = Callers::start(cluster.rtmp(0), "counter/honest", 4);
+        Self { cluster, honest }
+    }
+
+    fn server(&self) -> SocketAddr {
+        self.cluster.rtmp(0)
+    }
+
+    /// Closed connections the edge has counted as somebody's fault.
+    fn faults(&self) -> f64 {
+        self.cluster.edge_metrics(0).sum(FAULTS)
+    }
+
+    /// Log lines that name a fault.
+    fn logged(&self) -> usize {
+        let log = self.cluster.edges[0].log();
+        log.lines().filter(|line| line.contains("fault=")).count()
+    }
+
+    /// Runs an attack that must end in this many closes, each counted and logged once.
+    fn closes(&self, what: &str, closes: usize, attack: impl FnOnce(SocketAddr)) {
+        let before = (self.faults(), self.logged());
+        attack(self.server());
+        let expected = (before.0 + closes as f64, before.1 + closes);
+        wait::until(&format!("{what} is counted and logged"), PATIENCE, || {
+            self.faults() >= expected.0 && self.logged() >= expected.1
+        });
+        let after = (self.faults(), self.logged());
+        assert_eq!(after, expected, "{what} is counted and logged once");
+    }
+
+    /// Everybody else was served, and both processes live.
+    fn unharmed(mut self) {
+        let before = self.honest.answered();
+        wait::until("honest clients are answered", PATIENCE, || {
+            self.honest.answered() > before + 100
+        });
+        wait::until("every fault has its line in the log", PATIENCE, || {
+            let log = self.cluster.edges[0].log();
+            let lines = log.lines().filter(|line| line.contains(" fault="));
+            lines.count() as f64 == self.faults()
+        });
+        for calls in self.honest.finish() {
+            assert_eq!((calls.counted, calls.wrong), (calls.made, 0));
+        }
+        for program in self
+            .cluster
+            .edges
+            .iter_mut()
+            .chain(&mut self.cluster.origins)
+        {
+            assert!(program.is_running(), "{}", program.log());
+            let log = program.log();
+            assert!(!log.contains("panicked"), "{log}");
+        }
+    }
+}
+
+/// A protocol control message on chunk stream 2.
+fn control(kind: u8, payload: &[u8]) -> Vec<u8> {
+    message(2, kind, 0, payload)
+}
+
+fn message(csid: u32, kind: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let header = Header {
+        csid,
+        kind,
+        stream,
+        ..Header::default()
+    };
+    let mut out = Vec::new();
+    wire::write_message(&mut out, &header, payload, 128);
+    out
+}
+
+/// The chunks of a command, one by one.
+fn chunks(csid: u32, payload: &[u8]) -> Vec<Vec<u8>> {
+    let mut chunks = Vec::new();
+    for (index, part) in payload.chunks(128).enumerate() {
+        let mut chunk = Vec::new();
+        wire::basic_header(&mut chunk, if index == 0 { 0 } else { 3 }, csid);
+        if index == 0 {
+            chunk.extend([0, 0, 0]);
+            chunk.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
+            chunk.extend([wire::COMMAND_AMF0, 0, 0, 0, 0]);
+        }
+        chunk.extend_from_slice(part);
+        chunks.push(chunk);
+    }
+    chunks
+}
+
+/// Reads until the server closes.
+fn await_close(stream: &mut TcpStream, what: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    stream
+        .set_read_timeout(Some(Duration::from_millis(100)))
+        .expect("a timeout above zero");
+    while !is_closed(stream) {
+        assert!(Instant::now() < deadline, "{what}: not closed");
+    }
+    // The server may have closed it already.
+    let _ = stream.shutdown(Shutdown::Both);
+}
+
+fn is_closed(stream: &mut TcpStream) -> bool {
+    let mut buffer = [0; 4096];
+    match stream.read(&mut buffer) {
+        Ok(count) => count == 0,
+        Err(error) => !matches!(
+            error.kind(),
+            std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+        ),
+    }
+}
+
+fn resident_mib(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a live process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next());
+    kib.and_then(|kib| kib.parse::<f64>().ok())
+        .expect("a number")
+        / 1024.0
+}
+
+/// The metric that counts connections closed for what they sent, by reason.
+const FAULTS: &str = "tributary_edge_faults_total";
+const ABORT: u8 = 2;
+const AGGREGATE: u8 = 22;
