@@ -14,6 +14,101 @@ use tributary_node::{
     transport::{Endpoint, Link, StreamKind},
 };
 
+/// What one bulk lane among many costs the others. Run it with
+/// `cargo test --profile ci --test links -- --ignored --nocapture a_bulk_lane`.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn a_bulk_lane_among_ten_thousand() {
+    for (path, narrow) in [("loopback", false), ("50 Mbit/s", true)] {
+        for bulk in [0, 1] {
+            let (mut latencies, mbit) = latencies(narrow, bulk).await;
+            latencies.sort_unstable();
+            let at = |share: f64| latencies[(latencies.len() as f64 * share) as usize];
+            println!(
+                "{path}, {bulk} in bulk ({mbit:.0} Mbit/s): p50 {:?}, p99 {:?}, {} messages",
+                at(0.5),
+                at(0.99),
+                latencies.len()
+            );
+        }
+    }
+}
+
+/// How long messages of 100 bytes take on 10,000 lanes, and what the bulk gets.
+async fn latencies(narrow: bool, bulk: usize) -> (Vec<Duration>, f64) {
+    const LANES: usize = 10_000;
+    let local = tokio::task::LocalSet::new();
+    local
+        .run_until(async move {
+            let (dialled, accepted, _endpoints) = link_over(narrow).await;
+            let arrived = Shared::default();
+            let start = Instant::now();
+            let seen: std::rc::Rc<std::cell::RefCell<Vec<Duration>>> = Default::default();
+            tokio::task::spawn_local({
+                let (link, arrived, seen) = (accepted, arrived.clone(), seen.clone());
+                async move { receive(link, arrived, seen, start).await }
+            });
+            let mut lanes = Vec::with_capacity(LANES);
+            for _ in 0..LANES {
+                let mut lane = dialled.open_lane(StreamKind::Lane).await.expect("a lane");
+                let hello = Bytes::from_static(&[0; 8]);
+                lane.0.write(&mut [hello]).await.expect("a link");
+                lanes.push(lane);
+            }
+            for _ in 0..bulk {
+                bulk_lane(&dialled);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            seen.borrow_mut().clear();
+            let before: u64 = arrived.borrow().lanes.iter().sum();
+            let (begun, mut next) = (Instant::now(), 0);
+            while begun.elapsed() < Duration::from_secs(5) {
+                for _ in 0..5 {
+                    next = (next + 7919) % LANES;
+                    let stamp = start.elapsed().as_nanos() as u64;
+                    let mut message = stamp.to_be_bytes().to_vec();
+                    message.resize(100, 0);
+                    let _ = lanes[next].0.write(&mut [message.into()]).await;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let bytes = arrived.borrow().lanes.iter().sum::<u64>() - before;
+            let seen = std::mem::take(&mut *seen.borrow_mut());
+            (seen, bytes as f64 * 8.0 / 5e6)
+        })
+        .await
+}
+
+/// Takes in everything; messages of 100 bytes say when they were sent.
+async fn receive(
+    link: Link,
+    arrived: Shared,
+    seen: std::rc::Rc<std::cell::RefCell<Vec<Duration>>>,
+    start: Instant,
+) {
+    arrived.borrow_mut().lanes.push(0);
+    let mut open = 0;
+    while let Ok((send, mut recv)) = link.accept_lane(StreamKind::Lane).await {
+        open += 1;
+        link.allow_lanes(open);
+        let (arrived, seen) = (arrived.clone(), seen.clone());
+        tokio::task::spawn_local(async move {
+            let mut pieces: Vec<Bytes> = Vec::new();
+            while let Ok(true) = recv.read(&mut pieces).await {
+                for piece in pieces.drain(..) {
+                    arrived.borrow_mut().lanes[0] += piece.len() as u64;
+                    if piece.len() == 100 {
+                        let stamp = u64::from_be_bytes(piece[..8].try_into().expect("8 bytes"));
+                        let sent = Duration::from_nanos(stamp);
+                        seen.borrow_mut().push(start.elapsed().saturating_sub(sent));
+                    }
+                }
+            }
+            drop(send);
+        });
+    }
+}
+
 /// Passes datagrams at a limited rate in each direction, after a delay, from a short queue, as a
 /// narrow path does.
 fn narrow_path(target: SocketAddr) -> SocketAddr {
@@ -71,11 +166,20 @@ const DELAY: Duration = Duration::from_millis(10);
 const QUEUE: usize = 256 * 1024;
 
 async fn link() -> (Link, Link, [Endpoint; 2]) {
+    link_over(true).await
+}
+
+async fn link_over(narrow: bool) -> (Link, Link, [Endpoint; 2]) {
     let identities = cert::temporary().expect("certificates");
     let any = ([127, 0, 0, 1], 0).into();
     let origin = Endpoint::accepting(any, &identities.origin).expect("a socket");
     let edge = Endpoint::dialling(&identities.edge, any).expect("a socket");
-    let address = narrow_path(origin.local_addr().expect("an address"));
+    let address = origin.local_addr().expect("an address");
+    let address = if narrow {
+        narrow_path(address)
+    } else {
+        address
+    };
     let (dialled, accepted) = tokio::join!(edge.connect(address), async {
         origin.accept().await.expect("a dial").handshake().await
     });

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::{
     CloseCode, Link, LinkError,
-    settings::{self, HANDSHAKE, UNVALIDATED},
+    settings::{self, HANDSHAKE, HANDSHAKES, UNVALIDATED},
 };
 use crate::tls::{self, Identity, Role};
 
@@ -95,6 +95,11 @@ impl Endpoint {
     pub async fn accept(&self) -> Option<Incoming> {
         loop {
             let incoming = self.endpoint.accept().await?;
+            if self.handshakes.load(Ordering::Acquire) >= HANDSHAKES {
+                // It will ask again, or it was a flood.
+                incoming.ignore();
+                continue;
+            }
             let crowded = self.handshakes.load(Ordering::Acquire) >= UNVALIDATED;
             if crowded && !incoming.remote_address_validated() && incoming.may_retry() {
                 // The address may be false: it costs nothing until it has answered.

@@ -20,6 +20,10 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// How long a handshake may take. Reason: a dialled origin that is down must not hold its edge.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
 
+/// Handshakes at once above which no more are begun. Reason: each costs memory and signatures
+/// before anything is known of its peer; there are few edges.
+pub(super) const HANDSHAKES: usize = 128;
+
 /// Handshakes at once above which a dialling address must prove itself first.
 pub(super) const UNVALIDATED: usize = 32;
 
@@ -36,6 +40,8 @@ fn transport(keep_alive: Option<Duration>) -> Result<TransportConfig, SettingsEr
         .stream_receive_window(VarInt::from_u32(256 * 1024))
         .receive_window(VarInt::from_u32(64 << 20))
         .send_window(32 << 20)
+        // Measured: `docs/performance.md`, shares of a link.
+        .send_fairness(true)
         .ack_frequency_config(Some(ack_frequency))
         .initial_mtu(1452)
         .min_mtu(1200)

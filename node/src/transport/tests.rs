@@ -81,3 +81,42 @@ async fn closing_tells_the_peer_why() {
     assert_eq!(dialled.closed().await, LinkError::Closed(3));
     assert_eq!(accepted.closed().await, LinkError::Local);
 }
+
+#[tokio::test]
+async fn a_flood_of_dials_is_held_to_a_number_of_handshakes() {
+    let identities = cert::temporary().unwrap();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let origin = Endpoint::accepting(any, &identities.origin).unwrap();
+    let address = origin.local_addr().unwrap();
+    let edge = std::sync::Arc::new(Endpoint::dialling(&identities.edge, any).unwrap());
+    let dials: Vec<_> = (0..2 * settings::HANDSHAKES)
+        .map(|_| {
+            let edge = std::sync::Arc::clone(&edge);
+            tokio::spawn(async move { edge.connect(address).await })
+        })
+        .collect();
+    let mut held = Vec::new();
+    while let Ok(Some(incoming)) = timeout(Duration::from_secs(1), origin.accept()).await {
+        held.push(incoming);
+    }
+    assert_eq!(held.len(), settings::HANDSHAKES);
+    // Once they have gone there is room again.
+    drop(held);
+    let again = timeout(Duration::from_secs(5), origin.accept()).await;
+    assert!(again.is_ok());
+    for dial in dials {
+        dial.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_says_nothing_more_is_given_up_in_five_seconds() {
+    let identities = cert::temporary().unwrap();
+    let edge = Endpoint::dialling(&identities.edge, "127.0.0.1:0".parse().unwrap()).unwrap();
+    // Somebody who listens and never answers.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let start = std::time::Instant::now();
+    let refused = edge.connect(silent.local_addr().unwrap()).await;
+    assert_eq!(refused.unwrap_err(), LinkError::TimedOut);
+    assert!(start.elapsed() <= settings::HANDSHAKE + Duration::from_secs(1));
+}
