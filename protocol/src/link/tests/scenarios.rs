@@ -449,3 +449,113 @@ fn a_session_that_closes_while_it_is_throttled_closes_at_once() {
     pair.steps(300);
     pair.assert_settled();
 }
+
+#[test]
+fn an_outage_in_mid_message_closes_nobody() {
+    let mut pair = Pair::new(10, credit::PROCESS_BUDGET);
+    let session = pair.open(1);
+    pair.send(session, 1 << 20);
+    pair.steps(40);
+    assert!(pair.budget.used() > 0, "it is under way");
+    pair.disconnect();
+    // Longer than a holder may be silent on a link that is up.
+    pair.now += RESERVATION_IDLE + Duration::from_secs(4);
+    pair.origin.handle_timeout(pair.now);
+    pair.connect();
+    pair.steps(1000);
+    assert!(pair.closed_at_origin.is_empty());
+    pair.assert_exact();
+    pair.assert_settled();
+}
+
+#[test]
+fn a_process_that_was_stopped_excuses_those_in_mid_message() {
+    let mut pair = Pair::new(11, credit::PROCESS_BUDGET);
+    let session = pair.open(1);
+    pair.send(session, 1 << 20);
+    pair.steps(40);
+    pair.now += RESERVATION_IDLE + Duration::from_secs(1);
+    pair.origin.excuse(pair.now);
+    pair.steps(1000);
+    assert!(pair.closed_at_origin.is_empty());
+    pair.assert_exact();
+}
+
+/// A new epoch of either end: nothing is resumed, nothing of the old lane is left.
+#[test]
+fn a_restart_of_either_end_leaves_nothing_behind() {
+    for seed in 0..40 {
+        let mut pair = Pair::new(seed, credit::PROCESS_BUDGET);
+        for n in 1..=10 {
+            let session = pair.open(n);
+            let length = pair.rng.random_range(0..200_000);
+            pair.send(session, length);
+        }
+        let before = pair.rng.random_range(1..60);
+        pair.steps(before);
+        let known = pair.origin.session_count();
+        pair.disconnect();
+        pair.closed_at_origin.clear();
+        if seed % 2 == 0 {
+            // The edge is another process: the origin gives the lane up with its grace time.
+            pair.origin.end(CloseReason::OriginLost);
+            pair.origin_events();
+            assert_eq!(pair.closed_at_origin.len(), known, "each is told once");
+        }
+        let received = pair.edge.received();
+        pair.origin = OriginLane::new(1 << 24, pair.budget.clone());
+        assert_eq!(pair.budget.used(), 0, "seed {seed}");
+        // A lane that goes on at an origin that never had it is an error, not a muddle.
+        if received > 0 {
+            assert_eq!(
+                pair.origin.connected(pair.now, received),
+                Err(FrameError::Number)
+            );
+            pair.origin = OriginLane::new(1 << 24, pair.budget.clone());
+        }
+        pair.edge = EdgeLane::default();
+        pair.mail.clear();
+        for map in [&mut pair.received, &mut pair.answered] {
+            map.clear();
+        }
+        pair.sent.clear();
+        pair.connect();
+        for n in 20..=30 {
+            let session = pair.open(n);
+            pair.send(session, 20_000);
+        }
+        pair.steps(400);
+        pair.assert_exact();
+        pair.assert_settled();
+    }
+}
+
+/// The edge's side of a slow client: its queue overflows and it is closed; the lane goes on.
+#[test]
+fn a_client_that_does_not_read_is_closed_and_slows_nobody() {
+    for seed in 0..20 {
+        let mut pair = Pair::new(seed, credit::PROCESS_BUDGET);
+        let slow = pair.open(1);
+        let others: Vec<_> = (2..=20).map(|n| pair.open(n)).collect();
+        pair.steps(20);
+        for round in 1..=50 {
+            pair.send(slow, 10_000);
+            for &session in &others {
+                pair.send(session, 100);
+            }
+            pair.steps(25);
+            let unread = pair.answered.get(&slow).map_or(0, Vec::len) * 10_000;
+            if unread > 64 * 1024 {
+                pair.edge.close(slow, CloseReason::SlowReader);
+            }
+            for session in &others {
+                assert_eq!(pair.answered.get(session).map_or(0, Vec::len), round);
+            }
+        }
+        assert_eq!(pair.closed_at_origin, [slow]);
+        pair.sent.remove(&slow);
+        pair.steps(200);
+        pair.assert_exact();
+        pair.assert_settled();
+    }
+}

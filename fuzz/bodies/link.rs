@@ -1,0 +1,331 @@
+//! What must hold for any bytes that claim to be the link's frames, and for any sequence of
+//! operations on the two ends of a lane.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use tributary_protocol::{
+    Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
+    link::{
+        CloseReason, Control, EdgeEvent, EdgeLane, Generation, OpenSession, OriginEvent,
+        OriginLane, Tell,
+        credit::Budget,
+        feed::FeedReader,
+        frame::{FrameReader, MAX_BODY},
+        lane_frame::{LaneAnswer, OpenLane, ToEdge, ToOrigin},
+    },
+};
+
+/// Bytes as a stream of frames of every kind. What decodes is encoded and decoded again.
+pub fn link_frame(input: &[u8]) {
+    let (cut, bytes) = match input.split_first() {
+        Some((&first, rest)) => (usize::from(first).min(rest.len()), rest),
+        None => return,
+    };
+    let mut reader = FrameReader::new(MAX_BODY);
+    for part in [&bytes[..cut], &bytes[cut..]] {
+        reader.push(part);
+        while let Ok(Some(frame)) = reader.poll_frame() {
+            let mut out = BytesMut::new();
+            if let Ok(control) = Control::decode(&frame) {
+                control.encode(&mut out);
+                assert_eq!(Control::decode(&one(&out)).ok(), Some(control));
+            }
+            out.clear();
+            if let Ok(to_origin) = ToOrigin::decode(&frame) {
+                to_origin.encode(&mut out);
+                assert_eq!(ToOrigin::decode(&one(&out)).ok(), Some(to_origin));
+            }
+            out.clear();
+            if let Ok(to_edge) = ToEdge::decode(&frame) {
+                to_edge.encode(&mut out);
+                assert_eq!(ToEdge::decode(&one(&out)).ok(), Some(to_edge));
+            }
+            out.clear();
+            if let Ok(open) = OpenLane::decode(&frame) {
+                open.encode(&mut out);
+                assert_eq!(OpenLane::decode(&one(&out)).ok(), Some(open));
+            }
+            out.clear();
+            if let Ok(answer) = LaneAnswer::decode(&frame) {
+                answer.encode(&mut out);
+                assert_eq!(LaneAnswer::decode(&one(&out)).ok(), Some(answer));
+            }
+        }
+    }
+    let mut feed = FeedReader::new(1 << 16);
+    feed.push(bytes);
+    while let Ok(Some(_)) = feed.poll_frame() {}
+    // Either end of a lane takes anything, or says what is wrong with it.
+    let now = now();
+    let _ = OriginLane::new(1 << 16, Budget::new(1 << 20)).handle_bytes(now, bytes);
+    let _ = EdgeLane::default().handle_bytes(now, bytes);
+}
+
+fn one(wire: &[u8]) -> tributary_protocol::link::frame::Frame {
+    let mut reader = FrameReader::new(MAX_BODY);
+    reader.push(wire);
+    let frame = reader.poll_frame().expect("what was encoded is a frame");
+    frame.expect("a whole one")
+}
+
+/// Bytes as operations on an edge and an origin that keep the rules: whatever the link does, each
+/// session's messages arrive once, whole and in order, in both directions.
+pub fn session_ops(input: &[u8]) {
+    let mut pair = Pair::new();
+    for op in input.chunks_exact(3) {
+        pair.obey(op[0], op[1], op[2]);
+        pair.settle();
+    }
+    pair.finish();
+}
+
+struct Pair {
+    now: Instant,
+    edge: EdgeLane,
+    origin: OriginLane,
+    budget: Budget,
+    connected: bool,
+    to_origin: VecDeque<u8>,
+    to_edge: VecDeque<u8>,
+    /// Messages that the group has not handled.
+    mail: VecDeque<(SessionId, usize)>,
+    sessions: BTreeMap<SessionId, State>,
+}
+
+/// What was sent and has arrived, in messages, towards the origin and towards the edge.
+#[derive(Default)]
+struct State {
+    sent: [u32; 2],
+    arrived: [u32; 2],
+    over: bool,
+}
+
+const SESSIONS: u64 = 24;
+
+impl Pair {
+    fn new() -> Self {
+        let budget = Budget::new(1 << 17);
+        let mut pair = Self {
+            now: now(),
+            edge: EdgeLane::default(),
+            origin: OriginLane::new(1 << 17, budget.clone()),
+            budget,
+            connected: false,
+            to_origin: VecDeque::new(),
+            to_edge: VecDeque::new(),
+            mail: VecDeque::new(),
+            sessions: BTreeMap::new(),
+        };
+        pair.connect();
+        pair
+    }
+
+    fn obey(&mut self, op: u8, which: u8, much: u8) {
+        let session = SessionId(u64::from(which) % SESSIONS);
+        let length = usize::from(much) * usize::from(much);
+        match op % 10 {
+            0 => self.open(session),
+            1 => self.send(session, length),
+            2 => {
+                let reason = CloseReason::ALL[usize::from(much) % 6];
+                self.edge.close(session, reason);
+                self.end(session);
+            }
+            3 => self.tell(session, length),
+            4 => {
+                self.origin
+                    .tell(session, Tell::Close(CloseReason::Application));
+                self.end(session);
+            }
+            5 => self.deliver_to_origin(length),
+            6 => self.deliver_to_edge(length),
+            7 if self.connected => self.disconnect(),
+            7 => self.connect(),
+            8 => self.now += Duration::from_millis(u64::from(much)),
+            _ => self.handle(usize::from(much)),
+        }
+    }
+
+    fn open(&mut self, session: SessionId) {
+        if self.sessions.contains_key(&session) {
+            return;
+        }
+        self.sessions.insert(session, State::default());
+        let open = OpenSession {
+            peer: ([192, 0, 2, 1], 1).into(),
+            protocol: "rtmp".into(),
+            connect: Bytes::from_static(b"connect"),
+        };
+        self.edge.open(session, open);
+    }
+
+    fn send(&mut self, session: SessionId, length: usize) {
+        let Some(state) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        if !state.over {
+            self.edge
+                .send(session, &message(state.sent[0], length), Generation(0));
+            state.sent[0] += 1;
+        }
+    }
+
+    fn tell(&mut self, session: SessionId, length: usize) {
+        let Some(state) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        // Before its opening has arrived, nobody there knows of it.
+        if !state.over && state.arrived[0] > 0 {
+            let message = message(state.sent[1], length);
+            let tell = Tell::Message {
+                message,
+                after: None,
+            };
+            self.origin.tell(session, tell);
+            state.sent[1] += 1;
+        }
+    }
+
+    fn end(&mut self, session: SessionId) {
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.over = true;
+        }
+    }
+
+    fn connect(&mut self) {
+        self.connected = true;
+        let (edge, origin) = (self.edge.received(), self.origin.received());
+        self.edge.connected(origin).expect("an honest origin");
+        let resumed = self.origin.connected(self.now, edge);
+        resumed.expect("an honest edge");
+    }
+
+    fn disconnect(&mut self) {
+        self.connected = false;
+        self.to_origin.clear();
+        self.to_edge.clear();
+        self.edge.disconnected();
+        self.origin.disconnected();
+    }
+
+    fn deliver_to_origin(&mut self, most: usize) {
+        let count = most.min(self.to_origin.len());
+        let bytes: Vec<u8> = self.to_origin.drain(..count).collect();
+        let taken = self.origin.handle_bytes(self.now, &bytes);
+        taken.expect("an honest edge keeps the rules");
+    }
+
+    fn deliver_to_edge(&mut self, most: usize) {
+        let count = most.min(self.to_edge.len());
+        let bytes: Vec<u8> = self.to_edge.drain(..count).collect();
+        let taken = self.edge.handle_bytes(self.now, &bytes);
+        taken.expect("an honest origin keeps the rules");
+    }
+
+    fn handle(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some((session, length)) = self.mail.pop_front() else {
+                return;
+            };
+            self.origin.consumed(self.now, session, length);
+        }
+    }
+
+    fn settle(&mut self) {
+        self.origin.handle_timeout(self.now);
+        while let Some(bytes) = self.edge.poll_transmit(self.now) {
+            self.to_origin.extend(bytes);
+        }
+        while let Some(bytes) = self.origin.poll_transmit(self.now) {
+            self.to_edge.extend(bytes);
+        }
+        while let Some(event) = self.edge.poll_event() {
+            match event {
+                EdgeEvent::Message {
+                    session, message, ..
+                } => self.arrive(session, 1, &message),
+                EdgeEvent::Closed { session, .. } => self.end(session),
+                _ => {}
+            }
+        }
+        while let Some(event) = self.origin.poll_event() {
+            match event {
+                OriginEvent::Message {
+                    session, message, ..
+                } => {
+                    self.mail.push_back((session, message.payload.len()));
+                    self.arrive(session, 0, &message);
+                }
+                OriginEvent::Closed { session, .. } => self.end(session),
+                _ => {}
+            }
+        }
+    }
+
+    fn arrive(&mut self, session: SessionId, direction: usize, message: &Message) {
+        let state = self.sessions.get_mut(&session).expect("it was opened");
+        let number = state.arrived[direction];
+        assert_eq!(message.timestamp.0, number, "of {session:?}");
+        assert!(message.payload.iter().all(|&byte| byte == number as u8));
+        state.arrived[direction] += 1;
+    }
+
+    /// The link stays up and both ends work: all arrives.
+    fn finish(mut self) {
+        if !self.connected {
+            self.connect();
+        }
+        for _ in 0..20_000 {
+            self.settle();
+            self.deliver_to_origin(usize::MAX);
+            self.deliver_to_edge(usize::MAX);
+            self.handle(usize::MAX);
+            self.now += Duration::from_millis(100);
+            if self.is_done() {
+                break;
+            }
+        }
+        assert!(self.is_done(), "it comes to an end");
+        assert_eq!(self.budget.used(), 0);
+        for (session, state) in &self.sessions {
+            assert!(
+                state.over || state.arrived == state.sent,
+                "{session:?}: {:?} of {:?}",
+                state.arrived,
+                state.sent
+            );
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let all = |state: &State| state.over || state.arrived == state.sent;
+        self.sessions.values().all(all)
+            && self.edge.is_settled()
+            && self.origin.retained() == 0
+            && self.mail.is_empty()
+            && self.to_origin.is_empty()
+            && self.to_edge.is_empty()
+    }
+}
+
+fn message(number: u32, length: usize) -> Message {
+    Message {
+        kind: MessageType::COMMAND_AMF0,
+        stream: MessageStreamId(1),
+        timestamp: RtmpTimestamp(number),
+        payload: vec![number as u8; length].into(),
+    }
+}
+
+/// Where virtual time begins.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "`Instant` offers no other beginning"
+)]
+fn now() -> Instant {
+    Instant::now()
+}

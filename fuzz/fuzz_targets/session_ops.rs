@@ -1,0 +1,7 @@
+#![no_main]
+
+#[path = "../bodies/link.rs"]
+#[expect(dead_code, reason = "each target uses one body")]
+mod link;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| link::session_ops(data));
