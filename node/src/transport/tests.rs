@@ -88,10 +88,10 @@ async fn a_flood_of_dials_is_held_to_a_number_of_handshakes() {
     let any = "127.0.0.1:0".parse().unwrap();
     let origin = Endpoint::accepting(any, &identities.origin).unwrap();
     let address = origin.local_addr().unwrap();
-    let edge = std::sync::Arc::new(Endpoint::dialling(&identities.edge, any).unwrap());
+    let edge = Arc::new(Endpoint::dialling(&identities.edge, any).unwrap());
     let dials: Vec<_> = (0..2 * settings::HANDSHAKES)
         .map(|_| {
-            let edge = std::sync::Arc::clone(&edge);
+            let edge = Arc::clone(&edge);
             tokio::spawn(async move { edge.connect(address).await })
         })
         .collect();
