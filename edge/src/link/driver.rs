@@ -18,7 +18,9 @@ use tributary_node::{
 };
 use tributary_protocol::{
     GroupName, LaneId, Message, SessionId,
-    link::{CloseReason, Control, EdgeEvent, FrameError, Generation, credit},
+    link::{
+        CloseReason, Control, EdgeEvent, FrameError, Generation, credit, hello::GROUPS_PER_FRAME,
+    },
 };
 
 use super::{
@@ -596,19 +598,19 @@ impl Driver {
     /// Says to every other origin which groups live at a lost one.
     fn tell_living(&self, lost: usize, groups: &[GroupName]) {
         let name = self.table.borrow().name(lost).to_owned();
-        let per_frame = tributary_protocol::link::hello::GROUPS_PER_FRAME;
-        let mut chunks: Vec<_> = groups.chunks(per_frame).map(<[_]>::to_vec).collect();
-        if chunks.is_empty() {
-            chunks.push(Vec::new());
-        }
-        for groups in chunks {
-            self.tell_origins(
-                lost,
-                &Control::Living {
-                    origin: name.clone(),
-                    groups,
-                },
-            );
+        let mut rest = groups;
+        loop {
+            let (groups, later) = rest.split_at(rest.len().min(GROUPS_PER_FRAME));
+            let living = Control::Living {
+                origin: name.clone(),
+                complete: later.is_empty(),
+                groups: groups.to_vec(),
+            };
+            self.tell_origins(lost, &living);
+            if later.is_empty() {
+                break;
+            }
+            rest = later;
         }
     }
 

@@ -330,6 +330,13 @@ impl Driver {
         }
     }
 
+    fn may_live_elsewhere(&self, open: &OpenLane) -> bool {
+        let edges = self.edges.borrow();
+        let edges = edges.keys().map(|key| (Arc::clone(&key.name), key.epoch));
+        let elsewhere = self.elsewhere.borrow();
+        elsewhere.may_live(&open.group, &open.home, edges, Instant::now())
+    }
+
     /// Decides on a lane's opening.
     pub(super) fn admit(self: &Rc<Self>, edge: &Rc<Edge>, open: OpenLane) -> Admission {
         let known = edge.lanes.borrow().get(&open.lane).cloned();
@@ -353,11 +360,7 @@ impl Driver {
         if open.only_if_living && !lives_here {
             return Admission::Unknown;
         }
-        let may_live_elsewhere =
-            self.elsewhere
-                .borrow()
-                .may_live(&open.group, &open.home, Instant::now());
-        if !lives_here && may_live_elsewhere || !edge.may_open_lane(Instant::now()) {
+        if !lives_here && self.may_live_elsewhere(&open) || !edge.may_open_lane(Instant::now()) {
             return Admission::Wait(RETRY);
         }
         let key = LaneKey(self.next_lane.get());

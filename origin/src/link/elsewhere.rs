@@ -21,7 +21,13 @@ pub(super) struct Elsewhere {
 struct Lost {
     since: Instant,
     /// Who says so, and which groups each has there.
-    reports: HashMap<(Arc<str>, u64), HashSet<GroupName>>,
+    reports: HashMap<(Arc<str>, u64), Report>,
+}
+
+#[derive(Debug, Default)]
+struct Report {
+    complete: bool,
+    groups: HashSet<GroupName>,
 }
 
 /// How long groups that live on at an origin that came back are not started here: edges without
@@ -40,16 +46,16 @@ impl Elsewhere {
         epoch: u64,
         origin: &str,
         groups: Vec<GroupName>,
+        complete: bool,
         now: Instant,
     ) {
         let lost = self.lost.entry(origin.to_owned()).or_insert_with(|| Lost {
             since: now,
             reports: HashMap::new(),
         });
-        lost.reports
-            .entry((Arc::clone(edge), epoch))
-            .or_default()
-            .extend(groups);
+        let report = lost.reports.entry((Arc::clone(edge), epoch)).or_default();
+        report.groups.extend(groups);
+        report.complete |= complete;
     }
 
     /// The edge process has given `origin` up, or has it back since `resumed`.
@@ -66,7 +72,8 @@ impl Elsewhere {
         let groups = lost
             .reports
             .remove(&(Arc::clone(edge), epoch))
-            .unwrap_or_default();
+            .unwrap_or_default()
+            .groups;
         if lost.reports.is_empty() {
             self.lost.remove(origin);
         }
@@ -95,17 +102,31 @@ impl Elsewhere {
         }
     }
 
-    /// Whether `group`, whose home is `home`, may live at a lost origin.
-    pub(super) fn may_live(&self, group: &GroupName, home: &str, now: Instant) -> bool {
-        let reported = |lost: &Lost| lost.reports.values().any(|groups| groups.contains(group));
-        self.resumed
-            .get(group)
-            .is_some_and(|since| now < *since + RETURN)
-            || self.lost.values().any(reported)
-            || self
-                .lost
-                .get(home)
-                .is_some_and(|lost| now < lost.since + SETTLE)
+    /// Whether `group`, whose home is `home`, may live at a lost origin. `edges` are those that
+    /// this origin knows: once each has said what it has at `home`, nothing else is to come.
+    pub(super) fn may_live(
+        &self,
+        group: &GroupName,
+        home: &str,
+        edges: impl IntoIterator<Item = (Arc<str>, u64)>,
+        now: Instant,
+    ) -> bool {
+        let reported = |lost: &Lost| {
+            let mut reports = lost.reports.values();
+            reports.any(|report| report.groups.contains(group))
+        };
+        let resumed = self.resumed.get(group);
+        if resumed.is_some_and(|since| now < *since + RETURN) || self.lost.values().any(reported) {
+            return true;
+        }
+        self.lost.get(home).is_some_and(|lost| {
+            let has_said = |edge| {
+                lost.reports
+                    .get(&edge)
+                    .is_some_and(|report| report.complete)
+            };
+            now < lost.since + SETTLE && !edges.into_iter().all(has_said)
+        })
     }
 }
 
@@ -120,27 +141,33 @@ mod tests {
         let later = now + SETTLE;
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
         let group = GroupName::from_app("app/x").unwrap();
+        let both = || [(Arc::clone(&a), 1), (Arc::clone(&b), 1)];
         let other = GroupName::from_app("app/y").unwrap();
-        elsewhere.report(&a, 1, "home", vec![group.clone()], now);
-        elsewhere.report(&b, 1, "home", vec![], now);
-        assert!(elsewhere.may_live(&group, "home", later));
+        elsewhere.report(&a, 1, "home", vec![group.clone()], true, now);
+        elsewhere.report(&b, 1, "home", vec![], false, now);
+        assert!(elsewhere.may_live(&group, "home", both(), later));
         assert!(
-            elsewhere.may_live(&other, "home", now),
+            elsewhere.may_live(&other, "home", both(), now),
             "others may yet report it"
         );
-        assert!(!elsewhere.may_live(&other, "home", later));
-        assert!(!elsewhere.may_live(&other, "third", now));
+        assert!(!elsewhere.may_live(&other, "home", both(), later));
+        elsewhere.report(&b, 1, "home", vec![], true, now);
+        assert!(
+            !elsewhere.may_live(&other, "home", both(), now),
+            "all have reported"
+        );
+        assert!(!elsewhere.may_live(&other, "third", both(), now));
         elsewhere.report_ended(&b, 1, "home", None);
-        assert!(elsewhere.may_live(&group, "home", later));
+        assert!(elsewhere.may_live(&group, "home", both(), later));
         elsewhere.edge_gone(&a, 1);
-        assert!(!elsewhere.may_live(&group, "home", now));
-        elsewhere.report(&a, 1, "home", vec![group.clone()], now);
+        assert!(!elsewhere.may_live(&group, "home", both(), now));
+        elsewhere.report(&a, 1, "home", vec![group.clone()], true, now);
         elsewhere.report_ended(&a, 1, "home", Some(later));
         assert!(
-            elsewhere.may_live(&group, "home", later),
+            elsewhere.may_live(&group, "home", both(), later),
             "the home has it back"
         );
-        assert!(!elsewhere.may_live(&other, "home", later));
-        assert!(!elsewhere.may_live(&group, "home", later + RETURN));
+        assert!(!elsewhere.may_live(&other, "home", both(), later));
+        assert!(!elsewhere.may_live(&group, "home", both(), later + RETURN));
     }
 }

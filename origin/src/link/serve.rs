@@ -155,9 +155,14 @@ async fn read_control(served: &Served, mut recv: ControlReceiver) -> LinkError {
             return LinkError::Local;
         }
         match control {
-            Control::Living { origin, groups } => {
+            Control::Living {
+                origin,
+                complete,
+                groups,
+            } => {
                 let mut elsewhere = driver.elsewhere.borrow_mut();
-                elsewhere.report(&edge.name, edge.epoch, &origin, groups, Instant::now());
+                let now = Instant::now();
+                elsewhere.report(&edge.name, edge.epoch, &origin, groups, complete, now);
             }
             Control::AtHome { origin, groups } => driver.close_copies(&origin, &groups),
             Control::LivingEnd { origin, resumed } => {

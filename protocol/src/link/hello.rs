@@ -74,6 +74,8 @@ pub enum Control {
     Living {
         /// The other origin, by the name the edges' configurations know it.
         origin: String,
+        /// This edge's list is complete with this frame.
+        complete: bool,
         /// Groups with sessions of this edge there.
         groups: Vec<GroupName>,
     },
@@ -154,8 +156,13 @@ impl Control {
                 put_groups(removed, body);
                 DISPLACED
             }
-            Self::Living { origin, groups } => {
+            Self::Living {
+                origin,
+                complete,
+                groups,
+            } => {
                 put_str(origin, body);
+                body.put_u8(u8::from(*complete));
                 put_groups(groups, body);
                 LIVING
             }
@@ -195,6 +202,7 @@ impl Control {
             },
             LIVING => Self::Living {
                 origin: take_str(input, MAX_NAME)?.to_owned(),
+                complete: take_u8(input)? != 0,
                 groups: take_groups(input)?,
             },
             LIVING_END => Self::LivingEnd {

@@ -212,9 +212,10 @@ fn control() -> Vec<(&'static str, Control)> {
             },
         ),
         (
-            "07 0a 01 6f 01 06 6c6976652f61",
+            "07 0b 01 6f 01 01 06 6c6976652f61",
             Control::Living {
                 origin: "o".into(),
+                complete: true,
                 groups: vec![group.clone()],
             },
         ),
