@@ -38,6 +38,9 @@ use crate::{
     routing::{Health, Place, Table},
 };
 
+mod ownership;
+mod placing;
+
 /// Everything the link thread holds. Its tasks share it; none keeps a borrow across a wait.
 pub(super) struct Driver {
     pub(super) config: LinkConfig,
@@ -66,18 +69,11 @@ pub(super) struct Driver {
 /// Commands of clients that are followed before lanes and links get a turn.
 const COMMANDS: usize = 256;
 
-/// Groups with waiting sessions that are placed before others get a turn.
-const PLACED: usize = 64;
-
 /// How long a lane without sessions is kept: the next session of its group needs no new one.
 const LANE_IDLE: Duration = Duration::from_secs(10);
 
 /// How often idle lanes are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
-
-/// Sessions that may wait for an origin at once. Reason: while no origin can be reached, clients
-/// that reconnect must not fill the edge's memory; beyond it they are told at once.
-const MAX_WAITING: usize = 20_000;
 
 /// Messages a session may send before its connect is decided, kept so that it can be opened at
 /// another origin: as many as its credit allows.
@@ -252,116 +248,6 @@ impl Driver {
         self.sessions.borrow().get(&session).cloned()
     }
 
-    /// Gives a session its lane, lets it wait, or tells it that there is none.
-    fn place(self: &Rc<Self>, session: Waiting) {
-        let place = self.find_place(&session.journal);
-        self.place_at(session, place);
-    }
-
-    fn place_at(self: &Rc<Self>, session: Waiting, place: Place) {
-        match place {
-            Place::At(origin) => self.open(session, origin),
-            Place::Wait(until) if self.waiting.borrow().len() < MAX_WAITING => {
-                self.wait(session, until);
-            }
-            Place::Wait(_) | Place::Nowhere => {
-                let what = match &session.journal.request.origin {
-                    Some(host) if self.origin_named(host).is_none() => FromOrigin::UnknownOrigin,
-                    _ => FromOrigin::NoOrigin,
-                };
-                let _ = session.inbox.push_final(what);
-            }
-        }
-    }
-
-    /// Lets a session wait, at most until then.
-    fn wait(&self, session: Waiting, until: Instant) {
-        self.waiting.borrow_mut().add(session, until);
-        if self.look_at.get().is_none_or(|at| until < at) {
-            self.look_at.set(Some(until));
-            self.placed.notify_one();
-        }
-    }
-
-    fn find_place(&self, journal: &Journal) -> Place {
-        let request = &journal.request;
-        if let Some(lane) = self.lanes.borrow().get(&request.group) {
-            return Place::At(lane.origin);
-        }
-        let (table, now) = (self.table.borrow(), Instant::now());
-        let Some(host) = &request.origin else {
-            return table.place(&request.group, now);
-        };
-        if let Some(until) = table.starting(now) {
-            // Neither the origins' names nor their displaced groups are all known.
-            return Place::Wait(until);
-        }
-        let Some(named) = self.origin_named(host) else {
-            return Place::Nowhere;
-        };
-        if table.displaced_at(&request.group).is_some() {
-            return table.place(&request.group, now);
-        }
-        let home = table.home(&request.group);
-        if home != named && !journal.asked_home && table.health(home) == Health::Up {
-            return Place::At(home);
-        }
-        match table.health(named) {
-            Health::Up => Place::At(named),
-            Health::Lost { until } if until > now => Place::Wait(until),
-            _ => Place::Nowhere,
-        }
-    }
-
-    /// Whether a session goes to an origin other than the one its client names, to see whether the
-    /// group lives there.
-    fn only_asks(&self, journal: &Journal, origin: usize) -> bool {
-        let request = &journal.request;
-        let named = request.origin.as_ref().map(|host| self.origin_named(host));
-        let displaced = self.table.borrow().displaced_at(&request.group);
-        named.is_some_and(|named| named != Some(origin)) && displaced.is_none()
-    }
-
-    /// The configured origin that answers to `host`, a port cut off.
-    fn origin_named(&self, host: &str) -> Option<usize> {
-        let bare = host.rsplit_once(':').map_or(host, |(bare, _)| bare);
-        (0..self.origins.len()).find(|&index| {
-            let configured = &self.config.origins[index];
-            configured.known_as().eq_ignore_ascii_case(host)
-                || configured.known_as().eq_ignore_ascii_case(bare)
-                || self.origins[index].answers_to(bare)
-        })
-    }
-
-    fn open(self: &Rc<Self>, waiting: Waiting, origin: usize) {
-        let Waiting {
-            session,
-            journal,
-            inbox,
-            park,
-        } = waiting;
-        let lane = self.lane(&journal, origin);
-        {
-            let mut state = lane.state.borrow_mut();
-            state.open(session, journal.request.open.clone());
-            for (message, generation) in &journal.messages {
-                state.send(session, message, *generation);
-            }
-        }
-        let entry = Session {
-            inbox,
-            park,
-            journal: Some(journal),
-        };
-        lane.sessions.borrow_mut().insert(session, entry);
-        lane.idle_since.set(None);
-        lane.wake.notify_one();
-        self.sessions.borrow_mut().insert(session, lane);
-        self.metrics
-            .sessions
-            .set(self.sessions.borrow().len() as i64);
-    }
-
     /// The lane of a session's group, made if there is none.
     fn lane(self: &Rc<Self>, journal: &Journal, origin: usize) -> Rc<Lane> {
         let group = &journal.request.group;
@@ -501,12 +387,6 @@ impl Driver {
         self.origins[origin].links()
     }
 
-    /// What the edges call the home of a group.
-    pub(super) fn home(&self, group: &GroupName) -> String {
-        let table = self.table.borrow();
-        table.name(table.home(group)).to_owned()
-    }
-
     /// Waits until the origin's task has noticed that its link is gone.
     pub(super) async fn link_closed(&self, origin: usize) {
         let mut links = self.links(origin);
@@ -514,185 +394,6 @@ impl Driver {
         let _ = links
             .wait_for(|link| link.as_ref().is_none_or(|link| !link.is_closed()))
             .await;
-    }
-
-    /// The origin has no such lane any more: what was accepted is over, the rest goes elsewhere.
-    pub(super) fn lane_unknown(self: &Rc<Self>, lane: &Rc<Lane>) {
-        if lane.only_if_living {
-            for session in lane.sessions.borrow_mut().values_mut() {
-                if let Some(journal) = &mut session.journal {
-                    journal.asked_home = true;
-                }
-            }
-        }
-        self.replace(lane, true);
-    }
-
-    /// The origin does not open the lane yet: its sessions look for their place once more.
-    pub(super) fn place_again(self: &Rc<Self>, lane: &Rc<Lane>) {
-        self.replace(lane, false);
-    }
-
-    /// The link to an origin came up; `new_process` if it is not the process known before.
-    pub(super) fn origin_up(self: &Rc<Self>, origin: usize, new_process: bool) {
-        if new_process {
-            self.table.borrow_mut().forget(origin);
-            for lane in self.lanes_at(origin) {
-                if lane.state.borrow().has_history() {
-                    self.replace(&lane, true);
-                }
-            }
-        }
-        self.set_health(origin, Health::Up);
-        for lane in self.lanes_at(origin) {
-            lane.tell_all(|| FromOrigin::LinkBack);
-        }
-        for lane in self.lanes_at(origin) {
-            let copy = self.table.borrow().displaced_at(&lane.group);
-            if let (Some(home), Some(copy)) = (self.home_in_use(&lane.group), copy)
-                && home != copy
-            {
-                self.tell_at_home(copy, home, vec![lane.group.clone()]);
-            }
-        }
-        self.tell_living_end(origin, !new_process);
-    }
-
-    /// The link to an origin is lost. Groups without an accepted session are free at once.
-    pub(super) fn origin_lost(self: &Rc<Self>, origin: usize, until: Instant) {
-        self.set_health(origin, Health::Lost { until });
-        let mut living = Vec::new();
-        for lane in self.lanes_at(origin) {
-            if lane.state.borrow().has_accepted() {
-                lane.tell_all(|| FromOrigin::LinkLost);
-                living.push(lane.group.clone());
-            } else {
-                self.replace(&lane, false);
-            }
-        }
-        self.tell_living(origin, &living);
-    }
-
-    /// The grace time of an origin is over: its groups are free to start elsewhere.
-    pub(super) fn origin_down(self: &Rc<Self>, origin: usize) {
-        self.set_health(origin, Health::Down);
-        for lane in self.lanes_at(origin) {
-            self.replace(&lane, true);
-        }
-        for lane in self.all.borrow().values() {
-            if lane.origin == origin {
-                lane.give_up_closing();
-            }
-        }
-        self.tell_living_end(origin, false);
-    }
-
-    fn set_health(&self, origin: usize, health: Health) {
-        let mut table = self.table.borrow_mut();
-        table.set_health(origin, health);
-        self.readiness.set(table.is_ready());
-        drop(table);
-        self.place_all();
-    }
-
-    /// Says to every other origin which groups live at a lost one.
-    fn tell_living(&self, lost: usize, groups: &[GroupName]) {
-        let name = self.table.borrow().name(lost).to_owned();
-        let mut rest = groups;
-        loop {
-            let (groups, later) = rest.split_at(rest.len().min(GROUPS_PER_FRAME));
-            let living = Control::Living {
-                origin: name.clone(),
-                complete: later.is_empty(),
-                groups: groups.to_vec(),
-            };
-            self.tell_origins(lost, &living);
-            if later.is_empty() {
-                break;
-            }
-            rest = later;
-        }
-    }
-
-    fn tell_living_end(&self, origin: usize, resumed: bool) {
-        let name = self.table.borrow().name(origin).to_owned();
-        self.tell_origins(
-            origin,
-            &Control::LivingEnd {
-                origin: name,
-                resumed,
-            },
-        );
-    }
-
-    /// What lives at origins that are lost now: for an origin whose link comes up meanwhile.
-    pub(super) fn tell_new_link(&self, to: usize) {
-        for lost in (0..self.origins.len()).filter(|&other| other != to) {
-            if !matches!(self.table.borrow().health(lost), Health::Lost { .. }) {
-                continue;
-            }
-            let groups: Vec<_> = self
-                .lanes_at(lost)
-                .iter()
-                .map(|lane| lane.group.clone())
-                .collect();
-            self.tell_living(lost, &groups);
-        }
-    }
-
-    fn tell_origins(&self, but: usize, control: &Control) {
-        for (index, origin) in self.origins.iter().enumerate() {
-            if index != but {
-                origin.tell(control.clone());
-            }
-        }
-    }
-
-    fn lanes_at(&self, origin: usize) -> Vec<Rc<Lane>> {
-        let lanes = self.lanes.borrow();
-        lanes
-            .values()
-            .filter(|lane| lane.origin == origin)
-            .cloned()
-            .collect()
-    }
-
-    /// Ends a lane whose origin cannot go on with it. Sessions not yet accepted find a new place;
-    /// accepted ones are closed if `close`, and there are none otherwise.
-    fn replace(self: &Rc<Self>, lane: &Rc<Lane>, close: bool) {
-        debug_assert!(close || !lane.state.borrow().has_accepted());
-        self.unlist(lane);
-        let sessions = std::mem::take(&mut *lane.sessions.borrow_mut());
-        // As they came, not as they lie in the table.
-        let mut sessions: Vec<_> = sessions.into_iter().collect();
-        sessions.sort_unstable_by_key(|(session, _)| *session);
-        for (
-            session,
-            Session {
-                inbox,
-                park,
-                journal,
-            },
-        ) in sessions
-        {
-            self.sessions.borrow_mut().remove(&session);
-            match journal {
-                Some(journal) => {
-                    let waiting = Waiting {
-                        session,
-                        journal,
-                        inbox,
-                        park,
-                    };
-                    self.wait(waiting, Instant::now());
-                }
-                None => {
-                    let reason = CloseReason::OriginLost;
-                    let _ = inbox.push_final(FromOrigin::Close { reason });
-                }
-            }
-        }
-        lane.end(CloseReason::OriginLost);
     }
 
     /// A lane's task is over.
@@ -710,88 +411,6 @@ impl Driver {
             .is_some_and(|other| Rc::ptr_eq(other, lane))
         {
             lanes.remove(&lane.group);
-        }
-    }
-
-    /// An origin named groups that live there away from home, and groups that no longer do.
-    pub(super) fn displaced(
-        self: &Rc<Self>,
-        origin: usize,
-        complete: bool,
-        added: Vec<GroupName>,
-        removed: &[GroupName],
-    ) {
-        let homes = added
-            .iter()
-            .filter_map(|group| Some((self.home_in_use(group)?, group)));
-        for (home, group) in homes.filter(|&(home, _)| home != origin) {
-            self.tell_at_home(origin, home, vec![group.clone()]);
-        }
-        let named: Vec<_> = added.iter().chain(removed).cloned().collect();
-        let mut table = self.table.borrow_mut();
-        let starting = table.starting(Instant::now());
-        table.displaced(origin, complete, added, removed);
-        let has_started = starting != table.starting(Instant::now());
-        drop(table);
-        if has_started {
-            self.place_all();
-        }
-        for group in &named {
-            self.place_group(group);
-        }
-    }
-
-    /// The home of a group, if it is up and this edge has accepted sessions of the group there.
-    fn home_in_use(&self, group: &GroupName) -> Option<usize> {
-        let lanes = self.lanes.borrow();
-        let lane = lanes
-            .get(group)
-            .filter(|lane| lane.state.borrow().has_accepted())?;
-        let table = self.table.borrow();
-        let home = table.home(group);
-        (lane.origin == home && table.health(home) == Health::Up).then_some(home)
-    }
-
-    fn tell_at_home(&self, to: usize, home: usize, groups: Vec<GroupName>) {
-        let origin = self.table.borrow().name(home).to_owned();
-        self.origins[to].tell(Control::AtHome { origin, groups });
-    }
-
-    /// Tries every waiting session again.
-    fn place_all(&self) {
-        self.changed.set(true);
-        self.placed.notify_one();
-    }
-
-    /// Tries waiting sessions again whenever something changes or a wait is over.
-    async fn place_waiting(self: Rc<Self>) {
-        loop {
-            let due = self.waiting.borrow().due();
-            self.look_at.set(due);
-            tokio::select! {
-                () = self.placed.notified() => {}
-                () = until(due) => {}
-            }
-            let now = (!self.changed.take()).then(Instant::now);
-            let groups = self.waiting.borrow().groups(now);
-            for (index, group) in groups.iter().enumerate() {
-                self.place_group(group);
-                if index % PLACED == PLACED - 1 {
-                    tokio::task::yield_now().await;
-                }
-            }
-        }
-    }
-
-    /// Tries again the sessions that wait for a group, all that want the same at once.
-    fn place_group(self: &Rc<Self>, group: &GroupName) {
-        let wishes = self.waiting.borrow_mut().take(group);
-        for wish in wishes {
-            let Some(first) = wish.first() else { continue };
-            let place = self.find_place(&first.journal);
-            for session in wish {
-                self.place_at(session, place);
-            }
         }
     }
 
