@@ -15,7 +15,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::{net::TcpStream, sync::Notify};
 use tributary_protocol::{chunk::shared::Header, ring::Cursor, session::ServerConnection};
 
-use crate::fanout::{Batch, MAX_PIECES};
+use crate::fanout::Batch;
 
 /// A socket, and what waits to be written to it.
 #[derive(Debug)]
@@ -161,12 +161,10 @@ impl Wire {
         if self.is_blocked() || !self.flush() {
             return nothing;
         }
-        let mut slices = [IoSlice::new(&[]); 2 * MAX_PIECES];
-        let used = batch.slices(&mut slices);
-        match self.socket.try_write_vectored(&slices[..used]) {
+        match self.socket.try_write(batch.wire()) {
             Ok(bytes) => {
                 self.count_shared(bytes);
-                if bytes == batch.bytes() {
+                if bytes == batch.wire().len() {
                     return Written::All;
                 }
                 let after = self.keep_rest(batch, bytes);

@@ -1,6 +1,6 @@
 //! What a cursor gets next, gathered once for all viewers that stand at the same place.
 
-use std::{io::IoSlice, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tributary_protocol::{
@@ -18,6 +18,9 @@ pub(crate) struct Batch {
     start: Option<Cursor>,
     end: Option<Cursor>,
     pieces: Vec<Piece>,
+    /// All pieces in a row. One copy for all viewers costs less than what a system call spends on
+    /// taking in a list of slices for each of them.
+    wire: Vec<u8>,
     bytes: usize,
     /// Whether the cursor has more.
     full: bool,
@@ -41,12 +44,16 @@ pub(super) struct Batches {
     oldest: usize,
 }
 
-/// Messages in one batch: two slices each, well within what one system call takes (1,024).
-pub(crate) const MAX_PIECES: usize = 64;
+/// Messages in one batch.
+const MAX_PIECES: usize = 64;
 
 /// Bytes in one batch beyond which no message is added. Reason: a socket takes little more than
 /// its bound on unsent bytes at once.
 const MAX_BYTES: usize = 256 * 1024;
+
+/// What a batch keeps of its buffer between passes: most frames fit, and a key frame may cost an
+/// allocation for all its viewers.
+const KEPT_BYTES: usize = 64 * 1024;
 
 /// Batches kept during a pass.
 const MAX_BATCHES: usize = 4;
@@ -108,6 +115,7 @@ impl Batch {
             start: None,
             end: None,
             pieces: Vec::with_capacity(MAX_PIECES),
+            wire: Vec::new(),
             bytes: 0,
             full: false,
         }
@@ -117,6 +125,8 @@ impl Batch {
         self.start = None;
         self.end = None;
         self.pieces.clear();
+        self.wire.clear();
+        self.wire.shrink_to(KEPT_BYTES);
         self.bytes = 0;
     }
 
@@ -147,6 +157,11 @@ impl Batch {
                 });
             }
         });
+        self.wire.reserve(self.bytes);
+        for piece in &self.pieces {
+            self.wire.extend_from_slice(&piece.header);
+            self.wire.extend_from_slice(&piece.body);
+        }
         self.full = self.is_full();
         self.start = Some(start);
         self.end = Some(cursor);
@@ -159,11 +174,6 @@ impl Batch {
     /// Whether there is nothing to send.
     pub(crate) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
-    }
-
-    /// Bytes to send.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// Whether the cursor may get more after this batch.
@@ -180,18 +190,8 @@ impl Batch {
         &self.pieces
     }
 
-    /// The slices of one system call.
-    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; 2 * MAX_PIECES]) -> usize {
-        let mut used = 0;
-        for piece in &self.pieces {
-            slices[used] = IoSlice::new(&piece.header);
-            used += 1;
-            // An empty message is its header alone.
-            if !piece.body.is_empty() {
-                slices[used] = IoSlice::new(&piece.body);
-                used += 1;
-            }
-        }
-        used
+    /// All of it, as it goes to the socket.
+    pub(crate) fn wire(&self) -> &[u8] {
+        &self.wire
     }
 }

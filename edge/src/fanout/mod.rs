@@ -22,6 +22,6 @@ mod viewer;
 pub use stream::LiveStream;
 pub use streams::Streams;
 
-pub(crate) use batch::{Batch, MAX_PIECES};
+pub(crate) use batch::Batch;
 pub(crate) use pass::{LocalStream, Settings};
 pub(crate) use viewer::Viewer;

@@ -18,25 +18,20 @@ use tributary_node::{
 };
 use tributary_protocol::{
     GroupName, LaneId, Message, SessionId,
-    link::{
-        CloseReason, Control, EdgeEvent, FrameError, Generation, credit, hello::GROUPS_PER_FRAME,
-    },
+    link::{CloseReason, Control, EdgeEvent, FrameError, Generation, credit},
 };
 
 use super::{
     config::LinkConfig,
     handle::{FromOrigin, ToLane},
-    lane::{Journal, Lane, Phase, Session},
+    lane::{Journal, Lane, Phase},
     metrics::LinkMetrics,
     origin::{self, Origin},
     publish::{self, PublishFeed},
     run::Readiness,
     waiting::{Waiting, WaitingRoom},
 };
-use crate::{
-    fanout::Streams,
-    routing::{Health, Place, Table},
-};
+use crate::{fanout::Streams, routing::Table};
 
 mod ownership;
 mod placing;

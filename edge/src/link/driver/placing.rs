@@ -1,9 +1,6 @@
 //! Where a session's lane is: found, waited for, or looked for again.
 
-use std::{
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{rc::Rc, time::Instant};
 
 use tributary_protocol::{GroupName, link::CloseReason};
 

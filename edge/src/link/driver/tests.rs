@@ -10,6 +10,7 @@ use tributary_protocol::{
 
 use super::*;
 use crate::link::{OpenRequest, SessionLink, Upstream};
+use crate::routing::Health;
 
 /// A driver with two origins that are up, and what clients' drivers tell it.
 struct Edge {
