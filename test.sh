@@ -14,6 +14,8 @@ packages=(
     "gst-inspect-1.0 --exists rtmp2sink:gstreamer1.0-plugins-bad"
     "gst-inspect-1.0 --exists x264enc:gstreamer1.0-plugins-ugly"
     "gst-inspect-1.0 --exists avenc_aac:gstreamer1.0-libav"
+    "test -x /usr/sbin/nginx:nginx"
+    "test -e /usr/lib/nginx/modules/ngx_rtmp_module.so:libnginx-mod-rtmp"
     "command -v cc:gcc"
 )
 
