@@ -16,6 +16,7 @@ pub struct Metrics {
     pub(crate) viewers: Gauge,
     pub(crate) calls: Counter,
     pub(crate) failures: Counter,
+    pub(crate) restarts: Counter,
     connects: Family<ResultLabel, Counter>,
     publishes: Family<ResultLabel, Counter>,
     ended: Family<ReasonLabel, Counter>,
@@ -81,6 +82,11 @@ impl Metrics {
             "application_failures",
             "Panics and failed starts of applications",
             metrics.failures.clone(),
+        );
+        origin.register(
+            "group_restarts",
+            "Groups restarted on request or by a deployment",
+            metrics.restarts.clone(),
         );
         origin.register("connects", "Connects by result", metrics.connects.clone());
         origin.register(

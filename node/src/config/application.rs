@@ -13,6 +13,10 @@ use super::{At, Check, Duration, Mistakes, Secret};
 pub struct Application {
     /// Which built-in application this is, where no folder of its name says otherwise.
     pub builtin: Builtin,
+    /// What happens to running groups when a new version is deployed.
+    pub on_deploy: OnDeploy,
+    /// Groups of this application at a time, on one origin.
+    pub max_groups: usize,
     /// What happens to a second publisher of a live name.
     pub second_publisher: SecondPublisher,
     /// How long a publisher may send nothing before it is pinged, and again before its name may be
@@ -42,6 +46,8 @@ impl Default for Application {
     fn default() -> Self {
         Self {
             builtin: Builtin::Live,
+            on_deploy: OnDeploy::Keep,
+            max_groups: Self::DEFAULT_MAX_GROUPS,
             second_publisher: SecondPublisher::Reject,
             stall_time: Duration::from_secs(5),
             return_time: Duration::from_secs(5),
@@ -65,6 +71,21 @@ pub enum Builtin {
     Live,
     /// For diagnosis: counts numbered calls, so that one lost or executed twice shows.
     Counter,
+    /// None: without a folder of its name there is no such application.
+    None,
+}
+
+/// What happens to running groups when a new version is deployed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnDeploy {
+    /// They keep the version they have, until they end or are restarted.
+    #[default]
+    Keep,
+    /// Their sessions end with NetConnection.Connect.AppShutdown; who connects again gets the new
+    /// version.
+    Restart,
 }
 
 /// What happens to a second publisher of a live name.
@@ -92,6 +113,10 @@ pub enum PublishFrom {
 }
 
 impl Application {
+    /// Half of what an origin runs in all by default, so that one application cannot keep the
+    /// others out.
+    pub const DEFAULT_MAX_GROUPS: usize = 25_000;
+
     /// Whether a client at `peer` may publish a name with this query (without its `?`).
     pub fn may_publish(&self, peer: IpAddr, query: Option<&str>) -> Result<(), PublishRefused> {
         if let Some(token) = &self.publish_token {
@@ -127,6 +152,10 @@ impl Check for Application {
                     "write at least \"1 s\"",
                 );
             }
+        }
+        if self.max_groups == 0 {
+            let remedy = "write 1 or more";
+            mistakes.add(at.key("max_groups"), "0 runs no group", remedy);
         }
         if self
             .publish_token

@@ -15,7 +15,9 @@ use std::{fs, path::Path};
 
 use serde::de::DeserializeOwned;
 
-pub use application::{Application, Builtin, PublishFrom, PublishRefused, SecondPublisher};
+pub use application::{
+    Application, Builtin, OnDeploy, PublishFrom, PublishRefused, SecondPublisher,
+};
 pub use mistake::{At, Mistake, Mistakes};
 pub use units::{Duration, Secret, Size, UnitError};
 

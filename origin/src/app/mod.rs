@@ -21,13 +21,18 @@ use tributary_protocol::{
 pub mod counter;
 pub mod live;
 
+mod log;
 mod registry;
 
 pub use crate::group::{Client, Context, Poster};
-pub(crate) use registry::Registered;
+pub use log::{
+    Level, Line, Log, MAX_BYTES as MAX_LOG_BYTES, MAX_LINE as MAX_LOG_LINE,
+    MAX_LINES as MAX_LOG_LINES,
+};
 #[cfg(test)]
 pub(crate) use registry::WAITING_NAMES;
-pub use registry::{Applications, Factory};
+pub use registry::{Applications, Factory, Summary};
+pub(crate) use registry::{InUse, Registered};
 
 use crate::link::handle::SessionKey;
 
@@ -270,7 +275,7 @@ impl std::error::Error for StartError {}
 pub enum StopReason {
     /// It has been without clients for its idle time.
     Idle,
-    /// The process shuts down.
+    /// The process shuts down, or the instance is restarted, maybe with a newer version.
     Shutdown,
 }
 

@@ -4,7 +4,7 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tributary_node::queue;
@@ -14,7 +14,7 @@ use super::{
     Context, Item, OpenRefused, Shared, core::Core, restarts::Restarts, turn::Turn, worker::Load,
 };
 use crate::{
-    app::{Application, Registered, StopReason},
+    app::{Application, Level, Registered, StopReason},
     link::handle::Mail,
 };
 
@@ -156,6 +156,7 @@ impl Actor {
                 self.turn(|turn| turn.event(event));
             }
             Item::Released => self.idle_since = None,
+            Item::Restart => self.restart(),
             Item::Shutdown => {
                 self.shut_down();
                 return Life::Ends;
@@ -166,6 +167,7 @@ impl Actor {
 
     /// Starts the application.
     fn start(&mut self) -> Result<(), OpenRefused> {
+        self.take_newest()?;
         if !self.restarts.may_start(self.core.now) {
             return Err(OpenRefused::Shutdown);
         }
@@ -187,6 +189,17 @@ impl Actor {
             Err(panic) => self.failed(&panic_text(&*panic)),
         }
         Err(OpenRefused::Shutdown)
+    }
+
+    /// Whatever starts does so in the version in force; a new version has not failed yet.
+    fn take_newest(&mut self) -> Result<(), OpenRefused> {
+        let core = &mut self.core;
+        let newest = core.shared.newest(&core.name, &core.registered)?;
+        if !Arc::ptr_eq(&newest, &core.registered) {
+            core.take_version(newest);
+            self.restarts = Restarts::default();
+        }
+        Ok(())
     }
 
     /// Runs one turn of the application; a panic ends its sessions and nothing else.
@@ -211,6 +224,7 @@ impl Actor {
 
     fn failed(&mut self, why: &str) {
         tracing::error!(group = %self.core.name, why, "application failed");
+        self.core.log(Level::Error, why);
         self.core.shared.metrics.failures.inc();
         self.restarts.failed(self.core.now);
         if let Some(app) = self.app.take() {
@@ -221,7 +235,11 @@ impl Actor {
 
     /// When the group ends if it stays as idle as it is.
     fn idle_end(&self) -> Option<Instant> {
-        let end = self.idle_since? + self.core.registered.idle_time;
+        let idle_time = match &self.app {
+            Some(_) => self.core.registered.idle_time,
+            None => Duration::ZERO,
+        };
+        let end = self.idle_since? + idle_time;
         // A failed application stays known, or it could be restarted without end.
         Some(
             self.restarts
@@ -267,7 +285,16 @@ impl Actor {
         Life::GoesOn
     }
 
-    fn shut_down(&mut self) {
+    /// Ends the sessions and the application; the next session starts it anew.
+    fn restart(&mut self) {
+        tracing::info!(group = %self.core.name, "group restarts");
+        self.core.shared.metrics.restarts.inc();
+        self.end_application();
+        self.restarts = Restarts::default();
+        self.idle_since = None;
+    }
+
+    fn end_application(&mut self) {
         self.core.end_all(CloseReason::Shutdown);
         self.turn(|turn| turn.settle());
         self.turn(|turn| turn.stop(StopReason::Shutdown));
@@ -275,6 +302,10 @@ impl Actor {
             discard(app);
         }
         self.core.reset(CloseReason::Shutdown);
+    }
+
+    fn shut_down(&mut self) {
+        self.end_application();
         self.core.mailbox.close();
         while let Some(item) = self.inbox.try_next() {
             if let Item::Mail(mail) = item {

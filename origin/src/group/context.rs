@@ -7,7 +7,7 @@ use tributary_protocol::{GroupName, TransactionId, amf::Value, command, link::Cl
 
 use super::{Item, answer, client, client::Client, core::Core};
 use crate::app::{
-    CallToken, ClientId, Decision, Event, PublishGrant, Rejection, RequestId, Responder,
+    CallToken, ClientId, Decision, Event, Level, PublishGrant, Rejection, RequestId, Responder,
 };
 
 /// A group in the hands of its application, during one call of it.
@@ -33,6 +33,11 @@ impl<'a> Context<'a> {
     /// The group's name.
     pub fn name(&self) -> &GroupName {
         &self.core.name
+    }
+
+    /// Adds a line to the application's log, which keeps the last of them.
+    pub fn log(&self, level: Level, text: &str) {
+        self.core.log(level, text);
     }
 
     /// The time of this call, on the groups' clock: it stands still while the process is stopped.

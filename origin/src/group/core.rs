@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, VecDeque},
     fmt,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
@@ -24,7 +24,7 @@ use super::{
     worker::Load,
 };
 use crate::{
-    app::{CallToken, ClientId, Registered, Rejection, Responder},
+    app::{CallToken, ClientId, Level, Registered, Rejection, Responder},
     link::handle::{SessionKey, ToSession},
     metrics::ConnectResult,
 };
@@ -103,6 +103,18 @@ impl Core {
         self.app_deadline = None;
     }
 
+    /// Takes another version; the application that ran is no more.
+    pub(super) fn take_version(&mut self, registered: Arc<Registered>) {
+        self.streams = Streams::new(Arc::clone(&self.shared.live_ids), Arc::clone(&registered));
+        self.registered = registered;
+    }
+
+    /// Adds a line to the application's log.
+    pub(super) fn log(&self, level: Level, text: &str) {
+        let log = &self.registered.common.log;
+        log.push(level, Some(self.name.instance()), text);
+    }
+
     /// Takes a client in as pending.
     pub(super) fn add(&mut self, client: Client) {
         tracing::info!(
@@ -115,6 +127,10 @@ impl Core {
         );
         self.load.add(1);
         self.shared.metrics.sessions.inc();
+        self.registered
+            .common
+            .sessions
+            .fetch_add(1, Ordering::Relaxed);
         self.clients.insert(client.key, Box::new(client));
     }
 
@@ -230,6 +246,10 @@ impl Core {
         }
         self.load.remove(1);
         self.shared.metrics.session_ended(reason);
+        self.registered
+            .common
+            .sessions
+            .fetch_sub(1, Ordering::Relaxed);
         let duration = self.now.saturating_duration_since(client.opened);
         tracing::info!(
             client = %ClientId(key),

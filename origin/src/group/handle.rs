@@ -34,6 +34,8 @@ pub(super) enum Item {
     Released,
     /// From a [`Poster`](super::Poster).
     Event(Event),
+    /// The application is to be started anew.
+    Restart,
     Shutdown,
 }
 

@@ -30,7 +30,7 @@ use tributary_node::queue;
 use tributary_protocol::GroupName;
 
 use crate::{
-    app::{Applications, Registered},
+    app::{Applications, InUse, Registered},
     link::handle::LaneKey,
     metrics::{ConnectResult, Metrics},
 };
@@ -103,6 +103,8 @@ struct Shared {
 struct Slot {
     mailbox: queue::Sender<Item>,
     lease: Weak<Lease>,
+    /// The version the group has.
+    of: InUse,
 }
 
 impl Groups {
@@ -158,44 +160,51 @@ impl Groups {
 
     /// The group of this name, started if it does not run. Answer a refusal with [`refusal()`].
     pub fn open(&self, name: &GroupName, lane: LaneKey) -> Result<GroupHandle, OpenRefused> {
-        let Some(registered) = self.shared.applications.find(name.application()) else {
-            return Err(OpenRefused::InvalidApp);
-        };
         let mut table = self.shared.lock();
         if self.shared.closing.load(Ordering::Acquire) {
             return Err(OpenRefused::Shutdown);
         }
-        if let Some(lease) = table.get(name).and_then(|slot| slot.lease.upgrade()) {
-            return Ok(GroupHandle { lease });
+        if let Some((name, _)) = table.get_key_value(name) {
+            let name = Arc::clone(name);
+            return self.join(&mut table, name);
         }
-        if let Some((name, slot)) = table.get_key_value(name) {
-            let lease = self.lease(Arc::clone(name), registered, slot.mailbox.clone());
-            let slot = Slot {
-                mailbox: slot.mailbox.clone(),
-                lease: Arc::downgrade(&lease),
-            };
-            table.insert(Arc::clone(&lease.name), slot);
-            return Ok(GroupHandle { lease });
-        }
-        if table.len() >= self.shared.settings.max_groups {
+        let Some(registered) = self.shared.applications.find(name.application()) else {
+            return Err(OpenRefused::InvalidApp);
+        };
+        if table.len() >= self.shared.settings.max_groups || registered.is_full() {
             return Err(OpenRefused::Limit);
         }
         let name = Arc::new(name.clone());
         let (mailbox, inbox) = queue::queue(MAILBOX);
-        let lease = self.lease(Arc::clone(&name), registered, mailbox.clone());
+        let lease = self.lease(Arc::clone(&name), &registered, mailbox.clone());
         let slot = Slot {
             mailbox: mailbox.clone(),
             lease: Arc::downgrade(&lease),
+            of: InUse::new(Arc::clone(&registered)),
         };
         table.insert(Arc::clone(&name), slot);
         drop(table);
         let shared = Arc::clone(&self.shared);
-        let registered = Arc::clone(registered);
         self.shared.metrics.groups.inc();
         tracing::debug!(group = %name, lane = lane.0, "group starts");
         self.shared
             .workers
             .spawn(move |load| Actor::new(name, registered, shared, mailbox, inbox, load).run());
+        Ok(GroupHandle { lease })
+    }
+
+    /// A handle to a group that runs.
+    fn join(
+        &self,
+        table: &mut HashMap<Arc<GroupName>, Slot>,
+        name: Arc<GroupName>,
+    ) -> Result<GroupHandle, OpenRefused> {
+        let slot = table.get_mut(&name).ok_or(OpenRefused::Shutdown)?;
+        if let Some(lease) = slot.lease.upgrade() {
+            return Ok(GroupHandle { lease });
+        }
+        let lease = self.lease(name, slot.of.registered(), slot.mailbox.clone());
+        slot.lease = Arc::downgrade(&lease);
         Ok(GroupHandle { lease })
     }
 
@@ -227,6 +236,26 @@ impl Groups {
     /// The names of the groups that run now.
     pub fn names(&self) -> Vec<Arc<GroupName>> {
         self.shared.lock().keys().cloned().collect()
+    }
+
+    /// Ends the sessions of every running group of an application with
+    /// NetConnection.Connect.AppShutdown; what connects after that starts it anew, in the version
+    /// in force. How many groups there are.
+    pub fn restart(&self, application: &str) -> usize {
+        let table = self.shared.lock();
+        let of_it = table
+            .iter()
+            .filter(|(name, _)| name.application() == application);
+        let mut restarted = 0;
+        for (_, slot) in of_it {
+            restarted += usize::from(slot.mailbox.push_final(Item::Restart).is_ok());
+        }
+        restarted
+    }
+
+    /// The applications.
+    pub fn applications(&self) -> &Applications {
+        &self.shared.applications
     }
 
     /// Refuses new groups and connects, ends every session with NetConnection.Connect.AppShutdown
@@ -283,6 +312,22 @@ impl Shared {
         drop(table);
         self.ended.notify_waiters();
         true
+    }
+
+    /// Takes the version in force for a group whose application starts.
+    fn newest(
+        &self,
+        name: &GroupName,
+        present: &Arc<Registered>,
+    ) -> Result<Arc<Registered>, OpenRefused> {
+        let newest = self.applications.find(name.application());
+        let newest = newest.ok_or(OpenRefused::InvalidApp)?;
+        if !Arc::ptr_eq(&newest, present)
+            && let Some(slot) = self.lock().get_mut(name)
+        {
+            slot.of = InUse::new(Arc::clone(&newest));
+        }
+        Ok(newest)
     }
 
     fn take(&self, table: &mut HashMap<Arc<GroupName>, Slot>, name: &GroupName) {

@@ -169,7 +169,7 @@ impl Streams {
         }
         let stream = self.table.entry(Rc::clone(&key)).or_default();
         if std::mem::take(&mut stream.counted) {
-            self.app.waiting.leave();
+            self.app.common.waiting.leave();
         }
         let live = stream.live.get_or_insert_with(|| {
             LiveStream::new(LiveId(self.ids.fetch_add(1, Ordering::Relaxed)))
@@ -346,7 +346,7 @@ impl Streams {
     pub(super) fn watch(&mut self, name: &str, place: Place) -> (Rc<str>, Watch) {
         let key = self.key(name);
         if !self.table.contains_key(&key) {
-            if !self.app.waiting.enter() {
+            if !self.app.common.waiting.enter() {
                 return (key, Watch::Full);
             }
             let stream = Stream {
@@ -388,7 +388,7 @@ impl Streams {
             .is_some_and(|stream| stream.viewers.is_empty() && !stream.is_published());
         if unused && let Some(stream) = self.table.remove(name) {
             if stream.counted {
-                self.app.waiting.leave();
+                self.app.common.waiting.leave();
             }
             if self.table.is_empty() {
                 self.table = HashMap::new();
@@ -463,7 +463,7 @@ impl Drop for Streams {
     fn drop(&mut self) {
         for stream in self.table.values() {
             if stream.counted {
-                self.app.waiting.leave();
+                self.app.common.waiting.leave();
             }
         }
     }

@@ -6,3 +6,4 @@ mod policy;
 mod sessions;
 mod stage;
 mod streams;
+mod versions;

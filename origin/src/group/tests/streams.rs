@@ -490,7 +490,7 @@ fn names_waited_for_are_bounded_for_the_application() {
     applications.add_builtin("live", live_settings());
     let app = applications.find("live").unwrap();
     let limit = crate::app::WAITING_NAMES;
-    let mut streams = Streams::new(Arc::new(AtomicU64::new(1)), Arc::clone(app));
+    let mut streams = Streams::new(Arc::new(AtomicU64::new(1)), Arc::clone(&app));
     let key = crate::link::handle::SessionKey {
         lane: crate::link::handle::LaneKey(1),
         session: tributary_protocol::SessionId(1),
@@ -511,7 +511,7 @@ fn names_waited_for_are_bounded_for_the_application() {
     streams.unwatch("7", place(1));
     assert!(matches!(streams.watch("one more", place(1)).1, Watch::Wait));
     drop(streams);
-    let mut streams = Streams::new(Arc::new(AtomicU64::new(1)), Arc::clone(app));
+    let mut streams = Streams::new(Arc::new(AtomicU64::new(1)), Arc::clone(&app));
     assert!(
         matches!(streams.watch("x", place(1)).1, Watch::Wait),
         "all were given back"

@@ -1,0 +1,168 @@
+//! What an application has said lately: its own lines, its errors, its deployments.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+/// The last lines of one application, all versions and instances together; clones are the same
+/// log. Old lines go first; what is said also goes to the process's log.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Lines>>);
+
+/// One line, which may hold line breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Counts the application's lines, from 1.
+    pub number: u64,
+    /// When it was said.
+    pub at: SystemTime,
+    /// How bad it is.
+    pub level: Level,
+    /// The instance that said it; none for what concerns the application as a whole.
+    pub instance: Option<Arc<str>>,
+    /// What was said, cut at [`MAX_LINE`].
+    pub text: String,
+}
+
+/// How bad a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What `trace()` writes, and what happened as it should.
+    Info,
+    /// Something was refused or is missing; the application goes on.
+    Warning,
+    /// Something failed.
+    Error,
+}
+
+#[derive(Default)]
+struct Lines {
+    kept: VecDeque<Line>,
+    bytes: usize,
+    last: u64,
+}
+
+/// The longest line that is kept, in bytes. Reason: a script may trace whole data sets.
+pub const MAX_LINE: usize = 4 * 1024;
+
+/// How many lines are kept for each application. Reason: enough to see what led to an error.
+pub const MAX_LINES: usize = 1_000;
+
+/// What all lines of an application may hold, in bytes. Reason: a thousand applications that all
+/// trace what they can stay below 256 MiB.
+pub const MAX_BYTES: usize = 256 * 1024;
+
+/// What a line holds besides its text.
+const LINE_COST: usize = size_of::<Line>();
+
+impl Log {
+    /// Adds a line.
+    pub fn push(&self, level: Level, instance: Option<&str>, text: impl Into<String>) {
+        let mut text = text.into();
+        cut(&mut text);
+        let mut lines = self.lock();
+        lines.last += 1;
+        let line = Line {
+            number: lines.last,
+            at: SystemTime::now(),
+            level,
+            instance: instance.map(Arc::from),
+            text,
+        };
+        lines.bytes += line.cost();
+        lines.kept.push_back(line);
+        while lines.kept.len() > MAX_LINES || lines.bytes > MAX_BYTES {
+            let Some(oldest) = lines.kept.pop_front() else {
+                break;
+            };
+            lines.bytes -= oldest.cost();
+        }
+    }
+
+    /// The newest `most` of the lines after the one with this number, oldest first.
+    pub fn after(&self, number: u64, most: usize) -> Vec<Line> {
+        let lines = self.lock();
+        let newer = lines.kept.iter().filter(|line| line.number > number);
+        let skipped = newer.clone().count().saturating_sub(most);
+        newer.skip(skipped).cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        // Whole lines come and go under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line {
+    fn cost(&self) -> usize {
+        self.text.len() + self.instance.as_deref().map_or(0, str::len) + LINE_COST
+    }
+}
+
+impl Level {
+    /// Its name in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.lock();
+        f.debug_struct("Log").field("last", &lines.last).finish()
+    }
+}
+
+/// Cuts a text at [`MAX_LINE`], between characters.
+fn cut(text: &mut String) {
+    const MARK: &str = "...";
+    if text.len() > MAX_LINE {
+        let end = text.floor_char_boundary(MAX_LINE - MARK.len());
+        text.truncate(end);
+        text.push_str(MARK);
+    }
+    text.shrink_to_fit();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_numbered_and_the_oldest_go_first() {
+        let log = Log::default();
+        for number in 1..=MAX_LINES + 10 {
+            log.push(Level::Info, Some("room1"), format!("line {number}"));
+        }
+        let all = log.after(0, usize::MAX);
+        assert_eq!(all.len(), MAX_LINES);
+        assert_eq!((all[0].number, all[0].text.as_str()), (11, "line 11"));
+        let last = log.after(MAX_LINES as u64 + 8, 10);
+        assert_eq!(last.len(), 2);
+        assert_eq!(log.after(0, 3)[0].number, MAX_LINES as u64 + 8);
+        assert_eq!(last[1].instance.as_deref(), Some("room1"));
+        assert!(log.after(u64::MAX, 10).is_empty());
+    }
+
+    #[test]
+    fn long_lines_are_cut_and_all_together_are_bounded() {
+        let log = Log::default();
+        for _ in 0..MAX_LINES {
+            log.push(Level::Error, None, "ä".repeat(MAX_LINE));
+        }
+        let lines = log.after(0, usize::MAX);
+        assert!(lines[0].text.len() <= MAX_LINE && lines[0].text.ends_with("ä..."));
+        let bytes: usize = lines.iter().map(Line::cost).sum();
+        assert!(
+            bytes <= MAX_BYTES && bytes > MAX_BYTES - 2 * MAX_LINE,
+            "{bytes}"
+        );
+    }
+}
