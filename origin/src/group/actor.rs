@@ -141,7 +141,7 @@ impl Actor {
                 if self.app.is_none()
                     && let Err(refused) = self.start()
                 {
-                    refuse_mail(&self.core.shared, mail, refused);
+                    refuse_mail(&self.core, mail, refused);
                 } else {
                     self.turn(|turn| turn.mail(mail));
                 }
@@ -309,21 +309,22 @@ impl Actor {
         self.core.mailbox.close();
         while let Some(item) = self.inbox.try_next() {
             if let Item::Mail(mail) = item {
-                refuse_mail(&self.core.shared, mail, OpenRefused::Shutdown);
+                refuse_mail(&self.core, mail, OpenRefused::Shutdown);
             }
         }
         self.core.shared.remove(&self.core.name);
     }
 }
 
-fn refuse_mail(shared: &Shared, mail: Mail, refused: OpenRefused) {
+fn refuse_mail(core: &Core, mail: Mail, refused: OpenRefused) {
     if let Mail::Open {
         session,
         lane,
         open,
     } = mail
     {
-        shared.refuse(&lane, session, &open, refused.into());
+        core.shared
+            .refuse(&core.name, &lane, session, &open, refused.into());
     }
 }
 

@@ -3,12 +3,12 @@
 use std::{fmt, sync::Arc};
 
 use tributary_node::{config, queue};
-use tributary_protocol::GroupName;
+use tributary_protocol::{GroupName, link::OpenSession};
 
 use super::{OpenRefused, Shared};
 use crate::{
     app::{Event, Registered},
-    link::handle::{Mail, SessionKey},
+    link::handle::{LaneOut, Mail, SessionKey},
 };
 
 /// A lane's way into its group. The group lives at least as long as a handle to it.
@@ -82,9 +82,7 @@ impl GroupHandle {
                 lane,
                 open,
             }))) => {
-                self.lease
-                    .shared
-                    .refuse(&lane, session, &open, OpenRefused::Shutdown.into());
+                self.refuse(&lane, session, &open, OpenRefused::Shutdown);
             }
             Err(_) => {}
         }
@@ -96,17 +94,18 @@ impl GroupHandle {
                 session,
                 lane,
                 open,
-            } => {
-                self.lease
-                    .shared
-                    .refuse(&lane, session, &open, OpenRefused::Limit.into());
-            }
+            } => self.refuse(&lane, session, &open, OpenRefused::Limit),
             Mail::Message { session, .. } => {
                 let _ = self.lease.mailbox.push_final(Item::Overflow(session));
             }
             // The rest is never refused for its weight, or is a copy for the application alone.
             _ => {}
         }
+    }
+
+    fn refuse(&self, lane: &LaneOut, key: SessionKey, open: &OpenSession, why: OpenRefused) {
+        let Lease { name, shared, .. } = &*self.lease;
+        shared.refuse(name, lane, key, open, why.into());
     }
 }
 

@@ -118,7 +118,8 @@ impl Groups {
         let clock = Clock::new(actor::now());
         let groups = Self::new(settings, applications, metrics, workers, clock);
         let shared = Arc::downgrade(&groups.shared);
-        groups.shared.workers.spawn(move |_| tick(shared));
+        let ticking = groups.shared.workers.spawn(move |_| tick(shared));
+        ticking.map_err(|_| io::Error::other("no thread runs groups"))?;
         Ok(groups)
     }
 
@@ -182,14 +183,18 @@ impl Groups {
             lease: Arc::downgrade(&lease),
             of: InUse::new(Arc::clone(&registered)),
         };
-        table.insert(Arc::clone(&name), slot);
-        drop(table);
-        let shared = Arc::clone(&self.shared);
-        self.shared.metrics.groups.inc();
-        tracing::debug!(group = %name, lane = lane.0, "group starts");
-        self.shared
+        let (key, shared) = (Arc::clone(&name), Arc::clone(&self.shared));
+        let started = self
+            .shared
             .workers
             .spawn(move |load| Actor::new(name, registered, shared, mailbox, inbox, load).run());
+        if started.is_err() {
+            tracing::error!(group = %key, "no worker takes another group: one hangs");
+            return Err(OpenRefused::Busy);
+        }
+        self.shared.metrics.groups.inc();
+        tracing::debug!(group = %key, lane = lane.0, "group starts");
+        table.insert(key, slot);
         Ok(GroupHandle { lease })
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use tributary_protocol::{
-    Message,
+    GroupName, Message,
     command::{ObjectEncoding, Status},
     link::{CloseReason, OpenSession},
 };
@@ -22,6 +22,8 @@ pub enum OpenRefused {
     InvalidApp,
     /// This process holds as many groups as it may.
     Limit,
+    /// The threads that run groups take no more: one hangs in an application.
+    Busy,
     /// The process shuts down, or the application has failed too often.
     Shutdown,
 }
@@ -31,7 +33,7 @@ impl OpenRefused {
     pub fn reason(self) -> CloseReason {
         match self {
             Self::InvalidApp => CloseReason::InvalidApp,
-            Self::Limit => CloseReason::Limit,
+            Self::Limit | Self::Busy => CloseReason::Limit,
             Self::Shutdown => CloseReason::Shutdown,
         }
     }
@@ -39,7 +41,7 @@ impl OpenRefused {
     fn status(self) -> Status {
         match self {
             Self::InvalidApp => Status::ConnectInvalidApp,
-            Self::Limit => Status::ConnectFailed,
+            Self::Limit | Self::Busy => Status::ConnectFailed,
             Self::Shutdown => Status::ConnectAppShutdown,
         }
     }
@@ -65,6 +67,7 @@ impl fmt::Display for OpenRefused {
         f.write_str(match self {
             Self::InvalidApp => "there is no such application",
             Self::Limit => "the origin is full",
+            Self::Busy => "the origin is too busy to start another group",
             Self::Shutdown => "the application is shutting down",
         })
     }
@@ -73,9 +76,10 @@ impl fmt::Display for OpenRefused {
 impl std::error::Error for OpenRefused {}
 
 impl Shared {
-    /// Answers a connect without a group, and closes the session.
+    /// Answers a connect to this group without it, and closes the session.
     pub(super) fn refuse(
         &self,
+        group: &GroupName,
         lane: &LaneOut,
         key: SessionKey,
         open: &OpenSession,
@@ -101,6 +105,8 @@ impl Shared {
             client = %ClientId(key),
             address = %open.peer,
             edge = %lane.edge(),
+            application = group.application(),
+            instance = group.instance(),
             reason = refusal.reason.label(),
             "session refused",
         );

@@ -131,7 +131,8 @@ impl Turn<'_> {
                 status: Status::ConnectFailed,
                 reason: CloseReason::Protocol,
             };
-            self.core.shared.refuse(&lane, key, open, refusal);
+            let shared = &self.core.shared;
+            shared.refuse(&self.core.name, &lane, key, open, refusal);
             return;
         };
         let connect = Rc::new(connect);

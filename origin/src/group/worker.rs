@@ -34,13 +34,23 @@ pub(super) struct Load(Arc<AtomicUsize>);
 /// Starts a group; runs on the worker's thread, since what it makes stays there.
 type Job = Box<dyn FnOnce() + Send>;
 
+/// No worker takes another group now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoRoom;
+
 /// Groups that wait to be started by one worker. Reason: starting one takes microseconds; this
 /// many mean that the worker hangs in an application.
 const JOBS: usize = 65_536;
 
 impl Workers {
     pub(super) fn start(count: usize) -> io::Result<Self> {
-        let workers: io::Result<Vec<Worker>> = (0..count).map(Worker::start).collect();
+        Self::with_room(count, JOBS)
+    }
+
+    /// As [`Workers::start`], with room for this many groups that wait to be started by each.
+    pub(super) fn with_room(count: usize, jobs: usize) -> io::Result<Self> {
+        let workers: io::Result<Vec<Worker>> =
+            (0..count).map(|index| Worker::start(index, jobs)).collect();
         workers.map(Self::Threads)
     }
 
@@ -50,7 +60,7 @@ impl Workers {
     }
 
     /// Runs a group on the worker with the least to do.
-    pub(super) fn spawn<F, R>(&self, start: F)
+    pub(super) fn spawn<F, R>(&self, start: F) -> Result<(), NoRoom>
     where
         F: FnOnce(Load) -> R + Send + 'static,
         R: Future<Output = ()> + 'static,
@@ -58,7 +68,7 @@ impl Workers {
         match self {
             Self::Threads(workers) => {
                 let Some(worker) = workers.iter().min_by_key(|worker| worker.load.get()) else {
-                    return;
+                    return Err(NoRoom);
                 };
                 let load = worker.load.clone();
                 // Counted at once: many groups may be opened before the worker gets to them.
@@ -66,21 +76,23 @@ impl Workers {
                 let job: Job = Box::new(move || {
                     tokio::task::spawn_local(start(load));
                 });
-                if worker.jobs.push(job, 1).is_err() {
-                    tracing::error!("a worker takes no more groups");
-                }
+                worker.jobs.push(job, 1).map_err(|_| {
+                    worker.load.remove(1);
+                    NoRoom
+                })
             }
             #[cfg(test)]
             Self::Local => {
                 tokio::task::spawn_local(start(Load::default()));
+                Ok(())
             }
         }
     }
 }
 
 impl Worker {
-    fn start(index: usize) -> io::Result<Self> {
-        let (jobs, mut inbox) = queue::queue::<Job>(JOBS);
+    fn start(index: usize, jobs: usize) -> io::Result<Self> {
+        let (jobs, mut inbox) = queue::queue::<Job>(jobs);
         let runtime = Builder::new_current_thread().enable_time().build()?;
         thread::Builder::new()
             .name(format!("group-{index}"))

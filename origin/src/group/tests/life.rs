@@ -16,7 +16,7 @@ use tributary_protocol::{
 use super::stage::{Lane, Stage, live_settings, pass, play, settings, settle};
 use crate::{
     app::{Admission, Answer, Application, Applications, Call, ClientId, Context, StopReason},
-    group::{Groups, OpenRefused},
+    group::{Groups, OpenRefused, clock::Clock, worker::Workers},
     link::handle::LaneKey,
     metrics::Metrics,
 };
@@ -262,6 +262,45 @@ fn the_number_of_groups_is_bounded() {
         settle().await;
         assert!(open("live/3").is_ok());
     });
+}
+
+#[test]
+fn a_worker_that_hangs_takes_no_more_groups_and_they_are_refused() {
+    let mut applications = Applications::new();
+    applications.add_builtin("live", live_settings());
+    let workers = Workers::with_room(1, 2).unwrap();
+    let (release, hung) = std::sync::mpsc::sync_channel::<()>(0);
+    // A group of which one turn takes for ever.
+    let hangs = workers.spawn(move |_| async move {
+        let _ = hung.recv();
+    });
+    assert!(hangs.is_ok());
+    let (metrics, clock) = (Metrics::default(), Clock::plain());
+    let groups = Groups::new(settings(), applications, metrics, workers, clock);
+    let open = |name: u32| groups.open(&format!("live/{name}").parse().unwrap(), LaneKey(1));
+    let mut held = Vec::new();
+    let refused = loop {
+        match open(held.len() as u32) {
+            Ok(handle) => held.push(handle),
+            Err(refused) => break refused,
+        }
+        assert!(held.len() < 10, "the queue of the worker has no end");
+    };
+    assert_eq!(refused, OpenRefused::Busy);
+    assert_eq!(
+        groups.count(),
+        held.len(),
+        "nothing is left of the one refused"
+    );
+    // Once the worker goes on, so do they.
+    drop(release);
+    drop(held);
+    let patience = Instant::now() + Duration::from_secs(20);
+    while groups.count() > 0 {
+        assert!(Instant::now() < patience, "{} groups", groups.count());
+        std::thread::yield_now();
+    }
+    assert!(open(77).is_ok());
 }
 
 #[test]
