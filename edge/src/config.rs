@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use tributary_node::config::{At, Check, Duration, Layers, Mistakes, Size};
-use tributary_protocol::link::Rate;
+use tributary_protocol::link::{Rate, hello::MAX_NAME};
 
 use crate::link::OriginAddress;
 
@@ -16,7 +16,7 @@ pub struct Config {
     pub rtmp: SocketAddr,
     /// The origins, each `HOST:PORT` or `NAME@HOST:PORT`.
     pub origins: Vec<String>,
-    /// Where this edge stands, for routing by locality; may be empty.
+    /// Where this edge stands, as its origins show it; may be empty.
     pub zone: String,
     /// Threads that serve clients; 0 is one for each core.
     pub workers: usize,
@@ -138,6 +138,10 @@ impl Check for Config {
                 mistakes.add(at.key("origins").key(index), error.to_string(), remedy);
             }
         }
+        if self.zone.len() > MAX_NAME {
+            let what = format!("longer than {MAX_NAME} bytes");
+            mistakes.add(at.key("zone"), what, "write a short name, or leave it out");
+        }
         if self.workers > Self::MOST_WORKERS {
             let remedy = "write 0 for one on each core";
             mistakes.add(at.key("workers"), "more than 1024 threads", remedy);
@@ -223,6 +227,7 @@ mod tests {
             ("TRIBUTARY_EDGE_WORKERS", "5000"),
             ("TRIBUTARY_EDGE_ORIGINS", "a:1,b"),
             ("TRIBUTARY_EDGE_NONSENSE", "1"),
+            ("TRIBUTARY_EDGE_ZONE", &"z".repeat(256)),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mistakes = Layers::new()
@@ -240,10 +245,11 @@ mod tests {
             "edge.workers",
             "edge.origins.1",
             "edge.nonsense",
+            "edge.zone",
         ] {
             assert!(text.contains(key), "{key} in\n{text}");
         }
-        assert_eq!(mistakes.iter().count(), 9, "{text}");
+        assert_eq!(mistakes.iter().count(), 10, "{text}");
         assert!(Layers::new().read::<Whole>().is_ok());
     }
 }

@@ -98,6 +98,11 @@ fn every_process_tells_how_it_is() {
         let metrics = Metrics::scrape(admin);
         assert!(!metrics.names().is_empty(), "{}", metrics.text());
     }
+    let zone = "edge=\"edge0\",zone=\"lab\"";
+    let capacity = cluster
+        .origin_metrics(0)
+        .with("tributary_origin_link_capacity", zone);
+    assert_eq!(capacity, 100_000.0, "the edge's connections, by its zone");
     drop(client);
     cluster.origins[0].kill();
     let admin = cluster.edges[0].address("admin");

@@ -284,6 +284,7 @@ impl Driver {
     pub(super) fn edge_lost(self: &Rc<Self>, edge: &Rc<Edge>, error: &LinkError) {
         edge.link_lost(error, Instant::now());
         self.metrics.links.dec();
+        self.metrics.capacity.remove(&edge.place.borrow());
         self.metrics.lost.inc();
         tracing::warn!(edge = %edge.name, %error, "link lost");
         let lost = edge.heard_at();

@@ -23,7 +23,12 @@ use tributary_protocol::{
     ring::{Ring, Start},
 };
 
-use super::{driver::Driver, lane::Lane, metrics::Counted, rate::Rate};
+use super::{
+    driver::Driver,
+    lane::Lane,
+    metrics::{Counted, PlaceLabel},
+    rate::Rate,
+};
 use crate::live::LiveStream;
 
 /// One edge process: a name and a start epoch.
@@ -35,6 +40,8 @@ pub(super) struct Edge {
     pub(super) incarnation: Cell<u64>,
     /// What it calls this origin.
     pub(super) known_as: RefCell<String>,
+    /// Its name and zone.
+    pub(super) place: RefCell<PlaceLabel>,
     link: watch::Sender<Option<Link>>,
     control: RefCell<Option<queue::Sender<Control>>>,
     pub(super) lanes: RefCell<HashMap<LaneId, Rc<Lane>>>,
@@ -107,6 +114,7 @@ impl Edge {
             epoch,
             incarnation: Cell::new(0),
             known_as: RefCell::default(),
+            place: RefCell::default(),
             link: watch::channel(None).0,
             control: RefCell::default(),
             lanes: RefCell::default(),

@@ -13,6 +13,15 @@ pub struct EdgeLabel {
     pub edge: String,
 }
 
+/// An edge, and where it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PlaceLabel {
+    /// The name on its certificate.
+    pub edge: String,
+    /// Its `edge.zone`.
+    pub zone: String,
+}
+
 /// Counters and gauges of the links; clones count into the same.
 #[derive(Clone, Debug, Default)]
 pub struct LinkMetrics {
@@ -26,6 +35,8 @@ pub struct LinkMetrics {
     pub bytes_in: Family<EdgeLabel, Counter>,
     /// UDP payload sent to an edge.
     pub bytes_out: Family<EdgeLabel, Counter>,
+    /// Client connections that each edge with a link is meant for.
+    pub capacity: Family<PlaceLabel, Gauge>,
     /// Lanes open, those of lost links among them.
     pub lanes: Gauge,
     /// Lanes that went on over a new link.
@@ -74,6 +85,11 @@ impl LinkMetrics {
             "out_bytes",
             "UDP payload sent to an edge",
             self.bytes_out.clone(),
+        );
+        r.register(
+            "capacity",
+            "Client connections that a linked edge is meant for, by its zone",
+            self.capacity.clone(),
         );
         r.register("lanes", "Lanes open", self.lanes.clone());
         r.register(

@@ -10,5 +10,5 @@ mod rate;
 mod run;
 mod serve;
 
-pub use metrics::{EdgeLabel, LinkMetrics};
+pub use metrics::{EdgeLabel, LinkMetrics, PlaceLabel};
 pub use run::{LinkConfig, Running, StartError, start};

@@ -22,7 +22,7 @@ use tributary_protocol::link::{
 use super::{
     driver::{self, Admission, Driver},
     edges::{Edge, Publish},
-    metrics::{Counted, EdgeLabel},
+    metrics::{Counted, EdgeLabel, PlaceLabel},
     rate::Rate,
 };
 
@@ -67,7 +67,7 @@ impl Served {
 pub(super) async fn link(driver: Rc<Driver>, link: Link) {
     let who = link.peer().name.clone();
     let greeted = timeout(GREETING, greet(&driver, &link)).await;
-    let (edge, send, recv) = match greeted.unwrap_or(Err(LinkError::TimedOut)) {
+    let (edge, hello, send, recv) = match greeted.unwrap_or(Err(LinkError::TimedOut)) {
         Ok(greeted) => greeted,
         Err(error) => {
             link.close(CloseCode::Protocol);
@@ -82,6 +82,7 @@ pub(super) async fn link(driver: Rc<Driver>, link: Link) {
     }
     edge.link_up(link.clone(), tell);
     driver.metrics.links.inc();
+    note_place(&driver, &edge, &hello);
     let served = Served {
         incarnation: edge.incarnation.get(),
         driver,
@@ -91,7 +92,12 @@ pub(super) async fn link(driver: Rc<Driver>, link: Link) {
     let Served {
         driver, edge, link, ..
     } = &served;
-    tracing::info!(edge = who, incarnation = served.incarnation, "link up");
+    tracing::info!(
+        edge = who,
+        zone = hello.zone,
+        incarnation = served.incarnation,
+        "link up"
+    );
     let mut streams = JoinSet::new();
     let error = tokio::select! {
         error = link.closed() => error,
@@ -107,6 +113,17 @@ pub(super) async fn link(driver: Rc<Driver>, link: Link) {
     }
 }
 
+/// Shows where the edge stands and what it is meant for, while its link is up.
+fn note_place(driver: &Driver, edge: &Edge, hello: &Hello) {
+    let place = PlaceLabel {
+        edge: hello.node.clone(),
+        zone: hello.zone.clone(),
+    };
+    let capacity = i64::try_from(hello.capacity).unwrap_or(i64::MAX);
+    driver.metrics.capacity.get_or_create(&place).set(capacity);
+    *edge.place.borrow_mut() = place;
+}
+
 /// An older link of the same process is over, whatever it still has to say.
 pub(super) fn fence(driver: &Rc<Driver>, edge: &Rc<Edge>) {
     if let Some(older) = edge.link() {
@@ -118,7 +135,7 @@ pub(super) fn fence(driver: &Rc<Driver>, edge: &Rc<Edge>) {
 async fn greet(
     driver: &Rc<Driver>,
     link: &Link,
-) -> Result<(Rc<Edge>, ControlSender, ControlReceiver), LinkError> {
+) -> Result<(Rc<Edge>, Hello, ControlSender, ControlReceiver), LinkError> {
     let (mut send, mut recv) = control::accept(link).await?;
     let hello = recv.hello(link).await?;
     let Some(edge) = driver.edge(&hello) else {
@@ -140,7 +157,7 @@ async fn greet(
         grace_ms: u32::try_from(driver.config.grace.as_millis()).unwrap_or(u32::MAX),
     };
     send.write(&Control::Hello(answer)).await?;
-    Ok((edge, send, recv))
+    Ok((edge, hello, send, recv))
 }
 
 async fn read_control(served: &Served, mut recv: ControlReceiver) -> LinkError {
