@@ -23,7 +23,7 @@ use tributary_protocol::{
 
 use super::{
     config::LinkConfig,
-    handle::{FromOrigin, ToLane},
+    handle::{FromOrigin, Park, ToLane},
     lane::{Journal, Lane, Phase},
     metrics::LinkMetrics,
     origin::{self, Origin},
@@ -347,9 +347,14 @@ impl Driver {
             EdgeEvent::Throttled { .. } => {
                 self.metrics.throttled.inc();
             }
-            EdgeEvent::Left { session, bytes } => {
+            EdgeEvent::Left {
+                session,
+                bytes,
+                finished,
+            } => {
                 if let Some(state) = lane.sessions.borrow().get(&session) {
-                    state.park.remove(bytes);
+                    let head = if finished { Park::MESSAGE } else { 0 };
+                    state.park.remove(bytes + head);
                 }
             }
             _ => {}

@@ -191,6 +191,15 @@ impl Park {
     /// message that may be under way.
     pub const LIMIT: usize = 64 * 1024;
 
+    /// What a message in the park counts besides its payload, in bytes. Reason: its head and its
+    /// place in a queue; a flood of empty messages must not be free.
+    pub const MESSAGE: usize = 128;
+
+    /// What a message counts.
+    pub fn cost(message: &Message) -> usize {
+        Self::MESSAGE + message.payload.len()
+    }
+
     /// Counts bytes handed to the lane.
     pub fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
@@ -261,7 +270,7 @@ impl SessionLink {
     /// Hands a message to the lane. Afterwards stop reading the client while
     /// [`SessionLink::is_full`].
     pub fn send(&self, message: Message, generation: Generation) {
-        self.park.add(message.payload.len());
+        self.park.add(Park::cost(&message));
         let command = ToLane::Message {
             session: self.id,
             message,

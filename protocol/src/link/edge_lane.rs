@@ -94,12 +94,14 @@ pub enum EdgeEvent {
         /// Which.
         session: SessionId,
     },
-    /// Payload bytes of a session left its queue.
+    /// Something of a session's messages left its queue.
     Left {
         /// Whose.
         session: SessionId,
-        /// How many.
+        /// Payload bytes.
         bytes: usize,
+        /// Whether they were a message's last.
+        finished: bool,
     },
 }
 
@@ -380,6 +382,7 @@ impl EdgeLane {
             let Some(frame) = state.next_frame(id) else {
                 continue;
             };
+            let finished = !state.is_in_message();
             if let ToOrigin::Fragment { fragment, .. } = &frame {
                 let bytes = fragment.data.len() as u64;
                 state.bucket.spend(self.rate, now, bytes);
@@ -394,10 +397,11 @@ impl EdgeLane {
                 ToOrigin::Close { .. } => {
                     self.sessions.remove(&id);
                 }
-                ToOrigin::Fragment { fragment, .. } if !fragment.data.is_empty() => {
+                ToOrigin::Fragment { fragment, .. } => {
                     self.events.push_back(EdgeEvent::Left {
                         session: id,
                         bytes: fragment.data.len(),
+                        finished,
                     });
                 }
                 _ => {}
@@ -505,6 +509,11 @@ impl Session {
             Some(Item::Message { .. }) => self.used < self.limit,
             Some(_) => true,
         }
+    }
+
+    /// Whether a part of the message that is next has left.
+    fn is_in_message(&self) -> bool {
+        matches!(self.queue.front(), Some(Item::Message { sent, .. }) if *sent > 0)
     }
 
     /// Until when the rate holds back what is next; a closing session's rest is not waited for.

@@ -1,7 +1,7 @@
 //! Connecting, calling, parting.
 
 use tributary_protocol::{
-    MessageStreamId, MessageType,
+    ChunkStreamId, MessageStreamId, MessageType,
     amf::{Object, Value},
     command,
     link::CloseReason,
@@ -9,7 +9,7 @@ use tributary_protocol::{
 };
 
 use super::support::{Edge, code, media};
-use crate::link::handle::FromOrigin;
+use crate::link::handle::{FromOrigin, Park};
 
 #[tokio::test]
 async fn a_connect_reaches_the_origin_byte_for_byte_and_its_answer_the_client() {
@@ -59,16 +59,12 @@ async fn what_a_client_sends_passes_untouched_in_order() {
         stream: MessageStreamId::CONNECTION,
         ..media(MessageType::SHARED_OBJECT_AMF0, 9, &b"\x00\x01xopaque"[..])
     };
-    client
-        .connection
-        .send(tributary_protocol::ChunkStreamId(3), &shared);
+    client.connection.send(ChunkStreamId(3), &shared);
     let data = tributary_protocol::Message {
         kind: MessageType::DATA_AMF0,
         ..shared.clone()
     };
-    client
-        .connection
-        .send(tributary_protocol::ChunkStreamId(3), &data);
+    client.connection.send(ChunkStreamId(3), &data);
     client
         .connection
         .set_buffer_length(MessageStreamId(1), 3000);
@@ -273,13 +269,51 @@ async fn a_full_park_leaves_the_client_unread_until_there_is_room() {
     assert!(!writer.is_finished());
     // Once there is room it goes on to the end.
     for _ in &waiting {
-        peer.park.remove(40_000);
+        peer.park.remove(40_000 + Park::MESSAGE);
     }
     let mut count = waiting.len();
     while count < 200 {
         edge.command(&peer).await;
         count += 1;
     }
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn messages_of_next_to_nothing_fill_the_park_as_well() {
+    const COUNT: usize = 200_000;
+    let mut edge = Edge::start();
+    let (mut client, peer) = edge.session().await;
+    let small = tributary_protocol::Message {
+        stream: MessageStreamId::CONNECTION,
+        ..media(MessageType::SHARED_OBJECT_AMF0, 0, &b"x"[..])
+    };
+    for _ in 0..COUNT {
+        client.connection.send(ChunkStreamId(3), &small);
+    }
+    client.connection.notify("last", Vec::new());
+    let output = client.connection.take_output();
+    let (_read, mut write) = client.socket.into_split();
+    let writer = tokio::spawn(async move {
+        let written = tokio::io::AsyncWriteExt::write_all(&mut write, &output).await;
+        written.unwrap();
+        write
+    });
+    let mut waiting = 0;
+    while edge.told_soon().await.is_some() {
+        waiting += 1;
+    }
+    let room = Park::LIMIT / Park::cost(&small);
+    // What one read of 64 KiB brought, two bytes each, is handed on whole.
+    assert!(
+        (room..room + 33_000).contains(&waiting),
+        "{waiting} messages"
+    );
+    peer.park.remove(waiting * Park::cost(&small));
+    for _ in waiting..COUNT {
+        edge.message(&peer).await;
+    }
+    assert_eq!(edge.command(&peer).await.0.name, "last");
     writer.await.unwrap();
 }
 

@@ -150,7 +150,7 @@ impl Edge {
                 generation,
             } => {
                 assert_eq!(session, peer.session);
-                peer.park.remove(message.payload.len());
+                peer.park.remove(Park::cost(&message));
                 (message, generation)
             }
             other => panic!("not a message: {other:?}"),
