@@ -418,23 +418,26 @@ impl Driver {
     async fn sweep(self: Rc<Self>) {
         loop {
             tokio::time::sleep(SWEEP).await;
-            let now = Instant::now();
-            let idle = |lane: &Rc<Lane>| {
-                let since = lane.idle_since.get();
-                since.is_some_and(|since| now.duration_since(since) >= LANE_IDLE)
-            };
-            let idle: Vec<_> = self
-                .lanes
-                .borrow()
-                .values()
-                .filter(|l| idle(l))
-                .cloned()
-                .collect();
-            for lane in idle {
-                self.lanes.borrow_mut().remove(&lane.group);
-                if lane.phase.get() == Phase::Open {
-                    lane.close();
-                }
+            self.close_idle(Instant::now());
+        }
+    }
+
+    /// Closes lanes that have had no sessions for a while, and at once those to origins that go
+    /// away: the next session of their group may go elsewhere.
+    fn close_idle(&self, now: Instant) {
+        let table = self.table.borrow();
+        let is_idle = |lane: &&Rc<Lane>| {
+            let long = |since| now.duration_since(since) >= LANE_IDLE;
+            let since = lane.idle_since.get();
+            since.is_some_and(|since| long(since) || table.is_leaving(lane.origin))
+        };
+        let lanes = self.lanes.borrow();
+        let idle: Vec<_> = lanes.values().filter(is_idle).cloned().collect();
+        drop(lanes);
+        for lane in idle {
+            self.lanes.borrow_mut().remove(&lane.group);
+            if lane.phase.get() == Phase::Open {
+                lane.close();
             }
         }
     }

@@ -314,6 +314,7 @@ async fn read_control(
             Control::Ping(number) => driver.origins[index].tell(Control::Pong(number)),
             Control::GoAway { within_ms } => {
                 tracing::info!(origin = link.peer().name, within_ms, "origin goes away");
+                driver.origin_leaving(index);
             }
             _ => {}
         }

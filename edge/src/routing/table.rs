@@ -43,6 +43,8 @@ pub struct Table {
     health: Vec<Health>,
     /// Whether the origin has sent its whole list of displaced groups on its present link.
     listed: Vec<bool>,
+    /// Whether the origin has said on its present link that it goes away.
+    leaving: Vec<bool>,
     displaced: HashMap<GroupName, usize>,
     /// Until when a starting edge waits for the lists of all origins; none once all have come.
     starting: Option<Instant>,
@@ -58,6 +60,7 @@ impl Table {
         Self {
             health: vec![Health::New; names.len()],
             listed: vec![false; names.len()],
+            leaving: vec![false; names.len()],
             displaced: HashMap::new(),
             starting: Some(now + STARTING),
             names,
@@ -77,12 +80,23 @@ impl Table {
     /// An origin's health changed.
     pub fn set_health(&mut self, origin: usize, health: Health) {
         self.health[origin] = health;
+        self.leaving[origin] = false;
         if health != Health::Up {
             self.listed[origin] = false;
         }
         if health == Health::Down {
             self.displaced.retain(|_, &mut at| at != origin);
         }
+    }
+
+    /// An origin will go: while another is up, groups that do not live there go elsewhere.
+    pub fn set_leaving(&mut self, origin: usize) {
+        self.leaving[origin] = true;
+    }
+
+    /// Whether an origin has said on its present link that it goes away.
+    pub fn is_leaving(&self, origin: usize) -> bool {
+        self.leaving[origin]
     }
 
     /// An origin is another process now: nothing lives there any more.
@@ -129,10 +143,12 @@ impl Table {
             }
         }
         let order = order(&self.names, group);
-        if let Some(&origin) = order
-            .iter()
-            .find(|&&origin| self.health[origin] == Health::Up)
-        {
+        let mut up = order
+            .into_iter()
+            .filter(|&origin| self.health[origin] == Health::Up);
+        let first = up.clone().next();
+        // With nowhere else to go, an origin that goes away answers for itself.
+        if let Some(origin) = up.find(|&origin| !self.leaving[origin]).or(first) {
             return Place::At(origin);
         }
         let returns = self.health.iter().filter_map(|health| match health {
@@ -206,6 +222,30 @@ mod tests {
         assert_eq!(table.place(&group, now), Place::At(order[1]));
         table.set_health(order[1], Health::Down);
         assert_eq!(table.place(&group, now), Place::At(order[2]));
+        table.set_health(order[0], Health::Up);
+        assert_eq!(table.place(&group, now), Place::At(order[0]));
+    }
+
+    #[test]
+    fn an_origin_that_goes_away_gets_nothing_new_while_another_is_up() {
+        let (mut table, now, group) = table();
+        up(&mut table);
+        let order = order(&table.names, &group);
+        table.set_leaving(order[0]);
+        assert!(table.is_leaving(order[0]));
+        assert_eq!(table.place(&group, now), Place::At(order[1]));
+        table.set_leaving(order[1]);
+        assert_eq!(table.place(&group, now), Place::At(order[2]));
+        // Its own words are better than none.
+        table.set_leaving(order[2]);
+        assert_eq!(table.place(&group, now), Place::At(order[0]));
+        // What lives there stays there.
+        table.displaced(order[1], false, vec![group.clone()], &[]);
+        assert_eq!(table.place(&group, now), Place::At(order[1]));
+        table.displaced(order[1], false, vec![], std::slice::from_ref(&group));
+        // The next link begins anew.
+        let until = now + STARTING;
+        table.set_health(order[0], Health::Lost { until });
         table.set_health(order[0], Health::Up);
         assert_eq!(table.place(&group, now), Place::At(order[0]));
     }

@@ -54,6 +54,12 @@ impl Driver {
         self.tell_living(origin, &living);
     }
 
+    /// An origin will go: groups that do not live there are placed elsewhere from now on.
+    pub(in crate::link) fn origin_leaving(&self, origin: usize) {
+        self.table.borrow_mut().set_leaving(origin);
+        self.close_idle(Instant::now());
+    }
+
     /// The grace time of an origin is over: its groups are free to start elsewhere.
     pub(in crate::link) fn origin_down(self: &Rc<Self>, origin: usize) {
         self.set_health(origin, Health::Down);
@@ -174,7 +180,9 @@ impl Driver {
             .filter(|lane| lane.state.borrow().has_accepted())?;
         let table = self.table.borrow();
         let home = table.home(group);
-        (lane.origin == home && table.health(home) == Health::Up).then_some(home)
+        // A home that goes away does not call its groups back.
+        let stays = table.health(home) == Health::Up && !table.is_leaving(home);
+        (lane.origin == home && stays).then_some(home)
     }
 
     pub(in crate::link) fn tell_at_home(&self, to: usize, home: usize, groups: Vec<GroupName>) {

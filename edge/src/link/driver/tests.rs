@@ -159,3 +159,27 @@ async fn sessions_that_move_to_another_origin_come_behind_those_that_are_there()
     };
     LocalSet::new().run_until(scenario).await;
 }
+
+#[tokio::test]
+async fn a_group_with_nobody_in_it_leaves_an_origin_that_goes_away() {
+    let scenario = async {
+        let mut edge = Edge::new();
+        let staying = edge.open();
+        edge.obey(&[0]);
+        let home = edge.driver.lanes.borrow()[&group()].origin;
+        edge.driver.origin_leaving(home);
+        // While somebody is there, so is the next one.
+        let next = edge.open();
+        edge.obey(&[0]);
+        assert_eq!(edge.driver.lanes.borrow()[&group()].origin, home);
+        drop((staying, next));
+        edge.obey(&[0, 1]);
+        edge.driver.close_idle(Instant::now());
+        let _elsewhere = edge.open();
+        edge.obey(&[0]);
+        assert_ne!(edge.driver.lanes.borrow()[&group()].origin, home);
+        // Nor does it call its copy back.
+        assert_eq!(edge.driver.home_in_use(&group()), None);
+    };
+    LocalSet::new().run_until(scenario).await;
+}
