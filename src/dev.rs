@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             .layer(args.flags.layers_over(defaults))
             .flag("--rtmp", "edge.rtmp", args.rtmp);
     let mut config: Config = layers.read()?;
-    tributary_node::log::start(&config.log);
+    let _log = tributary_node::log::start(&config.log);
     open_for_publishers(&mut config.applications);
     node::block_on(serve(config, !args.no_sample))?
 }

@@ -27,7 +27,7 @@ pub(crate) struct Args {
 /// Runs an edge until it is told to stop.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let config: Config = args.edge.layer(args.flags.layers()).read()?;
-    tributary_node::log::start(&config.log);
+    let _log = tributary_node::log::start(&config.log);
     let identity = Identity::load(&args.cert)?.require(Role::Edge)?;
     node::block_on(serve(config, identity))?
 }

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .layer(args.flags.layers())
         .flag("--link", "origin.link", args.link);
     let config: Config = layers.read()?;
-    tributary_node::log::start(&config.log);
+    let _log = tributary_node::log::start(&config.log);
     let identity = Identity::load(&args.cert)?.require(Role::Origin)?;
     node::block_on(serve(config, identity))?
 }

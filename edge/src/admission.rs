@@ -41,8 +41,6 @@ pub enum Refused {
     HalfOpen,
     /// Too many from this address have not finished their handshake.
     HalfOpenPerAddress,
-    /// It was gone before it was served.
-    Gone,
     /// The worker has too many waiting.
     WorkerBusy,
 }
@@ -139,7 +137,6 @@ impl Refused {
             Self::Connections => "too_many_connections",
             Self::HalfOpen => "too_many_half_open",
             Self::HalfOpenPerAddress => "too_many_half_open_per_address",
-            Self::Gone => "gone",
             Self::WorkerBusy => "worker_busy",
         }
     }

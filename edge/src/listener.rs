@@ -1,8 +1,13 @@
 //! Accepting clients and handing them to workers.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{io::unix::AsyncFd, time::sleep};
 use tributary_node::{drain, queue};
 
 use crate::{
@@ -18,10 +23,51 @@ pub(crate) const BACKLOG: usize = 1024;
 /// The first wait when the process has no descriptors left, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
+/// A listening socket. Unlike tokio's, it does not watch the sockets it accepts: the worker that
+/// serves a client does.
+#[derive(Debug)]
+pub(crate) struct Listener(AsyncFd<TcpListener>);
+
+impl Listener {
+    /// Watches a socket that does not block, on the runtime of the caller.
+    pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
+        #[expect(deprecated, reason = "unsound for other types only; its successor is unsafe")]
+        AsyncFd::new(listener).map(Self)
+    }
+
+    /// A client's socket, which does not block, and its address.
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            if let Ok(accepted) = ready.try_io(|listener| accept(listener.get_ref())) {
+                return accepted;
+            }
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    use rustix::net::{SocketFlags, acceptfrom_with};
+
+    let (socket, peer) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let peer = peer
+        .and_then(|peer| SocketAddr::try_from(peer).ok())
+        .ok_or(io::ErrorKind::ConnectionAborted)?;
+    Ok((socket.into(), peer))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (socket, peer) = listener.accept()?;
+    socket.set_nonblocking(true)?;
+    Ok((socket, peer))
+}
+
 /// Hands clients to the workers in turn.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
-    pub(crate) listener: TcpListener,
+    pub(crate) listener: Listener,
     pub(crate) workers: Vec<queue::Sender<Arrival>>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) metrics: Arc<Metrics>,
@@ -45,7 +91,6 @@ impl Acceptor {
                     wait = BACKOFF.0;
                     turn = (turn + 1) % self.workers.len();
                     let taken = self.admission.admit(peer.ip()).and_then(|permit| {
-                        let socket = socket.into_std().map_err(|_| Refused::Gone)?;
                         let arrival = Arrival {
                             socket,
                             peer,

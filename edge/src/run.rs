@@ -2,24 +2,25 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io,
-    net::SocketAddr,
+    io, mem,
+    net::{SocketAddr, TcpListener},
     sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{net::TcpListener, task};
+use tokio::task;
 use tributary_node::{config::Application, drain, queue};
 
 use crate::{
     Config, Metrics,
     admission::{Admission, Limits},
     fanout::Settings,
-    link::Upstream,
-    listener::{Acceptor, BACKLOG},
-    worker::{self, Setup},
+    client::prepare,
+    link::{Links, Upstream},
+    listener::{Acceptor, BACKLOG, Listener},
+    worker::{Beside, Setup, Thread},
 };
 
 /// Connections the kernel keeps until they are accepted; it has a limit of its own.
@@ -30,21 +31,29 @@ const LISTEN_BACKLOG: i32 = 4096;
 pub struct Running {
     rtmp: SocketAddr,
     admission: Arc<Admission>,
-    acceptor: task::JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
 }
 
-/// Binds the listener and serves clients until `drain` begins. Call it within a runtime; the
-/// workers have their own threads.
+/// Binds the listener and serves clients until `drain` begins. The workers have threads of their
+/// own; the first of them accepts clients and runs the links besides, so that on a small machine a
+/// client's message crosses no threads.
 pub fn run(
     config: &Config,
     applications: &BTreeMap<String, Application>,
     upstream: Upstream,
+    links: Option<Links>,
     metrics: Arc<Metrics>,
     drain: drain::Watch,
 ) -> io::Result<Running> {
     let listener = bind(config.rtmp)?;
     let rtmp = listener.local_addr()?;
+    let threads: Vec<_> = (0..config.worker_count())
+        .map(Thread::new)
+        .collect::<Result<_, _>>()?;
+    let listener = {
+        let _of_the_first = threads.first().map(Thread::enter);
+        Listener::new(listener)?
+    };
     let admission = Admission::new(Limits {
         connections: config.max_connections,
         half_open: config.max_half_open,
@@ -60,24 +69,25 @@ pub fn run(
         stall_times: stall_times(applications),
         drain: drain.clone(),
     };
-    let mut senders = Vec::new();
-    let mut workers = Vec::new();
-    for index in 0..config.worker_count() {
-        let (sender, arrivals) = queue::queue(BACKLOG);
-        workers.push(worker::start(index, setup.clone(), arrivals)?);
-        senders.push(sender);
-    }
+    let (senders, arrivals): (Vec<_>, Vec<_>) =
+        threads.iter().map(|_| queue::queue(BACKLOG)).unzip();
     let acceptor = Acceptor {
         listener,
         workers: senders,
         admission: Arc::clone(&admission),
         metrics,
     };
-    let acceptor = tokio::spawn(close_after(acceptor, drain));
+    let mut beside: Vec<Beside> = vec![Box::new(|| Box::pin(close_after(acceptor, drain)))];
+    if let Some(links) = links {
+        beside.push(Box::new(|| Box::pin(links.run())));
+    }
+    let workers = threads.into_iter().zip(arrivals);
+    let workers = workers
+        .map(|(thread, arrivals)| thread.start(setup.clone(), arrivals, mem::take(&mut beside)))
+        .collect::<Result<_, _>>()?;
     Ok(Running {
         rtmp,
         admission,
-        acceptor,
         workers,
     })
 }
@@ -114,9 +124,8 @@ impl Running {
 
     /// Waits until every client is gone. That is at most a few seconds after the drain begins.
     pub async fn finished(self) {
-        // Both only fail by a panic, which has been reported.
-        let _ = self.acceptor.await;
         for worker in self.workers {
+            // It only fails by a panic, which has been reported.
             let _ = task::spawn_blocking(move || worker.join()).await;
         }
     }
@@ -131,6 +140,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    prepare(&socket)?;
     socket.listen(LISTEN_BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }

@@ -8,7 +8,7 @@ use tributary_node::{config::Application, drain, tls::Identity};
 use crate::{
     Config, Metrics,
     fanout::Streams,
-    link::{self, LinkConfig, LinkMetrics, OriginAddress, OriginAddressError},
+    link::{LinkConfig, LinkMetrics, Links, OriginAddress, OriginAddressError, Readiness},
     run,
 };
 
@@ -29,7 +29,7 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Running {
     clients: run::Running,
-    link: link::Running,
+    readiness: Readiness,
 }
 
 impl Running {
@@ -40,7 +40,7 @@ impl Running {
 
     /// Says whether a client could be served now, and why not.
     pub fn ready(&self) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
-        let readiness = self.link.readiness.clone();
+        let readiness = self.readiness.clone();
         move || match readiness.is_ready() {
             true => Ok(()),
             false => Err("no origin can be reached".to_owned()),
@@ -50,9 +50,6 @@ impl Running {
     /// Waits until every client and every link is gone, after the drain.
     pub async fn finished(self) {
         self.clients.finished().await;
-        let link = self.link;
-        // It only fails by a panic, which has been reported.
-        let _ = tokio::task::spawn_blocking(move || link.join()).await;
     }
 }
 
@@ -82,12 +79,14 @@ pub fn start(
         rate: config.session_rate(),
     };
     let streams = Streams::new();
-    let link = link::start(link_config, epoch, streams, link_metrics, drain.clone())
-        .map_err(StartError::Threads)?;
+    let (links, upstream) =
+        Links::new(link_config, epoch, streams, link_metrics, drain.clone());
+    let readiness = links.readiness();
     let clients = run::run(
         &config,
         &applications,
-        link.upstream.clone(),
+        upstream,
+        Some(links),
         metrics,
         drain,
     )
@@ -95,7 +94,7 @@ pub fn start(
         address: config.rtmp,
         source,
     })?;
-    Ok(Running { clients, link })
+    Ok(Running { clients, readiness })
 }
 
 fn origins(config: &Config) -> Result<Vec<OriginAddress>, StartError> {
@@ -142,8 +141,6 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// The link thread.
-    Threads(io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -158,7 +155,6 @@ impl fmt::Display for StartError {
                     "cannot listen on {address}: {source}; choose another with --rtmp"
                 )
             }
-            Self::Threads(error) => write!(f, "cannot start the link thread: {error}"),
         }
     }
 }

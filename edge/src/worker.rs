@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     io,
     net::{SocketAddr, TcpStream as StdTcpStream},
+    pin::Pin,
     rc::Rc,
     sync::Arc,
     thread::JoinHandle,
@@ -13,7 +14,7 @@ use std::{
 
 use tokio::{
     net::TcpStream,
-    runtime,
+    runtime::{self, EnterGuard, Runtime},
     sync::Notify,
     task::{LocalSet, spawn_local},
 };
@@ -64,21 +65,48 @@ pub(crate) struct Setup {
     pub(crate) drain: drain::Watch,
 }
 
-/// Starts a worker's thread. It ends when the arrivals do and its clients are gone.
-pub(crate) fn start(
+/// A thread with a runtime of its own, not started yet.
+#[derive(Debug)]
+pub(crate) struct Thread {
     index: usize,
-    setup: Setup,
-    arrivals: queue::Receiver<Arrival>,
-) -> io::Result<JoinHandle<()>> {
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    std::thread::Builder::new()
-        .name(format!("edge-{index}"))
-        .spawn(move || {
-            let set = LocalSet::new();
-            set.block_on(&runtime, run(setup, arrivals));
-        })
+    runtime: Runtime,
+}
+
+/// Something that runs on a worker's thread beside its clients.
+pub(crate) type Beside = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
+
+impl Thread {
+    pub(crate) fn new(index: usize) -> io::Result<Self> {
+        let mut builder = runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().build()?;
+        Ok(Self { index, runtime })
+    }
+
+    /// What is made while the guard is there belongs to the thread's runtime.
+    pub(crate) fn enter(&self) -> EnterGuard<'_> {
+        self.runtime.enter()
+    }
+
+    /// Starts a worker. Its thread ends when the arrivals do, its clients are gone and what runs
+    /// beside them has ended.
+    pub(crate) fn start(
+        self,
+        setup: Setup,
+        arrivals: queue::Receiver<Arrival>,
+        beside: Vec<Beside>,
+    ) -> io::Result<JoinHandle<()>> {
+        std::thread::Builder::new()
+            .name(format!("edge-{}", self.index))
+            .spawn(move || {
+                LocalSet::new().block_on(&self.runtime, async move {
+                    let beside: Vec<_> = beside.into_iter().map(|work| spawn_local(work())).collect();
+                    run(setup, arrivals).await;
+                    for work in beside {
+                        report(work.await);
+                    }
+                });
+            })
+    }
 }
 
 async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
@@ -105,8 +133,8 @@ async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
-        // A defect of ours; it cost one client its connection.
-        tracing::error!(%error, "a client's task failed");
+        // A defect of ours; of a client's task, it cost that client its connection.
+        tracing::error!(%error, "a task failed");
     }
 }
 

@@ -117,6 +117,7 @@ fn edge() {
             &config,
             &Default::default(),
             upstream,
+            None,
             Arc::clone(&metrics),
             watch,
         );

@@ -7,6 +7,10 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::{At, Check, Layers, Mistakes};
 
+mod lines;
+
+use lines::Lines;
+
 /// The table `[log]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -65,12 +69,24 @@ impl Check for Config {
     }
 }
 
+/// Writes the lines that wait when it is dropped: the program keeps it until it ends.
+#[derive(Debug)]
+#[must_use]
+pub struct Flush(&'static Lines);
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
 /// Starts logging to standard error. Later calls change nothing.
-pub fn start(config: &Config) {
+pub fn start(config: &Config) -> Flush {
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let written = Lines::to_stderr();
     let lines = fmt::Subscriber::builder()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(written);
     let started = match config.format {
         Format::Json => {
             tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish())
@@ -82,6 +98,7 @@ pub fn start(config: &Config) {
     };
     // Another subscriber is there already: an embedder's, or a test's.
     drop(started);
+    Flush(written)
 }
 
 #[cfg(test)]

@@ -5,15 +5,16 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
 use prometheus_client::registry::Registry;
-use tokio::time::timeout;
+use tokio::{task::LocalSet, time::timeout};
 use tributary_edge::{
     fanout::Streams,
     link::{
-        LinkConfig, LinkMetrics, OpenRequest, OriginAddress, SessionLink, Upstream,
+        LinkConfig, LinkMetrics, Links, OpenRequest, OriginAddress, SessionLink, Upstream,
         handle::FromOrigin,
     },
 };
@@ -165,16 +166,17 @@ impl Edge {
             },
         };
         let streams = Streams::new();
-        let running = tributary_edge::link::start(
-            config,
-            rand::random(),
-            Arc::clone(&streams),
-            metrics,
-            watch,
-        )
-        .expect("an edge");
+        let (links, upstream) =
+            Links::new(config, rand::random(), Arc::clone(&streams), metrics, watch);
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            LocalSet::new().block_on(&runtime, links.run());
+        });
         Self {
-            upstream: running.upstream,
+            upstream,
             registry,
             _drain: signal,
         }

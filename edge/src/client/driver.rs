@@ -24,7 +24,6 @@ use tributary_protocol::{
 use super::{
     Wire,
     session::{End, READ_LIMITS, Session},
-    socket,
 };
 use crate::{
     admission::Permit,
@@ -67,10 +66,6 @@ const NEVER: Duration = Duration::from_secs(3600);
 
 /// Serves a client until its connection ends.
 pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAddr, permit: Permit) {
-    if let Err(error) = socket::prepare(&socket) {
-        tracing::debug!(%peer, %error, "client is gone");
-        return;
-    }
     let _counted = Counted::new(&worker.metrics.connections);
     let now = Instant::now();
     let all_sent = worker.metrics.bytes_out.clone();
@@ -197,7 +192,7 @@ fn read(session: &mut Session, now: Instant) -> Result<(), End> {
     let worker = Rc::clone(&session.worker);
     let mut scratch = worker.scratch();
     for _ in 0..MAX_READS {
-        match session.wire.socket().try_read(&mut scratch) {
+        match read_some(session.wire.socket(), &mut scratch) {
             Ok(0) => return Err(End::because(CloseReason::Client)),
             Ok(bytes) => {
                 session.on_bytes(now, &scratch[..bytes])?;
@@ -210,6 +205,21 @@ fn read(session: &mut Session, now: Instant) -> Result<(), End> {
         }
     }
     Ok(())
+}
+
+/// Reads what is there. A buffer that was not filled has emptied the socket: that is remembered, so
+/// that the next wait does not end with a read of nothing.
+fn read_some(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut emptied = None;
+    let result = socket.try_io(Interest::READABLE, || {
+        let bytes = rustix::io::read(socket, &mut *buffer)?;
+        if bytes > 0 && bytes < buffer.len() {
+            emptied = Some(bytes);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(bytes)
+    });
+    emptied.map_or(result, Ok)
 }
 
 /// Sends what is queued, then closes so that it arrives.

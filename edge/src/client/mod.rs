@@ -19,6 +19,7 @@ mod timers;
 mod wire;
 
 pub(crate) use driver::serve;
+pub(crate) use socket::prepare;
 pub(crate) use timers::STALL;
 pub(crate) use wire::{Wire, Written};
 

@@ -12,7 +12,7 @@ use tributary_protocol::{
     command::{self, Command, Connect, NetStreamCommand, ObjectEncoding, Status},
     link::{CloseReason, Generation, OpenSession, lane_frame::MAX_CONNECT as MAX_OPEN},
     message::{aggregate, user_control::UserControl},
-    session::{self, ErrorKind, Event, ServerConnection},
+    session::{self, ErrorKind, Event},
 };
 
 use super::{
@@ -216,11 +216,7 @@ impl Session {
             .ok()
             .and_then(Connect::parse)
             .ok_or_else(|| fault("connect_malformed"))?;
-        {
-            let mut session = self.wire.session();
-            session.begin(ServerConnection::CHUNK_SIZE, ServerConnection::WINDOW);
-            session.set_read_limits(ReadLimits::default());
-        }
+        self.wire.session().set_read_limits(ReadLimits::default());
         self.phase = Phase::Pending { refused: false };
         let route = Route::from_app(&connect.app);
         let application = route.as_ref().map_or("", |route| route.group.application());

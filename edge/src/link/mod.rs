@@ -14,4 +14,4 @@ mod waiting;
 pub use config::{LinkConfig, OriginAddress, OriginAddressError};
 pub use handle::{OpenRequest, SessionLink, Upstream};
 pub use metrics::{LinkMetrics, OriginLabel};
-pub use run::{Readiness, Running, start};
+pub use run::{Links, Readiness};

@@ -1,17 +1,13 @@
-//! The thread the links run on.
+//! The links as whoever runs them sees them.
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::JoinHandle,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
-use tributary_node::drain;
+use tributary_node::{drain, queue};
 
-use super::{LinkConfig, LinkMetrics, Upstream, driver::Driver};
+use super::{LinkConfig, LinkMetrics, Upstream, driver::Driver, handle::ToLane};
 use crate::fanout::Streams;
 
 /// Whether at least one origin can be reached.
@@ -29,51 +25,56 @@ impl Readiness {
     }
 }
 
-/// The links at work.
+/// The links, not yet at work.
 #[derive(Debug)]
-pub struct Running {
-    /// Where clients' drivers open sessions.
-    pub upstream: Upstream,
-    /// Whether any origin can be reached.
-    pub readiness: Readiness,
-    thread: JoinHandle<()>,
-}
-
-impl Running {
-    /// Waits until the links are closed: after the drain, and after every clone of the upstream
-    /// and every session is gone.
-    pub fn join(self) {
-        drop(self.upstream);
-        if self.thread.join().is_err() {
-            tracing::error!("the link thread panicked");
-        }
-    }
-}
-
-/// Starts the links on a thread of their own: QUIC batches best where nothing else runs.
-pub fn start(
+pub struct Links {
     config: LinkConfig,
     epoch: u64,
     streams: Arc<Streams>,
     metrics: LinkMetrics,
+    readiness: Readiness,
+    commands: queue::Receiver<ToLane>,
     drain: drain::Watch,
-) -> io::Result<Running> {
-    let (upstream, commands) = Upstream::new();
-    let readiness = Readiness::default();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let ready = readiness.clone();
-    let thread = std::thread::Builder::new()
-        .name("link".into())
-        .spawn(move || {
-            let local = tokio::task::LocalSet::new();
-            let driver = Driver::new(config, epoch, streams, metrics, ready);
-            local.block_on(&runtime, driver.run(commands, drain));
-        })?;
-    Ok(Running {
-        upstream,
-        readiness,
-        thread,
-    })
+}
+
+impl Links {
+    /// The links, and where clients' drivers open sessions. `epoch` is drawn at each start of the
+    /// process.
+    pub fn new(
+        config: LinkConfig,
+        epoch: u64,
+        streams: Arc<Streams>,
+        metrics: LinkMetrics,
+        drain: drain::Watch,
+    ) -> (Self, Upstream) {
+        let (upstream, commands) = Upstream::new();
+        let links = Self {
+            config,
+            epoch,
+            streams,
+            metrics,
+            readiness: Readiness::default(),
+            commands,
+            drain,
+        };
+        (links, upstream)
+    }
+
+    /// Says whether any origin can be reached.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
+    /// Keeps the links until they are closed: after the drain, and after every clone of the
+    /// upstream and every session is gone. To be run on a `LocalSet`.
+    pub async fn run(self) {
+        let driver = Driver::new(
+            self.config,
+            self.epoch,
+            self.streams,
+            self.metrics,
+            self.readiness,
+        );
+        driver.run(self.commands, self.drain).await;
+    }
 }

@@ -67,7 +67,7 @@ impl Edge {
         thread::spawn(move || {
             runtime().block_on(async move {
                 let running =
-                    tributary_edge::run::run(&config, &BTreeMap::new(), upstream, counted, watch)
+                    tributary_edge::run::run(&config, &BTreeMap::new(), upstream, None, counted, watch)
                         .expect("port 0 is always free");
                 bound.send(running.rtmp()).expect("the test waits");
                 running.finished().await;

@@ -24,6 +24,10 @@ impl Session {
     ) -> Result<(), End> {
         match what {
             Some(FromOrigin::Accepted) => {
+                // With the answer, which follows: one write for both.
+                self.wire
+                    .session()
+                    .begin(ServerConnection::CHUNK_SIZE, ServerConnection::WINDOW);
                 self.phase = Phase::Accepted {
                     _counted: Counted::new(&self.worker.metrics.sessions),
                 };
