@@ -21,6 +21,7 @@ pub type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 #[derive(Debug)]
 pub struct Admin {
     listener: TcpListener,
+    routes: Router,
 }
 
 struct Shared {
@@ -34,7 +35,16 @@ impl Admin {
     pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|source| BindError { address, source })?;
-        Ok(Self { listener })
+        Ok(Self {
+            listener,
+            routes: Router::new(),
+        })
+    }
+
+    /// Serves these as well. Who may ask them is their own affair.
+    pub fn with_routes(mut self, routes: Router) -> Self {
+        self.routes = self.routes.merge(routes);
+        self
     }
 
     /// The address bound.
@@ -54,7 +64,8 @@ impl Admin {
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(readiness))
             .route("/metrics", get(metrics))
-            .with_state(shared);
+            .with_state(shared)
+            .merge(self.routes);
         let served = axum::serve(self.listener, router)
             .with_graceful_shutdown(async move { watch.signaled().await });
         if let Err(error) = served.await {

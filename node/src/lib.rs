@@ -11,4 +11,5 @@ pub mod log;
 pub mod metrics;
 pub mod queue;
 pub mod tls;
+pub mod token;
 pub mod transport;

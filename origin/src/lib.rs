@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod config;
+pub mod deploy;
 pub mod group;
 pub mod link;
 pub mod live;

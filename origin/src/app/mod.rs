@@ -32,7 +32,7 @@ pub use log::{
 #[cfg(test)]
 pub(crate) use registry::WAITING_NAMES;
 pub use registry::{Applications, Factory, Summary};
-pub(crate) use registry::{InUse, Registered};
+pub(crate) use registry::{InUse, Instance, Registered};
 
 use crate::link::handle::SessionKey;
 

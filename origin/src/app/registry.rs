@@ -51,6 +51,8 @@ struct Entry {
     /// The highest version so far.
     last: u64,
     common: Arc<Common>,
+    /// Known to a deployer, with or without a version.
+    is_kept: bool,
 }
 
 /// One version of one application as its groups see it.
@@ -70,7 +72,12 @@ pub(crate) struct Common {
     pub(crate) sessions: AtomicUsize,
     pub(crate) log: Log,
     groups: AtomicUsize,
+    instances: AtomicUsize,
 }
+
+/// An instance of an application, counted for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Instance(Arc<Common>);
 
 /// Counts the names of one application that viewers wait for and nobody has published.
 #[derive(Debug, Default)]
@@ -163,11 +170,31 @@ impl Applications {
     /// if there was none.
     pub fn remove(&self, name: &str) -> bool {
         let mut table = self.write();
-        let removed = table
-            .get_mut(name)
-            .is_some_and(|entry| entry.current.take().is_some());
+        let removed = table.get_mut(name).is_some_and(|entry| {
+            entry.is_kept = false;
+            entry.current.take().is_some()
+        });
         table.retain(|_, entry| !entry.is_over());
         removed
+    }
+
+    /// Knows an application, with its log, until it is removed: with a version or without.
+    pub(crate) fn keep(&self, name: &str) {
+        let mut table = self.write();
+        let entry = table.entry(name.to_owned()).or_insert_with(Entry::new);
+        entry.is_kept = true;
+    }
+
+    /// What an application has said.
+    pub fn log(&self, name: &str) -> Option<Log> {
+        self.read().get(name).map(|entry| entry.common.log.clone())
+    }
+
+    /// How many instances of an application live, of any version.
+    pub(crate) fn instances(&self, name: &str) -> usize {
+        let table = self.read();
+        let instances = table.get(name).map(|entry| &entry.common.instances);
+        instances.map_or(0, |instances| instances.load(Ordering::Acquire))
     }
 
     /// The names of those that can be connected to, in no order.
@@ -209,12 +236,13 @@ impl Entry {
             current: None,
             last: 0,
             common: Arc::default(),
+            is_kept: false,
         }
     }
 
     /// Whether it is removed and its last group has ended.
     fn is_over(&self) -> bool {
-        self.current.is_none() && self.common.groups() == 0
+        self.current.is_none() && !self.is_kept && self.common.groups() == 0
     }
 
     fn summary(&self, name: &str) -> Summary {
@@ -255,6 +283,19 @@ impl InUse {
 
     pub(crate) fn registered(&self) -> &Arc<Registered> {
         &self.0
+    }
+}
+
+impl Instance {
+    pub(crate) fn new(of: &Registered) -> Self {
+        of.common.instances.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(&of.common))
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.0.instances.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     Context, Item, OpenRefused, Shared, core::Core, restarts::Restarts, turn::Turn, worker::Load,
 };
 use crate::{
-    app::{Application, Level, Registered, StopReason},
+    app::{Application, Instance, Level, Registered, StopReason},
     link::handle::Mail,
 };
 
@@ -26,11 +26,17 @@ use crate::{
 /// ```
 pub(super) struct Actor {
     core: Core,
-    app: Option<Box<dyn Application>>,
+    app: Option<Running>,
     inbox: queue::Receiver<Item>,
     restarts: Restarts,
     /// Since when the group has had nothing to do and no lane, as far as it knows.
     idle_since: Option<Instant>,
+}
+
+/// An application at work.
+struct Running {
+    app: Box<dyn Application>,
+    _counted: Instance,
 }
 
 enum Wake {
@@ -171,6 +177,14 @@ impl Actor {
         if !self.restarts.may_start(self.core.now) {
             return Err(OpenRefused::Shutdown);
         }
+        self.launch().map_err(|why| {
+            self.failed(&why);
+            OpenRefused::Shutdown
+        })
+    }
+
+    /// Starts the application, and says what that failed with.
+    fn launch(&mut self) -> Result<(), String> {
         let core = &mut self.core;
         let started = catch_unwind(AssertUnwindSafe(|| {
             let mut app = (core.registered.factory)(&core.name);
@@ -179,16 +193,23 @@ impl Actor {
         }));
         match started {
             Ok((app, Ok(()))) => {
-                self.app = Some(app);
-                return Ok(());
+                let _counted = Instance::new(&self.core.registered);
+                self.app = Some(Running { app, _counted });
+                Ok(())
             }
             Ok((app, Err(error))) => {
                 discard(app);
-                self.failed(&error.0);
+                Err(error.0)
             }
-            Err(panic) => self.failed(&panic_text(&*panic)),
+            Err(panic) => Err(panic_text(&*panic)),
         }
-        Err(OpenRefused::Shutdown)
+    }
+
+    /// Starts the application and drops it, for a group that is no more than a trial.
+    pub(super) fn try_out(mut self) -> Result<(), String> {
+        self.launch()?;
+        self.drop_app();
+        Ok(())
     }
 
     /// Whatever starts does so in the version in force; a new version has not failed yet.
@@ -209,7 +230,7 @@ impl Actor {
         let result = catch_unwind(AssertUnwindSafe(|| {
             let mut running = Turn {
                 core,
-                app: &mut **app,
+                app: &mut *app.app,
             };
             turn(&mut running)
         }));
@@ -227,9 +248,7 @@ impl Actor {
         self.core.log(Level::Error, why);
         self.core.shared.metrics.failures.inc();
         self.restarts.failed(self.core.now);
-        if let Some(app) = self.app.take() {
-            discard(app);
-        }
+        self.drop_app();
         self.core.reset(CloseReason::Application);
     }
 
@@ -267,9 +286,7 @@ impl Actor {
             self.idle_since = Some(self.core.now);
             return Life::GoesOn;
         }
-        if let Some(app) = self.app.take() {
-            discard(app);
-        }
+        self.drop_app();
         let inbox = &self.inbox;
         if self
             .core
@@ -294,13 +311,17 @@ impl Actor {
         self.idle_since = None;
     }
 
+    fn drop_app(&mut self) {
+        if let Some(running) = self.app.take() {
+            discard(running.app);
+        }
+    }
+
     fn end_application(&mut self) {
         self.core.end_all(CloseReason::Shutdown);
         self.turn(|turn| turn.settle());
         self.turn(|turn| turn.stop(StopReason::Shutdown));
-        if let Some(app) = self.app.take() {
-            discard(app);
-        }
+        self.drop_app();
         self.core.reset(CloseReason::Shutdown);
     }
 

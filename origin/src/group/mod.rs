@@ -10,6 +10,7 @@
 //! | `net_stream`, `live_streams` | publish, play, pause and the rest |
 //! | `context` | what an application may do |
 //! | `handle`, `refusal` | the ways in |
+//! | `trial` | an instance without clients, apart from all others |
 //! | `core` | what a group owns, and how it speaks to its sessions |
 //! | `client`, `streams` | one session; all live streams by name |
 
@@ -50,6 +51,7 @@ mod restarts;
 mod shared_objects;
 mod streams;
 mod timers;
+mod trial;
 mod turn;
 mod worker;
 
@@ -60,6 +62,7 @@ pub use client::Client;
 pub use context::{Context, Poster};
 pub use handle::GroupHandle;
 pub use refusal::{OpenRefused, refusal};
+pub(crate) use trial::trial;
 
 use actor::Actor;
 use clock::Clock;

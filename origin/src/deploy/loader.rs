@@ -1,0 +1,83 @@
+//! How a folder becomes an application.
+
+use std::{fmt, path::Path, path::PathBuf, sync::Arc};
+
+use serde::Serialize;
+use tributary_node::config;
+use tributary_protocol::GroupName;
+
+use crate::app::Application;
+
+/// Reads folders. The program's own reads script applications.
+pub trait Loader: Send + Sync {
+    /// Reads the application called `name` in a folder that nobody changes any more.
+    fn load(
+        &self,
+        name: &str,
+        folder: &Path,
+        settings: &config::Application,
+    ) -> Result<Loaded, Vec<Problem>>;
+}
+
+/// An application that was read and not yet started.
+pub struct Loaded {
+    /// The application's settings, with what its folder says in their place.
+    pub settings: config::Application,
+    /// What is worth knowing about the folder although it can be used.
+    pub notes: Vec<String>,
+    /// Makes instances.
+    pub make: Arc<Make>,
+}
+
+/// Makes an instance of a group in its place.
+pub type Make = dyn Fn(&GroupName, &Place) -> Box<dyn Application> + Send + Sync;
+
+/// Where an instance lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where the files stand that instances of the application write, a folder for each instance.
+    pub files: Option<PathBuf>,
+    /// The instance is only tried out: nothing may leave it.
+    pub is_trial: bool,
+}
+
+/// Something in a folder that keeps it from being an application.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What is wrong.
+    pub message: String,
+    /// The file, relative to the application's folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The line in it, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// That line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{file}:")?;
+            if let Some(line) = self.line {
+                write!(f, "{line}:")?;
+            }
+            f.write_str(" ")?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(source) = &self.source {
+            write!(f, "\n    {}", source.trim())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("notes", &self.notes)
+            .finish_non_exhaustive()
+    }
+}

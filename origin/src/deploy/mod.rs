@@ -1,0 +1,639 @@
+//! Deploying: folders become applications, at the start and while the origin runs.
+//!
+//! ```text
+//! a folder is copied into the applications directory ──┐
+//!                                                      ├─► copied to DATA/versions/NAME/N,
+//! PUT /api/apps/NAME ─► unpacked into a staging folder ┘   compiled, tried out
+//!                                                             │            │
+//!                                     in force: new groups take it     refused: nothing changes
+//! ```
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `folder` | which files belong to an application |
+//! | `archive` | tar archives |
+//! | `versions` | the copies that groups run |
+//! | `watch` | when a folder has changed |
+//! | `loader` | what reads a folder: scripts, or a test's own |
+//! | `admission` | what a version has to pass |
+//! | `api` | the admin API |
+//!
+//! Three locks, taken in this order: `uploads` while an archive comes in, one at a time; `work`
+//! throughout a deployment; `known` for moments.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tributary_node::config::{self, OnDeploy};
+
+use crate::{
+    app::{Level, Log},
+    group::Groups,
+};
+
+pub mod api;
+pub mod archive;
+pub mod folder;
+pub mod loader;
+pub mod status;
+
+mod admission;
+mod error;
+mod versions;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use admission::check;
+pub use error::DeployError;
+pub use loader::{Loaded, Loader, Place, Problem};
+pub use status::{Refused, Status};
+
+use admission::{Admitted, Version};
+use folder::{Digest, Fingerprint, Listing, Temporary};
+use status::{Kind, timestamp};
+use versions::{Snapshot, Versions};
+use watch::{Change, Watch};
+
+/// What a [`Deployer`] is made with.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The applications directory.
+    pub apps: Option<PathBuf>,
+    /// What must survive the process.
+    pub data: Option<PathBuf>,
+    /// The tables `[applications.NAME]`.
+    pub applications: BTreeMap<String, config::Application>,
+}
+
+/// Deploys applications; clones are the same.
+#[derive(Clone)]
+pub struct Deployer(Arc<Shared>);
+
+struct Shared {
+    settings: Settings,
+    groups: Groups,
+    loader: Arc<dyn Loader>,
+    versions: Versions,
+    /// Held while an archive comes in, which may take its time.
+    uploads: Mutex<()>,
+    work: Mutex<Watch>,
+    known: Mutex<BTreeMap<String, Known>>,
+}
+
+/// What is known of a folder.
+#[derive(Debug, Default)]
+struct Known {
+    in_force: Option<InForce>,
+    refused: Option<Refused>,
+}
+
+#[derive(Debug)]
+struct InForce {
+    number: u64,
+    digest: Digest,
+    since: SystemTime,
+    notes: Vec<String>,
+    snapshot: Arc<Snapshot>,
+}
+
+/// How an upload is to be treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Force {
+    /// A version that fails its trial is refused.
+    #[default]
+    No,
+    /// It is deployed in spite of that.
+    DespiteTrial,
+}
+
+/// How much is removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purge {
+    /// The folder; what the application has stored stays.
+    #[default]
+    No,
+    /// What it has stored as well.
+    Data,
+}
+
+/// How a deployment ended that was not refused.
+#[derive(Clone, Debug)]
+pub struct Deployed {
+    /// Whether there is a new version: the same files again make none.
+    pub is_new: bool,
+    /// What its trial failed with, if that was to be overlooked.
+    pub overlooked: Vec<Problem>,
+    /// Groups that were restarted.
+    pub restarted: usize,
+}
+
+/// Where uploads are unpacked and removed folders go, in the applications directory.
+const STAGING: &str = ".staging";
+
+/// How often the applications directory is looked at.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Looking may take at most one part in this many of the time. Reason: a large directory on a
+/// slow disk should cost little.
+const POLL_SHARE: u32 = 50;
+
+/// The most folders that are applications. Reason: each is looked at twice a second and keeps a
+/// log.
+pub const MAX_APPLICATIONS: usize = 1_000;
+
+/// How long a purge waits for the application's groups to end.
+const PURGE_PATIENCE: Duration = Duration::from_secs(5);
+const PURGE_POLL: Duration = Duration::from_millis(10);
+
+impl Deployer {
+    /// Deploys what is in the applications directory and goes on watching it.
+    pub fn start(
+        settings: Settings,
+        groups: Groups,
+        loader: Arc<dyn Loader>,
+    ) -> Result<Self, StartError> {
+        let versions = Versions::open(settings.data.as_deref()).map_err(StartError::Versions)?;
+        let deployer = Self(Arc::new(Shared {
+            settings,
+            groups,
+            loader,
+            versions,
+            uploads: Mutex::default(),
+            work: Mutex::default(),
+            known: Mutex::default(),
+        }));
+        if let Some(apps) = &deployer.0.settings.apps {
+            deployer.0.first_look(apps)?;
+            let shared = Arc::downgrade(&deployer.0);
+            let watcher = thread::Builder::new().name("deploy".to_owned());
+            let watcher = watcher.spawn(move || watch_apps(&shared));
+            watcher.map_err(StartError::Thread)?;
+        }
+        Ok(deployer)
+    }
+
+    /// Every application, in the order of their names.
+    pub fn list(&self) -> Vec<Status> {
+        let mut names = self.0.known().keys().cloned().collect::<Vec<_>>();
+        let running = self.0.groups.applications().summaries();
+        names.extend(running.into_iter().map(|summary| summary.name));
+        names.sort();
+        names.dedup();
+        let all = names.iter().filter_map(|name| self.status(name));
+        all.collect()
+    }
+
+    /// One application.
+    pub fn status(&self, name: &str) -> Option<Status> {
+        self.0.status(name)
+    }
+
+    /// What an application has said.
+    pub fn log(&self, name: &str) -> Option<Log> {
+        self.0.groups.applications().log(name)
+    }
+
+    /// Deploys an archive: unpacks it beside the others, and puts it in place if it is not
+    /// refused. Blocks until it is done.
+    pub fn put(
+        &self,
+        name: &str,
+        archive: impl Read,
+        force: Force,
+    ) -> Result<Deployed, DeployError> {
+        let shared = &self.0;
+        let apps = shared.writable(name)?;
+        let _upload = shared.begin_upload()?;
+        if !apps.join(name).exists() && shared.known().len() >= MAX_APPLICATIONS {
+            return Err(DeployError::TooMany);
+        }
+        let staging = Temporary::new(&apps.join(STAGING)).map_err(DeployError::Io)?;
+        archive::unpack(archive, staging.path()).map_err(DeployError::Archive)?;
+        let mut work = shared.work();
+        let admitted = shared.admit(name, staging.path(), force);
+        let admitted = admitted.map_err(DeployError::Refused)?;
+        exchange(staging.path(), &apps.join(name)).map_err(DeployError::Io)?;
+        let print = look_at(&apps.join(name)).1;
+        work.handled(name, print, Instant::now());
+        Ok(shared.put_in_force(name, admitted))
+    }
+
+    /// Removes an application's folder. Blocks until it is done.
+    pub fn delete(&self, name: &str, purge: Purge) -> Result<usize, DeployError> {
+        let shared = &self.0;
+        let apps = shared.writable(name)?;
+        let mut work = shared.work();
+        let folder = apps.join(name);
+        if folder.exists() {
+            let staging = Temporary::new(&apps.join(STAGING)).map_err(DeployError::Io)?;
+            fs::rename(folder, staging.path().join(name)).map_err(DeployError::Io)?;
+        } else if let Some(status) = shared.status(name) {
+            if status.kind == Kind::BuiltIn {
+                return Err(DeployError::BuiltIn);
+            }
+        } else if purge == Purge::No || !shared.files(name).is_some_and(|files| files.exists()) {
+            return Err(DeployError::Unknown);
+        }
+        work.forget(name);
+        match purge {
+            Purge::No => Ok(shared.remove(name)),
+            Purge::Data => shared.purge(name),
+        }
+    }
+
+    /// Restarts the groups of an application; how many there were.
+    pub fn restart(&self, name: &str) -> Result<usize, DeployError> {
+        if self.status(name).is_none() {
+            return Err(DeployError::Unknown);
+        }
+        let groups = self.0.groups.restart(name);
+        self.0
+            .say(name, Level::Info, format!("restarts; {groups} groups"));
+        tracing::info!(application = name, groups, "application restarts");
+        Ok(groups)
+    }
+}
+
+impl Shared {
+    /// Deploys what was there before the process. A folder that is still being copied waits.
+    fn first_look(&self, apps: &Path) -> Result<(), StartError> {
+        let unreadable = |source| StartError::Apps {
+            apps: apps.to_owned(),
+            source,
+        };
+        folder::remove(&apps.join(STAGING));
+        let names = folders(apps).map_err(unreadable)?;
+        for name in self.versions.names() {
+            if names.contains(&name) {
+                self.versions.clean(&name);
+            } else {
+                self.versions.remove(&name);
+            }
+        }
+        let mut watch = self.work();
+        let now = seconds(SystemTime::now());
+        for name in names {
+            // A folder says otherwise than the program, even one that is refused.
+            self.groups.applications().remove(&name);
+            self.known().entry(name.clone()).or_default();
+            let (listing, print) = look_at(&apps.join(&name));
+            let is_settled = listing.is_ok_and(|listing| listing.changed() + 1 < now);
+            if is_settled {
+                watch.handled(&name, print, Instant::now());
+                self.deploy_first(apps, &name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Deploys a folder at the start: if it is refused, the version that ran last runs on.
+    fn deploy_first(&self, apps: &Path, name: &str) {
+        match self.admit(name, &apps.join(name), Force::No) {
+            Ok(admitted) => {
+                self.put_in_force(name, admitted);
+            }
+            Err(_) => {
+                if let Some(last) = self.admit_last(name) {
+                    self.replace(name, last);
+                }
+            }
+        }
+    }
+
+    /// Looks at the directory once; what has changed is deployed or removed.
+    fn look(&self, apps: &Path) {
+        let names = match folders(apps) {
+            Ok(names) => names,
+            Err(error) => {
+                // Gone as a whole it is more likely out of reach than empty.
+                tracing::warn!(directory = %apps.display(), %error, "applications cannot be read");
+                return;
+            }
+        };
+        let present = names.into_iter().map(|name| {
+            let print = look_at(&apps.join(&name)).1;
+            (name, print)
+        });
+        let present = present.collect();
+        let mut watch = self.work();
+        for change in watch.look(Instant::now(), present) {
+            match change {
+                Change::Deploy(name) => {
+                    if let Ok(admitted) = self.admit(&name, &apps.join(&name), Force::No) {
+                        self.put_in_force(&name, admitted);
+                    }
+                }
+                Change::Remove(name) => {
+                    self.remove(&name);
+                }
+            }
+        }
+        drop(watch);
+        self.versions.sweep();
+    }
+
+    /// Gives new groups a version, and running ones too if that is the policy.
+    fn put_in_force(&self, name: &str, admitted: Admitted) -> Deployed {
+        let (is_new, overlooked, restarted) = match admitted {
+            Admitted::Same => (false, Vec::new(), 0),
+            Admitted::New(version) => {
+                let overlooked = version.overlooked.clone();
+                (true, overlooked, self.replace(name, *version))
+            }
+        };
+        if let Some(known) = self.known().get_mut(name) {
+            known.refused = None;
+        }
+        Deployed {
+            is_new,
+            overlooked,
+            restarted,
+        }
+    }
+
+    fn replace(&self, name: &str, version: Version) -> usize {
+        let number = version.number;
+        let applications = self.groups.applications();
+        applications.keep(name);
+        let policy = version.loaded.settings.on_deploy;
+        let factory = version.factory(self.files(name));
+        applications.put(
+            name.to_owned(),
+            Some(number),
+            version.loaded.settings,
+            factory,
+        );
+        let restarted = match policy {
+            OnDeploy::Restart => self.groups.restart(name),
+            _ => 0,
+        };
+        self.versions.accept(name, number);
+        version.snapshot.keep();
+        let new = InForce {
+            number,
+            digest: version.digest,
+            since: SystemTime::now(),
+            notes: version.loaded.notes,
+            snapshot: version.snapshot,
+        };
+        let mut known = self.known();
+        let entry = known.entry(name.to_owned()).or_default();
+        if let Some(old) = entry.in_force.replace(new)
+            && old.number != number
+        {
+            old.snapshot.retire();
+        }
+        drop(known);
+        let text = format!("version {number} is in force; {restarted} groups restart");
+        self.say(name, Level::Info, text);
+        tracing::info!(
+            application = name,
+            version = number,
+            restarted,
+            "application deployed"
+        );
+        restarted
+    }
+
+    /// Takes a folder's application away; a built-in one of its name comes back. How many groups
+    /// were restarted.
+    fn remove(&self, name: &str) -> usize {
+        let applications = self.groups.applications();
+        self.say(name, Level::Info, "its folder is gone".to_owned());
+        tracing::info!(application = name, "application removed");
+        applications.remove(name);
+        if let Some(settings) = self.settings.applications.get(name) {
+            applications.replace_with_builtin(name, settings.clone());
+        }
+        self.versions.forget(name);
+        if let Some(old) = self.known().remove(name).and_then(|known| known.in_force) {
+            old.snapshot.retire();
+        }
+        match self.settings_of(name).on_deploy {
+            OnDeploy::Restart => self.groups.restart(name),
+            _ => 0,
+        }
+    }
+
+    /// Takes an application away with all it has stored.
+    fn purge(&self, name: &str) -> Result<usize, DeployError> {
+        let applications = self.groups.applications();
+        applications.remove(name);
+        let restarted = self.groups.restart(name);
+        let patience = Instant::now() + PURGE_PATIENCE;
+        while applications.instances(name) > 0 {
+            if Instant::now() > patience {
+                return Err(DeployError::StillRunning);
+            }
+            thread::sleep(PURGE_POLL);
+        }
+        if let Some(files) = self.files(name) {
+            folder::remove(&files);
+        }
+        self.remove(name);
+        tracing::info!(application = name, "application purged");
+        Ok(restarted)
+    }
+
+    /// The applications directory, if an application of this name may be written there.
+    fn writable(&self, name: &str) -> Result<&Path, DeployError> {
+        if !folder::is_name(name) {
+            return Err(DeployError::BadName);
+        }
+        self.settings
+            .apps
+            .as_deref()
+            .ok_or(DeployError::NoDirectory)
+    }
+
+    fn status(&self, name: &str) -> Option<Status> {
+        let summary = self.groups.applications().summary(name);
+        let known = self.known();
+        if summary.is_none() && !known.contains_key(name) {
+            return None;
+        }
+        let folder = known.get(name);
+        let in_force = folder.and_then(|known| known.in_force.as_ref());
+        let settings = self.settings_of(name);
+        let summary = summary.as_ref();
+        Some(Status {
+            name: name.to_owned(),
+            kind: folder.map_or(Kind::BuiltIn, |_| Kind::Folder),
+            version: summary.and_then(|summary| summary.version),
+            digest: in_force.map(|version| version.digest.to_string()),
+            deployed_at: in_force.map(|version| timestamp(version.since)),
+            on_deploy: settings.on_deploy,
+            max_groups: settings.max_groups,
+            groups: summary.map_or(0, |summary| summary.groups),
+            older_groups: summary.map_or(0, |summary| summary.older_groups),
+            sessions: summary.map_or(0, |summary| summary.sessions),
+            notes: in_force.map_or_else(Vec::new, |version| version.notes.clone()),
+            refused: folder.and_then(|known| known.refused.clone()),
+        })
+    }
+}
+
+impl Shared {
+    /// The settings of an application, whether the configuration has a table for it or not.
+    fn settings_of(&self, name: &str) -> config::Application {
+        let settings = self.settings.applications.get(name);
+        settings.cloned().unwrap_or_default()
+    }
+
+    /// Where an application's instances write their files.
+    fn files(&self, name: &str) -> Option<PathBuf> {
+        Some(self.settings.data.as_deref()?.join("apps").join(name))
+    }
+
+    /// Adds a line to an application's log.
+    fn say(&self, name: &str, level: Level, text: String) {
+        if let Some(log) = self.groups.applications().log(name) {
+            log.push(level, None, text);
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
+        // Whole entries change under this lock.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) -> MutexGuard<'_, Watch> {
+        // What is half done is looked at again.
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The right to upload, if nobody else is at it.
+    fn begin_upload(&self) -> Result<MutexGuard<'_, ()>, DeployError> {
+        match self.uploads.try_lock() {
+            Ok(upload) => Ok(upload),
+            Err(TryLockError::Poisoned(upload)) => Ok(upload.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(DeployError::Busy),
+        }
+    }
+}
+
+/// Looks at the directory for as long as there is a deployer.
+fn watch_apps(shared: &Weak<Shared>) {
+    let mut pause = POLL;
+    loop {
+        thread::sleep(pause);
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let Some(apps) = &shared.settings.apps else {
+            return;
+        };
+        let begun = Instant::now();
+        shared.look(apps);
+        pause = POLL.max(begun.elapsed() * POLL_SHARE);
+    }
+}
+
+/// The names of the folders that are applications, in order.
+fn folders(apps: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(apps)? {
+        let entry = entry?;
+        // The folder itself may be a link: where it leads is the operator's choice.
+        let is_folder = fs::metadata(entry.path()).is_ok_and(|found| found.is_dir());
+        let name = entry.file_name().into_string();
+        if let Some(name) = name.ok().filter(|name| is_folder && folder::is_name(name)) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    names.truncate(MAX_APPLICATIONS);
+    Ok(names)
+}
+
+/// A folder's listing and what stands for its state.
+fn look_at(folder: &Path) -> (Result<Listing, folder::FolderError>, Fingerprint) {
+    let listing = Listing::of(folder);
+    let print = match &listing {
+        Ok(listing) => listing.fingerprint(),
+        Err(error) => Fingerprint::of_error(error),
+    };
+    (listing, print)
+}
+
+/// Puts a folder in the place of another, which takes its place.
+fn exchange(new: &Path, at: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    if !at.exists() {
+        fs::rename(new, at)?;
+        // What removes the staging folder finds one.
+        return fs::create_dir(new);
+    }
+    match renameat_with(CWD, new, CWD, at, RenameFlags::EXCHANGE) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            // The file system cannot; for a moment there is no folder, which nobody minds.
+            let aside = new.with_extension("old");
+            fs::rename(at, &aside)?;
+            fs::rename(new, at)?;
+            fs::rename(aside, new)
+        }
+        exchanged => Ok(exchanged?),
+    }
+}
+
+fn seconds(at: SystemTime) -> i64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}
+
+impl fmt::Debug for Deployer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deployer")
+            .field("settings", &self.0.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Deploying could not begin.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The applications directory cannot be read.
+    Apps {
+        /// Which.
+        apps: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no place for the copies of what runs.
+    Versions(io::Error),
+    /// The thread that watches the directory.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Apps { apps, source } => write!(
+                f,
+                "the applications directory {}: {source}; make it, or name another with --apps",
+                apps.display()
+            ),
+            Self::Versions(error) => {
+                write!(
+                    f,
+                    "no place for the applications that run: {error}; see --data"
+                )
+            }
+            Self::Thread(error) => write!(f, "cannot start the thread of deployments: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

@@ -1,0 +1,419 @@
+//! Deploying with a loader of the tests' own: no scripts, real folders.
+
+use std::{
+    fs, io,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tributary_node::config::{self, Builtin, OnDeploy};
+use tributary_protocol::GroupName;
+
+use super::*;
+use crate::{
+    app::{Application, Applications, Context, StartError as AppError, StopReason},
+    group::{GroupHandle, Settings as GroupSettings},
+    link::handle::LaneKey,
+    metrics::Metrics,
+};
+
+/// Reads `main.txt`: `broken` does not compile, `throws` fails at its start, `notes` makes a note.
+pub(super) struct TextLoader;
+
+struct Text {
+    main: String,
+    place: Place,
+    group: GroupName,
+}
+
+impl Loader for TextLoader {
+    fn load(
+        &self,
+        _: &str,
+        folder: &Path,
+        settings: &config::Application,
+    ) -> Result<Loaded, Vec<Problem>> {
+        let problem = |message: String, line| Problem {
+            message,
+            file: Some("main.txt".to_owned()),
+            line,
+            source: line.map(|_| "broken".to_owned()),
+        };
+        let main = fs::read_to_string(folder.join("main.txt"));
+        let main = main.map_err(|error| vec![problem(error.to_string(), None)])?;
+        if let Some(line) = main.lines().position(|line| line == "broken") {
+            return Err(vec![problem("syntax".to_owned(), Some(line as u32 + 1))]);
+        }
+        let notes = main.contains("notes").then(|| "a note".to_owned());
+        Ok(Loaded {
+            settings: settings.clone(),
+            notes: notes.into_iter().collect(),
+            make: Arc::new(move |group, place| {
+                Box::new(Text {
+                    main: main.clone(),
+                    place: place.clone(),
+                    group: group.clone(),
+                })
+            }),
+        })
+    }
+}
+
+impl Application for Text {
+    fn start(&mut self, context: &mut Context<'_>) -> Result<(), AppError> {
+        context.log(Level::Info, "starts");
+        let files = self.place.files.as_ref().unwrap();
+        let file = files.join(self.group.instance()).join("files/count.txt");
+        let count: u32 = fs::read_to_string(&file).map_or(0, |text| text.parse().unwrap());
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, (count + 1).to_string()).unwrap();
+        match self.main.as_str() {
+            "throws" => Err(AppError("main.txt:1: it throws".to_owned())),
+            "throws if counted" if count > 0 && self.place.is_trial => {
+                Err(AppError(format!("counted {count}")))
+            }
+            "panics" => panic!("at the start"),
+            _ => Ok(()),
+        }
+    }
+
+    fn stop(&mut self, _: &mut Context<'_>, _: StopReason) -> bool {
+        true
+    }
+}
+
+/// An origin's applications and data, and what deploys them.
+pub(super) struct Bench {
+    pub(super) directory: tempfile::TempDir,
+    pub(super) deployer: Option<Deployer>,
+    pub(super) groups: Groups,
+    applications: BTreeMap<String, config::Application>,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        Self::with(BTreeMap::new())
+    }
+
+    pub(super) fn with(applications: BTreeMap<String, config::Application>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("apps")).unwrap();
+        Self {
+            directory,
+            deployer: None,
+            groups: groups(&applications),
+            applications,
+        }
+    }
+
+    pub(super) fn start(&mut self) -> &Deployer {
+        // The process before it, if there was one, is gone.
+        self.deployer = None;
+        self.groups = groups(&self.applications);
+        let settings = Settings {
+            apps: Some(self.directory.path().join("apps")),
+            data: Some(self.directory.path().join("data")),
+            applications: self.applications.clone(),
+        };
+        let patience = Instant::now() + Duration::from_secs(20);
+        let deployer = loop {
+            // The watcher of the process before lets go within its next look.
+            match Deployer::start(settings.clone(), self.groups.clone(), Arc::new(TextLoader)) {
+                Err(_) if Instant::now() < patience => thread::sleep(Duration::from_millis(10)),
+                started => break started.unwrap(),
+            }
+        };
+        self.deployer.insert(deployer)
+    }
+
+    pub(super) fn deployer(&self) -> &Deployer {
+        self.deployer.as_ref().unwrap()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let folder = self.directory.path().join("apps").join(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("main.txt"), text).unwrap();
+    }
+
+    fn read(&self, path: &str) -> Option<String> {
+        fs::read_to_string(self.directory.path().join(path)).ok()
+    }
+
+    fn status(&self, name: &str) -> Status {
+        self.deployer().status(name).unwrap()
+    }
+
+    fn until(&self, what: &str, reached: impl Fn() -> bool) {
+        let patience = Instant::now() + Duration::from_secs(20);
+        while !reached() {
+            assert!(Instant::now() < patience, "not in time: {what}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn open(&self, group: &str) -> GroupHandle {
+        let name = group.parse().unwrap();
+        self.groups.open(&name, LaneKey(1)).unwrap()
+    }
+
+    fn log(&self, name: &str) -> String {
+        let lines = self.deployer().log(name).unwrap().after(0, 1000);
+        let texts: Vec<_> = lines.into_iter().map(|line| line.text).collect();
+        texts.join("\n")
+    }
+}
+
+fn groups(applications: &BTreeMap<String, config::Application>) -> Groups {
+    let known = Applications::new();
+    for (name, settings) in applications {
+        known.replace_with_builtin(name, settings.clone());
+    }
+    let settings = GroupSettings {
+        workers: 1,
+        max_groups: 100,
+        fms_version: "FMS/3,5,7,7009".to_owned(),
+    };
+    Groups::start(settings, known, Metrics::default()).unwrap()
+}
+
+/// An archive with this `main.txt`.
+pub(super) fn archive(text: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("main.txt"), text).unwrap();
+    archive::pack(folder.path(), &Listing::of(folder.path()).unwrap()).unwrap()
+}
+
+fn put(deployer: &Deployer, name: &str, text: &str) -> Result<Deployed, DeployError> {
+    deployer.put(name, archive(text).as_slice(), Force::No)
+}
+
+#[test]
+fn a_copied_folder_is_deployed_and_a_broken_one_is_not() {
+    let mut bench = Bench::new();
+    bench.start();
+    assert!(bench.deployer().list().is_empty());
+    bench.write("chat", "one");
+    bench.until("it is deployed", || {
+        bench
+            .deployer()
+            .status("chat")
+            .is_some_and(|chat| chat.version == Some(1))
+    });
+    let one = bench.status("chat");
+    assert_eq!((one.kind, one.refused), (Kind::Folder, None));
+
+    bench.write("chat", "one\nbroken");
+    bench.until("it is refused", || bench.status("chat").refused.is_some());
+    let refused = bench.status("chat");
+    assert_eq!((refused.version, &refused.digest), (Some(1), &one.digest));
+    let said = refused.refused.unwrap().to_string();
+    assert_eq!(said, "main.txt:2: syntax\n    broken");
+    assert!(bench.log("chat").contains("main.txt:2: syntax"));
+
+    bench.write("chat", "two notes");
+    bench.until("it is put right", || {
+        bench.status("chat").version == Some(2) || bench.status("chat").version == Some(3)
+    });
+    let two = bench.status("chat");
+    assert_eq!((two.refused, two.notes), (None, vec!["a note".to_owned()]));
+    assert_ne!(two.digest, one.digest);
+
+    fs::remove_dir_all(bench.directory.path().join("apps/chat")).unwrap();
+    bench.until("it is gone", || bench.deployer().status("chat").is_none());
+}
+
+#[test]
+fn what_throws_at_its_start_is_refused_unless_forced() {
+    let mut bench = Bench::new();
+    let deployer = bench.start().clone();
+    put(&deployer, "chat", "one").unwrap();
+    for (text, said) in [("throws", "it throws"), ("panics", "at the start")] {
+        let error = put(&deployer, "chat", text).unwrap_err();
+        let DeployError::Refused(refused) = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(refused.stage, status::Stage::Trial);
+        assert!(error.to_string().contains(said), "{error}");
+        assert_eq!(bench.read("apps/chat/main.txt").unwrap(), "one");
+    }
+    let forced = deployer.put("chat", archive("throws").as_slice(), Force::DespiteTrial);
+    assert!(forced.unwrap().overlooked[0].message.contains("it throws"));
+    assert_eq!(bench.read("apps/chat/main.txt").unwrap(), "throws");
+    let broken = deployer.put("chat", archive("broken").as_slice(), Force::DespiteTrial);
+    assert!(broken.is_err(), "what does not compile cannot be forced");
+}
+
+#[test]
+fn a_trial_sees_a_copy_of_what_is_stored_and_writes_to_another() {
+    let mut bench = Bench::new();
+    let deployer = bench.start().clone();
+    let stored = "data/apps/chat/_definst_/files/count.txt";
+    put(&deployer, "chat", "one").unwrap();
+    assert_eq!(bench.read(stored), None, "the trial has written elsewhere");
+    let file = bench.directory.path().join(stored);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "5").unwrap();
+    let error = put(&deployer, "chat", "throws if counted").unwrap_err();
+    assert!(error.to_string().contains("counted 5"), "{error}");
+    assert_eq!(bench.read(stored).unwrap(), "5");
+    let scratch = bench.directory.path().join("data/versions/.scratch");
+    let left: Vec<_> = fs::read_dir(scratch).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(
+        !bench.log("chat").contains("starts"),
+        "a trial says nothing"
+    );
+}
+
+#[test]
+fn the_same_files_make_no_new_version() {
+    let mut bench = Bench::new();
+    let deployer = bench.start().clone();
+    assert!(put(&deployer, "chat", "one").unwrap().is_new);
+    assert!(!put(&deployer, "chat", "one").unwrap().is_new);
+    assert!(put(&deployer, "chat", "broken").is_err());
+    assert!(bench.status("chat").refused.is_some());
+    assert!(!put(&deployer, "chat", "one").unwrap().is_new);
+    let status = bench.status("chat");
+    assert_eq!((status.version, status.refused), (Some(1), None));
+    // Touched, and looked at again.
+    bench.write("chat", "one");
+    thread::sleep(Duration::from_millis(2_500));
+    assert_eq!(bench.status("chat").version, Some(1));
+}
+
+#[test]
+fn groups_keep_their_files_and_restart_by_policy() {
+    let restarting = config::Application {
+        on_deploy: OnDeploy::Restart,
+        ..config::Application::default()
+    };
+    let mut bench = Bench::with(BTreeMap::from([("game".to_owned(), restarting)]));
+    let deployer = bench.start().clone();
+    for name in ["chat", "game"] {
+        put(&deployer, name, "one").unwrap();
+    }
+    let (chat, game) = (bench.open("chat/room"), bench.open("game/room"));
+    let deployed = put(&deployer, "chat", "two").unwrap();
+    assert_eq!(
+        (deployed.restarted, bench.status("chat").older_groups),
+        (0, 1)
+    );
+    let deployed = put(&deployer, "game", "two").unwrap();
+    assert_eq!(deployed.restarted, 1);
+    let files = bench.directory.path().join("data/versions/chat");
+    assert!(files.join("1").is_dir(), "a group runs it");
+    assert_eq!(deployer.restart("chat").unwrap(), 1);
+    drop((chat, game));
+    bench.until("nobody needs it any more", || !files.join("1").exists());
+    assert!(files.join("2").is_dir());
+    assert!(matches!(
+        deployer.restart("none"),
+        Err(DeployError::Unknown)
+    ));
+}
+
+#[test]
+fn a_folder_goes_before_a_built_in_of_its_name() {
+    let nothing = config::Application {
+        builtin: Builtin::None,
+        ..config::Application::default()
+    };
+    let mut bench = Bench::with(BTreeMap::from([
+        ("live".to_owned(), config::Application::default()),
+        ("later".to_owned(), nothing),
+    ]));
+    bench.write("live", "broken");
+    bench.start();
+    let deployer = bench.deployer().clone();
+    assert_eq!(bench.status("live").kind, Kind::Folder);
+    bench.until("the broken one is refused", || {
+        bench.status("live").refused.is_some()
+    });
+    assert_eq!(
+        bench.status("live").version,
+        None,
+        "what is broken does not open a built-in one"
+    );
+    put(&deployer, "live", "mine").unwrap();
+    let mine = bench.status("live");
+    assert_eq!((mine.kind, mine.version), (Kind::Folder, Some(1)));
+    deployer.delete("live", Purge::No).unwrap();
+    assert_eq!(bench.status("live").kind, Kind::BuiltIn);
+    let error = deployer.delete("live", Purge::No).unwrap_err();
+    assert!(matches!(error, DeployError::BuiltIn), "{error}");
+    assert!(deployer.status("later").is_none());
+    put(&deployer, "later", "one").unwrap();
+    assert_eq!(bench.status("later").version, Some(1));
+    deployer.delete("later", Purge::No).unwrap();
+    assert!(deployer.status("later").is_none());
+}
+
+#[test]
+fn a_removal_leaves_what_is_stored_and_a_purge_does_not() {
+    let mut bench = Bench::new();
+    let deployer = bench.start().clone();
+    put(&deployer, "chat", "one").unwrap();
+    let stored = bench.directory.path().join("data/apps/chat/room/files/x");
+    fs::create_dir_all(stored.parent().unwrap()).unwrap();
+    fs::write(&stored, "x").unwrap();
+    deployer.delete("chat", Purge::No).unwrap();
+    assert!(stored.exists() && !bench.directory.path().join("apps/chat").exists());
+    let error = deployer.delete("chat", Purge::No).unwrap_err();
+    assert!(matches!(error, DeployError::Unknown), "{error}");
+    deployer.delete("chat", Purge::Data).unwrap();
+    assert!(!stored.exists(), "afterwards as well");
+
+    put(&deployer, "chat", "one").unwrap();
+    fs::create_dir_all(stored.parent().unwrap()).unwrap();
+    let _held = bench.open("chat/room");
+    deployer.delete("chat", Purge::Data).unwrap();
+    assert!(!bench.directory.path().join("data/apps/chat").exists());
+    for (name, error) in [("../x", "BadName"), ("", "BadName"), ("none", "Unknown")] {
+        let refused = deployer.delete(name, Purge::Data).unwrap_err();
+        assert_eq!(format!("{refused:?}"), error);
+    }
+}
+
+#[test]
+fn the_last_good_version_survives_the_process() {
+    let mut bench = Bench::new();
+    let deployer = bench.start().clone();
+    put(&deployer, "chat", "one").unwrap();
+    put(&deployer, "chat", "two").unwrap();
+    put(&deployer, "gone", "one").unwrap();
+    drop(deployer);
+    bench.deployer = None;
+    bench.write("chat", "broken");
+    fs::remove_dir_all(bench.directory.path().join("apps/gone")).unwrap();
+    // Folders that were changed a moment ago are taken for unfinished.
+    thread::sleep(Duration::from_secs(3));
+    bench.start();
+    let chat = bench.status("chat");
+    assert_eq!(chat.version, Some(2), "{chat:?}");
+    assert!(chat.refused.is_some());
+    assert!(bench.deployer().status("gone").is_none());
+    assert!(!bench.directory.path().join("data/versions/gone").exists());
+    // The same again is the same version.
+    bench.write("chat", "two");
+    bench.until("it is taken", || bench.status("chat").refused.is_none());
+    assert_eq!(bench.status("chat").version, Some(2));
+}
+
+#[test]
+fn an_upload_that_fails_changes_nothing() {
+    let mut bench = Bench::new();
+    let deployer = bench.start().clone();
+    put(&deployer, "chat", "one").unwrap();
+    let endless = io::repeat(0);
+    let error = deployer.put("chat", endless, Force::No).unwrap_err();
+    assert!(matches!(error, DeployError::Archive(_)), "{error}");
+    let error = deployer.put("a/b", archive("x").as_slice(), Force::No);
+    assert!(matches!(error, Err(DeployError::BadName)));
+    assert_eq!(bench.read("apps/chat/main.txt").unwrap(), "one");
+    let staging = bench.directory.path().join("apps/.staging");
+    let left: Vec<_> = fs::read_dir(staging).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}

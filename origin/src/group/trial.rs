@@ -1,0 +1,92 @@
+//! Trying out an application: an instance that starts without clients, apart from all others.
+
+use std::{
+    fmt,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use tokio::{runtime::Builder, task::LocalSet};
+use tributary_node::{config, queue};
+use tributary_protocol::GroupName;
+
+use super::{
+    Clock, Groups, Settings,
+    actor::{Actor, now},
+    handle::MAILBOX,
+    worker::{Load, Workers},
+};
+use crate::{
+    app::{Applications, Factory},
+    metrics::Metrics,
+};
+
+/// An application did not stand its trial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub(crate) enum TrialError {
+    /// What it failed with.
+    Failed(String),
+    /// It did not come to an end.
+    Late,
+}
+
+/// How long a start may take. Reason: a script's turn has its own, shorter limit; this one is for
+/// a start that hangs in something else.
+const TIME: Duration = Duration::from_secs(10);
+
+/// Starts an instance in a group of this name, which has nothing to do with the process's own
+/// groups, and drops it.
+pub(crate) fn trial(
+    name: &GroupName,
+    settings: config::Application,
+    factory: Factory,
+) -> Result<(), TrialError> {
+    let applications = Applications::new();
+    applications.put(name.application().to_owned(), None, settings, factory);
+    let name = Arc::new(name.clone());
+    let (done, result) = mpsc::sync_channel(1);
+    let started = thread::Builder::new()
+        .name("trial".to_owned())
+        .spawn(move || {
+            let _ = done.send(run(name, applications));
+        });
+    started.map_err(|error| TrialError::Failed(error.to_string()))?;
+    // On a thread of its own, so that one that hangs holds up nobody else.
+    result.recv_timeout(TIME).unwrap_or(Err(TrialError::Late))
+}
+
+fn run(name: Arc<GroupName>, applications: Applications) -> Result<(), TrialError> {
+    let failed = |error: &dyn fmt::Display| TrialError::Failed(error.to_string());
+    let runtime = Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|error| failed(&error))?;
+    let registered = applications.find(name.application());
+    let registered = registered.ok_or_else(|| failed(&"it is not there"))?;
+    let settings = Settings {
+        workers: 0,
+        max_groups: 1,
+        fms_version: String::new(),
+    };
+    LocalSet::new().block_on(&runtime, async {
+        let workers = Workers::start(settings.workers).map_err(|error| failed(&error))?;
+        let clock = Clock::new(now());
+        let groups = Groups::new(settings, applications, Metrics::default(), workers, clock);
+        let (mailbox, inbox) = queue::queue(MAILBOX);
+        let load = Load::default();
+        let shared = Arc::clone(&groups.shared);
+        let actor = Actor::new(name, registered, shared, mailbox, inbox, load);
+        actor.try_out().map_err(TrialError::Failed)
+    })
+}
+
+impl fmt::Display for TrialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(why) => f.write_str(why),
+            Self::Late => write!(f, "its start took longer than {} s", TIME.as_secs()),
+        }
+    }
+}
+
+impl std::error::Error for TrialError {}
