@@ -338,6 +338,8 @@ pub enum Error {
     Format,
     /// It ends inside its header or an event.
     Truncated,
+    /// A name is not UTF-8.
+    Name,
     /// An event of this type has bytes that mean nothing to it.
     Trailing(u8),
     /// A value is not AMF, or too much of it.
@@ -359,6 +361,7 @@ impl fmt::Display for Error {
             Self::Kind(kind) => write!(f, "message type {} holds no shared object", kind.0),
             Self::Format => f.write_str("AMF3 shared-object message begins with neither 0 nor 3"),
             Self::Truncated => f.write_str("shared-object message is truncated"),
+            Self::Name => f.write_str("a name in a shared-object message is not UTF-8"),
             Self::Trailing(kind) => write!(f, "shared-object event {kind} is too long"),
             Self::Amf(error) => error.fmt(f),
         }
@@ -387,14 +390,14 @@ fn body(kind: MessageType, payload: &[u8]) -> Result<&[u8], Error> {
     }
 }
 
-fn take_u32(rest: &mut &[u8]) -> Result<u32, Error> {
+pub(super) fn take_u32(rest: &mut &[u8]) -> Result<u32, Error> {
     let (number, behind) = rest.split_first_chunk().ok_or(Error::Truncated)?;
     *rest = behind;
     Ok(u32::from_be_bytes(*number))
 }
 
 /// The type and data of the next event.
-fn take_event<'p>(rest: &mut &'p [u8]) -> Result<(u8, &'p [u8]), Error> {
+pub(super) fn take_event<'p>(rest: &mut &'p [u8]) -> Result<(u8, &'p [u8]), Error> {
     let (&kind, behind) = rest.split_first().ok_or(Error::Truncated)?;
     *rest = behind;
     let length = usize::try_from(take_u32(rest)?).map_err(|_| Error::Truncated)?;

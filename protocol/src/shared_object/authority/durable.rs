@@ -1,0 +1,281 @@
+//! What a persistent object has stored, and what waits for that.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt::Debug,
+    hash::Hash,
+    sync::Arc,
+};
+
+use super::{Authority, Encoded, Seen, Told};
+use crate::command::Status;
+
+/// When members hear of a change that is to be stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The others at once, the author when it is stored.
+    #[default]
+    Author,
+    /// Everybody when it is stored.
+    Strict,
+    /// Everybody at once.
+    Lazy,
+}
+
+/// A write under way; each is later than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What is stored of an object beside its slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// Which object of this name it is.
+    pub incarnation: u64,
+    /// The version of the last change that is stored.
+    pub version: u32,
+    /// Below it a returning member gets everything anew.
+    pub horizon: u32,
+    /// The last version at which something was removed that is no longer remembered.
+    pub forgotten: u32,
+    /// The last version that was given out when this was written.
+    pub reserve: u32,
+    /// How many slots have a value.
+    pub slots: u32,
+    /// The bytes of all slots.
+    pub bytes: u64,
+}
+
+/// One slot as it is stored; without a value, a tombstone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSlot {
+    /// The version of its last change.
+    pub version: u32,
+    /// Its value.
+    pub value: Option<Encoded>,
+}
+
+/// An object as it was stored, or was not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Its header, if it was.
+    pub header: Option<Header>,
+    /// Its slots, tombstones included.
+    pub slots: BTreeMap<Arc<str>, StoredSlot>,
+    /// How often the process has ended without storing everything since the header was written,
+    /// or ever if there is none.
+    pub crashes: u32,
+}
+
+/// What must be stored, all of it or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Names it in [`Authority::handle_stored`].
+    pub ticket: Ticket,
+    /// The header.
+    pub header: Header,
+    /// All slots that were stored before go first.
+    pub clear: bool,
+    /// Slots that have changed; `None` forgets one.
+    pub slots: Vec<(Arc<str>, Option<StoredSlot>)>,
+}
+
+/// How many versions may be given out beyond the stored one. Reason: after a crash an object
+/// begins beyond them all; with more on the way, everything about it waits for the store.
+pub const VERSION_WINDOW: u32 = 4_096;
+
+/// A header is written alone when so many versions have been given out since the last write.
+const HEADER_EVERY: u32 = VERSION_WINDOW / 4;
+
+#[derive(Debug)]
+pub(super) struct Durable {
+    durability: Durability,
+    auto_commit: bool,
+    dirty: BTreeSet<Arc<str>>,
+    clear: bool,
+    header: bool,
+    /// Everything is to be stored, whatever `auto_commit` says.
+    due: bool,
+    next: u64,
+    /// The writes under way, and the version each covers.
+    under_way: VecDeque<(Ticket, u32)>,
+    /// The last version that a write under way, or a stored one, covers.
+    queued: u32,
+    stored: u32,
+}
+
+impl Durable {
+    pub(super) fn new(durability: Durability, version: u32) -> Self {
+        Self {
+            durability,
+            auto_commit: true,
+            dirty: BTreeSet::new(),
+            clear: false,
+            header: false,
+            due: false,
+            next: 1,
+            under_way: VecDeque::new(),
+            queued: version,
+            stored: version,
+        }
+    }
+
+    pub(super) fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    pub(super) fn auto_commit(&self) -> bool {
+        self.auto_commit
+    }
+
+    pub(super) fn set_auto_commit(&mut self, on: bool) {
+        self.auto_commit = on;
+        if on {
+            self.commit();
+        }
+    }
+
+    pub(super) fn commit(&mut self) {
+        self.due = true;
+    }
+
+    pub(super) fn dirty(&mut self, name: &Arc<str>) {
+        self.dirty.insert(Arc::clone(name));
+    }
+
+    pub(super) fn cleared(&mut self) {
+        self.dirty.clear();
+        self.clear = true;
+    }
+
+    pub(super) fn header_changed(&mut self) {
+        self.header = true;
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        self.has_changes() || !self.under_way.is_empty()
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        (self.due && self.has_changes()) || !self.under_way.is_empty()
+    }
+
+    fn has_changes(&self) -> bool {
+        self.clear || self.header || !self.dirty.is_empty()
+    }
+
+    /// Whether too many versions are on the way.
+    pub(super) fn is_ahead(&self, version: u32) -> bool {
+        version.saturating_sub(self.stored) > VERSION_WINDOW
+    }
+
+    /// What an author's success of a change made now waits for.
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        (self.auto_commit && self.durability != Durability::Lazy).then_some(Ticket(self.next))
+    }
+
+    /// What everything that is said now waits for.
+    pub(super) fn strict_ticket(&self, version: u32) -> Option<Ticket> {
+        let strict = self.auto_commit && self.durability == Durability::Strict;
+        if !strict && !self.is_ahead(version) {
+            return None;
+        }
+        let last = self.under_way.back().map(|(ticket, _)| *ticket);
+        if self.will_write(version) {
+            Some(Ticket(self.next))
+        } else {
+            last
+        }
+    }
+
+    fn will_write(&self, version: u32) -> bool {
+        self.writes_all() || version.saturating_sub(self.queued) >= HEADER_EVERY
+    }
+
+    fn writes_all(&self) -> bool {
+        (self.due || self.auto_commit) && self.has_changes()
+    }
+}
+
+impl<M: Copy + Eq + Hash + Debug> Authority<M> {
+    /// What must be stored next.
+    pub fn poll_write(&mut self) -> Option<Write> {
+        if self.locked.is_some() {
+            // A batch is stored whole.
+            return None;
+        }
+        let durable = self.durable.as_mut()?;
+        let (all, some) = (durable.writes_all(), durable.will_write(self.version));
+        durable.due = false;
+        if !some {
+            return None;
+        }
+        let ticket = Ticket(durable.next);
+        durable.next += 1;
+        durable.queued = self.version;
+        durable.under_way.push_back((ticket, self.version));
+        if !all {
+            let mut header = self.header();
+            // The slots are still those of an earlier version.
+            header.version = header.version.min(header.reserve.saturating_sub(1));
+            return Some(Write {
+                ticket,
+                header,
+                clear: false,
+                slots: Vec::new(),
+            });
+        }
+        durable.header = false;
+        let clear = std::mem::take(&mut durable.clear);
+        let dirty = std::mem::take(&mut durable.dirty);
+        let slots = dirty.into_iter().map(|name| {
+            let slot = self.slots.get(&name).map(|slot| StoredSlot {
+                version: slot.version,
+                value: slot.value.clone(),
+            });
+            (name, slot)
+        });
+        Some(Write {
+            ticket,
+            clear,
+            slots: slots.collect(),
+            header: self.header(),
+        })
+    }
+
+    /// A write, and with it all before it, is stored, or could not be. What could not be stored is
+    /// left to the store to try again.
+    pub fn handle_stored(&mut self, ticket: Ticket, stored: bool) {
+        let Some(durable) = &mut self.durable else {
+            return;
+        };
+        while let Some(&(done, version)) = durable.under_way.front()
+            && done <= ticket
+        {
+            durable.under_way.pop_front();
+            if stored {
+                durable.stored = durable.stored.max(version);
+            }
+        }
+        if !stored {
+            // Its own writes tell when the store is well again.
+            durable.header |= durable.is_ahead(self.version);
+            self.seen.push_back(Seen::FlushFailed);
+            let failed = Told::Status(Status::SharedObjectFlushFailed);
+            self.gate.fail(ticket, &[failed]);
+        }
+        self.gate.open(ticket, &mut self.outputs);
+        self.catch_up();
+    }
+
+    fn header(&self) -> Header {
+        Header {
+            incarnation: self.incarnation,
+            version: self.version,
+            horizon: self.horizon,
+            forgotten: self.forgotten,
+            reserve: self.version,
+            slots: self.slots.live_count() as u32,
+            bytes: self.slots.bytes() as u64,
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What members are not told yet, because something has to be stored first.
+//!
+//! A member that waits for its success gets whatever follows behind it, in one message: it never
+//! sees the object's versions go back. Everybody else is told at once.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt::Debug,
+    hash::Hash,
+    mem::size_of,
+    sync::Arc,
+};
+
+use super::{Body, Limits, Output, Ticket, To, Told, batch::Events};
+
+#[derive(Debug)]
+pub(super) struct Gate<M> {
+    /// What waits for each member that waits.
+    held: HashMap<M, VecDeque<Held>>,
+    /// What waits for all, in order.
+    strict: VecDeque<Strict<M>>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// What must be stored first; none if it only follows something that waits.
+    ticket: Option<Ticket>,
+    version: u32,
+    events: Events,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Strict<M> {
+    /// What must be stored first.
+    until: Ticket,
+    /// What it says is stored.
+    ticket: Option<Ticket>,
+    output: Output<M>,
+}
+
+impl<M: Copy + Eq + Hash + Debug> Gate<M> {
+    pub(super) fn new() -> Self {
+        Self {
+            held: HashMap::new(),
+            strict: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Whether so much waits that nothing more is taken from members.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes > Limits::MAX_WAITING
+    }
+
+    /// Lets an output out, or keeps it: until `ticket` is stored, which it acknowledges, or until
+    /// `all`, for which everything waits.
+    pub(super) fn pass(
+        &mut self,
+        output: Output<M>,
+        ticket: Option<Ticket>,
+        all: Option<Ticket>,
+        out: &mut VecDeque<Output<M>>,
+    ) {
+        let before = self.strict.back().map(|strict| strict.until);
+        let Some(until) = all.max(before) else {
+            return self.route(output, ticket, out);
+        };
+        self.bytes += size(&output);
+        self.strict.push_back(Strict {
+            until: ticket.map_or(until, |ticket| ticket.max(until)),
+            ticket,
+            output,
+        });
+    }
+
+    /// This much is stored, or given up.
+    pub(super) fn open(&mut self, stored: Ticket, out: &mut VecDeque<Output<M>>) {
+        let mut freed = 0;
+        for (&member, held) in &mut self.held {
+            freed += release(member, held, stored, out);
+        }
+        self.held.retain(|_, held| !held.is_empty());
+        self.bytes -= freed;
+        while let Some(strict) = self.strict.pop_front_if(|strict| strict.until <= stored) {
+            self.bytes -= size(&strict.output);
+            self.route(strict.output, None, out);
+        }
+        if self.held.is_empty() {
+            self.held = HashMap::new();
+        }
+    }
+
+    /// What would have said that this is stored says this instead.
+    pub(super) fn fail(&mut self, ticket: Ticket, events: &[Told]) {
+        let of_it = |waits: Option<Ticket>| waits.is_some_and(|waits| waits <= ticket);
+        for held in self.held.values_mut().flatten() {
+            if of_it(held.ticket) {
+                held.events = events.iter().cloned().collect();
+            }
+        }
+        for strict in &mut self.strict {
+            if of_it(strict.ticket)
+                && let Output::Body { body, .. } = &mut strict.output
+            {
+                self.bytes -= body.size();
+                *body = Arc::new(Body {
+                    version: body.version,
+                    events: events.to_vec(),
+                });
+                self.bytes += body.size();
+            }
+        }
+    }
+
+    /// The member is gone.
+    pub(super) fn forget(&mut self, member: M) {
+        for held in self.held.remove(&member).into_iter().flatten() {
+            self.bytes -= held.bytes;
+        }
+    }
+
+    fn route(&mut self, output: Output<M>, ticket: Option<Ticket>, out: &mut VecDeque<Output<M>>) {
+        let Output::Body { to, body } = output else {
+            return out.push_back(output);
+        };
+        let to = match to {
+            To::One(member) if ticket.is_some() || self.held.contains_key(&member) => {
+                let held = Held::new(ticket, &body);
+                self.bytes += held.bytes;
+                return self.held.entry(member).or_default().push_back(held);
+            }
+            To::One(member) => To::One(member),
+            To::All if self.held.is_empty() => To::All,
+            To::All => To::AllBut(self.follow(&body, Vec::new())),
+            To::AllBut(but) => To::AllBut(self.follow(&body, but)),
+        };
+        out.push_back(Output::Body { to, body });
+    }
+
+    /// Queues a body for the members that wait, and adds them to those who do not get it now.
+    fn follow(&mut self, body: &Body, mut but: Vec<M>) -> Vec<M> {
+        let excluded = but.len();
+        for (&member, held) in &mut self.held {
+            if but[..excluded].contains(&member) {
+                continue;
+            }
+            but.push(member);
+            match held.back_mut().filter(|held| held.ticket.is_none()) {
+                Some(last) => self.bytes += last.append(body),
+                None => {
+                    let next = Held::new(None, body);
+                    self.bytes += next.bytes;
+                    held.push_back(next);
+                }
+            }
+        }
+        but
+    }
+}
+
+impl Held {
+    fn new(ticket: Option<Ticket>, body: &Body) -> Self {
+        let mut held = Self {
+            ticket,
+            version: body.version,
+            events: Events::default(),
+            bytes: 0,
+        };
+        held.append(body);
+        held
+    }
+
+    /// Adds a body behind; returns what that takes.
+    fn append(&mut self, body: &Body) -> usize {
+        self.version = body.version;
+        for event in &body.events {
+            self.events.push(event.clone());
+        }
+        let bytes = self.events.size() + size_of::<Self>();
+        let more = bytes.saturating_sub(self.bytes);
+        self.bytes += more;
+        more
+    }
+}
+
+/// Lets out what a member need not wait for any more, as one body. Returns what it took.
+fn release<M>(
+    member: M,
+    held: &mut VecDeque<Held>,
+    stored: Ticket,
+    out: &mut VecDeque<Output<M>>,
+) -> usize {
+    let mut freed = 0;
+    let mut version = 0;
+    let mut events = Events::default();
+    while let Some(next) = held.pop_front_if(|held| held.ticket.is_none_or(|held| held <= stored)) {
+        freed += next.bytes;
+        version = next.version;
+        for event in next.events.into_list() {
+            events.push(event);
+        }
+    }
+    if !events.is_empty() {
+        let body = Arc::new(Body {
+            version,
+            events: events.into_list(),
+        });
+        let to = To::One(member);
+        out.push_back(Output::Body { to, body });
+    }
+    freed
+}
+
+fn size<M>(output: &Output<M>) -> usize {
+    match output {
+        Output::Body { body, .. } => body.size(),
+        Output::Join { .. } | Output::Leave { .. } => size_of::<Output<M>>(),
+    }
+}

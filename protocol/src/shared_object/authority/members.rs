@@ -1,0 +1,474 @@
+//! What members ask: use, change, remove, clear, send, release.
+
+use super::{
+    Access, Arc, Authority, Batch, Change, ChangeKind, Debug, Durable, Encoded, Flags, Hash,
+    Limits, Output, Refused, Seen, SharedObjectMessage, Slot, Status, Ticket, To, Told, Waiting,
+};
+use crate::{
+    amf::Value,
+    shared_object::{Body, Event},
+};
+
+/// Why a member's request is not granted.
+enum Denied {
+    /// It may not write.
+    Access,
+    /// It would exceed a limit.
+    Limit,
+    /// Another has changed the slot since the version that the member knows.
+    Conflict,
+}
+
+impl<M: Copy + Eq + Hash + Debug> Authority<M> {
+    /// Takes messages of one member, which are judged event by event and answered as one batch.
+    /// `cost` comes back by [`Self::poll_handled`] once they are handled, which may be after the
+    /// application has unlocked the object.
+    ///
+    /// Whether the member may use the object at all is decided before this.
+    pub fn handle_messages(
+        &mut self,
+        member: M,
+        access: Access,
+        messages: Vec<SharedObjectMessage>,
+        cost: usize,
+    ) {
+        if self.is_locked() || !self.waiting.is_empty() {
+            self.waiting.push_back(Waiting::Messages {
+                member,
+                access,
+                messages,
+                cost,
+            });
+            return;
+        }
+        self.requests(member, access, messages);
+        self.handled.push_back((member, cost));
+    }
+
+    /// A member's session is over.
+    pub fn handle_gone(&mut self, member: M) {
+        let asks = |waiting: &Waiting<M>| matches!(waiting, Waiting::Messages { member: other, .. } if *other == member);
+        if self.waiting.iter().any(asks) {
+            // What it has asked for is not lost with it.
+            self.waiting.push_back(Waiting::Gone(member));
+        } else {
+            self.leave(member);
+        }
+    }
+
+    /// Handles what has waited, as far as nothing else keeps it waiting.
+    pub(super) fn catch_up(&mut self) {
+        while !self.is_locked() {
+            match self.waiting.pop_front() {
+                None => break,
+                Some(Waiting::Gone(member)) => self.leave(member),
+                Some(Waiting::Messages {
+                    member,
+                    access,
+                    messages,
+                    cost,
+                }) => {
+                    self.requests(member, access, messages);
+                    self.handled.push_back((member, cost));
+                }
+            }
+        }
+        if self.waiting.is_empty() {
+            self.waiting = std::collections::VecDeque::new();
+        }
+    }
+
+    fn requests(&mut self, member: M, access: Access, messages: Vec<SharedObjectMessage>) {
+        let mut batch = Batch::new(Some(member));
+        for message in messages {
+            let (version, flags) = (message.version, message.flags);
+            for event in message.events {
+                match event {
+                    Event::Use => {
+                        self.deliver(std::mem::replace(&mut batch, Batch::new(Some(member))));
+                        self.join(member, flags);
+                        self.answer_use(member, version);
+                    }
+                    Event::Release => {
+                        self.deliver(std::mem::replace(&mut batch, Batch::new(Some(member))));
+                        self.leave(member);
+                    }
+                    event if self.is_member(member) => {
+                        self.request(&mut batch, member, access, version, event);
+                    }
+                    _ => self.not_in_use(&mut batch),
+                }
+            }
+        }
+        self.deliver(batch);
+    }
+
+    /// One notice for a message, however much it asks of an object that it does not use.
+    fn not_in_use(&self, batch: &mut Batch<M>) {
+        if batch.own.is_empty() {
+            batch.author(Told::Status(Status::SharedObjectNoObjectFound));
+        }
+    }
+
+    fn request(
+        &mut self,
+        batch: &mut Batch<M>,
+        member: M,
+        access: Access,
+        known: u32,
+        event: Event,
+    ) {
+        match event {
+            Event::RequestChange { name, value } => {
+                let value = Encoded::new(&value);
+                match self.may_change(member, access, known, &name, &value) {
+                    Ok(()) => self.change(batch, member, &name, value),
+                    Err(denied) => self.deny(batch, denied, Some(&name)),
+                }
+            }
+            Event::RequestRemove { name } => {
+                match self.may_touch(member, access, known, &name) {
+                    Ok(()) if self.slots.value(&name).is_some() => {
+                        batch.acknowledges = true;
+                        self.remove_slot(batch, &name);
+                    }
+                    // It is gone already.
+                    Ok(()) => self.present(batch, &name),
+                    Err(denied) => self.deny(batch, denied, Some(&name)),
+                }
+            }
+            Event::RequestClear if access.write => {
+                batch.acknowledges = true;
+                self.clear_slots(batch);
+            }
+            Event::SendMessage { values } if access.write => self.pass_on(batch, member, &values),
+            Event::RequestClear | Event::SendMessage { .. } => {
+                self.deny(batch, Denied::Access, None);
+            }
+            // Nothing else is a request.
+            _ => {}
+        }
+    }
+
+    fn may_change(
+        &self,
+        member: M,
+        access: Access,
+        known: u32,
+        name: &str,
+        value: &Encoded,
+    ) -> Result<(), Denied> {
+        self.may_touch(member, access, known, name)?;
+        self.fits(name, value).map_err(|_| Denied::Limit)
+    }
+
+    /// Whether the member may write, and knows what it is about to change.
+    fn may_touch(&self, member: M, access: Access, known: u32, name: &str) -> Result<(), Denied> {
+        if !access.write {
+            return Err(Denied::Access);
+        }
+        let later = match self.slots.get(name) {
+            Some(slot) => slot.version > known && slot.author != Some(member),
+            // A member that knows nothing yet does not bring back what was removed.
+            None => known != 0 && known < self.forgotten,
+        };
+        if later {
+            return Err(Denied::Conflict);
+        }
+        Ok(())
+    }
+
+    /// Whether the object may hold this value in this slot, if need be without tombstones.
+    pub(super) fn fits(&self, name: &str, value: &Encoded) -> Result<(), Refused> {
+        if name.is_empty() || name.len() > Limits::MAX_SLOT_NAME {
+            return Err(Refused::Name);
+        }
+        if value.size() > self.limits.value {
+            return Err(Refused::Value);
+        }
+        let new = self.slots.value(name).is_none();
+        if new && self.slots.live_count() >= self.limits.slots {
+            return Err(Refused::Slots);
+        }
+        if self.slots.live_bytes_with(name, value) > self.limits.bytes {
+            return Err(Refused::Bytes);
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, batch: &mut Batch<M>, member: M, name: &str, value: Encoded) {
+        let name = self.set_slot(batch, name, value.clone());
+        let server_style = self
+            .members
+            .get(&member)
+            .is_some_and(|flags| flags.is_server_style());
+        batch.acknowledges = true;
+        batch.author(if server_style {
+            Told::Accepted { name, value }
+        } else {
+            Told::Success { name }
+        });
+    }
+
+    /// Gives the slot a value, for everybody but the author of the batch.
+    pub(super) fn set_slot(
+        &mut self,
+        batch: &mut Batch<M>,
+        name: &str,
+        value: Encoded,
+    ) -> Arc<str> {
+        let name = self.put(batch, name, Some(value.clone()), ChangeKind::Changed);
+        batch.others.push(Told::Change {
+            name: Arc::clone(&name),
+            value,
+        });
+        self.trim();
+        name
+    }
+
+    /// Removes a slot that has a value.
+    pub(super) fn remove_slot(&mut self, batch: &mut Batch<M>, name: &str) {
+        let name = self.put(batch, name, None, ChangeKind::Removed);
+        batch.all(Told::Remove { name });
+        self.trim();
+    }
+
+    fn put(
+        &mut self,
+        batch: &mut Batch<M>,
+        name: &str,
+        value: Option<Encoded>,
+        kind: ChangeKind,
+    ) -> Arc<str> {
+        self.take_version(batch);
+        let name = self.slots.shared_name(name);
+        if self.observed && batch.author.is_some() {
+            batch.changes.push(Change {
+                name: Arc::clone(&name),
+                kind,
+                old: self.slots.value(&name).cloned(),
+            });
+        }
+        let slot = Slot {
+            version: self.version,
+            author: batch.author,
+            value,
+        };
+        self.slots.put(Arc::clone(&name), slot);
+        self.dirty(&name);
+        name
+    }
+
+    /// Removes all slots and remembers none.
+    pub(super) fn clear_slots(&mut self, batch: &mut Batch<M>) {
+        self.take_version(batch);
+        self.slots.clear();
+        (self.horizon, self.forgotten) = (self.version, self.version);
+        if let Some(durable) = &mut self.durable {
+            durable.cleared();
+        }
+        if self.observed && batch.author.is_some() {
+            batch.changes.push(Change {
+                name: Arc::from(""),
+                kind: ChangeKind::Cleared,
+                old: None,
+            });
+        }
+        batch.all(Told::Clear);
+    }
+
+    fn pass_on(&mut self, batch: &mut Batch<M>, member: M, values: &[Value]) {
+        let values = Encoded::list(values);
+        if values.size() > self.limits.value {
+            return self.deny(batch, Denied::Limit, None);
+        }
+        if self.observed {
+            // What the member changed before is heard before.
+            self.note_changes(batch, member);
+            self.seen.push_back(Seen::Message {
+                member,
+                values: values.clone(),
+            });
+        }
+        batch.all(Told::Message(values));
+    }
+
+    /// The first change of a batch takes the next version.
+    fn take_version(&mut self, batch: &mut Batch<M>) {
+        if !batch.versioned {
+            batch.versioned = true;
+            self.version = self.version.saturating_add(1);
+        }
+    }
+
+    fn deny(&mut self, batch: &mut Batch<M>, denied: Denied, name: Option<&str>) {
+        if matches!(denied, Denied::Limit) {
+            self.refused += 1;
+        }
+        if !matches!(denied, Denied::Conflict) {
+            batch.author(Told::Status(Status::SharedObjectNoWriteAccess));
+        }
+        if let Some(name) = name {
+            self.present(batch, name);
+        }
+    }
+
+    /// Tells the author what a slot holds now.
+    fn present(&self, batch: &mut Batch<M>, name: &str) {
+        let name = self.slots.shared_name(name);
+        let event = match self.slots.value(&name).cloned() {
+            Some(value) => Told::Change { name, value },
+            None => Told::Remove { name },
+        };
+        batch.author(event);
+    }
+
+    fn answer_use(&mut self, member: M, known: u32) {
+        let mut events = vec![Told::UseSuccess];
+        let since = self.durable.as_ref().and_then(|_| self.since(known));
+        match since {
+            None => {
+                events.push(Told::Clear);
+                events.extend(self.all_slots());
+            }
+            Some(since) => {
+                let later = self.slots.iter().filter(|(_, slot)| slot.version > since);
+                events.extend(later.map(|(name, slot)| {
+                    let name = Arc::clone(name);
+                    match slot.value.clone() {
+                        Some(value) => Told::Change { name, value },
+                        None => Told::Remove { name },
+                    }
+                }));
+            }
+        }
+        self.emit(To::One(member), events, None);
+    }
+
+    /// The version since which changes are enough for a member that knows this one; none if it
+    /// must get everything.
+    fn since(&self, known: u32) -> Option<u32> {
+        let within = known != 0 && known >= self.horizon && known <= self.version;
+        // Versions beyond the last one look alike.
+        (within && self.version < u32::MAX).then_some(known)
+    }
+
+    fn join(&mut self, member: M, flags: Flags) {
+        let before = self.members.insert(member, flags);
+        if before == Some(flags) {
+            return;
+        }
+        if before.is_some() {
+            self.pass(Output::Leave { member }, None);
+        }
+        self.pass(Output::Join { member, flags }, None);
+    }
+
+    fn leave(&mut self, member: M) {
+        if self.members.remove(&member).is_some() {
+            self.gate.forget(member);
+            self.pass(Output::Leave { member }, None);
+            if self.members.is_empty() {
+                self.members = std::collections::HashMap::new();
+                if let Some(durable) = &mut self.durable {
+                    durable.commit();
+                }
+            }
+        }
+    }
+
+    /// Sends what a batch has come to.
+    pub(super) fn deliver(&mut self, mut batch: Batch<M>) {
+        if let Some(member) = batch.author {
+            self.note_changes(&mut batch, member);
+        }
+        let ticket = batch
+            .versioned
+            .then(|| self.durable.as_ref().and_then(Durable::ticket))
+            .flatten();
+        let Batch {
+            author,
+            others,
+            own,
+            acknowledges,
+            differs,
+            ..
+        } = batch;
+        let acknowledged = ticket.filter(|_| acknowledges);
+        match author {
+            None => self.emit(To::All, others.into_list(), None),
+            Some(_) if !differs && acknowledged.is_none() => {
+                self.emit(To::All, others.into_list(), None);
+            }
+            Some(author) => {
+                self.emit(To::AllBut(vec![author]), others.into_list(), None);
+                self.emit(To::One(author), own.into_list(), acknowledged);
+            }
+        }
+    }
+
+    /// Queues a body for those who may get it now, and behind what others wait for.
+    fn emit(&mut self, to: To<M>, events: Vec<Told>, ticket: Option<Ticket>) {
+        if !events.is_empty() {
+            let version = self.version;
+            let body = Arc::new(Body { version, events });
+            self.pass(Output::Body { to, body }, ticket);
+        }
+    }
+
+    fn pass(&mut self, output: Output<M>, ticket: Option<Ticket>) {
+        let all = self.strict_ticket();
+        self.gate.pass(output, ticket, all, &mut self.outputs);
+    }
+
+    /// What everything waits for.
+    fn strict_ticket(&self) -> Option<Ticket> {
+        self.durable
+            .as_ref()
+            .and_then(|durable| durable.strict_ticket(self.version))
+    }
+
+    fn note_changes(&mut self, batch: &mut Batch<M>, member: M) {
+        if !batch.changes.is_empty() {
+            self.seen.push_back(Seen::Changed {
+                member,
+                changes: std::mem::take(&mut batch.changes),
+            });
+        }
+    }
+
+    /// Forgets tombstones that are too many, too old, or in the way of slots with values.
+    pub(super) fn trim(&mut self) {
+        while self.slots.tombstone_count() > self.limits.tombstones
+            || (self.slots.bytes() > self.limits.bytes && self.slots.tombstone_count() > 0)
+        {
+            let forgotten = self.slots.forget_oldest();
+            self.forget(forgotten);
+        }
+        let oldest = self.version.saturating_sub(self.resync_depth);
+        if oldest > self.horizon {
+            self.horizon = oldest;
+            self.forget_before(oldest);
+        }
+    }
+
+    pub(super) fn forget_before(&mut self, version: u32) {
+        while let Some(forgotten) = self.slots.forget_older(version) {
+            self.forget(Some(forgotten));
+        }
+    }
+
+    fn forget(&mut self, tombstone: Option<(u32, Arc<str>)>) {
+        if let Some((version, name)) = tombstone {
+            self.forgotten = self.forgotten.max(version);
+            self.horizon = self.horizon.max(version);
+            self.dirty(&name);
+        }
+    }
+
+    pub(super) fn dirty(&mut self, name: &Arc<str>) {
+        if let Some(durable) = &mut self.durable {
+            durable.dirty(name);
+        }
+    }
+}
