@@ -17,6 +17,12 @@ packages=(
     "test -x /usr/sbin/nginx:nginx"
     "test -e /usr/lib/nginx/modules/ngx_rtmp_module.so:libnginx-mod-rtmp"
     "command -v cc:gcc"
+    "command -v node:nodejs"
+    "command -v npm:npm"
+    "command -v python3:python3"
+    "python3 -m ensurepip --version:python3-venv"
+    "command -v python3-config:python3-dev"
+    "test -e /usr/include/librtmp/rtmp.h:librtmp-dev"
 )
 
 missing=()
@@ -46,6 +52,9 @@ if ! command -v cargo >/dev/null; then
     echo "Rust is not installed: see https://rustup.rs, then run this again." >&2
     exit 1
 fi
+
+# Those that come from npm and from Python's index.
+scripts/test-clients.sh
 
 # The end-to-end tests hold some hundred connections at once in one process.
 ulimit -n "$(ulimit -Hn)" || true

@@ -11,6 +11,8 @@ mod bad_input;
 mod dev_needs_nothing;
 mod enhanced_rtmp_passes;
 mod every_publisher_with_every_player;
+mod independent_clients_call;
+mod independent_clients_stream;
 mod large_commands_do_not_block;
 mod origins_fail_and_return;
 mod sessions_and_streams;

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""python-librtmp for the tests: connect, calls to the server, calls from the server.
+
+librtmp reads only while it is asked to, so the test says when to wait: see "pump" in ../README.md.
+"""
+
+import sys
+
+import librtmp
+from librtmp.amf import AMFObject
+
+import lines
+
+TIMEOUT = 15
+
+
+class Refused(Exception):
+    """The server answered with _error."""
+
+
+class Client:
+    def __init__(self):
+        self.connection = None
+
+    def run(self):
+        for request in lines.requests():
+            try:
+                lines.answer(request["id"], getattr(self, "do_" + request["do"])(request))
+            except Refused as error:
+                lines.refuse(request["id"], error.args[0])
+            except librtmp.RTMPError as error:
+                lines.refuse(request["id"], str(error))
+
+    def do_connect(self, request):
+        arguments = request.get("args")
+        self.connection = librtmp.RTMP(request["url"], connect_data=arguments, timeout=TIMEOUT)
+        # What follows the application's name is part of the application here, not a playpath.
+        self.connection.set_option("app", request["url"].split("/", 3)[3])
+        self.connection.set_option("tcUrl", request["url"])
+        self.connection.register_invoke_handler("_error", self._refused)
+        return self._finish(self.connection.connect())
+
+    def do_call(self, request):
+        arguments = [_from_json(value) for value in request.get("args", [])]
+        return self._finish(self.connection.call(request["name"], *arguments))
+
+    def do_answer(self, request):
+        """What we answer when the server calls a method. librtmp answers by _result alone."""
+        name, value = request["name"], _from_json(request.get("value"))
+
+        def called(*arguments):
+            lines.event("call", name=name, args=list(arguments))
+            return value
+
+        self.connection.register_invoke_handler(name, called)
+
+    def do_pump(self, request):
+        """Reads until the server has called a method."""
+        arguments = self.connection.process_packets(
+            invoked_method=request["until"], timeout=TIMEOUT
+        )
+        return list(arguments) if arguments is not None else None
+
+    def do_close(self, _):
+        self.connection.close()
+
+    def _finish(self, call):
+        result = call.result(timeout=TIMEOUT)
+        if not self.connection.connected:
+            raise librtmp.RTMPError("closed")
+        return result
+
+    @staticmethod
+    def _refused(*arguments):
+        raise Refused(arguments[0] if arguments else None)
+
+
+def _from_json(value):
+    """librtmp writes a dict as an ECMA array, an AMFObject as an object."""
+    if isinstance(value, dict):
+        return AMFObject({key: _from_json(item) for key, item in value.items()})
+    if isinstance(value, list):
+        return [_from_json(item) for item in value]
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(Client().run())
