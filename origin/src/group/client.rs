@@ -156,6 +156,10 @@ pub(super) const PENDING_BYTES: usize = 20 * 1024 * 1024;
 /// and each is remembered.
 pub(super) const OPEN_CALLS: usize = 1_024;
 
+/// Calls to a client are numbered from here. Reason: npm `rtmp-client` takes any command whose
+/// transaction id is that of a call it waits for as the answer; clients count from 1.
+const BEFORE_FIRST_CALL: u32 = 1 << 24;
+
 /// The most message streams of one client. Reason: each is kept until the client deletes it.
 pub(super) const MAX_STREAMS: usize = 64;
 
@@ -323,14 +327,14 @@ impl Client {
     pub(super) fn begin_call(&mut self, token: CallToken) -> Option<TransactionId> {
         let calls = self.calls.get_or_insert_with(|| {
             Box::new(Calls {
-                last: 1,
+                last: BEFORE_FIRST_CALL,
                 open: Vec::new(),
             })
         });
         if calls.open.len() >= OPEN_CALLS {
             return None;
         }
-        calls.last = calls.last.checked_add(1).unwrap_or(2);
+        calls.last = calls.last.checked_add(1).unwrap_or(BEFORE_FIRST_CALL + 1);
         calls.open.push((calls.last, token));
         Some(TransactionId(f64::from(calls.last)))
     }

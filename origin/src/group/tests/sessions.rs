@@ -411,8 +411,8 @@ fn a_pending_client_is_held_in_order_until_the_decision() {
             ]
         );
         assert!(lane.consumed[&9] > 0);
-        lane.call(9, 0, "_result", 2.0, &["hello".into()]);
-        lane.call(9, 0, "_result", 2.0, &["again".into()]);
+        lane.call(9, 0, "_result", 16_777_217.0, &["hello".into()]);
+        lane.call(9, 0, "_result", 16_777_217.0, &["again".into()]);
         lane.call(1, 0, "answers", 6.0, &[]);
         assert_eq!(
             lane.heard(1).await.last().unwrap(),
