@@ -7,6 +7,7 @@ pub mod fanout;
 pub mod link;
 mod listener;
 pub mod metrics;
+pub mod objects;
 pub mod routing;
 pub mod run;
 mod start;

@@ -180,6 +180,11 @@ impl<T> Sender<T> {
         self.shared.close();
     }
 
+    /// The weight queued now.
+    pub fn weight(&self) -> usize {
+        self.shared.lock().weight
+    }
+
     /// Whether pushing is in vain.
     pub fn is_closed(&self) -> bool {
         self.shared.lock().closed

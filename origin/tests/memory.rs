@@ -97,7 +97,7 @@ impl Lane {
                     panic!("closed: {}", reason.label())
                 }
                 Some(LaneCommand::Session { .. }) => count -= 1,
-                Some(LaneCommand::Consumed { .. }) => {}
+                Some(LaneCommand::Consumed { .. } | LaneCommand::Audience { .. }) => {}
                 None => std::thread::yield_now(),
             }
         }

@@ -45,6 +45,9 @@ pub(super) struct Session {
     who: Option<Box<Who>>,
     publishing: Publishing,
     playing: Playing,
+    /// The message stream on which the client last said something of a shared object: it is
+    /// answered there.
+    objects_on: MessageStreamId,
     permit: Permit,
     began: Instant,
     /// Bytes of output that may wait: what the origin made wait, and a margin for our own answers.
@@ -143,6 +146,7 @@ impl Session {
             who: None,
             publishing: Publishing::default(),
             playing: Playing::default(),
+            objects_on: CONNECTION,
             permit,
             began: now,
             ceiling: MAX_OUTPUT,
@@ -275,6 +279,9 @@ impl Session {
         let kind = message.kind;
         if kind.is_command() {
             return self.on_command(now, message);
+        }
+        if kind.is_shared_object() {
+            self.objects_on = message.stream;
         }
         if kind.is_shared_object() || (kind.is_data() && message.stream == CONNECTION) {
             // An empty one says nothing to anybody.

@@ -31,7 +31,7 @@ use super::{
     run::Readiness,
     waiting::{Waiting, WaitingRoom},
 };
-use crate::{fanout::Streams, routing::Table};
+use crate::{fanout::Streams, objects::ObjectMessage, routing::Table};
 
 mod ownership;
 mod placing;
@@ -228,7 +228,7 @@ impl Driver {
             self.waiting.borrow_mut().remove(session);
             return;
         };
-        lane.sessions.borrow_mut().remove(&session);
+        lane.forget(session);
         lane.state.borrow_mut().close(session, reason);
         if lane.sessions.borrow().is_empty() {
             lane.idle_since.set(Some(Instant::now()));
@@ -280,8 +280,7 @@ impl Driver {
                 lane.tell(session, FromOrigin::Message { message, after }, weight);
             }
             EdgeEvent::Closed { session, reason } => {
-                let state = lane.sessions.borrow_mut().remove(&session);
-                if let Some(state) = state {
+                if let Some(state) = lane.forget(session) {
                     let _ = state.inbox.push_final(FromOrigin::Close { reason });
                 }
                 self.sessions.borrow_mut().remove(&session);
@@ -344,6 +343,17 @@ impl Driver {
             } => {
                 lane.tell(session, FromOrigin::Filter { stream, filter }, 0);
             }
+            EdgeEvent::Object {
+                session,
+                member,
+                body,
+            } => {
+                if let Some(message) = ObjectMessage::new(body) {
+                    let message = Arc::new(message);
+                    lane.tell_object(session, member.flags, member.encoding, &message);
+                }
+            }
+            EdgeEvent::Audience { audience, event } => lane.audience(audience, event),
             EdgeEvent::Throttled { .. } => {
                 self.metrics.throttled.inc();
             }

@@ -9,10 +9,12 @@ use tokio::sync::Notify;
 use tributary_node::queue;
 use tributary_protocol::{
     GroupName, Message, MessageStreamId, SessionId,
+    amf::ObjectEncoding,
     link::{CloseReason, FeedPlace, Filter, Generation, OpenSession},
+    shared_object::Flags,
 };
 
-use crate::{fanout::LiveStream, link::publish::PublishFeed};
+use crate::{fanout::LiveStream, link::publish::PublishFeed, objects::ObjectMessage};
 
 /// One thing the origin told this session, in lane order.
 #[derive(Debug)]
@@ -26,6 +28,15 @@ pub enum FromOrigin {
         message: Message,
         /// The place in the feed of its message stream it is tied to.
         after: Option<FeedPlace>,
+    },
+    /// A message of a shared object that the client uses.
+    Object {
+        /// The message.
+        message: Arc<ObjectMessage>,
+        /// It is for the client only if this is its encoding.
+        encoding: Option<ObjectEncoding>,
+        /// The flags of its Use.
+        flags: Flags,
     },
     /// The message stream plays this live stream from here on.
     Attach {

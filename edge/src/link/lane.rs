@@ -24,6 +24,7 @@ use tributary_protocol::{
 };
 
 use super::{
+    audiences::Audiences,
     driver::Driver,
     handle::{FromOrigin, OpenRequest, Park},
 };
@@ -41,6 +42,7 @@ pub(super) struct Lane {
     opened: Cell<bool>,
     pub(super) state: RefCell<EdgeLane>,
     pub(super) sessions: RefCell<HashMap<SessionId, Session>>,
+    pub(super) audiences: RefCell<Audiences>,
     pub(super) phase: Cell<Phase>,
     /// Since when it has no sessions.
     pub(super) idle_since: Cell<Option<Instant>>,
@@ -113,6 +115,7 @@ impl Lane {
             opened: Cell::new(false),
             state: RefCell::new(EdgeLane::new(rate)),
             sessions: RefCell::default(),
+            audiences: RefCell::default(),
             phase: Cell::new(Phase::Open),
             idle_since: Cell::new(Some(Instant::now())),
             wake: Notify::new(),
@@ -133,10 +136,16 @@ impl Lane {
             let reason = CloseReason::SlowReader;
             // The session is gone if this fails, which is as well.
             let _ = inbox.push_final(FromOrigin::Close { reason });
-            self.sessions.borrow_mut().remove(&session);
+            self.forget(session);
             self.state.borrow_mut().close(session, reason);
             self.wake.notify_one();
         }
+    }
+
+    /// A session is over here.
+    pub(super) fn forget(&self, session: SessionId) -> Option<Session> {
+        self.audiences.borrow_mut().forget(session);
+        self.sessions.borrow_mut().remove(&session)
     }
 
     /// Tells every session something that takes no room.

@@ -1,5 +1,6 @@
 //! The edge's end of its links: lanes, feeds, and the sessions in them.
 
+mod audiences;
 mod config;
 mod driver;
 mod feeds;

@@ -1,12 +1,17 @@
 //! What a group and its lanes say to each other.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use tributary_node::queue;
 use tributary_protocol::{
     Message, MessageStreamId, SessionId,
     link::{CloseReason, FeedPlace, Filter, Generation, OpenSession, WriterId},
 };
+
+pub use tributary_protocol::link::{AudienceId, Recipients, ToAudience};
 
 use crate::live::LiveStream;
 
@@ -146,6 +151,13 @@ pub enum LaneCommand {
         /// What it is told.
         what: ToSession,
     },
+    /// For an audience.
+    Audience {
+        /// The audience.
+        audience: AudienceId,
+        /// What it is told.
+        what: ToAudience,
+    },
     /// The group has handled this much of a session's messages, in payload bytes.
     Consumed {
         /// The session.
@@ -164,6 +176,18 @@ pub struct LaneOut {
     key: LaneKey,
     edge: Arc<str>,
     commands: queue::Sender<LaneCommand>,
+    /// What the lane has taken and its stream has not.
+    unsent: Arc<AtomicUsize>,
+}
+
+impl ToSession {
+    /// What it counts in a lane's backlog, in bytes.
+    fn size(&self) -> usize {
+        match self {
+            Self::Message { message, .. } => message.payload.len(),
+            _ => 0,
+        }
+    }
 }
 
 impl LaneOut {
@@ -173,6 +197,7 @@ impl LaneOut {
             key,
             edge,
             commands,
+            unsent: Arc::default(),
         }
     }
 
@@ -188,9 +213,30 @@ impl LaneOut {
 
     /// Tells a session something. A lane that is gone has said so by [`Mail::Closed`].
     pub fn send(&self, session: SessionId, what: ToSession) {
-        let _ = self
-            .commands
-            .push_final(LaneCommand::Session { session, what });
+        let size = what.size();
+        self.push(LaneCommand::Session { session, what }, size);
+    }
+
+    /// Tells an audience of the lane something; it keeps its place among what sessions are sent.
+    pub fn audience(&self, audience: AudienceId, what: ToAudience) {
+        let size = what.size();
+        self.push(LaneCommand::Audience { audience, what }, size);
+    }
+
+    /// Bytes that have not been handed to the link. While that is much, as in an outage, changes
+    /// of one slot had better be put together before they are sent.
+    pub fn backlog(&self) -> usize {
+        self.commands.weight() + self.unsent.load(Ordering::Relaxed)
+    }
+
+    /// The lane says how much it holds.
+    pub(super) fn set_unsent(&self, bytes: usize) {
+        self.unsent.store(bytes, Ordering::Relaxed);
+    }
+
+    fn push(&self, command: LaneCommand, size: usize) {
+        // The queue has no limit of its own: see where it is made.
+        let _ = self.commands.push(command, size);
     }
 
     /// Gives a session back the credit of a handled message.

@@ -174,6 +174,7 @@ impl Lane {
                 self.handle_command(&driver, command);
             }
             self.settle(&driver);
+            self.out.set_unsent(self.state.borrow().unsent());
             self.wake.notify_one();
             // The queue is always ready while its group is faster than this.
             tokio::task::yield_now().await;
@@ -185,6 +186,9 @@ impl Lane {
             LaneCommand::Session { session, what } => {
                 let tell = self.follow(driver, session, what);
                 self.state.borrow_mut().tell(session, tell);
+            }
+            LaneCommand::Audience { audience, what } => {
+                self.state.borrow_mut().audience(audience, what);
             }
             LaneCommand::Consumed { session, bytes } => {
                 self.state
@@ -593,6 +597,7 @@ impl Lane {
                 pieces.push(bytes);
             }
             self.settle(driver);
+            self.out.set_unsent(self.state.borrow().unsent());
             if !pieces.is_empty() {
                 if send.write(&mut pieces).await.is_err() {
                     return;

@@ -8,102 +8,23 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    CloseReason, FeedPlace, Filter, FrameError, Generation, LiveId, OpenSession, WriterId,
-    credit::{BASE, MESSAGE_COST},
-    inbound::{Assembled, Assembly, Inbound},
-    lane_frame::{Fragment, Head, MAX_FRAGMENT, ToEdge, ToOrigin},
+    CloseReason, FrameError, Generation, OpenSession, Statistics,
+    inbound::Inbound,
+    lane_frame::{AudienceFrame, Head, ToEdge, ToOrigin},
     outbox::{BATCH, Outbox},
-    rate::{Bucket, Rate},
+    rate::Rate,
 };
 use crate::{Message, MessageStreamId, SessionId};
 
-/// What a lane tells its edge.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EdgeEvent {
-    /// The connect was accepted.
-    Accepted {
-        /// Whose.
-        session: SessionId,
-    },
-    /// A message for the client.
-    Message {
-        /// For whom.
-        session: SessionId,
-        /// The message.
-        message: Message,
-        /// The place in the feed it follows.
-        after: Option<FeedPlace>,
-    },
-    /// The origin ended the session; it is forgotten here.
-    Closed {
-        /// Which.
-        session: SessionId,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// A message stream plays this live stream.
-    Attach {
-        /// Whose.
-        session: SessionId,
-        /// The message stream.
-        stream: MessageStreamId,
-        /// The live stream.
-        live: LiveId,
-    },
-    /// A message stream plays nothing.
-    Detach {
-        /// Whose.
-        session: SessionId,
-        /// The message stream.
-        stream: MessageStreamId,
-    },
-    /// A publish is accepted.
-    AcceptPublish {
-        /// Whose.
-        session: SessionId,
-        /// The message stream.
-        stream: MessageStreamId,
-        /// The publish command's generation.
-        generation: Generation,
-        /// The live stream.
-        live: LiveId,
-        /// What the feed must carry.
-        writer: WriterId,
-    },
-    /// A publish is refused or over.
-    StopPublish {
-        /// Whose.
-        session: SessionId,
-        /// The message stream.
-        stream: MessageStreamId,
-        /// The publish command's generation.
-        generation: Generation,
-    },
-    /// What a viewer gets.
-    Filter {
-        /// Whose.
-        session: SessionId,
-        /// The message stream.
-        stream: MessageStreamId,
-        /// What passes.
-        filter: Filter,
-    },
-    /// A session has more to send than its rate allows: it waits.
-    Throttled {
-        /// Which.
-        session: SessionId,
-    },
-    /// Something of a session's messages left its queue.
-    Left {
-        /// Whose.
-        session: SessionId,
-        /// Payload bytes.
-        bytes: usize,
-        /// Whether they were a message's last.
-        finished: bool,
-    },
-}
+mod audiences;
+mod event;
+mod session;
+
+pub use audiences::MAX_AUDIENCES;
+pub use event::{AudienceEvent, EdgeEvent};
+
+use audiences::Audiences;
+use session::{Item, Session};
 
 /// The edge's end of one lane, on whatever connections carry it in turn.
 ///
@@ -121,40 +42,11 @@ pub struct EdgeLane {
     throttled: Vec<(Instant, SessionId)>,
     rate: Rate,
     highest: Option<SessionId>,
+    audiences: Audiences,
     outbox: Outbox,
     inbound: Inbound,
     events: VecDeque<EdgeEvent>,
     connected: bool,
-}
-
-#[derive(Debug)]
-struct Session {
-    queue: VecDeque<Item>,
-    /// Cost sent, and cost that may be sent, both since the session opened.
-    used: u64,
-    limit: u64,
-    /// Or among those that are throttled.
-    in_turns: bool,
-    bucket: Bucket,
-    /// The edge closed it: what the origin still sends is dropped.
-    closing: bool,
-    accepted: bool,
-    assembly: Option<Box<Assembly>>,
-}
-
-#[derive(Debug)]
-enum Item {
-    Open(Box<OpenSession>),
-    Message {
-        head: Box<Head>,
-        payload: Bytes,
-        sent: usize,
-    },
-    Stalled {
-        stream: MessageStreamId,
-        stalled: bool,
-    },
-    Close(CloseReason),
 }
 
 impl EdgeLane {
@@ -166,6 +58,7 @@ impl EdgeLane {
             throttled: Vec::new(),
             rate,
             highest: None,
+            audiences: Audiences::default(),
             outbox: Outbox::default(),
             inbound: Inbound::new(),
             events: VecDeque::new(),
@@ -176,17 +69,7 @@ impl EdgeLane {
     /// Opens a session; its number must be higher than any before.
     pub fn open(&mut self, session: SessionId, open: OpenSession) {
         self.highest = self.highest.max(Some(session));
-        let state = Session {
-            queue: VecDeque::new(),
-            used: 0,
-            limit: BASE,
-            in_turns: false,
-            bucket: Bucket::default(),
-            closing: false,
-            accepted: false,
-            assembly: None,
-        };
-        self.sessions.insert(session, state);
+        self.sessions.insert(session, Session::new());
         self.queue(session, Item::Open(Box::new(open)));
     }
 
@@ -209,6 +92,15 @@ impl EdgeLane {
     /// Says that a publishing client is silent, or no longer.
     pub fn stalled(&mut self, session: SessionId, stream: MessageStreamId, stalled: bool) {
         self.queue(session, Item::Stalled { stream, stalled });
+    }
+
+    /// Says what a session's connection has carried. What was said before and has not left is
+    /// forgotten.
+    pub fn statistics(&mut self, session: SessionId, statistics: Statistics) {
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.forget_statistics();
+        }
+        self.queue(session, Item::Statistics(statistics));
     }
 
     /// Ends a session. What it queued before still goes, as far as its credit and rate reach, unless
@@ -446,6 +338,7 @@ impl EdgeLane {
     fn handle_frame(&mut self, frame: ToEdge) -> Result<(), FrameError> {
         let id = match &frame {
             ToEdge::Ack(received) => return self.outbox.acknowledge(*received),
+            ToEdge::Audience { .. } => return self.handle_audience(frame),
             ToEdge::Credit { session, .. }
             | ToEdge::Accept { session }
             | ToEdge::Fragment { session, .. }
@@ -454,15 +347,15 @@ impl EdgeLane {
             | ToEdge::Detach { session, .. }
             | ToEdge::AcceptPublish { session, .. }
             | ToEdge::StopPublish { session, .. }
-            | ToEdge::Filter { session, .. } => *session,
+            | ToEdge::Filter { session, .. }
+            | ToEdge::Watch { session }
+            | ToEdge::Bandwidth { session, .. }
+            | ToEdge::Ping { session } => *session,
         };
+        self.was_opened(id)?;
         let Some(state) = self.sessions.get_mut(&id) else {
-            // It crossed the session's close, unless the session never was.
-            return if Some(id) <= self.highest {
-                Ok(())
-            } else {
-                Err(FrameError::Session(id.0))
-            };
+            // It crossed the session's close.
+            return Ok(());
         };
         if let ToEdge::Credit { offset, .. } = frame {
             state.limit = state.limit.max(offset);
@@ -488,153 +381,46 @@ impl EdgeLane {
         }
         Ok(())
     }
+
+    fn handle_audience(&mut self, frame: ToEdge) -> Result<(), FrameError> {
+        let ToEdge::Audience { audience, frame } = frame else {
+            return Ok(());
+        };
+        let named = match &frame {
+            AudienceFrame::Join { session, .. } | AudienceFrame::Leave { session } => {
+                Some(*session)
+            }
+            AudienceFrame::Send(piece) => piece.head.and_then(|head| head.all_but),
+            AudienceFrame::Begin { .. } | AudienceFrame::End => None,
+        };
+        named.map_or(Ok(()), |session| self.was_opened(session))?;
+        let mut happened = Vec::new();
+        self.audiences.handle(audience, frame, &mut happened)?;
+        for event in happened {
+            let named = match &event {
+                AudienceEvent::Joined { session, .. } | AudienceEvent::Left { session } => {
+                    Some(session)
+                }
+                _ => None,
+            };
+            let gone = |session| self.sessions.get(session).is_none_or(|it| it.closing);
+            if !named.is_some_and(gone) {
+                self.events
+                    .push_back(EdgeEvent::Audience { audience, event });
+            }
+        }
+        Ok(())
+    }
+
+    /// An error for a session that never was.
+    fn was_opened(&self, session: SessionId) -> Result<(), FrameError> {
+        let opened = Some(session) <= self.highest;
+        opened.then_some(()).ok_or(FrameError::Session(session.0))
+    }
 }
 
 impl Default for EdgeLane {
     fn default() -> Self {
         Self::new(Rate::default())
-    }
-}
-
-impl Session {
-    fn can_send(&self) -> bool {
-        match self.queue.front() {
-            None => false,
-            Some(Item::Message {
-                sent: 0, payload, ..
-            }) => {
-                let least = MESSAGE_COST + u64::from(!payload.is_empty());
-                self.used + least <= self.limit
-            }
-            Some(Item::Message { .. }) => self.used < self.limit,
-            Some(_) => true,
-        }
-    }
-
-    /// Whether a part of the message that is next has left.
-    fn is_in_message(&self) -> bool {
-        matches!(self.queue.front(), Some(Item::Message { sent, .. }) if *sent > 0)
-    }
-
-    /// Until when the rate holds back what is next; a closing session's rest is not waited for.
-    fn shut_until(&mut self, rate: Rate, now: Instant) -> Option<Instant> {
-        if !matches!(self.queue.front(), Some(Item::Message { .. })) {
-            return None;
-        }
-        let until = self.bucket.shut_until(rate, now)?;
-        if self.closing {
-            self.queue.retain(|item| matches!(item, Item::Close(_)));
-            return None;
-        }
-        Some(until)
-    }
-
-    /// The next frame of this session, if it has credit for it.
-    fn next_frame(&mut self, session: SessionId) -> Option<ToOrigin> {
-        if !self.can_send() {
-            return None;
-        }
-        let credit = self.limit - self.used;
-        let Some(Item::Message {
-            head,
-            payload,
-            sent,
-        }) = self.queue.front_mut()
-        else {
-            let item = self.queue.pop_front()?;
-            self.shrink();
-            return Some(match item {
-                Item::Open(open) => ToOrigin::Open {
-                    session,
-                    open: *open,
-                },
-                Item::Stalled { stream, stalled } => ToOrigin::Stalled {
-                    session,
-                    stream,
-                    stalled,
-                },
-                Item::Close(reason) => ToOrigin::Close { session, reason },
-                Item::Message { .. } => return None,
-            });
-        };
-        let first = *sent == 0;
-        let overhead = if first { MESSAGE_COST } else { 0 };
-        let room = usize::try_from(credit - overhead).unwrap_or(usize::MAX);
-        let size = (payload.len() - *sent).min(MAX_FRAGMENT).min(room);
-        let fragment = Fragment {
-            head: first.then_some(**head),
-            data: payload.slice(*sent..*sent + size),
-        };
-        *sent += size;
-        self.used += overhead + size as u64;
-        if *sent == payload.len() {
-            self.queue.pop_front();
-            self.shrink();
-        }
-        Some(ToOrigin::Fragment { session, fragment })
-    }
-
-    fn shrink(&mut self) {
-        if self.queue.is_empty() {
-            self.queue = VecDeque::new();
-        }
-    }
-
-    fn event(
-        &mut self,
-        session: SessionId,
-        frame: ToEdge,
-    ) -> Result<Option<EdgeEvent>, FrameError> {
-        Ok(Some(match frame {
-            ToEdge::Accept { .. } => {
-                self.accepted = true;
-                EdgeEvent::Accepted { session }
-            }
-            ToEdge::Fragment { fragment, .. } => {
-                match Assembly::add(self.assembly.take().map(|assembly| *assembly), &fragment)? {
-                    Assembled::Partial(assembly) => {
-                        self.assembly = Some(Box::new(assembly));
-                        return Ok(None);
-                    }
-                    Assembled::Whole(head, message) => EdgeEvent::Message {
-                        session,
-                        message,
-                        after: head.after,
-                    },
-                }
-            }
-            ToEdge::Attach { stream, live, .. } => EdgeEvent::Attach {
-                session,
-                stream,
-                live,
-            },
-            ToEdge::Detach { stream, .. } => EdgeEvent::Detach { session, stream },
-            ToEdge::AcceptPublish {
-                stream,
-                generation,
-                live,
-                writer,
-                ..
-            } => EdgeEvent::AcceptPublish {
-                session,
-                stream,
-                generation,
-                live,
-                writer,
-            },
-            ToEdge::StopPublish {
-                stream, generation, ..
-            } => EdgeEvent::StopPublish {
-                session,
-                stream,
-                generation,
-            },
-            ToEdge::Filter { stream, filter, .. } => EdgeEvent::Filter {
-                session,
-                stream,
-                filter,
-            },
-            ToEdge::Ack(_) | ToEdge::Credit { .. } | ToEdge::Close { .. } => return Ok(None),
-        }))
     }
 }

@@ -149,6 +149,9 @@ pub enum FrameError {
     Unexpected(u64),
     /// The frame names a session that this lane never opened, or used before.
     Session(u64),
+    /// The frame names an audience that does not exist, or begins one that does, or changes one in
+    /// the middle of a message to it.
+    Audience(u32),
     /// The peer sent more than its credit.
     Credit(u64),
     /// The peer acknowledged, or claims to resume from, what was never sent.
@@ -165,6 +168,7 @@ impl fmt::Display for FrameError {
             Self::Value => f.write_str("illegal value in a frame"),
             Self::Unexpected(kind) => write!(f, "unexpected frame type {kind:#x}"),
             Self::Session(id) => write!(f, "frame for unknown or reused session {id}"),
+            Self::Audience(id) => write!(f, "frame out of place for audience {id}"),
             Self::Credit(id) => write!(f, "session {id} exceeded its credit"),
             Self::Number => f.write_str("acknowledgement of frames never sent"),
             Self::Version(version) => write!(f, "link version {version} is not supported"),

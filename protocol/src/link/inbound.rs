@@ -7,9 +7,9 @@ use bytes::{Bytes, BytesMut};
 use super::{
     FrameError,
     frame::{Frame, FrameReader, MAX_BODY},
-    lane_frame::{Fragment, Head, is_numbered},
+    lane_frame::{Fragment, Head, Member, is_numbered},
 };
-use crate::Message;
+use crate::{Message, MessageStreamId, MessageType, RtmpTimestamp};
 
 /// Cuts the stream into frames and decides when to acknowledge them.
 #[derive(Debug)]
@@ -148,6 +148,20 @@ impl Head {
             length: u32::try_from(message.payload.len()).unwrap_or(u32::MAX),
             generation: super::Generation::default(),
             after: None,
+            member: None,
+        }
+    }
+
+    /// The head of an object's message for one member, whose body this is.
+    pub(super) fn of_member(member: Member, body: &Bytes) -> Self {
+        Self {
+            member: Some(member),
+            ..Self::of(&Message {
+                kind: MessageType::SHARED_OBJECT_AMF0,
+                stream: MessageStreamId::CONNECTION,
+                timestamp: RtmpTimestamp(0),
+                payload: body.clone(),
+            })
         }
     }
 

@@ -1,77 +1,25 @@
 //! The frames of a lane, and of its opening.
 
-use std::net::{IpAddr, SocketAddr};
-
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 
 use super::{
-    CloseReason, FeedPlace, Filter, FrameError, Generation, LiveId, OpenSession, WriterId,
-    frame::{self, Frame, put_str, take, take_str, take_u8, take_u32, take_varint_u32},
-    hello::{MAX_NAME, take_group},
+    AudienceId, CloseReason, Filter, FrameError, Generation, LiveId, OpenSession, WriterId,
+    frame::{self, Frame, take_u8, take_varint_u32},
     varint,
 };
-use crate::{GroupName, LaneId, MessageStreamId, MessageType, RtmpTimestamp, SessionId};
+use crate::{MessageStreamId, SessionId, amf::ObjectEncoding};
 
-/// The first frame of a lane's stream, from the edge.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenLane {
-    /// The lane's number.
-    pub lane: LaneId,
-    /// Whose lane it is.
-    pub group: GroupName,
-    /// The name of the group's home, as the edges' configurations know that origin.
-    pub home: String,
-    /// Numbered frames of this lane received from the origin so far; `None` opens a new lane.
-    pub resume: Option<u64>,
-    /// Open it only if the group lives there already; the answer is [`LaneAnswer::Unknown`] if not.
-    pub only_if_living: bool,
-}
+mod audience;
+mod control;
+mod fragment;
+mod opening;
 
-/// The origin's answer to [`OpenLane`], the first frame in the other direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LaneAnswer {
-    /// The lane is open. `received` numbered frames arrived here so far.
-    Open {
-        /// Numbered frames received from the edge.
-        received: u64,
-    },
-    /// There is no such lane to resume: its sessions are over.
-    Unknown,
-    /// The group may still live elsewhere: ask again after this many milliseconds.
-    Wait {
-        /// Milliseconds.
-        retry_ms: u32,
-    },
-    /// The origin takes no more lanes from this edge, or is going away.
-    Refused,
-}
+pub use audience::{AudienceFrame, AudienceHead, AudiencePiece, MAX_AUDIENCE_NAME};
+pub use control::{Bandwidth, Statistics};
+pub use fragment::{Fragment, Head, Member};
+pub use opening::{LaneAnswer, OpenLane};
 
-/// The start of a message, in its first fragment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// The message's type.
-    pub kind: MessageType,
-    /// The client's message stream.
-    pub stream: MessageStreamId,
-    /// The message's time.
-    pub timestamp: RtmpTimestamp,
-    /// The whole payload's length in bytes.
-    pub length: u32,
-    /// Towards the origin: the message stream's generation after this message.
-    pub generation: Generation,
-    /// Towards the edge: the place in the feed that the message follows.
-    pub after: Option<FeedPlace>,
-}
-
-/// A piece of a message of one session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fragment {
-    /// Present in the first piece.
-    pub head: Option<Head>,
-    /// The piece of the payload.
-    pub data: Bytes,
-}
+use fragment::{decode_fragment, decode_open, encode_fragment, encode_open};
 
 /// A frame that an edge sends in a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +56,13 @@ pub enum ToOrigin {
         stream: MessageStreamId,
         /// Whether it is silent.
         stalled: bool,
+    },
+    /// What a session's connection has carried, as it was asked for.
+    Statistics {
+        /// Which.
+        session: SessionId,
+        /// The figures.
+        statistics: Statistics,
     },
     /// The lane has no sessions left and ends with this frame.
     End,
@@ -192,6 +147,30 @@ pub enum ToEdge {
         /// What passes.
         filter: Filter,
     },
+    /// About an audience, or to its members.
+    Audience {
+        /// Which.
+        audience: AudienceId,
+        /// What.
+        frame: AudienceFrame,
+    },
+    /// The edge is to tell what the session's connection carries, at once and from then on.
+    Watch {
+        /// Which.
+        session: SessionId,
+    },
+    /// How fast the session's connection may be.
+    Bandwidth {
+        /// Which.
+        session: SessionId,
+        /// The limits.
+        bandwidth: Bandwidth,
+    },
+    /// The client is to be pinged.
+    Ping {
+        /// Which.
+        session: SessionId,
+    },
 }
 
 const OPEN_LANE: u64 = 0x10;
@@ -203,12 +182,21 @@ const FRAGMENT: u64 = 0x21;
 const CLOSE: u64 = 0x22;
 const STALLED: u64 = 0x23;
 const END: u64 = 0x24;
+const STATISTICS: u64 = 0x25;
 const ACCEPT: u64 = 0x30;
 const ATTACH: u64 = 0x31;
 const DETACH: u64 = 0x32;
 const ACCEPT_PUBLISH: u64 = 0x33;
 const STOP_PUBLISH: u64 = 0x34;
 const FILTER: u64 = 0x35;
+const AUDIENCE_BEGIN: u64 = 0x36;
+const AUDIENCE_JOIN: u64 = 0x37;
+const AUDIENCE_LEAVE: u64 = 0x38;
+const AUDIENCE_SEND: u64 = 0x39;
+const AUDIENCE_END: u64 = 0x3a;
+const WATCH: u64 = 0x3b;
+const BANDWIDTH: u64 = 0x3c;
+const PING: u64 = 0x3d;
 
 /// The most payload one fragment carries, so that its frame keeps [`frame::MAX_BODY`].
 pub const MAX_FRAGMENT: usize = frame::MAX_BODY - 64;
@@ -216,87 +204,9 @@ pub const MAX_FRAGMENT: usize = frame::MAX_BODY - 64;
 /// The longest connect command a session can be opened with, in bytes: it must fit one frame.
 pub const MAX_CONNECT: usize = frame::MAX_BODY - 128;
 
-const FIRST: u8 = 1;
-const AFTER: u8 = 2;
-
 /// Whether frames of this type count in a lane's numbers.
 pub fn is_numbered(kind: u64) -> bool {
     !matches!(kind, OPEN_LANE | LANE_ANSWER | ACK | CREDIT)
-}
-
-impl OpenLane {
-    /// Appends the frame.
-    pub fn encode(&self, out: &mut impl BufMut) {
-        let mut body = Vec::new();
-        varint::encode(self.lane.0, &mut body);
-        put_str(&self.group.to_string(), &mut body);
-        put_str(&self.home, &mut body);
-        body.put_u8(match self.resume {
-            None if self.only_if_living => 2,
-            resume => u8::from(resume.is_some()),
-        });
-        varint::encode(self.resume.unwrap_or(0), &mut body);
-        frame::encode(OPEN_LANE, &body, out);
-    }
-
-    /// Reads the frame.
-    pub fn decode(frame: &Frame) -> Result<Self, FrameError> {
-        if frame.kind != OPEN_LANE {
-            return Err(FrameError::Unexpected(frame.kind));
-        }
-        let input = &mut &*frame.body;
-        let lane = LaneId(varint::decode(input)?);
-        let group = take_group(input)?;
-        let home = take_str(input, MAX_NAME)?.to_owned();
-        let how = take_u8(input)?;
-        let received = varint::decode(input)?;
-        Ok(Self {
-            lane,
-            group,
-            home,
-            resume: (how == 1).then_some(received),
-            only_if_living: match how {
-                0 | 1 => false,
-                2 => true,
-                _ => return Err(FrameError::Value),
-            },
-        })
-    }
-}
-
-impl LaneAnswer {
-    /// Appends the frame.
-    pub fn encode(self, out: &mut impl BufMut) {
-        let mut body = Vec::new();
-        let (code, value) = match self {
-            Self::Open { received } => (0, received),
-            Self::Unknown => (1, 0),
-            Self::Wait { retry_ms } => (2, u64::from(retry_ms)),
-            Self::Refused => (3, 0),
-        };
-        body.put_u8(code);
-        varint::encode(value, &mut body);
-        frame::encode(LANE_ANSWER, &body, out);
-    }
-
-    /// Reads the frame.
-    pub fn decode(frame: &Frame) -> Result<Self, FrameError> {
-        if frame.kind != LANE_ANSWER {
-            return Err(FrameError::Unexpected(frame.kind));
-        }
-        let input = &mut &*frame.body;
-        let code = take_u8(input)?;
-        let value = varint::decode(input)?;
-        match code {
-            0 => Ok(Self::Open { received: value }),
-            1 => Ok(Self::Unknown),
-            2 => Ok(Self::Wait {
-                retry_ms: u32::try_from(value).map_err(|_| FrameError::Value)?,
-            }),
-            3 => Ok(Self::Refused),
-            _ => Err(FrameError::Value),
-        }
-    }
 }
 
 impl ToOrigin {
@@ -321,6 +231,10 @@ impl ToOrigin {
                 body.put_u8(u8::from(*stalled));
                 frame::encode(STALLED, &body, out);
             }
+            Self::Statistics {
+                session,
+                statistics,
+            } => statistics.encode(*session, out),
             Self::End => frame::encode(END, &[], out),
         }
     }
@@ -347,6 +261,10 @@ impl ToOrigin {
                 stream: take_stream(input)?,
                 stalled: take_u8(input)? != 0,
             },
+            STATISTICS => Self::Statistics {
+                session: take_session(input)?,
+                statistics: Statistics::decode(input)?,
+            },
             END => Self::End,
             kind => return Err(FrameError::Unexpected(kind)),
         })
@@ -364,11 +282,7 @@ impl ToEdge {
                 varint::encode(*offset, &mut body);
                 frame::encode(CREDIT, &body, out);
             }
-            Self::Accept { session } => {
-                let mut body = Vec::new();
-                varint::encode(session.0, &mut body);
-                frame::encode(ACCEPT, &body, out);
-            }
+            Self::Accept { session } => encode_session(ACCEPT, *session, out),
             Self::Fragment { session, fragment } => encode_fragment(*session, fragment, out),
             Self::Close { session, reason } => encode_close(*session, *reason, out),
             Self::Attach {
@@ -417,6 +331,10 @@ impl ToEdge {
                 body.put_u8(bits);
                 frame::encode(FILTER, &body, out);
             }
+            Self::Audience { audience, frame } => frame.encode(*audience, out),
+            Self::Watch { session } => encode_session(WATCH, *session, out),
+            Self::Bandwidth { session, bandwidth } => bandwidth.encode(*session, out),
+            Self::Ping { session } => encode_session(PING, *session, out),
         }
     }
 
@@ -429,6 +347,10 @@ impl ToEdge {
         if frame.kind == FRAGMENT {
             let (session, fragment) = decode_fragment(frame, input)?;
             return Ok(Self::Fragment { session, fragment });
+        }
+        if matches!(frame.kind, AUDIENCE_BEGIN..=AUDIENCE_END) {
+            let (audience, frame) = AudienceFrame::decode(frame)?;
+            return Ok(Self::Audience { audience, frame });
         }
         let session = take_session(input)?;
         Ok(match frame.kind {
@@ -474,6 +396,12 @@ impl ToEdge {
                     }
                 },
             },
+            WATCH => Self::Watch { session },
+            BANDWIDTH => Self::Bandwidth {
+                session,
+                bandwidth: Bandwidth::decode(input)?,
+            },
+            PING => Self::Ping { session },
             kind => return Err(FrameError::Unexpected(kind)),
         })
     }
@@ -484,97 +412,17 @@ fn encode_ack(received: u64, out: &mut impl BufMut) {
     varint::encode(received, out);
 }
 
+/// A frame that only names a session.
+fn encode_session(kind: u64, session: SessionId, out: &mut impl BufMut) {
+    frame::head(kind, varint::length(session.0), out);
+    varint::encode(session.0, out);
+}
+
 fn encode_close(session: SessionId, reason: CloseReason, out: &mut impl BufMut) {
     let mut body = Vec::new();
     varint::encode(session.0, &mut body);
     body.put_u8(reason.code());
     frame::encode(CLOSE, &body, out);
-}
-
-fn encode_fragment(session: SessionId, fragment: &Fragment, out: &mut impl BufMut) {
-    let mut head = Vec::with_capacity(48);
-    varint::encode(session.0, &mut head);
-    match &fragment.head {
-        None => head.put_u8(0),
-        Some(first) => {
-            head.put_u8(FIRST | if first.after.is_some() { AFTER } else { 0 });
-            head.put_u8(first.kind.0);
-            varint::encode(u64::from(first.stream.0), &mut head);
-            head.put_u32(first.timestamp.0);
-            varint::encode(u64::from(first.length), &mut head);
-            varint::encode(u64::from(first.generation.0), &mut head);
-            if let Some(after) = first.after {
-                varint::encode(after.0, &mut head);
-            }
-        }
-    }
-    frame::head(FRAGMENT, head.len() + fragment.data.len(), out);
-    out.put_slice(&head);
-    out.put_slice(&fragment.data);
-}
-
-fn decode_fragment(frame: &Frame, input: &mut &[u8]) -> Result<(SessionId, Fragment), FrameError> {
-    let session = take_session(input)?;
-    let flags = take_u8(input)?;
-    let head = (flags & FIRST != 0)
-        .then(|| decode_head(flags, input))
-        .transpose()?;
-    Ok((
-        session,
-        Fragment {
-            head,
-            data: frame.body.slice_ref(input),
-        },
-    ))
-}
-
-fn decode_head(flags: u8, input: &mut &[u8]) -> Result<Head, FrameError> {
-    Ok(Head {
-        kind: MessageType(take_u8(input)?),
-        stream: take_stream(input)?,
-        timestamp: RtmpTimestamp(take_u32(input)?),
-        length: take_varint_u32(input)?,
-        generation: Generation(take_varint_u32(input)?),
-        after: (flags & AFTER != 0)
-            .then(|| varint::decode(input).map(FeedPlace))
-            .transpose()?,
-    })
-}
-
-fn encode_open(open: &OpenSession, out: &mut impl BufMut) {
-    match open.peer.ip() {
-        IpAddr::V4(ip) => {
-            out.put_u8(4);
-            out.put_slice(&ip.octets());
-        }
-        IpAddr::V6(ip) => {
-            out.put_u8(6);
-            out.put_slice(&ip.octets());
-        }
-    }
-    out.put_u16(open.peer.port());
-    put_str(&open.protocol, out);
-    out.put_slice(&open.connect);
-}
-
-fn decode_open(frame: &Frame, input: &mut &[u8]) -> Result<OpenSession, FrameError> {
-    let ip = match take_u8(input)? {
-        4 => IpAddr::from(<[u8; 4]>::try_from(take(input, 4)?).map_err(|_| FrameError::Truncated)?),
-        6 => {
-            IpAddr::from(<[u8; 16]>::try_from(take(input, 16)?).map_err(|_| FrameError::Truncated)?)
-        }
-        _ => return Err(FrameError::Value),
-    };
-    let port = take(input, 2)?;
-    let peer = SocketAddr::new(ip, u16::from_be_bytes([port[0], port[1]]));
-    let protocol = take_str(input, 16)?.to_owned();
-    // The command outlives the frame by the whole session: it must not hold the frame's buffer.
-    let connect = Bytes::copy_from_slice(&frame.body.slice_ref(input));
-    Ok(OpenSession {
-        peer,
-        protocol,
-        connect,
-    })
 }
 
 fn stream_body(session: SessionId, stream: MessageStreamId) -> Vec<u8> {
@@ -584,8 +432,30 @@ fn stream_body(session: SessionId, stream: MessageStreamId) -> Vec<u8> {
     body
 }
 
+fn put_session(session: SessionId, out: &mut impl BufMut) {
+    varint::encode(session.0, out);
+}
+
 fn take_session(input: &mut &[u8]) -> Result<SessionId, FrameError> {
     varint::decode(input).map(SessionId)
+}
+
+/// Which encoding a message is meant for: either, AMF0, AMF3.
+fn encoding_code(encoding: Option<ObjectEncoding>) -> u8 {
+    match encoding {
+        None => 0,
+        Some(ObjectEncoding::Amf0) => 1,
+        Some(ObjectEncoding::Amf3) => 2,
+    }
+}
+
+fn encoding_of(code: u8) -> Result<Option<ObjectEncoding>, FrameError> {
+    match code {
+        0 => Ok(None),
+        1 => Ok(Some(ObjectEncoding::Amf0)),
+        2 => Ok(Some(ObjectEncoding::Amf3)),
+        _ => Err(FrameError::Value),
+    }
 }
 
 fn take_stream(input: &mut &[u8]) -> Result<MessageStreamId, FrameError> {

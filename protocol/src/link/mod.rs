@@ -4,6 +4,7 @@
 //! ([`hello`]), a lane for each group ([`EdgeLane`], [`OriginLane`]) and a feed for each live stream
 //! and direction ([`feed`]).
 
+mod audience;
 pub mod credit;
 mod edge_lane;
 pub mod feed;
@@ -19,9 +20,11 @@ pub mod session;
 mod tests;
 pub mod varint;
 
-pub use edge_lane::{EdgeEvent, EdgeLane};
+pub use audience::{AudienceId, Recipients, ToAudience};
+pub use edge_lane::{AudienceEvent, EdgeEvent, EdgeLane, MAX_AUDIENCES};
 pub use frame::FrameError;
 pub use hello::{Control, Hello};
-pub use origin_lane::{OriginEvent, OriginLane, RESERVATION_IDLE, RETENTION, Tell};
+pub use lane_frame::{Bandwidth, Statistics};
+pub use origin_lane::{AudienceCounts, OriginEvent, OriginLane, RESERVATION_IDLE, RETENTION, Tell};
 pub use rate::Rate;
 pub use session::{CloseReason, FeedPlace, Filter, Generation, LiveId, OpenSession, WriterId};

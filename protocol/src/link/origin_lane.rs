@@ -8,107 +8,24 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    CloseReason, FeedPlace, Filter, FrameError, Generation, LiveId, OpenSession, WriterId,
-    credit::{Account, Budget, LANE_BUDGET, MESSAGE_COST},
+    AudienceId, CloseReason, FrameError, OpenSession,
+    credit::{Account, Budget, MESSAGE_COST},
     inbound::{Assembled, Assembly, Inbound},
-    lane_frame::{Fragment, Head, MAX_FRAGMENT, ToEdge, ToOrigin},
-    outbox::{BATCH, Outbox},
+    lane_frame::{Fragment, ToEdge, ToOrigin},
+    outbox::Outbox,
 };
-use crate::{Message, MessageStreamId, SessionId};
+use crate::SessionId;
 
-/// What a lane tells its origin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OriginEvent {
-    /// A client asks to connect.
-    Open {
-        /// Its number.
-        session: SessionId,
-        /// Who it is.
-        open: OpenSession,
-    },
-    /// A message of a client. Tell [`OriginLane::consumed`] when it has been handled.
-    Message {
-        /// From whom.
-        session: SessionId,
-        /// The message stream's generation after it.
-        generation: Generation,
-        /// The message.
-        message: Message,
-    },
-    /// A publishing client is silent, or no longer.
-    Stalled {
-        /// Whose.
-        session: SessionId,
-        /// The message stream.
-        stream: MessageStreamId,
-        /// Whether it is silent.
-        stalled: bool,
-    },
-    /// The session is over: the edge ended it, or a limit was exceeded.
-    Closed {
-        /// Which.
-        session: SessionId,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// The edge ended the lane.
-    Ended,
-}
+mod audiences;
+mod event;
+mod grants;
+mod queue;
 
-/// One thing an origin tells a session; the lane keeps their order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Tell {
-    /// The connect is accepted.
-    Accept,
-    /// A message.
-    Message {
-        /// The message.
-        message: Message,
-        /// The place in the feed it follows.
-        after: Option<FeedPlace>,
-    },
-    /// A message stream plays this.
-    Attach {
-        /// The message stream.
-        stream: MessageStreamId,
-        /// The live stream.
-        live: LiveId,
-    },
-    /// A message stream plays nothing.
-    Detach {
-        /// The message stream.
-        stream: MessageStreamId,
-    },
-    /// A publish is accepted.
-    AcceptPublish {
-        /// The message stream.
-        stream: MessageStreamId,
-        /// The publish command's generation.
-        generation: Generation,
-        /// The live stream.
-        live: LiveId,
-        /// What the feed must carry.
-        writer: WriterId,
-    },
-    /// A publish is refused or over.
-    StopPublish {
-        /// The message stream.
-        stream: MessageStreamId,
-        /// The publish command's generation.
-        generation: Generation,
-    },
-    /// What a viewer gets.
-    Filter {
-        /// The message stream.
-        stream: MessageStreamId,
-        /// What passes.
-        filter: Filter,
-    },
-    /// The session is over.
-    Close(CloseReason),
-}
+pub use audiences::AudienceCounts;
+pub use event::{OriginEvent, Tell};
+
+use audiences::Audiences;
+use queue::{Queued, Said, Turn};
 
 /// How long a reservation for a long message may stand without a byte of it arriving.
 pub const RESERVATION_IDLE: Duration = Duration::from_secs(10);
@@ -118,17 +35,15 @@ pub const RESERVATION_IDLE: Duration = Duration::from_secs(10);
 /// frames no longer fit is closed with [`CloseReason::Retention`].
 pub const RETENTION: usize = 16 * 1024 * 1024;
 
-/// How soon a lane asks again when another lane holds the process's budget.
-const BUDGET_RETRY: Duration = Duration::from_millis(50);
-
 /// The origin's end of one lane, on whatever connections carry it in turn.
 #[derive(Debug)]
 pub struct OriginLane {
     sessions: HashMap<SessionId, Session>,
     highest: Option<SessionId>,
-    /// Sessions with queued messages towards the edge, in turn.
-    turns: VecDeque<SessionId>,
+    /// Sessions with queued messages towards the edge, in turn, and the audiences' line.
+    turns: VecDeque<Turn>,
     queued: usize,
+    audiences: Audiences,
     /// Sessions whose message in assembly needs a reservation, first come first served.
     waiting: VecDeque<SessionId>,
     retry: Option<Instant>,
@@ -152,12 +67,10 @@ struct Session {
     queue: VecDeque<Queued>,
     /// The origin closed it, or it broke a limit: what still comes is dropped.
     closing: bool,
-}
-
-#[derive(Debug)]
-struct Queued {
-    tell: Tell,
-    sent: usize,
+    /// The audiences it is a member of.
+    audiences: Vec<AudienceId>,
+    /// What of it stands in the audiences' line.
+    in_line: usize,
 }
 
 impl OriginLane {
@@ -169,6 +82,7 @@ impl OriginLane {
             highest: None,
             turns: VecDeque::new(),
             queued: 0,
+            audiences: Audiences::default(),
             waiting: VecDeque::new(),
             retry: None,
             holders: Vec::new(),
@@ -193,16 +107,8 @@ impl OriginLane {
             self.outbox
                 .append_unnumbered(|out| ToEdge::Credit { session, offset }.encode(out));
         }
+        self.ask_snapshots();
         Ok(())
-    }
-
-    /// Nothing could arrive until now: whoever holds memory for a message has had no time to send it.
-    pub fn excuse(&mut self, now: Instant) {
-        for holder in &self.holders {
-            if let Some(state) = self.sessions.get_mut(holder) {
-                state.heard = Some(now);
-            }
-        }
     }
 
     /// The connection is gone.
@@ -218,48 +124,13 @@ impl OriginLane {
             self.handle_frame(now, ToOrigin::decode(&frame)?)?;
         }
         self.grant_waiting(now);
+        self.ask_snapshots();
         Ok(())
     }
 
     /// Tells a session something.
     pub fn tell(&mut self, session: SessionId, tell: Tell) {
-        let Some(state) = self.sessions.get_mut(&session) else {
-            return;
-        };
-        if state.closing {
-            return;
-        }
-        let size = tell.size();
-        if self.outbox.retained() + self.queued + size > RETENTION
-            && !matches!(tell, Tell::Close(_))
-        {
-            self.fail(session, CloseReason::Retention);
-            return;
-        }
-        if matches!(tell, Tell::Close(_)) {
-            state.closing = true;
-        }
-        if state.queue.is_empty() && size <= MAX_FRAGMENT {
-            self.encode_whole(session, tell);
-            return;
-        }
-        self.queued += size;
-        if state.queue.is_empty() {
-            self.turns.push_back(session);
-        }
-        state.queue.push_back(Queued { tell, sent: 0 });
-    }
-
-    /// The group has handled a message with this many payload bytes.
-    pub fn consumed(&mut self, now: Instant, session: SessionId, bytes: usize) {
-        let Some(state) = self.sessions.get_mut(&session) else {
-            return;
-        };
-        let freed = state.account.consume(bytes as u64 + MESSAGE_COST);
-        self.reserved -= freed;
-        self.budget.release(freed);
-        self.grant_free(session);
-        self.grant_waiting(now);
+        self.hear(session, Said::Tell(tell));
     }
 
     /// The next thing that happened.
@@ -310,24 +181,6 @@ impl OriginLane {
         [ack, idle, self.retry].into_iter().flatten().min()
     }
 
-    /// Closes sessions that hold memory for a message and send nothing; asks for budget again.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        if self.connected {
-            let sessions = &self.sessions;
-            let idle = |id: &SessionId| {
-                let heard = sessions.get(id).and_then(|session| session.heard);
-                heard.is_some_and(|heard| heard + RESERVATION_IDLE <= now)
-            };
-            let late: Vec<_> = self.holders.iter().copied().filter(idle).collect();
-            for session in late {
-                self.fail(session, CloseReason::Limit);
-            }
-        }
-        if self.retry.is_some_and(|retry| retry <= now) {
-            self.grant_waiting(now);
-        }
-    }
-
     /// Closes a session, at both ends; the event [`OriginEvent::Closed`] follows.
     pub fn close_session(&mut self, session: SessionId, reason: CloseReason) {
         self.fail(session, reason);
@@ -360,6 +213,11 @@ impl OriginLane {
     /// How many sessions the lane has.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Bytes that have not been handed to the lane's stream.
+    pub fn unsent(&self) -> usize {
+        self.outbox.unsent() + self.queued
     }
 
     /// Bytes kept for the edge.
@@ -403,6 +261,18 @@ impl OriginLane {
                 }
                 Ok(())
             }
+            ToOrigin::Statistics {
+                session,
+                statistics,
+            } => {
+                if self.known(session)?.is_some_and(|state| !state.closing) {
+                    self.events.push_back(OriginEvent::Statistics {
+                        session,
+                        statistics,
+                    });
+                }
+                Ok(())
+            }
             ToOrigin::End => {
                 self.events.push_back(OriginEvent::Ended);
                 Ok(())
@@ -422,6 +292,8 @@ impl OriginLane {
             heard: None,
             queue: VecDeque::new(),
             closing: false,
+            audiences: Vec::new(),
+            in_line: 0,
         };
         self.sessions.insert(session, state);
         self.events.push_back(OriginEvent::Open { session, open });
@@ -476,63 +348,6 @@ impl OriginLane {
         Ok(())
     }
 
-    fn wait(&mut self, session: SessionId) {
-        if self
-            .sessions
-            .get(&session)
-            .is_some_and(|state| state.account.lacking() > 0)
-        {
-            self.waiting.push_back(session);
-        }
-    }
-
-    /// Grants what needs no reservation.
-    fn grant_free(&mut self, session: SessionId) {
-        let Some(state) = self.sessions.get_mut(&session) else {
-            return;
-        };
-        if !state.closing
-            && let Some(offset) = state.account.free_grant()
-        {
-            self.outbox
-                .append_unnumbered(|out| ToEdge::Credit { session, offset }.encode(out));
-        }
-    }
-
-    /// Grants reservations in the order they were asked for, each whole or not at all.
-    fn grant_waiting(&mut self, now: Instant) {
-        self.retry = None;
-        while let Some(&session) = self.waiting.front() {
-            let Some(state) = self
-                .sessions
-                .get_mut(&session)
-                .filter(|state| !state.closing)
-            else {
-                self.waiting.pop_front();
-                continue;
-            };
-            let lacking = state.account.lacking();
-            if lacking > 0 {
-                let lane_has_room = self.reserved == 0 || self.reserved + lacking <= LANE_BUDGET;
-                if !lane_has_room {
-                    break;
-                }
-                if !self.budget.reserve(lacking) {
-                    self.retry = Some(now + BUDGET_RETRY);
-                    break;
-                }
-                self.reserved += lacking;
-                let offset = state.account.reserve(lacking);
-                // The ten seconds without a byte begin with the grant.
-                state.heard = Some(now);
-                self.holders.push(session);
-                self.outbox
-                    .append_unnumbered(|out| ToEdge::Credit { session, offset }.encode(out));
-            }
-            self.waiting.pop_front();
-        }
-    }
-
     /// Closes a session from this side, for both ends. The edge drops what it has of a message
     /// under way when it reads the close.
     fn fail(&mut self, session: SessionId, reason: CloseReason) {
@@ -553,6 +368,9 @@ impl OriginLane {
         self.queued -= state.queue.iter().map(Queued::left).sum::<usize>();
         self.holders.retain(|&holder| holder != session);
         self.waiting.retain(|&waiting| waiting != session);
+        for audience in &state.audiences {
+            self.audiences.forget_member(*audience, session);
+        }
         Some(state)
     }
 
@@ -563,137 +381,10 @@ impl OriginLane {
         }
         Ok(self.sessions.get_mut(&session))
     }
-
-    fn encode_whole(&mut self, session: SessionId, tell: Tell) {
-        let closes = matches!(tell, Tell::Close(_));
-        self.outbox.append(|out| tell.frame(session).encode(out));
-        if closes {
-            self.remove(session);
-        }
-    }
-
-    /// Encodes one fragment of each session in turn, until a batch is full.
-    fn take_turns(&mut self) {
-        let mut encoded = 0;
-        while encoded < BATCH {
-            let Some(id) = self.turns.pop_front() else {
-                break;
-            };
-            let Some(state) = self.sessions.get_mut(&id) else {
-                continue;
-            };
-            let Some(front) = state.queue.front_mut() else {
-                continue;
-            };
-            let left = front.left();
-            let frame = front.next_frame(id);
-            let done = front.is_done();
-            let after = if done { 0 } else { front.left() };
-            if done {
-                state.queue.pop_front();
-            }
-            let more = !state.queue.is_empty();
-            self.queued -= left - after;
-            encoded += (left - after).max(16);
-            let closed = matches!(frame, ToEdge::Close { .. });
-            self.outbox.append(|out| frame.encode(out));
-            if more {
-                self.turns.push_back(id);
-            } else if closed {
-                self.remove(id);
-            }
-        }
-    }
 }
 
 impl Drop for OriginLane {
     fn drop(&mut self) {
         self.budget.release(self.reserved);
-    }
-}
-
-impl Tell {
-    /// What it counts against the retention bound.
-    fn size(&self) -> usize {
-        match self {
-            Self::Message { message, .. } => message.payload.len(),
-            _ => 0,
-        }
-    }
-
-    fn frame(self, session: SessionId) -> ToEdge {
-        match self {
-            Self::Accept => ToEdge::Accept { session },
-            Self::Message { message, after } => {
-                let head = Some(Head {
-                    after,
-                    ..Head::of(&message)
-                });
-                ToEdge::Fragment {
-                    session,
-                    fragment: Fragment {
-                        head,
-                        data: message.payload,
-                    },
-                }
-            }
-            Self::Attach { stream, live } => ToEdge::Attach {
-                session,
-                stream,
-                live,
-            },
-            Self::Detach { stream } => ToEdge::Detach { session, stream },
-            Self::AcceptPublish {
-                stream,
-                generation,
-                live,
-                writer,
-            } => ToEdge::AcceptPublish {
-                session,
-                stream,
-                generation,
-                live,
-                writer,
-            },
-            Self::StopPublish { stream, generation } => ToEdge::StopPublish {
-                session,
-                stream,
-                generation,
-            },
-            Self::Filter { stream, filter } => ToEdge::Filter {
-                session,
-                stream,
-                filter,
-            },
-            Self::Close(reason) => ToEdge::Close { session, reason },
-        }
-    }
-}
-
-impl Queued {
-    fn left(&self) -> usize {
-        self.tell.size() - self.sent
-    }
-
-    fn next_frame(&mut self, session: SessionId) -> ToEdge {
-        let Tell::Message { message, after } = &self.tell else {
-            self.sent = 0;
-            return self.tell.clone().frame(session);
-        };
-        let size = self.left().min(MAX_FRAGMENT);
-        let head = (self.sent == 0).then(|| Head {
-            after: *after,
-            ..Head::of(message)
-        });
-        let data = message.payload.slice(self.sent..self.sent + size);
-        self.sent += size;
-        ToEdge::Fragment {
-            session,
-            fragment: Fragment { head, data },
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        self.left() == 0
     }
 }

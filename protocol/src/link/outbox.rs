@@ -120,6 +120,12 @@ impl Outbox {
         self.cut_front(received)
     }
 
+    /// Bytes of numbered frames that have not been handed to the stream.
+    pub fn unsent(&self) -> usize {
+        let batches = self.batches.iter().skip(self.unsent);
+        batches.map(|batch| batch.bytes.len()).sum::<usize>() + self.filling.len()
+    }
+
     /// Bytes kept, sent or not.
     pub fn retained(&self) -> usize {
         self.retained + self.filling.len()

@@ -1,6 +1,7 @@
 //! A simulated edge and origin over one lane: a virtual clock, pipes with delay that break, and a
 //! printed seed.
 
+mod audiences;
 mod frames;
 mod scenarios;
 
@@ -42,6 +43,8 @@ struct Pair {
     closed_at_edge: Vec<SessionId>,
     closed_at_origin: Vec<SessionId>,
     sent: HashMap<SessionId, u32>,
+    /// What sessions heard of audiences, and of those who speak to them about audiences.
+    club: audiences::Club,
 }
 
 const STEP: Duration = Duration::from_millis(1);
@@ -67,6 +70,7 @@ impl Pair {
             closed_at_edge: Vec::new(),
             closed_at_origin: Vec::new(),
             sent: HashMap::new(),
+            club: audiences::Club::default(),
         };
         pair.connect();
         pair
@@ -172,7 +176,8 @@ impl Pair {
                     self.mail.push_back((session, message));
                 }
                 OriginEvent::Closed { session, .. } => self.closed_at_origin.push(session),
-                OriginEvent::Stalled { .. } | OriginEvent::Ended => {}
+                OriginEvent::SnapshotWanted { audience } => self.club.wanted.push(audience),
+                _ => {}
             }
         }
     }
@@ -200,7 +205,11 @@ impl Pair {
 
     fn edge_events(&mut self) {
         while let Some(event) = self.edge.poll_event() {
+            self.club.edge_event(&event);
             match event {
+                EdgeEvent::Message { message, .. } if message.kind != MessageType::COMMAND_AMF0 => {
+                    // The club's.
+                }
                 EdgeEvent::Message {
                     session, message, ..
                 } => {

@@ -10,10 +10,11 @@ use tributary_protocol::{
     link::CloseReason,
     message::user_control::UserControl,
     session::ServerConnection,
+    shared_object::Flags,
 };
 
 use super::{CONNECTION, End, MAX_OUTPUT, Phase, Session};
-use crate::{link::handle::FromOrigin, metrics::Counted};
+use crate::{link::handle::FromOrigin, metrics::Counted, objects::Recipient};
 
 impl Session {
     /// Takes in one thing from the origin; `None` is the end of the lane.
@@ -36,6 +37,16 @@ impl Session {
                 self.note_refusal(&message);
                 if let Some(message) = self.playing.hold(message, after, now) {
                     self.tell(&message)?;
+                }
+            }
+            Some(FromOrigin::Object {
+                message,
+                encoding,
+                flags,
+            }) => {
+                let recipient = self.object_recipient(flags);
+                if encoding.is_none_or(|only| only == recipient.encoding) {
+                    self.tell(&message.to(recipient))?;
                 }
             }
             Some(FromOrigin::Attach { stream, live }) => {
@@ -75,6 +86,15 @@ impl Session {
             None => return Err(self.part(Status::ConnectClosed, CloseReason::OriginLost)),
         }
         Ok(())
+    }
+
+    /// What the session's copies of objects' messages have of their own.
+    fn object_recipient(&self, flags: Flags) -> Recipient {
+        Recipient {
+            stream: self.objects_on,
+            encoding: self.encoding(),
+            flags,
+        }
     }
 
     fn note_refusal(&mut self, message: &Message) {

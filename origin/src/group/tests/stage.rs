@@ -21,7 +21,9 @@ use tributary_protocol::{
 use super::super::{GroupHandle, Groups, Settings};
 use crate::{
     app::{Application, Applications},
-    link::handle::{LaneCommand, LaneKey, LaneOut, Mail, SessionKey, ToSession},
+    link::handle::{
+        AudienceId, LaneCommand, LaneKey, LaneOut, Mail, SessionKey, ToAudience, ToSession,
+    },
     live::LiveStream,
 };
 
@@ -51,6 +53,8 @@ pub(super) struct Lane {
     /// The streams the lane's publishers may write to, by session and message stream.
     pub(super) writers: HashMap<(u64, u32), (Arc<LiveStream>, WriterId)>,
     pub(super) messages: Vec<(u64, Message)>,
+    /// What audiences were told.
+    pub(super) audiences: Vec<(AudienceId, ToAudience)>,
 }
 
 pub(super) fn settings() -> Settings {
@@ -112,6 +116,7 @@ impl Lane {
             consumed: HashMap::new(),
             writers: HashMap::new(),
             messages: Vec::new(),
+            audiences: Vec::new(),
         }
     }
 
@@ -260,6 +265,7 @@ impl Lane {
                     let line = self.describe(session.0, what);
                     self.heard.entry(session.0).or_default().push(line);
                 }
+                LaneCommand::Audience { audience, what } => self.audiences.push((audience, what)),
                 LaneCommand::Consumed { session, bytes } => {
                     *self.consumed.entry(session.0).or_default() += bytes;
                 }

@@ -4,11 +4,17 @@ use bytes::Bytes;
 
 use crate::{
     GroupName, LaneId, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
+    amf::ObjectEncoding,
     link::{
-        CloseReason, Control, FeedPlace, Filter, Generation, Hello, LiveId, OpenSession, WriterId,
+        AudienceId, Bandwidth, CloseReason, Control, FeedPlace, Filter, Generation, Hello, LiveId,
+        OpenSession, Statistics, WriterId,
         frame::{FrameReader, MAX_BODY},
-        lane_frame::{Fragment, Head, LaneAnswer, OpenLane, ToEdge, ToOrigin},
+        lane_frame::{
+            AudienceFrame, AudienceHead, AudiencePiece, Fragment, Head, LaneAnswer, Member,
+            OpenLane, ToEdge, ToOrigin,
+        },
     },
+    shared_object::Flags,
 };
 
 fn hex(text: &str) -> Vec<u8> {
@@ -29,6 +35,7 @@ fn frame(wire: &[u8]) -> crate::link::frame::Frame {
 
 const SESSION: SessionId = SessionId(5);
 const STREAM: MessageStreamId = MessageStreamId(1);
+const AUDIENCE: AudienceId = AudienceId(7);
 
 /// `docs/link.md` shows the same bytes.
 fn to_origin() -> Vec<(&'static str, ToOrigin)> {
@@ -39,6 +46,7 @@ fn to_origin() -> Vec<(&'static str, ToOrigin)> {
         length: 3,
         generation: Generation(2),
         after: None,
+        member: None,
     };
     vec![
         ("12 01 07", ToOrigin::Ack(7)),
@@ -89,6 +97,21 @@ fn to_origin() -> Vec<(&'static str, ToOrigin)> {
             },
         ),
         ("24 00", ToOrigin::End),
+        (
+            "25 0a 05 4064 40c8 01 02 00 00 0d",
+            ToOrigin::Statistics {
+                session: SESSION,
+                statistics: Statistics {
+                    bytes_in: 100,
+                    bytes_out: 200,
+                    messages_in: 1,
+                    messages_out: 2,
+                    messages_dropped: 0,
+                    queued: 0,
+                    round_trip_ms: Some(12),
+                },
+            },
+        ),
     ]
 }
 
@@ -100,6 +123,18 @@ fn to_edge() -> Vec<(&'static str, ToEdge)> {
         length: 1,
         generation: Generation(0),
         after: Some(FeedPlace(64)),
+        member: None,
+    };
+    let of_object = Head {
+        kind: MessageType::SHARED_OBJECT_AMF0,
+        stream: MessageStreamId::CONNECTION,
+        after: None,
+        member: Some(Member {
+            audience: AUDIENCE,
+            flags: Flags::PERSISTENT,
+            encoding: Some(ObjectEncoding::Amf3),
+        }),
+        ..head
     };
     vec![
         ("12 02 4040", ToEdge::Ack(64)),
@@ -173,7 +208,78 @@ fn to_edge() -> Vec<(&'static str, ToEdge)> {
                 },
             },
         ),
+        (
+            "21 15 05 05 13 00 00000000 01 00 07 00000002 00000000 02 61",
+            ToEdge::Fragment {
+                session: SESSION,
+                fragment: Fragment {
+                    head: Some(of_object),
+                    data: Bytes::from_static(b"a"),
+                },
+            },
+        ),
+        ("3b 01 05", ToEdge::Watch { session: SESSION }),
+        (
+            "3c 04 05 5000 00",
+            ToEdge::Bandwidth {
+                session: SESSION,
+                bandwidth: Bandwidth {
+                    to_client: Some(4096),
+                    from_client: None,
+                },
+            },
+        ),
+        ("3d 01 05", ToEdge::Ping { session: SESSION }),
     ]
+    .into_iter()
+    .chain(audience())
+    .collect()
+}
+
+fn audience() -> Vec<(&'static str, ToEdge)> {
+    let head = AudienceHead {
+        all_but: Some(SESSION),
+        encoding: None,
+        length: 3,
+    };
+    let of_amf0 = AudienceHead {
+        all_but: None,
+        encoding: Some(ObjectEncoding::Amf0),
+        length: 1,
+    };
+    let piece = |head, data: &'static [u8]| {
+        AudienceFrame::Send(AudiencePiece {
+            head,
+            data: Bytes::from_static(data),
+        })
+    };
+    let frames = [
+        (
+            "36 08 07 01 05 626f617264",
+            AudienceFrame::Begin {
+                name: "board".into(),
+                persistent: true,
+            },
+        ),
+        (
+            "37 0b 07 05 00000002 00000000 00",
+            AudienceFrame::Join {
+                session: SESSION,
+                flags: Flags::PERSISTENT,
+                aside: false,
+            },
+        ),
+        ("38 02 07 05", AudienceFrame::Leave { session: SESSION }),
+        ("39 07 07 03 05 03 616263", piece(Some(head), b"abc")),
+        ("39 04 07 05 01 61", piece(Some(of_amf0), b"a")),
+        ("39 04 07 00 6263", piece(None, b"bc")),
+        ("3a 01 07", AudienceFrame::End),
+    ];
+    let of = |(bytes, frame)| {
+        let audience = AUDIENCE;
+        (bytes, ToEdge::Audience { audience, frame })
+    };
+    frames.into_iter().map(of).collect()
 }
 
 fn control() -> Vec<(&'static str, Control)> {

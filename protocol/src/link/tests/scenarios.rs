@@ -175,6 +175,7 @@ fn a_holder_that_sends_nothing_for_ten_seconds_is_closed_and_makes_room() {
         length: LENGTH as u32,
         generation: Generation(0),
         after: None,
+        member: None,
     };
     let fragment = Fragment {
         head: Some(head),
@@ -297,6 +298,7 @@ fn an_edge_that_breaks_the_rules_is_an_error() {
         length,
         generation: Generation(0),
         after: None,
+        member: None,
     };
     let fragment = |session, head, size: usize| ToOrigin::Fragment {
         session: SessionId(session),

@@ -1,0 +1,174 @@
+//! Messages of sessions, in pieces, and how a session begins.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::{BufMut, Bytes};
+
+use super::{FRAGMENT, encoding_code, encoding_of, put_session, take_session, take_stream};
+use crate::{
+    MessageStreamId, MessageType, RtmpTimestamp, SessionId,
+    amf::ObjectEncoding,
+    link::{
+        AudienceId, FeedPlace, FrameError, Generation, OpenSession,
+        frame::{self, Frame, put_str, take, take_str, take_u8, take_u32, take_varint_u32},
+        varint,
+    },
+    shared_object::Flags,
+};
+
+/// The start of a message, in its first fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The message's type.
+    pub kind: MessageType,
+    /// The client's message stream.
+    pub stream: MessageStreamId,
+    /// The message's time.
+    pub timestamp: RtmpTimestamp,
+    /// The whole payload's length in bytes.
+    pub length: u32,
+    /// Towards the origin: the message stream's generation after this message.
+    pub generation: Generation,
+    /// Towards the edge: the place in the feed that the message follows.
+    pub after: Option<FeedPlace>,
+    /// Towards the edge: the message is one of a shared object, for this member of its audience.
+    pub member: Option<Member>,
+}
+
+/// A member of an audience, as a message for it alone names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The audience.
+    pub audience: AudienceId,
+    /// What the edge writes into the message.
+    pub flags: Flags,
+    /// The message is for it only if this is its encoding.
+    pub encoding: Option<ObjectEncoding>,
+}
+
+/// A piece of a message of one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Present in the first piece.
+    pub head: Option<Head>,
+    /// The piece of the payload.
+    pub data: Bytes,
+}
+
+const FIRST: u8 = 1;
+const AFTER: u8 = 2;
+const MEMBER: u8 = 4;
+
+pub(super) fn encode_fragment(session: SessionId, fragment: &Fragment, out: &mut impl BufMut) {
+    let mut head = Vec::with_capacity(48);
+    put_session(session, &mut head);
+    match &fragment.head {
+        None => head.put_u8(0),
+        Some(first) => {
+            let after = if first.after.is_some() { AFTER } else { 0 };
+            let member = if first.member.is_some() { MEMBER } else { 0 };
+            head.put_u8(FIRST | after | member);
+            head.put_u8(first.kind.0);
+            varint::encode(u64::from(first.stream.0), &mut head);
+            head.put_u32(first.timestamp.0);
+            varint::encode(u64::from(first.length), &mut head);
+            varint::encode(u64::from(first.generation.0), &mut head);
+            if let Some(after) = first.after {
+                varint::encode(after.0, &mut head);
+            }
+            if let Some(member) = first.member {
+                member.encode(&mut head);
+            }
+        }
+    }
+    frame::head(FRAGMENT, head.len() + fragment.data.len(), out);
+    out.put_slice(&head);
+    out.put_slice(&fragment.data);
+}
+
+pub(super) fn decode_fragment(
+    frame: &Frame,
+    input: &mut &[u8],
+) -> Result<(SessionId, Fragment), FrameError> {
+    let session = take_session(input)?;
+    let flags = take_u8(input)?;
+    let head = (flags & FIRST != 0)
+        .then(|| decode_head(flags, input))
+        .transpose()?;
+    Ok((
+        session,
+        Fragment {
+            head,
+            data: frame.body.slice_ref(input),
+        },
+    ))
+}
+
+fn decode_head(flags: u8, input: &mut &[u8]) -> Result<Head, FrameError> {
+    Ok(Head {
+        kind: MessageType(take_u8(input)?),
+        stream: take_stream(input)?,
+        timestamp: RtmpTimestamp(take_u32(input)?),
+        length: take_varint_u32(input)?,
+        generation: Generation(take_varint_u32(input)?),
+        after: (flags & AFTER != 0)
+            .then(|| varint::decode(input).map(FeedPlace))
+            .transpose()?,
+        member: (flags & MEMBER != 0)
+            .then(|| Member::decode(input))
+            .transpose()?,
+    })
+}
+
+impl Member {
+    fn encode(self, out: &mut impl BufMut) {
+        varint::encode(u64::from(self.audience.0), out);
+        out.put_u32(self.flags.0[0]);
+        out.put_u32(self.flags.0[1]);
+        out.put_u8(encoding_code(self.encoding));
+    }
+
+    fn decode(input: &mut &[u8]) -> Result<Self, FrameError> {
+        Ok(Self {
+            audience: AudienceId(take_varint_u32(input)?),
+            flags: Flags([take_u32(input)?, take_u32(input)?]),
+            encoding: encoding_of(take_u8(input)?)?,
+        })
+    }
+}
+
+pub(super) fn encode_open(open: &OpenSession, out: &mut impl BufMut) {
+    match open.peer.ip() {
+        IpAddr::V4(ip) => {
+            out.put_u8(4);
+            out.put_slice(&ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            out.put_u8(6);
+            out.put_slice(&ip.octets());
+        }
+    }
+    out.put_u16(open.peer.port());
+    put_str(&open.protocol, out);
+    out.put_slice(&open.connect);
+}
+
+pub(super) fn decode_open(frame: &Frame, input: &mut &[u8]) -> Result<OpenSession, FrameError> {
+    let ip = match take_u8(input)? {
+        4 => IpAddr::from(<[u8; 4]>::try_from(take(input, 4)?).map_err(|_| FrameError::Truncated)?),
+        6 => {
+            IpAddr::from(<[u8; 16]>::try_from(take(input, 16)?).map_err(|_| FrameError::Truncated)?)
+        }
+        _ => return Err(FrameError::Value),
+    };
+    let port = take(input, 2)?;
+    let peer = SocketAddr::new(ip, u16::from_be_bytes([port[0], port[1]]));
+    let protocol = take_str(input, 16)?.to_owned();
+    // The command outlives the frame by the whole session: it must not hold the frame's buffer.
+    let connect = Bytes::copy_from_slice(&frame.body.slice_ref(input));
+    Ok(OpenSession {
+        peer,
+        protocol,
+        connect,
+    })
+}

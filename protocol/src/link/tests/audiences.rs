@@ -1,0 +1,535 @@
+//! Audiences: one frame for all members, and every session hears everything in its order.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::{
+    link::{
+        AudienceEvent, AudienceId, CloseReason, FrameError, MAX_AUDIENCES, RETENTION, Recipients,
+        ToAudience, credit,
+        lane_frame::{AudienceFrame, AudienceHead, AudiencePiece, ToEdge},
+    },
+    shared_object::Flags,
+};
+
+/// What sessions hear, by the number in each message: as it was meant, and as it came.
+#[derive(Default)]
+pub(super) struct Club {
+    next: u32,
+    expected: BTreeMap<SessionId, Vec<u32>>,
+    heard: BTreeMap<SessionId, Vec<u32>>,
+    /// Members, as the group has told the lane.
+    told: BTreeMap<AudienceId, Vec<SessionId>>,
+    /// Members at the edge, and whether they stand aside.
+    seated: BTreeMap<AudienceId, BTreeMap<SessionId, bool>>,
+    /// Messages to all that came over the link.
+    frames: u64,
+    pub(super) wanted: Vec<AudienceId>,
+}
+
+impl Club {
+    fn body(&mut self, length: usize) -> (u32, Bytes) {
+        self.next += 1;
+        let mut body = self.next.to_be_bytes().to_vec();
+        body.resize(length.max(4), self.next as u8);
+        (self.next, body.into())
+    }
+
+    fn hear(&mut self, session: SessionId, body: &[u8]) {
+        let number = u32::from_be_bytes(*body.first_chunk().expect("a number"));
+        assert!(body[4..].iter().all(|&byte| byte == number as u8));
+        self.heard.entry(session).or_default().push(number);
+    }
+
+    pub(super) fn edge_event(&mut self, event: &EdgeEvent) {
+        match event {
+            EdgeEvent::Message {
+                session, message, ..
+            } if message.kind == MessageType::DATA_AMF0 => self.hear(*session, &message.payload),
+            EdgeEvent::Object { session, body, .. } => self.hear(*session, body),
+            EdgeEvent::Audience { audience, event } => self.audience_event(*audience, event),
+            EdgeEvent::Closed { session, .. } => {
+                for members in self.seated.values_mut() {
+                    members.remove(session);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn audience_event(&mut self, audience: AudienceId, event: &AudienceEvent) {
+        if let AudienceEvent::Begun { .. } = event {
+            self.seated.insert(audience, BTreeMap::new());
+        }
+        let members = self.seated.get_mut(&audience).expect("it has begun");
+        match event {
+            AudienceEvent::Begun { .. } => {}
+            AudienceEvent::Joined { session, aside, .. } => {
+                members.insert(*session, *aside);
+            }
+            AudienceEvent::Left { session } => {
+                members.remove(session);
+            }
+            AudienceEvent::Message { to, body, .. } => {
+                self.frames += 1;
+                let all_but = match to {
+                    Recipients::AllBut(session) => Some(*session),
+                    _ => None,
+                };
+                let hears =
+                    |&(&session, &aside): &(&SessionId, &bool)| !aside && Some(session) != all_but;
+                let hearers: Vec<_> = members.iter().filter(hears).map(|(&id, _)| id).collect();
+                for session in hearers {
+                    self.hear(session, body);
+                }
+            }
+            AudienceEvent::Ended => {
+                self.seated.remove(&audience);
+            }
+        }
+    }
+}
+
+impl Pair {
+    fn begin(&mut self, audience: AudienceId) {
+        let name = format!("object{}", audience.0);
+        let persistent = false;
+        self.origin
+            .audience(audience, ToAudience::Begin { name, persistent });
+        self.club.told.insert(audience, Vec::new());
+    }
+
+    fn join(&mut self, audience: AudienceId, session: SessionId) {
+        let flags = Flags::TEMPORARY;
+        self.origin
+            .audience(audience, ToAudience::Join { session, flags });
+        self.club.told.get_mut(&audience).unwrap().push(session);
+    }
+
+    fn leave(&mut self, audience: AudienceId, session: SessionId) {
+        self.origin
+            .audience(audience, ToAudience::Leave { session });
+        let members = self.club.told.get_mut(&audience).unwrap();
+        members.retain(|&member| member != session);
+    }
+
+    fn send_all(&mut self, audience: AudienceId, to: Recipients, length: usize) {
+        let (number, body) = self.club.body(length);
+        for member in self.club.told.get(&audience).into_iter().flatten() {
+            let hears = match to {
+                Recipients::All => true,
+                Recipients::AllBut(author) => *member != author,
+                Recipients::One(one) => *member == one,
+            };
+            if hears {
+                self.club.expected.entry(*member).or_default().push(number);
+            }
+        }
+        let send = ToAudience::Send {
+            to,
+            encoding: None,
+            body,
+        };
+        self.origin.audience(audience, send);
+    }
+
+    fn tell_numbered(&mut self, session: SessionId, length: usize) {
+        let (number, payload) = self.club.body(length);
+        self.club.expected.entry(session).or_default().push(number);
+        let message = Message {
+            kind: MessageType::DATA_AMF0,
+            stream: MessageStreamId(0),
+            timestamp: RtmpTimestamp(0),
+            payload,
+        };
+        let after = None;
+        self.origin.tell(session, Tell::Message { message, after });
+    }
+
+    fn length(&mut self) -> usize {
+        match self.rng.random_range(0..12) {
+            0 => self.rng.random_range(0..80_000),
+            1 => self.rng.random_range(16_000..17_000),
+            _ => self.rng.random_range(0..300),
+        }
+    }
+
+    fn assert_heard(&self, closed: &[SessionId]) {
+        for (session, expected) in &self.club.expected {
+            if !closed.contains(session) {
+                let heard = self.club.heard.get(session);
+                assert_eq!(heard, Some(expected), "session {session}");
+            }
+        }
+    }
+}
+
+const A: AudienceId = AudienceId(1);
+
+#[test]
+fn every_session_hears_audiences_and_answers_in_one_order_through_outages() {
+    for seed in 0..60 {
+        let mut pair = Pair::new(seed, credit::PROCESS_BUDGET);
+        let sessions: Vec<_> = (1..=12).map(|n| pair.open(n)).collect();
+        pair.steps(20);
+        let audiences: Vec<_> = (0..4).map(AudienceId).collect();
+        let mut sends = 0;
+        let mut closed = Vec::new();
+        for _ in 0..500 {
+            let session = sessions[pair.rng.random_range(0..sessions.len())];
+            let audience = audiences[pair.rng.random_range(0..audiences.len())];
+            let length = pair.length();
+            let known = pair.club.told.contains_key(&audience);
+            let member = known && pair.club.told[&audience].contains(&session);
+            match pair.rng.random_range(0..100) {
+                0..2 if known => {
+                    pair.origin.audience(audience, ToAudience::End);
+                    pair.club.told.remove(&audience);
+                }
+                0..15 if !known => pair.begin(audience),
+                15..35 if known && !member && !closed.contains(&session) => {
+                    pair.join(audience, session);
+                }
+                35..40 if member => pair.leave(audience, session),
+                40..80 if known => {
+                    let to = match pair.rng.random_range(0..3) {
+                        0 => Recipients::All,
+                        1 => Recipients::AllBut(session),
+                        _ if member => Recipients::One(session),
+                        _ => Recipients::All,
+                    };
+                    sends += u64::from(!matches!(to, Recipients::One(_)));
+                    pair.send_all(audience, to, length);
+                }
+                80..96 if !closed.contains(&session) => pair.tell_numbered(session, length),
+                96 if closed.len() < 3 && !closed.contains(&session) => {
+                    pair.edge.close(session, CloseReason::Client);
+                    for members in pair.club.told.values_mut() {
+                        members.retain(|&member| member != session);
+                    }
+                    closed.push(session);
+                }
+                97 => {
+                    if pair.connected {
+                        pair.disconnect();
+                    } else {
+                        pair.connect();
+                    }
+                }
+                _ => pair.step(),
+            }
+        }
+        if !pair.connected {
+            pair.connect();
+        }
+        pair.steps(3000);
+        pair.assert_heard(&closed);
+        pair.assert_settled();
+        assert_eq!(pair.club.frames, sends, "each crosses the link once");
+        assert_eq!(pair.origin.take_audience_counts().messages, sends);
+    }
+}
+
+#[test]
+fn a_message_to_ten_thousand_members_is_one_frame() {
+    let mut pair = Pair::new(1, credit::PROCESS_BUDGET);
+    let sessions: Vec<_> = (1..=10_000).map(|n| pair.open(n)).collect();
+    pair.steps(300);
+    pair.begin(A);
+    for &session in &sessions {
+        pair.join(A, session);
+    }
+    pair.steps(300);
+    let before = pair.edge.received();
+    pair.send_all(A, Recipients::All, 100);
+    pair.send_all(A, Recipients::AllBut(sessions[7]), 100);
+    pair.steps(30);
+    assert_eq!(pair.edge.received() - before, 2, "frames");
+    pair.assert_heard(&[]);
+}
+
+/// Its members are those at its first fragment; nothing later to them leaves before its last.
+#[test]
+fn a_long_message_holds_back_its_members_and_nobody_else() {
+    let mut pair = Pair::new(2, credit::PROCESS_BUDGET);
+    let (member, late, other) = (pair.open(1), pair.open(2), pair.open(3));
+    pair.steps(20);
+    pair.begin(A);
+    pair.join(A, member);
+    pair.steps(20);
+    pair.send_all(A, Recipients::All, 1 << 20);
+    pair.join(A, late);
+    pair.tell_numbered(member, 10);
+    pair.tell_numbered(late, 10);
+    pair.tell_numbered(other, 10);
+    pair.steps(8);
+    assert_eq!(pair.club.heard.get(&other).map_or(0, Vec::len), 1);
+    assert_eq!(
+        pair.club.heard.get(&member),
+        None,
+        "a megabyte takes longer"
+    );
+    pair.steps(500);
+    assert_eq!(pair.club.heard[&member].len(), 2);
+    assert_eq!(pair.club.heard[&late].len(), 1, "it was no member yet");
+    pair.assert_heard(&[]);
+    pair.assert_settled();
+}
+
+/// A member with a long answer under way gets copies, and joins the others again after it.
+#[test]
+fn a_member_in_bulk_stands_aside_and_comes_back() {
+    let mut pair = Pair::new(3, credit::PROCESS_BUDGET);
+    let (bulk, other) = (pair.open(1), pair.open(2));
+    pair.steps(20);
+    pair.begin(A);
+    pair.join(A, bulk);
+    pair.join(A, other);
+    pair.tell_numbered(bulk, 1 << 20);
+    for _ in 0..3 {
+        pair.send_all(A, Recipients::All, 100);
+    }
+    pair.steps(8);
+    assert_eq!(
+        pair.club.heard[&other].len(),
+        3,
+        "nobody waits for the bulk"
+    );
+    assert_eq!(pair.club.heard.get(&bulk), None);
+    pair.steps(500);
+    pair.assert_heard(&[]);
+    assert_eq!(pair.origin.take_audience_counts().member_messages, 3);
+    pair.send_all(A, Recipients::All, 100);
+    pair.steps(20);
+    pair.assert_heard(&[]);
+    let counts = pair.origin.take_audience_counts();
+    assert_eq!((counts.messages, counts.member_messages), (1, 0));
+}
+
+/// Towards the edge, frames that no longer fit are replaced by a snapshot; nobody is closed.
+#[test]
+fn what_an_outage_cannot_hold_comes_as_a_snapshot() {
+    for seed in 0..20 {
+        let mut pair = Pair::new(seed, credit::PROCESS_BUDGET);
+        let sessions: Vec<_> = (1..=5).map(|n| pair.open(n)).collect();
+        pair.steps(20);
+        let quiet = AudienceId(2);
+        for audience in [A, quiet] {
+            pair.begin(audience);
+            for &session in &sessions {
+                pair.join(audience, session);
+            }
+        }
+        pair.steps(50);
+        pair.disconnect();
+        for _ in 0..400 {
+            let length = pair.rng.random_range(30_000..100_000);
+            pair.send_all(A, Recipients::AllBut(sessions[0]), length);
+        }
+        assert!(pair.origin.retained() <= RETENTION);
+        pair.connect();
+        for _ in 0..5000 {
+            pair.step();
+            for audience in std::mem::take(&mut pair.club.wanted) {
+                let (number, body) = pair.club.body(50_000);
+                for session in &sessions {
+                    pair.club.expected.entry(*session).or_default().push(number);
+                }
+                let encoding = None;
+                let snapshot = ToAudience::Snapshot { encoding, body };
+                pair.origin.audience(audience, snapshot);
+                assert_eq!(audience, A, "only what lapsed is asked for");
+                pair.send_all(A, Recipients::All, 10);
+            }
+        }
+        pair.send_all(quiet, Recipients::All, 10);
+        pair.steps(300);
+        assert!(pair.closed_at_origin.is_empty());
+        assert_eq!(pair.origin.take_audience_counts().lapses, 1);
+        assert_eq!(
+            pair.club.heard[&sessions[0]],
+            pair.club.expected[&sessions[0]]
+        );
+        for session in &sessions[1..] {
+            let heard = &pair.club.heard[session];
+            let expected = &pair.club.expected[session];
+            // A gap in the middle, and then everything from the snapshot on.
+            let prefix = heard
+                .iter()
+                .zip(expected)
+                .take_while(|(a, b)| a == b)
+                .count();
+            assert!(prefix < expected.len() - 3);
+            assert_eq!(
+                heard[prefix..],
+                expected[expected.len() - 3..],
+                "seed {seed}"
+            );
+        }
+        pair.assert_settled();
+    }
+}
+
+#[test]
+fn an_answer_that_no_longer_fits_closes_its_session_alone() {
+    let mut pair = Pair::new(4, credit::PROCESS_BUDGET);
+    let (loud, quiet) = (pair.open(1), pair.open(2));
+    pair.steps(20);
+    pair.begin(A);
+    pair.join(A, loud);
+    pair.join(A, quiet);
+    pair.disconnect();
+    for _ in 0..20 {
+        pair.send_all(A, Recipients::One(loud), 1 << 20);
+    }
+    pair.origin_events();
+    assert_eq!(pair.closed_at_origin, [loud]);
+    pair.connect();
+    pair.send_all(A, Recipients::All, 10);
+    pair.steps(2000);
+    pair.assert_heard(&[loud]);
+    pair.assert_settled();
+}
+
+#[test]
+fn an_origin_that_breaks_the_rules_is_an_error() {
+    let begin = || AudienceFrame::Begin {
+        name: "a".into(),
+        persistent: false,
+    };
+    let join = |session| AudienceFrame::Join {
+        session: SessionId(session),
+        flags: Flags::TEMPORARY,
+        aside: false,
+    };
+    let piece = |head: Option<(Option<u64>, u32)>, size: usize| {
+        AudienceFrame::Send(AudiencePiece {
+            head: head.map(|(all_but, length)| AudienceHead {
+                all_but: all_but.map(SessionId),
+                encoding: None,
+                length,
+            }),
+            data: vec![0; size].into(),
+        })
+    };
+    let first = || piece(Some((None, 20)), 10);
+    let unknown = FrameError::Audience(1);
+    let cases = [
+        ("begun twice", vec![begin(), begin()], unknown),
+        ("joined before", vec![join(1)], unknown),
+        ("sent to before", vec![first()], unknown),
+        ("ended before", vec![AudienceFrame::End], unknown),
+        (
+            "ended twice",
+            vec![begin(), AudienceFrame::End, AudienceFrame::End],
+            unknown,
+        ),
+        (
+            "unknown session",
+            vec![begin(), join(9)],
+            FrameError::Session(9),
+        ),
+        (
+            "unknown author",
+            vec![begin(), piece(Some((Some(9), 4)), 4)],
+            FrameError::Session(9),
+        ),
+        (
+            "ended in the middle",
+            vec![begin(), first(), AudienceFrame::End],
+            unknown,
+        ),
+        ("two at a time", vec![begin(), first(), first()], unknown),
+        ("no beginning", vec![begin(), piece(None, 1)], unknown),
+        (
+            "too much",
+            vec![begin(), first(), piece(None, 11)],
+            FrameError::Value,
+        ),
+        (
+            "too long",
+            vec![begin(), piece(Some((None, 1 << 24)), 1)],
+            FrameError::TooLong,
+        ),
+    ];
+    for (name, frames, error) in cases {
+        let mut edge = EdgeLane::default();
+        let open = OpenSession {
+            peer: "192.0.2.1:1".parse().unwrap(),
+            protocol: "rtmp".into(),
+            connect: Bytes::new(),
+        };
+        edge.open(SessionId(1), open);
+        let mut wire = Vec::new();
+        for frame in frames {
+            let audience = A;
+            ToEdge::Audience { audience, frame }.encode(&mut wire);
+        }
+        assert_eq!(edge.handle_bytes(start(), &wire), Err(error), "{name}");
+    }
+}
+
+#[test]
+fn a_lane_has_a_bounded_number_of_audiences() {
+    let mut edge = EdgeLane::default();
+    let mut wire = Vec::new();
+    for n in 0..=MAX_AUDIENCES as u32 {
+        let frame = AudienceFrame::Begin {
+            name: String::new(),
+            persistent: false,
+        };
+        let audience = AudienceId(n);
+        ToEdge::Audience { audience, frame }.encode(&mut wire);
+    }
+    let error = FrameError::Audience(MAX_AUDIENCES as u32);
+    assert_eq!(edge.handle_bytes(start(), &wire), Err(error));
+}
+
+/// A tell about a session's connection reaches it in its place.
+#[test]
+fn statistics_are_asked_for_and_the_newest_is_told() {
+    use crate::link::{Bandwidth, Statistics};
+    let mut pair = Pair::new(5, credit::PROCESS_BUDGET);
+    let session = pair.open(1);
+    pair.steps(20);
+    let bandwidth = Bandwidth {
+        to_client: Some(1000),
+        from_client: None,
+    };
+    for tell in [Tell::Watch, Tell::Bandwidth(bandwidth), Tell::Ping] {
+        pair.origin.tell(session, tell);
+    }
+    while let Some(bytes) = pair.origin.poll_transmit(pair.now) {
+        pair.edge.handle_bytes(pair.now, &bytes).unwrap();
+    }
+    let events: Vec<_> = std::iter::from_fn(|| pair.edge.poll_event()).collect();
+    assert_eq!(
+        events,
+        [
+            EdgeEvent::Watched { session },
+            EdgeEvent::Bandwidth { session, bandwidth },
+            EdgeEvent::Ping { session },
+        ]
+    );
+    pair.disconnect();
+    for bytes_in in 1..=3 {
+        let statistics = Statistics {
+            bytes_in,
+            ..Statistics::default()
+        };
+        pair.edge.statistics(session, statistics);
+    }
+    pair.connect();
+    while let Some(bytes) = pair.edge.poll_transmit(pair.now) {
+        pair.origin.handle_bytes(pair.now, &bytes).unwrap();
+    }
+    let told: Vec<_> = std::iter::from_fn(|| pair.origin.poll_event()).collect();
+    let last = matches!(
+        told[..],
+        [OriginEvent::Statistics {
+            statistics: Statistics { bytes_in: 3, .. },
+            ..
+        }]
+    );
+    assert!(last, "{told:?}");
+}
