@@ -7,6 +7,7 @@ pub mod group;
 pub mod link;
 pub mod live;
 pub mod metrics;
+mod outgoing;
 pub mod run;
 
 pub use config::{Config, Flags};

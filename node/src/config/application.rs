@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
-use super::{At, Check, Duration, Mistakes, Secret};
+use super::{At, Check, Duration, Mistakes, Secret, Target};
 
 /// How one application treats its publishers and sessions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub struct Application {
     /// anywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub publish_token: Option<Secret>,
+    /// The servers that the application may connect to; none, unless they are named here.
+    pub outgoing: Vec<Target>,
 }
 
 impl Default for Application {
@@ -57,6 +59,7 @@ impl Default for Application {
             secret_names: false,
             publish_from: PublishFrom::Loopback,
             publish_token: None,
+            outgoing: Vec::new(),
         }
     }
 }
@@ -116,6 +119,11 @@ impl Application {
     /// Half of what an origin runs in all by default, so that one application cannot keep the
     /// others out.
     pub const DEFAULT_MAX_GROUPS: usize = 25_000;
+
+    /// Whether the application may connect to this host and port.
+    pub fn may_connect(&self, host: &str, port: u16) -> bool {
+        self.outgoing.iter().any(|target| target.admits(host, port))
+    }
 
     /// Whether a client at `peer` may publish a name with this query (without its `?`).
     pub fn may_publish(&self, peer: IpAddr, query: Option<&str>) -> Result<(), PublishRefused> {

@@ -8,6 +8,7 @@
 mod application;
 mod de;
 mod mistake;
+mod target;
 mod tree;
 mod units;
 
@@ -19,6 +20,7 @@ pub use application::{
     Application, Builtin, OnDeploy, PublishFrom, PublishRefused, SecondPublisher,
 };
 pub use mistake::{At, Mistake, Mistakes};
+pub use target::{Target, TargetError};
 pub use units::{Duration, Secret, Size, UnitError};
 
 use tree::{Node, Place, Value};

@@ -21,10 +21,13 @@ use tributary_protocol::{
 pub mod counter;
 pub mod live;
 
+mod connections;
 mod log;
 mod registry;
+mod streams;
 
-pub use crate::group::{Client, Context, Poster};
+pub use crate::group::{Client, Connection, Context, NetStream, Poster, Stream};
+pub use connections::{ConnectTo, ConnectionCall, ConnectionId, NetStreamId, TooMany};
 pub use log::{
     Level, Line, Log, MAX_BYTES as MAX_LOG_BYTES, MAX_LINE as MAX_LOG_LINE,
     MAX_LINES as MAX_LOG_LINES,
@@ -33,6 +36,9 @@ pub use log::{
 pub(crate) use registry::WAITING_NAMES;
 pub use registry::{Applications, Factory, Summary};
 pub(crate) use registry::{InUse, Instance, Registered};
+pub use streams::{
+    ClientStream, PlayRequest, Publisher, StreamError, StreamId, StreamStatistics, StreamStatus,
+};
 
 use crate::link::handle::SessionKey;
 
@@ -107,6 +113,57 @@ pub trait Application {
     /// A stream has lost its publisher for good.
     fn unpublished(&mut self, context: &mut Context<'_>, client: ClientId, name: &str) {
         let _ = (context, client, name);
+    }
+
+    /// Something happened to a stream of the application: see [`Context::open_stream`].
+    fn stream_status(
+        &mut self,
+        context: &mut Context<'_>,
+        stream: StreamId,
+        status: &StreamStatus,
+    ) {
+        let _ = (context, stream, status);
+    }
+
+    /// Something happened to a connection of the application: the info object of
+    /// `NetConnection.onStatus`. After NetConnection.Connect.Closed, Failed, Rejected, InvalidApp
+    /// and AppShutdown it is over. See [`Context::open_connection`].
+    fn connection_status(
+        &mut self,
+        context: &mut Context<'_>,
+        connection: ConnectionId,
+        info: &Value,
+    ) {
+        let _ = (context, connection, info);
+    }
+
+    /// The other side of a connection of the application calls a method.
+    fn connection_call(
+        &mut self,
+        context: &mut Context<'_>,
+        connection: ConnectionId,
+        call: &ConnectionCall,
+    ) -> Answer {
+        let _ = (context, connection, call);
+        Answer::Unknown
+    }
+
+    /// The other side of a connection of the application has answered a [`Connection::call`] that
+    /// carried a token. Calls that are unanswered when it ends are not told.
+    fn connection_answered(
+        &mut self,
+        context: &mut Context<'_>,
+        connection: ConnectionId,
+        token: CallToken,
+        answer: Result<Value, Value>,
+    ) {
+        let _ = (context, connection, token, answer);
+    }
+
+    /// Something happened to a NetStream of the application: the info object of
+    /// `NetStream.onStatus`.
+    fn net_stream_status(&mut self, context: &mut Context<'_>, stream: NetStreamId, info: &Value) {
+        let _ = (context, stream, info);
     }
 
     /// Something a [`Poster`] brought in.

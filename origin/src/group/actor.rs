@@ -161,6 +161,12 @@ impl Actor {
             Item::Event(event) => {
                 self.turn(|turn| turn.event(event));
             }
+            Item::Stream(stream, status) => {
+                self.turn(|turn| turn.stream_status(stream, &status));
+            }
+            Item::Connection(connection, told) => {
+                self.turn(|turn| turn.connection(connection, told));
+            }
             Item::Released => self.idle_since = None,
             Item::Restart => self.restart(),
             Item::Shutdown => {

@@ -13,13 +13,13 @@ use bytes::Bytes;
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, TransactionId,
     amf::Value,
-    command::{Command, Connect, ObjectEncoding, connect},
+    command::{Command, Connect, ObjectEncoding, connect, stream::PlayStart},
     link::{FeedPlace, Filter, Generation, OpenSession},
 };
 
 use super::{answer, streams::Place};
 use crate::{
-    app::{CallToken, ClientId, Identity},
+    app::{CallToken, ClientId, ClientStream, Identity},
     link::handle::{LaneOut, SessionKey, ToSession},
     live::LiveStream,
 };
@@ -76,6 +76,21 @@ pub(super) struct NetStream {
     pub(super) id: MessageStreamId,
     pub(super) filter: Filter,
     pub(super) role: Role,
+    /// What it plays next; never empty, and hardly ever there.
+    pub(super) playlist: Option<Box<Playlist>>,
+}
+
+/// Plays that wait on one message stream.
+#[derive(Default)]
+pub(super) struct Playlist {
+    pub(super) waiting: VecDeque<Queued>,
+}
+
+/// A play that waits for the end of those before it.
+pub(super) struct Queued {
+    pub(super) name: String,
+    pub(super) start: PlayStart,
+    pub(super) how: PlayHow,
 }
 
 /// What a message stream is used for.
@@ -160,6 +175,10 @@ pub(super) const OPEN_CALLS: usize = 1_024;
 /// transaction id is that of a call it waits for as the answer; clients count from 1.
 const BEFORE_FIRST_CALL: u32 = 1 << 24;
 
+/// The most plays that wait on one message stream. Reason: each keeps a name as its client wrote
+/// it.
+pub(super) const MAX_PLAYLIST: usize = 16;
+
 /// The most message streams of one client. Reason: each is kept until the client deletes it.
 pub(super) const MAX_STREAMS: usize = 64;
 
@@ -223,6 +242,21 @@ impl Client {
     /// Names it for publishing: whoever comes with the same identity may take over from it.
     pub fn identify(&mut self, identity: Identity) {
         self.identity = Some(Box::new(identity));
+    }
+
+    /// Its message streams, and what each of them does.
+    pub fn streams(&self) -> impl Iterator<Item = ClientStream<'_>> {
+        self.streams.iter().map(|net_stream| ClientStream {
+            stream: net_stream.id,
+            publishes: match &net_stream.role {
+                Role::Publishing { name, .. } => Some(&**name),
+                _ => None,
+            },
+            plays: match &net_stream.role {
+                Role::Playing(playing) => Some(&*playing.name),
+                _ => None,
+            },
+        })
     }
 
     pub(super) fn bytes_out(&self) -> u64 {
@@ -374,6 +408,7 @@ impl Client {
             id,
             filter: Filter::default(),
             role: Role::Idle,
+            playlist: None,
         });
         Some(id)
     }

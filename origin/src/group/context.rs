@@ -3,11 +3,15 @@
 use std::{fmt, time::Instant};
 
 use tributary_node::queue;
-use tributary_protocol::{GroupName, TransactionId, amf::Value, command, link::CloseReason};
+use tributary_protocol::{
+    GroupName, MessageStreamId, TransactionId, amf::Value, command, link::CloseReason,
+};
 
-use super::{Item, answer, client, client::Client, core::Core};
+use super::{Connection, Item, NetStream, Stream, answer, client, client::Client, core::Core};
 use crate::app::{
-    CallToken, ClientId, Decision, Event, Level, PublishGrant, Rejection, RequestId, Responder,
+    CallToken, ClientId, ConnectTo, ConnectionId, Decision, Event, Level, NetStreamId,
+    PublishGrant, Rejection, RequestId, Responder, StreamError, StreamId, StreamStatistics,
+    TooMany,
 };
 
 /// A group in the hands of its application, during one call of it.
@@ -131,6 +135,69 @@ impl<'a> Context<'a> {
     /// Decides a pending play.
     pub fn decide_play(&mut self, request: RequestId, decision: Decision<()>) {
         self.core.decide_play(request, decision);
+    }
+
+    /// Opens a stream of the application by its name; the same one for the same name. It is a way
+    /// to that name, whoever publishes it; what is played into it is published under it. It stays
+    /// until [`Context::close_stream`].
+    pub fn open_stream(&mut self, name: &str) -> Result<StreamId, StreamError> {
+        self.core.open_stream(name)
+    }
+
+    /// Stops what a stream of the application plays, and forgets it.
+    pub fn close_stream(&mut self, stream: StreamId) {
+        self.core.close_stream(stream);
+    }
+
+    /// A stream of the application, to be asked or changed; `None` if it is closed.
+    pub fn stream(&mut self, stream: StreamId) -> Option<Stream<'_>> {
+        Stream::new(self.core, stream)
+    }
+
+    /// The names that have a publisher, or one that may return, in no order.
+    pub fn stream_names(&self) -> impl Iterator<Item = &str> {
+        self.core.streams.names().map(|name| &**name)
+    }
+
+    /// What there is to say of a stream that has a publisher, or one that may return.
+    pub fn stream_statistics(&self, name: &str) -> Option<StreamStatistics> {
+        self.core.stream_statistics(name)
+    }
+
+    /// The clients that play a name, or wait for it, each as often as it does.
+    pub fn viewers(&self, name: &str) -> Vec<ClientId> {
+        let places = self.core.streams.viewers(name).into_iter();
+        let clients = places.filter(|place| place.of().is_none());
+        clients.map(|place| ClientId(place.session)).collect()
+    }
+
+    /// Takes a name from whoever publishes it: a client hears NetStream.Publish.BadName with this
+    /// description and is disconnected unless it does something else as well, viewers hear that
+    /// nobody publishes any more. `false` if nobody does.
+    pub fn kick(&mut self, name: &str, why: &str) -> bool {
+        self.core.kick(name, why)
+    }
+
+    /// Ends what a client's message stream plays: NetStream.Play.Stop. `false` if it plays nothing.
+    pub fn stop_playing(&mut self, client: ClientId, stream: MessageStreamId) -> bool {
+        self.core.stop_playing(client.0, stream)
+    }
+
+    /// Connects to another instance or server as a client. Whether that succeeds comes to
+    /// [`Application::connection_status`](crate::app::Application::connection_status), never within
+    /// this call. A server must stand in the application's setting `outgoing`.
+    pub fn open_connection(&mut self, to: ConnectTo) -> Result<ConnectionId, TooMany> {
+        self.core.open_connection(to)
+    }
+
+    /// A connection of the application, to be used; `None` once it is over.
+    pub fn connection(&mut self, connection: ConnectionId) -> Option<Connection<'_>> {
+        Connection::new(self.core, connection)
+    }
+
+    /// A NetStream of the application, to be used; `None` once it or its connection is over.
+    pub fn net_stream(&mut self, stream: NetStreamId) -> Option<NetStream<'_>> {
+        NetStream::new(self.core, stream)
     }
 
     /// Ends a client's session: what is queued for it is flushed, then `close`, then TCP closes.

@@ -19,7 +19,9 @@ use tributary_protocol::{
 use super::{
     Item, Shared, answer,
     client::Client,
-    streams::Streams,
+    connections::Connections,
+    own_streams::OwnStreams,
+    streams::{Place, Streams},
     timers::{Timer, Timers},
     worker::Load,
 };
@@ -39,6 +41,8 @@ pub(super) struct Core {
     pub(super) load: Load,
     pub(super) clients: HashMap<SessionKey, Box<Client>>,
     pub(super) streams: Streams,
+    pub(super) own_streams: OwnStreams,
+    pub(super) connections: Connections,
     pub(super) timers: Timers,
     pub(super) app_deadline: Option<Instant>,
     /// What the application is to be told once the present call of it has returned.
@@ -56,6 +60,8 @@ pub(super) enum Notice {
     Left(SessionKey, CloseReason),
     Published(SessionKey, Rc<str>),
     Unpublished(SessionKey, Rc<str>),
+    /// What a message stream plays is over, and something waits behind it.
+    PlayNext(Place),
     Answered(SessionKey, CallToken, Result<Value, Value>),
 }
 
@@ -77,6 +83,8 @@ impl Core {
             load,
             clients: HashMap::new(),
             streams,
+            own_streams: OwnStreams::default(),
+            connections: Connections::default(),
             timers: Timers::default(),
             app_deadline: None,
             notices: VecDeque::new(),
@@ -84,7 +92,7 @@ impl Core {
         }
     }
 
-    /// Whether there are neither clients nor streams.
+    /// Whether there are neither clients nor streams of clients.
     pub(super) fn is_empty(&self) -> bool {
         self.clients.is_empty() && self.streams.is_empty()
     }
@@ -98,6 +106,8 @@ impl Core {
             .dec_by(self.streams.published() as i64);
         let ids = Arc::clone(&self.shared.live_ids);
         self.streams = Streams::new(ids, Arc::clone(&self.registered));
+        self.own_streams.reset();
+        self.connections.reset();
         self.timers = Timers::default();
         self.notices = VecDeque::new();
         self.app_deadline = None;

@@ -7,8 +7,9 @@ use tributary_protocol::{GroupName, link::OpenSession};
 
 use super::{OpenRefused, Shared};
 use crate::{
-    app::{Event, Registered},
+    app::{ConnectionId, Event, Registered, StreamId, StreamStatus},
     link::handle::{LaneOut, Mail, SessionKey},
+    outgoing::Told,
 };
 
 /// A lane's way into its group. The group lives at least as long as a handle to it.
@@ -34,8 +35,12 @@ pub(super) enum Item {
     Released,
     /// From a [`Poster`](super::Poster).
     Event(Event),
+    /// From a connection of the application.
+    Connection(ConnectionId, Told),
     /// The application is to be started anew.
     Restart,
+    /// Something happened to a stream of the application.
+    Stream(StreamId, StreamStatus),
     Shutdown,
 }
 

@@ -14,7 +14,7 @@ use super::{
     core::{Core, Notice},
     name::StreamName,
     net_stream::Farewell,
-    streams::{Claim, Claimant, Ended, Holder, Place, Watch},
+    streams::{Claim, Claimant, Ended, Holder, Holds, Own, Place, Watch},
     timers::{LONGEST_TIMER, Timer},
 };
 use crate::{
@@ -46,8 +46,10 @@ impl Core {
             identity: grant
                 .identity
                 .or_else(|| identity(client, &asking.name, &asking.query)),
+            query: asking.query.as_str().into(),
+            holds: Holds::Firmly,
         };
-        let (name, claim) = self.streams.claim(&asking.name, claimant);
+        let (name, claim) = self.streams.claim(&asking.name, claimant, self.now);
         let (live, writer, fresh) = match claim {
             Claim::Taken => {
                 let (status, why) = (Status::PublishBadName, "The name is being published.");
@@ -90,7 +92,7 @@ impl Core {
         if fresh {
             self.shared.metrics.published(PublishResult::Started);
             self.shared.metrics.streams.inc();
-            self.announce_start(&name, &live);
+            self.announce_start(&name, &live, Holds::Firmly);
             self.notices.push_back(Notice::Published(key, name));
         } else {
             self.shared.metrics.published(PublishResult::Continued);
@@ -111,9 +113,45 @@ impl Core {
         }
     }
 
-    /// Tells a publisher that its name has gone to somebody else. Its connection closes unless it
-    /// is used for something more: an encoder would go on sending into nothing.
+    /// Tells a publisher that its name has gone to somebody else.
     fn displace(&mut self, holder: &Holder, by: SessionKey) {
+        let why = "Another publisher has taken the name over.";
+        self.lose_name(holder, why, Some(by));
+    }
+
+    /// Ends a stream whoever publishes it.
+    pub(super) fn kick(&mut self, name: &str, why: &str) -> bool {
+        let Some(holder) = self.streams.holder(name) else {
+            return self.kick_lost(name);
+        };
+        if let Some(Own::Stream(own)) = holder.place.of() {
+            return self.stop_own(own);
+        }
+        let Some((Some(holder), ended)) = self.streams.kick(name, self.now) else {
+            return false;
+        };
+        let name = Rc::from(name);
+        self.ended(&name, &ended);
+        self.lose_name(&holder, why, None);
+        self.streams.prune(&name);
+        true
+    }
+
+    /// The return of a publisher is not waited for any more.
+    fn kick_lost(&mut self, name: &str) -> bool {
+        let Some((_, ended)) = self.streams.kick(name, self.now) else {
+            return false;
+        };
+        let name = Rc::from(name);
+        self.ended(&name, &ended);
+        self.streams.prune(&name);
+        true
+    }
+
+    /// Tells a publisher that the name is not its own any more. Its connection closes unless it is
+    /// used for something more, or has taken the name over from itself: an encoder would go on
+    /// sending into nothing.
+    fn lose_name(&mut self, holder: &Holder, why: &str, by: Option<SessionKey>) {
         let Place { session, stream } = holder.place;
         let Some(client) = self.clients.get_mut(&session) else {
             return;
@@ -132,13 +170,12 @@ impl Core {
             stream,
             generation: holder.generation,
         });
-        let why = "Another publisher has taken the name over.";
         client.command_on(stream, &answer::status(Status::PublishBadName, why, &name));
         let in_use = client
             .streams
             .iter()
             .any(|other| !matches!(other.role, Role::Idle));
-        if session != by && !in_use {
+        if by != Some(session) && !in_use {
             self.end(session, &[command::close()], CloseReason::Application);
         }
     }
@@ -214,6 +251,7 @@ impl Core {
         let Some(net_stream) = client.stream(stream) else {
             return;
         };
+        net_stream.playlist = None;
         match std::mem::replace(&mut net_stream.role, Role::Idle) {
             Role::Idle => {}
             Role::Asking(asking) => {
@@ -296,7 +334,7 @@ impl Core {
         self.streams.prune(name);
     }
 
-    fn unpublish(&mut self, name: &Rc<str>, place: Place) {
+    pub(super) fn unpublish(&mut self, name: &Rc<str>, place: Place) {
         if let Some(ended) = self.streams.unpublish(name, place, self.now) {
             self.ended(name, &ended);
         }
@@ -309,11 +347,16 @@ impl Core {
     }
 
     fn ended(&mut self, name: &Rc<str>, ended: &Ended) {
-        self.shared.metrics.streams.dec();
-        self.log_stream("publish ends", ended.publisher, name, false);
-        self.announce_end(name, &ended.live);
-        self.notices
-            .push_back(Notice::Unpublished(ended.publisher, Rc::clone(name)));
+        if ended.holds == Holds::Firmly {
+            self.shared.metrics.streams.dec();
+            let publisher = ended.publisher.session;
+            self.log_stream("publish ends", publisher, name, false);
+            self.announce_end(name, &ended.live);
+            if ended.publisher.of().is_none() {
+                self.notices
+                    .push_back(Notice::Unpublished(publisher, Rc::clone(name)));
+            }
+        }
         self.schedule_stream(name);
     }
 
@@ -333,10 +376,16 @@ impl Core {
             .count()
     }
 
-    fn announce_start(&mut self, name: &Rc<str>, live: &Arc<LiveStream>) {
+    pub(super) fn announce_start(&mut self, name: &Rc<str>, live: &Arc<LiveStream>, holds: Holds) {
         let description = format!("{name} is now published.");
         let status = answer::status(Status::PlayPublishNotify, &description, name);
-        for Place { session, stream } in self.streams.viewers(name) {
+        for place in self.streams.viewers(name) {
+            match place.of() {
+                Some(Own::Stream(own)) => self.source_begins(own, name, live),
+                Some(Own::NetStream(stream)) => self.net_stream_begins(stream, live),
+                None => {}
+            }
+            let Place { session, stream } = place;
             let Some(client) = self.clients.get_mut(&session) else {
                 continue;
             };
@@ -346,7 +395,9 @@ impl Core {
             if std::mem::take(&mut playing.ended) {
                 client.send(answer::stream_begin(stream));
             }
-            client.command_on(stream, &status);
+            if holds == Holds::Firmly {
+                client.command_on(stream, &status);
+            }
             begin_media(client, stream, live);
             self.begin_length(Place { session, stream });
         }
@@ -376,10 +427,41 @@ impl Core {
             self.timers.add(at, Timer::Play(place, until));
             return;
         }
-        self.close_role(place.session, place.stream, Farewell::Full);
-        if let Some(client) = self.clients.get_mut(&place.session) {
-            client.send(answer::stream_eof(place.stream));
+        self.end_play(place);
+    }
+
+    /// Ends a play before its stream does; what waits behind it follows.
+    fn end_play(&mut self, place: Place) {
+        let Place { session, stream } = place;
+        let playlist = self.take_playlist(place);
+        self.close_role(session, stream, Farewell::Full);
+        let Some(client) = self.clients.get_mut(&session) else {
+            return;
+        };
+        client.send(answer::stream_eof(stream));
+        if let Some(net_stream) = client.stream(stream) {
+            net_stream.playlist = playlist;
+            self.play_next_later(place);
         }
+    }
+
+    /// Ends a play at the word of the application, and what waits behind it.
+    pub(super) fn stop_playing(&mut self, key: SessionKey, stream: MessageStreamId) -> bool {
+        let place = Place {
+            session: key,
+            stream,
+        };
+        if self.playing(place).is_none() {
+            return false;
+        }
+        self.take_playlist(place);
+        self.end_play(place);
+        true
+    }
+
+    /// Whether what a message stream plays has ended, and is waited for again.
+    pub(super) fn has_ended(&mut self, place: Place) -> bool {
+        self.playing(place).is_some_and(|playing| playing.ended)
     }
 
     fn playing(&mut self, place: Place) -> Option<&mut Playing> {
@@ -392,7 +474,11 @@ impl Core {
         let description = format!("{name} is now unpublished.");
         let status = answer::status(Status::PlayUnpublishNotify, &description, name);
         let after = live.place();
-        for Place { session, stream } in self.streams.viewers(name) {
+        for place in self.streams.viewers(name) {
+            if let Some(Own::Stream(own)) = place.of() {
+                self.source_ends(own, name);
+            }
+            let Place { session, stream } = place;
             let Some(client) = self.clients.get_mut(&session) else {
                 continue;
             };
@@ -401,6 +487,7 @@ impl Core {
                 let notify = answer::on_stream(stream, &status, client.encoding());
                 client.send_after(notify, after);
                 client.send_after(answer::stream_eof(stream), after);
+                self.play_next_later(place);
             }
         }
     }

@@ -13,6 +13,8 @@
 //! | `trial` | an instance without clients, apart from all others |
 //! | `core` | what a group owns, and how it speaks to its sessions |
 //! | `client`, `streams` | one session; all live streams by name |
+//! | `own_streams`, `stream` | the streams of the application, and what it may do with one |
+//! | `connections`, `connection` | its connections to others, and what it may do with one |
 
 use std::{
     borrow::Cow,
@@ -40,15 +42,22 @@ mod actor;
 mod answer;
 mod client;
 mod clock;
+mod connection;
+mod connections;
 mod context;
 mod core;
 mod handle;
 mod live_streams;
+mod media;
 mod name;
 mod net_stream;
+mod own_streams;
+mod playlist;
+mod publisher;
 mod refusal;
 mod restarts;
 mod shared_objects;
+mod stream;
 mod streams;
 mod timers;
 mod trial;
@@ -59,14 +68,17 @@ mod worker;
 mod tests;
 
 pub use client::Client;
+pub use connection::{Connection, NetStream};
 pub use context::{Context, Poster};
 pub use handle::GroupHandle;
 pub use refusal::{OpenRefused, refusal};
+pub use stream::Stream;
 pub(crate) use trial::trial;
 
 use actor::Actor;
 use clock::Clock;
 use handle::{Item, Lease, MAILBOX};
+use media::Media;
 use refusal::Refusal;
 use worker::Workers;
 
@@ -93,8 +105,11 @@ struct Shared {
     applications: Applications,
     metrics: Metrics,
     live_ids: Arc<AtomicU64>,
+    /// Lanes that no edge has: of connections within the process.
+    own_lanes: AtomicU64,
     table: Mutex<HashMap<Arc<GroupName>, Slot>>,
     workers: Workers,
+    media: Media,
     clock: Clock,
     closing: AtomicBool,
     /// The key of secret names: another one in every process.
@@ -119,7 +134,8 @@ impl Groups {
     ) -> io::Result<Self> {
         let workers = Workers::start(settings.workers.max(1))?;
         let clock = Clock::new(actor::now());
-        let groups = Self::new(settings, applications, metrics, workers, clock);
+        let media = Media::start()?;
+        let groups = Self::new(settings, applications, metrics, workers, media, clock);
         let shared = Arc::downgrade(&groups.shared);
         let ticking = groups.shared.workers.spawn(move |_| tick(shared));
         ticking.map_err(|_| io::Error::other("no thread runs groups"))?;
@@ -134,6 +150,7 @@ impl Groups {
             applications,
             Metrics::default(),
             Workers::local(),
+            Media::Local,
             Clock::plain(),
         )
     }
@@ -143,6 +160,7 @@ impl Groups {
         applications: Applications,
         metrics: Metrics,
         workers: Workers,
+        media: Media,
         clock: Clock,
     ) -> Self {
         let shared = Shared {
@@ -150,8 +168,10 @@ impl Groups {
             applications,
             metrics,
             live_ids: Arc::new(AtomicU64::new(1)),
+            own_lanes: AtomicU64::new(0),
             table: Mutex::default(),
             workers,
+            media,
             clock,
             closing: AtomicBool::new(false),
             name_key: RandomState::new(),
@@ -301,6 +321,11 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<GroupName>, Slot>> {
         // Only whole entries come and go under this lock.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A lane for a connection within the process.
+    fn own_lane(&self) -> LaneKey {
+        LaneKey::within(self.own_lanes.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Takes a group out for good.

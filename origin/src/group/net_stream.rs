@@ -17,6 +17,7 @@ use super::{
     client::{Announce, Asked, Asking, MAX_STREAMS, PlayHow, Role},
     core::Core,
     name::StreamName,
+    streams::Place,
     timers::Timer,
     turn::Turn,
 };
@@ -56,6 +57,10 @@ impl Turn<'_> {
 
     pub(super) fn play2(&mut self, key: SessionKey, stream: MessageStreamId, play: &PlayOptions) {
         let announce = match play.transition.as_deref() {
+            Some("append" | "appendAndWait") => {
+                let how = PlayHow::new(Announce::Start, play.length);
+                return self.play_behind(key, stream, play.name.clone(), play.start, how);
+            }
             Some("switch" | "swap" | "resume") => Announce::Transition,
             _ => Announce::Reset,
         };
@@ -336,7 +341,13 @@ impl Core {
         let (key, stream) = (request.client.0, request.stream);
         match refused {
             None => self.start_play(key, stream, &asking.name, how),
-            Some(why) => self.stream_status(key, stream, Status::PlayFailed, &why, &asking.name),
+            Some(why) => {
+                self.stream_status(key, stream, Status::PlayFailed, &why, &asking.name);
+                self.play_next_later(Place {
+                    session: key,
+                    stream,
+                });
+            }
         }
     }
 
@@ -356,7 +367,7 @@ impl Core {
         self.timers.add(self.now + DECISION_TIME, timer);
     }
 
-    pub(super) fn request_timed_out(&mut self, place: super::streams::Place, serial: u32) {
+    pub(super) fn request_timed_out(&mut self, place: Place, serial: u32) {
         let id = RequestId {
             client: ClientId(place.session),
             stream: place.stream,
@@ -373,6 +384,7 @@ impl Core {
             }
             Asked::Play(_) => {
                 self.stream_status(key, stream, Status::PlayFailed, UNDECIDED, &asking.name);
+                self.play_next_later(place);
             }
         }
     }

@@ -12,78 +12,16 @@ use std::{
 };
 
 use tributary_node::config::SecondPublisher;
-use tributary_protocol::{
-    MessageStreamId,
-    link::{Generation, LiveId, WriterId},
-};
+use tributary_protocol::link::{LiveId, WriterId};
 
+pub(super) use super::publisher::{
+    Claim, Claimant, Ended, Holder, Holds, Known, Own, Place, Watch,
+};
 use crate::{
     app::{Identity, Registered},
     link::handle::{LaneKey, SessionKey},
     live::LiveStream,
 };
-
-/// A message stream of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place {
-    pub(super) session: SessionKey,
-    pub(super) stream: MessageStreamId,
-}
-
-/// Who asks for a name.
-#[derive(Clone, Debug)]
-pub(super) struct Claimant {
-    pub(super) place: Place,
-    pub(super) generation: Generation,
-    pub(super) identity: Option<Identity>,
-}
-
-/// What a claim of a name got.
-#[derive(Debug)]
-pub(super) enum Claim {
-    /// The name was free: its viewers are to be told.
-    Fresh {
-        live: Arc<LiveStream>,
-        writer: WriterId,
-    },
-    /// A take-over or a return: viewers are told nothing.
-    Continued {
-        live: Arc<LiveStream>,
-        writer: WriterId,
-        displaced: Option<Holder>,
-    },
-    /// Somebody else has it.
-    Taken,
-}
-
-/// A publisher and what it holds.
-#[derive(Clone, Debug)]
-pub(super) struct Holder {
-    pub(super) place: Place,
-    pub(super) generation: Generation,
-    pub(super) writer: WriterId,
-    identity: Option<Identity>,
-    stalled: bool,
-}
-
-/// A stream that has lost its publisher for good; its viewers are to be told.
-#[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) live: Arc<LiveStream>,
-    /// Who published last.
-    pub(super) publisher: SessionKey,
-}
-
-/// What a viewer of a name gets.
-#[derive(Debug)]
-pub(super) enum Watch {
-    /// The stream: it is being published, or its publisher may return.
-    Live(Arc<LiveStream>),
-    /// Nothing until somebody publishes.
-    Wait,
-    /// Too many names of this application are waited for.
-    Full,
-}
 
 /// All live streams of a group, by name.
 pub(super) struct Streams {
@@ -125,9 +63,10 @@ enum Holding {
 }
 
 struct Lost {
-    publisher: SessionKey,
+    publisher: Place,
     writer: WriterId,
     identity: Option<Identity>,
+    since: Instant,
     timer: Timer,
 }
 
@@ -152,7 +91,12 @@ impl Streams {
     }
 
     /// Gives the name to the claimant, if it may have it.
-    pub(super) fn claim(&mut self, name: &str, claimant: Claimant) -> (Rc<str>, Claim) {
+    pub(super) fn claim(
+        &mut self,
+        name: &str,
+        claimant: Claimant,
+        now: Instant,
+    ) -> (Rc<str>, Claim) {
         let key = self.key(name);
         let may_take = self
             .table
@@ -180,11 +124,18 @@ impl Streams {
             place: claimant.place,
             generation: claimant.generation,
             writer,
+            query: claimant.query,
+            holds: claimant.holds,
             identity: claimant.identity,
             stalled: false,
+            since: now,
         };
         let claim = match std::mem::replace(&mut stream.holding, Holding::Held(holder)) {
             Holding::Free | Holding::Ended { .. } => Claim::Fresh { live, writer },
+            Holding::Held(Holder {
+                holds: Holds::Loosely,
+                ..
+            }) => Claim::Fresh { live, writer },
             Holding::Lost(_) => Claim::Continued {
                 live,
                 writer,
@@ -211,7 +162,10 @@ impl Streams {
         let Holding::Held(holder) = &self.table.get(name)?.holding else {
             return None;
         };
-        if holder.place.session == by || !self.may_displace(holder, identity) {
+        if holder.place.session == by
+            || holder.holds == Holds::Loosely
+            || !self.may_displace(holder, identity)
+        {
             return None;
         }
         let holder = holder.clone();
@@ -224,11 +178,60 @@ impl Streams {
         let stream = self.table.get_mut(name)?;
         match &stream.holding {
             Holding::Held(holder) if holder.place == place => {
-                let (writer, publisher) = (holder.writer, place.session);
-                stream.end(writer, publisher, now)
+                let (writer, holds) = (holder.writer, holder.holds);
+                stream.end(writer, place, holds, now)
             }
             _ => None,
         }
+    }
+
+    /// Ends a stream whoever publishes it. Returns the client that published, if it still did.
+    pub(super) fn kick(&mut self, name: &str, now: Instant) -> Option<(Option<Holder>, Ended)> {
+        let stream = self.table.get_mut(name)?;
+        match &stream.holding {
+            Holding::Held(holder) => {
+                let holder = holder.clone();
+                let (place, holds) = (holder.place, holder.holds);
+                let ended = stream.end(holder.writer, place, holds, now)?;
+                Some((Some(holder), ended))
+            }
+            Holding::Lost(lost) => {
+                let (writer, publisher) = (lost.writer, lost.publisher);
+                let ended = stream.end(writer, publisher, Holds::Firmly, now)?;
+                Some((None, ended))
+            }
+            Holding::Free | Holding::Ended { .. } => None,
+        }
+    }
+
+    /// Who publishes this name now.
+    pub(super) fn holder(&self, name: &str) -> Option<&Holder> {
+        match &self.table.get(name)?.holding {
+            Holding::Held(holder) => Some(holder),
+            _ => None,
+        }
+    }
+
+    /// The stream of this name, if it has a publisher, or one that may return.
+    pub(super) fn known(&self, name: &str) -> Option<Known<'_>> {
+        let stream = self.table.get(name)?;
+        let (publisher, since) = match &stream.holding {
+            Holding::Held(holder) => (holder.place, holder.since),
+            Holding::Lost(lost) => (lost.publisher, lost.since),
+            Holding::Free | Holding::Ended { .. } => return None,
+        };
+        Some(Known {
+            live: stream.live.as_ref()?,
+            publisher,
+            viewers: stream.viewers.len(),
+            since,
+        })
+    }
+
+    /// The names that have a publisher, or one that may return, in no order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Rc<str>> {
+        let table = self.table.iter();
+        table.filter_map(|(name, stream)| stream.is_published().then_some(name))
     }
 
     /// A publisher is gone without a word: the stream waits for its return.
@@ -250,9 +253,10 @@ impl Streams {
             Timer::Runs(now + wait)
         };
         stream.holding = Holding::Lost(Lost {
-            publisher: place.session,
+            publisher: place,
             writer: holder.writer,
             identity: holder.identity.take(),
+            since: holder.since,
             timer,
         });
     }
@@ -268,7 +272,7 @@ impl Streams {
                 ..
             }) if *at <= now => {
                 let (writer, publisher) = (*writer, *publisher);
-                stream.end(writer, publisher, now)
+                stream.end(writer, publisher, Holds::Firmly, now)
             }
             Holding::Ended { empty_at } if *empty_at <= now => {
                 stream.holding = Holding::Free;
@@ -310,7 +314,7 @@ impl Streams {
         self.lost_lanes.push(lane);
         for stream in self.table.values_mut() {
             if let Holding::Lost(lost) = &mut stream.holding
-                && lost.publisher.lane == lane
+                && lost.publisher.session.lane == lane
                 && let Timer::Runs(at) = lost.timer
             {
                 lost.timer = Timer::Still(at.saturating_duration_since(now));
@@ -327,7 +331,7 @@ impl Streams {
         let mut running = Vec::new();
         for (name, stream) in &mut self.table {
             if let Holding::Lost(lost) = &mut stream.holding
-                && lost.publisher.lane == lane
+                && lost.publisher.session.lane == lane
                 && let Timer::Still(left) = lost.timer
             {
                 lost.timer = Timer::Runs(now + left);
@@ -401,12 +405,11 @@ impl Streams {
         self.table.get(name).is_some_and(Stream::is_published)
     }
 
-    /// How many names have a publisher, or one that may return.
+    /// How many names have a publisher, or one that may return; those of data messages alone do
+    /// not count.
     pub(super) fn published(&self) -> usize {
-        self.table
-            .values()
-            .filter(|stream| stream.is_published())
-            .count()
+        let counts = |stream: &&Stream| stream.is_published() && !stream.is_held_loosely();
+        self.table.values().filter(counts).count()
     }
 
     /// Everyone who watches this name.
@@ -417,9 +420,9 @@ impl Streams {
             .unwrap_or_default()
     }
 
-    /// Whether nothing is published, waited for or about to end.
+    /// Whether nothing is published, waited for or about to end but by the application itself.
     pub(super) fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.table.values().all(Stream::is_of_application)
     }
 
     fn key(&self, name: &str) -> Rc<str> {
@@ -431,7 +434,8 @@ impl Streams {
     fn may_displace(&self, holder: &Holder, identity: Option<&Identity>) -> bool {
         let same = identity.is_some() && holder.identity.as_ref() == identity;
         let policy = self.app.settings.second_publisher == SecondPublisher::Takeover;
-        holder.stalled || (same && (policy || self.is_lost(holder.place.session.lane)))
+        let yields = holder.stalled || holder.holds == Holds::Loosely;
+        yields || (same && (policy || self.is_lost(holder.place.session.lane)))
     }
 }
 
@@ -440,13 +444,38 @@ impl Stream {
         matches!(self.holding, Holding::Held(_) | Holding::Lost(_))
     }
 
-    fn end(&mut self, writer: WriterId, publisher: SessionKey, now: Instant) -> Option<Ended> {
+    fn is_held_loosely(&self) -> bool {
+        matches!(&self.holding, Holding::Held(holder) if holder.holds == Holds::Loosely)
+    }
+
+    /// Whether no client has to do with it.
+    fn is_of_application(&self) -> bool {
+        let ours = |place: &Place| place.of().is_some();
+        let held = match &self.holding {
+            Holding::Free => true,
+            Holding::Held(holder) => ours(&holder.place),
+            Holding::Ended { .. } | Holding::Lost(_) => false,
+        };
+        held && self.viewers.iter().all(ours)
+    }
+
+    fn end(
+        &mut self,
+        writer: WriterId,
+        publisher: Place,
+        holds: Holds,
+        now: Instant,
+    ) -> Option<Ended> {
         self.holding = Holding::Ended {
             empty_at: now + EMPTY_AFTER,
         };
         let live = Arc::clone(self.live.as_ref()?);
         live.end_writer(writer);
-        Some(Ended { live, publisher })
+        Some(Ended {
+            live,
+            publisher,
+            holds,
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::streams::Place;
-use crate::link::handle::SessionKey;
+use crate::{app::StreamId, link::handle::SessionKey};
 
 /// What a deadline is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +20,8 @@ pub(super) enum Timer {
     /// A play that was asked for a certain time may be over; the moment tells which of its message
     /// stream.
     Play(Place, Instant),
+    /// What a stream of the application plays may be over; the number tells which of its plays.
+    Source(StreamId, u64),
     /// Something is due for a stream.
     Stream(Rc<str>),
 }

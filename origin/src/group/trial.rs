@@ -12,7 +12,7 @@ use tributary_node::{config, queue};
 use tributary_protocol::GroupName;
 
 use super::{
-    Clock, Groups, Settings,
+    Clock, Groups, Media, Settings,
     actor::{Actor, now},
     handle::MAILBOX,
     worker::{Load, Workers},
@@ -71,7 +71,8 @@ fn run(name: Arc<GroupName>, applications: Applications) -> Result<(), TrialErro
     LocalSet::new().block_on(&runtime, async {
         let workers = Workers::start(settings.workers).map_err(|error| failed(&error))?;
         let clock = Clock::new(now());
-        let groups = Groups::new(settings, applications, Metrics::default(), workers, clock);
+        let (metrics, media) = (Metrics::default(), Media::Nowhere);
+        let groups = Groups::new(settings, applications, metrics, workers, media, clock);
         let (mailbox, inbox) = queue::queue(MAILBOX);
         let load = Load::default();
         let shared = Arc::clone(&groups.shared);

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     app::{
         Admission, Answer, Application, Call, ClientId, Event, Rejection, Responder, StopReason,
+        StreamId, StreamStatus,
     },
     link::handle::{LaneOut, Mail, SessionKey},
 };
@@ -70,6 +71,13 @@ impl Turn<'_> {
         self.settle();
     }
 
+    pub(super) fn stream_status(&mut self, stream: StreamId, status: &StreamStatus) {
+        if self.core.own_streams.get(stream).is_some() {
+            self.ask(|app, context| app.stream_status(context, stream, status));
+        }
+        self.settle();
+    }
+
     /// Everything that is due.
     pub(super) fn expire(&mut self) {
         while let Some(timer) = self.core.timers.take_due(self.core.now) {
@@ -77,6 +85,7 @@ impl Turn<'_> {
                 Timer::Connect(key) => self.connect_timed_out(key),
                 Timer::Request(place, serial) => self.core.request_timed_out(place, serial),
                 Timer::Play(place, until) => self.core.play_may_be_over(place, until),
+                Timer::Source(stream, serial) => self.core.source_may_be_over(stream, serial),
                 Timer::Stream(name) => self.core.expire_stream(&name),
             }
         }
@@ -114,6 +123,7 @@ impl Turn<'_> {
                 Notice::Unpublished(key, name) => {
                     self.ask(|app, context| app.unpublished(context, ClientId(key), &name));
                 }
+                Notice::PlayNext(place) => self.play_next(place),
                 Notice::Answered(key, token, answer) => {
                     self.ask(|app, context| app.answered(context, ClientId(key), token, answer));
                 }
@@ -221,12 +231,13 @@ impl Turn<'_> {
                 length,
                 reset,
             }) => {
-                let announce = if reset.replaces() {
-                    Announce::Reset
+                if reset.replaces() {
+                    let how = PlayHow::new(Announce::Reset, length);
+                    self.play(key, stream, &name, start, how);
                 } else {
-                    Announce::Start
-                };
-                self.play(key, stream, &name, start, PlayHow::new(announce, length));
+                    let how = PlayHow::new(Announce::Start, length);
+                    self.play_behind(key, stream, name, start, how);
+                }
             }
             Ok(NetStreamCommand::Play2(options)) => self.play2(key, stream, &options),
             Ok(parsed) => self

@@ -19,6 +19,16 @@ use crate::live::LiveStream;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneKey(pub u64);
 
+impl LaneKey {
+    /// No lane: what the application of a group does itself stands under it.
+    pub(crate) const APPLICATION: Self = Self(u64::MAX);
+
+    /// A lane without an edge: of a connection within the process. Links count theirs from 0.
+    pub(crate) fn within(number: u64) -> Self {
+        Self(number | 1 << 62)
+    }
+}
+
 /// A session of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionKey {

@@ -16,6 +16,7 @@ use tributary_protocol::{
 };
 
 mod frame;
+pub(crate) mod relay;
 mod timeline;
 
 use timeline::{Timeline, Track};
@@ -51,6 +52,13 @@ pub struct Counts {
     pub bytes: u64,
     /// Messages refused because their writer had been superseded or ended.
     pub stale: u64,
+}
+
+/// A stream that somebody writes who is no client of a group: its writing ends with this.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    live: Arc<LiveStream>,
+    writer: WriterId,
 }
 
 /// Exclusive access to a stream's ring; publishing waits while it is held.
@@ -109,6 +117,34 @@ impl LiveStream {
         state.last
     }
 
+    /// What `writer` sends from here on comes from another source: the stream's time goes on, its
+    /// audio at once and its video from the next key frame.
+    pub fn splice(&self, writer: WriterId) {
+        let mut state = self.lock();
+        if state.may_write(writer) {
+            state.timeline.change_writer();
+            state.ring.restart();
+        }
+    }
+
+    /// Adds a data message of the application at the stream's present time, whoever publishes.
+    /// Returns its number, or `None` if nothing is left of it for viewers.
+    pub fn insert(&self, message: Message, now: Instant) -> Option<u64> {
+        let mut message = frame::for_viewers(message)?;
+        let class = media::classify(message.kind, &message.payload);
+        let mut state = self.lock();
+        message.timestamp = state.timeline.present(now);
+        let number = state.ring.push(class, message.timestamp, message);
+        drop(state);
+        self.changed.notify_waiters();
+        Some(number)
+    }
+
+    /// The metadata in force.
+    pub fn metadata(&self) -> Option<Message> {
+        self.lock().ring.metadata().cloned()
+    }
+
     /// Adds a message of `writer` that arrived at `now`, with its time moved to the stream's.
     /// Returns its number, or `None` if the writer may not write (any more) or the message is
     /// not for viewers.
@@ -151,6 +187,27 @@ impl LiveStream {
         Some(place)
     }
 
+    /// [`LiveStream::push`] for a message out of another live stream: a header may be repeated
+    /// there, and a reader may have jumped.
+    pub(crate) fn copy(
+        &self,
+        writer: WriterId,
+        message: Message,
+        now: Instant,
+        repeated: bool,
+        restart: bool,
+    ) {
+        let mut state = self.lock();
+        if restart && state.may_write(writer) && !state.ring.is_empty() {
+            state.ring.restart();
+        }
+        let pushed = state.push(writer, message, now, repeated);
+        drop(state);
+        if pushed.is_some() {
+            self.changed.notify_waiters();
+        }
+    }
+
     /// Ends a writer; nothing happens if another has taken over meanwhile.
     pub fn end_writer(&self, writer: WriterId) {
         let mut state = self.lock();
@@ -189,6 +246,31 @@ impl LiveStream {
         // No peer's bytes make the code under this lock panic; if it ever did, the stream's
         // messages are still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Writing {
+    pub(crate) fn begin(live: Arc<LiveStream>) -> Self {
+        let writer = live.begin_writer();
+        Self { live, writer }
+    }
+
+    pub(crate) fn live(&self) -> &Arc<LiveStream> {
+        &self.live
+    }
+
+    pub(crate) fn writer(&self) -> WriterId {
+        self.writer
+    }
+
+    pub(crate) fn push(&self, message: Message, now: Instant) {
+        self.live.push(self.writer, message, now);
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.live.end_writer(self.writer);
     }
 }
 
@@ -252,6 +334,11 @@ fn track(class: media::Class) -> Track {
     } else {
         Track::Other
     }
+}
+
+/// The time on tokio's clock, which tests can stop.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 #[cfg(test)]

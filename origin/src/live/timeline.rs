@@ -86,6 +86,14 @@ impl Timeline {
         mapped
     }
 
+    /// The stream's time at `now`, for a message that is none of the publisher's.
+    pub(super) fn present(&self, now: Instant) -> RtmpTimestamp {
+        match self.clock() {
+            Some(_) => self.here(now),
+            None => RtmpTimestamp::default(),
+        }
+    }
+
     fn moved_by(
         &mut self,
         at: RtmpTimestamp,

@@ -117,6 +117,13 @@ impl<T: Item> Ring<T> {
         self.in_force.holds(class, item)
     }
 
+    /// The metadata in force.
+    pub fn metadata(&self) -> Option<&T> {
+        let mut headers = self.in_force.set().iter();
+        let found = headers.find(|header| header.class.kind == Kind::Metadata)?;
+        Some(&found.item)
+    }
+
     /// Begins a new epoch: what follows does not continue what was there. Video frames are
     /// dropped until the next key frame of their track.
     pub fn restart(&mut self) {

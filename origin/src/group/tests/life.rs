@@ -16,7 +16,7 @@ use tributary_protocol::{
 use super::stage::{Lane, Stage, live_settings, pass, play, settings, settle};
 use crate::{
     app::{Admission, Answer, Application, Applications, Call, ClientId, Context, StopReason},
-    group::{Groups, OpenRefused, clock::Clock, worker::Workers},
+    group::{Groups, OpenRefused, clock::Clock, media::Media, worker::Workers},
     link::handle::LaneKey,
     metrics::Metrics,
 };
@@ -276,7 +276,14 @@ fn a_worker_that_hangs_takes_no_more_groups_and_they_are_refused() {
     });
     assert!(hangs.is_ok());
     let (metrics, clock) = (Metrics::default(), Clock::plain());
-    let groups = Groups::new(settings(), applications, metrics, workers, clock);
+    let groups = Groups::new(
+        settings(),
+        applications,
+        metrics,
+        workers,
+        Media::Local,
+        clock,
+    );
     let open = |name: u32| groups.open(&format!("live/{name}").parse().unwrap(), LaneKey(1));
     let mut held = Vec::new();
     let refused = loop {

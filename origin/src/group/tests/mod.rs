@@ -2,6 +2,8 @@
 
 mod failures;
 mod life;
+mod own_streams;
+mod playlists;
 mod policy;
 mod sessions;
 mod stage;

@@ -52,6 +52,8 @@ pub(super) struct Lane {
     pub(super) consumed: HashMap<u64, usize>,
     /// The streams the lane's publishers may write to, by session and message stream.
     pub(super) writers: HashMap<(u64, u32), (Arc<LiveStream>, WriterId)>,
+    /// What was attached last to each message stream of a session.
+    pub(super) attached: HashMap<(u64, u32), Arc<LiveStream>>,
     pub(super) messages: Vec<(u64, Message)>,
     /// What audiences were told.
     pub(super) audiences: Vec<(AudienceId, ToAudience)>,
@@ -115,6 +117,7 @@ impl Lane {
             heard: BTreeMap::new(),
             consumed: HashMap::new(),
             writers: HashMap::new(),
+            attached: HashMap::new(),
             messages: Vec::new(),
             audiences: Vec::new(),
         }
@@ -284,7 +287,11 @@ impl Lane {
                 self.messages.push((session, message));
                 line
             }
-            ToSession::Attach { stream, live } => format!("Attach {stream} live {}", live.id().0),
+            ToSession::Attach { stream, live } => {
+                let line = format!("Attach {stream} live {}", live.id().0);
+                self.attached.insert((session, stream.0), live);
+                line
+            }
             ToSession::Detach { stream, live } => format!("Detach {stream} live {}", live.id().0),
             ToSession::AcceptPublish {
                 stream,

@@ -224,11 +224,14 @@ fn net_stream_commands_get_their_exact_answers() {
         ),
         ("play", at("x", -1.0), &PLAYS),
         ("play", at("x", f64::NAN), &PLAYS),
+        ("play", start(false), &[]),
+        ("closeStream", vec![], &["1 NetStream.Play.Stop"]),
         (
             "play",
             start(false),
             &["StreamBegin 1", "1 NetStream.Play.Start"],
         ),
+        ("play2", object("cam", "append").to_vec(), &[]),
         ("closeStream", vec![], &["1 NetStream.Play.Stop"]),
         ("play2", object("x", "reset").to_vec(), &PLAYS),
         (

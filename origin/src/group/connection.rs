@@ -1,0 +1,130 @@
+//! What an application may do with a connection it has opened, and with its NetStreams.
+
+use std::fmt;
+
+use tributary_protocol::{TransactionId, amf::Value, command::stream::PublishKind};
+
+use super::{connections, core::Core};
+use crate::{
+    app::{CallToken, ConnectionId, NetStreamId, TooMany},
+    outgoing::Order,
+};
+
+/// A connection of the application to another instance or server, during one call of it.
+pub struct Connection<'a> {
+    core: &'a mut Core,
+    id: ConnectionId,
+}
+
+/// A NetStream of such a connection, during one call of the application: it publishes a stream of
+/// this instance there.
+pub struct NetStream<'a> {
+    core: &'a mut Core,
+    id: NetStreamId,
+}
+
+impl<'a> Connection<'a> {
+    /// `None` if it is over.
+    pub(super) fn new(core: &'a mut Core, id: ConnectionId) -> Option<Self> {
+        core.connections.get(id)?;
+        Some(Self { core, id })
+    }
+
+    /// Calls a method of the other side. With a token, its answer comes to
+    /// [`Application::connection_answered`](crate::app::Application::connection_answered). Before
+    /// the connection is made the call waits for that. `false` if it is over or too much waits.
+    pub fn call(&mut self, name: &str, arguments: &[Value], token: Option<CallToken>) -> bool {
+        let order = Order::Call {
+            name: name.to_owned(),
+            arguments: arguments.to_vec(),
+            token,
+        };
+        self.core.connections.order(self.id, order)
+    }
+
+    /// Answers a call that was [`Answer::Deferred`](crate::app::Answer::Deferred).
+    pub fn respond(&mut self, transaction: TransactionId, answer: Result<Value, Value>) {
+        self.core.respond_on(self.id, transaction, answer);
+    }
+
+    /// Makes a NetStream.
+    pub fn open_stream(&mut self) -> Result<NetStreamId, TooMany> {
+        self.core.open_net_stream(self.id)
+    }
+
+    /// Ends the connection and its NetStreams; the application hears
+    /// NetConnection.Connect.Closed.
+    pub fn close(&mut self) {
+        self.core.close_connection(self.id);
+    }
+
+    /// Whether the other side has accepted it.
+    pub fn is_connected(&self) -> bool {
+        self.open().is_some_and(|open| open.is_connected)
+    }
+
+    /// What it was opened with.
+    pub fn uri(&self) -> &str {
+        self.open().map_or("", |open| &open.uri)
+    }
+
+    fn open(&self) -> Option<&connections::Connection> {
+        self.core.connections.get(self.id)
+    }
+}
+
+impl<'a> NetStream<'a> {
+    /// `None` if it is over.
+    pub(super) fn new(core: &'a mut Core, id: NetStreamId) -> Option<Self> {
+        core.connections.has_stream(id).then_some(Self { core, id })
+    }
+
+    /// What it publishes: the stream of this instance with this name, now or once somebody
+    /// publishes it; nothing if there is no name. `false` if too many streams are waited for.
+    pub fn attach(&mut self, name: Option<&str>) -> bool {
+        self.core.attach(self.id, name)
+    }
+
+    /// Publishes what it is attached to under this name, which may have a query. `false` if too
+    /// much waits; the rest comes to
+    /// [`Application::net_stream_status`](crate::app::Application::net_stream_status).
+    pub fn publish(&mut self, name: &str, kind: PublishKind) -> bool {
+        self.core.publish_net_stream(self.id, name, kind)
+    }
+
+    /// Stops publishing.
+    pub fn unpublish(&mut self) {
+        self.core.unpublish_net_stream(self.id);
+    }
+
+    /// Sends a data message in what it publishes. `false` if too much waits.
+    pub fn send(&mut self, handler: &str, values: &[Value]) -> bool {
+        self.core.send_net_stream(self.id, handler, values)
+    }
+
+    /// Gives it up.
+    pub fn close(self) {
+        self.core.close_net_stream(self.id);
+    }
+
+    /// What it is attached to.
+    pub fn attached(&self) -> Option<&str> {
+        self.core.connections.attached(self.id).map(|name| &**name)
+    }
+}
+
+impl fmt::Debug for Connection<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for NetStream<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetStream")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,181 @@
+//! What an application may do with a stream it has opened.
+
+use std::{fmt, time::Duration};
+
+use tributary_protocol::{
+    amf::Value,
+    command::{DataMessage, Status, stream::PublishKind},
+};
+
+use super::{
+    core::Core,
+    own_streams::OwnStream,
+    streams::{Known, Own, Place},
+};
+use crate::app::{ClientId, PlayRequest, Publisher, StreamId, StreamStatistics};
+
+/// A stream of the application, during one call of it: a name that it plays other streams into,
+/// or asks about.
+pub struct Stream<'a> {
+    core: &'a mut Core,
+    id: StreamId,
+}
+
+impl<'a> Stream<'a> {
+    /// `None` if it is closed.
+    pub(super) fn new(core: &'a mut Core, id: StreamId) -> Option<Self> {
+        core.own_streams.get(id)?;
+        Some(Self { core, id })
+    }
+
+    /// Plays a live stream of this instance into this one, which so gets a publisher, or puts it
+    /// behind what plays. Whoever watches sees one stream whose time goes on, whatever plays.
+    /// `false` if it cannot be; why comes to
+    /// [`Application::stream_status`](crate::app::Application::stream_status).
+    ///
+    /// A source that nobody publishes is waited for. One that ends gives way to the next in the
+    /// list, or, where there is none, is waited for again.
+    pub fn play(&mut self, request: &PlayRequest) -> bool {
+        self.core.play_own(self.id, request)
+    }
+
+    /// Stops playing and empties the list: the stream has no publisher any more. `false` if it did
+    /// not play.
+    pub fn stop(&mut self) -> bool {
+        self.core.stop_own(self.id)
+    }
+
+    /// Sends a data message to everyone who watches a stream of this name, whoever publishes it.
+    /// With `@setDataFrame` before a handler's name it is metadata, which later viewers get too.
+    /// `false` if it is longer than a message can be.
+    pub fn send(&mut self, handler: &str, values: &[Value]) -> bool {
+        self.core.send_own(self.id, handler, values)
+    }
+
+    /// What of its sources the stream takes over; `None` leaves it as it is.
+    pub fn receive(&mut self, audio: Option<bool>, video: Option<bool>) {
+        if let Some(stream) = self.core.own_streams.get_mut(self.id) {
+            let mut filter = stream.filter;
+            filter.audio = audio.unwrap_or(filter.audio);
+            filter.video = video.unwrap_or(filter.video);
+            stream.set_filter(filter);
+        }
+    }
+
+    /// Asks for a recording, which there is none of yet: NetStream.Record.NoAccess. `false`.
+    pub fn record(&mut self, kind: PublishKind) -> bool {
+        if kind == PublishKind::Live {
+            return true;
+        }
+        let name = self.name().to_owned();
+        let status = Status::RecordNoAccess;
+        self.core
+            .own_status(self.id, status, "This server does not record.", &name);
+        false
+    }
+
+    /// Asks for the end of a recording, which there is none of yet: NetStream.Clear.Failed.
+    /// `false`.
+    pub fn clear(&mut self) -> bool {
+        let name = self.name().to_owned();
+        let why = "There is no such recorded stream.";
+        self.core
+            .own_status(self.id, Status::ClearFailed, why, &name);
+        false
+    }
+
+    /// Keeps a buffer time for the application; a live stream needs none.
+    pub fn set_buffer_time(&mut self, time: Duration) {
+        if let Some(stream) = self.core.own_streams.get_mut(self.id) {
+            stream.buffer = time;
+        }
+    }
+
+    /// Which stream it is.
+    pub fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.own().map_or("", |own| &own.name)
+    }
+
+    /// Whether what it plays is published under its name.
+    pub fn is_playing(&self) -> bool {
+        self.own().is_some_and(OwnStream::is_on_air)
+    }
+
+    /// The name of what it plays, or waits for.
+    pub fn source(&self) -> Option<&str> {
+        self.own()?.source().map(|name| &**name)
+    }
+
+    /// For how long it has been playing.
+    pub fn time(&self) -> Duration {
+        self.own()
+            .map_or(Duration::ZERO, |own| own.time(self.core.now))
+    }
+
+    /// What [`Stream::set_buffer_time`] has set.
+    pub fn buffer_time(&self) -> Duration {
+        self.own().map_or(Duration::ZERO, |own| own.buffer)
+    }
+
+    /// The query that the client who publishes this name published it with, without its `?`.
+    pub fn publish_query(&self) -> &str {
+        let holder = self.core.streams.holder(self.name());
+        holder.map_or("", |holder| &holder.query)
+    }
+
+    /// The metadata that its publisher has sent.
+    pub fn metadata(&self) -> Option<Value> {
+        let message = self.core.streams.known(self.name())?.live.metadata()?;
+        let data = DataMessage::decode(message.kind, &message.payload).ok()?;
+        data.values.into_iter().next()
+    }
+
+    /// What there is to say of the stream, if it has a publisher.
+    pub fn statistics(&self) -> Option<StreamStatistics> {
+        self.core.stream_statistics(self.name())
+    }
+
+    fn own(&self) -> Option<&OwnStream> {
+        self.core.own_streams.get(self.id)
+    }
+}
+
+impl Core {
+    pub(super) fn stream_statistics(&self, name: &str) -> Option<StreamStatistics> {
+        let Known {
+            live,
+            publisher,
+            viewers,
+            since,
+        } = self.streams.known(name)?;
+        let counts = live.counts();
+        Some(StreamStatistics {
+            publisher: self::publisher(publisher),
+            viewers,
+            messages: counts.messages,
+            bytes: counts.bytes,
+            time: self.now.saturating_duration_since(since),
+        })
+    }
+}
+
+fn publisher(place: Place) -> Publisher {
+    match place.of() {
+        Some(Own::Stream(stream)) => Publisher::Application(stream),
+        _ => Publisher::Client(ClientId(place.session)),
+    }
+}
+
+impl fmt::Debug for Stream<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("id", &self.id)
+            .field("name", &self.name())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,240 @@
+//! Copies live streams into another one: what an application plays into a stream of its own.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+use tributary_node::feed::MAX_LAG;
+use tributary_protocol::{
+    Message,
+    link::{Filter, WriterId},
+    ring::{Cursor, Start},
+};
+
+use super::LiveStream;
+
+/// Says what a relay copies. The relay ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    job: watch::Sender<Job>,
+}
+
+/// What a relay copies now.
+#[derive(Clone, Debug)]
+struct Job {
+    source: Option<Arc<LiveStream>>,
+    /// Which play this is: the same stream may be played twice.
+    serial: u64,
+    filter: Filter,
+}
+
+/// A place in the stream that is being copied.
+struct Reader {
+    source: Arc<LiveStream>,
+    cursor: Cursor,
+    serial: u64,
+}
+
+/// One message, and whether it was counted by its stream or is a header repeated, or begins anew.
+struct Copied {
+    message: Message,
+    repeated: bool,
+    restart: bool,
+}
+
+/// Messages copied before others get a turn. Reason: the thread has other streams.
+const BATCH: usize = 64;
+
+/// Messages copied in a second at most. Reason: streams of several servers that play each other
+/// in a circle would never come to rest; an encoder sends some hundred.
+const MAX_RATE: usize = 8_192;
+
+impl Relay {
+    /// A relay into `target` as its writer, and the task that does the work. It copies nothing
+    /// until it is told what.
+    pub(crate) fn new(
+        target: Arc<LiveStream>,
+        writer: WriterId,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (job, jobs) = watch::channel(Job {
+            source: None,
+            serial: 0,
+            filter: Filter::default(),
+        });
+        let copier = Copier {
+            target,
+            writer,
+            spliced: false,
+            pace: Pace::new(),
+        };
+        (Self { job }, copier.run(jobs))
+    }
+
+    /// Copies this stream from here on, after what was there of the one before.
+    pub(crate) fn play(&self, source: Option<Arc<LiveStream>>) {
+        self.job.send_modify(|job| {
+            job.source = source;
+            job.serial += 1;
+        });
+    }
+
+    /// What is copied of it.
+    pub(crate) fn set_filter(&self, filter: Filter) {
+        self.job.send_modify(|job| job.filter = filter);
+    }
+}
+
+struct Copier {
+    target: Arc<LiveStream>,
+    writer: WriterId,
+    /// Something was copied before: what comes next continues it.
+    spliced: bool,
+    pace: Pace,
+}
+
+impl Copier {
+    async fn run(mut self, mut jobs: watch::Receiver<Job>) {
+        let mut reader: Option<Reader> = None;
+        loop {
+            let job = jobs.borrow_and_update().clone();
+            reader = self.change(reader, job);
+            let over = match &mut reader {
+                Some(reader) => self.copy(reader, &mut jobs).await,
+                None => jobs.changed().await.is_err(),
+            };
+            if over {
+                return;
+            }
+        }
+    }
+
+    /// Goes over to what the job says.
+    fn change(&mut self, reader: Option<Reader>, job: Job) -> Option<Reader> {
+        match reader {
+            Some(mut reader) if reader.serial == job.serial => {
+                reader.cursor.set_filter(job.filter);
+                return Some(reader);
+            }
+            Some(mut reader) => self.drain(&mut reader),
+            None => {}
+        }
+        let source = job.source?;
+        if std::mem::replace(&mut self.spliced, true) {
+            self.target.splice(self.writer);
+        }
+        // A picture at once, unless viewers would get the past behind what they have seen.
+        let start = match self.target.place() {
+            None => Start::KeyFrame,
+            Some(_) => Start::Live,
+        };
+        let mut cursor = source.ring().join(start);
+        cursor.set_filter(job.filter);
+        let serial = job.serial;
+        Some(Reader {
+            source,
+            cursor,
+            serial,
+        })
+    }
+
+    /// Copies until there is another job. Whether there will be none.
+    async fn copy(&mut self, reader: &mut Reader, jobs: &mut watch::Receiver<Job>) -> bool {
+        let source = Arc::clone(&reader.source);
+        loop {
+            // Taken first: what is added after the look is not missed.
+            let mut changed = pin!(source.changed());
+            if self.step(reader) == 0 {
+                tokio::select! {
+                    biased;
+                    job = jobs.changed() => return job.is_err(),
+                    () = &mut changed => {}
+                }
+                continue;
+            }
+            match jobs.has_changed() {
+                Ok(false) => self.pace.rest().await,
+                Ok(true) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// Copies what is left of a stream that gives way to another.
+    fn drain(&mut self, reader: &mut Reader) {
+        let end = reader.source.ring().head();
+        while reader.cursor.position() < end && self.step(reader) > 0 {}
+    }
+
+    /// Copies some messages; how many.
+    fn step(&mut self, reader: &mut Reader) -> usize {
+        let batch = reader.gather();
+        let copied = batch.len();
+        let now = super::now();
+        for Copied {
+            message,
+            repeated,
+            restart,
+        } in batch
+        {
+            self.target
+                .copy(self.writer, message, now, repeated, restart);
+        }
+        self.pace.count(copied);
+        copied
+    }
+}
+
+impl Reader {
+    fn gather(&mut self) -> Vec<Copied> {
+        let ring = self.source.ring();
+        let mut batch = Vec::new();
+        while batch.len() < BATCH
+            && let Some(delivery) = ring.next(&mut self.cursor, MAX_LAG)
+        {
+            batch.push(Copied {
+                message: delivery.item.into_owned(),
+                repeated: delivery.seq.is_none(),
+                restart: delivery.restart,
+            });
+        }
+        batch
+    }
+}
+
+/// Keeps to [`MAX_RATE`].
+struct Pace {
+    since: Instant,
+    copied: usize,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            since: super::now(),
+            copied: 0,
+        }
+    }
+
+    fn count(&mut self, copied: usize) {
+        self.copied += copied;
+    }
+
+    /// Lets others have a turn; waits for the end of a second that has had its share.
+    async fn rest(&mut self) {
+        let now = super::now();
+        let left = SECOND.saturating_sub(now.saturating_duration_since(self.since));
+        if left.is_zero() {
+            self.since = now;
+            self.copied = 0;
+        } else if self.copied >= MAX_RATE {
+            tokio::time::sleep(left).await;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);

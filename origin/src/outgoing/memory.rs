@@ -1,0 +1,296 @@
+//! A connection to an instance of this process: a lane without an edge, with one session.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{Arc, atomic::Ordering},
+};
+
+use tributary_node::queue;
+use tributary_protocol::{
+    Message, MessageStreamId, RtmpTimestamp, SessionId, TransactionId,
+    amf::Value,
+    command::{Command, ObjectEncoding, Status, connect},
+    link::{CloseReason, Generation, OpenSession, WriterId},
+};
+
+use super::{
+    Connect, Happening, Inbox, Order, info,
+    peer::{CONNECT_TRANSACTION, Peer},
+    rtmp::data_message,
+};
+use crate::{
+    app::NetStreamId,
+    group::GroupHandle,
+    link::handle::{LaneCommand, LaneKey, LaneOut, Mail, SessionKey, ToSession},
+    live::{LiveStream, relay::Relay},
+};
+
+/// What a connection within the process begins with.
+pub(crate) struct Join {
+    pub(crate) group: GroupHandle,
+    pub(crate) lane: LaneKey,
+    pub(crate) connect: Connect,
+}
+
+/// A connection at work.
+struct Session {
+    group: GroupHandle,
+    key: SessionKey,
+    encoding: ObjectEncoding,
+    peer: Peer,
+    /// What each NetStream publishes from.
+    sources: HashMap<NetStreamId, Option<Arc<LiveStream>>>,
+    /// What the instance has accepted, by message stream.
+    publishing: HashMap<MessageStreamId, Publishing>,
+    generation: u32,
+    /// Payload bytes that the instance has not handled.
+    unhandled: usize,
+    accepted: bool,
+}
+
+/// An accepted publish.
+struct Publishing {
+    stream: NetStreamId,
+    generation: Generation,
+    live: Arc<LiveStream>,
+    relay: Relay,
+}
+
+/// What an instance may have from a connection that it has not handled; then orders wait. Reason:
+/// the same as the credit of a session of an edge.
+const UNHANDLED: usize = 64 * 1024;
+
+/// What a group may leave unhandled of what it was told before its connection is closed. Reason:
+/// as much as a lane keeps for an edge that is away.
+const MOST_BACKLOG: usize = 16 * 1024 * 1024;
+
+/// The name of the edge that such a session has.
+const NO_EDGE: &str = "this origin";
+
+/// Joins the instance, and does what the group wants until either side ends it.
+pub(crate) async fn run(join: Join, mut inbox: Inbox) {
+    // What comes is taken at once; the backlog bounds what is then kept.
+    let (out, mut commands) = queue::queue(usize::MAX);
+    let mut session = Session::open(join, out);
+    let end = session.run(&mut commands, &mut inbox).await;
+    let key = session.key;
+    session.group.send(Mail::Closed {
+        session: key,
+        reason: CloseReason::Client,
+    });
+    inbox.close(end);
+}
+
+impl Session {
+    fn open(join: Join, out: queue::Sender<LaneCommand>) -> Self {
+        let key = SessionKey {
+            lane: join.lane,
+            session: SessionId(1),
+        };
+        let encoding = join.connect.encoding();
+        let mut command = connect::command(join.connect.properties);
+        command.transaction = TransactionId(f64::from(CONNECT_TRANSACTION));
+        command.arguments = join.connect.arguments;
+        join.group.send(Mail::Open {
+            session: key,
+            lane: LaneOut::new(join.lane, Arc::from(NO_EDGE), out),
+            open: OpenSession {
+                peer: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+                protocol: "rtmp".to_owned(),
+                connect: command.encode(ObjectEncoding::Amf0).1,
+            },
+        });
+        Self {
+            group: join.group,
+            key,
+            encoding,
+            peer: Peer::new(),
+            sources: HashMap::new(),
+            publishing: HashMap::new(),
+            generation: 0,
+            unhandled: 0,
+            accepted: false,
+        }
+    }
+
+    async fn run(
+        &mut self,
+        commands: &mut queue::Receiver<LaneCommand>,
+        inbox: &mut Inbox,
+    ) -> Value {
+        loop {
+            if let Some(end) = self.settle(inbox) {
+                return end;
+            }
+            let takes_orders = self.accepted && self.unhandled < UNHANDLED;
+            tokio::select! {
+                command = commands.next() => {
+                    let end = match command {
+                        Some(command) => self.handle_command(command),
+                        None => Some(info(Status::ConnectClosed, None)),
+                    };
+                    if let Some(end) = end {
+                        self.settle(inbox);
+                        return end;
+                    }
+                }
+                _ = &mut inbox.gone, if !self.accepted => return info(Status::ConnectClosed, None),
+                order = inbox.orders.next(), if takes_orders => match order {
+                    Some((order, _)) => self.handle_order(order),
+                    None => return info(Status::ConnectClosed, None),
+                },
+            }
+        }
+    }
+
+    /// Hands on what there is. The end, if the group does not take it.
+    fn settle(&mut self, inbox: &Inbox) -> Option<Value> {
+        while let Some((stream, command)) = self.peer.poll_command() {
+            self.say(stream, &command);
+        }
+        while let Some((happening, bytes)) = self.peer.poll_happening() {
+            let kept = inbox.backlog.bytes.load(Ordering::Acquire);
+            if kept > MOST_BACKLOG || !inbox.tell(happening, bytes) {
+                let why = "The application is too far behind.";
+                return Some(info(Status::ConnectClosed, Some(why)));
+            }
+        }
+        None
+    }
+
+    fn say(&mut self, stream: MessageStreamId, command: &Command) {
+        if matches!(command.name.as_str(), "publish" | "deleteStream") {
+            self.generation += 1;
+        }
+        let (kind, payload) = command.encode(self.encoding);
+        self.unhandled += payload.len();
+        self.group.send(Mail::Message {
+            session: self.key,
+            generation: Generation(self.generation),
+            message: Message {
+                kind,
+                stream,
+                timestamp: RtmpTimestamp::default(),
+                payload,
+            },
+        });
+    }
+
+    fn handle_order(&mut self, order: Order) {
+        match &order {
+            Order::Feed { stream, live } => {
+                self.sources.insert(*stream, live.clone());
+                let publishing = self.publishing.values();
+                for publishing in publishing.filter(|publishing| publishing.stream == *stream) {
+                    publishing.relay.play(live.clone());
+                }
+            }
+            Order::Data {
+                stream,
+                handler,
+                values,
+            } => {
+                let message = data_message(handler, values);
+                let mut publishing = self.publishing.values();
+                if let Some(found) = publishing.find(|publishing| publishing.stream == *stream) {
+                    found.live.insert(message, crate::live::now());
+                }
+            }
+            Order::Close { stream } => {
+                self.sources.remove(stream);
+                self.publishing
+                    .retain(|_, publishing| publishing.stream != *stream);
+            }
+            _ => {}
+        }
+        self.peer.handle_order(order);
+    }
+
+    fn handle_command(&mut self, command: LaneCommand) -> Option<Value> {
+        match command {
+            LaneCommand::Session { what, .. } => self.handle_word(what),
+            // The application uses no shared objects of the other side.
+            LaneCommand::Audience { .. } => None,
+            LaneCommand::Consumed { bytes, .. } => {
+                self.unhandled = self.unhandled.saturating_sub(bytes);
+                None
+            }
+        }
+    }
+
+    /// What the instance tells its client. The end, if it is that.
+    fn handle_word(&mut self, what: ToSession) -> Option<Value> {
+        match what {
+            ToSession::Message { message, .. } => return self.handle_message(&message),
+            ToSession::Attach { stream, live } => self.media(stream, Some(live)),
+            ToSession::Detach { stream, .. } => self.media(stream, None),
+            ToSession::AcceptPublish {
+                stream,
+                generation,
+                live,
+                writer,
+            } => self.accept_publish(stream, generation, live, writer),
+            ToSession::StopPublish { stream, generation } => {
+                let old = |publishing: &Publishing| publishing.generation <= generation;
+                if self.publishing.get(&stream).is_some_and(old) {
+                    self.publishing.remove(&stream);
+                }
+            }
+            ToSession::Close { .. } => return Some(info(Status::ConnectClosed, None)),
+            ToSession::Accept | ToSession::Filter { .. } => {}
+        }
+        None
+    }
+
+    fn handle_message(&mut self, message: &Message) -> Option<Value> {
+        if !message.kind.is_command() {
+            // The ring brings the media; the rest is for players.
+            return None;
+        }
+        let mut command = Command::decode(message.kind, &message.payload).ok()?;
+        let of_connect = command.transaction.0 == f64::from(CONNECT_TRANSACTION);
+        match command.name.as_str() {
+            "_result" if of_connect => {
+                self.accepted = true;
+                let info = command.arguments.pop().unwrap_or(Value::Undefined);
+                self.peer.happens(Happening::Connected(info), 0);
+            }
+            "_error" if of_connect => return command.arguments.pop(),
+            // What it announces follows.
+            "close" => {}
+            _ => self.peer.handle_command(message.stream, command),
+        }
+        None
+    }
+
+    fn media(&mut self, on: MessageStreamId, live: Option<Arc<LiveStream>>) {
+        if let Some(stream) = self.peer.net_stream(on) {
+            self.peer.happens(Happening::Media { stream, live }, 0);
+        }
+    }
+
+    fn accept_publish(
+        &mut self,
+        on: MessageStreamId,
+        generation: Generation,
+        live: Arc<LiveStream>,
+        writer: WriterId,
+    ) {
+        let Some(stream) = self.peer.net_stream(on) else {
+            return;
+        };
+        let (relay, task) = Relay::new(Arc::clone(&live), writer);
+        tokio::spawn(task);
+        if let Some(source) = self.sources.get(&stream) {
+            relay.play(source.clone());
+        }
+        let publishing = Publishing {
+            stream,
+            generation,
+            live,
+            relay,
+        };
+        self.publishing.insert(on, publishing);
+    }
+}

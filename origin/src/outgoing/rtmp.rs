@@ -1,0 +1,491 @@
+//! A connection to another server, over TCP.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::{net::TcpStream, sync::Notify, time::timeout};
+use tributary_node::feed::MAX_LAG;
+use tributary_protocol::{
+    Message, MessageStreamId, MessageType, RtmpTimestamp,
+    amf::Value,
+    command::{DataMessage, ObjectEncoding, Status, data},
+    handshake,
+    link::LiveId,
+    media::{Class, Kind},
+    ring::{Cursor, Start},
+    session::{ClientConnection, ClientEvent, Limits},
+};
+
+use super::{CONNECT, Connect, Happening, Inbox, Order, info, peer::Peer, target::Target};
+use crate::{
+    app::NetStreamId,
+    live::{LiveStream, Writing, relay::Relay},
+};
+
+/// What a connection to another server begins with.
+pub(crate) struct Dial {
+    pub(crate) target: Target,
+    pub(crate) connect: Connect,
+    /// Goes into the handshake.
+    pub(crate) random: [u8; handshake::RANDOM],
+    /// Numbers the streams of this process.
+    pub(crate) live_ids: Arc<AtomicU64>,
+}
+
+/// A connection at work.
+struct Session {
+    socket: TcpStream,
+    connection: ClientConnection,
+    encoding: ObjectEncoding,
+    peer: Peer,
+    feeds: Vec<Feed>,
+    plays: HashMap<NetStreamId, Writing>,
+    live_ids: Arc<AtomicU64>,
+    /// What is to be written.
+    output: BytesMut,
+    /// Something may have come into a ring that is published.
+    wake: Arc<Notify>,
+    /// The connect was accepted.
+    accepted: bool,
+    deadline: Instant,
+}
+
+/// What a NetStream publishes: one stream, whatever it is fed from.
+struct Feed {
+    stream: NetStreamId,
+    out: Writing,
+    relay: Relay,
+    /// Once the other side takes it.
+    cursor: Option<Cursor>,
+    /// Rings the session's bell.
+    bell: tokio::task::JoinHandle<()>,
+}
+
+/// What woke a session.
+enum Wake {
+    Read(io::Result<usize>),
+    Written(io::Result<usize>),
+    Order(Option<Order>),
+    /// There may be media, or the group has caught up.
+    Again,
+    Due,
+}
+
+/// Output beyond which nothing more is put into it. Reason: what waits here cannot be passed over
+/// when the other side is slow; a ring's reader can.
+const HIGH: usize = 256 * 1024;
+
+/// What one read takes at most.
+const READ: usize = 64 * 1024;
+
+/// Messages of one NetStream before the others get their turn.
+const BATCH: usize = 32;
+
+/// The chunk size towards other servers: what encoders use, so that every server takes it.
+const CHUNK: u32 = 60_000;
+
+/// How long the last output of a connection that is given up may take.
+const FLUSH: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Connects, and does what the group wants until either side ends it.
+pub(crate) async fn run(dial: Dial, mut inbox: Inbox) {
+    let dialled = tokio::select! {
+        dialled = Session::dial(dial) => dialled,
+        _ = &mut inbox.gone => Err(io::ErrorKind::Interrupted.into()),
+    };
+    let end = match dialled {
+        Ok(mut session) => {
+            let end = session.run(&mut inbox).await;
+            session.settle(&inbox);
+            let _ = timeout(FLUSH, session.flush()).await;
+            end
+        }
+        Err(error) => info(Status::ConnectFailed, Some(&error.to_string())),
+    };
+    inbox.close(end);
+}
+
+impl Session {
+    async fn dial(dial: Dial) -> io::Result<Self> {
+        let deadline = crate::live::now() + CONNECT;
+        let address = (dial.target.host(), dial.target.port());
+        let socket = match timeout(CONNECT, TcpStream::connect(address)).await {
+            Ok(socket) => socket?,
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        };
+        socket.set_nodelay(true)?;
+        let now = crate::live::now();
+        let kind = handshake::Kind::Simple;
+        let mut connection = ClientConnection::new(kind, dial.random, now, Limits::default());
+        let encoding = dial.connect.encoding();
+        let Connect {
+            properties,
+            arguments,
+        } = dial.connect;
+        connection.connect(properties, arguments);
+        Ok(Self {
+            socket,
+            connection,
+            encoding,
+            peer: Peer::new(),
+            feeds: Vec::new(),
+            plays: HashMap::new(),
+            live_ids: dial.live_ids,
+            output: BytesMut::new(),
+            wake: Arc::default(),
+            accepted: false,
+            deadline,
+        })
+    }
+
+    /// Goes on until the end; how it came.
+    async fn run(&mut self, inbox: &mut Inbox) -> Value {
+        let mut buffer = vec![0; READ];
+        loop {
+            if let Some(end) = self.settle(inbox) {
+                return end;
+            }
+            let end = match self.wait(inbox, &mut buffer).await {
+                Wake::Read(Ok(0)) => Some(info(self.lost(), None)),
+                Wake::Read(Ok(bytes)) => self.read(&buffer[..bytes]),
+                Wake::Written(Ok(bytes)) => {
+                    self.output.advance(bytes);
+                    None
+                }
+                Wake::Read(Err(error)) | Wake::Written(Err(error)) => match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => None,
+                    _ => Some(info(self.lost(), Some(&error.to_string()))),
+                },
+                Wake::Order(Some(order)) => {
+                    self.handle_order(order);
+                    None
+                }
+                Wake::Order(None) => Some(info(Status::ConnectClosed, None)),
+                Wake::Again => None,
+                Wake::Due => self.handle_timeout(),
+            };
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+
+    async fn wait(&mut self, inbox: &mut Inbox, buffer: &mut [u8]) -> Wake {
+        let has_room = self.output.len() < HIGH;
+        let takes_orders = self.accepted && has_room;
+        let backlog = Arc::clone(&inbox.backlog);
+        let behind = inbox.is_behind();
+        let due = self.connection.poll_timeout().unwrap_or(self.deadline);
+        let due = if self.accepted {
+            due
+        } else {
+            due.min(self.deadline)
+        };
+        tokio::select! {
+            ready = self.socket.writable(), if !self.output.is_empty() => {
+                Wake::Written(ready.and_then(|()| self.socket.try_write(&self.output)))
+            }
+            ready = self.socket.readable(), if !behind => {
+                Wake::Read(ready.and_then(|()| self.socket.try_read(buffer)))
+            }
+            order = inbox.orders.next(), if takes_orders => {
+                Wake::Order(order.map(|(order, _)| order))
+            }
+            // Before that, what it was ordered is lost.
+            _ = &mut inbox.gone, if !self.accepted => Wake::Order(None),
+            () = self.wake.notified(), if takes_orders => Wake::Again,
+            () = backlog.caught_up(), if behind => Wake::Again,
+            () = tokio::time::sleep_until(due.into()) => Wake::Due,
+        }
+    }
+
+    /// What the end of a connection means that the other side did not announce.
+    fn lost(&self) -> Status {
+        if self.accepted {
+            Status::ConnectClosed
+        } else {
+            Status::ConnectFailed
+        }
+    }
+
+    fn read(&mut self, input: &[u8]) -> Option<Value> {
+        let read = self.connection.handle_input(crate::live::now(), input);
+        // What came before the fault counts.
+        let end = self.handle_events();
+        let failed = |error: tributary_protocol::session::Error| {
+            info(Status::ConnectFailed, Some(error.reason()))
+        };
+        end.or_else(|| read.err().map(failed))
+    }
+
+    fn handle_timeout(&mut self) -> Option<Value> {
+        let now = crate::live::now();
+        if !self.accepted && now >= self.deadline {
+            let why = "The server does not answer.";
+            return Some(info(Status::ConnectFailed, Some(why)));
+        }
+        let due = self.connection.handle_timeout(now);
+        due.err()
+            .map(|error| info(self.lost(), Some(error.reason())))
+    }
+
+    fn handle_events(&mut self) -> Option<Value> {
+        while let Some(event) = self.connection.poll_event() {
+            match event {
+                ClientEvent::Accepted(info) => {
+                    self.accepted = true;
+                    self.connection.set_chunk_size(CHUNK);
+                    self.peer.happens(Happening::Connected(info), 0);
+                }
+                ClientEvent::Rejected(info) => return Some(info),
+                ClientEvent::Answer {
+                    transaction,
+                    result,
+                } => self.peer.handle_answer(transaction, result),
+                ClientEvent::Status { stream, info } => self.peer.handle_status(stream, info),
+                ClientEvent::Command { command, .. } if command.name == "close" => {
+                    return Some(info(Status::ConnectClosed, None));
+                }
+                ClientEvent::Command { command, .. } => self.peer.handle_call(command),
+                ClientEvent::Message(message) => self.media(message),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// A message of what a NetStream plays.
+    fn media(&mut self, message: Message) {
+        let kind = message.kind;
+        let is_media = kind == MessageType::AUDIO || kind == MessageType::VIDEO || kind.is_data();
+        if !is_media || (kind.is_data() && is_of_player(&message)) {
+            return;
+        }
+        let stream = self.peer.plays(message.stream);
+        if let Some(play) = stream.and_then(|stream| self.plays.get(&stream)) {
+            play.push(message, crate::live::now());
+        }
+    }
+
+    fn handle_order(&mut self, order: Order) {
+        match &order {
+            Order::Publish { stream, .. } => self.feed(*stream).cursor = None,
+            Order::Feed { stream, live } => {
+                let live = live.clone();
+                self.feed(*stream).relay.play(live);
+            }
+            Order::Data {
+                stream,
+                handler,
+                values,
+            } => {
+                let message = data_message(handler, values);
+                let out = &self.feed(*stream).out;
+                out.live().insert(message, crate::live::now());
+            }
+            Order::Play { stream, .. } => {
+                let play = self.new_stream();
+                let live = Some(Arc::clone(play.live()));
+                self.plays.insert(*stream, play);
+                let stream = *stream;
+                self.peer.happens(Happening::Media { stream, live }, 0);
+            }
+            Order::Close { stream } => {
+                self.feeds.retain(|feed| feed.stream != *stream);
+                self.plays.remove(stream);
+            }
+            Order::Call { .. } | Order::Respond { .. } => {}
+        }
+        self.peer.handle_order(order);
+    }
+
+    fn new_stream(&self) -> Writing {
+        let id = LiveId(self.live_ids.fetch_add(1, Ordering::Relaxed));
+        Writing::begin(LiveStream::new(id))
+    }
+
+    /// What a NetStream publishes.
+    fn feed(&mut self, stream: NetStreamId) -> &mut Feed {
+        let place = self.feeds.iter().position(|feed| feed.stream == stream);
+        let place = place.unwrap_or_else(|| {
+            let out = self.new_stream();
+            let (relay, task) = Relay::new(Arc::clone(out.live()), out.writer());
+            tokio::spawn(task);
+            let bell = tokio::spawn(ring_on_change(
+                Arc::clone(out.live()),
+                Arc::clone(&self.wake),
+            ));
+            self.feeds.push(Feed {
+                stream,
+                out,
+                relay,
+                cursor: None,
+                bell,
+            });
+            self.feeds.len() - 1
+        });
+        &mut self.feeds[place]
+    }
+
+    /// Puts out what there is: commands, happenings, media as far as there is room. The end, if the
+    /// group cannot be told.
+    fn settle(&mut self, inbox: &Inbox) -> Option<Value> {
+        while let Some((stream, command)) = self.peer.poll_command() {
+            self.connection.send_command(stream, &command);
+        }
+        while let Some((happening, bytes)) = self.peer.poll_happening() {
+            if !inbox.tell(happening, bytes) {
+                let why = "The application is too far behind.";
+                return Some(info(Status::ConnectClosed, Some(why)));
+            }
+        }
+        loop {
+            self.gather();
+            if self.output.len() >= HIGH || self.feed_all() == 0 {
+                return None;
+            }
+        }
+    }
+
+    fn gather(&mut self) {
+        let more = self.connection.take_output();
+        if self.output.is_empty() {
+            self.output = more;
+        } else {
+            self.output.extend_from_slice(&more);
+        }
+    }
+
+    /// Sends some of what every NetStream publishes; how many messages.
+    fn feed_all(&mut self) -> usize {
+        let mut sent = 0;
+        for feed in &mut self.feeds {
+            let Some(stream) = self.peer.publishes(feed.stream) else {
+                continue;
+            };
+            for (class, message) in feed.gather() {
+                send(&mut self.connection, self.encoding, stream, class, message);
+                sent += 1;
+            }
+        }
+        sent
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        while !self.output.is_empty() {
+            self.socket.writable().await?;
+            match self.socket.try_write(&self.output) {
+                Ok(bytes) => self.output.advance(bytes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Feed {
+    fn gather(&mut self) -> Vec<(Class, Message)> {
+        let ring = self.out.live().ring();
+        let cursor = self
+            .cursor
+            .get_or_insert_with(|| ring.join(Start::KeyFrame));
+        let mut batch = Vec::new();
+        while batch.len() < BATCH
+            && let Some(delivery) = ring.next(cursor, MAX_LAG)
+        {
+            batch.push((delivery.class, delivery.item.into_owned()));
+        }
+        batch
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.bell.abort();
+    }
+}
+
+/// Rings whenever something comes into a stream.
+async fn ring_on_change(live: Arc<LiveStream>, bell: Arc<Notify>) {
+    loop {
+        // Taken before the ring: what comes while the bell's owner looks rings again.
+        let changed = live.changed();
+        bell.notify_one();
+        changed.await;
+    }
+}
+
+/// Sends a message of a publish as encoders do.
+fn send(
+    connection: &mut ClientConnection,
+    encoding: ObjectEncoding,
+    stream: MessageStreamId,
+    class: Class,
+    message: Message,
+) {
+    let Message {
+        kind,
+        timestamp,
+        payload,
+        ..
+    } = message;
+    if !kind.is_data() {
+        return connection.send_media(stream, kind, timestamp, payload);
+    }
+    let Ok(forms) = data::forms(kind, &payload) else {
+        return;
+    };
+    let (kind, body) = match forms.amf3 {
+        Some(amf3) if encoding == ObjectEncoding::Amf3 => (MessageType::DATA_AMF3, amf3),
+        _ => (MessageType::DATA_AMF0, forms.amf0),
+    };
+    let payload = match class.kind {
+        Kind::Metadata => set_data_frame(kind, &body),
+        _ => body,
+    };
+    connection.send_media(stream, kind, timestamp, payload);
+}
+
+/// Metadata in the wrapping that makes servers keep it.
+fn set_data_frame(kind: MessageType, body: &Bytes) -> Bytes {
+    let lead = usize::from(kind == MessageType::DATA_AMF3).min(body.len());
+    [&body[..lead], SET_DATA_FRAME, &body[lead..]]
+        .concat()
+        .into()
+}
+
+/// The AMF0 string `@setDataFrame`.
+const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0d@setDataFrame";
+
+/// Whether a data message is for the player, not of the stream: its server says how the play goes.
+fn is_of_player(message: &Message) -> bool {
+    let name = data::peek(message.kind, &message.payload);
+    matches!(
+        name,
+        Some("|RtmpSampleAccess" | "onStatus" | "onPlayStatus")
+    )
+}
+
+/// A data message as a ring takes it.
+pub(super) fn data_message(handler: &str, values: &[Value]) -> Message {
+    let data = DataMessage {
+        name: handler.to_owned(),
+        values: values.to_vec(),
+    };
+    let (kind, payload) = data.encode(ObjectEncoding::Amf3);
+    Message {
+        kind,
+        stream: MessageStreamId::CONNECTION,
+        timestamp: RtmpTimestamp::default(),
+        payload,
+    }
+}
