@@ -42,6 +42,14 @@ impl Flags {
     pub fn is_server_style(self) -> bool {
         self.0[0] & 0x10 != 0
     }
+
+    /// Reads the flags of a message of type 19 or 16, and nothing else of it.
+    pub fn peek(kind: MessageType, payload: &[u8]) -> Option<Self> {
+        let (length, rest) = body(kind, payload).ok()?.split_first_chunk()?;
+        let mut rest = rest.get(usize::from(u16::from_be_bytes(*length)) + VERSION_SIZE..)?;
+        let mut word = || take_u32(&mut rest).ok();
+        Some(Self([word()?, word()?]))
+    }
 }
 
 /// One event. `name` is a slot's.
@@ -405,6 +413,9 @@ pub(super) fn take_event<'p>(rest: &mut &'p [u8]) -> Result<(u8, &'p [u8]), Erro
     *rest = behind;
     Ok((kind, data))
 }
+
+/// The bytes of an object's version.
+const VERSION_SIZE: usize = size_of::<u32>();
 
 /// The bytes of an event's length.
 const LENGTH_SIZE: usize = size_of::<u32>();

@@ -185,6 +185,15 @@ impl Session {
     }
 }
 
+/// The chunk stream of a shared-object message. Server-style members get it beside commands: npm
+/// `rtmp-client`, which is one, reads it nowhere else.
+fn object_stream(message: &Message) -> ChunkStreamId {
+    match Flags::peek(message.kind, &message.payload) {
+        Some(flags) if flags.is_server_style() => ChunkStreamId::COMMAND,
+        _ => ChunkStreamId::SHARED_OBJECT,
+    }
+}
+
 /// Puts a message of the session itself on its chunk stream.
 fn send(session: &mut ServerConnection, message: &Message) {
     let kind = message.kind;
@@ -196,7 +205,7 @@ fn send(session: &mut ServerConnection, message: &Message) {
             }
             ChunkStreamId::CONTROL
         }
-        kind if kind.is_shared_object() => ChunkStreamId::SHARED_OBJECT,
+        kind if kind.is_shared_object() => object_stream(message),
         kind if kind.is_command() => {
             let name = Command::peek(kind, &message.payload).map(|(name, _)| name);
             match name {

@@ -633,6 +633,9 @@ async fn every_kind_of_message_has_its_chunk_stream() {
     peer.command(&Command::new("_result", TransactionId(5.0)));
     peer.command(&Command::new("called", TransactionId(0.0)));
     peer.say(on_stream(MessageType::SHARED_OBJECT_AMF0, KEY.into()));
+    let to_server = b"\0\x01o\0\0\0\x05\0\0\0\x10\0\0\0\0";
+    let to_server = Bytes::from_static(to_server);
+    peer.say(on_stream(MessageType::SHARED_OBJECT_AMF0, to_server));
     peer.say(FromOrigin::Message {
         message: status(Status::PlayStart),
         after: None,
@@ -649,6 +652,7 @@ async fn every_kind_of_message_has_its_chunk_stream() {
         (3, 20),
         (3, 20),
         (4, 19),
+        (3, 19),
         (5, 20),
         (5, 18),
         (2, 4),

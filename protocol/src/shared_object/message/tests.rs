@@ -101,10 +101,22 @@ fn every_event_has_its_bytes_both_ways_and_none_of_their_prefixes_decodes() {
             (kind, payload.clone().into())
         );
         assert_eq!(SharedObjectMessage::peek(kind, &payload), Some("so"));
+        assert_eq!(Flags::peek(kind, &payload), Some(Flags::PERSISTENT));
         for end in (0..payload.len()).filter(|&end| end != header(2).len()) {
             SharedObjectMessage::decode(kind, &payload[..end]).unwrap_err();
         }
     }
+}
+
+#[test]
+fn flags_are_read_from_whole_headers_alone() {
+    let kind = MessageType::SHARED_OBJECT_AMF3;
+    let whole = [&[0][..], &header(0x12)].concat();
+    assert_eq!(Flags::peek(kind, &whole), Some(Flags([0x12, 0])));
+    for end in 0..whole.len() {
+        assert_eq!(Flags::peek(kind, &whole[..end]), None);
+    }
+    assert_eq!(Flags::peek(MessageType::VIDEO, &whole), None);
 }
 
 #[test]
