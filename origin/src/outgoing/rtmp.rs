@@ -45,6 +45,8 @@ struct Session {
     socket: TcpStream,
     connection: ClientConnection,
     encoding: ObjectEncoding,
+    /// Until the handshake is done.
+    connect: Option<Connect>,
     peer: Peer,
     feeds: Vec<Feed>,
     plays: HashMap<NetStreamId, Writing>,
@@ -124,17 +126,12 @@ impl Session {
         socket.set_nodelay(true)?;
         let now = crate::live::now();
         let kind = handshake::Kind::Simple;
-        let mut connection = ClientConnection::new(kind, dial.random, now, Limits::default());
-        let encoding = dial.connect.encoding();
-        let Connect {
-            properties,
-            arguments,
-        } = dial.connect;
-        connection.connect(properties, arguments);
+        let connection = ClientConnection::new(kind, dial.random, now, Limits::default());
         Ok(Self {
             socket,
             connection,
-            encoding,
+            encoding: dial.connect.encoding(),
+            connect: Some(dial.connect),
             peer: Peer::new(),
             feeds: Vec::new(),
             plays: HashMap::new(),
@@ -240,6 +237,12 @@ impl Session {
     fn handle_events(&mut self) -> Option<Value> {
         while let Some(event) = self.connection.poll_event() {
             match event {
+                ClientEvent::Connected => {
+                    if let Some(connect) = self.connect.take() {
+                        self.connection
+                            .connect(connect.properties, connect.arguments);
+                    }
+                }
                 ClientEvent::Accepted(info) => {
                     self.accepted = true;
                     self.connection.set_chunk_size(CHUNK);

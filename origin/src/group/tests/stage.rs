@@ -147,6 +147,19 @@ impl Lane {
         });
     }
 
+    /// Opens a session whose connect has these properties.
+    pub(super) fn open_with(&self, session: u64, properties: Object) {
+        self.handle.send(Mail::Open {
+            session: self.key(session),
+            lane: self.out.clone(),
+            open: OpenSession {
+                peer: "127.0.0.1:5000".parse().unwrap(),
+                protocol: "rtmp".to_owned(),
+                connect: connect::command(properties).encode(ObjectEncoding::Amf0).1,
+            },
+        });
+    }
+
     /// Opens a session and makes its first message stream; nothing of it is kept as heard.
     pub(super) async fn client(&mut self, session: u64) {
         self.open(session);
