@@ -31,6 +31,9 @@ pub struct Config {
     pub session_kbit_per_second: u64,
     /// What it may send at once after a rest.
     pub session_burst: Size,
+    /// How many commands and shared-object messages a session may send towards its origin in a
+    /// second; one that sends ten times as many without a pause is closed.
+    pub session_messages_per_second: u32,
     /// A viewer that is further behind than this jumps to the newest key frame.
     pub max_lag: Duration,
     /// The least time between two writes of a live stream to its viewers. With 0 only a stream
@@ -75,6 +78,9 @@ impl Config {
     pub const DEFAULT_SESSION_KBIT_PER_SECOND: u64 = 2000;
     /// A large shared object at the start of a session passes at once.
     pub const DEFAULT_SESSION_BURST: Size = Size::from_mib(4);
+    /// Far above what people do; a tenth of what would keep a core busy.
+    pub const DEFAULT_SESSION_MESSAGES_PER_SECOND: u32 = 5000;
+    const MOST_SESSION_MESSAGES_PER_SECOND: u32 = 1_000_000;
     const MOST_SESSION_KBIT_PER_SECOND: u64 = 10_000_000;
     /// What a viewer may be behind before it is no longer watching live.
     pub const DEFAULT_MAX_LAG: Duration = Duration::from_secs(4);
@@ -113,6 +119,7 @@ impl Default for Config {
             max_half_open_per_address: Self::DEFAULT_MAX_HALF_OPEN_PER_ADDRESS,
             session_kbit_per_second: Self::DEFAULT_SESSION_KBIT_PER_SECOND,
             session_burst: Self::DEFAULT_SESSION_BURST,
+            session_messages_per_second: Self::DEFAULT_SESSION_MESSAGES_PER_SECOND,
             max_lag: Self::DEFAULT_MAX_LAG,
             coalesce: Duration::from_millis(0),
         }
@@ -151,6 +158,11 @@ impl Check for Config {
             let what = "not from 1 to 10000000";
             let remedy = "write kbit/s, such as 2000";
             mistakes.add(at.key("session_kbit_per_second"), what, remedy);
+        }
+        let messages = 1..=Self::MOST_SESSION_MESSAGES_PER_SECOND;
+        if !messages.contains(&self.session_messages_per_second) {
+            let (what, remedy) = ("not from 1 to 1000000", "write a number such as 5000");
+            mistakes.add(at.key("session_messages_per_second"), what, remedy);
         }
         if self.max_lag > Self::MOST_MAX_LAG || self.max_lag == Duration::default() {
             let what = format!("not above 0 and up to {}", Self::MOST_MAX_LAG);
@@ -223,6 +235,7 @@ mod tests {
             ("TRIBUTARY_EDGE_MAX_HALF_OPEN", "0"),
             ("TRIBUTARY_EDGE_MAX_HALF_OPEN_PER_ADDRESS", "0"),
             ("TRIBUTARY_EDGE_SESSION_KBIT_PER_SECOND", "0"),
+            ("TRIBUTARY_EDGE_SESSION_MESSAGES_PER_SECOND", "0"),
             ("TRIBUTARY_EDGE_MAX_LAG", "0 s"),
             ("TRIBUTARY_EDGE_COALESCE", "1 s"),
             ("TRIBUTARY_EDGE_WORKERS", "5000"),
@@ -241,6 +254,7 @@ mod tests {
             "edge.max_half_open",
             "edge.max_half_open_per_address",
             "edge.session_kbit_per_second",
+            "edge.session_messages_per_second",
             "edge.max_lag",
             "edge.coalesce",
             "edge.workers",
@@ -250,7 +264,7 @@ mod tests {
         ] {
             assert!(text.contains(key), "{key} in\n{text}");
         }
-        assert_eq!(mistakes.iter().count(), 10, "{text}");
+        assert_eq!(mistakes.iter().count(), 11, "{text}");
         assert!(Layers::new().read::<Whole>().is_ok());
     }
 }

@@ -67,6 +67,7 @@ pub fn run(
             coalesce: config.coalesce.get(),
         },
         stall_times: stall_times(applications),
+        message_rate: config.session_messages_per_second,
         drain: drain.clone(),
     };
     let (senders, arrivals): (Vec<_>, Vec<_>) =

@@ -43,6 +43,7 @@ pub(crate) struct Worker {
     pub(crate) metrics: Arc<Metrics>,
     settings: Settings,
     stall_times: Arc<HashMap<String, Duration>>,
+    message_rate: u32,
     /// What every client of the thread reads into.
     scratch: RefCell<Box<[u8]>>,
     /// The live streams that are watched here, by their address.
@@ -62,6 +63,8 @@ pub(crate) struct Setup {
     pub(crate) settings: Settings,
     /// Of the applications that have another than the usual one.
     pub(crate) stall_times: Arc<HashMap<String, Duration>>,
+    /// What a client may send towards its origin in a second.
+    pub(crate) message_rate: u32,
     pub(crate) drain: drain::Watch,
 }
 
@@ -146,6 +149,7 @@ impl Worker {
             metrics: setup.metrics,
             settings: setup.settings,
             stall_times: setup.stall_times,
+            message_rate: setup.message_rate,
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             streams: RefCell::default(),
             draining: Cell::new(false),
@@ -206,6 +210,11 @@ impl Worker {
     pub(crate) fn stall_time(&self, application: &str) -> Duration {
         let set = self.stall_times.get(application);
         set.copied().unwrap_or(STALL)
+    }
+
+    /// How many messages a client may send towards its origin in a second.
+    pub(crate) fn message_rate(&self) -> u32 {
+        self.message_rate
     }
 
     /// Whether the process is being emptied.

@@ -108,11 +108,7 @@ async fn run(session: &mut Session) -> End {
 /// Waits for something to happen.
 async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Result<Wake, End> {
     let now = Instant::now();
-    let throttled = session
-        .wire
-        .session()
-        .throttled_until()
-        .filter(|&until| until > now);
+    let throttled = session.throttled_until(now);
     let reads = session.may_read() && throttled.is_none();
     let due = session.deadline().into_iter().chain(throttled).min();
     let due = due.unwrap_or(now + NEVER);
@@ -196,7 +192,8 @@ fn read(session: &mut Session, now: Instant) -> Result<(), End> {
             Ok(0) => return Err(End::because(CloseReason::Client)),
             Ok(bytes) => {
                 session.on_bytes(now, &scratch[..bytes])?;
-                if bytes < scratch.len() || !session.may_read() {
+                let is_all = bytes < scratch.len();
+                if is_all || !session.may_read() || session.throttled_until(now).is_some() {
                     break;
                 }
             }

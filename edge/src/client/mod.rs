@@ -10,6 +10,7 @@
 //! decides, [`wire`] writes, [`publishing`] and [`playing`] keep what message streams carry.
 
 mod driver;
+mod pace;
 mod playing;
 mod publishing;
 mod route;

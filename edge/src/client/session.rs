@@ -17,6 +17,7 @@ use tributary_protocol::{
 
 use super::{
     Wire,
+    pace::Pace,
     playing::Playing,
     publishing::Publishing,
     route::{Route, RouteError},
@@ -40,6 +41,7 @@ pub(super) struct Session {
     pub(super) link: Option<SessionLink>,
     pub(super) timers: Timers,
     pub(super) received: u64,
+    pace: Pace,
     phase: Phase,
     /// From the connect command on.
     who: Option<Box<Who>>,
@@ -136,6 +138,7 @@ impl Session {
         now: Instant,
     ) -> Self {
         Self {
+            pace: Pace::new(worker.message_rate(), now),
             worker,
             wire,
             peer,
@@ -175,6 +178,13 @@ impl Session {
         !self.is_parked() && self.publishing.full_since().is_none()
     }
 
+    /// Until when the client is not to be read, because it makes more work than it may.
+    pub(super) fn throttled_until(&self, now: Instant) -> Option<Instant> {
+        let chunks = self.wire.session().throttled_until();
+        let until = chunks.max(self.pace.shut_until(now));
+        until.filter(|&until| until > now)
+    }
+
     /// Whether as much waits for the origin's credit as may.
     pub(super) fn is_parked(&self) -> bool {
         self.link.as_ref().is_some_and(SessionLink::is_full)
@@ -200,8 +210,7 @@ impl Session {
                     stream,
                     milliseconds,
                 };
-                self.forward(event.to_message());
-                Ok(())
+                self.forward(now, event.to_message())
             }
             // Nobody waits for these.
             Event::Pong { .. } | Event::UserControl(_) | _ => Ok(()),
@@ -285,10 +294,10 @@ impl Session {
         }
         if kind.is_shared_object() || (kind.is_data() && message.stream == CONNECTION) {
             // An empty one says nothing to anybody.
-            if !message.payload.is_empty() {
-                self.forward(message);
+            if message.payload.is_empty() {
+                return Ok(());
             }
-            return Ok(());
+            return self.forward(now, message);
         }
         if kind == MessageType::AGGREGATE {
             let parts = aggregate::split(&message)
@@ -320,8 +329,7 @@ impl Session {
             }
             _ => {}
         }
-        self.forward(message);
-        Ok(())
+        self.forward(now, message)
     }
 
     /// Forwards a command that begins a generation of a message stream, if it does.
@@ -341,20 +349,21 @@ impl Session {
             }
             _ => self.publishing.generation(stream),
         };
-        self.send(message, generation);
-        Ok(())
+        self.send(now, message, generation)
     }
 
     /// Forwards a message that changes nothing here.
-    fn forward(&self, message: Message) {
+    fn forward(&mut self, now: Instant, message: Message) -> Result<(), End> {
         let generation = self.publishing.generation(message.stream);
-        self.send(message, generation);
+        self.send(now, message, generation)
     }
 
-    fn send(&self, message: Message, generation: Generation) {
+    fn send(&mut self, now: Instant, message: Message, generation: Generation) -> Result<(), End> {
         if let Some(link) = &self.link {
             link.send(message, generation);
         }
+        let counted = self.pace.spend(now);
+        counted.map_err(|_| End::fault(CloseReason::Limit, "message_rate"))
     }
 
     fn pending(&self) -> usize {
@@ -402,7 +411,7 @@ impl Session {
 
     /// Does what is due.
     pub(super) fn on_timeout(&mut self, now: Instant) -> Result<(), End> {
-        if !self.may_read() {
+        if !self.may_read() || self.throttled_until(now).is_some() {
             // A client that is not heard is not silent.
             self.wire.session().note_unread(now);
             self.timers.excuse(now);
@@ -434,6 +443,7 @@ impl Session {
         self.wire.session().postpone(by);
         self.wire.postpone(by);
         self.timers.postpone(by);
+        self.pace.postpone(by);
     }
 
     /// Tells the origin whether this publisher is silent.

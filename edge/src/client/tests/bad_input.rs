@@ -301,3 +301,39 @@ async fn a_flood_of_tiny_chunks_is_read_at_its_rate_and_others_do_not_wait() {
     );
     assert_eq!(edge.metrics.connections.get(), 2, "and nobody is closed");
 }
+
+#[tokio::test]
+async fn a_flood_of_calls_is_read_at_its_rate_and_closed_when_it_never_leaves_off() {
+    let mut edge = Edge::start_with(&Config {
+        session_messages_per_second: 100,
+        ..config()
+    });
+    let (mut client, peer) = edge.session().await;
+    // A burst and half of another: what is beyond the first waits.
+    for _ in 0..50 {
+        client.connection.notify("call", Vec::new());
+    }
+    client.send().await;
+    for _ in 0..50 {
+        edge.command(&peer).await;
+    }
+    let begun = Instant::now();
+    for _ in 0..150 {
+        client.connection.notify("call", Vec::new());
+    }
+    client.send().await;
+    for _ in 0..150 {
+        edge.command(&peer).await;
+    }
+    client.connection.notify("last", Vec::new());
+    client.send().await;
+    assert_eq!(edge.command(&peer).await.0.name, "last");
+    assert!(begun.elapsed() > Duration::from_millis(700));
+    // It sends on and on.
+    for _ in 0..1_000 {
+        client.connection.notify("call", Vec::new());
+    }
+    client.send().await;
+    assert_eq!(edge.closed().await, CloseReason::Limit);
+    assert_eq!(edge.count_fault("message_rate"), 1);
+}

@@ -8,7 +8,7 @@ use tributary_protocol::{
     session::ClientEvent,
 };
 
-use super::support::{Edge, code, media};
+use super::support::{Edge, code, config, media};
 use crate::link::handle::{FromOrigin, Park};
 
 #[tokio::test]
@@ -282,7 +282,10 @@ async fn a_full_park_leaves_the_client_unread_until_there_is_room() {
 #[tokio::test]
 async fn messages_of_next_to_nothing_fill_the_park_as_well() {
     const COUNT: usize = 200_000;
-    let mut edge = Edge::start();
+    let mut edge = Edge::start_with(&crate::Config {
+        session_messages_per_second: 1_000_000,
+        ..config()
+    });
     let (mut client, peer) = edge.session().await;
     let small = tributary_protocol::Message {
         stream: MessageStreamId::CONNECTION,
