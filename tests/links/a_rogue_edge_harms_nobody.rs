@@ -40,6 +40,7 @@ fn fragment(session: u64, length: Option<u32>, data: &'static [u8]) -> ToOrigin 
                 length,
                 generation: Generation(0),
                 after: None,
+                member: None,
             }),
             data: Bytes::from_static(data),
         },

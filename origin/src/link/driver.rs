@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, HashSet},
+    fmt,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -16,8 +17,8 @@ use tributary_node::{
 use tributary_protocol::{
     GroupName,
     link::{
-        CloseReason, Control, FrameError, Hello, OpenSession, credit::Budget,
-        hello::GROUPS_PER_FRAME, lane_frame::OpenLane,
+        CloseReason, Control, Hello, OpenSession, credit::Budget, hello::GROUPS_PER_FRAME,
+        lane_frame::OpenLane,
     },
 };
 
@@ -228,7 +229,7 @@ impl Driver {
     }
 
     /// The peer broke the link protocol: nothing it says can be trusted.
-    pub(super) fn protocol_error(&self, link: &Link, error: &FrameError) {
+    pub(super) fn protocol_error(&self, link: &Link, error: &dyn fmt::Display) {
         tracing::error!(edge = %link.peer().name, %error, "link closed: protocol error");
         self.metrics.protocol_errors.inc();
         link.close(CloseCode::Protocol);

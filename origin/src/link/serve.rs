@@ -251,7 +251,8 @@ async fn accept(served: &Served, streams: &mut JoinSet<()>) -> LinkError {
             Some(_) = streams.join_next(), if !streams.is_empty() => continue,
         }
         if !rate.take(Instant::now()) {
-            return LinkError::Refused("too many streams in a second".into());
+            served.driver.protocol_error(link, &"too many streams");
+            return LinkError::Local;
         }
     }
 }

@@ -95,6 +95,7 @@ fn chunks_that_contradict_themselves() {
         Some("_result"),
         "row 6: format 1 there"
     );
+    drop(client);
     neighbours.unharmed();
 }
 
@@ -143,5 +144,6 @@ fn legal_interleaving_and_aborts() {
     });
     let answer = answer.expect("row 7: the call after the abort is answered");
     assert_eq!(answer.values()[3].number(), Some(4.0));
+    drop(client);
     neighbours.unharmed();
 }

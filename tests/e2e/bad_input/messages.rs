@@ -2,15 +2,11 @@
 
 use super::*;
 
-#[test]
-fn bombs_in_amf() {
-    let neighbours = Neighbours::start();
-    let connect = Amf::encode_all(&["connect".into(), 1.0.into()]);
-    let deep: Vec<u8> = [3, 0, 1, b'a'].repeat(100_000);
-    let strict: Vec<u8> = [10, 0, 0, 0, 1].repeat(100_000);
-    let cases: Vec<(&str, Vec<u8>)> = vec![
-        ("row 8: nested objects", deep),
-        ("row 8: nested arrays", strict),
+/// AMF0 values that no decoder may follow to their end.
+fn bombs() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("row 8: nested objects", [3, 0, 1, b'a'].repeat(50_000)),
+        ("row 8: nested arrays", [10, 0, 0, 0, 1].repeat(40_000)),
         (
             "row 8: four billion elements",
             vec![10, 0xff, 0xff, 0xff, 0xff, 5],
@@ -33,22 +29,77 @@ fn bombs_in_amf() {
             "row 9: AMF3 traits that are not there",
             vec![0x11, 0x0a, 0x05],
         ),
-    ];
-    for (what, bomb) in cases {
-        let mut client = Wired::open(neighbours.server()).expect("a handshake");
-        let payload = [connect.as_slice(), &bomb].concat();
+    ]
+}
+
+/// An object of about a kilobyte, and references to it, each a value of its own.
+fn repeated(references: usize) -> Vec<u8> {
+    let text = "y".repeat(1000);
+    let object = Amf::Object(vec![("a".into(), text.as_str().into())]);
+    let mut bytes = Amf::encode_all(&[object]);
+    bytes.extend([7, 0, 0].repeat(references));
+    bytes
+}
+
+#[test]
+fn bombs_in_a_connect() {
+    let neighbours = Neighbours::start();
+    let connect = Amf::encode_all(&["connect".into(), 1.0.into()]);
+    for (what, bomb) in bombs() {
         let begun = Instant::now();
+        neighbours.closes_for(what, "connect_malformed", |server| {
+            let mut client = Wired::open(server).expect("a handshake");
+            let payload = [connect.as_slice(), &bomb].concat();
+            client
+                .send(&message(3, wire::COMMAND_AMF0, 0, &payload))
+                .expect("an open connection");
+            assert!(client.wait_closed(PATIENCE), "{what}");
+        });
+        println!("{what}: {:?}", begun.elapsed());
+    }
+    neighbours.unharmed();
+}
+
+#[test]
+fn bombs_in_a_call() {
+    let neighbours = Neighbours::start();
+    let call = Amf::encode_all(&["echo".into(), 7.0.into(), Amf::Null]);
+    // The edge passes commands on unread: the origin counts and logs these.
+    let closed = || {
+        let origin = &neighbours.cluster.origins[0];
+        let metrics = neighbours.cluster.origin_metrics(0);
+        let counted = metrics.with("tributary_origin_sessions_ended_total", PROTOCOL_ERROR);
+        let log = origin.log();
+        let lines = log.lines().filter(|line| line.contains(PROTOCOL_ERROR));
+        (counted, lines.count())
+    };
+    let mut expected = closed();
+    let too_many = ("row 9: five megabytes of references", repeated(5000));
+    for (what, bomb) in bombs().into_iter().chain([too_many]) {
+        let mut client = Wired::session(neighbours.server(), "counter/bombs");
+        let payload = [call.as_slice(), &bomb].concat();
         client
             .send(&message(3, wire::COMMAND_AMF0, 0, &payload))
             .expect("an open connection");
-        // A close, or an answer that is not a yes: which one is the connect's own affair.
-        let answer = client.wait(PATIENCE, |message| message.code().is_some());
-        if let Ok(answer) = answer {
-            let code = answer.code().unwrap_or_default();
-            assert_ne!(code, "NetConnection.Connect.Success", "{what}");
-        }
-        println!("{what}: {:?}", begun.elapsed());
+        assert!(client.wait_closed(PATIENCE), "{what}");
+        expected = (expected.0 + 1.0, expected.1 + 1);
+        wait::until(&format!("{what} is counted and logged"), PATIENCE, || {
+            let now = closed();
+            now.0 >= expected.0 && now.1 >= expected.1
+        });
+        assert_eq!(closed(), expected, "{what} is counted and logged once");
     }
+    // References that add less than a mebibyte are what they say.
+    let mut client = Wired::session(neighbours.server(), "counter/bombs");
+    let payload = [call.as_slice(), &repeated(500)].concat();
+    client
+        .send(&message(3, wire::COMMAND_AMF0, 0, &payload))
+        .expect("an open connection");
+    let answer = client.wait(PATIENCE, |message| answers(message) == Some(7.0));
+    let answer = answer.expect("row 9: half a megabyte of references is answered");
+    assert_eq!(answer.name().as_deref(), Some("_result"));
+    assert!(answer.payload.len() < 1 << 20, "{}", answer.payload.len());
+    drop(client);
     neighbours.unharmed();
 }
 
@@ -56,75 +107,90 @@ fn bombs_in_amf() {
 fn more_streams_than_anybody_needs() {
     let neighbours = Neighbours::start();
     let mut client = Wired::session(neighbours.server(), "counter/streams");
-    let mut refused = 0;
+    let mut made = 0;
     for _ in 0..200 {
-        // Either it says no, or it closes; both end the flood.
-        let Ok(transaction) = client.send_call("createStream", &[]) else {
-            break;
-        };
-        let answer = client.wait(PATIENCE, |message| {
-            matches!(message.name().as_deref(), Some("_result" | "_error"))
-        });
-        match answer {
-            Ok(answer) => {
-                assert_eq!(answer.values()[1].number(), Some(transaction));
-                refused += u32::from(answer.name().as_deref() == Some("_error"));
-            }
-            Err(_) => {
-                refused += 1;
-                break;
+        let answer = client.call("createStream", &[]);
+        match answer.name().as_deref() {
+            Some("_result") => made += 1,
+            _ => {
+                let code = answer.code();
+                assert_eq!(code.as_deref(), Some("NetConnection.Call.Failed"));
             }
         }
     }
-    assert!(refused > 0, "row 10: 200 message streams are too many");
+    assert_eq!(made, 64, "row 10: message streams of a connection");
+    let served = client.call("count", &[1.0.into()]);
+    assert_eq!(
+        served.name().as_deref(),
+        Some("_result"),
+        "and it is served"
+    );
+    drop(client);
     for transaction in [f64::NAN, f64::INFINITY, -5.0, 1e300] {
         let mut client = Wired::session(neighbours.server(), "counter/numbers");
-        let call = ["createStream".into(), transaction.into(), Amf::Null];
-        client.command(0, &call).expect("an open connection");
-        let play = [
-            "play".into(),
-            transaction.into(),
-            Amf::Null,
-            "x".into(),
-            f64::NAN.into(),
-        ];
-        client.command(0, &play).expect("an open connection");
-        // Whatever the answer is, the next connection is served.
-        let _ = client.next(Duration::from_millis(300));
+        for (name, argument) in [("createStream", Amf::Null), ("deleteStream", 1e300.into())] {
+            let call = [name.into(), transaction.into(), Amf::Null, argument];
+            client.command(0, &call).expect("an open connection");
+        }
+        let play = ["play".into(), transaction.into(), Amf::Null, "x".into()];
+        let play = [&play[..], &[f64::NAN.into(), transaction.into()]].concat();
+        client.command(1, &play).expect("an open connection");
+        let served = client.call("count", &[1.0.into()]);
+        let name = served.name();
+        assert_eq!(name.as_deref(), Some("_result"), "row 10: {transaction}");
     }
+    neighbours.closes_for("row 10: 65 publishes", "too_many_publishes", |server| {
+        let mut client = Wired::session(server, "live");
+        for stream in 1..=65 {
+            let publish = ["publish".into(), 0.0.into(), Amf::Null, "x".into()];
+            client
+                .command(stream, &publish)
+                .expect("an open connection");
+        }
+        assert!(client.wait_closed(PATIENCE), "row 10: 65 publishes");
+    });
     neighbours.unharmed();
 }
 
 #[test]
 fn names_that_lead_astray() {
     let neighbours = Neighbours::start();
-    let apps = [
-        "../live",
-        "live/../../etc",
-        "live/\u{0}room",
-        "live\u{7}",
-        "",
-        "/",
-        "LIVE",
-        "live/..",
-    ];
-    for app in apps {
-        let mut client = Wired::open(neighbours.server()).expect("a handshake");
-        let values = wire::connect(app, "rtmp://x/y");
-        client.command(0, &values).expect("an open connection");
-        let answer = client.wait(PATIENCE, |message| message.code().is_some());
-        let code = answer
-            .ok()
-            .and_then(|answer| answer.code())
-            .unwrap_or_default();
-        assert_ne!(code, "NetConnection.Connect.Success", "row 11: {app:?}");
+    let (long, longer) = ("n".repeat(600), "n".repeat(65_000));
+    for (app, fault) in [
+        ("../live", "app_traversal"),
+        ("live/../../etc", "app_traversal"),
+        ("live/..", "app_traversal"),
+        ("live/\u{0}room", "app_control_character"),
+        ("live\u{7}", "app_control_character"),
+        ("", "app_empty"),
+        ("/", "app_empty"),
+        (&long, "app_too_long"),
+        (&longer, "app_too_long"),
+    ] {
+        neighbours.closes_for(&format!("row 11: {app:.20?}"), fault, |server| {
+            let mut client = Wired::open(server).expect("a handshake");
+            let values = wire::connect(app, "rtmp://x/y");
+            client.command(0, &values).expect("an open connection");
+            client.wait_code("NetConnection.Connect.InvalidApp");
+            assert!(client.wait_closed(PATIENCE), "row 11: {app:.20?}");
+        });
     }
-    let long = "n".repeat(60_000);
-    for name in ["../../etc/passwd", "a\u{0}b", "", long.as_str()] {
-        let client = Wired::session(neighbours.server(), "live");
-        let code = client.publish_refused(name);
-        assert_ne!(code, "NetStream.Publish.Start", "row 11: {:.20?}", name);
+    // Case counts: this is the name of no application, and nobody's fault.
+    let mut client = Wired::open(neighbours.server()).expect("a handshake");
+    let values = wire::connect("LIVE", "rtmp://x/y");
+    client.command(0, &values).expect("an open connection");
+    client.wait_code("NetConnection.Connect.InvalidApp");
+    assert!(client.wait_closed(PATIENCE), "row 11: LIVE");
+    let names = ["../../etc/passwd", "a\u{0}b", "", &longer];
+    let mut client = Wired::session(neighbours.server(), "live");
+    let stream = client.create_stream();
+    for name in names {
+        let code = client.publish(stream, name);
+        assert_eq!(code, "NetStream.Publish.BadName", "row 11: {name:.20?}");
+        client.play(stream, name);
+        client.wait_code("NetStream.Play.Failed");
     }
+    drop(client);
     neighbours.unharmed();
 }
 
@@ -153,6 +219,7 @@ fn acknowledgements_of_every_kind() {
         Some("_result"),
         "row 12: and the client is served"
     );
+    drop(client);
     neighbours.unharmed();
 }
 
@@ -215,5 +282,8 @@ fn times_that_jump_and_media_that_is_none() {
     let aggregate = [9, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3];
     // Sizes that lie end the publisher or are passed over; the server lives on either way.
     let _ = publisher.media(stream, AGGREGATE, 160, &aggregate);
+    drop((publisher, viewer));
     neighbours.unharmed();
 }
+
+const PROTOCOL_ERROR: &str = "reason=\"protocol_error\"";

@@ -1,6 +1,6 @@
 //! What hostile and broken clients send gets a clear close and one counted log line, or is served
 //! as if it were sound, and nobody else notices. The numbers are the rows of the table of bad
-//! input in `docs/limits.md`.
+//! input in `docs/testing.md`.
 
 use std::{
     io::{Read as _, Write as _},
@@ -12,7 +12,7 @@ use std::{
 use crate::support::{
     clients::{
         calls::Callers,
-        wired::{PATIENCE, Wired, tcp},
+        wired::{PATIENCE, Wired, answers, tcp},
     },
     cluster::Cluster,
     synthetic::Codec,
@@ -22,19 +22,38 @@ use crate::support::{
 
 mod chunks;
 mod handshakes;
+mod links;
 mod messages;
+mod overload;
+mod publishers;
 
 /// A cluster in which honest clients call all the time, to show that they do not notice.
 struct Neighbours {
     cluster: Cluster,
     honest: Callers,
+    /// What each process held before anything happened, in MiB.
+    baseline: Vec<(u32, f64)>,
 }
 
 impl Neighbours {
     fn start() -> Self {
-        let cluster = Cluster::start(1, 1);
-        let honest = Callers::start(cluster.rtmp(0), "counter/honest", 4);
-        Self { cluster, honest }
+        Self::of(Cluster::start(1, 1))
+    }
+
+    fn of(cluster: Cluster) -> Self {
+        let honest = Callers::start(cluster.rtmp(0), "counter/honest", HONEST);
+        wait::until("honest clients are answered", PATIENCE, || {
+            honest.answered() > 100
+        });
+        let programs = cluster.edges.iter().chain(&cluster.origins);
+        let baseline = programs
+            .map(|program| (program.pid(), resident_mib(program.pid())))
+            .collect();
+        Self {
+            cluster,
+            honest,
+            baseline,
+        }
     }
 
     fn server(&self) -> SocketAddr {
@@ -44,6 +63,38 @@ impl Neighbours {
     /// Closed connections the edge has counted as somebody's fault.
     fn faults(&self) -> f64 {
         self.cluster.edge_metrics(0).sum(FAULTS)
+    }
+
+    /// The same of one reason.
+    fn faults_of(&self, reason: &str) -> f64 {
+        let label = format!("reason=\"{reason}\"");
+        self.cluster.edge_metrics(0).with(FAULTS, &label)
+    }
+
+    /// Connections the edge has closed for a reason, whether or not anybody is to blame.
+    fn closed_for(&self, reason: &str) -> f64 {
+        let label = format!("reason=\"{reason}\"");
+        let metrics = self.cluster.edge_metrics(0);
+        metrics.with("tributary_edge_closed_total", &label)
+    }
+
+    /// Lines of the edge's log that hold this.
+    fn lines_with(&self, text: &str) -> usize {
+        let log = self.cluster.edges[0].log();
+        log.lines().filter(|line| line.contains(text)).count()
+    }
+
+    /// Waits until the edge's log has this many lines that hold this; it must not have more.
+    fn logged_exactly(&self, text: &str, lines: usize) {
+        // A line follows its count.
+        wait::until(&format!("{lines} lines of {text}"), PATIENCE, || {
+            self.lines_with(text) >= lines
+        });
+        assert_eq!(
+            self.lines_with(text),
+            lines,
+            "{text} is logged once for each"
+        );
     }
 
     /// Log lines that name a fault.
@@ -64,8 +115,40 @@ impl Neighbours {
         assert_eq!(after, expected, "{what} is counted and logged once");
     }
 
-    /// Everybody else was served, and both processes live.
+    /// Runs an attack that must end in one close, counted and logged once for this fault.
+    fn closes_for(&self, what: &str, fault: &str, attack: impl FnOnce(SocketAddr)) {
+        let line = format!("fault=\"{fault}\"");
+        let before = (self.faults_of(fault), self.lines_with(&line));
+        self.closes(what, 1, attack);
+        assert_eq!(self.faults_of(fault), before.0 + 1.0, "{what} is {fault}");
+        self.logged_exactly(&line, before.1 + 1);
+    }
+
+    /// Only honest clients are connected, and memory is what it was before.
+    fn at_baseline(&self) {
+        for edge in 0..self.cluster.edges.len() {
+            let honest = if edge == 0 { HONEST as f64 } else { 0.0 };
+            wait::until("only honest clients are left", PATIENCE, || {
+                let metrics = self.cluster.edge_metrics(edge);
+                metrics.sum("tributary_edge_connections") == honest
+            });
+        }
+        for &(pid, before) in &self.baseline {
+            let most = before * 1.1 + 16.0;
+            let mut now = resident_mib(pid);
+            let given_back = wait::some(GIVEN_BACK, || {
+                // The allocator gives memory back when it is next used.
+                drop(Wired::session(self.server(), "counter/guest"));
+                now = resident_mib(pid);
+                (now <= most).then_some(())
+            });
+            assert!(given_back.is_some(), "{now:.1} MiB, {before:.1} before");
+        }
+    }
+
+    /// Everybody else was served, both processes live, and nothing is left of the attack.
     fn unharmed(mut self) {
+        self.at_baseline();
         let before = self.honest.answered();
         wait::until("honest clients are answered", PATIENCE, || {
             self.honest.answered() > before + 100
@@ -158,6 +241,10 @@ fn resident_mib(pid: u32) -> f64 {
         / 1024.0
 }
 
+/// Honest clients beside each attack.
+const HONEST: usize = 4;
+/// When memory has to be what it was: 5 s on a machine that has nothing else to do.
+const GIVEN_BACK: Duration = PATIENCE;
 /// The metric that counts connections closed for what they sent, by reason.
 const FAULTS: &str = "tributary_edge_faults_total";
 const ABORT: u8 = 2;

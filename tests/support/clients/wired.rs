@@ -41,6 +41,11 @@ impl Wired {
         Self::open_with(server, |stream, bytes| stream.write_all(bytes))
     }
 
+    /// The same with room for next to nothing on its way: once it does not read, the server notices.
+    pub(crate) fn open_narrow(server: SocketAddr) -> io::Result<Self> {
+        Self::shake(narrow_tcp(server)?, |stream, bytes| stream.write_all(bytes))
+    }
+
     /// The same in segments of one byte.
     pub(crate) fn open_slowly(server: SocketAddr) -> Self {
         let byte_by_byte = |stream: &mut TcpStream, bytes: &[u8]| {
@@ -53,7 +58,13 @@ impl Wired {
         server: SocketAddr,
         write: impl Fn(&mut TcpStream, &[u8]) -> io::Result<()>,
     ) -> io::Result<Self> {
-        let mut stream = tcp(server)?;
+        Self::shake(tcp(server)?, write)
+    }
+
+    fn shake(
+        mut stream: TcpStream,
+        write: impl Fn(&mut TcpStream, &[u8]) -> io::Result<()>,
+    ) -> io::Result<Self> {
         write(&mut stream, &wire::c0c1())?;
         let mut answer = vec![0; 1 + 2 * wire::HANDSHAKE];
         stream.read_exact(&mut answer)?;
@@ -77,6 +88,14 @@ impl Wired {
             Some("NetConnection.Connect.Success"),
             "{app}"
         );
+        client
+    }
+
+    /// An accepted session with room for next to nothing on its way to it.
+    pub(crate) fn narrow_session(server: SocketAddr, app: &str) -> Self {
+        let mut client = Self::open_narrow(server).expect("a handshake");
+        let answer = client.connect(app);
+        assert_eq!(answer.name().as_deref(), Some("_result"), "{app}");
         client
     }
 
@@ -313,12 +332,28 @@ pub(crate) fn answers(message: &Message) -> Option<f64> {
 
 /// A TCP connection from a loopback address of its own, so that no limit per address is shared.
 pub(crate) fn tcp(server: SocketAddr) -> io::Result<TcpStream> {
+    let socket = socket()?;
+    connect(socket, server)
+}
+
+/// The same with the least window the kernel allows.
+fn narrow_tcp(server: SocketAddr) -> io::Result<TcpStream> {
+    let socket = socket()?;
+    socket.set_recv_buffer_size(1)?;
+    connect(socket, server)
+}
+
+fn socket() -> io::Result<Socket> {
     let number = NEXT_SOURCE.fetch_add(1, Ordering::Relaxed);
     // Tests in other processes count from elsewhere.
     let process = std::process::id() % 64;
     let source = Ipv4Addr::from(0x7f40_0001 + (process << 16) + number % 0xffff);
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((source, 0)).into())?;
+    Ok(socket)
+}
+
+fn connect(socket: Socket, server: SocketAddr) -> io::Result<TcpStream> {
     socket.connect_timeout(&server.into(), PATIENCE)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_read_timeout(Some(PATIENCE))?;

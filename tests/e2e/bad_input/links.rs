@@ -1,0 +1,275 @@
+//! Row 23: those who would be edges.
+
+use std::{
+    collections::HashSet,
+    net::{Ipv4Addr, UdpSocket},
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use bytes::Bytes;
+use tributary_node::{
+    control,
+    tls::Identity,
+    transport::{Endpoint, Link, LinkError},
+};
+use tributary_protocol::link::{Control, Hello};
+
+use super::*;
+use crate::support::{cluster::TRIBUTARY, program};
+
+/// One who dials the origin of a cluster, whatever its certificate.
+struct Stranger {
+    origin: SocketAddr,
+    identity: Identity,
+}
+
+impl Stranger {
+    /// With a certificate of a CA of its own.
+    fn with_foreign_certificate(cluster: &Cluster, role: &str) -> Self {
+        let directory = cluster.directory().join(format!("foreign-{role}"));
+        program::run(
+            std::process::Command::new(TRIBUTARY)
+                .args(["cert", "init"])
+                .arg(directory.join("ca")),
+        );
+        Self::issued(cluster, role, "stranger", &directory.join("ca"))
+    }
+
+    /// With a certificate of the cluster's CA.
+    fn with_certificate(cluster: &Cluster, role: &str, name: &str) -> Self {
+        Self::issued(cluster, role, name, &cluster.directory().join("ca"))
+    }
+
+    fn issued(cluster: &Cluster, role: &str, name: &str, ca: &Path) -> Self {
+        let directory = ca.with_file_name(name);
+        program::run(
+            std::process::Command::new(TRIBUTARY)
+                .args(["cert", "issue", "--role", role, "--name", name])
+                .arg("--ca")
+                .arg(ca)
+                .arg("--out")
+                .arg(&directory),
+        );
+        Self {
+            origin: cluster.origins[0].address("link"),
+            identity: Identity::load(&directory).expect("what was just issued"),
+        }
+    }
+
+    /// A socket on an address that nobody else has.
+    fn endpoint(&self) -> Endpoint {
+        Endpoint::dialling(&self.identity, (next_source(), 0).into()).expect("a socket")
+    }
+
+    /// A link after both hellos.
+    async fn greet(
+        &self,
+        endpoint: &Endpoint,
+    ) -> (Link, control::ControlSender, control::ControlReceiver) {
+        let link = endpoint.connect(self.origin).await.expect("a link");
+        let (mut send, mut recv) = control::open(&link).await.expect("a stream");
+        let hello = Hello {
+            node: self.identity.peer().name.clone(),
+            epoch: 1,
+            incarnation: 1,
+            connection: 0,
+            features: 0,
+            zone: String::new(),
+            capacity: 0,
+            known_as: "origin0".into(),
+            grace_ms: 0,
+        };
+        let hello = Control::Hello(hello);
+        send.write(&hello).await.expect("a stream");
+        recv.hello(&link).await.expect("the origin's hello");
+        (link, send, recv)
+    }
+}
+
+#[test]
+fn a_flood_of_dials_that_never_go_on() {
+    let neighbours = Neighbours::start();
+    let stranger = Stranger::with_foreign_certificate(&neighbours.cluster, "edge");
+    let honest = Stranger::with_certificate(&neighbours.cluster, "edge", "edge9");
+    let first_packets = runtime().block_on(first_packets(&stranger, 600));
+    let stop = AtomicBool::new(false);
+    let (retries, sent, received) = thread::scope(|scope| {
+        let flood = scope.spawn(|| flood(honest.origin, &first_packets, &stop));
+        runtime().block_on(async {
+            // It is asked whether its address is its own, and then let in.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            for _ in 0..3 {
+                let endpoint = honest.endpoint();
+                let link = endpoint.connect(honest.origin).await;
+                assert!(link.is_ok(), "row 23: {:?}", link.err());
+            }
+        });
+        stop.store(true, Relaxed);
+        flood.join().expect("the flood ends")
+    });
+    println!("row 23: {retries} Retry packets; {received} bytes answered {sent}");
+    assert!(retries >= 600, "row 23: {retries} Retry packets");
+    assert!(received <= 3 * sent, "row 23: {received} bytes for {sent}");
+    await_refusals(&neighbours, "their handshakes are given up");
+    neighbours.unharmed();
+}
+
+/// The first packets of this many dials, as a listener sees them who never answers.
+async fn first_packets(stranger: &Stranger, count: usize) -> Vec<Vec<u8>> {
+    let listener = tokio::net::UdpSocket::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a socket");
+    let address = listener.local_addr().expect("a bound socket");
+    let mut packets = Vec::new();
+    let mut connections = HashSet::new();
+    let mut buffer = [0; 2000];
+    while packets.len() < count {
+        let endpoint = stranger.endpoint();
+        let dial = endpoint.connect(address);
+        tokio::select! {
+            _ = dial => {}
+            read = listener.recv_from(&mut buffer) => {
+                let (length, _) = read.expect("a bound socket");
+                // Not what a dial that was given up says last.
+                let connection = buffer[6..14].to_vec();
+                if length >= 1200 && connections.insert(connection) {
+                    packets.push(buffer[..length].to_vec());
+                }
+            }
+        }
+    }
+    packets
+}
+
+/// Sends them from ever other addresses; how many Retry packets came back, and how many bytes
+/// were sent and came back.
+fn flood(origin: SocketAddr, packets: &[Vec<u8>], stop: &AtomicBool) -> (usize, usize, usize) {
+    let (mut retries, mut sent, mut received) = (0, 0, 0);
+    let mut buffer = [0; 2000];
+    let mut take = |socket: &UdpSocket| {
+        while let Ok(length) = socket.recv(&mut buffer) {
+            received += length;
+            // A long header of type 3.
+            retries += usize::from(buffer[0] & 0xf0 == 0xf0);
+        }
+    };
+    while !stop.load(Relaxed) {
+        let mut sockets = Vec::new();
+        for packets in packets.chunks(10) {
+            let socket = UdpSocket::bind((next_source(), 0)).expect("a socket");
+            socket.set_nonblocking(true).expect("a socket");
+            for packet in packets {
+                if socket.send_to(packet, origin).is_ok() {
+                    sent += packet.len();
+                }
+            }
+            sockets.push(socket);
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(Duration::from_millis(100));
+        sockets.iter().for_each(&mut take);
+    }
+    (retries, sent, received)
+}
+
+#[test]
+fn a_flood_of_dials_with_bad_certificates() {
+    const DIALS: usize = 300;
+    let neighbours = Neighbours::start();
+    // One whose certificate nobody here knows, and one that is no edge.
+    let foreign = Stranger::with_foreign_certificate(&neighbours.cluster, "edge");
+    let origin = Stranger::with_certificate(&neighbours.cluster, "origin", "origin9");
+    let before = refused(&neighbours);
+    runtime().block_on(async {
+        for stranger in [&foreign, &origin] {
+            let mut dialled = 0;
+            while dialled < DIALS {
+                let dials = (0..10).map(|_| dial_in_vain(stranger));
+                for dial in dials.collect::<Vec<_>>() {
+                    dial.await;
+                }
+                dialled += 10;
+            }
+        }
+    });
+    wait::until("each is counted", PATIENCE, || {
+        refused(&neighbours).0 >= before.0 + 2.0 * DIALS as f64
+    });
+    await_refusals(&neighbours, "and logged once");
+    assert_eq!(refused(&neighbours).0, before.0 + 2.0 * DIALS as f64);
+    neighbours.unharmed();
+}
+
+/// Dials and is refused, at once or with the first thing it says.
+async fn dial_in_vain(stranger: &Stranger) {
+    let endpoint = stranger.endpoint();
+    if let Ok(link) = endpoint.connect(stranger.origin).await {
+        let closed = tokio::time::timeout(PATIENCE, link.closed()).await;
+        closed.expect("row 23: it is not let in");
+    }
+    endpoint.close().await;
+}
+
+#[test]
+fn a_flood_of_streams_that_are_reset() {
+    let neighbours = Neighbours::start();
+    let rogue = Stranger::with_certificate(&neighbours.cluster, "edge", "rogue");
+    let errors = || {
+        let metrics = neighbours.cluster.origin_metrics(0);
+        metrics.sum("tributary_origin_link_protocol_errors_total")
+    };
+    let closed = runtime().block_on(async {
+        let endpoint = rogue.endpoint();
+        let (link, _send, _recv) = rogue.greet(&endpoint).await;
+        let mut count = 0_u64;
+        let flood = async {
+            while let Ok(mut feed) = link.open_feed().await {
+                let _ = feed.write(&mut [Bytes::from_static(&[0x40])]).await;
+                feed.reset();
+                count += 1;
+            }
+        };
+        // Less than it may be silent on its control stream.
+        let closed = tokio::time::timeout(Duration::from_secs(4), flood).await;
+        println!("row 23: {count} streams, {closed:?}");
+        if closed.is_ok() {
+            assert_eq!(link.closed().await, LinkError::Closed(1));
+        }
+        closed.is_ok()
+    });
+    // A machine too slow for such a flood holds it down by its own means.
+    let expected = usize::from(closed);
+    assert_eq!(errors(), expected as f64, "row 23: counted once");
+    let log = neighbours.cluster.origins[0].log();
+    let lines = log.lines().filter(|line| line.contains("protocol error"));
+    assert_eq!(lines.count(), expected, "row 23: logged once");
+    neighbours.unharmed();
+}
+
+/// Refused links, as they are counted and as they are logged.
+fn refused(neighbours: &Neighbours) -> (f64, usize) {
+    let metrics = neighbours.cluster.origin_metrics(0);
+    let counted = metrics.sum("tributary_origin_link_refused_total");
+    let log = neighbours.cluster.origins[0].log();
+    let lines = log.lines().filter(|line| line.contains("link refused"));
+    (counted, lines.count())
+}
+
+fn await_refusals(neighbours: &Neighbours, what: &str) {
+    wait::until(what, PATIENCE, || {
+        let (counted, logged) = refused(neighbours);
+        counted > 0.0 && counted == logged as f64
+    });
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+fn next_source() -> Ipv4Addr {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    Ipv4Addr::from(0x7f20_0001 + NEXT.fetch_add(1, Relaxed) % 0xf_fffe)
+}
