@@ -1,5 +1,5 @@
 //! Puts the same load on tributary and on nginx with its rtmp module, in turn, and reports what
-//! each costs: `cargo bench --bench load -- fanout|idle|connect|groups|fairness|all`.
+//! each costs: `cargo bench --bench load -- fanout|idle|connect|groups|fairness|rpc|all`.
 
 use clap::{Parser, Subcommand};
 
@@ -40,6 +40,8 @@ enum Action {
     Groups(scenario::groups::Options),
     /// Call latency in a group with and without a member that sends large commands.
     Fairness(scenario::fairness::Options),
+    /// Calls per processor second, beside a bare echo.
+    Rpc(scenario::rpc::Options),
     /// Everything above with default settings.
     All,
     /// One of the generator's own processes.
@@ -57,12 +59,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Action::Connect(options) => scenario::connect::run(&options),
         Action::Groups(options) => scenario::groups::run(&options),
         Action::Fairness(options) => scenario::fairness::run(&options),
+        Action::Rpc(options) => scenario::rpc::run(&options),
         Action::All => {
             scenario::fanout::run(&defaults());
             scenario::idle::run(&defaults());
             scenario::connect::run(&defaults());
             scenario::groups::run(&defaults());
             scenario::fairness::run(&defaults());
+            scenario::rpc::run(&defaults());
         }
         Action::Generate { role } => generator::run(role)?,
     }

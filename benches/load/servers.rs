@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     NginxNodelay,
     /// The generator's own loop of writes.
     Bare,
+    /// The generator's own echo.
+    Echo,
 }
 
 impl Kind {
@@ -41,6 +43,7 @@ impl Kind {
             Self::NginxAuto => "nginx-rtmp auto",
             Self::NginxNodelay => "nginx-rtmp nodelay",
             Self::Bare => "bare loop",
+            Self::Echo => "bare echo",
         }
     }
 
@@ -54,7 +57,8 @@ impl Kind {
                 let shim = nodelay_shim(directory.path());
                 nginx(directory, "1", Some(&shim))
             }
-            Self::Bare => bare(directory),
+            Self::Bare => bare(directory, "bare"),
+            Self::Echo => bare(directory, "echo"),
         }
     }
 }
@@ -116,7 +120,14 @@ fn tributary(directory: TempDir) -> Server {
             "origin",
         ]
         .into_iter()
-        .chain(["--config", "origin.toml"])
+        .chain([
+            "--config",
+            "origin.toml",
+            "--data",
+            "data",
+            "--apps",
+            APPLICATIONS,
+        ])
         .collect::<Vec<_>>(),
     );
     let link = format!("origin@{}", origin.address("link"));
@@ -200,10 +211,10 @@ impl Drop for Bare {
     }
 }
 
-fn bare(directory: TempDir) -> Server {
+fn bare(directory: TempDir, role: &str) -> Server {
     let executable = env::current_exe().expect("the path of this program");
     let mut child = Command::new(executable)
-        .args(["generate", "bare"])
+        .args(["generate", role])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -246,6 +257,9 @@ pub(crate) fn nginx_version() -> io::Result<String> {
     let output = Command::new("nginx").arg("-v").output()?;
     Ok(String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }
+
+/// The scripts that are called.
+const APPLICATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/applications");
 
 /// The group that calls needs an application that answers them.
 const ORIGIN_CONFIGURATION: &str = r#"

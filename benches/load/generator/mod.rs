@@ -17,7 +17,9 @@ use tokio::{runtime, sync::mpsc, task::LocalSet};
 mod bare;
 mod calls;
 mod connects;
+mod echo;
 mod publisher;
+mod rpc;
 mod sessions;
 mod viewers;
 
@@ -82,8 +84,25 @@ pub(crate) enum Role {
         #[arg(long)]
         bulk_bytes: usize,
     },
+    /// Sessions that call one after the other.
+    Rpc {
+        #[arg(long)]
+        server: SocketAddr,
+        /// The application, `{}` in it standing for the group's number; without one, the server
+        /// sends back what it gets.
+        #[arg(long)]
+        app: Option<String>,
+        /// How many sessions.
+        #[arg(long)]
+        count: usize,
+        /// How many groups they are in.
+        #[arg(long)]
+        groups: usize,
+    },
     /// Not a generator: the bare loop, a server that does nothing but write.
     Bare,
+    /// Not a generator either: a server that sends back what it gets.
+    Echo,
 }
 
 /// Runs a role until its input ends.
@@ -121,7 +140,20 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                 method,
                 bulk_bytes,
             } => calls::run(commands, server, app, count, method, bulk_bytes).await,
+            Role::Rpc {
+                server,
+                app,
+                count,
+                groups,
+            } => {
+                let answers = match app {
+                    Some(app) => rpc::Answers::Application { app, groups },
+                    None => rpc::Answers::Echo,
+                };
+                rpc::run(commands, server, answers, count).await
+            }
             Role::Bare => bare::run(commands).await,
+            Role::Echo => echo::run(commands).await,
         }
     }))?;
     Ok(())

@@ -5,3 +5,4 @@ pub(crate) mod fairness;
 pub(crate) mod fanout;
 pub(crate) mod groups;
 pub(crate) mod idle;
+pub(crate) mod rpc;

@@ -1,0 +1,43 @@
+//! The bare echo: what one read and one write for each call cost.
+
+use std::{io, net::Ipv4Addr};
+
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task,
+};
+
+use super::{Commands, say};
+
+pub(super) async fn run(mut commands: Commands) -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    say(&json!({"ready": true, "listening": listener.local_addr()?.to_string()}));
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let (stream, _) = accepted?;
+                // A client that leaves ends its task; nobody waits for the reason.
+                task::spawn_local(async move { let _ = serve(stream).await; });
+            }
+            command = commands.next() => {
+                if command.is_none() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+async fn serve(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = [0; 4096];
+    loop {
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        stream.write_all(&buffer[..count]).await?;
+    }
+}

@@ -1,0 +1,77 @@
+//! Calls per processor second.
+
+use std::{thread, time::Duration};
+
+use clap::Args;
+
+use crate::{
+    driver::{Generator, number},
+    meter::Sample,
+    report::{Figures, Report},
+    servers::Kind,
+};
+
+/// How many call and how long.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Options {
+    /// Sessions; each calls again when it has its answer.
+    #[arg(long, value_delimiter = ',', default_value = "16,256")]
+    sessions: Vec<usize>,
+    /// Groups the sessions are spread over.
+    #[arg(long, default_value_t = 16)]
+    groups: usize,
+    /// Seconds of each measured time.
+    #[arg(long, default_value_t = 8.0)]
+    seconds: f64,
+    /// Runs of each.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+}
+
+/// Who answers: the name in the report, the server, and the application.
+const ANSWERERS: [(&str, Kind, Option<&str>); 3] = [
+    ("bare echo", Kind::Echo, None),
+    ("Rust handler", Kind::Tributary, Some("counter/g{}")),
+    ("script handler", Kind::Tributary, Some("rpc/g{}")),
+];
+
+pub(crate) fn run(options: &Options) {
+    let remarks = "each session calls, waits for the answer, calls again; a string of 16 letters there and back";
+    let mut report = Report::begin("rpc", remarks).however_busy();
+    for _ in 0..options.rounds {
+        for &sessions in &options.sessions {
+            for (name, kind, app) in ANSWERERS {
+                let (busy, figures) = one(options, sessions, kind, app);
+                report.add(name, &format!("{sessions} sessions"), busy, figures);
+            }
+        }
+    }
+    report.finish();
+}
+
+fn one(options: &Options, sessions: usize, kind: Kind, app: Option<&str>) -> (f64, Figures) {
+    let server = kind.start();
+    let (count, groups) = (sessions.to_string(), options.groups.to_string());
+    let mut arguments = vec![("--count", count.as_str()), ("--groups", groups.as_str())];
+    if let Some(app) = app {
+        arguments.push(("--app", app));
+    }
+    let mut callers = Generator::start("rpc", server.rtmp, &arguments);
+    thread::sleep(Duration::from_secs(1));
+    let before = Sample::take(&server.pids(), &[callers.pid()]);
+    let tally = callers.ask(&format!("measure {}", options.seconds));
+    let spent = Sample::take(&server.pids(), &[callers.pid()]).since(&before);
+    let calls = number(&tally, "/latency/count");
+    let mut figures = Figures::new();
+    let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
+    put("calls/s", calls / spent.seconds);
+    put("calls per CPU s", calls / spent.servers.iter().sum::<f64>());
+    put("calls per CPU s machine", calls / spent.machine);
+    for ((name, _), seconds) in server.processes.iter().zip(&spent.servers) {
+        put(&format!("CPU us per call {name}"), seconds * 1e6 / calls);
+    }
+    put("call p50 ms", number(&tally, "/latency/p50_ms"));
+    put("call p99 ms", number(&tally, "/latency/p99_ms"));
+    put("failed", number(&tally, "/failed"));
+    (spent.busy, figures)
+}
