@@ -17,6 +17,11 @@ pub struct Metrics {
     pub(crate) calls: Counter,
     pub(crate) failures: Counter,
     pub(crate) restarts: Counter,
+    pub(crate) shared_objects: Gauge,
+    pub(crate) shared_object_messages: Counter,
+    pub(crate) shared_object_unreadable: Counter,
+    pub(crate) shared_object_refusals: Counter,
+    pub(crate) shared_object_floods: Counter,
     connects: Family<ResultLabel, Counter>,
     publishes: Family<ResultLabel, Counter>,
     ended: Family<ReasonLabel, Counter>,
@@ -88,6 +93,7 @@ impl Metrics {
             "Groups restarted on request or by a deployment",
             metrics.restarts.clone(),
         );
+        metrics.register_shared_objects(origin);
         origin.register("connects", "Connects by result", metrics.connects.clone());
         origin.register(
             "publishes",
@@ -100,6 +106,38 @@ impl Metrics {
             metrics.ended.clone(),
         );
         metrics
+    }
+
+    fn register_shared_objects(&self, origin: &mut Registry) {
+        origin.register(
+            "shared_objects",
+            "Shared objects that live",
+            self.shared_objects.clone(),
+        );
+        for (name, help, counter) in [
+            (
+                "shared_object_messages",
+                "Messages of clients about shared objects",
+                &self.shared_object_messages,
+            ),
+            (
+                "shared_object_unreadable",
+                "Those of them that could not be read",
+                &self.shared_object_unreadable,
+            ),
+            (
+                "shared_object_refusals",
+                "Changes refused because of a limit",
+                &self.shared_object_refusals,
+            ),
+            (
+                "shared_object_floods",
+                "Sessions closed because their messages came ten times too fast",
+                &self.shared_object_floods,
+            ),
+        ] {
+            origin.register(name, help, counter.clone());
+        }
     }
 
     pub(crate) fn connected(&self, result: ConnectResult) {

@@ -5,7 +5,9 @@ use std::{fmt, net::IpAddr};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
-use super::{At, Check, Duration, Mistakes, Secret, Target};
+use super::{
+    At, Check, Displace, Durability, Duration, Mistakes, Secret, SharedObjects, Size, Target,
+};
 
 /// How one application treats its publishers and sessions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +44,18 @@ pub struct Application {
     pub publish_token: Option<Secret>,
     /// The servers that the application may connect to; none, unless they are named here.
     pub outgoing: Vec<Target>,
+    /// Which shared objects clients may create; unset, `live` and `counter` have temporary ones,
+    /// any other all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared_objects: Option<SharedObjects>,
+    /// Messages of shared objects a second that one session may send on average.
+    pub shared_object_rate: u32,
+    /// What all persistent shared objects of the application may take in the store.
+    pub object_storage: Size,
+    /// When members hear of a change of a persistent shared object.
+    pub durability: Durability,
+    /// Whether a group with persistent data may start elsewhere while its home is away.
+    pub displace: Displace,
 }
 
 impl Default for Application {
@@ -60,6 +74,11 @@ impl Default for Application {
             publish_from: PublishFrom::Loopback,
             publish_token: None,
             outgoing: Vec::new(),
+            shared_objects: None,
+            shared_object_rate: Self::DEFAULT_SHARED_OBJECT_RATE,
+            object_storage: Size::from_mib(256),
+            durability: Durability::Author,
+            displace: Displace::WithoutData,
         }
     }
 }
@@ -119,6 +138,8 @@ impl Application {
     /// Half of what an origin runs in all by default, so that one application cannot keep the
     /// others out.
     pub const DEFAULT_MAX_GROUPS: usize = 25_000;
+    /// More than a client that draws or moves with every frame sends.
+    pub const DEFAULT_SHARED_OBJECT_RATE: u32 = 250;
 
     /// Whether the application may connect to this host and port.
     pub fn may_connect(&self, host: &str, port: u16) -> bool {
@@ -160,6 +181,13 @@ impl Check for Application {
                     "write at least \"1 s\"",
                 );
             }
+        }
+        if self.shared_object_rate == 0 {
+            mistakes.add(
+                at.key("shared_object_rate"),
+                "0 keeps every client waiting for ever",
+                "write 1 or more; shared_objects = \"none\" if none are meant",
+            );
         }
         if self.max_groups == 0 {
             let remedy = "write 1 or more";

@@ -8,6 +8,7 @@
 mod application;
 mod de;
 mod mistake;
+mod shared_objects;
 mod target;
 mod tree;
 mod units;
@@ -20,6 +21,7 @@ pub use application::{
     Application, Builtin, OnDeploy, PublishFrom, PublishRefused, SecondPublisher,
 };
 pub use mistake::{At, Mistake, Mistakes};
+pub use shared_objects::{Displace, Durability, SharedObjects};
 pub use target::{Target, TargetError};
 pub use units::{Duration, Secret, Size, UnitError};
 

@@ -15,7 +15,10 @@
 use std::{any::Any, fmt, time::Duration};
 
 use tributary_protocol::{
-    MessageStreamId, TransactionId, amf::Value, command::Connect, link::CloseReason,
+    MessageStreamId, TransactionId,
+    amf::Value,
+    command::{Connect, Status},
+    link::CloseReason,
 };
 
 pub mod counter;
@@ -24,9 +27,12 @@ pub mod live;
 mod connections;
 mod log;
 mod registry;
+mod shared_object;
 mod streams;
 
-pub use crate::group::{Client, Connection, Context, NetStream, Poster, Stream};
+pub use crate::group::{
+    Client, Connection, Context, NetStream, Poster, SharedObject, SharedObjectMut, Stream,
+};
 pub use connections::{ConnectTo, ConnectionCall, ConnectionId, NetStreamId, TooMany};
 pub use log::{
     Level, Line, Log, MAX_BYTES as MAX_LOG_BYTES, MAX_LINE as MAX_LOG_LINE,
@@ -36,6 +42,7 @@ pub use log::{
 pub(crate) use registry::WAITING_NAMES;
 pub use registry::{Applications, Factory, Summary};
 pub(crate) use registry::{InUse, Instance, Registered};
+pub use shared_object::{ChangeKind, Encoded, ObjectChange, ObjectError, ObjectId, Refused};
 pub use streams::{
     ClientStream, PlayRequest, Publisher, StreamError, StreamId, StreamStatistics, StreamStatus,
 };
@@ -164,6 +171,41 @@ pub trait Application {
     /// `NetStream.onStatus`.
     fn net_stream_status(&mut self, context: &mut Context<'_>, stream: NetStreamId, info: &Value) {
         let _ = (context, stream, info);
+    }
+
+    /// A client has changed slots of a shared object that the application has opened: those of one
+    /// message, each with what the slot held before.
+    fn shared_object_changed(
+        &mut self,
+        context: &mut Context<'_>,
+        object: ObjectId,
+        client: ClientId,
+        changes: &[ObjectChange],
+    ) {
+        let _ = (context, object, client, changes);
+    }
+
+    /// A client has sent a message to all members of a shared object that the application has
+    /// opened.
+    fn shared_object_message(
+        &mut self,
+        context: &mut Context<'_>,
+        object: ObjectId,
+        client: ClientId,
+        handler: &str,
+        arguments: &[Value],
+    ) {
+        let _ = (context, object, client, handler, arguments);
+    }
+
+    /// Something of a shared object has failed: SharedObject.Flush.Failed.
+    fn shared_object_status(
+        &mut self,
+        context: &mut Context<'_>,
+        object: ObjectId,
+        status: Status,
+    ) {
+        let _ = (context, object, status);
     }
 
     /// Something a [`Poster`] brought in.

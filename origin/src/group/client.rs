@@ -17,7 +17,7 @@ use tributary_protocol::{
     link::{FeedPlace, Filter, Generation, OpenSession},
 };
 
-use super::{answer, streams::Place};
+use super::{access::Access, answer, shared_objects::Uses, streams::Place};
 use crate::{
     app::{CallToken, ClientId, ClientStream, Identity},
     link::handle::{LaneOut, SessionKey, ToSession},
@@ -43,6 +43,9 @@ pub struct Client {
     bytes_out: u64,
     next_serial: u32,
     pub(super) bandwidth_checked: bool,
+    read_access: Access,
+    write_access: Access,
+    uses: Option<Box<Uses>>,
 }
 
 /// ```text
@@ -206,6 +209,9 @@ impl Client {
             bytes_out: 0,
             next_serial: 0,
             bandwidth_checked: false,
+            read_access: Access::default(),
+            write_access: Access::default(),
+            uses: None,
         }
     }
 
@@ -257,6 +263,50 @@ impl Client {
                 _ => None,
             },
         })
+    }
+
+    /// The folders of the streams it may play and the shared objects it may use: paths with `;`
+    /// between them, `/` for everything.
+    pub fn read_access(&self) -> &str {
+        self.read_access.list()
+    }
+
+    /// Sets the folders it may read, from now on.
+    pub fn set_read_access(&mut self, folders: &str) {
+        self.read_access = Access::new(folders);
+    }
+
+    /// The folders of the streams it may publish and the shared objects it may create and change.
+    pub fn write_access(&self) -> &str {
+        self.write_access.list()
+    }
+
+    /// Sets the folders it may write, from now on.
+    pub fn set_write_access(&mut self, folders: &str) {
+        self.write_access = Access::new(folders);
+    }
+
+    /// Whether it may play this stream, or use this shared object.
+    pub fn may_read(&self, name: &str) -> bool {
+        self.read_access.allows(name)
+    }
+
+    /// Whether it may publish this stream, or create and change this shared object.
+    pub fn may_write(&self, name: &str) -> bool {
+        self.write_access.allows(name)
+    }
+
+    pub(super) fn lane(&self) -> &LaneOut {
+        &self.lane
+    }
+
+    /// What it has to do with shared objects.
+    pub(super) fn uses(&mut self) -> &mut Uses {
+        self.uses.get_or_insert_with(|| Box::new(Uses::new()))
+    }
+
+    pub(super) fn has_uses(&self) -> bool {
+        self.uses.is_some()
     }
 
     pub(super) fn bytes_out(&self) -> u64 {

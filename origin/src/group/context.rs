@@ -34,6 +34,14 @@ impl<'a> Context<'a> {
         Self { core }
     }
 
+    pub(super) fn core(&mut self) -> &mut Core {
+        self.core
+    }
+
+    pub(super) fn core_ref(&self) -> &Core {
+        self.core
+    }
+
     /// The group's name.
     pub fn name(&self) -> &GroupName {
         &self.core.name

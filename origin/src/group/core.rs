@@ -21,12 +21,13 @@ use super::{
     client::Client,
     connections::Connections,
     own_streams::OwnStreams,
+    shared_objects::{ObjectNotice, Objects},
     streams::{Place, Streams},
     timers::{Timer, Timers},
     worker::Load,
 };
 use crate::{
-    app::{CallToken, ClientId, Level, Registered, Rejection, Responder},
+    app::{CallToken, ClientId, Level, ObjectId, Registered, Rejection, Responder},
     link::handle::{SessionKey, ToSession},
     metrics::ConnectResult,
 };
@@ -43,6 +44,7 @@ pub(super) struct Core {
     pub(super) streams: Streams,
     pub(super) own_streams: OwnStreams,
     pub(super) connections: Connections,
+    pub(super) objects: Objects,
     pub(super) timers: Timers,
     pub(super) app_deadline: Option<Instant>,
     /// What the application is to be told once the present call of it has returned.
@@ -63,6 +65,7 @@ pub(super) enum Notice {
     /// What a message stream plays is over, and something waits behind it.
     PlayNext(Place),
     Answered(SessionKey, CallToken, Result<Value, Value>),
+    Object(ObjectId, ObjectNotice),
 }
 
 impl Core {
@@ -85,6 +88,7 @@ impl Core {
             streams,
             own_streams: OwnStreams::default(),
             connections: Connections::default(),
+            objects: Objects::default(),
             timers: Timers::default(),
             app_deadline: None,
             notices: VecDeque::new(),
@@ -94,12 +98,13 @@ impl Core {
 
     /// Whether there are neither clients nor streams of clients.
     pub(super) fn is_empty(&self) -> bool {
-        self.clients.is_empty() && self.streams.is_empty()
+        self.clients.is_empty() && self.streams.is_empty() && !self.objects.is_busy()
     }
 
     /// Ends everything, for an application that is no more.
     pub(super) fn reset(&mut self, reason: CloseReason) {
         self.end_all(reason);
+        self.drop_objects();
         self.shared
             .metrics
             .streams
@@ -240,6 +245,7 @@ impl Core {
     /// Takes a client out: its streams, its calls, its line in the log.
     pub(super) fn forget(&mut self, key: SessionKey, reason: CloseReason) {
         self.leave_streams(key, reason);
+        self.leave_objects(key, reason);
         let Some(mut client) = self.clients.remove(&key) else {
             return;
         };

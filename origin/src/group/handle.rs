@@ -75,9 +75,10 @@ impl GroupHandle {
                 let weight = message.payload.len() + MAIL_WEIGHT;
                 mailbox.push(Item::Mail(mail), weight)
             }
-            Mail::Closed { .. } | Mail::Outage { .. } | Mail::Stalled { .. } => {
-                mailbox.push_final(Item::Mail(mail))
-            }
+            Mail::Closed { .. }
+            | Mail::Outage { .. }
+            | Mail::SnapshotWanted { .. }
+            | Mail::Stalled { .. } => mailbox.push_final(Item::Mail(mail)),
         };
         match pushed {
             Ok(()) | Err(queue::PushError::Closed(Item::Mail(Mail::Message { .. }))) => {}

@@ -13,6 +13,8 @@
 //! | `trial` | an instance without clients, apart from all others |
 //! | `core` | what a group owns, and how it speaks to its sessions |
 //! | `client`, `streams` | one session; all live streams by name |
+//! | `shared_objects` | all shared objects, their members, and what clients ask of them |
+//! | `access` | what a client may read and write |
 //! | `own_streams`, `stream` | the streams of the application, and what it may do with one |
 //! | `connections`, `connection` | its connections to others, and what it may do with one |
 
@@ -38,6 +40,7 @@ use crate::{
     metrics::{ConnectResult, Metrics},
 };
 
+mod access;
 mod actor;
 mod answer;
 mod client;
@@ -72,6 +75,7 @@ pub use connection::{Connection, NetStream};
 pub use context::{Context, Poster};
 pub use handle::GroupHandle;
 pub use refusal::{OpenRefused, refusal};
+pub use shared_objects::{SharedObject, SharedObjectMut};
 pub use stream::Stream;
 pub(crate) use trial::trial;
 
@@ -114,6 +118,7 @@ struct Shared {
     closing: AtomicBool,
     /// The key of secret names: another one in every process.
     name_key: RandomState,
+    objects: AtomicU64,
     /// Told whenever a group has ended.
     ended: Notify,
 }
@@ -175,6 +180,7 @@ impl Groups {
             clock,
             closing: AtomicBool::new(false),
             name_key: RandomState::new(),
+            objects: AtomicU64::new(0),
             ended: Notify::new(),
         };
         Self {
@@ -249,6 +255,11 @@ impl Groups {
             shared,
             mailbox,
         })
+    }
+
+    #[cfg(test)]
+    fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     /// Counts a connect that was answered with what [`Groups::open`] said.
@@ -372,6 +383,12 @@ impl Shared {
     /// Whether a lane holds on to the group.
     fn is_leased(&self, name: &GroupName) -> bool {
         self.lock().get(name).is_some_and(Slot::is_leased)
+    }
+
+    /// A number for a new shared object that no other one has.
+    fn incarnation(&self) -> u64 {
+        let number = self.objects.fetch_add(1, Ordering::Relaxed);
+        self.name_key.hash_one(number)
     }
 
     /// A stream's name as logs show it.

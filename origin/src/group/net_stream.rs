@@ -41,6 +41,9 @@ impl Turn<'_> {
             (false, _) => (Status::StreamFailed, NO_STREAM),
             (true, _) if kind != PublishKind::Live => (Status::RecordNoAccess, NO_RECORDING),
             (true, None) => (Status::PublishBadName, BAD_NAME),
+            (true, Some(parsed)) if !self.core.may_write(key, parsed.name) => {
+                (Status::PublishBadName, NO_WRITE_ACCESS)
+            }
             (true, Some(parsed)) => {
                 let what = Asked::Publish(generation);
                 if let Some(mut request) = self.core.ask_for(key, stream, parsed, what) {
@@ -83,6 +86,9 @@ impl Turn<'_> {
                 (Status::PlayStreamNotFound, NOT_FOUND)
             }
             (true, None) => (Status::PlayFailed, BAD_NAME),
+            (true, Some(parsed)) if !self.core.may_read(key, parsed.name) => {
+                (Status::PlayFailed, NO_READ_ACCESS)
+            }
             (true, Some(parsed)) => {
                 let what = Asked::Play(how);
                 if let Some(request) = self.core.ask_for(key, stream, parsed, what) {
@@ -252,6 +258,16 @@ impl Core {
             let command = answer::status(status, description, without_query(name));
             client.command_on(stream, &command);
         }
+    }
+
+    fn may_read(&self, key: SessionKey, name: &str) -> bool {
+        let client = self.clients.get(&key);
+        client.is_some_and(|client| client.may_read(name))
+    }
+
+    fn may_write(&self, key: SessionKey, name: &str) -> bool {
+        let client = self.clients.get(&key);
+        client.is_some_and(|client| client.may_write(name))
     }
 
     fn has_stream(&mut self, key: SessionKey, stream: MessageStreamId) -> bool {
@@ -474,6 +490,8 @@ fn without_query(name: &str) -> &str {
 
 const NO_STREAM: &str = "There is no such message stream; createStream makes one.";
 const NO_RECORDING: &str = "This server does not record.";
+const NO_READ_ACCESS: &str = "The client has no read access to the stream.";
+const NO_WRITE_ACCESS: &str = "The client has no write access to the stream.";
 const BAD_NAME: &str = "The stream's name is not allowed.";
 const NOT_FOUND: &str = "There is no such recorded stream.";
 const NO_SEEK: &str = "A live stream cannot be sought in.";

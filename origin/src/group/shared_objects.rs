@@ -1,44 +1,335 @@
-//! Messages of shared objects, which this server does not have yet.
+//! The shared objects of a group: by name, each with its members by lane.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `requests` | what clients ask: who may, of which object |
+//! | `rate` | how fast a client may ask; what waits is put together |
+//! | `sides` | what an object says, to one audience for each lane |
+//! | `api` | what an application may do |
+//!
+//! The rules of an object itself are the protocol's
+//! [`Authority`](tributary_protocol::shared_object::Authority).
 
+use std::{collections::HashMap, rc::Rc};
+
+use tributary_node::config;
 use tributary_protocol::{
-    Message, MessageStreamId, RtmpTimestamp,
+    amf::Value,
     command::Status,
-    shared_object::{Event, Flags, SharedObjectMessage},
+    link::AudienceId,
+    shared_object::{
+        Authority, Encoded, Limits, Output,
+        authority::{Change, Seen},
+    },
 };
 
-use super::core::Core;
-use crate::link::handle::SessionKey;
+use super::{
+    core::{Core, Notice},
+    timers::Timer,
+};
+use crate::{
+    app::{Level, ObjectError, ObjectId},
+    link::handle::SessionKey,
+};
+
+mod api;
+mod rate;
+mod requests;
+mod sides;
+
+pub use api::{SharedObject, SharedObjectMut};
+pub(super) use rate::Uses;
+
+use sides::Sides;
+
+/// The most shared objects of a group that live at a time. Reason: each costs some kilobytes, and
+/// an audience on every lane.
+pub(super) const MAX_OBJECTS: usize = 4_096;
+
+/// The most shared objects one session uses. Reason: a session's end visits each.
+pub(super) const MAX_USED: usize = 256;
+
+/// What the slots of all shared objects of a group may take. Reason: members fill them, and they
+/// are kept in memory.
+pub(super) const MAX_GROUP_BYTES: usize = 64 * 1024 * 1024;
+
+/// The longest name of a shared object, in bytes. Reason: every message carries it.
+pub(super) const MAX_NAME: usize = 512;
+
+/// How long an application may leave an object locked. Reason: its members wait meanwhile.
+pub(super) const LOCK_TIME: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// All shared objects of a group.
+#[derive(Debug, Default)]
+pub(super) struct Objects {
+    by_name: HashMap<Rc<str>, ObjectId>,
+    entries: HashMap<ObjectId, Box<Entry>>,
+    next_object: u32,
+    next_audience: u32,
+    /// What all slots take.
+    bytes: usize,
+    /// Locks that the present call of the application has taken.
+    locks: Vec<ObjectId>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: Rc<str>,
+    object: Authority<SessionKey>,
+    sides: Sides,
+    /// How often the application has opened it and not closed it again.
+    opened: u32,
+    /// Counts the times it was locked.
+    locks: u32,
+    /// What its slots took when the group last looked.
+    bytes: usize,
+    /// How many refusals were noticed.
+    refused: u64,
+}
+
+/// Something of a shared object that the application is told after its present call.
+#[derive(Debug)]
+pub(super) enum ObjectNotice {
+    Changed(SessionKey, Vec<Change>),
+    Message(SessionKey, Encoded),
+    Status(Status),
+}
+
+impl Objects {
+    pub(super) fn find(&self, name: &str) -> Option<ObjectId> {
+        self.by_name.get(name).copied()
+    }
+
+    fn get(&self, id: ObjectId) -> Option<&Entry> {
+        self.entries.get(&id).map(|entry| &**entry)
+    }
+
+    fn get_mut(&mut self, id: ObjectId) -> Option<&mut Entry> {
+        self.entries.get_mut(&id).map(|entry| &mut **entry)
+    }
+
+    fn ids(&self) -> Vec<ObjectId> {
+        self.entries.keys().copied().collect()
+    }
+
+    /// Whether something waits for the store.
+    pub(super) fn is_busy(&self) -> bool {
+        let mut entries = self.entries.values();
+        entries.any(|entry| entry.opened == 0 || entry.object.is_dirty())
+    }
+
+    fn insert(&mut self, name: &str, object: Authority<SessionKey>) -> ObjectId {
+        self.next_object = self.next_object.wrapping_add(1);
+        let id = ObjectId(self.next_object);
+        let name: Rc<str> = Rc::from(name);
+        let bytes = object.bytes();
+        self.bytes += bytes;
+        self.by_name.insert(Rc::clone(&name), id);
+        let entry = Entry {
+            name,
+            object,
+            sides: Sides::default(),
+            opened: 0,
+            locks: 0,
+            bytes,
+            refused: 0,
+        };
+        self.entries.insert(id, Box::new(entry));
+        id
+    }
+
+    fn remove(&mut self, id: ObjectId) {
+        if let Some(entry) = self.entries.remove(&id) {
+            self.bytes -= entry.bytes;
+            self.by_name.remove(&entry.name);
+        }
+        if self.entries.is_empty() {
+            self.entries = HashMap::new();
+            self.by_name = HashMap::new();
+        }
+    }
+
+    fn next_audience(&mut self) -> AudienceId {
+        self.next_audience = self.next_audience.wrapping_add(1);
+        AudienceId(self.next_audience)
+    }
+
+    /// Another call of the application begins.
+    pub(super) fn begin_call(&mut self) {
+        if !self.locks.is_empty() {
+            self.locks = Vec::new();
+        }
+    }
+}
 
 impl Core {
-    /// Says that there is no such object and will be none: a client would wait for ever. At most
-    /// one event for each message; what cannot be read, and a release, are not answered.
-    pub(super) fn refuse_shared_object(&mut self, key: SessionKey, message: &Message) {
-        let Ok(asked) = SharedObjectMessage::decode(message.kind, &message.payload) else {
+    /// Makes an object that does not live.
+    fn create_object(&mut self, name: &str, persistent: bool) -> Result<ObjectId, ObjectError> {
+        if self.objects.entries.len() >= MAX_OBJECTS {
+            return Err(ObjectError::Limit);
+        }
+        if persistent {
+            return Err(ObjectError::NoStore);
+        }
+        let object = Authority::temporary(self.shared.incarnation(), Limits::default());
+        self.shared.metrics.shared_objects.inc();
+        Ok(self.objects.insert(name, object))
+    }
+
+    /// Delivers what an object has to say, and ends it if nobody needs it any more.
+    pub(super) fn settle_object(&mut self, id: ObjectId) {
+        let Some(entry) = self.objects.get_mut(id) else {
             return;
         };
-        let uses = asked.events.contains(&Event::Use);
-        if !uses && asked.events.iter().all(|event| *event == Event::Release) {
+        while let Some(seen) = entry.object.poll_seen() {
+            self.notices.push_back(Notice::Object(id, notice(seen)));
+        }
+        let next = |core: &mut Self| core.objects.get_mut(id)?.object.poll_output();
+        while let Some(output) = next(self) {
+            self.follow_output(id, output);
+        }
+        self.count_object(id);
+        self.end_if_unused(id);
+    }
+
+    fn count_object(&mut self, id: ObjectId) {
+        let objects = &mut self.objects;
+        let Some(entry) = objects.entries.get_mut(&id) else {
             return;
-        }
-        let status = if uses {
-            Status::SharedObjectCreationFailed
-        } else {
-            Status::SharedObjectNoObjectFound
         };
-        let answer = SharedObjectMessage {
-            name: asked.name,
-            version: 0,
-            flags: Flags::default(),
-            events: vec![Event::status(status)],
-        };
-        if let Some(client) = self.clients.get_mut(&key) {
-            let (kind, payload) = answer.encode(client.encoding());
-            client.send(Message {
-                kind,
-                stream: MessageStreamId::CONNECTION,
-                timestamp: RtmpTimestamp::default(),
-                payload,
-            });
+        while let Some((key, bytes)) = entry.object.poll_handled() {
+            if let Some(client) = self.clients.get(&key) {
+                client.consumed(bytes);
+            }
         }
+        let bytes = entry.object.bytes();
+        objects.bytes = objects.bytes - entry.bytes + bytes;
+        entry.bytes = bytes;
+        let refused = entry.object.refused_by_limit();
+        if refused > entry.refused {
+            self.shared
+                .metrics
+                .shared_object_refusals
+                .inc_by(refused - entry.refused);
+            entry.refused = refused;
+        }
+    }
+
+    fn end_if_unused(&mut self, id: ObjectId) {
+        let unused = |entry: &Entry| entry.opened == 0 && entry.object.is_idle();
+        if self.objects.get(id).is_some_and(unused) {
+            self.objects.remove(id);
+            self.shared.metrics.shared_objects.dec();
+        }
+    }
+
+    /// A lock has lasted too long.
+    pub(super) fn lock_expired(&mut self, id: ObjectId, lock: u32) {
+        let Some(entry) = self.objects.get_mut(id) else {
+            return;
+        };
+        if entry.locks == lock && entry.object.lock_depth() > 0 {
+            entry.object.unlock_all();
+            let text = format!("shared object {} was locked for too long", entry.name);
+            self.log_error(&text);
+            self.settle_object(id);
+        }
+    }
+
+    /// Takes back the locks that the present call of the application has taken: it has failed.
+    pub(super) fn release_locks(&mut self) -> usize {
+        let locks = std::mem::take(&mut self.objects.locks);
+        for &id in &locks {
+            let Some(entry) = self.objects.get_mut(id) else {
+                continue;
+            };
+            entry.object.unlock();
+            let text = format!(
+                "shared object {} was locked by a call that failed",
+                entry.name
+            );
+            self.log_error(&text);
+            self.settle_object(id);
+        }
+        locks.len()
+    }
+
+    fn lock_object(&mut self, id: ObjectId) -> u32 {
+        let Some(entry) = self.objects.get_mut(id) else {
+            return 0;
+        };
+        let depth = entry.object.lock();
+        if depth == 1 {
+            entry.locks = entry.locks.wrapping_add(1);
+            let timer = Timer::Lock(id, entry.locks);
+            self.timers.add(self.now + LOCK_TIME, timer);
+        }
+        self.objects.locks.push(id);
+        depth
+    }
+
+    fn unlock_object(&mut self, id: ObjectId) -> u32 {
+        let Some(entry) = self.objects.get_mut(id) else {
+            return 0;
+        };
+        let depth = entry.object.unlock();
+        let locks = &mut self.objects.locks;
+        if let Some(at) = locks.iter().rposition(|&locked| locked == id) {
+            locks.remove(at);
+        }
+        self.settle_object(id);
+        depth
+    }
+
+    /// Forgets all objects, for an application that is no more.
+    pub(super) fn drop_objects(&mut self) {
+        for id in self.objects.ids() {
+            if let Some(entry) = self.objects.get_mut(id) {
+                entry.opened = 0;
+                entry.object.observe(false);
+                entry.object.unlock_all();
+            }
+            self.settle_object(id);
+        }
+    }
+
+    fn log_error(&self, text: &str) {
+        tracing::error!(group = %self.name, text);
+        self.log(Level::Error, text);
+    }
+
+    /// Which objects clients of this application may create.
+    fn permitted_objects(&self) -> config::SharedObjects {
+        let settings = &self.registered.settings;
+        settings.shared_objects.unwrap_or(match settings.builtin {
+            config::Builtin::Live | config::Builtin::Counter => config::SharedObjects::Temporary,
+            _ => config::SharedObjects::All,
+        })
+    }
+}
+
+fn notice(seen: Seen<SessionKey>) -> ObjectNotice {
+    match seen {
+        Seen::Changed { member, changes } => ObjectNotice::Changed(member, changes),
+        Seen::Message { member, values } => ObjectNotice::Message(member, values),
+        _ => ObjectNotice::Status(Status::SharedObjectFlushFailed),
+    }
+}
+
+/// Whether an object can have this name.
+fn is_name(name: &str) -> bool {
+    let hostile = |part: &str| matches!(part, "" | "." | "..") || part.contains('\\');
+    name.len() <= MAX_NAME && !name.chars().any(char::is_control) && !name.split('/').any(hostile)
+}
+
+/// A handler's name and what it gets, of a message to the members.
+pub(super) fn handler(values: &Encoded) -> Option<(String, Vec<Value>)> {
+    let mut values = values.values();
+    if values.is_empty() {
+        return None;
+    }
+    match values.remove(0) {
+        Value::String(name) => Some((name, values)),
+        _ => None,
     }
 }

@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::streams::Place;
-use crate::{app::StreamId, link::handle::SessionKey};
+use crate::{
+    app::{ObjectId, StreamId},
+    link::handle::SessionKey,
+};
 
 /// What a deadline is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +27,10 @@ pub(super) enum Timer {
     Source(StreamId, u64),
     /// Something is due for a stream.
     Stream(Rc<str>),
+    /// A session that asked too much of shared objects may go on.
+    Objects(SessionKey),
+    /// A lock of a shared object lasts too long; the number tells which of its locks.
+    Lock(ObjectId, u32),
 }
 
 /// The longest that anything here waits.

@@ -12,12 +12,13 @@ use super::{
     Context, Refusal, answer,
     client::{Announce, Client, PlayHow, read_connect},
     core::{Core, Notice},
+    shared_objects::{ObjectNotice, handler},
     timers::Timer,
 };
 use crate::{
     app::{
-        Admission, Answer, Application, Call, ClientId, Event, Rejection, Responder, StopReason,
-        StreamId, StreamStatus,
+        Admission, Answer, Application, Call, ClientId, Event, ObjectId, Rejection, Responder,
+        StopReason, StreamId, StreamStatus,
     },
     link::handle::{LaneOut, Mail, SessionKey},
 };
@@ -48,6 +49,7 @@ impl Turn<'_> {
             Mail::Outage { lane, lost: false } => self.core.lane_back(lane),
             // The ring keeps metadata by itself; no application has asked for the rest yet.
             Mail::Data { .. } => {}
+            Mail::SnapshotWanted { audience } => self.core.snapshot_wanted(audience),
             Mail::Stalled {
                 session,
                 stream,
@@ -87,6 +89,8 @@ impl Turn<'_> {
                 Timer::Play(place, until) => self.core.play_may_be_over(place, until),
                 Timer::Source(stream, serial) => self.core.source_may_be_over(stream, serial),
                 Timer::Stream(name) => self.core.expire_stream(&name),
+                Timer::Objects(key) => self.core.object_messages_due(key),
+                Timer::Lock(object, lock) => self.core.lock_expired(object, lock),
             }
         }
         if self.core.app_deadline.is_some_and(|at| at <= self.core.now) {
@@ -106,6 +110,7 @@ impl Turn<'_> {
         &mut self,
         call: impl FnOnce(&mut dyn Application, &mut Context<'_>) -> R,
     ) -> R {
+        self.core.objects.begin_call();
         call(self.app, &mut Context::new(self.core))
     }
 
@@ -127,8 +132,24 @@ impl Turn<'_> {
                 Notice::Answered(key, token, answer) => {
                     self.ask(|app, context| app.answered(context, ClientId(key), token, answer));
                 }
+                Notice::Object(object, notice) => self.object_notice(object, notice),
             }
         }
+    }
+
+    fn object_notice(&mut self, object: ObjectId, notice: ObjectNotice) {
+        self.ask(|app, context| match notice {
+            ObjectNotice::Changed(key, changes) => {
+                app.shared_object_changed(context, object, ClientId(key), &changes);
+            }
+            ObjectNotice::Message(key, values) => {
+                if let Some((name, arguments)) = handler(&values) {
+                    let client = ClientId(key);
+                    app.shared_object_message(context, object, client, &name, &arguments);
+                }
+            }
+            ObjectNotice::Status(status) => app.shared_object_status(context, object, status),
+        });
     }
 
     fn open(&mut self, key: SessionKey, lane: LaneOut, open: &OpenSession) {
@@ -196,7 +217,8 @@ impl Turn<'_> {
                 Err(error) => self.core.unreadable(key, message.kind, &error),
             }
         } else if message.kind.is_shared_object() {
-            self.core.refuse_shared_object(key, &message);
+            // It may have to wait, and its credit with it.
+            return self.core.shared_object_message(key, &message);
         }
         // Data messages on the connection have no meaning of their own, nor have user control
         // messages: a live stream needs no buffer length.

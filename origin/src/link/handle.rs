@@ -82,6 +82,12 @@ pub enum Mail {
         /// The message.
         message: Message,
     },
+    /// The lane could not keep what an audience was told, and has room again: the audience is to
+    /// get a [`ToAudience::Snapshot`], and nothing else reaches it before that.
+    SnapshotWanted {
+        /// The audience.
+        audience: AudienceId,
+    },
     /// A publisher's edge says that its client sends nothing (`true`), or sends again.
     Stalled {
         /// The session.

@@ -398,6 +398,9 @@ impl Lane {
                     reason,
                 });
             }
+            OriginEvent::SnapshotWanted { audience } => {
+                self.mail(Mail::SnapshotWanted { audience });
+            }
             OriginEvent::Ended => self.end(driver, CloseReason::Client),
             _ => {}
         }

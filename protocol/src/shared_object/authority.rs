@@ -110,6 +110,19 @@ pub enum Output<M> {
         /// Who.
         member: M,
     },
+    /// Something that the member is told waits: what goes to all passes it by, and comes to it
+    /// alone behind that.
+    Aside {
+        /// Who.
+        member: M,
+    },
+    /// Nothing waits for the member any more: it gets what goes to all again.
+    Back {
+        /// Who.
+        member: M,
+        /// As in [`Self::Join`].
+        flags: Flags,
+    },
     /// A body and who gets it.
     Body {
         /// Who: also one that is no member, if it asked for something.
@@ -120,13 +133,13 @@ pub enum Output<M> {
 }
 
 /// Who gets a body.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum To<M> {
-    /// All members.
+    /// All members that do not stand aside.
     All,
-    /// All but these: the author, and those for whom it is queued behind something.
-    AllBut(Vec<M>),
-    /// This one.
+    /// All of those but this one, the author.
+    AllBut(M),
+    /// This one, aside or not.
     One(M),
 }
 
@@ -329,6 +342,11 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
     /// Whether this member uses the object.
     pub fn is_member(&self, member: M) -> bool {
         self.members.contains_key(&member)
+    }
+
+    /// The members, in no order.
+    pub fn members(&self) -> impl Iterator<Item = M> {
+        self.members.keys().copied()
     }
 
     /// How many members use it.

@@ -7,6 +7,7 @@ mod own_streams;
 mod playlists;
 mod policy;
 mod sessions;
+mod shared_objects;
 mod stage;
 mod streams;
 mod versions;

@@ -557,7 +557,7 @@ fn the_counter_shows_a_call_executed_twice() {
 }
 
 #[test]
-fn shared_objects_are_refused_by_name_and_the_client_stays() {
+fn live_stores_no_shared_objects_and_the_client_stays() {
     use tributary_protocol::shared_object::{Event, Flags, SharedObjectMessage};
 
     let failed = |status| Some(vec![Event::status(status)]);

@@ -16,13 +16,15 @@ use tributary_protocol::{
     command::{Command, DataMessage, ObjectEncoding, connect},
     link::{CloseReason, Generation, OpenSession, WriterId},
     message::user_control::UserControl,
+    shared_object::{Event, Flags, SharedObjectMessage, body::for_member},
 };
 
 use super::super::{GroupHandle, Groups, Settings};
 use crate::{
     app::{Application, Applications},
     link::handle::{
-        AudienceId, LaneCommand, LaneKey, LaneOut, Mail, SessionKey, ToAudience, ToSession,
+        AudienceId, LaneCommand, LaneKey, LaneOut, Mail, Recipients, SessionKey, ToAudience,
+        ToSession,
     },
     live::LiveStream,
 };
@@ -57,6 +59,8 @@ pub(super) struct Lane {
     pub(super) messages: Vec<(u64, Message)>,
     /// What audiences were told.
     pub(super) audiences: Vec<(AudienceId, ToAudience)>,
+    members: HashMap<AudienceId, BTreeMap<u64, Flags>>,
+    encodings: HashMap<u64, ObjectEncoding>,
 }
 
 pub(super) fn settings() -> Settings {
@@ -120,6 +124,8 @@ impl Lane {
             attached: HashMap::new(),
             messages: Vec::new(),
             audiences: Vec::new(),
+            members: HashMap::new(),
+            encodings: HashMap::new(),
         }
     }
 
@@ -133,6 +139,36 @@ impl Lane {
     /// Opens a session from loopback.
     pub(super) fn open(&self, session: u64) {
         self.open_from(session, "127.0.0.1:5000", ObjectEncoding::Amf0);
+    }
+
+    /// Opens a session, and waits until it is in.
+    pub(super) async fn member(&mut self, session: u64, encoding: ObjectEncoding) {
+        self.encodings.insert(session, encoding);
+        self.open_from(session, "127.0.0.1:5000", encoding);
+        assert_eq!(
+            self.heard(session).await,
+            ["Accept", "_result 1 NetConnection.Connect.Success"]
+        );
+    }
+
+    /// Asks something of a shared object.
+    pub(super) fn object(
+        &self,
+        session: u64,
+        name: &str,
+        version: u32,
+        flags: Flags,
+        events: impl Into<Vec<Event>>,
+    ) {
+        let message = SharedObjectMessage {
+            name: name.to_owned(),
+            version,
+            flags,
+            events: events.into(),
+        };
+        let encoding = self.encodings.get(&session).copied().unwrap_or_default();
+        let (kind, payload) = message.encode(encoding);
+        self.message(session, 0, kind, payload, 0);
     }
 
     pub(super) fn open_from(&self, session: u64, peer: &str, encoding: ObjectEncoding) {
@@ -281,10 +317,57 @@ impl Lane {
                     let line = self.describe(session.0, what);
                     self.heard.entry(session.0).or_default().push(line);
                 }
-                LaneCommand::Audience { audience, what } => self.audiences.push((audience, what)),
+                LaneCommand::Audience { audience, what } => {
+                    self.tell_members(audience, &what);
+                    self.audiences.push((audience, what));
+                }
                 LaneCommand::Consumed { session, bytes } => {
                     *self.consumed.entry(session.0).or_default() += bytes;
                 }
+            }
+        }
+    }
+
+    /// What an edge does with what an audience is told.
+    fn tell_members(&mut self, audience: AudienceId, what: &ToAudience) {
+        match what {
+            ToAudience::Begin { .. } => {
+                assert_eq!(self.members.insert(audience, BTreeMap::new()), None);
+            }
+            ToAudience::Join { session, flags } => {
+                let members = self.members.get_mut(&audience).unwrap();
+                assert_eq!(members.insert(session.0, *flags), None);
+            }
+            ToAudience::Leave { session } => {
+                let members = self.members.get_mut(&audience).unwrap();
+                assert!(members.remove(&session.0).is_some());
+            }
+            ToAudience::End => assert!(self.members.remove(&audience).is_some()),
+            ToAudience::Send { to, encoding, body } => self.send(audience, *to, *encoding, body),
+            ToAudience::Snapshot { encoding, body } => {
+                self.send(audience, Recipients::All, *encoding, body);
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        audience: AudienceId,
+        to: Recipients,
+        encoding: Option<ObjectEncoding>,
+        body: &Bytes,
+    ) {
+        for (&session, &flags) in &self.members[&audience] {
+            let own = self.encodings.get(&session).copied().unwrap_or_default();
+            let gets = match to {
+                Recipients::All => true,
+                Recipients::AllBut(but) => but.0 != session,
+                Recipients::One(one) => one.0 == session,
+            };
+            if gets && encoding.is_none_or(|encoding| encoding == own) {
+                let (kind, payload) = for_member(body, flags, own).unwrap();
+                let line = describe_object(kind, &payload, flags);
+                self.heard.entry(session).or_default().push(line);
             }
         }
     }
@@ -397,7 +480,54 @@ fn describe_message(message: &Message) -> String {
             let first = data.values.first().map(describe_value).unwrap_or_default();
             format!("{stream} data {} {first}", data.name)
         }
+        kind if kind.is_shared_object() => {
+            let asked = SharedObjectMessage::decode(kind, &message.payload).unwrap();
+            describe_object(kind, &message.payload, asked.flags)
+        }
         kind => format!("{stream} type {}", kind.0),
+    }
+}
+
+/// A message of a shared object as text: name, version, events.
+fn describe_object(kind: MessageType, payload: &[u8], flags: Flags) -> String {
+    let message = SharedObjectMessage::decode(kind, payload).unwrap();
+    assert_eq!(message.flags, flags);
+    let events: Vec<_> = message.events.iter().map(describe_event).collect();
+    let amf3 = if kind == MessageType::SHARED_OBJECT_AMF3 {
+        " (16)"
+    } else {
+        ""
+    };
+    format!(
+        "{} v{} {}{amf3}",
+        message.name,
+        message.version,
+        events.join(", ")
+    )
+}
+
+fn describe_event(event: &Event) -> String {
+    match event {
+        Event::Change(slots) => {
+            let slots = slots.iter();
+            let slots: Vec<_> = slots
+                .map(|(name, value)| format!("{name}={}", describe_value(value)))
+                .collect();
+            slots.join(" ")
+        }
+        Event::Success { name } => format!("success {name}"),
+        Event::ChangeAccepted { name, value } => {
+            format!("accepted {name}={}", describe_value(value))
+        }
+        Event::Remove { name } => format!("remove {name}"),
+        Event::Clear => "clear".to_owned(),
+        Event::UseSuccess => "use".to_owned(),
+        Event::Status { code, .. } => code.trim_start_matches("SharedObject.").to_owned(),
+        Event::SendMessage { values } => {
+            let values: Vec<_> = values.iter().map(describe_value).collect();
+            format!("send {}", values.join(" "))
+        }
+        other => format!("{other:?}"),
     }
 }
 

@@ -100,6 +100,13 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         }
     }
 
+    /// The application holds on to the object no longer: without members, that stores it.
+    pub fn let_go(&mut self) {
+        if self.members.is_empty() {
+            self.flush();
+        }
+    }
+
     /// Has everything stored; `false` for a temporary object.
     pub fn flush(&mut self) -> bool {
         if let Some(durable) = &mut self.durable {

@@ -263,7 +263,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
             let failed = Told::Status(Status::SharedObjectFlushFailed);
             self.gate.fail(ticket, &[failed]);
         }
-        self.gate.open(ticket, &mut self.outputs);
+        self.gate.open(ticket, &self.members, &mut self.outputs);
         self.catch_up();
     }
 

@@ -1,7 +1,7 @@
 //! What members are not told yet, because something has to be stored first.
 //!
-//! A member that waits for its success gets whatever follows behind it, in one message: it never
-//! sees the object's versions go back. Everybody else is told at once.
+//! A member that waits for its success stands aside and gets whatever follows behind it, in one
+//! message: it never sees the object's versions go back. Everybody else is told at once.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Body, Limits, Output, Ticket, To, Told, batch::Events};
+use super::{Body, Flags, Limits, Output, Ticket, To, Told, batch::Events};
 
 #[derive(Debug)]
 pub(super) struct Gate<M> {
@@ -54,6 +54,11 @@ impl<M: Copy + Eq + Hash + Debug> Gate<M> {
         self.bytes > Limits::MAX_WAITING
     }
 
+    /// Whether what goes to all passes this member by.
+    pub(super) fn is_aside(&self, member: M) -> bool {
+        self.held.contains_key(&member)
+    }
+
     /// Lets an output out, or keeps it: until `ticket` is stored, which it acknowledges, or until
     /// `all`, for which everything waits.
     pub(super) fn pass(
@@ -76,19 +81,28 @@ impl<M: Copy + Eq + Hash + Debug> Gate<M> {
     }
 
     /// This much is stored, or given up.
-    pub(super) fn open(&mut self, stored: Ticket, out: &mut VecDeque<Output<M>>) {
-        let mut freed = 0;
-        for (&member, held) in &mut self.held {
-            freed += release(member, held, stored, out);
+    pub(super) fn open(
+        &mut self,
+        stored: Ticket,
+        members: &HashMap<M, Flags>,
+        out: &mut VecDeque<Output<M>>,
+    ) {
+        let Self { held, bytes, .. } = self;
+        held.retain(|&member, held| {
+            *bytes -= release(member, held, stored, out);
+            if held.is_empty()
+                && let Some(&flags) = members.get(&member)
+            {
+                out.push_back(Output::Back { member, flags });
+            }
+            !held.is_empty()
+        });
+        if held.is_empty() {
+            *held = HashMap::new();
         }
-        self.held.retain(|_, held| !held.is_empty());
-        self.bytes -= freed;
         while let Some(strict) = self.strict.pop_front_if(|strict| strict.until <= stored) {
             self.bytes -= size(&strict.output);
             self.route(strict.output, None, out);
-        }
-        if self.held.is_empty() {
-            self.held = HashMap::new();
         }
     }
 
@@ -125,28 +139,32 @@ impl<M: Copy + Eq + Hash + Debug> Gate<M> {
         let Output::Body { to, body } = output else {
             return out.push_back(output);
         };
-        let to = match to {
+        match to {
             To::One(member) if ticket.is_some() || self.held.contains_key(&member) => {
                 let held = Held::new(ticket, &body);
                 self.bytes += held.bytes;
-                return self.held.entry(member).or_default().push_back(held);
+                self.held
+                    .entry(member)
+                    .or_insert_with(|| {
+                        out.push_back(Output::Aside { member });
+                        VecDeque::new()
+                    })
+                    .push_back(held);
+                return;
             }
-            To::One(member) => To::One(member),
-            To::All if self.held.is_empty() => To::All,
-            To::All => To::AllBut(self.follow(&body, Vec::new())),
-            To::AllBut(but) => To::AllBut(self.follow(&body, but)),
-        };
+            To::One(_) => {}
+            To::All => self.follow(&body, None),
+            To::AllBut(author) => self.follow(&body, Some(author)),
+        }
         out.push_back(Output::Body { to, body });
     }
 
-    /// Queues a body for the members that wait, and adds them to those who do not get it now.
-    fn follow(&mut self, body: &Body, mut but: Vec<M>) -> Vec<M> {
-        let excluded = but.len();
+    /// Queues a body for the members that stand aside.
+    fn follow(&mut self, body: &Body, but: Option<M>) {
         for (&member, held) in &mut self.held {
-            if but[..excluded].contains(&member) {
+            if but == Some(member) {
                 continue;
             }
-            but.push(member);
             match held.back_mut().filter(|held| held.ticket.is_none()) {
                 Some(last) => self.bytes += last.append(body),
                 None => {
@@ -156,7 +174,6 @@ impl<M: Copy + Eq + Hash + Debug> Gate<M> {
                 }
             }
         }
-        but
     }
 }
 
@@ -216,6 +233,6 @@ fn release<M>(
 fn size<M>(output: &Output<M>) -> usize {
     match output {
         Output::Body { body, .. } => body.size(),
-        Output::Join { .. } | Output::Leave { .. } => size_of::<Output<M>>(),
+        _ => size_of::<Output<M>>(),
     }
 }

@@ -355,7 +355,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
 
     fn join(&mut self, member: M, flags: Flags) {
         let before = self.members.insert(member, flags);
-        if before == Some(flags) {
+        if before == Some(flags) || self.gate.is_aside(member) {
             return;
         }
         if before.is_some() {
@@ -401,7 +401,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
                 self.emit(To::All, others.into_list(), None);
             }
             Some(author) => {
-                self.emit(To::AllBut(vec![author]), others.into_list(), None);
+                self.emit(To::AllBut(author), others.into_list(), None);
                 self.emit(To::One(author), own.into_list(), acknowledged);
             }
         }

@@ -1,6 +1,6 @@
 //! One object and its members; what each of them hears is written as text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::{
@@ -21,6 +21,7 @@ struct Room {
     object: Authority<u8>,
     /// Members by number, with the flags they used the object with.
     members: BTreeMap<u8, Flags>,
+    aside: BTreeSet<u8>,
     heard: BTreeMap<u8, Vec<String>>,
     handled: Vec<(u8, usize)>,
     seen: Vec<Seen<u8>>,
@@ -50,6 +51,7 @@ impl Room {
         Self {
             object,
             members: BTreeMap::new(),
+            aside: BTreeSet::new(),
             heard: BTreeMap::new(),
             handled: Vec::new(),
             seen: Vec::new(),
@@ -111,7 +113,16 @@ impl Room {
             Output::Join { member, flags } => {
                 assert_eq!(self.members.insert(member, flags), None);
             }
-            Output::Leave { member } => assert!(self.members.remove(&member).is_some()),
+            Output::Leave { member } => {
+                let aside = self.aside.remove(&member);
+                assert!(aside || self.members.remove(&member).is_some());
+                self.members.remove(&member);
+            }
+            Output::Aside { member } => assert!(self.aside.insert(member)),
+            Output::Back { member, flags } => {
+                assert_eq!(self.members.get(&member), Some(&flags));
+                assert!(self.aside.remove(&member));
+            }
             Output::Body { to, body } => {
                 self.bodies += 1;
                 self.tell(&to, &body);
@@ -121,12 +132,13 @@ impl Room {
 
     fn tell(&mut self, to: &To<u8>, body: &Body) {
         let members: Vec<_> = match to {
-            To::All => self.members.keys().copied().collect(),
-            To::AllBut(but) => {
-                let but = |member: &&u8| !but.contains(member);
-                self.members.keys().filter(but).copied().collect()
-            }
             To::One(member) => vec![*member],
+            _ => {
+                let present = |member: &&u8| !self.aside.contains(member);
+                let gets = |member: &&u8| *to != To::AllBut(**member);
+                let all = self.members.keys().filter(present);
+                all.filter(gets).copied().collect()
+            }
         };
         let payload = body.encode("o", ObjectEncoding::Amf3);
         for member in members {

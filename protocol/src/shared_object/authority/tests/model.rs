@@ -1,7 +1,7 @@
 //! Random operations by many members, whose messages are under way for a while, of an object that
 //! is stored now and then, by a store that crashes.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -239,10 +239,10 @@ impl World {
         }
         while let Some(output) = self.object.poll_output() {
             match output {
-                Output::Join { member, .. } => {
+                Output::Join { member, .. } | Output::Back { member, .. } => {
                     self.members.insert(member);
                 }
-                Output::Leave { member } => {
+                Output::Leave { member } | Output::Aside { member } => {
                     self.members.remove(&member);
                 }
                 Output::Body { to, body } => self.tell(&to, &body),
@@ -265,7 +265,7 @@ impl World {
         for (one, client) in &mut self.clients {
             let gets = match to {
                 To::All => self.members.contains(one),
-                To::AllBut(but) => self.members.contains(one) && !but.contains(one),
+                To::AllBut(but) => self.members.contains(one) && but != one,
                 To::One(member) => member == one,
             };
             if gets {

@@ -1,0 +1,218 @@
+//! What clients ask of shared objects: who may, of which object.
+
+use tributary_node::config::SharedObjects;
+use tributary_protocol::{
+    Message,
+    command::{self, Status},
+    link::CloseReason,
+    shared_object::{Access, Event, SharedObjectMessage},
+};
+
+use super::{
+    Core, MAX_GROUP_BYTES, MAX_USED, ObjectError, ObjectId, Timer, is_name,
+    rate::{Admit, Gathered},
+    sides,
+};
+use crate::link::handle::SessionKey;
+
+impl Core {
+    /// A message of types 16 or 19. Its credit comes back when it has been handled.
+    pub(in crate::group) fn shared_object_message(&mut self, key: SessionKey, message: &Message) {
+        let bytes = message.payload.len();
+        let rate = self.registered.settings.shared_object_rate;
+        let Some(client) = self.clients.get_mut(&key) else {
+            return;
+        };
+        let asked = match SharedObjectMessage::decode(message.kind, &message.payload) {
+            Ok(asked) => asked,
+            Err(error) => {
+                // Of this message alone; nothing that follows depends on it.
+                tracing::debug!(client = %client.id(), %error, "unreadable shared-object message");
+                self.shared.metrics.shared_object_unreadable.inc();
+                return client.consumed(bytes);
+            }
+        };
+        self.shared.metrics.shared_object_messages.inc();
+        match client.uses().admit(self.now, rate, asked, bytes) {
+            (Admit::Now, Some(asked)) => {
+                let messages = vec![asked];
+                self.ask_object(key, Gathered { messages, bytes });
+            }
+            (Admit::First, _) => self.wait_for_tokens(key),
+            (Admit::Flood, _) => {
+                tracing::warn!(client = %client.id(), "shared-object messages come too fast");
+                self.shared.metrics.shared_object_floods.inc();
+                self.end(key, &[command::close()], CloseReason::Limit);
+            }
+            _ => {}
+        }
+    }
+
+    /// A session that was too fast may go on.
+    pub(in crate::group) fn object_messages_due(&mut self, key: SessionKey) {
+        let rate = self.registered.settings.shared_object_rate;
+        let Some(client) = self.clients.get_mut(&key) else {
+            return;
+        };
+        if !client.uses().may_go_on(self.now, rate) {
+            return self.wait_for_tokens(key);
+        }
+        for gathered in client.uses().gather() {
+            self.ask_object(key, gathered);
+        }
+    }
+
+    fn wait_for_tokens(&mut self, key: SessionKey) {
+        let rate = self.registered.settings.shared_object_rate;
+        if let Some(client) = self.clients.get_mut(&key) {
+            let due = client.uses().due(self.now, rate);
+            self.timers.add(due, Timer::Objects(key));
+        }
+    }
+
+    /// A session ends: what it has asked for is done, then its objects go on without it.
+    pub(in crate::group) fn leave_objects(&mut self, key: SessionKey, reason: CloseReason) {
+        let Some(client) = self
+            .clients
+            .get_mut(&key)
+            .filter(|client| client.has_uses())
+        else {
+            return;
+        };
+        let waiting = client.uses().gather();
+        if reason != CloseReason::Limit {
+            for gathered in waiting {
+                self.ask_object(key, gathered);
+            }
+        }
+        let Some(client) = self.clients.get_mut(&key) else {
+            return;
+        };
+        for id in client.uses().objects().to_vec() {
+            if let Some(entry) = self.objects.get_mut(id) {
+                entry.object.handle_gone(key);
+            }
+            self.settle_object(id);
+        }
+    }
+
+    /// Messages of one client about one object.
+    fn ask_object(&mut self, key: SessionKey, asked: Gathered) {
+        let Gathered { messages, bytes } = asked;
+        let Some(first) = messages.first() else {
+            return;
+        };
+        let name = first.name.clone();
+        let events = || messages.iter().flat_map(|message| &message.events);
+        let uses = messages
+            .iter()
+            .find(|message| message.events.contains(&Event::Use));
+        let found = match uses {
+            Some(uses) => self.object_to_use(key, &name, uses.flags.is_persistent()),
+            None => match self.objects.find(&name) {
+                Some(id) => Ok(id),
+                // Who does not use an object may let go of it.
+                None if events().all(|event| *event == Event::Release) => Err(None),
+                None => Err(Some(Status::SharedObjectNoObjectFound)),
+            },
+        };
+        match found {
+            Ok(id) => self.ask_found(key, id, messages, bytes),
+            Err(status) => {
+                if let Some(status) = status {
+                    self.refuse_object(key, &name, status);
+                }
+                if let Some(client) = self.clients.get(&key) {
+                    client.consumed(bytes);
+                }
+            }
+        }
+    }
+
+    fn ask_found(
+        &mut self,
+        key: SessionKey,
+        id: ObjectId,
+        messages: Vec<SharedObjectMessage>,
+        bytes: usize,
+    ) {
+        let full = self.objects.bytes > MAX_GROUP_BYTES;
+        let (Some(client), Some(entry)) = (self.clients.get(&key), self.objects.get_mut(id)) else {
+            return;
+        };
+        let write = !full && client.may_write(&entry.name);
+        entry
+            .object
+            .handle_messages(key, Access { write }, messages, bytes);
+        self.settle_object(id);
+    }
+
+    /// The object that a client asks to use, made if there is none.
+    fn object_to_use(
+        &mut self,
+        key: SessionKey,
+        name: &str,
+        persistent: bool,
+    ) -> Result<ObjectId, Option<Status>> {
+        let no = |status| Err(Some(status));
+        let Some(client) = self.clients.get_mut(&key) else {
+            return Err(None);
+        };
+        if !client.may_read(name) {
+            return no(Status::SharedObjectNoReadAccess);
+        }
+        let (may_create, many) = (client.may_write(name), client.uses().objects().len());
+        if let Some(id) = self.objects.find(name) {
+            let entry = self.objects.get(id);
+            let (is_member, other) = entry.map_or((false, false), |entry| {
+                let other = entry.object.is_persistent() != persistent;
+                (entry.object.is_member(key), other)
+            });
+            return match (is_member, other) {
+                (true, _) => Ok(id),
+                (_, true) => no(Status::SharedObjectBadPersistence),
+                _ if many >= MAX_USED => no(Status::SharedObjectCreationFailed),
+                _ => Ok(id),
+            };
+        }
+        let permitted = match self.permitted_objects() {
+            SharedObjects::None => false,
+            SharedObjects::Temporary => !persistent,
+            _ => true,
+        };
+        if !permitted || !is_name(name) || many >= MAX_USED {
+            return no(Status::SharedObjectCreationFailed);
+        }
+        let made = match may_create {
+            true => self.create_object(name, persistent),
+            false => self.stored_object(name, persistent),
+        };
+        made.or_else(|error| {
+            tracing::debug!(group = %self.name, name, %error, "shared object is not made");
+            if matches!(error, ObjectError::NoStore | ObjectError::Store) {
+                self.log_error(&format!("shared object {name}: {error}"));
+            }
+            no(Status::SharedObjectCreationFailed)
+        })
+    }
+
+    /// An object that is not created by being used: it is stored.
+    fn stored_object(&mut self, name: &str, persistent: bool) -> Result<ObjectId, ObjectError> {
+        let _ = (name, persistent);
+        Err(ObjectError::NoStore)
+    }
+
+    fn refuse_object(&mut self, key: SessionKey, name: &str, status: Status) {
+        let Some(client) = self.clients.get_mut(&key) else {
+            return;
+        };
+        let answer = SharedObjectMessage {
+            name: name.to_owned(),
+            version: 0,
+            flags: Default::default(),
+            events: vec![Event::status(status)],
+        };
+        let (kind, payload) = answer.encode(client.encoding());
+        client.send(sides::of_kind(kind, payload));
+    }
+}
