@@ -156,7 +156,8 @@ pub trait Application {
     }
 
     /// The other side of a connection of the application has answered a [`Connection::call`] that
-    /// carried a token. Calls that are unanswered when it ends are not told.
+    /// carried a token; `Err` if it answered with an error, or the connection ended without an
+    /// answer. Exactly once for each.
     fn connection_answered(
         &mut self,
         context: &mut Context<'_>,

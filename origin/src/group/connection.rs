@@ -5,10 +5,7 @@ use std::fmt;
 use tributary_protocol::{TransactionId, amf::Value, command::stream::PublishKind};
 
 use super::{connections, core::Core};
-use crate::{
-    app::{CallToken, ConnectionId, NetStreamId, TooMany},
-    outgoing::Order,
-};
+use crate::app::{CallToken, ConnectionId, NetStreamId, TooMany};
 
 /// A connection of the application to another instance or server, during one call of it.
 pub struct Connection<'a> {
@@ -34,12 +31,7 @@ impl<'a> Connection<'a> {
     /// [`Application::connection_answered`](crate::app::Application::connection_answered). Before
     /// the connection is made the call waits for that. `false` if it is over or too much waits.
     pub fn call(&mut self, name: &str, arguments: &[Value], token: Option<CallToken>) -> bool {
-        let order = Order::Call {
-            name: name.to_owned(),
-            arguments: arguments.to_vec(),
-            token,
-        };
-        self.core.connections.order(self.id, order)
+        self.core.connections.call(self.id, name, arguments, token)
     }
 
     /// Answers a call that was [`Answer::Deferred`](crate::app::Answer::Deferred).

@@ -19,7 +19,10 @@ use super::{
     turn::Turn,
 };
 use crate::{
-    app::{Answer, ConnectTo, ConnectionCall, ConnectionId, Level, NetStreamId, StreamId, TooMany},
+    app::{
+        Answer, CallToken, ConnectTo, ConnectionCall, ConnectionId, Level, NetStreamId, StreamId,
+        TooMany,
+    },
     live::LiveStream,
     outgoing::{
         self, Connect, Happening, Order, Outgoing, Told,
@@ -43,6 +46,8 @@ pub(super) struct Connection {
     pub(super) is_connected: bool,
     /// `None` once the application has closed it.
     outgoing: Option<Outgoing>,
+    /// Calls without an answer.
+    calls: Vec<CallToken>,
 }
 
 /// A NetStream of a connection.
@@ -86,6 +91,28 @@ impl Connections {
     pub(super) fn order(&self, id: ConnectionId, order: Order) -> bool {
         let outgoing = self.table.get(&id).and_then(|open| open.outgoing.as_ref());
         outgoing.is_some_and(|outgoing| outgoing.order(order))
+    }
+
+    /// Calls a method of the other side; `false` if the connection is over or too much waits.
+    pub(super) fn call(
+        &mut self,
+        id: ConnectionId,
+        name: &str,
+        arguments: &[Value],
+        token: Option<CallToken>,
+    ) -> bool {
+        let order = Order::Call {
+            name: name.to_owned(),
+            arguments: arguments.to_vec(),
+            token,
+        };
+        if !self.order(id, order) {
+            return false;
+        }
+        if let (Some(token), Some(connection)) = (token, self.table.get_mut(&id)) {
+            connection.calls.push(token);
+        }
+        true
     }
 
     fn order_final(&self, id: ConnectionId, order: Order) {
@@ -178,6 +205,7 @@ impl Core {
                 uri: to.uri.clone(),
                 is_connected: false,
                 outgoing: Some(outgoing),
+                calls: Vec::new(),
             },
         );
         match self.route(&to) {
@@ -398,10 +426,17 @@ impl Turn<'_> {
             }
             Happening::Closed(info) => {
                 self.core.close_connection(id);
-                self.core.connections.table.remove(&id);
+                let over = self.core.connections.table.remove(&id);
+                for token in over.into_iter().flat_map(|over| over.calls) {
+                    let failed = Err(Status::CallFailed.info(None, None).into());
+                    self.ask(|app, context| app.connection_answered(context, id, token, failed));
+                }
                 self.ask(|app, context| app.connection_status(context, id, &info));
             }
             Happening::Answered { token, answer } => {
+                if let Some(connection) = self.core.connections.table.get_mut(&id) {
+                    connection.calls.retain(|open| *open != token);
+                }
                 self.ask(|app, context| app.connection_answered(context, id, token, answer));
             }
             Happening::Called {

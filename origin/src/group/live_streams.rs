@@ -67,7 +67,11 @@ impl Core {
                 (live, writer, false)
             }
         };
-        self.log_stream("publish begins", key, &name, fresh);
+        let place = Place {
+            session: key,
+            stream,
+        };
+        self.log_stream("publish begins", place, &name, fresh);
         if let Some(client) = self.clients.get_mut(&key) {
             if let Some(net_stream) = client.stream(stream) {
                 net_stream.role = Role::Publishing {
@@ -298,7 +302,7 @@ impl Core {
                 Role::Publishing { name, .. } => {
                     self.streams.lose(&name, place, self.now);
                     self.schedule_stream(&name);
-                    self.log_stream("publisher lost", key, &name, false);
+                    self.log_stream("publisher lost", place, &name, false);
                 }
                 Role::Playing(playing) => self.unwatch(&playing.name, place),
             }
@@ -349,12 +353,13 @@ impl Core {
     fn ended(&mut self, name: &Rc<str>, ended: &Ended) {
         if ended.holds == Holds::Firmly {
             self.shared.metrics.streams.dec();
-            let publisher = ended.publisher.session;
-            self.log_stream("publish ends", publisher, name, false);
+            self.log_stream("publish ends", ended.publisher, name, false);
             self.announce_end(name, &ended.live);
             if ended.publisher.of().is_none() {
-                self.notices
-                    .push_back(Notice::Unpublished(publisher, Rc::clone(name)));
+                self.notices.push_back(Notice::Unpublished(
+                    ended.publisher.session,
+                    Rc::clone(name),
+                ));
             }
         }
         self.schedule_stream(name);
@@ -492,9 +497,9 @@ impl Core {
         }
     }
 
-    fn log_stream(&self, what: &str, key: SessionKey, name: &str, fresh: bool) {
+    pub(super) fn log_stream(&self, what: &str, publisher: Place, name: &str, fresh: bool) {
         tracing::info!(
-            client = %crate::app::ClientId(key),
+            client = %publisher,
             application = self.name.application(),
             instance = self.name.instance(),
             stream = %self.shared.shown(name, self.registered.settings.secret_names),

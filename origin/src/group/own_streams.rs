@@ -388,6 +388,7 @@ impl Core {
                 playing: None,
             });
             self.shared.media.spawn(task);
+            self.log_stream("publish begins", Place::of_application(id), name, fresh);
             if fresh {
                 self.shared.metrics.streams.inc();
             }

@@ -1,6 +1,6 @@
 //! Who publishes and who watches a stream, and what a claim of its name gets.
 
-use std::{sync::Arc, time::Instant};
+use std::{fmt, sync::Arc, time::Instant};
 
 use tributary_protocol::{
     MessageStreamId, SessionId,
@@ -8,7 +8,7 @@ use tributary_protocol::{
 };
 
 use crate::{
-    app::{Identity, NetStreamId, StreamId},
+    app::{ClientId, Identity, NetStreamId, StreamId},
     link::handle::{LaneKey, SessionKey},
     live::LiveStream,
 };
@@ -53,6 +53,15 @@ impl Place {
             NET_STREAM => Own::NetStream(NetStreamId(number)),
             _ => Own::Stream(StreamId(number)),
         })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.of() {
+            Some(_) => f.write_str("application"),
+            None => ClientId(self.session).fmt(f),
+        }
     }
 }
 

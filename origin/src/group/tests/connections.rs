@@ -334,7 +334,11 @@ fn a_connect_fails_later_and_says_why() {
         );
         assert_eq!(
             near.order("close", &[]).await,
-            ["_result 9 true", "nc Connect.Closed"]
+            [
+                "_result 9 true",
+                "answered 1 Call.Failed",
+                "nc Connect.Closed"
+            ]
         );
         near.order("connect", &[HERE.into(), "wait".into()]).await;
         pass(Duration::from_secs(61)).await;
@@ -348,8 +352,12 @@ fn being_sent_away_ends_the_connection() {
         let (_stage, mut near, _far) = stage().await;
         near.order("connect", &[HERE.into()]).await;
         assert_eq!(
-            near.order("notify", &["goAway".into()]).await,
-            ["_result 9 true", "nc Connect.Closed"]
+            near.order("call", &["goAway".into()]).await,
+            [
+                "_result 9 true",
+                "answered 1 Call.Failed",
+                "nc Connect.Closed"
+            ]
         );
         assert_eq!(
             near.order("notify", &["sum".into()]).await,
