@@ -9,6 +9,9 @@ pub mod live;
 pub mod metrics;
 mod outgoing;
 pub mod run;
+pub mod script;
+#[cfg(any(test, feature = "test"))]
+pub mod test;
 
 pub use config::{Config, Flags};
 pub use run::{LIVE, Running, Start, StartError, start};

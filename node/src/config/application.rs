@@ -56,6 +56,12 @@ pub struct Application {
     pub durability: Durability,
     /// Whether a group with persistent data may start elsewhere while its home is away.
     pub displace: Displace,
+    /// Memory of one group's script.
+    pub script_memory: Size,
+    /// Processor time of one turn of a script; its start may take ten times that.
+    pub script_turn_time: Duration,
+    /// Timers of one group's script.
+    pub script_timers: usize,
 }
 
 impl Default for Application {
@@ -79,6 +85,9 @@ impl Default for Application {
             object_storage: Size::from_mib(256),
             durability: Durability::Author,
             displace: Displace::WithoutData,
+            script_memory: Size::from_mib(16),
+            script_turn_time: Duration::from_millis(100),
+            script_timers: 1_000,
         }
     }
 }
@@ -193,6 +202,7 @@ impl Check for Application {
             let remedy = "write 1 or more";
             mistakes.add(at.key("max_groups"), "0 runs no group", remedy);
         }
+        self.check_script(at, mistakes);
         if self
             .publish_token
             .as_ref()
@@ -209,6 +219,28 @@ impl Check for Application {
                 at.key("stall_time"),
                 format!("{} leaves a dead publisher in its place", self.stall_time),
                 "write at most \"10 min\"",
+            );
+        }
+    }
+}
+
+impl Application {
+    fn check_script(&self, at: &At, mistakes: &mut Mistakes) {
+        if self.script_memory < LEAST_SCRIPT_MEMORY || self.script_memory > MOST_SCRIPT_MEMORY {
+            mistakes.add(
+                at.key("script_memory"),
+                format!(
+                    "{} is not an amount that a script can live in",
+                    self.script_memory
+                ),
+                "write 1 MiB to 1 GiB",
+            );
+        }
+        if self.script_turn_time < LEAST_TURN_TIME || self.script_turn_time > MOST_TURN_TIME {
+            mistakes.add(
+                at.key("script_turn_time"),
+                format!("{} is no time for a turn", self.script_turn_time),
+                "write \"1 ms\" to \"10 s\": other groups of the worker wait meanwhile",
             );
         }
     }
@@ -238,6 +270,10 @@ impl fmt::Display for PublishRefused {
 impl std::error::Error for PublishRefused {}
 
 const LEAST_TIME: std::time::Duration = std::time::Duration::from_secs(1);
+const LEAST_SCRIPT_MEMORY: Size = Size::from_mib(1);
+const MOST_SCRIPT_MEMORY: Size = Size::from_mib(1024);
+const LEAST_TURN_TIME: Duration = Duration::from_millis(1);
+const MOST_TURN_TIME: Duration = Duration::from_secs(10);
 const MOST_STALL: Duration = Duration::from_secs(600);
 
 #[cfg(test)]

@@ -11,7 +11,11 @@ use tributary_node::queue;
 use tributary_protocol::{GroupName, link::CloseReason};
 
 use super::{
-    Context, Item, OpenRefused, Shared, core::Core, restarts::Restarts, turn::Turn, worker::Load,
+    Context, Item, OpenRefused, Shared,
+    core::{Core, Ending},
+    restarts::Restarts,
+    turn::Turn,
+    worker::Load,
 };
 use crate::{
     app::{Application, Instance, Level, Registered, StopReason},
@@ -54,6 +58,9 @@ enum Life {
 /// Turns before the other groups of the worker get theirs.
 const TURNS_PER_WAKE: u32 = 64;
 
+/// After a turn that took this long the other groups get theirs at once.
+const LONG_TURN: Duration = Duration::from_millis(1);
+
 impl Actor {
     pub(super) fn new(
         name: Arc<GroupName>,
@@ -76,6 +83,7 @@ impl Actor {
         let mut turns = 0;
         loop {
             let wake = self.wait().await;
+            let began = Instant::now();
             self.core.now = self.core.shared.clock.read(now());
             if let Wake::Item(item) = wake
                 && self.item(item) == Life::Ends
@@ -89,7 +97,7 @@ impl Actor {
                 break;
             }
             turns += 1;
-            if turns % TURNS_PER_WAKE == 0 {
+            if turns % TURNS_PER_WAKE == 0 || began.elapsed() > LONG_TURN {
                 tokio::task::yield_now().await;
             }
         }
@@ -199,9 +207,17 @@ impl Actor {
         }));
         match started {
             Ok((app, Ok(()))) => {
+                if let Some(Ending::Failed(why)) = &self.core.ending {
+                    let why = why.clone();
+                    discard(app);
+                    return Err(why);
+                }
                 let _counted = Instance::new(&self.core.registered);
                 self.app = Some(Running { app, _counted });
-                Ok(())
+                self.end_if_asked();
+                let runs = self.app.is_some();
+                runs.then_some(())
+                    .ok_or_else(|| "the application ended itself".to_owned())
             }
             Ok((app, Err(error))) => {
                 discard(app);
@@ -241,11 +257,22 @@ impl Actor {
             turn(&mut running)
         }));
         match result {
-            Ok(result) => Some(result),
+            Ok(result) => {
+                self.end_if_asked();
+                Some(result)
+            }
             Err(panic) => {
                 self.failed(&panic_text(&*panic));
                 None
             }
+        }
+    }
+
+    fn end_if_asked(&mut self) {
+        match self.core.ending.take() {
+            Some(Ending::Failed(why)) => self.failed(&why),
+            Some(Ending::Unloaded) => self.end_application(),
+            None => {}
         }
     }
 

@@ -32,6 +32,7 @@ pub struct Client {
     pub(super) key: SessionKey,
     lane: LaneOut,
     peer: SocketAddr,
+    protocol: &'static str,
     connect: Bytes,
     encoding: ObjectEncoding,
     state: State,
@@ -197,6 +198,7 @@ impl Client {
             key,
             lane,
             peer: open.peer,
+            protocol: known_protocol(&open.protocol),
             // The bytes may be part of a larger buffer; a session keeps its own alone.
             connect: Bytes::copy_from_slice(&open.connect),
             encoding: connect.object_encoding,
@@ -225,6 +227,11 @@ impl Client {
         self.peer
     }
 
+    /// How it is connected: `rtmp`, `rtmps`, `rtmpt` and so on.
+    pub fn protocol(&self) -> &'static str {
+        self.protocol
+    }
+
     /// The name of its edge.
     pub fn edge(&self) -> &str {
         self.lane.edge()
@@ -238,6 +245,21 @@ impl Client {
     /// Its connect command with every property, read anew.
     pub fn connect(&self) -> Option<Connect> {
         read_connect(&self.connect)
+    }
+
+    /// Its connect command as it came.
+    pub(crate) fn connect_bytes(&self) -> Bytes {
+        self.connect.clone()
+    }
+
+    /// Payload bytes of what it has sent in its lane.
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in
+    }
+
+    /// For how long it has been here.
+    pub fn since(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.opened)
     }
 
     /// Whether the application has accepted it.
@@ -309,7 +331,8 @@ impl Client {
         self.uses.is_some()
     }
 
-    pub(super) fn bytes_out(&self) -> u64 {
+    /// Payload bytes of what it was sent in its lane.
+    pub fn bytes_out(&self) -> u64 {
         self.bytes_out
     }
 
@@ -518,8 +541,18 @@ impl fmt::Debug for Client {
     }
 }
 
+/// One of the names that edges give to transports; a session keeps no text of its own for it.
+fn known_protocol(name: &str) -> &'static str {
+    const KNOWN: [&str; 6] = ["rtmp", "rtmps", "rtmpt", "rtmpts", "ws", "wss"];
+    KNOWN
+        .iter()
+        .find(|known| **known == name)
+        .copied()
+        .unwrap_or(KNOWN[0])
+}
+
 /// The connect command of a session.
-pub(super) fn read_connect(bytes: &[u8]) -> Option<Connect> {
+pub(crate) fn read_connect(bytes: &[u8]) -> Option<Connect> {
     Command::decode(MessageType::COMMAND_AMF0, bytes)
         .ok()
         .and_then(Connect::parse)

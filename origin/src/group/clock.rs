@@ -39,7 +39,7 @@ impl Clock {
     }
 
     /// A clock for tests that move the time themselves.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "test"))]
     pub(super) fn plain() -> Self {
         Self { state: None }
     }

@@ -7,7 +7,11 @@ use tributary_protocol::{
     GroupName, MessageStreamId, TransactionId, amf::Value, command, link::CloseReason,
 };
 
-use super::{Connection, Item, NetStream, Stream, answer, client, client::Client, core::Core};
+use super::{
+    Connection, Item, NetStream, Stream, answer, client,
+    client::Client,
+    core::{Core, Ending},
+};
 use crate::app::{
     CallToken, ClientId, ConnectTo, ConnectionId, Decision, Event, Level, NetStreamId,
     PublishGrant, Rejection, RequestId, Responder, StreamError, StreamId, StreamStatistics,
@@ -17,7 +21,7 @@ use crate::app::{
 /// A group in the hands of its application, during one call of it.
 #[derive(Debug)]
 pub struct Context<'a> {
-    core: &'a mut Core,
+    pub(super) core: &'a mut Core,
 }
 
 /// Brings things into a group from other threads and tasks.
@@ -226,6 +230,20 @@ impl<'a> Context<'a> {
     /// takes it back. There is one, counted from [`Context::now`].
     pub fn set_deadline(&mut self, at: Option<Instant>) {
         self.core.app_deadline = at;
+    }
+
+    /// Ends the application once the present turn is over, as a panic would: its sessions get
+    /// NetConnection.Connect.AppShutdown, and it is started anew for the next client, at most
+    /// twice in 300 s.
+    pub fn fail(&mut self, why: impl Into<String>) {
+        self.core.ending = Some(Ending::Failed(why.into()));
+    }
+
+    /// Unloads the application once the present turn is over: its sessions get
+    /// NetConnection.Connect.AppShutdown, it is told to
+    /// [`stop`](crate::app::Application::stop), and the next client starts it anew.
+    pub fn unload(&mut self) {
+        self.core.ending.get_or_insert(Ending::Unloaded);
     }
 
     /// A way into this group for other threads and tasks.

@@ -49,8 +49,19 @@ pub(super) struct Core {
     pub(super) app_deadline: Option<Instant>,
     /// What the application is to be told once the present call of it has returned.
     pub(super) notices: VecDeque<Notice>,
+    /// The application is to end once the present turn is over.
+    pub(super) ending: Option<Ending>,
     /// The time of this turn.
     pub(super) now: Instant,
+}
+
+/// How an application ends that has asked for its end.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// As one that has failed, for this reason.
+    Failed(String),
+    /// As one that is unloaded.
+    Unloaded,
 }
 
 /// Something the application, or the turn itself, has to attend to.
@@ -92,6 +103,7 @@ impl Core {
             timers: Timers::default(),
             app_deadline: None,
             notices: VecDeque::new(),
+            ending: None,
             now: Instant::now(),
         }
     }
@@ -115,6 +127,7 @@ impl Core {
         self.connections.reset();
         self.timers = Timers::default();
         self.notices = VecDeque::new();
+        self.ending = None;
         self.app_deadline = None;
     }
 

@@ -9,6 +9,7 @@
 //! | `turn` | what a turn does: sessions, commands, deadlines |
 //! | `net_stream`, `live_streams` | publish, play, pause and the rest |
 //! | `context` | what an application may do |
+//! | `lend` | the context of a script that runs |
 //! | `handle`, `refusal` | the ways in |
 //! | `trial` | an instance without clients, apart from all others |
 //! | `core` | what a group owns, and how it speaks to its sessions |
@@ -50,6 +51,7 @@ mod connections;
 mod context;
 mod core;
 mod handle;
+mod lend;
 mod live_streams;
 mod media;
 mod name;
@@ -71,9 +73,11 @@ mod worker;
 mod tests;
 
 pub use client::Client;
+pub(crate) use client::read_connect;
 pub use connection::{Connection, NetStream};
 pub use context::{Context, Poster};
 pub use handle::GroupHandle;
+pub(crate) use lend::lent;
 pub use refusal::{OpenRefused, refusal};
 pub use shared_objects::{SharedObject, SharedObjectMut};
 pub use stream::Stream;
@@ -148,8 +152,8 @@ impl Groups {
     }
 
     /// Groups on the caller's own `LocalSet`.
-    #[cfg(test)]
-    fn local(settings: Settings, applications: Applications) -> Self {
+    #[cfg(any(test, feature = "test"))]
+    pub(crate) fn local(settings: Settings, applications: Applications) -> Self {
         Self::new(
             settings,
             applications,

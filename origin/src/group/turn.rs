@@ -116,7 +116,9 @@ impl Turn<'_> {
 
     /// Delivers what calls of the application have caused, until there is nothing left.
     pub(super) fn settle(&mut self) {
-        while let Some(notice) = self.core.notices.pop_front() {
+        while self.core.ending.is_none()
+            && let Some(notice) = self.core.notices.pop_front()
+        {
             match notice {
                 Notice::Ready(key, held) => self.handle_held(key, held),
                 Notice::Left(key, reason) => {

@@ -13,12 +13,14 @@ use std::{
 use tokio::{runtime::Builder, task::LocalSet};
 use tributary_node::queue;
 
+use crate::script::THREAD_STACK;
+
 /// Threads with a current-thread runtime each; a group stays where it starts.
 #[derive(Debug)]
 pub(super) enum Workers {
     Threads(Vec<Worker>),
     /// On the `LocalSet` of whoever opens a group.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "test"))]
     Local,
 }
 
@@ -54,7 +56,7 @@ impl Workers {
         workers.map(Self::Threads)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "test"))]
     pub(super) fn local() -> Self {
         Self::Local
     }
@@ -81,7 +83,7 @@ impl Workers {
                     NoRoom
                 })
             }
-            #[cfg(test)]
+            #[cfg(any(test, feature = "test"))]
             Self::Local => {
                 tokio::task::spawn_local(start(Load::default()));
                 Ok(())
@@ -96,6 +98,7 @@ impl Worker {
         let runtime = Builder::new_current_thread().enable_time().build()?;
         thread::Builder::new()
             .name(format!("group-{index}"))
+            .stack_size(THREAD_STACK)
             .spawn(move || {
                 LocalSet::new().block_on(&runtime, async move {
                     while let Some(job) = inbox.next().await {

@@ -1,0 +1,294 @@
+//! application: the instance itself.
+
+use std::rc::Rc;
+
+use rquickjs::{
+    Array, Coerced, Ctx, Exception, Function, Object, Result, Value,
+    function::{Opt, Rest},
+};
+use tributary_protocol::command::Status;
+
+use super::{
+    super::{
+        failure::ScriptError,
+        state::State,
+        value::{from_script, to_values},
+    },
+    client::id_of,
+};
+use crate::{
+    app::{ClientId, Level, Rejection},
+    group::lent,
+};
+
+/// The global. Scripts put their handlers on it; what the host has is on its prototype.
+pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
+    let host = super::prototype(ctx, state, "Application")?;
+    facts(&host, state)?;
+    deciding(&host, state)?;
+    speaking(&host, state)?;
+    ruling(&host, state)?;
+    let application = Object::new_proto(ctx.clone(), Some(&host))?;
+    application.set("allowDebug", false)?;
+    application.set("config", Object::new(ctx.clone())?)?;
+    let kept = state.keep(ctx, application.as_value());
+    state.clients.borrow_mut().set_application(kept);
+    let list = Array::new(ctx.clone())?;
+    let kept = state.keep(ctx, list.as_value());
+    state.clients.borrow_mut().set_list(kept);
+    Ok(application.into_value())
+}
+
+/// The application object: the host's own, whatever the script does with the global.
+pub(crate) fn object<'js>(ctx: &Ctx<'js>, state: &State) -> Result<Object<'js>> {
+    let clients = state.clients.borrow();
+    match clients.application() {
+        Some(kept) => state.kept_object(ctx, kept),
+        None => Object::new(ctx.clone()),
+    }
+}
+
+fn facts<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
+    let known = Rc::clone(state);
+    super::getter(host, "name", move || known.group.to_string())?;
+    super::getter(host, "hostname", hostname)?;
+    super::getter(host, "server", || SERVER)?;
+    let known = Rc::clone(state);
+    super::getter(host, "clients", move |ctx: Ctx<'js>| {
+        let clients = known.clients.borrow();
+        clients.list().map(|list| known.kept(&ctx, list))
+    })
+}
+
+/// What `application.server` says.
+const SERVER: &str = concat!("Tributary/", env!("CARGO_PKG_VERSION"));
+
+fn hostname() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}
+
+/// acceptConnection, rejectConnection, redirectConnection, disconnect.
+fn deciding<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
+    let known = Rc::clone(state);
+    super::method(
+        host,
+        "acceptConnection",
+        move |ctx: Ctx<'js>, client: Value<'js>| accept(&ctx, &known, named(&ctx, &client)?),
+    )?;
+    let known = Rc::clone(state);
+    super::method(
+        host,
+        "rejectConnection",
+        move |ctx: Ctx<'js>, client: Value<'js>, why: Opt<Value<'js>>| {
+            let client = named(&ctx, &client)?;
+            let rejection = rejection(&ctx, &known, why.0)?;
+            reject(&known, client, rejection);
+            Ok::<(), rquickjs::Error>(())
+        },
+    )?;
+    let known = Rc::clone(state);
+    super::method(
+        host,
+        "redirectConnection",
+        move |ctx: Ctx<'js>, client: Value<'js>, uri: Coerced<String>| {
+            let client = named(&ctx, &client)?;
+            if known.clients.borrow_mut().decided(client) {
+                known.clients.borrow_mut().rejected += 1;
+            }
+            lent(|context| context.redirect(client, &uri.0));
+            Ok::<(), rquickjs::Error>(())
+        },
+    )?;
+    super::method(
+        host,
+        "disconnect",
+        move |ctx: Ctx<'js>, client: Value<'js>| {
+            let client = named(&ctx, &client)?;
+            let there = lent(|context| {
+                let there = context.client(client).is_some();
+                context.disconnect(client);
+                there
+            });
+            Ok::<bool, rquickjs::Error>(there.unwrap_or_default())
+        },
+    )
+}
+
+fn named(ctx: &Ctx<'_>, client: &Value<'_>) -> Result<ClientId> {
+    id_of(client).ok_or_else(|| Exception::throw_type(ctx, "the first argument must be a Client"))
+}
+
+/// Lets a client in: its answer leaves before whatever the script sends it next.
+pub(in super::super) fn accept(ctx: &Ctx<'_>, state: &State, client: ClientId) -> Result<()> {
+    if !state.clients.borrow_mut().decided(client) {
+        return Ok(());
+    }
+    lent(|context| context.accept(client));
+    state.clients.borrow_mut().accepted += 1;
+    let list = {
+        let clients = state.clients.borrow();
+        clients
+            .list()
+            .zip(clients.get(client))
+            .map(|(list, object)| (state.kept(ctx, list), state.kept(ctx, object)))
+    };
+    if let Some((list, object)) = list
+        && let Some(list) = list.as_array()
+    {
+        list.set(list.len(), object)?;
+    }
+    Ok(())
+}
+
+/// Refuses a client.
+pub(in super::super) fn reject(state: &State, client: ClientId, rejection: Rejection) {
+    if state.clients.borrow_mut().decided(client) {
+        state.clients.borrow_mut().rejected += 1;
+    }
+    lent(|context| context.reject(client, rejection));
+}
+
+/// What a script gives as the reason of a rejection.
+fn rejection<'js>(ctx: &Ctx<'js>, state: &Rc<State>, why: Option<Value<'js>>) -> Result<Rejection> {
+    let why = why.filter(|why| !why.is_undefined() && !why.is_null());
+    let application = why.map(|why| from_script(ctx, state, &why)).transpose()?;
+    Ok(Rejection {
+        description: None,
+        application,
+    })
+}
+
+/// broadcastMsg, registerClass, registerProxy.
+fn speaking<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
+    let known = Rc::clone(state);
+    super::method(
+        host,
+        "broadcastMsg",
+        move |ctx: Ctx<'js>, name: Coerced<String>, arguments: Rest<Value<'js>>| {
+            let arguments = to_values(&ctx, &known, &arguments)?;
+            lent(|context| context.broadcast(&name.0, &arguments));
+            Ok::<bool, rquickjs::Error>(true)
+        },
+    )?;
+    let known = Rc::clone(state);
+    super::method(
+        host,
+        "registerClass",
+        move |ctx: Ctx<'js>, name: Coerced<String>, class: Opt<Value<'js>>| match class
+            .0
+            .as_ref()
+            .and_then(Value::as_function)
+        {
+            Some(class) if class.is_constructor() => {
+                known.register_class(&ctx, &name.0, class)?;
+                Ok(true)
+            }
+            _ => {
+                let why = "registerClass needs a constructor function";
+                Err(Exception::throw_type(&ctx, why))
+            }
+        },
+    )?;
+    let known = Rc::clone(state);
+    super::method(
+        host,
+        "registerProxy",
+        move |ctx: Ctx<'js>, name: Coerced<String>, target: Value<'js>, to: Opt<Value<'js>>| {
+            let proxy: Function<'js> =
+                ctx.eval_with_options(PROXY, super::super::check::script_options("<host>"))?;
+            let class: Object<'js> = ctx.globals().get("Client")?;
+            let prototype: Object<'js> = class.get("prototype")?;
+            let _ = &known;
+            proxy.call::<_, ()>((prototype, name.0, target, to.0))
+        },
+    )
+}
+
+/// registerProxy: calls of `name` go to the target, and its answer to the caller.
+const PROXY: &str = "(function (prototype, name, target, method) {
+    prototype[name] = function (...rest) {
+        return new Promise((resolve, reject) => {
+            target.call(method || name, { onResult: resolve, onStatus: reject }, ...rest);
+        });
+    };
+})";
+
+/// shutdown, gc, getStats.
+fn ruling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
+    super::method(host, "shutdown", || {
+        lent(|context| context.unload()).is_some()
+    })?;
+    super::method(host, "gc", |ctx: Ctx<'js>| ctx.run_gc())?;
+    let known = Rc::clone(state);
+    super::method(host, "getStats", move |ctx: Ctx<'js>| {
+        let stats = Object::new(ctx.clone())?;
+        let (accepted, rejected, left) = {
+            let clients = known.clients.borrow();
+            (clients.accepted, clients.rejected, clients.left)
+        };
+        let bytes = lent(|context| {
+            context
+                .clients()
+                .fold((0, 0), |(bytes_in, bytes_out), client| {
+                    (bytes_in + client.bytes_in(), bytes_out + client.bytes_out())
+                })
+        });
+        let (bytes_in, bytes_out) = bytes.unwrap_or_default();
+        for (name, value) in [
+            ("total_connects", accepted + rejected),
+            ("total_disconnects", left),
+            ("accepted", accepted),
+            ("rejected", rejected),
+            ("bytes_in", bytes_in),
+            ("bytes_out", bytes_out),
+        ] {
+            stats.set(name, value as f64)?;
+        }
+        Ok::<_, rquickjs::Error>(stats)
+    })
+}
+
+/// Logs what a script threw, and tells its `application.onStatus`.
+pub(in super::super) fn thrown<'js>(ctx: &Ctx<'js>, state: &Rc<State>, thrown: &Value<'js>) {
+    let mut error = ScriptError::thrown(ctx, thrown, &state.program);
+    if let Some(exceeded) = state.allowance.exceeded() {
+        exceeded.describe().clone_into(&mut error.message);
+        state.allowance.reported();
+    } else if error.message == OUT_OF_MEMORY {
+        state
+            .allowance
+            .exceed(super::super::allowance::Exceeded::Memory);
+        state.allowance.reported();
+    }
+    report(state, &error);
+    // Not about an error in onStatus itself, and not in a turn that is over.
+    if state.allowance.exceeded().is_some() || state.telling.replace(true) {
+        return;
+    }
+    if tell(ctx, state, &error).is_err() {
+        let again = ScriptError::thrown(ctx, &ctx.catch(), &state.program);
+        report(state, &again);
+    }
+    state.telling.set(false);
+}
+
+/// What the engine's own error of that kind says.
+const OUT_OF_MEMORY: &str = "InternalError: out of memory";
+
+/// Logs a script's error.
+pub(in super::super) fn report(state: &State, error: &ScriptError) {
+    state.log(Level::Error, &error.to_string());
+}
+
+fn tell<'js>(ctx: &Ctx<'js>, state: &State, error: &ScriptError) -> Result<()> {
+    let application = object(ctx, state)?;
+    let info = Object::new(ctx.clone())?;
+    info.set("code", Status::ScriptError.code())?;
+    info.set("level", Status::ScriptError.level().as_str())?;
+    info.set("description", error.message.as_str())?;
+    info.set("filename", error.file.as_deref())?;
+    info.set("lineno", error.line)?;
+    info.set("linebuf", error.source_line.as_deref())?;
+    super::callback(&application, "onStatus", (info,)).map(drop)
+}

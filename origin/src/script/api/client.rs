@@ -1,0 +1,216 @@
+//! Client: one connection to the application.
+
+use std::{net::SocketAddr, rc::Rc};
+
+use bytes::Bytes;
+use rquickjs::{
+    Class, Coerced, Constructor, Ctx, Exception, JsLifetime, Object, Result, Value,
+    function::{Opt, Rest, This},
+};
+use tributary_protocol::{amf, command::Connect};
+
+use super::super::{
+    state::{Kept, State},
+    value::{to_script, to_values},
+};
+use crate::{
+    app::ClientId,
+    group::{lent, read_connect},
+};
+
+/// The inside of a `Client` object. What the client said of itself stays readable when it is gone.
+#[derive(JsLifetime)]
+pub(crate) struct ClientObject {
+    #[qjs(skip_trace)]
+    pub(crate) id: ClientId,
+    peer: SocketAddr,
+    connect: Bytes,
+    protocol: &'static str,
+}
+
+super::host_class!(ClientObject, "Client");
+
+/// The class. Scripts put their methods on `Client.prototype`, which inherits the host's: so a
+/// peer's call reaches the former and not the latter.
+pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
+    let host = Object::new(ctx.clone())?;
+    state.hide(ctx, host.as_value())?;
+    facts(&host)?;
+    methods(&host, state)?;
+    let prototype = Object::new_proto(ctx.clone(), Some(&host))?;
+    let class = Constructor::new_prototype(
+        ctx,
+        prototype.clone(),
+        |ctx: Ctx<'js>| -> Result<Value<'js>> {
+            Err(Exception::throw_type(&ctx, "clients come by connecting"))
+        },
+    )?;
+    class.set_name("Client")?;
+    state.set_prototype(ctx, "Client", &prototype);
+    Ok(class.into_value())
+}
+
+/// Makes the object of a client that asks to connect.
+pub(in super::super) fn object<'js>(
+    ctx: &Ctx<'js>,
+    state: &Rc<State>,
+    id: ClientId,
+) -> Result<Class<'js, ClientObject>> {
+    let known = lent(|context| {
+        let client = context.client(id)?;
+        Some((client.peer(), client.connect_bytes(), client.protocol()))
+    });
+    let Some((peer, connect, protocol)) = known.flatten() else {
+        return Err(Exception::throw_internal(ctx, "there is no such client"));
+    };
+    let inside = ClientObject {
+        id,
+        peer,
+        connect,
+        protocol,
+    };
+    state.instance(ctx, inside)
+}
+
+/// The client that a script value stands for.
+pub(crate) fn id_of(value: &Value<'_>) -> Option<ClientId> {
+    let class = value.as_object()?.as_class::<ClientObject>()?;
+    Some(class.borrow().id)
+}
+
+type OwnClient<'js> = This<Class<'js, ClientObject>>;
+
+impl ClientObject {
+    fn connect(&self) -> Option<Connect> {
+        read_connect(&self.connect)
+    }
+}
+
+/// What the client said of itself, and what is known of its connection.
+fn facts<'js>(host: &Object<'js>) -> Result<()> {
+    super::getter(host, "ip", |client: OwnClient<'js>| {
+        client.0.borrow().peer.ip().to_canonical().to_string()
+    })?;
+    super::getter(host, "protocol", |client: OwnClient<'js>| {
+        client.0.borrow().protocol
+    })?;
+    super::getter(host, "secure", |client: OwnClient<'js>| {
+        matches!(client.0.borrow().protocol, "rtmps" | "rtmpts" | "wss")
+    })?;
+    fact(host, "agent", |connect| connect.flash_ver)?;
+    fact(host, "referrer", |connect| connect.swf_url)?;
+    fact(host, "pageUrl", |connect| connect.page_url)?;
+    fact(host, "uri", |connect| connect.tc_url)?;
+    super::property(
+        host,
+        "id",
+        |client: OwnClient<'js>| client.0.borrow().id.to_string(),
+        // A script's own name for the client; the host goes on by its own.
+        |client: OwnClient<'js>, id: Value<'js>| own_member(&client.0, "id", id),
+    )
+}
+
+fn fact<'js>(
+    host: &Object<'js>,
+    name: &str,
+    read: impl Fn(Connect) -> Option<String> + 'static,
+) -> Result<()> {
+    super::getter(host, name, move |client: OwnClient<'js>| {
+        client
+            .0
+            .borrow()
+            .connect()
+            .and_then(&read)
+            .unwrap_or_default()
+    })
+}
+
+/// Sets a member of the object itself where the host has one of the same name.
+fn own_member<'js>(object: &Object<'js>, name: &str, value: Value<'js>) -> Result<()> {
+    let own = rquickjs::object::Property::from(value);
+    object.prop(name, own.writable().enumerable().configurable())
+}
+
+fn methods<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
+    for name in ["call", "remoteMethod"] {
+        let state = Rc::clone(state);
+        super::method(
+            host,
+            name,
+            move |ctx: Ctx<'js>,
+                  client: OwnClient<'js>,
+                  name: Coerced<String>,
+                  responder: Opt<Value<'js>>,
+                  arguments: Rest<Value<'js>>| {
+                let id = client.0.borrow().id;
+                call(&ctx, &state, id, &name.0, responder.0, &arguments)
+            },
+        )?;
+    }
+    super::method(host, "getStats", |ctx: Ctx<'js>, client: OwnClient<'js>| {
+        let id = client.0.borrow().id;
+        stats(&ctx, id)
+    })?;
+    super::method(host, "toString", || "[object Client]")
+}
+
+/// `client.call(name, responder, ...)`: `false` if the client is gone or too much waits for it.
+fn call<'js>(
+    ctx: &Ctx<'js>,
+    state: &Rc<State>,
+    client: ClientId,
+    name: &str,
+    responder: Option<Value<'js>>,
+    arguments: &[Value<'js>],
+) -> Result<bool> {
+    let arguments = to_values(ctx, state, arguments)?;
+    let responder = responder.filter(Value::is_object);
+    let token = responder.map(|responder| {
+        let responder = state.keep(ctx, responder);
+        state.calls.borrow_mut().add(responder)
+    });
+    let sent = lent(|context| context.call(client, name, &arguments, token)).unwrap_or_default();
+    if !sent && let Some(token) = token {
+        let responder = state.calls.borrow_mut().take(token);
+        state.forget(responder);
+    }
+    Ok(sent)
+}
+
+/// Gives a client's answer to the responder of the call: `onResult(value)` or `onStatus(info)`.
+pub(in super::super) fn answered(
+    ctx: &Ctx<'_>,
+    state: &Rc<State>,
+    responder: Kept,
+    answer: &std::result::Result<amf::Value, amf::Value>,
+) -> Result<()> {
+    let responder = state.release(ctx, responder);
+    let Some(responder) = responder.as_object() else {
+        return Ok(());
+    };
+    let (name, value) = match answer {
+        Ok(value) => ("onResult", value),
+        Err(value) => ("onStatus", value),
+    };
+    let value = to_script(ctx, state, value)?;
+    super::callback(responder, name, (value,)).map(drop)
+}
+
+fn stats<'js>(ctx: &Ctx<'js>, client: ClientId) -> Result<Option<Object<'js>>> {
+    let known = lent(|context| {
+        let client = context.client(client)?;
+        Some((
+            client.bytes_in(),
+            client.bytes_out(),
+            client.since(context.now()),
+        ))
+    });
+    let Some((bytes_in, bytes_out, since)) = known.flatten() else {
+        return Ok(None);
+    };
+    let stats = Object::new(ctx.clone())?;
+    stats.set("bytes_in", bytes_in as f64)?;
+    stats.set("bytes_out", bytes_out as f64)?;
+    stats.set("connect_time", since.as_secs_f64())?;
+    Ok(Some(stats))
+}

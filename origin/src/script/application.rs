@@ -1,0 +1,310 @@
+//! One instance of a script application: hears from its group and asks the script.
+
+use std::{
+    fmt,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rquickjs::{Ctx, Object, Result};
+use tributary_protocol::{
+    amf::Value,
+    command::{Connect, Status},
+    link::CloseReason,
+};
+
+use super::{
+    Host, admission,
+    allowance::Exceeded,
+    api::{self, application as api_application, client as api_client},
+    engine::{Engine, Outcome},
+    hooks,
+    later::Reply,
+    program::Program,
+    rpc,
+    state::State,
+};
+use crate::app::{
+    Admission, Answer, Application, Call, CallToken, ClientId, Context, Decision, Event,
+    PublishGrant, Rejection, StartError, StopReason, StreamRequest,
+};
+
+/// A script application's instance.
+pub struct ScriptApplication {
+    program: Arc<Program>,
+    host: Host,
+    engine: Option<Engine>,
+    strikes: Strikes,
+}
+
+/// Turns that exceeded what they may use.
+#[derive(Debug, Default)]
+struct Strikes {
+    at: Vec<Instant>,
+    memory: u32,
+}
+
+/// How many turns within [`STRIKE_PERIOD`] may exceed their allowance: the last one ends the
+/// group. Reason: each holds up the other groups of its worker for as long as a turn may take.
+const STRIKES: usize = 3;
+
+/// The period of [`STRIKES`].
+const STRIKE_PERIOD: Duration = Duration::from_secs(60);
+
+/// How often a script may run out of memory. Reason: it can catch the first time and make room.
+const MEMORY_STRIKES: u32 = 2;
+
+/// The first turn compiles every file and runs it.
+const START_TIMES: u32 = 10;
+
+/// Timers that one turn calls; the others come in the next. Reason: they share its allowance.
+const TIMERS_PER_TURN: usize = 256;
+
+impl ScriptApplication {
+    /// An instance of the program; [`Application::start`] runs its main file.
+    pub fn new(program: Arc<Program>, host: Host) -> Self {
+        Self {
+            program,
+            host,
+            engine: None,
+            strikes: Strikes::default(),
+        }
+    }
+
+    /// Runs one turn of the script. `None` if it ended in an error, which is logged.
+    fn turn<R>(
+        &mut self,
+        context: &mut Context<'_>,
+        work: impl for<'js> FnOnce(&Ctx<'js>, &Rc<State>) -> Result<R>,
+    ) -> Option<R> {
+        self.turn_of(1, context, work)
+    }
+
+    fn turn_of<R>(
+        &mut self,
+        times: u32,
+        context: &mut Context<'_>,
+        work: impl for<'js> FnOnce(&Ctx<'js>, &Rc<State>) -> Result<R>,
+    ) -> Option<R> {
+        let engine = self.engine.as_ref()?;
+        let now = context.now();
+        engine.state().now.set(now);
+        let Outcome { result, exceeded } = context.lend(|| engine.turn(times, work));
+        if let Some(exceeded) = exceeded {
+            self.exceeded(context, exceeded);
+        }
+        self.settle(context);
+        result
+    }
+
+    fn exceeded(&mut self, context: &mut Context<'_>, exceeded: Exceeded) {
+        let full = exceeded == Exceeded::Memory;
+        if let Some(why) = self.strikes.add(context.now(), full) {
+            context.fail(why);
+        }
+    }
+
+    /// Why a configured token refuses a publisher.
+    fn token_refuses(&self, context: &Context<'_>, request: &StreamRequest) -> Option<String> {
+        let settings = self.program.settings();
+        settings.publish_token.as_ref()?;
+        let peer = context.client(request.id.client)?.peer().ip();
+        let query = Some(request.query.as_str()).filter(|query| !query.is_empty());
+        let refused = settings.may_publish(peer, query).err()?;
+        Some(refused.to_string())
+    }
+
+    /// After a turn: forgets clients that left undecided, and sets the next deadline.
+    fn settle(&mut self, context: &mut Context<'_>) {
+        let Some(engine) = &self.engine else { return };
+        let state = engine.state();
+        let gone: Vec<_> = {
+            let clients = state.clients.borrow();
+            let pending = clients.pending().iter().copied();
+            pending
+                .filter(|client| context.client(*client).is_none())
+                .collect()
+        };
+        for client in gone {
+            let object = state.clients.borrow_mut().remove(client);
+            state.forget(object);
+        }
+        let timers = state.timers.borrow().next();
+        let jobs = engine.has_jobs().then(|| context.now());
+        context.set_deadline([timers, jobs].into_iter().flatten().min());
+    }
+}
+
+impl Strikes {
+    /// Notes a turn that exceeded its allowance; why the group must end, if it must.
+    fn add(&mut self, now: Instant, memory: bool) -> Option<String> {
+        self.at
+            .retain(|at| now.saturating_duration_since(*at) < STRIKE_PERIOD);
+        self.at.push(now);
+        if memory {
+            self.memory += 1;
+        }
+        if self.memory >= MEMORY_STRIKES {
+            return Some("the script ran out of memory again".to_owned());
+        }
+        (self.at.len() >= STRIKES).then(|| {
+            let seconds = STRIKE_PERIOD.as_secs();
+            format!("{STRIKES} turns of the script exceeded what they may use within {seconds} s")
+        })
+    }
+}
+
+impl Application for ScriptApplication {
+    fn start(&mut self, context: &mut Context<'_>) -> std::result::Result<(), StartError> {
+        let engine = Engine::new(
+            Arc::clone(&self.program),
+            self.host.clone(),
+            Arc::new(context.name().clone()),
+            context.poster(),
+            context.now(),
+        );
+        let engine = engine.map_err(|error| StartError(error.to_string()))?;
+        self.engine = Some(engine);
+        let started = self.turn_of(START_TIMES, context, |ctx, state| {
+            Engine::main(ctx, state)?;
+            let application = api_application::object(ctx, state)?;
+            api::callback(&application, "onAppStart", ()).map(drop)
+        });
+        started.ok_or_else(|| StartError("the script could not be started".to_owned()))
+    }
+
+    fn connect(
+        &mut self,
+        context: &mut Context<'_>,
+        client: ClientId,
+        connect: &Connect,
+    ) -> Admission {
+        let asked = self.turn(context, |ctx, state| {
+            admission::ask(ctx, state, client, connect)
+        });
+        if asked.is_none() {
+            return Admission::Reject(Rejection::default());
+        }
+        // What was decided has been said to the group already.
+        Admission::Pending
+    }
+
+    fn disconnect(&mut self, context: &mut Context<'_>, client: ClientId, _: CloseReason) {
+        self.turn(context, |ctx, state| admission::left(ctx, state, client));
+    }
+
+    fn call(&mut self, context: &mut Context<'_>, call: &Call) -> Answer {
+        let answer = self.turn(context, |ctx, state| rpc::call(ctx, state, call));
+        answer.unwrap_or_else(|| Answer::Error(rpc::failure(&call.name, None)))
+    }
+
+    fn answered(
+        &mut self,
+        context: &mut Context<'_>,
+        _: ClientId,
+        token: CallToken,
+        answer: std::result::Result<Value, Value>,
+    ) {
+        self.turn(context, |ctx, state| {
+            let responder = state.calls.borrow_mut().take(token);
+            responder.map_or(Ok(()), |responder| {
+                api_client::answered(ctx, state, responder, &answer)
+            })
+        });
+    }
+
+    fn publish(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &StreamRequest,
+    ) -> Decision<PublishGrant> {
+        if let Some(refused) = self.token_refuses(context, request) {
+            return Decision::Refuse(refused);
+        }
+        self.turn(context, |ctx, state| hooks::publish(ctx, state, request))
+            .unwrap_or_else(|| Decision::Refuse(String::new()))
+    }
+
+    fn play(&mut self, context: &mut Context<'_>, request: &StreamRequest) -> Decision<()> {
+        self.turn(context, |ctx, state| hooks::play(ctx, state, request))
+            .unwrap_or_else(|| Decision::Refuse(String::new()))
+    }
+
+    fn published(&mut self, context: &mut Context<'_>, client: ClientId, name: &str) {
+        self.turn(context, |ctx, state| {
+            hooks::notify(ctx, state, "onPublish", client, name)
+        });
+    }
+
+    fn unpublished(&mut self, context: &mut Context<'_>, client: ClientId, name: &str) {
+        self.turn(context, |ctx, state| {
+            hooks::notify(ctx, state, "onUnpublish", client, name)
+        });
+    }
+
+    fn event(&mut self, context: &mut Context<'_>, event: Event) {
+        if let Ok(reply) = event.0.downcast::<Reply>() {
+            self.turn(context, |ctx, state| reply.run(ctx, state));
+        }
+    }
+
+    fn deadline(&mut self, context: &mut Context<'_>) {
+        self.turn(context, run_timers);
+    }
+
+    fn stop(&mut self, context: &mut Context<'_>, reason: StopReason) -> bool {
+        let status = match reason {
+            StopReason::Idle => Status::ApplicationGc,
+            _ => Status::ApplicationShutdown,
+        };
+        let stops = self.turn(context, |ctx, state| {
+            let application = api_application::object(ctx, state)?;
+            let info = Object::new(ctx.clone())?;
+            info.set("code", status.code())?;
+            info.set("level", status.level().as_str())?;
+            info.set("description", status.description())?;
+            let said = api::callback(&application, "onAppStop", (info,))?;
+            Ok(said.is_none_or(|said| said.as_bool() != Some(false)))
+        });
+        stops.unwrap_or(true)
+    }
+}
+
+/// Calls the timers that are due.
+fn run_timers(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<()> {
+    let now = state.now.get();
+    for _ in 0..TIMERS_PER_TURN {
+        let due = state.timers.borrow_mut().take_due(now);
+        let Some(number) = due else { break };
+        let call = {
+            let timers = state.timers.borrow();
+            timers
+                .call(number)
+                .map(|(kept, over)| (state.kept(ctx, kept), over))
+        };
+        let Some((call, over)) = call else { continue };
+        if over {
+            let kept = state.timers.borrow_mut().remove(number);
+            state.forget(kept);
+        }
+        if let Some(call) = call.as_array()
+            && api::globals::run_timer(ctx, call).is_err()
+        {
+            let thrown = ctx.catch();
+            api_application::thrown(ctx, state, &thrown);
+            if state.allowance.is_over() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Debug for ScriptApplication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScriptApplication")
+            .field("program", &self.program)
+            .finish_non_exhaustive()
+    }
+}

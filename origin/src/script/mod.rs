@@ -1,0 +1,85 @@
+//! Script applications: Server-Side ActionScript and modern JavaScript, on QuickJS.
+//!
+//! [`Program`] is a snapshot of an application's folder, [`ScriptApplication`] one instance of it:
+//! an [`Application`](crate::app::Application) with a script runtime of its own.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `program`, `source`, `check`, `loader` | files: reading, encodings, compiling, `import` |
+//! | `engine`, `allowance` | the runtime; turns and what they may use |
+//! | `application` | hears from the group, asks the script |
+//! | `admission`, `rpc`, `hooks` | connects, calls of clients, publish and play requests |
+//! | `state`, `clients`, `calls`, `timers`, `later` | what the host remembers of one script |
+//! | `value` | AMF values as script values, and back |
+//! | `failure` | errors with file, line and source line |
+//! | `api` | the classes and functions that scripts use; one file for each |
+//!
+//! # How a turn goes
+//!
+//! The group calls the application, which lends the group to the thread and calls the script. A
+//! function of the host that needs the group borrows it with [`lent`](crate::group::lent()):
+//! `lent(|context| context.accept(client))`. It must not call into the script inside that closure;
+//! convert values before and after. After the script's own code come its promise jobs, under the
+//! same allowance. An exception that nobody catches is logged with its place and told to
+//! `application.onStatus`.
+//!
+//! # How to add a class or a function
+//!
+//! 1. Write `api/NAME.rs` with a function `define(ctx, state) -> Result<Value>` that gives what the
+//!    global is to be: a constructor, a function, an object.
+//! 2. Add it to [`api::GLOBALS`]. With `When::FirstUse` nothing of it exists in a group until its
+//!    script names it: use that for all but what nearly every script uses, since a group with its
+//!    script must stay below 256 KiB.
+//! 3. Objects that stand for something of the host: a Rust struct with [`host_class!`], its
+//!    prototype from [`api::prototype`] (which also keeps peers' calls from reaching its methods),
+//!    methods with [`api::method`], properties with [`api::getter`] and [`api::property`],
+//!    instances from `State::instance`. When the script lets go of one, its `Drop` runs; it must
+//!    not call into the script.
+//! 4. Closures given to the engine hold an `Rc<State>` and plain data, never a script value, which
+//!    would never be freed. What has to be remembered (callbacks, listeners) is kept with
+//!    `State::keep` and let go with `State::release`.
+//! 5. Answers that come later: `let later = state.later();` goes to another thread or task, and
+//!    there `later.run(move |ctx, state| ...)` has that work done in a turn of its own. Take the
+//!    callback out with `state.release(ctx, kept)` and call it with [`api::callback`].
+//! 6. Bound what a script can pile up, with a setting or a named constant.
+//! 7. Errors for the script are exceptions: `Exception::throw_type(ctx, "...")`. Things that fail
+//!    in Flash Media Server without one (a status event, `false`) do so here.
+//! 8. Write it into `docs/applications.md`, and test it in `tests/` with `Stage`.
+
+mod admission;
+mod allowance;
+mod api;
+mod application;
+mod calls;
+mod check;
+mod clients;
+mod engine;
+mod failure;
+mod hooks;
+mod later;
+mod loader;
+mod program;
+mod rpc;
+mod source;
+mod state;
+mod timers;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+pub use application::ScriptApplication;
+pub use failure::ScriptError;
+pub use program::{Kind, Program, ProgramError};
+
+pub(crate) use allowance::THREAD_STACK;
+
+/// What the process gives to script applications.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// Where the application keeps what it writes: `DATA/apps/NAME`. Without it scripts have no
+    /// files of their own.
+    pub data: Option<PathBuf>,
+}

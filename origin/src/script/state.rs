@@ -1,0 +1,379 @@
+//! What the host knows of one running script, shared by all functions it gives to it.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    fmt,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use rquickjs::{
+    Array, Class, Constructor, Ctx, Function, Object, Persistent, Result, Symbol, Value as JsValue,
+    class::JsClass, function::IntoArgs,
+};
+use tributary_protocol::GroupName;
+
+use super::{
+    Host, allowance::Allowance, calls::Calls, clients::Clients, later::Later, program::Program,
+    timers::Timers, value::Shape,
+};
+use crate::{app::Level, group::Poster, group::lent};
+
+/// The host's side of one script runtime.
+///
+/// Functions of the host hold it in an `Rc` and hold no script value: those would never be freed.
+/// A script value that the host has to remember is kept by [`State::keep`], which ties it to the
+/// life of the runtime.
+pub(crate) struct State {
+    pub(crate) program: Arc<Program>,
+    #[allow(dead_code, reason = "for classes with files")]
+    pub(crate) host: Host,
+    pub(crate) group: Arc<GroupName>,
+    pub(crate) allowance: Rc<Allowance>,
+    pub(crate) clients: RefCell<Clients>,
+    pub(crate) timers: RefCell<Timers>,
+    pub(crate) calls: RefCell<Calls>,
+    /// Files that `load()` has named and that are not run yet; `None` once the main file and those
+    /// have run, and `load()` runs them at once.
+    pub(crate) loads: RefCell<Option<Vec<String>>>,
+    /// Whether `application.onStatus` hears of an error at this moment.
+    pub(crate) telling: Cell<bool>,
+    /// The group's time in this turn.
+    pub(crate) now: Cell<Instant>,
+    #[allow(dead_code, reason = "see `later`")]
+    poster: Poster,
+    number: u64,
+    kept: RefCell<HashMap<u64, Persistent<JsValue<'static>>>>,
+    last_kept: Cell<u64>,
+    prototypes: RefCell<HashMap<&'static str, Kept>>,
+    classes: RefCell<Vec<(String, Kept)>>,
+    tools: RefCell<Option<Tools>>,
+}
+
+/// A script value that the host remembers; see [`State::keep`].
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Kept(u64);
+
+/// What the boot script gives.
+struct Tools {
+    find: Kept,
+    shape: Kept,
+    bytes: Kept,
+    items: Kept,
+    remove: Kept,
+    probe: Kept,
+    foreign: Kept,
+    /// `Object.prototype`.
+    objects: Kept,
+}
+
+/// Numbers the scripts of this process.
+static LAST: AtomicU64 = AtomicU64::new(1);
+
+/// The most classes that `application.registerClass` takes. Reason: every typed object that a
+/// script sends is compared with them.
+const MAX_CLASSES: usize = 256;
+
+impl State {
+    pub(super) fn new(
+        program: Arc<Program>,
+        host: Host,
+        group: Arc<GroupName>,
+        poster: Poster,
+        allowance: Rc<Allowance>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            program,
+            host,
+            group,
+            allowance,
+            clients: RefCell::default(),
+            timers: RefCell::default(),
+            calls: RefCell::default(),
+            loads: RefCell::new(Some(Vec::new())),
+            telling: Cell::new(false),
+            now: Cell::new(now),
+            poster,
+            number: LAST.fetch_add(1, Ordering::Relaxed),
+            kept: RefCell::default(),
+            last_kept: Cell::new(0),
+            prototypes: RefCell::default(),
+            classes: RefCell::default(),
+            tools: RefCell::default(),
+        }
+    }
+
+    /// The script's number in this process.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Remembers a script value until [`State::release`], or for as long as the script runs.
+    pub(crate) fn keep<'js>(&self, ctx: &Ctx<'js>, value: impl AsRef<JsValue<'js>>) -> Kept {
+        let id = self.last_kept.get() + 1;
+        self.last_kept.set(id);
+        let value = Persistent::save(ctx, value.as_ref().clone());
+        self.kept.borrow_mut().insert(id, value);
+        Kept(id)
+    }
+
+    /// A value that is kept.
+    pub(crate) fn kept<'js>(&self, ctx: &Ctx<'js>, kept: &Kept) -> JsValue<'js> {
+        let value = self.kept.borrow().get(&kept.0).cloned();
+        value
+            .and_then(|value| value.restore(ctx).ok())
+            .unwrap_or_else(|| JsValue::new_undefined(ctx.clone()))
+    }
+
+    /// An object that is kept.
+    pub(crate) fn kept_object<'js>(&self, ctx: &Ctx<'js>, kept: &Kept) -> Result<Object<'js>> {
+        Object::from_value(self.kept(ctx, kept))
+    }
+
+    /// Forgets a value, and gives it.
+    pub(crate) fn release<'js>(&self, ctx: &Ctx<'js>, kept: Kept) -> JsValue<'js> {
+        let value = self.kept(ctx, &kept);
+        self.forget(kept);
+        value
+    }
+
+    /// Forgets a value.
+    pub(crate) fn forget(&self, kept: impl Into<Option<Kept>>) {
+        let Some(kept) = kept.into() else { return };
+        // Dropped outside the borrow: the end of a value may run a finalizer.
+        let value = self.kept.borrow_mut().remove(&kept.0);
+        drop(value);
+    }
+
+    /// Forgets every value, which must be before the runtime ends.
+    pub(super) fn clear(&self) {
+        let kept = std::mem::take(&mut *self.kept.borrow_mut());
+        drop(kept);
+    }
+
+    #[allow(dead_code, reason = "for what answers from other threads")]
+    /// Brings answers into the script from other threads and tasks.
+    pub(crate) fn later(&self) -> Later {
+        Later::new(self.poster.clone(), self.number)
+    }
+
+    #[allow(dead_code, reason = "for what has to be done after the present turn")]
+    /// Has `work` done in a turn of its own, soon.
+    pub(crate) fn soon(
+        &self,
+        work: impl for<'js> FnOnce(&Ctx<'js>, &Rc<Self>) -> Result<()> + Send + 'static,
+    ) {
+        self.later().run(work);
+    }
+
+    /// Adds a line to the application's log and to the process's.
+    pub(crate) fn log(&self, level: Level, text: &str) {
+        match level {
+            Level::Info => tracing::info!(group = %self.group, "{text}"),
+            Level::Warning => tracing::warn!(group = %self.group, "{text}"),
+            Level::Error => tracing::error!(group = %self.group, "{text}"),
+        }
+        lent(|context| context.log(level, text));
+    }
+
+    /// Names the prototype of a host class.
+    pub(crate) fn set_prototype<'js>(
+        &self,
+        ctx: &Ctx<'js>,
+        class: &'static str,
+        prototype: &Object<'js>,
+    ) {
+        let kept = self.keep(ctx, prototype.as_value());
+        let old = self.prototypes.borrow_mut().insert(class, kept);
+        self.forget(old);
+    }
+
+    /// The prototype of a host class.
+    pub(crate) fn prototype<'js>(&self, ctx: &Ctx<'js>, class: &str) -> Result<Object<'js>> {
+        let kept = self.prototypes.borrow();
+        match kept.get(class) {
+            Some(kept) => self.kept_object(ctx, kept),
+            None => Object::new(ctx.clone()),
+        }
+    }
+
+    /// Makes an object of a host class, with its prototype.
+    pub(crate) fn instance<'js, C: JsClass<'js>>(
+        &self,
+        ctx: &Ctx<'js>,
+        value: C,
+    ) -> Result<Class<'js, C>> {
+        Class::instance_proto(value, self.prototype(ctx, C::NAME)?)
+    }
+
+    /// Keeps peers from reaching what an object of the host has.
+    pub(crate) fn hide<'js>(&self, ctx: &Ctx<'js>, object: &JsValue<'js>) -> Result<()> {
+        self.tool(ctx, |tools| &tools.foreign, (object.clone(),))
+    }
+
+    /// The function that a peer's call means, and the object it belongs to.
+    pub(crate) fn find<'js>(
+        &self,
+        ctx: &Ctx<'js>,
+        client: &Object<'js>,
+        name: &str,
+    ) -> Result<Option<(Object<'js>, Function<'js>)>> {
+        let found: Option<Array<'js>> =
+            self.tool(ctx, |tools| &tools.find, (client.clone(), name))?;
+        found.map_or(Ok(None), |found| Ok(Some((found.get(0)?, found.get(1)?))))
+    }
+
+    /// What kind of object this is.
+    pub(crate) fn kind<'js>(&self, ctx: &Ctx<'js>, object: &Object<'js>) -> Result<Shape> {
+        if object.is_array() {
+            return Ok(Shape::Array);
+        }
+        let plain = self
+            .tools
+            .borrow()
+            .as_ref()
+            .map(|tools| self.kept(ctx, &tools.objects));
+        if let (Some(plain), Some(prototype)) = (plain, object.get_prototype())
+            && *prototype.as_value() == plain
+        {
+            return Ok(Shape::Object);
+        }
+        self.tool(ctx, |tools| &tools.shape, (object.clone(),))
+            .map(Shape::of)
+    }
+
+    /// The bytes of a typed array or of a buffer.
+    pub(crate) fn bytes<'js>(&self, ctx: &Ctx<'js>, object: &Object<'js>) -> Result<Vec<u8>> {
+        let text: String = self.tool(ctx, |tools| &tools.bytes, (object.clone(),))?;
+        // Every character is below 256.
+        Ok(text.chars().map(|byte| byte as u8).collect())
+    }
+
+    /// The items of a set, the entries of a map.
+    pub(crate) fn items<'js>(&self, ctx: &Ctx<'js>, object: &Object<'js>) -> Result<Array<'js>> {
+        self.tool(ctx, |tools| &tools.items, (object.clone(),))
+    }
+
+    /// Takes an item out of an array, which closes up.
+    pub(crate) fn remove<'js>(
+        &self,
+        ctx: &Ctx<'js>,
+        list: &Object<'js>,
+        item: &JsValue<'js>,
+    ) -> Result<()> {
+        self.tool(ctx, |tools| &tools.remove, (list.clone(), item.clone()))
+    }
+
+    /// Takes so much memory for a moment: an exception if it is not there.
+    pub(super) fn probe(&self, ctx: &Ctx<'_>, size: usize) -> Result<()> {
+        self.tool(ctx, |tools| &tools.probe, (size as f64,))
+    }
+
+    /// Registers the class of typed objects.
+    pub(crate) fn register_class<'js>(
+        &self,
+        ctx: &Ctx<'js>,
+        name: &str,
+        class: &Function<'js>,
+    ) -> Result<()> {
+        let mut classes = self.classes.borrow_mut();
+        let old = classes.iter().position(|(known, _)| known == name);
+        if let Some(old) = old {
+            let (_, kept) = classes.remove(old);
+            self.forget(kept);
+        } else if classes.len() >= MAX_CLASSES {
+            return Err(rquickjs::Exception::throw_range(ctx, "too many classes"));
+        }
+        let kept = self.keep(ctx, class.as_value());
+        classes.push((name.to_owned(), kept));
+        Ok(())
+    }
+
+    /// The class registered for typed objects of this name.
+    pub(crate) fn class<'js>(&self, ctx: &Ctx<'js>, name: &str) -> Option<Constructor<'js>> {
+        let classes = self.classes.borrow();
+        let (_, kept) = classes.iter().find(|(known, _)| known == name)?;
+        Constructor::from_value(self.kept(ctx, kept)).ok()
+    }
+
+    /// The class name that an object is written with.
+    pub(crate) fn class_of<'js>(
+        &self,
+        ctx: &Ctx<'js>,
+        object: &Object<'js>,
+    ) -> Result<Option<String>> {
+        for (name, kept) in self.classes.borrow().iter() {
+            let class = self.kept_object(ctx, kept)?;
+            let prototype: JsValue<'js> = class.get("prototype")?;
+            if object
+                .get_prototype()
+                .is_some_and(|own| *own.as_value() == prototype)
+            {
+                return Ok(Some(name.clone()));
+            }
+        }
+        object.get(self.class_symbol(ctx)?)
+    }
+
+    /// Under this an object remembers the class it came with.
+    pub(crate) fn class_symbol<'js>(&self, ctx: &Ctx<'js>) -> Result<Symbol<'js>> {
+        Symbol::new_global(ctx.clone(), "amf.class")
+    }
+
+    pub(super) fn boot<'js>(&self, ctx: &Ctx<'js>, tools: &Object<'js>) -> Result<()> {
+        let tool = |name: &str| -> Result<Kept> {
+            let value: JsValue<'js> = tools.get(name)?;
+            Ok(self.keep(ctx, value))
+        };
+        *self.tools.borrow_mut() = Some(Tools {
+            find: tool("find")?,
+            shape: tool("shape")?,
+            bytes: tool("bytes")?,
+            items: tool("items")?,
+            remove: tool("remove")?,
+            probe: tool("probe")?,
+            foreign: tool("foreign")?,
+            objects: tool("objects")?,
+        });
+        Ok(())
+    }
+
+    fn tool<'js, R: rquickjs::FromJs<'js>>(
+        &self,
+        ctx: &Ctx<'js>,
+        which: impl FnOnce(&Tools) -> &Kept,
+        arguments: impl IntoArgs<'js>,
+    ) -> Result<R> {
+        let tool = {
+            let tools = self.tools.borrow();
+            let kept = tools.as_ref().map(which);
+            kept.map_or_else(
+                || JsValue::new_undefined(ctx.clone()),
+                |kept| self.kept(ctx, kept),
+            )
+        };
+        Function::from_value(tool)?.call(arguments)
+    }
+}
+
+#[cfg(test)]
+impl Kept {
+    pub(super) fn for_test(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("group", &self.group)
+            .field("kept", &self.kept.borrow().len())
+            .finish_non_exhaustive()
+    }
+}

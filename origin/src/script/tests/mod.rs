@@ -1,0 +1,42 @@
+//! Script applications on a stage.
+
+mod connecting;
+mod limits;
+mod style;
+mod values;
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use tributary_node::config;
+use tributary_protocol::amf::Value;
+
+use super::{Host, Program};
+use crate::test::Stage;
+
+/// A stage for a script of one file.
+fn stage(text: &str) -> Stage {
+    Stage::script(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A stage for a script of several files.
+fn files(files: &[(&str, &str)]) -> Stage {
+    Stage::program(program(files), Host::default())
+}
+
+fn program(files: &[(&str, &str)]) -> Arc<Program> {
+    let files = files
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), Arc::from(*text)));
+    let settings = config::Application::default();
+    Program::of_files(
+        "app",
+        Path::new(""),
+        files.collect::<BTreeMap<_, _>>(),
+        &settings,
+    )
+    .unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn text(value: &str) -> Value {
+    Value::from(value)
+}

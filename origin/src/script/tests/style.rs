@@ -1,0 +1,232 @@
+//! Scripts as they were written from 2005 to 2012, and as they are written now.
+
+use tributary_protocol::amf::{Object, Value};
+
+use super::*;
+use crate::test::ConnectAs;
+
+#[test]
+fn a_script_without_handlers_accepts_everybody() {
+    assert!(stage("").connect("room").is_accepted());
+}
+
+/// CR line ends, a byte-order mark, implicit globals, `this` of plain functions, prototypes,
+/// objects as maps, `delete` of a global.
+#[test]
+fn an_old_chat_runs_unchanged() {
+    let script = "\u{feff}/* chat, 2006 */\r\
+        application.onAppStart = function() {\r\
+            users = new Array();\r\
+            this.count = 0;\r\
+            bump();\r\
+            trace(\"started \" + this.name);\r\
+        }\r\
+        function bump() { this.bumped = true; delete unused; }\r\
+        unused = 1;\r\
+        application.onConnect = function(client, nick) {\r\
+            if (users[nick] != null) {\r\
+                application.rejectConnection(client, { message: \"in use\" });\r\
+                return;\r\
+            }\r\
+            client.nick = nick;\r\
+            client.id = \"user\" + (++this.count);\r\
+            users[nick] = client;\r\
+            application.acceptConnection(client);\r\
+            client.call(\"welcome\", null, client.id, bumped, typeof unused);\r\
+        }\r\
+        application.onDisconnect = function(client) {\r\
+            delete users[client.nick];\r\
+            trace(client.nick + \" left from \" + client.ip);\r\
+        }\r\
+        Client.prototype.say = function(text) {\r\
+            for (var i = 0; i < application.clients.length; i++)\r\
+                application.clients[i].call(\"said\", null, this.nick, text);\r\
+            return true;\r\
+        }\r";
+    let stage = stage(script);
+    let alice = stage.connect_as("lobby", ConnectAs::with([text("alice")]));
+    let bob = stage.connect_as("lobby", ConnectAs::with([text("bob")]));
+    let welcome = |id: &str| {
+        let given = vec![text(id), Value::Bool(true), text("undefined")];
+        ("welcome".to_owned(), given)
+    };
+    assert_eq!(alice.calls(), [welcome("user1")]);
+    assert_eq!(bob.calls(), [welcome("user2")]);
+    let other = stage.connect_as("lobby", ConnectAs::with([text("alice")]));
+    let refused = other.refused().unwrap();
+    assert_eq!(
+        refused
+            .get("application")
+            .and_then(|info| info.get("message")),
+        Some(&text("in use"))
+    );
+    assert_eq!(alice.call("say", [text("hello")]), Ok(Value::Bool(true)));
+    let said = ("said".to_owned(), vec![text("alice"), text("hello")]);
+    assert_eq!(bob.calls(), [said]);
+    alice.leave();
+    assert_eq!(
+        stage.said(),
+        ["started app/lobby", "alice left from 127.0.0.1"]
+    );
+    let again = stage.connect_as("lobby", ConnectAs::with([text("alice")]));
+    assert!(again.is_accepted(), "the name is free again");
+}
+
+#[test]
+fn for_in_sees_data_alone() {
+    let script = "
+        function names(of) { var all = []; for (var name in of) all.push(name); return all; }
+        application.onConnect = function(client, given) {
+            client.own = 1;
+            answers = [names(client), names(application.config), names(given)];
+            return true;
+        }
+        application.config.a = 1;
+        Client.prototype.report = function() { return answers.concat([names(application.clients)]); }";
+    let given = Object::new().with("x", 1.0).with("y", 2.0);
+    let client = stage(script).connect_as("_definst_", ConnectAs::with([given.into()]));
+    let list = |names: &[&str]| Value::StrictArray(names.iter().map(|name| text(name)).collect());
+    assert_eq!(
+        client.call("report", []),
+        Ok(Value::StrictArray(vec![
+            // Methods on the prototype are data of the script's own.
+            list(&["own", "report"]),
+            list(&["a"]),
+            list(&["x", "y"]),
+            list(&["0"]),
+        ]))
+    );
+}
+
+#[test]
+fn loaded_files_run_after_the_main_file_and_before_on_app_start() {
+    let stage = files(&[
+        (
+            "main.asc",
+            "load(\"lib/a.asc\"); load('b.asc'); trace('main');
+             application.onAppStart = function() { trace('start'); load('late.asc'); trace('end'); }",
+        ),
+        ("lib/a.asc", "trace('a'); load(\"c.asc\");"),
+        ("scripts/b.asc", "trace('b');"),
+        ("c.asc", "trace('c');"),
+        ("late.asc", "trace('late');"),
+    ]);
+    stage.connect("x");
+    assert_eq!(
+        stage.said(),
+        ["main", "a", "b", "c", "start", "late", "end"]
+    );
+}
+
+#[test]
+fn a_missing_file_is_an_error_that_names_it() {
+    let stage = stage("trace('before');\nload('components.nowhere');");
+    let client = stage.connect("x");
+    assert!(client.refused().is_some());
+    let said = stage.said();
+    assert_eq!(said[0], "before");
+    assert!(said[1].starts_with("main.asc:2: Error: load:"), "{said:?}");
+    assert!(said[1].contains("components.nowhere"), "{said:?}");
+    assert!(
+        said[1].ends_with("    load('components.nowhere');"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn errors_show_file_line_and_source_line_and_reach_on_status() {
+    let stage = stage(
+        "application.onStatus = function(info) {\r\
+             trace(info.code + ' ' + info.filename + ' ' + info.lineno + ' ' + info.linebuf);\r\
+         }\r\
+         Client.prototype.fail = function() {\r\
+             missing.thing = 1;\r\
+         }\r",
+    );
+    let client = stage.connect("x");
+    let failed = client.call("fail", []).unwrap_err();
+    assert_eq!(failed.get("code"), Some(&text("NetConnection.Call.Failed")));
+    let said = stage.said();
+    assert_eq!(
+        said[0],
+        "main.asc:5: ReferenceError: missing is not defined\n    missing.thing = 1;"
+    );
+    assert!(
+        said[1].starts_with("Application.Script.Error main.asc 5 "),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn modern_scripts_run_as_modules() {
+    let stage = files(&[
+        (
+            "main.js",
+            "import { greet } from './lib/greet.js';
+             application.onConnect = (client) => true;
+             Client.prototype.greet = async function (name) { await null; return greet(name); };
+             console.log('ready', { a: [1, 2] });",
+        ),
+        (
+            "lib/greet.js",
+            "export const greet = (name = 'you') => `hello ${name}`;",
+        ),
+    ]);
+    let client = stage.connect("x");
+    assert_eq!(client.call("greet", [text("bob")]), Ok(text("hello bob")));
+    assert_eq!(stage.said(), ["ready {\"a\":[1,2]}"]);
+}
+
+#[test]
+fn timers_run_until_they_are_cleared() {
+    let stage = stage(
+        "application.onAppStart = function() {
+             var left = 3;
+             ticker = { name: 'tick', go: function(more) { trace(this.name + more); if (--left == 0) clearInterval(id); } };
+             var id = setInterval(ticker, 'go', 100, '!');
+             setTimeout((a, b) => trace(a + b), 50, 1, 2);
+             clearTimeout(setTimeout(() => trace('never'), 10));
+             clearInterval(undefined); clearInterval(99);
+         }",
+    );
+    stage.connect("x");
+    stage.pass(std::time::Duration::from_secs(1));
+    assert_eq!(stage.said(), ["3", "tick!", "tick!", "tick!"]);
+}
+
+#[test]
+fn a_broken_script_is_refused_with_every_error() {
+    for (files, expected) in [
+        (
+            &[("main.asc", "var a = 1;\rclass { public var x:Number; }")][..],
+            &["main.asc:2: SyntaxError"][..],
+        ),
+        (
+            &[
+                ("main.asc", "load('a.asc'); load('b.asc'); load('c.asc');"),
+                ("a.asc", "var ok = 1;"),
+                ("b.asc", "\n\nfunction ( {"),
+                ("c.asc", "}"),
+            ],
+            &["c.asc:1: SyntaxError", "b.asc:3: SyntaxError"],
+        ),
+        (
+            &[
+                ("main.js", "import a from './a.js';"),
+                ("a.js", "export default ("),
+            ],
+            &["a.js:1: SyntaxError"],
+        ),
+    ] {
+        let files: BTreeMap<_, _> = files
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), Arc::from(*text)))
+            .collect();
+        let settings = config::Application::default();
+        let error = Program::of_files("app", Path::new(""), files, &settings).unwrap_err();
+        let text = error.to_string();
+        for expected in expected {
+            assert!(text.contains(expected), "{text}\n{expected}");
+        }
+    }
+}

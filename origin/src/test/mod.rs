@@ -1,0 +1,177 @@
+//! Applications without sockets: a stage for tests.
+//!
+//! With the feature `test`. A [`Stage`] runs one application in a process of its own kind: its
+//! groups are real, its clients are the test's, and its clock stands still until the test moves
+//! it.
+//!
+//! ```
+//! use tributary_origin::{app::live::Live, test::Stage};
+//!
+//! let stage = Stage::new(Default::default(), |_| Box::new(Live::new(Default::default())));
+//! let alice = stage.connect("room1");
+//! assert!(alice.is_accepted());
+//! assert!(alice.call("noSuchMethod", []).is_err());
+//! ```
+
+mod client;
+mod lanes;
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tributary_node::config;
+use tributary_protocol::{GroupName, amf::Value};
+
+pub use client::{Client, ConnectAs, Heard};
+
+use crate::{
+    app::{Application, Applications, Line},
+    script::{Host, Program, ProgramError, ScriptApplication, THREAD_STACK},
+};
+use lanes::Lanes;
+
+/// One application, called `app`, and its groups.
+#[derive(Debug)]
+pub struct Stage {
+    runner: Arc<Runner>,
+    applications: Applications,
+}
+
+/// The thread that everything happens on.
+#[derive(Debug)]
+struct Runner {
+    jobs: SyncSender<Job>,
+    thread: Option<JoinHandle<()>>,
+}
+
+type Job = Box<dyn FnOnce(&mut Lanes) + Send>;
+
+impl Stage {
+    /// Groups of a Rust application.
+    pub fn new(
+        settings: config::Application,
+        make: impl Fn(&GroupName) -> Box<dyn Application> + Send + Sync + 'static,
+    ) -> Self {
+        let mut applications = Applications::new();
+        applications.add(NAME, settings, make);
+        let known = applications.clone();
+        let (jobs, inbox) = sync_channel::<Job>(1);
+        let thread = thread::Builder::new()
+            .name("stage".to_owned())
+            .stack_size(THREAD_STACK)
+            .spawn(move || {
+                let mut lanes = Lanes::new(known);
+                while let Ok(job) = inbox.recv() {
+                    job(&mut lanes);
+                }
+            })
+            .expect("a thread can be started");
+        let runner = Runner {
+            jobs,
+            thread: Some(thread),
+        };
+        Self {
+            runner: Arc::new(runner),
+            applications,
+        }
+    }
+
+    /// Groups of a script application.
+    pub fn program(program: Arc<Program>, host: Host) -> Self {
+        Self::new(program.settings().clone(), move |_| {
+            Box::new(ScriptApplication::new(Arc::clone(&program), host.clone()))
+        })
+    }
+
+    /// Groups of a script of one file.
+    pub fn script(text: &str) -> Result<Self, ProgramError> {
+        let program = Program::of_text(NAME, text, &config::Application::default())?;
+        Ok(Self::program(program, Host::default()))
+    }
+
+    /// A client of this instance that has connected, and has been answered if the application
+    /// answers at once.
+    pub fn connect(&self, instance: &str) -> Client {
+        self.connect_as(instance, ConnectAs::default())
+    }
+
+    /// As [`Stage::connect`], with more to say.
+    pub fn connect_as(&self, instance: &str, connect: ConnectAs) -> Client {
+        let instance = instance.to_owned();
+        let number = self
+            .runner
+            .run(move |lanes| lanes.connect(&format!("{NAME}/{instance}"), &connect));
+        Client::new(Arc::clone(&self.runner), number)
+    }
+
+    /// Moves the clock, step by step, so that timers see every moment they ask for.
+    pub fn pass(&self, time: Duration) {
+        self.runner.run(move |lanes| lanes.pass(time));
+    }
+
+    /// Lets everything happen that can happen now.
+    pub fn settle(&self) {
+        self.runner.run(Lanes::settle);
+    }
+
+    /// What the application has said so far: `trace()`, errors of scripts.
+    pub fn log(&self) -> Vec<Line> {
+        self.settle();
+        let known = self.applications.summary(NAME);
+        known.map_or_else(Vec::new, |known| known.log.after(0, usize::MAX))
+    }
+
+    /// The text of [`Stage::log`].
+    pub fn said(&self) -> Vec<String> {
+        self.log().into_iter().map(|line| line.text).collect()
+    }
+
+    /// How many groups run.
+    pub fn groups(&self) -> usize {
+        self.runner.run(|lanes| {
+            lanes.settle();
+            lanes.groups()
+        })
+    }
+
+    /// Ends all groups, as a process that stops does.
+    pub fn shut_down(&self) {
+        self.runner.run(Lanes::shut_down);
+    }
+}
+
+impl Runner {
+    fn run<R: Send + 'static>(&self, work: impl FnOnce(&mut Lanes) -> R + Send + 'static) -> R {
+        let (answer, answered) = sync_channel(1);
+        let job: Job = Box::new(move |lanes| {
+            let _ = answer.send(work(lanes));
+        });
+        self.jobs
+            .send(job)
+            .expect("the stage's thread has panicked");
+        answered.recv().expect("the stage's thread has panicked")
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        // Without its queue's other end the thread ends.
+        let (closed, _) = sync_channel(1);
+        self.jobs = closed;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The name of the application on a stage.
+const NAME: &str = "app";
+
+/// An answer to a call: the value of its `_result`, or of its `_error`.
+pub type Answer = Result<Value, Value>;
