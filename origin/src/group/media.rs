@@ -15,7 +15,7 @@ pub(super) enum Media {
     /// Nowhere: in a trial nothing goes out and nothing plays.
     Nowhere,
     /// On the runtime of whoever spawns.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "test"))]
     Local,
 }
 
@@ -41,7 +41,7 @@ impl Media {
                 handle.spawn(task);
             }
             Self::Nowhere => drop(task),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "test"))]
             Self::Local => {
                 tokio::spawn(task);
             }

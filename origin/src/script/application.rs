@@ -17,7 +17,10 @@ use tributary_protocol::{
 use super::{
     Host, admission,
     allowance::Exceeded,
-    api::{self, application as api_application, client as api_client},
+    api::{
+        self, application as api_application, client as api_client, net_connection, net_stream,
+        stream as api_stream,
+    },
     engine::{Engine, Outcome},
     hooks,
     later::Reply,
@@ -26,8 +29,9 @@ use super::{
     state::State,
 };
 use crate::app::{
-    Admission, Answer, Application, Call, CallToken, ClientId, Context, Decision, Event,
-    PublishGrant, Rejection, StartError, StopReason, StreamRequest,
+    Admission, Answer, Application, Call, CallToken, ClientId, ConnectionCall, ConnectionId,
+    Context, Decision, Event, NetStreamId, PublishGrant, Rejection, StartError, StopReason,
+    StreamId, StreamRequest, StreamStatus,
 };
 
 /// A script application's instance.
@@ -103,6 +107,21 @@ impl ScriptApplication {
         if let Some(why) = self.strikes.add(context.now(), full) {
             context.fail(why);
         }
+    }
+
+    /// Gives an answer to the responder of its call.
+    fn answered_call(
+        &mut self,
+        context: &mut Context<'_>,
+        token: CallToken,
+        answer: &std::result::Result<Value, Value>,
+    ) {
+        self.turn(context, |ctx, state| {
+            let responder = state.calls.borrow_mut().take(token);
+            responder.map_or(Ok(()), |responder| {
+                api_client::answered(ctx, state, responder, answer)
+            })
+        });
     }
 
     /// Why a configured token refuses a publisher.
@@ -206,12 +225,7 @@ impl Application for ScriptApplication {
         token: CallToken,
         answer: std::result::Result<Value, Value>,
     ) {
-        self.turn(context, |ctx, state| {
-            let responder = state.calls.borrow_mut().take(token);
-            responder.map_or(Ok(()), |responder| {
-                api_client::answered(ctx, state, responder, &answer)
-            })
-        });
+        self.answered_call(context, token, &answer);
     }
 
     fn publish(
@@ -240,6 +254,56 @@ impl Application for ScriptApplication {
     fn unpublished(&mut self, context: &mut Context<'_>, client: ClientId, name: &str) {
         self.turn(context, |ctx, state| {
             hooks::notify(ctx, state, "onUnpublish", client, name)
+        });
+    }
+
+    fn stream_status(
+        &mut self,
+        context: &mut Context<'_>,
+        stream: StreamId,
+        status: &StreamStatus,
+    ) {
+        self.turn(context, |ctx, state| {
+            api_stream::status(ctx, state, stream, status)
+        });
+    }
+
+    fn connection_status(
+        &mut self,
+        context: &mut Context<'_>,
+        connection: ConnectionId,
+        info: &Value,
+    ) {
+        self.turn(context, |ctx, state| {
+            net_connection::status(ctx, state, connection, info)
+        });
+    }
+
+    fn connection_call(
+        &mut self,
+        context: &mut Context<'_>,
+        connection: ConnectionId,
+        call: &ConnectionCall,
+    ) -> Answer {
+        let answer = self.turn(context, |ctx, state| {
+            net_connection::called(ctx, state, connection, call)
+        });
+        answer.unwrap_or_else(|| Answer::Error(rpc::failure(&call.name, None)))
+    }
+
+    fn connection_answered(
+        &mut self,
+        context: &mut Context<'_>,
+        _: ConnectionId,
+        token: CallToken,
+        answer: std::result::Result<Value, Value>,
+    ) {
+        self.answered_call(context, token, &answer);
+    }
+
+    fn net_stream_status(&mut self, context: &mut Context<'_>, stream: NetStreamId, info: &Value) {
+        self.turn(context, |ctx, state| {
+            net_stream::status(ctx, state, stream, info)
         });
     }
 

@@ -153,7 +153,10 @@ pub(super) fn notify(
         let kept = clients.get(client);
         kept.map(|kept| state.kept(ctx, kept))
     };
-    let stream = Object::new(ctx.clone())?;
-    stream.set("name", name)?;
+    let handler: JsValue<'_> = application.get(event)?;
+    if !handler.is_function() {
+        return Ok(());
+    }
+    let stream = api::stream::get(ctx, state, name)?;
     api::callback(&application, event, (client, stream)).map(drop)
 }

@@ -9,7 +9,7 @@
 //! | `engine`, `allowance` | the runtime; turns and what they may use |
 //! | `application` | hears from the group, asks the script |
 //! | `admission`, `rpc`, `hooks` | connects, calls of clients, publish and play requests |
-//! | `state`, `clients`, `calls`, `timers`, `later` | what the host remembers of one script |
+//! | `state`, `clients`, `calls`, `media`, `timers`, `later` | what the host remembers of one script |
 //! | `value` | AMF values as script values, and back |
 //! | `failure` | errors with file, line and source line |
 //! | `api` | the classes and functions that scripts use; one file for each |
@@ -58,6 +58,7 @@ mod failure;
 mod hooks;
 mod later;
 mod loader;
+mod media;
 mod program;
 mod rpc;
 mod source;

@@ -19,8 +19,8 @@ use rquickjs::{
 use tributary_protocol::GroupName;
 
 use super::{
-    Host, allowance::Allowance, calls::Calls, clients::Clients, later::Later, program::Program,
-    timers::Timers, value::Shape,
+    Host, allowance::Allowance, calls::Calls, clients::Clients, later::Later, media::Media,
+    program::Program, timers::Timers, value::Shape,
 };
 use crate::{app::Level, group::Poster, group::lent};
 
@@ -38,6 +38,7 @@ pub(crate) struct State {
     pub(crate) clients: RefCell<Clients>,
     pub(crate) timers: RefCell<Timers>,
     pub(crate) calls: RefCell<Calls>,
+    pub(crate) media: RefCell<Media>,
     /// Files that `load()` has named and that are not run yet; `None` once the main file and those
     /// have run, and `load()` runs them at once.
     pub(crate) loads: RefCell<Option<Vec<String>>>,
@@ -96,6 +97,7 @@ impl State {
             clients: RefCell::default(),
             timers: RefCell::default(),
             calls: RefCell::default(),
+            media: RefCell::default(),
             loads: RefCell::new(Some(Vec::new())),
             telling: Cell::new(false),
             now: Cell::new(now),

@@ -14,7 +14,10 @@ pub(crate) mod application;
 pub(crate) mod client;
 pub(crate) mod console;
 pub(crate) mod globals;
+pub(crate) mod net_connection;
+pub(crate) mod net_stream;
 pub(crate) mod protect;
+pub(crate) mod stream;
 
 /// A global of every script.
 pub(crate) struct Global {
@@ -48,6 +51,9 @@ pub(crate) const GLOBALS: &[Global] = &[
     Global::new("getGlobal", When::FirstUse, globals::get_global),
     Global::new("setAttributes", When::FirstUse, protect::set_attributes),
     Global::new("protectObject", When::FirstUse, protect::protect_object),
+    Global::new("Stream", When::FirstUse, stream::define),
+    Global::new("NetConnection", When::FirstUse, net_connection::define),
+    Global::new("NetStream", When::FirstUse, net_stream::define),
     Global::new("console", When::FirstUse, console::define),
 ];
 
