@@ -7,6 +7,7 @@ use tributary_node::{
     config::{Application, Layers, PublishFrom},
     drain,
 };
+use tributary_origin::{app::Applications, deploy};
 
 use crate::{
     config::{Admin, Config, Flags},
@@ -33,16 +34,19 @@ pub(crate) struct Args {
 const RTMP: &str = "127.0.0.1:1935";
 
 /// Where `dev` keeps what must survive it by default.
-const DATA: &str = "./tributary-data";
+pub(crate) const DATA: &str = "./tributary-data";
+
+/// Where `dev` finds applications by default, if it is there.
+const APPS: &str = "./applications";
 
 /// Runs both tiers until told to stop.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // A setting of the file or the environment wins over these; a flag over all.
-    let defaults = Layers::new().flag("default", "edge.rtmp", Some(RTMP)).flag(
-        "default",
-        "origin.data",
-        Some(DATA),
-    );
+    let apps = Some(APPS).filter(|apps| Path::new(apps).is_dir());
+    let defaults = Layers::new()
+        .flag("default", "edge.rtmp", Some(RTMP))
+        .flag("default", "origin.data", Some(DATA))
+        .flag("default", "origin.apps", apps);
     let layers =
         args.origin
             .layer(args.flags.layers_over(defaults))
@@ -69,15 +73,6 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
     let (signal, watch) = drain::channel();
     let mut registry = node::registry();
     let identities = cert::temporary()?;
-    if let Some(data) = &config.origin.data {
-        let failed = |error| {
-            format!(
-                "cannot make {}: {error}; choose another with --data",
-                data.display()
-            )
-        };
-        std::fs::create_dir_all(data).map_err(failed)?;
-    }
     let data = config.origin.data.clone();
     config.origin.link = SocketAddr::from(([127, 0, 0, 1], 0));
     let start = tributary_origin::Start {
@@ -85,6 +80,8 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
         identity: identities.origin,
         epoch: node::epoch(),
         applications: config.applications.clone(),
+        own: Applications::new(),
+        loader: deploy::scripts(),
     };
     let origin = tributary_origin::start(start, &mut registry, watch.clone())?;
     config.edge.origins = vec![format!("origin@{}", origin.address())];
@@ -97,7 +94,8 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
     let edge = tributary_edge::start(start, &mut registry, watch.clone())?;
     let admin = config.admin.address.unwrap_or_else(|| Admin::EDGE.into());
     let ready = Arc::new(edge.ready());
-    let (admin, served) = node::serve_admin(admin, registry, ready, watch).await?;
+    let (admin, served) =
+        node::serve_origin_admin(admin, &origin, data.as_deref(), registry, ready, watch).await?;
     let rtmp = edge.rtmp();
     let addresses = [("rtmp", rtmp), ("link", origin.address()), ("admin", admin)];
     node::print_listening(&addresses)?;

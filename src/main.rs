@@ -1,5 +1,6 @@
 //! Tributary, a two-tier RTMP server: `tributary --help` lists what the program does.
 
+mod apps;
 mod cert;
 mod check;
 mod config;
@@ -32,6 +33,8 @@ enum Command {
     Origin(origin::Args),
     /// The tier that clients connect to
     Edge(edge::Args),
+    /// Deploys, lists, restarts and removes the applications of a running origin
+    Apps(apps::Args),
     /// Makes the private CA and the nodes' certificates
     Cert(cert::Args),
     /// Prints the configuration in force, or every mistake in it
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Dev(args) => dev::run(&args),
         Command::Origin(args) => origin::run(&args),
         Command::Edge(args) => edge::run(&args),
+        Command::Apps(args) => apps::run(&args),
         Command::Cert(args) => cert::run(&args),
         Command::Check(args) => check::run(&args),
     };

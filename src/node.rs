@@ -1,7 +1,7 @@
 //! What the three kinds of node have in common: a runtime, the admin server, the line that says
 //! where they listen, and their end.
 
-use std::{error::Error, io::Write, net::SocketAddr, time::Duration};
+use std::{error::Error, fs, io::Write, net::SocketAddr, path::Path, time::Duration};
 
 use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
@@ -12,6 +12,9 @@ use tributary_node::{
 
 /// Anything that ends the program with a message.
 pub(crate) type Failure = Box<dyn Error>;
+
+/// In the data directory: where the admin API is.
+pub(crate) const ADDRESS_FILE: &str = "admin-address";
 
 /// How long everything may take to end.
 const STOP: Duration = Duration::from_secs(4);
@@ -42,6 +45,33 @@ pub(crate) async fn serve_admin(
     drain: drain::Watch,
 ) -> Result<(SocketAddr, JoinHandle<()>), Failure> {
     let admin = Admin::bind(address).await?;
+    serve_bound(admin, registry, ready, drain)
+}
+
+/// As [`serve_admin`], for an origin: with the API of its applications. The address goes to the
+/// data directory, where `tributary apps` finds it.
+pub(crate) async fn serve_origin_admin(
+    address: SocketAddr,
+    origin: &tributary_origin::Running,
+    data: Option<&Path>,
+    registry: Registry,
+    ready: Ready,
+    drain: drain::Watch,
+) -> Result<(SocketAddr, JoinHandle<()>), Failure> {
+    let admin = Admin::bind(address).await?.with_routes(origin.api());
+    let address = admin.address()?;
+    if let Some(data) = data {
+        fs::write(data.join(ADDRESS_FILE), format!("{address}\n"))?;
+    }
+    serve_bound(admin, registry, ready, drain)
+}
+
+fn serve_bound(
+    admin: Admin,
+    registry: Registry,
+    ready: Ready,
+    drain: drain::Watch,
+) -> Result<(SocketAddr, JoinHandle<()>), Failure> {
     let address = admin.address()?;
     Ok((address, tokio::spawn(admin.serve(registry, ready, drain))))
 }

@@ -6,6 +6,7 @@ use tributary_node::{
     drain,
     tls::{Identity, Role},
 };
+use tributary_origin::{app::Applications, deploy};
 
 use crate::{
     config::{Admin, Config, Flags},
@@ -43,15 +44,21 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
     let stopped = drain::terminated()?;
     let (signal, watch) = drain::channel();
     let mut registry = node::registry();
-    let admin = config.admin.address.unwrap_or_else(|| Admin::ORIGIN.into());
+    let address = config.admin.address.unwrap_or_else(|| Admin::ORIGIN.into());
+    let data = config.origin.data.clone();
     let start = tributary_origin::Start {
         config: config.origin,
         identity,
         epoch: node::epoch(),
         applications: config.applications,
+        own: Applications::new(),
+        loader: deploy::scripts(),
     };
     let origin = tributary_origin::start(start, &mut registry, watch.clone())?;
-    let (admin, served) = node::serve_admin(admin, registry, Arc::new(|| Ok(())), watch).await?;
+    let data = data.as_deref();
+    let ready = Arc::new(|| Ok(()));
+    let (admin, served) =
+        node::serve_origin_admin(address, &origin, data, registry, ready, watch).await?;
     node::print_listening(&[("link", origin.address()), ("admin", admin)])?;
     node::until_stopped(stopped, &signal).await;
     node::within_stop(async {

@@ -171,7 +171,7 @@ fn sources(directory: &Path) -> Vec<String> {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
-        if path.is_dir() && name != "tests" {
+        if path.is_dir() && !matches!(name, "test" | "tests") {
             files.extend(sources(&path));
         } else if name.ends_with(".rs") && !name.contains("test") {
             files.push(path.to_str().unwrap().to_owned());

@@ -1,20 +1,25 @@
 //! The origin in the order it starts and stops.
 
-use std::{collections::BTreeMap, fmt, io, net::SocketAddr};
+use std::{collections::BTreeMap, fmt, fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
+use axum::Router;
 use prometheus_client::registry::Registry;
-use tributary_node::{config, drain, tls::Identity};
+use tributary_node::{
+    config, drain,
+    tls::Identity,
+    token::{Token, TokenError},
+};
 
 use crate::{
     app::Applications,
     config::Config,
+    deploy::{self, Deployer, Loader, api},
     group::{Groups, Settings},
     link::{self, LinkConfig, LinkMetrics},
     metrics::Metrics,
 };
 
 /// What an origin is started with.
-#[derive(Debug)]
 pub struct Start {
     /// Its settings.
     pub config: Config,
@@ -24,18 +29,35 @@ pub struct Start {
     pub epoch: u64,
     /// The applications and their settings; `live` is there in any case.
     pub applications: BTreeMap<String, config::Application>,
+    /// Applications of the program that embeds this origin; a folder of the same name goes before
+    /// one of these, and these before the built-in ones.
+    pub own: Applications,
+    /// What reads the folders of the applications directory.
+    pub loader: Arc<dyn Loader>,
 }
 
 /// An origin at work.
 #[derive(Debug)]
 pub struct Running {
     link: link::Running,
+    deployer: Deployer,
+    api: Router,
 }
 
 impl Running {
     /// Where edges dial.
     pub fn address(&self) -> SocketAddr {
         self.link.address
+    }
+
+    /// What deploys applications.
+    pub fn deployer(&self) -> &Deployer {
+        &self.deployer
+    }
+
+    /// The admin API of its applications, for the admin server.
+    pub fn api(&self) -> Router {
+        self.api.clone()
     }
 
     /// Waits until everything has ended, after the drain.
@@ -47,7 +69,7 @@ impl Running {
 /// The built-in application that needs no configuration.
 pub const LIVE: &str = "live";
 
-/// Starts an origin with the built-in applications. It stops when the drain begins: clients get
+/// Starts an origin with its applications. It stops when the drain begins: clients get
 /// NetConnection.Connect.AppShutdown, then the links close.
 pub fn start(
     start: Start,
@@ -56,15 +78,21 @@ pub fn start(
 ) -> Result<Running, StartError> {
     let mut applications = start.applications;
     applications.entry(LIVE.to_owned()).or_default();
+    let config = start.config;
+    // An application without a table has the default.
+    let deployed = config.apps.is_some().then(config::Application::default);
     let grace = applications
         .values()
+        .chain(&deployed)
         .map(|application| application.grace_time.get())
         .max();
-    let mut known = Applications::new();
-    for (name, settings) in applications {
-        known.add_builtin(name, settings);
+    let known = start.own;
+    let own = known.names();
+    for (name, settings) in &applications {
+        if !own.contains(name) {
+            known.replace_with_builtin(name, settings.clone());
+        }
     }
-    let config = start.config;
     let settings = Settings {
         workers: config.worker_count(),
         max_groups: config.max_groups,
@@ -72,6 +100,27 @@ pub fn start(
     };
     let metrics = Metrics::register(registry);
     let groups = Groups::start(settings, known, metrics).map_err(StartError::Threads)?;
+    let data = config.data.clone();
+    if let Some(data) = &data {
+        fs::create_dir_all(data).map_err(|source| StartError::Data {
+            data: data.clone(),
+            source,
+        })?;
+    }
+    let deploying = deploy::Settings {
+        apps: config.apps.clone(),
+        data: data.clone(),
+        applications,
+    };
+    let deployer = Deployer::start(deploying, groups.clone(), start.loader);
+    let deployer = deployer.map_err(StartError::Deploy)?;
+    let api = match &data {
+        Some(data) => {
+            let token = Token::of(data).map_err(StartError::Token)?;
+            api::routes(deployer.clone(), token, registry)
+        }
+        None => api::closed(),
+    };
     let link_metrics = LinkMetrics::default();
     link_metrics.register(registry);
     let link = LinkConfig {
@@ -83,7 +132,11 @@ pub fn start(
         message_budget: config.message_budget.get() as u64,
     };
     let link = link::start(link, groups, link_metrics, drain).map_err(StartError::Link)?;
-    Ok(Running { link })
+    Ok(Running {
+        link,
+        deployer,
+        api,
+    })
 }
 
 /// The origin could not be started.
@@ -92,6 +145,17 @@ pub fn start(
 pub enum StartError {
     /// Its worker threads.
     Threads(io::Error),
+    /// Its data directory cannot be made.
+    Data {
+        /// Which.
+        data: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its applications.
+    Deploy(deploy::StartError),
+    /// The token of its admin API.
+    Token(TokenError),
     /// Its links.
     Link(link::StartError),
 }
@@ -100,6 +164,13 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Threads(error) => write!(f, "cannot start the worker threads: {error}"),
+            Self::Data { data, source } => write!(
+                f,
+                "cannot make {}: {source}; choose another with --data",
+                data.display()
+            ),
+            Self::Deploy(error) => error.fmt(f),
+            Self::Token(error) => error.fmt(f),
             Self::Link(error) => error.fmt(f),
         }
     }

@@ -7,6 +7,7 @@ mod a_process_dies;
 mod a_publisher_takes_over;
 mod a_stream_crosses_the_link_once;
 mod an_outage_is_not_seen;
+mod applications_are_deployed;
 mod bad_input;
 mod dev_needs_nothing;
 mod enhanced_rtmp_passes;

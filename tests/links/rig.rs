@@ -25,6 +25,7 @@ use tributary_node::{
     tls::{Identity, Role},
     transport::{Endpoint, Link},
 };
+use tributary_origin::{app::Applications, deploy};
 use tributary_protocol::{
     GroupName, Message, MessageStreamId, RtmpTimestamp, TransactionId,
     amf::{Object, ObjectEncoding, Value},
@@ -90,6 +91,8 @@ impl Origin {
                 ("counter".to_owned(), application(Builtin::Counter)),
                 ("live".to_owned(), application(Builtin::Live)),
             ]),
+            own: Applications::new(),
+            loader: deploy::scripts(),
         };
         let mut registry = Registry::default();
         let running = tributary_origin::start(start, &mut registry, watch).expect("an origin");

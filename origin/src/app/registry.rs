@@ -34,7 +34,7 @@ pub struct Summary {
     pub name: String,
     /// The version that new groups take; `None` once it is removed.
     pub version: Option<u64>,
-    /// Groups that run, of any version.
+    /// Instances that live, of any version.
     pub groups: usize,
     /// Of those, how many run an older version.
     pub older_groups: usize,
@@ -62,7 +62,7 @@ pub(crate) struct Registered {
     pub(crate) settings: config::Application,
     pub(crate) idle_time: Duration,
     pub(crate) common: Arc<Common>,
-    groups: AtomicUsize,
+    instances: AtomicUsize,
 }
 
 /// What all versions of an application have in common.
@@ -77,13 +77,13 @@ pub(crate) struct Common {
 
 /// An instance of an application, counted for as long as it lives.
 #[derive(Debug)]
-pub(crate) struct Instance(Arc<Common>);
+pub(crate) struct Instance(Arc<Registered>);
 
 /// Counts the names of one application that viewers wait for and nobody has published.
 #[derive(Debug, Default)]
 pub(crate) struct WaitingNames(AtomicUsize);
 
-/// A group's version, counted for as long as the group has it.
+/// A group's version; the group is counted for as long as it has one.
 #[derive(Debug)]
 pub(crate) struct InUse(Arc<Registered>);
 
@@ -161,7 +161,7 @@ impl Applications {
             idle_time: settings.idle_time.map_or(IDLE_TIME, config::Duration::get),
             settings,
             common: Arc::clone(&entry.common),
-            groups: AtomicUsize::new(0),
+            instances: AtomicUsize::new(0),
         }));
         version
     }
@@ -206,14 +206,16 @@ impl Applications {
 
     /// An application that exists, or of which groups still run.
     pub fn summary(&self, name: &str) -> Option<Summary> {
-        self.read().get(name).map(|entry| entry.summary(name))
+        let table = self.read();
+        let entry = table.get(name).filter(|entry| !entry.is_past())?;
+        Some(entry.summary(name))
     }
 
     /// Every application that exists, or of which groups still run, in no order.
     pub fn summaries(&self) -> Vec<Summary> {
         let table = self.read();
-        let all = table.iter().map(|(name, entry)| entry.summary(name));
-        all.collect()
+        let all = table.iter().filter(|(_, entry)| !entry.is_past());
+        all.map(|(name, entry)| entry.summary(name)).collect()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Registered>> {
@@ -245,10 +247,16 @@ impl Entry {
         self.current.is_none() && !self.is_kept && self.common.groups() == 0
     }
 
+    /// Whether it is removed and its last instance has ended; lanes may still hold on to groups.
+    fn is_past(&self) -> bool {
+        let instances = self.common.instances.load(Ordering::Acquire);
+        self.current.is_none() && !self.is_kept && instances == 0
+    }
+
     fn summary(&self, name: &str) -> Summary {
-        let groups = self.common.groups();
+        let groups = self.common.instances.load(Ordering::Acquire);
         let current = self.current.as_ref();
-        let newest = current.map_or(0, |current| current.groups.load(Ordering::Relaxed));
+        let newest = current.map_or(0, |current| current.instances.load(Ordering::Acquire));
         Summary {
             name: name.to_owned(),
             version: current.map(|current| current.version),
@@ -276,7 +284,6 @@ impl Common {
 
 impl InUse {
     pub(crate) fn new(of: Arc<Registered>) -> Self {
-        of.groups.fetch_add(1, Ordering::AcqRel);
         of.common.groups.fetch_add(1, Ordering::AcqRel);
         Self(of)
     }
@@ -287,21 +294,22 @@ impl InUse {
 }
 
 impl Instance {
-    pub(crate) fn new(of: &Registered) -> Self {
+    pub(crate) fn new(of: Arc<Registered>) -> Self {
+        of.instances.fetch_add(1, Ordering::AcqRel);
         of.common.instances.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(&of.common))
+        Self(of)
     }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
         self.0.instances.fetch_sub(1, Ordering::AcqRel);
+        self.0.common.instances.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        self.0.groups.fetch_sub(1, Ordering::AcqRel);
         self.0.common.groups.fetch_sub(1, Ordering::AcqRel);
     }
 }

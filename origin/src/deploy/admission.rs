@@ -82,6 +82,8 @@ impl Shared {
     ) -> Result<Admitted, (Stage, Vec<Problem>)> {
         let unusable = |error: FolderError| (Stage::Files, vec![of_folder(&error)]);
         let listing = Listing::of(from).map_err(unusable)?;
+        // What was refused before this has left its number.
+        self.versions.sweep();
         let number = self.versions.next(name);
         let snapshot = self.versions.snapshot(name, number);
         let digest = folder::copy(from, &listing, snapshot.path()).map_err(unusable)?;

@@ -6,6 +6,7 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use sha2::{Digest as _, Sha256};
@@ -119,10 +120,16 @@ impl Listing {
         Fingerprint(hasher.finish())
     }
 
-    /// When a file was last changed, in seconds since 1970.
-    pub(super) fn changed(&self) -> i64 {
-        let times = self.files.iter().map(|file| file.changed.0);
-        times.max().unwrap_or_default()
+    /// How long nothing has changed; a change that is to come counts as long ago.
+    pub(super) fn unchanged_for(&self, now: SystemTime) -> Duration {
+        let newest = self.files.iter().map(|file| file.changed).max();
+        let (seconds, nanoseconds) = newest.unwrap_or_default();
+        let since = Duration::new(
+            u64::try_from(seconds).unwrap_or_default(),
+            u32::try_from(nanoseconds).unwrap_or_default(),
+        );
+        let at = SystemTime::UNIX_EPOCH + since;
+        now.duration_since(at).unwrap_or(Duration::MAX)
     }
 }
 

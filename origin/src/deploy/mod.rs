@@ -14,7 +14,8 @@
 //! | `archive` | tar archives |
 //! | `versions` | the copies that groups run |
 //! | `watch` | when a folder has changed |
-//! | `loader` | what reads a folder: scripts, or a test's own |
+//! | `loader` | what reads a folder, and what comes of it |
+//! | `scripts` | folders of scripts |
 //! | `admission` | what a version has to pass |
 //! | `api` | the admin API |
 //!
@@ -46,6 +47,7 @@ pub mod status;
 
 mod admission;
 mod error;
+mod scripts;
 mod versions;
 mod watch;
 
@@ -55,6 +57,7 @@ mod tests;
 pub use admission::check;
 pub use error::DeployError;
 pub use loader::{Loaded, Loader, Place, Problem};
+pub use scripts::scripts;
 pub use status::{Refused, Status};
 
 use admission::{Admitted, Version};
@@ -149,6 +152,10 @@ const POLL_SHARE: u32 = 50;
 /// The most folders that are applications. Reason: each is looked at twice a second and keeps a
 /// log.
 pub const MAX_APPLICATIONS: usize = 1_000;
+
+/// How long a starting origin waits for folders that were changed a moment ago; one that still is
+/// being copied comes later.
+const START_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a purge waits for the application's groups to end.
 const PURGE_PATIENCE: Duration = Duration::from_secs(5);
@@ -279,15 +286,16 @@ impl Shared {
                 self.versions.remove(&name);
             }
         }
-        let mut watch = self.work();
-        let now = seconds(SystemTime::now());
-        for name in names {
+        let applications = self.groups.applications();
+        for name in &names {
             // A folder says otherwise than the program, even one that is refused.
-            self.groups.applications().remove(&name);
+            applications.remove(name);
             self.known().entry(name.clone()).or_default();
-            let (listing, print) = look_at(&apps.join(&name));
-            let is_settled = listing.is_ok_and(|listing| listing.changed() + 1 < now);
-            if is_settled {
+        }
+        let mut watch = self.work();
+        let patience = Instant::now() + START_PATIENCE;
+        for name in names {
+            if let Some(print) = settled(&apps.join(&name), patience) {
                 watch.handled(&name, print, Instant::now());
                 self.deploy_first(apps, &name);
             }
@@ -585,11 +593,21 @@ fn exchange(new: &Path, at: &Path) -> io::Result<()> {
     }
 }
 
-fn seconds(at: SystemTime) -> i64 {
-    let since = at.duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-    })
+/// Waits until a folder has been unchanged for long enough, unless that takes too long.
+fn settled(folder: &Path, patience: Instant) -> Option<Fingerprint> {
+    loop {
+        let (listing, print) = look_at(folder);
+        let unchanged = listing.map_or(watch::SETTLED, |listing| {
+            listing.unchanged_for(SystemTime::now())
+        });
+        if unchanged >= watch::SETTLED {
+            return Some(print);
+        }
+        if Instant::now() >= patience {
+            return None;
+        }
+        thread::sleep(watch::SETTLED - unchanged);
+    }
 }
 
 impl fmt::Debug for Deployer {

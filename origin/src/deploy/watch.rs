@@ -33,7 +33,7 @@ pub(super) enum Change {
 
 /// How long a folder has to be unchanged before it is read. Reason: a copy that is under way
 /// writes more often than that.
-const SETTLED: Duration = Duration::from_secs(1);
+pub(super) const SETTLED: Duration = Duration::from_secs(1);
 
 /// How long a folder has to be gone. Reason: it may be replaced by removing and copying it.
 const GONE: Duration = Duration::from_secs(3);

@@ -212,7 +212,7 @@ impl Actor {
                     discard(app);
                     return Err(why);
                 }
-                let _counted = Instance::new(&self.core.registered);
+                let _counted = Instance::new(Arc::clone(&self.core.registered));
                 self.app = Some(Running { app, _counted });
                 self.end_if_asked();
                 let runs = self.app.is_some();

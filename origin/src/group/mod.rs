@@ -283,17 +283,18 @@ impl Groups {
 
     /// Ends the sessions of every running group of an application with
     /// NetConnection.Connect.AppShutdown; what connects after that starts it anew, in the version
-    /// in force. How many groups there are.
+    /// in force. How many instances lived.
     pub fn restart(&self, application: &str) -> usize {
         let table = self.shared.lock();
         let of_it = table
             .iter()
             .filter(|(name, _)| name.application() == application);
-        let mut restarted = 0;
+        let living = self.shared.applications.instances(application);
         for (_, slot) in of_it {
-            restarted += usize::from(slot.mailbox.push_final(Item::Restart).is_ok());
+            // One that is just ending needs no restart.
+            let _ = slot.mailbox.push_final(Item::Restart);
         }
-        restarted
+        living
     }
 
     /// The applications.

@@ -18,8 +18,9 @@ use super::{
     worker::{Load, Workers},
 };
 use crate::{
-    app::{Applications, Factory},
+    app::{Applications, Factory, Level, Log},
     metrics::Metrics,
+    script::THREAD_STACK,
 };
 
 /// An application did not stand its trial.
@@ -49,6 +50,7 @@ pub(crate) fn trial(
     let (done, result) = mpsc::sync_channel(1);
     let started = thread::Builder::new()
         .name("trial".to_owned())
+        .stack_size(THREAD_STACK)
         .spawn(move || {
             let _ = done.send(run(name, applications));
         });
@@ -76,9 +78,19 @@ fn run(name: Arc<GroupName>, applications: Applications) -> Result<(), TrialErro
         let (mailbox, inbox) = queue::queue(MAILBOX);
         let load = Load::default();
         let shared = Arc::clone(&groups.shared);
+        let log = registered.common.log.clone();
         let actor = Actor::new(name, registered, shared, mailbox, inbox, load);
-        actor.try_out().map_err(TrialError::Failed)
+        let tried = actor.try_out();
+        tried.map_err(|why| TrialError::Failed(errors(&log).unwrap_or(why)))
     })
+}
+
+/// What an application said of its failure itself: it knows the place.
+fn errors(log: &Log) -> Option<String> {
+    let lines = log.after(0, usize::MAX).into_iter();
+    let errors = lines.filter(|line| line.level == Level::Error);
+    let texts: Vec<_> = errors.map(|line| line.text).collect();
+    (!texts.is_empty()).then(|| texts.join("\n"))
 }
 
 impl fmt::Display for TrialError {

@@ -139,7 +139,7 @@ impl Api {
         self.denied.inc();
         let now = self.began.elapsed().as_secs() + 1;
         if self.logged.swap(now, Ordering::Relaxed) != now {
-            tracing::warn!(path, "a request to the admin API without its token");
+            tracing::warn!("a request to the admin API without its token: /api{path}");
         }
     }
 }

@@ -89,7 +89,7 @@ fn a_restart_ends_sessions_cleanly_and_starts_the_newest() {
         assert_eq!(stage.groups.restart("app"), 1);
         assert_eq!(lane.heard(1).await, RESTARTED);
         let summary = applications.summary("app").unwrap();
-        assert_eq!((summary.groups, summary.sessions), (1, 0));
+        assert_eq!((summary.groups, summary.sessions), (0, 0));
         // On the same lane, in the same group.
         lane.client(2).await;
         assert_eq!(version(&mut lane, 2).await, "_result 9 two");
@@ -121,6 +121,7 @@ fn a_removed_application_runs_out() {
         assert!(applications.names().is_empty());
         stage.groups.restart("app");
         assert_eq!(lane.heard(1).await, RESTARTED);
+        assert!(applications.summary("app").is_none(), "only a lane is left");
         lane.open(3);
         let refused = [
             "_error 1 NetConnection.Connect.InvalidApp",

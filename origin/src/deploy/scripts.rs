@@ -1,0 +1,68 @@
+//! Folders of script applications.
+
+use std::{path::Path, sync::Arc};
+
+use tributary_node::config;
+
+use super::loader::{Loaded, Loader, Problem};
+use crate::script::{Host, Program, ProgramError, ScriptApplication, ScriptError};
+
+struct Scripts;
+
+/// Reads script applications: `main.asc` or `main.js`, and what it reaches.
+pub fn scripts() -> Arc<dyn Loader> {
+    Arc::new(Scripts)
+}
+
+impl Loader for Scripts {
+    fn load(
+        &self,
+        name: &str,
+        folder: &Path,
+        settings: &config::Application,
+    ) -> Result<Loaded, Vec<Problem>> {
+        let program = Program::load_as(name, folder, settings);
+        let program = program.map_err(|error| problems(error, folder))?;
+        Ok(Loaded {
+            settings: program.settings().clone(),
+            notes: Vec::new(),
+            make: Arc::new(move |_, place| {
+                let host = Host {
+                    data: place.files.clone(),
+                };
+                Box::new(ScriptApplication::new(Arc::clone(&program), host))
+            }),
+        })
+    }
+}
+
+fn problems(error: ProgramError, folder: &Path) -> Vec<Problem> {
+    // A copy of the folder was read, which is not where anybody looks.
+    let within = |path: &Path| {
+        let path = path.strip_prefix(folder).unwrap_or(path);
+        Some(path.display().to_string())
+    };
+    match error {
+        ProgramError::Wrong(errors) => errors.into_iter().map(Problem::from).collect(),
+        ProgramError::Unreadable(path, error) => vec![Problem {
+            message: error.to_string(),
+            file: within(&path),
+            ..Problem::default()
+        }],
+        other => vec![Problem {
+            message: other.to_string(),
+            ..Problem::default()
+        }],
+    }
+}
+
+impl From<ScriptError> for Problem {
+    fn from(error: ScriptError) -> Self {
+        Self {
+            message: error.message,
+            file: error.file,
+            line: error.line,
+            source: error.source_line,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Talks to the admin API of an origin.
+
+use std::{
+    error::Error,
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Method, Request, StatusCode, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::{net::TcpStream, time::timeout};
+use tributary_node::token::{self, Token};
+
+use crate::{
+    config::Admin,
+    node::{ADDRESS_FILE, Failure},
+};
+
+/// An origin's admin API.
+pub(super) struct Client {
+    address: SocketAddr,
+    token: Token,
+}
+
+/// Where `dev` keeps its data, and an origin that is told so.
+pub(super) const DATA: &str = crate::dev::DATA;
+
+/// How long the origin may take to accept.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long an answer may take. Reason: a deployment waits for others, and for its trial.
+const ANSWER: Duration = Duration::from_secs(120);
+
+/// The longest answer that is read. Reason: the longest there is, a thousand applications with all
+/// that is wrong with each, is far shorter.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
+
+impl Client {
+    /// The origin that the flags name, or that uses this data directory.
+    pub(super) fn new(
+        admin: Option<SocketAddr>,
+        file: Option<&Path>,
+        data: &Path,
+    ) -> Result<Self, Failure> {
+        let token = match file {
+            Some(file) => Token::load(file),
+            None => Token::load(&data.join(token::FILE)),
+        };
+        let token = token.map_err(|error| {
+            format!("{error}; name the origin's data directory with --data, or a file with --token")
+        })?;
+        let address = admin.unwrap_or_else(|| written(data));
+        Ok(Self {
+            address: reachable(address),
+            token,
+        })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.ask(Method::GET, path, Vec::new()).await
+    }
+
+    pub(super) async fn post(&self, path: &str) -> Result<Value, Failure> {
+        self.ask(Method::POST, path, Vec::new()).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.ask(Method::DELETE, path, Vec::new()).await
+    }
+
+    pub(super) async fn put(&self, path: &str, archive: Vec<u8>) -> Result<Value, Failure> {
+        self.ask(Method::PUT, path, archive).await
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Value, Failure> {
+        let failed = |why: &dyn std::fmt::Display| {
+            format!(
+                "the origin's admin address {}: {why}; is the origin running? name its address \
+                 with --admin",
+                self.address
+            )
+        };
+        let (status, body) = match timeout(ANSWER, self.exchange(method, path, body)).await {
+            Ok(answer) => answer.map_err(|error| failed(&error))?,
+            Err(_) => return Err(failed(&"no answer in time").into()),
+        };
+        let value = serde_json::from_slice(&body).ok();
+        match value {
+            Some(value) if status.is_success() => Ok(value),
+            value => Err(refusal(status, value.as_ref()).into()),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, Bytes), Box<dyn Error + Send + Sync>> {
+        let stream = timeout(CONNECT, TcpStream::connect(self.address)).await??;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.address.to_string())
+            .header(
+                header::AUTHORIZATION,
+                format!("Bearer {}", self.token.reveal()),
+            )
+            .header(header::CONTENT_TYPE, "application/x-tar")
+            .body(Full::new(Bytes::from(body)))?;
+        let connection = tokio::spawn(connection);
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect();
+        let body = body.await?.to_bytes();
+        connection.abort();
+        Ok((status, body))
+    }
+}
+
+/// What the origin has written to its data directory, or an origin's usual address.
+fn written(data: &Path) -> SocketAddr {
+    let text = fs::read_to_string(data.join(ADDRESS_FILE)).ok();
+    let address = text.and_then(|text| text.trim().parse().ok());
+    address.unwrap_or_else(|| Admin::ORIGIN.into())
+}
+
+/// An address that is bound to every interface is reached on this machine's own.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+/// What the origin says against a request.
+fn refusal(status: StatusCode, answer: Option<&Value>) -> String {
+    let Some(error) = answer.and_then(|answer| answer.get("error")) else {
+        return format!("the origin answered {status}; is this an origin's admin address?");
+    };
+    let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
+    format!("{}: {}; {}", text("thing"), text("reason"), text("remedy"))
+}

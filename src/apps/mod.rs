@@ -1,0 +1,166 @@
+//! `tributary apps`
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use clap::{Args as ClapArgs, Subcommand};
+use tributary_origin::deploy::{
+    archive,
+    folder::{self, Listing},
+};
+
+use crate::node::{self, Failure};
+
+mod client;
+mod show;
+
+use client::Client;
+
+/// Deploys, lists, restarts and removes the applications of a running origin.
+#[derive(ClapArgs)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+    /// The origin's admin address [default: what the origin has written to its data directory]
+    #[arg(long, global = true, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+    /// The file with the origin's token [default: the one in its data directory]
+    #[arg(long, global = true, value_name = "FILE")]
+    token: Option<PathBuf>,
+    /// The origin's data directory, for an origin on this machine
+    #[arg(long, global = true, value_name = "DIR", default_value = client::DATA)]
+    data: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Lists the applications
+    List,
+    /// Deploys a folder: new groups take it, running ones as the setting on_deploy says
+    Deploy {
+        /// The application's folder
+        folder: PathBuf,
+        /// The application's name [default: the folder's]
+        #[arg(long)]
+        name: Option<String>,
+        /// Deploy it although it fails at its start; not if it does not compile
+        #[arg(long)]
+        force: bool,
+    },
+    /// Removes an application's folder
+    Remove {
+        /// The application
+        name: String,
+        /// Also end its groups and remove the files and persistent objects it has stored
+        #[arg(long)]
+        purge: bool,
+    },
+    /// Ends the sessions of an application's groups; who connects again gets the newest version
+    Restart {
+        /// The application
+        name: String,
+    },
+    /// Prints what an application has said lately
+    Logs {
+        /// The application
+        name: String,
+        /// How many lines
+        #[arg(long, default_value_t = 100)]
+        lines: usize,
+        /// Go on printing what comes
+        #[arg(long, short)]
+        follow: bool,
+    },
+}
+
+/// How often a followed log is asked for more.
+const FOLLOW: Duration = Duration::from_millis(500);
+
+/// Does what is asked for.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let client = Client::new(args.admin, args.token.as_deref(), &args.data)?;
+    node::block_on(async {
+        match &args.command {
+            Command::List => show::list(&client.get("/api/apps").await?),
+            Command::Deploy {
+                folder,
+                name,
+                force,
+            } => deploy(&client, folder, name.as_deref(), *force).await?,
+            Command::Remove { name, purge } => {
+                let query = if *purge { "?purge=true" } else { "" };
+                let done = client.delete(&format!("{}{query}", path(name)?)).await?;
+                show::ended(name, "removed", &done);
+            }
+            Command::Restart { name } => {
+                let done = client.post(&format!("{}/restart", path(name)?)).await?;
+                show::ended(name, "restarted", &done);
+            }
+            Command::Logs {
+                name,
+                lines,
+                follow,
+            } => logs(&client, name, *lines, *follow).await?,
+        }
+        Ok(())
+    })?
+}
+
+async fn deploy(
+    client: &Client,
+    from: &Path,
+    name: Option<&str>,
+    force: bool,
+) -> Result<(), Failure> {
+    let unusable = |error: &dyn std::fmt::Display| format!("{}: {error}", from.display());
+    let full = from.canonicalize().map_err(|error| unusable(&error))?;
+    let name = match name {
+        Some(name) => name,
+        None => full
+            .file_name()
+            .and_then(|name| name.to_str())
+            .ok_or_else(|| unusable(&"it has no name; say one with --name"))?,
+    };
+    let path = path(name)?;
+    let listing = Listing::of(&full).map_err(|error| unusable(&error))?;
+    let archive = archive::pack(&full, &listing).map_err(|error| unusable(&error))?;
+    let (files, kib) = (listing.files.len(), listing.size().div_ceil(1024));
+    eprintln!("{name}: {files} files, {kib} KiB, to {}", client.address());
+    let query = if force { "?force=true" } else { "" };
+    let done = client.put(&format!("{path}{query}"), archive).await?;
+    show::deployed(name, &done);
+    Ok(())
+}
+
+async fn logs(client: &Client, name: &str, lines: usize, follow: bool) -> Result<(), Failure> {
+    let path = path(name)?;
+    let mut last = 0;
+    let mut most = lines;
+    loop {
+        let query = format!("{path}/logs?after={last}&lines={most}");
+        let answer = client.get(&query).await?;
+        last = show::lines(&answer)?.unwrap_or(last);
+        if !follow {
+            return Ok(());
+        }
+        most = usize::MAX;
+        thread::sleep(FOLLOW);
+    }
+}
+
+/// Where an application stands in the API.
+fn path(name: &str) -> Result<String, Failure> {
+    if folder::is_name(name) {
+        return Ok(format!("/api/apps/{name}"));
+    }
+    let most = folder::MAX_NAME;
+    Err(format!(
+        "{name:?} cannot be an application's name; use 1 to {most} letters, digits, dots, hyphens \
+         and underscores"
+    )
+    .into())
+}
