@@ -1,5 +1,10 @@
 //! What real clients sent, byte for byte: captured on a loopback connection to this server by a
 //! proxy that wrote down the client's direction. Two seconds of 64x48 video and 8 kHz sound.
+//!
+//! The GStreamer ones are of `rtmp2sink` and `rtmp2src`; those of librtmp of its `RTMP_Write`, a tag
+//! at a time; rtmpdump, which is librtmp as well, shakes hands with a digest for `--swfhash`. Encoders
+//! that run on desktops alone (OBS Studio, Flash Media Live Encoder) are not among them: OBS
+//! publishes by a copy of librtmp.
 
 use std::time::Instant;
 
@@ -39,9 +44,10 @@ const DATA: MessageType = MessageType::DATA_AMF0;
 const PUBLISH: &str =
     "connect releaseStream FCPublish createStream publish FCUnpublish deleteStream";
 
-/// The one called extended begins with times just below 2^24 ms, where headers grow; the one called
-/// wrap just below 2^32 ms, which ffmpeg cuts to what FLV can say.
-const CAPTURES: [Capture; 8] = [
+/// Those called extended begin with times just below 2^24 ms, where headers grow; those called wrap
+/// just below 2^32 ms, which librtmp sends as they are, ffmpeg cuts to what FLV can say, and GStreamer
+/// holds at 0 until they have wrapped.
+const CAPTURES: [Capture; 15] = [
     capture!(
         "ffmpeg-publish",
         PUBLISH,
@@ -91,6 +97,61 @@ const CAPTURES: [Capture; 8] = [
     capture!("gstreamer-play", "connect createStream play", []),
     capture!(
         "rtmpdump-play",
+        "connect createStream FCSubscribe play deleteStream",
+        []
+    ),
+    capture!(
+        "librtmp-publish",
+        PUBLISH,
+        [
+            Media(DATA, 1, 0, 0, 309),
+            Media(VIDEO, 22, 0, 2028, 7450),
+            Media(AUDIO, 18, 0, 2048, 4541)
+        ]
+    ),
+    capture!(
+        "librtmp-publish-extended",
+        PUBLISH,
+        [
+            Media(DATA, 1, 0xfffd00, 0xfffd00, 309),
+            Media(VIDEO, 22, 0xfffd00, 0x10004ec, 7450),
+            Media(AUDIO, 18, 0xfffd00, 0x1000500, 4541)
+        ]
+    ),
+    capture!(
+        "librtmp-publish-wrap",
+        PUBLISH,
+        [
+            Media(DATA, 1, 0xfffffd00, 0xfffffd00, 309),
+            Media(VIDEO, 22, 0xfffffd00, 1260, 7450),
+            Media(AUDIO, 18, 0xfffffd00, 1280, 4541)
+        ]
+    ),
+    capture!(
+        "gstreamer-publish-extended",
+        PUBLISH,
+        [
+            Media(DATA, 1, 0xfffd00, 0xfffd00, 309),
+            Media(VIDEO, 22, 0xfffd00, 0x10004ec, 7450),
+            Media(AUDIO, 18, 0xfffd00, 0x1000500, 4541)
+        ]
+    ),
+    capture!(
+        "gstreamer-publish-wrap",
+        PUBLISH,
+        [
+            Media(DATA, 1, 0, 0, 309),
+            Media(VIDEO, 22, 0, 1260, 7450),
+            Media(AUDIO, 18, 0, 1280, 4541)
+        ]
+    ),
+    capture!(
+        "ffmpeg-publish-speex",
+        PUBLISH,
+        [Media(DATA, 1, 0, 0, 209), Media(AUDIO, 100, 0, 1980, 3300)]
+    ),
+    capture!(
+        "rtmpdump-play-digest",
         "connect createStream FCSubscribe play deleteStream",
         []
     ),
