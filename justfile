@@ -28,6 +28,6 @@ deny:
 advisories:
     cargo deny check advisories
 
-# Fuzzes one target for a minute; needs cargo-fuzz and a nightly toolchain.
+# Fuzzes one target for a minute; needs cargo-fuzz. The pinned toolchain does, told that it may.
 fuzz TARGET SECONDS="60":
-    cd fuzz && cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}}
+    RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{TARGET}} -- -max_total_time={{SECONDS}}

@@ -239,3 +239,47 @@ fn every_status_code_has_its_level() {
     }
     assert!(codes > 20, "{codes} are read");
 }
+
+/// The tests that docs/testing.md names for a line of behaviour, or for a row of bad input.
+fn named_tests() -> Vec<String> {
+    let document = read("docs/testing.md");
+    let is_name = |word: &&str| {
+        let letters = |b: u8| b == b'_' || b.is_ascii_lowercase() || b.is_ascii_digit();
+        word.contains('_') && word.bytes().all(letters)
+    };
+    let rows = document.lines().filter(|line| line.starts_with("| "));
+    let cells = rows.filter_map(|row| row.trim_end_matches(" |").rsplit_once(" | "));
+    cells
+        .flat_map(|(_, tests)| tests.split('`').filter(is_name).map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn every_test_that_is_named_exists() {
+    let mut code = String::new();
+    for directory in ["protocol", "node", "edge", "origin", "tests"] {
+        read_all(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join(directory),
+            &mut code,
+        );
+    }
+    let named = named_tests();
+    assert!(named.len() > 150, "{} are read", named.len());
+    for name in named {
+        // With or without arguments: proptest gives them some.
+        let declared = format!("fn {name}(");
+        assert!(code.contains(&declared), "docs/testing.md: no {name}");
+    }
+}
+
+fn read_all(directory: &Path, code: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && name != "node_modules" {
+            read_all(&path, code);
+        } else if name.ends_with(".rs") {
+            code.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}

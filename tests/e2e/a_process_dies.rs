@@ -1,7 +1,9 @@
 //! An outage longer than the grace time, an origin that starts anew, an edge that is killed:
 //! sessions end with a clear status, and nothing is left behind.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
+
+use rustix::process::Signal;
 
 use crate::support::{
     clients::wired::{Nothing, PATIENCE, Wired},
@@ -23,6 +25,40 @@ fn sessions_end_with_the_grace_time() {
     assert_eq!(
         again.call("count", &[1.0.into()]).name().as_deref(),
         Some("_result")
+    );
+}
+
+#[test]
+fn sessions_end_when_their_origin_was_stopped_for_longer() {
+    let cluster = Cluster::with_settings(1, 1, "grace_time = \"2 s\"\n");
+    let mut client = Wired::session(cluster.rtmp(0), "counter/stopped");
+    let call = client.call("count", &[1.0.into()]);
+    assert_eq!(call.name().as_deref(), Some("_result"));
+    cluster.origins[0].signal(Signal::STOP);
+    // What is on its way when the origin wakes belongs to nobody any more.
+    client
+        .send_call("count", &[2.0.into()])
+        .expect("an open connection");
+    thread::sleep(Duration::from_secs(8));
+    cluster.origins[0].signal(Signal::CONT);
+    assert_ends_clearly(&mut client);
+    await_links(&cluster.edges[0], 1);
+    wait::until("the origin has ended it", PATIENCE, || {
+        cluster.origin_metrics(0).sum("tributary_origin_sessions") == 0.0
+    });
+    let log = cluster.origins[0].log();
+    let ended = log.lines().find(|line| line.contains("session ends"));
+    let ended = ended.expect("its end is logged");
+    assert!(ended.contains("reason=\"origin_lost\""), "{ended}");
+    let mut again = Wired::session(cluster.rtmp(0), "counter/stopped");
+    let report = again.call("report", &[]);
+    let values = report.values();
+    let group = values.get(3).and_then(|report| report.field("group"));
+    let calls = group.and_then(|group| group.field("calls"));
+    assert_eq!(
+        calls.and_then(wire::Amf::number),
+        Some(1.0),
+        "the second call was not applied: {values:?}"
     );
 }
 

@@ -35,10 +35,16 @@ fn there_is_something_to_watch_within_seconds() {
     assert!(got.frames().count() > 100, "the sample plays");
     got.assert_time_never_goes_back();
     let log = dev.log();
-    assert!(
-        log.contains("ffmpeg") && log.contains("rtmp://"),
-        "a line to paste:\n{log}"
-    );
+    // Lines to paste, and where what must survive goes.
+    let host = dev.address("rtmp");
+    for line in [
+        format!("ffplay rtmp://{host}/live/sample"),
+        format!("vlc rtmp://{host}/live/sample"),
+        format!("-f flv rtmp://{host}/live/test"),
+        "./tributary-data".to_owned(),
+    ] {
+        assert!(log.contains(&line), "no {line} in:\n{log}");
+    }
 }
 
 #[test]

@@ -506,6 +506,37 @@ fn a_message_over_the_limit_is_kept_alone() {
 }
 
 #[test]
+fn what_enhanced_rtmp_keeps_like_headers_is_repeated_for_each_track() {
+    let mut ring = Ring::new(Limits::default());
+    let mut time = 0;
+    let mut push = |kind, track, length| {
+        let message_type = match track {
+            2.. => MessageType::AUDIO,
+            _ => MessageType::VIDEO,
+        };
+        let item = message(message_type, time, length);
+        ring.push(Class { kind, track }, RtmpTimestamp(time), item);
+        time += STEP;
+    };
+    // Colour information of two tracks, one of them twice, and a layout of speakers.
+    push(Kind::VideoMetadata, 0, 11);
+    push(Kind::VideoMetadata, 1, 12);
+    push(Kind::MultichannelConfig, 2, 13);
+    push(Kind::VideoMetadata, 0, 14);
+    push(Kind::VideoKey, 0, 20);
+    push(Kind::VideoInter, 0, 21);
+    let key = 4 * STEP;
+    let mut cursor = ring.join(Start::KeyFrame);
+    let mut joined: Vec<_> = std::iter::from_fn(|| ring.next(&mut cursor, PATIENT))
+        .map(|delivery| (delivery.timestamp.0, delivery.item.payload.len()))
+        .collect();
+    joined[..3].sort_unstable();
+    // With the key frame's time.
+    let expected = [(key, 12), (key, 13), (key, 14), (key, 20), (key + STEP, 21)];
+    assert_eq!(joined, expected);
+}
+
+#[test]
 fn header_floods_are_bounded() {
     let mut ring = Ring::new(Limits {
         bytes: 1 << 20,

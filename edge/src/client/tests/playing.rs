@@ -423,6 +423,25 @@ async fn a_stalled_viewer_loses_video_then_its_connection_and_others_nothing() {
 }
 
 #[tokio::test]
+async fn a_viewer_that_takes_nothing_is_not_to_blame_while_the_link_is_lost() {
+    let mut edge = Edge::start();
+    let mut source = Source::new();
+    let (_stalled, peer) = edge.session().await;
+    source.attach(&peer, STREAM);
+    edge.until("it watches", |metrics| metrics.viewers.get() == 1)
+        .await;
+    for number in 0..200 {
+        let payload = if number % 25 == 0 { KEY } else { INTER };
+        source.push(VIDEO, [payload, &[0; 50_000]].concat());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    peer.say(FromOrigin::LinkLost);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert_eq!(edge.count_closed(CloseReason::SlowReader), 0);
+    assert_eq!(edge.metrics.connections.get(), 1, "and it is still there");
+}
+
+#[tokio::test]
 async fn a_viewer_that_falls_behind_jumps_to_a_key_frame() {
     let mut edge = Edge::start_with(&Config {
         max_lag: tributary_node::config::Duration::from_millis(1000),

@@ -384,6 +384,26 @@ fn connects_are_accepted_rejected_and_redirected() {
 }
 
 #[test]
+fn the_version_clients_are_told_is_the_one_that_is_set() {
+    play(async {
+        let mut applications = Applications::new();
+        applications.add_builtin("live", live_settings());
+        let settings = crate::group::Settings {
+            fms_version: "FMS/4,5,6,1".to_owned(),
+            ..settings()
+        };
+        let mut stage = Stage::of(Groups::local(settings, applications));
+        let mut lane = stage.lane("live");
+        lane.open(1);
+        lane.heard(1).await;
+        let (_, answer) = &lane.messages[0];
+        let answer = Command::decode(answer.kind, &answer.payload).unwrap();
+        let told = answer.object.get("fmsVer");
+        assert_eq!(told, Some(&Value::from("FMS/4,5,6,1")));
+    });
+}
+
+#[test]
 fn a_pending_client_is_held_in_order_until_the_decision() {
     play(async {
         let mut stage = Stage::app(Doorman::default);

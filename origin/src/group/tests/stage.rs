@@ -94,10 +94,11 @@ impl Stage {
     }
 
     pub(super) fn with(applications: Applications) -> Self {
-        Self {
-            groups: Groups::local(settings(), applications),
-            lanes: 0,
-        }
+        Self::of(Groups::local(settings(), applications))
+    }
+
+    pub(super) fn of(groups: Groups) -> Self {
+        Self { groups, lanes: 0 }
     }
 
     /// A lane of another edge to the group of this name.
