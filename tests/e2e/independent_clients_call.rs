@@ -48,6 +48,20 @@ fn every_client_gets_results_and_errors() {
 }
 
 #[test]
+fn a_call_without_a_responder_is_answered_only_if_it_fails() {
+    let cluster = Cluster::start(1, 1);
+    for kind in [Kind::Amf0, Kind::Amf3] {
+        let mut client = Driven::session(kind, cluster.rtmp(0), "counter/told");
+        client.tell("count", json!([1]));
+        client.tell("unheardOf", json!([]));
+        let status = client.status("NetConnection.Call.Failed");
+        let description = status["description"].as_str().unwrap_or_default();
+        assert!(description.contains("unheardOf"), "{status}");
+        assert_eq!(client.call("count", json!([2])), Ok(json!(2)));
+    }
+}
+
+#[test]
 fn a_refused_connect_says_why_to_every_client() {
     let cluster = Cluster::start(1, 1);
     for kind in Kind::ALL {

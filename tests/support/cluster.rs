@@ -41,8 +41,31 @@ impl Cluster {
         Self::configured(origins, edges, both, both)
     }
 
+    /// The same with the applications that `write` puts into a directory.
+    pub(crate) fn with_applications(
+        origins: usize,
+        edges: usize,
+        write: impl FnOnce(&Path),
+    ) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let apps = directory.path().join(APPS);
+        fs::create_dir(&apps).expect("a directory of applications");
+        write(&apps);
+        Self::in_directory(directory, origins, edges, "", "")
+    }
+
     fn configured(origins: usize, edges: usize, live: &str, counter: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
+        Self::in_directory(directory, origins, edges, live, counter)
+    }
+
+    fn in_directory(
+        directory: TempDir,
+        origins: usize,
+        edges: usize,
+        live: &str,
+        counter: &str,
+    ) -> Self {
         let path = directory.path();
         program::run(
             Command::new(TRIBUTARY)
@@ -51,7 +74,7 @@ impl Cluster {
         );
         // `counter` counts the calls of its clients.
         let configuration = format!(
-            "[edge]\nzone = \"lab\"\n[applications.live]\nbuiltin = \"live\"\n{live}\n\
+            "[applications.live]\nbuiltin = \"live\"\n{live}\n\
              [applications.counter]\nbuiltin = \"counter\"\n{counter}\n"
         );
         fs::write(path.join("node.toml"), configuration).expect("a configuration file");
@@ -71,10 +94,15 @@ impl Cluster {
         for index in 0..edges {
             cluster.add_edge(index);
         }
-        for edge in &cluster.edges {
-            await_links(edge, origins);
-        }
+        cluster.await_links();
         cluster
+    }
+
+    /// Waits until every edge has a link to every origin.
+    pub(crate) fn await_links(&self) {
+        for edge in &self.edges {
+            await_links(edge, self.origins.len());
+        }
     }
 
     /// Starts a killed origin again, where it was.
@@ -130,7 +158,11 @@ impl Cluster {
             "node.toml",
             "--cert",
         ];
-        let arguments: Vec<&str> = arguments.into_iter().chain([name.as_str()]).collect();
+        let mut arguments: Vec<&str> = arguments.into_iter().chain([name.as_str()]).collect();
+        let data = format!("{name}-data");
+        if self.directory().join(APPS).exists() {
+            arguments.extend(["--apps", APPS, "--data", &data]);
+        }
         // Its files carry another name than its certificate's directory.
         let process = format!("{name}-process");
         Program::tributary(&process, Path::new(TRIBUTARY), self.directory(), &arguments)
@@ -165,6 +197,9 @@ pub(crate) fn await_links(edge: &Program, links: usize) {
         Metrics::scrape(admin).sum(LINKS_UP) >= links as f64
     });
 }
+
+/// Where the applications of a cluster stand, in its directory.
+const APPS: &str = "apps";
 
 /// The metric that says how many links are up.
 pub(crate) const LINKS_UP: &str = "tributary_edge_link_up";

@@ -54,13 +54,14 @@ const actions = {
 			version: object.version,
 			events: list.map(change),
 		});
-		object.onStatus = (info) => event("object", {
+		// Of one message it tells onStatus before onSync; we say what it holds first.
+		object.onStatus = (info) => queueMicrotask(() => event("object", {
 			name,
 			version: object.version,
 			events: [info.code === "SharedObject.Proxy.Connect"
 				? { code: "connect" }
 				: { code: "status", info }],
-		});
+		}));
 		objects.set(name, object);
 		answer(request.id, null);
 	},

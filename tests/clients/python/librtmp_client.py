@@ -21,6 +21,8 @@ class Refused(Exception):
 class Client:
     def __init__(self):
         self.connection = None
+        self.handlers = {"_error": self._refused}
+        self.heard = []  # calls that the test has not asked for
 
     def run(self):
         for request in lines.requests():
@@ -37,7 +39,8 @@ class Client:
         # What follows the application's name is part of the application here, not a playpath.
         self.connection.set_option("app", request["url"].split("/", 3)[3])
         self.connection.set_option("tcUrl", request["url"])
-        self.connection.register_invoke_handler("_error", self._refused)
+        for name, handler in self.handlers.items():
+            self.connection.register_invoke_handler(name, handler)
         return self._finish(self.connection.connect())
 
     def do_call(self, request):
@@ -49,17 +52,24 @@ class Client:
         name, value = request["name"], _from_json(request.get("value"))
 
         def called(*arguments):
-            lines.event("call", name=name, args=list(arguments))
+            self.heard.append((name, list(arguments)))
             return value
 
-        self.connection.register_invoke_handler(name, called)
+        self.handlers[name] = called
+        if self.connection:
+            self.connection.register_invoke_handler(name, called)
 
     def do_pump(self, request):
-        """Reads until the server has called a method."""
-        arguments = self.connection.process_packets(
-            invoked_method=request["until"], timeout=TIMEOUT
-        )
-        return list(arguments) if arguments is not None else None
+        """Reads until the server has called a method; its arguments."""
+        name = request["until"]
+        while True:
+            for at, (heard, arguments) in enumerate(self.heard):
+                if heard == name:
+                    del self.heard[at]
+                    return arguments
+            self.connection.process_packets(invoked_method=name, timeout=TIMEOUT)
+            if not self.connection.connected:
+                raise librtmp.RTMPError("closed")
 
     def do_close(self, _):
         self.connection.close()

@@ -2,7 +2,7 @@
 //! `tests/clients/README.md` says: npm `rtmp-client`, python-librtmp, and one on py3amf.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fmt,
     io::{BufRead as _, BufReader, Write as _},
     net::SocketAddr,
@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::wired::PATIENCE;
+use super::{replica::Replica, wired::PATIENCE};
 
 /// Which client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(crate) struct Driven {
     lines: Receiver<Value>,
     /// What came and nobody has asked for yet.
     kept: VecDeque<Value>,
+    /// The shared objects it has heard of.
+    pub(super) objects: BTreeMap<String, Replica>,
     requests: u64,
 }
 
@@ -95,6 +97,7 @@ impl Driven {
             input,
             lines,
             kept: VecDeque::new(),
+            objects: BTreeMap::new(),
             requests: 0,
         }
     }
@@ -114,6 +117,16 @@ impl Driven {
         client
     }
 
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether it is the one on py3amf, which shows what npm `rtmp-client` does not know: messages
+    /// to all members, and message types.
+    pub(crate) fn is_python(&self) -> bool {
+        matches!(self.kind, Kind::Amf0 | Kind::Amf3)
+    }
+
     /// Connects; the info object, whether it went well or not.
     pub(crate) fn connect(
         &mut self,
@@ -129,6 +142,20 @@ impl Driven {
     /// Calls a method and waits for its result, or its error.
     pub(crate) fn call(&mut self, name: &str, args: Value) -> Result<Value, Value> {
         self.ask(json!({"do": "call", "name": name, "args": args}))
+    }
+
+    /// Calls a method without a responder.
+    pub(crate) fn tell(&mut self, name: &str, args: Value) {
+        let told = self.ask(json!({"do": "call", "name": name, "args": args, "responder": false}));
+        told.expect("the connection is open");
+    }
+
+    /// Lets the client have these methods, which answer null, for the server to call. A call of
+    /// npm `rtmp-client` or librtmp before it has the method is not seen.
+    pub(crate) fn hears(&mut self, methods: &[&str]) {
+        for method in methods {
+            self.order(json!({"do": "answer", "name": method, "value": null}));
+        }
     }
 
     /// Sends a request that always goes well.
@@ -159,6 +186,11 @@ impl Driven {
             Some(error) => Err(error.take()),
             None => Ok(answer["value"].take()),
         }
+    }
+
+    /// The next line of the client that is not about a shared object.
+    pub(crate) fn line(&mut self) -> Value {
+        self.wait("a line", |_| true)
     }
 
     /// Waits for an event that `wanted` accepts. Others are kept for later.
@@ -222,12 +254,25 @@ impl Driven {
         }
     }
 
+    /// Takes what comes until `done`.
+    pub(crate) fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(self) {
+            self.take(what, deadline);
+        }
+    }
+
     /// Takes one line: what it says of a shared object goes there, everything else is kept.
     fn take(&mut self, what: &str, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
         match self.lines.recv_timeout(left) {
             Ok(line) if line["event"] == "wrong" || line.get("wrong").is_some() => {
                 panic!("{self:?}: the server is wrong: {line}")
+            }
+            Ok(line) if line["event"] == "object" => {
+                let name = line["name"].as_str().unwrap_or_default();
+                let object = self.objects.entry(name.to_owned()).or_default();
+                object.apply(&line);
             }
             Ok(line) => self.kept.push_back(line),
             Err(RecvTimeoutError::Timeout) => panic!("{self:?} waits for {what}"),
@@ -239,7 +284,7 @@ impl Driven {
 impl fmt::Debug for Driven {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines: Vec<_> = self.kept.iter().map(Value::to_string).collect();
-        write!(f, "{:?} with {lines:#?}", self.kind)
+        write!(f, "{:?} with {lines:#?}, {:#?}", self.kind, self.objects)
     }
 }
 

@@ -17,6 +17,7 @@ use super::{
 pub(crate) mod calls;
 pub(crate) mod driven;
 pub(crate) mod ours;
+pub(crate) mod replica;
 pub(crate) mod rml;
 pub(crate) mod wired;
 

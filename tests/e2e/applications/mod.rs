@@ -1,0 +1,32 @@
+//! Script applications and their clients: calls, encoders; and the example of an
+//! application in Rust.
+
+use std::{fs, path::Path};
+
+use crate::support::cluster::Cluster;
+
+mod calls;
+mod embedded;
+mod encoders;
+
+/// One origin with the applications of the tests, and two edges. The files are written as old
+/// editors did: with a byte-order mark and CR line ends.
+fn old_scripts() -> Cluster {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/applications");
+    let old = |text: String| format!("\u{feff}{}", text.replace('\n', "\r"));
+    Cluster::with_applications(1, 2, |directory| copy(&scripts, directory, &old))
+}
+
+fn copy(from: &Path, to: &Path, write: &dyn Fn(String) -> String) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("a directory of the project") {
+        let from = entry.expect("an entry").path();
+        let to = to.join(from.file_name().expect("a name"));
+        if from.is_dir() {
+            copy(&from, &to, write);
+        } else {
+            let text = fs::read_to_string(&from).expect("a text file");
+            fs::write(&to, write(text)).expect("a copy");
+        }
+    }
+}
