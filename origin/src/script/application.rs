@@ -19,7 +19,7 @@ use super::{
     allowance::Exceeded,
     api::{
         self, application as api_application, client as api_client, net_connection, net_stream,
-        stream as api_stream,
+        shared_object, stream as api_stream,
     },
     engine::{Engine, Outcome},
     hooks,
@@ -30,8 +30,8 @@ use super::{
 };
 use crate::app::{
     Admission, Answer, Application, Call, CallToken, ClientId, ConnectionCall, ConnectionId,
-    Context, Decision, Event, NetStreamId, PublishGrant, Rejection, StartError, StopReason,
-    StreamId, StreamRequest, StreamStatus,
+    Context, Decision, Event, Level, NetStreamId, ObjectChange, ObjectId, PublishGrant, Rejection,
+    StartError, StopReason, StreamId, StreamRequest, StreamStatus,
 };
 
 /// A script application's instance.
@@ -94,9 +94,17 @@ impl ScriptApplication {
         let engine = self.engine.as_ref()?;
         let now = context.now();
         engine.state().now.set(now);
-        let Outcome { result, exceeded } = context.lend(|| engine.turn(times, work));
+        let Outcome {
+            result,
+            exceeded,
+            failed,
+        } = context.lend(|| engine.turn(times, work));
         if let Some(exceeded) = exceeded {
             self.exceeded(context, exceeded);
+        }
+        if failed && context.release_locks() > 0 {
+            let why = "a turn that failed had locked shared objects; they are unlocked";
+            context.log(Level::Error, why);
         }
         self.settle(context);
         result
@@ -148,6 +156,12 @@ impl ScriptApplication {
         for client in gone {
             let object = state.clients.borrow_mut().remove(client);
             state.forget(object);
+        }
+        let dropped = state.objects.borrow().take_dropped();
+        for object in dropped {
+            context.close_object(object);
+            let weak = state.objects.borrow_mut().remove(object);
+            state.forget(weak);
         }
         let timers = state.timers.borrow().next();
         let jobs = engine.has_jobs().then(|| context.now());
@@ -304,6 +318,42 @@ impl Application for ScriptApplication {
     fn net_stream_status(&mut self, context: &mut Context<'_>, stream: NetStreamId, info: &Value) {
         self.turn(context, |ctx, state| {
             net_stream::status(ctx, state, stream, info)
+        });
+    }
+
+    fn shared_object_changed(
+        &mut self,
+        context: &mut Context<'_>,
+        object: ObjectId,
+        _: ClientId,
+        changes: &[ObjectChange],
+    ) {
+        self.turn(context, |ctx, state| {
+            shared_object::changed(ctx, state, object, changes)
+        });
+    }
+
+    fn shared_object_message(
+        &mut self,
+        context: &mut Context<'_>,
+        object: ObjectId,
+        _: ClientId,
+        handler: &str,
+        arguments: &[Value],
+    ) {
+        self.turn(context, |ctx, state| {
+            shared_object::message(ctx, state, object, handler, arguments)
+        });
+    }
+
+    fn shared_object_status(
+        &mut self,
+        context: &mut Context<'_>,
+        object: ObjectId,
+        status: Status,
+    ) {
+        self.turn(context, |ctx, state| {
+            shared_object::status(ctx, state, object, status)
         });
     }
 

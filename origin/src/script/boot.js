@@ -1,7 +1,7 @@
 // What the host needs of the language itself, taken before a script can change it.
-(function (global) {
+(function () {
   "use strict";
-  const { apply, ownKeys } = Reflect;
+  const { apply } = Reflect;
   const { getPrototypeOf, defineProperty } = Object;
   const { isArray, from } = Array;
   const { isView } = ArrayBuffer;
@@ -14,30 +14,34 @@
   const subarray = uncurry(Uint8Array.prototype.subarray);
   const time = uncurry(Date.prototype.getTime);
   const { fromCharCode } = String;
-  const has = uncurry(Set.prototype.has);
-  const add = uncurry(Set.prototype.add);
+  const hasWeak = uncurry(WeakSet.prototype.has);
+  const addWeak = uncurry(WeakSet.prototype.add);
+  const source = uncurry(Function.prototype.toString);
+  const startsWith = uncurry(String.prototype.startsWith);
+  const endsWith = uncurry(String.prototype.endsWith);
   const classes = [Number, String, Boolean, BigInt, Symbol];
   const ErrorClass = Error, MapClass = Map, SetClass = Set, DateClass = Date, Bytes = Uint8Array;
-  const Buffer = ArrayBuffer, Range = RangeError;
+  const Buffer = ArrayBuffer, Range = RangeError, Weak = WeakRef;
+  const deref = uncurry(WeakRef.prototype.deref);
 
-  // Objects of the language and of the host: no peer's call reaches what they have.
-  const foreign = new Set();
-  for (const name of ownKeys(global)) {
-    const value = global[name];
-    if ((typeof value === "object" && value !== null) || typeof value === "function") {
-      if (value === global) continue;
-      add(foreign, value);
-      if (typeof value === "function" && value.prototype) add(foreign, value.prototype);
+  // A function of the script's own, or bound by it: peers' calls reach no others.
+  const own = new WeakSet();
+  function isOwn(value) {
+    if (typeof value !== "function") return false;
+    if (hasWeak(own, value)) return true;
+    if (endsWith(source(value), "{\n    [native code]\n}") && !startsWith("" + value.name, "bound ")) {
+      return false;
     }
-  }
-  for (const sample of [function* () {}, async () => {}, async function* () {}]) {
-    add(foreign, getPrototypeOf(sample));
-    if (sample.prototype) add(foreign, getPrototypeOf(sample.prototype));
+    addWeak(own, value);
+    return true;
   }
 
+  // Where what an object has ends for peers: what the language or the host gives it.
+  const foreign = new WeakSet();
+  for (const { prototype } of [Object, Function, Array, String]) addWeak(foreign, prototype);
   function member(owner, name) {
     if (name === "constructor" || name === "__proto__" || name === "prototype") return undefined;
-    for (let at = owner; at !== null && !has(foreign, at); at = getPrototypeOf(at)) {
+    for (let at = owner; at !== null && !hasWeak(foreign, at); at = getPrototypeOf(at)) {
       if (hasOwn(at, name)) return owner[name];
     }
     return undefined;
@@ -53,7 +57,7 @@
       if (owner === null || (typeof owner !== "object" && typeof owner !== "function")) return null;
     }
     const method = member(owner, names[names.length - 1]);
-    return typeof method === "function" ? [owner, method] : null;
+    return isOwn(method) ? [owner, method] : null;
   }
 
   function shape(object) {
@@ -98,7 +102,6 @@
     defineProperty(guarded, "length", { value: original.length, configurable: true });
     defineProperty(prototype, name,
       { value: guarded, writable: true, enumerable: false, configurable: true });
-    add(foreign, guarded);
   }
   for (const name of ["join", "fill", "reverse", "slice", "copyWithin", "splice", "unshift", "shift",
     "sort", "toSorted", "toReversed", "toSpliced", "with", "toLocaleString", "flatMap"]) {
@@ -125,11 +128,29 @@
     });
   }
 
+  // Globals that are made when they are first read, and are ordinary ones from then on.
+  function lazy(global, names, make) {
+    const define = (name, value, enumerable) => {
+      defineProperty(global, name, { value, writable: true, enumerable, configurable: true });
+      return value;
+    };
+    for (let i = 0; i < names.length; i++) {
+      const name = names[i];
+      defineProperty(global, name, {
+        get: () => define(name, make(name), false),
+        set: (value) => { define(name, value, true); },
+        enumerable: false, configurable: true,
+      });
+    }
+  }
+
   return {
-    find, shape, bytes, remove,
+    find, lazy, shape, bytes, remove,
     items: (object) => from(object),
+    foreign: (object) => { addWeak(foreign, object); },
+    weak: (object) => new Weak(object),
+    strong: (weak) => deref(weak),
     probe: (size) => { new Buffer(size); },
-    foreign: (object) => { add(foreign, object); },
     objects: Object.prototype,
   };
 })

@@ -37,6 +37,8 @@ pub(super) struct Engine {
 pub(super) struct Outcome<R> {
     /// What was asked for; none if it ended in an error.
     pub(super) result: Option<R>,
+    /// Whether something was thrown that nobody has caught.
+    pub(super) failed: bool,
     /// What the turn had too much of.
     pub(super) exceeded: Option<Exceeded>,
 }
@@ -107,7 +109,7 @@ impl Engine {
         let mut options = script_options("<boot>");
         options.strict = true;
         let boot: Function<'_> = ctx.eval_with_options(include_str!("boot.js"), options)?;
-        let tools: Object<'_> = boot.call((ctx.globals(),))?;
+        let tools: Object<'_> = boot.call(())?;
         self.state.boot(ctx, &tools)?;
         api::define(ctx, &self.state)
     }
@@ -121,6 +123,7 @@ impl Engine {
     ) -> Outcome<R> {
         let allowance = &self.state.allowance;
         let began = Instant::now();
+        self.state.failed.set(false);
         allowance.begin(times);
         let result = self.context.with(|ctx| match work(&ctx, &self.state) {
             Ok(result) => Some(result),
@@ -138,9 +141,11 @@ impl Engine {
         if let Some(exceeded) = unreported {
             api::application::report(&self.state, &ScriptError::plain(exceeded.describe()));
         }
+        let exceeded = allowance.finish();
         Outcome {
+            failed: result.is_none() || exceeded.is_some() || self.state.failed.get(),
             result,
-            exceeded: allowance.finish(),
+            exceeded,
         }
     }
 

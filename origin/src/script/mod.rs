@@ -9,7 +9,7 @@
 //! | `engine`, `allowance` | the runtime; turns and what they may use |
 //! | `application` | hears from the group, asks the script |
 //! | `admission`, `rpc`, `hooks` | connects, calls of clients, publish and play requests |
-//! | `state`, `clients`, `calls`, `media`, `timers`, `later` | what the host remembers of one script |
+//! | `state`, `clients`, `calls`, `media`, `objects`, `timers`, `later` | what the host remembers of one script |
 //! | `value` | AMF values as script values, and back |
 //! | `failure` | errors with file, line and source line |
 //! | `api` | the classes and functions that scripts use; one file for each |
@@ -31,10 +31,12 @@
 //!    script names it: use that for all but what nearly every script uses, since a group with its
 //!    script must stay below 256 KiB.
 //! 3. Objects that stand for something of the host: a Rust struct with [`host_class!`], its
-//!    prototype from [`api::prototype`] (which also keeps peers' calls from reaching its methods),
+//!    prototype from [`api::prototype`],
 //!    methods with [`api::method`], properties with [`api::getter`] and [`api::property`],
 //!    instances from `State::instance`. When the script lets go of one, its `Drop` runs; it must
 //!    not call into the script.
+//!    A peer's call reaches no native function; what is written in JavaScript has to be kept
+//!    from it with `State::hide`, as `api::prototype` does.
 //! 4. Closures given to the engine hold an `Rc<State>` and plain data, never a script value, which
 //!    would never be freed. What has to be remembered (callbacks, listeners) is kept with
 //!    `State::keep` and let go with `State::release`.
@@ -59,6 +61,7 @@ mod hooks;
 mod later;
 mod loader;
 mod media;
+mod objects;
 mod program;
 mod rpc;
 mod source;

@@ -20,7 +20,7 @@ use tributary_protocol::GroupName;
 
 use super::{
     Host, allowance::Allowance, calls::Calls, clients::Clients, later::Later, media::Media,
-    program::Program, timers::Timers, value::Shape,
+    objects::Objects, program::Program, timers::Timers, value::Shape,
 };
 use crate::{app::Level, group::Poster, group::lent};
 
@@ -39,9 +39,12 @@ pub(crate) struct State {
     pub(crate) timers: RefCell<Timers>,
     pub(crate) calls: RefCell<Calls>,
     pub(crate) media: RefCell<Media>,
+    pub(crate) objects: RefCell<Objects>,
     /// Files that `load()` has named and that are not run yet; `None` once the main file and those
     /// have run, and `load()` runs them at once.
     pub(crate) loads: RefCell<Option<Vec<String>>>,
+    /// Whether something was thrown in this turn that nobody has caught.
+    pub(crate) failed: Cell<bool>,
     /// Whether `application.onStatus` hears of an error at this moment.
     pub(crate) telling: Cell<bool>,
     /// The group's time in this turn.
@@ -63,12 +66,15 @@ pub(crate) struct Kept(u64);
 /// What the boot script gives.
 struct Tools {
     find: Kept,
+    lazy: Kept,
     shape: Kept,
+    foreign: Kept,
     bytes: Kept,
     items: Kept,
     remove: Kept,
+    weak: Kept,
+    strong: Kept,
     probe: Kept,
-    foreign: Kept,
     /// `Object.prototype`.
     objects: Kept,
 }
@@ -98,7 +104,9 @@ impl State {
             timers: RefCell::default(),
             calls: RefCell::default(),
             media: RefCell::default(),
+            objects: RefCell::default(),
             loads: RefCell::new(Some(Vec::new())),
+            failed: Cell::new(false),
             telling: Cell::new(false),
             now: Cell::new(now),
             poster,
@@ -219,6 +227,16 @@ impl State {
         self.tool(ctx, |tools| &tools.foreign, (object.clone(),))
     }
 
+    /// Defines globals that `make(name)` makes when they are first read.
+    pub(super) fn lazy<'js>(
+        &self,
+        ctx: &Ctx<'js>,
+        names: Vec<&'static str>,
+        make: Function<'js>,
+    ) -> Result<()> {
+        self.tool(ctx, |tools| &tools.lazy, (ctx.globals(), names, make))
+    }
+
     /// The function that a peer's call means, and the object it belongs to.
     pub(crate) fn find<'js>(
         &self,
@@ -270,6 +288,20 @@ impl State {
         item: &JsValue<'js>,
     ) -> Result<()> {
         self.tool(ctx, |tools| &tools.remove, (list.clone(), item.clone()))
+    }
+
+    /// A weak reference to an object, for [`Self::strong`].
+    pub(crate) fn weak<'js>(&self, ctx: &Ctx<'js>, object: &Object<'js>) -> Result<JsValue<'js>> {
+        self.tool(ctx, |tools| &tools.weak, (object.clone(),))
+    }
+
+    /// The object of a weak reference, if the script still holds it.
+    pub(crate) fn strong<'js>(
+        &self,
+        ctx: &Ctx<'js>,
+        weak: JsValue<'js>,
+    ) -> Result<Option<Object<'js>>> {
+        self.tool(ctx, |tools| &tools.strong, (weak,))
     }
 
     /// Takes so much memory for a moment: an exception if it is not there.
@@ -335,12 +367,15 @@ impl State {
         };
         *self.tools.borrow_mut() = Some(Tools {
             find: tool("find")?,
+            lazy: tool("lazy")?,
             shape: tool("shape")?,
+            foreign: tool("foreign")?,
             bytes: tool("bytes")?,
             items: tool("items")?,
             remove: tool("remove")?,
+            weak: tool("weak")?,
+            strong: tool("strong")?,
             probe: tool("probe")?,
-            foreign: tool("foreign")?,
             objects: tool("objects")?,
         });
         Ok(())

@@ -7,6 +7,7 @@ use tributary_protocol::{
     amf::{Object, Value},
     command::ObjectEncoding,
     link::CloseReason,
+    shared_object::{Event, Flags},
 };
 
 use super::{Answer, Runner};
@@ -57,6 +58,8 @@ pub enum Heard {
     Status(u32, Value),
     /// A call: its name, its transaction id, its arguments.
     Call(String, f64, Vec<Value>),
+    /// An event of a shared object, by the object's name.
+    SharedObject(String, Event),
     /// Any other message.
     Message(Message),
     /// Its connection is closed.
@@ -132,6 +135,35 @@ impl Client {
         let number = self.number;
         self.runner
             .run(move |lanes| lanes.respond(number, transaction, answer));
+    }
+
+    /// Sends events of a temporary shared object: [`Event::Use`] and what comes after it.
+    pub fn send_object(&self, name: &str, events: impl IntoIterator<Item = Event>) {
+        self.send_object_as(name, Flags::TEMPORARY, events);
+    }
+
+    /// Sends events of a shared object of this kind.
+    pub fn send_object_as(
+        &self,
+        name: &str,
+        flags: Flags,
+        events: impl IntoIterator<Item = Event>,
+    ) {
+        let (number, name) = (self.number, name.to_owned());
+        let events = events.into_iter().collect();
+        self.runner
+            .run(move |lanes| lanes.object(number, name, flags, events));
+    }
+
+    /// The events of shared objects among [`Client::heard`].
+    pub fn object_events(&self) -> Vec<(String, Event)> {
+        let heard = self.heard().into_iter();
+        heard
+            .filter_map(|heard| match heard {
+                Heard::SharedObject(name, event) => Some((name, event)),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Sends any message.

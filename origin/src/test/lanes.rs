@@ -1,14 +1,19 @@
 //! The edges of a stage: a lane for each client.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{runtime::Runtime, task::LocalSet};
 use tributary_node::queue;
 use tributary_protocol::{
-    Message, MessageStreamId, RtmpTimestamp, SessionId, TransactionId,
+    Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId, TransactionId,
     amf::{Object, Value},
     command::{Command, ObjectEncoding, connect},
-    link::{CloseReason, Generation, OpenSession},
+    link::{AudienceId, CloseReason, Generation, OpenSession, Recipients, ToAudience},
+    shared_object::{Event, Flags, SharedObjectMessage},
 };
 
 use super::{Answer, ConnectAs, Heard};
@@ -39,6 +44,7 @@ struct Lane {
     connected: Option<Result<(), Value>>,
     heard: Vec<Heard>,
     closed: bool,
+    audiences: BTreeSet<AudienceId>,
 }
 
 /// Each client is the first session of its lane.
@@ -116,6 +122,7 @@ impl Lanes {
             connected: None,
             heard: Vec::new(),
             closed: false,
+            audiences: BTreeSet::new(),
         };
         self.clients.insert(self.last, lane);
         self.settle();
@@ -179,6 +186,26 @@ impl Lanes {
             });
         }
         self.settle();
+    }
+
+    pub(super) fn object(&mut self, client: u64, name: String, flags: Flags, events: Vec<Event>) {
+        let message = SharedObjectMessage {
+            name,
+            version: 0,
+            flags,
+            events,
+        };
+        let encoding = self.clients.get(&client).map(|lane| lane.encoding);
+        let (kind, payload) = message.encode(encoding.unwrap_or_default());
+        self.message(
+            client,
+            Message {
+                kind,
+                stream: MessageStreamId(0),
+                timestamp: RtmpTimestamp(0),
+                payload,
+            },
+        );
     }
 
     pub(super) fn leave(&mut self, client: u64) {
@@ -266,8 +293,13 @@ impl Lanes {
 impl Lane {
     fn collect(&mut self) {
         while let Some(command) = self.commands.try_next() {
-            let LaneCommand::Session { what, .. } = command else {
-                continue;
+            let what = match command {
+                LaneCommand::Session { what, .. } => what,
+                LaneCommand::Audience { audience, what } => {
+                    self.audience(audience, what);
+                    continue;
+                }
+                LaneCommand::Consumed { .. } => continue,
             };
             match what {
                 ToSession::Message { message, .. } => self.hear(message),
@@ -278,6 +310,40 @@ impl Lane {
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn audience(&mut self, audience: AudienceId, what: ToAudience) {
+        match what {
+            ToAudience::Join { .. } => {
+                self.audiences.insert(audience);
+            }
+            ToAudience::Leave { .. } | ToAudience::End => {
+                self.audiences.remove(&audience);
+            }
+            ToAudience::Send { to, encoding, body } => {
+                let is_member = match to {
+                    Recipients::All => self.audiences.contains(&audience),
+                    Recipients::AllBut(session) => {
+                        session != SESSION && self.audiences.contains(&audience)
+                    }
+                    Recipients::One(session) => session == SESSION,
+                };
+                if is_member && encoding.is_none_or(|encoding| encoding == self.encoding) {
+                    self.hear_object(&body);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn hear_object(&mut self, body: &[u8]) {
+        let decoded = SharedObjectMessage::decode(MessageType::SHARED_OBJECT_AMF0, body);
+        if let Ok(message) = decoded {
+            let name = message.name;
+            let events = message.events.into_iter();
+            self.heard
+                .extend(events.map(|event| Heard::SharedObject(name.clone(), event)));
         }
     }
 

@@ -214,10 +214,13 @@ const PROXY: &str = "(function (prototype, name, target, method) {
     };
 })";
 
-/// shutdown, gc, getStats.
+/// shutdown, gc, getStats, clearSharedObjects.
 fn ruling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     super::method(host, "shutdown", || {
         lent(|context| context.unload()).is_some()
+    })?;
+    super::method(host, "clearSharedObjects", |path: Coerced<String>| {
+        lent(|context| context.clear_shared_objects(&path.0)).unwrap_or_default()
     })?;
     super::method(host, "gc", |ctx: Ctx<'js>| ctx.run_gc())?;
     let known = Rc::clone(state);
@@ -251,6 +254,7 @@ fn ruling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
 
 /// Logs what a script threw, and tells its `application.onStatus`.
 pub(in super::super) fn thrown<'js>(ctx: &Ctx<'js>, state: &Rc<State>, thrown: &Value<'js>) {
+    state.failed.set(true);
     let mut error = ScriptError::thrown(ctx, thrown, &state.program);
     if let Some(exceeded) = state.allowance.exceeded() {
         exceeded.describe().clone_into(&mut error.message);

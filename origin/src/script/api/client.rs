@@ -14,7 +14,7 @@ use super::super::{
     value::{to_script, to_values},
 };
 use crate::{
-    app::ClientId,
+    app::{Client, ClientId},
     group::{lent, read_connect},
 };
 
@@ -30,12 +30,12 @@ pub(crate) struct ClientObject {
 
 super::host_class!(ClientObject, "Client");
 
-/// The class. Scripts put their methods on `Client.prototype`, which inherits the host's: so a
-/// peer's call reaches the former and not the latter.
+/// The class. Scripts put their methods on `Client.prototype`, which inherits the host's, and a
+/// script that overrides one of those still has it.
 pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
     let host = Object::new(ctx.clone())?;
-    state.hide(ctx, host.as_value())?;
     facts(&host)?;
+    access(&host)?;
     methods(&host, state)?;
     let prototype = Object::new_proto(ctx.clone(), Some(&host))?;
     let class = Constructor::new_prototype(
@@ -84,6 +84,40 @@ impl ClientObject {
     fn connect(&self) -> Option<Connect> {
         read_connect(&self.connect)
     }
+}
+
+/// Which folders it may read and write, as paths with `;` between them.
+fn access<'js>(host: &Object<'js>) -> Result<()> {
+    super::property(
+        host,
+        "readAccess",
+        |client: OwnClient<'js>| of_client(&client, |client| client.read_access().to_owned()),
+        |client: OwnClient<'js>, folders: Coerced<String>| {
+            change_client(&client, |client| client.set_read_access(&folders.0));
+        },
+    )?;
+    super::property(
+        host,
+        "writeAccess",
+        |client: OwnClient<'js>| of_client(&client, |client| client.write_access().to_owned()),
+        |client: OwnClient<'js>, folders: Coerced<String>| {
+            change_client(&client, |client| client.set_write_access(&folders.0));
+        },
+    )
+}
+
+fn of_client<R>(client: &OwnClient<'_>, look: impl FnOnce(&Client) -> R) -> Option<R> {
+    let id = client.0.borrow().id;
+    lent(|context| context.client(id).map(look)).flatten()
+}
+
+fn change_client(client: &OwnClient<'_>, change: impl FnOnce(&mut Client)) {
+    let id = client.0.borrow().id;
+    lent(|context| {
+        if let Some(client) = context.client_mut(id) {
+            change(client);
+        }
+    });
 }
 
 /// What the client said of itself, and what is known of its connection.

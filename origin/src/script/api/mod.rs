@@ -17,6 +17,7 @@ pub(crate) mod globals;
 pub(crate) mod net_connection;
 pub(crate) mod net_stream;
 pub(crate) mod protect;
+pub(crate) mod shared_object;
 pub(crate) mod stream;
 
 /// A global of every script.
@@ -42,6 +43,7 @@ pub(crate) enum When {
 pub(crate) const GLOBALS: &[Global] = &[
     Global::new("application", When::Start, application::define),
     Global::new("Client", When::Start, client::define),
+    Global::new("SharedObject", When::FirstUse, shared_object::define),
     Global::new("trace", When::Start, globals::trace),
     Global::new("load", When::Start, globals::load),
     Global::new("setInterval", When::Start, globals::set_interval),
@@ -74,40 +76,27 @@ pub(super) fn before_boot(ctx: &Ctx<'_>) -> Result<()> {
 
 /// Defines all globals.
 pub(super) fn define(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<()> {
+    let mut later = Vec::new();
     for global in GLOBALS {
         match global.when {
             When::Start => {
                 let value = (global.define)(ctx, state)?;
                 hidden(&ctx.globals(), global.name, value)?;
             }
-            When::FirstUse => lazy(ctx, state, global)?,
+            When::FirstUse => later.push(global.name),
         }
     }
-    Ok(())
+    let make = Function::new(ctx.clone(), first_use(Rc::clone(state)))?;
+    state.lazy(ctx, later, make)
 }
 
-/// A global that is made when it is first read, and is an ordinary one from then on.
-fn lazy(ctx: &Ctx<'_>, state: &Rc<State>, global: &'static Global) -> Result<()> {
-    let state = Rc::clone(state);
-    let accessor = Accessor::new(first_use(state, global), move |ctx, value| {
-        settle(&ctx, global, value)
-    });
-    ctx.globals().prop(global.name, accessor.configurable())
-}
-
-fn first_use(
-    state: Rc<State>,
-    global: &'static Global,
-) -> impl for<'js> Fn(Ctx<'js>) -> Result<Value<'js>> {
-    move |ctx| {
-        let value = (global.define)(&ctx, &state)?;
-        settle(&ctx, global, value.clone())?;
-        Ok(value)
+/// Makes a global when it is first named.
+fn first_use(state: Rc<State>) -> impl for<'js> Fn(Ctx<'js>, String) -> Result<Value<'js>> {
+    move |ctx, name| {
+        let global = GLOBALS.iter().find(|global| global.name == name);
+        let undefined = || Ok(Value::new_undefined(ctx.clone()));
+        global.map_or_else(undefined, |global| (global.define)(&ctx, &state))
     }
-}
-
-fn settle<'js>(ctx: &Ctx<'js>, global: &Global, value: Value<'js>) -> Result<()> {
-    hidden(&ctx.globals(), global.name, value)
 }
 
 /// A method: writable, and not seen by `for in`.
@@ -181,6 +170,11 @@ pub(crate) fn call_on<'js>(
     all.this(this.clone())?;
     arguments.into_args(&mut all)?;
     all.apply(function)
+}
+
+/// An object, or null.
+pub(crate) fn or_null<'js>(ctx: &Ctx<'js>, object: Option<Object<'js>>) -> Value<'js> {
+    object.map_or_else(|| Value::new_null(ctx.clone()), Object::into_value)
 }
 
 /// Has one of two functions called when a promise is settled.

@@ -2,6 +2,7 @@
 
 mod connecting;
 mod limits;
+mod shared_objects;
 mod streams;
 mod style;
 mod values;

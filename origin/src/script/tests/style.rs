@@ -230,3 +230,71 @@ fn a_broken_script_is_refused_with_every_error() {
         }
     }
 }
+
+#[test]
+fn globals_of_the_host_can_be_replaced() {
+    let stage = stage(
+        "var setTimeout = function() { return 'mine'; };
+         console = { log: function() { return 'own'; } };
+         function protectObject() { return 'declared'; }
+         var seen = []; for (var name in this) seen.push(name);
+         Client.prototype.run = function(code) { return '' + eval(code); };",
+    );
+    let client = stage.connect("x");
+    for (code, expected) in [
+        ("setTimeout()", "mine"),
+        ("console.log()", "own"),
+        ("protectObject()", "declared"),
+        ("seen.sort()", "console,name,protectObject,seen,setTimeout"),
+        (
+            "typeof SharedObject + typeof clearTimeout",
+            "functionfunction",
+        ),
+        ("SharedObject === SharedObject", "true"),
+        ("Object.keys(globalThis).indexOf('SharedObject')", "-1"),
+        ("typeof neverNamed", "undefined"),
+    ] {
+        assert_eq!(
+            client.call("run", [text(code)]),
+            Ok(text(expected)),
+            "{code}"
+        );
+    }
+    assert!(client.call("run", [text("neverNamed")]).is_err());
+}
+
+#[test]
+fn old_helpers_do_what_they_did() {
+    let stage = stage(
+        "Client.prototype.run = function(code) { return '' + eval(code); };
+         held = { a: 1, hidden: 2, secret: function(x) { return x + this.a; } };
+         setAttributes(held, 'hidden', false, true, true);",
+    );
+    let client = stage.connect("x");
+    for (code, expected) in [
+        (
+            "var all = []; for (var n in held) all.push(n); all",
+            "a,secret",
+        ),
+        ("held.hidden = 3; held.hidden", "2"),
+        ("delete held.hidden", "false"),
+        (
+            "getGlobal() === this.constructor.constructor('return this')()",
+            "true",
+        ),
+        (
+            "p = protectObject(held); p.secret(2) + ' ' + p.a",
+            "3 undefined",
+        ),
+        (
+            "p.secret = 1; p.more = 2; p.secret(3) + ' ' + p.more",
+            "4 undefined",
+        ),
+    ] {
+        assert_eq!(
+            client.call("run", [text(code)]),
+            Ok(text(expected)),
+            "{code}"
+        );
+    }
+}

@@ -1,0 +1,382 @@
+//! SharedObject: data that the application shares with its clients.
+
+use std::{cell::Cell, rc::Rc};
+
+use rquickjs::{
+    Class, Coerced, Constructor, Ctx, Exception, JsLifetime, Object, Result, Value,
+    function::{Opt, Rest, This},
+    object::Property,
+};
+use tributary_protocol::{amf, command::Status};
+
+use super::super::{
+    objects::Dropped,
+    state::State,
+    value::{from_script, to_script, to_values},
+};
+use crate::{
+    app::{ChangeKind, Level, ObjectChange, ObjectId, SharedObject, SharedObjectMut},
+    group::lent,
+};
+
+/// The inside of a `SharedObject`. When the script lets go of it, so does the group.
+#[derive(JsLifetime)]
+pub(crate) struct ObjectInside {
+    #[qjs(skip_trace)]
+    id: ObjectId,
+    #[qjs(skip_trace)]
+    dropped: Dropped,
+    #[qjs(skip_trace)]
+    open: Cell<bool>,
+}
+
+super::host_class!(ObjectInside, "SharedObject");
+
+impl ObjectInside {
+    fn close(&self) {
+        if self.open.replace(false) {
+            self.dropped.borrow_mut().push(self.id);
+        }
+    }
+}
+
+impl Drop for ObjectInside {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+type Own<'js> = This<Class<'js, ObjectInside>>;
+
+/// The class.
+pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
+    let prototype = super::prototype(ctx, state, "SharedObject")?;
+    facts(&prototype)?;
+    slots(&prototype, state)?;
+    ruling(&prototype, state)?;
+    let class =
+        Constructor::new_prototype(ctx, prototype, |ctx: Ctx<'js>| -> Result<Value<'js>> {
+            Err(Exception::throw_type(&ctx, "use SharedObject.get()"))
+        })?;
+    class.set_name("SharedObject")?;
+    let known = Rc::clone(state);
+    super::method(
+        &class,
+        "get",
+        move |ctx: Ctx<'js>,
+              name: Coerced<String>,
+              persistent: Opt<Value<'js>>,
+              connection: Opt<Value<'js>>| {
+            let persistent = truth(persistent.0)?;
+            let remote = connection.0.filter(Value::is_object);
+            let object = get(&ctx, &known, &name.0, persistent, remote)?;
+            Ok::<_, rquickjs::Error>(super::or_null(&ctx, object))
+        },
+    )?;
+    let known = Rc::clone(state);
+    super::method(&class, "commit", move |name: Opt<Coerced<String>>| {
+        commit(&known, name.0.as_ref().map(|name| &*name.0))
+    })?;
+    Ok(class.into_value())
+}
+
+fn truth(value: Option<Value<'_>>) -> Result<bool> {
+    let value = value.filter(|value| !value.is_undefined());
+    value.map_or(Ok(false), |value| Ok(value.get::<Coerced<bool>>()?.0))
+}
+
+/// `SharedObject.get(name, persistence)`: null where there can be no such object.
+fn get<'js>(
+    ctx: &Ctx<'js>,
+    state: &Rc<State>,
+    name: &str,
+    persistent: bool,
+    remote: Option<Value<'js>>,
+) -> Result<Option<Object<'js>>> {
+    if remote.is_some() {
+        let why = format!("SharedObject.get({name:?}): objects of other instances are not there");
+        state.log(Level::Warning, &why);
+        return Ok(None);
+    }
+    let opened = lent(|context| context.open_object(name, persistent));
+    let id = match opened {
+        Some(Ok(id)) => id,
+        Some(Err(error)) => {
+            state.log(
+                Level::Warning,
+                &format!("SharedObject.get({name:?}): {error}"),
+            );
+            return Ok(None);
+        }
+        None => return Ok(None),
+    };
+    if let Some(known) = known(ctx, state, id)? {
+        // The one that is there holds it already.
+        lent(|context| context.close_object(id));
+        return Ok(Some(known));
+    }
+    let inside = ObjectInside {
+        id,
+        dropped: state.objects.borrow().dropped(),
+        open: Cell::new(true),
+    };
+    let object = state.instance(ctx, inside)?.into_inner();
+    let weak = state.weak(ctx, &object)?;
+    let weak = state.keep(ctx, weak);
+    let old = state.objects.borrow_mut().add(id, persistent, weak);
+    state.forget(old);
+    Ok(Some(object))
+}
+
+/// The script's object for a shared object, if a variable of the script still holds it.
+fn known<'js>(ctx: &Ctx<'js>, state: &Rc<State>, id: ObjectId) -> Result<Option<Object<'js>>> {
+    let weak = {
+        let objects = state.objects.borrow();
+        objects.get(id).map(|weak| state.kept(ctx, weak))
+    };
+    let object = weak.map(|weak| state.strong(ctx, weak)).transpose()?;
+    Ok(object.flatten().filter(|object| is_open(object.as_value())))
+}
+
+fn is_open(object: &Value<'_>) -> bool {
+    let class = object
+        .as_object()
+        .and_then(Object::as_class::<ObjectInside>);
+    class.is_some_and(|class| class.borrow().open.get())
+}
+
+/// `SharedObject.commit(name)`, or all persistent ones: `true` if the writes are queued.
+fn commit(state: &State, name: Option<&str>) -> bool {
+    let objects: Vec<_> = state.objects.borrow().persistent().collect();
+    let all = lent(|context| {
+        objects.iter().fold(true, |all, &id| {
+            let wanted = context
+                .object(id)
+                .is_some_and(|object| name.is_none_or(|name| object.name() == name));
+            let done = !wanted
+                || context
+                    .object_mut(id)
+                    .is_none_or(|mut object| object.flush());
+            all && done
+        })
+    });
+    all.unwrap_or_default()
+}
+
+fn look<R>(own: &Own<'_>, look: impl FnOnce(SharedObject<'_>) -> R) -> Option<R> {
+    let inside = own.0.borrow();
+    if !inside.open.get() {
+        return None;
+    }
+    lent(|context| context.object(inside.id).map(look)).flatten()
+}
+
+fn change<R>(own: &Own<'_>, change: impl FnOnce(&mut SharedObjectMut<'_>) -> R) -> Option<R> {
+    let inside = own.0.borrow();
+    if !inside.open.get() {
+        return None;
+    }
+    lent(|context| {
+        context
+            .object_mut(inside.id)
+            .map(|mut object| change(&mut object))
+    })
+    .flatten()
+}
+
+/// name, version, isDirty, autoCommit, resyncDepth, size().
+fn facts<'js>(prototype: &Object<'js>) -> Result<()> {
+    super::getter(prototype, "name", |own: Own<'js>| {
+        look(&own, |object| object.name().to_owned())
+    })?;
+    super::getter(prototype, "version", |own: Own<'js>| {
+        look(&own, |object| object.version())
+    })?;
+    super::getter(prototype, "isDirty", |own: Own<'js>| {
+        look(&own, |object| object.is_dirty())
+    })?;
+    super::property(
+        prototype,
+        "autoCommit",
+        |own: Own<'js>| look(&own, |object| object.auto_commit()),
+        |own: Own<'js>, on: Coerced<bool>| {
+            change(&own, |object| object.set_auto_commit(on.0));
+        },
+    )?;
+    super::property(
+        prototype,
+        "resyncDepth",
+        |own: Own<'js>| look(&own, |object| depth_shown(object.resync_depth())),
+        |own: Own<'js>, depth: Coerced<f64>| {
+            change(&own, |object| object.set_resync_depth(depth.0 as u32));
+        },
+    )?;
+    super::method(prototype, "size", |own: Own<'js>| {
+        look(&own, |object| object.len()).unwrap_or(0)
+    })?;
+    super::method(prototype, "toString", || "[object SharedObject]")
+}
+
+fn depth_shown(depth: u32) -> f64 {
+    if depth == u32::MAX {
+        f64::INFINITY
+    } else {
+        depth.into()
+    }
+}
+
+/// getProperty, getPropertyNames, setProperty, clear.
+fn slots<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
+    let known = Rc::clone(state);
+    super::method(
+        prototype,
+        "getProperty",
+        move |ctx: Ctx<'js>, own: Own<'js>, name: Coerced<String>| {
+            let value = look(&own, |object| object.get(&name.0)).flatten();
+            let value = value.unwrap_or(amf::Value::Undefined);
+            to_script(&ctx, &known, &value)
+        },
+    )?;
+    super::method(prototype, "getPropertyNames", |own: Own<'js>| {
+        let names = look(&own, |object| {
+            object.slot_names().map(str::to_owned).collect::<Vec<_>>()
+        });
+        names.unwrap_or_default()
+    })?;
+    let known = Rc::clone(state);
+    super::method(
+        prototype,
+        "setProperty",
+        move |ctx: Ctx<'js>, own: Own<'js>, name: Coerced<String>, value: Opt<Value<'js>>| {
+            let value = value
+                .0
+                .filter(|value| !value.is_null() && !value.is_undefined());
+            let Some(value) = value else {
+                change(&own, |object| object.remove(&name.0));
+                return Ok(());
+            };
+            let value = from_script(&ctx, &known, &value)?;
+            match change(&own, |object| object.set(&name.0, &value)) {
+                Some(Err(error)) => Err(Exception::throw_range(&ctx, &error.to_string())),
+                _ => Ok(()),
+            }
+        },
+    )?;
+    super::method(prototype, "clear", |own: Own<'js>| {
+        change(&own, |object| object.clear()).is_some()
+    })
+}
+
+/// lock, unlock, send, mark, flush, commit, purge, close.
+fn ruling<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
+    super::method(prototype, "lock", |own: Own<'js>| {
+        change(&own, |object| object.lock()).unwrap_or(0)
+    })?;
+    super::method(prototype, "unlock", |own: Own<'js>| {
+        change(&own, |object| object.unlock()).unwrap_or(0)
+    })?;
+    // A mark is a message in its place among the changes, and so is every other.
+    for name in ["send", "mark"] {
+        let known = Rc::clone(state);
+        super::method(
+            prototype,
+            name,
+            move |ctx: Ctx<'js>,
+                  own: Own<'js>,
+                  handler: Coerced<String>,
+                  arguments: Rest<Value<'js>>| {
+                let arguments = to_values(&ctx, &known, &arguments)?;
+                let sent = change(&own, |object| object.send(&handler.0, &arguments));
+                match sent {
+                    Some(Err(error)) => Err(Exception::throw_range(&ctx, &error.to_string())),
+                    sent => Ok(sent.is_some()),
+                }
+            },
+        )?;
+    }
+    for name in ["flush", "commit"] {
+        super::method(prototype, name, |own: Own<'js>| {
+            change(&own, |object| object.flush()).unwrap_or(false)
+        })?;
+    }
+    super::method(
+        prototype,
+        "purge",
+        |own: Own<'js>, version: Coerced<f64>| {
+            change(&own, |object| object.purge(version.0 as u32));
+        },
+    )?;
+    super::method(prototype, "close", |own: Own<'js>| own.0.borrow().close())
+}
+
+/// Tells `onSync(list)` what a client has changed. Only the object's own handler counts.
+pub(in super::super) fn changed(
+    ctx: &Ctx<'_>,
+    state: &Rc<State>,
+    object: ObjectId,
+    changes: &[ObjectChange],
+) -> Result<()> {
+    let Some(object) = known(ctx, state, object)? else {
+        return Ok(());
+    };
+    let Some((owner, handler)) = state.find(ctx, &object, "onSync")? else {
+        return Ok(());
+    };
+    let list = rquickjs::Array::new(ctx.clone())?;
+    for (index, change) in changes.iter().enumerate() {
+        let info = Object::new(ctx.clone())?;
+        let code = match change.kind {
+            ChangeKind::Changed => "change",
+            ChangeKind::Removed => "delete",
+            _ => "clear",
+        };
+        info.set("code", code)?;
+        if !matches!(change.kind, ChangeKind::Cleared) {
+            info.set("name", &*change.name)?;
+        }
+        if let Some(old) = &change.old {
+            let old = to_script(ctx, state, &old.value())?;
+            info.prop("oldValue", Property::from(old).enumerable().writable())?;
+        }
+        list.set(index, info)?;
+    }
+    super::call_on(&handler, &owner, (list,)).map(drop)
+}
+
+/// Calls the handler that a client's message names, if the script has put it on the object.
+pub(in super::super) fn message(
+    ctx: &Ctx<'_>,
+    state: &Rc<State>,
+    object: ObjectId,
+    handler: &str,
+    arguments: &[amf::Value],
+) -> Result<()> {
+    let Some(object) = known(ctx, state, object)? else {
+        return Ok(());
+    };
+    let Some((owner, method)) = state.find(ctx, &object, handler)? else {
+        return Ok(());
+    };
+    let arguments: Result<Vec<_>> = arguments
+        .iter()
+        .map(|argument| to_script(ctx, state, argument))
+        .collect();
+    super::call_on(&method, &owner, (Rest(arguments?),)).map(drop)
+}
+
+/// Tells `onStatus(info)` that something of the object has failed.
+pub(in super::super) fn status(
+    ctx: &Ctx<'_>,
+    state: &Rc<State>,
+    object: ObjectId,
+    status: Status,
+) -> Result<()> {
+    let Some(object) = known(ctx, state, object)? else {
+        return Ok(());
+    };
+    let info = Object::new(ctx.clone())?;
+    info.set("code", status.code())?;
+    info.set("level", status.level().as_str())?;
+    info.set("description", status.description())?;
+    super::callback(&object, "onStatus", (info,)).map(drop)
+}

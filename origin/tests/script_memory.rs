@@ -1,0 +1,59 @@
+//! What a script group costs: memory and the time to start. Figures, not a bound on time:
+//! `cargo test --release -p tributary-origin --features test --test script_memory -- --nocapture`.
+
+use std::{fs, time::Instant};
+
+use tributary_origin::test::Stage;
+
+/// The chat example in small: presence, a shared object, a timer, an answered call.
+const CHAT: &str = r#"
+application.onAppStart = function() {
+    this.users = SharedObject.get("users", false);
+    this.said = 0;
+    this.ticker = setInterval(function() { application.tick(); }, 60000);
+};
+application.tick = function() { this.users.setProperty("now", new Date().getTime()); };
+application.onConnect = function(client, nick) {
+    client.nick = nick || "guest";
+    this.acceptConnection(client);
+    this.users.setProperty(client.id, client.nick);
+    return true;
+};
+application.onDisconnect = function(client) { this.users.setProperty(client.id, null); };
+Client.prototype.say = function(text) {
+    application.said++;
+    application.broadcastMsg("said", this.nick, text);
+    return application.said;
+};
+Client.prototype.history = function() { return [1, 2, 3]; };
+"#;
+
+/// Memory of this process that is its own, in bytes.
+fn resident() -> usize {
+    let text = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap();
+    let kib: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib * 1024
+}
+
+#[test]
+fn a_script_group_stays_below_256_kib() {
+    let stage = Stage::script(CHAT).unwrap();
+    let connect = |numbers: std::ops::Range<usize>| -> Vec<_> {
+        numbers
+            .map(|number| {
+                let client = stage.connect(&format!("room{number}"));
+                client.call("say", ["hello".into()]).unwrap();
+                client
+            })
+            .collect()
+    };
+    let _first = connect(0..50);
+    let before = resident();
+    let began = Instant::now();
+    let clients = connect(50..250);
+    let each = began.elapsed() / clients.len() as u32;
+    let memory = (resident() - before) / clients.len();
+    println!("{memory} B and {each:?} for each group, its client and a call included");
+    assert!(memory <= 256 * 1024, "{memory}");
+}
