@@ -16,7 +16,7 @@ use crate::support::{
     clients::wired::{PATIENCE, Wired},
     cluster::TRIBUTARY,
     http,
-    program::Program,
+    program::{self, Program},
     wait,
     wire::Amf,
 };
@@ -356,6 +356,73 @@ fn the_admin_address_is_loopback_by_default() {
         String::from_utf8_lossy(&output.expect("it starts").stdout).into_owned()
     };
     assert!(help("apps").contains("--admin"), "another can be named");
+}
+
+#[test]
+fn an_origin_without_a_data_directory_has_no_api() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path();
+    let certificate = |arguments: &[&str]| {
+        let mut command = Command::new(TRIBUTARY);
+        program::run(command.arg("cert").args(arguments).current_dir(path));
+    };
+    certificate(&["init", "ca"]);
+    let issue = [
+        "issue", "--role", "origin", "--name", "o", "--ca", "ca", "--out", "o",
+    ];
+    certificate(&issue);
+    write(&path.join("apps"), "chat", &answering("one"));
+    let origin = |name: &str, more: &[&str]| {
+        let fixed = [
+            "origin",
+            "--link=127.0.0.1:0",
+            "--admin=127.0.0.1:0",
+            "--cert=o",
+            "--apps=apps",
+        ];
+        let all: Vec<_> = fixed.iter().chain(more).copied().collect();
+        Program::tributary(name, Path::new(TRIBUTARY), path, &all)
+    };
+    let bare = origin("bare", &[]);
+    let (status, body) = ask(bare.address("admin"), "GET", "/api/apps", Some("x"), b"");
+    assert_eq!(status, 403, "{body}");
+    assert!(body.contains("--data"), "{body}");
+    drop(bare);
+
+    let with_data = origin("with-data", &["--data=data"]);
+    let admin = with_data.address("admin").to_string();
+    for arguments in [
+        &["list", "--data=data"][..],
+        &["list", "--token=data/admin-token", "--admin", &admin],
+    ] {
+        let mut command = Command::new(TRIBUTARY);
+        let output = command
+            .arg("apps")
+            .args(arguments)
+            .current_dir(path)
+            .output();
+        let output = output.expect("it starts");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        assert!(said.lines().any(|line| line.starts_with("chat")), "{said}");
+    }
+    let mut second = Command::new(TRIBUTARY);
+    second.args([
+        "origin",
+        "--link=127.0.0.1:0",
+        "--admin=127.0.0.1:0",
+        "--cert=o",
+    ]);
+    second
+        .args(["--apps=apps", "--data=data"])
+        .current_dir(path);
+    let second = second.output().expect("it starts");
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(
+        !second.status.success(),
+        "one process to a data directory: {said}"
+    );
+    assert!(said.contains("another process"), "{said}");
 }
 
 #[test]
