@@ -1,6 +1,6 @@
-//! Why a deployment did not take place.
+//! Why a deployment did not take place, or deploying could not begin.
 
-use std::{fmt, io};
+use std::{fmt, io, path::PathBuf};
 
 use super::{
     MAX_APPLICATIONS,
@@ -78,3 +78,41 @@ impl fmt::Display for DeployError {
 }
 
 impl std::error::Error for DeployError {}
+
+/// Deploying could not begin.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The applications directory cannot be read.
+    Apps {
+        /// Which.
+        apps: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no place for the copies of what runs.
+    Versions(io::Error),
+    /// The thread that watches the directory.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Apps { apps, source } => write!(
+                f,
+                "the applications directory {}: {source}; make it, or name another with --apps",
+                apps.display()
+            ),
+            Self::Versions(error) => {
+                write!(
+                    f,
+                    "no place for the applications that run: {error}; see --data"
+                )
+            }
+            Self::Thread(error) => write!(f, "cannot start the thread of deployments: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

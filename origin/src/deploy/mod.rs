@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `folder` | which files belong to an application |
 //! | `archive` | tar archives |
+//! | `directory` | the applications directory |
 //! | `versions` | the copies that groups run |
 //! | `watch` | when a folder has changed |
 //! | `loader` | what reads a folder, and what comes of it |
@@ -25,7 +26,7 @@
 use std::{
     collections::BTreeMap,
     fmt, fs,
-    io::{self, Read},
+    io::Read,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak},
     thread,
@@ -46,6 +47,7 @@ pub mod loader;
 pub mod status;
 
 mod admission;
+mod directory;
 mod error;
 mod scripts;
 mod versions;
@@ -55,13 +57,15 @@ mod watch;
 mod tests;
 
 pub use admission::check;
-pub use error::DeployError;
+pub use directory::MAX_APPLICATIONS;
+pub use error::{DeployError, StartError};
 pub use loader::{Loaded, Loader, Place, Problem};
 pub use scripts::scripts;
 pub use status::{Refused, Status};
 
 use admission::{Admitted, Version};
-use folder::{Digest, Fingerprint, Listing, Temporary};
+use directory::{STAGING, exchange, folders, look_at, settled};
+use folder::{Digest, Temporary};
 use status::{Kind, timestamp};
 use versions::{Snapshot, Versions};
 use watch::{Change, Watch};
@@ -139,19 +143,12 @@ pub struct Deployed {
     pub restarted: usize,
 }
 
-/// Where uploads are unpacked and removed folders go, in the applications directory.
-const STAGING: &str = ".staging";
-
 /// How often the applications directory is looked at.
 const POLL: Duration = Duration::from_millis(500);
 
 /// Looking may take at most one part in this many of the time. Reason: a large directory on a
 /// slow disk should cost little.
 const POLL_SHARE: u32 = 50;
-
-/// The most folders that are applications. Reason: each is looked at twice a second and keeps a
-/// log.
-pub const MAX_APPLICATIONS: usize = 1_000;
 
 /// How long a starting origin waits for folders that were changed a moment ago; one that still is
 /// being copied comes later.
@@ -546,70 +543,6 @@ fn watch_apps(shared: &Weak<Shared>) {
     }
 }
 
-/// The names of the folders that are applications, in order.
-fn folders(apps: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(apps)? {
-        let entry = entry?;
-        // The folder itself may be a link: where it leads is the operator's choice.
-        let is_folder = fs::metadata(entry.path()).is_ok_and(|found| found.is_dir());
-        let name = entry.file_name().into_string();
-        if let Some(name) = name.ok().filter(|name| is_folder && folder::is_name(name)) {
-            names.push(name);
-        }
-    }
-    names.sort();
-    names.truncate(MAX_APPLICATIONS);
-    Ok(names)
-}
-
-/// A folder's listing and what stands for its state.
-fn look_at(folder: &Path) -> (Result<Listing, folder::FolderError>, Fingerprint) {
-    let listing = Listing::of(folder);
-    let print = match &listing {
-        Ok(listing) => listing.fingerprint(),
-        Err(error) => Fingerprint::of_error(error),
-    };
-    (listing, print)
-}
-
-/// Puts a folder in the place of another, which takes its place.
-fn exchange(new: &Path, at: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    if !at.exists() {
-        fs::rename(new, at)?;
-        // What removes the staging folder finds one.
-        return fs::create_dir(new);
-    }
-    match renameat_with(CWD, new, CWD, at, RenameFlags::EXCHANGE) {
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            // The file system cannot; for a moment there is no folder, which nobody minds.
-            let aside = new.with_extension("old");
-            fs::rename(at, &aside)?;
-            fs::rename(new, at)?;
-            fs::rename(aside, new)
-        }
-        exchanged => Ok(exchanged?),
-    }
-}
-
-/// Waits until a folder has been unchanged for long enough, unless that takes too long.
-fn settled(folder: &Path, patience: Instant) -> Option<Fingerprint> {
-    loop {
-        let (listing, print) = look_at(folder);
-        let unchanged = listing.map_or(watch::SETTLED, |listing| {
-            listing.unchanged_for(SystemTime::now())
-        });
-        if unchanged >= watch::SETTLED {
-            return Some(print);
-        }
-        if Instant::now() >= patience {
-            return None;
-        }
-        thread::sleep(watch::SETTLED - unchanged);
-    }
-}
-
 impl fmt::Debug for Deployer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Deployer")
@@ -617,41 +550,3 @@ impl fmt::Debug for Deployer {
             .finish_non_exhaustive()
     }
 }
-
-/// Deploying could not begin.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The applications directory cannot be read.
-    Apps {
-        /// Which.
-        apps: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// There is no place for the copies of what runs.
-    Versions(io::Error),
-    /// The thread that watches the directory.
-    Thread(io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Apps { apps, source } => write!(
-                f,
-                "the applications directory {}: {source}; make it, or name another with --apps",
-                apps.display()
-            ),
-            Self::Versions(error) => {
-                write!(
-                    f,
-                    "no place for the applications that run: {error}; see --data"
-                )
-            }
-            Self::Thread(error) => write!(f, "cannot start the thread of deployments: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}

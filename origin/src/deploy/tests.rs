@@ -18,7 +18,7 @@ use tributary_protocol::{
     link::OpenSession,
 };
 
-use super::*;
+use super::{folder::Listing, *};
 use crate::{
     app::{Application, Applications, Context, StartError as AppError, StopReason},
     group::{GroupHandle, Settings as GroupSettings},
