@@ -18,5 +18,6 @@ mod independent_clients_share;
 mod independent_clients_stream;
 mod large_commands_do_not_block;
 mod origins_fail_and_return;
+mod scripts_play_and_republish_streams;
 mod sessions_and_streams;
 mod viewers_differ;

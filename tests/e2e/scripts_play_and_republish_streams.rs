@@ -1,0 +1,204 @@
+//! Scripts mix live streams, publish them elsewhere, and end them, with ffmpeg at both ends.
+
+use std::{fs, path::Path, time::Duration};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::support::{
+    clients::{Player, Playing, endless_publisher, wired::Wired},
+    cluster::TRIBUTARY,
+    media::{Kind, clip},
+    program::Program,
+    wait,
+    wire::Amf,
+};
+
+/// What clients can ask of it: mixes, copies elsewhere, ends.
+const SCRIPT: &str = r#"
+application.onAppStart = function() {
+    this.told = [];
+};
+function teller(who) {
+    return function(info) { application.told.push(who + " " + info.code); };
+}
+Client.prototype.show = function(target, source) {
+    var mix = Stream.get(target);
+    mix.onStatus = teller(target);
+    return mix.play(source);
+};
+Client.prototype.copy = function(source, uri, name) {
+    var nc = new NetConnection();
+    nc.onStatus = teller("nc");
+    nc.connect(uri);
+    var ns = new NetStream(nc);
+    ns.onStatus = teller("ns");
+    ns.attach(Stream.get(source));
+    return ns.publish(name, "live");
+};
+Client.prototype.fetch = function(target, uri, name) {
+    var nc = new NetConnection();
+    nc.onStatus = teller("nc");
+    nc.connect(uri);
+    return Stream.get(target).play(name, -1, -1, true, nc);
+};
+Client.prototype.kick = function(name) { return Stream.get(name).kick("Enough."); };
+Client.prototype.told = function() { return application.told.join(); };
+"#;
+
+/// One process with an application `mix` that may connect to these servers.
+struct Site {
+    program: Program,
+    directory: TempDir,
+}
+
+impl Site {
+    fn start(outgoing: &[String]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let folder = directory.path().join("applications").join("mix");
+        fs::create_dir_all(&folder).expect("a directory");
+        fs::write(folder.join("main.asc"), SCRIPT).expect("a file");
+        let configuration = format!("[applications.mix]\noutgoing = {outgoing:?}\n");
+        fs::write(directory.path().join("dev.toml"), configuration).expect("a file");
+        let arguments = [
+            "dev",
+            "--rtmp=127.0.0.1:0",
+            "--admin=127.0.0.1:0",
+            "--no-sample",
+            "--config=dev.toml",
+        ];
+        let executable = Path::new(TRIBUTARY);
+        let program = Program::tributary("dev", executable, directory.path(), &arguments);
+        Self { program, directory }
+    }
+
+    /// A stream's address here.
+    fn url(&self, app: &str, name: &str) -> String {
+        format!("rtmp://{}/{app}/{name}", self.program.address("rtmp"))
+    }
+
+    /// A client that steers the script of an instance.
+    fn steer(&self, app: &str) -> Wired {
+        Wired::session(self.program.address("rtmp"), app)
+    }
+
+    fn publish(&self, app: &str, name: &str) -> Program {
+        let directory = self.place(&format!("publish-{name}"));
+        endless_publisher(&self.url(app, name), clip(), &directory)
+    }
+
+    fn play(&self, app: &str, name: &str) -> Playing {
+        Player::Ffmpeg.start(&self.url(app, name), &self.place(&format!("play-{name}")))
+    }
+
+    fn place(&self, name: &str) -> std::path::PathBuf {
+        let place = self.directory.path().join(name);
+        fs::create_dir_all(&place).expect("a new directory");
+        place
+    }
+}
+
+fn ask(steering: &mut Wired, method: &str, arguments: &[&str]) {
+    let arguments: Vec<Amf> = arguments.iter().map(|&text| text.into()).collect();
+    let answer = steering.call(method, &arguments);
+    assert_eq!(answer.name().as_deref(), Some("_result"), "{method}");
+}
+
+fn told(steering: &mut Wired) -> String {
+    let answer = steering.call("told", &[]);
+    answer.values()[3].text().unwrap_or_default().to_owned()
+}
+
+fn await_more(player: &mut Playing, frames: usize) {
+    let before = player.so_far().of(Kind::Video).count();
+    wait::until("more media comes", PATIENCE, || {
+        player.so_far().of(Kind::Video).count() >= before + frames
+    });
+    assert!(player.is_running(), "the player stays");
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn ffmpeg_plays_a_mix_through_its_switches() {
+    let site = Site::start(&[]);
+    let mut steering = site.steer("mix");
+    let _a = site.publish("mix", "a");
+    let _b = site.publish("mix", "b");
+    ask(&mut steering, "show", &["both", "a"]);
+    let mut player = site.play("mix", "both");
+    await_more(&mut player, 60);
+    for source in ["b", "a", "b"] {
+        ask(&mut steering, "show", &["both", source]);
+        await_more(&mut player, 60);
+    }
+    ask(&mut steering, "kick", &["both"]);
+    let played = player.finish(PATIENCE);
+    played.assert_time_never_goes_back();
+    let video: Vec<_> = played.of(Kind::Video).collect();
+    for pair in video.windows(2) {
+        let step = pair[1].timestamp - pair[0].timestamp;
+        assert!(step <= 100 || pair[1].key, "{:?} comes after {:?}", pair[1], pair[0]);
+    }
+    let said = told(&mut steering);
+    assert!(said.contains("both NetStream.Play.Start"), "{said}");
+    assert!(said.contains("both NetStream.Play.Stop"), "{said}");
+}
+
+#[test]
+fn a_script_publishes_to_another_instance_and_another_server() {
+    let far = Site::start(&[]);
+    let address = far.program.address("rtmp");
+    let near = Site::start(&[address.to_string()]);
+    let mut steering = near.steer("mix");
+    let _publisher = near.publish("mix", "cam");
+    let elsewhere = format!("rtmp://{address}/mix/there");
+    ask(&mut steering, "copy", &["cam", "rtmp://localhost/mix/other", "copied"]);
+    ask(&mut steering, "copy", &["cam", &elsewhere, "copied"]);
+    let mut here = near.play("mix/other", "copied");
+    let mut there = far.play("mix/there", "copied");
+    await_more(&mut here, 60);
+    await_more(&mut there, 60);
+    // And back again: a stream of the other server under another name here.
+    ask(&mut steering, "fetch", &["returned", &elsewhere, "copied"]);
+    let mut returned = near.play("mix", "returned");
+    await_more(&mut returned, 60);
+    ask(&mut steering, "kick", &["cam"]);
+    ask(&mut steering, "kick", &["returned"]);
+    for mut player in [here, there] {
+        if let Playing::Process { program, .. } = &mut player {
+            program.signal(Signal::INT);
+        }
+        player.finish(PATIENCE).assert_time_never_goes_back();
+    }
+    returned.finish(PATIENCE).assert_time_never_goes_back();
+    let said = told(&mut steering);
+    assert_eq!(said.matches("nc NetConnection.Connect.Success").count(), 3, "{said}");
+    assert_eq!(said.matches("ns NetStream.Publish.Start").count(), 2, "{said}");
+}
+
+#[test]
+fn a_kicked_encoder_ends_and_its_viewers_with_it() {
+    let site = Site::start(&[]);
+    let mut steering = site.steer("mix");
+    let mut publisher = site.publish("mix", "cam");
+    let mut player = site.play("mix", "cam");
+    await_more(&mut player, 30);
+    ask(&mut steering, "kick", &["cam"]);
+    assert!(publisher.wait_exit(PATIENCE).is_some(), "the encoder ends");
+    player.finish(PATIENCE).assert_time_never_goes_back();
+}
+
+#[test]
+fn a_server_that_is_not_named_is_not_reached() {
+    let far = Site::start(&[]);
+    let near = Site::start(&[]);
+    let mut steering = near.steer("mix");
+    let uri = format!("rtmp://{}/mix", far.program.address("rtmp"));
+    ask(&mut steering, "copy", &["cam", &uri, "copied"]);
+    wait::until("the script hears of it", PATIENCE, || {
+        told(&mut steering).contains("nc NetConnection.Connect.Failed")
+    });
+    let log = near.program.log();
+    assert!(log.contains("applications.mix.outgoing"), "{log}");
+}
