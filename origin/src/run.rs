@@ -17,6 +17,7 @@ use crate::{
     group::{Groups, Settings},
     link::{self, LinkConfig, LinkMetrics},
     metrics::Metrics,
+    store::{StorageError, Store},
 };
 
 /// What an origin is started with.
@@ -42,6 +43,7 @@ pub struct Running {
     link: link::Running,
     deployer: Deployer,
     api: Router,
+    store: Option<Store>,
 }
 
 impl Running {
@@ -63,6 +65,9 @@ impl Running {
     /// Waits until everything has ended, after the drain.
     pub fn join(self) {
         self.link.join();
+        if let Some(store) = self.store {
+            store.close();
+        }
     }
 }
 
@@ -93,13 +98,6 @@ pub fn start(
             known.replace_with_builtin(name, settings.clone());
         }
     }
-    let settings = Settings {
-        workers: config.worker_count(),
-        max_groups: config.max_groups,
-        fms_version: config.fms_version.clone(),
-    };
-    let metrics = Metrics::register(registry);
-    let groups = Groups::start(settings, known, metrics).map_err(StartError::Threads)?;
     let data = config.data.clone();
     if let Some(data) = &data {
         fs::create_dir_all(data).map_err(|source| StartError::Data {
@@ -107,6 +105,16 @@ pub fn start(
             source,
         })?;
     }
+    let store = data.as_deref().map(Store::open);
+    let store = store.transpose().map_err(StartError::Store)?;
+    let settings = Settings {
+        workers: config.worker_count(),
+        max_groups: config.max_groups,
+        fms_version: config.fms_version.clone(),
+        store: store.clone(),
+    };
+    let metrics = Metrics::register(registry);
+    let groups = Groups::start(settings, known, metrics).map_err(StartError::Threads)?;
     let deploying = deploy::Settings {
         apps: config.apps.clone(),
         data: data.clone(),
@@ -136,6 +144,7 @@ pub fn start(
         link,
         deployer,
         api,
+        store,
     })
 }
 
@@ -156,6 +165,8 @@ pub enum StartError {
     Deploy(deploy::StartError),
     /// The token of its admin API.
     Token(TokenError),
+    /// The store in its data directory.
+    Store(StorageError),
     /// Its links.
     Link(link::StartError),
 }
@@ -171,6 +182,7 @@ impl fmt::Display for StartError {
             ),
             Self::Deploy(error) => error.fmt(f),
             Self::Token(error) => error.fmt(f),
+            Self::Store(error) => write!(f, "cannot open the store: {error}"),
             Self::Link(error) => error.fmt(f),
         }
     }

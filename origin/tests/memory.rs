@@ -117,6 +117,7 @@ fn idle_groups_and_sessions_are_small() {
         workers: 1,
         max_groups: 100_000,
         fms_version: "FMS/3,5,7,7009".to_owned(),
+        store: None,
     };
     let groups = Groups::start(settings, applications, Metrics::default()).unwrap();
 

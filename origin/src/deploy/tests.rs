@@ -199,6 +199,7 @@ fn groups(applications: &BTreeMap<String, config::Application>) -> Groups {
         workers: 1,
         max_groups: 100,
         fms_version: "FMS/3,5,7,7009".to_owned(),
+        store: None,
     };
     Groups::start(settings, known, Metrics::default()).unwrap()
 }

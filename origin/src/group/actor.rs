@@ -55,6 +55,9 @@ enum Life {
     Ends,
 }
 
+/// How long a shutdown waits for what is still to be stored, before the application stops.
+const SYNC: Duration = Duration::from_secs(2);
+
 /// Turns before the other groups of the worker get theirs.
 const TURNS_PER_WAKE: u32 = 64;
 
@@ -85,10 +88,13 @@ impl Actor {
             let wake = self.wait().await;
             let began = Instant::now();
             self.core.now = self.core.shared.clock.read(now());
-            if let Wake::Item(item) = wake
-                && self.item(item) == Life::Ends
-            {
-                break;
+            match wake {
+                Wake::Item(Item::Shutdown) => {
+                    self.shut_down().await;
+                    break;
+                }
+                Wake::Item(item) => self.item(item),
+                Wake::Deadline => {}
             }
             if self.is_due() {
                 self.turn(|turn| turn.expire());
@@ -149,7 +155,7 @@ impl Actor {
         next.is_some_and(|at| at <= self.core.now)
     }
 
-    fn item(&mut self, item: Item) -> Life {
+    fn item(&mut self, item: Item) {
         match item {
             Item::Mail(mail @ Mail::Open { .. }) => {
                 if self.app.is_none()
@@ -176,13 +182,14 @@ impl Actor {
                 self.turn(|turn| turn.connection(connection, told));
             }
             Item::Released => self.idle_since = None,
-            Item::Restart => self.restart(),
-            Item::Shutdown => {
-                self.shut_down();
-                return Life::Ends;
+            Item::Stored(object, ticket, stored) => {
+                self.core.object_stored(object, ticket, stored);
+                self.turn(|turn| turn.settle());
             }
+            Item::Restart => self.restart(),
+            // Nothing comes after it: see `run`.
+            Item::Shutdown => {}
         }
-        Life::GoesOn
     }
 
     /// Starts the application.
@@ -312,6 +319,11 @@ impl Actor {
             return Life::GoesOn;
         }
         self.idle_since.get_or_insert(self.core.now);
+        if self.core.objects.are_dirty() {
+            // The store's answer wakes the group.
+            self.core.commit_objects();
+            return Life::GoesOn;
+        }
         if self.idle_end().is_some_and(|end| end > self.core.now) {
             return Life::GoesOn;
         }
@@ -351,22 +363,49 @@ impl Actor {
     }
 
     fn end_application(&mut self) {
+        self.end_sessions();
+        self.stop_application();
+    }
+
+    fn end_sessions(&mut self) {
         self.core.end_all(CloseReason::Shutdown);
         self.turn(|turn| turn.settle());
+        self.core.commit_objects();
+    }
+
+    fn stop_application(&mut self) {
         self.turn(|turn| turn.stop(StopReason::Shutdown));
         self.drop_app();
         self.core.reset(CloseReason::Shutdown);
     }
 
-    fn shut_down(&mut self) {
-        self.end_application();
-        self.core.mailbox.close();
-        while let Some(item) = self.inbox.try_next() {
-            if let Item::Mail(mail) = item {
-                refuse_mail(&self.core, mail, OpenRefused::Shutdown);
+    async fn shut_down(&mut self) {
+        self.end_sessions();
+        let store = self.core.shared.settings.store.as_ref();
+        if let Some(store) = store.filter(|_| self.core.objects.are_dirty()) {
+            let synced = tokio::time::timeout(SYNC, store.synced()).await;
+            if synced.is_err() {
+                tracing::error!(group = %self.core.name, "shared objects are not stored yet");
             }
         }
+        self.take_last_items();
+        self.stop_application();
+        self.core.mailbox.close();
+        self.take_last_items();
         self.core.shared.remove(&self.core.name);
+    }
+
+    /// What is in the mailbox of a group that ends: the store's answers count, nobody is let in.
+    fn take_last_items(&mut self) {
+        while let Some(item) = self.inbox.try_next() {
+            match item {
+                Item::Mail(mail) => refuse_mail(&self.core, mail, OpenRefused::Shutdown),
+                Item::Stored(object, ticket, stored) => {
+                    self.core.object_stored(object, ticket, stored);
+                }
+                _ => {}
+            }
+        }
     }
 }
 

@@ -110,7 +110,7 @@ impl Core {
 
     /// Whether there are neither clients nor streams of clients.
     pub(super) fn is_empty(&self) -> bool {
-        self.clients.is_empty() && self.streams.is_empty() && !self.objects.is_busy()
+        self.clients.is_empty() && self.streams.is_empty()
     }
 
     /// Ends everything, for an application that is no more.

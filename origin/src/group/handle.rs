@@ -3,11 +3,11 @@
 use std::{fmt, sync::Arc};
 
 use tributary_node::{config, queue};
-use tributary_protocol::{GroupName, link::OpenSession};
+use tributary_protocol::{GroupName, link::OpenSession, shared_object::authority::Ticket};
 
 use super::{OpenRefused, Shared};
 use crate::{
-    app::{ConnectionId, Event, Registered, StreamId, StreamStatus},
+    app::{ConnectionId, Event, ObjectId, Registered, StreamId, StreamStatus},
     link::handle::{LaneOut, Mail, SessionKey},
     outgoing::Told,
 };
@@ -37,6 +37,8 @@ pub(super) enum Item {
     Event(Event),
     /// From a connection of the application.
     Connection(ConnectionId, Told),
+    /// A write of a shared object, and all of it before, is stored, or could not be.
+    Stored(ObjectId, Ticket, bool),
     /// The application is to be started anew.
     Restart,
     /// Something happened to a stream of the application.

@@ -39,6 +39,7 @@ use crate::{
     app::{Applications, InUse, Registered},
     link::handle::LaneKey,
     metrics::{ConnectResult, Metrics},
+    store::Store,
 };
 
 mod access;
@@ -105,6 +106,8 @@ pub struct Settings {
     pub max_groups: usize,
     /// `fmsVer` in the answer to connect.
     pub fms_version: String,
+    /// Where persistent shared objects are; without one there are none.
+    pub store: Option<Store>,
 }
 
 /// What all groups of a process share.

@@ -5,6 +5,7 @@
 //! | `requests` | what clients ask: who may, of which object |
 //! | `rate` | how fast a client may ask; what waits is put together |
 //! | `sides` | what an object says, to one audience for each lane |
+//! | `storing` | what a persistent object has from the store, and writes to it |
 //! | `api` | what an application may do |
 //!
 //! The rules of an object itself are the protocol's
@@ -30,17 +31,20 @@ use super::{
 use crate::{
     app::{Level, ObjectError, ObjectId},
     link::handle::SessionKey,
+    store::StoredObject,
 };
 
 mod api;
 mod rate;
 mod requests;
 mod sides;
+mod storing;
 
 pub use api::{SharedObject, SharedObjectMut};
 pub(super) use rate::Uses;
 
 use sides::Sides;
+use storing::Missing;
 
 /// The most shared objects of a group that live at a time. Reason: each costs some kilobytes, and
 /// an audience on every lane.
@@ -48,6 +52,10 @@ pub(super) const MAX_OBJECTS: usize = 4_096;
 
 /// The most shared objects one session uses. Reason: a session's end visits each.
 pub(super) const MAX_USED: usize = 256;
+
+/// The most shared objects a group has in the store. Reason: their names are read to count and
+/// to clear them.
+pub(super) const MAX_STORED: usize = 4_096;
 
 /// What the slots of all shared objects of a group may take. Reason: members fill them, and they
 /// are kept in memory.
@@ -70,12 +78,16 @@ pub(super) struct Objects {
     bytes: usize,
     /// Locks that the present call of the application has taken.
     locks: Vec<ObjectId>,
+    /// How many objects the group has in the store, once it has asked.
+    stored: Option<usize>,
 }
 
 #[derive(Debug)]
 struct Entry {
     name: Rc<str>,
     object: Authority<SessionKey>,
+    /// Where it is written, if it is persistent.
+    stored: Option<StoredObject>,
     sides: Sides,
     /// How often the application has opened it and not closed it again.
     opened: u32,
@@ -112,15 +124,19 @@ impl Objects {
         self.entries.keys().copied().collect()
     }
 
-    /// Whether something waits for the store.
-    pub(super) fn is_busy(&self) -> bool {
+    /// Whether something is not stored.
+    pub(super) fn are_dirty(&self) -> bool {
         let mut entries = self.entries.values();
-        entries.any(|entry| entry.opened == 0 || entry.object.is_dirty())
+        entries.any(|entry| entry.object.is_dirty())
     }
 
-    fn insert(&mut self, name: &str, object: Authority<SessionKey>) -> ObjectId {
-        self.next_object = self.next_object.wrapping_add(1);
-        let id = ObjectId(self.next_object);
+    fn insert(
+        &mut self,
+        id: ObjectId,
+        name: &str,
+        object: Authority<SessionKey>,
+        stored: Option<StoredObject>,
+    ) {
         let name: Rc<str> = Rc::from(name);
         let bytes = object.bytes();
         self.bytes += bytes;
@@ -128,6 +144,7 @@ impl Objects {
         let entry = Entry {
             name,
             object,
+            stored,
             sides: Sides::default(),
             opened: 0,
             locks: 0,
@@ -135,7 +152,11 @@ impl Objects {
             refused: 0,
         };
         self.entries.insert(id, Box::new(entry));
-        id
+    }
+
+    fn next_id(&mut self) -> ObjectId {
+        self.next_object = self.next_object.wrapping_add(1);
+        ObjectId(self.next_object)
     }
 
     fn remove(&mut self, id: ObjectId) {
@@ -169,11 +190,13 @@ impl Core {
             return Err(ObjectError::Limit);
         }
         if persistent {
-            return Err(ObjectError::NoStore);
+            return self.load_object(name, Missing::Create);
         }
         let object = Authority::temporary(self.shared.incarnation(), Limits::default());
         self.shared.metrics.shared_objects.inc();
-        Ok(self.objects.insert(name, object))
+        let id = self.objects.next_id();
+        self.objects.insert(id, name, object, None);
+        Ok(id)
     }
 
     /// Delivers what an object has to say, and ends it if nobody needs it any more.
@@ -181,6 +204,11 @@ impl Core {
         let Some(entry) = self.objects.get_mut(id) else {
             return;
         };
+        while let Some(write) = entry.object.poll_write() {
+            if let Some(stored) = &mut entry.stored {
+                stored.write(write);
+            }
+        }
         while let Some(seen) = entry.object.poll_seen() {
             self.notices.push_back(Notice::Object(id, notice(seen)));
         }
@@ -281,15 +309,20 @@ impl Core {
         depth
     }
 
-    /// Forgets all objects, for an application that is no more.
+    /// Forgets all objects, for an application that is no more. What they have to store is with
+    /// the store, and there for whoever opens them next.
     pub(super) fn drop_objects(&mut self) {
         for id in self.objects.ids() {
             if let Some(entry) = self.objects.get_mut(id) {
-                entry.opened = 0;
                 entry.object.observe(false);
                 entry.object.unlock_all();
+                entry.object.flush();
             }
             self.settle_object(id);
+            if self.objects.get(id).is_some() {
+                self.objects.remove(id);
+                self.shared.metrics.shared_objects.dec();
+            }
         }
     }
 

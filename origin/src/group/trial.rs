@@ -69,6 +69,7 @@ fn run(name: Arc<GroupName>, applications: Applications) -> Result<(), TrialErro
         workers: 0,
         max_groups: 1,
         fms_version: String::new(),
+        store: None,
     };
     LocalSet::new().block_on(&runtime, async {
         let workers = Workers::start(settings.workers).map_err(|error| failed(&error))?;

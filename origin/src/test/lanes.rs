@@ -73,6 +73,7 @@ impl Lanes {
             workers: 1,
             max_groups: MAX_GROUPS,
             fms_version: "FMS/3,5,7,7009".to_owned(),
+            store: None,
         };
         Self {
             runtime,

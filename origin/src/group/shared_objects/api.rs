@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tributary_protocol::{amf::Value, shared_object::Encoded};
 
-use super::{Core, Entry, is_name};
+use super::{Core, Entry, Missing, is_name};
 use crate::{
     app::{ClientId, ObjectError, ObjectId},
     group::Context,
@@ -252,22 +252,29 @@ impl Core {
     }
 
     fn clear_objects(&mut self, path: &str) -> bool {
-        let names: BTreeSet<String> = self
-            .objects
-            .by_name
-            .keys()
-            .map(|name| name.to_string())
+        let stored = self.stored_names();
+        let mut all = stored.is_ok();
+        let living = self.objects.by_name.keys().map(|name| name.to_string());
+        let names: BTreeSet<String> = living
+            .chain(stored.unwrap_or_default())
             .filter(|name| matches(path, name))
             .collect();
         for name in names {
-            if let Some(id) = self.objects.find(&name)
-                && let Some(entry) = self.objects.get_mut(id)
-            {
-                entry.object.clear();
+            let id = match self.objects.find(&name) {
+                Some(id) => Ok(id),
+                None => self.load_object(&name, Missing::Refuse),
+            };
+            let Some(entry) = id.ok().and_then(|id| self.objects.get_mut(id)) else {
+                all = false;
+                continue;
+            };
+            entry.object.clear();
+            entry.object.let_go();
+            if let Some(id) = self.objects.find(&name) {
                 self.settle_object(id);
             }
         }
-        true
+        all
     }
 }
 

@@ -91,11 +91,13 @@ impl Uses {
         &self.objects
     }
 
-    /// Takes a message's tokens; keeps the message if it has to wait.
+    /// Takes a message's tokens; keeps the message if it has to wait, as it does in any case while
+    /// the store is behind.
     pub(super) fn admit(
         &mut self,
         now: Instant,
         rate: u32,
+        behind: bool,
         message: SharedObjectMessage,
         bytes: usize,
     ) -> (Admit, Option<SharedObjectMessage>) {
@@ -106,7 +108,7 @@ impl Uses {
         if self.flood.tokens < 0.0 {
             return (Admit::Flood, None);
         }
-        if self.waiting.is_empty() && self.tokens.tokens >= 1.0 {
+        if !behind && self.waiting.is_empty() && self.tokens.tokens >= 1.0 {
             self.tokens.tokens -= 1.0;
             return (Admit::Now, Some(message));
         }
@@ -194,7 +196,7 @@ mod tests {
     }
 
     fn admit(uses: &mut Uses, now: Instant, name: &str) -> Admit {
-        uses.admit(now, 10, message(name), 50).0
+        uses.admit(now, 10, false, message(name), 50).0
     }
 
     #[test]

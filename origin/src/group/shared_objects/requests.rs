@@ -9,7 +9,7 @@ use tributary_protocol::{
 };
 
 use super::{
-    Core, MAX_GROUP_BYTES, MAX_USED, ObjectError, ObjectId, Timer, is_name,
+    Core, Level, MAX_GROUP_BYTES, MAX_USED, Missing, ObjectError, ObjectId, Timer, is_name,
     rate::{Admit, Gathered},
     sides,
 };
@@ -20,6 +20,7 @@ impl Core {
     pub(in crate::group) fn shared_object_message(&mut self, key: SessionKey, message: &Message) {
         let bytes = message.payload.len();
         let rate = self.registered.settings.shared_object_rate;
+        let behind = self.is_store_behind();
         let Some(client) = self.clients.get_mut(&key) else {
             return;
         };
@@ -33,7 +34,7 @@ impl Core {
             }
         };
         self.shared.metrics.shared_object_messages.inc();
-        match client.uses().admit(self.now, rate, asked, bytes) {
+        match client.uses().admit(self.now, rate, behind, asked, bytes) {
             (Admit::Now, Some(asked)) => {
                 let messages = vec![asked];
                 self.ask_object(key, Gathered { messages, bytes });
@@ -51,10 +52,11 @@ impl Core {
     /// A session that was too fast may go on.
     pub(in crate::group) fn object_messages_due(&mut self, key: SessionKey) {
         let rate = self.registered.settings.shared_object_rate;
+        let behind = self.is_store_behind();
         let Some(client) = self.clients.get_mut(&key) else {
             return;
         };
-        if !client.uses().may_go_on(self.now, rate) {
+        if behind || !client.uses().may_go_on(self.now, rate) {
             return self.wait_for_tokens(key);
         }
         for gathered in client.uses().gather() {
@@ -136,10 +138,12 @@ impl Core {
         messages: Vec<SharedObjectMessage>,
         bytes: usize,
     ) {
+        let storage_full = self.is_storage_full();
         let full = self.objects.bytes > MAX_GROUP_BYTES;
         let (Some(client), Some(entry)) = (self.clients.get(&key), self.objects.get_mut(id)) else {
             return;
         };
+        let full = full || (storage_full && entry.object.is_persistent());
         let write = !full && client.may_write(&entry.name);
         entry
             .object
@@ -183,23 +187,19 @@ impl Core {
         if !permitted || !is_name(name) || many >= MAX_USED {
             return no(Status::SharedObjectCreationFailed);
         }
-        let made = match may_create {
-            true => self.create_object(name, persistent),
-            false => self.stored_object(name, persistent),
+        let made = match (may_create, persistent) {
+            (true, _) => self.create_object(name, persistent),
+            // What is stored is not created by being used.
+            (false, true) => self.load_object(name, Missing::Refuse),
+            (false, false) => return no(Status::SharedObjectCreationFailed),
         };
         made.or_else(|error| {
             tracing::debug!(group = %self.name, name, %error, "shared object is not made");
             if matches!(error, ObjectError::NoStore | ObjectError::Store) {
-                self.log_error(&format!("shared object {name}: {error}"));
+                self.log(Level::Error, &format!("shared object {name}: {error}"));
             }
             no(Status::SharedObjectCreationFailed)
         })
-    }
-
-    /// An object that is not created by being used: it is stored.
-    fn stored_object(&mut self, name: &str, persistent: bool) -> Result<ObjectId, ObjectError> {
-        let _ = (name, persistent);
-        Err(ObjectError::NoStore)
     }
 
     fn refuse_object(&mut self, key: SessionKey, name: &str, status: Status) {

@@ -4,6 +4,7 @@ mod connections;
 mod failures;
 mod life;
 mod own_streams;
+mod persistent_objects;
 mod playlists;
 mod policy;
 mod sessions;

@@ -27,6 +27,7 @@ use crate::{
         ToSession,
     },
     live::LiveStream,
+    store::Store,
 };
 
 /// Runs a scenario on a paused clock.
@@ -34,6 +35,15 @@ pub(super) fn play<F: Future<Output = ()>>(scenario: F) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
+        .build()
+        .unwrap();
+    LocalSet::new().block_on(&runtime, scenario);
+}
+
+/// Runs a scenario in real time, for one that waits for other threads with a timeout.
+pub(super) fn play_in_real_time<F: Future<Output = ()>>(scenario: F) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
         .build()
         .unwrap();
     LocalSet::new().block_on(&runtime, scenario);
@@ -68,6 +78,7 @@ pub(super) fn settings() -> Settings {
         workers: 1,
         max_groups: 100_000,
         fms_version: "FMS/3,5,7,7009".to_owned(),
+        store: None,
     }
 }
 
@@ -99,6 +110,18 @@ impl Stage {
 
     pub(super) fn of(groups: Groups) -> Self {
         Self { groups, lanes: 0 }
+    }
+
+    /// With a store.
+    pub(super) fn storing(applications: Applications, store: Store) -> Self {
+        let settings = Settings {
+            store: Some(store),
+            ..settings()
+        };
+        Self {
+            groups: Groups::local(settings, applications),
+            lanes: 0,
+        }
     }
 
     /// A lane of another edge to the group of this name.

@@ -1,0 +1,114 @@
+//! Persistent objects: loaded when they are first used, written as they change.
+
+use tributary_node::config;
+use tributary_protocol::shared_object::{
+    Authority, Limits,
+    authority::{Durability, Ticket},
+};
+
+use super::{Core, MAX_STORED, ObjectError, ObjectId};
+use crate::{
+    group::Item,
+    store::{StorageError, Store},
+};
+
+/// What to do about an object that is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    Create,
+    Refuse,
+}
+
+impl Core {
+    /// Brings a persistent object to life.
+    pub(super) fn load_object(
+        &mut self,
+        name: &str,
+        missing: Missing,
+    ) -> Result<ObjectId, ObjectError> {
+        let store = self.shared.settings.store.clone();
+        let store = store.ok_or(ObjectError::NoStore)?;
+        let id = self.objects.next_id();
+        let mailbox = self.mailbox.clone();
+        let told = move |ticket, stored| {
+            // A group that has ended needs no answer.
+            let _ = mailbox.push_final(Item::Stored(id, ticket, stored));
+        };
+        let loaded = store.load(&self.name, name, told);
+        let (stored_object, stored) = loaded.map_err(|error| self.store_failed(&error))?;
+        if stored.header.is_none() {
+            if missing == Missing::Refuse || self.has_stored_too_much(&store)? {
+                return Err(ObjectError::Limit);
+            }
+            self.objects.stored = self.objects.stored.map(|count| count + 1);
+        }
+        let incarnation = self.shared.incarnation();
+        let durability = match self.registered.settings.durability {
+            config::Durability::Strict => Durability::Strict,
+            config::Durability::Lazy => Durability::Lazy,
+            _ => Durability::Author,
+        };
+        let object = Authority::persistent(incarnation, Limits::default(), durability, stored);
+        self.shared.metrics.shared_objects.inc();
+        self.objects.insert(id, name, object, Some(stored_object));
+        Ok(id)
+    }
+
+    /// A write, and all before it of this object, is stored, or could not be.
+    pub(in crate::group) fn object_stored(&mut self, id: ObjectId, ticket: Ticket, stored: bool) {
+        if let Some(entry) = self.objects.get_mut(id) {
+            entry.object.handle_stored(ticket, stored);
+            self.settle_object(id);
+        }
+    }
+
+    /// Has everything stored that is not.
+    pub(in crate::group) fn commit_objects(&mut self) {
+        for id in self.objects.ids() {
+            if let Some(entry) = self.objects.get_mut(id) {
+                entry.object.flush();
+                self.settle_object(id);
+            }
+        }
+    }
+
+    /// Whether the application may store no more.
+    pub(super) fn is_storage_full(&self) -> bool {
+        let most = self.registered.settings.object_storage.get() as u64;
+        let store = self.shared.settings.store.as_ref();
+        store.is_some_and(|store| store.used(self.name.application()) >= most)
+    }
+
+    /// Whether the disk is too far behind for anything more of clients.
+    pub(super) fn is_store_behind(&self) -> bool {
+        let store = self.shared.settings.store.as_ref();
+        store.is_some_and(Store::is_full)
+    }
+
+    /// The names of the stored objects, living or not.
+    pub(super) fn stored_names(&self) -> Result<Vec<String>, ObjectError> {
+        match &self.shared.settings.store {
+            None => Ok(Vec::new()),
+            Some(store) => store
+                .names(&self.name)
+                .map_err(|error| self.store_failed(&error)),
+        }
+    }
+
+    fn has_stored_too_much(&mut self, store: &Store) -> Result<bool, ObjectError> {
+        let count = match self.objects.stored {
+            Some(count) => count,
+            None => {
+                let names = store.names(&self.name);
+                names.map_err(|error| self.store_failed(&error))?.len()
+            }
+        };
+        self.objects.stored = Some(count);
+        Ok(count >= MAX_STORED || self.is_storage_full())
+    }
+
+    fn store_failed(&self, error: &StorageError) -> ObjectError {
+        tracing::error!(group = %self.name, %error, "the store cannot be read");
+        ObjectError::Store
+    }
+}

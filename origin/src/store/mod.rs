@@ -1,0 +1,107 @@
+//! What outlives the process: persistent shared objects.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`storage`] | the trait behind which a store is: entries by key, and changes of them |
+//! | [`redb`] | the one that is there: a file in the origin's data directory |
+//! | `writer` | one thread that writes, many changes at a time |
+//! | `objects` | shared objects as entries |
+//! | `scratch` | a store on top of another, whose writes go nowhere |
+//!
+//! Groups read on their own threads, which takes microseconds as long as the system has the file
+//! in memory. What a group has written it reads at once, whether or not it is on the disk.
+
+use std::{fmt, path::Path, sync::Arc};
+
+pub mod redb;
+pub mod storage;
+
+mod objects;
+mod scratch;
+mod writer;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub(crate) use objects::StoredObject;
+pub use storage::{Changes, Storage, StorageError};
+
+use objects::Usage;
+use scratch::Scratch;
+use writer::Writer;
+
+/// A store; clones are the same.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    writer: Writer,
+    usage: Usage,
+    /// How often the process has ended without storing everything, this time not counted.
+    crashes: u32,
+}
+
+/// The file of an origin's store, in its data directory.
+pub const FILE: &str = "objects.redb";
+
+impl Store {
+    /// Opens the store of a data directory, which is made if it is not there.
+    pub fn open(data: &Path) -> Result<Self, StorageError> {
+        let failed = |error: std::io::Error| StorageError(error.to_string());
+        std::fs::create_dir_all(data).map_err(failed)?;
+        let storage = redb::RedbStorage::open(&data.join(FILE))?;
+        Self::on(Arc::new(storage))
+    }
+
+    /// A store on a storage, whose writing thread it starts.
+    pub fn on(storage: Arc<dyn Storage>) -> Result<Self, StorageError> {
+        let crashes = objects::begin(&*storage)?;
+        let usage = Usage::read(&*storage)?;
+        let writer = Writer::start(storage)?;
+        let shared = Shared {
+            writer,
+            usage,
+            crashes,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// A store that begins with what this one has and keeps what is written to itself.
+    pub fn scratch(&self) -> Result<Self, StorageError> {
+        let shared = Shared {
+            writer: Writer::start(Arc::new(Scratch::new(self.clone())))?,
+            usage: self.shared.usage.clone(),
+            crashes: self.shared.crashes,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Whether so much waits to be written that no more should come.
+    pub(crate) fn is_full(&self) -> bool {
+        self.shared.writer.is_full()
+    }
+
+    /// Waits until what is written now is on the disk, or could not be put there.
+    pub(crate) fn synced(&self) -> impl Future<Output = ()> + use<> {
+        self.shared.writer.synced()
+    }
+
+    /// Writes what is left and ends the writing thread. What is written after this is lost.
+    pub fn close(&self) {
+        self.shared.writer.close(objects::end(self.shared.crashes));
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("crashes", &self.shared.crashes)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,7 @@
+//! Stores on storages that fail, wait and forget.
+
+mod lossy;
+mod memory;
+mod objects;
+
+pub(crate) use memory::Memory;
