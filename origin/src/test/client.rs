@@ -115,6 +115,15 @@ impl Client {
             .run(move |lanes| lanes.call(number, 0, &name, arguments))
     }
 
+    /// As [`Client::send`], but nothing runs before the stage is asked for something else: so
+    /// calls of several clients wait side by side.
+    pub fn queue(&self, name: &str, arguments: impl IntoIterator<Item = Value>) -> f64 {
+        let (number, name) = (self.number, name.to_owned());
+        let arguments = arguments.into_iter().collect();
+        self.runner
+            .run(move |lanes| lanes.queue(number, 0, &name, arguments))
+    }
+
     /// Calls a method on a message stream, without an answer: `publish`, `play`.
     pub fn send_on(&self, stream: u32, name: &str, arguments: impl IntoIterator<Item = Value>) {
         let (number, name) = (self.number, name.to_owned());

@@ -137,6 +137,19 @@ impl Lanes {
         name: &str,
         arguments: Vec<Value>,
     ) -> f64 {
+        let transaction = self.queue(client, stream, name, arguments);
+        self.settle();
+        transaction
+    }
+
+    /// As [`Self::call`], but nothing runs yet.
+    pub(super) fn queue(
+        &mut self,
+        client: u64,
+        stream: u32,
+        name: &str,
+        arguments: Vec<Value>,
+    ) -> f64 {
         let Some(lane) = self.clients.get_mut(&client) else {
             return 0.0;
         };
@@ -160,12 +173,13 @@ impl Lanes {
         };
         let command = Command::new(name, TransactionId(transaction)).with(value);
         self.command(client, 0, &command);
+        self.settle();
     }
 
     fn command(&mut self, client: u64, stream: u32, command: &Command) {
         let encoding = self.clients.get(&client).map(|lane| lane.encoding);
         let (kind, payload) = command.encode(encoding.unwrap_or_default());
-        self.message(
+        self.put(
             client,
             Message {
                 kind,
@@ -177,6 +191,11 @@ impl Lanes {
     }
 
     pub(super) fn message(&mut self, client: u64, message: Message) {
+        self.put(client, message);
+        self.settle();
+    }
+
+    fn put(&mut self, client: u64, message: Message) {
         if let Some(lane) = self.clients.get(&client)
             && let Some(handle) = &lane.handle
         {
@@ -186,7 +205,6 @@ impl Lanes {
                 message,
             });
         }
-        self.settle();
     }
 
     pub(super) fn object(&mut self, client: u64, name: String, flags: Flags, events: Vec<Event>) {

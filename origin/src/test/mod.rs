@@ -17,6 +17,7 @@ mod client;
 mod lanes;
 
 use std::{
+    path::Path,
     sync::{
         Arc,
         mpsc::{SyncSender, sync_channel},
@@ -92,6 +93,12 @@ impl Stage {
     /// Groups of a script of one file.
     pub fn script(text: &str) -> Result<Self, ProgramError> {
         let program = Program::of_text(NAME, text, &config::Application::default())?;
+        Ok(Self::program(program, Host::default()))
+    }
+
+    /// Groups of the script in a folder.
+    pub fn folder(folder: &Path, settings: &config::Application) -> Result<Self, ProgramError> {
+        let program = Program::load_as(NAME, folder, settings)?;
         Ok(Self::program(program, Host::default()))
     }
 

@@ -239,3 +239,40 @@ fn rejections_that_nobody_looks_at_are_logged() {
     assert_eq!(said.len(), 1);
     assert!(said[0].starts_with("main.asc:1: Error: lost"), "{said:?}");
 }
+
+/// A group that burns its allowance does not get the next turn as long as others wait.
+#[test]
+fn a_burning_group_takes_turns_with_its_neighbours() {
+    let stage = stage(
+        "Client.prototype.burn = function() { trace('burn'); while (1); };
+         Client.prototype.quick = function() { trace('quick'); };",
+    );
+    let (burner, neighbour) = (stage.connect("one"), stage.connect("two"));
+    burner.queue("burn", []);
+    burner.queue("burn", []);
+    neighbour.queue("quick", []);
+    stage.settle();
+    let said: Vec<_> = stage
+        .said()
+        .into_iter()
+        .filter(|line| line == "burn" || line == "quick")
+        .collect();
+    assert_eq!(said, ["burn", "quick", "burn"]);
+}
+
+#[test]
+fn a_turn_that_ends_by_its_limit_touches_no_other_group() {
+    let stage = stage(
+        "count = 0;
+         Client.prototype.burn = function() { while (1); };
+         Client.prototype.next = function() { return ++count; };",
+    );
+    let (burner, neighbour) = (stage.connect("one"), stage.connect("two"));
+    assert_eq!(neighbour.call("next", []), Ok(1.0.into()));
+    for _ in 0..3 {
+        burner.send("burn", []);
+    }
+    assert!(burner.is_closed());
+    assert_eq!(neighbour.call("next", []), Ok(2.0.into()));
+    assert!(!neighbour.is_closed());
+}

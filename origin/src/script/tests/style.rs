@@ -298,3 +298,80 @@ fn old_helpers_do_what_they_did() {
         );
     }
 }
+
+/// A folder as an old editor left it: a byte-order mark, CR line ends, GBK, scripts/, a link.
+#[test]
+fn a_folder_is_read_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("chat");
+    std::fs::create_dir_all(root.join("scripts")).unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(root.join(name), bytes).unwrap();
+    write(
+        "chat.asc",
+        b"\xEF\xBB\xBFload(\"words.asc\");\rload(\"more.asc\");\rtrace('main');\r",
+    );
+    write(
+        "scripts/words.asc",
+        b"word = '\xC4\xE3\xBA\xC3';\r\ntrace(word);",
+    );
+    write("more.asc", b"trace('more');");
+    write("logo.png", b"\x89PNG");
+    let outside = folder.path().join("outside.asc");
+    std::fs::write(&outside, "trace('outside')").unwrap();
+    std::os::unix::fs::symlink(&outside, root.join("linked.asc")).unwrap();
+    let settings = config::Application::default();
+    let program = Program::load(&root, &settings).unwrap();
+    assert_eq!((program.name(), program.main()), ("chat", "chat.asc"));
+    let files: Vec<_> = program.files().collect();
+    assert_eq!(files, ["chat.asc", "more.asc", "scripts/words.asc"]);
+    let stage = Stage::program(program, Host::default());
+    stage.connect("x");
+    assert_eq!(stage.said(), ["main", "\u{4f60}\u{597d}", "more"]);
+}
+
+#[test]
+fn a_folder_without_a_main_file_is_no_application() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("other.asc"), "").unwrap();
+    let settings = config::Application::default();
+    let error = Program::load(folder.path(), &settings).unwrap_err();
+    assert!(
+        matches!(error, crate::script::ProgramError::NoMain),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_proxy_answers_for_another_side() {
+    let stage = stage(
+        "var far = { call: function(name, responder, a) {
+             if (a < 0) responder.onStatus({ code: 'Wrong' });
+             else responder.onResult(name + ' ' + a);
+         } };
+         application.onAppStart = function() {
+             application.registerProxy('near', far);
+             application.registerProxy('other', far, 'renamed');
+         };",
+    );
+    let client = stage.connect("x");
+    assert_eq!(client.call("near", [1.0.into()]), Ok(text("near 1")));
+    assert_eq!(client.call("other", [2.0.into()]), Ok(text("renamed 2")));
+    assert!(client.call("near", [(-1.0).into()]).is_err());
+}
+
+#[test]
+fn statistics_count_clients() {
+    let stage = stage(
+        "application.onConnect = function(client, no) { return no !== true; };
+         Client.prototype.stats = function() {
+             var s = application.getStats();
+             return [s.accepted, s.rejected, s.total_connects, s.total_disconnects, s.bytes_in > 0].join();
+         };
+         Client.prototype.own = function() { return this.getStats().bytes_in > 0; };",
+    );
+    let client = stage.connect("x");
+    stage.connect("x").leave();
+    stage.connect_as("x", ConnectAs::with([true.into()]));
+    assert_eq!(client.call("stats", []), Ok(text("2,1,3,1,true")));
+    assert_eq!(client.call("own", []), Ok(true.into()));
+}
