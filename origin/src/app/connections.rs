@@ -15,6 +15,10 @@ pub struct ConnectionId(pub(crate) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NetStreamId(pub(crate) u64);
 
+/// A shared object of the other side that the application uses, never used twice by one group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RemoteObjectId(pub(crate) u64);
+
 /// What an application connects to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConnectTo {

@@ -31,9 +31,12 @@ mod shared_object;
 mod streams;
 
 pub use crate::group::{
-    Client, Connection, Context, NetStream, Poster, SharedObject, SharedObjectMut, Stream,
+    Client, Connection, Context, NetStream, Poster, RemoteObject, SharedObject, SharedObjectMut,
+    Stream,
 };
-pub use connections::{ConnectTo, ConnectionCall, ConnectionId, NetStreamId, TooMany};
+pub use connections::{
+    ConnectTo, ConnectionCall, ConnectionId, NetStreamId, RemoteObjectId, TooMany,
+};
 pub use log::{
     Level, Line, Log, MAX_BYTES as MAX_LOG_BYTES, MAX_LINE as MAX_LOG_LINE,
     MAX_LINES as MAX_LOG_LINES,
@@ -46,6 +49,8 @@ pub use shared_object::{ChangeKind, Encoded, ObjectChange, ObjectError, ObjectId
 pub use streams::{
     ClientStream, PlayRequest, Publisher, StreamError, StreamId, StreamStatistics, StreamStatus,
 };
+
+pub use tributary_protocol::shared_object::replica::{Kind as NewsKind, News};
 
 use crate::link::handle::SessionKey;
 
@@ -166,6 +171,17 @@ pub trait Application {
         answer: Result<Value, Value>,
     ) {
         let _ = (context, connection, token, answer);
+    }
+
+    /// Something happened to a shared object of the other side of a connection: see
+    /// [`Connection::open_object`].
+    fn remote_object_news(
+        &mut self,
+        context: &mut Context<'_>,
+        object: RemoteObjectId,
+        news: &[News],
+    ) {
+        let _ = (context, object, news);
     }
 
     /// Something happened to a NetStream of the application: the info object of

@@ -5,7 +5,7 @@ use std::fmt;
 use tributary_protocol::{TransactionId, amf::Value, command::stream::PublishKind};
 
 use super::{connections, core::Core};
-use crate::app::{CallToken, ConnectionId, NetStreamId, TooMany};
+use crate::app::{CallToken, ConnectionId, NetStreamId, RemoteObjectId, TooMany};
 
 /// A connection of the application to another instance or server, during one call of it.
 pub struct Connection<'a> {
@@ -42,6 +42,12 @@ impl<'a> Connection<'a> {
     /// Makes a NetStream.
     pub fn open_stream(&mut self) -> Result<NetStreamId, TooMany> {
         self.core.open_net_stream(self.id)
+    }
+
+    /// Uses a shared object of the other side; the same one for the same name. What happens to it
+    /// comes to [`Application::remote_object_news`](crate::app::Application::remote_object_news).
+    pub fn open_object(&mut self, name: &str, persistent: bool) -> Result<RemoteObjectId, TooMany> {
+        self.core.open_remote_object(self.id, name, persistent)
     }
 
     /// Ends the connection and its NetStreams; the application hears

@@ -115,7 +115,13 @@ impl Connections {
         true
     }
 
-    fn order_final(&self, id: ConnectionId, order: Order) {
+    /// Whether a connection takes orders now.
+    pub(super) fn has_room(&self, id: ConnectionId) -> bool {
+        let outgoing = self.table.get(&id).and_then(|open| open.outgoing.as_ref());
+        outgoing.is_some_and(Outgoing::has_room)
+    }
+
+    pub(super) fn order_final(&self, id: ConnectionId, order: Order) {
         let outgoing = self.table.get(&id).and_then(|open| open.outgoing.as_ref());
         if let Some(outgoing) = outgoing {
             outgoing.order_final(order);
@@ -269,6 +275,7 @@ impl Core {
             connection.outgoing = None;
         }
         self.end_streams_of(id);
+        self.remote_objects.end(id);
     }
 
     fn end_streams_of(&mut self, id: ConnectionId) {
@@ -461,6 +468,7 @@ impl Turn<'_> {
                     None => {}
                 }
             }
+            Happening::Object(message) => self.remote_object(id, message),
             Happening::Media { stream, live } => {
                 let role = self.core.connections.streams.get(&stream);
                 if let Some(&Role::Source(own)) = role.map(|found| &found.role) {

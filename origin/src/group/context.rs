@@ -8,14 +8,14 @@ use tributary_protocol::{
 };
 
 use super::{
-    Connection, Item, NetStream, Stream, answer, client,
+    Connection, Item, NetStream, RemoteObject, Stream, answer, client,
     client::Client,
     core::{Core, Ending},
 };
 use crate::app::{
     CallToken, ClientId, ConnectTo, ConnectionId, Decision, Event, Level, NetStreamId,
-    PublishGrant, Rejection, RequestId, Responder, StreamError, StreamId, StreamStatistics,
-    TooMany,
+    PublishGrant, Rejection, RemoteObjectId, RequestId, Responder, StreamError, StreamId,
+    StreamStatistics, TooMany,
 };
 
 /// A group in the hands of its application, during one call of it.
@@ -205,6 +205,11 @@ impl<'a> Context<'a> {
     /// A connection of the application, to be used; `None` once it is over.
     pub fn connection(&mut self, connection: ConnectionId) -> Option<Connection<'_>> {
         Connection::new(self.core, connection)
+    }
+
+    /// A shared object of the other side of a connection; `None` once it or the connection is over.
+    pub fn remote_object(&mut self, object: RemoteObjectId) -> Option<RemoteObject<'_>> {
+        RemoteObject::new(self.core, object)
     }
 
     /// A NetStream of the application, to be used; `None` once it or its connection is over.

@@ -21,6 +21,7 @@ use super::{
     client::Client,
     connections::Connections,
     own_streams::OwnStreams,
+    remote_objects::RemoteObjects,
     shared_objects::{ObjectNotice, Objects},
     streams::{Place, Streams},
     timers::{Timer, Timers},
@@ -44,6 +45,7 @@ pub(super) struct Core {
     pub(super) streams: Streams,
     pub(super) own_streams: OwnStreams,
     pub(super) connections: Connections,
+    pub(super) remote_objects: RemoteObjects,
     pub(super) objects: Objects,
     pub(super) timers: Timers,
     pub(super) app_deadline: Option<Instant>,
@@ -99,6 +101,7 @@ impl Core {
             streams,
             own_streams: OwnStreams::default(),
             connections: Connections::default(),
+            remote_objects: RemoteObjects::default(),
             objects: Objects::default(),
             timers: Timers::default(),
             app_deadline: None,
@@ -125,6 +128,7 @@ impl Core {
         self.streams = Streams::new(ids, Arc::clone(&self.registered));
         self.own_streams.reset();
         self.connections.reset();
+        self.remote_objects.reset();
         self.timers = Timers::default();
         self.notices = VecDeque::new();
         self.ending = None;

@@ -1,14 +1,15 @@
 //! A connection to an instance of this process: a lane without an edge, with one session.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, atomic::Ordering},
 };
 
+use bytes::Bytes;
 use tributary_node::queue;
 use tributary_protocol::{
-    Message, MessageStreamId, RtmpTimestamp, SessionId, TransactionId,
+    Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId, TransactionId,
     amf::Value,
     command::{Command, ObjectEncoding, Status, connect},
     link::{CloseReason, Generation, OpenSession, WriterId},
@@ -22,7 +23,10 @@ use super::{
 use crate::{
     app::NetStreamId,
     group::GroupHandle,
-    link::handle::{LaneCommand, LaneKey, LaneOut, Mail, SessionKey, ToSession},
+    link::handle::{
+        AudienceId, LaneCommand, LaneKey, LaneOut, Mail, Recipients, SessionKey, ToAudience,
+        ToSession,
+    },
     live::{LiveStream, relay::Relay},
 };
 
@@ -43,6 +47,8 @@ struct Session {
     sources: HashMap<NetStreamId, Option<Arc<LiveStream>>>,
     /// What the instance has accepted, by message stream.
     publishing: HashMap<MessageStreamId, Publishing>,
+    /// The audiences of shared objects that it belongs to.
+    member_of: HashSet<AudienceId>,
     generation: u32,
     /// Payload bytes that the instance has not handled.
     unhandled: usize,
@@ -108,6 +114,7 @@ impl Session {
             peer: Peer::new(),
             sources: HashMap::new(),
             publishing: HashMap::new(),
+            member_of: HashSet::new(),
             generation: 0,
             unhandled: 0,
             accepted: false,
@@ -164,6 +171,10 @@ impl Session {
             self.generation += 1;
         }
         let (kind, payload) = command.encode(self.encoding);
+        self.send(stream, kind, payload);
+    }
+
+    fn send(&mut self, stream: MessageStreamId, kind: MessageType, payload: Bytes) {
         self.unhandled += payload.len();
         self.group.send(Mail::Message {
             session: self.key,
@@ -202,6 +213,10 @@ impl Session {
                 self.publishing
                     .retain(|_, publishing| publishing.stream != *stream);
             }
+            Order::Object(message) => {
+                let (kind, payload) = message.encode(self.encoding);
+                self.send(MessageStreamId::CONNECTION, kind, payload);
+            }
             _ => {}
         }
         self.peer.handle_order(order);
@@ -210,8 +225,10 @@ impl Session {
     fn handle_command(&mut self, command: LaneCommand) -> Option<Value> {
         match command {
             LaneCommand::Session { what, .. } => self.handle_word(what),
-            // The application uses no shared objects of the other side.
-            LaneCommand::Audience { .. } => None,
+            LaneCommand::Audience { audience, what } => {
+                self.audience(audience, what);
+                None
+            }
             LaneCommand::Consumed { bytes, .. } => {
                 self.unhandled = self.unhandled.saturating_sub(bytes);
                 None
@@ -244,6 +261,10 @@ impl Session {
     }
 
     fn handle_message(&mut self, message: &Message) -> Option<Value> {
+        if message.kind.is_shared_object() {
+            self.peer.handle_object(message.kind, &message.payload);
+            return None;
+        }
         if !message.kind.is_command() {
             // The ring brings the media; the rest is for players.
             return None;
@@ -262,6 +283,37 @@ impl Session {
             _ => self.peer.handle_command(message.stream, command),
         }
         None
+    }
+
+    /// What an edge would do for its members, of which there is one.
+    fn audience(&mut self, audience: AudienceId, what: ToAudience) {
+        let own = self.key.session;
+        let (to, encoding, body) = match what {
+            ToAudience::Join { session, .. } if session == own => {
+                self.member_of.insert(audience);
+                return;
+            }
+            ToAudience::Leave { session } if session == own => {
+                self.member_of.remove(&audience);
+                return;
+            }
+            ToAudience::End => {
+                self.member_of.remove(&audience);
+                return;
+            }
+            ToAudience::Send { to, encoding, body } => (to, encoding, body),
+            ToAudience::Snapshot { encoding, body } => (Recipients::All, encoding, body),
+            _ => return,
+        };
+        let is_for_it = match to {
+            Recipients::All => self.member_of.contains(&audience),
+            Recipients::AllBut(author) => author != own && self.member_of.contains(&audience),
+            Recipients::One(one) => one == own,
+        };
+        if is_for_it && encoding.is_none_or(|encoding| encoding == self.encoding) {
+            let kind = MessageType::SHARED_OBJECT_AMF0;
+            self.peer.handle_object(kind, &body);
+        }
     }
 
     fn media(&mut self, on: MessageStreamId, live: Option<Arc<LiveStream>>) {

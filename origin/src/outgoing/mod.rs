@@ -24,6 +24,7 @@ use tributary_protocol::{
     TransactionId,
     amf::{Object, Value},
     command::{ObjectEncoding, Status, stream::PublishKind},
+    shared_object::{Event, SharedObjectMessage},
 };
 
 use crate::{
@@ -79,6 +80,8 @@ pub(crate) enum Order {
     },
     /// Give a NetStream up.
     Close { stream: NetStreamId },
+    /// Say something about a shared object of the other side.
+    Object(SharedObjectMessage),
 }
 
 /// What a connection tells its group.
@@ -106,6 +109,8 @@ pub(crate) enum Happening {
         stream: NetStreamId,
         live: Option<Arc<LiveStream>>,
     },
+    /// Something about a shared object of the other side.
+    Object(SharedObjectMessage),
     /// The connection is over. Nothing follows.
     Closed(Value),
 }
@@ -197,6 +202,11 @@ impl Outgoing {
         self.orders.push((order, weight), weight).is_ok()
     }
 
+    /// Whether it takes orders now.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.orders.is_closed() && self.orders.weight() < ORDERS
+    }
+
     /// Gives an order that ends or moves something: it is taken whatever waits.
     pub(crate) fn order_final(&self, order: Order) {
         let _ = self.orders.push_final((order, 0));
@@ -257,6 +267,7 @@ impl Order {
                 Self::Data {
                     handler, values, ..
                 } => handler.len() + weigh(values),
+                Self::Object(message) => message.events.iter().map(weigh_event).sum(),
                 Self::Feed { .. } | Self::Close { .. } => 0,
             }
     }
@@ -282,6 +293,17 @@ impl Told {
     pub(crate) fn is_last(&self) -> bool {
         matches!(self.what, Happening::Closed(_))
     }
+}
+
+/// What an event of a shared object weighs, in bytes, about.
+fn weigh_event(event: &Event) -> usize {
+    WEIGHT
+        + match event {
+            Event::RequestChange { name, value } => name.len() + weigh(std::slice::from_ref(value)),
+            Event::RequestRemove { name } => name.len(),
+            Event::SendMessage { values } => weigh(values),
+            _ => 0,
+        }
 }
 
 impl Inbox {

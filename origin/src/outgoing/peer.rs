@@ -3,9 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 
 use tributary_protocol::{
-    MessageStreamId, TransactionId,
+    MessageStreamId, MessageType, TransactionId,
     amf::Value,
     command::{Command, Status, stream::PublishKind},
+    shared_object::SharedObjectMessage,
 };
 
 use super::{Happening, Order, info, weigh};
@@ -88,7 +89,7 @@ impl Peer {
                 self.on_stream(stream, play.with(name).with(start));
             }
             Order::Close { stream } => self.close(stream),
-            Order::Feed { .. } | Order::Data { .. } => {}
+            Order::Feed { .. } | Order::Data { .. } | Order::Object(_) => {}
         }
     }
 
@@ -152,6 +153,13 @@ impl Peer {
             arguments: command.arguments,
         };
         self.happens(called, weight);
+    }
+
+    /// A message of type 19 or 16. One that cannot be read says nothing.
+    pub(super) fn handle_object(&mut self, kind: MessageType, payload: &[u8]) {
+        if let Ok(message) = SharedObjectMessage::decode(kind, payload) {
+            self.happens(Happening::Object(message), payload.len());
+        }
     }
 
     /// Any command of the other side but the answer to connect.

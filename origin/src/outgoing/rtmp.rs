@@ -14,7 +14,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::{net::TcpStream, sync::Notify, time::timeout};
 use tributary_node::feed::MAX_LAG;
 use tributary_protocol::{
-    Message, MessageStreamId, MessageType, RtmpTimestamp,
+    ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp,
     amf::Value,
     command::{DataMessage, ObjectEncoding, Status, data},
     handshake,
@@ -265,9 +265,12 @@ impl Session {
         None
     }
 
-    /// A message of what a NetStream plays.
+    /// A message of what a NetStream plays, or about a shared object.
     fn media(&mut self, message: Message) {
         let kind = message.kind;
+        if kind.is_shared_object() {
+            return self.peer.handle_object(kind, &message.payload);
+        }
         let is_media = kind == MessageType::AUDIO || kind == MessageType::VIDEO || kind.is_data();
         if !is_media || (kind.is_data() && is_of_player(&message)) {
             return;
@@ -304,6 +307,16 @@ impl Session {
             Order::Close { stream } => {
                 self.feeds.retain(|feed| feed.stream != *stream);
                 self.plays.remove(stream);
+            }
+            Order::Object(message) => {
+                let (kind, payload) = message.encode(self.encoding);
+                let message = Message {
+                    kind,
+                    stream: MessageStreamId::CONNECTION,
+                    timestamp: RtmpTimestamp::default(),
+                    payload,
+                };
+                self.connection.send(ChunkStreamId::SHARED_OBJECT, &message);
             }
             Order::Call { .. } | Order::Respond { .. } => {}
         }

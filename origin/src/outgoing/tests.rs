@@ -26,6 +26,7 @@ use tributary_protocol::{
     link::LiveId,
     ring::Start,
     session::{Event, Limits, ServerConnection},
+    shared_object::{self, Flags, SharedObjectMessage},
 };
 
 use super::{
@@ -490,5 +491,41 @@ fn a_group_that_takes_nothing_more_ends_the_connection() {
         task.await.unwrap();
         assert_eq!(*told.lock().unwrap(), [false, true]);
         drop(outgoing);
+    });
+}
+
+#[test]
+fn shared_objects_pass_both_ways() {
+    run(async {
+        let (mut client, mut server) = dial(100).await;
+        server.accept().await;
+        client.code().await;
+        let message = |events| SharedObjectMessage {
+            name: "room".to_owned(),
+            version: 1,
+            flags: Flags::TEMPORARY,
+            events,
+        };
+        client
+            .outgoing
+            .order(Order::Object(message(vec![shared_object::Event::Use])));
+        let used = server.message().await.unwrap();
+        assert_eq!(
+            (used.kind, used.stream.0),
+            (MessageType::SHARED_OBJECT_AMF0, 0)
+        );
+        let read = SharedObjectMessage::decode(used.kind, &used.payload).unwrap();
+        assert_eq!(read.events, [shared_object::Event::Use]);
+        let change = shared_object::Event::Change(vec![("a".to_owned(), 1.0.into())]);
+        let (kind, payload) = message(vec![change.clone()]).encode(ObjectEncoding::Amf0);
+        // What cannot be read is nothing.
+        server
+            .send(0, kind, 0, Bytes::from_static(b"\x00\xff?"))
+            .await;
+        server.send(0, kind, 0, payload).await;
+        let Happening::Object(heard) = client.told().await else {
+            panic!("no object");
+        };
+        assert_eq!(heard.events, [change]);
     });
 }

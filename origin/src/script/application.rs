@@ -19,7 +19,7 @@ use super::{
     allowance::Exceeded,
     api::{
         self, application as api_application, client as api_client, net_connection, net_stream,
-        shared_object, stream as api_stream,
+        remote_object, shared_object, stream as api_stream,
     },
     engine::{Engine, Outcome},
     hooks,
@@ -30,8 +30,8 @@ use super::{
 };
 use crate::app::{
     Admission, Answer, Application, Call, CallToken, ClientId, ConnectionCall, ConnectionId,
-    Context, Decision, Event, Level, NetStreamId, ObjectChange, ObjectId, PublishGrant, Rejection,
-    StartError, StopReason, StreamId, StreamRequest, StreamStatus,
+    Context, Decision, Event, Level, NetStreamId, News, ObjectChange, ObjectId, PublishGrant,
+    Rejection, RemoteObjectId, StartError, StopReason, StreamId, StreamRequest, StreamStatus,
 };
 
 /// A script application's instance.
@@ -313,6 +313,17 @@ impl Application for ScriptApplication {
         answer: std::result::Result<Value, Value>,
     ) {
         self.answered_call(context, token, &answer);
+    }
+
+    fn remote_object_news(
+        &mut self,
+        context: &mut Context<'_>,
+        object: RemoteObjectId,
+        news: &[News],
+    ) {
+        self.turn(context, |ctx, state| {
+            remote_object::news(ctx, state, object, news)
+        });
     }
 
     fn net_stream_status(&mut self, context: &mut Context<'_>, stream: NetStreamId, info: &Value) {

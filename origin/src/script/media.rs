@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::state::Kept;
-use crate::app::{ConnectionId, NetStreamId, StreamId};
+use crate::app::{ConnectionId, NetStreamId, RemoteObjectId, StreamId};
 
 /// What tells a script what happens to its streams and connections.
 #[derive(Debug, Default)]
@@ -14,6 +14,7 @@ pub(crate) struct Media {
     left: usize,
     connections: HashMap<ConnectionId, Kept>,
     net_streams: HashMap<NetStreamId, Kept>,
+    remote_objects: HashMap<RemoteObjectId, Kept>,
     last_connection: u64,
     /// The connection that each `NetConnection` object has now, by the object's number.
     by_object: HashMap<u64, ConnectionId>,
@@ -88,6 +89,29 @@ impl Media {
 
     pub(crate) fn add_net_stream(&mut self, id: NetStreamId, object: Kept) {
         self.net_streams.insert(id, object);
+    }
+
+    pub(crate) fn remote_object(&self, id: RemoteObjectId) -> Option<&Kept> {
+        self.remote_objects.get(&id)
+    }
+
+    pub(crate) fn add_remote_object(&mut self, id: RemoteObjectId, object: Kept) {
+        self.remote_objects.insert(id, object);
+    }
+
+    pub(crate) fn remove_remote_object(&mut self, id: RemoteObjectId) -> Option<Kept> {
+        self.remote_objects.remove(&id)
+    }
+
+    /// Shared objects of connections that are over by `is_over`.
+    pub(crate) fn take_remote_objects(
+        &mut self,
+        mut is_over: impl FnMut(RemoteObjectId) -> bool,
+    ) -> Vec<Kept> {
+        let over: Vec<_> = self.remote_objects.keys().copied().collect();
+        let over = over.into_iter().filter(|id| is_over(*id));
+        over.filter_map(|id| self.remote_objects.remove(&id))
+            .collect()
     }
 
     /// NetStreams that are over by `is_over`.

@@ -204,6 +204,11 @@ impl State {
         self.forget(old);
     }
 
+    /// Whether a host class has been used.
+    pub(crate) fn has_prototype(&self, class: &str) -> bool {
+        self.prototypes.borrow().contains_key(class)
+    }
+
     /// The prototype of a host class.
     pub(crate) fn prototype<'js>(&self, ctx: &Ctx<'js>, class: &str) -> Result<Object<'js>> {
         let kept = self.prototypes.borrow();

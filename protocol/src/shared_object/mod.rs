@@ -6,6 +6,7 @@
 //! | [`body`] | what an origin says of an object: written once for each encoding, whoever gets it |
 //! | [`authority`] | the object itself: slots, versions, conflicts, locks, what must be stored |
 //! | [`mirror`] | the object as an edge knows it from the bodies that pass |
+//! | [`replica`] | the object of another server, as a member that is a server itself has it |
 //! | [`value`] | a slot's value in the forms it has on the wire |
 //! | [`limits`] | how much of everything there may be |
 
@@ -14,6 +15,7 @@ pub mod body;
 pub mod limits;
 pub mod message;
 pub mod mirror;
+pub mod replica;
 pub mod value;
 
 mod slots;
@@ -23,4 +25,5 @@ pub use body::{Body, Told};
 pub use limits::Limits;
 pub use message::{Error, Event, Flags, SharedObjectMessage};
 pub use mirror::Mirror;
+pub use replica::Replica;
 pub use value::Encoded;

@@ -17,6 +17,7 @@ pub(crate) mod globals;
 pub(crate) mod net_connection;
 pub(crate) mod net_stream;
 pub(crate) mod protect;
+pub(crate) mod remote_object;
 pub(crate) mod shared_object;
 pub(crate) mod stream;
 

@@ -210,6 +210,12 @@ pub(in super::super) fn status(
         for over in over {
             state.forget(over);
         }
+        let over = state.media.borrow_mut().take_remote_objects(|object| {
+            lent(|context| context.remote_object(object).is_none()).unwrap_or(true)
+        });
+        for over in over {
+            state.forget(over);
+        }
         kept.map(|kept| state.release(ctx, kept))
     } else {
         let media = state.media.borrow();

@@ -85,7 +85,7 @@ fn truth(value: Option<Value<'_>>) -> Result<bool> {
     value.map_or(Ok(false), |value| Ok(value.get::<Coerced<bool>>()?.0))
 }
 
-/// `SharedObject.get(name, persistence)`: null where there can be no such object.
+/// `SharedObject.get(name, persistence, connection)`: null where there can be no such object.
 fn get<'js>(
     ctx: &Ctx<'js>,
     state: &Rc<State>,
@@ -93,10 +93,8 @@ fn get<'js>(
     persistent: bool,
     remote: Option<Value<'js>>,
 ) -> Result<Option<Object<'js>>> {
-    if remote.is_some() {
-        let why = format!("SharedObject.get({name:?}): objects of other instances are not there");
-        state.log(Level::Warning, &why);
-        return Ok(None);
+    if let Some(connection) = remote {
+        return super::remote_object::get(ctx, state, name, persistent, &connection);
     }
     let opened = lent(|context| context.open_object(name, persistent));
     let id = match opened {

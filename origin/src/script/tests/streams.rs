@@ -378,3 +378,115 @@ fn a_net_stream_publishes_elsewhere_and_a_stream_plays_from_there() {
     );
     assert_eq!(run(&client, "new NetStream(nc).publish('x')"), false.into());
 }
+
+#[test]
+fn a_shared_object_of_another_instance_is_used() {
+    let (stage, client) = running(FAR);
+    let far = stage.connect("far");
+    run(
+        &far,
+        "so = SharedObject.get('room'); so.setProperty('topic', 'cats'); so.lock(); so.unlock();
+         so.onSync = function(list) { for (var i = 0; i < list.length; i++) trace('far: ' + list[i].code + ' ' + list[i].name); };
+         so.say = function(text) { trace('far: ' + text); };",
+    );
+    let mut said = said(&stage);
+    said.since();
+    run(
+        &client,
+        "nc.connect('rtmp://localhost/app/far');
+         so = SharedObject.get('room', false, nc);
+         so.onStatus = told('so');
+         so.onSync = function(list) {
+             for (var i = 0; i < list.length; i++) trace(list[i].code + ' ' + list[i].name + ' ' + list[i].oldValue);
+         };
+         so.say = function(text) { trace('near: ' + text); };",
+    );
+    assert_eq!(
+        said.since()[1..],
+        [
+            "nc Connect.Success",
+            "so SharedObject.Proxy.Connect",
+            "change topic undefined"
+        ]
+    );
+    for (code, expected, heard) in [
+        (
+            "so === SharedObject.get('room', false, nc)",
+            true.into(),
+            vec![],
+        ),
+        ("so instanceof SharedObject", true.into(), vec![]),
+        (
+            "so.name + so.size() + so.getProperty('topic')",
+            text("room1cats"),
+            vec![],
+        ),
+        ("so.lock() + so.unlock()", (-2.0).into(), vec![]),
+        (
+            "so.setProperty('n', 5); so.getProperty('n')",
+            5.0.into(),
+            vec!["far: change n", "success n 5"],
+        ),
+        (
+            "so.send('say', 'hi')",
+            true.into(),
+            vec!["far: hi", "near: hi"],
+        ),
+        (
+            "so.setProperty('n', null); so.getPropertyNames().join()",
+            text("topic"),
+            vec!["delete n undefined", "far: delete n"],
+        ),
+        ("so.flush()", false.into(), vec![]),
+    ] {
+        assert_eq!(run(&client, code), expected, "{code}");
+        let mut all = said.since();
+        all.sort();
+        assert_eq!(all, heard, "{code}");
+    }
+    run(&far, "so.setProperty('topic', 'dogs')");
+    assert_eq!(said.since(), ["change topic cats"]);
+    run(&far, "so.clear()");
+    assert_eq!(said.since().len(), 1);
+    assert_eq!(run(&client, "so.size()"), 0.0.into());
+    run(&client, "so.close()");
+    run(&far, "so.setProperty('topic', 'birds')");
+    assert_eq!(said.since(), Vec::<String>::new());
+    run(&client, "nc.close()");
+    assert_eq!(
+        run(&client, "SharedObject.get('room', false, nc)"),
+        Value::Null
+    );
+}
+
+#[test]
+fn a_change_that_is_refused_is_undone() {
+    let (stage, client) = running(
+        "application.onConnect = function(client) {
+             client.writeAccess = application.name == 'app/far' ? 'elsewhere' : '/';
+             return true;
+         };",
+    );
+    let far = stage.connect("far");
+    run(
+        &far,
+        "so = SharedObject.get('room'); so.setProperty('n', 1);",
+    );
+    let mut said = said(&stage);
+    run(
+        &client,
+        "nc.connect('rtmp://localhost/app/far');
+         so = SharedObject.get('room', false, nc);
+         so.onStatus = told('so');
+         so.onSync = function(list) { trace(list[0].code + ' ' + list[0].name); };",
+    );
+    said.since();
+    run(&client, "so.setProperty('n', 2)");
+    let heard = said.since();
+    assert!(
+        heard.contains(&"so SharedObject.NoWriteAccess".to_owned()),
+        "{heard:?}"
+    );
+    assert!(heard.contains(&"reject n".to_owned()), "{heard:?}");
+    assert_eq!(run(&client, "so.getProperty('n')"), 1.0.into());
+}
