@@ -94,8 +94,9 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
     let edge = tributary_edge::start(start, &mut registry, watch.clone())?;
     let admin = config.admin.address.unwrap_or_else(|| Admin::EDGE.into());
     let ready = Arc::new(edge.ready());
+    let routes = origin.api().merge(edge.routes());
     let (admin, served) =
-        node::serve_origin_admin(admin, &origin, data.as_deref(), registry, ready, watch).await?;
+        node::serve_admin(admin, routes, data.as_deref(), registry, ready, watch).await?;
     let rtmp = edge.rtmp();
     let addresses = [("rtmp", rtmp), ("link", origin.address()), ("admin", admin)];
     node::print_listening(&addresses)?;

@@ -45,7 +45,8 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
     let edge = tributary_edge::start(start, &mut registry, watch.clone())?;
     let admin = config.admin.address.unwrap_or_else(|| Admin::EDGE.into());
     let ready = Arc::new(edge.ready());
-    let (admin, served) = node::serve_admin(admin, registry, ready, watch).await?;
+    let (admin, served) =
+        node::serve_admin(admin, edge.routes(), None, registry, ready, watch).await?;
     node::print_listening(&[("rtmp", edge.rtmp()), ("admin", admin)])?;
     node::until_stopped(stopped, &signal).await;
     node::within_stop(async {

@@ -6,7 +6,7 @@ use std::{error::Error, fs, io::Write, net::SocketAddr, path::Path, time::Durati
 use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 use tributary_node::{
-    admin::{Admin, Ready},
+    admin::{Admin, Ready, Routes},
     drain,
 };
 
@@ -37,42 +37,21 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     Ok(runtime.block_on(work))
 }
 
-/// Starts the admin server; returns its address and its task.
+/// Starts the admin server, with these routes besides its own; returns its address and its task.
+/// The address also goes to the data directory, if there is one: `tributary apps` finds it there.
 pub(crate) async fn serve_admin(
     address: SocketAddr,
-    registry: Registry,
-    ready: Ready,
-    drain: drain::Watch,
-) -> Result<(SocketAddr, JoinHandle<()>), Failure> {
-    let admin = Admin::bind(address).await?;
-    serve_bound(admin, registry, ready, drain)
-}
-
-/// As [`serve_admin`], for an origin: with the API of its applications. The address goes to the
-/// data directory, where `tributary apps` finds it.
-pub(crate) async fn serve_origin_admin(
-    address: SocketAddr,
-    origin: &tributary_origin::Running,
+    routes: Routes,
     data: Option<&Path>,
     registry: Registry,
     ready: Ready,
     drain: drain::Watch,
 ) -> Result<(SocketAddr, JoinHandle<()>), Failure> {
-    let admin = Admin::bind(address).await?.with_routes(origin.api());
+    let admin = Admin::bind(address).await?.with_routes(routes);
     let address = admin.address()?;
     if let Some(data) = data {
         fs::write(data.join(ADDRESS_FILE), format!("{address}\n"))?;
     }
-    serve_bound(admin, registry, ready, drain)
-}
-
-fn serve_bound(
-    admin: Admin,
-    registry: Registry,
-    ready: Ready,
-    drain: drain::Watch,
-) -> Result<(SocketAddr, JoinHandle<()>), Failure> {
-    let address = admin.address()?;
     Ok((address, tokio::spawn(admin.serve(registry, ready, drain))))
 }
 

@@ -58,7 +58,7 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
     let data = data.as_deref();
     let ready = Arc::new(|| Ok(()));
     let (admin, served) =
-        node::serve_origin_admin(address, &origin, data, registry, ready, watch).await?;
+        node::serve_admin(address, origin.api(), data, registry, ready, watch).await?;
     node::print_listening(&[("link", origin.address()), ("admin", admin)])?;
     node::until_stopped(stopped, &signal).await;
     node::within_stop(async {

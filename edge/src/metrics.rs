@@ -34,6 +34,10 @@ pub struct Metrics {
     pub bytes_out: Counter,
     /// Messages that viewers did not get.
     pub dropped: DroppedMetrics,
+    /// Messages of shared objects sent to members, each counted.
+    pub object_messages: Counter,
+    /// Changes of shared objects that members got with later ones.
+    pub object_changes_gathered: Counter,
     /// Connections that ended.
     pub closed: Family<Reason, Counter>,
     /// Faults in what clients sent, in more detail than [`Metrics::closed`].
@@ -98,6 +102,16 @@ impl Metrics {
             self.bytes_in.clone(),
         );
         r.register("out_bytes", "Bytes sent to clients", self.bytes_out.clone());
+        r.register(
+            "shared_object_messages",
+            "Messages of shared objects sent, one for each member",
+            self.object_messages.clone(),
+        );
+        r.register(
+            "shared_object_changes_gathered",
+            "Changes that a slow member got with later ones",
+            self.object_changes_gathered.clone(),
+        );
         let dropped = self.dropped.by_reason.clone();
         r.register("dropped_messages", "Messages viewers did not get", dropped);
         r.register(

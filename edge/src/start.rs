@@ -3,12 +3,19 @@
 use std::{collections::BTreeMap, fmt, io, net::SocketAddr, sync::Arc};
 
 use prometheus_client::registry::Registry;
-use tributary_node::{config::Application, drain, tls::Identity};
+use tributary_node::{
+    admin::{self, Routes},
+    config::Application,
+    drain,
+    tls::Identity,
+};
 
 use crate::{
     Config, Metrics,
     fanout::Streams,
-    link::{LinkConfig, LinkMetrics, Links, OriginAddress, OriginAddressError, Readiness},
+    link::{
+        LinkConfig, LinkMetrics, Links, OriginAddress, OriginAddressError, Readiness, Upstream,
+    },
     run,
 };
 
@@ -30,6 +37,7 @@ pub struct Start {
 pub struct Running {
     clients: run::Running,
     readiness: Readiness,
+    upstream: Upstream,
 }
 
 impl Running {
@@ -47,8 +55,19 @@ impl Running {
         }
     }
 
+    /// What the admin address has to say of an edge besides: the shared objects its sessions use,
+    /// without their values. The links end only once these routes are dropped.
+    pub fn routes(&self) -> Routes {
+        let upstream = self.upstream.clone();
+        admin::json("/debug/shared_objects", move || {
+            let upstream = upstream.clone();
+            async move { upstream.list_objects().await }
+        })
+    }
+
     /// Waits until every client and every link is gone, after the drain.
     pub async fn finished(self) {
+        drop(self.upstream);
         self.clients.finished().await;
     }
 }
@@ -84,7 +103,7 @@ pub fn start(
     let clients = run::run(
         &config,
         &applications,
-        upstream,
+        upstream.clone(),
         Some(links),
         metrics,
         drain,
@@ -93,7 +112,11 @@ pub fn start(
         address: config.rtmp,
         source,
     })?;
-    Ok(Running { clients, readiness })
+    Ok(Running {
+        clients,
+        readiness,
+        upstream,
+    })
 }
 
 fn origins(config: &Config) -> Result<Vec<OriginAddress>, StartError> {

@@ -27,6 +27,7 @@ use crate::{
     fanout::{LiveStream, LocalStream, Settings, Viewer},
     link::Upstream,
     metrics::Metrics,
+    objects::Hub,
 };
 
 /// A client on its way to a worker.
@@ -41,6 +42,7 @@ pub(crate) struct Arrival {
 pub(crate) struct Worker {
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) hub: Rc<Hub>,
     settings: Settings,
     stall_times: Arc<HashMap<String, Duration>>,
     message_rate: u32,
@@ -116,6 +118,8 @@ impl Thread {
 async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
     let mut drain = setup.drain.clone();
     let worker = Rc::new(Worker::new(setup));
+    // It ends with the thread.
+    spawn_local(Rc::clone(&worker.hub).run());
     let mut clients = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
@@ -144,8 +148,10 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 
 impl Worker {
     fn new(setup: Setup) -> Self {
+        let (hub, hub_out) = Hub::new(Arc::clone(&setup.metrics));
         Self {
-            upstream: setup.upstream,
+            upstream: setup.upstream.with_hub(hub_out),
+            hub,
             metrics: setup.metrics,
             settings: setup.settings,
             stall_times: setup.stall_times,

@@ -2,7 +2,7 @@
 //! operations on the two ends of a lane.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -10,13 +10,14 @@ use bytes::{Bytes, BytesMut};
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
     link::{
-        CloseReason, Control, EdgeEvent, EdgeLane, Generation, OpenSession, OriginEvent,
-        OriginLane, Tell,
+        AudienceEvent, AudienceId, CloseReason, Control, EdgeEvent, EdgeLane, Generation,
+        OpenSession, OriginEvent, OriginLane, Recipients, Tell, ToAudience,
         credit::Budget,
         feed::FeedReader,
         frame::{FrameReader, MAX_BODY},
         lane_frame::{LaneAnswer, OpenLane, ToEdge, ToOrigin},
     },
+    shared_object::Flags,
 };
 
 /// Bytes as a stream of frames of every kind. What decodes is encoded and decoded again.
@@ -94,6 +95,12 @@ struct Pair {
     /// Messages that the group has not handled.
     mail: VecDeque<(SessionId, usize)>,
     sessions: BTreeMap<SessionId, State>,
+    /// The members of audiences, as the origin was told and as the edge was; there also whether
+    /// they stand aside.
+    members: BTreeMap<AudienceId, BTreeSet<SessionId>>,
+    seated: BTreeMap<AudienceId, BTreeMap<SessionId, bool>>,
+    /// What the last message towards the edge was called.
+    stamp: u32,
 }
 
 /// What was sent and has arrived, in messages, towards the origin and towards the edge.
@@ -101,10 +108,16 @@ struct Pair {
 struct State {
     sent: [u32; 2],
     arrived: [u32; 2],
+    /// What it has to hear, in order.
+    expected: VecDeque<u32>,
     over: bool,
 }
 
 const SESSIONS: u64 = 24;
+const AUDIENCES: u32 = 4;
+
+/// Above this an audience could lapse.
+const MOST_RETAINED: usize = 8 << 20;
 
 impl Pair {
     fn new() -> Self {
@@ -119,6 +132,9 @@ impl Pair {
             to_edge: VecDeque::new(),
             mail: VecDeque::new(),
             sessions: BTreeMap::new(),
+            members: BTreeMap::new(),
+            seated: BTreeMap::new(),
+            stamp: 0,
         };
         pair.connect();
         pair
@@ -127,7 +143,8 @@ impl Pair {
     fn obey(&mut self, op: u8, which: u8, much: u8) {
         let session = SessionId(u64::from(which) % SESSIONS);
         let length = usize::from(much) * usize::from(much);
-        match op % 10 {
+        let audience = AudienceId(u32::from(much) % AUDIENCES);
+        match op % 14 {
             0 => self.open(session),
             1 => self.send(session, length),
             2 => {
@@ -146,6 +163,10 @@ impl Pair {
             7 if self.connected => self.disconnect(),
             7 => self.connect(),
             8 => self.now += Duration::from_millis(u64::from(much)),
+            10 => self.begin_or_end(audience, which == 0),
+            11 => self.join_or_leave(audience, session),
+            12 => self.send_all(audience, Recipients::All, which),
+            13 => self.send_all(audience, Recipients::AllBut(session), which),
             _ => self.handle(usize::from(much)),
         }
     }
@@ -180,7 +201,9 @@ impl Pair {
         };
         // Before its opening has arrived, nobody there knows of it.
         if !state.over && state.arrived[0] > 0 {
-            let message = message(state.sent[1], length);
+            self.stamp += 1;
+            state.expected.push_back(self.stamp);
+            let message = message(self.stamp, length);
             let tell = Tell::Message {
                 message,
                 after: None,
@@ -190,9 +213,68 @@ impl Pair {
         }
     }
 
+    fn begin_or_end(&mut self, audience: AudienceId, end: bool) {
+        if self.members.contains_key(&audience) {
+            if end {
+                self.members.remove(&audience);
+                self.origin.audience(audience, ToAudience::End);
+            }
+            return;
+        }
+        self.members.insert(audience, BTreeSet::new());
+        let name = "object".to_owned();
+        let persistent = false;
+        let begin = ToAudience::Begin { name, persistent };
+        self.origin.audience(audience, begin);
+    }
+
+    fn join_or_leave(&mut self, audience: AudienceId, session: SessionId) {
+        let Some(members) = self.members.get_mut(&audience) else {
+            return;
+        };
+        let is_open = |state: &State| !state.over && state.arrived[0] > 0;
+        if members.remove(&session) {
+            self.origin
+                .audience(audience, ToAudience::Leave { session });
+        } else if self.sessions.get(&session).is_some_and(is_open) {
+            members.insert(session);
+            let flags = Flags::TEMPORARY;
+            self.origin
+                .audience(audience, ToAudience::Join { session, flags });
+        }
+    }
+
+    fn send_all(&mut self, audience: AudienceId, to: Recipients, size: u8) {
+        let Some(members) = self.members.get(&audience) else {
+            return;
+        };
+        if self.origin.retained() > MOST_RETAINED {
+            return;
+        }
+        self.stamp += 1;
+        for session in members {
+            let state = self.sessions.get_mut(session).expect("it was opened");
+            if !state.over && to != Recipients::AllBut(*session) {
+                state.expected.push_back(self.stamp);
+                state.sent[1] += 1;
+            }
+        }
+        let mut body = self.stamp.to_be_bytes().to_vec();
+        body.resize(4 + usize::from(size) * usize::from(size), self.stamp as u8);
+        let send = ToAudience::Send {
+            to,
+            encoding: None,
+            body: body.into(),
+        };
+        self.origin.audience(audience, send);
+    }
+
     fn end(&mut self, session: SessionId) {
         if let Some(state) = self.sessions.get_mut(&session) {
             state.over = true;
+        }
+        for members in self.members.values_mut() {
+            members.remove(&session);
         }
     }
 
@@ -247,7 +329,12 @@ impl Pair {
             match event {
                 EdgeEvent::Message {
                     session, message, ..
-                } => self.arrive(session, 1, &message),
+                } => {
+                    let stamp = message.timestamp.0;
+                    self.hear(session, stamp, &message.payload);
+                }
+                EdgeEvent::Object { session, body, .. } => self.hear_body(session, &body),
+                EdgeEvent::Audience { audience, event } => self.audience_event(audience, event),
                 EdgeEvent::Closed { session, .. } => self.end(session),
                 _ => {}
             }
@@ -258,7 +345,7 @@ impl Pair {
                     session, message, ..
                 } => {
                     self.mail.push_back((session, message.payload.len()));
-                    self.arrive(session, 0, &message);
+                    self.arrive(session, &message);
                 }
                 OriginEvent::Closed { session, .. } => self.end(session),
                 _ => {}
@@ -266,12 +353,56 @@ impl Pair {
         }
     }
 
-    fn arrive(&mut self, session: SessionId, direction: usize, message: &Message) {
+    fn arrive(&mut self, session: SessionId, message: &Message) {
         let state = self.sessions.get_mut(&session).expect("it was opened");
-        let number = state.arrived[direction];
+        let number = state.arrived[0];
         assert_eq!(message.timestamp.0, number, "of {session:?}");
         assert!(message.payload.iter().all(|&byte| byte == number as u8));
-        state.arrived[direction] += 1;
+        state.arrived[0] += 1;
+    }
+
+    fn audience_event(&mut self, audience: AudienceId, event: AudienceEvent) {
+        if let AudienceEvent::Begun { .. } = event {
+            self.seated.insert(audience, BTreeMap::new());
+            return;
+        }
+        let members = self.seated.get_mut(&audience).expect("it has begun");
+        match event {
+            AudienceEvent::Joined { session, aside, .. } => {
+                members.insert(session, aside);
+            }
+            AudienceEvent::Left { session } => {
+                members.remove(&session);
+            }
+            AudienceEvent::Message { to, body, .. } => {
+                let hears = |&(&session, &aside): &(&SessionId, &bool)| {
+                    !aside && to != Recipients::AllBut(session)
+                };
+                let hearers: Vec<_> = members.iter().filter(hears).map(|(&id, _)| id).collect();
+                for session in hearers {
+                    self.hear_body(session, &body);
+                }
+            }
+            AudienceEvent::Ended => {
+                self.seated.remove(&audience);
+            }
+            _ => {}
+        }
+    }
+
+    fn hear_body(&mut self, session: SessionId, body: &[u8]) {
+        let (stamp, rest) = body.split_first_chunk().expect("it begins with its stamp");
+        self.hear(session, u32::from_be_bytes(*stamp), rest);
+    }
+
+    fn hear(&mut self, session: SessionId, stamp: u32, payload: &[u8]) {
+        let state = self.sessions.get_mut(&session).expect("it was opened");
+        if state.over {
+            return;
+        }
+        assert_eq!(state.expected.pop_front(), Some(stamp), "of {session:?}");
+        assert!(payload.iter().all(|&byte| byte == stamp as u8));
+        state.arrived[1] += 1;
     }
 
     /// The link stays up and both ends work: all arrives.

@@ -2,20 +2,36 @@
 
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 
+/// Routes that a tier adds to the admin server.
+pub use axum::Router as Routes;
 use axum::{
-    Router,
+    Json, Router,
     extract::State,
     http::{StatusCode, header},
     response::IntoResponse,
     routing::get,
 };
 use prometheus_client::registry::Registry;
+use serde::Serialize;
 use tokio::net::TcpListener;
 
 use crate::drain;
 
 /// Whether the process can do its work now; the reason if it cannot.
 pub type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// A route that answers with what `ask` finds, as JSON.
+pub fn json<T, F>(path: &str, ask: impl Fn() -> F + Clone + Send + Sync + 'static) -> Routes
+where
+    T: Serialize,
+    F: Future<Output = T> + Send + 'static,
+{
+    let answer = move || {
+        let found = ask();
+        async { Json(found.await) }
+    };
+    Routes::new().route(path, get(answer))
+}
 
 /// The admin server, bound and not yet serving.
 #[derive(Debug)]

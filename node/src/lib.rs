@@ -7,6 +7,7 @@ pub mod config;
 pub mod control;
 pub mod drain;
 pub mod feed;
+pub mod link_metrics;
 pub mod log;
 pub mod metrics;
 pub mod queue;

@@ -97,6 +97,11 @@ pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
 }
 
+/// Sees whether a queue is empty, from beside its reader.
+pub struct Probe<T> {
+    shared: Arc<Shared<T>>,
+}
+
 /// The item could not be queued.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PushError<T> {
@@ -254,6 +259,13 @@ impl<T> Receiver<T> {
         self.shared.lock().weight
     }
 
+    /// Sees the queue as this reader does.
+    pub fn probe(&self) -> Probe<T> {
+        Probe {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
     fn take(shared: &Shared<T>, state: &mut State<T>) -> Option<T> {
         let (item, weight) = state.items.pop_front()?;
         let before = state.over(shared.limit, 0);
@@ -266,6 +278,19 @@ impl<T> Receiver<T> {
             state.items = VecDeque::new();
         }
         Some(item)
+    }
+}
+
+impl<T> Probe<T> {
+    /// Whether there is nothing in the queue.
+    pub fn is_empty(&self) -> bool {
+        self.shared.lock().items.is_empty()
+    }
+}
+
+impl<T> fmt::Debug for Probe<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probe").finish_non_exhaustive()
     }
 }
 

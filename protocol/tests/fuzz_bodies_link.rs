@@ -18,6 +18,10 @@ const FRAMES: &[&[u8]] = &[
     b"\x21\x0d\x05\x03\x14\x01\0\0\0\0\x01\0\x40\x40a\x22\x02\x05\0\x23\x03\x05\x01\x01\x24\0",
     b"\x13\x05\x05\x80\0\x40\0\x30\x01\x05\x31\x03\x05\x01\x09\x32\x02\x05\x01",
     b"\x33\x05\x05\x01\x02\x09\x04\x34\x03\x05\x01\x02\x35\x03\x05\x01\x05",
+    b"\x36\x08\x07\x01\x05board\x37\x0b\x07\x05\0\0\0\x02\0\0\0\0\0\x38\x02\x07\x05",
+    b"\x39\x07\x07\x03\x05\x03abc\x39\x04\x07\x05\x01a\x39\x04\x07\0bc\x3a\x01\x07",
+    b"\x21\x15\x05\x05\x13\0\0\0\0\0\x01\0\x07\0\0\0\x02\0\0\0\0\x02a\x3b\x01\x05\x3d\x01\x05",
+    b"\x3c\x04\x05\x50\0\0\x25\x0a\x05\x40\x64\x40\xc8\x01\x02\0\0\x0d",
     b"\x40\x40\x03\x01\x01\0\x40\x41\x07\x08\0\0\0\0\x01\xaf",
 ];
 
@@ -47,7 +51,9 @@ fn sessions_hold_whatever_the_link_does() {
         let mut random = seeded(seed);
         let count = random.random_range(30..600);
         // Opens are few and deliveries many, or little would happen.
-        let ops = [0, 1, 1, 1, 2, 3, 3, 4, 5, 5, 5, 6, 6, 6, 7, 8, 9, 9];
+        let ops = [
+            0, 1, 1, 1, 2, 3, 3, 4, 5, 5, 5, 6, 6, 6, 7, 8, 9, 9, 10, 11, 11, 11, 12, 12, 13,
+        ];
         let rare = [2, 4, 7];
         let mut input = Vec::new();
         for session in 0..12 {

@@ -121,12 +121,13 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
     if worker.is_draining() {
         return Ok(Wake::Drain);
     }
-    let interest = match (reads, wire.is_blocked()) {
+    let interest = match (reads, wire.awaits_socket()) {
         (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
         (true, false) => Some(Interest::READABLE),
         (false, true) => Some(Interest::WRITABLE),
         (false, false) => None,
     };
+    let takes = session.link.is_some() && !session.awaits_objects();
     let parked = session.is_parked();
     let park = session
         .link
@@ -137,7 +138,7 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
         ready = wire.socket().ready(interest.unwrap_or(Interest::READABLE)), if interest.is_some() => {
             Wake::Socket(ready)
         }
-        what = next(session.link.as_mut()), if session.link.is_some() => Wake::Origin(what),
+        what = next(session.link.as_mut()), if takes => Wake::Origin(what),
         () = wire.signal().notified() => Wake::Other,
         () = worker.drained() => Wake::Drain,
         () = async { if let Some(park) = &park { park.room().await } }, if park.is_some() => Wake::Other,
@@ -165,6 +166,9 @@ fn handle(session: &mut Session, now: Instant, wake: Wake, due: Instant) -> Resu
         Wake::Origin(what) => {
             session.on_origin(now, what)?;
             for _ in 1..MAX_ITEMS {
+                if session.awaits_objects() {
+                    break;
+                }
                 let Some(what) = session.link.as_mut().and_then(SessionLink::try_next) else {
                     break;
                 };

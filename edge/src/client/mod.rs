@@ -16,13 +16,14 @@ mod publishing;
 mod route;
 mod session;
 mod socket;
+mod throttle;
 mod timers;
 mod wire;
 
 pub(crate) use driver::serve;
 pub(crate) use socket::prepare;
 pub(crate) use timers::STALL;
-pub(crate) use wire::{Wire, Written};
+pub(crate) use wire::{Wire, Written, WrittenShared};
 
 #[cfg(test)]
 mod tests;

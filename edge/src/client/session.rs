@@ -27,10 +27,15 @@ use crate::{
     admission::Permit,
     link::{OpenRequest, SessionLink},
     metrics::Counted,
+    objects::Seated,
     worker::Worker,
 };
 
 mod from_origin;
+mod objects;
+mod watched;
+
+use watched::Watched;
 
 /// A client's session, without its socket's waiting.
 #[derive(Debug)]
@@ -47,9 +52,12 @@ pub(super) struct Session {
     who: Option<Box<Who>>,
     publishing: Publishing,
     playing: Playing,
-    /// The message stream on which the client last said something of a shared object: it is
-    /// answered there.
-    objects_on: MessageStreamId,
+    /// Once the client has said something of a shared object.
+    seat: Option<Seated>,
+    messages_in: u64,
+    /// How long the client took to answer the last ping it answered, in milliseconds.
+    round_trip: Option<u32>,
+    watched: Option<Box<Watched>>,
     permit: Permit,
     began: Instant,
     /// Bytes of output that may wait: what the origin made wait, and a margin for our own answers.
@@ -149,7 +157,10 @@ impl Session {
             who: None,
             publishing: Publishing::default(),
             playing: Playing::default(),
-            objects_on: CONNECTION,
+            seat: None,
+            messages_in: 0,
+            round_trip: None,
+            watched: None,
             permit,
             began: now,
             ceiling: MAX_OUTPUT,
@@ -163,6 +174,7 @@ impl Session {
         if self.timers.heard(now) {
             self.tell_stalled(false);
         }
+        self.count_read(now, bytes.len());
         let result = self.wire.session().handle_input(now, bytes);
         // What came before an error counts.
         loop {
@@ -178,10 +190,12 @@ impl Session {
         !self.is_parked() && self.publishing.full_since().is_none()
     }
 
-    /// Until when the client is not to be read, because it makes more work than it may.
+    /// Until when the client is not to be read, because it makes more work, or sends more, than it may.
     pub(super) fn throttled_until(&self, now: Instant) -> Option<Instant> {
         let chunks = self.wire.session().throttled_until();
-        let until = chunks.max(self.pace.shut_until(now));
+        let until = chunks
+            .max(self.pace.shut_until(now))
+            .max(self.read_again_at(now));
         until.filter(|&until| until > now)
     }
 
@@ -191,6 +205,7 @@ impl Session {
     }
 
     fn on_event(&mut self, now: Instant, event: Event) -> Result<(), End> {
+        self.messages_in += u64::from(matches!(event, Event::Message(_)));
         match event {
             Event::Connected => {
                 self.permit.established();
@@ -212,8 +227,13 @@ impl Session {
                 };
                 self.forward(now, event.to_message())
             }
+            Event::Pong { round_trip } => {
+                let milliseconds = u32::try_from(round_trip.as_millis());
+                self.round_trip = milliseconds.ok();
+                Ok(())
+            }
             // Nobody waits for these.
-            Event::Pong { .. } | Event::UserControl(_) | _ => Ok(()),
+            Event::UserControl(_) | _ => Ok(()),
         }
     }
 
@@ -290,7 +310,7 @@ impl Session {
             return self.on_command(now, message);
         }
         if kind.is_shared_object() {
-            self.objects_on = message.stream;
+            self.use_objects(message.stream);
         }
         if kind.is_shared_object() || (kind.is_data() && message.stream == CONNECTION) {
             // An empty one says nothing to anybody.
@@ -370,15 +390,24 @@ impl Session {
         self.wire.pending() + self.playing.held_bytes()
     }
 
+    /// Whether what the origin says next has to wait for messages of objects.
+    pub(super) fn awaits_objects(&self) -> bool {
+        self.seat
+            .as_ref()
+            .is_some_and(|seat| seat.after().is_some())
+    }
+
     /// Sends what can be sent now, after anything that changed.
     pub(super) fn settle(&mut self, now: Instant) -> Result<(), End> {
         while let Some(message) = self.playing.release(now) {
             self.tell(&message)?;
         }
+        self.settle_objects()?;
         let was_blocked = self.wire.is_blocked();
         if self.wire.flush() {
             self.ceiling = MAX_OUTPUT;
-            if was_blocked {
+            self.release_objects()?;
+            if was_blocked && !self.wire.is_blocked() {
                 self.playing.go_on();
             }
         }
@@ -402,6 +431,8 @@ impl Session {
             self.timers.stall_at().filter(|_| publishes),
             self.playing.deadline(),
             stuck.map(|since| since + NO_PROGRESS),
+            self.wire.paced_until(),
+            self.report_at(),
             self.publishing.full_since().map(|since| since + UNDECIDED),
         ]
         .into_iter()
@@ -411,6 +442,7 @@ impl Session {
 
     /// Does what is due.
     pub(super) fn on_timeout(&mut self, now: Instant) -> Result<(), End> {
+        self.report(now);
         if !self.may_read() || self.throttled_until(now).is_some() {
             // A client that is not heard is not silent.
             self.wire.session().note_unread(now);
@@ -463,8 +495,10 @@ impl Session {
             metrics.count_fault(fault);
         }
         self.permit.established();
+        self.wire.set_limit(None);
         self.playing = Playing::default();
         self.publishing = Publishing::default();
+        self.seat = None;
         if let Some(link) = self.link.take() {
             link.close(end.reason);
         }

@@ -13,8 +13,9 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use prometheus_client::metrics::counter::Counter;
 use tokio::{net::TcpStream, sync::Notify};
-use tributary_protocol::{chunk::shared::Header, ring::Cursor, session::ServerConnection};
+use tributary_protocol::{ring::Cursor, session::ServerConnection};
 
+use super::throttle::Throttle;
 use crate::fanout::Batch;
 
 /// A socket, and what waits to be written to it.
@@ -32,6 +33,11 @@ pub(crate) struct Wire {
     /// When the peer last took something, while it takes no more.
     progress: Cell<Option<Instant>>,
     sent: Cell<u64>,
+    /// Messages sent, and messages of live streams that were not.
+    messages: Cell<u64>,
+    dropped: Cell<u64>,
+    /// How fast the client may be sent to.
+    limit: RefCell<Option<Box<Throttle>>>,
     /// Counts the bytes sent to all clients.
     all_sent: Counter,
 }
@@ -39,17 +45,31 @@ pub(crate) struct Wire {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Clear,
+    /// The socket takes no more.
     Blocked,
+    /// The pace allows no more.
+    Paced,
     Failed,
 }
 
 /// The rest of a message that was sent in part.
 #[derive(Debug)]
 struct Begun {
-    header: Header,
+    head: Box<[u8]>,
     body: Bytes,
     /// Bytes of both that are sent.
     sent: usize,
+}
+
+/// What became of messages for many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WrittenShared {
+    /// All of them were sent.
+    All,
+    /// So many bytes were; the rest of the message in which that ends has to be kept.
+    Part(usize),
+    /// The socket takes no more, or failed, or something else goes first.
+    Nothing,
 }
 
 /// What became of a batch.
@@ -75,6 +95,9 @@ impl Wire {
             begun: RefCell::default(),
             progress: Cell::new(None),
             sent: Cell::new(0),
+            messages: Cell::new(0),
+            dropped: Cell::new(0),
+            limit: RefCell::default(),
             all_sent,
         }
     }
@@ -98,6 +121,42 @@ impl Wire {
         self.sent.get()
     }
 
+    /// Messages sent, or about to be; and messages of live streams that the client did not get.
+    pub(crate) fn messages(&self) -> (u64, u64) {
+        (self.messages.get(), self.dropped.get())
+    }
+
+    /// Counts messages that go to the client.
+    pub(crate) fn count_messages(&self, count: u64) {
+        self.messages.set(self.messages.get() + count);
+    }
+
+    /// Counts messages of a live stream that do not.
+    pub(crate) fn count_dropped(&self, count: u64) {
+        self.dropped.set(self.dropped.get() + count);
+    }
+
+    /// The client is sent this many bytes per second at most, or as many as it takes.
+    pub(crate) fn set_limit(&self, bytes_per_second: Option<u32>) {
+        let pace = bytes_per_second.map(|rate| Box::new(Throttle::new(rate, Instant::now())));
+        *self.limit.borrow_mut() = pace;
+        // Whoever waits looks again.
+        self.signal.notify_one();
+    }
+
+    /// When the pace allows more, if it is what is waited for.
+    pub(crate) fn paced_until(&self) -> Option<Instant> {
+        let is_paced = self.state.get() == State::Paced;
+        let pace = self.limit.borrow();
+        let shut = |pace: &Throttle| pace.shut_until(Instant::now());
+        is_paced.then(|| pace.as_deref().and_then(shut).unwrap_or_else(Instant::now))
+    }
+
+    /// Whether the socket is what is waited for.
+    pub(crate) fn awaits_socket(&self) -> bool {
+        matches!(self.state.get(), State::Blocked | State::Failed)
+    }
+
     /// Whether nothing can be written now.
     pub(crate) fn is_blocked(&self) -> bool {
         self.state.get() != State::Clear
@@ -110,7 +169,7 @@ impl Wire {
 
     /// Since when the peer has taken nothing, if something waits for it.
     pub(crate) fn stuck_since(&self) -> Option<Instant> {
-        self.progress.get()
+        self.progress.get().filter(|_| self.awaits_socket())
     }
 
     /// Counts the time without progress from `now`, if it runs.
@@ -123,6 +182,9 @@ impl Wire {
     /// The process was stopped for this long.
     pub(crate) fn postpone(&self, by: Duration) {
         self.progress.set(self.progress.get().map(|at| at + by));
+        if let Some(pace) = &mut *self.limit.borrow_mut() {
+            pace.postpone(by);
+        }
     }
 
     /// Bytes of the session's own output that wait.
@@ -132,7 +194,7 @@ impl Wire {
 
     /// Sends what is begun and what the session has to say. Whether all of it left.
     pub(crate) fn flush(&self) -> bool {
-        if self.has_failed() {
+        if self.has_failed() || self.must_wait() {
             return false;
         }
         let result = self
@@ -155,6 +217,39 @@ impl Wire {
         }
     }
 
+    /// Sends whole messages that were encoded for many clients. The session's own output goes first.
+    pub(crate) fn write_shared(&self, bytes: &[u8], messages: u64) -> WrittenShared {
+        if self.is_blocked() || !self.flush() {
+            return WrittenShared::Nothing;
+        }
+        match self.socket.try_write(bytes) {
+            Ok(sent) => {
+                self.count_shared(sent);
+                if sent == bytes.len() {
+                    self.count_messages(messages);
+                    return WrittenShared::All;
+                }
+                self.block(State::Blocked);
+                match sent {
+                    0 => WrittenShared::Nothing,
+                    _ => WrittenShared::Part(sent),
+                }
+            }
+            Err(error) => {
+                self.block_for(&error);
+                WrittenShared::Nothing
+            }
+        }
+    }
+
+    /// Keeps a message of which this much was sent; the body is shared with other clients.
+    pub(crate) fn keep_rest(&self, head: &[u8], body: Bytes, sent: usize) {
+        if sent < head.len() + body.len() {
+            let head = head.into();
+            *self.begun.borrow_mut() = Some(Box::new(Begun { head, body, sent }));
+        }
+    }
+
     /// Sends media. The session's own output goes first.
     pub(crate) fn write_batch(&self, batch: &Batch) -> Written {
         let nothing = Written::Part { after: None };
@@ -165,39 +260,39 @@ impl Wire {
             Ok(bytes) => {
                 self.count_shared(bytes);
                 if bytes == batch.wire().len() {
+                    self.count_messages(batch.pieces().len() as u64);
                     return Written::All;
                 }
-                let after = self.keep_rest(batch, bytes);
+                let after = self.keep_rest_of(batch, bytes);
                 self.block(State::Blocked);
                 Written::Part { after }
             }
             Err(error) => {
-                let blocked = error.kind() == io::ErrorKind::WouldBlock;
-                self.block(if blocked {
-                    State::Blocked
-                } else {
-                    State::Failed
-                });
+                self.block_for(&error);
                 nothing
             }
         }
     }
 
+    fn block_for(&self, error: &io::Error) {
+        self.block(match error.kind() {
+            io::ErrorKind::WouldBlock => State::Blocked,
+            _ => State::Failed,
+        });
+    }
+
     /// Remembers the message in which the socket stopped.
-    fn keep_rest(&self, batch: &Batch, mut sent: usize) -> Option<Cursor> {
+    fn keep_rest_of(&self, batch: &Batch, mut sent: usize) -> Option<Cursor> {
         let mut after = None;
         for piece in batch.pieces() {
             if sent == 0 {
                 break;
             }
             after = Some(piece.after);
+            self.count_messages(1);
             let length = piece.header.len() + piece.body.len();
             if sent < length {
-                *self.begun.borrow_mut() = Some(Box::new(Begun {
-                    header: piece.header,
-                    body: piece.body.clone(),
-                    sent,
-                }));
+                self.keep_rest(&piece.header, piece.body.clone(), sent);
                 break;
             }
             sent -= length;
@@ -208,10 +303,10 @@ impl Wire {
     fn finish_begun(&self) -> io::Result<bool> {
         let mut slot = self.begun.borrow_mut();
         while let Some(begun) = slot.as_mut() {
-            let header = &begun.header[begun.sent.min(begun.header.len())..];
-            let body = &begun.body[begun.sent.saturating_sub(begun.header.len())..];
-            let slices = [IoSlice::new(header), IoSlice::new(body)];
-            let left = header.len() + body.len();
+            let head = &begun.head[begun.sent.min(begun.head.len())..];
+            let body = &begun.body[begun.sent.saturating_sub(begun.head.len())..];
+            let slices = [IoSlice::new(head), IoSlice::new(body)];
+            let left = head.len() + body.len();
             let Some(bytes) = would_block(self.socket.try_write_vectored(&slices))? else {
                 return Ok(false);
             };
@@ -251,9 +346,30 @@ impl Wire {
     fn count(&self, bytes: usize) {
         self.sent.set(self.sent.get() + bytes as u64);
         self.all_sent.inc_by(bytes as u64);
+        if let Some(pace) = &mut *self.limit.borrow_mut() {
+            pace.spend(bytes, Instant::now());
+        }
         if bytes > 0 && self.progress.get().is_some() {
             self.progress.set(Some(Instant::now()));
         }
+    }
+
+    /// Whether the pace allows no more now.
+    fn must_wait(&self) -> bool {
+        let pace = self.limit.borrow();
+        let Some(pace) = pace.as_deref() else {
+            return false;
+        };
+        let now = Instant::now();
+        if pace.shut_until(now).is_none() {
+            return false;
+        }
+        if self.state.replace(State::Paced) == State::Clear {
+            self.signal.notify_one();
+        }
+        // It is not the client who makes no progress.
+        self.excuse(now);
+        true
     }
 
     fn block(&self, state: State) {

@@ -160,6 +160,7 @@ impl Viewer {
         if let Some(mut cursor) = cursor {
             let dropped = cursor.take_dropped();
             if dropped.total() > 0 {
+                self.wire.count_dropped(dropped.total());
                 self.local.count_dropped(dropped);
             }
             self.cursor.set(cursor);

@@ -23,7 +23,7 @@ use tributary_protocol::{
 
 use super::{
     config::LinkConfig,
-    handle::{FromOrigin, Park, ToLane},
+    handle::{FromOrigin, ObjectInfo, Park, ToLane},
     lane::{Journal, Lane, Phase},
     metrics::LinkMetrics,
     origin::{self, Origin},
@@ -161,6 +161,7 @@ impl Driver {
                 request,
                 inbox,
                 park,
+                hub,
             } => {
                 let journal = Box::new(Journal {
                     request: *request,
@@ -172,6 +173,7 @@ impl Driver {
                     journal,
                     inbox,
                     park,
+                    hub,
                 });
             }
             ToLane::Message {
@@ -190,6 +192,19 @@ impl Driver {
                     lane.state.borrow_mut().stalled(session, stream, stalled);
                     lane.wake.notify_one();
                 }
+            }
+            ToLane::Statistics {
+                session,
+                statistics,
+            } => {
+                if let Some(lane) = self.lane_of(session) {
+                    lane.state.borrow_mut().statistics(session, statistics);
+                    lane.wake.notify_one();
+                }
+            }
+            ToLane::ListObjects(answer) => {
+                // Who asked may have gone.
+                let _ = answer.send(self.objects());
             }
             ToLane::Close { session, reason } => self.handle_close(session, reason),
         }
@@ -280,6 +295,7 @@ impl Driver {
                 lane.tell(session, FromOrigin::Message { message, after }, weight);
             }
             EdgeEvent::Closed { session, reason } => {
+                lane.tell_place(session);
                 if let Some(state) = lane.forget(session) {
                     let _ = state.inbox.push_final(FromOrigin::Close { reason });
                 }
@@ -353,7 +369,12 @@ impl Driver {
                     lane.tell_object(session, member.flags, member.encoding, &message);
                 }
             }
-            EdgeEvent::Audience { audience, event } => lane.audience(audience, event),
+            EdgeEvent::Audience { audience, event } => lane.audience(self, audience, event),
+            EdgeEvent::Watched { session } => lane.tell(session, FromOrigin::Watched, 0),
+            EdgeEvent::Bandwidth { session, bandwidth } => {
+                lane.tell(session, FromOrigin::Bandwidth(bandwidth), 0);
+            }
+            EdgeEvent::Ping { session } => lane.tell(session, FromOrigin::Ping, 0),
             EdgeEvent::Throttled { .. } => {
                 self.metrics.throttled.inc();
             }
@@ -369,6 +390,16 @@ impl Driver {
             }
             _ => {}
         }
+    }
+
+    /// The shared objects that sessions here use.
+    fn objects(&self) -> Vec<ObjectInfo> {
+        let mut objects = Vec::new();
+        for lane in self.all.borrow().values() {
+            let group = lane.group.to_string();
+            lane.audiences.borrow().info(&group, &mut objects);
+        }
+        objects
     }
 
     /// The peer broke the link protocol: nothing it says can be trusted.
@@ -410,6 +441,9 @@ impl Driver {
     pub(super) fn forget_lane(&self, lane: &Rc<Lane>) {
         self.unlist(lane);
         self.all.borrow_mut().remove(&lane.id);
+        self.metrics
+            .audiences
+            .dec_by(lane.audiences.borrow().len() as i64);
         self.metrics.lanes.set(self.all.borrow().len() as i64);
     }
 

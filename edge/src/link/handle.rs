@@ -5,16 +5,21 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
-use tokio::sync::Notify;
+use serde::Serialize;
+use tokio::sync::{Notify, oneshot};
 use tributary_node::queue;
 use tributary_protocol::{
     GroupName, Message, MessageStreamId, SessionId,
     amf::ObjectEncoding,
-    link::{CloseReason, FeedPlace, Filter, Generation, OpenSession},
+    link::{Bandwidth, CloseReason, FeedPlace, Filter, Generation, OpenSession, Statistics},
     shared_object::Flags,
 };
 
-use crate::{fanout::LiveStream, link::publish::PublishFeed, objects::ObjectMessage};
+use crate::{
+    fanout::LiveStream,
+    link::publish::PublishFeed,
+    objects::{HubOut, ObjectMessage},
+};
 
 /// One thing the origin told this session, in lane order.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub enum FromOrigin {
         /// The flags of its Use.
         flags: Flags,
     },
+    /// Messages of shared objects up to this place in the worker's hub come before what follows.
+    After(u64),
     /// The message stream plays this live stream from here on.
     Attach {
         /// The client's message stream.
@@ -73,6 +80,12 @@ pub enum FromOrigin {
         /// What passes.
         filter: Filter,
     },
+    /// The origin wants to know what the connection carries, from now on.
+    Watched,
+    /// How fast the connection may be from now on.
+    Bandwidth(Bandwidth),
+    /// The client is to be pinged.
+    Ping,
     /// Flush what is queued, then close the client's connection.
     Close {
         /// Why.
@@ -102,6 +115,9 @@ pub enum ToLane {
         inbox: queue::Sender<FromOrigin>,
         /// What it has waiting.
         park: Arc<Park>,
+        /// What the session's worker is handed of shared objects; without it everything goes
+        /// through the inbox.
+        hub: Option<Arc<HubOut>>,
     },
     /// A message for the origin.
     Message {
@@ -121,6 +137,15 @@ pub enum ToLane {
         /// Whether it is silent.
         stalled: bool,
     },
+    /// What the session's connection has carried.
+    Statistics {
+        /// The session.
+        session: SessionId,
+        /// The figures.
+        statistics: Statistics,
+    },
+    /// Somebody wants to know which shared objects sessions use.
+    ListObjects(oneshot::Sender<Vec<ObjectInfo>>),
     /// The session is over at the edge.
     Close {
         /// The session.
@@ -128,6 +153,27 @@ pub enum ToLane {
         /// Why.
         reason: CloseReason,
     },
+}
+
+/// A shared object that sessions of this edge use, as its mirror here knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ObjectInfo {
+    /// The application instance.
+    pub group: String,
+    /// The object.
+    pub name: String,
+    /// Whether it outlives its members.
+    pub persistent: bool,
+    /// Its version.
+    pub version: u32,
+    /// Whether the mirror holds all of it.
+    pub complete: bool,
+    /// Slots with a value.
+    pub slots: usize,
+    /// Sessions of this edge that use it.
+    pub members: usize,
+    /// Bytes of all names and values.
+    pub bytes: usize,
 }
 
 /// What a client asks for.
@@ -147,6 +193,7 @@ pub struct Upstream {
     lanes: queue::Sender<ToLane>,
     next: Arc<AtomicU64>,
     excess: queue::Excess,
+    hub: Option<Arc<HubOut>>,
 }
 
 /// What waits in a session's inbox before it is closed as a slow reader, in bytes, one message of
@@ -168,9 +215,25 @@ impl Upstream {
                 lanes,
                 next: Arc::new(AtomicU64::new(1)),
                 excess: queue::Excess::new(INBOX_EXCESS),
+                hub: None,
             },
             commands,
         )
+    }
+
+    /// The same, for sessions of a worker with this hub.
+    pub(crate) fn with_hub(self, hub: Arc<HubOut>) -> Self {
+        Self {
+            hub: Some(hub),
+            ..self
+        }
+    }
+
+    /// The shared objects that sessions of this edge use; none if the links are gone.
+    pub async fn list_objects(&self) -> Vec<ObjectInfo> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.lanes.push_final(ToLane::ListObjects(answer));
+        answered.await.unwrap_or_default()
     }
 
     /// Opens a session. Never blocks: what comes of it arrives in the session's inbox.
@@ -183,6 +246,7 @@ impl Upstream {
             request: Box::new(request),
             inbox,
             park: Arc::clone(&park),
+            hub: self.hub.clone(),
         };
         // When the lanes are gone the inbox was dropped with the command: the session sees its end.
         let _ = self.lanes.push_final(open);
@@ -300,6 +364,14 @@ impl SessionLink {
         });
     }
 
+    /// Says what the session's connection has carried.
+    pub fn statistics(&self, statistics: Statistics) {
+        let _ = self.lane.push_final(ToLane::Statistics {
+            session: self.id,
+            statistics,
+        });
+    }
+
     /// Whether the client must not be read.
     pub fn is_full(&self) -> bool {
         self.park.is_full()
@@ -318,6 +390,11 @@ impl SessionLink {
     /// The next thing from the origin, if it is here.
     pub fn try_next(&mut self) -> Option<FromOrigin> {
         self.inbox.try_next()
+    }
+
+    /// Sees whether there is something from the origin.
+    pub(crate) fn probe(&self) -> queue::Probe<FromOrigin> {
+        self.inbox.probe()
     }
 
     /// Ends the session.

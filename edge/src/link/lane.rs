@@ -17,7 +17,7 @@ use tributary_node::{
 use tributary_protocol::{
     GroupName, LaneId, Message, SessionId,
     link::{
-        CloseReason, EdgeLane, Generation, Rate,
+        AudienceId, CloseReason, EdgeLane, Generation, Rate,
         frame::{FrameReader, MAX_BODY},
         lane_frame::{LaneAnswer, OpenLane},
     },
@@ -28,6 +28,7 @@ use super::{
     driver::Driver,
     handle::{FromOrigin, OpenRequest, Park},
 };
+use crate::objects::HubOut;
 
 /// A lane of this edge.
 #[derive(Debug)]
@@ -68,6 +69,11 @@ pub(super) struct Session {
     pub(super) park: Arc<Park>,
     /// Until the connect is accepted: what it takes to open the session elsewhere.
     pub(super) journal: Option<Box<Journal>>,
+    /// What its worker is handed of shared objects.
+    pub(super) hub: Option<Arc<HubOut>>,
+    pub(super) audiences: Vec<AudienceId>,
+    /// The place in the hub that its inbox has been told of.
+    pub(super) place: u64,
 }
 
 /// What a session has asked for before its connect was accepted.
@@ -124,6 +130,7 @@ impl Lane {
 
     /// Tells a session something; one that does not keep up is closed.
     pub(super) fn tell(&self, session: SessionId, what: FromOrigin, weight: usize) {
+        self.tell_place(session);
         let Some(inbox) = self
             .sessions
             .borrow()
@@ -133,19 +140,8 @@ impl Lane {
             return;
         };
         if let Err(PushError::Full(_)) = inbox.push(what, weight + ITEM) {
-            let reason = CloseReason::SlowReader;
-            // The session is gone if this fails, which is as well.
-            let _ = inbox.push_final(FromOrigin::Close { reason });
-            self.forget(session);
-            self.state.borrow_mut().close(session, reason);
-            self.wake.notify_one();
+            self.close_slow(session);
         }
-    }
-
-    /// A session is over here.
-    pub(super) fn forget(&self, session: SessionId) -> Option<Session> {
-        self.audiences.borrow_mut().forget(session);
-        self.sessions.borrow_mut().remove(&session)
     }
 
     /// Tells every session something that takes no room.

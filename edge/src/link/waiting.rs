@@ -13,6 +13,7 @@ use super::{
     handle::{FromOrigin, Park},
     lane::Journal,
 };
+use crate::objects::HubOut;
 
 /// A session without a lane.
 pub(super) struct Waiting {
@@ -20,6 +21,7 @@ pub(super) struct Waiting {
     pub(super) journal: Box<Journal>,
     pub(super) inbox: queue::Sender<FromOrigin>,
     pub(super) park: Arc<Park>,
+    pub(super) hub: Option<Arc<HubOut>>,
 }
 
 /// All sessions that wait.
@@ -149,6 +151,7 @@ mod tests {
             }),
             inbox,
             park: Arc::default(),
+            hub: None,
         }
     }
 

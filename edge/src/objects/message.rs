@@ -1,17 +1,27 @@
 //! A message of a shared object, and what of it differs between members.
 
+use std::sync::OnceLock;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use tributary_protocol::{
-    Message, MessageStreamId, MessageType, RtmpTimestamp, amf::ObjectEncoding, shared_object::Flags,
+    ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp,
+    amf::ObjectEncoding,
+    chunk::{MAX_MESSAGE_LENGTH, shared},
+    session::ServerConnection,
+    shared_object::{Flags, body::Events},
 };
 
-/// A message for any number of members, as it came over the link.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A message for any number of members, as it came over the link. What is sent of it is encoded
+/// once for each encoding that a member reads.
+#[derive(Debug)]
 pub struct ObjectMessage {
     /// In the form of type 19, with flags 0.
     body: Bytes,
     /// Where the version begins; the flags follow it.
     version_at: usize,
+    has_changes: bool,
+    has_others: bool,
+    forms: [OnceLock<Form>; 2],
 }
 
 /// What a member's copy of a message has of its own.
@@ -25,25 +35,85 @@ pub struct Recipient {
     pub flags: Flags,
 }
 
+/// A message in chunks for members of one encoding.
+#[derive(Debug)]
+pub(crate) struct Form {
+    encoded: shared::Encoded,
+    /// Where the flags begin in the payload: within the first chunk.
+    flags_at: usize,
+}
+
 /// Version and flags.
 const VERSION_SIZE: usize = 4;
-const FLAGS_SIZE: usize = 8;
+pub(super) const FLAGS_SIZE: usize = 8;
 
 impl ObjectMessage {
-    /// A message with this body; `None` if it has no name, version and flags.
+    /// A message with this body; `None` if it has no name, version and flags, or more than a chunk
+    /// stream carries.
     pub fn new(body: Bytes) -> Option<Self> {
         let (length, _) = body.split_first_chunk()?;
         let version_at = 2 + usize::from(u16::from_be_bytes(*length));
-        let is_whole = body.len() >= version_at + VERSION_SIZE + FLAGS_SIZE;
-        is_whole.then_some(Self { body, version_at })
+        let header = version_at + VERSION_SIZE + FLAGS_SIZE;
+        // With the byte that type 16 begins with.
+        let fits = body.len() < MAX_MESSAGE_LENGTH as usize
+            && header < ServerConnection::CHUNK_SIZE as usize;
+        if body.len() < header || !fits {
+            return None;
+        }
+        let (mut has_changes, mut has_others) = (false, false);
+        match Events::read(&body) {
+            Ok(events) => {
+                for event in events {
+                    let changes = event.is_ok_and(|event| event.changes());
+                    has_changes |= changes;
+                    has_others |= !changes;
+                }
+            }
+            Err(_) => (has_changes, has_others) = (true, true),
+        }
+        Some(Self {
+            body,
+            version_at,
+            has_changes,
+            has_others,
+            forms: Default::default(),
+        })
     }
 
     /// The object's version after it.
-    pub fn version(&self) -> u32 {
-        let bytes = &self.body[self.version_at..];
-        bytes
-            .first_chunk()
-            .map_or(0, |bytes| u32::from_be_bytes(*bytes))
+    pub(super) fn version(&self) -> u32 {
+        let bytes = self.body.get(self.version_at..);
+        let bytes = bytes.and_then(<[u8]>::first_chunk);
+        bytes.map_or(0, |bytes| u32::from_be_bytes(*bytes))
+    }
+
+    /// The same message for somebody who has seen a later version already.
+    pub(super) fn at_version(&self, version: u32) -> Self {
+        let mut body = self.body.to_vec();
+        body[self.version_at..][..VERSION_SIZE].copy_from_slice(&version.to_be_bytes());
+        Self {
+            body: body.into(),
+            version_at: self.version_at,
+            has_changes: self.has_changes,
+            has_others: self.has_others,
+            forms: Default::default(),
+        }
+    }
+
+    /// The payload in the form of type 19, with flags 0.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Whether it says nothing but what slots hold: then a later message of the same slots stands
+    /// for it.
+    pub(super) fn is_changes_alone(&self) -> bool {
+        self.has_changes && !self.has_others
+    }
+
+    /// Whether it says what slots hold.
+    pub(super) fn has_changes(&self) -> bool {
+        self.has_changes
     }
 
     /// Its length in bytes, as type 19.
@@ -51,28 +121,80 @@ impl ObjectMessage {
         self.body.len()
     }
 
-    /// The message for one member: type 19, or 16 with a leading 0.
-    pub fn to(&self, recipient: Recipient) -> Message {
-        let mut payload = BytesMut::with_capacity(self.body.len() + 1);
-        let kind = match recipient.encoding {
-            ObjectEncoding::Amf0 => MessageType::SHARED_OBJECT_AMF0,
+    /// The message for members of this encoding, but for what is each member's own.
+    pub(crate) fn form(&self, encoding: ObjectEncoding) -> &Form {
+        let slot = &self.forms[usize::from(encoding == ObjectEncoding::Amf3)];
+        slot.get_or_init(|| self.make_form(encoding))
+    }
+
+    fn make_form(&self, encoding: ObjectEncoding) -> Form {
+        let flags_at = self.version_at + VERSION_SIZE;
+        let (kind, payload, flags_at) = match encoding {
+            ObjectEncoding::Amf0 => {
+                let kind = MessageType::SHARED_OBJECT_AMF0;
+                (kind, self.body.clone(), flags_at)
+            }
             ObjectEncoding::Amf3 => {
+                let mut payload = BytesMut::with_capacity(self.body.len() + 1);
                 payload.put_u8(0);
-                MessageType::SHARED_OBJECT_AMF3
+                payload.put_slice(&self.body);
+                let kind = MessageType::SHARED_OBJECT_AMF3;
+                (kind, payload.freeze(), flags_at + 1)
             }
         };
-        let flags_at = self.version_at + VERSION_SIZE;
-        payload.put_slice(&self.body[..flags_at]);
-        payload.put_u32(recipient.flags.0[0]);
-        payload.put_u32(recipient.flags.0[1]);
-        payload.put_slice(&self.body[flags_at + FLAGS_SIZE..]);
-        Message {
+        let message = Message {
             kind,
+            stream: MessageStreamId::CONNECTION,
+            timestamp: RtmpTimestamp(0),
+            payload,
+        };
+        let csid = ChunkStreamId::SHARED_OBJECT;
+        Form {
+            encoded: shared::encode(&message, csid, ServerConnection::CHUNK_SIZE),
+            flags_at,
+        }
+    }
+
+    /// The message for one member: type 19, or 16 with a leading 0.
+    pub fn to(&self, recipient: Recipient) -> Message {
+        let form = self.form(recipient.encoding);
+        let mut payload = BytesMut::from(&*form.encoded.payload());
+        form.write_flags(&mut payload, recipient.flags);
+        Message {
+            kind: form.encoded.kind(),
             stream: recipient.stream,
             timestamp: RtmpTimestamp(0),
             payload: payload.freeze(),
         }
     }
+}
+
+impl Form {
+    /// The header of the first chunk.
+    pub(super) fn header(&self, stream: MessageStreamId) -> shared::Header {
+        self.encoded.header(stream)
+    }
+
+    /// What follows the header: the payload with the headers of further chunks in it.
+    pub(super) fn body(&self) -> &Bytes {
+        self.encoded.body()
+    }
+
+    /// Where the flags begin in the body.
+    pub(super) fn flags_at(&self) -> usize {
+        self.flags_at
+    }
+
+    fn write_flags(&self, payload: &mut [u8], flags: Flags) {
+        write_flags(&mut payload[self.flags_at..], flags);
+    }
+}
+
+/// Writes flags to where they begin.
+pub(super) fn write_flags(at: &mut [u8], flags: Flags) {
+    let [first, second] = flags.0.map(u32::to_be_bytes);
+    at[..4].copy_from_slice(&first);
+    at[4..FLAGS_SIZE].copy_from_slice(&second);
 }
 
 #[cfg(test)]
@@ -97,7 +219,6 @@ mod tests {
     fn a_member_gets_its_own_flags_and_form() {
         let (_, body) = change().encode(ObjectEncoding::Amf0);
         let message = ObjectMessage::new(body).expect("a message");
-        assert_eq!(message.version(), 7);
         for (encoding, flags, kind) in [
             (ObjectEncoding::Amf0, Flags::PERSISTENT, 19),
             (ObjectEncoding::Amf3, Flags([0x12, 9]), 16),
@@ -121,6 +242,33 @@ mod tests {
             let header = 2 + "board".len() + 12;
             let message = ObjectMessage::new(body.slice(..cut));
             assert_eq!(message.is_some(), cut >= header, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_a_message_says_is_known() {
+        let send = Event::SendMessage {
+            values: vec!["hear".into()],
+        };
+        let [change] = &change().events[..] else {
+            unreachable!()
+        };
+        for (events, alone, has_changes) in [
+            (vec![change.clone(), Event::Clear], true, true),
+            (vec![change.clone(), send.clone()], false, true),
+            (vec![send], false, false),
+            (vec![], false, false),
+        ] {
+            let message = SharedObjectMessage {
+                events,
+                ..self::change()
+            };
+            let (_, body) = message.encode(ObjectEncoding::Amf0);
+            let message = ObjectMessage::new(body).expect("a message");
+            assert_eq!(
+                (message.is_changes_alone(), message.has_changes()),
+                (alone, has_changes)
+            );
         }
     }
 }

@@ -1,8 +1,29 @@
 //! Shared objects at the edge: one message in, a copy for each member out.
 //!
+//! ```text
+//!  link thread                          worker (one of several)
+//!  AudienceSend ─► mirror
+//!               └► once for each ──────► Hub: one buffer for each encoding,
+//!                  worker with members       one write for each member
+//!                                            no room? it waits in the member's Seat;
+//!                                            changes of one slot become one
+//! ```
+//!
 //! The origin decides; the edge knows who is a member, writes each member's flags into what it
 //! sends, and keeps nothing that the origin does not have.
+//!
+//! A member that falls behind gets, once it can take something, the latest values of the slots it
+//! has missed, in one message. Messages that are not changes alone (`send`) wait one by one, behind
+//! the changes before them.
 
+mod audience;
+mod batch;
+mod hub;
 mod message;
+mod seat;
 
+pub use hub::{Delivery, HubOut, ObjectKey, ToHub};
 pub use message::{ObjectMessage, Recipient};
+
+pub(crate) use hub::{Hub, Seated};
+pub(crate) use seat::Seat;

@@ -17,7 +17,7 @@ use tributary_protocol::{
     link::{FeedPlace, Filter, Generation, OpenSession},
 };
 
-use super::{access::Access, answer, shared_objects::Uses, streams::Place};
+use super::{access::Access, answer, shared_objects::Uses, streams::Place, watched::Watched};
 use crate::{
     app::{CallToken, ClientId, ClientStream, Identity},
     link::handle::{LaneOut, SessionKey, ToSession},
@@ -47,6 +47,7 @@ pub struct Client {
     read_access: Access,
     write_access: Access,
     uses: Option<Box<Uses>>,
+    pub(super) watched: Option<Box<Watched>>,
 }
 
 /// ```text
@@ -214,6 +215,7 @@ impl Client {
             read_access: Access::default(),
             write_access: Access::default(),
             uses: None,
+            watched: None,
         }
     }
 

@@ -77,6 +77,8 @@ impl GroupHandle {
                 let weight = message.payload.len() + MAIL_WEIGHT;
                 mailbox.push(Item::Mail(mail), weight)
             }
+            // The next figures replace them.
+            Mail::Statistics { .. } => mailbox.push(Item::Mail(mail), MAIL_WEIGHT),
             Mail::Closed { .. }
             | Mail::Outage { .. }
             | Mail::SnapshotWanted { .. }

@@ -69,6 +69,7 @@ mod streams;
 mod timers;
 mod trial;
 mod turn;
+mod watched;
 mod worker;
 
 #[cfg(test)]

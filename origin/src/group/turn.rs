@@ -50,6 +50,10 @@ impl Turn<'_> {
             // The ring keeps metadata by itself; no application has asked for the rest yet.
             Mail::Data { .. } => {}
             Mail::SnapshotWanted { audience } => self.core.snapshot_wanted(audience),
+            Mail::Statistics {
+                session,
+                statistics,
+            } => self.core.counted(session, statistics),
             Mail::Stalled {
                 session,
                 stream,

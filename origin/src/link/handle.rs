@@ -8,7 +8,9 @@ use std::sync::{
 use tributary_node::queue;
 use tributary_protocol::{
     Message, MessageStreamId, SessionId,
-    link::{CloseReason, FeedPlace, Filter, Generation, OpenSession, WriterId},
+    link::{
+        Bandwidth, CloseReason, FeedPlace, Filter, Generation, OpenSession, Statistics, WriterId,
+    },
 };
 
 pub use tributary_protocol::link::{AudienceId, Recipients, ToAudience};
@@ -88,6 +90,14 @@ pub enum Mail {
         /// The audience.
         audience: AudienceId,
     },
+    /// What a session's connection has carried, some seconds after
+    /// [`ToSession::RequestStatistics`] and from then on.
+    Statistics {
+        /// The session.
+        session: SessionKey,
+        /// The figures.
+        statistics: Statistics,
+    },
     /// A publisher's edge says that its client sends nothing (`true`), or sends again.
     Stalled {
         /// The session.
@@ -150,6 +160,12 @@ pub enum ToSession {
         /// What passes.
         filter: Filter,
     },
+    /// Its edge is to say what its connection carries: [`Mail::Statistics`].
+    RequestStatistics,
+    /// How fast its connection may be, from now on.
+    Bandwidth(Bandwidth),
+    /// The client is to be pinged; how long it takes shows in its statistics.
+    Ping,
     /// Everything before this is flushed to the client, then its connection closes.
     Close {
         /// Why.

@@ -255,6 +255,8 @@ impl Session {
                 }
             }
             ToSession::Close { .. } => return Some(info(Status::ConnectClosed, None)),
+            // There is no connection that could be counted, limited or pinged.
+            ToSession::RequestStatistics | ToSession::Bandwidth(_) | ToSession::Ping => {}
             ToSession::Accept | ToSession::Filter { .. } => {}
         }
         None

@@ -171,16 +171,15 @@ impl Connection {
     }
 
     pub(super) fn send_user_control(&mut self, event: &UserControl) {
-        self.send_full(&event.to_message());
+        self.send_full(ChunkStreamId::CONTROL, &event.to_message());
     }
 
     fn send_control(&mut self, control: Control) {
-        self.send_full(&control.to_message());
+        self.send_full(ChunkStreamId::CONTROL, &control.to_message());
     }
 
-    fn send_full(&mut self, message: &Message) {
-        self.writer
-            .write_full(ChunkStreamId::CONTROL, message, &mut self.output);
+    pub(super) fn send_full(&mut self, csid: ChunkStreamId, message: &Message) {
+        self.writer.write_full(csid, message, &mut self.output);
     }
 
     pub(super) fn send_ping(&mut self, now: Instant) {

@@ -107,6 +107,12 @@ impl ServerConnection {
         self.connection.send(csid, message);
     }
 
+    /// The same with a complete header, for a chunk stream on which the driver also writes past this
+    /// connection: the peer remembers other headers there.
+    pub fn send_full(&mut self, csid: ChunkStreamId, message: &Message) {
+        self.connection.send_full(csid, message);
+    }
+
     /// Sends a user control event.
     pub fn send_user_control(&mut self, event: &UserControl) {
         self.connection.send_user_control(event);

@@ -14,7 +14,7 @@ use tributary_protocol::{
 };
 
 use super::{CONNECTION, End, MAX_OUTPUT, Phase, Session};
-use crate::{link::handle::FromOrigin, metrics::Counted, objects::Recipient};
+use crate::{link::handle::FromOrigin, metrics::Counted};
 
 impl Session {
     /// Takes in one thing from the origin; `None` is the end of the lane.
@@ -43,12 +43,8 @@ impl Session {
                 message,
                 encoding,
                 flags,
-            }) => {
-                let recipient = self.object_recipient(flags);
-                if encoding.is_none_or(|only| only == recipient.encoding) {
-                    self.tell(&message.to(recipient))?;
-                }
-            }
+            }) => self.tell_object(&message, encoding, flags)?,
+            Some(FromOrigin::After(place)) => self.await_objects(place)?,
             Some(FromOrigin::Attach { stream, live }) => {
                 self.detach(stream)?;
                 let encoding = self.encoding();
@@ -74,6 +70,9 @@ impl Session {
                 self.publishing.stop(stream, generation);
             }
             Some(FromOrigin::Filter { stream, filter }) => self.playing.set_filter(stream, filter),
+            Some(FromOrigin::Watched) => self.watch(now),
+            Some(FromOrigin::Bandwidth(bandwidth)) => self.set_bandwidth(bandwidth, now),
+            Some(FromOrigin::Ping) => self.wire.session().send_ping(now),
             Some(FromOrigin::Close { reason }) => return Err(self.closed_by_origin(reason)),
             Some(FromOrigin::NoOrigin) => {
                 return Err(self.part(Status::ConnectFailed, CloseReason::OriginLost));
@@ -86,15 +85,6 @@ impl Session {
             None => return Err(self.part(Status::ConnectClosed, CloseReason::OriginLost)),
         }
         Ok(())
-    }
-
-    /// What the session's copies of objects' messages have of their own.
-    fn object_recipient(&self, flags: Flags) -> Recipient {
-        Recipient {
-            stream: self.objects_on,
-            encoding: self.encoding(),
-            flags,
-        }
     }
 
     fn note_refusal(&mut self, message: &Message) {
@@ -126,6 +116,7 @@ impl Session {
             // No origin of ours sends it, and no chunk stream can carry it.
             return Err(End::because(CloseReason::Limit));
         }
+        self.wire.count_messages(1);
         send(&mut self.wire.session(), message);
         self.ceiling = MAX_OUTPUT + self.pending();
         Ok(())
@@ -215,5 +206,10 @@ fn send(session: &mut ServerConnection, message: &Message) {
         }
         _ => ChunkStreamId::STATUS,
     };
-    session.send(csid, message);
+    if csid == ChunkStreamId::SHARED_OBJECT {
+        // Others of the kind are written past the session.
+        session.send_full(csid, message);
+    } else {
+        session.send(csid, message);
+    }
 }

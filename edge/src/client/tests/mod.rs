@@ -1,7 +1,9 @@
 //! Clients on real sockets, with the test as their origin.
 
 mod bad_input;
+mod objects;
 mod playing;
 mod publishing;
 mod sessions;
 mod support;
+mod watched;

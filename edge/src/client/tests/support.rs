@@ -32,6 +32,7 @@ use crate::{
         OpenRequest, Upstream,
         handle::{FromOrigin, Park, ToLane},
     },
+    objects::HubOut,
     run::Running,
 };
 
@@ -52,6 +53,7 @@ pub(super) struct Peer {
     pub(super) session: SessionId,
     pub(super) request: OpenRequest,
     pub(super) park: Arc<Park>,
+    pub(super) hub: Arc<HubOut>,
     inbox: queue::Sender<FromOrigin>,
 }
 
@@ -138,11 +140,13 @@ impl Edge {
                 request,
                 inbox,
                 park,
+                hub,
             } => Peer {
                 session,
                 request: *request,
                 park,
                 inbox,
+                hub: hub.expect("a worker has one"),
             },
             other => panic!("not an open: {other:?}"),
         }

@@ -109,6 +109,7 @@ impl Driver {
             journal,
             inbox,
             park,
+            hub,
         } = waiting;
         let lane = self.lane(&journal, origin);
         {
@@ -122,6 +123,9 @@ impl Driver {
             inbox,
             park,
             journal: Some(journal),
+            hub,
+            audiences: Vec::new(),
+            place: 0,
         };
         lane.sessions.borrow_mut().insert(session, entry);
         lane.idle_since.set(None);
@@ -147,6 +151,8 @@ impl Driver {
                 inbox,
                 park,
                 journal,
+                hub,
+                ..
             },
         ) in sessions
         {
@@ -158,6 +164,7 @@ impl Driver {
                         journal,
                         inbox,
                         park,
+                        hub,
                     };
                     self.wait(waiting, Instant::now());
                 }

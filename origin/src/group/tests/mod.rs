@@ -12,3 +12,4 @@ mod shared_objects;
 mod stage;
 mod streams;
 mod versions;
+mod watched;

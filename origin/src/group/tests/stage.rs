@@ -398,6 +398,9 @@ impl Lane {
 
     fn describe(&mut self, session: u64, what: ToSession) -> String {
         match what {
+            ToSession::RequestStatistics => "RequestStatistics".to_owned(),
+            ToSession::Bandwidth(bandwidth) => format!("{bandwidth:?}"),
+            ToSession::Ping => "Ping".to_owned(),
             ToSession::Accept => "Accept".to_owned(),
             ToSession::Message { message, after } => {
                 let after = after

@@ -469,6 +469,35 @@ fn an_origin_that_breaks_the_rules_is_an_error() {
     }
 }
 
+/// Who is told what of objects is the origin's word alone; and statistics are the edge's.
+#[test]
+fn frames_of_the_other_direction_are_errors() {
+    use crate::link::lane_frame::ToOrigin;
+    let frame = AudienceFrame::End;
+    let audience = A;
+    let mut wire = Vec::new();
+    ToEdge::Audience { audience, frame }.encode(&mut wire);
+    let mut origin = OriginLane::new(1 << 16, Budget::new(1 << 20));
+    let error = FrameError::Unexpected(0x3a);
+    assert_eq!(origin.handle_bytes(start(), &wire), Err(error));
+    wire.clear();
+    let statistics = crate::link::Statistics::default();
+    let session = SessionId(1);
+    let told = ToOrigin::Statistics {
+        session,
+        statistics,
+    };
+    told.encode(&mut wire);
+    let error = FrameError::Unexpected(0x25);
+    assert_eq!(EdgeLane::default().handle_bytes(start(), &wire), Err(error));
+    let mut origin = OriginLane::new(1 << 16, Budget::new(1 << 20));
+    assert_eq!(
+        origin.handle_bytes(start(), &wire),
+        Err(FrameError::Session(1)),
+        "of a session that never was"
+    );
+}
+
 #[test]
 fn a_lane_has_a_bounded_number_of_audiences() {
     let mut edge = EdgeLane::default();

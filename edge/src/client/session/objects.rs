@@ -1,0 +1,95 @@
+//! Messages of shared objects that the session itself sends: those for it alone, and those that
+//! could not be written to its socket at once.
+
+use std::rc::Rc;
+
+use tributary_protocol::{
+    MessageStreamId, amf::ObjectEncoding, link::CloseReason, shared_object::Flags,
+};
+
+use super::{End, Session};
+use crate::objects::{ObjectMessage, Recipient, Seat};
+
+impl Session {
+    /// The client says something of a shared object: it is answered on this message stream.
+    pub(super) fn use_objects(&mut self, stream: MessageStreamId) {
+        let Some(link) = &self.link else {
+            return;
+        };
+        if self.seat.is_none() {
+            let wire = Rc::clone(&self.wire);
+            let seat = Seat::new(link.id(), wire, link.probe(), self.encoding());
+            self.seat = Some(self.worker.hub.enter(seat));
+        }
+        if let Some(seat) = &self.seat {
+            seat.set_stream(stream);
+        }
+    }
+
+    /// A message of an object for this session alone.
+    pub(super) fn tell_object(
+        &mut self,
+        message: &ObjectMessage,
+        encoding: Option<ObjectEncoding>,
+        flags: Flags,
+    ) -> Result<(), End> {
+        let mine = self.encoding();
+        if encoding.is_some_and(|only| only != mine) {
+            return Ok(());
+        }
+        let nowhere = Recipient {
+            stream: MessageStreamId::CONNECTION,
+            encoding: mine,
+            flags,
+        };
+        let seat = self.seat.as_ref();
+        let recipient = seat.map_or(nowhere, |seat| seat.recipient(flags));
+        self.worker.metrics.object_messages.inc();
+        self.tell(&message.to(recipient))
+    }
+
+    /// What the origin says next comes after what it said of objects up to this place.
+    pub(super) fn await_objects(&mut self, place: u64) -> Result<(), End> {
+        let Some(seat) = &self.seat else {
+            return Ok(());
+        };
+        seat.set_after(Some(place));
+        if !self.worker.hub.has_passed(place) {
+            self.worker.hub.wake_at(place, &self.wire);
+        }
+        self.settle_objects()
+    }
+
+    /// Goes on with what the origin says, once the messages of objects before it have passed.
+    pub(super) fn settle_objects(&mut self) -> Result<(), End> {
+        let Some(seat) = self.seat.as_ref().map(|seat| Rc::clone(seat)) else {
+            return Ok(());
+        };
+        if seat.has_overflowed() {
+            return Err(End::fault(CloseReason::SlowReader, "objects_unread"));
+        }
+        let hub = &self.worker.hub;
+        let Some(place) = seat.after().filter(|&place| hub.has_passed(place)) else {
+            return Ok(());
+        };
+        while let Some(message) = seat.take_before(place) {
+            self.tell(&message)?;
+        }
+        seat.set_after(None);
+        Ok(())
+    }
+
+    /// Sends what waits of objects, now that the client takes something again.
+    pub(super) fn release_objects(&mut self) -> Result<(), End> {
+        while let Some(message) = self.seat.as_ref().and_then(|seat| seat.release()) {
+            self.tell(&message)?;
+            self.wire.flush();
+        }
+        Ok(())
+    }
+
+    /// Bytes of objects' messages that wait.
+    pub(super) fn waiting_objects(&self) -> usize {
+        self.seat.as_ref().map_or(0, |seat| seat.waiting())
+    }
+}

@@ -1,0 +1,65 @@
+//! How fast a connection may be in one direction, on its application's word.
+
+use std::time::{Duration, Instant};
+
+/// Bytes per second on average. What is begun is finished: a debt is paid by waiting.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Throttle {
+    bytes_per_second: u32,
+    /// When everything so far would have passed at the pace; in the past if there was a rest.
+    paid_at: Instant,
+}
+
+/// What may pass at once after a rest, as time at the pace. Reason: frames come in bursts.
+const BURST: Duration = Duration::from_millis(250);
+
+impl Throttle {
+    /// `bytes_per_second` is not 0.
+    pub(super) fn new(bytes_per_second: u32, now: Instant) -> Self {
+        Self {
+            bytes_per_second,
+            paid_at: now,
+        }
+    }
+
+    /// Counts bytes that have passed.
+    pub(super) fn spend(&mut self, bytes: usize, now: Instant) {
+        let time = bytes as f64 / f64::from(self.bytes_per_second.max(1));
+        // A pace of one byte per second and a message of 16 MiB are half a year.
+        self.paid_at = self.paid_at.max(now) + Duration::from_secs_f64(time);
+    }
+
+    /// Until when nothing may pass, if that is later than now.
+    pub(super) fn shut_until(&self, now: Instant) -> Option<Instant> {
+        let until = self.paid_at.checked_sub(BURST)?;
+        (until > now).then_some(until)
+    }
+
+    /// The process was stopped for this long.
+    pub(super) fn postpone(&mut self, by: Duration) {
+        self.paid_at += by;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_then_the_pace_holds() {
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        let mut pace = Throttle::new(1_000, start);
+        pace.spend(250, start);
+        assert_eq!(pace.shut_until(start), None, "the burst");
+        pace.spend(1_000, start);
+        assert_eq!(pace.shut_until(start), Some(start + ms(1_000)));
+        assert_eq!(pace.shut_until(start + ms(1_000)), None);
+        // A rest gives back the burst and no more.
+        pace.spend(500, start + ms(60_000));
+        assert_eq!(
+            pace.shut_until(start + ms(60_000)),
+            Some(start + ms(60_250))
+        );
+    }
+}

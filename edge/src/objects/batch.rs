@@ -1,0 +1,124 @@
+//! Messages of one object in a row, as they go to the sockets of its members.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tributary_protocol::{MessageStreamId, amf::ObjectEncoding, shared_object::Flags};
+
+use super::{
+    ObjectMessage, Recipient,
+    message::{FLAGS_SIZE, write_flags},
+};
+use crate::client::{Wire, WrittenShared};
+
+/// Messages in the form of one encoding, in one buffer: what is a member's own is written into it
+/// before each write, where it differs from the last member's.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pieces: Vec<Piece>,
+    wire: Vec<u8>,
+    written_for: Option<(MessageStreamId, Flags)>,
+}
+
+#[derive(Debug)]
+struct Piece {
+    message: Arc<ObjectMessage>,
+    /// Which it is in the run of messages.
+    index: usize,
+    start: usize,
+    /// Where its flags begin in the buffer.
+    flags_at: usize,
+    /// What follows the flags, shared.
+    rest: Bytes,
+}
+
+/// What a batch keeps of its buffer between runs.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// How far a member has got with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Got {
+    /// It has all of it.
+    All,
+    /// It gets what comes before the message with this index in the run, and nothing from there on.
+    Before(usize),
+}
+
+impl Batch {
+    /// Appends a message.
+    pub(super) fn push(
+        &mut self,
+        index: usize,
+        message: &Arc<ObjectMessage>,
+        encoding: ObjectEncoding,
+    ) {
+        let form = message.form(encoding);
+        let start = self.wire.len();
+        let header = form.header(MessageStreamId::CONNECTION);
+        self.wire.extend_from_slice(&header);
+        let flags_at = self.wire.len() + form.flags_at();
+        self.wire.extend_from_slice(form.body());
+        self.pieces.push(Piece {
+            message: Arc::clone(message),
+            index,
+            start,
+            flags_at,
+            rest: form.body().slice(form.flags_at() + FLAGS_SIZE..),
+        });
+        self.written_for = None;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.pieces.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.pieces.clear();
+        self.wire.clear();
+        self.wire.shrink_to(KEPT_BYTES);
+    }
+
+    /// Writes all of it to a member. What it has begun, its wire finishes.
+    pub(super) fn write(&mut self, wire: &Wire, recipient: Recipient) -> Got {
+        let Some(first) = self.pieces.first() else {
+            return Got::All;
+        };
+        let nothing = Got::Before(first.index);
+        self.write_for(recipient);
+        let sent = match wire.write_shared(&self.wire, self.pieces.len() as u64) {
+            WrittenShared::All => return Got::All,
+            WrittenShared::Nothing => return nothing,
+            WrittenShared::Part(sent) => sent,
+        };
+        let whole = |piece: &&Piece| piece.start < sent;
+        let Some((last, piece)) = self.pieces.iter().take_while(whole).enumerate().last() else {
+            return nothing;
+        };
+        wire.count_messages(last as u64 + 1);
+        let head = &self.wire[piece.start..piece.flags_at + FLAGS_SIZE];
+        wire.keep_rest(head, piece.rest.clone(), sent - piece.start);
+        match self.pieces.get(last + 1) {
+            Some(next) => Got::Before(next.index),
+            None => Got::All,
+        }
+    }
+
+    /// Writes what is the member's own into the buffer.
+    fn write_for(&mut self, recipient: Recipient) {
+        let (stream, flags) = (recipient.stream, recipient.flags);
+        let before = self.written_for.replace((stream, flags));
+        if before == Some((stream, flags)) {
+            return;
+        }
+        for piece in &self.pieces {
+            let header = piece.message.form(recipient.encoding).header(stream);
+            let at = &mut self.wire[piece.start..];
+            at[..header.len()].copy_from_slice(&header);
+            write_flags(&mut self.wire[piece.flags_at..], flags);
+        }
+    }
+}

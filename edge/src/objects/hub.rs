@@ -1,0 +1,506 @@
+//! What the link hands to one worker of the objects its clients use, and how it reaches them.
+//!
+//! The link hands over a message once for each worker with members. The hub takes what has
+//! gathered of one object, makes one buffer of it for each encoding, and writes it to the members'
+//! sockets. Everything it is handed has a *place* in its order; what the link puts into a
+//! session's inbox says which place comes before it, so that a client hears its objects and its
+//! session in one order.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    future::poll_fn,
+    ops::Deref,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep_until},
+};
+use tributary_node::queue::{self, PushError};
+use tributary_protocol::{
+    LaneId, SessionId, amf::ObjectEncoding, link::AudienceId, shared_object::Flags,
+};
+
+use super::{
+    ObjectMessage, Recipient, Seat,
+    audience::{Behind, LocalAudience},
+    batch::{Batch, Got},
+    seat::Member,
+};
+use crate::{client::Wire, metrics::Metrics};
+
+/// An audience of a lane of this edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ObjectKey(pub LaneId, pub AudienceId);
+
+/// One thing the link says to a worker about objects, by lane and audience.
+#[derive(Debug)]
+pub enum ToHub {
+    /// A session is a member, or stands otherwise than before.
+    Join {
+        /// The audience.
+        audience: ObjectKey,
+        /// The session.
+        session: SessionId,
+        /// What goes into every message to it.
+        flags: Flags,
+        /// Messages to all pass it by.
+        aside: bool,
+    },
+    /// A session is a member no more.
+    Leave {
+        /// The audience.
+        audience: ObjectKey,
+        /// The session.
+        session: SessionId,
+    },
+    /// A message for those members that do not stand aside.
+    Deliver(Delivery),
+}
+
+/// A message to the members of one object.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The audience.
+    pub audience: ObjectKey,
+    /// The message.
+    pub message: Arc<ObjectMessage>,
+    /// All members but this one.
+    pub all_but: Option<SessionId>,
+    /// Members of this encoding only.
+    pub encoding: Option<ObjectEncoding>,
+}
+
+/// The link's end of a worker's hub.
+#[derive(Debug)]
+pub struct HubOut {
+    queue: queue::Sender<ToHub>,
+    handed: AtomicU64,
+}
+
+/// The worker's end.
+pub(crate) struct Hub {
+    queue: RefCell<queue::Receiver<ToHub>>,
+    taken: Cell<u64>,
+    passed: Cell<u64>,
+    /// Taken after a run of messages that it does not belong to.
+    next: RefCell<Option<ToHub>>,
+    audiences: RefCell<HashMap<ObjectKey, Rc<LocalAudience>>>,
+    seats: RefCell<HashMap<SessionId, Rc<Seat>>>,
+    batches: RefCell<[Batch; 2]>,
+    /// Sessions that wait for a place to be passed.
+    waiting: RefCell<Vec<(u64, Rc<Wire>)>>,
+    metrics: Arc<Metrics>,
+}
+
+/// Messages of one object that gathered while others were delivered.
+struct Run {
+    deliveries: Vec<Delivery>,
+    /// The place of the first.
+    place: u64,
+    /// What they come to, if they are many and change slots alone: all members get that.
+    sum: Option<Box<Behind>>,
+}
+
+/// A member that did not get a run at once, and the first message it lacks.
+struct Laggard {
+    member: Rc<Member>,
+    from: usize,
+}
+
+/// What may wait for one worker, in bytes. Reason: a worker that is this far behind is overloaded;
+/// what gathers of one object leaves in one write, so that it takes a lot.
+pub(crate) const HUB: usize = 32 * 1024 * 1024;
+
+/// What anything in the hub's queue counts besides its payload, in bytes.
+const ITEM: usize = 128;
+
+/// Messages of one object that are sent together.
+const MAX_RUN: usize = 256;
+
+/// Changes of one object in a run from which on members get what they come to, and not each of
+/// them. Reason: with so many the worker is behind, or somebody storms.
+const STORM: usize = 16;
+
+/// Bytes of messages beyond which no other is added to a run. Reason: a socket takes little more
+/// than its bound on unsent bytes at once.
+const MAX_RUN_BYTES: usize = 256 * 1024;
+
+/// Members served before other tasks of the worker get a turn.
+const SLICE: usize = 128;
+
+/// A run that took longer than this is followed by a rest of its own length, for as long as this
+/// at most: what comes meanwhile leaves in the same writes.
+const LONG_RUN: Duration = Duration::from_micros(500);
+const MOST_REST: Duration = Duration::from_millis(4);
+
+/// The worker does not keep up.
+#[derive(Debug)]
+pub(crate) struct HubFull;
+
+impl HubOut {
+    /// Hands something to the worker; returns its place.
+    pub(crate) fn hand(&self, what: ToHub) -> Result<u64, HubFull> {
+        let weight = match &what {
+            ToHub::Deliver(delivery) => delivery.message.size() + ITEM,
+            ToHub::Join { .. } | ToHub::Leave { .. } => 0,
+        };
+        match self.queue.push(what, weight) {
+            Err(PushError::Full(ToHub::Deliver(_))) => return Err(HubFull),
+            // Comings and goings are as many as members; a worker that is gone has no clients.
+            Err(PushError::Full(what)) => {
+                let _ = self.queue.push_final(what);
+            }
+            Ok(()) | Err(PushError::Closed(_)) => {}
+        }
+        Ok(self.handed.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+impl Hub {
+    /// A worker's hub and the link's end of it.
+    pub(crate) fn new(metrics: Arc<Metrics>) -> (Rc<Self>, Arc<HubOut>) {
+        let (queue, receiver) = queue::queue(HUB);
+        let hub = Rc::new(Self {
+            queue: RefCell::new(receiver),
+            taken: Cell::new(0),
+            passed: Cell::new(0),
+            next: RefCell::default(),
+            audiences: RefCell::default(),
+            seats: RefCell::default(),
+            batches: RefCell::default(),
+            waiting: RefCell::default(),
+            metrics,
+        });
+        let handed = AtomicU64::new(0);
+        (hub, Arc::new(HubOut { queue, handed }))
+    }
+
+    /// Delivers what comes, for as long as there is a link.
+    pub(crate) async fn run(self: Rc<Self>) {
+        while let Some(what) = self.take().await {
+            let begun = Instant::now();
+            match what {
+                ToHub::Join {
+                    audience,
+                    session,
+                    flags,
+                    aside,
+                } => self.join(audience, session, flags, aside),
+                ToHub::Leave { audience, session } => self.leave(audience, session),
+                ToHub::Deliver(first) => self.deliver(first).await,
+            }
+            self.pass();
+            let took = begun.elapsed();
+            if took >= LONG_RUN {
+                sleep_until(begun + took + took.min(MOST_REST)).await;
+            }
+        }
+    }
+
+    /// A client of the worker may be a member of objects, for as long as the guard lives.
+    pub(crate) fn enter(self: &Rc<Self>, seat: Rc<Seat>) -> Seated {
+        self.seats
+            .borrow_mut()
+            .insert(seat.session, Rc::clone(&seat));
+        let hub = Rc::clone(self);
+        Seated { hub, seat }
+    }
+
+    fn forget(&self, seat: &Seat) {
+        self.seats.borrow_mut().remove(&seat.session);
+        for member in seat.rise_from_all() {
+            self.remove(&member);
+        }
+    }
+
+    /// Whether everything up to this place has been delivered.
+    pub(crate) fn has_passed(&self, place: u64) -> bool {
+        self.passed.get() >= place
+    }
+
+    /// Wakes the connection when this place has been passed.
+    pub(crate) fn wake_at(&self, place: u64, wire: &Rc<Wire>) {
+        self.waiting.borrow_mut().push((place, Rc::clone(wire)));
+    }
+
+    async fn take(&self) -> Option<ToHub> {
+        if let Some(next) = self.next.borrow_mut().take() {
+            return Some(next);
+        }
+        let what = poll_fn(|cx| self.queue.borrow_mut().poll_next(cx)).await?;
+        self.taken.set(self.taken.get() + 1);
+        Some(what)
+    }
+
+    /// What was taken has been delivered.
+    fn pass(&self) {
+        let in_hand = u64::from(self.next.borrow().is_some());
+        self.passed.set(self.taken.get() - in_hand);
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.is_empty() {
+            return;
+        }
+        let passed = self.passed.get();
+        waiting.retain(|(place, wire)| {
+            let waits = *place > passed;
+            if !waits {
+                wire.signal().notify_one();
+            }
+            waits
+        });
+        if waiting.is_empty() {
+            *waiting = Vec::new();
+        }
+    }
+
+    fn join(&self, audience: ObjectKey, session: SessionId, flags: Flags, aside: bool) {
+        let Some(seat) = self.seats.borrow().get(&session).cloned() else {
+            return;
+        };
+        if let Some(member) = seat.member_of(audience) {
+            member.flags.set(flags);
+            member.aside.set(aside);
+            return;
+        }
+        let audience = Rc::clone(
+            self.audiences
+                .borrow_mut()
+                .entry(audience)
+                .or_insert_with(|| LocalAudience::new(audience)),
+        );
+        let member = Member::new(&seat, &audience, flags, aside);
+        audience.insert(&member);
+        seat.sit(member);
+    }
+
+    fn leave(&self, audience: ObjectKey, session: SessionId) {
+        let seat = self.seats.borrow().get(&session).cloned();
+        if let Some(member) = seat.and_then(|seat| seat.rise(audience)) {
+            self.remove(&member);
+        }
+    }
+
+    fn remove(&self, member: &Member) {
+        member.audience.remove(member);
+        if member.audience.is_empty() {
+            let mut audiences = self.audiences.borrow_mut();
+            audiences.remove(&member.audience.key());
+            if audiences.is_empty() {
+                *audiences = HashMap::new();
+            }
+        }
+    }
+
+    /// Sends a message, and what has gathered of the same object behind it.
+    async fn deliver(&self, first: Delivery) {
+        let run = self.gather(first);
+        let key = run.deliveries[0].audience;
+        let known = self.audiences.borrow().get(&key).cloned();
+        let Some(audience) = known else { return };
+        let mut laggards = Vec::new();
+        let mut from = 0;
+        while let Some(members) = audience.members(from, from + SLICE) {
+            if from > 0 {
+                yield_now().await;
+            }
+            for member in members {
+                if !member.aside.get()
+                    && let Some(from) = self.write_run(&run, &member)
+                {
+                    laggards.push(Laggard { member, from });
+                }
+            }
+            from += SLICE;
+        }
+        for batch in &mut *self.batches.borrow_mut() {
+            batch.clear();
+        }
+        for (index, delivery) in run.deliveries.iter().enumerate() {
+            let place = run.place + index as u64;
+            self.follow(place, index, delivery, &laggards);
+            // Before anything else runs: who was found to be behind relies on it.
+            if !audience.note(place, delivery) {
+                for laggard in &laggards {
+                    laggard.member.seat.overflow();
+                }
+            }
+            if laggards.len() > SLICE {
+                yield_now().await;
+            }
+        }
+    }
+
+    fn gather(&self, first: Delivery) -> Run {
+        let place = self.taken.get();
+        let mut bytes = first.message.size();
+        let mut run = vec![first];
+        let mut queue = self.queue.borrow_mut();
+        while run.len() < MAX_RUN && bytes < MAX_RUN_BYTES {
+            let Some(what) = queue.try_next() else { break };
+            self.taken.set(self.taken.get() + 1);
+            match what {
+                ToHub::Deliver(delivery) if delivery.audience == run[0].audience => {
+                    bytes += delivery.message.size();
+                    run.push(delivery);
+                }
+                other => {
+                    *self.next.borrow_mut() = Some(other);
+                    break;
+                }
+            }
+        }
+        Run::new(run, place)
+    }
+
+    /// Writes a run to a member that can take it at once. The first message that it still lacks.
+    fn write_run(&self, run: &Run, member: &Member) -> Option<usize> {
+        let seat = &member.seat;
+        let is_author = run.is_author(seat.session);
+        let apart = is_author && run.sum.is_none() || member.flags.get().is_server_style();
+        if apart || member.had.get().is_some() || !seat.is_clear() {
+            return Some(0);
+        }
+        let encoding = seat.encoding();
+        let recipient = seat.recipient(member.flags.get());
+        let got = if is_author {
+            let mut own = Batch::default();
+            run.fill(&mut own, encoding, Some(seat.session));
+            self.write(&mut own, seat.wire(), recipient)
+        } else {
+            let mut batches = self.batches.borrow_mut();
+            let batch = &mut batches[usize::from(encoding == ObjectEncoding::Amf3)];
+            if batch.is_empty() {
+                run.fill(batch, encoding, None);
+            }
+            self.write(batch, seat.wire(), recipient)
+        };
+        match got {
+            Got::All => None,
+            Got::Before(index) => Some(index),
+        }
+    }
+
+    fn write(&self, batch: &mut Batch, wire: &Wire, recipient: Recipient) -> Got {
+        let got = batch.write(wire, recipient);
+        if got == Got::All {
+            self.metrics.object_messages.inc_by(batch.len() as u64);
+        }
+        got
+    }
+
+    /// Sends one message of a run to those who did not get it with the others.
+    fn follow(&self, place: u64, index: usize, delivery: &Delivery, laggards: &[Laggard]) {
+        for Laggard { member, from } in laggards {
+            let seat = &member.seat;
+            let is_for = delivery.all_but != Some(seat.session)
+                && delivery.encoding.is_none_or(|only| only == seat.encoding());
+            if index >= *from && is_for {
+                self.offer(place, &delivery.message, member);
+            }
+        }
+    }
+
+    fn offer(&self, place: u64, message: &Arc<ObjectMessage>, member: &Rc<Member>) {
+        let seat = &member.seat;
+        let flags = member.flags.get();
+        // The session puts messages of a server-style member among its commands.
+        if !flags.is_server_style() && member.had.get().is_none() && seat.is_clear() {
+            let mut single = Batch::default();
+            single.push(0, message, seat.encoding());
+            if self.write(&mut single, seat.wire(), seat.recipient(flags)) == Got::All {
+                return;
+            }
+        }
+        if message.is_changes_alone() && seat.is_full() && !seat.is_busy() {
+            self.metrics.object_changes_gathered.inc();
+            if member.had.get().is_none() {
+                member.audience.falls_behind(member, place - 1);
+                seat.push_catch_up(place, member);
+            }
+            return;
+        }
+        if message.has_changes() && member.had.get().is_some() {
+            seat.freeze(member);
+        }
+        self.metrics.object_messages.inc();
+        seat.push(place, Arc::clone(message), member);
+    }
+}
+
+impl Run {
+    fn new(deliveries: Vec<Delivery>, place: u64) -> Self {
+        let storms =
+            deliveries.len() >= STORM && deliveries.iter().all(|it| it.message.is_changes_alone());
+        let sum = storms.then(|| {
+            let mut sum = Box::<Behind>::default();
+            for (place, delivery) in (place..).zip(&deliveries) {
+                // They are bounded by what one run may hold.
+                let _ = sum.note(place, delivery);
+            }
+            sum
+        });
+        Self {
+            deliveries,
+            place,
+            sum,
+        }
+    }
+
+    fn is_author(&self, session: SessionId) -> bool {
+        let mut deliveries = self.deliveries.iter();
+        deliveries.any(|delivery| delivery.all_but == Some(session))
+    }
+
+    /// Puts into a batch what members of this encoding get; an author is not told what it did.
+    fn fill(&self, batch: &mut Batch, encoding: ObjectEncoding, author: Option<SessionId>) {
+        if let Some(sum) = &self.sum {
+            let nobody = SessionId(u64::MAX);
+            let body = sum.catch_up(0, author.unwrap_or(nobody), encoding);
+            if let Some(message) = body.and_then(ObjectMessage::new) {
+                batch.push(0, &Arc::new(message), encoding);
+            }
+            return;
+        }
+        for (index, delivery) in self.deliveries.iter().enumerate() {
+            if delivery.encoding.is_none_or(|only| only == encoding) {
+                batch.push(index, &delivery.message, encoding);
+            }
+        }
+    }
+}
+
+/// A seat of a hub. Dropped, also by a session's task that fails, it gives up all memberships: one
+/// that stays would keep the socket open.
+#[derive(Debug)]
+pub(crate) struct Seated {
+    hub: Rc<Hub>,
+    seat: Rc<Seat>,
+}
+
+impl Deref for Seated {
+    type Target = Rc<Seat>;
+
+    fn deref(&self) -> &Rc<Seat> {
+        &self.seat
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        self.hub.forget(&self.seat);
+    }
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}

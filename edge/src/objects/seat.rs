@@ -1,0 +1,345 @@
+//! One client among the members of objects: what waits for it, in its order.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    rc::Rc,
+    sync::Arc,
+};
+
+use tributary_node::queue::Probe;
+use tributary_protocol::{
+    Message, MessageStreamId, SessionId, amf::ObjectEncoding, shared_object::Flags,
+};
+
+use super::{
+    ObjectKey, ObjectMessage, Recipient,
+    audience::LocalAudience,
+    batch::{Batch, Got},
+};
+use crate::{
+    client::Wire,
+    link::handle::{FromOrigin, INBOX},
+};
+
+/// A client, as far as shared objects are concerned.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(super) session: SessionId,
+    wire: Rc<Wire>,
+    /// What the link has for the session besides.
+    inbox: Probe<FromOrigin>,
+    encoding: ObjectEncoding,
+    /// The message stream on which it uses objects.
+    stream: Cell<MessageStreamId>,
+    /// What the session gets next comes after this place in the hub's order.
+    after: Cell<Option<u64>>,
+    /// More waits than may.
+    overflowed: Cell<bool>,
+    waiting: RefCell<Waiting>,
+    members: RefCell<Vec<Rc<Member>>>,
+}
+
+/// What waits for a client that does not take everything at once.
+#[derive(Debug, Default)]
+struct Waiting {
+    entries: VecDeque<Entry>,
+    weight: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// The place of the (first) message in the hub's order.
+    place: u64,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// A message of its own.
+    Message(Arc<ObjectMessage>, Rc<Member>),
+    /// The latest values of the slots that the member has missed, whatever they are when it can
+    /// take them.
+    CatchUp(Rc<Member>),
+}
+
+/// A client as a member of one object.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) seat: Rc<Seat>,
+    pub(super) audience: Rc<LocalAudience>,
+    pub(super) flags: Cell<Flags>,
+    /// Messages to all pass it by.
+    pub(super) aside: Cell<bool>,
+    /// The place up to which it has had every change, if it is to catch up.
+    pub(super) had: Cell<Option<u64>>,
+    /// The version up to which it has caught up: what it gets after that is no older.
+    seen: Cell<u32>,
+    /// Where it is among the audience's members.
+    pub(super) slot: Cell<usize>,
+}
+
+/// What anything that waits counts besides its payload, in bytes.
+const ENTRY: usize = 64;
+
+impl Member {
+    pub(super) fn new(
+        seat: &Rc<Seat>,
+        audience: &Rc<LocalAudience>,
+        flags: Flags,
+        aside: bool,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            seat: Rc::clone(seat),
+            audience: Rc::clone(audience),
+            flags: Cell::new(flags),
+            aside: Cell::new(aside),
+            had: Cell::new(None),
+            seen: Cell::new(0),
+            slot: Cell::new(0),
+        })
+    }
+}
+
+impl Seat {
+    pub(crate) fn new(
+        session: SessionId,
+        wire: Rc<Wire>,
+        inbox: Probe<FromOrigin>,
+        encoding: ObjectEncoding,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            session,
+            wire,
+            inbox,
+            encoding,
+            stream: Cell::new(MessageStreamId::CONNECTION),
+            after: Cell::new(None),
+            overflowed: Cell::new(false),
+            waiting: RefCell::default(),
+            members: RefCell::default(),
+        })
+    }
+
+    /// The client uses objects on this message stream: it is answered there.
+    pub(crate) fn set_stream(&self, stream: MessageStreamId) {
+        self.stream.set(stream);
+    }
+
+    /// What its copies of messages have of their own.
+    pub(crate) fn recipient(&self, flags: Flags) -> Recipient {
+        Recipient {
+            stream: self.stream.get(),
+            encoding: self.encoding,
+            flags,
+        }
+    }
+
+    /// What the session gets next comes after this place in the hub's order, which may not have
+    /// passed.
+    pub(crate) fn set_after(&self, place: Option<u64>) {
+        self.after.set(place);
+    }
+
+    /// The place that the session waits for.
+    pub(crate) fn after(&self) -> Option<u64> {
+        self.after.get()
+    }
+
+    /// Whether more waits for the client than may.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.overflowed.get()
+    }
+
+    /// The client cannot be given what it has missed.
+    pub(super) fn overflow(&self) {
+        self.overflowed.set(true);
+        self.wire.signal().notify_one();
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.borrow().weight
+    }
+
+    /// Takes the first message that waits, if it belongs before this place.
+    pub(crate) fn take_before(&self, place: u64) -> Option<Message> {
+        loop {
+            let first = self.waiting.borrow().entries.front()?.place;
+            if first > place {
+                return None;
+            }
+            if let Some((message, member)) = self.take() {
+                return Some(message.to(self.recipient(member.flags.get())));
+            }
+        }
+    }
+
+    /// Sends what waits, as far as the client takes it; gives back a message that the session has
+    /// to send.
+    pub(crate) fn release(&self) -> Option<Message> {
+        while self.may_release() {
+            let Some((message, member)) = self.take() else {
+                continue;
+            };
+            let flags = member.flags.get();
+            let recipient = self.recipient(flags);
+            if flags.is_server_style() {
+                return Some(message.to(recipient));
+            }
+            let mut batch = Batch::default();
+            batch.push(0, &message, self.encoding);
+            if let Got::Before(_) = batch.write(&self.wire, recipient) {
+                self.put_back(message, member);
+                break;
+            }
+        }
+        None
+    }
+
+    fn may_release(&self) -> bool {
+        let something = !self.waiting.borrow().entries.is_empty();
+        something && !self.wire.is_blocked() && !self.is_busy()
+    }
+
+    /// Whether the client can be written to, past its session.
+    pub(super) fn is_clear(&self) -> bool {
+        !self.is_full() && !self.is_busy()
+    }
+
+    /// Whether the client takes nothing more now.
+    pub(super) fn is_full(&self) -> bool {
+        self.wire.is_blocked() || !self.waiting.borrow().entries.is_empty()
+    }
+
+    /// Whether the session has something to do that may come before.
+    pub(super) fn is_busy(&self) -> bool {
+        self.after.get().is_some() || !self.inbox.is_empty()
+    }
+
+    pub(super) fn wire(&self) -> &Rc<Wire> {
+        &self.wire
+    }
+
+    pub(super) fn encoding(&self) -> ObjectEncoding {
+        self.encoding
+    }
+
+    /// A message waits for a member.
+    pub(super) fn push(&self, place: u64, message: Arc<ObjectMessage>, member: &Rc<Member>) {
+        let weight = message.size() + ENTRY;
+        self.add(place, What::Message(message, Rc::clone(member)), weight);
+    }
+
+    /// The member has missed something that later values may stand for.
+    pub(super) fn push_catch_up(&self, place: u64, member: &Rc<Member>) {
+        self.add(place, What::CatchUp(Rc::clone(member)), ENTRY);
+    }
+
+    fn add(&self, place: u64, what: What, weight: usize) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.weight >= INBOX {
+            self.overflowed.set(true);
+        } else {
+            waiting.weight += weight;
+            waiting.entries.push_back(Entry { place, what });
+        }
+        drop(waiting);
+        self.wire.signal().notify_one();
+    }
+
+    /// What the member has missed is put together now: something follows that later values must
+    /// not overtake.
+    pub(super) fn freeze(&self, member: &Rc<Member>) {
+        let made = member
+            .audience
+            .catch_up(member)
+            .and_then(ObjectMessage::new);
+        let mut waiting = self.waiting.borrow_mut();
+        let of = |entry: &Entry| matches!(&entry.what, What::CatchUp(of) if Rc::ptr_eq(of, member));
+        let Some(index) = waiting.entries.iter().position(of) else {
+            return;
+        };
+        match made {
+            Some(message) => {
+                waiting.weight += message.size();
+                let message = Arc::new(message);
+                waiting.entries[index].what = What::Message(message, Rc::clone(member));
+            }
+            None => {
+                waiting.weight -= ENTRY;
+                waiting.entries.remove(index);
+            }
+        }
+    }
+
+    /// Takes what waits first.
+    fn take(&self) -> Option<(Arc<ObjectMessage>, Rc<Member>)> {
+        let mut waiting = self.waiting.borrow_mut();
+        let entry = waiting.entries.pop_front()?;
+        waiting.weight -= ENTRY;
+        if let What::Message(message, _) = &entry.what {
+            waiting.weight -= message.size();
+        }
+        if waiting.entries.is_empty() {
+            waiting.entries = VecDeque::new();
+        }
+        drop(waiting);
+        let (message, member) = match entry.what {
+            What::Message(message, member) => (message, member),
+            What::CatchUp(member) => {
+                let body = member.audience.catch_up(&member)?;
+                (Arc::new(ObjectMessage::new(body)?), member)
+            }
+        };
+        let seen = member.seen.get().max(message.version());
+        member.seen.set(seen);
+        match message.version() {
+            version if version < seen => Some((Arc::new(message.at_version(seen)), member)),
+            _ => Some((message, member)),
+        }
+    }
+
+    fn put_back(&self, message: Arc<ObjectMessage>, member: Rc<Member>) {
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.weight += message.size() + ENTRY;
+        waiting.entries.push_front(Entry {
+            // Whatever comes next belongs after it.
+            place: 0,
+            what: What::Message(message, member),
+        });
+    }
+
+    pub(super) fn sit(&self, member: Rc<Member>) {
+        self.members.borrow_mut().push(member);
+    }
+
+    pub(super) fn member_of(&self, audience: ObjectKey) -> Option<Rc<Member>> {
+        let members = self.members.borrow();
+        let mut members = members.iter();
+        members
+            .find(|member| member.audience.key() == audience)
+            .cloned()
+    }
+
+    /// The client is a member of this audience no more.
+    pub(super) fn rise(&self, audience: ObjectKey) -> Option<Rc<Member>> {
+        let member = self.member_of(audience)?;
+        // What it has missed it gets: it was a member then.
+        if member.had.get().is_some() {
+            self.freeze(&member);
+        }
+        let mut members = self.members.borrow_mut();
+        members.retain(|other| !Rc::ptr_eq(other, &member));
+        if members.is_empty() {
+            *members = Vec::new();
+        }
+        Some(member)
+    }
+
+    /// The client is gone.
+    pub(super) fn rise_from_all(&self) -> Vec<Rc<Member>> {
+        *self.waiting.borrow_mut() = Waiting::default();
+        std::mem::take(&mut self.members.borrow_mut())
+    }
+}

@@ -1,0 +1,123 @@
+//! What both ends of links count.
+
+use std::{fmt::Debug, hash::Hash};
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+/// A label that names the other end.
+pub trait Peer: Clone + Debug + Eq + Hash + EncodeLabelSet + Send + Sync + 'static {}
+
+impl<T: Clone + Debug + Eq + Hash + EncodeLabelSet + Send + Sync + 'static> Peer for T {}
+
+/// Counters and gauges that both tiers have, by peer where `P` names one; clones count into the
+/// same.
+#[derive(Clone, Debug)]
+pub struct LinkCounts<P: Peer> {
+    /// UDP payload received from a peer.
+    pub bytes_in: Family<P, Counter>,
+    /// UDP payload sent to a peer.
+    pub bytes_out: Family<P, Counter>,
+    /// Lanes open, those of lost links among them.
+    pub lanes: Gauge,
+    /// Feeds being received.
+    pub feeds_in: Gauge,
+    /// Feeds being sent.
+    pub feeds_out: Gauge,
+    /// Feeds given up because the link was too slow, and begun again.
+    pub feeds_reset: Counter,
+    /// Messages of shared objects to all of an audience, each on a link once.
+    pub audience_messages: Counter,
+    /// Links closed because the peer broke the protocol.
+    pub protocol_errors: Counter,
+}
+
+impl<P: Peer> Default for LinkCounts<P> {
+    fn default() -> Self {
+        Self {
+            bytes_in: Family::default(),
+            bytes_out: Family::default(),
+            lanes: Gauge::default(),
+            feeds_in: Gauge::default(),
+            feeds_out: Gauge::default(),
+            feeds_reset: Counter::default(),
+            audience_messages: Counter::default(),
+            protocol_errors: Counter::default(),
+        }
+    }
+}
+
+impl<P: Peer> LinkCounts<P> {
+    /// Makes the figures known under their names, in a registry with the tier's prefix.
+    pub fn register(&self, registry: &mut Registry) {
+        let counters = [
+            (
+                "feeds_reset",
+                "Feeds begun again after falling behind",
+                &self.feeds_reset,
+            ),
+            (
+                "audience_messages",
+                "Messages of shared objects to all members, each on a link once",
+                &self.audience_messages,
+            ),
+            (
+                "protocol_errors",
+                "Links closed because the peer broke the link protocol",
+                &self.protocol_errors,
+            ),
+        ];
+        for (name, help, counter) in counters {
+            registry.register(name, help, counter.clone());
+        }
+        let gauges = [
+            ("lanes", "Lanes open", &self.lanes),
+            ("feeds_in", "Feeds being received", &self.feeds_in),
+            ("feeds_out", "Feeds being sent", &self.feeds_out),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+        let bytes = [
+            (
+                "in_bytes",
+                "UDP payload received from a peer",
+                &self.bytes_in,
+            ),
+            ("out_bytes", "UDP payload sent to a peer", &self.bytes_out),
+        ];
+        for (name, help, family) in bytes {
+            registry.register(name, help, family.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+    struct Name {
+        peer: &'static str,
+    }
+
+    #[test]
+    fn every_figure_has_a_name() {
+        let counts = LinkCounts::default();
+        counts.bytes_in.get_or_create(&Name { peer: "a" }).inc();
+        let mut registry = Registry::default();
+        counts.register(registry.sub_registry_with_prefix("tier_link"));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            "tier_link_in_bytes_total{peer=\"a\"} 1",
+            "tier_link_lanes 0",
+            "tier_link_audience_messages_total 0",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Figures, limits and pings of clients' connections.
+
+use tributary_protocol::{
+    amf::Value,
+    link::{Bandwidth, Statistics},
+};
+
+use super::stage::{Stage, play, settle};
+use crate::{
+    app::{Answer, Application, Call},
+    group::Context,
+    link::handle::Mail,
+};
+
+/// Looks after its clients.
+struct Warden;
+
+impl Application for Warden {
+    fn call(&mut self, context: &mut Context<'_>, call: &Call) -> Answer {
+        let client = call.responder.client;
+        match call.name.as_str() {
+            "watch" => context.request_statistics(client),
+            "limit" => context.limit_bandwidth(
+                client,
+                Bandwidth {
+                    to_client: Some(1_000),
+                    from_client: None,
+                },
+            ),
+            "ping" => assert!(context.ping(client)),
+            _ => {
+                let client = context.client(client).expect("it calls");
+                let bytes = client.statistics().map(|figures| figures.bytes_in);
+                let limit = client.bandwidth().to_client;
+                return Answer::Result(format!("{bytes:?} {limit:?}").into());
+            }
+        }
+        Answer::Result(Value::Undefined)
+    }
+}
+
+#[test]
+fn an_application_watches_and_limits_its_clients() {
+    play(async {
+        let mut stage = Stage::app(|| Warden);
+        let mut lane = stage.lane("app");
+        lane.client(1).await;
+        lane.clear().await;
+        for name in ["watch", "watch", "limit", "limit", "ping", "ping"] {
+            lane.call(1, 0, name, 0.0, &[]);
+        }
+        let limit = "Bandwidth { to_client: Some(1000), from_client: None }";
+        let told = ["RequestStatistics", limit, "Ping", "Ping"];
+        assert_eq!(lane.heard(1).await, told);
+        lane.call(1, 0, "figures", 2.0, &[]);
+        settle().await;
+        let statistics = Statistics {
+            bytes_in: 77,
+            ..Statistics::default()
+        };
+        lane.handle.send(Mail::Statistics {
+            session: lane.key(1),
+            statistics,
+        });
+        lane.call(1, 0, "figures", 3.0, &[]);
+        let heard = lane.heard(1).await;
+        assert!(heard[0].contains("None Some(1000)"), "{heard:?}");
+        assert!(heard[1].contains("Some(77) Some(1000)"), "{heard:?}");
+    });
+}

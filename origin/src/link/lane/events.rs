@@ -1,0 +1,246 @@
+//! What sessions say. It is handed to the group at once, but for the end of a publish, which waits
+//! for its feed.
+
+use std::{collections::VecDeque, rc::Rc, time::Duration};
+
+use tokio::task::spawn_local;
+use tributary_protocol::{
+    Message, MessageStreamId, SessionId,
+    command::{Command, NetStreamCommand},
+    link::{CloseReason, LiveId, OriginEvent, Tell, WriterId},
+};
+
+use super::Lane;
+use crate::{
+    group::refusal,
+    link::{
+        driver::Driver,
+        handle::{Mail, SessionKey},
+    },
+};
+
+/// How long the end of a publish waits for the end of its feed: what was published before the
+/// command belongs to the stream.
+const FEED_END: Duration = Duration::from_secs(1);
+
+impl Lane {
+    /// A publish's feed has ended: what waited for that goes on.
+    pub(in crate::link) fn feed_ended(
+        self: &Rc<Self>,
+        driver: &Rc<Driver>,
+        key: (LiveId, WriterId),
+    ) {
+        if let Some((session, stream)) = self.publisher(key) {
+            self.forget_publish(session, stream);
+            self.release(driver, session);
+        }
+    }
+
+    /// A publisher sends what no feed may carry: its session is closed at both ends.
+    pub(in crate::link) fn close_publisher(
+        self: &Rc<Self>,
+        driver: &Rc<Driver>,
+        key: (LiveId, WriterId),
+        reason: CloseReason,
+    ) {
+        if let Some((session, _)) = self.publisher(key) {
+            self.session_over(session);
+            self.state.borrow_mut().close_session(session, reason);
+            self.settle(driver);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Writers count for each live stream: both make the publish.
+    fn publisher(&self, key: (LiveId, WriterId)) -> Option<(SessionId, MessageStreamId)> {
+        let publishing = self.publishing.borrow();
+        let mut places = publishing.iter();
+        places.find_map(|(&place, publishing)| {
+            ((publishing.live.id(), publishing.writer) == key).then_some(place)
+        })
+    }
+
+    fn release(self: &Rc<Self>, driver: &Rc<Driver>, session: SessionId) {
+        let held = self.held.borrow_mut().remove(&session);
+        for event in held.into_iter().flat_map(|(_, events)| events) {
+            self.handle_event(driver, event);
+        }
+    }
+
+    /// Hands on what the state has to tell.
+    pub(in crate::link) fn settle(self: &Rc<Self>, driver: &Rc<Driver>) {
+        loop {
+            let event = self.state.borrow_mut().poll_event();
+            let Some(event) = event else { break };
+            self.handle_event(driver, event);
+        }
+        let counts = self.state.borrow_mut().take_audience_counts();
+        let metrics = &driver.metrics;
+        metrics.audience_messages.inc_by(counts.messages);
+        metrics.member_messages.inc_by(counts.member_messages);
+        metrics.audience_lapses.inc_by(counts.lapses);
+    }
+
+    pub(super) fn handle_event(self: &Rc<Self>, driver: &Rc<Driver>, event: OriginEvent) {
+        let Some(event) = self.hold(driver, event) else {
+            return;
+        };
+        let key = |session| SessionKey {
+            lane: self.key,
+            session,
+        };
+        match event {
+            OriginEvent::Open { session, open } => match self.join_group(driver) {
+                Ok(group) => {
+                    let lane = self.out.clone();
+                    group.send(Mail::Open {
+                        session: key(session),
+                        lane,
+                        open,
+                    });
+                }
+                Err(refused) => {
+                    let mut state = self.state.borrow_mut();
+                    for message in refusal(&open, refused) {
+                        state.tell(
+                            session,
+                            Tell::Message {
+                                message,
+                                after: None,
+                            },
+                        );
+                    }
+                    state.tell(session, Tell::Close(refused.reason()));
+                    drop(state);
+                    driver.note_refused(&self.name, &open, refused);
+                    self.wake.notify_one();
+                }
+            },
+            OriginEvent::Message {
+                session,
+                generation,
+                message,
+            } => {
+                self.mail(Mail::Message {
+                    session: key(session),
+                    generation,
+                    message,
+                });
+            }
+            OriginEvent::Stalled {
+                session,
+                stream,
+                stalled,
+            } => {
+                self.mail(Mail::Stalled {
+                    session: key(session),
+                    stream,
+                    stalled,
+                });
+            }
+            OriginEvent::Statistics {
+                session,
+                statistics,
+            } => {
+                self.mail(Mail::Statistics {
+                    session: key(session),
+                    statistics,
+                });
+            }
+            OriginEvent::Closed { session, reason } => {
+                self.session_over(session);
+                self.mail(Mail::Closed {
+                    session: key(session),
+                    reason,
+                });
+            }
+            OriginEvent::SnapshotWanted { audience } => {
+                self.mail(Mail::SnapshotWanted { audience });
+            }
+            OriginEvent::Ended => self.end(driver, CloseReason::Client),
+            _ => {}
+        }
+    }
+
+    /// Keeps back what ends a publish until its feed has ended, and whatever the session says
+    /// after it; gives back what need not wait.
+    fn hold(self: &Rc<Self>, driver: &Rc<Driver>, event: OriginEvent) -> Option<OriginEvent> {
+        let session = match &event {
+            OriginEvent::Message { session, .. }
+            | OriginEvent::Closed { session, .. }
+            | OriginEvent::Stalled { session, .. } => *session,
+            OriginEvent::Open { .. } | OriginEvent::Ended => return Some(event),
+            _ => return Some(event),
+        };
+        if let Some((_, held)) = self.held.borrow_mut().get_mut(&session) {
+            held.push_back(event);
+            return None;
+        }
+        let ends = match &event {
+            OriginEvent::Closed { reason, .. } => {
+                // A publisher that is lost has its feed's end on the way; a lost edge has not.
+                *reason != CloseReason::OriginLost && self.publishes(session, None)
+            }
+            OriginEvent::Message { message, .. } => {
+                ended_stream(message).is_some_and(|stream| self.publishes(session, Some(stream)))
+            }
+            _ => false,
+        };
+        if !ends {
+            return Some(event);
+        }
+        let number = self.holds.get() + 1;
+        self.holds.set(number);
+        self.held
+            .borrow_mut()
+            .insert(session, (number, VecDeque::from([event])));
+        let (lane, driver) = (Rc::clone(self), Rc::clone(driver));
+        spawn_local(async move {
+            tokio::time::sleep(FEED_END).await;
+            lane.release_late(&driver, session, number);
+        });
+        None
+    }
+
+    /// The feed did not end in time.
+    fn release_late(self: &Rc<Self>, driver: &Rc<Driver>, session: SessionId, number: u64) {
+        let waits = self.held.borrow().get(&session).map(|(number, _)| *number);
+        if waits != Some(number) {
+            return;
+        }
+        let streams: Vec<_> = self.publishing.borrow().keys().copied().collect();
+        for (owner, stream) in streams {
+            if owner == session {
+                self.forget_publish(owner, stream);
+            }
+        }
+        self.release(driver, session);
+    }
+
+    fn publishes(&self, session: SessionId, stream: Option<MessageStreamId>) -> bool {
+        let publishing = self.publishing.borrow();
+        match stream {
+            Some(stream) => publishing.contains_key(&(session, stream)),
+            None => publishing.keys().any(|(owner, _)| *owner == session),
+        }
+    }
+}
+
+/// The message stream whose publish this command ends, if it is such a command.
+fn ended_stream(message: &Message) -> Option<MessageStreamId> {
+    if !message.kind.is_command() {
+        return None;
+    }
+    let (name, _) = Command::peek(message.kind, &message.payload)?;
+    match name {
+        "closeStream" | "publish" => Some(message.stream),
+        "deleteStream" => {
+            let command = Command::decode(message.kind, &message.payload).ok()?;
+            match NetStreamCommand::parse(&command) {
+                Ok(NetStreamCommand::DeleteStream(stream)) => Some(stream),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
