@@ -5,13 +5,18 @@ use std::{path::Path, sync::Arc};
 use tributary_node::config;
 
 use super::loader::{Loaded, Loader, Problem};
-use crate::script::{Host, Program, ProgramError, ScriptApplication, ScriptError};
+use crate::script::{Host, Outbound, Program, ProgramError, ScriptApplication, ScriptError};
 
-struct Scripts;
+/// Every application goes out the same way: one thread of the process.
+struct Scripts {
+    outbound: Outbound,
+}
 
 /// Reads script applications: `main.asc` or `main.js`, and what it reaches.
 pub fn scripts() -> Arc<dyn Loader> {
-    Arc::new(Scripts)
+    Arc::new(Scripts {
+        outbound: Outbound::default(),
+    })
 }
 
 impl Loader for Scripts {
@@ -23,12 +28,15 @@ impl Loader for Scripts {
     ) -> Result<Loaded, Vec<Problem>> {
         let program = Program::load_as(name, folder, settings);
         let program = program.map_err(|error| problems(error, folder))?;
+        let outbound = self.outbound.clone();
         Ok(Loaded {
             settings: program.settings().clone(),
-            notes: Vec::new(),
+            notes: program.notes().to_vec(),
             make: Arc::new(move |_, place| {
                 let host = Host {
                     data: place.files.clone(),
+                    outbound: outbound.clone(),
+                    is_trial: place.is_trial,
                 };
                 Box::new(ScriptApplication::new(Arc::clone(&program), host))
             }),

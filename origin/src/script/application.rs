@@ -23,6 +23,7 @@ use super::{
     },
     engine::{Engine, Outcome},
     hooks,
+    idle::IdleClients,
     later::Reply,
     program::Program,
     rpc,
@@ -40,6 +41,8 @@ pub struct ScriptApplication {
     host: Host,
     engine: Option<Engine>,
     strikes: Strikes,
+    /// Where `Application.xml` has clients closed that send nothing.
+    idle: Option<IdleClients>,
 }
 
 /// Turns that exceeded what they may use.
@@ -73,6 +76,7 @@ impl ScriptApplication {
             host,
             engine: None,
             strikes: Strikes::default(),
+            idle: None,
         }
     }
 
@@ -165,7 +169,8 @@ impl ScriptApplication {
         }
         let timers = state.timers.borrow().next();
         let jobs = engine.has_jobs().then(|| context.now());
-        context.set_deadline([timers, jobs].into_iter().flatten().min());
+        let idle = self.idle.as_ref().map(IdleClients::next);
+        context.set_deadline([timers, jobs, idle].into_iter().flatten().min());
     }
 }
 
@@ -190,6 +195,8 @@ impl Strikes {
 
 impl Application for ScriptApplication {
     fn start(&mut self, context: &mut Context<'_>) -> std::result::Result<(), StartError> {
+        let limit = self.program.application_xml().auto_close_idle_clients;
+        self.idle = limit.map(|limit| IdleClients::new(limit, context.now()));
         let engine = Engine::new(
             Arc::clone(&self.program),
             self.host.clone(),
@@ -375,6 +382,9 @@ impl Application for ScriptApplication {
     }
 
     fn deadline(&mut self, context: &mut Context<'_>) {
+        if let Some(idle) = &mut self.idle {
+            idle.look(context);
+        }
         self.turn(context, run_timers);
     }
 

@@ -111,7 +111,11 @@ impl Engine {
         let boot: Function<'_> = ctx.eval_with_options(include_str!("boot.js"), options)?;
         let tools: Object<'_> = boot.call(())?;
         self.state.boot(ctx, &tools)?;
-        api::define(ctx, &self.state)
+        api::define(ctx, &self.state)?;
+        for (name, text) in self.state.program.extras().scripts() {
+            ctx.eval_with_options::<(), _>(text, script_options(name))?;
+        }
+        Ok(())
     }
 
     /// Runs one turn: `work`, and the promise jobs it leaves. The group must be lent to the thread.

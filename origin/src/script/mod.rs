@@ -8,10 +8,11 @@
 //! | `program`, `source`, `check`, `loader` | files: reading, encodings, compiling, `import` |
 //! | `engine`, `allowance` | the runtime; turns and what they may use |
 //! | `application` | hears from the group, asks the script |
-//! | `admission`, `rpc`, `hooks` | connects, calls of clients, publish and play requests |
+//! | `admission`, `rpc`, `hooks`, `idle` | connects, calls of clients, publish and play requests, idle clients |
 //! | `state`, `clients`, `calls`, `media`, `objects`, `timers`, `later` | what the host remembers of one script |
 //! | `value` | AMF values as script values, and back |
 //! | `failure` | errors with file, line and source line |
+//! | `library` | files, HTTP, XML and the like, without an engine; `api::library` has the classes |
 //! | `api` | the classes and functions that scripts use; one file for each |
 //!
 //! # How a turn goes
@@ -58,7 +59,9 @@ mod clients;
 mod engine;
 mod failure;
 mod hooks;
+mod idle;
 mod later;
+pub(crate) mod library;
 mod loader;
 mod media;
 mod objects;
@@ -76,6 +79,10 @@ use std::path::PathBuf;
 
 pub use application::ScriptApplication;
 pub use failure::ScriptError;
+pub use library::{
+    application_xml::{ApplicationXml, ApplicationXmlError, ConfigValue, Ignored},
+    outbound::Outbound,
+};
 pub use program::{Kind, Program, ProgramError};
 
 pub(crate) use allowance::THREAD_STACK;
@@ -86,4 +93,8 @@ pub struct Host {
     /// Where the application keeps what it writes: `DATA/apps/NAME`. Without it scripts have no
     /// files of their own.
     pub data: Option<PathBuf>,
+    /// What scripts connect to web servers with; clones of one share its thread.
+    pub outbound: Outbound,
+    /// The instance is only tried out: it reaches no web server.
+    pub is_trial: bool,
 }

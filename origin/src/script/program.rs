@@ -2,6 +2,7 @@
 //! right.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt, fs, io,
     path::{Path, PathBuf},
@@ -10,7 +11,16 @@ use std::{
 
 use tributary_node::config;
 
-use super::{check, failure::ScriptError, source};
+use super::{
+    check,
+    failure::ScriptError,
+    library::{
+        application_xml::ApplicationXml,
+        legacy::{self, Extras},
+        scriptlib,
+    },
+    source,
+};
 
 /// The files of a script application as they were when it was loaded.
 ///
@@ -22,6 +32,9 @@ pub struct Program {
     kind: OnceLock<Kind>,
     files: BTreeMap<String, Arc<str>>,
     settings: config::Application,
+    application_xml: ApplicationXml,
+    extras: Extras,
+    notes: Vec<String>,
 }
 
 /// How the main file is evaluated.
@@ -92,14 +105,36 @@ impl Program {
         files: BTreeMap<String, Arc<str>>,
         settings: &config::Application,
     ) -> Result<Arc<Self>, ProgramError> {
+        let mut files = files;
+        let application_xml = take_application_xml(&mut files)?;
         let main = main_file(name, &files).ok_or(ProgramError::NoMain)?;
+        let mut notes: Vec<_> = application_xml
+            .ignored
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let mut extras = Extras::default();
+        for (file, text) in &mut files {
+            extras = extras.and(Extras::of(text));
+            notes.extend(
+                legacy::findings(text)
+                    .iter()
+                    .map(|found| found.in_file(file)),
+            );
+            if let Cow::Owned(translated) = legacy::translate(text) {
+                *text = translated.into();
+            }
+        }
         let program = Arc::new(Self {
             name: name.to_owned(),
             folder: folder.to_owned(),
             main,
             kind: OnceLock::new(),
             files,
-            settings: settings.clone(),
+            settings: application_xml.over(settings),
+            application_xml,
+            extras,
+            notes,
         });
         let kind = check::check(&program).map_err(ProgramError::Wrong)?;
         program.kind.get_or_init(|| kind);
@@ -131,24 +166,48 @@ impl Program {
         self.files.keys().map(String::as_str)
     }
 
-    /// The application's settings.
+    /// What is worth knowing and no error: elements of `Application.xml` that mean nothing here,
+    /// uses of the old language that do not work.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// What `Application.xml` says.
+    pub fn application_xml(&self) -> &ApplicationXml {
+        &self.application_xml
+    }
+
+    /// What the files use of the old language that is added to the engine.
+    pub(super) fn extras(&self) -> Extras {
+        self.extras
+    }
+
+    /// The application's settings, with those of its `Application.xml`.
     pub fn settings(&self) -> &config::Application {
         &self.settings
     }
 
     /// The text of a file, by its name as errors and [`Program::find`] give it.
     pub(super) fn source(&self, file: &str) -> Option<&str> {
-        self.files.get(file).map(|text| &**text)
+        let own = self.files.get(file).map(|text| &**text);
+        own.or_else(|| scriptlib::find(file).map(|(_, text)| text))
     }
 
-    /// The file that `load(name)` means: in the application's folder, or in its `scripts/`.
+    /// The file that `load(name)` means: in the application's folder, in its `scripts/` or
+    /// `scriptlib/`, in a folder that its `Application.xml` names, or a file of the framework.
     pub(super) fn find(&self, name: &str) -> Option<&str> {
         let name = name.replace('\\', "/");
         let name = normal(&name)?;
-        [name.clone(), format!("{SCRIPTS}/{name}")]
+        let named = self
+            .application_xml
+            .script_lib_path
             .iter()
-            .find_map(|name| self.files.get_key_value(name))
-            .map(|(name, _)| name.as_str())
+            .map(String::as_str);
+        let places = ["", SCRIPTS, SCRIPTLIB].into_iter().chain(named);
+        let mut paths = places.filter_map(|place| normal(&format!("{place}/{name}")));
+        let own = paths.find_map(|path| self.files.get_key_value(&path));
+        own.map(|(name, _)| name.as_str())
+            .or_else(|| scriptlib::find(&name).map(|(name, _)| name))
     }
 
     /// The file that `import` of `name` in the file `base` means.
@@ -217,6 +276,32 @@ fn main_file(application: &str, files: &BTreeMap<String, Arc<str>>) -> Option<St
 /// Where scripts may stand besides the folder itself.
 const SCRIPTS: &str = "scripts";
 
+/// Where Flash Media Server has its framework, and an application may have a copy.
+const SCRIPTLIB: &str = "scriptlib";
+
+/// Takes the `Application.xml` out of the files and reads it.
+fn take_application_xml(
+    files: &mut BTreeMap<String, Arc<str>>,
+) -> Result<ApplicationXml, ProgramError> {
+    let name = files.keys().find(|name| is_application_xml(name)).cloned();
+    let Some((name, text)) = name.and_then(|name| files.remove_entry(&name)) else {
+        return Ok(ApplicationXml::default());
+    };
+    ApplicationXml::parse(&text).map_err(|error| {
+        let source_line = source::line(&text, error.line).map(str::to_owned);
+        ProgramError::Wrong(vec![ScriptError {
+            message: error.message,
+            file: Some(name),
+            line: Some(error.line),
+            source_line,
+        }])
+    })
+}
+
+fn is_application_xml(name: &str) -> bool {
+    name.eq_ignore_ascii_case(ApplicationXml::NAME)
+}
+
 /// A path without `.`, `..` and empty segments; `None` if it leaves the folder.
 fn normal(path: &str) -> Option<String> {
     let mut segments = Vec::new();
@@ -257,7 +342,7 @@ fn read_folder(
         };
         if kind.is_dir() && name.split('/').count() <= MAX_FOLDERS {
             read_folder(&path, &name, files, size)?;
-        } else if kind.is_file() && is_script(&name) {
+        } else if kind.is_file() && (is_script(&name) || is_application_xml(&name)) {
             let bytes = entry.metadata().map_err(unreadable(&path))?.len();
             *size = size.saturating_add(usize::try_from(bytes).unwrap_or(usize::MAX));
             if *size > MAX_TEXT || files.len() >= MAX_FILES {

@@ -19,8 +19,9 @@ use rquickjs::{
 use tributary_protocol::GroupName;
 
 use super::{
-    Host, allowance::Allowance, calls::Calls, clients::Clients, later::Later, media::Media,
-    objects::Objects, program::Program, timers::Timers, value::Shape,
+    Host, allowance::Allowance, calls::Calls, clients::Clients, later::Later,
+    library::group::Library, media::Media, objects::Objects, program::Program, timers::Timers,
+    value::Shape,
 };
 use crate::{app::Level, group::Poster, group::lent};
 
@@ -40,6 +41,7 @@ pub(crate) struct State {
     pub(crate) calls: RefCell<Calls>,
     pub(crate) media: RefCell<Media>,
     pub(crate) objects: RefCell<Objects>,
+    pub(crate) library: Library,
     /// Files that `load()` has named and that are not run yet; `None` once the main file and those
     /// have run, and `load()` runs them at once.
     pub(crate) loads: RefCell<Option<Vec<String>>>,
@@ -105,6 +107,7 @@ impl State {
             calls: RefCell::default(),
             media: RefCell::default(),
             objects: RefCell::default(),
+            library: Library::default(),
             loads: RefCell::new(Some(Vec::new())),
             failed: Cell::new(false),
             telling: Cell::new(false),

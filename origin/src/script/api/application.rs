@@ -30,7 +30,8 @@ pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js
     ruling(&host, state)?;
     let application = Object::new_proto(ctx.clone(), Some(&host))?;
     application.set("allowDebug", false)?;
-    application.set("config", Object::new(ctx.clone())?)?;
+    let config = super::library::config(ctx, &state.program.application_xml().config)?;
+    application.set("config", config)?;
     let kept = state.keep(ctx, application.as_value());
     state.clients.borrow_mut().set_application(kept);
     let list = Array::new(ctx.clone())?;

@@ -14,6 +14,7 @@ pub(crate) mod application;
 pub(crate) mod client;
 pub(crate) mod console;
 pub(crate) mod globals;
+pub(crate) mod library;
 pub(crate) mod net_connection;
 pub(crate) mod net_stream;
 pub(crate) mod protect;
@@ -23,7 +24,7 @@ pub(crate) mod stream;
 
 /// A global of every script.
 pub(crate) struct Global {
-    name: &'static str,
+    pub(crate) name: &'static str,
     when: When,
     define: Define,
 }
@@ -58,6 +59,19 @@ pub(crate) const GLOBALS: &[Global] = &[
     Global::new("NetConnection", When::FirstUse, net_connection::define),
     Global::new("NetStream", When::FirstUse, net_stream::define),
     Global::new("console", When::FirstUse, console::define),
+    Global::new("File", When::FirstUse, library::file),
+    Global::new("LoadVars", When::FirstUse, library::load_vars),
+    Global::new("XML", When::FirstUse, library::xml),
+    Global::new("XMLNode", When::FirstUse, library::xml_node),
+    Global::new("XMLSocket", When::FirstUse, library::xml_socket),
+    Global::new("XMLStreams", When::FirstUse, library::xml_streams),
+    Global::new("ByteArray", When::FirstUse, library::byte_array),
+    Global::new("fetch", When::FirstUse, library::fetch),
+    Global::new("SHA256", When::FirstUse, library::sha256),
+    Global::new("Log", When::FirstUse, library::log),
+    Global::new("WebService", When::FirstUse, library::web_service),
+    Global::new("SOAPCall", When::FirstUse, library::soap_call),
+    Global::new("SOAPFault", When::FirstUse, library::soap_fault),
 ];
 
 impl Global {

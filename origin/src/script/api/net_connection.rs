@@ -6,7 +6,11 @@ use rquickjs::{
     Class, Coerced, Constructor, Ctx, Function, JsLifetime, Object, Result, Value,
     function::{Args, Opt, Rest, This},
 };
-use tributary_protocol::{TransactionId, amf, command::Status};
+use tributary_protocol::{
+    TransactionId,
+    amf::{self, ObjectEncoding},
+    command::Status,
+};
 
 use super::super::{
     failure::ScriptError,
@@ -14,6 +18,7 @@ use super::super::{
     state::State,
     value::{from_script, to_script, to_values},
 };
+use super::library::remoting::Remoting;
 use crate::{
     app::{Answer, ConnectTo, Connection, ConnectionCall, ConnectionId},
     group::lent,
@@ -25,6 +30,9 @@ pub(crate) struct NetConnectionObject {
     number: u64,
     /// What it was connected with last.
     uri: RefCell<Option<String>>,
+    /// While it is connected to an `http` address.
+    #[qjs(skip_trace)]
+    remoting: RefCell<Option<Remoting>>,
 }
 
 super::host_class!(NetConnectionObject, "NetConnection");
@@ -47,6 +55,7 @@ pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js
             NetConnectionObject {
                 number,
                 uri: RefCell::default(),
+                remoting: RefCell::default(),
             },
         )
     })?;
@@ -83,13 +92,16 @@ fn with<R: Default>(
 fn facts<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
     super::getter(host, "isConnected", move |object: OwnConnection<'js>| {
-        with(&known, &object.0, |connection| connection.is_connected())
+        object.0.borrow().remoting.borrow().is_some()
+            || with(&known, &object.0, |connection| connection.is_connected())
     })?;
     super::getter(host, "uri", |object: OwnConnection<'js>| {
         object.0.borrow().uri.borrow().clone()
     })?;
     super::getter(host, "protocol", |object: OwnConnection<'js>| {
-        object.0.borrow().uri.borrow().as_ref().map(|_| "rtmp")
+        let inside = object.0.borrow();
+        let scheme = inside.remoting.borrow().as_ref().map_or("rtmp", |_| "http");
+        inside.uri.borrow().as_ref().map(|_| scheme)
     })
 }
 
@@ -125,6 +137,10 @@ fn connect<'js>(
     uri: String,
     arguments: &[Value<'js>],
 ) -> Result<bool> {
+    if Remoting::is_gateway(&uri) {
+        connect_gateway(state, object, uri)?;
+        return Ok(true);
+    }
     let mut to = ConnectTo::uri(uri.clone());
     to.arguments = to_values(ctx, state, arguments)?;
     let encoding: Value<'js> = object.get("objectEncoding")?;
@@ -154,8 +170,31 @@ fn connect<'js>(
     }
 }
 
+/// `connect("http://...")`: calls go to a remoting gateway, and nothing else does.
+fn connect_gateway<'js>(
+    state: &Rc<State>,
+    object: &Class<'js, NetConnectionObject>,
+    uri: String,
+) -> Result<()> {
+    let encoding: Value<'js> = object.get("objectEncoding")?;
+    let encoding = if encoding.as_number() == Some(3.0) {
+        ObjectEncoding::Amf3
+    } else {
+        ObjectEncoding::Amf0
+    };
+    let inside = object.borrow();
+    inside
+        .remoting
+        .replace(Some(Remoting::connect(state, &uri, encoding)));
+    inside.uri.replace(Some(uri));
+    Ok(())
+}
+
 fn close(state: &State, object: &Class<'_, NetConnectionObject>) {
     let number = object.borrow().number;
+    // Not while it is borrowed: its responders end with it.
+    let remoting = object.borrow().remoting.take();
+    drop(remoting);
     let open = state.media.borrow_mut().part(number);
     if let Some(id) = open {
         lent(|context| context.connection(id).map(|mut open| open.close()));
@@ -175,6 +214,10 @@ fn calling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
               arguments: Rest<Value<'js>>| {
             let arguments = to_values(&ctx, &known, &arguments)?;
             let responder = responder.0.filter(Value::is_object);
+            if let Some(remoting) = &*object.0.borrow().remoting.borrow() {
+                let responder = responder.as_ref().and_then(Value::as_object);
+                return Ok(remoting.call(&ctx, &object.0, &name.0, arguments, responder));
+            }
             let token = responder.map(|responder| {
                 let responder = known.keep(&ctx, responder);
                 known.calls.borrow_mut().add(responder)
@@ -189,8 +232,25 @@ fn calling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
             Ok::<bool, rquickjs::Error>(sent)
         },
     )?;
-    // Headers belong to remoting over http; RTMP has none.
-    super::method(host, "addHeader", || ())?;
+    let known = Rc::clone(state);
+    super::method(
+        host,
+        "addHeader",
+        move |ctx: Ctx<'js>,
+              object: OwnConnection<'js>,
+              name: Coerced<String>,
+              must_understand: Opt<Value<'js>>,
+              value: Opt<Value<'js>>| {
+            let must_understand = must_understand.0.and_then(|must| must.as_bool());
+            let value = value.0.unwrap_or_else(|| Value::new_undefined(ctx.clone()));
+            let value = from_script(&ctx, &known, &value)?;
+            // Headers belong to remoting over http; RTMP has none.
+            if let Some(remoting) = &*object.0.borrow().remoting.borrow() {
+                remoting.add_header(&name.0, must_understand.unwrap_or_default(), value);
+            }
+            Ok::<(), rquickjs::Error>(())
+        },
+    )?;
     super::method(host, "toString", || "[object NetConnection]")
 }
 

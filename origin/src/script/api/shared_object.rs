@@ -113,6 +113,12 @@ fn get<'js>(
         lent(|context| context.close_object(id));
         return Ok(Some(known));
     }
+    if let Some(depth) = state.program.application_xml().resync_depth {
+        lent(|context| {
+            let object = context.object_mut(id);
+            object.map(|mut object| object.set_resync_depth(depth))
+        });
+    }
     let inside = ObjectInside {
         id,
         dropped: state.objects.borrow().dropped(),

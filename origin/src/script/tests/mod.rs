@@ -1,6 +1,7 @@
 //! Script applications on a stage.
 
 mod connecting;
+mod library;
 mod limits;
 mod shared_objects;
 mod streams;

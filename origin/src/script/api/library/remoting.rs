@@ -1,0 +1,254 @@
+//! AMF remoting: what a NetConnection to an `http` address does.
+//!
+//! The class NetConnection holds a [`Remoting`] while it is connected to such an address. Calls of
+//! one turn leave together once it is over.
+
+use std::{cell::RefCell, collections::HashMap, fmt, rc::Rc};
+
+use rquickjs::{Ctx, Object, Result};
+use tributary_protocol::amf::{ObjectEncoding, Value};
+
+use super::super::{
+    super::{
+        library::{
+            http::{Answer, HttpError},
+            remoting::{Gateway, Outcome, Sent},
+        },
+        state::{Kept, State},
+        value::to_script,
+    },
+    application, callback,
+};
+use crate::app::Level;
+
+/// A connection to a remoting gateway, by its number among those of the group. Dropping it closes
+/// it: calls without an answer get none.
+#[derive(Debug)]
+pub(crate) struct Remoting {
+    number: u64,
+    state: Rc<State>,
+}
+
+/// The remoting connections of a group.
+#[derive(Debug, Default)]
+pub(crate) struct RemotingTable {
+    connections: RefCell<HashMap<u64, Connection>>,
+    last: std::cell::Cell<u64>,
+}
+
+struct Connection {
+    gateway: Gateway,
+    /// The NetConnection object while something is under way: its onStatus hears of failures.
+    owner: Option<Kept>,
+    responders: HashMap<u32, Kept>,
+    /// The queued calls are about to be sent.
+    flushing: bool,
+    /// Requests without a response.
+    under_way: usize,
+}
+
+impl Remoting {
+    /// Whether an address is that of a remoting gateway.
+    pub(crate) fn is_gateway(uri: &str) -> bool {
+        let scheme = uri.trim().split_once("://").map(|(scheme, _)| scheme);
+        scheme.is_some_and(|scheme| {
+            scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+        })
+    }
+
+    /// A connection. Nothing is sent before the first call; whether the address may be reached
+    /// shows then.
+    pub(crate) fn connect(state: &Rc<State>, uri: &str, encoding: ObjectEncoding) -> Self {
+        let table = &state.library.remoting;
+        let number = table.last.get() + 1;
+        table.last.set(number);
+        let connection = Connection {
+            gateway: Gateway::new(uri, encoding),
+            owner: None,
+            responders: HashMap::new(),
+            flushing: false,
+            under_way: 0,
+        };
+        table.connections.borrow_mut().insert(number, connection);
+        Self {
+            number,
+            state: Rc::clone(state),
+        }
+    }
+
+    /// Sends a header with every request from now on; an undefined value takes it back. `false` if
+    /// there are too many.
+    pub(crate) fn add_header(&self, name: &str, must_understand: bool, value: Value) -> bool {
+        let mut connections = self.state.library.remoting.connections.borrow_mut();
+        connections.get_mut(&self.number).is_some_and(|connection| {
+            let set = connection.gateway.set_header(name, must_understand, value);
+            set.is_ok()
+        })
+    }
+
+    /// Queues a call of `owner`, the NetConnection. `false` if too many wait.
+    pub(crate) fn call<'js>(
+        &self,
+        ctx: &Ctx<'js>,
+        owner: &Object<'js>,
+        method: &str,
+        arguments: Vec<Value>,
+        responder: Option<&Object<'js>>,
+    ) -> bool {
+        let state = &self.state;
+        let kept = responder.map(|responder| state.keep(ctx, responder.as_value()));
+        let owner = state.keep(ctx, owner.as_value());
+        let mut connections = state.library.remoting.connections.borrow_mut();
+        let queued = connections
+            .get_mut(&self.number)
+            .and_then(|connection| connection.queue(method, arguments, kept.is_some()));
+        let Some((connection, call)) = queued else {
+            drop(connections);
+            state.forget(kept);
+            state.forget(owner);
+            return false;
+        };
+        connection.responders.extend(kept.map(|kept| (call, kept)));
+        let owner = connection.owner.replace(owner);
+        if !std::mem::replace(&mut connection.flushing, true) {
+            let number = self.number;
+            state.soon(move |_, state| {
+                flush(state, number);
+                Ok(())
+            });
+        }
+        drop(connections);
+        state.forget(owner);
+        true
+    }
+}
+
+impl Drop for Remoting {
+    fn drop(&mut self) {
+        let table = &self.state.library.remoting;
+        let removed = table.connections.borrow_mut().remove(&self.number);
+        // Not while the table is borrowed: what is forgotten may be a connection itself.
+        let Some(connection) = removed else { return };
+        self.state.forget(connection.owner);
+        for kept in connection.responders.into_values() {
+            self.state.forget(kept);
+        }
+    }
+}
+
+/// Sends what is queued.
+fn flush(state: &Rc<State>, number: u64) {
+    let mut connections = state.library.remoting.connections.borrow_mut();
+    let Some(connection) = connections.get_mut(&number) else {
+        return;
+    };
+    connection.flushing = false;
+    let Some((request, sent)) = connection.gateway.take_request() else {
+        return;
+    };
+    connection.under_way += 1;
+    let later = state.later();
+    state.library.http(state).send(request, move |answer| {
+        later.run(move |ctx, state| {
+            answered(ctx, state, number, sent, answer);
+            Ok(())
+        });
+    });
+}
+
+fn answered(ctx: &Ctx<'_>, state: &Rc<State>, number: u64, sent: Sent, answer: Answer) {
+    let Answer { result, .. } = answer;
+    if let Err(error) = &result {
+        let level = match error {
+            HttpError::NotAllowed(_) | HttpError::BadRequest(_) => Level::Error,
+            _ => Level::Warning,
+        };
+        state.log(level, &format!("NetConnection: {error}"));
+    }
+    let (told, owner) = {
+        let mut connections = state.library.remoting.connections.borrow_mut();
+        let Some(connection) = connections.get_mut(&number) else {
+            return;
+        };
+        connection.under_way -= 1;
+        let outcomes = connection.gateway.handle_response(sent, result);
+        let told = connection.told(ctx, state, outcomes);
+        (told, connection.idle_owner())
+    };
+    // Not while the table is borrowed: its end may be that of the connection.
+    state.forget(owner);
+    for (object, handler, value) in told {
+        let called = object.and_then(|object| {
+            let value = to_script(ctx, state, &value)?;
+            callback(&object, handler, (value,))
+        });
+        if called.is_err() {
+            let thrown = ctx.catch();
+            application::thrown(ctx, state, &thrown);
+            if state.allowance.is_over() {
+                return;
+            }
+        }
+    }
+}
+
+/// What is to be called: the object, its handler, the argument.
+type Told<'js> = (Result<Object<'js>>, &'static str, Value);
+
+impl Connection {
+    fn queue(
+        &mut self,
+        method: &str,
+        arguments: Vec<Value>,
+        wants_answer: bool,
+    ) -> Option<(&mut Self, u32)> {
+        let call = self.gateway.call(method, arguments, wants_answer);
+        let call = call.ok()?;
+        Some((self, call))
+    }
+
+    fn told<'js>(
+        &mut self,
+        ctx: &Ctx<'js>,
+        state: &State,
+        outcomes: Vec<Outcome>,
+    ) -> Vec<Told<'js>> {
+        let mut told = Vec::new();
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Result(call, value) => {
+                    let kept = self.responders.remove(&call);
+                    let object = kept.map(|kept| Object::from_value(state.release(ctx, kept)));
+                    told.extend(object.map(|object| (object, "onResult", value)));
+                }
+                Outcome::Status(call, value) => {
+                    let kept = self.responders.remove(&call);
+                    let object = kept.map(|kept| Object::from_value(state.release(ctx, kept)));
+                    told.extend(object.map(|object| (object, "onStatus", value)));
+                }
+                Outcome::Failed(info) => {
+                    let owner = self.owner.as_ref();
+                    let object = owner.map(|kept| state.kept_object(ctx, kept));
+                    told.extend(object.map(|object| (object, "onStatus", info)));
+                }
+            }
+        }
+        told
+    }
+
+    /// The owner, if nothing is under way that it would hear of.
+    fn idle_owner(&mut self) -> Option<Kept> {
+        if self.under_way == 0 && !self.flushing {
+            return self.owner.take();
+        }
+        None
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("gateway", &self.gateway)
+            .finish_non_exhaustive()
+    }
+}
