@@ -1,4 +1,5 @@
-//! What a script group costs: memory and the time to start. Figures, not a bound on time:
+//! What a script group costs: memory, the time to start, the time of a call. Times are figures and
+//! no bounds:
 //! `cargo test --release -p tributary-origin --features test --test script_memory -- --nocapture`.
 
 use std::{fs, time::Instant};
@@ -57,3 +58,25 @@ fn a_script_group_stays_below_256_kib() {
     println!("{memory} B and {each:?} for each group, its client and a call included");
     assert!(memory <= 256 * 1024, "{memory}");
 }
+
+#[test]
+fn a_call_takes_its_time() {
+    let stage = Stage::script(CHAT).unwrap();
+    let client = stage.connect("room");
+    for (method, argument) in [("history", "x"), ("say", "hello"), ("missing", "x")] {
+        let began = Instant::now();
+        for _ in 0..CALLS {
+            client.queue(method, [argument.into()]);
+        }
+        let queued = began.elapsed();
+        client.heard();
+        println!(
+            "{method}: {:?} a call, {:?} of it to make it",
+            began.elapsed() / CALLS,
+            queued / CALLS
+        );
+    }
+}
+
+/// As many as are handled in one go.
+const CALLS: u32 = 5_000;

@@ -111,10 +111,10 @@ fn loads(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a line begins with `import` or `export`.
+/// Whether a line begins with `import`, `export` or `await`, as only lines of modules can.
 fn has_module_syntax(text: &str) -> bool {
     text.split(['\r', '\n']).map(str::trim_start).any(|line| {
-        ["import", "export"].iter().any(|word| {
+        ["import", "export", "await"].iter().any(|word| {
             line.strip_prefix(word)
                 .is_some_and(|rest| rest.starts_with([' ', '\t', '{', '*', '"', '\'']))
         })

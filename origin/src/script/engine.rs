@@ -73,10 +73,8 @@ impl Engine {
         let allowance = Rc::new(Allowance::new(program.settings().script_turn_time.get()));
         let watch = Rc::clone(&allowance);
         runtime.set_interrupt_handler(Some(Box::new(move || watch.is_over())));
-        if program.kind() == Kind::Module {
-            let modules = || Modules(Arc::clone(&program));
-            runtime.set_loader(modules(), modules());
-        }
+        let modules = || Modules(Arc::clone(&program));
+        runtime.set_loader(modules(), modules());
         let context = Context::full(&runtime).map_err(plain)?;
         let state = Rc::new(State::new(program, host, group, poster, allowance, now));
         let rejections = Rejections::default();

@@ -2,7 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::pin,
     sync::Arc,
+    task::{self, Waker},
+    thread,
     time::Duration,
 };
 
@@ -21,6 +25,7 @@ use crate::{
     app::Applications,
     group::{GroupHandle, Groups, Settings},
     link::handle::{LaneCommand, LaneKey, LaneOut, Mail, SessionKey, ToSession},
+    store::Store,
 };
 
 /// What happens on the stage's thread.
@@ -28,6 +33,7 @@ pub(super) struct Lanes {
     runtime: Runtime,
     local: LocalSet,
     groups: Groups,
+    store: Option<Store>,
     clients: BTreeMap<u64, Lane>,
     last: u64,
 }
@@ -59,11 +65,14 @@ const MAX_GROUPS: usize = 100_000;
 /// How far the clock moves at a time.
 const STEP: Duration = Duration::from_millis(10);
 
+/// How often the store is asked.
+const LOOK: Duration = Duration::from_micros(100);
+
 /// How often everything that can run does so before it counts as settled.
 const ROUNDS: usize = 100;
 
 impl Lanes {
-    pub(super) fn new(applications: Applications) -> Self {
+    pub(super) fn new(applications: Applications, store: Option<Store>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -73,12 +82,13 @@ impl Lanes {
             workers: 1,
             max_groups: MAX_GROUPS,
             fms_version: "FMS/3,5,7,7009".to_owned(),
-            store: None,
+            store: store.clone(),
         };
         Self {
             runtime,
             local: LocalSet::new(),
             groups: Groups::local(settings, applications),
+            store,
             clients: BTreeMap::new(),
             last: 0,
         }
@@ -248,14 +258,22 @@ impl Lanes {
     }
 
     pub(super) fn settle(&mut self) {
+        self.run();
+        if let Some(store) = &self.store {
+            wait(store);
+            self.run();
+        }
+        for lane in self.clients.values_mut() {
+            lane.collect();
+        }
+    }
+
+    fn run(&mut self) {
         self.local.block_on(&self.runtime, async {
             for _ in 0..ROUNDS {
                 tokio::task::yield_now().await;
             }
         });
-        for lane in self.clients.values_mut() {
-            lane.collect();
-        }
     }
 
     pub(super) fn groups(&self) -> usize {
@@ -405,6 +423,16 @@ impl Lane {
             _ => Heard::Call(command.name, id, std::mem::take(&mut arguments)),
         };
         self.heard.push(heard);
+    }
+}
+
+/// Waits for the store's thread. The clock must not move meanwhile, as it would if the runtime
+/// waited.
+fn wait(store: &Store) {
+    let mut synced = pin!(store.synced());
+    let mut context = task::Context::from_waker(Waker::noop());
+    while synced.as_mut().poll(&mut context).is_pending() {
+        thread::sleep(LOOK);
     }
 }
 

@@ -34,6 +34,7 @@ pub use client::{Client, ConnectAs, Heard};
 use crate::{
     app::{Application, Applications, Line},
     script::{Host, Program, ProgramError, ScriptApplication, THREAD_STACK},
+    store::{StorageError, Store},
 };
 use lanes::Lanes;
 
@@ -59,6 +60,24 @@ impl Stage {
         settings: config::Application,
         make: impl Fn(&GroupName) -> Box<dyn Application> + Send + Sync + 'static,
     ) -> Self {
+        Self::start(settings, None, make)
+    }
+
+    /// The same, with persistent shared objects in this directory.
+    pub fn with_data(
+        data: &Path,
+        settings: config::Application,
+        make: impl Fn(&GroupName) -> Box<dyn Application> + Send + Sync + 'static,
+    ) -> Result<Self, StorageError> {
+        let store = Store::open(data)?;
+        Ok(Self::start(settings, Some(store), make))
+    }
+
+    fn start(
+        settings: config::Application,
+        store: Option<Store>,
+        make: impl Fn(&GroupName) -> Box<dyn Application> + Send + Sync + 'static,
+    ) -> Self {
         let mut applications = Applications::new();
         applications.add(NAME, settings, make);
         let known = applications.clone();
@@ -67,7 +86,7 @@ impl Stage {
             .name("stage".to_owned())
             .stack_size(THREAD_STACK)
             .spawn(move || {
-                let mut lanes = Lanes::new(known);
+                let mut lanes = Lanes::new(known, store);
                 while let Ok(job) = inbox.recv() {
                     job(&mut lanes);
                 }

@@ -244,3 +244,51 @@ fn clear_shared_objects_takes_a_path() {
         Ok(text("true,0,1,true,0"))
     );
 }
+
+/// Persistent objects outlive the process; `flush` and `commit` say that the write is queued.
+#[test]
+fn persistent_objects_are_there_again() {
+    let data = tempfile::tempdir().unwrap();
+    let script = "
+        var so = SharedObject.get('scores', true);
+        so.onStatus = function(info) { trace(info.code); };
+        Client.prototype.run = function(code) { return eval(code); };";
+    let begin = || {
+        let program = program(&[("main.asc", script)]);
+        let settings = program.settings().clone();
+        Stage::with_data(data.path(), settings, move |_| {
+            Box::new(crate::script::ScriptApplication::new(
+                Arc::clone(&program),
+                Host::default(),
+            ))
+        })
+        .unwrap()
+    };
+    let stage = begin();
+    let client = stage.connect("x");
+    for (code, expected) in [
+        (
+            "so.setProperty('bob', { best: [7] }); so.autoCommit",
+            true.into(),
+        ),
+        ("so.flush()", true.into()),
+        (
+            "so.autoCommit = false; so.setProperty('eve', 1); so.isDirty",
+            Value::from(true),
+        ),
+        ("SharedObject.commit('other')", true.into()),
+        ("so.isDirty", true.into()),
+        ("SharedObject.commit('scores')", true.into()),
+    ] {
+        assert_eq!(client.call("run", [text(code)]), Ok(expected), "{code}");
+    }
+    assert_eq!(client.call("run", [text("so.isDirty")]), Ok(false.into()));
+    stage.shut_down();
+    drop((client, stage));
+    let stage = begin();
+    let client = stage.connect("x");
+    let code =
+        "[so.getProperty('bob').best[0], so.getProperty('eve'), so.getPropertyNames()].join()";
+    assert_eq!(client.call("run", [text(code)]), Ok(text("7,1,bob,eve")));
+    assert_eq!(stage.said(), Vec::<String>::new());
+}

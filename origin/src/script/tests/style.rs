@@ -375,3 +375,43 @@ fn statistics_count_clients() {
     assert_eq!(client.call("stats", []), Ok(text("2,1,3,1,true")));
     assert_eq!(client.call("own", []), Ok(true.into()));
 }
+
+#[test]
+fn the_language_is_of_2023() {
+    let stage = files(&[
+        (
+            "main.js",
+            "await null;
+             class Room { #seats = 2n; static all = []; get seats() { return this.#seats ?? 0n; } }
+             globalThis.run = {
+                 private: () => new Room().seats === 2n,
+                 optional: () => ({})?.a?.b?.() === undefined,
+                 sorted: () => [3, 1, 2].toSorted().at(-1) === 3 && [1, 2, 3].findLast((n) => n < 3) === 2,
+                 spread: () => { const { a, ...rest } = { a: 1, b: 2 }; return rest.b === 2; },
+                 generator: () => [...(function* () { yield 1; yield* [2, 3]; })()].length === 3,
+                 named: () => '2023-06'.match(/(?<year>\\d{4})/u).groups.year === '2023',
+                 proxy: () => new Proxy({}, { get: (_, name) => name }).hello === 'hello',
+                 weak: () => { const kept = { a: 1 }; return new WeakRef(kept).deref().a === 1; },
+                 imported: async () => (await import('./lib/more.js')).default === 'more',
+                 iterated: async () => { let sum = 0; for await (const n of [1, 2]) sum += n; return sum === 3; },
+             };
+             Client.prototype.run = (name) => globalThis.run[name]();",
+        ),
+        ("lib/more.js", "export default 'more';"),
+    ]);
+    let client = stage.connect("x");
+    for name in [
+        "private",
+        "optional",
+        "sorted",
+        "spread",
+        "generator",
+        "named",
+        "proxy",
+        "weak",
+        "imported",
+        "iterated",
+    ] {
+        assert_eq!(client.call("run", [text(name)]), Ok(true.into()), "{name}");
+    }
+}
