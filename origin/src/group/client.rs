@@ -17,7 +17,10 @@ use tributary_protocol::{
     link::{FeedPlace, Filter, Generation, OpenSession},
 };
 
-use super::{access::Access, answer, shared_objects::Uses, streams::Place, watched::Watched};
+use super::{
+    access::Access, answer, bandwidth::Measurement, shared_objects::Uses, streams::Place,
+    watched::Watched,
+};
 use crate::{
     app::{CallToken, ClientId, ClientStream, Identity},
     link::handle::{LaneOut, SessionKey, ToSession},
@@ -74,6 +77,7 @@ struct Pending {
 struct Calls {
     last: u32,
     open: Vec<(u32, CallToken)>,
+    measurement: Option<Box<Measurement>>,
 }
 
 /// A message stream of a client, made by createStream.
@@ -434,18 +438,41 @@ impl Client {
 
     /// Notes a call with an answer to come, and gives its transaction id; `None` if too many wait.
     pub(super) fn begin_call(&mut self, token: CallToken) -> Option<TransactionId> {
-        let calls = self.calls.get_or_insert_with(|| {
+        if self.calls().open.len() >= OPEN_CALLS {
+            return None;
+        }
+        let transaction = self.next_transaction();
+        let calls = self.calls();
+        calls.open.push((calls.last, token));
+        Some(transaction)
+    }
+
+    /// A transaction id for a call to the client.
+    pub(super) fn next_transaction(&mut self) -> TransactionId {
+        let calls = self.calls();
+        calls.last = calls.last.checked_add(1).unwrap_or(BEFORE_FIRST_CALL + 1);
+        TransactionId(f64::from(calls.last))
+    }
+
+    /// What is known of how fast the client is.
+    pub(super) fn measurement(&mut self) -> &mut Option<Box<Measurement>> {
+        &mut self.calls().measurement
+    }
+
+    /// The measurement that waits for the answer to this call.
+    pub(super) fn take_measurement(&mut self, open: TransactionId) -> Option<Box<Measurement>> {
+        let measurement = &mut self.calls.as_mut()?.measurement;
+        measurement.take_if(|running| running.waits_for(open))
+    }
+
+    fn calls(&mut self) -> &mut Calls {
+        self.calls.get_or_insert_with(|| {
             Box::new(Calls {
                 last: BEFORE_FIRST_CALL,
                 open: Vec::new(),
+                measurement: None,
             })
-        });
-        if calls.open.len() >= OPEN_CALLS {
-            return None;
-        }
-        calls.last = calls.last.checked_add(1).unwrap_or(BEFORE_FIRST_CALL + 1);
-        calls.open.push((calls.last, token));
-        Some(TransactionId(f64::from(calls.last)))
+        })
     }
 
     /// The call that an answer with this transaction id belongs to.

@@ -128,6 +128,12 @@ impl<'a> Context<'a> {
         sent
     }
 
+    /// Measures how fast an accepted client takes what it is sent, and tells it by `onBWDone`.
+    /// `false` if it is gone or pending, or was measured less than 10 s ago.
+    pub fn check_bandwidth(&mut self, client: ClientId) -> bool {
+        self.core.measure_bandwidth(client.0)
+    }
+
     /// Calls a method of every accepted client, without an answer.
     pub fn broadcast(&mut self, name: &str, arguments: &[Value]) {
         let command = client::call(name, TransactionId::NONE, arguments);

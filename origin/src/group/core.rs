@@ -321,6 +321,9 @@ impl Core {
 
     /// Takes a client's answer to a call of the application.
     pub(super) fn answered(&mut self, key: SessionKey, command: Command) {
+        if self.measured(key, command.transaction) {
+            return;
+        }
         let Some(client) = self.clients.get_mut(&key) else {
             return;
         };

@@ -15,6 +15,7 @@
 //! | `core` | what a group owns, and how it speaks to its sessions |
 //! | `client`, `streams` | one session; all live streams by name |
 //! | `shared_objects` | all shared objects, their members, and what clients ask of them |
+//! | `bandwidth` | how fast a client takes what it is sent |
 //! | `access` | what a client may read and write |
 //! | `own_streams`, `stream` | the streams of the application, and what it may do with one |
 //! | `connections`, `connection` | its connections to others, and what it may do with one |
@@ -45,6 +46,7 @@ use crate::{
 mod access;
 mod actor;
 mod answer;
+mod bandwidth;
 mod client;
 mod clock;
 mod connection;

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, rc::Rc};
 
 use tributary_protocol::{
     Message, MessageStreamId, TransactionId,
+    amf::Value,
     command::{self, Command, NetStreamCommand, Status},
     link::{CloseReason, Generation, OpenSession},
 };
@@ -281,6 +282,17 @@ impl Turn<'_> {
     /// A call of the application's own method.
     fn call(&mut self, key: SessionKey, command: Command) {
         if let Some(command) = self.offer(key, command) {
+            if command.name == CHECK_BANDWIDTH {
+                let client = ClientId(key);
+                let transaction = command.transaction;
+                let responder = Responder {
+                    client,
+                    transaction,
+                };
+                self.core.respond(responder, Ok(Value::Undefined));
+                self.core.measure_bandwidth(key);
+                return;
+            }
             let failed = answer::call_failed(&command.name);
             self.core.fail_call(key, command.transaction, failed);
         }
@@ -330,6 +342,9 @@ impl Turn<'_> {
         None
     }
 }
+
+/// What a client calls to be told how fast it is.
+const CHECK_BANDWIDTH: &str = "checkBandwidth";
 
 /// What encoders and players call although it belongs to nobody: an application may answer it,
 /// and there is a default if it does not.

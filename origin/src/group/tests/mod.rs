@@ -1,5 +1,6 @@
 //! Groups driven by scripted lanes: no sockets, and a clock that the test moves.
 
+mod bandwidth;
 mod connections;
 mod failures;
 mod life;

@@ -181,6 +181,10 @@ fn methods<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
             },
         )?;
     }
+    super::method(host, "checkBandwidth", |client: OwnClient<'js>| {
+        let id = client.0.borrow().id;
+        lent(|context| context.check_bandwidth(id)).unwrap_or_default()
+    })?;
     super::method(host, "getStats", |ctx: Ctx<'js>, client: OwnClient<'js>| {
         let id = client.0.borrow().id;
         stats(&ctx, id)
