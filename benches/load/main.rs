@@ -1,5 +1,5 @@
 //! Puts the same load on tributary and on nginx with its rtmp module, in turn, and reports what
-//! each costs: `cargo bench --bench load -- fanout|idle|connect|groups|fairness|rpc|all`.
+//! each costs: `cargo bench --bench load -- fanout|idle|connect|groups|fairness|rpc|shared_object|all`.
 
 use clap::{Parser, Subcommand};
 
@@ -42,6 +42,9 @@ enum Action {
     Fairness(scenario::fairness::Options),
     /// Calls per processor second, beside a bare echo.
     Rpc(scenario::rpc::Options),
+    /// Changes of a shared object times its members per processor second, beside bare writes.
+    #[command(name = "shared_object")]
+    SharedObject(scenario::shared_object::Options),
     /// Everything above with default settings.
     All,
     /// One of the generator's own processes.
@@ -60,6 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Action::Groups(options) => scenario::groups::run(&options),
         Action::Fairness(options) => scenario::fairness::run(&options),
         Action::Rpc(options) => scenario::rpc::run(&options),
+        Action::SharedObject(options) => scenario::shared_object::run(&options),
         Action::All => {
             scenario::fanout::run(&defaults());
             scenario::idle::run(&defaults());
@@ -67,6 +71,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             scenario::groups::run(&defaults());
             scenario::fairness::run(&defaults());
             scenario::rpc::run(&defaults());
+            scenario::shared_object::run(&defaults());
         }
         Action::Generate { role } => generator::run(role)?,
     }

@@ -12,7 +12,7 @@ use tokio::{
     task,
 };
 
-use super::{Commands, say};
+use super::{Commands, members, say};
 use crate::wire::{self, Amf, Assembler, Header, Parser};
 
 pub(super) async fn run(mut commands: Commands) -> io::Result<()> {
@@ -69,10 +69,15 @@ async fn serve(mut stream: TcpStream, viewers: &Viewers) -> io::Result<()> {
                         ..message.header
                     };
                     wire::write_message(&mut out, &header, &message.payload, CHUNK_SIZE);
-                    // Who cannot take a message whole is dropped: this loop has no queues.
-                    viewers
-                        .borrow_mut()
-                        .retain(|viewer| matches!(viewer.try_write(&out), Ok(n) if n == out.len()));
+                    send(viewers, &out);
+                }
+                members::SHARED_OBJECT => {
+                    wire::write_message(&mut out, &message.header, &message.payload, CHUNK_SIZE);
+                    if message.payload.get(members::EVENT_AT) == Some(&members::USE) {
+                        viewers.borrow_mut().push(Rc::clone(&stream));
+                    } else {
+                        send(viewers, &out);
+                    }
                 }
                 _ => {
                     let plays = answer_to(&message, &mut out);
@@ -86,6 +91,13 @@ async fn serve(mut stream: TcpStream, viewers: &Viewers) -> io::Result<()> {
             }
         }
     }
+}
+
+/// Writes to every viewer. Who cannot take a message whole is dropped: this loop has no queues.
+fn send(viewers: &Viewers, bytes: &[u8]) {
+    viewers
+        .borrow_mut()
+        .retain(|viewer| matches!(viewer.try_write(bytes), Ok(n) if n == bytes.len()));
 }
 
 /// Appends the answer to a command; whether it was a play.

@@ -18,6 +18,7 @@ mod bare;
 mod calls;
 mod connects;
 mod echo;
+mod members;
 mod publisher;
 mod rpc;
 mod sessions;
@@ -99,6 +100,19 @@ pub(crate) enum Role {
         #[arg(long)]
         groups: usize,
     },
+    /// Members of one shared object that one more changes.
+    Members {
+        #[arg(long)]
+        server: SocketAddr,
+        #[arg(long)]
+        app: String,
+        /// How many members besides the author.
+        #[arg(long)]
+        count: usize,
+        /// Changes per second.
+        #[arg(long)]
+        rate: f64,
+    },
     /// Not a generator: the bare loop, a server that does nothing but write.
     Bare,
     /// Not a generator either: a server that sends back what it gets.
@@ -152,6 +166,12 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                 };
                 rpc::run(commands, server, answers, count).await
             }
+            Role::Members {
+                server,
+                app,
+                count,
+                rate,
+            } => members::run(commands, server, app, count, rate).await,
             Role::Bare => bare::run(commands).await,
             Role::Echo => echo::run(commands).await,
         }

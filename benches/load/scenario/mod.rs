@@ -6,3 +6,4 @@ pub(crate) mod fanout;
 pub(crate) mod groups;
 pub(crate) mod idle;
 pub(crate) mod rpc;
+pub(crate) mod shared_object;
