@@ -215,7 +215,7 @@ const PROXY: &str = "(function (prototype, name, target, method) {
     };
 })";
 
-/// shutdown, gc, getStats, clearSharedObjects.
+/// shutdown, gc, getStats, clearSharedObjects, clearStreams.
 fn ruling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     super::method(host, "shutdown", || {
         lent(|context| context.unload()).is_some()
@@ -223,6 +223,8 @@ fn ruling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     super::method(host, "clearSharedObjects", |path: Coerced<String>| {
         lent(|context| context.clear_shared_objects(&path.0)).unwrap_or_default()
     })?;
+    // There are no recordings, which are what it deletes.
+    super::method(host, "clearStreams", || false)?;
     super::method(host, "gc", |ctx: Ctx<'js>| ctx.run_gc())?;
     let known = Rc::clone(state);
     super::method(host, "getStats", move |ctx: Ctx<'js>| {

@@ -490,3 +490,19 @@ fn a_change_that_is_refused_is_undone() {
     assert!(heard.contains(&"reject n".to_owned()), "{heard:?}");
     assert_eq!(run(&client, "so.getProperty('n')"), 1.0.into());
 }
+
+#[test]
+fn a_proxy_answers_with_what_the_other_side_says() {
+    let (stage, client) = running(FAR);
+    let far = stage.connect("far");
+    run(
+        &client,
+        "nc.connect('rtmp://localhost/app/far'); application.registerProxy('add', nc, 'sum');",
+    );
+    assert!(far.is_accepted());
+    assert_eq!(
+        client.call("add", [20.0.into(), 3.0.into()]),
+        Ok(23.0.into())
+    );
+    assert_eq!(run(&client, "application.clearStreams('/')"), false.into());
+}
