@@ -49,7 +49,7 @@ fn legacy(first: u8, rest: &[u8]) -> Kind {
 }
 
 fn extended(first: u8, rest: &[u8]) -> Option<Class> {
-    let frame_type = (first >> 4) & 0x07;
+    let frame_type = frame_type(first);
     let (packet_type, body) = skip_mod_ex(first & 0x0f, rest)?;
     if frame_type == FRAME_COMMAND && packet_type != METADATA {
         return None;
@@ -72,7 +72,8 @@ fn extended(first: u8, rest: &[u8]) -> Option<Class> {
 
 pub(super) fn tracks(payload: &[u8]) -> Option<TrackSet> {
     let (&first, rest) = payload.split_first()?;
-    if first & 0x80 == 0 {
+    // What follows a command is no track.
+    if first & 0x80 == 0 || frame_type(first) == FRAME_COMMAND {
         return None;
     }
     let (MULTITRACK, body) = skip_mod_ex(first & 0x0f, rest)? else {
@@ -84,6 +85,11 @@ pub(super) fn tracks(payload: &[u8]) -> Option<TrackSet> {
         SEQUENCE_START | MPEG2_TS_SEQUENCE_START
     );
     multitrack.tracks(headers)
+}
+
+/// The frame type in the first byte of an extended header.
+fn frame_type(first: u8) -> u8 {
+    (first >> 4) & 0x07
 }
 
 fn kind(packet_type: u8, frame_type: u8) -> Kind {
