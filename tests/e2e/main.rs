@@ -20,4 +20,5 @@ mod large_commands_do_not_block;
 mod origins_fail_and_return;
 mod scripts_play_and_republish_streams;
 mod sessions_and_streams;
+mod shared_objects_survive;
 mod viewers_differ;

@@ -22,6 +22,14 @@ pub(crate) struct Cluster {
     /// One for each origin; every edge reaches it through its relay.
     pub(crate) relays: Vec<UdpRelay>,
     directory: TempDir,
+    keeps: Keeps,
+}
+
+/// What the origins of a cluster have a directory for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeps {
+    Nothing,
+    Data,
 }
 
 impl Cluster {
@@ -51,12 +59,18 @@ impl Cluster {
         let apps = directory.path().join(APPS);
         fs::create_dir(&apps).expect("a directory of applications");
         write(&apps);
-        Self::in_directory(directory, origins, edges, "", "")
+        Self::in_directory(directory, origins, edges, "", "", Keeps::Data)
+    }
+
+    /// The same as [`Self::with_settings`], where each origin has a data directory.
+    pub(crate) fn with_data(origins: usize, edges: usize, both: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self::in_directory(directory, origins, edges, both, both, Keeps::Data)
     }
 
     fn configured(origins: usize, edges: usize, live: &str, counter: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        Self::in_directory(directory, origins, edges, live, counter)
+        Self::in_directory(directory, origins, edges, live, counter, Keeps::Nothing)
     }
 
     fn in_directory(
@@ -65,6 +79,7 @@ impl Cluster {
         edges: usize,
         live: &str,
         counter: &str,
+        keeps: Keeps,
     ) -> Self {
         let path = directory.path();
         program::run(
@@ -83,6 +98,7 @@ impl Cluster {
             origins: Vec::new(),
             relays: Vec::new(),
             directory,
+            keeps,
         };
         for index in 0..origins {
             cluster.issue("origin", &format!("origin{index}"));
@@ -110,6 +126,12 @@ impl Cluster {
         let link = self.origins[index].address("link").to_string();
         self.origins[index].kill();
         self.origins[index] = self.start_origin(index, &link);
+    }
+
+    /// Kills an edge and starts it anew, which takes no account of anything before.
+    pub(crate) fn restart_edge(&mut self, index: usize) {
+        self.edges[index].kill();
+        self.edges[index] = self.start_edge(&format!("edge{index}"));
     }
 
     /// Where clients of an edge connect.
@@ -161,7 +183,10 @@ impl Cluster {
         let mut arguments: Vec<&str> = arguments.into_iter().chain([name.as_str()]).collect();
         let data = format!("{name}-data");
         if self.directory().join(APPS).exists() {
-            arguments.extend(["--apps", APPS, "--data", &data]);
+            arguments.extend(["--apps", APPS]);
+        }
+        if self.keeps == Keeps::Data {
+            arguments.extend(["--data", &data]);
         }
         // Its files carry another name than its certificate's directory.
         let process = format!("{name}-process");
@@ -171,6 +196,11 @@ impl Cluster {
     fn add_edge(&mut self, index: usize) {
         let name = format!("edge{index}");
         self.issue("edge", &name);
+        let edge = self.start_edge(&name);
+        self.edges.push(edge);
+    }
+
+    fn start_edge(&self, name: &str) -> Program {
         let mut arguments = vec![
             "edge".to_owned(),
             "--rtmp=127.0.0.1:0".to_owned(),
@@ -182,8 +212,7 @@ impl Cluster {
             arguments.push(format!("--origin=origin{origin}@{}", relay.address()));
         }
         let process = format!("{name}-process");
-        let edge = Program::tributary(&process, Path::new(TRIBUTARY), self.directory(), &arguments);
-        self.edges.push(edge);
+        Program::tributary(&process, Path::new(TRIBUTARY), self.directory(), &arguments)
     }
 }
 

@@ -387,5 +387,6 @@ pub(crate) const DATA_AMF3: u8 = 15;
 pub(crate) const COMMAND_AMF3: u8 = 17;
 pub(crate) const DATA_AMF0: u8 = 18;
 pub(crate) const COMMAND_AMF0: u8 = 20;
+pub(crate) const SHARED_OBJECT_AMF0: u8 = 19;
 
 const EXTENDED: u32 = 0x00ff_ffff;

@@ -311,6 +311,9 @@ async fn read_control(
             } => {
                 driver.displaced(index, complete, added, &removed);
             }
+            Control::Kept { anew, groups } => {
+                driver.table.borrow_mut().kept(index, anew, groups);
+            }
             Control::Ping(number) => driver.origins[index].tell(Control::Pong(number)),
             Control::GoAway { within_ms } => {
                 tracing::info!(origin = link.peer().name, within_ms, "origin goes away");

@@ -46,9 +46,16 @@ pub struct Table {
     /// Whether the origin has said on its present link that it goes away.
     leaving: Vec<bool>,
     displaced: HashMap<GroupName, usize>,
+    /// Groups with data at an origin.
+    kept: HashMap<GroupName, usize>,
     /// Until when a starting edge waits for the lists of all origins; none once all have come.
     starting: Option<Instant>,
 }
+
+/// The most groups with data that are remembered, of all origins together. Reason: every instance
+/// that ever stored something is one; those beyond it may start without their data while their
+/// home is away.
+pub(super) const MAX_KEPT: usize = 262_144;
 
 /// How long a starting edge waits for the displaced groups of all configured origins, unless all
 /// have answered before: without the lists it might start a second copy of a group.
@@ -62,6 +69,7 @@ impl Table {
             listed: vec![false; names.len()],
             leaving: vec![false; names.len()],
             displaced: HashMap::new(),
+            kept: HashMap::new(),
             starting: Some(now + STARTING),
             names,
         }
@@ -125,6 +133,21 @@ impl Table {
         }
     }
 
+    /// An origin named groups whose data it has; `anew` if those it has named before count no more.
+    pub fn kept(&mut self, origin: usize, anew: bool, groups: Vec<GroupName>) {
+        if anew {
+            self.kept.retain(|_, &mut at| at != origin);
+        }
+        let room = MAX_KEPT.saturating_sub(self.kept.len());
+        let groups = groups.into_iter().take(room);
+        self.kept.extend(groups.map(|group| (group, origin)));
+    }
+
+    /// Whether the group has data at its home, so that it starts there or not at all.
+    pub fn is_kept(&self, group: &GroupName) -> bool {
+        self.kept.get(group) == Some(&self.home(group))
+    }
+
     /// The origin that `group` belongs to when all are well.
     pub fn home(&self, group: &GroupName) -> usize {
         order(&self.names, group)[0]
@@ -143,6 +166,13 @@ impl Table {
             }
         }
         let order = order(&self.names, group);
+        if self.kept.get(group) == Some(&order[0]) {
+            return match self.health[order[0]] {
+                Health::Up => Place::At(order[0]),
+                Health::Lost { until } if until > now => Place::Wait(until),
+                _ => Place::Nowhere,
+            };
+        }
         let mut up = order
             .into_iter()
             .filter(|&origin| self.health[origin] == Health::Up);
@@ -267,6 +297,36 @@ mod tests {
         table.displaced(away, false, vec![group.clone()], &[]);
         table.set_health(away, Health::Down);
         assert_eq!(table.place(&group, now), Place::At(table.home(&group)));
+    }
+
+    #[test]
+    fn a_group_with_data_at_its_home_starts_there_or_not_at_all() {
+        let (mut table, now, group) = table();
+        up(&mut table);
+        let order = order(&table.names, &group);
+        table.kept(order[0], true, vec![group.clone()]);
+        assert!(table.is_kept(&group));
+        assert_eq!(table.place(&group, now), Place::At(order[0]));
+        let until = now + STARTING;
+        table.set_health(order[0], Health::Lost { until });
+        assert_eq!(table.place(&group, now), Place::Wait(until));
+        table.set_health(order[0], Health::Down);
+        assert_eq!(table.place(&group, now), Place::Nowhere);
+        // Also one that is another process then, until it says otherwise.
+        table.forget(order[0]);
+        table.set_health(order[0], Health::Up);
+        table.set_leaving(order[0]);
+        assert_eq!(table.place(&group, now), Place::At(order[0]));
+        table.kept(order[0], true, vec![]);
+        assert_eq!(table.place(&group, now), Place::At(order[1]));
+        // What an origin has that is not the home binds nobody.
+        table.kept(order[2], true, vec![group.clone()]);
+        assert!(!table.is_kept(&group));
+        assert_eq!(table.place(&group, now), Place::At(order[1]));
+        // A copy that was started before stays where it is.
+        table.kept(order[0], false, vec![group.clone()]);
+        table.displaced(order[1], false, vec![group.clone()], &[]);
+        assert_eq!(table.place(&group, now), Place::At(order[1]));
     }
 
     #[test]

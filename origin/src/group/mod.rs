@@ -32,8 +32,8 @@ use std::{
     },
 };
 
-use tokio::sync::Notify;
-use tributary_node::queue;
+use tokio::sync::{Notify, watch};
+use tributary_node::{config, queue};
 use tributary_protocol::GroupName;
 
 use crate::{
@@ -277,6 +277,27 @@ impl Groups {
     /// Counts a connect that was answered with what [`Groups::open`] said.
     pub(crate) fn count_refused(&self) {
         self.shared.metrics.connected(ConnectResult::Rejected);
+    }
+
+    /// Counts the groups that have something in the store, as more begin to; none without a store.
+    pub(crate) fn kept_changed(&self) -> Option<watch::Receiver<usize>> {
+        let store = self.shared.settings.store.as_ref()?;
+        Some(store.kept().changed())
+    }
+
+    /// The groups with something in the store, but for so many that were there first, and those
+    /// that may start elsewhere all the same.
+    pub(crate) fn kept_since(&self, first: usize) -> Vec<GroupName> {
+        let Some(store) = &self.shared.settings.store else {
+            return Vec::new();
+        };
+        let stays = |group: &GroupName| {
+            let found = self.shared.applications.find(group.application());
+            found.is_none_or(|of| of.settings.displace != config::Displace::Always)
+        };
+        let mut groups = store.kept().since(first);
+        groups.retain(stays);
+        groups
     }
 
     /// How many groups run now.

@@ -172,10 +172,31 @@ impl Driver {
         }
     }
 
+    /// Tells edges which groups have begun to store something.
+    async fn announce_kept(self: Rc<Self>) {
+        let Some(mut changed) = self.groups.kept_changed() else {
+            return;
+        };
+        let mut told = *changed.borrow_and_update();
+        while changed.changed().await.is_ok() {
+            let count = *changed.borrow_and_update();
+            for control in kept(&self.groups.kept_since(told), false) {
+                self.tell_all(&control);
+            }
+            told = count;
+        }
+    }
+
+    /// The groups with data here, as a new link is told them.
+    pub(super) fn kept(&self) -> Vec<Control> {
+        kept(&self.groups.kept_since(0), true)
+    }
+
     /// Accepts links until the drain; returns when every group has ended and the edges know.
     pub(super) async fn run(self: Rc<Self>, endpoint: Endpoint, mut drain: drain::Watch) {
         spawn_local(Rc::clone(&self).tick());
         spawn_local(Rc::clone(&self).announce());
+        spawn_local(Rc::clone(&self).announce_kept());
         loop {
             let incoming = tokio::select! {
                 incoming = endpoint.accept() => incoming,
@@ -484,6 +505,22 @@ fn change(added: Vec<GroupName>, removed: Vec<GroupName>) -> Control {
         added,
         removed,
     }
+}
+
+fn kept(groups: &[GroupName], whole: bool) -> Vec<Control> {
+    let mut frames: Vec<_> = groups
+        .chunks(GROUPS_PER_FRAME)
+        .map(|groups| Control::Kept {
+            anew: false,
+            groups: groups.to_vec(),
+        })
+        .collect();
+    if whole {
+        // Also when there are none.
+        let groups = Vec::new();
+        frames.insert(0, Control::Kept { anew: true, groups });
+    }
+    frames
 }
 
 /// Control frames that may wait for the stream at once.

@@ -77,7 +77,7 @@ pub(super) async fn link(driver: Rc<Driver>, link: Link) {
     };
     driver.end_overdue(&edge);
     let (tell, queued) = driver::control_queue();
-    for control in driver.displaced() {
+    for control in driver.displaced().into_iter().chain(driver.kept()) {
         let _ = tell.push_final(control);
     }
     edge.link_up(link.clone(), tell);

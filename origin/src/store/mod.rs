@@ -6,6 +6,7 @@
 //! | [`redb`] | the one that is there: a file in the origin's data directory |
 //! | `writer` | one thread that writes, many changes at a time |
 //! | `objects` | shared objects as entries |
+//! | `kept` | which groups have any |
 //! | `scratch` | a store on top of another, whose writes go nowhere |
 //!
 //! Groups read on their own threads, which takes microseconds as long as the system has the file
@@ -16,6 +17,7 @@ use std::{fmt, path::Path, sync::Arc};
 pub mod redb;
 pub mod storage;
 
+mod kept;
 mod objects;
 mod scratch;
 mod writer;
@@ -26,6 +28,7 @@ pub(crate) mod tests;
 pub(crate) use objects::StoredObject;
 pub use storage::{Changes, Storage, StorageError};
 
+use kept::Kept;
 use objects::Usage;
 use scratch::Scratch;
 use writer::Writer;
@@ -39,6 +42,7 @@ pub struct Store {
 struct Shared {
     writer: Writer,
     usage: Usage,
+    kept: Kept,
     /// How often the process has ended without storing everything, this time not counted.
     crashes: u32,
 }
@@ -58,11 +62,12 @@ impl Store {
     /// A store on a storage, whose writing thread it starts.
     pub fn on(storage: Arc<dyn Storage>) -> Result<Self, StorageError> {
         let crashes = objects::begin(&*storage)?;
-        let usage = Usage::read(&*storage)?;
+        let (usage, kept) = objects::survey(&*storage)?;
         let writer = Writer::start(storage)?;
         let shared = Shared {
             writer,
             usage,
+            kept,
             crashes,
         };
         Ok(Self {
@@ -75,6 +80,7 @@ impl Store {
         let shared = Shared {
             writer: Writer::start(Arc::new(Scratch::new(self.clone())))?,
             usage: self.shared.usage.clone(),
+            kept: Kept::new(),
             crashes: self.shared.crashes,
         };
         Ok(Self {
@@ -85,6 +91,11 @@ impl Store {
     /// Whether so much waits to be written that no more should come.
     pub(crate) fn is_full(&self) -> bool {
         self.shared.writer.is_full()
+    }
+
+    /// The groups that have something here.
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.shared.kept
     }
 
     /// Waits until what is written now is on the disk, or could not be put there.

@@ -27,7 +27,7 @@ use tributary_protocol::{
     },
 };
 
-use super::{Changes, Storage, StorageError, Store, writer::Told};
+use super::{Changes, Kept, Storage, StorageError, Store, writer::Told};
 
 /// A shared object of a store, for its group to write.
 pub(crate) struct StoredObject {
@@ -40,6 +40,9 @@ pub(crate) struct StoredObject {
     /// What it counts there.
     bytes: u64,
     told: Told,
+    group: GroupName,
+    /// Whether the store knows that the group has something.
+    is_known: bool,
 }
 
 /// What each application has stored, in bytes.
@@ -76,6 +79,8 @@ impl Store {
             used: self.shared.usage.of(group.application()),
             bytes: stored.header.map_or(0, |header| header.bytes),
             told: Arc::new(told),
+            group: group.clone(),
+            is_known: stored.header.is_some(),
         };
         Ok((object, stored))
     }
@@ -108,6 +113,9 @@ impl StoredObject {
             key.extend_from_slice(name.as_bytes());
             changes.put(key, slot.map(|slot| write_slot(&slot)));
         }
+        if !std::mem::replace(&mut self.is_known, true) {
+            self.store.shared.kept.add(&self.group);
+        }
         let crashes = self.store.shared.crashes;
         let header = write_header(&write.header, crashes);
         changes.put(self.header.clone(), Some(header));
@@ -127,21 +135,21 @@ impl fmt::Debug for StoredObject {
     }
 }
 
-impl Usage {
-    /// Adds up what is stored.
-    pub(super) fn read(storage: &dyn Storage) -> Result<Self, StorageError> {
-        let usage = Self::default();
-        for (key, value) in storage.read(&[HEADER])? {
-            let application = key[1..].split(|&byte| byte == 0).next();
-            let application = String::from_utf8_lossy(application.unwrap_or_default());
-            let (header, _) = read_header(value)?;
-            usage
-                .of(&application)
-                .fetch_add(header.bytes, Ordering::Relaxed);
-        }
-        Ok(usage)
+/// Adds up what is stored, and by which groups.
+pub(super) fn survey(storage: &dyn Storage) -> Result<(Usage, Kept), StorageError> {
+    let (usage, kept) = (Usage::default(), Kept::new());
+    for (key, value) in storage.read(&[HEADER])? {
+        let group = group_of(&key).ok_or_else(damaged)?;
+        let (header, _) = read_header(value)?;
+        usage
+            .of(group.application())
+            .fetch_add(header.bytes, Ordering::Relaxed);
+        kept.add(&group);
     }
+    Ok((usage, kept))
+}
 
+impl Usage {
     fn of(&self, application: &str) -> Arc<AtomicU64> {
         let mut usage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match usage.get(application) {
@@ -197,6 +205,14 @@ fn group_key(kind: u8, group: &GroupName) -> Vec<u8> {
         key.push(0);
     }
     key
+}
+
+/// The group of an object's key.
+fn group_of(key: &[u8]) -> Option<GroupName> {
+    let mut names = key.get(1..)?.split(|&byte| byte == 0);
+    let mut name = || std::str::from_utf8(names.next()?).ok();
+    let (application, instance) = (name()?, name()?);
+    GroupName::from_app(&format!("{application}/{instance}")).ok()
 }
 
 fn key(kind: u8, group: &GroupName, object: &str) -> Vec<u8> {

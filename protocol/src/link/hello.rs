@@ -94,6 +94,13 @@ pub enum Control {
         /// The groups.
         groups: Vec<GroupName>,
     },
+    /// Groups that have data at this origin, which is their home: they are to start nowhere else.
+    Kept {
+        /// What was named before on any link counts no more.
+        anew: bool,
+        /// The groups.
+        groups: Vec<GroupName>,
+    },
     /// A frame of a later version: ignored.
     Unknown(u64),
 }
@@ -107,12 +114,12 @@ const DISPLACED: u64 = 0x06;
 const LIVING: u64 = 0x07;
 const LIVING_END: u64 = 0x08;
 const AT_HOME: u64 = 0x09;
+const KEPT: u64 = 0x0a;
 
 /// The longest name of a node or zone, in bytes.
 pub const MAX_NAME: usize = 255;
 
-/// How many groups one [`Control::Displaced`] or [`Control::Living`] names at most; keeps the
-/// frame within [`frame::MAX_BODY`].
+/// How many groups one [`Control::Displaced`] or another list names at most; keeps the frame within [`frame::MAX_BODY`].
 pub const GROUPS_PER_FRAME: usize = 24;
 
 impl Control {
@@ -176,6 +183,11 @@ impl Control {
                 put_groups(groups, body);
                 AT_HOME
             }
+            Self::Kept { anew, groups } => {
+                body.put_u8(u8::from(*anew));
+                put_groups(groups, body);
+                KEPT
+            }
             Self::Unknown(kind) => *kind,
         }
     }
@@ -211,6 +223,10 @@ impl Control {
             },
             AT_HOME => Self::AtHome {
                 origin: take_str(input, MAX_NAME)?.to_owned(),
+                groups: take_groups(input)?,
+            },
+            KEPT => Self::Kept {
+                anew: take_u8(input)? != 0,
                 groups: take_groups(input)?,
             },
             kind => Self::Unknown(kind),

@@ -228,6 +228,11 @@ impl Wired {
         self.message(csid, kind, stream, timestamp, payload)
     }
 
+    /// Sends a message of a shared object.
+    pub(crate) fn shared_object(&mut self, payload: &[u8]) -> io::Result<()> {
+        self.message(3, wire::SHARED_OBJECT_AMF0, 0, 0, payload)
+    }
+
     fn message(
         &mut self,
         csid: u32,

@@ -69,8 +69,9 @@ impl Driver {
         let Some(named) = self.origin_named(host) else {
             return Place::Nowhere;
         };
-        if table.displaced_at(&request.group).is_some() {
-            return table.place(&request.group, now);
+        let group = &request.group;
+        if table.displaced_at(group).is_some() || table.is_kept(group) {
+            return table.place(group, now);
         }
         let home = table.home(&request.group);
         if home != named && !journal.asked_home && table.health(home) == Health::Up {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, sync::mpsc, time::Duration};
 
-use tributary_node::config::{self, Durability, SharedObjects, Size};
+use tributary_node::config::{self, Displace, Durability, SharedObjects, Size};
 use tributary_protocol::{
     amf::{ObjectEncoding, Value},
     command::Status,
@@ -364,6 +364,29 @@ fn stored_objects_are_cleared_by_path_and_not_created_by_reading() {
             assert_eq!(house.hears(1).await, [answer]);
         }
     });
+}
+
+#[test]
+fn groups_with_stored_data_are_named_unless_they_may_start_elsewhere() {
+    for (displace, named) in [(Displace::WithoutData, 1), (Displace::Always, 0)] {
+        play(async {
+            let settings = config::Application {
+                displace,
+                ..settings()
+            };
+            let mut house = House::new(&Memory::default(), settings, &[1]).await;
+            assert_eq!(house.stage.groups.kept_since(0), []);
+            house.all_use(&[1]).await;
+            assert_eq!(
+                house.stage.groups.kept_since(0),
+                [],
+                "nothing is stored yet"
+            );
+            house.ask(1, 0, [change("a", 1.0)]);
+            house.hears(1).await;
+            assert_eq!(house.stage.groups.kept_since(0).len(), named);
+        });
+    }
 }
 
 #[test]

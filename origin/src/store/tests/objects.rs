@@ -241,3 +241,21 @@ fn a_file_holds_it() {
     assert_eq!(object.slots(), [("last".to_owned(), "one".into())]);
     assert_eq!(object.object.version(), 102);
 }
+
+#[test]
+fn groups_with_something_stored_are_known_from_then_on() {
+    let memory = Memory::default();
+    let store = on(&memory);
+    let mut changed = store.kept().changed();
+    let mut object = load(&store, "o");
+    assert_eq!(*changed.borrow_and_update(), 0);
+    object.set("a", 1.0);
+    load(&store, "p").set("a", 1.0);
+    assert_eq!(*changed.borrow_and_update(), 1);
+    assert_eq!(store.kept().since(0), [group()]);
+    assert_eq!(store.kept().since(1), []);
+    assert_eq!(store.kept().since(9), []);
+    object.wait();
+    store.close();
+    assert_eq!(on(&memory).kept().since(0), [group()]);
+}

@@ -329,6 +329,13 @@ fn control() -> Vec<(&'static str, Control)> {
             "09 0a 01 6f 01 06 6c6976652f61",
             Control::AtHome {
                 origin: "o".into(),
+                groups: vec![group.clone()],
+            },
+        ),
+        (
+            "0a 09 01 01 06 6c6976652f61",
+            Control::Kept {
+                anew: true,
                 groups: vec![group],
             },
         ),

@@ -1,0 +1,276 @@
+//! Persistent shared objects and the deaths of their origin.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::support::{
+    clients::wired::{Nothing, PATIENCE, Wired},
+    cluster::{Cluster, LINKS_UP},
+    wait,
+    wire::{self, Message},
+};
+
+/// Any application stores here what its clients want stored, as fast as they like.
+const SETTINGS: &str = "shared_objects = \"all\"\nshared_object_rate = 100000\n";
+
+/// How often the origin is killed.
+const KILLS: u32 = 50;
+
+#[test]
+fn what_was_acknowledged_survives_fifty_kills_under_load() {
+    let mut cluster = Cluster::with_data(1, 1, SETTINGS);
+    let mut author = Replica::default();
+    let mut reader = Replica::default();
+    let began = Instant::now();
+    for kill in 0..KILLS {
+        if kill > 0 {
+            cluster.restart_origin(0);
+            cluster.restart_edge(0);
+        }
+        let mut client = author.come_back(cluster.rtmp(0));
+        let mut other = reader.come_back(cluster.rtmp(0));
+        author.has_what_was_acknowledged();
+        assert_eq!(
+            author.slots, reader.slots,
+            "both see the same after {kill} kills"
+        );
+        // Between the kill's first effect and its last, anything may be on its way.
+        let until = Instant::now() + Duration::from_millis(40 + u64::from(kill * 37 % 120));
+        while Instant::now() < until {
+            for _ in 0..20 {
+                author.write(&mut client);
+            }
+            author.hear(&mut client, Duration::from_millis(1));
+        }
+        cluster.origins[0].kill();
+        author.hear(&mut client, Duration::from_millis(20));
+        reader.hear(&mut other, Duration::from_millis(20));
+    }
+    println!(
+        "{} changes were acknowledged, {} more were seen, in {:?}",
+        author.acknowledgements,
+        author.written - author.acknowledgements,
+        began.elapsed()
+    );
+    assert!(author.acknowledgements > 1_000);
+}
+
+#[test]
+fn a_group_with_stored_data_waits_for_its_home() {
+    let mut cluster = Cluster::with_data(2, 1, &format!("grace_time = \"2 s\"\n{SETTINGS}"));
+    // Of two groups that have stored something each origin has one, or they are asked for again.
+    let mut stored = BTreeMap::new();
+    for number in 0.. {
+        let group = format!("counter/stored{number}");
+        let mut client = Wired::session(cluster.rtmp(0), &group);
+        let origin = (0..2).find(|&origin| {
+            let living = cluster
+                .origin_metrics(origin)
+                .sum("tributary_origin_sessions");
+            living > 0.0
+        });
+        let mut replica = Replica::default();
+        replica.use_object(&mut client);
+        replica.write(&mut client);
+        while replica.acknowledgements == 0 {
+            replica.hear(&mut client, Duration::from_millis(20));
+        }
+        drop(client);
+        wait::until("the session is gone", PATIENCE, || {
+            (0..2).all(|origin| {
+                cluster
+                    .origin_metrics(origin)
+                    .sum("tributary_origin_sessions")
+                    == 0.0
+            })
+        });
+        stored.insert(origin.expect("one has it"), (group, replica));
+        if stored.len() == 2 {
+            break;
+        }
+    }
+    let lost = 0;
+    cluster.origins[lost].kill();
+    wait::until("the link is declared lost", PATIENCE, || {
+        cluster.edge_metrics(0).sum(LINKS_UP) < 2.0
+    });
+    // Its group waits for the grace time, and is refused after it.
+    let (group, replica) = stored.get_mut(&lost).expect("it has a group");
+    let mut client = Wired::open(cluster.rtmp(0)).expect("a handshake");
+    assert_eq!(
+        client.connect(group).code().as_deref(),
+        Some("NetConnection.Connect.Failed")
+    );
+    // What has stored nothing starts elsewhere; so does whatever is at home there.
+    for number in 0..8 {
+        Wired::session(cluster.rtmp(0), &format!("counter/nothing{number}"));
+    }
+    cluster.restart_origin(lost);
+    cluster.await_links();
+    let mut client = Wired::session(cluster.rtmp(0), group);
+    replica.use_object(&mut client);
+    replica.has_what_was_acknowledged();
+    assert_eq!(replica.slots.len(), 1);
+}
+
+/// The object's name in its group.
+const NAME: &str = "board";
+
+/// What a client knows of the object, across its connections.
+#[derive(Default)]
+struct Replica {
+    version: u32,
+    slots: BTreeMap<String, f64>,
+    /// What was written and not answered, by slot; and the last of each that was acknowledged.
+    asked: BTreeMap<String, VecDeque<f64>>,
+    acknowledged: BTreeMap<String, f64>,
+    acknowledgements: u64,
+    written: u64,
+}
+
+impl Replica {
+    fn come_back(&mut self, server: SocketAddr) -> Wired {
+        let deadline = Instant::now() + PATIENCE;
+        let mut client = loop {
+            // The edge may still be on its way to its origin.
+            let mut client = Wired::open(server).expect("a handshake");
+            if client.connect("counter/room").name().as_deref() == Some("_result") {
+                break client;
+            }
+            assert!(Instant::now() < deadline, "nobody is let in");
+            thread::sleep(Duration::from_millis(20));
+        };
+        self.asked.clear();
+        self.use_object(&mut client);
+        client
+    }
+
+    fn use_object(&mut self, client: &mut Wired) {
+        let told = self.version;
+        client
+            .shared_object(&message(self.version, &[(1, Vec::new())]))
+            .expect("an open connection");
+        let answer = client
+            .wait(PATIENCE, |message| {
+                events(message).is_some_and(|(_, events)| events[0].0 == 11)
+            })
+            .expect("an answer to use");
+        let (version, _) = events(&answer).expect("a shared object's message");
+        assert!(version >= told, "version {version} after {told}");
+        self.apply(&answer);
+    }
+
+    fn write(&mut self, client: &mut Wired) {
+        self.written += 1;
+        let slot = format!("slot{}", self.written % 7);
+        let value = self.written as f64;
+        let mut data = text(&slot);
+        data.push(0);
+        data.extend_from_slice(&value.to_be_bytes());
+        if client
+            .shared_object(&message(self.version, &[(3, data)]))
+            .is_ok()
+        {
+            self.asked.entry(slot).or_default().push_back(value);
+        }
+    }
+
+    /// Takes in what comes within this time, or until there is nothing.
+    fn hear(&mut self, client: &mut Wired, at_most: Duration) {
+        let deadline = Instant::now() + at_most;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match client.next(left) {
+                Ok(message) => self.apply(&message),
+                Err(Nothing::Late | Nothing::Closed) => return,
+            }
+        }
+    }
+
+    fn apply(&mut self, message: &Message) {
+        let Some((version, events)) = events(message) else {
+            return;
+        };
+        assert!(version >= self.version, "{version} after {}", self.version);
+        self.version = version;
+        for (kind, data) in events {
+            match kind {
+                4 => {
+                    let (slot, value) = slot(&data);
+                    let value = f64::from_be_bytes(value[1..9].try_into().expect("a number"));
+                    self.slots.insert(slot, value);
+                }
+                5 => {
+                    let (slot, _) = slot(&data);
+                    let value = self.asked.get_mut(&slot).and_then(VecDeque::pop_front);
+                    let value = value.expect("it was asked for");
+                    self.acknowledgements += 1;
+                    self.acknowledged.insert(slot.clone(), value);
+                    self.slots.insert(slot, value);
+                }
+                7 => panic!("{:?}", String::from_utf8_lossy(&data)),
+                8 => self.slots.clear(),
+                9 => {
+                    self.slots.remove(&slot(&data).0);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A slot may hold what was written later and not acknowledged, never what was before.
+    fn has_what_was_acknowledged(&self) {
+        for (slot, value) in &self.acknowledged {
+            let now = self.slots.get(slot);
+            assert!(now >= Some(value), "{slot} holds {now:?} after {value}");
+        }
+    }
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let mut bytes = (text.len() as u16).to_be_bytes().to_vec();
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
+
+/// A message about the object, which is persistent.
+fn message(version: u32, events: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = text(NAME);
+    bytes.extend_from_slice(&version.to_be_bytes());
+    bytes.extend_from_slice(&[0, 0, 0, 2, 0, 0, 0, 0]);
+    for (kind, data) in events {
+        bytes.push(*kind);
+        bytes.extend_from_slice(&(data.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(data);
+    }
+    bytes
+}
+
+/// The version and the events of a shared object's message.
+fn events(message: &Message) -> Option<(u32, Vec<(u8, Vec<u8>)>)> {
+    if message.header.kind != wire::SHARED_OBJECT_AMF0 {
+        return None;
+    }
+    let bytes = &message.payload[2 + NAME.len()..];
+    let version = u32::from_be_bytes(bytes[..4].try_into().expect("a version"));
+    let mut rest = &bytes[12..];
+    let mut events = Vec::new();
+    while let [kind, length @ ..] = rest {
+        let (length, data) = length.split_at(4);
+        let length = u32::from_be_bytes(length.try_into().expect("a length")) as usize;
+        events.push((*kind, data[..length].to_vec()));
+        rest = &data[length..];
+    }
+    Some((version, events))
+}
+
+/// The slot an event is about, and what follows its name.
+fn slot(data: &[u8]) -> (String, &[u8]) {
+    let length = usize::from(u16::from_be_bytes([data[0], data[1]]));
+    let (name, rest) = data[2..].split_at(length);
+    (String::from_utf8_lossy(name).into_owned(), rest)
+}
