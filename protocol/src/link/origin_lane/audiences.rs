@@ -338,8 +338,13 @@ impl OriginLane {
         encoding: Option<ObjectEncoding>,
         body: Bytes,
     ) {
+        let is_member = |session: &SessionId| {
+            let known = self.audiences.known.get(&audience);
+            known.is_some_and(|known| known.members.contains_key(session))
+        };
         let all_but = match to {
-            Recipients::AllBut(session) => Some(session),
+            // The edge need not know of others.
+            Recipients::AllBut(session) => Some(session).filter(is_member),
             Recipients::All | Recipients::One(_) => None,
         };
         self.copy_for_busy(audience, all_but, encoding, &body);
@@ -400,7 +405,9 @@ impl OriginLane {
             if !std::mem::replace(&mut standpoint.aside, true) {
                 asides.push((session, flags));
             }
-            if Some(session) != all_but {
+            // After its close it hears nothing.
+            let hears = self.sessions.get(&session).is_some_and(|it| !it.closing);
+            if hears && Some(session) != all_but {
                 copies.push((session, flags));
             }
         }

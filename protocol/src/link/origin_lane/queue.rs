@@ -124,10 +124,10 @@ impl OriginLane {
         self.queued -= left - after;
         let closed = matches!(frame, ToEdge::Close { .. });
         self.outbox.append(|out| frame.encode(out));
-        if more {
-            self.turns.push_back(Turn::Session(id));
-        } else if closed {
+        if closed {
             self.remove(id);
+        } else if more {
+            self.turns.push_back(Turn::Session(id));
         } else {
             self.has_caught_up(id);
         }

@@ -306,6 +306,28 @@ fn a_member_in_bulk_stands_aside_and_comes_back() {
     assert_eq!((counts.messages, counts.member_messages), (1, 0));
 }
 
+/// Nothing follows a close, also of a member that had copies coming.
+#[test]
+fn a_member_in_bulk_that_is_closed_is_gone_at_both_ends() {
+    let mut pair = Pair::new(6, credit::PROCESS_BUDGET);
+    let (bulk, other) = (pair.open(1), pair.open(2));
+    pair.steps(20);
+    pair.begin(A);
+    pair.join(A, bulk);
+    pair.join(A, other);
+    pair.tell_numbered(bulk, 1 << 20);
+    pair.send_all(A, Recipients::All, 100);
+    pair.origin
+        .tell(bulk, Tell::Close(CloseReason::Application));
+    pair.send_all(A, Recipients::All, 100);
+    pair.club.expected.get_mut(&bulk).expect("a member").pop();
+    pair.steps(800);
+    pair.assert_heard(&[]);
+    assert_eq!(pair.closed_at_edge, [bulk]);
+    assert_eq!(pair.origin.session_count(), 1);
+    pair.assert_settled();
+}
+
 /// Towards the edge, frames that no longer fit are replaced by a snapshot; nobody is closed.
 #[test]
 fn what_an_outage_cannot_hold_comes_as_a_snapshot() {
