@@ -64,6 +64,7 @@ mod playlist;
 mod publisher;
 mod refusal;
 mod remote_objects;
+mod remote_sources;
 mod restarts;
 mod shared_objects;
 mod stream;

@@ -30,6 +30,7 @@ use super::{
     Item as Mailed,
     core::Core,
     name::StreamName,
+    remote_sources::start,
     streams::{Claim, Claimant, Holds, Place, Watch},
     timers::{LONGEST_TIMER, Timer},
 };
@@ -65,24 +66,24 @@ struct Item {
 }
 
 /// A stream that publishes its name.
-struct OnAir {
+pub(super) struct OnAir {
     live: Arc<LiveStream>,
     writer: WriterId,
-    relay: Relay,
+    pub(super) relay: Relay,
     since: Instant,
     /// How often something else was played.
     serial: u64,
-    playing: Option<Playing>,
+    pub(super) playing: Option<Playing>,
 }
 
 /// The source of the moment.
-struct Playing {
+pub(super) struct Playing {
     name: Rc<str>,
     length: Option<Duration>,
     /// What brings it, if it is not of this group.
-    remote: Option<NetStreamId>,
+    pub(super) remote: Option<NetStreamId>,
     /// Where its media comes from, once there is some.
-    live: Option<Arc<LiveStream>>,
+    pub(super) live: Option<Arc<LiveStream>>,
     /// When it is over, once it has begun.
     until: Option<Instant>,
 }
@@ -167,7 +168,7 @@ impl OwnStream {
         playing.remote.is_none().then_some(&playing.name)
     }
 
-    fn playing(&self) -> Option<&Playing> {
+    pub(super) fn playing(&self) -> Option<&Playing> {
         self.on_air.as_ref()?.playing.as_ref()
     }
 
@@ -315,7 +316,7 @@ impl Core {
 
     /// The source of the moment has ended: what waits follows. If nothing does, the source is
     /// waited for.
-    fn give_way(&mut self, id: StreamId) {
+    pub(super) fn give_way(&mut self, id: StreamId) {
         let waits = |stream: &OwnStream| !stream.playlist.is_empty();
         if self.own_streams.get(id).is_some_and(waits) {
             self.end_source(id);
@@ -411,7 +412,7 @@ impl Core {
     }
 
     /// Ends the source of the moment, if there is one.
-    fn end_source(&mut self, id: StreamId) {
+    pub(super) fn end_source(&mut self, id: StreamId) {
         let Some(on_air) = self.on_air(id) else {
             return;
         };
@@ -431,7 +432,7 @@ impl Core {
     }
 
     /// Begins with what waits next; a stream without anything ends.
-    fn play_next(&mut self, id: StreamId) {
+    pub(super) fn play_next(&mut self, id: StreamId) {
         loop {
             let Some(stream) = self.own_streams.get_mut(id) else {
                 return;
@@ -484,85 +485,12 @@ impl Core {
         }
     }
 
-    /// A source on the other side of a connection; its media comes later.
-    fn find_remote(
-        &mut self,
-        connection: ConnectionId,
-        id: StreamId,
-        name: &str,
-        start: f64,
-    ) -> Found {
-        let stream = self.connections.open_source(connection, id, name, start);
-        stream.map_or(Err(NOT_CONNECTED), |stream| Ok((Some(stream), None)))
-    }
-
-    /// Media of a source on the other side of a connection, or its end.
-    pub(super) fn remote_media(
-        &mut self,
-        id: StreamId,
-        stream: NetStreamId,
-        live: Option<Arc<LiveStream>>,
-    ) {
-        if !self.plays_from(id, stream) {
-            return;
-        }
-        match live {
-            Some(live) => self.play_media(id, &live),
-            None => {
-                if let Some(on_air) = self.on_air(id) {
-                    on_air.relay.play(None);
-                    if let Some(playing) = &mut on_air.playing {
-                        playing.live = None;
-                    }
-                }
-            }
-        }
-    }
-
-    /// What the other side says of a source. That it begins has been said here.
-    pub(super) fn remote_status(&mut self, id: StreamId, stream: NetStreamId, info: &Value) {
-        if !self.plays_from(id, stream) {
-            return;
-        }
-        let text = |name| info.get(name).and_then(Value::as_str).unwrap_or_default();
-        let Some(status) = Status::from_code(text("code")) else {
-            return;
-        };
-        if matches!(status, Status::PlayReset | Status::PlayStart) {
-            return;
-        }
-        self.own_status(id, status, text("description"), text("details"));
-        match status {
-            Status::PlayUnpublishNotify | Status::PlayStop | Status::PlayComplete => {
-                self.give_way(id);
-            }
-            Status::PlayFailed | Status::PlayStreamNotFound | Status::StreamFailed => {
-                self.end_source(id);
-                self.play_next(id);
-            }
-            _ => {}
-        }
-    }
-
-    /// The connection that brought a source is over.
-    pub(super) fn remote_lost(&mut self, id: StreamId, stream: NetStreamId) {
-        if self.plays_from(id, stream) {
-            self.end_source(id);
-            self.play_next(id);
-        }
-    }
-
-    fn plays_from(&self, id: StreamId, stream: NetStreamId) -> bool {
-        let playing = self.own_streams.get(id).and_then(OwnStream::playing);
-        playing.is_some_and(|playing| playing.remote == Some(stream))
-    }
-
-    fn on_air(&mut self, id: StreamId) -> Option<&mut OnAir> {
+    pub(super) fn on_air(&mut self, id: StreamId) -> Option<&mut OnAir> {
         self.own_streams.get_mut(id)?.on_air.as_mut()
     }
 
     /// Copies from a source that is there.
-    fn play_media(&mut self, id: StreamId, live: &Arc<LiveStream>) {
+    pub(super) fn play_media(&mut self, id: StreamId, live: &Arc<LiveStream>) {
         let now = self.now;
         let Some(on_air) = self.on_air(id) else {
             return;
@@ -628,17 +556,8 @@ fn without_query(name: &str) -> &str {
     name.split('?').next().unwrap_or_default()
 }
 
-/// Where a play command says to begin, in seconds.
-fn start(start: PlayStart) -> f64 {
-    match start {
-        PlayStart::LiveOrRecorded => -2.0,
-        PlayStart::Live => -1.0,
-        PlayStart::Recorded(milliseconds) => f64::from(milliseconds) / 1000.0,
-    }
-}
-
 /// A source that was found: what brings it, and its media if there is some; or why not.
-type Found = Result<(Option<NetStreamId>, Option<Arc<LiveStream>>), &'static str>;
+pub(super) type Found = Result<(Option<NetStreamId>, Option<Arc<LiveStream>>), &'static str>;
 
 /// What a status weighs in the group's mailbox beyond its text.
 const STATUS_WEIGHT: usize = 256;
@@ -647,5 +566,4 @@ const BAD_NAME: &str = "The stream's name is not allowed.";
 const NOT_FOUND: &str = "There is no such recorded stream.";
 const CIRCLE: &str = "The stream would play itself.";
 const TOO_MANY: &str = "Too many plays wait for this stream.";
-const NOT_CONNECTED: &str = "There is no connection to play it from.";
 const TOO_MANY_WAITED: &str = "Too many streams are waited for.";

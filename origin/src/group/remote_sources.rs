@@ -1,0 +1,103 @@
+//! What streams of the application play from the other side of a connection.
+
+use std::sync::Arc;
+
+use tributary_protocol::{
+    amf::Value,
+    command::{Status, stream::PlayStart},
+};
+
+use super::{
+    core::Core,
+    own_streams::{Found, OwnStream},
+};
+use crate::{
+    app::{ConnectionId, NetStreamId, StreamId},
+    live::LiveStream,
+};
+
+impl Core {
+    /// A source on the other side of a connection; its media comes later.
+    pub(super) fn find_remote(
+        &mut self,
+        connection: ConnectionId,
+        id: StreamId,
+        name: &str,
+        start: f64,
+    ) -> Found {
+        let stream = self.connections.open_source(connection, id, name, start);
+        stream.map_or(Err(NOT_CONNECTED), |stream| Ok((Some(stream), None)))
+    }
+
+    /// Media of a source on the other side of a connection, or its end.
+    pub(super) fn remote_media(
+        &mut self,
+        id: StreamId,
+        stream: NetStreamId,
+        live: Option<Arc<LiveStream>>,
+    ) {
+        if !self.plays_from(id, stream) {
+            return;
+        }
+        match live {
+            Some(live) => self.play_media(id, &live),
+            None => {
+                if let Some(on_air) = self.on_air(id) {
+                    on_air.relay.play(None);
+                    if let Some(playing) = &mut on_air.playing {
+                        playing.live = None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the other side says of a source. That it begins has been said here.
+    pub(super) fn remote_status(&mut self, id: StreamId, stream: NetStreamId, info: &Value) {
+        if !self.plays_from(id, stream) {
+            return;
+        }
+        let text = |name| info.get(name).and_then(Value::as_str).unwrap_or_default();
+        let Some(status) = Status::from_code(text("code")) else {
+            return;
+        };
+        if matches!(status, Status::PlayReset | Status::PlayStart) {
+            return;
+        }
+        self.own_status(id, status, text("description"), text("details"));
+        match status {
+            Status::PlayUnpublishNotify | Status::PlayStop | Status::PlayComplete => {
+                self.give_way(id);
+            }
+            Status::PlayFailed | Status::PlayStreamNotFound | Status::StreamFailed => {
+                self.end_source(id);
+                self.play_next(id);
+            }
+            _ => {}
+        }
+    }
+
+    /// The connection that brought a source is over.
+    pub(super) fn remote_lost(&mut self, id: StreamId, stream: NetStreamId) {
+        if self.plays_from(id, stream) {
+            self.end_source(id);
+            self.play_next(id);
+        }
+    }
+
+    fn plays_from(&self, id: StreamId, stream: NetStreamId) -> bool {
+        let playing = self.own_streams.get(id).and_then(OwnStream::playing);
+        playing.is_some_and(|playing| playing.remote == Some(stream))
+    }
+}
+
+/// Where a play command says to begin, in seconds.
+pub(super) fn start(start: PlayStart) -> f64 {
+    match start {
+        PlayStart::LiveOrRecorded => -2.0,
+        PlayStart::Live => -1.0,
+        PlayStart::Recorded(milliseconds) => f64::from(milliseconds) / 1000.0,
+    }
+}
+
+const NOT_CONNECTED: &str = "There is no connection to play it from.";
