@@ -60,8 +60,11 @@
     return isOwn(method) ? [owner, method] : null;
   }
 
+  // Under this an object of the host's ByteArray has its bytes.
+  const ownBytes = Symbol.for("amf.bytes");
+
   function shape(object) {
-    if (isView(object) || object instanceof Buffer) return 3;
+    if (isView(object) || object instanceof Buffer || isView(object[ownBytes])) return 3;
     if (object instanceof DateClass) {
       try { time(object); return 2; } catch { return 0; }
     }
@@ -74,6 +77,7 @@
 
   // Bytes as a string of characters up to 255.
   function bytes(object) {
+    if (isView(object[ownBytes])) object = object[ownBytes];
     const all = isView(object)
       ? new Bytes(object.buffer, object.byteOffset, object.byteLength) : new Bytes(object);
     let text = "";

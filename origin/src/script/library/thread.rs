@@ -46,7 +46,7 @@ impl Shared {
         let handle = runtime.handle().clone();
         let stop = Arc::clone(&self.stop);
         std::thread::Builder::new()
-            .name("outgoing".to_owned())
+            .name("web".to_owned())
             .spawn(move || {
                 runtime.block_on(stop.notified());
                 // A lookup that hangs does not hold up the end of the process.

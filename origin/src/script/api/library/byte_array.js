@@ -80,10 +80,14 @@
       set(value) { own(this).little = value === "littleEndian"; },
     },
     objectEncoding: { get() { return 3; }, set() {} },
+    // What the host takes it for when it is sent.
+    [Symbol.for("amf.bytes")]: {
+      get() { const known = this[inside]; return known && known.buffer.subarray(0, known.length); },
+    },
     // Ours: a copy as the modern kind of bytes.
     bytes: { get() { const known = own(this); return known.buffer.slice(0, known.length); } },
   };
-  for (const name of keys(properties)) {
+  for (const name of Reflect.ownKeys(properties)) {
     defineProperty(ByteArray.prototype, name, { ...properties[name], enumerable: false, configurable: true });
   }
 

@@ -7,13 +7,15 @@ use std::{
 };
 
 use rquickjs::{Class, Ctx, Exception, JsLifetime, Object, Result, TypedArray, Value};
+use tributary_protocol::command::Status;
 
 use super::super::{
     super::{
         library::files::{FileError, FileName, Files, Mode, OpenFile, Text},
         state::State,
+        value::to_script,
     },
-    host_class, method,
+    application, callback, host_class, method,
 };
 use crate::app::Level;
 
@@ -80,8 +82,8 @@ fn throw(ctx: &Ctx<'_>, error: &FileError) -> rquickjs::Error {
 /// The functions that `file.js` calls. Paths are those that `path` gave.
 pub(super) fn host<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
-    method(host, "failed", move |text: String| {
-        known.log(Level::Warning, &text);
+    method(host, "failed", move |ctx: Ctx<'js>, text: String| {
+        failed(&ctx, &known, &text)
     })?;
     method(host, "path", |path: String| {
         FileName::parse(&path).ok().map(|name| name.path())
@@ -91,6 +93,14 @@ pub(super) fn host<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     folders(host, state, &files)?;
     handles(host)?;
     bytes(host, state)
+}
+
+/// Logs what has failed, and tells `application.onStatus`.
+fn failed<'js>(ctx: &Ctx<'js>, state: &Rc<State>, text: &str) -> Result<()> {
+    state.log(Level::Warning, text);
+    let info = Status::ScriptWarning.info(Some(text), None);
+    let info = to_script(ctx, state, &info.into())?;
+    callback(&application::object(ctx, state)?, "onStatus", (info,)).map(drop)
 }
 
 /// stat, list, open.

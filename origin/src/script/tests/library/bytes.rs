@@ -39,6 +39,23 @@ fn bytes_are_written_and_read() {
 }
 
 #[test]
+fn bytes_are_sent_as_bytes() {
+    let script =
+        "Client.prototype.get = function() { return [new ByteArray('ab'), new ByteArray()]; };
+        Client.prototype.put = function(bytes) { return new ByteArray(bytes).length; };";
+    let stage = stage(script);
+    let as3 = crate::test::ConnectAs {
+        encoding: tributary_protocol::amf::ObjectEncoding::Amf3,
+        ..Default::default()
+    };
+    let client = stage.connect_as("x", as3);
+    let bytes = |bytes: &'static [u8]| Value::ByteArray(::bytes::Bytes::from_static(bytes));
+    let both = Value::StrictArray(vec![bytes(b"ab"), bytes(b"")]);
+    assert_eq!(client.call("get", []), Ok(both));
+    assert_eq!(client.call("put", [bytes(b"xyz")]), Ok(Value::from(3.0)));
+}
+
+#[test]
 fn digests_are_those_of_sha_256() {
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let script =

@@ -174,6 +174,18 @@ fn bytes_and_modes() {
 }
 
 #[test]
+fn failures_reach_on_status() {
+    let place = Place::new();
+    let script = "application.onStatus = function(info) {
+            trace(info.level + ' ' + info.code + ' ' + info.description);
+        };
+        trace(new File('none').open('text', 'read'));";
+    let why = "File.open: there is no such file";
+    let told = format!("warning Application.Script.Warning {why}");
+    assert_eq!(place.said(script), [why, &told, "false"]);
+}
+
+#[test]
 fn limits_are_exceptions_and_let_go_files_are_closed() {
     let place = Place::new();
     let script = "var open = [];

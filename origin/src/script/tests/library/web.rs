@@ -99,6 +99,30 @@ fn a_socket_to_a_target_that_is_not_allowed_fails_later() {
 }
 
 #[test]
+fn an_instance_that_is_tried_out_reaches_nothing() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let script = starting(&format!(
+        "fetch('http://{address}/').catch(function(e) {{ trace(e.name); }});"
+    ));
+    let outgoing = vec![address.to_string().parse().unwrap()];
+    let settings = config::Application {
+        outgoing,
+        ..config::Application::default()
+    };
+    let program = with_settings(&[("main.asc", &script)], Path::new(""), &settings);
+    let host = Host {
+        is_trial: true,
+        ..Host::default()
+    };
+    let stage = Stage::program(program, host);
+    stage.connect("x");
+    assert_eq!(said_at_last(&stage, 2)[1..], ["TypeError"]);
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err());
+}
+
+#[test]
 fn a_closed_socket_is_silent() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
