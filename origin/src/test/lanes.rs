@@ -327,6 +327,15 @@ impl Lanes {
     }
 }
 
+impl Drop for Lanes {
+    fn drop(&mut self) {
+        // Its thread must not outlast the stage: the next one may open the same file.
+        if let Some(store) = &self.store {
+            store.close();
+        }
+    }
+}
+
 impl Lane {
     fn collect(&mut self) {
         while let Some(command) = self.commands.try_next() {
