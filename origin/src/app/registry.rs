@@ -126,6 +126,9 @@ impl Applications {
         mut settings: config::Application,
     ) -> Option<u64> {
         let name = name.into();
+        // What clients store without an application's doing nobody looks after.
+        let temporary = config::SharedObjects::Temporary;
+        settings.shared_objects.get_or_insert(temporary);
         let factory: Factory = match settings.builtin {
             config::Builtin::Counter => Arc::new(|_| Box::new(Counter::default())),
             config::Builtin::Live => {

@@ -334,10 +334,9 @@ impl Core {
     /// Which objects clients of this application may create.
     fn permitted_objects(&self) -> config::SharedObjects {
         let settings = &self.registered.settings;
-        settings.shared_objects.unwrap_or(match settings.builtin {
-            config::Builtin::Live | config::Builtin::Counter => config::SharedObjects::Temporary,
-            _ => config::SharedObjects::All,
-        })
+        settings
+            .shared_objects
+            .unwrap_or(config::SharedObjects::All)
     }
 }
 

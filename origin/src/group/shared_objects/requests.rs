@@ -5,7 +5,7 @@ use tributary_protocol::{
     Message,
     command::{self, Status},
     link::CloseReason,
-    shared_object::{Access, Event, SharedObjectMessage},
+    shared_object::{Access, Event, Flags, SharedObjectMessage},
 };
 
 use super::{
@@ -110,7 +110,7 @@ impl Core {
             .iter()
             .find(|message| message.events.contains(&Event::Use));
         let found = match uses {
-            Some(uses) => self.object_to_use(key, &name, uses.flags.is_persistent()),
+            Some(uses) => self.object_to_use(key, &name, uses.flags),
             None => match self.objects.find(&name) {
                 Some(id) => Ok(id),
                 // Who does not use an object may let go of it.
@@ -156,8 +156,9 @@ impl Core {
         &mut self,
         key: SessionKey,
         name: &str,
-        persistent: bool,
+        flags: Flags,
     ) -> Result<ObjectId, Option<Status>> {
+        let persistent = flags.is_persistent();
         let no = |status| Err(Some(status));
         let Some(client) = self.clients.get_mut(&key) else {
             return Err(None);
@@ -169,7 +170,11 @@ impl Core {
         if let Some(id) = self.objects.find(name) {
             let entry = self.objects.get(id);
             let (is_member, other) = entry.map_or((false, false), |entry| {
-                let other = entry.object.is_persistent() != persistent;
+                let other = match entry.object.is_persistent() {
+                    // npm rtmp-client, which is server-style, cannot ask for a persistent one.
+                    true => !persistent && !flags.is_server_style(),
+                    false => persistent,
+                };
                 (entry.object.is_member(key), other)
             });
             return match (is_member, other) {

@@ -237,7 +237,7 @@ fn slots<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
         "getProperty",
         move |ctx: Ctx<'js>, own: Own<'js>, name: Coerced<String>| {
             let value = look(&own, |object| object.get(&name.0)).flatten();
-            let value = value.unwrap_or(amf::Value::Undefined);
+            let value = value.unwrap_or(amf::Value::Null);
             to_script(&ctx, &known, &value)
         },
     )?;
