@@ -201,3 +201,22 @@ fn a_script_knows_who_is_there_and_who_left() {
     let uri = format!("rtmp://{}/calls/who", cluster.rtmp(0));
     assert_eq!(about["uri"], uri.as_str(), "{about}");
 }
+
+#[test]
+fn a_client_is_told_how_fast_it_is() {
+    let cluster = old_scripts();
+    for kind in [Kind::Amf0, Kind::Amf3] {
+        let mut client = Driven::session_with(kind, cluster.rtmp(0), "calls/fast", json!(["x"]));
+        client.hears(&["onBWCheck", "onBWDone"]);
+        // Its script asks for one, it asks for another itself.
+        let asked = match kind {
+            Kind::Amf0 => "measure",
+            _ => "checkBandwidth",
+        };
+        client.call(asked, json!([])).expect("it begins");
+        client.called("onBWCheck");
+        let done = client.called("onBWDone");
+        let kilobits = done[0].as_f64().expect("a figure");
+        assert!(kilobits > 0.0, "{done}");
+    }
+}

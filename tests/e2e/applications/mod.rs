@@ -1,13 +1,25 @@
-//! Script applications and their clients: calls, encoders; and the example of an
-//! application in Rust.
+//! Script applications and their clients: calls, shared objects, encoders, and the examples.
 
 use std::{fs, path::Path};
 
 use crate::support::cluster::Cluster;
 
 mod calls;
+mod conference;
 mod embedded;
 mod encoders;
+mod live_tokens;
+mod lobby;
+mod shared_objects;
+mod whiteboard;
+
+/// One origin with an example application, and two edges.
+fn example(name: &str) -> Cluster {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/applications");
+    Cluster::with_applications(1, 2, |directory| {
+        copy(&examples.join(name), &directory.join(name), &|text| text);
+    })
+}
 
 /// One origin with the applications of the tests, and two edges. The files are written as old
 /// editors did: with a byte-order mark and CR line ends.
