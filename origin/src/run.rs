@@ -182,7 +182,11 @@ impl fmt::Display for StartError {
             ),
             Self::Deploy(error) => error.fmt(f),
             Self::Token(error) => error.fmt(f),
-            Self::Store(error) => write!(f, "cannot open the store: {error}"),
+            Self::Store(error) => write!(
+                f,
+                "cannot open the store: {error}; if another process uses this data directory, name \
+                 another with --data"
+            ),
             Self::Link(error) => error.fmt(f),
         }
     }

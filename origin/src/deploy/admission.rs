@@ -159,8 +159,8 @@ impl Shared {
             is_trial: true,
         };
         let factory: Factory = Arc::new(move |name| make(name, &place));
-        group::trial(&group, version.loaded.settings.clone(), factory)
-            .map_err(|error| failed(&error))
+        let settings = version.loaded.settings.clone();
+        group::trial(&group, settings, factory, self.groups.store()).map_err(|error| failed(&error))
     }
 
     fn copy_files(&self, group: &GroupName, files: &Path, scratch: &Temporary) {

@@ -444,6 +444,9 @@ impl Shared {
         if let Some(files) = self.files(name) {
             folder::remove(&files);
         }
+        if let Some(store) = self.groups.store() {
+            store.purge(name);
+        }
         self.remove(name);
         tracing::info!(application = name, "application purged");
         Ok(restarted)

@@ -13,7 +13,7 @@ use tributary_node::{
 };
 use tributary_protocol::{
     GroupName, SessionId,
-    amf::Object,
+    amf::{Object, Value},
     command::{ObjectEncoding, connect},
     link::OpenSession,
 };
@@ -24,6 +24,7 @@ use crate::{
     group::{GroupHandle, Settings as GroupSettings},
     link::handle::{LaneCommand, LaneKey, LaneOut, Mail, SessionKey},
     metrics::Metrics,
+    store::Store,
 };
 
 /// Reads `main.txt`: `broken` does not compile, `throws` fails at its start, `notes` makes a note.
@@ -76,7 +77,20 @@ impl Application for Text {
         let count: u32 = fs::read_to_string(&file).map_or(0, |text| text.parse().unwrap());
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, (count + 1).to_string()).unwrap();
+        if self.main.contains("visits") {
+            let object = context.open_object("visits", true).unwrap();
+            let mut object = context.object_mut(object).unwrap();
+            let before = object.as_ref().unwrap().get("n");
+            let before = before.and_then(|n| n.as_number()).unwrap_or_default();
+            object.set("n", &Value::from(before + 1.0)).unwrap();
+            context.log(Level::Info, &format!("visit {}", before + 1.0));
+        }
         match self.main.as_str() {
+            "visits, and throws" => {
+                let object = context.find_object("visits").unwrap();
+                let n = context.object(object).unwrap().get("n");
+                Err(AppError(format!("visits: {n:?}")))
+            }
             "throws" => Err(AppError("main.txt:1: it throws".to_owned())),
             "throws if counted" if count > 0 && self.place.is_trial => {
                 Err(AppError(format!("counted {count}")))
@@ -97,6 +111,7 @@ pub(super) struct Bench {
     pub(super) deployer: Option<Deployer>,
     pub(super) groups: Groups,
     applications: BTreeMap<String, config::Application>,
+    store: Option<Store>,
 }
 
 impl Bench {
@@ -110,29 +125,37 @@ impl Bench {
         Self {
             directory,
             deployer: None,
-            groups: groups(&applications),
+            groups: groups(&applications, None),
             applications,
+            store: None,
         }
     }
 
     pub(super) fn start(&mut self) -> &Deployer {
-        // The process before it, if there was one, is gone.
+        // The process before it, if there was one, is gone; its watcher lets go within its next
+        // look.
         self.deployer = None;
-        self.groups = groups(&self.applications);
-        let settings = Settings {
-            apps: Some(self.directory.path().join("apps")),
-            data: Some(self.directory.path().join("data")),
-            applications: self.applications.clone(),
-        };
+        self.groups = groups(&self.applications, None);
+        if let Some(store) = self.store.take() {
+            store.close();
+        }
+        let data = self.directory.path().join("data");
         let patience = Instant::now() + Duration::from_secs(20);
-        let deployer = loop {
-            // The watcher of the process before lets go within its next look.
-            match Deployer::start(settings.clone(), self.groups.clone(), Arc::new(TextLoader)) {
+        let store = loop {
+            match Store::open(&data) {
                 Err(_) if Instant::now() < patience => thread::sleep(Duration::from_millis(10)),
-                started => break started.unwrap(),
+                opened => break opened.unwrap(),
             }
         };
-        self.deployer.insert(deployer)
+        self.store = Some(store.clone());
+        self.groups = groups(&self.applications, Some(store));
+        let settings = Settings {
+            apps: Some(self.directory.path().join("apps")),
+            data: Some(data),
+            applications: self.applications.clone(),
+        };
+        let deployer = Deployer::start(settings, self.groups.clone(), Arc::new(TextLoader));
+        self.deployer.insert(deployer.unwrap())
     }
 
     pub(super) fn deployer(&self) -> &Deployer {
@@ -190,7 +213,7 @@ impl Bench {
     }
 }
 
-fn groups(applications: &BTreeMap<String, config::Application>) -> Groups {
+fn groups(applications: &BTreeMap<String, config::Application>, store: Option<Store>) -> Groups {
     let known = Applications::new();
     for (name, settings) in applications {
         known.replace_with_builtin(name, settings.clone());
@@ -199,7 +222,7 @@ fn groups(applications: &BTreeMap<String, config::Application>) -> Groups {
         workers: 1,
         max_groups: 100,
         fms_version: "FMS/3,5,7,7009".to_owned(),
-        store: None,
+        store,
     };
     Groups::start(settings, known, Metrics::default()).unwrap()
 }
@@ -291,6 +314,34 @@ fn a_trial_sees_a_copy_of_what_is_stored_and_writes_to_another() {
         !bench.log("chat").contains("starts"),
         "a trial says nothing"
     );
+}
+
+#[test]
+fn a_trial_sees_persistent_objects_and_writes_none_and_a_purge_removes_them() {
+    let mut bench = Bench::new();
+    let deployer = bench.start().clone();
+    put(&deployer, "chat", "visits").unwrap();
+    let lane = bench.open("chat");
+    bench.until("it is counted", || bench.log("chat").contains("visit 1"));
+    for _ in 0..2 {
+        let error = put(&deployer, "chat", "visits, and throws").unwrap_err();
+        assert!(
+            error.to_string().contains("Number(2.0)"),
+            "each trial is the second visit: {error}"
+        );
+    }
+    deployer.restart("chat").unwrap();
+    drop(lane);
+    bench.until("it has ended", || bench.status("chat").groups == 0);
+    let lane = bench.open("chat");
+    bench.until("it is counted", || bench.log("chat").contains("visit 2"));
+    deployer.delete("chat", Purge::Data).unwrap();
+    drop(lane);
+    put(&deployer, "chat", "visits").unwrap();
+    bench.until("its lane is gone", || bench.groups.count() == 0);
+    let _lane = bench.open("chat");
+    bench.until("it is counted", || bench.log("chat").contains("visit 1"));
+    assert!(!bench.log("chat").contains("visit 3"));
 }
 
 #[test]

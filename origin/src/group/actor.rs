@@ -40,7 +40,7 @@ pub(super) struct Actor {
 /// An application at work.
 struct Running {
     app: Box<dyn Application>,
-    _counted: Instance,
+    counted: Instance,
 }
 
 enum Wake {
@@ -219,8 +219,8 @@ impl Actor {
                     discard(app);
                     return Err(why);
                 }
-                let _counted = Instance::new(Arc::clone(&self.core.registered));
-                self.app = Some(Running { app, _counted });
+                let counted = Instance::new(Arc::clone(&self.core.registered));
+                self.app = Some(Running { app, counted });
                 self.end_if_asked();
                 let runs = self.app.is_some();
                 runs.then_some(())
@@ -288,7 +288,7 @@ impl Actor {
         self.core.log(Level::Error, why);
         self.core.shared.metrics.failures.inc();
         self.restarts.failed(self.core.now);
-        self.drop_app();
+        let _counted = self.drop_app();
         self.core.reset(CloseReason::Application);
     }
 
@@ -331,7 +331,7 @@ impl Actor {
             self.idle_since = Some(self.core.now);
             return Life::GoesOn;
         }
-        self.drop_app();
+        let _counted = self.drop_app();
         let inbox = &self.inbox;
         if self
             .core
@@ -356,10 +356,11 @@ impl Actor {
         self.idle_since = None;
     }
 
-    fn drop_app(&mut self) {
-        if let Some(running) = self.app.take() {
-            discard(running.app);
-        }
+    /// Drops the application. What comes back counts the instance until it is over.
+    fn drop_app(&mut self) -> Option<Instance> {
+        let Running { app, counted } = self.app.take()?;
+        discard(app);
+        Some(counted)
     }
 
     fn end_application(&mut self) {
@@ -375,8 +376,10 @@ impl Actor {
 
     fn stop_application(&mut self) {
         self.turn(|turn| turn.stop(StopReason::Shutdown));
-        self.drop_app();
+        let counted = self.drop_app();
         self.core.reset(CloseReason::Shutdown);
+        // Not before: what its objects have still to write is queued by then.
+        drop(counted);
     }
 
     async fn shut_down(&mut self) {

@@ -327,6 +327,11 @@ impl Groups {
         living
     }
 
+    /// Where persistent shared objects are kept.
+    pub(crate) fn store(&self) -> Option<&Store> {
+        self.shared.settings.store.as_ref()
+    }
+
     /// The applications.
     pub fn applications(&self) -> &Applications {
         &self.shared.applications

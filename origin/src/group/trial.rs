@@ -21,6 +21,7 @@ use crate::{
     app::{Applications, Factory, Level, Log},
     metrics::Metrics,
     script::THREAD_STACK,
+    store::Store,
 };
 
 /// An application did not stand its trial.
@@ -38,28 +39,35 @@ pub(crate) enum TrialError {
 const TIME: Duration = Duration::from_secs(10);
 
 /// Starts an instance in a group of this name, which has nothing to do with the process's own
-/// groups, and drops it.
+/// groups, and drops it. It sees what is in the store; what it writes goes nowhere.
 pub(crate) fn trial(
     name: &GroupName,
     settings: config::Application,
     factory: Factory,
+    store: Option<&Store>,
 ) -> Result<(), TrialError> {
     let applications = Applications::new();
     applications.put(name.application().to_owned(), None, settings, factory);
+    let store = store.map(Store::scratch).transpose();
+    let store = store.map_err(|error| TrialError::Failed(error.to_string()))?;
     let name = Arc::new(name.clone());
     let (done, result) = mpsc::sync_channel(1);
     let started = thread::Builder::new()
         .name("trial".to_owned())
         .stack_size(THREAD_STACK)
         .spawn(move || {
-            let _ = done.send(run(name, applications));
+            let _ = done.send(run(name, applications, store));
         });
     started.map_err(|error| TrialError::Failed(error.to_string()))?;
     // On a thread of its own, so that one that hangs holds up nobody else.
     result.recv_timeout(TIME).unwrap_or(Err(TrialError::Late))
 }
 
-fn run(name: Arc<GroupName>, applications: Applications) -> Result<(), TrialError> {
+fn run(
+    name: Arc<GroupName>,
+    applications: Applications,
+    store: Option<Store>,
+) -> Result<(), TrialError> {
     let failed = |error: &dyn fmt::Display| TrialError::Failed(error.to_string());
     let runtime = Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(|error| failed(&error))?;
@@ -69,7 +77,7 @@ fn run(name: Arc<GroupName>, applications: Applications) -> Result<(), TrialErro
         workers: 0,
         max_groups: 1,
         fms_version: String::new(),
-        store: None,
+        store,
     };
     LocalSet::new().block_on(&runtime, async {
         let workers = Workers::start(settings.workers).map_err(|error| failed(&error))?;

@@ -79,13 +79,21 @@ impl Store {
     pub fn scratch(&self) -> Result<Self, StorageError> {
         let shared = Shared {
             writer: Writer::start(Arc::new(Scratch::new(self.clone())))?,
-            usage: self.shared.usage.clone(),
+            usage: self.shared.usage.apart(),
             kept: Kept::new(),
             crashes: self.shared.crashes,
         };
         Ok(Self {
             shared: Arc::new(shared),
         })
+    }
+
+    /// Removes everything that an application has stored, and waits until it is gone from the
+    /// disk, or could not be taken from it. None of its groups may run. Blocks.
+    pub(crate) fn purge(&self, application: &str) {
+        self.shared.writer.change(objects::all_of(application));
+        self.shared.usage.forget(application);
+        self.shared.writer.wait();
     }
 
     /// Whether so much waits to be written that no more should come.

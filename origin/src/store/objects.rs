@@ -150,6 +150,22 @@ pub(super) fn survey(storage: &dyn Storage) -> Result<(Usage, Kept), StorageErro
 }
 
 impl Usage {
+    /// The same numbers, which change apart from these.
+    pub(super) fn apart(&self) -> Self {
+        let usage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let copied = usage.iter().map(|(application, used)| {
+            let used = AtomicU64::new(used.load(Ordering::Relaxed));
+            (application.clone(), Arc::new(used))
+        });
+        Self(Arc::new(Mutex::new(copied.collect())))
+    }
+
+    /// An application has nothing stored any more.
+    pub(super) fn forget(&self, application: &str) {
+        let mut usage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        usage.remove(application);
+    }
+
     fn of(&self, application: &str) -> Arc<AtomicU64> {
         let mut usage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match usage.get(application) {
@@ -186,6 +202,18 @@ pub(super) fn begin(storage: &dyn Storage) -> Result<u32, StorageError> {
 /// What says that the process has ended with everything stored.
 pub(super) fn end(crashes: u32) -> (Vec<u8>, Bytes) {
     (vec![META], meta(crashes, ENDED))
+}
+
+/// What takes out everything that an application has stored.
+pub(super) fn all_of(application: &str) -> Changes {
+    let mut changes = Changes::new();
+    for kind in [HEADER, SLOT] {
+        let mut prefix = vec![kind];
+        prefix.extend_from_slice(application.as_bytes());
+        prefix.push(0);
+        changes.clear(prefix);
+    }
+    changes
 }
 
 fn meta(crashes: u32, state: u8) -> Bytes {

@@ -111,6 +111,12 @@ impl Writer {
         self.shared.wake.notify_all();
     }
 
+    /// Queues changes that nobody is told of.
+    pub(super) fn change(&self, changes: Changes) {
+        self.shared.lock().queued.append(changes);
+        self.shared.wake.notify_all();
+    }
+
     pub(super) fn is_full(&self) -> bool {
         let state = self.shared.lock();
         let under_way = state.under_way.as_ref().map_or(0, |under| under.bytes());
@@ -119,6 +125,18 @@ impl Writer {
 
     /// Resolves when what is queued now is written, or could not be.
     pub(super) fn synced(&self) -> impl Future<Output = ()> + use<> {
+        let written = self.when_written();
+        async {
+            let _ = written.await;
+        }
+    }
+
+    /// As [`Self::synced`], for a thread that may wait.
+    pub(super) fn wait(&self) {
+        let _ = self.when_written().blocking_recv();
+    }
+
+    fn when_written(&self) -> oneshot::Receiver<()> {
         let (done, written) = oneshot::channel();
         let mut state = self.shared.lock();
         if state.queued.is_empty() && state.under_way.is_none() {
@@ -128,9 +146,7 @@ impl Writer {
         }
         drop(state);
         self.shared.wake.notify_all();
-        async {
-            let _ = written.await;
-        }
+        written
     }
 
     /// Writes what is left, then `last`, and ends the thread.

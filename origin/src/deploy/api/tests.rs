@@ -302,19 +302,14 @@ async fn a_second_upload_is_told_to_wait_until_the_first_has_ended() {
     );
     slow.write_all(head.as_bytes()).await.unwrap();
     let good = archive("one");
-    loop {
-        // Until the first has got there.
-        let (status, body) = served.ask("PUT", "/api/apps/chat", &good).await;
-        if status == 503 {
-            assert!(
-                body["error"]["reason"]
-                    .as_str()
-                    .unwrap()
-                    .contains("under way")
-            );
-            break;
-        }
+    let staging = served.bench.directory.path().join("apps/.staging");
+    while fs::read_dir(&staging).map_or(0, Iterator::count) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    let (status, body) = served.ask("PUT", "/api/apps/chat", &good).await;
+    assert_eq!(status, 503);
+    let reason = body["error"]["reason"].as_str().unwrap();
+    assert!(reason.contains("under way"), "{reason}");
     drop(slow);
     loop {
         let (status, _) = served.ask("PUT", "/api/apps/chat", &good).await;

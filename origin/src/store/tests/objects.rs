@@ -259,3 +259,47 @@ fn groups_with_something_stored_are_known_from_then_on() {
     store.close();
     assert_eq!(on(&memory).kept().since(0), [group()]);
 }
+
+#[test]
+fn a_purge_takes_all_of_one_application_and_nothing_else() {
+    let memory = Memory::default();
+    let store = on(&memory);
+    let names: [GroupName; 4] =
+        ["app/room", "app/a/b", "app2/room", "ap/room"].map(|name| name.parse().unwrap());
+    let load = |store: &Store, group: &GroupName| {
+        let (stored, found) = store.load(group, "o", |_, _| {}).unwrap();
+        let object = Authority::<u32>::persistent(7, Limits::default(), Durability::Author, found);
+        (stored, object)
+    };
+    for name in &names {
+        let (mut stored, mut object) = load(&store, name);
+        object.set("a", Encoded::new(&1.0.into())).unwrap();
+        while let Some(write) = object.poll_write() {
+            stored.write(write);
+        }
+    }
+    assert!(store.used("app") > 0);
+    store.purge("app");
+    assert_eq!(store.used("app"), 0);
+    store.close();
+    let store = on(&memory);
+    let left = names.map(|name| load(&store, &name).1.slots().count());
+    assert_eq!(left, [0, 0, 1, 1]);
+    assert_eq!(store.used("app"), 0);
+    assert!(store.used("app2") > 0);
+}
+
+#[test]
+fn what_is_written_to_a_scratch_counts_there_alone() {
+    let memory = Memory::default();
+    let store = on(&memory);
+    let mut object = load(&store, "o");
+    object.set("a", 1.0);
+    let used = store.used("app");
+    let scratch = store.scratch().unwrap();
+    let mut tried = load(&scratch, "o");
+    tried.set("b", "x".repeat(1_000));
+    assert!(scratch.used("app") > used + 1_000);
+    assert_eq!(store.used("app"), used);
+    assert_eq!(load(&store, "o").slots().len(), 1);
+}
