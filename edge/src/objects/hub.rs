@@ -201,6 +201,9 @@ impl Hub {
             let took = begun.elapsed();
             if took >= LONG_RUN {
                 sleep_until(begun + took + took.min(MOST_REST)).await;
+            } else {
+                // Sessions have their turn between runs.
+                yield_now().await;
             }
         }
     }

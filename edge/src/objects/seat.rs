@@ -82,6 +82,10 @@ pub(super) struct Member {
 /// What anything that waits counts besides its payload, in bytes.
 const ENTRY: usize = 64;
 
+/// What waits at most for a client that is not known to be slow, in bytes, one message of any size
+/// not counted: more than two runs, between which its session has its turn.
+const MOST_WAITING: usize = 1024 * 1024;
+
 impl Member {
     pub(super) fn new(
         seat: &Rc<Seat>,
@@ -238,7 +242,12 @@ impl Seat {
 
     fn add(&self, place: u64, what: What, weight: usize) {
         let mut waiting = self.waiting.borrow_mut();
-        if waiting.weight >= INBOX {
+        // A client that takes something gets what waits in the session's next turn.
+        let most = match self.wire.is_blocked() {
+            true => INBOX,
+            false => MOST_WAITING,
+        };
+        if waiting.weight >= most {
             self.overflowed.set(true);
         } else {
             waiting.weight += weight;

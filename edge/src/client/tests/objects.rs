@@ -52,7 +52,7 @@ impl Peer {
         self.hub.hand(join).expect("it takes no room");
     }
 
-    /// Hands the worker a message for all members; its place.
+    /// Hands the worker a message for all members, once it has room; its place.
     fn deliver(&self, version: u32, events: Vec<Event>, all_but: Option<SessionId>) -> u64 {
         let message = ObjectMessage::new(body(version, events)).expect("a message");
         let delivery = Delivery {
@@ -61,7 +61,12 @@ impl Peer {
             all_but,
             encoding: None,
         };
-        self.hub.hand(ToHub::Deliver(delivery)).expect("room")
+        loop {
+            match self.hub.hand(ToHub::Deliver(delivery.clone())) {
+                Ok(place) => return place,
+                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
     }
 
     fn tell(&self, version: u32, events: Vec<Event>) {
@@ -230,7 +235,7 @@ async fn a_member_that_falls_behind_catches_up_in_one_message() {
         let mut last = BTreeMap::new();
         let mut sends = 0;
         let mut version = 0;
-        for round in 0..60_000_u32 {
+        for round in 0..20_000_u32 {
             version += 1;
             let slot = format!("s{}", round % 10);
             let value = format!("{long}{round}");
@@ -241,7 +246,7 @@ async fn a_member_that_falls_behind_catches_up_in_one_message() {
                 sends += 1;
                 peer.deliver(version, vec![send(round.into())], None);
             }
-            if round % 5_000 == 4_999 {
+            if round % 3_000 == 2_999 {
                 version += 1;
                 peer.deliver(
                     version,
@@ -284,10 +289,10 @@ async fn a_member_that_falls_behind_catches_up_in_one_message() {
             }
         }
         assert_eq!(heard, sends);
-        assert!(messages < 30_000, "{messages} messages for {version}");
+        assert!(messages < 12_000, "{messages} messages for {version}");
         let last: BTreeMap<_, _> = last.into_iter().map(|(k, v)| (k, Value::from(v))).collect();
         assert_eq!(held, last);
-        assert!(edge.metrics.object_changes_gathered.get() > 10_000);
+        assert!(edge.metrics.object_changes_gathered.get() > 5_000);
         reading.abort();
     }
 }

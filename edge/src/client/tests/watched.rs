@@ -54,8 +54,7 @@ async fn figures_are_told_at_once_and_every_five_seconds() {
 
 #[tokio::test]
 async fn a_client_is_sent_no_more_than_its_pace_and_not_blamed_for_it() {
-    let edge = Edge::start();
-    let mut edge = edge;
+    let mut edge = Edge::start();
     let (mut client, peer) = edge.session().await;
     peer.say(FromOrigin::Bandwidth(Bandwidth {
         to_client: Some(50_000),
