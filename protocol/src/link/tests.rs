@@ -1,6 +1,7 @@
 //! A simulated edge and origin over one lane: a virtual clock, pipes with delay that break, and a
 //! printed seed.
 
+mod audience_rules;
 mod audiences;
 mod frames;
 mod scenarios;
