@@ -2,6 +2,7 @@
 
 use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::{
@@ -121,6 +122,14 @@ impl Cluster {
         }
     }
 
+    /// Tells an origin to stop, waits until it has, and starts it again where it was.
+    pub(crate) fn stop_and_restart_origin(&mut self, index: usize) {
+        self.origins[index].signal(Signal::TERM);
+        let status = self.origins[index].wait_exit(STOP_WITHIN);
+        assert!(status.is_some_and(|status| status.success()), "{status:?}");
+        self.restart_origin(index);
+    }
+
     /// Starts a killed origin again, where it was.
     pub(crate) fn restart_origin(&mut self, index: usize) {
         let link = self.origins[index].address("link").to_string();
@@ -233,3 +242,4 @@ const APPS: &str = "apps";
 /// The metric that says how many links are up.
 pub(crate) const LINKS_UP: &str = "tributary_edge_link_up";
 const START_WITHIN: Duration = Duration::from_secs(20);
+const STOP_WITHIN: Duration = Duration::from_secs(10);

@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use crate::support::cluster::Cluster;
 
 mod calls;
+mod chat;
 mod conference;
 mod embedded;
 mod encoders;
