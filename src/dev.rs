@@ -36,23 +36,27 @@ const RTMP: &str = "127.0.0.1:1935";
 /// Where `dev` keeps what must survive it by default.
 pub(crate) const DATA: &str = "./tributary-data";
 
-/// Where `dev` finds applications by default, if it is there.
+/// Where `dev` finds applications by default; it makes the directory, so that one that is put there
+/// later is found.
 const APPS: &str = "./applications";
 
 /// Runs both tiers until told to stop.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // A setting of the file or the environment wins over these; a flag over all.
-    let apps = Some(APPS).filter(|apps| Path::new(apps).is_dir());
     let defaults = Layers::new()
         .flag("default", "edge.rtmp", Some(RTMP))
         .flag("default", "origin.data", Some(DATA))
-        .flag("default", "origin.apps", apps);
+        .flag("default", "origin.apps", Some(APPS));
     let layers =
         args.origin
             .layer(args.flags.layers_over(defaults))
             .flag("--rtmp", "edge.rtmp", args.rtmp);
     let mut config: Config = layers.read()?;
     let _log = tributary_node::log::start(&config.log);
+    if config.origin.apps.as_deref() == Some(Path::new(APPS)) {
+        // What keeps it from being made keeps it from being read, and is told then.
+        let _ = std::fs::create_dir_all(APPS);
+    }
     open_for_publishers(&mut config.applications);
     node::block_on(serve(config, !args.no_sample))?
 }

@@ -48,6 +48,25 @@ fn there_is_something_to_watch_within_seconds() {
 }
 
 #[test]
+fn an_application_put_beside_it_is_found() {
+    let (dev, directory) = dev(&["--no-sample"]);
+    let folder = directory.path().join("applications/chat");
+    fs::create_dir_all(&folder).expect("a folder");
+    let script = "application.onConnect = function (client) {\n\
+                  client.say = function (text) { return text + \"!\"; };\n\
+                  application.acceptConnection(client);\n};\n";
+    fs::write(folder.join("main.asc"), script).expect("a script");
+    let mut client = wait::some(PATIENCE, || {
+        let mut client = Wired::open(dev.address("rtmp")).ok()?;
+        let answer = client.connect("chat/room1");
+        (answer.name().as_deref() == Some("_result")).then_some(client)
+    })
+    .expect("the application is there");
+    let answer = client.call("say", &["hello".into()]);
+    assert_eq!(answer.values().get(3), Some(&"hello!".into()));
+}
+
+#[test]
 fn without_the_sample_there_is_none() {
     let (dev, _directory) = dev(&["--no-sample"]);
     let (mut viewer, _) = Wired::viewer(dev.address("rtmp"), "live", "sample");

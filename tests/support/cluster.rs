@@ -90,7 +90,7 @@ impl Cluster {
         );
         // `counter` counts the calls of its clients.
         let configuration = format!(
-            "[applications.live]\nbuiltin = \"live\"\n{live}\n\
+            "[edge]\nzone = \"lab\"\n[applications.live]\nbuiltin = \"live\"\n{live}\n\
              [applications.counter]\nbuiltin = \"counter\"\n{counter}\n"
         );
         fs::write(path.join("node.toml"), configuration).expect("a configuration file");
