@@ -95,7 +95,7 @@ pub(super) fn script_options(file: &str) -> EvalOptions {
 }
 
 /// The names in `load("name")` calls; comments may hold some as well, which does no harm.
-fn loads(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn loads(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices("load").filter_map(|(at, word)| {
         let before = text[..at].chars().next_back();
         if before.is_some_and(|before| before.is_alphanumeric() || "_$.".contains(before)) {

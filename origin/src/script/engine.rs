@@ -49,6 +49,37 @@ type Rejections = Rc<RefCell<Vec<(Kept, Kept)>>>;
 /// The most jobs of one turn whose rejections are remembered. Reason: each is logged.
 const MAX_REJECTIONS: usize = 16;
 
+/// Methods of `Array.prototype` that go over as many items as an array says it has.
+const ARRAY_METHODS: &[&str] = &[
+    "join",
+    "fill",
+    "reverse",
+    "slice",
+    "copyWithin",
+    "splice",
+    "unshift",
+    "shift",
+    "sort",
+    "toSorted",
+    "toReversed",
+    "toSpliced",
+    "with",
+    "toLocaleString",
+    "flatMap",
+    "concat",
+    "flat",
+];
+
+/// Methods of `String.prototype` that search for a text.
+const STRING_METHODS: &[&str] = &[
+    "indexOf",
+    "lastIndexOf",
+    "includes",
+    "split",
+    "replace",
+    "replaceAll",
+];
+
 /// A script that has not this part of its memory left has used it up. Reason: what it failed to
 /// get, and caught the error of, may have been large.
 const FULL_PARTS: usize = 16;
@@ -109,11 +140,28 @@ impl Engine {
         let boot: Function<'_> = ctx.eval_with_options(include_str!("boot.js"), options)?;
         let tools: Object<'_> = boot.call(())?;
         self.state.boot(ctx, &tools)?;
+        self.guard(ctx)?;
         api::define(ctx, &self.state)?;
         for (name, text) in self.state.program.extras().scripts() {
             ctx.eval_with_options::<(), _>(text, script_options(name))?;
         }
         Ok(())
+    }
+
+    /// Bounds built-in methods that do not look at the clock, those that the program may call.
+    fn guard(&self, ctx: &Ctx<'_>) -> rquickjs::Result<()> {
+        let program = &self.state.program;
+        let named = |names: &[&'static str]| -> Vec<&'static str> {
+            let names = names.iter().copied();
+            names
+                // A text that is made of an array joins it.
+                .filter(|name| *name == "join" || program.may_name(name))
+                .collect()
+        };
+        let mut options = script_options("<guards>");
+        options.strict = true;
+        let guard: Function<'_> = ctx.eval_with_options(include_str!("guards.js"), options)?;
+        guard.call((named(ARRAY_METHODS), named(STRING_METHODS)))
     }
 
     /// Runs one turn: `work`, and the promise jobs it leaves. The group must be lent to the thread.

@@ -5,7 +5,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `program`, `source`, `check`, `loader` | files: reading, encodings, compiling, `import` |
+//! | `program`, `source`, `check`, `words`, `loader` | files: reading, encodings, compiling, `import` |
 //! | `engine`, `allowance` | the runtime; turns and what they may use |
 //! | `application` | hears from the group, asks the script |
 //! | `admission`, `rpc`, `hooks`, `idle` | connects, calls of clients, publish and play requests, idle clients |
@@ -29,7 +29,8 @@
 //! 1. Write `api/NAME.rs` with a function `define(ctx, state) -> Result<Value>` that gives what the
 //!    global is to be: a constructor, a function, an object.
 //! 2. Add it to [`api::GLOBALS`]. With `When::FirstUse` nothing of it exists in a group until its
-//!    script names it: use that for all but what nearly every script uses, since a group with its
+//!    script names it (and nothing at all if no word of the program is its name): use that for
+//!    all but what nearly every script uses, since a group with its
 //!    script must stay below 256 KiB.
 //! 3. Objects that stand for something of the host: a Rust struct with [`host_class!`], its
 //!    prototype from [`api::prototype`],
@@ -71,6 +72,7 @@ mod source;
 mod state;
 mod timers;
 mod value;
+mod words;
 
 #[cfg(test)]
 mod tests;

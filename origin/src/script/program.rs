@@ -3,7 +3,7 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fmt, fs, io,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -19,7 +19,7 @@ use super::{
         legacy::{self, Extras},
         scriptlib,
     },
-    source,
+    source, words,
 };
 
 /// The files of a script application as they were when it was loaded.
@@ -34,6 +34,7 @@ pub struct Program {
     settings: config::Application,
     application_xml: ApplicationXml,
     extras: Extras,
+    words: Option<HashSet<Box<str>>>,
     notes: Vec<String>,
 }
 
@@ -125,6 +126,7 @@ impl Program {
                 *text = translated.into();
             }
         }
+        let words = words::of(&files);
         let program = Arc::new(Self {
             name: name.to_owned(),
             folder: folder.to_owned(),
@@ -134,6 +136,7 @@ impl Program {
             settings: application_xml.over(settings),
             application_xml,
             extras,
+            words,
             notes,
         });
         let kind = check::check(&program).map_err(ProgramError::Wrong)?;
@@ -180,6 +183,13 @@ impl Program {
     /// What the files use of the old language that is added to the engine.
     pub(super) fn extras(&self) -> Extras {
         self.extras
+    }
+
+    /// Whether the program may name this: a global of the host, a method of the language. `false`
+    /// only if the word is nowhere in its text, and nothing there makes code or names of others.
+    pub(super) fn may_name(&self, word: &str) -> bool {
+        let words = self.words.as_ref();
+        words.is_none_or(|words| words.contains(word))
     }
 
     /// The application's settings, with those of its `Application.xml`.

@@ -19,9 +19,9 @@ use rquickjs::{
 use tributary_protocol::GroupName;
 
 use super::{
-    Host, allowance::Allowance, calls::Calls, clients::Clients, later::Later,
-    library::group::Library, media::Media, objects::Objects, program::Program, timers::Timers,
-    value::Shape,
+    Host, allowance::Allowance, calls::Calls, check::script_options, clients::Clients,
+    later::Later, library::group::Library, media::Media, objects::Objects, program::Program,
+    timers::Timers, value::Shape,
 };
 use crate::{app::Level, group::Poster, group::lent};
 
@@ -59,6 +59,7 @@ pub(crate) struct State {
     prototypes: RefCell<HashMap<&'static str, Kept>>,
     classes: RefCell<Vec<(String, Kept)>>,
     tools: RefCell<Option<Tools>>,
+    values: RefCell<Option<Values>>,
 }
 
 /// A script value that the host remembers; see [`State::keep`].
@@ -69,16 +70,20 @@ pub(crate) struct Kept(u64);
 struct Tools {
     find: Kept,
     lazy: Kept,
-    shape: Kept,
-    foreign: Kept,
-    bytes: Kept,
-    items: Kept,
     remove: Kept,
+    foreign: Kept,
     weak: Kept,
     strong: Kept,
     probe: Kept,
     /// `Object.prototype`.
     objects: Kept,
+}
+
+/// What looks at objects that are more than plain ones and arrays.
+struct Values {
+    shape: Kept,
+    bytes: Kept,
+    items: Kept,
 }
 
 /// Numbers the scripts of this process.
@@ -119,6 +124,7 @@ impl State {
             prototypes: RefCell::default(),
             classes: RefCell::default(),
             tools: RefCell::default(),
+            values: RefCell::default(),
         }
     }
 
@@ -272,20 +278,20 @@ impl State {
         {
             return Ok(Shape::Object);
         }
-        self.tool(ctx, |tools| &tools.shape, (object.clone(),))
+        self.of_value(ctx, |values| &values.shape, object)
             .map(Shape::of)
     }
 
     /// The bytes of a typed array or of a buffer.
     pub(crate) fn bytes<'js>(&self, ctx: &Ctx<'js>, object: &Object<'js>) -> Result<Vec<u8>> {
-        let text: String = self.tool(ctx, |tools| &tools.bytes, (object.clone(),))?;
+        let text: String = self.of_value(ctx, |values| &values.bytes, object)?;
         // Every character is below 256.
         Ok(text.chars().map(|byte| byte as u8).collect())
     }
 
     /// The items of a set, the entries of a map.
     pub(crate) fn items<'js>(&self, ctx: &Ctx<'js>, object: &Object<'js>) -> Result<Array<'js>> {
-        self.tool(ctx, |tools| &tools.items, (object.clone(),))
+        self.of_value(ctx, |values| &values.items, object)
     }
 
     /// Takes an item out of an array, which closes up.
@@ -376,17 +382,47 @@ impl State {
         *self.tools.borrow_mut() = Some(Tools {
             find: tool("find")?,
             lazy: tool("lazy")?,
-            shape: tool("shape")?,
-            foreign: tool("foreign")?,
-            bytes: tool("bytes")?,
-            items: tool("items")?,
             remove: tool("remove")?,
+            foreign: tool("foreign")?,
             weak: tool("weak")?,
             strong: tool("strong")?,
             probe: tool("probe")?,
             objects: tool("objects")?,
         });
         Ok(())
+    }
+
+    /// Asks one of [`Values`], which are made at the first use.
+    fn of_value<'js, R: rquickjs::FromJs<'js>>(
+        &self,
+        ctx: &Ctx<'js>,
+        which: impl FnOnce(&Values) -> &Kept,
+        object: &Object<'js>,
+    ) -> Result<R> {
+        if self.values.borrow().is_none() {
+            let mut options = script_options("<values>");
+            options.strict = true;
+            let make: Function<'js> = ctx.eval_with_options(include_str!("values.js"), options)?;
+            let made: Object<'js> = make.call(())?;
+            let part = |name: &str| -> Result<Kept> {
+                let value: JsValue<'js> = made.get(name)?;
+                Ok(self.keep(ctx, value))
+            };
+            *self.values.borrow_mut() = Some(Values {
+                shape: part("shape")?,
+                bytes: part("bytes")?,
+                items: part("items")?,
+            });
+        }
+        let function = {
+            let values = self.values.borrow();
+            let kept = values.as_ref().map(which);
+            kept.map_or_else(
+                || JsValue::new_undefined(ctx.clone()),
+                |kept| self.kept(ctx, kept),
+            )
+        };
+        Function::from_value(function)?.call((object.clone(),))
     }
 
     fn tool<'js, R: rquickjs::FromJs<'js>>(

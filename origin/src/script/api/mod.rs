@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use rquickjs::{
-    Ctx, Function, Object, Promise, Result, Value,
+    Atom, Ctx, Function, Object, Promise, Result, Value,
+    atom::PredefinedAtom,
     function::{Args, IntoArgs, IntoJsFunc, This},
     object::{Accessor, Property},
 };
@@ -98,7 +99,8 @@ pub(super) fn define(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<()> {
                 let value = (global.define)(ctx, state)?;
                 hidden(&ctx.globals(), global.name, value)?;
             }
-            When::FirstUse => later.push(global.name),
+            When::FirstUse if state.program.may_name(global.name) => later.push(global.name),
+            When::FirstUse => {}
         }
     }
     let make = Function::new(ctx.clone(), first_use(Rc::clone(state)))?;
@@ -114,13 +116,29 @@ fn first_use(state: Rc<State>) -> impl for<'js> Fn(Ctx<'js>, String) -> Result<V
     }
 }
 
+/// Has the prototype of a host class there that the script may never have named, or has replaced.
+pub(crate) fn need_class(ctx: &Ctx<'_>, state: &Rc<State>, class: &str) -> Result<()> {
+    if !state.has_prototype(class) {
+        let _: Value<'_> = ctx.globals().get(class)?;
+    }
+    let global = GLOBALS.iter().find(|global| global.name == class);
+    match global.filter(|_| !state.has_prototype(class)) {
+        Some(global) => (global.define)(ctx, state).map(drop),
+        None => Ok(()),
+    }
+}
+
 /// A method: writable, and not seen by `for in`.
 pub(crate) fn method<'js, P, F>(object: &Object<'js>, name: &str, function: F) -> Result<()>
 where
     F: IntoJsFunc<'js, P> + 'js,
 {
-    let function = Function::new(object.ctx().clone(), function)?.with_name(name)?;
-    hidden(object, name, function.into_value())
+    // One text for the key and the name.
+    let key = Atom::from_str(object.ctx().clone(), name)?;
+    let function = Function::new(object.ctx().clone(), function)?;
+    let shown = Property::from(key.to_js_string()?).configurable();
+    function.prop(PredefinedAtom::Name, shown)?;
+    object.prop(key, Property::from(function).writable().configurable())
 }
 
 /// A property that is not seen by `for in`.

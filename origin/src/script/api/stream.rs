@@ -101,8 +101,7 @@ pub(in super::super) fn get<'js>(
     if let Some(known) = known {
         return Ok(Some(known));
     }
-    // The class makes its prototype when it is first named.
-    let _: Value<'js> = ctx.globals().get("Stream")?;
+    super::need_class(ctx, state, "Stream")?;
     let name = lent(|context| Some(context.stream(id)?.name().to_owned()));
     let name = name.flatten().unwrap_or_default();
     let object = state.instance(ctx, StreamObject { name })?;
