@@ -36,9 +36,8 @@ pub struct Config {
     pub session_messages_per_second: u32,
     /// A viewer that is further behind than this jumps to the newest key frame.
     pub max_lag: Duration,
-    /// The least time between two writes of a live stream to its viewers. With 0 only a stream
-    /// with hundreds of viewers makes messages wait for each other, up to 4 ms; tens of
-    /// milliseconds save system calls where delay does not matter.
+    /// The least time between two writes of a live stream to its viewers. 0 sends every message
+    /// at once; tens of milliseconds save system calls where delay does not matter.
     pub coalesce: Duration,
 }
 

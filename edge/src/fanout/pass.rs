@@ -38,25 +38,12 @@ pub(crate) struct Settings {
     pub(crate) coalesce: Duration,
 }
 
-impl Settings {
-    /// When the next pass may begin after one that took this long. Reason: what comes meanwhile
-    /// leaves in the same writes. With many viewers a write for each of them and for every message
-    /// costs more than the delay is worth; with few a pass takes next to no time, nor does the wait.
-    fn next_pass(&self, begun: Instant, ended: Instant) -> Instant {
-        let rest = (ended - begun).min(MOST_REST);
-        (begun + self.coalesce).max(ended + rest)
-    }
-}
-
 /// Viewers at fixed places, so that a pass can be interrupted.
 #[derive(Default)]
 struct Slots {
     viewers: Vec<Option<Rc<Viewer>>>,
     free: Vec<usize>,
 }
-
-/// The longest rest after a pass that was asked for by nothing but its own length.
-const MOST_REST: Duration = Duration::from_millis(4);
 
 /// Viewers served before other tasks of the worker get a turn.
 const SLICE: usize = 128;
@@ -85,12 +72,11 @@ impl LocalStream {
         let mut next = Instant::now();
         while !self.is_empty() {
             self.bell.notified().await;
-            if Instant::now() < next {
+            if !self.settings.coalesce.is_zero() {
                 sleep_until(next).await;
+                next = Instant::now() + self.settings.coalesce;
             }
-            let begun = Instant::now();
             self.pass().await;
-            next = self.settings.next_pass(begun, Instant::now());
         }
         self.live.remove_bell(&self.bell);
     }
@@ -185,28 +171,5 @@ impl LocalStream {
 impl std::fmt::Debug for LocalStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LocalStream").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pass_is_followed_by_a_rest_as_long_as_itself_within_bounds() {
-        let begun = Instant::now();
-        let ms = Duration::from_millis;
-        for (coalesce, took, next) in [(0, 0, 0), (0, 3, 6), (0, 50, 54), (20, 3, 20), (20, 19, 23)]
-        {
-            let settings = Settings {
-                max_lag: ms(4_000),
-                coalesce: ms(coalesce),
-            };
-            assert_eq!(
-                settings.next_pass(begun, begun + ms(took)),
-                begun + ms(next),
-                "{coalesce} {took}"
-            );
-        }
     }
 }
