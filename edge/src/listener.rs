@@ -31,7 +31,10 @@ pub(crate) struct Listener(AsyncFd<TcpListener>);
 impl Listener {
     /// Watches a socket that does not block, on the runtime of the caller.
     pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
-        #[expect(deprecated, reason = "unsound for other types only; its successor is unsafe")]
+        #[expect(
+            deprecated,
+            reason = "unsound for other types only; its successor is unsafe"
+        )]
         AsyncFd::new(listener).map(Self)
     }
 

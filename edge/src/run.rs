@@ -16,8 +16,8 @@ use tributary_node::{config::Application, drain, queue};
 use crate::{
     Config, Metrics,
     admission::{Admission, Limits},
-    fanout::Settings,
     client::prepare,
+    fanout::Settings,
     link::{Links, Upstream},
     listener::{Acceptor, BACKLOG, Listener},
     worker::{Beside, Setup, Thread},

@@ -98,8 +98,7 @@ pub fn start(
         rate: config.session_rate(),
     };
     let streams = Streams::new();
-    let (links, upstream) =
-        Links::new(link_config, epoch, streams, link_metrics, drain.clone());
+    let (links, upstream) = Links::new(link_config, epoch, streams, link_metrics, drain.clone());
     let readiness = links.readiness();
     let clients = run::run(
         &config,

@@ -104,7 +104,8 @@ impl Thread {
             .name(format!("edge-{}", self.index))
             .spawn(move || {
                 LocalSet::new().block_on(&self.runtime, async move {
-                    let beside: Vec<_> = beside.into_iter().map(|work| spawn_local(work())).collect();
+                    let beside: Vec<_> =
+                        beside.into_iter().map(|work| spawn_local(work())).collect();
                     run(setup, arrivals).await;
                     for work in beside {
                         report(work.await);

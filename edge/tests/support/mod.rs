@@ -66,9 +66,15 @@ impl Edge {
         let counted = Arc::clone(&metrics);
         thread::spawn(move || {
             runtime().block_on(async move {
-                let running =
-                    tributary_edge::run::run(&config, &BTreeMap::new(), upstream, None, counted, watch)
-                        .expect("port 0 is always free");
+                let running = tributary_edge::run::run(
+                    &config,
+                    &BTreeMap::new(),
+                    upstream,
+                    None,
+                    counted,
+                    watch,
+                )
+                .expect("port 0 is always free");
                 bound.send(running.rtmp()).expect("the test waits");
                 running.finished().await;
             });

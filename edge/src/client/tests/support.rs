@@ -91,8 +91,15 @@ impl Edge {
         let (upstream, lanes) = Upstream::new();
         let (drain, watch) = drain::channel();
         let metrics = Arc::new(Metrics::default());
-        let running = crate::run::run(config, applications, upstream, None, Arc::clone(&metrics), watch)
-            .expect("port 0 is always free");
+        let running = crate::run::run(
+            config,
+            applications,
+            upstream,
+            None,
+            Arc::clone(&metrics),
+            watch,
+        )
+        .expect("port 0 is always free");
         Self {
             running,
             metrics,
