@@ -116,7 +116,7 @@ async fn an_edge_mirrors_the_objects_its_sessions_use() {
     let mut others = members(&two, 3).await;
     let name = "a".to_owned();
     author.say(2, vec![Event::RequestRemove { name }]);
-    for other in &mut others {
+    for other in others.iter_mut().chain([&mut author]) {
         other
             .until(|event| matches!(event, Event::Remove { .. }))
             .await;
