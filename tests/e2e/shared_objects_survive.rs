@@ -231,6 +231,9 @@ impl Replica {
     }
 }
 
+/// The type of an event, and its data.
+type Event = (u8, Vec<u8>);
+
 fn text(text: &str) -> Vec<u8> {
     let mut bytes = (text.len() as u16).to_be_bytes().to_vec();
     bytes.extend_from_slice(text.as_bytes());
@@ -238,7 +241,7 @@ fn text(text: &str) -> Vec<u8> {
 }
 
 /// A message about the object, which is persistent.
-fn message(version: u32, events: &[(u8, Vec<u8>)]) -> Vec<u8> {
+fn message(version: u32, events: &[Event]) -> Vec<u8> {
     let mut bytes = text(NAME);
     bytes.extend_from_slice(&version.to_be_bytes());
     bytes.extend_from_slice(&[0, 0, 0, 2, 0, 0, 0, 0]);
@@ -251,7 +254,7 @@ fn message(version: u32, events: &[(u8, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// The version and the events of a shared object's message.
-fn events(message: &Message) -> Option<(u32, Vec<(u8, Vec<u8>)>)> {
+fn events(message: &Message) -> Option<(u32, Vec<Event>)> {
     if message.header.kind != wire::SHARED_OBJECT_AMF0 {
         return None;
     }
