@@ -7,7 +7,11 @@ use rquickjs::{
     Class, Coerced, Constructor, Ctx, Exception, JsLifetime, Object, Result, Value,
     function::{Opt, Rest, This},
 };
-use tributary_protocol::{amf, command::Connect};
+use tributary_protocol::{
+    amf,
+    command::Connect,
+    link::{Bandwidth, Statistics},
+};
 
 use super::super::{
     state::{Kept, State},
@@ -181,16 +185,67 @@ fn methods<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
             },
         )?;
     }
-    super::method(host, "checkBandwidth", |client: OwnClient<'js>| {
-        let id = client.0.borrow().id;
-        lent(|context| context.check_bandwidth(id)).unwrap_or_default()
-    })?;
+    watching(host)?;
+    super::method(host, "toString", || "[object Client]")
+}
+
+/// getStats, getBandwidthLimit, setBandwidthLimit, checkBandwidth, ping.
+fn watching<'js>(host: &Object<'js>) -> Result<()> {
     super::method(host, "getStats", |ctx: Ctx<'js>, client: OwnClient<'js>| {
         let id = client.0.borrow().id;
         stats(&ctx, id)
     })?;
-    super::method(host, "toString", || "[object Client]")
+    super::method(host, "checkBandwidth", |client: OwnClient<'js>| {
+        let id = client.0.borrow().id;
+        lent(|context| context.check_bandwidth(id)).unwrap_or_default()
+    })?;
+    super::method(host, "ping", |client: OwnClient<'js>| {
+        let id = client.0.borrow().id;
+        lent(|context| context.ping(id)).unwrap_or_default()
+    })?;
+    super::method(
+        host,
+        "getBandwidthLimit",
+        |client: OwnClient<'js>, direction: Opt<Coerced<f64>>| {
+            let limits = of_client(&client, Client::bandwidth).unwrap_or_default();
+            let to_client = direction.0.is_some_and(|direction| direction.0 != 0.0);
+            let limit = if to_client {
+                limits.to_client
+            } else {
+                limits.from_client
+            };
+            limit.map_or(NO_LIMIT, f64::from)
+        },
+    )?;
+    super::method(
+        host,
+        "setBandwidthLimit",
+        |client: OwnClient<'js>, to: Opt<Coerced<f64>>, from: Opt<Coerced<f64>>| {
+            let id = client.0.borrow().id;
+            lent(|context| {
+                let before = context.client(id).map(Client::bandwidth);
+                let before = before.unwrap_or_default();
+                let bandwidth = Bandwidth {
+                    to_client: limit(to.0).or(before.to_client),
+                    from_client: limit(from.0).or(before.from_client),
+                };
+                context.limit_bandwidth(id, bandwidth);
+            });
+        },
+    )
 }
+
+/// What a script gives as a limit in bytes per second: 0 leaves the one there is.
+fn limit(given: Option<Coerced<f64>>) -> Option<u32> {
+    given
+        .map(|given| given.0)
+        .filter(|given| *given >= 1.0)
+        .map(|given| given as u32)
+}
+
+/// What `getBandwidthLimit` says where there is none: as much as Flash Media Server allows a
+/// client at most.
+const NO_LIMIT: f64 = 125_000_000.0;
 
 /// `client.call(name, responder, ...)`: `false` if the client is gone or too much waits for it.
 fn call<'js>(
@@ -234,21 +289,35 @@ pub(in super::super) fn answered(
     super::callback(responder, name, (value,)).map(drop)
 }
 
+/// What the edge last said of the connection; it is asked at the first time, and says it every 5 s
+/// from then on.
 fn stats<'js>(ctx: &Ctx<'js>, client: ClientId) -> Result<Option<Object<'js>>> {
     let known = lent(|context| {
+        context.request_statistics(client);
         let client = context.client(client)?;
-        Some((
-            client.bytes_in(),
-            client.bytes_out(),
-            client.since(context.now()),
-        ))
+        let own = Statistics {
+            bytes_in: client.bytes_in(),
+            bytes_out: client.bytes_out(),
+            ..Statistics::default()
+        };
+        let said = client.statistics().unwrap_or(own);
+        Some((said, client.since(context.now())))
     });
-    let Some((bytes_in, bytes_out, since)) = known.flatten() else {
+    let Some((said, since)) = known.flatten() else {
         return Ok(None);
     };
     let stats = Object::new(ctx.clone())?;
-    stats.set("bytes_in", bytes_in as f64)?;
-    stats.set("bytes_out", bytes_out as f64)?;
+    for (name, value) in [
+        ("bytes_in", said.bytes_in),
+        ("bytes_out", said.bytes_out),
+        ("msg_in", said.messages_in),
+        ("msg_out", said.messages_out),
+        ("msg_dropped", said.messages_dropped),
+        ("ping_rtt", said.round_trip_ms.unwrap_or(0).into()),
+        ("queued_bytes", said.queued),
+    ] {
+        stats.set(name, value as f64)?;
+    }
     stats.set("connect_time", since.as_secs_f64())?;
     Ok(Some(stats))
 }

@@ -367,13 +367,20 @@ fn statistics_count_clients() {
              var s = application.getStats();
              return [s.accepted, s.rejected, s.total_connects, s.total_disconnects, s.bytes_in > 0].join();
          };
-         Client.prototype.own = function() { return this.getStats().bytes_in > 0; };",
+         Client.prototype.own = function() { return this.getStats().bytes_in > 0; };
+         Client.prototype.limits = function() {
+             var all = [this.getBandwidthLimit(0), this.getBandwidthLimit(1)];
+             this.setBandwidthLimit(5000, 1000); this.setBandwidthLimit(0, 2000.9);
+             return all.concat([this.getBandwidthLimit(0), this.getBandwidthLimit(1), this.ping()]).join();
+         };",
     );
     let client = stage.connect("x");
     stage.connect("x").leave();
     stage.connect_as("x", ConnectAs::with([true.into()]));
     assert_eq!(client.call("stats", []), Ok(text("2,1,3,1,true")));
     assert_eq!(client.call("own", []), Ok(true.into()));
+    let limits = text("125000000,125000000,2000,5000,true");
+    assert_eq!(client.call("limits", []), Ok(limits));
 }
 
 #[test]
