@@ -24,7 +24,7 @@ static HEAP: dhat::Alloc = dhat::Alloc;
 const SESSION: f64 = 768.0;
 
 /// Bytes on the heap for each group without sessions.
-const GROUP: f64 = 2_048.0;
+const GROUP: f64 = 3.0 * 1024.0;
 
 struct Lane {
     group: GroupHandle,
