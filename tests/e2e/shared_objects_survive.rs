@@ -240,9 +240,6 @@ fn text(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// The type of an event, and its data.
-type Event = (u8, Vec<u8>);
-
 /// A message about the object, which is persistent.
 fn message(version: u32, events: &[Event]) -> Vec<u8> {
     let mut bytes = text(NAME);
