@@ -500,9 +500,13 @@ fn check_compiles_every_application() {
         let said = String::from_utf8_lossy(&said).into_owned();
         (output.status.code(), said)
     };
+    let xml = "<Application>\n  <JSEngine>\n    <MaxTimeOut>2</MaxTimeOut>\n  </JSEngine>\n</Application>";
+    fs::write(apps.join("good/Application.xml"), xml).expect("a file");
     let (code, said) = check("x.toml");
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("[origin]"), "{said}");
+    let ignored = "apps/good: Application.xml:3: JSEngine/MaxTimeOut is ignored";
+    assert!(said.contains(ignored), "{said}");
     write(&apps, "bad", BROKEN);
     write(&apps, "worse", "function (");
     fs::create_dir(apps.join("empty")).expect("a folder");
