@@ -18,7 +18,7 @@
 //! # How a turn goes
 //!
 //! The group calls the application, which lends the group to the thread and calls the script. A
-//! function of the host that needs the group borrows it with [`lent`](crate::group::lent()):
+//! function of the host that needs the group borrows it with `lent`:
 //! `lent(|context| context.accept(client))`. It must not call into the script inside that closure;
 //! convert values before and after. After the script's own code come its promise jobs, under the
 //! same allowance. An exception that nobody catches is logged with its place and told to
@@ -28,13 +28,13 @@
 //!
 //! 1. Write `api/NAME.rs` with a function `define(ctx, state) -> Result<Value>` that gives what the
 //!    global is to be: a constructor, a function, an object.
-//! 2. Add it to [`api::GLOBALS`]. With `When::FirstUse` nothing of it exists in a group until its
+//! 2. Add it to `api::GLOBALS`. With `When::FirstUse` nothing of it exists in a group until its
 //!    script names it (and nothing at all if no word of the program is its name): use that for
 //!    all but what nearly every script uses, since a group with its
 //!    script must stay below 256 KiB.
-//! 3. Objects that stand for something of the host: a Rust struct with [`host_class!`], its
-//!    prototype from [`api::prototype`],
-//!    methods with [`api::method`], properties with [`api::getter`] and [`api::property`],
+//! 3. Objects that stand for something of the host: a Rust struct with `host_class!`, its
+//!    prototype from `api::prototype`,
+//!    methods with `api::method`, properties with `api::getter` and `api::property`,
 //!    instances from `State::instance`. When the script lets go of one, its `Drop` runs; it must
 //!    not call into the script.
 //!    A peer's call reaches no native function; what is written in JavaScript has to be kept
@@ -44,7 +44,7 @@
 //!    `State::keep` and let go with `State::release`.
 //! 5. Answers that come later: `let later = state.later();` goes to another thread or task, and
 //!    there `later.run(move |ctx, state| ...)` has that work done in a turn of its own. Take the
-//!    callback out with `state.release(ctx, kept)` and call it with [`api::callback`].
+//!    callback out with `state.release(ctx, kept)` and call it with `api::callback`.
 //! 6. Bound what a script can pile up, with a setting or a named constant.
 //! 7. Errors for the script are exceptions: `Exception::throw_type(ctx, "...")`. Things that fail
 //!    in Flash Media Server without one (a status event, `false`) do so here.

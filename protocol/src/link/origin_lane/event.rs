@@ -20,7 +20,7 @@ pub enum OriginEvent {
         /// Who it is.
         open: OpenSession,
     },
-    /// A message of a client. Tell [`OriginLane::consumed`] when it has been handled.
+    /// A message of a client. Tell [`OriginLane::consumed`](crate::link::OriginLane::consumed) when it has been handled.
     Message {
         /// From whom.
         session: SessionId,
@@ -53,7 +53,7 @@ pub enum OriginEvent {
         statistics: Statistics,
     },
     /// Messages to this audience did not fit what a lane keeps, and were dropped; there is room
-    /// again. Answer with [`ToAudience::Snapshot`](super::ToAudience::Snapshot): until then every
+    /// again. Answer with [`ToAudience::Snapshot`](crate::link::ToAudience::Snapshot): until then every
     /// message to all of the audience is dropped.
     SnapshotWanted {
         /// Which.
