@@ -353,6 +353,13 @@ impl Client {
         self.lane.send(self.key.session, what);
     }
 
+    /// Gives back the credit of so many handled messages: each costs something beside its bytes.
+    pub(super) fn consumed_many(&self, messages: usize, bytes: usize) {
+        for number in 0..messages {
+            self.consumed(if number == 0 { bytes } else { 0 });
+        }
+    }
+
     /// Gives back the credit of a handled message.
     pub(super) fn consumed(&self, bytes: usize) {
         self.lane.consumed(self.key.session, bytes);

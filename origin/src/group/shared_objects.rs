@@ -225,9 +225,9 @@ impl Core {
         let Some(entry) = objects.entries.get_mut(&id) else {
             return;
         };
-        while let Some((key, bytes)) = entry.object.poll_handled() {
-            if let Some(client) = self.clients.get(&key) {
-                client.consumed(bytes);
+        while let Some(handled) = entry.object.poll_handled() {
+            if let Some(client) = self.clients.get(&handled.member) {
+                client.consumed_many(handled.messages, handled.bytes);
             }
         }
         let bytes = entry.object.bytes();

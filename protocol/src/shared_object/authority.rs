@@ -70,7 +70,7 @@ pub struct Authority<M> {
     durable: Option<Durable>,
     gate: Gate<M>,
     outputs: VecDeque<Output<M>>,
-    handled: VecDeque<(M, usize)>,
+    handled: VecDeque<Handled<M>>,
     observed: bool,
     seen: VecDeque<Seen<M>>,
     refused: u64,
@@ -83,9 +83,20 @@ enum Waiting<M> {
         member: M,
         access: Access,
         messages: Vec<SharedObjectMessage>,
-        cost: usize,
+        bytes: usize,
     },
     Gone(M),
+}
+
+/// Messages of a member that are handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handled<M> {
+    /// Whose.
+    pub member: M,
+    /// How many.
+    pub messages: usize,
+    /// Their bytes, as they were stated.
+    pub bytes: usize,
 }
 
 /// What a member may do beside reading.
@@ -264,8 +275,8 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.outputs.pop_front()
     }
 
-    /// Whose messages are handled, with what they cost.
-    pub fn poll_handled(&mut self) -> Option<(M, usize)> {
+    /// Whose messages are handled.
+    pub fn poll_handled(&mut self) -> Option<Handled<M>> {
         self.handled.pop_front()
     }
 

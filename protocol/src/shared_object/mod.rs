@@ -20,7 +20,7 @@ pub mod value;
 
 mod slots;
 
-pub use authority::{Access, Authority, Output, To};
+pub use authority::{Access, Authority, Handled, Output, To};
 pub use body::{Body, Told};
 pub use limits::Limits;
 pub use message::{Error, Event, Flags, SharedObjectMessage};

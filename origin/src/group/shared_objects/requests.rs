@@ -125,7 +125,7 @@ impl Core {
                     self.refuse_object(key, &name, status);
                 }
                 if let Some(client) = self.clients.get(&key) {
-                    client.consumed(bytes);
+                    client.consumed_many(messages.len(), bytes);
                 }
             }
         }

@@ -475,6 +475,7 @@ fn a_storm_is_put_together_by_slot_and_every_change_is_answered() {
         let mut lane = lane_of(&mut stage, &[1, 2]).await;
         all_use(&mut lane, &[1, 2]).await;
         lane.consumed.clear();
+        lane.handled.clear();
         for value in 0..2_000 {
             lane.object(1, "o", 0, TEMPORARY, [change("a", f64::from(value))]);
         }
@@ -494,6 +495,7 @@ fn a_storm_is_put_together_by_slot_and_every_change_is_answered() {
         let answers = lane.heard(1).await.join(" ");
         assert_eq!(before + answers.matches("success a").count(), 2_001);
         assert!(lane.consumed[&1] > spent, "its credit comes back");
+        assert_eq!(lane.handled[&1], 2_002, "of every message");
     });
 }
 

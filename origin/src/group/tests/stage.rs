@@ -62,6 +62,8 @@ pub(super) struct Lane {
     commands: queue::Receiver<LaneCommand>,
     heard: BTreeMap<u64, Vec<String>>,
     pub(super) consumed: HashMap<u64, usize>,
+    /// Messages credited back to sessions.
+    pub(super) handled: HashMap<u64, usize>,
     /// The streams the lane's publishers may write to, by session and message stream.
     pub(super) writers: HashMap<(u64, u32), (Arc<LiveStream>, WriterId)>,
     /// What was attached last to each message stream of a session.
@@ -144,6 +146,7 @@ impl Lane {
             commands,
             heard: BTreeMap::new(),
             consumed: HashMap::new(),
+            handled: HashMap::new(),
             writers: HashMap::new(),
             attached: HashMap::new(),
             messages: Vec::new(),
@@ -347,6 +350,7 @@ impl Lane {
                 }
                 LaneCommand::Consumed { session, bytes } => {
                     *self.consumed.entry(session.0).or_default() += bytes;
+                    *self.handled.entry(session.0).or_default() += 1;
                 }
             }
         }

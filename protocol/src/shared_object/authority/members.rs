@@ -1,8 +1,9 @@
 //! What members ask: use, change, remove, clear, send, release.
 
 use super::{
-    Access, Arc, Authority, Batch, Change, ChangeKind, Debug, Durable, Encoded, Flags, Hash,
-    Limits, Output, Refused, Seen, SharedObjectMessage, Slot, Status, Ticket, To, Told, Waiting,
+    Access, Arc, Authority, Batch, Change, ChangeKind, Debug, Durable, Encoded, Flags, Handled,
+    Hash, Limits, Output, Refused, Seen, SharedObjectMessage, Slot, Status, Ticket, To, Told,
+    Waiting,
 };
 use crate::{
     amf::Value,
@@ -21,8 +22,8 @@ enum Denied {
 
 impl<M: Copy + Eq + Hash + Debug> Authority<M> {
     /// Takes messages of one member, which are judged event by event and answered as one batch.
-    /// `cost` comes back by [`Self::poll_handled`] once they are handled, which may be after the
-    /// application has unlocked the object.
+    /// Their number and `bytes` come back by [`Self::poll_handled`] once they are handled, which may
+    /// be after the application has unlocked the object.
     ///
     /// Whether the member may use the object at all is decided before this.
     pub fn handle_messages(
@@ -30,19 +31,34 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         member: M,
         access: Access,
         messages: Vec<SharedObjectMessage>,
-        cost: usize,
+        bytes: usize,
     ) {
         if self.is_locked() || !self.waiting.is_empty() {
             self.waiting.push_back(Waiting::Messages {
                 member,
                 access,
                 messages,
-                cost,
+                bytes,
             });
             return;
         }
+        self.handle_now(member, access, messages, bytes);
+    }
+
+    fn handle_now(
+        &mut self,
+        member: M,
+        access: Access,
+        messages: Vec<SharedObjectMessage>,
+        bytes: usize,
+    ) {
+        let handled = Handled {
+            member,
+            messages: messages.len(),
+            bytes,
+        };
         self.requests(member, access, messages);
-        self.handled.push_back((member, cost));
+        self.handled.push_back(handled);
     }
 
     /// A member's session is over.
@@ -66,11 +82,8 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
                     member,
                     access,
                     messages,
-                    cost,
-                }) => {
-                    self.requests(member, access, messages);
-                    self.handled.push_back((member, cost));
-                }
+                    bytes,
+                }) => self.handle_now(member, access, messages, bytes),
             }
         }
         if self.waiting.is_empty() {

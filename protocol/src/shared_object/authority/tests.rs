@@ -101,7 +101,7 @@ impl Room {
             self.follow(output);
         }
         while let Some(handled) = self.object.poll_handled() {
-            self.handled.push(handled);
+            self.handled.push((handled.member, handled.bytes));
         }
         while let Some(seen) = self.object.poll_seen() {
             self.seen.push(seen);
