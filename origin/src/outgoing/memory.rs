@@ -291,11 +291,20 @@ impl Session {
     fn audience(&mut self, audience: AudienceId, what: ToAudience) {
         let own = self.key.session;
         let (to, encoding, body) = match what {
-            ToAudience::Join { session, .. } if session == own => {
+            // One that stands aside still hears what is for it alone.
+            ToAudience::Join { session, .. }
+            | ToAudience::Stand {
+                session,
+                aside: false,
+            } if session == own => {
                 self.member_of.insert(audience);
                 return;
             }
-            ToAudience::Leave { session } if session == own => {
+            ToAudience::Leave { session }
+            | ToAudience::Stand {
+                session,
+                aside: true,
+            } if session == own => {
                 self.member_of.remove(&audience);
                 return;
             }

@@ -361,10 +361,10 @@ impl Lane {
 
     fn audience(&mut self, audience: AudienceId, what: ToAudience) {
         match what {
-            ToAudience::Join { .. } => {
+            ToAudience::Join { .. } | ToAudience::Stand { aside: false, .. } => {
                 self.audiences.insert(audience);
             }
-            ToAudience::Leave { .. } | ToAudience::End => {
+            ToAudience::Leave { .. } | ToAudience::Stand { .. } | ToAudience::End => {
                 self.audiences.remove(&audience);
             }
             ToAudience::Send { to, encoding, body } => {

@@ -40,6 +40,14 @@ pub enum ToAudience {
         /// The flags of its Use, which go into every message to it.
         flags: Flags,
     },
+    /// A member stands aside, or no more: what goes to all passes it by, while what is for it
+    /// alone keeps its place. The group sends it then what it has to get.
+    Stand {
+        /// Which.
+        session: SessionId,
+        /// Whether it is passed by.
+        aside: bool,
+    },
     /// A session uses the object no more. One that is closed has left.
     Leave {
         /// Which.
@@ -70,12 +78,22 @@ pub enum ToAudience {
 }
 
 impl ToAudience {
+    /// The session that comes, goes, or stands otherwise.
+    pub(super) fn mover(&self) -> Option<SessionId> {
+        match *self {
+            Self::Join { session, .. } | Self::Stand { session, .. } | Self::Leave { session } => {
+                Some(session)
+            }
+            _ => None,
+        }
+    }
+
     /// What it counts against the bounds of a lane, in bytes.
     pub fn size(&self) -> usize {
         match self {
             Self::Send { body, .. } | Self::Snapshot { body, .. } => body.len(),
             Self::Begin { name, .. } => name.len(),
-            Self::Join { .. } | Self::Leave { .. } | Self::End => 0,
+            Self::Join { .. } | Self::Stand { .. } | Self::Leave { .. } | Self::End => 0,
         }
     }
 }

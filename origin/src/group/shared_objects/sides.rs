@@ -34,8 +34,6 @@ struct Side {
 struct Member {
     flags: Flags,
     encoding: ObjectEncoding,
-    /// What goes to all passes it by.
-    aside: bool,
 }
 
 /// A body in its encodings, each made once and only if somebody needs it.
@@ -92,15 +90,22 @@ impl Side {
     }
 
     fn stand_aside(&mut self, session: SessionId) {
-        if let Some(member) = self.members.get_mut(&session) {
-            member.aside = true;
-            self.say(ToAudience::Leave { session });
+        if self.members.contains_key(&session) {
+            let aside = true;
+            self.say(ToAudience::Stand { session, aside });
         }
     }
 
     fn come_back(&mut self, session: SessionId, flags: Flags) {
-        if let Some(member) = self.members.get_mut(&session) {
-            (member.aside, member.flags) = (false, flags);
+        let Some(member) = self.members.get_mut(&session) else {
+            return;
+        };
+        if std::mem::replace(&mut member.flags, flags) == flags {
+            let aside = false;
+            self.say(ToAudience::Stand { session, aside });
+        } else {
+            // It has used the object again meanwhile, as another kind of member.
+            self.say(ToAudience::Leave { session });
             self.say(ToAudience::Join { session, flags });
         }
     }
@@ -110,9 +115,7 @@ impl Side {
             return;
         };
         self.amf0 -= usize::from(member.encoding == ObjectEncoding::Amf0);
-        if !member.aside {
-            self.say(ToAudience::Leave { session });
-        }
+        self.say(ToAudience::Leave { session });
     }
 }
 
@@ -192,12 +195,7 @@ impl Core {
         let Some(side) = entry.sides.side(key) else {
             return;
         };
-        let aside = false;
-        let member = Member {
-            flags,
-            encoding,
-            aside,
-        };
+        let member = Member { flags, encoding };
         side.leave(session);
         side.members.insert(session, member);
         side.amf0 += usize::from(encoding == ObjectEncoding::Amf0);
@@ -264,8 +262,8 @@ impl Core {
     }
 }
 
-/// Tells one client: as a member, so that it keeps its place behind what went to all; or, if it
-/// is none or stands aside, by a message of its own.
+/// Tells one client: as a member, so that it keeps its place behind what went to all, or by a
+/// message of its own.
 fn tell_one(side: Option<&mut Side>, client: &mut Client, forms: &mut Forms<'_>) {
     client.uses().answered(forms.body.size());
     let session = client.key.session;
@@ -274,15 +272,14 @@ fn tell_one(side: Option<&mut Side>, client: &mut Client, forms: &mut Forms<'_>)
         Some((side, member))
     });
     match seat {
-        Some((side, member)) if !member.aside => side.say(ToAudience::Send {
+        Some((side, member)) => side.say(ToAudience::Send {
             to: Recipients::One(session),
             encoding: forms.body.needs_amf3().then_some(member.encoding),
             body: forms.form(member.encoding),
         }),
-        seat => {
-            let flags = seat.map(|(_, member)| member.flags).unwrap_or_default();
+        None => {
             let encoding = client.encoding();
-            client.send(message(&forms.form(encoding), flags, encoding));
+            client.send(message(&forms.form(encoding), Flags::default(), encoding));
         }
     }
 }

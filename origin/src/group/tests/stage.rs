@@ -71,7 +71,7 @@ pub(super) struct Lane {
     pub(super) messages: Vec<(u64, Message)>,
     /// What audiences were told.
     pub(super) audiences: Vec<(AudienceId, ToAudience)>,
-    members: HashMap<AudienceId, BTreeMap<u64, Flags>>,
+    members: HashMap<AudienceId, BTreeMap<u64, (Flags, bool)>>,
     encodings: HashMap<u64, ObjectEncoding>,
 }
 
@@ -364,7 +364,12 @@ impl Lane {
             }
             ToAudience::Join { session, flags } => {
                 let members = self.members.get_mut(&audience).unwrap();
-                assert_eq!(members.insert(session.0, *flags), None);
+                assert_eq!(members.insert(session.0, (*flags, false)), None);
+            }
+            ToAudience::Stand { session, aside } => {
+                let members = self.members.get_mut(&audience).unwrap();
+                let (_, stands) = members.get_mut(&session.0).unwrap();
+                assert_eq!(std::mem::replace(stands, *aside), !aside);
             }
             ToAudience::Leave { session } => {
                 let members = self.members.get_mut(&audience).unwrap();
@@ -385,11 +390,11 @@ impl Lane {
         encoding: Option<ObjectEncoding>,
         body: &Bytes,
     ) {
-        for (&session, &flags) in &self.members[&audience] {
+        for (&session, &(flags, aside)) in &self.members[&audience] {
             let own = self.encodings.get(&session).copied().unwrap_or_default();
             let gets = match to {
-                Recipients::All => true,
-                Recipients::AllBut(but) => but.0 != session,
+                Recipients::All => !aside,
+                Recipients::AllBut(but) => !aside && but.0 != session,
                 Recipients::One(one) => one.0 == session,
             };
             if gets && encoding.is_none_or(|encoding| encoding == own) {

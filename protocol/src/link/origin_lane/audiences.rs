@@ -64,6 +64,10 @@ struct Standpoint {
     flags: Flags,
     /// The edge passes it by.
     aside: bool,
+    /// The group wants it so, and sends what it has to get.
+    held: bool,
+    /// A snapshot has passed it by meanwhile.
+    missed: bool,
 }
 
 /// ```text
@@ -170,7 +174,7 @@ impl OriginLane {
             return;
         }
         self.queued += what.size();
-        if let ToAudience::Join { session, .. } | ToAudience::Leave { session } = what
+        if let Some(session) = what.mover()
             && let Some(state) = self.sessions.get_mut(&session)
         {
             state.in_line += 1;
@@ -267,9 +271,11 @@ impl OriginLane {
             }
             _ if !known => {}
             ToAudience::Join { session, flags } => self.join(audience, session, flags),
+            ToAudience::Stand { session, aside } => self.stand_aside(audience, session, aside),
             ToAudience::Leave { session } => self.leave(audience, session),
             ToAudience::Send { to, encoding, body } => self.send_all(audience, to, encoding, body),
             ToAudience::Snapshot { encoding, body } => {
+                self.note_missed(audience);
                 self.send_all(audience, Recipients::All, encoding, body);
             }
             ToAudience::End => self.end_audience(audience),
@@ -290,7 +296,13 @@ impl OriginLane {
         };
         let busy = !state.queue.is_empty();
         let aside = busy || known.busy.contains(&session);
-        known.members.insert(session, Standpoint { flags, aside });
+        let standpoint = Standpoint {
+            flags,
+            aside,
+            held: false,
+            missed: false,
+        };
+        known.members.insert(session, standpoint);
         if busy {
             known.note_busy(session);
         }
@@ -303,6 +315,44 @@ impl OriginLane {
             aside,
         };
         self.frame(audience, join);
+    }
+
+    /// The group has a member stand aside, or not any more.
+    fn stand_aside(&mut self, id: AudienceId, session: SessionId, held: bool) {
+        let Some(audience) = self.audiences.known.get_mut(&id) else {
+            return;
+        };
+        let is_busy = audience.busy.contains(&session);
+        let Some(standpoint) = audience.members.get_mut(&session) else {
+            return;
+        };
+        standpoint.held = held;
+        if !held && std::mem::take(&mut standpoint.missed) {
+            // What it stands for was dropped, perhaps before the group kept the member apart.
+            self.events
+                .push_back(OriginEvent::SnapshotWanted { audience: id });
+        }
+        // A member with a queue goes back when that is empty.
+        let aside = held || (is_busy && standpoint.aside);
+        if std::mem::replace(&mut standpoint.aside, aside) != aside {
+            let flags = standpoint.flags;
+            let join = AudienceFrame::Join {
+                session,
+                flags,
+                aside,
+            };
+            self.frame(id, join);
+        }
+    }
+
+    /// Members that the group keeps apart do not get the snapshot that comes.
+    fn note_missed(&mut self, audience: AudienceId) {
+        if let Some(audience) = self.audiences.known.get_mut(&audience) {
+            let members = audience.members.values_mut();
+            members
+                .filter(|member| member.held)
+                .for_each(|member| member.missed = true);
+        }
     }
 
     fn leave(&mut self, audience: AudienceId, session: SessionId) {
@@ -407,7 +457,7 @@ impl OriginLane {
             }
             // After its close it hears nothing.
             let hears = self.sessions.get(&session).is_some_and(|it| !it.closing);
-            if hears && Some(session) != all_but {
+            if hears && !standpoint.held && Some(session) != all_but {
                 copies.push((session, flags));
             }
         }
@@ -467,7 +517,7 @@ impl OriginLane {
         let Some(standpoint) = audience.members.get_mut(&session) else {
             return;
         };
-        if std::mem::replace(&mut standpoint.aside, false) {
+        if !standpoint.held && std::mem::replace(&mut standpoint.aside, false) {
             let flags = standpoint.flags;
             let aside = false;
             let join = AudienceFrame::Join {
@@ -508,7 +558,7 @@ impl OriginLane {
                 self.audiences.left_line(audience);
                 let size = what.size();
                 self.queued -= size;
-                if let ToAudience::Join { session, .. } | ToAudience::Leave { session } = what {
+                if let Some(session) = what.mover() {
                     self.session_left_line(session);
                 }
                 self.do_audience(audience, what);

@@ -1,6 +1,6 @@
 //! Audiences: one frame for all members, and every session hears everything in its order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::{
@@ -16,6 +16,8 @@ pub(super) struct Club {
     heard: BTreeMap<SessionId, Vec<u32>>,
     /// Members, as the group has told the lane.
     told: BTreeMap<AudienceId, Vec<SessionId>>,
+    /// Those of them that the group has stand aside.
+    stood: BTreeSet<(AudienceId, SessionId)>,
     /// Members at the edge, and whether they stand aside.
     seated: BTreeMap<AudienceId, BTreeMap<SessionId, bool>>,
     /// Messages to all that came over the link.
@@ -107,14 +109,26 @@ impl Pair {
             .audience(audience, ToAudience::Leave { session });
         let members = self.club.told.get_mut(&audience).unwrap();
         members.retain(|&member| member != session);
+        self.club.stood.remove(&(audience, session));
+    }
+
+    fn stand(&mut self, audience: AudienceId, session: SessionId) {
+        let key = (audience, session);
+        let aside = !self.club.stood.remove(&key);
+        if aside {
+            self.club.stood.insert(key);
+        }
+        self.origin
+            .audience(audience, ToAudience::Stand { session, aside });
     }
 
     fn send_all(&mut self, audience: AudienceId, to: Recipients, length: usize) {
         let (number, body) = self.club.body(length);
         for member in self.club.told.get(&audience).into_iter().flatten() {
+            let stands = self.club.stood.contains(&(audience, *member));
             let hears = match to {
-                Recipients::All => true,
-                Recipients::AllBut(author) => *member != author,
+                Recipients::All => !stands,
+                Recipients::AllBut(author) => !stands && *member != author,
                 Recipients::One(one) => *member == one,
             };
             if hears {
@@ -181,13 +195,15 @@ fn every_session_hears_audiences_and_answers_in_one_order_through_outages() {
                 0..2 if known => {
                     pair.origin.audience(audience, ToAudience::End);
                     pair.club.told.remove(&audience);
+                    pair.club.stood.retain(|&(of, _)| of != audience);
                 }
                 0..15 if !known => pair.begin(audience),
                 15..35 if known && !member && !closed.contains(&session) => {
                     pair.join(audience, session);
                 }
                 35..40 if member => pair.leave(audience, session),
-                40..80 if known => {
+                40..46 if member => pair.stand(audience, session),
+                46..80 if known => {
                     let to = match pair.rng.random_range(0..3) {
                         0 => Recipients::All,
                         1 => Recipients::AllBut(session),
@@ -203,6 +219,7 @@ fn every_session_hears_audiences_and_answers_in_one_order_through_outages() {
                     for members in pair.club.told.values_mut() {
                         members.retain(|&member| member != session);
                     }
+                    pair.club.stood.retain(|&(_, of)| of != session);
                     closed.push(session);
                 }
                 97 => {
@@ -268,6 +285,33 @@ fn a_long_message_holds_back_its_members_and_nobody_else() {
     pair.steps(500);
     assert_eq!(pair.club.heard[&member].len(), 2);
     assert_eq!(pair.club.heard[&late].len(), 1, "it was no member yet");
+    pair.assert_heard(&[]);
+    pair.assert_settled();
+}
+
+/// The group keeps a member apart: it hears what is for it alone, in order, and nothing twice.
+#[test]
+fn a_member_that_stands_aside_hears_what_is_for_it_alone() {
+    let mut pair = Pair::new(4, credit::PROCESS_BUDGET);
+    let (one, other) = (pair.open(1), pair.open(2));
+    pair.steps(20);
+    pair.begin(A);
+    pair.join(A, one);
+    pair.join(A, other);
+    pair.send_all(A, Recipients::All, 10);
+    pair.stand(A, one);
+    // Also while it has a queue, for which it would get copies.
+    pair.send_all(A, Recipients::One(one), 1 << 18);
+    for _ in 0..3 {
+        pair.send_all(A, Recipients::All, 10);
+    }
+    pair.send_all(A, Recipients::One(one), 20);
+    pair.steps(8);
+    assert_eq!(pair.club.heard[&other].len(), 4);
+    pair.stand(A, one);
+    pair.send_all(A, Recipients::All, 10);
+    pair.steps(500);
+    assert_eq!(pair.club.heard[&one].len(), 1 + 2 + 1);
     pair.assert_heard(&[]);
     pair.assert_settled();
 }
@@ -360,6 +404,44 @@ fn a_member_in_bulk_that_is_closed_is_gone_at_both_ends() {
     assert_eq!(pair.closed_at_edge, [bulk]);
     assert_eq!(pair.origin.session_count(), 1);
     pair.assert_settled();
+}
+
+/// What was dropped before a member stood aside comes when it is back.
+#[test]
+fn a_snapshot_that_passes_a_member_by_is_asked_for_again() {
+    let mut pair = Pair::new(5, credit::PROCESS_BUDGET);
+    let (one, other) = (pair.open(1), pair.open(2));
+    pair.steps(20);
+    pair.begin(A);
+    pair.join(A, one);
+    pair.join(A, other);
+    pair.steps(50);
+    pair.disconnect();
+    for _ in 0..400 {
+        pair.send_all(A, Recipients::All, 50_000);
+    }
+    pair.stand(A, one);
+    pair.connect();
+    let mut last = BTreeMap::new();
+    for aside in [true, false] {
+        pair.steps(3_000);
+        assert_eq!(std::mem::take(&mut pair.club.wanted), [A]);
+        let (number, body) = pair.club.body(100);
+        let encoding = None;
+        pair.origin
+            .audience(A, ToAudience::Snapshot { encoding, body });
+        last.insert(other, number);
+        if aside {
+            pair.stand(A, one);
+        } else {
+            last.insert(one, number);
+        }
+    }
+    pair.steps(300);
+    assert!(pair.club.wanted.is_empty());
+    for (session, number) in last {
+        assert_eq!(pair.club.heard[&session].last(), Some(&number));
+    }
 }
 
 /// Towards the edge, frames that no longer fit are replaced by a snapshot; nobody is closed.
