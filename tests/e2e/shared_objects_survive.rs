@@ -10,8 +10,9 @@ use std::{
 use crate::support::{
     clients::wired::{Nothing, PATIENCE, Wired},
     cluster::{Cluster, LINKS_UP},
+    shared_object::{PERSISTENT, Told, change, message, slot},
     wait,
-    wire::{self, Message},
+    wire::Message,
 };
 
 /// Any application stores here what its clients want stored, as fast as they like.
@@ -152,14 +153,15 @@ impl Replica {
     fn use_object(&mut self, client: &mut Wired) {
         let told = self.version;
         client
-            .shared_object(&message(self.version, &[(1, Vec::new())]))
+            .shared_object(&message(NAME, self.version, PERSISTENT, &[(1, Vec::new())]))
             .expect("an open connection");
         let answer = client
             .wait(PATIENCE, |message| {
-                events(message).is_some_and(|(_, events)| events[0].0 == 11)
+                Told::read(message).is_some_and(|told| told.events[0].0 == 11)
             })
             .expect("an answer to use");
-        let (version, _) = events(&answer).expect("a shared object's message");
+        let version = Told::read(&answer).map(|told| told.version);
+        let version = version.expect("a shared object's message");
         assert!(version >= told, "version {version} after {told}");
         self.apply(&answer);
     }
@@ -168,11 +170,9 @@ impl Replica {
         self.written += 1;
         let slot = format!("slot{}", self.written % 7);
         let value = self.written as f64;
-        let mut data = text(&slot);
-        data.push(0);
-        data.extend_from_slice(&value.to_be_bytes());
+        let change = (3, change(&slot, value));
         if client
-            .shared_object(&message(self.version, &[(3, data)]))
+            .shared_object(&message(NAME, self.version, PERSISTENT, &[change]))
             .is_ok()
         {
             self.asked.entry(slot).or_default().push_back(value);
@@ -192,7 +192,10 @@ impl Replica {
     }
 
     fn apply(&mut self, message: &Message) {
-        let Some((version, events)) = events(message) else {
+        let Some(Told {
+            version, events, ..
+        }) = Told::read(message)
+        else {
             return;
         };
         assert!(version >= self.version, "{version} after {}", self.version);
@@ -229,51 +232,4 @@ impl Replica {
             assert!(now >= Some(value), "{slot} holds {now:?} after {value}");
         }
     }
-}
-
-/// The type of an event, and its data.
-type Event = (u8, Vec<u8>);
-
-fn text(text: &str) -> Vec<u8> {
-    let mut bytes = (text.len() as u16).to_be_bytes().to_vec();
-    bytes.extend_from_slice(text.as_bytes());
-    bytes
-}
-
-/// A message about the object, which is persistent.
-fn message(version: u32, events: &[Event]) -> Vec<u8> {
-    let mut bytes = text(NAME);
-    bytes.extend_from_slice(&version.to_be_bytes());
-    bytes.extend_from_slice(&[0, 0, 0, 2, 0, 0, 0, 0]);
-    for (kind, data) in events {
-        bytes.push(*kind);
-        bytes.extend_from_slice(&(data.len() as u32).to_be_bytes());
-        bytes.extend_from_slice(data);
-    }
-    bytes
-}
-
-/// The version and the events of a shared object's message.
-fn events(message: &Message) -> Option<(u32, Vec<Event>)> {
-    if message.header.kind != wire::SHARED_OBJECT_AMF0 {
-        return None;
-    }
-    let bytes = &message.payload[2 + NAME.len()..];
-    let version = u32::from_be_bytes(bytes[..4].try_into().expect("a version"));
-    let mut rest = &bytes[12..];
-    let mut events = Vec::new();
-    while let [kind, length @ ..] = rest {
-        let (length, data) = length.split_at(4);
-        let length = u32::from_be_bytes(length.try_into().expect("a length")) as usize;
-        events.push((*kind, data[..length].to_vec()));
-        rest = &data[length..];
-    }
-    Some((version, events))
-}
-
-/// The slot an event is about, and what follows its name.
-fn slot(data: &[u8]) -> (String, &[u8]) {
-    let length = usize::from(u16::from_be_bytes([data[0], data[1]]));
-    let (name, rest) = data[2..].split_at(length);
-    (String::from_utf8_lossy(name).into_owned(), rest)
 }

@@ -6,6 +6,7 @@ pub(crate) mod http;
 pub(crate) mod media;
 pub(crate) mod program;
 pub(crate) mod relay;
+pub(crate) mod shared_object;
 pub(crate) mod synthetic;
 pub(crate) mod wait;
 pub(crate) mod wire;

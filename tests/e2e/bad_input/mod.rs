@@ -24,6 +24,7 @@ mod chunks;
 mod handshakes;
 mod links;
 mod messages;
+mod objects;
 mod overload;
 mod publishers;
 
