@@ -17,6 +17,7 @@ use crate::support::{
     cluster::TRIBUTARY,
     http,
     program::{self, Program},
+    shared_object::{PERSISTENT, Told, change, message},
     wait,
     wire::Amf,
 };
@@ -269,6 +270,60 @@ fn the_program_deploys_restarts_and_removes() {
         let (good, said) = dev.apps(&arguments);
         assert!(!good && said.contains(expected), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn a_purge_empties_persistent_objects_and_their_versions_go_on() {
+    let mut dev = Dev::start(&[], "");
+    let deploy = |dev: &Dev| dev.apps_do(&["deploy", &dev.draft("board", &answering("one"))]);
+    deploy(&dev);
+    let mut client = dev.session("board/room");
+    assert_eq!(use_board(&mut client, 0).events.len(), 2, "it is empty");
+    let stored = change_board(&mut client, 0);
+    assert_eq!(use_board(&mut client, stored).version, stored);
+
+    dev.apps_do(&["remove", "board", "--purge"]);
+    client.wait_code("NetConnection.Connect.AppShutdown");
+    deploy(&dev);
+    let mut client = dev.session("board/room");
+    let mut last = stored;
+    for seen in [stored, stored + 1, 0] {
+        let told = use_board(&mut client, seen);
+        let kinds: Vec<_> = told.events.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(kinds, [11, 8], "whoever returns begins anew: {told:?}");
+        assert!(told.version >= last && told.version > stored, "{told:?}");
+        last = told.version;
+    }
+    last = change_board(&mut client, last);
+
+    dev.program.kill();
+    dev.program = Dev::program(dev.directory.path());
+    let told = use_board(&mut dev.session("board/room"), 0);
+    assert!(told.version >= last, "{told:?} after {last}");
+    assert_eq!(told.events.len(), 3, "it holds what came after: {told:?}");
+}
+
+const BOARD: &str = "board";
+
+/// The answer to a use of a persistent object by a client that knows this version.
+fn use_board(client: &mut Wired, version: u32) -> Told {
+    let message = message(BOARD, version, PERSISTENT, &[(1, Vec::new())]);
+    client.shared_object(&message).expect("an open connection");
+    board(client, |told| told.events[0].0 == 11)
+}
+
+/// Changes the object, and waits until that is stored; its version then.
+fn change_board(client: &mut Wired, version: u32) -> u32 {
+    let message = message(BOARD, version, PERSISTENT, &[(3, change("slot", 1.0))]);
+    client.shared_object(&message).expect("an open connection");
+    board(client, |told| told.events[0].0 == 5).version
+}
+
+fn board(client: &mut Wired, wanted: impl Fn(&Told) -> bool) -> Told {
+    let heard = client.wait(PATIENCE, |message| {
+        Told::read(message).is_some_and(|told| wanted(&told))
+    });
+    Told::read(&heard.expect("an answer")).expect("it was wanted")
 }
 
 #[test]

@@ -26,7 +26,7 @@
 use std::{
     collections::BTreeMap,
     fmt, fs,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak},
     thread,
@@ -244,7 +244,7 @@ impl Deployer {
             if status.kind == Kind::BuiltIn {
                 return Err(DeployError::BuiltIn);
             }
-        } else if purge == Purge::No || !shared.files(name).is_some_and(|files| files.exists()) {
+        } else if purge == Purge::No || !shared.has_data(name) {
             return Err(DeployError::Unknown);
         }
         work.forget(name);
@@ -429,6 +429,13 @@ impl Shared {
         }
     }
 
+    /// Whether an application has left anything behind.
+    fn has_data(&self, name: &str) -> bool {
+        let store = self.groups.store();
+        self.files(name).is_some_and(|files| files.exists())
+            || store.is_some_and(|store| store.used(name) > 0)
+    }
+
     /// Takes an application away with all it has stored.
     fn purge(&self, name: &str) -> Result<usize, DeployError> {
         let applications = self.groups.applications();
@@ -445,7 +452,8 @@ impl Shared {
             folder::remove(&files);
         }
         if let Some(store) = self.groups.store() {
-            store.purge(name);
+            let failed = |error| DeployError::Io(io::Error::other(error));
+            store.purge(name).map_err(failed)?;
         }
         self.remove(name);
         tracing::info!(application = name, "application purged");

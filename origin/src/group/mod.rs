@@ -40,7 +40,7 @@ use crate::{
     app::{Applications, InUse, Registered},
     link::handle::LaneKey,
     metrics::{ConnectResult, Metrics},
-    store::Store,
+    store::{Extent, Store},
 };
 
 mod access;
@@ -280,8 +280,9 @@ impl Groups {
         self.shared.metrics.connected(ConnectResult::Rejected);
     }
 
-    /// Counts the groups that have something in the store, as more begin to; none without a store.
-    pub(crate) fn kept_changed(&self) -> Option<watch::Receiver<usize>> {
+    /// Counts the groups that have something in the store, as more begin to or an application is
+    /// purged; none without a store.
+    pub(crate) fn kept_changed(&self) -> Option<watch::Receiver<Extent>> {
         let store = self.shared.settings.store.as_ref()?;
         Some(store.kept().changed())
     }

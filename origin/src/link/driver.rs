@@ -172,18 +172,21 @@ impl Driver {
         }
     }
 
-    /// Tells edges which groups have begun to store something.
+    /// Tells edges which groups have begun to store something, and all anew if some have nothing
+    /// any more.
     async fn announce_kept(self: Rc<Self>) {
         let Some(mut changed) = self.groups.kept_changed() else {
             return;
         };
         let mut told = *changed.borrow_and_update();
         while changed.changed().await.is_ok() {
-            let count = *changed.borrow_and_update();
-            for control in kept(&self.groups.kept_since(told), false) {
+            let extent = *changed.borrow_and_update();
+            let whole = extent.edition != told.edition;
+            let first = if whole { 0 } else { told.count };
+            for control in kept(&self.groups.kept_since(first), whole) {
                 self.tell_all(&control);
             }
-            told = count;
+            told = extent;
         }
     }
 

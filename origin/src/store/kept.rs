@@ -12,7 +12,17 @@ use tributary_protocol::GroupName;
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     groups: Arc<Mutex<Groups>>,
-    count: watch::Sender<usize>,
+    /// How many they are, and how often some were taken out.
+    extent: watch::Sender<Extent>,
+}
+
+/// How far the list of groups goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Rises when groups are taken out: the list is another one then.
+    pub(crate) edition: u64,
+    /// How many groups it has.
+    pub(crate) count: usize,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +39,7 @@ impl Kept {
     pub(super) fn new() -> Self {
         Self {
             groups: Arc::default(),
-            count: watch::channel(0).0,
+            extent: watch::channel(Extent::default()).0,
         }
     }
 
@@ -41,6 +51,8 @@ impl Kept {
         }
         groups.list.push(group.clone());
         let count = groups.list.len();
+        // While no other changes the list, so that the last one said is the last one.
+        self.extent.send_modify(|extent| extent.count = count);
         drop(groups);
         if count == MAX_KEPT {
             tracing::warn!(
@@ -48,7 +60,22 @@ impl Kept {
                 "no more groups are bound to their home by what they store"
             );
         }
-        self.count.send_replace(count);
+    }
+
+    /// An application has nothing in the store any more.
+    pub(super) fn forget(&self, application: &str) {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = groups.list.len();
+        let Groups { known, list } = &mut *groups;
+        list.retain(|group| group.application() != application);
+        known.retain(|group| group.application() != application);
+        let count = list.len();
+        if count < before {
+            self.extent.send_modify(|extent| {
+                extent.edition += 1;
+                extent.count = count;
+            });
+        }
     }
 
     /// The groups, but for so many that were there first.
@@ -57,8 +84,8 @@ impl Kept {
         groups.list.get(first..).unwrap_or_default().to_vec()
     }
 
-    /// How many there are, as more come.
-    pub(crate) fn changed(&self) -> watch::Receiver<usize> {
-        self.count.subscribe()
+    /// How many there are, as more come, or some go.
+    pub(crate) fn changed(&self) -> watch::Receiver<Extent> {
+        self.extent.subscribe()
     }
 }

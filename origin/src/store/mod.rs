@@ -25,6 +25,7 @@ mod writer;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use kept::Extent;
 pub(crate) use objects::StoredObject;
 pub use storage::{Changes, Storage, StorageError};
 
@@ -89,11 +90,14 @@ impl Store {
     }
 
     /// Removes everything that an application has stored, and waits until it is gone from the
-    /// disk, or could not be taken from it. None of its groups may run. Blocks.
-    pub(crate) fn purge(&self, application: &str) {
-        self.shared.writer.change(objects::all_of(application));
+    /// disk, or could not be taken from it. What it stores after that has later versions. None of
+    /// its groups may run. Blocks.
+    pub(crate) fn purge(&self, application: &str) -> Result<(), StorageError> {
+        self.shared.writer.change(self.without(application)?);
         self.shared.usage.forget(application);
+        self.shared.kept.forget(application);
         self.shared.writer.wait();
+        Ok(())
     }
 
     /// Whether so much waits to be written that no more should come.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `h` application 0 instance 0 object 0 | the object's header |
 //! | `s` application 0 instance 0 object 0 slot | a slot, or that it was removed |
+//! | `f` application 0 | the highest version of its objects that were purged |
 //! | `m` | how often the process has crashed, and whether it runs |
 //!
 //! No name but a slot's can hold a 0. Numbers are big-endian; every value begins with the number
@@ -23,7 +24,7 @@ use tributary_protocol::{
     GroupName,
     shared_object::{
         Encoded,
-        authority::{Header, Stored, StoredSlot, Ticket, Write},
+        authority::{Header, Stored, StoredSlot, Ticket, VERSION_WINDOW, Write},
     },
 };
 
@@ -70,6 +71,8 @@ impl Store {
             stored.header = Some(header);
             stored.crashes = self.shared.crashes.saturating_sub(crashes);
             stored.slots = read_slots(&slots_key, writer.read(&slots_key)?)?;
+        } else {
+            stored.floor = self.floor(group.application())?.ok_or_else(damaged)?;
         }
         let object = StoredObject {
             store: self.clone(),
@@ -93,6 +96,46 @@ impl Store {
         Ok(names
             .map(|name| String::from_utf8_lossy(name).into_owned())
             .collect())
+    }
+
+    /// What takes out everything that an application has stored, and leaves what its objects'
+    /// versions go on from.
+    pub(super) fn without(&self, application: &str) -> Result<Changes, StorageError> {
+        let headers = application_key(HEADER, application);
+        // Damaged ones are in nobody's way here.
+        let mut floor = self.floor(application)?.unwrap_or(0);
+        for value in self.shared.writer.read(&headers)?.into_values() {
+            if let Ok((header, crashes)) = read_header(value) {
+                floor = floor.max(self.last_version(&header, crashes));
+            }
+        }
+        let mut changes = Changes::new();
+        changes.clear(headers);
+        changes.clear(application_key(SLOT, application));
+        if floor > 0 {
+            changes.put(
+                application_key(FLOOR, application),
+                Some(write_floor(floor)),
+            );
+        }
+        Ok(changes)
+    }
+
+    /// The highest version that may have been given out of an object.
+    fn last_version(&self, header: &Header, crashes: u32) -> u32 {
+        let crashes = self.shared.crashes.saturating_sub(crashes);
+        // Some of this process's were perhaps not stored either.
+        let windows = crashes.saturating_add(1);
+        let stored = header.version.max(header.reserve);
+        stored.saturating_add((VERSION_WINDOW + 1).saturating_mul(windows))
+    }
+
+    /// The highest version that a purged object of the application can have had; none if what
+    /// says so is damaged.
+    fn floor(&self, application: &str) -> Result<Option<u32>, StorageError> {
+        let key = application_key(FLOOR, application);
+        let found = self.shared.writer.read(&key)?.remove(&key);
+        Ok(found.map_or(Some(0), read_floor))
     }
 
     /// What an application has stored, in bytes.
@@ -204,18 +247,6 @@ pub(super) fn end(crashes: u32) -> (Vec<u8>, Bytes) {
     (vec![META], meta(crashes, ENDED))
 }
 
-/// What takes out everything that an application has stored.
-pub(super) fn all_of(application: &str) -> Changes {
-    let mut changes = Changes::new();
-    for kind in [HEADER, SLOT] {
-        let mut prefix = vec![kind];
-        prefix.extend_from_slice(application.as_bytes());
-        prefix.push(0);
-        changes.clear(prefix);
-    }
-    changes
-}
-
 fn meta(crashes: u32, state: u8) -> Bytes {
     let mut value = BytesMut::with_capacity(META_LENGTH);
     value.put_u8(FORM);
@@ -224,14 +255,18 @@ fn meta(crashes: u32, state: u8) -> Bytes {
     value.freeze()
 }
 
-fn group_key(kind: u8, group: &GroupName) -> Vec<u8> {
-    let (application, instance) = (group.application(), group.instance());
-    let mut key = Vec::with_capacity(64 + application.len() + instance.len());
+fn application_key(kind: u8, application: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(64 + application.len());
     key.push(kind);
-    for name in [application, instance] {
-        key.extend_from_slice(name.as_bytes());
-        key.push(0);
-    }
+    key.extend_from_slice(application.as_bytes());
+    key.push(0);
+    key
+}
+
+fn group_key(kind: u8, group: &GroupName) -> Vec<u8> {
+    let mut key = application_key(kind, group.application());
+    key.extend_from_slice(group.instance().as_bytes());
+    key.push(0);
     key
 }
 
@@ -281,6 +316,18 @@ fn read_header(mut value: Bytes) -> Result<(Header, u32), StorageError> {
     Ok((header, crashes))
 }
 
+fn write_floor(floor: u32) -> Bytes {
+    let mut value = BytesMut::with_capacity(FLOOR_LENGTH);
+    value.put_u8(FORM);
+    value.put_u32(floor);
+    value.freeze()
+}
+
+fn read_floor(mut value: Bytes) -> Option<u32> {
+    let is_whole = value.len() >= FLOOR_LENGTH && value.get_u8() == FORM;
+    is_whole.then(|| value.get_u32())
+}
+
 fn write_slot(slot: &StoredSlot) -> Bytes {
     let full = slot.value.as_ref().map(Encoded::full);
     let mut value = BytesMut::with_capacity(SLOT_LENGTH + full.map_or(0, Bytes::len));
@@ -318,6 +365,7 @@ fn damaged() -> StorageError {
 
 const HEADER: u8 = b'h';
 const SLOT: u8 = b's';
+const FLOOR: u8 = b'f';
 const META: u8 = b'm';
 
 /// The form of every value.
@@ -329,3 +377,4 @@ const ENDED: u8 = 0;
 const META_LENGTH: usize = 1 + 4 + 1;
 const HEADER_LENGTH: usize = 1 + 4 + 8 + 5 * 4 + 8;
 const SLOT_LENGTH: usize = 1 + 4 + 1;
+const FLOOR_LENGTH: usize = 1 + 4;

@@ -247,6 +247,9 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         let mut object = Self::temporary(incarnation, limits);
         let header = stored.header.unwrap_or_else(|| Header {
             incarnation,
+            version: stored.floor,
+            horizon: stored.floor,
+            forgotten: stored.floor,
             ..Header::default()
         });
         object.incarnation = header.incarnation;

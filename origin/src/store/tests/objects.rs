@@ -12,7 +12,7 @@ use tributary_protocol::{
 };
 
 use super::*;
-use crate::store::{Store, StoredObject, objects, redb::RedbStorage};
+use crate::store::{Extent, Store, StoredObject, objects, redb::RedbStorage};
 
 /// An object with its store, as a group has it.
 struct Held {
@@ -248,16 +248,26 @@ fn groups_with_something_stored_are_known_from_then_on() {
     let store = on(&memory);
     let mut changed = store.kept().changed();
     let mut object = load(&store, "o");
-    assert_eq!(*changed.borrow_and_update(), 0);
+    let extent = |edition, count| Extent { edition, count };
+    assert_eq!(*changed.borrow_and_update(), extent(0, 0));
     object.set("a", 1.0);
     load(&store, "p").set("a", 1.0);
-    assert_eq!(*changed.borrow_and_update(), 1);
+    assert_eq!(*changed.borrow_and_update(), extent(0, 1));
     assert_eq!(store.kept().since(0), [group()]);
     assert_eq!(store.kept().since(1), []);
     assert_eq!(store.kept().since(9), []);
     object.wait();
     store.close();
-    assert_eq!(on(&memory).kept().since(0), [group()]);
+    let store = on(&memory);
+    assert_eq!(store.kept().since(0), [group()]);
+    let mut changed = store.kept().changed();
+    store.purge("other").unwrap();
+    assert!(!changed.has_changed().unwrap());
+    store.purge("app").unwrap();
+    assert_eq!(*changed.borrow_and_update(), extent(1, 0));
+    assert_eq!(store.kept().since(0), []);
+    load(&store, "o").set("a", 1.0);
+    assert_eq!(store.kept().since(0), [group()]);
 }
 
 #[test]
@@ -279,7 +289,7 @@ fn a_purge_takes_all_of_one_application_and_nothing_else() {
         }
     }
     assert!(store.used("app") > 0);
-    store.purge("app");
+    store.purge("app").unwrap();
     assert_eq!(store.used("app"), 0);
     store.close();
     let store = on(&memory);
@@ -302,4 +312,34 @@ fn what_is_written_to_a_scratch_counts_there_alone() {
     assert!(scratch.used("app") > used + 1_000);
     assert_eq!(store.used("app"), used);
     assert_eq!(load(&store, "o").slots().len(), 1);
+}
+
+#[test]
+fn versions_of_what_was_purged_are_not_used_again() {
+    let memory = Memory::default();
+    let store = on(&memory);
+    let mut object = load(&store, "o");
+    for value in 0..5 {
+        object.set("a", f64::from(value));
+    }
+    object.wait();
+    store.purge("app").unwrap();
+    assert_eq!(store.names(&group()).unwrap(), Vec::<String>::new());
+    let again = load(&store, "o");
+    assert_eq!(again.slots().len(), 0);
+    let floor = again.object.version();
+    assert!(floor > 5);
+    assert_eq!(again.object.horizon(), floor);
+    drop((object, again));
+    store.purge("app").unwrap();
+    store.close();
+    let store = on(&memory);
+    assert_eq!(load(&store, "o").object.version(), floor);
+    assert_eq!(load(&store, "p").object.version(), floor);
+    // The second purge counts from where the first one has led.
+    let mut object = load(&store, "o");
+    object.set("a", 1.0);
+    assert_eq!(object.object.version(), floor + 1);
+    store.purge("app").unwrap();
+    assert!(load(&store, "o").object.version() > floor + 1);
 }

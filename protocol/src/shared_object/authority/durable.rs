@@ -64,6 +64,9 @@ pub struct Stored {
     /// How often the process has ended without storing everything since the header was written,
     /// or ever if there is none.
     pub crashes: u32,
+    /// Without a header: the last version that an object of this name, which is no more, can have
+    /// had.
+    pub floor: u32,
 }
 
 /// What must be stored, all of it or nothing.

@@ -28,6 +28,7 @@ impl Disk {
             header: self.header,
             slots: self.slots.clone(),
             crashes,
+            floor: 0,
         };
         Authority::persistent(2, Limits::default(), Durability::Author, stored)
     }
@@ -244,6 +245,21 @@ fn no_version_is_used_twice_after_a_crash() {
     let once = disk(&room, 1).load(1).version();
     let twice = disk(&room, 1).load(2).version();
     assert!(twice > once + VERSION_WINDOW, "{once} {twice}");
+}
+
+#[test]
+fn an_object_that_follows_one_that_is_gone_begins_behind_it() {
+    let stored = Stored {
+        floor: 70,
+        ..Stored::default()
+    };
+    let object = Authority::persistent(2, Limits::default(), Durability::Lazy, stored);
+    let mut room = Room::with(object);
+    room.set("a", 1.0);
+    for version in [3, 69] {
+        room.ask(1, version, [Event::Use]);
+        assert_eq!(room.heard(1), ["v71 use, clear, a=1"]);
+    }
 }
 
 #[test]

@@ -299,6 +299,7 @@ impl World {
             header,
             slots: self.disk.clone(),
             crashes: self.crashes - crashes.unwrap_or(0),
+            floor: 0,
         };
         let before = self.object.version();
         let durability = self.object.durability().unwrap();
