@@ -306,9 +306,9 @@ impl Shared {
             Ok(admitted) => {
                 self.put_in_force(name, admitted);
             }
-            Err(_) => {
+            Err(refused) => {
                 if let Some(last) = self.admit_last(name) {
-                    self.replace(name, last);
+                    self.replace(name, last, Some(refused));
                 }
             }
         }
@@ -349,15 +349,17 @@ impl Shared {
     /// Gives new groups a version, and running ones too if that is the policy.
     fn put_in_force(&self, name: &str, admitted: Admitted) -> Deployed {
         let (is_new, overlooked, restarted) = match admitted {
-            Admitted::Same => (false, Vec::new(), 0),
+            Admitted::Same => {
+                if let Some(known) = self.known().get_mut(name) {
+                    known.refused = None;
+                }
+                (false, Vec::new(), 0)
+            }
             Admitted::New(version) => {
                 let overlooked = version.overlooked.clone();
-                (true, overlooked, self.replace(name, *version))
+                (true, overlooked, self.replace(name, *version, None))
             }
         };
-        if let Some(known) = self.known().get_mut(name) {
-            known.refused = None;
-        }
         Deployed {
             is_new,
             overlooked,
@@ -365,7 +367,8 @@ impl Shared {
         }
     }
 
-    fn replace(&self, name: &str, version: Version) -> usize {
+    /// Gives new groups this version; `refused` is what has been refused since.
+    fn replace(&self, name: &str, version: Version, refused: Option<Refused>) -> usize {
         let number = version.number;
         let applications = self.groups.applications();
         applications.keep(name);
@@ -392,6 +395,7 @@ impl Shared {
         };
         let mut known = self.known();
         let entry = known.entry(name.to_owned()).or_default();
+        entry.refused = refused;
         if let Some(old) = entry.in_force.replace(new)
             && old.number != number
         {
@@ -484,7 +488,7 @@ impl Shared {
         Some(Status {
             name: name.to_owned(),
             kind: folder.map_or(Kind::BuiltIn, |_| Kind::Folder),
-            version: summary.and_then(|summary| summary.version),
+            version: in_force.map(|version| version.number),
             digest: in_force.map(|version| version.digest.to_string()),
             deployed_at: in_force.map(|version| timestamp(version.since)),
             on_deploy: settings.on_deploy,

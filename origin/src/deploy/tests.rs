@@ -27,6 +27,9 @@ use crate::{
     store::Store,
 };
 
+/// How long a state may take to come on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Reads `main.txt`: `broken` does not compile, `throws` fails at its start, `notes` makes a note.
 pub(super) struct TextLoader;
 
@@ -140,7 +143,7 @@ impl Bench {
             store.close();
         }
         let data = self.directory.path().join("data");
-        let patience = Instant::now() + Duration::from_secs(20);
+        let patience = Instant::now() + PATIENCE;
         let store = loop {
             match Store::open(&data) {
                 Err(_) if Instant::now() < patience => thread::sleep(Duration::from_millis(10)),
@@ -162,10 +165,18 @@ impl Bench {
         self.deployer.as_ref().unwrap()
     }
 
+    /// Copies a folder, in no time: a copy that pauses is taken for a whole one.
     fn write(&self, name: &str, text: &str) {
-        let folder = self.directory.path().join("apps").join(name);
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("main.txt"), text).unwrap();
+        let (at, draft) = (self.directory.path(), self.directory.path().join("draft"));
+        let folder = at.join("apps").join(name);
+        fs::create_dir(&draft).unwrap();
+        fs::write(draft.join("main.txt"), text).unwrap();
+        if folder.exists() {
+            fs::rename(draft.join("main.txt"), folder.join("main.txt")).unwrap();
+            fs::remove_dir(draft).unwrap();
+        } else {
+            fs::rename(draft, folder).unwrap();
+        }
     }
 
     fn read(&self, path: &str) -> Option<String> {
@@ -177,7 +188,7 @@ impl Bench {
     }
 
     fn until(&self, what: &str, reached: impl Fn() -> bool) {
-        let patience = Instant::now() + Duration::from_secs(20);
+        let patience = Instant::now() + PATIENCE;
         while !reached() {
             assert!(Instant::now() < patience, "not in time: {what}");
             thread::sleep(Duration::from_millis(10));
