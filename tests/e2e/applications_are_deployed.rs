@@ -220,8 +220,15 @@ fn a_broken_version_is_refused_and_the_old_one_keeps_running() {
     let (good, said) = dev.apps(&["deploy", &draft]);
     assert!(!good && said.contains("on purpose"), "{said}");
     assert!(said.contains("main.asc:2"), "with its place: {said}");
+    let starts = "application.onAppStart = function() {\n  trace(\"looks\");\n  none.such();\n}\n";
+    let (good, _) = dev.apps(&["deploy", &dev.draft("chat", starts)]);
+    assert!(!good);
+    let log = dev.apps_do(&["logs", "chat"]);
+    for expected in ["trial: looks", "main.asc:3", "none.such();", "is refused"] {
+        assert!(log.contains(expected), "{expected} in {log}");
+    }
     assert_eq!(version(&mut dev.session("chat/newer")), "one");
-    let said = dev.apps_do(&["deploy", &draft, "--force"]);
+    let said = dev.apps_do(&["deploy", &dev.draft("chat", throws), "--force"]);
     assert!(said.contains("in spite of"), "{said}");
 }
 

@@ -17,7 +17,10 @@ use super::{
     status::{Refused, Stage, timestamp},
     versions::Snapshot,
 };
-use crate::{app::Factory, app::Level, group};
+use crate::{
+    app::{Factory, Level, Line},
+    group,
+};
 
 /// What has passed.
 pub(super) enum Admitted {
@@ -160,7 +163,22 @@ impl Shared {
         };
         let factory: Factory = Arc::new(move |name| make(name, &place));
         let settings = version.loaded.settings.clone();
-        group::trial(&group, settings, factory, self.groups.store()).map_err(|error| failed(&error))
+        let tried = group::trial(&group, settings, factory, self.groups.store());
+        tried.map_err(|trial| {
+            self.tell(name, &group, &trial.said);
+            failed(&trial.error)
+        })
+    }
+
+    /// Adds what an instance said in a trial that failed to its application's log.
+    fn tell(&self, name: &str, group: &GroupName, said: &[Line]) {
+        let Some(log) = self.groups.applications().log(name) else {
+            return;
+        };
+        for line in said {
+            let text = format!("trial: {}", line.text);
+            log.push(line.level, Some(group.instance()), text);
+        }
     }
 
     fn copy_files(&self, group: &GroupName, files: &Path, scratch: &Temporary) {

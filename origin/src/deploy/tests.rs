@@ -312,6 +312,11 @@ fn a_trial_sees_a_copy_of_what_is_stored_and_writes_to_another() {
     let stored = "data/apps/chat/_definst_/files/count.txt";
     put(&deployer, "chat", "one").unwrap();
     assert_eq!(bench.read(stored), None, "the trial has written elsewhere");
+    let said = bench.log("chat");
+    assert!(
+        !said.contains("starts"),
+        "one that succeeds says nothing: {said}"
+    );
     let file = bench.directory.path().join(stored);
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     fs::write(&file, "5").unwrap();
@@ -321,9 +326,14 @@ fn a_trial_sees_a_copy_of_what_is_stored_and_writes_to_another() {
     let scratch = bench.directory.path().join("data/versions/.scratch");
     let left: Vec<_> = fs::read_dir(scratch).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+    let said = bench.log("chat");
+    let (trial, refusal) = (
+        said.find("trial: starts"),
+        said.find("a version is refused"),
+    );
     assert!(
-        !bench.log("chat").contains("starts"),
-        "a trial says nothing"
+        trial.is_some() && trial < refusal,
+        "what led to it is told: {said}"
     );
 }
 

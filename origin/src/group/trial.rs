@@ -18,7 +18,7 @@ use super::{
     worker::{Load, Workers},
 };
 use crate::{
-    app::{Applications, Factory, Level, Log},
+    app::{Applications, Factory, Level, Line, Log},
     metrics::Metrics,
     script::THREAD_STACK,
     store::Store,
@@ -34,6 +34,17 @@ pub(crate) enum TrialError {
     Late,
 }
 
+/// Why an application did not stand its trial, and what it said until then.
+#[derive(Clone, Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: TrialError,
+    /// Oldest first.
+    pub(crate) said: Vec<Line>,
+}
+
+/// How many lines of a trial are told. Reason: those before it stay in the application's log.
+const MAX_SAID: usize = 100;
+
 /// How long a start may take. Reason: a script's turn has its own, shorter limit; this one is for
 /// a start that hangs in something else.
 const TIME: Duration = Duration::from_secs(10);
@@ -45,9 +56,21 @@ pub(crate) fn trial(
     settings: config::Application,
     factory: Factory,
     store: Option<&Store>,
-) -> Result<(), TrialError> {
+) -> Result<(), Failed> {
     let applications = Applications::new();
     applications.put(name.application().to_owned(), None, settings, factory);
+    let log = applications.log(name.application()).unwrap_or_default();
+    try_out(name, applications, store).map_err(|error| Failed {
+        error,
+        said: log.after(0, MAX_SAID),
+    })
+}
+
+fn try_out(
+    name: &GroupName,
+    applications: Applications,
+    store: Option<&Store>,
+) -> Result<(), TrialError> {
     let store = store.map(Store::scratch).transpose();
     let store = store.map_err(|error| TrialError::Failed(error.to_string()))?;
     let name = Arc::new(name.clone());
