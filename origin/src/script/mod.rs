@@ -11,6 +11,7 @@
 //! | `admission`, `rpc`, `hooks`, `idle` | connects, calls of clients, publish and play requests, idle clients |
 //! | `state`, `clients`, `calls`, `media`, `objects`, `timers`, `later` | what the host remembers of one script |
 //! | `value` | AMF values as script values, and back |
+//! | `pace` | how fast a script may fill the log |
 //! | `failure` | errors with file, line and source line |
 //! | `library` | files, HTTP, XML and the like, without an engine; `api::library` has the classes |
 //! | `api` | the classes and functions that scripts use; one file for each |
@@ -66,6 +67,7 @@ pub(crate) mod library;
 mod loader;
 mod media;
 mod objects;
+mod pace;
 mod program;
 mod rpc;
 mod source;

@@ -20,8 +20,8 @@ use tributary_protocol::GroupName;
 
 use super::{
     Host, allowance::Allowance, calls::Calls, check::script_options, clients::Clients,
-    later::Later, library::group::Library, media::Media, objects::Objects, program::Program,
-    timers::Timers, value::Shape,
+    later::Later, library::group::Library, media::Media, objects::Objects, pace::Pace, pace::Pass,
+    program::Program, timers::Timers, value::Shape,
 };
 use crate::{app::Level, group::Poster, group::lent};
 
@@ -49,6 +49,7 @@ pub(crate) struct State {
     pub(crate) failed: Cell<bool>,
     /// Whether `application.onStatus` hears of an error at this moment.
     pub(crate) telling: Cell<bool>,
+    pace: Pace,
     /// The group's time in this turn.
     pub(crate) now: Cell<Instant>,
     #[allow(dead_code, reason = "see `later`")]
@@ -116,6 +117,7 @@ impl State {
             loads: RefCell::new(Some(Vec::new())),
             failed: Cell::new(false),
             telling: Cell::new(false),
+            pace: Pace::new(),
             now: Cell::new(now),
             poster,
             number: LAST.fetch_add(1, Ordering::Relaxed),
@@ -191,8 +193,21 @@ impl State {
         self.later().run(work);
     }
 
-    /// Adds a line to the application's log and to the process's.
+    /// Adds a line of the script's to the application's log and to the process's, unless it says
+    /// too much.
     pub(crate) fn log(&self, level: Level, text: &str) {
+        match self.pace.line(self.now.get()) {
+            Pass::Dropped => return,
+            Pass::After(0) => {}
+            Pass::After(dropped) => {
+                let why = format!("{dropped} lines of the script were too many and are not here");
+                self.write(Level::Warning, &why);
+            }
+        }
+        self.write(level, text);
+    }
+
+    fn write(&self, level: Level, text: &str) {
         match level {
             Level::Info => tracing::info!(group = %self.group, "{text}"),
             Level::Warning => tracing::warn!(group = %self.group, "{text}"),

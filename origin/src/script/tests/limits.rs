@@ -187,6 +187,21 @@ fn running_out_of_memory_is_caught_once() {
 }
 
 #[test]
+fn a_script_that_traces_without_end_does_not_fill_the_log() {
+    let stage = stage("Client.prototype.flood = function() { while (true) trace('x'); };");
+    let client = stage.connect("x");
+    client.send("flood", []);
+    stage.pass(Duration::from_secs(1));
+    client.send("missing", []);
+    let flooded = stage.log().last().map_or(0, |line| line.number);
+    assert!(flooded <= 2_000 + 3, "{flooded}");
+    client.send("flood", []);
+    let said = stage.said();
+    let dropped = |line: &String| line.contains("lines of the script were too many");
+    assert!(said.iter().any(dropped), "{:?}", said.last());
+}
+
+#[test]
 fn timers_are_counted() {
     let stage = stage(
         "Client.prototype.fill = function() {
