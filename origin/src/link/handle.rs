@@ -1,9 +1,6 @@
 //! What a group and its lanes say to each other.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
 use tributary_node::queue;
 use tributary_protocol::{
@@ -208,12 +205,10 @@ pub struct LaneOut {
     key: LaneKey,
     edge: Arc<str>,
     commands: queue::Sender<LaneCommand>,
-    /// What the lane has taken and its stream has not.
-    unsent: Arc<AtomicUsize>,
 }
 
 impl ToSession {
-    /// What it counts in a lane's backlog, in bytes.
+    /// What it counts while it waits for its lane, in bytes.
     fn size(&self) -> usize {
         match self {
             Self::Message { message, .. } => message.payload.len(),
@@ -229,7 +224,6 @@ impl LaneOut {
             key,
             edge,
             commands,
-            unsent: Arc::default(),
         }
     }
 
@@ -253,17 +247,6 @@ impl LaneOut {
     pub fn audience(&self, audience: AudienceId, what: ToAudience) {
         let size = what.size();
         self.push(LaneCommand::Audience { audience, what }, size);
-    }
-
-    /// Bytes that have not been handed to the link. While that is much, as in an outage, changes
-    /// of one slot had better be put together before they are sent.
-    pub fn backlog(&self) -> usize {
-        self.commands.weight() + self.unsent.load(Ordering::Relaxed)
-    }
-
-    /// The lane says how much it holds.
-    pub(super) fn set_unsent(&self, bytes: usize) {
-        self.unsent.store(bytes, Ordering::Relaxed);
     }
 
     fn push(&self, command: LaneCommand, size: usize) {

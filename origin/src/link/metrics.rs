@@ -44,6 +44,8 @@ pub struct LinkMetrics {
     pub displaced: Gauge,
     /// Messages of shared objects for one member.
     pub member_messages: Counter,
+    /// Messages of shared objects that became part of another.
+    pub audience_merged: Counter,
     /// Times an audience needed a snapshot.
     pub audience_lapses: Counter,
 }
@@ -75,6 +77,11 @@ impl LinkMetrics {
             "member_messages",
             "Messages of shared objects for one member",
             self.member_messages.clone(),
+        );
+        r.register(
+            "audience_merged",
+            "Messages to all members of an object that became part of the one before",
+            self.audience_merged.clone(),
         );
         r.register(
             "audience_lapses",

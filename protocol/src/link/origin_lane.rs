@@ -19,12 +19,14 @@ use crate::SessionId;
 mod audiences;
 mod event;
 mod grants;
+mod merging;
 mod queue;
 
 pub use audiences::AudienceCounts;
 pub use event::{OriginEvent, Tell};
 
 use audiences::Audiences;
+use merging::Merging;
 use queue::{Queued, Said, Turn};
 
 /// How long a reservation for a long message may stand without a byte of it arriving.
@@ -44,6 +46,7 @@ pub struct OriginLane {
     turns: VecDeque<Turn>,
     queued: usize,
     audiences: Audiences,
+    merging: Merging,
     /// Sessions whose message in assembly needs a reservation, first come first served.
     waiting: VecDeque<SessionId>,
     retry: Option<Instant>,
@@ -83,6 +86,7 @@ impl OriginLane {
             turns: VecDeque::new(),
             queued: 0,
             audiences: Audiences::default(),
+            merging: Merging::default(),
             waiting: VecDeque::new(),
             retry: None,
             holders: Vec::new(),
@@ -151,6 +155,7 @@ impl OriginLane {
             self.append_ack();
         }
         if !self.outbox.is_blocked() {
+            self.unmerge_all();
             self.take_turns();
         }
         if self.outbox.has_unsent() {
@@ -215,14 +220,9 @@ impl OriginLane {
         self.sessions.len()
     }
 
-    /// Bytes that have not been handed to the lane's stream.
-    pub fn unsent(&self) -> usize {
-        self.outbox.unsent() + self.queued
-    }
-
     /// Bytes kept for the edge.
     pub fn retained(&self) -> usize {
-        self.outbox.retained() + self.queued
+        self.outbox.retained() + self.queued + self.merging.bytes()
     }
 
     fn append_ack(&mut self) {

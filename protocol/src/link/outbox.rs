@@ -122,8 +122,7 @@ impl Outbox {
 
     /// Bytes of numbered frames that have not been handed to the stream.
     pub fn unsent(&self) -> usize {
-        let batches = self.batches.iter().skip(self.unsent);
-        batches.map(|batch| batch.bytes.len()).sum::<usize>() + self.filling.len()
+        self.retained() - self.in_flight
     }
 
     /// Bytes kept, sent or not.

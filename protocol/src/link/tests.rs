@@ -4,6 +4,7 @@
 mod audience_rules;
 mod audiences;
 mod frames;
+mod merging;
 mod scenarios;
 
 use std::{

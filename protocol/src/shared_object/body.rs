@@ -269,10 +269,10 @@ pub(super) const USE_SUCCESS: u8 = 11;
 pub(super) const ACCEPTED: u8 = 13;
 
 /// The bytes before the events, without the object's name.
-const HEADER: usize = 2 + 4 + 8;
+pub(super) const HEADER: usize = 2 + 4 + 8;
 
 /// The bytes of an event before its data.
-const EVENT: usize = 1 + 4;
+pub(super) const EVENT: usize = 1 + 4;
 
 #[cfg(test)]
 mod tests {

@@ -87,7 +87,6 @@ impl Lane {
                 pieces.push(bytes);
             }
             self.settle(driver);
-            self.out.set_unsent(self.state.borrow().unsent());
             if !pieces.is_empty() {
                 if send.write(&mut pieces).await.is_err() {
                     return;

@@ -78,6 +78,7 @@ impl Lane {
         let metrics = &driver.metrics;
         metrics.audience_messages.inc_by(counts.messages);
         metrics.member_messages.inc_by(counts.member_messages);
+        metrics.audience_merged.inc_by(counts.merged);
         metrics.audience_lapses.inc_by(counts.lapses);
     }
 

@@ -36,7 +36,6 @@ impl Lane {
                 self.handle_command(&driver, command);
             }
             self.settle(&driver);
-            self.out.set_unsent(self.state.borrow().unsent());
             self.wake.notify_one();
             // The queue is always ready while its group is faster than this.
             tokio::task::yield_now().await;

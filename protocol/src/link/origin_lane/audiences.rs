@@ -25,6 +25,10 @@ use crate::{
     shared_object::Flags,
 };
 
+mod lapse;
+
+use lapse::Lapse;
+
 /// What a lane's audiences have cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AudienceCounts {
@@ -32,6 +36,8 @@ pub struct AudienceCounts {
     pub messages: u64,
     /// Messages to one member: answers to it, and the copies for those that stand aside.
     pub member_messages: u64,
+    /// Messages to all that became part of the one before, since the lane was behind.
+    pub merged: u64,
     /// Times an audience no longer fitted what the lane keeps and needed a snapshot.
     pub lapses: u64,
 }
@@ -68,18 +74,6 @@ struct Standpoint {
     held: bool,
     /// A snapshot has passed it by meanwhile.
     missed: bool,
-}
-
-/// ```text
-/// None ──does not fit──► Dropping ──there is room──► Asked ──snapshot──► None
-///                            ▲─── that does not fit ───┘
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Lapse {
-    #[default]
-    None,
-    Dropping,
-    Asked,
 }
 
 /// Something in the line.
@@ -126,6 +120,38 @@ impl Audiences {
         }
     }
 
+    /// Whether an audience is there, misses nothing, and nothing of it stands in the line.
+    pub(super) fn is_whole(&self, audience: AudienceId) -> bool {
+        let known = self.known.get(&audience);
+        known.is_some_and(|known| known.lapse == Lapse::None)
+            && !self.in_line.contains_key(&audience)
+    }
+
+    pub(super) fn members(&self, audience: AudienceId) -> Vec<SessionId> {
+        let known = self.known.get(&audience);
+        let members = known.into_iter().flat_map(|known| known.members.keys());
+        members.copied().collect()
+    }
+
+    /// Whom a message to an audience is for.
+    pub(super) fn hearers(&self, audience: AudienceId, to: Recipients) -> Vec<SessionId> {
+        let hears = |session: SessionId| match to {
+            Recipients::All => true,
+            Recipients::AllBut(but) => session != but,
+            Recipients::One(one) => session == one,
+        };
+        let known = self.known.get(&audience);
+        let members = known.into_iter().flat_map(|known| &known.members);
+        members
+            .filter(|(session, member)| !member.held && hears(**session))
+            .map(|(&session, _)| session)
+            .collect()
+    }
+
+    pub(super) fn count_merged(&mut self) {
+        self.counts.merged += 1;
+    }
+
     fn stand(&mut self, audience: AudienceId, standing: Standing) {
         *self.in_line.entry(audience).or_default() += 1;
         self.line.push_back(standing);
@@ -157,6 +183,13 @@ impl Audience {
 impl OriginLane {
     /// Tells an audience something. It keeps its place among what its members are told.
     pub fn audience(&mut self, audience: AudienceId, what: ToAudience) {
+        if !self.merge(audience, &what) {
+            self.unmerge_before(audience);
+            self.tell_audience(audience, what);
+        }
+    }
+
+    pub(super) fn tell_audience(&mut self, audience: AudienceId, what: ToAudience) {
         if let ToAudience::Send {
             to: Recipients::One(session),
             encoding,
@@ -167,7 +200,7 @@ impl OriginLane {
             return;
         }
         if !self.fits(audience, &what) {
-            return;
+            return self.lose(audience, &what);
         }
         if self.audiences.line.is_empty() {
             self.do_audience(audience, what);
@@ -206,58 +239,6 @@ impl OriginLane {
         };
         self.audiences.counts.member_messages += 1;
         self.hear(session, Said::Object { member, body });
-    }
-
-    /// Whether the lane can keep it. A message that does not fit makes its audience lapse: what
-    /// it would have changed comes with a snapshot.
-    fn fits(&mut self, id: AudienceId, what: &ToAudience) -> bool {
-        let is_snapshot = matches!(what, ToAudience::Snapshot { .. });
-        if !is_snapshot && !matches!(what, ToAudience::Send { .. }) {
-            return true;
-        }
-        let retained = self.retained();
-        let fits = retained + what.size() <= RETENTION || retained == 0;
-        let Some(audience) = self.audiences.known.get_mut(&id) else {
-            // It may begin in the line.
-            return fits;
-        };
-        match (audience.lapse, fits) {
-            (Lapse::None, true) => true,
-            (Lapse::None, false) => {
-                audience.lapse = Lapse::Dropping;
-                self.audiences.lapsed.push(id);
-                self.audiences.counts.lapses += 1;
-                false
-            }
-            (Lapse::Asked | Lapse::Dropping, true) if is_snapshot => {
-                audience.lapse = Lapse::None;
-                self.audiences.lapsed.retain(|&lapsed| lapsed != id);
-                true
-            }
-            (Lapse::Asked, false) if is_snapshot => {
-                audience.lapse = Lapse::Dropping;
-                false
-            }
-            (Lapse::Asked | Lapse::Dropping, _) => false,
-        }
-    }
-
-    /// Asks for the snapshots of audiences that have lapsed, once there is room for them.
-    pub(super) fn ask_snapshots(&mut self) {
-        if self.audiences.lapsed.is_empty() || self.retained() > RETENTION / 2 {
-            return;
-        }
-        let Self {
-            audiences, events, ..
-        } = self;
-        for &id in &audiences.lapsed {
-            if let Some(audience) = audiences.known.get_mut(&id)
-                && audience.lapse == Lapse::Dropping
-            {
-                audience.lapse = Lapse::Asked;
-                events.push_back(OriginEvent::SnapshotWanted { audience: id });
-            }
-        }
     }
 
     fn do_audience(&mut self, audience: AudienceId, what: ToAudience) {
@@ -342,16 +323,6 @@ impl OriginLane {
                 aside,
             };
             self.frame(id, join);
-        }
-    }
-
-    /// Members that the group keeps apart do not get the snapshot that comes.
-    fn note_missed(&mut self, audience: AudienceId) {
-        if let Some(audience) = self.audiences.known.get_mut(&audience) {
-            let members = audience.members.values_mut();
-            members
-                .filter(|member| member.held)
-                .for_each(|member| member.missed = true);
         }
     }
 

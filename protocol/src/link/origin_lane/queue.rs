@@ -40,6 +40,7 @@ pub(super) struct Queued {
 impl OriginLane {
     /// A session is told something, after what it was told before.
     pub(super) fn hear(&mut self, session: SessionId, said: Said) {
+        self.unmerge_for(session);
         let retained = self.retained();
         let Some(state) = self.sessions.get_mut(&session) else {
             return;
