@@ -2,14 +2,18 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fs,
     net::SocketAddr,
+    path::Path,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
 use crate::support::{
     clients::wired::{Nothing, PATIENCE, Wired},
-    cluster::{Cluster, LINKS_UP},
+    cluster::{Cluster, LINKS_UP, TRIBUTARY},
+    program,
     shared_object::{PERSISTENT, Told, change, message, slot},
     wait,
     wire::Message,
@@ -116,6 +120,56 @@ fn a_group_with_stored_data_waits_for_its_home() {
     replica.use_object(&mut client);
     replica.has_what_was_acknowledged();
     assert_eq!(replica.slots.len(), 1);
+}
+
+#[test]
+fn a_group_whose_data_is_purged_may_start_elsewhere() {
+    let write = |apps: &Path| {
+        fs::create_dir_all(apps.join("board")).expect("a folder");
+        fs::write(apps.join("board/main.asc"), "").expect("a script");
+    };
+    let mut cluster = Cluster::with_applications(2, 1, write);
+    let mut client = Wired::session(cluster.rtmp(0), "board/room");
+    let sessions = |origin| {
+        let metrics = cluster.origin_metrics(origin);
+        metrics.sum("tributary_origin_sessions")
+    };
+    let home = (0..2).find(|&origin| sessions(origin) > 0.0);
+    let home = home.expect("one has it");
+    let mut replica = Replica::default();
+    replica.use_object(&mut client);
+    replica.write(&mut client);
+    while replica.acknowledgements == 0 {
+        replica.hear(&mut client, Duration::from_millis(20));
+    }
+    drop(client);
+    // An edge without a lane of the group; it hears who has stored something.
+    cluster.restart_edge(0);
+    cluster.await_links();
+    let kept = |cluster: &Cluster| {
+        cluster
+            .edge_metrics(0)
+            .sum("tributary_edge_link_groups_kept")
+    };
+    wait::until("it is bound to its home", PATIENCE, || {
+        kept(&cluster) == 1.0
+    });
+
+    let directory = cluster.directory();
+    let admin = cluster.origins[home].address("admin").to_string();
+    let token = directory.join(format!("origin{home}-data/admin-token"));
+    let mut remove = Command::new(TRIBUTARY);
+    remove.args(["apps", "remove", "board", "--purge", "--admin", &admin]);
+    program::run(remove.arg("--token").arg(token));
+    write(&directory.join("apps"));
+    wait::until("it is bound no more", PATIENCE, || kept(&cluster) == 0.0);
+    cluster.origins[home].kill();
+    wait::until("the link is declared lost", PATIENCE, || {
+        cluster.edge_metrics(0).sum(LINKS_UP) < 2.0
+    });
+    let mut replica = Replica::default();
+    replica.use_object(&mut Wired::session(cluster.rtmp(0), "board/room"));
+    assert_eq!(replica.slots, BTreeMap::new());
 }
 
 /// The object's name in its group.

@@ -31,6 +31,8 @@ pub struct LinkMetrics {
     pub sessions: Gauge,
     /// Shared objects that sessions use.
     pub audiences: Gauge,
+    /// Groups that start at their home or not at all.
+    pub kept: Gauge,
     /// Times a session waited because it sent more than its rate.
     pub throttled: Counter,
 }
@@ -52,6 +54,11 @@ impl LinkMetrics {
             "audiences",
             "Shared objects that sessions use",
             self.audiences.clone(),
+        );
+        r.register(
+            "groups_kept",
+            "Groups that start at their home or not at all, since they have stored something there",
+            self.kept.clone(),
         );
         r.register(
             "throttled",

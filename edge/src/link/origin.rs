@@ -312,7 +312,9 @@ async fn read_control(
                 driver.displaced(index, complete, added, &removed);
             }
             Control::Kept { anew, groups } => {
-                driver.table.borrow_mut().kept(index, anew, groups);
+                let mut table = driver.table.borrow_mut();
+                table.kept(index, anew, groups);
+                driver.metrics.kept.set(table.kept_count() as i64);
             }
             Control::Ping(number) => driver.origins[index].tell(Control::Pong(number)),
             Control::GoAway { within_ms } => {

@@ -143,6 +143,11 @@ impl Table {
         self.kept.extend(groups.map(|group| (group, origin)));
     }
 
+    /// How many groups have data at an origin.
+    pub fn kept_count(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Whether the group has data at its home, so that it starts there or not at all.
     pub fn is_kept(&self, group: &GroupName) -> bool {
         self.kept.get(group) == Some(&self.home(group))
@@ -306,6 +311,7 @@ mod tests {
         let order = order(&table.names, &group);
         table.kept(order[0], true, vec![group.clone()]);
         assert!(table.is_kept(&group));
+        assert_eq!(table.kept_count(), 1);
         assert_eq!(table.place(&group, now), Place::At(order[0]));
         let until = now + STARTING;
         table.set_health(order[0], Health::Lost { until });
