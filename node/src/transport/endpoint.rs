@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::{SocketAddr, UdpSocket},
+    net::{self, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::{
     CloseCode, Link, LinkError,
     settings::{self, HANDSHAKE, HANDSHAKES, UNVALIDATED},
+    socket::UdpSocket,
 };
 use crate::tls::{self, Identity, Role};
 
@@ -71,13 +72,14 @@ impl Endpoint {
         wanted: Role,
     ) -> Result<Self, BindError> {
         let socket = socket(address).map_err(|source| BindError::Socket { address, source })?;
-        let endpoint = quinn::Endpoint::new(
-            settings::endpoint(identity),
-            server,
-            socket,
-            Arc::new(quinn::TokioRuntime),
-        )
-        .map_err(|source| BindError::Socket { address, source })?;
+        let config = settings::endpoint(identity);
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let endpoint = UdpSocket::new(socket)
+            .and_then(|socket| {
+                let socket = Arc::new(socket);
+                quinn::Endpoint::new_with_abstract_socket(config, server, socket, runtime)
+            })
+            .map_err(|source| BindError::Socket { address, source })?;
         Ok(Self {
             endpoint,
             wanted,
@@ -174,7 +176,7 @@ fn check(connection: quinn::Connection, wanted: Role) -> Result<Link, LinkError>
     Err(LinkError::Refused(refused))
 }
 
-fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
+fn socket(address: SocketAddr) -> io::Result<net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
     socket.set_send_buffer_size(SOCKET_BUFFER)?;
     socket.set_recv_buffer_size(SOCKET_BUFFER)?;

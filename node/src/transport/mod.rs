@@ -6,6 +6,7 @@
 mod endpoint;
 mod settings;
 mod shares;
+mod socket;
 mod stream;
 
 use std::{

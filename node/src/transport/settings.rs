@@ -31,7 +31,8 @@ fn transport(keep_alive: Option<Duration>) -> Result<TransportConfig, SettingsEr
     let mut ack_frequency = AckFrequencyConfig::default();
     ack_frequency
         .ack_eliciting_threshold(VarInt::from_u32(10))
-        .max_ack_delay(Some(Duration::from_millis(5)));
+        // An acknowledgement wakes both ends: it waits for something to go along with.
+        .max_ack_delay(Some(Duration::from_millis(25)));
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(UNTRUSTED_STREAMS))
