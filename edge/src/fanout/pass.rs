@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::ready,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -34,7 +35,7 @@ pub(crate) struct LocalStream {
 pub(crate) struct Settings {
     /// A viewer that is further behind jumps.
     pub(crate) max_lag: Duration,
-    /// The least time between two passes.
+    /// How long a message waits for others before a pass.
     pub(crate) coalesce: Duration,
 }
 
@@ -69,16 +70,30 @@ impl LocalStream {
 
     /// Serves the viewers until there are none. The first has to be there before it starts.
     pub(crate) async fn run(self: Rc<Self>) {
-        let mut next = Instant::now();
+        let mut began = Instant::now();
         while !self.is_empty() {
-            self.bell.notified().await;
-            if !self.settings.coalesce.is_zero() {
-                sleep_until(next).await;
-                next = Instant::now() + self.settings.coalesce;
-            }
+            let first = self.rung(began).await;
+            // What comes meanwhile leaves in the same writes.
+            sleep_until(first + self.settings.coalesce).await;
+            began = Instant::now();
             self.pass().await;
         }
         self.live.remove_bell(&self.bell);
+    }
+
+    /// Waits for something to send. Since when it is there, at the earliest: what came during a
+    /// pass has waited since that `began`.
+    async fn rung(&self, began: Instant) -> Instant {
+        let rung_before = tokio::select! {
+            biased;
+            () = self.bell.notified() => true,
+            () = ready(()) => false,
+        };
+        if rung_before {
+            return began;
+        }
+        self.bell.notified().await;
+        Instant::now()
     }
 
     pub(crate) fn live(&self) -> &Arc<LiveStream> {
