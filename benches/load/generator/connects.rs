@@ -1,9 +1,18 @@
 //! Connects: handshake, connect, createStream, and away.
 
-use std::{cell::Cell, io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{
+    cell::Cell,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
-use tokio::{task, time::sleep};
+use tokio::{
+    task,
+    time::{sleep, sleep_until},
+};
 
 use super::{Commands, say};
 use crate::client::{self, Client};
@@ -13,13 +22,16 @@ pub(super) async fn run(
     server: SocketAddr,
     app: String,
     concurrency: usize,
+    rate: Option<f64>,
 ) -> io::Result<()> {
     let tally = Rc::new(Tally::default());
+    let turns = Rc::new(Turns::new(rate));
     for index in 0..concurrency {
-        let (tally, app) = (Rc::clone(&tally), app.clone());
+        let (tally, turns, app) = (Rc::clone(&tally), Rc::clone(&turns), app.clone());
         task::spawn_local(async move {
             // A new address each time: closed connections keep theirs for a minute.
             for turn in (0..).map(|turn| turn % 100_000) {
+                turns.next().await;
                 match come_and_go(server, &app, index + turn * concurrency).await {
                     Ok(()) => tally.done.set(tally.done.get() + 1),
                     Err(_) => {
@@ -39,6 +51,30 @@ pub(super) async fn run(
         say(&json!({"done": tally.done.get(), "failed": tally.failed.get()}));
     }
     Ok(())
+}
+
+/// When clients come: each as soon as the one before it is served, or at a rate.
+struct Turns {
+    interval: Option<Duration>,
+    next: Cell<Instant>,
+}
+
+impl Turns {
+    fn new(rate: Option<f64>) -> Self {
+        Self {
+            interval: rate.map(|rate| Duration::from_secs_f64(1.0 / rate)),
+            next: Cell::new(Instant::now()),
+        }
+    }
+
+    /// Waits for the next client's time. What a slow server misses is not made up for.
+    async fn next(&self) {
+        if let Some(interval) = self.interval {
+            let at = self.next.get().max(Instant::now() - interval);
+            self.next.set(at + interval);
+            sleep_until(at.into()).await;
+        }
+    }
 }
 
 #[derive(Default)]

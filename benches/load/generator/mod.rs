@@ -70,6 +70,9 @@ pub(crate) enum Role {
         /// How many at a time.
         #[arg(long)]
         concurrency: usize,
+        /// How many per second; as many as the server takes if there is none.
+        #[arg(long)]
+        rate: Option<f64>,
     },
     /// Sessions of one group that call and wait for the answer; `bulk on` and `bulk off` make one
     /// more send large commands without pause.
@@ -146,7 +149,8 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                 server,
                 app,
                 concurrency,
-            } => connects::run(commands, server, app, concurrency).await,
+                rate,
+            } => connects::run(commands, server, app, concurrency, rate).await,
             Role::Calls {
                 server,
                 app,

@@ -24,6 +24,9 @@ pub(crate) struct Options {
     /// Numbers of clients that connect at the same time.
     #[arg(long, value_delimiter = ',', default_value = "1,256")]
     concurrency: Vec<usize>,
+    /// Numbers of clients that connect each second, so that all servers have the same to do.
+    #[arg(long, value_delimiter = ',', default_value = "3000")]
+    rates: Vec<f64>,
     /// Seconds of each measured time.
     #[arg(long, default_value_t = 8.0)]
     seconds: f64,
@@ -32,14 +35,23 @@ pub(crate) struct Options {
     rounds: usize,
 }
 
+/// Clients at the same time when they come at a rate. Reason: more than a server that keeps up has.
+const AT_A_RATE: usize = 1_000;
+
 pub(crate) fn run(options: &Options) {
     let remarks = "handshake, connect, createStream, close; all in one group";
     let mut report = Report::begin("connect", remarks).however_busy();
+    let full = options.concurrency.iter().map(|&count| (count, None));
+    let rates = options.rates.iter().map(|&rate| (AT_A_RATE, Some(rate)));
+    let loads: Vec<_> = full.chain(rates).collect();
     for _ in 0..options.rounds {
-        for &concurrency in &options.concurrency {
+        for &(concurrency, rate) in &loads {
+            let load = match rate {
+                None => format!("{concurrency} at a time"),
+                Some(rate) => format!("{rate} per second"),
+            };
             for &kind in &options.servers {
-                let (busy, figures) = one(options, kind, concurrency);
-                let load = format!("{concurrency} at a time");
+                let (busy, figures) = one(options.seconds, kind, concurrency, rate);
                 report.add(kind.name(), &load, busy, figures);
             }
         }
@@ -47,17 +59,15 @@ pub(crate) fn run(options: &Options) {
     report.finish();
 }
 
-fn one(options: &Options, kind: Kind, concurrency: usize) -> (f64, Figures) {
+fn one(seconds: f64, kind: Kind, concurrency: usize, rate: Option<f64>) -> (f64, Figures) {
     let server = kind.start();
-    let count = concurrency.to_string();
-    let mut clients = Generator::start(
-        "connects",
-        server.rtmp,
-        &[("--app", "live"), ("--concurrency", &count)],
-    );
+    let (count, rate) = (concurrency.to_string(), rate.map(|rate| rate.to_string()));
+    let mut arguments = vec![("--app", "live"), ("--concurrency", count.as_str())];
+    arguments.extend(rate.as_deref().map(|rate| ("--rate", rate)));
+    let mut clients = Generator::start("connects", server.rtmp, &arguments);
     thread::sleep(Duration::from_secs(2));
     let before = Sample::take(&server.pids(), &[clients.pid()]);
-    let tally = clients.ask(&format!("measure {}", options.seconds));
+    let tally = clients.ask(&format!("measure {}", seconds));
     let spent = Sample::take(&server.pids(), &[clients.pid()]).since(&before);
     let done = number(&tally, "/done");
     let mut figures = Figures::new();
