@@ -88,6 +88,11 @@ impl ToAudience {
         }
     }
 
+    /// Whether other sessions are members after it, or hear.
+    pub(super) fn moves(&self) -> bool {
+        !matches!(self, Self::Send { .. } | Self::Snapshot { .. })
+    }
+
     /// What it counts against the bounds of a lane, in bytes.
     pub fn size(&self) -> usize {
         match self {

@@ -51,6 +51,8 @@ pub(super) struct Audiences {
     has_turn: bool,
     /// How much of each audience is in the line.
     in_line: HashMap<AudienceId, usize>,
+    /// How many times somebody comes, goes or stands otherwise there.
+    moves_in_line: usize,
     /// Those that wait for a snapshot.
     lapsed: Vec<AudienceId>,
     counts: AudienceCounts,
@@ -120,11 +122,15 @@ impl Audiences {
         }
     }
 
-    /// Whether an audience is there, misses nothing, and nothing of it stands in the line.
+    /// Whether an audience is there and misses nothing.
     pub(super) fn is_whole(&self, audience: AudienceId) -> bool {
         let known = self.known.get(&audience);
         known.is_some_and(|known| known.lapse == Lapse::None)
-            && !self.in_line.contains_key(&audience)
+    }
+
+    /// Whether nobody in the line comes, goes or stands otherwise.
+    pub(super) fn is_settled(&self) -> bool {
+        self.moves_in_line == 0
     }
 
     pub(super) fn members(&self, audience: AudienceId) -> Vec<SessionId> {
@@ -184,7 +190,7 @@ impl OriginLane {
     /// Tells an audience something. It keeps its place among what its members are told.
     pub fn audience(&mut self, audience: AudienceId, what: ToAudience) {
         if !self.merge(audience, &what) {
-            self.unmerge_before(audience);
+            self.unmerge_before(audience, &what);
             self.tell_audience(audience, what);
         }
     }
@@ -207,6 +213,7 @@ impl OriginLane {
             return;
         }
         self.queued += what.size();
+        self.audiences.moves_in_line += usize::from(what.moves());
         if let Some(session) = what.mover()
             && let Some(state) = self.sessions.get_mut(&session)
         {
@@ -529,6 +536,7 @@ impl OriginLane {
                 self.audiences.left_line(audience);
                 let size = what.size();
                 self.queued -= size;
+                self.audiences.moves_in_line -= usize::from(what.moves());
                 if let Some(session) = what.mover() {
                     self.session_left_line(session);
                 }

@@ -79,13 +79,14 @@ impl OriginLane {
             self.audiences.count_merged();
             return true;
         }
-        if self.outbox.unsent() < MERGE_FROM {
+        // Who is a member must be known, and not stand in the line.
+        if self.outbox.unsent() < MERGE_FROM || !self.audiences.is_settled() {
             return false;
         }
         let Some(merged) = Merged::new(body) else {
             return false;
         };
-        self.unmerge_before(id);
+        self.unmerge_before(id, what);
         if !self.audiences.is_whole(id) {
             return false;
         }
@@ -95,8 +96,11 @@ impl OriginLane {
 
     /// Something else follows for an audience: what was put together for it, and for others that
     /// have members in common with it, goes before.
-    pub(super) fn unmerge_before(&mut self, audience: AudienceId) {
+    pub(super) fn unmerge_before(&mut self, audience: AudienceId, what: &ToAudience) {
         self.unmerge(audience);
+        if let Some(session) = what.mover() {
+            self.unmerge_for(session);
+        }
         if !self.merging.audiences.is_empty() {
             for session in self.audiences.members(audience) {
                 self.unmerge_for(session);

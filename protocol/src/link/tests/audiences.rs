@@ -221,7 +221,7 @@ const A: AudienceId = AudienceId(1);
 #[test]
 fn every_session_hears_audiences_and_answers_in_one_order_through_outages() {
     let mut merged = 0;
-    for seed in 0..60 {
+    for seed in 0..200 {
         let mut pair = Pair::new(seed, credit::PROCESS_BUDGET);
         let sessions: Vec<_> = (1..=12).map(|n| pair.open(n)).collect();
         pair.steps(20);

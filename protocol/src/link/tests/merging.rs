@@ -126,3 +126,28 @@ fn who_would_miss_a_message_that_cannot_be_kept_is_closed() {
     pair.steps(300);
     pair.assert_settled();
 }
+
+/// While its coming stands in line, it is not known what a session hears.
+#[test]
+fn nothing_is_put_together_for_whom_another_audience_waits() {
+    let (mut pair, [one, _]) = away(5);
+    pair.connect();
+    let stranger = pair.open(9);
+    pair.steps(20);
+    pair.begin(B);
+    pair.join(B, stranger);
+    pair.disconnect();
+    for _ in 0..1_000 {
+        pair.send_all(A, Recipients::All, 200);
+    }
+    pair.send_all(B, Recipients::All, 50_000);
+    pair.join(B, one);
+    pair.send_all(A, Recipients::All, 4);
+    pair.send_all(B, Recipients::All, 4);
+    pair.send_all(A, Recipients::All, 4);
+    assert!(pair.origin.take_audience_counts().merged > 0);
+    pair.connect();
+    pair.steps(1_000);
+    pair.assert_heard(&[]);
+    pair.assert_settled();
+}
