@@ -2,7 +2,7 @@
 //! operations on the two ends of a lane.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -17,7 +17,7 @@ use tributary_protocol::{
         frame::{FrameReader, MAX_BODY},
         lane_frame::{LaneAnswer, OpenLane, ToEdge, ToOrigin},
     },
-    shared_object::Flags,
+    shared_object::{Flags, body::Events},
 };
 
 /// Bytes as a stream of frames of every kind. What decodes is encoded and decoded again.
@@ -95,9 +95,9 @@ struct Pair {
     /// Messages that the group has not handled.
     mail: VecDeque<(SessionId, usize)>,
     sessions: BTreeMap<SessionId, State>,
-    /// The members of audiences, as the origin was told and as the edge was; there also whether
-    /// they stand aside.
-    members: BTreeMap<AudienceId, BTreeSet<SessionId>>,
+    /// The members of audiences, as the origin was told and as the edge was, and whether they stand
+    /// aside.
+    members: BTreeMap<AudienceId, BTreeMap<SessionId, bool>>,
     seated: BTreeMap<AudienceId, BTreeMap<SessionId, bool>>,
     /// What the last message towards the edge was called.
     stamp: u32,
@@ -144,7 +144,7 @@ impl Pair {
         let session = SessionId(u64::from(which) % SESSIONS);
         let length = usize::from(much) * usize::from(much);
         let audience = AudienceId(u32::from(much) % AUDIENCES);
-        match op % 14 {
+        match op % 16 {
             0 => self.open(session),
             1 => self.send(session, length),
             2 => {
@@ -167,6 +167,8 @@ impl Pair {
             11 => self.join_or_leave(audience, session),
             12 => self.send_all(audience, Recipients::All, which),
             13 => self.send_all(audience, Recipients::AllBut(session), which),
+            14 => self.stand(audience, session),
+            15 => self.send_all(audience, Recipients::One(session), which),
             _ => self.handle(usize::from(much)),
         }
     }
@@ -221,7 +223,7 @@ impl Pair {
             }
             return;
         }
-        self.members.insert(audience, BTreeSet::new());
+        self.members.insert(audience, BTreeMap::new());
         let name = "object".to_owned();
         let persistent = false;
         let begin = ToAudience::Begin { name, persistent };
@@ -233,14 +235,24 @@ impl Pair {
             return;
         };
         let is_open = |state: &State| !state.over && state.arrived[0] > 0;
-        if members.remove(&session) {
+        if members.remove(&session).is_some() {
             self.origin
                 .audience(audience, ToAudience::Leave { session });
         } else if self.sessions.get(&session).is_some_and(is_open) {
-            members.insert(session);
+            members.insert(session, false);
             let flags = Flags::TEMPORARY;
             self.origin
                 .audience(audience, ToAudience::Join { session, flags });
+        }
+    }
+
+    fn stand(&mut self, audience: AudienceId, session: SessionId) {
+        let members = self.members.get_mut(&audience);
+        if let Some(stands) = members.and_then(|members| members.get_mut(&session)) {
+            *stands = !*stands;
+            let aside = *stands;
+            self.origin
+                .audience(audience, ToAudience::Stand { session, aside });
         }
     }
 
@@ -251,20 +263,26 @@ impl Pair {
         if self.origin.retained() > MOST_RETAINED {
             return;
         }
+        if matches!(to, Recipients::One(one) if !members.contains_key(&one)) {
+            return;
+        }
         self.stamp += 1;
-        for session in members {
-            let state = self.sessions.get_mut(session).expect("it was opened");
-            if !state.over && to != Recipients::AllBut(*session) {
+        for (&session, &aside) in members {
+            let state = self.sessions.get_mut(&session).expect("it was opened");
+            let hears = match to {
+                Recipients::All => !aside,
+                Recipients::AllBut(but) => !aside && but != session,
+                Recipients::One(one) => one == session,
+            };
+            if !state.over && hears {
                 state.expected.push_back(self.stamp);
                 state.sent[1] += 1;
             }
         }
-        let mut body = self.stamp.to_be_bytes().to_vec();
-        body.resize(4 + usize::from(size) * usize::from(size), self.stamp as u8);
         let send = ToAudience::Send {
             to,
             encoding: None,
-            body: body.into(),
+            body: body(self.stamp, usize::from(size) * usize::from(size)),
         };
         self.origin.audience(audience, send);
     }
@@ -391,8 +409,11 @@ impl Pair {
     }
 
     fn hear_body(&mut self, session: SessionId, body: &[u8]) {
-        let (stamp, rest) = body.split_first_chunk().expect("it begins with its stamp");
-        self.hear(session, u32::from_be_bytes(*stamp), rest);
+        for event in Events::read(body).expect("a body") {
+            let data = event.expect("an event").data;
+            let (stamp, rest) = data.split_first_chunk().expect("it begins with its stamp");
+            self.hear(session, u32::from_be_bytes(*stamp), rest);
+        }
     }
 
     fn hear(&mut self, session: SessionId, stamp: u32, payload: &[u8]) {
@@ -441,6 +462,15 @@ impl Pair {
             && self.to_origin.is_empty()
             && self.to_edge.is_empty()
     }
+}
+
+/// A message to the members of an object, which is neither left out nor moved.
+fn body(stamp: u32, length: usize) -> Bytes {
+    let mut body = b"\0\x06object\0\0\0\x01\0\0\0\0\0\0\0\0\x06".to_vec();
+    body.extend_from_slice(&(4 + length as u32).to_be_bytes());
+    body.extend_from_slice(&stamp.to_be_bytes());
+    body.resize(body.len() + length, stamp as u8);
+    body.into()
 }
 
 fn message(number: u32, length: usize) -> Message {

@@ -52,7 +52,8 @@ fn sessions_hold_whatever_the_link_does() {
         let count = random.random_range(30..600);
         // Opens are few and deliveries many, or little would happen.
         let ops = [
-            0, 1, 1, 1, 2, 3, 3, 4, 5, 5, 5, 6, 6, 6, 7, 8, 9, 9, 10, 11, 11, 11, 12, 12, 13,
+            0, 1, 1, 1, 2, 3, 3, 4, 5, 5, 5, 6, 6, 6, 7, 8, 9, 9, 10, 11, 11, 11, 12, 12, 12, 13,
+            14, 15,
         ];
         let rare = [2, 4, 7];
         let mut input = Vec::new();
