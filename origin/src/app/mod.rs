@@ -31,8 +31,8 @@ mod shared_object;
 mod streams;
 
 pub use crate::group::{
-    Client, Connection, Context, NetStream, Poster, RemoteObject, SharedObject, SharedObjectMut,
-    Stream,
+    Client, Connection, Context, NetStream, Poster, Rates, RemoteObject, SharedObject,
+    SharedObjectMut, Stream,
 };
 pub use connections::{
     ConnectTo, ConnectionCall, ConnectionId, NetStreamId, RemoteObjectId, TooMany,

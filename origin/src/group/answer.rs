@@ -67,9 +67,9 @@ fn about(stream: MessageStreamId, event: &UserControl) -> Message {
     }
 }
 
-/// The data message that says whether samples may be read; denied, as FMS does by default.
-pub(super) fn sample_access(stream: MessageStreamId) -> Message {
-    data(stream, &DataMessage::sample_access(false, false))
+/// The data message that says whether samples may be read.
+pub(super) fn sample_access(stream: MessageStreamId, audio: bool, video: bool) -> Message {
+    data(stream, &DataMessage::sample_access(audio, video))
 }
 
 /// The data message that says that the stream's data begins.

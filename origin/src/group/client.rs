@@ -18,7 +18,11 @@ use tributary_protocol::{
 };
 
 use super::{
-    access::Access, answer, bandwidth::Measurement, shared_objects::Uses, streams::Place,
+    access::{Access, SampleAccess},
+    answer,
+    bandwidth::Measurement,
+    shared_objects::Uses,
+    streams::Place,
     watched::Watched,
 };
 use crate::{
@@ -47,8 +51,9 @@ pub struct Client {
     bytes_out: u64,
     next_serial: u32,
     pub(super) bandwidth_checked: bool,
-    read_access: Access,
-    write_access: Access,
+    pub(super) read_access: Access,
+    pub(super) write_access: Access,
+    pub(super) samples: Option<Box<SampleAccess>>,
     uses: Option<Box<Uses>>,
     pub(super) watched: Option<Box<Watched>>,
 }
@@ -218,6 +223,7 @@ impl Client {
             bandwidth_checked: false,
             read_access: Access::default(),
             write_access: Access::default(),
+            samples: None,
             uses: None,
             watched: None,
         }
@@ -291,37 +297,6 @@ impl Client {
                 _ => None,
             },
         })
-    }
-
-    /// The folders of the streams it may play and the shared objects it may use: paths with `;`
-    /// between them, `/` for everything.
-    pub fn read_access(&self) -> &str {
-        self.read_access.list()
-    }
-
-    /// Sets the folders it may read, from now on.
-    pub fn set_read_access(&mut self, folders: &str) {
-        self.read_access = Access::new(folders);
-    }
-
-    /// The folders of the streams it may publish and the shared objects it may create and change.
-    pub fn write_access(&self) -> &str {
-        self.write_access.list()
-    }
-
-    /// Sets the folders it may write, from now on.
-    pub fn set_write_access(&mut self, folders: &str) {
-        self.write_access = Access::new(folders);
-    }
-
-    /// Whether it may play this stream, or use this shared object.
-    pub fn may_read(&self, name: &str) -> bool {
-        self.read_access.allows(name)
-    }
-
-    /// Whether it may publish this stream, or create and change this shared object.
-    pub fn may_write(&self, name: &str) -> bool {
-        self.write_access.allows(name)
     }
 
     pub(super) fn lane(&self) -> &LaneOut {

@@ -534,7 +534,8 @@ fn announce_play(client: &mut Client, stream: MessageStreamId, name: &str, annou
 
 /// The data messages that go before the media, and the attachment to the stream.
 fn begin_media(client: &mut Client, stream: MessageStreamId, live: &Arc<LiveStream>) {
-    client.send(answer::sample_access(stream));
+    let (audio, video) = client.may_sample(stream);
+    client.send(answer::sample_access(stream, audio, video));
     client.send(answer::data_start(stream));
     let Some(net_stream) = client.stream(stream) else {
         return;

@@ -89,6 +89,7 @@ pub use remote_objects::RemoteObject;
 pub use shared_objects::{SharedObject, SharedObjectMut};
 pub use stream::Stream;
 pub(crate) use trial::trial;
+pub use watched::Rates;
 
 use actor::Actor;
 use clock::Clock;

@@ -1,5 +1,7 @@
 //! Clients' connections, as far as their applications look after them: figures, limits, pings.
 
+use std::time::Instant;
+
 use tributary_protocol::link::{Bandwidth, Statistics};
 
 use super::{Client, Context, core::Core};
@@ -13,15 +15,49 @@ use crate::{
 pub(super) struct Watched {
     /// The edge was asked for figures.
     asked: bool,
-    statistics: Option<Statistics>,
+    /// The last report, and when it came.
+    statistics: Option<(Statistics, Instant)>,
+    rates: Rates,
     bandwidth: Bandwidth,
+}
+
+/// How fast a client's connection has been between its edge's last two reports, in bytes a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// What it has sent.
+    pub from_client: u64,
+    /// What it was sent.
+    pub to_client: u64,
+}
+
+impl Watched {
+    fn report(&mut self, statistics: Statistics, now: Instant) {
+        let before = self.statistics.replace((statistics, now));
+        let Some((before, then)) = before else { return };
+        let millis = now.saturating_duration_since(then).as_millis();
+        let rate = |now: u64, before: u64| {
+            let bytes = u128::from(now.saturating_sub(before)) * 1000;
+            u64::try_from(bytes / millis.max(1)).unwrap_or(u64::MAX)
+        };
+        self.rates = Rates {
+            from_client: rate(statistics.bytes_in, before.bytes_in),
+            to_client: rate(statistics.bytes_out, before.bytes_out),
+        };
+    }
 }
 
 impl Client {
     /// What its connection has carried, as its edge last said; nothing before the first report
     /// after [`Context::request_statistics`].
     pub fn statistics(&self) -> Option<Statistics> {
-        self.watched.as_ref()?.statistics
+        let (statistics, _) = self.watched.as_ref()?.statistics?;
+        Some(statistics)
+    }
+
+    /// How fast its connection has been of late; 0 before the second report.
+    pub fn rates(&self) -> Rates {
+        let watched = self.watched.as_ref();
+        watched.map(|watched| watched.rates).unwrap_or_default()
     }
 
     /// How fast its connection may be.
@@ -72,7 +108,8 @@ impl Core {
     /// An edge says what a session's connection has carried.
     pub(super) fn counted(&mut self, session: SessionKey, statistics: Statistics) {
         if let Some(client) = self.clients.get_mut(&session) {
-            client.watched.get_or_insert_default().statistics = Some(statistics);
+            let watched = client.watched.get_or_insert_default();
+            watched.report(statistics, self.now);
         }
     }
 }

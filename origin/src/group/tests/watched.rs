@@ -1,11 +1,13 @@
 //! Figures, limits and pings of clients' connections.
 
+use std::time::Duration;
+
 use tributary_protocol::{
     amf::Value,
     link::{Bandwidth, Statistics},
 };
 
-use super::stage::{Stage, play, settle};
+use super::stage::{Stage, pass, play, settle};
 use crate::{
     app::{Answer, Application, Call},
     group::Context,
@@ -32,7 +34,9 @@ impl Application for Warden {
                 let client = context.client(client).expect("it calls");
                 let bytes = client.statistics().map(|figures| figures.bytes_in);
                 let limit = client.bandwidth().to_client;
-                return Answer::Result(format!("{bytes:?} {limit:?}").into());
+                let rates = client.rates();
+                let rates = (rates.from_client, rates.to_client);
+                return Answer::Result(format!("{bytes:?} {limit:?} {rates:?}").into());
             }
         }
         Answer::Result(Value::Undefined)
@@ -54,17 +58,23 @@ fn an_application_watches_and_limits_its_clients() {
         assert_eq!(lane.heard(1).await, told);
         lane.call(1, 0, "figures", 2.0, &[]);
         settle().await;
-        let statistics = Statistics {
-            bytes_in: 77,
-            ..Statistics::default()
-        };
-        lane.handle.send(Mail::Statistics {
-            session: lane.key(1),
-            statistics,
-        });
-        lane.call(1, 0, "figures", 3.0, &[]);
+        for (transaction, bytes_in, bytes_out) in [(3.0, 77, 1_000), (4.0, 10_077, 501_000)] {
+            let statistics = Statistics {
+                bytes_in,
+                bytes_out,
+                ..Statistics::default()
+            };
+            lane.handle.send(Mail::Statistics {
+                session: lane.key(1),
+                statistics,
+            });
+            lane.call(1, 0, "figures", transaction, &[]);
+            pass(Duration::from_secs(5)).await;
+        }
         let heard = lane.heard(1).await;
-        assert!(heard[0].contains("None Some(1000)"), "{heard:?}");
-        assert!(heard[1].contains("Some(77) Some(1000)"), "{heard:?}");
+        assert!(heard[0].contains("None Some(1000) (0, 0)"), "{heard:?}");
+        assert!(heard[1].contains("Some(77) Some(1000) (0, 0)"), "{heard:?}");
+        let rates = "Some(10077) Some(1000) (2000, 100000)";
+        assert!(heard[2].contains(rates), "{heard:?}");
     });
 }

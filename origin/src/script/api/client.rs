@@ -90,7 +90,8 @@ impl ClientObject {
     }
 }
 
-/// Which folders it may read and write, as paths with `;` between them.
+/// Which folders it may read and write, and whose sound and pictures its player may read, as paths
+/// with `;` between them.
 fn access<'js>(host: &Object<'js>) -> Result<()> {
     super::property(
         host,
@@ -106,6 +107,22 @@ fn access<'js>(host: &Object<'js>) -> Result<()> {
         |client: OwnClient<'js>| of_client(&client, |client| client.write_access().to_owned()),
         |client: OwnClient<'js>, folders: Coerced<String>| {
             change_client(&client, |client| client.set_write_access(&folders.0));
+        },
+    )?;
+    super::property(
+        host,
+        "audioSampleAccess",
+        |client: OwnClient<'js>| of_client(&client, |known| known.audio_sample_access().to_owned()),
+        |client: OwnClient<'js>, folders: Coerced<String>| {
+            change_client(&client, |known| known.set_audio_sample_access(&folders.0));
+        },
+    )?;
+    super::property(
+        host,
+        "videoSampleAccess",
+        |client: OwnClient<'js>| of_client(&client, |known| known.video_sample_access().to_owned()),
+        |client: OwnClient<'js>, folders: Coerced<String>| {
+            change_client(&client, |known| known.set_video_sample_access(&folders.0));
         },
     )
 }
@@ -170,21 +187,19 @@ fn own_member<'js>(object: &Object<'js>, name: &str, value: Value<'js>) -> Resul
 }
 
 fn methods<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
-    for name in ["call", "remoteMethod"] {
-        let state = Rc::clone(state);
-        super::method(
-            host,
-            name,
-            move |ctx: Ctx<'js>,
-                  client: OwnClient<'js>,
-                  name: Coerced<String>,
-                  responder: Opt<Value<'js>>,
-                  arguments: Rest<Value<'js>>| {
-                let id = client.0.borrow().id;
-                call(&ctx, &state, id, &name.0, responder.0, &arguments)
-            },
-        )?;
-    }
+    let state = Rc::clone(state);
+    super::method(
+        host,
+        "call",
+        move |ctx: Ctx<'js>,
+              client: OwnClient<'js>,
+              name: Coerced<String>,
+              responder: Opt<Value<'js>>,
+              arguments: Rest<Value<'js>>| {
+            let id = client.0.borrow().id;
+            call(&ctx, &state, id, &name.0, responder.0, &arguments)
+        },
+    )?;
     watching(host)?;
     super::method(host, "toString", || "[object Client]")
 }
@@ -301,9 +316,9 @@ fn stats<'js>(ctx: &Ctx<'js>, client: ClientId) -> Result<Option<Object<'js>>> {
             ..Statistics::default()
         };
         let said = client.statistics().unwrap_or(own);
-        Some((said, client.since(context.now())))
+        Some((said, client.rates(), client.since(context.now())))
     });
-    let Some((said, since)) = known.flatten() else {
+    let Some((said, rates, since)) = known.flatten() else {
         return Ok(None);
     };
     let stats = Object::new(ctx.clone())?;
@@ -315,6 +330,8 @@ fn stats<'js>(ctx: &Ctx<'js>, client: ClientId) -> Result<Option<Object<'js>>> {
         ("msg_dropped", said.messages_dropped),
         ("ping_rtt", said.round_trip_ms.unwrap_or(0).into()),
         ("queued_bytes", said.queued),
+        ("bw_in", rates.from_client),
+        ("bw_out", rates.to_client),
     ] {
         stats.set(name, value as f64)?;
     }
