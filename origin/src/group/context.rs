@@ -93,9 +93,9 @@ impl<'a> Context<'a> {
         self.core.reject(client.0, rejection);
     }
 
-    /// Sends a pending client elsewhere and closes its connection.
-    pub fn redirect(&mut self, client: ClientId, uri: &str) {
-        self.core.redirect(client.0, uri);
+    /// Sends a pending client elsewhere, says why, and closes its connection.
+    pub fn redirect(&mut self, client: ClientId, uri: &str, why: Rejection) {
+        self.core.redirect(client.0, uri, why);
     }
 
     /// Calls a method of a client. With a token, its answer comes to

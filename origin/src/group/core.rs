@@ -197,18 +197,13 @@ impl Core {
 
     /// Rejects a pending client.
     pub(super) fn reject(&mut self, key: SessionKey, rejection: Rejection) {
-        let mut info = Status::ConnectRejected.info(rejection.description.as_deref(), None);
-        if let Some(value) = rejection.application {
-            info.push("application", value);
-        }
-        self.refuse(key, info, CloseReason::Rejected);
+        self.refuse(key, rejected(rejection), CloseReason::Rejected);
     }
 
     /// Sends a pending client elsewhere.
-    pub(super) fn redirect(&mut self, key: SessionKey, uri: &str) {
+    pub(super) fn redirect(&mut self, key: SessionKey, uri: &str, why: Rejection) {
         let ex = Object::new().with("code", 302.0).with("redirect", uri);
-        let info = Status::ConnectRejected.info(None, None).with("ex", ex);
-        self.refuse(key, info, CloseReason::Rejected);
+        self.refuse(key, rejected(why).with("ex", ex), CloseReason::Rejected);
     }
 
     /// Ends a pending client's session with this answer to its connect.
@@ -383,5 +378,14 @@ impl fmt::Debug for Core {
             .field("clients", &self.clients.len())
             .field("streams", &self.streams)
             .finish_non_exhaustive()
+    }
+}
+
+/// The info object of a connect that is rejected.
+fn rejected(why: Rejection) -> Object {
+    let info = Status::ConnectRejected.info(why.description.as_deref(), None);
+    match why.application {
+        Some(value) => info.with("application", value),
+        None => info,
     }
 }

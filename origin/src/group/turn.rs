@@ -180,7 +180,7 @@ impl Turn<'_> {
         match self.ask(|app, context| app.connect(context, client, &connect)) {
             Admission::Accept => self.core.accept(key),
             Admission::Reject(rejection) => self.core.reject(key, rejection),
-            Admission::Redirect { uri } => self.core.redirect(key, &uri),
+            Admission::Redirect { uri } => self.core.redirect(key, &uri, Rejection::default()),
             Admission::Pending => self.core.wait_for_decision(key),
         }
     }

@@ -130,6 +130,7 @@ fn a_connect_is_rejected_redirected_or_decided_later() {
         assert_eq!(info["code"], "NetConnection.Connect.Rejected", "{kind:?}");
         assert_eq!(info["ex"]["code"], 302, "{kind:?}: {info}");
         assert_eq!(info["ex"]["redirect"], elsewhere, "{kind:?}: {info}");
+        assert_eq!(info["description"], "it moved", "{kind:?}: {info}");
 
         let info = connect(json!(["pending", false])).expect_err("rejected");
         assert_eq!(info["code"], "NetConnection.Connect.Rejected", "{kind:?}");

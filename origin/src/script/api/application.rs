@@ -12,7 +12,7 @@ use super::{
     super::{
         failure::ScriptError,
         state::State,
-        value::{from_script, to_values},
+        value::{from_script, text, to_values},
     },
     client::id_of,
 };
@@ -81,7 +81,7 @@ fn deciding<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     super::method(
         host,
         "rejectConnection",
-        move |ctx: Ctx<'js>, client: Value<'js>, why: Opt<Value<'js>>| {
+        move |ctx: Ctx<'js>, client: Value<'js>, why: Rest<Value<'js>>| {
             let client = named(&ctx, &client)?;
             let rejection = rejection(&ctx, &known, why.0)?;
             reject(&known, client, rejection);
@@ -92,12 +92,20 @@ fn deciding<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     super::method(
         host,
         "redirectConnection",
-        move |ctx: Ctx<'js>, client: Value<'js>, uri: Coerced<String>| {
+        move |ctx: Ctx<'js>, client: Value<'js>, uri: Opt<Value<'js>>, why: Rest<Value<'js>>| {
             let client = named(&ctx, &client)?;
-            if known.clients.borrow_mut().decided(client) {
-                known.clients.borrow_mut().rejected += 1;
-            }
-            lent(|context| context.redirect(client, &uri.0));
+            let mut why = why.0;
+            // Here a single reason is the description.
+            why.resize(2, Value::new_undefined(ctx.clone()));
+            let why = rejection(&ctx, &known, why)?;
+            let uri = uri.0.filter(|uri| !is_nothing(uri));
+            let Some(uri) = uri.map(|uri| uri.get::<Coerced<String>>()) else {
+                reject(&known, client, why);
+                return Ok(());
+            };
+            let uri = uri?;
+            note_rejection(&known, client);
+            lent(|context| context.redirect(client, &uri.0, why));
             Ok::<(), rquickjs::Error>(())
         },
     )?;
@@ -144,20 +152,34 @@ pub(in super::super) fn accept(ctx: &Ctx<'_>, state: &State, client: ClientId) -
 
 /// Refuses a client.
 pub(in super::super) fn reject(state: &State, client: ClientId, rejection: Rejection) {
-    if state.clients.borrow_mut().decided(client) {
-        state.clients.borrow_mut().rejected += 1;
-    }
+    note_rejection(state, client);
     lent(|context| context.reject(client, rejection));
 }
 
-/// What a script gives as the reason of a rejection.
-fn rejection<'js>(ctx: &Ctx<'js>, state: &Rc<State>, why: Option<Value<'js>>) -> Result<Rejection> {
-    let why = why.filter(|why| !why.is_undefined() && !why.is_null());
-    let application = why.map(|why| from_script(ctx, state, &why)).transpose()?;
+fn note_rejection(state: &State, client: ClientId) {
+    let mut clients = state.clients.borrow_mut();
+    if clients.decided(client) {
+        clients.rejected += 1;
+    }
+}
+
+/// What a script gives as the reason of a rejection: an object, or a description and an object. A
+/// text alone may be meant as either, and is both.
+fn rejection<'js>(ctx: &Ctx<'js>, state: &Rc<State>, why: Vec<Value<'js>>) -> Result<Rejection> {
+    let mut why = why.into_iter();
+    let (first, second) = (why.next(), why.next());
+    let description = first.as_ref().and_then(text);
+    let application = if second.is_some() { second } else { first };
+    let application = application.filter(|value| !is_nothing(value));
+    let application = application.map(|value| from_script(ctx, state, &value));
     Ok(Rejection {
-        description: None,
-        application,
+        description,
+        application: application.transpose()?,
     })
+}
+
+fn is_nothing(value: &Value<'_>) -> bool {
+    value.is_undefined() || value.is_null()
 }
 
 /// broadcastMsg, registerClass, registerProxy.
@@ -198,9 +220,7 @@ fn speaking<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         move |ctx: Ctx<'js>, name: Coerced<String>, target: Value<'js>, to: Opt<Value<'js>>| {
             let proxy: Function<'js> =
                 ctx.eval_with_options(PROXY, super::super::check::script_options("<host>"))?;
-            let class: Object<'js> = ctx.globals().get("Client")?;
-            let prototype: Object<'js> = class.get("prototype")?;
-            let _ = &known;
+            let prototype = known.prototype(&ctx, "Client")?;
             proxy.call::<_, ()>((prototype, name.0, target, to.0))
         },
     )

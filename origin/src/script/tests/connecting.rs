@@ -100,14 +100,56 @@ fn an_undecided_client_is_rejected_after_a_minute() {
 #[test]
 fn a_redirect_says_where_to() {
     let stage = stage(
-        "application.onConnect = function(client) {
-             application.redirectConnection(client, 'rtmp://other/app');
+        "application.onConnect = function(client, why, more) {
+             application.redirectConnection(client, 'rtmp://other/app', why, more);
          }",
     );
-    let info = stage.connect("x").refused().unwrap();
-    let ex = info.get("ex").unwrap();
-    assert_eq!(ex.get("code"), Some(&302.0.into()));
-    assert_eq!(ex.get("redirect"), Some(&text("rtmp://other/app")));
+    for (arguments, description, application) in [
+        (vec![], None, None),
+        (vec![text("it moved")], Some("it moved"), None),
+        (vec![text("so"), 5.0.into()], Some("so"), Some(5.0.into())),
+    ] {
+        let client = stage.connect_as("x", ConnectAs::with(arguments));
+        let info = client.refused().unwrap();
+        let ex = info.get("ex").unwrap();
+        assert_eq!(ex.get("code"), Some(&302.0.into()));
+        assert_eq!(ex.get("redirect"), Some(&text("rtmp://other/app")));
+        let usual = description.unwrap_or("Connection rejected.");
+        assert_eq!(info.get("description"), Some(&text(usual)));
+        assert_eq!(info.get("application"), application.as_ref());
+    }
+}
+
+#[test]
+fn a_rejection_has_a_description_an_object_or_both() {
+    let stage = stage(
+        "application.onConnect = function(client, how) {
+             if (how == 'object') application.rejectConnection(client, { why: 1 });
+             if (how == 'text') application.rejectConnection(client, 'full');
+             if (how == 'both') application.rejectConnection(client, 'full', { why: 2 });
+             if (how == 'null') application.rejectConnection(client, null);
+             if (how == 'nowhere') application.redirectConnection(client);
+         }",
+    );
+    let why = |number: f64| Value::from(tributary_protocol::amf::Object::new().with("why", number));
+    let usual = "Connection rejected.";
+    for (how, description, application) in [
+        ("object", usual, Some(why(1.0))),
+        ("text", "full", Some(text("full"))),
+        ("both", "full", Some(why(2.0))),
+        ("null", usual, None),
+        ("nowhere", usual, None),
+    ] {
+        let info = stage.connect_as("x", ConnectAs::with([text(how)]));
+        let info = info.refused().unwrap();
+        assert_eq!(
+            info.get("code"),
+            Some(&text("NetConnection.Connect.Rejected"))
+        );
+        assert_eq!(info.get("description"), Some(&text(description)), "{how}");
+        assert_eq!(info.get("application"), application.as_ref(), "{how}");
+        assert_eq!(info.get("ex"), None, "{how}");
+    }
 }
 
 #[test]
@@ -397,4 +439,42 @@ fn hooks_decide_who_publishes_and_plays() {
     assert_eq!(said[0], "open live key=1");
     assert_eq!(said[1], "publishes open");
     assert_eq!(said[2], "ends open");
+}
+
+#[test]
+fn samples_may_be_read_where_the_script_says() {
+    let stage = stage(
+        "application.onConnect = function(client, audio, video) {
+             trace([client.audioSampleAccess, client.videoSampleAccess].join());
+             if (audio != undefined) client.audioSampleAccess = audio;
+             if (video != undefined) client.videoSampleAccess = video;
+             trace([client.audioSampleAccess, client.videoSampleAccess].join());
+             return true;
+         };",
+    );
+    let publisher = stage.connect("x");
+    publisher.call("createStream", []).unwrap();
+    publisher.send_on(1, "publish", [text("free/cam"), text("live")]);
+    for (audio, video, told) in [
+        (Value::Undefined, Value::Undefined, [0, 0]),
+        (Value::Undefined, text("/"), [0, 1]),
+        (text("free;other"), text("other"), [1, 0]),
+        (text("/free"), text("free/"), [1, 1]),
+    ] {
+        let player = stage.connect_as("x", ConnectAs::with([audio, video]));
+        player.call("createStream", []).unwrap();
+        player.send_on(1, "play", [text("free/cam")]);
+        let heard = player.heard();
+        let samples = heard.iter().find_map(|heard| match heard {
+            Heard::Message(message) if message.payload.starts_with(b"\x02\0\x11|Rtmp") => {
+                Some(&message.payload[20..])
+            }
+            _ => None,
+        });
+        let [audio, video] = told;
+        assert_eq!(samples, Some(&[1, audio, 1, video][..]), "{heard:?}");
+    }
+    let said = stage.said();
+    assert_eq!(said[..2], [",", ","], "the publisher's");
+    assert_eq!(said[6..], [",", "free;other,other", ",", "/free,free/"]);
 }

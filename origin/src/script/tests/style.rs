@@ -349,6 +349,7 @@ fn a_proxy_answers_for_another_side() {
              else responder.onResult(name + ' ' + a);
          } };
          application.onAppStart = function() {
+             Client = null;
              application.registerProxy('near', far);
              application.registerProxy('other', far, 'renamed');
          };",
