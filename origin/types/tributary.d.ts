@@ -47,7 +47,9 @@ interface Application {
     acceptConnection(client: Client): void;
     /** `why` arrives as `info.application`. */
     rejectConnection(client: Client, why?: unknown): void;
-    redirectConnection(client: Client, uri: string, description?: string): void;
+    rejectConnection(client: Client, description: string, why: unknown): void;
+    /** A rejection with `info.ex.redirect`. */
+    redirectConnection(client: Client, uri: string, description?: string, why?: unknown): void;
     disconnect(client: Client): boolean;
     broadcastMsg(method: string, ...rest: unknown[]): boolean;
     clearSharedObjects(path: string): boolean;
@@ -96,6 +98,9 @@ interface Client {
     /** Lists of path prefixes, separated by `;`; `/` is everything. */
     readAccess: string;
     writeAccess: string;
+    /** Streams whose sound and pictures the player may read; nothing by default. */
+    audioSampleAccess: string;
+    videoSampleAccess: string;
     /** May be overwritten. */
     id: any;
 
@@ -104,7 +109,7 @@ interface Client {
     getBandwidthLimit(direction: 0 | 1): number;
     /** Bytes per second to and from the client; 0 leaves a limit as it is. */
     setBandwidthLimit(serverToClient: number, clientToServer?: number): void;
-    checkBandwidth(): void;
+    checkBandwidth(): boolean;
     ping(): boolean;
     /** Called for a method that does not exist. */
     __resolve?(name: string): unknown;
@@ -137,7 +142,7 @@ interface SharedObject {
     lock(): number;
     unlock(): number;
     mark(handler: string, ...rest: unknown[]): boolean;
-    purge(version: number): boolean;
+    purge(version: number): void;
     send(handler: string, ...rest: unknown[]): boolean;
     flush(): boolean;
     commit(): boolean;
@@ -185,7 +190,7 @@ declare class Stream {
     record(mode: "record" | "append" | false, duration?: number, size?: number): boolean;
     send(handler: string, ...rest: unknown[]): boolean;
     setBufferTime(seconds: number): void;
-    setVirtualPath(path: string, directory: string, key?: string): void;
+    setVirtualPath(path: string, directory: string, key?: string): boolean;
     getOnMetaData(): any;
     flush(): boolean;
     clear(): boolean;

@@ -11,7 +11,6 @@ use crate::{app::Event, group::Poster};
 /// own. Clones go to the same group. Once the group has ended, or too many wait, the work is
 /// dropped.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "for what answers from other threads")]
 pub(crate) struct Later {
     poster: Poster,
     script: u64,
@@ -26,7 +25,6 @@ pub(super) struct Reply {
     script: u64,
 }
 
-#[allow(dead_code, reason = "for what answers from other threads")]
 impl Later {
     pub(super) fn new(poster: Poster, script: u64) -> Self {
         Self { poster, script }

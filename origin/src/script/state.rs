@@ -32,7 +32,6 @@ use crate::{app::Level, group::Poster, group::lent};
 /// life of the runtime.
 pub(crate) struct State {
     pub(crate) program: Arc<Program>,
-    #[allow(dead_code, reason = "for classes with files")]
     pub(crate) host: Host,
     pub(crate) group: Arc<GroupName>,
     pub(crate) allowance: Rc<Allowance>,
@@ -52,7 +51,6 @@ pub(crate) struct State {
     pace: Pace,
     /// The group's time in this turn.
     pub(crate) now: Cell<Instant>,
-    #[allow(dead_code, reason = "see `later`")]
     poster: Poster,
     number: u64,
     kept: RefCell<HashMap<u64, Persistent<JsValue<'static>>>>,
@@ -178,13 +176,11 @@ impl State {
         drop(kept);
     }
 
-    #[allow(dead_code, reason = "for what answers from other threads")]
     /// Brings answers into the script from other threads and tasks.
     pub(crate) fn later(&self) -> Later {
         Later::new(self.poster.clone(), self.number)
     }
 
-    #[allow(dead_code, reason = "for what has to be done after the present turn")]
     /// Has `work` done in a turn of its own, soon.
     pub(crate) fn soon(
         &self,

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, rc::Rc};
 
 use rquickjs::{
-    Class, Coerced, Constructor, Ctx, Function, JsLifetime, Object, Result, Value,
+    Class, Coerced, Constructor, Ctx, Exception, Function, JsLifetime, Object, Result, Value,
     function::{Args, Opt, Rest, This},
 };
 use tributary_protocol::{
@@ -14,6 +14,7 @@ use tributary_protocol::{
 
 use super::super::{
     failure::ScriptError,
+    library::remoting::Headers,
     rpc,
     state::State,
     value::{from_script, to_script, to_values},
@@ -30,6 +31,9 @@ pub(crate) struct NetConnectionObject {
     number: u64,
     /// What it was connected with last.
     uri: RefCell<Option<String>>,
+    /// What the script wants sent with every request to a gateway.
+    #[qjs(skip_trace)]
+    headers: RefCell<Headers>,
     /// While it is connected to an `http` address.
     #[qjs(skip_trace)]
     remoting: RefCell<Option<Remoting>>,
@@ -55,6 +59,7 @@ pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js
             NetConnectionObject {
                 number,
                 uri: RefCell::default(),
+                headers: RefCell::default(),
                 remoting: RefCell::default(),
             },
         )
@@ -98,6 +103,12 @@ fn facts<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     super::getter(host, "uri", |object: OwnConnection<'js>| {
         object.0.borrow().uri.borrow().clone()
     })?;
+    // AMF0, unless the script sets its own.
+    super::hidden(
+        host,
+        "objectEncoding",
+        Value::new_int(host.ctx().clone(), 0),
+    )?;
     super::getter(host, "protocol", |object: OwnConnection<'js>| {
         let inside = object.0.borrow();
         let scheme = inside.remoting.borrow().as_ref().map_or("rtmp", |_| "http");
@@ -183,9 +194,9 @@ fn connect_gateway<'js>(
         ObjectEncoding::Amf0
     };
     let inside = object.borrow();
-    inside
-        .remoting
-        .replace(Some(Remoting::connect(state, &uri, encoding)));
+    let headers = inside.headers.borrow().clone();
+    let remoting = Remoting::connect(state, &uri, encoding, headers);
+    inside.remoting.replace(Some(remoting));
     inside.uri.replace(Some(uri));
     Ok(())
 }
@@ -244,11 +255,20 @@ fn calling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
             let must_understand = must_understand.0.and_then(|must| must.as_bool());
             let value = value.0.unwrap_or_else(|| Value::new_undefined(ctx.clone()));
             let value = from_script(&ctx, &known, &value)?;
-            // Headers belong to remoting over http; RTMP has none.
-            if let Some(remoting) = &*object.0.borrow().remoting.borrow() {
-                remoting.add_header(&name.0, must_understand.unwrap_or_default(), value);
+            let must_understand = must_understand.unwrap_or_default();
+            let inside = object.0.borrow();
+            let kept = inside
+                .headers
+                .borrow_mut()
+                .set(&name.0, must_understand, value.clone());
+            if kept.is_err() {
+                return Err(Exception::throw_range(&ctx, "too many headers"));
             }
-            Ok::<(), rquickjs::Error>(())
+            // Headers belong to remoting over http; RTMP has none.
+            if let Some(remoting) = &*inside.remoting.borrow() {
+                remoting.add_header(&name.0, must_understand, value);
+            }
+            Ok(())
         },
     )?;
     super::method(host, "toString", || "[object NetConnection]")

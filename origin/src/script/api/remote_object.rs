@@ -95,6 +95,19 @@ fn facts<'js>(prototype: &Object<'js>) -> Result<()> {
         with(&own, |object| object.version())
     })?;
     super::getter(prototype, "isDirty", |_: Own<'js>| false)?;
+    // What is stored and remembered is the authority's business; a script may set these all the same.
+    super::property(
+        prototype,
+        "autoCommit",
+        |_: Own<'js>| true,
+        |_: Own<'js>, _: Value<'js>| (),
+    )?;
+    super::property(
+        prototype,
+        "resyncDepth",
+        |_: Own<'js>| f64::INFINITY,
+        |_: Own<'js>, _: Value<'js>| (),
+    )?;
     super::method(prototype, "size", |own: Own<'js>| {
         with(&own, |object| object.slot_names().count() as f64)
     })
@@ -108,7 +121,7 @@ fn slots<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
         "getProperty",
         move |ctx: Ctx<'js>, own: Own<'js>, name: Coerced<String>| {
             let value = with(&own, |object| object.get(&name.0));
-            to_script(&ctx, &known, &value.unwrap_or(amf::Value::Undefined))
+            to_script(&ctx, &known, &value.unwrap_or(amf::Value::Null))
         },
     )?;
     super::method(prototype, "getPropertyNames", |own: Own<'js>| {

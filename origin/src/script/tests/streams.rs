@@ -422,6 +422,12 @@ fn a_shared_object_of_another_instance_is_used() {
             vec![],
         ),
         ("so.lock() + so.unlock()", (-2.0).into(), vec![]),
+        ("so.getProperty('nothing')", Value::Null, vec![]),
+        (
+            "so.autoCommit = false; so.resyncDepth = 5; so.autoCommit + ' ' + so.resyncDepth",
+            text("true Infinity"),
+            vec![],
+        ),
         (
             "so.setProperty('n', 5); so.getProperty('n')",
             5.0.into(),

@@ -12,7 +12,7 @@ use super::super::{
     super::{
         library::{
             http::{Answer, HttpError},
-            remoting::{Gateway, Outcome, Sent},
+            remoting::{Gateway, Headers, Outcome, Sent},
         },
         state::{Kept, State},
         value::to_script,
@@ -58,12 +58,17 @@ impl Remoting {
 
     /// A connection. Nothing is sent before the first call; whether the address may be reached
     /// shows then.
-    pub(crate) fn connect(state: &Rc<State>, uri: &str, encoding: ObjectEncoding) -> Self {
+    pub(crate) fn connect(
+        state: &Rc<State>,
+        uri: &str,
+        encoding: ObjectEncoding,
+        headers: Headers,
+    ) -> Self {
         let table = &state.library.remoting;
         let number = table.last.get() + 1;
         table.last.set(number);
         let connection = Connection {
-            gateway: Gateway::new(uri, encoding),
+            gateway: Gateway::new(uri, encoding, headers),
             owner: None,
             responders: HashMap::new(),
             flushing: false,
@@ -76,14 +81,14 @@ impl Remoting {
         }
     }
 
-    /// Sends a header with every request from now on; an undefined value takes it back. `false` if
-    /// there are too many.
-    pub(crate) fn add_header(&self, name: &str, must_understand: bool, value: Value) -> bool {
+    /// Sends a header with every request from now on, unless there are too many; an undefined value
+    /// takes it back.
+    pub(crate) fn add_header(&self, name: &str, must_understand: bool, value: Value) {
         let mut connections = self.state.library.remoting.connections.borrow_mut();
-        connections.get_mut(&self.number).is_some_and(|connection| {
-            let set = connection.gateway.set_header(name, must_understand, value);
-            set.is_ok()
-        })
+        if let Some(connection) = connections.get_mut(&self.number) {
+            // Those beyond the limit are not sent.
+            let _ = connection.gateway.set_header(name, must_understand, value);
+        }
     }
 
     /// Queues a call of `owner`, the NetConnection. `false` if too many wait.

@@ -25,7 +25,7 @@ pub(crate) const MAX_HEADERS: usize = 32;
 pub(crate) struct Gateway {
     url: String,
     encoding: ObjectEncoding,
-    headers: Vec<PacketHeader>,
+    headers: Headers,
     queued: VecDeque<PacketBody>,
     /// The numbers of calls that wait for an answer.
     waiting: Vec<u32>,
@@ -53,13 +53,41 @@ pub(crate) enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
+/// What goes with each request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Headers(Vec<PacketHeader>);
+
+impl Headers {
+    /// Adds a header, or replaces the one of its name; an undefined value takes it back.
+    pub(crate) fn set(
+        &mut self,
+        name: &str,
+        must_understand: bool,
+        value: Value,
+    ) -> Result<(), TooMany> {
+        self.0.retain(|header| header.name != name);
+        if value == Value::Undefined {
+            return Ok(());
+        }
+        if self.0.len() == MAX_HEADERS {
+            return Err(TooMany);
+        }
+        self.0.push(PacketHeader {
+            name: name.to_owned(),
+            must_understand,
+            value,
+        });
+        Ok(())
+    }
+}
+
 impl Gateway {
     /// A connection; nothing is sent before the first call.
-    pub(crate) fn new(url: &str, encoding: ObjectEncoding) -> Self {
+    pub(crate) fn new(url: &str, encoding: ObjectEncoding, headers: Headers) -> Self {
         Self {
             url: url.to_owned(),
             encoding,
-            headers: Vec::new(),
+            headers,
             queued: VecDeque::new(),
             waiting: Vec::new(),
             last: 0,
@@ -73,19 +101,7 @@ impl Gateway {
         must_understand: bool,
         value: Value,
     ) -> Result<(), TooMany> {
-        self.headers.retain(|header| header.name != name);
-        if value == Value::Undefined {
-            return Ok(());
-        }
-        if self.headers.len() == MAX_HEADERS {
-            return Err(TooMany);
-        }
-        self.headers.push(PacketHeader {
-            name: name.to_owned(),
-            must_understand,
-            value,
-        });
-        Ok(())
+        self.headers.set(name, must_understand, value)
     }
 
     /// Queues a call; its number comes back in an [`Outcome`] if it `wants_answer`.
@@ -126,7 +142,7 @@ impl Gateway {
                 ObjectEncoding::Amf0 => Packet::SERVER,
                 ObjectEncoding::Amf3 => Packet::AMF3,
             },
-            headers: self.headers.clone(),
+            headers: self.headers.0.clone(),
             bodies,
         };
         let request = Request {
@@ -283,7 +299,7 @@ mod tests {
     use super::*;
 
     fn gateway() -> Gateway {
-        Gateway::new("http://gw/x", ObjectEncoding::Amf0)
+        Gateway::new("http://gw/x", ObjectEncoding::Amf0, Headers::default())
     }
 
     fn header(name: &str, value: impl Into<Value>) -> PacketHeader {
@@ -432,7 +448,7 @@ mod tests {
         let (_, sent) = gateway.take_request().unwrap();
         gateway.handle_response(sent, ok(headers, vec![body("/1/onResult", "")]));
         assert_eq!(gateway.url, "http://gw/x?sid=1");
-        assert_eq!(gateway.headers.len(), 1);
+        assert_eq!(gateway.headers.0.len(), 1);
         gateway.call("A.b", vec![], true).unwrap();
         let (request, sent) = gateway.take_request().unwrap();
         assert_eq!(request.url, "http://gw/x?sid=1");
@@ -442,7 +458,7 @@ mod tests {
         gateway
             .set_header("Session", false, Value::Undefined)
             .unwrap();
-        assert!(gateway.headers.is_empty());
+        assert!(gateway.headers.0.is_empty());
     }
 
     #[test]

@@ -58,6 +58,7 @@ fn calls_of_a_turn_go_to_the_gateway_together() {
     let script = starting(&format!(
         "nc = new NetConnection();
         nc.onStatus = function(info) {{ trace('status ' + info.code); }};
+        nc.addHeader('Early', true, 1); nc.addHeader('Gone', true, 1); nc.addHeader('Gone');
         trace(nc.connect('http://{address}/gateway') + ' ' + nc.isConnected + ' ' + nc.protocol);
         nc.addHeader('Credentials', false, {{ userid: 'bob' }});
         function Answer(name) {{ this.name = name; }}
@@ -77,7 +78,11 @@ fn calls_of_a_turn_go_to_the_gateway_together() {
     let [packet] = asked.as_slice() else {
         panic!("{asked:?}")
     };
-    assert_eq!(packet.headers[0].name, "Credentials");
+    let headers = packet.headers.iter();
+    let headers: Vec<_> = headers
+        .map(|one| (&*one.name, one.must_understand))
+        .collect();
+    assert_eq!(headers, [("Early", true), ("Credentials", false)]);
     let targets: Vec<_> = packet
         .bodies
         .iter()
