@@ -309,14 +309,18 @@ impl Lane {
     ) -> Outcome {
         let mut pieces: Vec<Bytes> = opening.take_rest().into_iter().collect();
         loop {
-            for piece in pieces.drain(..) {
-                let result = self.state.borrow_mut().handle_bytes(Instant::now(), &piece);
-                if let Err(error) = result {
-                    driver.protocol_error(link, &error);
-                    return Outcome::Disconnected;
+            {
+                // A worker whose sessions hear several things wakes once.
+                let _together = queue::gather();
+                for piece in pieces.drain(..) {
+                    let result = self.state.borrow_mut().handle_bytes(Instant::now(), &piece);
+                    if let Err(error) = result {
+                        driver.protocol_error(link, &error);
+                        return Outcome::Disconnected;
+                    }
                 }
+                self.settle(driver);
             }
-            self.settle(driver);
             self.wake.notify_one();
             match recv.read(&mut pieces).await {
                 Ok(true) => {}

@@ -201,7 +201,7 @@ impl Hub {
             let took = begun.elapsed();
             if took >= LONG_RUN {
                 sleep_until(begun + took + took.min(MOST_REST)).await;
-            } else {
+            } else if self.next.borrow().is_some() || !self.queue.borrow().is_empty() {
                 // Sessions have their turn between runs.
                 yield_now().await;
             }

@@ -256,6 +256,8 @@ impl Actor {
     fn turn<R>(&mut self, turn: impl FnOnce(&mut Turn<'_>) -> R) -> Option<R> {
         let app = self.app.as_mut()?;
         let core = &mut self.core;
+        // What it says leaves together.
+        let _together = queue::gather();
         let result = catch_unwind(AssertUnwindSafe(|| {
             let mut running = Turn {
                 core,
