@@ -40,6 +40,8 @@ enum Action {
     Groups(scenario::groups::Options),
     /// Call latency in a group with and without a member that sends large commands.
     Fairness(scenario::fairness::Options),
+    /// Call latency of groups with and without a neighbour that burns its processor time.
+    Neighbour(scenario::neighbour::Options),
     /// Calls per processor second, beside a bare echo.
     Rpc(scenario::rpc::Options),
     /// Changes of a shared object times its members per processor second, beside bare writes.
@@ -62,6 +64,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Action::Connect(options) => scenario::connect::run(&options),
         Action::Groups(options) => scenario::groups::run(&options),
         Action::Fairness(options) => scenario::fairness::run(&options),
+        Action::Neighbour(options) => scenario::neighbour::run(&options),
         Action::Rpc(options) => scenario::rpc::run(&options),
         Action::SharedObject(options) => scenario::shared_object::run(&options),
         Action::All => {
@@ -70,6 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             scenario::connect::run(&defaults());
             scenario::groups::run(&defaults());
             scenario::fairness::run(&defaults());
+            scenario::neighbour::run(&defaults());
             scenario::rpc::run(&defaults());
             scenario::shared_object::run(&defaults());
         }

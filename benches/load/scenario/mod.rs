@@ -5,5 +5,6 @@ pub(crate) mod fairness;
 pub(crate) mod fanout;
 pub(crate) mod groups;
 pub(crate) mod idle;
+pub(crate) mod neighbour;
 pub(crate) mod rpc;
 pub(crate) mod shared_object;

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// Sessions; each calls again when it has its answer.
-    #[arg(long, value_delimiter = ',', default_value = "16,256")]
+    #[arg(long, value_delimiter = ',', default_value = "16,256,1000")]
     sessions: Vec<usize>,
     /// Groups the sessions are spread over.
     #[arg(long, default_value_t = 16)]
