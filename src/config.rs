@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tributary_node::{
-    config::{Application, At, Check, Layers, Mistakes},
+    config::{Application, At, Check, Layers, Mistakes, address, read_address},
     log,
 };
 
@@ -25,7 +25,10 @@ pub(crate) struct Config {
 pub(crate) struct Admin {
     /// Where health, readiness and metrics are served. Unset: 127.0.0.1:8080, and 127.0.0.1:8081
     /// for an origin.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "read_address"
+    )]
     pub(crate) address: Option<SocketAddr>,
 }
 
@@ -34,7 +37,7 @@ pub(crate) struct Admin {
 #[group(skip)]
 pub(crate) struct Flags {
     /// Where health, readiness and metrics are served
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) admin: Option<SocketAddr>,
     /// A TOML file; environment variables (TRIBUTARY_...) and flags win over it
     #[arg(long, value_name = "FILE")]

@@ -15,9 +15,9 @@ use crate::{
 /// The tier that clients connect to.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The node's certificate, as `tributary cert issue --role edge` made it
+    /// The node's certificate, as `tributary cert issue --role edge` made it; always needed
     #[arg(long, value_name = "DIR")]
-    cert: PathBuf,
+    cert: Option<PathBuf>,
     #[command(flatten)]
     edge: tributary_edge::Flags,
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let config: Config = args.edge.layer(args.flags.layers()).read()?;
     let _log = tributary_node::log::start(&config.log);
-    let identity = Identity::load(&args.cert)?.require(Role::Edge)?;
+    let identity = node::identity(args.cert.as_deref(), Role::Edge)?;
     node::block_on(serve(config, identity))?
 }
 

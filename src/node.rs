@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tributary_node::{
     admin::{Admin, Ready, Routes},
     drain,
+    tls::{Identity, Role},
 };
 
 /// Anything that ends the program with a message.
@@ -35,6 +36,18 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
         .enable_all()
         .build()?;
     Ok(runtime.block_on(work))
+}
+
+/// The certificate in the directory that `--cert` names, if it is one for this role.
+pub(crate) fn identity(cert: Option<&Path>, role: Role) -> Result<Identity, Failure> {
+    let Some(cert) = cert else {
+        return Err(format!(
+            "no certificate: an {role} needs one for the link; name its directory with --cert DIR, \
+             which `tributary cert issue --role {role}` makes"
+        )
+        .into());
+    };
+    Ok(Identity::load(cert)?.require(role)?)
 }
 
 /// Starts the admin server, with these routes besides its own; returns its address and its task.

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tributary_node::{
+    config::address,
     drain,
     tls::{Identity, Role},
 };
@@ -17,11 +18,11 @@ use crate::{
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where edges dial, UDP; port 0 takes any free port
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     link: Option<SocketAddr>,
-    /// The node's certificate, as `tributary cert issue --role origin` made it
+    /// The node's certificate, as `tributary cert issue --role origin` made it; always needed
     #[arg(long, value_name = "DIR")]
-    cert: PathBuf,
+    cert: Option<PathBuf>,
     #[command(flatten)]
     origin: tributary_origin::Flags,
     #[command(flatten)]
@@ -36,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .flag("--link", "origin.link", args.link);
     let config: Config = layers.read()?;
     let _log = tributary_node::log::start(&config.log);
-    let identity = Identity::load(&args.cert)?.require(Role::Origin)?;
+    let identity = node::identity(args.cert.as_deref(), Role::Origin)?;
     node::block_on(serve(config, identity))?
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use tributary_node::config::{At, Check, Duration, Layers, Mistakes, Size};
+use tributary_node::config::{At, Check, Duration, Layers, Mistakes, Size, address, read_address};
 use tributary_protocol::link::{Rate, hello::MAX_NAME};
 
 use crate::link::OriginAddress;
@@ -13,6 +13,7 @@ use crate::link::OriginAddress;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where RTMP clients connect; port 0 takes any free port.
+    #[serde(deserialize_with = "read_address")]
     pub rtmp: SocketAddr,
     /// The origins, each `HOST:PORT` or `NAME@HOST:PORT`.
     pub origins: Vec<String>,
@@ -46,7 +47,7 @@ pub struct Config {
 #[group(skip)]
 pub struct Flags {
     /// Where RTMP clients connect; port 0 takes any free port
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub rtmp: Option<SocketAddr>,
     /// An origin; repeat it for more than one
     #[arg(long = "origin", value_name = "[NAME@]HOST:PORT")]

@@ -170,7 +170,10 @@ impl fmt::Display for StartError {
         match self {
             Self::NoOrigin => f.write_str("no origin to go to; name one with --origin HOST:PORT"),
             Self::SameOrigin(name) => write!(f, "the origin {name} is named twice; leave one out"),
-            Self::Origin { text, error } => write!(f, "--origin {text}: {error}"),
+            Self::Origin { text, error } => write!(
+                f,
+                "--origin {text}: {error}; write HOST:PORT or NAME@HOST:PORT"
+            ),
             Self::Listener { address, source } => {
                 write!(
                     f,

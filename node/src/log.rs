@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt};
 
 use crate::config::{At, Check, Layers, Mistakes};
 
@@ -59,14 +59,32 @@ impl Flags {
 
 impl Check for Config {
     fn check(&self, at: &At, mistakes: &mut Mistakes) {
-        if let Err(error) = EnvFilter::try_new(&self.filter) {
-            mistakes.add(
-                at.key("filter"),
-                format!("no filter: {error}"),
-                "write a level such as info, or levels by module such as info,tributary_edge=debug",
-            );
-        }
+        let what = match EnvFilter::try_new(&self.filter) {
+            Err(error) => format!("no filter: {error}"),
+            Ok(_) => match self
+                .filter
+                .split(',')
+                .map(str::trim)
+                .find(|part| is_neither(part))
+            {
+                Some(part) => format!("{part:?} is no level, and no module without one"),
+                None => return,
+            },
+        };
+        mistakes.add(
+            at.key("filter"),
+            what,
+            "write a level (error, warn, info, debug, trace, off), or levels by module such as \
+             info,tributary_edge=debug",
+        );
     }
+}
+
+/// Whether a word alone is neither a level nor a module of this program. The filter would take it
+/// for a module, and a level that is misspelt would silence everything.
+fn is_neither(part: &str) -> bool {
+    let alone = !part.is_empty() && !part.contains(['=', '[', ':']);
+    alone && !part.starts_with("tributary") && part.parse::<LevelFilter>().is_err()
 }
 
 /// Writes the lines that wait when it is dropped: the program keeps it until it ends.
@@ -110,11 +128,25 @@ mod tests {
         let mut mistakes = Mistakes::default();
         Config::default().check(&At::root(), &mut mistakes);
         assert!(mistakes.is_empty());
-        let config = Config {
-            filter: "info,=x=y".to_owned(),
-            ..Config::default()
-        };
-        config.check(&At::root().key("log"), &mut mistakes);
-        assert!(mistakes.to_string().contains("log.filter"), "{mistakes}");
+        for (filter, good) in [
+            ("info,=x=y", false),
+            ("debgu", false),
+            ("warn,verbose", false),
+            ("DEBUG", true),
+            ("off", true),
+            ("info,tributary_edge=debug,quinn=warn", true),
+            ("tributary_edge", true),
+            ("warn,tributary_edge::client", true),
+        ] {
+            let mut mistakes = Mistakes::default();
+            let config = Config {
+                filter: filter.to_owned(),
+                ..Config::default()
+            };
+            config.check(&At::root().key("log"), &mut mistakes);
+            assert_eq!(mistakes.is_empty(), good, "{filter}: {mistakes}");
+            let told = mistakes.to_string().contains("log.filter");
+            assert_eq!(told, !good, "{mistakes}");
+        }
     }
 }

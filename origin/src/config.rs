@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tributary_node::config::{At, Check, Layers, Mistakes, Size};
+use tributary_node::config::{At, Check, Layers, Mistakes, Size, read_address};
 use tributary_protocol::link::credit;
 
 /// The table `[origin]` of the configuration.
@@ -11,6 +11,7 @@ use tributary_protocol::link::credit;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where edges dial, UDP; port 0 takes any free port.
+    #[serde(deserialize_with = "read_address")]
     pub link: SocketAddr,
     /// Where applications are.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -77,8 +77,8 @@ impl fmt::Display for OriginAddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Name => "the name before the `@` must have 1 to 255 characters",
-            Self::Host => "no host; write HOST:PORT or NAME@HOST:PORT",
-            Self::Port => "no port from 1 to 65535; write HOST:PORT or NAME@HOST:PORT",
+            Self::Host => "no host",
+            Self::Port => "no port from 1 to 65535 behind the host",
         })
     }
 }

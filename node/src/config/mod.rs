@@ -5,6 +5,7 @@
 //! cannot say. [`Layers::read`] gives it, or all [`Mistakes`] with the line, variable or flag
 //! each came from.
 
+mod address;
 mod application;
 mod de;
 mod mistake;
@@ -17,6 +18,7 @@ use std::{fs, path::Path};
 
 use serde::de::DeserializeOwned;
 
+pub use address::{AddressError, address, read_address};
 pub use application::{
     Application, Builtin, OnDeploy, PublishFrom, PublishRefused, SecondPublisher,
 };

@@ -117,6 +117,10 @@ impl fmt::Display for Place {
     }
 }
 
+/// How many places of a file that are no TOML are told. Reason: more of them means another kind of
+/// file, and nobody reads hundreds of lines.
+const SHOWN_MISTAKES: usize = 10;
+
 /// Reads TOML, as much of it as is well formed, and what is not.
 pub(super) fn parse(file: &str, text: &str) -> (Node, Vec<Mistake>) {
     let reader = Reader {
@@ -126,6 +130,7 @@ pub(super) fn parse(file: &str, text: &str) -> (Node, Vec<Mistake>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mistakes = errors
         .into_iter()
+        .take(SHOWN_MISTAKES)
         .map(|e| Mistake {
             at: At::root(),
             place: reader.place(e.span().map_or(0, |span| span.start)).text(),
