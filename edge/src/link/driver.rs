@@ -115,7 +115,7 @@ impl Driver {
         mut drain: drain::Watch,
     ) {
         for index in 0..self.origins.len() {
-            spawn_local(origin::run(Rc::clone(&self), index));
+            spawn_local(origin::run(Rc::clone(&self), index, drain.clone()));
         }
         spawn_local(Rc::clone(&self).place_waiting());
         spawn_local(Rc::clone(&self).sweep());

@@ -12,7 +12,7 @@ use tokio::{sync::watch, task::spawn_local, time::timeout};
 use tributary_node::{
     backoff::Backoff,
     control::{self, ControlReceiver, ControlSender},
-    queue,
+    drain, queue,
     tls::Peer,
     transport::{Endpoint, IDLE, Link, LinkError},
 };
@@ -98,7 +98,7 @@ impl Origin {
 }
 
 /// Keeps the link to origin `index` for as long as the edge runs.
-pub(super) async fn run(driver: Rc<Driver>, index: usize) {
+pub(super) async fn run(driver: Rc<Driver>, index: usize, drain: drain::Watch) {
     let mut random = rand::rngs::StdRng::from_os_rng();
     let mut near = Backoff::new(Duration::from_millis(20), REDIAL_GRACE, HEALTHY);
     let mut far = Backoff::new(REDIAL_GRACE, REDIAL_DOWN, HEALTHY);
@@ -112,7 +112,11 @@ pub(super) async fn run(driver: Rc<Driver>, index: usize) {
                 let error = carry(&driver, index, greeted).await;
                 let now = Instant::now();
                 let until = free_at(&driver.origins[index], &error, now);
-                tracing::warn!(origin = name(&driver, index), %error, "link lost");
+                if drain.is_signaled() {
+                    tracing::info!(origin = name(&driver, index), %error, "link ends");
+                } else {
+                    tracing::warn!(origin = name(&driver, index), %error, "link lost");
+                }
                 driver
                     .metrics
                     .lost
@@ -125,8 +129,14 @@ pub(super) async fn run(driver: Rc<Driver>, index: usize) {
             }
             Err(error) => {
                 let text = error.to_string();
-                if last_error.as_ref() != Some(&text) {
-                    tracing::warn!(origin = name(&driver, index), error = text, "no link");
+                // An edge that ends needs none.
+                if last_error.as_ref() != Some(&text) && !drain.is_signaled() {
+                    tracing::warn!(
+                        origin = name(&driver, index),
+                        address = driver.config.origins[index].address,
+                        error = text,
+                        "no link; dialling goes on"
+                    );
                     last_error = Some(text);
                 }
                 None

@@ -209,7 +209,10 @@ pub enum BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Socket { address, source } => write!(f, "cannot bind udp {address}: {source}"),
+            Self::Socket { address, source } => write!(
+                f,
+                "cannot listen on udp {address}: {source}; choose another with --link"
+            ),
             Self::Tls(why) => write!(f, "the node's certificate cannot be used: {why}"),
         }
     }

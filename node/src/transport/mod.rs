@@ -206,6 +206,32 @@ pub enum LinkError {
     Transport(String),
 }
 
+/// Where TLS alerts begin among QUIC's codes (RFC 9001, 4.8).
+const CRYPTO_ERROR: u64 = 0x100;
+
+/// The TLS alerts that are about a certificate: bad, unsupported, revoked, expired, unknown,
+/// illegal, of an unknown CA, not signed by it (RFC 8446, 6.2).
+const CERTIFICATE_ALERTS: &[u64] = &[42, 43, 44, 45, 46, 47, 48, 51];
+
+impl LinkError {
+    /// Whether one of the two ends has closed the link because it stops or starts anew.
+    pub fn is_orderly(&self) -> bool {
+        *self == Self::Local || *self == Self::Closed(CloseCode::Shutdown.code().into_inner())
+    }
+
+    /// QUIC's own refusal. Of a certificate it says in the words of TLS what is wrong with it; what
+    /// to do is always the same.
+    fn refused(code: quinn_proto::TransportErrorCode, why: &dyn fmt::Display) -> Self {
+        let alert = u64::from(code).checked_sub(CRYPTO_ERROR);
+        Self::Refused(match alert {
+            Some(alert) if CERTIFICATE_ALERTS.contains(&alert) => format!(
+                "{why}; the certificates of both ends must come from one CA and be valid today"
+            ),
+            _ => why.to_string(),
+        })
+    }
+}
+
 impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -238,8 +264,8 @@ impl From<quinn::ConnectionError> for LinkError {
             E::ApplicationClosed(close) => Self::Closed(close.error_code.into_inner()),
             E::Reset => Self::Reset,
             E::LocallyClosed => Self::Local,
-            E::TransportError(error) => Self::Refused(error.to_string()),
-            E::ConnectionClosed(close) => Self::Refused(close.to_string()),
+            E::TransportError(error) => Self::refused(error.code, &error),
+            E::ConnectionClosed(close) => Self::refused(close.error_code, &close),
             other => Self::Transport(other.to_string()),
         }
     }

@@ -120,3 +120,31 @@ async fn a_peer_that_says_nothing_more_is_given_up_in_five_seconds() {
     assert_eq!(refused.unwrap_err(), LinkError::TimedOut);
     assert!(start.elapsed() <= settings::HANDSHAKE + Duration::from_secs(1));
 }
+
+#[tokio::test]
+async fn a_certificate_of_another_ca_is_refused_with_the_remedy() {
+    let (ours, theirs) = (cert::temporary().unwrap(), cert::temporary().unwrap());
+    let any = "127.0.0.1:0".parse().unwrap();
+    let origin = Endpoint::accepting(any, &ours.origin).unwrap();
+    let stranger = Endpoint::dialling(&theirs.edge, any).unwrap();
+    let address = origin.local_addr().unwrap();
+    let (dialled, accepted) = tokio::join!(stranger.connect(address), async {
+        origin.accept().await.unwrap().handshake().await
+    });
+    for refused in [dialled.unwrap_err(), accepted.unwrap_err()] {
+        let told = refused.to_string();
+        assert!(told.contains("must come from one CA"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_is_orderly_at_both_ends() {
+    let (_edge, _origin, dialled, accepted) = pair().await;
+    dialled.close(CloseCode::Shutdown);
+    for ended in [dialled.closed().await, accepted.closed().await] {
+        assert!(ended.is_orderly(), "{ended}");
+    }
+    let (_edge, _origin, dialled, accepted) = pair().await;
+    dialled.close(CloseCode::Protocol);
+    assert!(!accepted.closed().await.is_orderly());
+}

@@ -311,7 +311,11 @@ impl Driver {
         self.metrics.links.dec();
         self.metrics.capacity.remove(&edge.place.borrow());
         self.metrics.lost.inc();
-        tracing::warn!(edge = %edge.name, %error, "link lost");
+        if error.is_orderly() {
+            tracing::info!(edge = %edge.name, %error, "link ends");
+        } else {
+            tracing::warn!(edge = %edge.name, %error, "link lost");
+        }
         let lost = edge.heard_at();
         let lanes: Vec<_> = edge.lanes.borrow().values().cloned().collect();
         let mut graces: Vec<Duration> = lanes.iter().map(|lane| lane.grace()).collect();
