@@ -151,5 +151,8 @@ fn refusal(status: StatusCode, answer: Option<&Value>) -> String {
         return format!("the origin answered {status}; is this an origin's admin address?");
     };
     let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
-    format!("{}: {}; {}", text("thing"), text("reason"), text("remedy"))
+    let (thing, reason, remedy) = (text("thing"), text("reason"), text("remedy"));
+    // Behind a line of a script it would look like a part of it.
+    let between = if reason.contains('\n') { "\n" } else { "; " };
+    format!("{thing}: {reason}{between}{remedy}")
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::{Args as ClapArgs, Subcommand};
+use tributary_node::config::address;
 use tributary_origin::deploy::{
     archive,
     folder::{self, Listing},
@@ -26,7 +27,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
     /// The origin's admin address [default: what the origin has written to its data directory]
-    #[arg(long, global = true, value_name = "ADDR")]
+    #[arg(long, global = true, value_name = "ADDR", value_parser = address)]
     admin: Option<SocketAddr>,
     /// The file with the origin's token [default: the one in its data directory]
     #[arg(long, global = true, value_name = "FILE")]
@@ -117,7 +118,12 @@ async fn deploy(
     force: bool,
 ) -> Result<(), Failure> {
     let unusable = |error: &dyn std::fmt::Display| format!("{}: {error}", from.display());
-    let full = from.canonicalize().map_err(|error| unusable(&error))?;
+    let full = from
+        .canonicalize()
+        .map_err(|error| unusable(&format!("{error}; name an application's folder")))?;
+    if !full.is_dir() {
+        return Err(unusable(&"is a file; name the folder that it is in").into());
+    }
     let name = match name {
         Some(name) => name,
         None => full
@@ -129,7 +135,12 @@ async fn deploy(
     let listing = Listing::of(&full).map_err(|error| unusable(&error))?;
     let archive = archive::pack(&full, &listing).map_err(|error| unusable(&error))?;
     let (files, kib) = (listing.files.len(), listing.size().div_ceil(1024));
-    eprintln!("{name}: {files} files, {kib} KiB, to {}", client.address());
+    let files = match files {
+        0 => return Err(unusable(&"there is no file in it; name an application's folder").into()),
+        1 => "1 file".to_owned(),
+        files => format!("{files} files"),
+    };
+    eprintln!("{name}: {files}, {kib} KiB, to {}", client.address());
     let query = if force { "?force=true" } else { "" };
     let done = client.put(&format!("{path}{query}"), archive).await?;
     show::deployed(name, &done);

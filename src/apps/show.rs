@@ -31,8 +31,8 @@ pub(super) fn list(answer: &Value) {
 fn row(application: &Value) -> [String; 6] {
     let number = |key: &str| application[key].as_u64().unwrap_or_default();
     let version = match (application["version"].as_u64(), text(application, "kind")) {
+        (_, "built_in") => "built-in".to_owned(),
         (None, _) => "none".to_owned(),
-        (Some(_), "built_in") => "built-in".to_owned(),
         (Some(version), _) => version.to_string(),
     };
     let mut groups = number("groups").to_string();
@@ -47,7 +47,11 @@ fn row(application: &Value) -> [String; 6] {
         .map(str::to_owned)
         .collect();
     if let Some(problem) = application["refused"]["problems"].get(0) {
-        notes.insert(0, format!("a newer version is refused: {}", place(problem)));
+        let what = match application["version"].as_u64() {
+            Some(_) => "a newer version is refused",
+            None => "refused",
+        };
+        notes.insert(0, format!("{what}: {}", place(problem)));
     }
     [
         text(application, "name").to_owned(),
@@ -72,7 +76,9 @@ pub(super) fn deployed(name: &str, answer: &Value) {
     let older = answer["application"]["older_groups"].as_u64().unwrap_or(0);
     let groups = match (answer["restarted"].as_u64().unwrap_or(0), older) {
         (0, 0) => String::new(),
+        (0, 1) => "; 1 group keeps an older one".to_owned(),
         (0, older) => format!("; {older} groups keep an older one"),
+        (1, _) => "; 1 group restarts".to_owned(),
         (restarted, _) => format!("; {restarted} groups restart"),
     };
     println!("{name}: version {version} is in force{groups}");
@@ -80,7 +86,11 @@ pub(super) fn deployed(name: &str, answer: &Value) {
 
 /// What was ended.
 pub(super) fn ended(name: &str, what: &str, answer: &Value) {
-    println!("{name}: {what}; {} groups ended", answer["restarted"]);
+    let groups = match answer["restarted"].as_u64().unwrap_or(0) {
+        1 => "1 group".to_owned(),
+        groups => format!("{groups} groups"),
+    };
+    println!("{name}: {what}; {groups} ended");
 }
 
 /// Lines of a log; the number of the last of them.

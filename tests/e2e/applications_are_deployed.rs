@@ -241,7 +241,7 @@ fn the_program_deploys_restarts_and_removes() {
     assert_eq!(version(&mut old), "one");
     let said = dev.apps_do(&["deploy", &dev.draft("chat", &answering("two"))]);
     assert!(
-        said.contains("version 2") && said.contains("1 groups keep"),
+        said.contains("version 2") && said.contains("1 group keeps"),
         "{said}"
     );
     assert_eq!(version(&mut old), "one");
@@ -253,9 +253,11 @@ fn the_program_deploys_restarts_and_removes() {
         .find(|line| line.starts_with("chat"))
         .expect("its row");
     assert!(row.contains("1 (1 older)"), "{list}");
+    let own = list.lines().find(|line| line.starts_with("live"));
+    assert!(own.is_some_and(|row| row.contains("built-in")), "{list}");
 
     let said = dev.apps_do(&["restart", "chat"]);
-    assert!(said.contains("1 groups"), "{said}");
+    assert!(said.contains("1 group ended"), "{said}");
     old.wait_code("NetConnection.Connect.AppShutdown");
     assert!(old.wait_closed(PATIENCE));
     let mut new = dev.session("chat/room");

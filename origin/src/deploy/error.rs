@@ -49,7 +49,7 @@ impl DeployError {
             Self::Refused(refused) => match refused.stage {
                 Stage::Files => "put it right and deploy it again",
                 Stage::Compile => "put the files right and deploy them again",
-                Stage::Trial => "put it right, or deploy it with force",
+                Stage::Trial => "put it right, or deploy it with --force (?force=true)",
             },
             Self::StillRunning => "try again; the folder is gone, what it has stored is not",
             Self::Io(_) => "see that the origin may write its applications and data directories",

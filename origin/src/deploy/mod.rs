@@ -402,7 +402,10 @@ impl Shared {
             old.snapshot.retire();
         }
         drop(known);
-        let text = format!("version {number} is in force; {restarted} groups restart");
+        let text = match restarted {
+            0 => format!("version {number} is in force"),
+            _ => format!("version {number} is in force; groups that restart: {restarted}"),
+        };
         self.say(name, Level::Info, text);
         tracing::info!(
             application = name,

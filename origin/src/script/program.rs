@@ -244,7 +244,7 @@ impl fmt::Display for ProgramError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoMain => {
-                f.write_str("there is no main.asc, main.js or file named for the folder")
+                f.write_str("there is no main.asc, main.js or NAME.asc (named like the folder), here or in scripts/")
             }
             Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
             Self::TooLarge(path) => write!(

@@ -205,6 +205,8 @@ impl State {
 
     fn write(&self, level: Level, text: &str) {
         match level {
+            // What becomes of a trial is told when it is over.
+            _ if self.host.is_trial => tracing::debug!(group = %self.group, "trial: {text}"),
             Level::Info => tracing::info!(group = %self.group, "{text}"),
             Level::Warning => tracing::warn!(group = %self.group, "{text}"),
             Level::Error => tracing::error!(group = %self.group, "{text}"),
