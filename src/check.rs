@@ -14,18 +14,29 @@ use crate::{config::Config, node::Failure};
 /// every script of its applications.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The file to check; environment variables win over it, as they do for a node. Or the folder
-    /// of one application
+    /// The configuration to check, a TOML file; environment variables win over it, as they do for a
+    /// node. Or the folder of an application, or of several
+    #[arg(value_name = "FILE|FOLDER")]
     file: PathBuf,
 }
 
 /// Checks a file or a folder; mistakes are the error.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    if holds_applications(&args.file) {
+        return applications(&args.file, &Config::default());
+    }
     if args.file.is_dir() {
         let settings = Application::default();
         let full = args.file.canonicalize()?;
         let name = full.file_name().unwrap_or_default().to_string_lossy();
         return application(&name, &args.file, &settings).map_err(Failure::from);
+    }
+    if is_script(&args.file) {
+        return Err(format!(
+            "{}: a script is checked with all that it loads; name the application's folder",
+            args.file.display()
+        )
+        .into());
     }
     let layers = Layers::new().file(&args.file).environment(std::env::vars());
     let config: Config = layers.read()?;
@@ -34,6 +45,25 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Some(apps) => applications(apps, &config),
         None => Ok(()),
     }
+}
+
+/// Whether it is a file of an application, and no configuration.
+fn is_script(file: &Path) -> bool {
+    let is = |kind: &str| {
+        file.extension()
+            .is_some_and(|own| own.eq_ignore_ascii_case(kind))
+    };
+    ["asc", "js", "mjs", "xml"].into_iter().any(is)
+}
+
+/// Whether it is a directory of applications: it has folders, and no script of its own.
+fn holds_applications(directory: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return false;
+    };
+    let paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    let own = |path: &PathBuf| is_script(path) || path.ends_with("scripts");
+    paths.iter().any(|path| path.is_dir()) && !paths.iter().any(own)
 }
 
 /// Checks every application of a directory.
@@ -78,6 +108,7 @@ fn application(name: &str, at: &Path, settings: &Application) -> Result<(), Stri
             for note in notes {
                 eprintln!("{}: {note}", at.display());
             }
+            eprintln!("{}: compiles", at.display());
             Ok(())
         }
         Err(problems) => {

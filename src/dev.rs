@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
 
 use tributary_node::{
     cert,
-    config::{Application, Layers, PublishFrom},
+    config::{Application, Layers, PublishFrom, address},
     drain,
 };
 use tributary_origin::{app::Applications, deploy};
@@ -19,7 +19,7 @@ use crate::{
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where RTMP clients connect; port 0 takes any free port [default: 127.0.0.1:1935]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     rtmp: Option<SocketAddr>,
     /// Do not publish the bundled clip as live/sample
     #[arg(long)]
@@ -77,7 +77,7 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
     let (signal, watch) = drain::channel();
     let mut registry = node::registry();
     let identities = cert::temporary()?;
-    let data = config.origin.data.clone();
+    let (data, apps) = (config.origin.data.clone(), config.origin.apps.clone());
     config.origin.link = SocketAddr::from(([127, 0, 0, 1], 0));
     let start = tributary_origin::Start {
         config: config.origin,
@@ -104,7 +104,7 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
     let rtmp = edge.rtmp();
     let addresses = [("rtmp", rtmp), ("link", origin.address()), ("admin", admin)];
     node::print_listening(&addresses)?;
-    print_lines(rtmp, data.as_deref(), sample);
+    print_lines(rtmp, apps.as_deref(), data.as_deref(), sample);
     let sample = sample.then(|| tokio::spawn(crate::sample::publish(rtmp)));
     node::until_stopped(stopped, &signal).await;
     if let Some(sample) = sample {
@@ -120,7 +120,7 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
 }
 
 /// What to try first, ready to be pasted.
-fn print_lines(rtmp: SocketAddr, data: Option<&Path>, sample: bool) {
+fn print_lines(rtmp: SocketAddr, apps: Option<&Path>, data: Option<&Path>, sample: bool) {
     let host = if rtmp.ip().is_unspecified() {
         format!("127.0.0.1:{}", rtmp.port())
     } else {
@@ -136,6 +136,9 @@ fn print_lines(rtmp: SocketAddr, data: Option<&Path>, sample: bool) {
          -c:v libx264 -preset veryfast -g 60 -pix_fmt yuv420p -c:a aac -f flv rtmp://{host}/live/test"
     );
     println!("and watch it:             ffplay rtmp://{host}/live/test");
+    if let Some(apps) = apps {
+        println!("applications go to:       {}/NAME/main.asc", apps.display());
+    }
     if let Some(data) = data {
         println!("data:                     {}", data.display());
     }

@@ -42,6 +42,7 @@ fn there_is_something_to_watch_within_seconds() {
         format!("vlc rtmp://{host}/live/sample"),
         format!("-f flv rtmp://{host}/live/test"),
         "./tributary-data".to_owned(),
+        "./applications/NAME/main.asc".to_owned(),
     ] {
         assert!(log.contains(&line), "no {line} in:\n{log}");
     }
@@ -82,13 +83,9 @@ fn a_taken_port_is_named_with_the_flag_to_change_it() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("a bound listener").to_string();
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let output = Command::new(TRIBUTARY)
-        .args(["dev", "--rtmp", &address, "--admin", "127.0.0.1:0"])
-        .current_dir(directory.path())
-        .output()
-        .expect("it starts");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success(), "{said}");
+    let arguments = ["dev", "--rtmp", &address, "--admin", "127.0.0.1:0"];
+    let (code, said) = run(&arguments, directory.path());
+    assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(&address) && said.contains("--rtmp"), "{said}");
 }
 
@@ -150,13 +147,7 @@ fn check_names_every_mistake() {
     let check = |text: &str| {
         let file = directory.path().join("checked.toml");
         fs::write(&file, text).expect("a file");
-        let output = Command::new(TRIBUTARY).arg("check").arg(&file).output();
-        let output = output.expect("it starts");
-        let said = [output.stdout, output.stderr].concat();
-        (
-            output.status.code(),
-            String::from_utf8_lossy(&said).into_owned(),
-        )
+        run(&["check", "checked.toml"], directory.path())
     };
     let (code, said) = check("[applications.live]\nbuiltin = \"live\"\nreturn_time = \"7 s\"\n");
     assert_eq!(code, Some(0), "{said}");
@@ -169,6 +160,49 @@ fn check_names_every_mistake() {
     assert_eq!(code, Some(1), "{said}");
     for expected in ["nonsense", "return_tine", "checked.toml:4"] {
         assert!(said.contains(expected), "{expected} in: {said}");
+    }
+}
+
+#[test]
+fn check_takes_an_application_or_a_directory_of_them() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let apps = directory.path();
+    for (name, script) in [("good", "x = 1;"), ("wrong", "x = ;")] {
+        fs::create_dir(apps.join(name)).expect("a folder");
+        fs::write(apps.join(name).join("main.asc"), script).expect("a script");
+    }
+    let check = |path: &Path| {
+        let path = path.to_str().expect("a path in UTF-8");
+        run(&["check", path], apps)
+    };
+    let (code, said) = check(&apps.join("good"));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("good: compiles"), "{said}");
+    let (code, said) = check(apps);
+    assert_eq!(code, Some(1), "{said}");
+    for expected in ["good: compiles", "wrong/main.asc:1: SyntaxError"] {
+        assert!(said.contains(expected), "{expected} in: {said}");
+    }
+    // Nobody is told line by line that a script is no TOML.
+    let (code, said) = check(&apps.join("good/main.asc"));
+    assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("name the application's folder"), "{said}");
+}
+
+#[test]
+fn wrong_usage_is_answered_with_the_remedy() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let origin = "origin1@127.0.0.1";
+    for (arguments, remedy) in [
+        (&["origin"][..], "tributary cert issue --role origin"),
+        (&["edge", "--origin", origin], "HOST:PORT or NAME@HOST:PORT"),
+        (&["dev", "--rtmp", "1935"], "write IP:PORT"),
+        (&["dev", "--log", "debgu"], "write a level"),
+        (&["dev", "--apps", "nowhere"], "with --apps"),
+    ] {
+        let (code, said) = run(arguments, directory.path());
+        assert_ne!(code, Some(0), "{arguments:?}: {said}");
+        assert_eq!(said.matches(remedy).count(), 1, "{arguments:?}: {said}");
     }
 }
 
@@ -201,6 +235,16 @@ fn stream_keys_stay_out_of_logs_and_metrics() {
         let line = log.lines().find(|line| line.contains(key));
         assert_eq!(line, None, "a key in a log");
     }
+}
+
+/// Runs the program to its end: its exit code, and what it has said.
+fn run(arguments: &[&str], directory: &Path) -> (Option<i32>, String) {
+    let mut command = Command::new(TRIBUTARY);
+    let output = command.args(arguments).current_dir(directory).output();
+    let output = output.expect("it starts");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    (output.status.code(), said)
 }
 
 fn dev(arguments: &[&str]) -> (Program, TempDir) {
