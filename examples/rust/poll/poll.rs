@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use tributary_origin::app::{
     Admission, Answer, Application, Call, CallToken, ClientId, Context, Rejection, Responder,
+    read_arguments,
 };
 use tributary_protocol::{
     amf::{Object, Value},
@@ -47,7 +48,7 @@ impl Application for Poll {
         client: ClientId,
         connect: &Connect,
     ) -> Admission {
-        let Some(name) = connect.arguments.first().and_then(Value::as_str) else {
+        let Ok((name,)) = read_arguments::<(String,)>(&connect.arguments) else {
             return Admission::Reject(Rejection {
                 description: Some("Say who you are.".to_owned()),
                 ..Rejection::default()
@@ -75,15 +76,18 @@ impl Application for Poll {
 
     fn call(&mut self, context: &mut Context<'_>, call: &Call) -> Answer {
         let client = call.responder.client;
-        match (call.name.as_str(), call.arguments.as_slice()) {
-            ("ask", [Value::String(text), Value::StrictArray(options)]) => {
-                self.ask(context, client, text, options)
-            }
-            ("vote", [option]) => self.vote(context, client, option),
-            ("close", []) => self.close(context, call.responder),
-            ("ask" | "vote" | "close", _) => error("these arguments make no sense"),
-            _ => Answer::Unknown,
-        }
+        let answer = match call.name.as_str() {
+            "ask" => call
+                .read()
+                .map(|(text, options)| self.ask(context, client, text, options)),
+            "vote" => call
+                .read()
+                .map(|(option,): (String,)| self.vote(context, client, &option)),
+            "close" => Ok(self.close(context, call.responder)),
+            _ => Ok(Answer::Unknown),
+        };
+        // What is wrong with an argument is said in the `_error`.
+        answer.unwrap_or_else(Answer::from)
     }
 
     fn answered(
@@ -115,19 +119,18 @@ impl Poll {
         &mut self,
         context: &mut Context<'_>,
         client: ClientId,
-        text: &str,
-        options: &[Value],
+        text: String,
+        options: Vec<String>,
     ) -> Answer {
         if self.owner != Some(client) || self.question.is_some() {
             return error("there is a question, or somebody else asks it");
         }
-        let texts: Option<Vec<_>> = options.iter().map(Value::as_str).collect();
-        let Some(texts) = texts.filter(|texts| (2..=MOST_OPTIONS).contains(&texts.len())) else {
+        if !(2..=MOST_OPTIONS).contains(&options.len()) {
             return error("a question has 2 to 10 options");
-        };
+        }
         let question = self.question.insert(Question {
-            text: text.to_owned(),
-            options: texts.into_iter().map(str::to_owned).collect(),
+            text,
+            options,
             votes: HashMap::new(),
             is_closed: false,
         });
@@ -135,14 +138,11 @@ impl Poll {
         Answer::Result(Value::Bool(true))
     }
 
-    fn vote(&mut self, context: &mut Context<'_>, client: ClientId, option: &Value) -> Answer {
+    fn vote(&mut self, context: &mut Context<'_>, client: ClientId, option: &str) -> Answer {
         let Some(question) = self.question.as_mut().filter(|it| !it.is_closed) else {
             return error("nothing is asked");
         };
-        let chosen = question
-            .options
-            .iter()
-            .position(|text| option.as_str() == Some(text.as_str()));
+        let chosen = question.options.iter().position(|text| text == option);
         let Some(chosen) = chosen else {
             return error("there is no such option");
         };

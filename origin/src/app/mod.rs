@@ -24,6 +24,7 @@ use tributary_protocol::{
 pub mod counter;
 pub mod live;
 
+mod arguments;
 mod connections;
 mod log;
 mod registry;
@@ -34,6 +35,7 @@ pub use crate::group::{
     Client, Connection, Context, NetStream, Poster, Rates, RemoteObject, SharedObject,
     SharedObjectMut, Stream,
 };
+pub use arguments::{FromArguments, FromValue, WrongArgument, read_arguments};
 pub use connections::{
     ConnectTo, ConnectionCall, ConnectionId, NetStreamId, RemoteObjectId, TooMany,
 };
@@ -286,7 +288,7 @@ pub struct Call {
     pub responder: Responder,
     /// The method's name as it came.
     pub name: String,
-    /// The arguments.
+    /// The arguments; [`Call::read`] gives them as Rust values.
     pub arguments: Vec<Value>,
 }
 

@@ -48,6 +48,8 @@ fn a_program_with_its_own_application_serves_it() {
     let mut eve = enter(Kind::Amf0, "Eve");
     assert_eq!(eve.called("onQuestion"), json!(["Lunch?", options]));
 
+    let error = ann.call("vote", json!([5])).expect_err("no text");
+    assert_eq!(error["description"], "argument 1 must be a text", "{error}");
     ann.call("vote", json!(["soup"])).expect("a vote");
     bob.call("vote", json!(["stew"]))
         .expect_err("no such option");
