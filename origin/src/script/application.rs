@@ -116,8 +116,13 @@ impl ScriptApplication {
 
     fn exceeded(&mut self, context: &mut Context<'_>, exceeded: Exceeded) {
         let full = exceeded == Exceeded::Memory;
-        if let Some(why) = self.strikes.add(context.now(), full) {
-            context.fail(why);
+        match (self.strikes.add(context.now(), full), &self.engine) {
+            (Some(why), _) => context.fail(why),
+            (None, Some(engine)) if full => {
+                engine.open_reserve();
+                engine.state().soon(api_application::low_memory);
+            }
+            _ => {}
         }
     }
 

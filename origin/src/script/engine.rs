@@ -84,6 +84,9 @@ const STRING_METHODS: &[&str] = &[
 /// get, and caught the error of, may have been large.
 const FULL_PARTS: usize = 16;
 
+/// What a script gets more, once, when its memory has run out. Reason: a handler needs some to run.
+const RESERVE: usize = 64 * 1024;
+
 /// After a turn this long the memory is looked at. Reason: it takes some microseconds.
 const LONG_TURN: Duration = Duration::from_micros(200);
 
@@ -260,6 +263,11 @@ impl Engine {
         }
         *state.loads.borrow_mut() = None;
         Ok(())
+    }
+
+    /// Gives a script that has used up its memory a little more, to hear of it and make room.
+    pub(super) fn open_reserve(&self) {
+        self.runtime.set_memory_limit(self.memory + RESERVE);
     }
 
     /// Whether the script holds nearly as much memory as it may, after a collection.

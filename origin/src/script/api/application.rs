@@ -308,12 +308,24 @@ pub(in super::super) fn report(state: &State, error: &ScriptError) {
     state.log(Level::Error, &error.to_string());
 }
 
+/// Tells `application.onStatus` that the memory has run out.
+pub(in super::super) fn low_memory(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<()> {
+    let status = Status::ResourceLowMemory;
+    let info = info(ctx, status, status.description())?;
+    super::callback(&object(ctx, state)?, "onStatus", (info,)).map(drop)
+}
+
+fn info<'js>(ctx: &Ctx<'js>, status: Status, description: &str) -> Result<Object<'js>> {
+    let info = Object::new(ctx.clone())?;
+    info.set("code", status.code())?;
+    info.set("level", status.level().as_str())?;
+    info.set("description", description)?;
+    Ok(info)
+}
+
 fn tell<'js>(ctx: &Ctx<'js>, state: &State, error: &ScriptError) -> Result<()> {
     let application = object(ctx, state)?;
-    let info = Object::new(ctx.clone())?;
-    info.set("code", Status::ScriptError.code())?;
-    info.set("level", Status::ScriptError.level().as_str())?;
-    info.set("description", error.message.as_str())?;
+    let info = info(ctx, Status::ScriptError, &error.message)?;
     info.set("filename", error.file.as_deref())?;
     info.set("lineno", error.line)?;
     info.set("linebuf", error.source_line.as_deref())?;

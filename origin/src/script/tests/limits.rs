@@ -185,6 +185,37 @@ fn running_out_of_memory_is_caught_once() {
 }
 
 #[test]
+fn a_script_that_runs_out_of_memory_may_make_room() {
+    let stage = stage(
+        "application.onStatus = function(info) {
+             trace(info.code + ' ' + info.level);
+             if (info.code == 'Application.Resource.LowMemory') all = null;
+         };
+         Client.prototype.eat = function() {
+             all = [];
+             try { while (true) all.push('x'.repeat(100000) + all.length); } catch (e) { return 'caught'; }
+         };
+         Client.prototype.size = function() { return all === null; };",
+    );
+    let client = stage.connect("x");
+    assert_eq!(client.call("eat", []), Ok(text("caught")));
+    assert_eq!(
+        client.call("size", []),
+        Ok(true.into()),
+        "{:?}",
+        stage.said()
+    );
+    let said = stage.said();
+    let told = "Application.Resource.LowMemory warning".to_owned();
+    assert_eq!(
+        said.iter().filter(|line| **line == told).count(),
+        1,
+        "{said:?}"
+    );
+    assert!(!client.is_closed());
+}
+
+#[test]
 fn a_script_that_traces_without_end_does_not_fill_the_log() {
     let stage = stage("Client.prototype.flood = function() { while (true) trace('x'); };");
     let client = stage.connect("x");
