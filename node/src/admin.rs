@@ -81,13 +81,21 @@ impl Admin {
             .route("/readyz", get(readiness))
             .route("/metrics", get(metrics))
             .with_state(shared)
-            .merge(self.routes);
+            .merge(self.routes)
+            .fallback(unknown);
         let served = axum::serve(self.listener, router)
             .with_graceful_shutdown(async move { watch.signaled().await });
         if let Err(error) = served.await {
             tracing::error!(%error, "the admin server ended");
         }
     }
+}
+
+/// Who looks around is told what there is.
+async fn unknown() -> (StatusCode, &'static str) {
+    let there =
+        "nothing is here; there are /healthz, /readyz, /metrics, and /api/apps on an origin\n";
+    (StatusCode::NOT_FOUND, there)
 }
 
 async fn readiness(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
@@ -179,7 +187,11 @@ mod tests {
         able.store(true, Ordering::Relaxed);
         assert!(ask(address, "/readyz").await.starts_with("HTTP/1.1 200"));
         assert!(ask(address, "/metrics").await.contains("process_open_fds"));
-        assert!(ask(address, "/else").await.starts_with("HTTP/1.1 404"));
+        let answer = ask(address, "/else").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 404") && answer.contains("/healthz"),
+            "{answer}"
+        );
         signal.begin();
         served.await.unwrap();
     }
