@@ -127,7 +127,7 @@ impl Program {
             }
         }
         let words = words::of(&files);
-        let program = Arc::new(Self {
+        let mut program = Self {
             name: name.to_owned(),
             folder: folder.to_owned(),
             main,
@@ -138,10 +138,26 @@ impl Program {
             extras,
             words,
             notes,
-        });
+        };
+        program.notes.extend(program.missing());
+        let program = Arc::new(program);
         let kind = check::check(&program).map_err(ProgramError::Wrong)?;
         program.kind.get_or_init(|| kind);
         Ok(program)
+    }
+
+    /// Files that a `load()` names and nobody has. No error: a script may never get there.
+    fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for (file, text) in &self.files {
+            for (line, name) in legacy::loads(text) {
+                if self.find(name).is_none() {
+                    let why = "there is no such file in the application or the framework";
+                    missing.push(format!("{file}:{line}: load(\"{name}\"): {why}"));
+                }
+            }
+        }
+        missing
     }
 
     /// The application's name.
@@ -170,7 +186,7 @@ impl Program {
     }
 
     /// What is worth knowing and no error: elements of `Application.xml` that mean nothing here,
-    /// uses of the old language that do not work.
+    /// uses of the old language that do not work, files that are to be loaded and missing.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }

@@ -107,6 +107,27 @@ pub(crate) fn translate(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The calls of `load` with a name as it stands, and their lines. Unlike a search in the text it
+/// leaves out comments and strings.
+pub(crate) fn loads(text: &str) -> Vec<(u32, &str)> {
+    if !text.contains("load") {
+        return Vec::new();
+    }
+    let tokens = lexer::tokens(text);
+    let named = tokens.windows(4).enumerate().filter_map(|(index, window)| {
+        let [load, open, name, close] = window else {
+            return None;
+        };
+        let before = index.checked_sub(1).and_then(|before| tokens.get(before));
+        let is_call = load.is("load") && open.is("(") && close.is(")");
+        let is_member = before.is_some_and(|before| before.is(".") || before.is("function"));
+        let is_named = name.kind == Kind::Text && name.text.starts_with(['"', '\'']);
+        let name = (load.line, name.text.trim_matches(['"', '\'']));
+        (is_call && is_named && !is_member).then_some(name)
+    });
+    named.collect()
+}
+
 /// What does not work, in the order of the file. It is a look at the words, not at their meaning:
 /// a member of the script's own with such a name is listed too.
 pub(crate) fn findings(text: &str) -> Vec<Finding> {

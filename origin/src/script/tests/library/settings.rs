@@ -106,3 +106,15 @@ fn the_old_language_works_or_is_listed() {
         "{said:?}"
     );
 }
+
+#[test]
+fn a_file_that_is_loaded_and_missing_is_a_note() {
+    let text = "load(\"netservices.asc\");\r// load(\"old.asc\")\rx = 'load(\"no.asc\")';\r\
+                load( 'gone.asc' );\rimage.load(\"a.jpg\"); load(name); function load(a) {}\r";
+    let program = Program::of_text("app", text, &config::Application::default()).unwrap();
+    let why = "there is no such file in the application or the framework";
+    assert_eq!(
+        program.notes(),
+        [format!("main.asc:4: load(\"gone.asc\"): {why}")]
+    );
+}
