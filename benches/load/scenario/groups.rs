@@ -82,6 +82,10 @@ fn one(options: &Options) -> (f64, Figures) {
         .iter()
         .map(|answer| number(answer, "/latency/p99_ms"));
     put("call p99 ms, all at once", p99.fold(0.0, f64::max));
+    for ((name, _), seconds) in server.processes.iter().zip(&opened.servers) {
+        // The session with its connect, its lane and the start of the group.
+        put(&format!("CPU us to open {name}"), seconds * 1e6 / connected);
+    }
     let full = server.resident();
     for (index, (name, _)) in server.processes.iter().enumerate() {
         let idle = spent.servers[index] / spent.seconds * 100.0;
