@@ -27,6 +27,7 @@ mod messages;
 mod objects;
 mod overload;
 mod publishers;
+mod scripts;
 
 /// A cluster in which honest clients call all the time, to show that they do not notice.
 struct Neighbours {
