@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rquickjs::{Ctx, Object, Result};
+use rquickjs::{Ctx, Result};
 use tributary_protocol::{
     amf::Value,
     command::{Connect, Status},
@@ -400,10 +400,7 @@ impl Application for ScriptApplication {
         };
         let stops = self.turn(context, |ctx, state| {
             let application = api_application::object(ctx, state)?;
-            let info = Object::new(ctx.clone())?;
-            info.set("code", status.code())?;
-            info.set("level", status.level().as_str())?;
-            info.set("description", status.description())?;
+            let info = api_application::info(ctx, status, status.description())?;
             let said = api::callback(&application, "onAppStop", (info,))?;
             Ok(said.is_none_or(|said| said.as_bool() != Some(false)))
         });

@@ -315,7 +315,12 @@ pub(in super::super) fn low_memory(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<(
     super::callback(&object(ctx, state)?, "onStatus", (info,)).map(drop)
 }
 
-fn info<'js>(ctx: &Ctx<'js>, status: Status, description: &str) -> Result<Object<'js>> {
+/// What an `onStatus` is told.
+pub(in super::super) fn info<'js>(
+    ctx: &Ctx<'js>,
+    status: Status,
+    description: &str,
+) -> Result<Object<'js>> {
     let info = Object::new(ctx.clone())?;
     info.set("code", status.code())?;
     info.set("level", status.level().as_str())?;

@@ -14,6 +14,7 @@ use super::{
         value::{from_script, to_script, to_values},
     },
     net_connection,
+    shared_object::call_handler,
 };
 use crate::{
     app::{News, RemoteObject, RemoteObjectId},
@@ -211,7 +212,7 @@ pub(in super::super) fn news(
             }
             News::Status { code, level } => told(&object, code, level)?,
             News::Message { handler, arguments } => {
-                message(ctx, state, &object, handler, arguments)?;
+                call_handler(ctx, state, &object, handler, arguments)?;
             }
             News::TooLarge => {
                 let kept = state.media.borrow_mut().remove_remote_object(id);
@@ -257,23 +258,6 @@ fn sync<'js>(
         Some((owner, handler)) => super::call_on(&handler, &owner, (gathered,)).map(drop),
         None => Ok(()),
     }
-}
-
-fn message<'js>(
-    ctx: &Ctx<'js>,
-    state: &Rc<State>,
-    object: &Object<'js>,
-    handler: &str,
-    arguments: &[amf::Value],
-) -> Result<()> {
-    let Some((owner, method)) = state.find(ctx, object, handler)? else {
-        return Ok(());
-    };
-    let arguments: Result<Vec<_>> = arguments
-        .iter()
-        .map(|argument| to_script(ctx, state, argument))
-        .collect();
-    super::call_on(&method, &owner, (Rest(arguments?),)).map(drop)
 }
 
 fn told(object: &Object<'_>, code: &str, level: &str) -> Result<()> {

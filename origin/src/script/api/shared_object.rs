@@ -9,10 +9,13 @@ use rquickjs::{
 };
 use tributary_protocol::{amf, command::Status};
 
-use super::super::{
-    objects::Dropped,
-    state::State,
-    value::{from_script, to_script, to_values},
+use super::{
+    super::{
+        objects::Dropped,
+        state::State,
+        value::{from_script, to_script, to_values},
+    },
+    application,
 };
 use crate::{
     app::{ChangeKind, Level, ObjectChange, ObjectId, SharedObject, SharedObjectMut},
@@ -355,10 +358,21 @@ pub(in super::super) fn message(
     handler: &str,
     arguments: &[amf::Value],
 ) -> Result<()> {
-    let Some(object) = known(ctx, state, object)? else {
-        return Ok(());
-    };
-    let Some((owner, method)) = state.find(ctx, &object, handler)? else {
+    match known(ctx, state, object)? {
+        Some(object) => call_handler(ctx, state, &object, handler, arguments),
+        None => Ok(()),
+    }
+}
+
+/// Calls a handler of a message, if the script has put it on this object.
+pub(super) fn call_handler<'js>(
+    ctx: &Ctx<'js>,
+    state: &Rc<State>,
+    object: &Object<'js>,
+    handler: &str,
+    arguments: &[amf::Value],
+) -> Result<()> {
+    let Some((owner, method)) = state.find(ctx, object, handler)? else {
         return Ok(());
     };
     let arguments: Result<Vec<_>> = arguments
@@ -378,9 +392,6 @@ pub(in super::super) fn status(
     let Some(object) = known(ctx, state, object)? else {
         return Ok(());
     };
-    let info = Object::new(ctx.clone())?;
-    info.set("code", status.code())?;
-    info.set("level", status.level().as_str())?;
-    info.set("description", status.description())?;
+    let info = application::info(ctx, status, status.description())?;
     super::callback(&object, "onStatus", (info,)).map(drop)
 }
