@@ -88,7 +88,7 @@ impl Config {
     const MOST_MAX_LAG: Duration = Duration::from_secs(10);
     /// Sound and pictures are often a few milliseconds apart: with this wait many leave together,
     /// and a quarter of the writes is saved; no player's buffer is as short.
-    pub const DEFAULT_COALESCE: Duration = Duration::from_millis(4);
+    pub const DEFAULT_COALESCE: Duration = Duration::from_millis(5);
     /// A pass this rare would make every viewer late.
     const MOST_COALESCE: Duration = Duration::from_millis(500);
     const MOST_WORKERS: usize = 1024;
