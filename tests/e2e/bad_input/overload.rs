@@ -202,8 +202,8 @@ fn a_flood_of_calls() {
 
 #[test]
 fn plays_of_names_that_never_publish() {
-    const CLIENTS: usize = 8;
-    const PLAYS: usize = 10_000;
+    const CLIENTS: usize = 40;
+    const PLAYS: usize = 25_000;
     let neighbours = Neighbours::start();
     let server = neighbours.server();
     let pids: Vec<_> = neighbours.baseline.clone();
