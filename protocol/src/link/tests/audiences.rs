@@ -129,6 +129,18 @@ fn text(text: &str) -> Vec<u8> {
 }
 
 impl Pair {
+    /// Two ends, and an audience [`A`] with so many members.
+    pub(super) fn with_members<const N: usize>(seed: u64) -> (Self, [SessionId; N]) {
+        let mut pair = Self::new(seed, credit::PROCESS_BUDGET);
+        let sessions = std::array::from_fn(|index| pair.open(index as u64 + 1));
+        pair.steps(20);
+        pair.begin(A);
+        for session in sessions {
+            pair.join(A, session);
+        }
+        (pair, sessions)
+    }
+
     pub(super) fn begin(&mut self, audience: AudienceId) {
         let name = format!("object{}", audience.0);
         let persistent = false;
@@ -339,12 +351,7 @@ fn a_long_message_holds_back_its_members_and_nobody_else() {
 /// The group keeps a member apart: it hears what is for it alone, in order, and nothing twice.
 #[test]
 fn a_member_that_stands_aside_hears_what_is_for_it_alone() {
-    let mut pair = Pair::new(4, credit::PROCESS_BUDGET);
-    let (one, other) = (pair.open(1), pair.open(2));
-    pair.steps(20);
-    pair.begin(A);
-    pair.join(A, one);
-    pair.join(A, other);
+    let (mut pair, [one, other]) = Pair::with_members(4);
     pair.send_all(A, Recipients::All, 10);
     pair.stand(A, one);
     // Also while it has a queue, for which it would get copies.
@@ -366,12 +373,7 @@ fn a_member_that_stands_aside_hears_what_is_for_it_alone() {
 /// A member with a long answer under way gets copies, and joins the others again after it.
 #[test]
 fn a_member_in_bulk_stands_aside_and_comes_back() {
-    let mut pair = Pair::new(3, credit::PROCESS_BUDGET);
-    let (bulk, other) = (pair.open(1), pair.open(2));
-    pair.steps(20);
-    pair.begin(A);
-    pair.join(A, bulk);
-    pair.join(A, other);
+    let (mut pair, [bulk, other]) = Pair::with_members(3);
     pair.tell_numbered(bulk, 1 << 20);
     for _ in 0..3 {
         pair.send_all(A, Recipients::All, 100);
@@ -397,13 +399,7 @@ fn a_member_in_bulk_stands_aside_and_comes_back() {
 #[test]
 fn a_restart_of_either_end_leaves_no_audience_behind() {
     for seed in 0..20 {
-        let mut pair = Pair::new(seed, credit::PROCESS_BUDGET);
-        let sessions: Vec<_> = (1..=5).map(|n| pair.open(n)).collect();
-        pair.steps(20);
-        pair.begin(A);
-        for &session in &sessions {
-            pair.join(A, session);
-        }
+        let (mut pair, sessions) = Pair::with_members::<5>(seed);
         pair.tell_numbered(sessions[0], 1 << 20);
         pair.send_all(A, Recipients::All, 100_000);
         let before = pair.rng.random_range(1..60);
@@ -434,12 +430,7 @@ fn a_restart_of_either_end_leaves_no_audience_behind() {
 /// Nothing follows a close, also of a member that had copies coming.
 #[test]
 fn a_member_in_bulk_that_is_closed_is_gone_at_both_ends() {
-    let mut pair = Pair::new(6, credit::PROCESS_BUDGET);
-    let (bulk, other) = (pair.open(1), pair.open(2));
-    pair.steps(20);
-    pair.begin(A);
-    pair.join(A, bulk);
-    pair.join(A, other);
+    let (mut pair, [bulk, _]) = Pair::with_members(6);
     pair.tell_numbered(bulk, 1 << 20);
     pair.send_all(A, Recipients::All, 100);
     pair.origin
@@ -456,12 +447,7 @@ fn a_member_in_bulk_that_is_closed_is_gone_at_both_ends() {
 /// What was dropped before a member stood aside comes when it is back.
 #[test]
 fn a_snapshot_that_passes_a_member_by_is_asked_for_again() {
-    let mut pair = Pair::new(5, credit::PROCESS_BUDGET);
-    let (one, other) = (pair.open(1), pair.open(2));
-    pair.steps(20);
-    pair.begin(A);
-    pair.join(A, one);
-    pair.join(A, other);
+    let (mut pair, [one, other]) = Pair::with_members(5);
     pair.steps(50);
     pair.disconnect();
     pair.club.slots = Some(u32::MAX);
@@ -559,12 +545,7 @@ fn what_an_outage_cannot_hold_comes_as_a_snapshot() {
 
 #[test]
 fn an_answer_that_no_longer_fits_closes_its_session_alone() {
-    let mut pair = Pair::new(4, credit::PROCESS_BUDGET);
-    let (loud, quiet) = (pair.open(1), pair.open(2));
-    pair.steps(20);
-    pair.begin(A);
-    pair.join(A, loud);
-    pair.join(A, quiet);
+    let (mut pair, [loud, _]) = Pair::with_members(4);
     pair.disconnect();
     for _ in 0..20 {
         pair.send_all(A, Recipients::One(loud), 1 << 20);

@@ -1,20 +1,14 @@
 //! Messages to all while the edge does not take them.
 
 use super::*;
-use crate::link::{AudienceId, CloseReason, RETENTION, Recipients, credit, outbox::WINDOW};
+use crate::link::{AudienceId, CloseReason, RETENTION, Recipients, outbox::WINDOW};
 
 const A: AudienceId = AudienceId(1);
 const B: AudienceId = AudienceId(2);
 
 /// An audience of two sessions, and an edge that is away.
 fn away(seed: u64) -> (Pair, [SessionId; 2]) {
-    let mut pair = Pair::new(seed, credit::PROCESS_BUDGET);
-    let members = [pair.open(1), pair.open(2)];
-    pair.steps(20);
-    pair.begin(A);
-    for session in members {
-        pair.join(A, session);
-    }
+    let (mut pair, members) = Pair::with_members(seed);
     pair.steps(50);
     pair.disconnect();
     (pair, members)
