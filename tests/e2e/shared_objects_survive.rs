@@ -78,12 +78,7 @@ fn a_group_with_stored_data_waits_for_its_home() {
                 .sum("tributary_origin_sessions");
             living > 0.0
         });
-        let mut replica = Replica::default();
-        replica.use_object(&mut client);
-        replica.write(&mut client);
-        while replica.acknowledgements == 0 {
-            replica.hear(&mut client, Duration::from_millis(20));
-        }
+        let replica = Replica::with_something_stored(&mut client);
         drop(client);
         wait::until("the session is gone", PATIENCE, || {
             (0..2).all(|origin| {
@@ -136,12 +131,7 @@ fn a_group_whose_data_is_purged_may_start_elsewhere() {
     };
     let home = (0..2).find(|&origin| sessions(origin) > 0.0);
     let home = home.expect("one has it");
-    let mut replica = Replica::default();
-    replica.use_object(&mut client);
-    replica.write(&mut client);
-    while replica.acknowledgements == 0 {
-        replica.hear(&mut client, Duration::from_millis(20));
-    }
+    Replica::with_something_stored(&mut client);
     drop(client);
     // An edge without a lane of the group; it hears who has stored something.
     cluster.restart_edge(0);
@@ -188,6 +178,17 @@ struct Replica {
 }
 
 impl Replica {
+    /// Uses the object, writes, and waits until that is acknowledged.
+    fn with_something_stored(client: &mut Wired) -> Self {
+        let mut replica = Self::default();
+        replica.use_object(client);
+        replica.write(client);
+        while replica.acknowledgements == 0 {
+            replica.hear(client, Duration::from_millis(20));
+        }
+        replica
+    }
+
     fn come_back(&mut self, server: SocketAddr) -> Wired {
         let deadline = Instant::now() + PATIENCE;
         let mut client = loop {

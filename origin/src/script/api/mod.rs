@@ -5,7 +5,7 @@ use std::rc::Rc;
 use rquickjs::{
     Atom, Ctx, Function, Object, Promise, Result, Value,
     atom::PredefinedAtom,
-    function::{Args, IntoArgs, IntoJsFunc, This},
+    function::{Args, IntoArgs, IntoJsFunc, Opt, This},
     object::{Accessor, Property},
 };
 
@@ -126,6 +126,13 @@ pub(crate) fn need_class(ctx: &Ctx<'_>, state: &Rc<State>, class: &str) -> Resul
         Some(global) => (global.define)(ctx, state).map(drop),
         None => Ok(()),
     }
+}
+
+/// A value that is to be stored; none where `null` or `undefined` stands for taking one away.
+fn given(value: Opt<Value<'_>>) -> Option<Value<'_>> {
+    value
+        .0
+        .filter(|value| !value.is_null() && !value.is_undefined())
 }
 
 /// A method: writable, and not seen by `for in`.

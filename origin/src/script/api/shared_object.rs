@@ -255,10 +255,7 @@ fn slots<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
         prototype,
         "setProperty",
         move |ctx: Ctx<'js>, own: Own<'js>, name: Coerced<String>, value: Opt<Value<'js>>| {
-            let value = value
-                .0
-                .filter(|value| !value.is_null() && !value.is_undefined());
-            let Some(value) = value else {
+            let Some(value) = super::given(value) else {
                 change(&own, |object| object.remove(&name.0));
                 return Ok(());
             };
