@@ -1,16 +1,22 @@
 //! Acknowledgement windows (RTMP 1.0, 5.4.3 to 5.4.5).
 //!
-//! What we receive is acknowledged twice per window of the peer's, so that a sender that counts the
-//! handshake too never waits for us. What we send is never held back for the peer's
-//! acknowledgements: many players send none.
+//! Received bytes are acknowledged twice per window of the peer's, and early enough for a sender that
+//! counts the handshake too. Sent bytes are never held back for the peer's acknowledgements: many
+//! players send none.
 
 use crate::message::control::{BandwidthLimit, Control};
 
-/// A window below this would make us answer almost every read.
-const MIN_WINDOW: u32 = 64 * 1024;
+/// The smallest window we state. Reason: below it the peer would acknowledge almost every write. The
+/// peer's own window has no such bound: a peer that stated a small one may wait for each
+/// acknowledgement.
+const MIN_STATED_WINDOW: u32 = 64 * 1024;
 
-/// A window above this would leave a peer that waits for acknowledgements waiting too long.
+/// The largest window, in either direction. Reason: a peer that waits for acknowledgements would wait
+/// too long.
 const MAX_WINDOW: u32 = 16 * 1024 * 1024;
+
+/// Bytes of C0, C1 and C2, which some senders count as sent.
+const HANDSHAKE_BYTES: u32 = 1 + 2 * 1536;
 
 /// What is assumed until the peer states its window, and what we state: 2,500,000 bytes.
 pub(super) const DEFAULT_WINDOW: u32 = 2_500_000;
@@ -22,8 +28,8 @@ pub(super) struct Flow {
     received: u32,
     /// The last sequence number we sent.
     acknowledged: u32,
-    /// The peer's window, brought into our bounds.
-    window: u32,
+    /// Received bytes after which an acknowledgement is due.
+    due: u32,
     /// The window we last stated; 0 before.
     stated: u32,
     /// The last bandwidth limit of the peer was hard.
@@ -39,7 +45,7 @@ impl Flow {
         Self {
             received: 0,
             acknowledged: 0,
-            window: DEFAULT_WINDOW,
+            due: due_within(DEFAULT_WINDOW),
             stated: 0,
             hard: false,
             sent: 0,
@@ -54,7 +60,7 @@ impl Flow {
 
     /// The acknowledgement that is due, at most one for all bytes so far.
     pub(super) fn acknowledgement(&mut self) -> Option<Control> {
-        if self.received.wrapping_sub(self.acknowledged) < self.window / 2 {
+        if self.received.wrapping_sub(self.acknowledged) < self.due {
             return None;
         }
         self.acknowledged = self.received;
@@ -63,7 +69,7 @@ impl Flow {
 
     /// The peer states its window.
     pub(super) fn set_window(&mut self, window: u32) {
-        self.window = window.clamp(MIN_WINDOW, MAX_WINDOW);
+        self.due = due_within(window.min(MAX_WINDOW));
     }
 
     /// We state a window.
@@ -78,7 +84,7 @@ impl Flow {
         window: u32,
         limit: BandwidthLimit,
     ) -> Option<Control> {
-        let window = window.clamp(MIN_WINDOW, MAX_WINDOW);
+        let window = window.clamp(MIN_STATED_WINDOW, MAX_WINDOW);
         let next = match limit {
             BandwidthLimit::Hard => window,
             BandwidthLimit::Soft if self.stated != 0 => window.min(self.stated),
@@ -112,6 +118,13 @@ impl Flow {
     }
 }
 
+/// After how many bytes a sender with this window is acknowledged: half of it, or less where it may
+/// have spent the other half on the handshake; at least one byte.
+fn due_within(window: u32) -> u32 {
+    let after_handshake = window.saturating_sub(HANDSHAKE_BYTES);
+    (window / 2).min(after_handshake).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,7 +150,15 @@ mod tests {
 
     #[test]
     fn windows_are_brought_into_bounds() {
-        for (window, due) in [(0, 32 * 1024), (1, 32 * 1024), (u32::MAX, 8 * 1024 * 1024)] {
+        for (window, due) in [
+            (0, 1),
+            (1, 1),
+            (3_000, 1),
+            (5_000, 1_927),
+            (30_000, 15_000),
+            (64 * 1024, 32 * 1024),
+            (u32::MAX, 8 * 1024 * 1024),
+        ] {
             let mut flow = Flow::new();
             flow.set_window(window);
             flow.receive(due - 1);
@@ -147,6 +168,39 @@ mod tests {
                 flow.acknowledgement(),
                 Some(Control::Acknowledgement(due as u32))
             );
+        }
+    }
+
+    /// A sender that never has more than its window under way, with or without the handshake, is
+    /// never left waiting.
+    #[test]
+    fn a_sender_that_waits_for_each_window_goes_on() {
+        for counted in [0, HANDSHAKE_BYTES] {
+            for window in [
+                1, 2, 100, 3_074, 4_000, 5_000, 8_192, 30_000, 65_536, 2_500_000,
+            ] {
+                let room = window - counted.min(window);
+                if room == 0 {
+                    continue;
+                }
+                let mut flow = Flow::new();
+                flow.set_window(window);
+                let mut open = room;
+                let mut sent = 0_u32;
+                for _ in 0..50 {
+                    // One read takes what the window allows.
+                    flow.receive(open as usize);
+                    sent += open;
+                    let due = flow.acknowledgement();
+                    assert_eq!(
+                        due,
+                        Some(Control::Acknowledgement(sent)),
+                        "{window}, {counted}"
+                    );
+                    assert_eq!(flow.acknowledgement(), None, "one for each read");
+                    open = room;
+                }
+            }
         }
     }
 
@@ -162,7 +216,7 @@ mod tests {
             (3_000_000, BandwidthLimit::Soft, None),
             (1_500_000, BandwidthLimit::Soft, Some(1_500_000)),
             (500_000, BandwidthLimit::Dynamic, None),
-            (0, BandwidthLimit::Hard, Some(MIN_WINDOW)),
+            (0, BandwidthLimit::Hard, Some(MIN_STATED_WINDOW)),
         ];
         for (window, limit, expected) in table {
             let answer = flow.set_peer_bandwidth(window, limit);

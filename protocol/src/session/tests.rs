@@ -255,6 +255,7 @@ fn one_acknowledgement_leaves_per_batch() {
     let mut pair = Pair::connected(Limits::default());
     pair.send(&Control::WindowAckSize(1).to_message())
         .expect("a window");
+    assert_eq!(pair.receive().len(), 1, "the read of the window itself");
     let mut bytes = BytesMut::new();
     for _ in 0..100 {
         bytes.unsplit(pair.encode(&command(10_000)));
@@ -265,6 +266,31 @@ fn one_acknowledgement_leaves_per_batch() {
     let sent = pair.receive();
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].kind, MessageType::ACKNOWLEDGEMENT);
+}
+
+/// A client that states a small window sends no more than that, then waits.
+#[test]
+fn a_small_window_is_acknowledged_within_it() {
+    for window in [5_000, 8_192, 30_000] {
+        let mut pair = Pair::connected(Limits::default());
+        pair.send(&Control::WindowAckSize(window).to_message())
+            .expect("a window");
+        pair.receive();
+        let mut bytes = BytesMut::new();
+        while bytes.len() < 20 * window as usize {
+            bytes.unsplit(pair.encode(&command(700)));
+        }
+        for part in bytes.chunks(window as usize).take(20) {
+            // It arrives in reads of 1,448 bytes; one of them is answered at the latest when all of
+            // the window has arrived.
+            for read in part.chunks(1_448) {
+                pair.server.handle_input(pair.now, read).expect("messages");
+            }
+            let sent = pair.receive();
+            assert!(!sent.is_empty(), "window {window}");
+            assert!(sent.iter().all(|m| m.kind == MessageType::ACKNOWLEDGEMENT));
+        }
+    }
 }
 
 #[test]

@@ -223,6 +223,32 @@ fn acknowledgements_of_every_kind() {
     neighbours.unharmed();
 }
 
+/// A client that states a small window and sends no more than that before it is acknowledged.
+#[test]
+fn a_client_that_waits_for_each_acknowledgement() {
+    let neighbours = Neighbours::start();
+    for window in [5_000_u32, 12_000, 30_000] {
+        let mut client = Wired::session(neighbours.server(), "counter/waits");
+        client
+            .send(&control(5, &window.to_be_bytes()))
+            .expect("an open connection");
+        // Data on the connection itself: the application does nothing about it. Every 128 bytes
+        // have a header of one byte.
+        let payload = vec![5; window as usize / 129 * 128 - 12];
+        let data = message(3, wire::DATA_AMF0, 0, &payload);
+        assert!(data.len() <= window as usize);
+        for _ in 0..10 {
+            client.send(&data).expect("an open connection");
+            let is_acknowledgement =
+                |message: &Message| message.header.kind == wire::ACKNOWLEDGEMENT;
+            client
+                .wait(PATIENCE, is_acknowledgement)
+                .expect("the window is acknowledged");
+        }
+    }
+    neighbours.unharmed();
+}
+
 #[test]
 fn times_that_jump_and_media_that_is_none() {
     let neighbours = Neighbours::start();
