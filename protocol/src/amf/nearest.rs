@@ -15,10 +15,24 @@
 use bytes::{BufMut, BytesMut};
 
 use super::amf0::{Encoder, encode, marker};
-use super::{Dictionary, ExternalBody, MixedArray, Value};
+use super::{Dictionary, ExternalBody, MixedArray, Value, amf3};
 
-/// Whether the value holds something that AMF0 has no form for.
+/// Whether the value's AMF3 form holds something that AMF0 has no form for. A part that the AMF3
+/// form leaves out does not count: a member of a dynamic object without a name, and values nested too
+/// deep.
 pub fn needs_amf3(value: &Value) -> bool {
+    needs(value, amf3::BEHIND_MARKER)
+}
+
+/// [`needs_amf3`] for a value with so many levels left.
+fn needs(value: &Value, depth: u32) -> bool {
+    let Some(inside) = depth.checked_sub(1) else {
+        return false;
+    };
+    let in_members = |members: &[(String, Value)]| {
+        let mut written = members.iter().filter(|(name, _)| !name.is_empty());
+        written.any(|(_, value)| needs(value, inside))
+    };
     match value {
         Value::Xml(_)
         | Value::ByteArray(_)
@@ -28,18 +42,17 @@ pub fn needs_amf3(value: &Value) -> bool {
         | Value::VectorObject(_)
         | Value::Dictionary(_)
         | Value::Externalizable(_) => true,
-        Value::Object(object) => any_member(&object.properties),
-        Value::EcmaArray(array) => any_member(&array.properties),
-        Value::StrictArray(items) => items.iter().any(needs_amf3),
+        Value::Object(object) => {
+            let (sealed, dynamic) = object.properties.split_at(object.sealed());
+            sealed.iter().any(|(_, value)| needs(value, inside)) || in_members(dynamic)
+        }
+        Value::EcmaArray(array) => in_members(&array.properties),
+        Value::StrictArray(items) => items.iter().any(|item| needs(item, inside)),
         Value::MixedArray(array) => {
-            any_member(&array.associative) || array.dense.iter().any(needs_amf3)
+            in_members(&array.associative) || array.dense.iter().any(|item| needs(item, inside))
         }
         _ => false,
     }
-}
-
-fn any_member(members: &[(String, Value)]) -> bool {
-    members.iter().any(|(_, value)| needs_amf3(value))
 }
 
 /// What a message may grow by where one form takes more bytes than the other: nearest forms and

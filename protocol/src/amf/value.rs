@@ -263,6 +263,13 @@ impl Object {
         }
     }
 
+    /// How many of the members, from the first, are sealed ones of the class: AMF3 writes them
+    /// without their names.
+    pub(super) fn sealed(&self) -> usize {
+        let sealed = self.traits.as_ref().map_or(0, |traits| traits.sealed);
+        (sealed as usize).min(self.properties.len())
+    }
+
     /// Appends a member.
     pub fn push(&mut self, name: impl Into<String>, value: impl Into<Value>) {
         self.properties.push((name.into(), value.into()));

@@ -54,8 +54,7 @@ impl<'v> Encoder<'v> {
     /// Appends a top-level value as AMF3 behind the marker `0x11`.
     pub fn avm_plus(&mut self, out: &mut BytesMut, value: &'v Value) {
         out.put_u8(marker::AVM_PLUS);
-        // The switch is a level of its own to the decoder.
-        self.amf3.value_at(out, value, Budget::MAX_DEPTH - 1);
+        self.amf3.value_at(out, value, amf3::BEHIND_MARKER);
     }
 
     pub(in crate::amf) fn write(&mut self, out: &mut BytesMut, value: &'v Value, depth: u32) {

@@ -65,6 +65,9 @@ struct TraitKey<'v> {
     externalizable: bool,
 }
 
+/// The levels of a value behind AMF0's marker `0x11`, which is a level of its own to the decoder.
+pub(in crate::amf) const BEHIND_MARKER: u32 = Budget::MAX_DEPTH - 1;
+
 impl<'v> Encoder<'v> {
     /// Begins a message.
     pub fn new() -> Self {
@@ -214,15 +217,11 @@ impl<'v> Encoder<'v> {
     }
 
     fn object(&mut self, out: &mut BytesMut, object: &'v Object, depth: u32) {
-        let (class_name, sealed, dynamic) = match &object.traits {
-            None => ("", 0, true),
-            Some(traits) => (
-                traits.class_name.as_str(),
-                (traits.sealed as usize).min(object.len()),
-                traits.dynamic,
-            ),
+        let (class_name, dynamic) = match &object.traits {
+            None => ("", true),
+            Some(traits) => (traits.class_name.as_str(), traits.dynamic),
         };
-        let (sealed, members) = object.properties.split_at(sealed);
+        let (sealed, members) = object.properties.split_at(object.sealed());
         let dynamic = dynamic || !members.is_empty();
         self.begin_object(
             out,

@@ -9,6 +9,7 @@ use super::{Budget, Error, Value};
 
 pub use decode::Decoder;
 pub(super) use decode::value as decode_value;
+pub(super) use encode::BEHIND_MARKER;
 pub use encode::Encoder;
 
 /// Decodes all values of a message in pure AMF3.
