@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::support::{
     clients::wired::{Nothing, PATIENCE, Wired},
-    cluster::{Cluster, await_links},
+    cluster::{Cluster, await_links, stop},
     synthetic::{Codec, Synthetic},
     wait,
     wire::{self, Message},
@@ -34,7 +34,7 @@ fn sessions_end_when_their_origin_was_stopped_for_longer() {
     let mut client = Wired::session(cluster.rtmp(0), "counter/stopped");
     let call = client.call("count", &[1.0.into()]);
     assert_eq!(call.name().as_deref(), Some("_result"));
-    cluster.origins[0].signal(Signal::STOP);
+    stop(&cluster.origins[0]);
     // What is on its way when the origin wakes belongs to nobody any more.
     client
         .send_call("count", &[2.0.into()])

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::support::{
     clients::{Player, calls::Callers, endless_publisher},
-    cluster::Cluster,
+    cluster::{Cluster, stop},
     media::{Kind, Recording, clip},
     wait,
 };
@@ -37,7 +37,7 @@ fn a_path_that_is_gone_for_ten_seconds() {
 #[test]
 fn an_origin_that_is_stopped_for_ten_seconds() {
     survive(|cluster| {
-        cluster.origins[0].signal(Signal::STOP);
+        stop(&cluster.origins[0]);
         thread::sleep(Duration::from_secs(10));
         cluster.origins[0].signal(Signal::CONT);
     });

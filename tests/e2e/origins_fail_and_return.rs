@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::support::{
     clients::wired::{PATIENCE, Wired},
-    cluster::{Cluster, LINKS_UP, await_links},
+    cluster::{Cluster, LINKS_UP, await_links, stop},
     wait,
     wire::Amf,
 };
@@ -79,7 +79,7 @@ fn a_stopped_origin_leaves_no_group_in_two_places() {
     let stopped = 0;
     let groups: Vec<_> = homes.at(stopped).map(|(_, group)| group.clone()).collect();
     let before = cluster.origin_metrics(1 - stopped).sum(SESSIONS);
-    cluster.origins[stopped].signal(Signal::STOP);
+    stop(&cluster.origins[stopped]);
     let late = thread::scope(|scope| {
         let joining: Vec<_> = groups
             .iter()

@@ -243,3 +243,19 @@ const APPS: &str = "apps";
 pub(crate) const LINKS_UP: &str = "tributary_edge_link_up";
 const START_WITHIN: Duration = Duration::from_secs(20);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Stops a process; returns when every thread of it stands still. The signal wakes one thread, which
+/// stops the others when it gets its turn on a processor: until then they run on.
+pub(crate) fn stop(program: &Program) {
+    program.signal(Signal::STOP);
+    let tasks = format!("/proc/{}/task", program.pid());
+    let is_stopped = |task: fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit(") ").next();
+        state.is_some_and(|state| state.starts_with('T'))
+    };
+    wait::until("every thread has stopped", Duration::from_secs(10), || {
+        let tasks = fs::read_dir(&tasks).expect("a process that runs");
+        tasks.flatten().all(is_stopped)
+    });
+}

@@ -240,7 +240,7 @@ fn a_client_that_waits_for_each_acknowledgement() {
         for _ in 0..10 {
             client.send(&data).expect("an open connection");
             let is_acknowledgement =
-                |message: &Message| message.header.kind == wire::ACKNOWLEDGEMENT;
+                |message: &wire::Message| message.header.kind == wire::ACKNOWLEDGEMENT;
             client
                 .wait(PATIENCE, is_acknowledgement)
                 .expect("the window is acknowledged");
