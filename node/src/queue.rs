@@ -2,6 +2,14 @@
 //!
 //! Every hand-over between tasks uses it: a client's commands, a lane's frames, a group's mail.
 //! The policy of a full queue belongs to the caller: [`Sender::push`] gives the item back.
+//!
+//! Three kinds of items share its order:
+//!
+//! | kind | bound |
+//! |---|---|
+//! | [`Sender::push`]: items with a payload | the queue's limit, in weight |
+//! | [`Sender::push_control`]: small items that say how things stand | [`CONTROL_ITEMS`] |
+//! | [`Sender::push_final`]: items that end or answer something | one for each thing that was counted when it began |
 
 use std::{
     collections::VecDeque,
@@ -37,6 +45,7 @@ fn make<T>(limit: usize, excess: Option<Excess>) -> (Sender<T>, Receiver<T>) {
         state: Mutex::new(State {
             items: VecDeque::new(),
             weight: 0,
+            control: 0,
             closed: false,
             senders: 1,
             reader: None,
@@ -116,6 +125,18 @@ pub enum PushError<T> {
     Closed(T),
 }
 
+/// What an item counts against.
+#[derive(Clone, Copy)]
+enum Weight {
+    Bytes(usize),
+    Control,
+    Final,
+}
+
+/// Control items that a queue holds at most. Reason: one for each session that an edge may bring to
+/// one group; a reader that has so many unread is hung.
+pub const CONTROL_ITEMS: usize = 65_536;
+
 struct Shared<T> {
     state: Mutex<State<T>>,
     limit: usize,
@@ -123,8 +144,9 @@ struct Shared<T> {
 }
 
 struct State<T> {
-    items: VecDeque<(T, usize)>,
+    items: VecDeque<(T, Weight)>,
     weight: usize,
+    control: usize,
     closed: bool,
     senders: usize,
     reader: Option<Waker>,
@@ -168,18 +190,33 @@ impl<T> Sender<T> {
                 return Err(PushError::Full(item));
             }
         }
-        self.append(state, item, weight);
+        self.append(state, item, Weight::Bytes(weight));
         Ok(())
     }
 
-    /// Appends `item` whatever the queue holds: for the few items that end things, of which there
-    /// is at most one for each thing that was counted when it began.
+    /// Appends a small item that says how something stands. Payload that waits does not keep it out;
+    /// it is refused when [`CONTROL_ITEMS`] of its kind are unread.
+    pub fn push_control(&self, item: T) -> Result<(), PushError<T>> {
+        let state = self.shared.lock();
+        if state.closed {
+            return Err(PushError::Closed(item));
+        }
+        if state.control >= CONTROL_ITEMS {
+            return Err(PushError::Full(item));
+        }
+        self.append(state, item, Weight::Control);
+        Ok(())
+    }
+
+    /// Appends `item` whatever the queue holds: for an item that ends or answers something, of which
+    /// there is at most one for each thing that was counted when it began (a session, a lane, a
+    /// message, a write).
     pub fn push_final(&self, item: T) -> Result<(), PushError<T>> {
         let state = self.shared.lock();
         if state.closed {
             return Err(PushError::Closed(item));
         }
-        self.append(state, item, 0);
+        self.append(state, item, Weight::Final);
         Ok(())
     }
 
@@ -198,9 +235,13 @@ impl<T> Sender<T> {
         self.shared.lock().closed
     }
 
-    fn append(&self, mut state: MutexGuard<'_, State<T>>, item: T, weight: usize) {
+    fn append(&self, mut state: MutexGuard<'_, State<T>>, item: T, weight: Weight) {
         state.items.push_back((item, weight));
-        state.weight += weight;
+        match weight {
+            Weight::Bytes(bytes) => state.weight += bytes,
+            Weight::Control => state.control += 1,
+            Weight::Final => {}
+        }
         let waker = state.reader.take();
         drop(state);
         wake(waker);
@@ -275,7 +316,11 @@ impl<T> Receiver<T> {
     fn take(shared: &Shared<T>, state: &mut State<T>) -> Option<T> {
         let (item, weight) = state.items.pop_front()?;
         let before = state.over(shared.limit, 0);
-        state.weight -= weight;
+        match weight {
+            Weight::Bytes(bytes) => state.weight -= bytes,
+            Weight::Control => state.control -= 1,
+            Weight::Final => {}
+        }
         if let Some(excess) = &shared.excess {
             excess.give_back(before - state.over(shared.limit, 0));
         }
@@ -344,6 +389,30 @@ mod tests {
             [Some("a"), Some("heavy"), Some("end")]
         );
         assert_eq!(rx.try_next(), None);
+    }
+
+    #[test]
+    fn control_items_have_a_bound_of_their_own() {
+        let (tx, mut rx) = queue(10);
+        tx.push(0, 10).unwrap();
+        for number in 0..CONTROL_ITEMS {
+            tx.push_control(number).unwrap();
+        }
+        assert_eq!(tx.push_control(7), Err(PushError::Full(7)));
+        assert_eq!(tx.push(8, 1), Err(PushError::Full(8)));
+        tx.push_final(9).unwrap();
+        assert_eq!(rx.weight(), 10, "control items weigh nothing");
+        rx.try_next().unwrap();
+        tx.push(8, 1).unwrap();
+        assert_eq!(tx.push_control(7), Err(PushError::Full(7)));
+        rx.try_next().unwrap();
+        tx.push_control(7).unwrap();
+        let mut count = 0;
+        while rx.try_next().is_some() {
+            count += 1;
+        }
+        assert_eq!(count, CONTROL_ITEMS + 2);
+        tx.push_control(1).unwrap();
     }
 
     #[test]

@@ -34,12 +34,12 @@ struct Lane {
 
 impl Lane {
     fn open(groups: &Groups, number: u64) -> Self {
-        let (tx, commands) = queue::queue(usize::MAX);
         let key = LaneKey(number);
+        let (out, commands) = LaneOut::new(key, Arc::from("edge"));
         let name = format!("live/room{number}").parse().unwrap();
         Self {
             group: groups.open(&name, key).unwrap(),
-            out: LaneOut::new(key, Arc::from("edge"), tx),
+            out,
             commands,
         }
     }
@@ -97,7 +97,11 @@ impl Lane {
                     panic!("closed: {}", reason.label())
                 }
                 Some(LaneCommand::Session { .. }) => count -= 1,
-                Some(LaneCommand::Consumed { .. } | LaneCommand::Audience { .. }) => {}
+                Some(
+                    LaneCommand::Consumed { .. }
+                    | LaneCommand::Audience { .. }
+                    | LaneCommand::Lost(_),
+                ) => {}
                 None => std::thread::yield_now(),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tributary_edge::link::handle::FromOrigin;
+use tributary_edge::link::{handle::FromOrigin, publish::PublishFeed};
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, TransactionId, amf::Value,
     command::Command,
@@ -20,7 +20,7 @@ fn audio(time: u32) -> Message {
 }
 
 /// Publishes, and gives back where the media goes.
-async fn publish(client: &mut Client, name: &str) -> tributary_edge::link::publish::PublishFeed {
+pub(crate) async fn publish(client: &mut Client, name: &str) -> PublishFeed {
     client.stream("publish", name).await;
     loop {
         if let FromOrigin::AcceptPublish { feed, .. } = client.next().await {

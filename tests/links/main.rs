@@ -1,5 +1,6 @@
 //! Both ends of links in one process: the real drivers and real QUIC over loopback, without RTMP.
 
+mod a_busy_group_loses_nothing;
 mod a_lane_lives_as_long_as_it_has_sessions;
 mod a_newer_link_fences_an_older;
 mod a_rogue_edge_harms_nobody;

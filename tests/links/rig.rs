@@ -70,6 +70,11 @@ pub(crate) struct Origin {
 
 impl Origin {
     pub(crate) fn start(ca: &Ca, name: &str, grace: u64) -> Self {
+        Self::with_applications(ca, name, grace, Applications::new())
+    }
+
+    /// An origin that has these applications besides.
+    pub(crate) fn with_applications(ca: &Ca, name: &str, grace: u64, own: Applications) -> Self {
         let identity = ca.identity(Role::Origin, name, &["alias.example"]);
         let (signal, watch) = drain::channel();
         let application = |builtin| Application {
@@ -91,7 +96,7 @@ impl Origin {
                 ("counter".to_owned(), application(Builtin::Counter)),
                 ("live".to_owned(), application(Builtin::Live)),
             ]),
-            own: Applications::new(),
+            own,
             loader: deploy::scripts(),
         };
         let mut registry = Registry::default();
@@ -272,7 +277,8 @@ impl Client {
             timestamp: RtmpTimestamp(0),
             payload,
         };
-        self.link.send(message, Generation(generation));
+        let sent = self.link.send(message, Generation(generation));
+        sent.expect("the link's thread keeps up");
     }
 
     /// Calls a method and gives back what it answers.

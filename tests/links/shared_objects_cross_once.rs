@@ -25,7 +25,8 @@ impl Client {
             timestamp: RtmpTimestamp(0),
             payload,
         };
-        self.link.send(message, Generation(0));
+        let sent = self.link.send(message, Generation(0));
+        sent.expect("the link's thread keeps up");
     }
 
     /// The next message of the object.

@@ -63,10 +63,6 @@ async fn a_hot_session_goes_on_beside_thousands_that_read_nothing() {
     origin.until("tributary_origin_sessions", 1.0).await;
     let beside = rate(&mut hot, &mut number).await;
     println!("{alone} calls a second alone, {beside} beside 2,200 stalled sessions");
-    assert!(
-        beside * 10 >= alone * 7,
-        "{beside} beside them, {alone} alone"
-    );
     assert_eq!(edge.figure("tributary_edge_link_lost"), 0.0);
     // Each was told so, once what had come before is read.
     for client in &mut stalled {

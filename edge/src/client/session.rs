@@ -380,7 +380,8 @@ impl Session {
 
     fn send(&mut self, now: Instant, message: Message, generation: Generation) -> Result<(), End> {
         if let Some(link) = &self.link {
-            link.send(message, generation);
+            let queued = link.send(message, generation);
+            queued.map_err(|_| End::fault(CloseReason::Limit, "link_behind"))?;
         }
         let counted = self.pace.spend(now);
         counted.map_err(|_| End::fault(CloseReason::Limit, "message_rate"))

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use tributary_node::queue::PushError;
 use tributary_protocol::{
     SessionId,
     amf::ObjectEncoding,
@@ -12,13 +13,17 @@ use tributary_protocol::{
 use super::{
     driver::Driver,
     handle::{FromOrigin, ObjectInfo},
-    lane::Lane,
+    lane::{ITEM, Lane},
 };
 use crate::objects::{Delivery, HubOut, ObjectKey, ObjectMessage, ToHub};
 
 /// The audiences of one lane.
 #[derive(Debug, Default)]
 pub(super) struct Audiences(HashMap<AudienceId, Audience>);
+
+/// The session's inbox holds its limit.
+#[derive(Debug)]
+pub(super) struct InboxFull;
 
 /// One object, as far as this edge knows it.
 #[derive(Debug, Default)]
@@ -188,8 +193,10 @@ impl Lane {
                 flags: member.flags,
                 aside: member.aside,
             };
-            // It takes no room.
-            let _ = hub.hand(join);
+            if hub.hand(join).is_err() {
+                drop((sessions, audiences));
+                self.close_slow(session);
+            }
         }
     }
 
@@ -203,6 +210,7 @@ impl Lane {
         self.audiences.borrow_mut().forget(id, session, hub);
         if let Some(hub) = hub {
             let audience = self.key(id);
+            // A worker that hangs passes over members that are gone.
             let _ = hub.hand(ToHub::Leave { audience, session });
         }
     }
@@ -318,22 +326,25 @@ impl Lane {
     }
 
     /// What a session is told next comes after what its worker was handed of its objects.
-    pub(super) fn tell_place(&self, session: SessionId) {
+    pub(super) fn tell_place(&self, session: SessionId) -> Result<(), InboxFull> {
         let mut sessions = self.sessions.borrow_mut();
         let Some(state) = sessions.get_mut(&session) else {
-            return;
+            return Ok(());
         };
         let Some(hub) = state.hub.as_ref().filter(|_| !state.audiences.is_empty()) else {
-            return;
+            return Ok(());
         };
         let audiences = self.audiences.borrow();
         let before = |&id| audiences.place_before(id, session, hub);
         let place = state.audiences.iter().map(before).max().unwrap_or(0);
         if place > state.place {
             state.place = place;
-            // One for each message to all, and each of those has its weight.
-            let _ = state.inbox.push_final(FromOrigin::After(place));
+            let pushed = state.inbox.push(FromOrigin::After(place), ITEM);
+            if let Err(PushError::Full(_)) = pushed {
+                return Err(InboxFull);
+            }
         }
+        Ok(())
     }
 
     /// A session is over here.

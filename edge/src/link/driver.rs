@@ -295,7 +295,7 @@ impl Driver {
                 lane.tell(session, FromOrigin::Message { message, after }, weight);
             }
             EdgeEvent::Closed { session, reason } => {
-                lane.tell_place(session);
+                let _ = lane.tell_place(session);
                 if let Some(state) = lane.forget(session) {
                     let _ = state.inbox.push_final(FromOrigin::Close { reason });
                 }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use serde::Serialize;
 use tokio::sync::{Notify, oneshot};
-use tributary_node::queue;
+use tributary_node::queue::{self, PushError};
 use tributary_protocol::{
     GroupName, Message, MessageStreamId, SessionId,
     amf::ObjectEncoding,
@@ -205,11 +205,19 @@ pub const INBOX: usize = 64 * 1024;
 /// must not run out of memory, so those that come later are closed.
 pub const INBOX_EXCESS: usize = 256 * 1024 * 1024;
 
+/// What all sessions together may have waiting for the link's thread, in bytes. Reason: each
+/// session's park bounds it alone, 64 KiB and a message; when the thread is behind by this much, those
+/// that still send are closed.
+pub const UPSTREAM: usize = 256 * 1024 * 1024;
+
+/// The link's thread is too far behind for the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpstreamFull;
+
 impl Upstream {
     /// The clients' end and the lanes' end.
     pub fn new() -> (Self, queue::Receiver<ToLane>) {
-        // Each session's park bounds what it can have in the queue, and admission the sessions.
-        let (lanes, commands) = queue::queue(usize::MAX);
+        let (lanes, commands) = queue::queue(UPSTREAM);
         (
             Self {
                 lanes,
@@ -232,7 +240,7 @@ impl Upstream {
     /// The shared objects that sessions of this edge use; none if the links are gone.
     pub async fn list_objects(&self) -> Vec<ObjectInfo> {
         let (answer, answered) = oneshot::channel();
-        let _ = self.lanes.push_final(ToLane::ListObjects(answer));
+        let _ = self.lanes.push_control(ToLane::ListObjects(answer));
         answered.await.unwrap_or_default()
     }
 
@@ -248,8 +256,9 @@ impl Upstream {
             park: Arc::clone(&park),
             hub: self.hub.clone(),
         };
-        // When the lanes are gone the inbox was dropped with the command: the session sees its end.
-        let _ = self.lanes.push_final(open);
+        // When the lanes are gone, or hang, the inbox is dropped with the command: the session sees
+        // its end.
+        let _ = self.lanes.push_control(open);
         SessionLink::new(session, self.lanes.clone(), answers, park)
     }
 }
@@ -344,29 +353,35 @@ impl SessionLink {
 
     /// Hands a message to the lane. Afterwards stop reading the client while
     /// [`SessionLink::is_full`].
-    pub fn send(&self, message: Message, generation: Generation) {
-        self.park.add(Park::cost(&message));
+    pub fn send(&self, message: Message, generation: Generation) -> Result<(), UpstreamFull> {
+        let cost = Park::cost(&message);
         let command = ToLane::Message {
             session: self.id,
             message,
             generation,
         };
-        // The park bounds what a session can have here; a closed lane has said so in the inbox.
-        let _ = self.lane.push_final(command);
+        self.park.add(cost);
+        match self.lane.push(command, cost) {
+            // A closed lane has said so in the inbox.
+            Ok(()) | Err(PushError::Closed(_)) => Ok(()),
+            Err(PushError::Full(_)) => Err(UpstreamFull),
+        }
     }
 
-    /// Says that the client is silent while it publishes, or no longer.
+    /// Says that the client is silent while it publishes, or no longer. Dropped when the link's thread
+    /// hangs: the next change says it.
     pub fn stalled(&self, stream: MessageStreamId, stalled: bool) {
-        let _ = self.lane.push_final(ToLane::Stalled {
+        let _ = self.lane.push_control(ToLane::Stalled {
             session: self.id,
             stream,
             stalled,
         });
     }
 
-    /// Says what the session's connection has carried.
+    /// Says what the session's connection has carried. Dropped when the link's thread hangs: the next
+    /// figures replace them.
     pub fn statistics(&self, statistics: Statistics) {
-        let _ = self.lane.push_final(ToLane::Statistics {
+        let _ = self.lane.push_control(ToLane::Statistics {
             session: self.id,
             statistics,
         });
@@ -415,5 +430,46 @@ impl SessionLink {
 impl Drop for SessionLink {
     fn drop(&mut self) {
         self.end(CloseReason::Transport);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tributary_protocol::{MessageType, RtmpTimestamp};
+
+    use super::*;
+
+    #[test]
+    fn a_link_that_is_far_behind_takes_nothing_more_but_ends() {
+        let (upstream, mut commands) = Upstream::new();
+        let group: GroupName = "live/room".parse().unwrap();
+        let open = OpenSession {
+            peer: "127.0.0.1:5000".parse().unwrap(),
+            protocol: "rtmp".to_owned(),
+            connect: Bytes::new(),
+        };
+        let session = upstream.open(OpenRequest {
+            group,
+            origin: None,
+            open,
+        });
+        let message = Message {
+            kind: MessageType::COMMAND_AMF0,
+            stream: MessageStreamId(0),
+            timestamp: RtmpTimestamp(0),
+            payload: Bytes::from(vec![0; 1 << 20]),
+        };
+        let mut taken = 0;
+        while session.send(message.clone(), Generation(0)).is_ok() {
+            taken += 1;
+        }
+        assert_eq!(taken, UPSTREAM / ((1 << 20) + Park::MESSAGE) + 1);
+        session.close(CloseReason::Limit);
+        let mut last = None;
+        while let Some(command) = commands.try_next() {
+            last = Some(command);
+        }
+        assert!(matches!(last, Some(ToLane::Close { .. })), "{last:?}");
     }
 }

@@ -130,7 +130,9 @@ impl Lane {
 
     /// Tells a session something; one that does not keep up is closed.
     pub(super) fn tell(&self, session: SessionId, what: FromOrigin, weight: usize) {
-        self.tell_place(session);
+        if self.tell_place(session).is_err() {
+            return self.close_slow(session);
+        }
         let Some(inbox) = self
             .sessions
             .borrow()
@@ -144,10 +146,18 @@ impl Lane {
         }
     }
 
-    /// Tells every session something that takes no room.
+    /// Tells every session how the link stands. A session that hangs with too many of them unread
+    /// goes on with what it has.
     pub(super) fn tell_all(&self, what: impl Fn() -> FromOrigin) {
         for session in self.sessions.borrow().values() {
-            let _ = session.inbox.push_final(what());
+            let _ = session.inbox.push_control(what());
+        }
+    }
+
+    /// Tells every session that it is over.
+    fn end_all(&self, what: impl Fn() -> FromOrigin) {
+        for session in self.sessions.borrow_mut().drain() {
+            let _ = session.1.inbox.push_final(what());
         }
     }
 
@@ -160,8 +170,7 @@ impl Lane {
 
     /// Ends the lane and closes every session that is still in it.
     pub(super) fn end(&self, reason: CloseReason) {
-        self.tell_all(|| FromOrigin::Close { reason });
-        self.sessions.borrow_mut().clear();
+        self.end_all(|| FromOrigin::Close { reason });
         self.phase.set(Phase::Dead);
         self.wake.notify_one();
     }
@@ -188,8 +197,7 @@ impl Lane {
                 Outcome::Disconnected => tokio::time::sleep(Duration::from_millis(50)).await,
                 Outcome::Unknown => driver.lane_unknown(&self),
                 Outcome::Refused => {
-                    self.tell_all(|| FromOrigin::NoOrigin);
-                    self.sessions.borrow_mut().clear();
+                    self.end_all(|| FromOrigin::NoOrigin);
                     self.phase.set(Phase::Dead);
                 }
                 Outcome::Wait(time) => {
@@ -382,4 +390,4 @@ impl Lane {
 }
 
 /// What an item without a payload weighs in a session's inbox, in bytes.
-const ITEM: usize = 64;
+pub(super) const ITEM: usize = 64;

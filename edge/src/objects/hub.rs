@@ -148,17 +148,16 @@ pub(crate) struct HubFull;
 impl HubOut {
     /// Hands something to the worker; returns its place.
     pub(crate) fn hand(&self, what: ToHub) -> Result<u64, HubFull> {
-        let weight = match &what {
-            ToHub::Deliver(delivery) => delivery.message.size() + ITEM,
-            ToHub::Join { .. } | ToHub::Leave { .. } => 0,
-        };
-        match self.queue.push(what, weight) {
-            Err(PushError::Full(ToHub::Deliver(_))) => return Err(HubFull),
-            // Comings and goings are as many as members; a worker that is gone has no clients.
-            Err(PushError::Full(what)) => {
-                let _ = self.queue.push_final(what);
+        let pushed = match &what {
+            ToHub::Deliver(delivery) => {
+                let weight = delivery.message.size() + ITEM;
+                self.queue.push(what, weight)
             }
-            Ok(()) | Err(PushError::Closed(_)) => {}
+            ToHub::Join { .. } | ToHub::Leave { .. } => self.queue.push_control(what),
+        };
+        // A worker that is gone has no clients.
+        if let Err(PushError::Full(_)) = pushed {
+            return Err(HubFull);
         }
         Ok(self.handed.fetch_add(1, Ordering::Relaxed) + 1)
     }

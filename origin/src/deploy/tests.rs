@@ -199,14 +199,14 @@ impl Bench {
     fn open(&self, group: &str) -> (GroupHandle, queue::Receiver<LaneCommand>) {
         let name: GroupName = group.parse().unwrap();
         let handle = self.groups.open(&name, LaneKey(1)).unwrap();
-        let (tx, commands) = queue::queue(usize::MAX);
+        let (lane, commands) = LaneOut::new(LaneKey(1), Arc::from("edge"));
         let connect = connect::command(Object::new().with("app", group));
         handle.send(Mail::Open {
             session: SessionKey {
                 lane: LaneKey(1),
                 session: SessionId(1),
             },
-            lane: LaneOut::new(LaneKey(1), Arc::from("edge"), tx),
+            lane,
             open: OpenSession {
                 peer: "127.0.0.1:5000".parse().unwrap(),
                 protocol: "rtmp".to_owned(),

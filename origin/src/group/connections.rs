@@ -399,9 +399,10 @@ impl Core {
     }
 
     fn feed(&self, stream: NetStreamId, live: Option<Arc<LiveStream>>) {
-        if let Some(connection) = self.connection_of(stream) {
-            self.connections
-                .order_final(connection, Order::Feed { stream, live });
+        let connection = self.connection_of(stream);
+        let open = connection.and_then(|id| self.connections.table.get(&id));
+        if let Some(outgoing) = open.and_then(|open| open.outgoing.as_ref()) {
+            outgoing.order_feed(stream, live);
         }
     }
 

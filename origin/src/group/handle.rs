@@ -73,16 +73,18 @@ impl GroupHandle {
                 let weight = open.connect.len() + MAIL_WEIGHT;
                 mailbox.push(Item::Mail(mail), weight)
             }
-            Mail::Message { message, .. } | Mail::Data { message, .. } => {
+            Mail::Message { message, .. } => {
                 let weight = message.payload.len() + MAIL_WEIGHT;
                 mailbox.push(Item::Mail(mail), weight)
             }
             // The next figures replace them.
             Mail::Statistics { .. } => mailbox.push(Item::Mail(mail), MAIL_WEIGHT),
-            Mail::Closed { .. }
-            | Mail::Outage { .. }
-            | Mail::SnapshotWanted { .. }
-            | Mail::Stalled { .. } => mailbox.push_final(Item::Mail(mail)),
+            // Dropped when a group that hangs has too many unread; its timers are late anyway.
+            Mail::Outage { .. } | Mail::Stalled { .. } => mailbox.push_control(Item::Mail(mail)),
+            // One for each session; one for each audience that has lapsed.
+            Mail::Closed { .. } | Mail::SnapshotWanted { .. } => {
+                mailbox.push_final(Item::Mail(mail))
+            }
         };
         match pushed {
             Ok(()) | Err(queue::PushError::Closed(Item::Mail(Mail::Message { .. }))) => {}
@@ -108,7 +110,7 @@ impl GroupHandle {
             Mail::Message { session, .. } => {
                 let _ = self.lease.mailbox.push_final(Item::Overflow(session));
             }
-            // The rest is never refused for its weight, or is a copy for the application alone.
+            // Figures are replaced by the next, and states by the next change.
             _ => {}
         }
     }

@@ -323,8 +323,8 @@ impl Groups {
             .filter(|(name, _)| name.application() == application);
         let living = self.shared.applications.instances(application);
         for (_, slot) in of_it {
-            // One that is just ending needs no restart.
-            let _ = slot.mailbox.push_final(Item::Restart);
+            // A group that is just ending needs no restart, and one with too many unread has one.
+            let _ = slot.mailbox.push_control(Item::Restart);
         }
         living
     }

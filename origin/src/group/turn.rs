@@ -49,7 +49,6 @@ impl Turn<'_> {
             Mail::Outage { lane, lost: true } => self.core.lane_lost(lane),
             Mail::Outage { lane, lost: false } => self.core.lane_back(lane),
             // The ring keeps metadata by itself; no application has asked for the rest yet.
-            Mail::Data { .. } => {}
             Mail::SnapshotWanted { audience } => self.core.snapshot_wanted(audience),
             Mail::Statistics {
                 session,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tributary_node::queue;
+use tributary_node::queue::{self, PushError};
 use tributary_protocol::{
     Message, MessageStreamId, SessionId,
     link::{
@@ -73,13 +73,6 @@ pub enum Mail {
         lane: LaneKey,
         /// Whether the link is lost.
         lost: bool,
-    },
-    /// A data message a publisher sent in its feed; it is in the ring already.
-    Data {
-        /// The stream.
-        live: Arc<LiveStream>,
-        /// The message.
-        message: Message,
     },
     /// The lane could not keep what an audience was told, and has room again: the audience is to
     /// get a [`ToAudience::Snapshot`], and nothing else reaches it before that.
@@ -194,12 +187,32 @@ pub enum LaneCommand {
         /// Payload bytes.
         bytes: usize,
     },
+    /// Commands that the lane's queue had no room for: these sessions cannot go on.
+    Lost(Lost),
 }
+
+/// Whom a lane's queue had no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// One session.
+    Session(SessionId),
+    /// The members of an audience.
+    Audience(AudienceId),
+}
+
+/// What a lane's queue holds at most, in bytes of payload and [`COMMAND`] for each command. Reason:
+/// what groups send in one turn waits here until the link's thread takes it, which then keeps a
+/// quarter of this for an edge that takes nothing.
+pub const LANE_QUEUE: usize = 64 * 1024 * 1024;
+
+/// What a command weighs besides its payload.
+const COMMAND: usize = 64;
 
 /// A group's way to one lane. What is sent leaves in the order it was sent.
 ///
 /// A lane that holds more than its bound for a lost link closes sessions of it with
-/// [`CloseReason::Retention`]; the group learns of each by [`Mail::Closed`].
+/// [`CloseReason::Retention`]; the group learns of each by [`Mail::Closed`]. So does a lane whose queue
+/// is full ([`LANE_QUEUE`]): the session that a command was for is closed, of an audience every member.
 #[derive(Clone, Debug)]
 pub struct LaneOut {
     key: LaneKey,
@@ -218,13 +231,15 @@ impl ToSession {
 }
 
 impl LaneOut {
-    /// A lane's writing end; `edge` is the name on the edge's certificate.
-    pub fn new(key: LaneKey, edge: Arc<str>, commands: queue::Sender<LaneCommand>) -> Self {
-        Self {
+    /// A lane's two ends; `edge` is the name on the edge's certificate.
+    pub fn new(key: LaneKey, edge: Arc<str>) -> (Self, queue::Receiver<LaneCommand>) {
+        let (commands, receiver) = queue::queue(LANE_QUEUE);
+        let out = Self {
             key,
             edge,
             commands,
-        }
+        };
+        (out, receiver)
     }
 
     /// The lane.
@@ -250,14 +265,137 @@ impl LaneOut {
     }
 
     fn push(&self, command: LaneCommand, size: usize) {
-        // The queue has no limit of its own: see where it is made.
-        let _ = self.commands.push(command, size);
+        let pushed = self.commands.push(command, size + COMMAND);
+        if let Err(PushError::Full(command)) = pushed {
+            self.push_late(command);
+        }
     }
 
-    /// Gives a session back the credit of a handled message.
+    /// Passes on a command that the queue has no room for, or says that it is lost.
+    fn push_late(&self, command: LaneCommand) {
+        let short = match command {
+            LaneCommand::Session {
+                what: ToSession::Close { .. },
+                ..
+            } => {
+                let _ = self.commands.push_final(command);
+                return;
+            }
+            LaneCommand::Session { session, .. } => LaneCommand::Lost(Lost::Session(session)),
+            LaneCommand::Audience {
+                what:
+                    ToAudience::Send {
+                        to: Recipients::One(session),
+                        ..
+                    },
+                ..
+            } => LaneCommand::Lost(Lost::Session(session)),
+            LaneCommand::Audience {
+                audience,
+                what: ToAudience::Send { .. } | ToAudience::Snapshot { .. },
+            } => LaneCommand::Lost(Lost::Audience(audience)),
+            short => short,
+        };
+        if matches!(self.commands.push_control(short), Err(PushError::Full(_))) {
+            // The lane ends with its queue.
+            self.commands.close();
+        }
+    }
+
+    /// Gives a session back the credit of a handled message: once for each message, whose weight the
+    /// group's mailbox has counted.
     pub fn consumed(&self, session: SessionId, bytes: usize) {
         let _ = self
             .commands
             .push_final(LaneCommand::Consumed { session, bytes });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tributary_protocol::{MessageType, RtmpTimestamp};
+
+    use super::*;
+
+    fn message(length: usize) -> ToSession {
+        ToSession::Message {
+            message: Message {
+                kind: MessageType::COMMAND_AMF0,
+                stream: MessageStreamId(0),
+                timestamp: RtmpTimestamp(0),
+                payload: vec![0; length].into(),
+            },
+            after: None,
+        }
+    }
+
+    fn to(recipients: Recipients) -> ToAudience {
+        ToAudience::Send {
+            to: recipients,
+            encoding: None,
+            body: Bytes::from_static(b"body"),
+        }
+    }
+
+    /// Beyond its limit a lane's queue takes ends, and the names of those who lose something.
+    #[test]
+    fn a_full_lane_says_whom_it_has_no_room_for() {
+        let (out, mut commands) = LaneOut::new(LaneKey(1), Arc::from("edge"));
+        out.send(SessionId(1), message(LANE_QUEUE));
+        out.send(SessionId(2), message(1));
+        out.audience(AudienceId(7), to(Recipients::All));
+        out.audience(AudienceId(7), to(Recipients::One(SessionId(3))));
+        out.audience(AudienceId(7), ToAudience::End);
+        out.consumed(SessionId(1), 10);
+        let reason = CloseReason::Application;
+        out.send(SessionId(2), ToSession::Close { reason });
+        assert!(matches!(
+            commands.try_next(),
+            Some(LaneCommand::Session {
+                what: ToSession::Message { .. },
+                ..
+            })
+        ));
+        let mut lost = || match commands.try_next() {
+            Some(LaneCommand::Lost(lost)) => lost,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(lost(), Lost::Session(SessionId(2)));
+        assert_eq!(lost(), Lost::Audience(AudienceId(7)));
+        assert_eq!(lost(), Lost::Session(SessionId(3)));
+        let rest: Vec<_> = std::iter::from_fn(|| commands.try_next()).collect();
+        assert!(
+            matches!(
+                rest[..],
+                [
+                    LaneCommand::Audience {
+                        what: ToAudience::End,
+                        ..
+                    },
+                    LaneCommand::Consumed { bytes: 10, .. },
+                    LaneCommand::Session {
+                        what: ToSession::Close { .. },
+                        ..
+                    },
+                ]
+            ),
+            "{rest:?}"
+        );
+    }
+
+    #[test]
+    fn a_lane_that_nobody_reads_ends() {
+        let (out, mut commands) = LaneOut::new(LaneKey(1), Arc::from("edge"));
+        out.send(SessionId(1), message(LANE_QUEUE));
+        for _ in 0..=queue::CONTROL_ITEMS {
+            out.send(SessionId(2), message(1));
+        }
+        assert!(out.commands.is_closed());
+        let mut count = 0;
+        while commands.try_next().is_some() {
+            count += 1;
+        }
+        assert_eq!(count, 1 + queue::CONTROL_ITEMS);
     }
 }

@@ -9,12 +9,9 @@ use std::{
 };
 
 use tokio::{sync::Notify, task::spawn_local};
-use tributary_node::queue;
 use tributary_protocol::{
     GroupName, LaneId, MessageStreamId, SessionId,
-    link::{
-        CloseReason, OriginEvent, OriginLane, WriterId, feed::FeedMessage, lane_frame::OpenLane,
-    },
+    link::{CloseReason, OriginEvent, OriginLane, WriterId, lane_frame::OpenLane},
 };
 
 use super::{
@@ -56,6 +53,8 @@ pub(super) struct Lane {
     turn: Cell<u64>,
     /// Since when no stream carries it.
     uncarried: Cell<Option<Instant>>,
+    /// Whether the group was last told that the link is lost.
+    told_lost: Cell<bool>,
     over: Cell<bool>,
     ended: Notify,
     wake: Notify,
@@ -77,9 +76,7 @@ impl Lane {
         key: LaneKey,
         open: OpenLane,
     ) -> Rc<Self> {
-        // The group's output is bounded by its sessions' credit and their requests' answers; what
-        // the lane then keeps, by the lane's retention.
-        let (commands, receiver) = queue::queue(usize::MAX);
+        let (out, receiver) = LaneOut::new(key, Arc::clone(&edge.name));
         let lane = Rc::new(Self {
             key,
             id: open.lane,
@@ -88,7 +85,7 @@ impl Lane {
             home: open.home,
             known_as: edge.known_as.borrow().clone(),
             group: RefCell::default(),
-            out: LaneOut::new(key, Arc::clone(&edge.name), commands),
+            out,
             state: RefCell::new(OriginLane::new(
                 driver.config.max_message,
                 driver.budget.clone(),
@@ -99,6 +96,7 @@ impl Lane {
             holds: Cell::new(0),
             turn: Cell::new(0),
             uncarried: Cell::new(Some(Instant::now())),
+            told_lost: Cell::new(false),
             over: Cell::new(false),
             ended: Notify::new(),
             wake: Notify::new(),
@@ -143,16 +141,6 @@ impl Lane {
         Ok(group)
     }
 
-    /// A message came in a feed: data is the application's business too.
-    pub(super) fn data(&self, live: &Arc<LiveStream>, feed: FeedMessage) {
-        if feed.number.is_some() && feed.message.kind.is_data() {
-            self.mail(Mail::Data {
-                live: Arc::clone(live),
-                message: feed.message,
-            });
-        }
-    }
-
     fn mail(&self, mail: Mail) {
         if let Some(group) = &*self.group.borrow() {
             group.send(mail);
@@ -161,6 +149,9 @@ impl Lane {
 
     /// The link that carried the lane is lost, or is back.
     pub(super) fn outage(&self, lost: bool) {
+        if self.told_lost.replace(lost) == lost {
+            return;
+        }
         self.mail(Mail::Outage {
             lane: self.key,
             lost,

@@ -77,9 +77,11 @@ pub(super) async fn link(driver: Rc<Driver>, link: Link) {
     };
     driver.end_overdue(&edge);
     let (tell, queued) = driver::control_queue();
-    for control in driver.displaced().into_iter().chain(driver.kept()) {
-        let _ = tell.push_final(control);
-    }
+    let first: Vec<_> = driver
+        .displaced()
+        .into_iter()
+        .chain(driver.kept())
+        .collect();
     edge.link_up(link.clone(), tell);
     driver.metrics.links.inc();
     note_place(&driver, &edge, &hello);
@@ -102,7 +104,7 @@ pub(super) async fn link(driver: Rc<Driver>, link: Link) {
     let error = tokio::select! {
         error = link.closed() => error,
         error = read_control(&served, recv) => error,
-        error = write_control(driver, edge, link, send, queued) => error,
+        error = write_control(&served, send, first, queued) => error,
         error = accept(&served, &mut streams) => error,
     };
     drop(streams);
@@ -193,13 +195,20 @@ async fn read_control(served: &Served, mut recv: ControlReceiver) -> LinkError {
     }
 }
 
+/// Sends `first`, then what is queued, and heartbeats.
 async fn write_control(
-    driver: &Rc<Driver>,
-    edge: &Rc<Edge>,
-    link: &Link,
+    Served {
+        driver, edge, link, ..
+    }: &Served,
     mut send: ControlSender,
+    first: Vec<Control>,
     mut queued: queue::Receiver<Control>,
 ) -> LinkError {
+    for control in first {
+        if let Err(error) = send.write(&control).await {
+            return error;
+        }
+    }
     let label = EdgeLabel {
         edge: edge.name.to_string(),
     };
@@ -390,9 +399,9 @@ async fn feed_opening(
 }
 
 fn take_in(open: &FeedOpen, publish: &Publish, feed: FeedMessage) {
-    let (now, message) = (Instant::now(), feed.message.clone());
+    let FeedMessage { number, message } = feed;
+    let now = Instant::now();
     publish
         .live
-        .push_numbered(open.writer, feed.number, message, now);
-    publish.lane.data(&publish.live, feed);
+        .push_numbered(open.writer, number, message, now);
 }

@@ -77,7 +77,7 @@ const NO_EDGE: &str = "this origin";
 /// Joins the instance, and does what the group wants until either side ends it.
 pub(crate) async fn run(join: Join, mut inbox: Inbox) {
     // What comes is taken at once; the backlog bounds what is then kept.
-    let (out, mut commands) = queue::queue(usize::MAX);
+    let (out, mut commands) = LaneOut::new(join.lane, Arc::from(NO_EDGE));
     let mut session = Session::open(join, out);
     let end = session.run(&mut commands, &mut inbox).await;
     let key = session.key;
@@ -89,7 +89,7 @@ pub(crate) async fn run(join: Join, mut inbox: Inbox) {
 }
 
 impl Session {
-    fn open(join: Join, out: queue::Sender<LaneCommand>) -> Self {
+    fn open(join: Join, lane: LaneOut) -> Self {
         let key = SessionKey {
             lane: join.lane,
             session: SessionId(1),
@@ -100,7 +100,7 @@ impl Session {
         command.arguments = join.connect.arguments;
         join.group.send(Mail::Open {
             session: key,
-            lane: LaneOut::new(join.lane, Arc::from(NO_EDGE), out),
+            lane,
             open: OpenSession {
                 peer: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
                 protocol: "rtmp".to_owned(),
@@ -232,6 +232,10 @@ impl Session {
             LaneCommand::Consumed { bytes, .. } => {
                 self.unhandled = self.unhandled.saturating_sub(bytes);
                 None
+            }
+            LaneCommand::Lost(_) => {
+                let why = "The instance is too far ahead.";
+                Some(info(Status::ConnectClosed, Some(why)))
             }
         }
     }

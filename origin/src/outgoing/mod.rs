@@ -207,9 +207,15 @@ impl Outgoing {
         !self.orders.is_closed() && self.orders.weight() < ORDERS
     }
 
-    /// Gives an order that ends or moves something: it is taken whatever waits.
+    /// Gives an order that ends something: it is taken whatever waits.
     pub(crate) fn order_final(&self, order: Order) {
         let _ = self.orders.push_final((order, 0));
+    }
+
+    /// Gives an order about what a NetStream publishes. A connection that hangs, with too many of
+    /// them unread, goes on with what it has.
+    pub(crate) fn order_feed(&self, stream: NetStreamId, live: Option<Arc<LiveStream>>) {
+        let _ = self.orders.push_control((Order::Feed { stream, live }, 0));
     }
 }
 

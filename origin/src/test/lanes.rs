@@ -98,8 +98,7 @@ impl Lanes {
         self.last += 1;
         let key = LaneKey(self.last);
         let name = group.parse().expect("a name of an instance");
-        let (tx, commands) = queue::queue(usize::MAX);
-        let out = LaneOut::new(key, Arc::from("edge"), tx);
+        let (out, commands) = LaneOut::new(key, Arc::from("edge"));
         let groups = &self.groups;
         let handle = self
             .local
@@ -345,7 +344,7 @@ impl Lane {
                     self.audience(audience, what);
                     continue;
                 }
-                LaneCommand::Consumed { .. } => continue,
+                LaneCommand::Consumed { .. } | LaneCommand::Lost(_) => continue,
             };
             match what {
                 ToSession::Message { message, .. } => self.hear(message),

@@ -191,6 +191,13 @@ impl OriginLane {
         self.fail(session, reason);
     }
 
+    /// Closes every member of an audience, at both ends.
+    pub fn close_members(&mut self, audience: AudienceId, reason: CloseReason) {
+        for session in self.audiences.members(audience) {
+            self.fail(session, reason);
+        }
+    }
+
     /// Closes every session, at both ends.
     pub fn close_all(&mut self, reason: CloseReason) {
         let ids: Vec<_> = self.sessions.keys().copied().collect();

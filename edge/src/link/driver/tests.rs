@@ -117,8 +117,10 @@ async fn sessions_of_two_workers_may_come_out_of_turn() {
         let (first, second) = (edge.open(), edge.open());
         edge.obey(&[1, 0]);
         assert_eq!(opened(&edge.read(&mut origin)), 2);
-        first.send(message(b"of the first"), Generation(0));
-        second.send(message(b"of the second"), Generation(0));
+        first.send(message(b"of the first"), Generation(0)).unwrap();
+        second
+            .send(message(b"of the second"), Generation(0))
+            .unwrap();
         edge.obey(&[0, 1]);
         let said = payloads(edge.read(&mut origin));
         assert_eq!(said, [&b"of the first"[..], b"of the second"]);
@@ -152,7 +154,9 @@ async fn sessions_that_move_to_another_origin_come_behind_those_that_are_there()
         edge.driver.place_group(&group());
         assert_ne!(edge.driver.lanes.borrow()[&group()].origin, lost);
         assert_eq!(opened(&edge.read(&mut other)), 20);
-        moved[3].send(message(b"still here"), Generation(0));
+        moved[3]
+            .send(message(b"still here"), Generation(0))
+            .unwrap();
         edge.obey(&[0]);
         assert_eq!(payloads(edge.read(&mut other)), [&b"still here"[..]]);
         drop((moved, late));

@@ -31,7 +31,7 @@ impl Core {
         let id = self.objects.next_id();
         let mailbox = self.mailbox.clone();
         let told = move |ticket, stored| {
-            // A group that has ended needs no answer.
+            // One for each write. A group that has ended needs no answer.
             let _ = mailbox.push_final(Item::Stored(id, ticket, stored));
         };
         let loaded = store.load(&self.name, name, told);

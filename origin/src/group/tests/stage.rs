@@ -139,10 +139,10 @@ impl Stage {
 
 impl Lane {
     pub(super) fn new(handle: GroupHandle, number: u64) -> Self {
-        let (tx, commands) = queue::queue(usize::MAX);
+        let (out, commands) = LaneOut::new(LaneKey(number), Arc::from("edge"));
         Self {
             handle,
-            out: LaneOut::new(LaneKey(number), Arc::from("edge"), tx),
+            out,
             commands,
             heard: BTreeMap::new(),
             consumed: HashMap::new(),
@@ -348,6 +348,7 @@ impl Lane {
                     self.tell_members(audience, &what);
                     self.audiences.push((audience, what));
                 }
+                LaneCommand::Lost(lost) => panic!("too much for the lane: {lost:?}"),
                 LaneCommand::Consumed { session, bytes } => {
                     *self.consumed.entry(session.0).or_default() += bytes;
                     *self.handled.entry(session.0).or_default() += 1;

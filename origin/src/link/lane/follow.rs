@@ -3,13 +3,16 @@
 use std::{rc::Rc, sync::Arc, time::Instant};
 
 use tributary_node::queue;
-use tributary_protocol::{MessageStreamId, SessionId, link::Tell};
+use tributary_protocol::{
+    MessageStreamId, SessionId,
+    link::{CloseReason, Tell},
+};
 
 use super::{Lane, Publishing};
 use crate::link::{
     driver::Driver,
     edges::Publish,
-    handle::{LaneCommand, ToSession},
+    handle::{LaneCommand, Lost, ToSession},
 };
 
 /// Commands of a group that are followed before others get a turn.
@@ -27,7 +30,11 @@ impl Lane {
                 command = commands.next() => command,
                 () = self.ended.notified() => None,
             };
-            let Some(command) = command else { break };
+            let Some(command) = command else {
+                // The group has closed the queue: it is too far ahead of this thread.
+                self.close_sessions(&driver, CloseReason::Retention);
+                break;
+            };
             self.handle_command(&driver, command);
             for _ in 1..COMMANDS {
                 let Some(command) = commands.try_next() else {
@@ -39,6 +46,15 @@ impl Lane {
             self.wake.notify_one();
             // The queue is always ready while its group is faster than this.
             tokio::task::yield_now().await;
+        }
+    }
+
+    /// Closes the sessions that something could not be queued for.
+    fn close_lost(&self, lost: Lost) {
+        let mut state = self.state.borrow_mut();
+        match lost {
+            Lost::Session(session) => state.close_session(session, CloseReason::Retention),
+            Lost::Audience(audience) => state.close_members(audience, CloseReason::Retention),
         }
     }
 
@@ -56,6 +72,7 @@ impl Lane {
                     .borrow_mut()
                     .consumed(Instant::now(), session, bytes);
             }
+            LaneCommand::Lost(lost) => self.close_lost(lost),
         }
     }
 
