@@ -62,6 +62,7 @@ mod net_stream;
 mod own_streams;
 mod playlist;
 mod publisher;
+mod publishing;
 mod refusal;
 mod remote_objects;
 mod remote_sources;
