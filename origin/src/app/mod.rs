@@ -119,12 +119,18 @@ pub trait Application {
         Decision::Accept(())
     }
 
-    /// A stream has a publisher now. A take-over or a return is not announced.
+    /// A client publishes a stream now: a name that was free, one that it takes over from another
+    /// client, or one whose publisher was lost. Its media and the news of it reach nobody before
+    /// this has returned, and nobody at all if this disconnects the client or takes the name from
+    /// it. A client that goes on publishing a name on another message stream is not announced.
     fn published(&mut self, context: &mut Context<'_>, client: ClientId, name: &str) {
         let _ = (context, client, name);
     }
 
-    /// A stream has lost its publisher for good.
+    /// A client publishes a stream no more: exactly once for each [`Application::published`], and
+    /// before that of the next publisher. It comes at once when the client is lost, before
+    /// [`Application::disconnect`]; viewers wait for the name's next publisher until `return_time`
+    /// is over. [`Context::client`] knows a client that is gone no more.
     fn unpublished(&mut self, context: &mut Context<'_>, client: ClientId, name: &str) {
         let _ = (context, client, name);
     }

@@ -13,7 +13,7 @@ use tributary_protocol::{
     GroupName, Message, MessageType,
     amf::{Object, Value},
     command::{self, Command, Status},
-    link::{CloseReason, Generation},
+    link::{CloseReason, Generation, WriterId},
 };
 
 use super::{
@@ -21,6 +21,7 @@ use super::{
     client::Client,
     connections::Connections,
     own_streams::OwnStreams,
+    publishing::Freeing,
     remote_objects::RemoteObjects,
     shared_objects::{ObjectNotice, Objects},
     streams::{Place, Streams},
@@ -53,6 +54,10 @@ pub(super) struct Core {
     pub(super) notices: VecDeque<Notice>,
     /// The application is to end once the present turn is over.
     pub(super) ending: Option<Ending>,
+    /// The client whose command to free a name the application answers just now.
+    pub(super) freeing: Option<Freeing>,
+    /// The name that the application is just told is published no more, and its query then.
+    pub(super) unpublished: Option<(Rc<str>, Box<str>)>,
     /// The time of this turn.
     pub(super) now: Instant,
 }
@@ -73,8 +78,10 @@ pub(super) enum Notice {
     Ready(SessionKey, VecDeque<(Generation, Message)>),
     /// An accepted client is gone.
     Left(SessionKey, CloseReason),
-    Published(SessionKey, Rc<str>),
-    Unpublished(SessionKey, Rc<str>),
+    /// This writer's publisher has claimed the name and goes on air once the application knows.
+    Published(Place, Rc<str>, WriterId),
+    /// A client publishes this name, with this query, no more.
+    Unpublished(SessionKey, Rc<str>, Box<str>),
     /// What a message stream plays is over, and something waits behind it.
     PlayNext(Place),
     Answered(SessionKey, CallToken, Result<Value, Value>),
@@ -107,6 +114,8 @@ impl Core {
             app_deadline: None,
             notices: VecDeque::new(),
             ending: None,
+            freeing: None,
+            unpublished: None,
             now: Instant::now(),
         }
     }
@@ -131,6 +140,8 @@ impl Core {
         self.remote_objects.reset();
         self.timers = Timers::default();
         self.notices = VecDeque::new();
+        self.freeing = None;
+        self.unpublished = None;
         self.ending = None;
         self.app_deadline = None;
     }

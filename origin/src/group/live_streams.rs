@@ -141,11 +141,7 @@ impl Core {
             match net_stream.role {
                 Role::Idle | Role::Asking(_) => {}
                 Role::Publishing { name, .. } if is_final(reason) => self.unpublish(&name, place),
-                Role::Publishing { name, .. } => {
-                    self.streams.lose(&name, place, self.now);
-                    self.schedule_stream(&name);
-                    self.log_stream("publisher lost", place, &name, false);
-                }
+                Role::Publishing { name, .. } => self.lose_publisher(&name, place),
                 Role::Playing(playing) => self.unwatch(&playing.name, place),
             }
         }

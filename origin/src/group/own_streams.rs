@@ -365,9 +365,19 @@ impl Core {
             query: Box::default(),
             holds,
         };
+        let by = claimant.place.session;
         let (live, writer, fresh) = match self.streams.claim(name, claimant, self.now).1 {
             Claim::Fresh { live, writer } => (live, writer, true),
-            Claim::Continued { live, writer, .. } => (live, writer, false),
+            Claim::Continued {
+                live,
+                writer,
+                displaced,
+            } => {
+                if let Some(holder) = displaced {
+                    self.displace(name, &holder, by);
+                }
+                (live, writer, false)
+            }
             Claim::Taken => {
                 let why = "The name is being published.";
                 self.own_status(id, Status::PublishBadName, why, name);
@@ -394,7 +404,7 @@ impl Core {
                 self.shared.metrics.streams.inc();
             }
         }
-        if fresh {
+        if self.streams.announce(name) {
             self.announce_start(name, &live, holds);
         }
         true

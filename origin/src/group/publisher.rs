@@ -106,7 +106,7 @@ pub(super) enum Claim {
         live: Arc<LiveStream>,
         writer: WriterId,
     },
-    /// A take-over or a return: viewers are told nothing.
+    /// A take-over or a return: viewers are told nothing if they know of the stream.
     Continued {
         live: Arc<LiveStream>,
         writer: WriterId,
@@ -126,7 +126,20 @@ pub(super) struct Holder {
     pub(super) holds: Holds,
     pub(super) identity: Option<Identity>,
     pub(super) stalled: bool,
+    /// Whether the application has been told that this client publishes.
+    pub(super) told: bool,
     pub(super) since: Instant,
+}
+
+/// What an application knows of a publisher that is about to go on air.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// It publishes no more.
+    Gone,
+    /// The application is to be told.
+    New,
+    /// The same client published the name before.
+    Known,
 }
 
 /// A stream that has lost its publisher for good; its viewers are to be told.
@@ -136,6 +149,8 @@ pub(super) struct Ended {
     /// Who published last.
     pub(super) publisher: Place,
     pub(super) holds: Holds,
+    /// Whether viewers were told that it is published.
+    pub(super) announced: bool,
 }
 
 /// A stream as its group knows it.

@@ -4,16 +4,16 @@ use std::{rc::Rc, sync::Arc};
 
 use tributary_protocol::{
     MessageStreamId,
-    command::{self, Status},
-    link::{CloseReason, Generation},
+    command::{self, NetStreamCommand, Status},
+    link::{CloseReason, Generation, WriterId},
 };
 
 use super::{
     answer,
     client::{Asking, Client, Role},
     core::{Core, Notice},
-    streams::{Claim, Claimant, Ended, Holder, Holds, Own, Place},
     name::StreamName,
+    streams::{Claim, Claimant, Ended, Holder, Holds, Own, Place},
     timers::Timer,
 };
 use crate::{
@@ -21,6 +21,43 @@ use crate::{
     link::handle::{LaneKey, SessionKey, ToSession},
     metrics::PublishResult,
 };
+
+/// What becomes of the connection of a publisher that has lost its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Afterwards {
+    /// It closes unless the client uses it for something more: an encoder would go on sending into
+    /// nothing.
+    Closes,
+    /// It stays.
+    Stays,
+    /// It stays, and the client has asked for the end.
+    Asked,
+}
+
+/// A client that asks the application to free a name: releaseStream, FCPublish, FCUnpublish.
+#[derive(Debug)]
+pub(super) struct Freeing {
+    client: SessionKey,
+    /// The query of the name that it gave.
+    query: String,
+}
+
+impl Freeing {
+    /// `None` if the command is another.
+    pub(super) fn of(client: SessionKey, command: &NetStreamCommand) -> Option<Self> {
+        let (NetStreamCommand::ReleaseStream { name }
+        | NetStreamCommand::FcPublish { name }
+        | NetStreamCommand::FcUnpublish { name }) = command
+        else {
+            return None;
+        };
+        let query = StreamName::parse(name).map_or("", |name| name.query);
+        Some(Self {
+            client,
+            query: query.to_owned(),
+        })
+    }
+}
 
 impl Core {
     pub(super) fn start_publish(
@@ -44,21 +81,19 @@ impl Core {
             holds: Holds::Firmly,
         };
         let (name, claim) = self.streams.claim(&asking.name, claimant, self.now);
-        let (live, writer, fresh) = match claim {
+        let (writer, fresh) = match claim {
             Claim::Taken => {
                 let (status, why) = (Status::PublishBadName, "The name is being published.");
                 return self.refuse_publish(key, stream, generation, status, why, &name);
             }
-            Claim::Fresh { live, writer } => (live, writer, true),
+            Claim::Fresh { writer, .. } => (writer, true),
             Claim::Continued {
-                live,
-                writer,
-                displaced,
+                writer, displaced, ..
             } => {
                 if let Some(holder) = displaced {
-                    self.displace(&holder, key);
+                    self.displace(&name, &holder, key);
                 }
-                (live, writer, false)
+                (writer, false)
             }
         };
         let place = Place {
@@ -66,34 +101,55 @@ impl Core {
             stream,
         };
         self.log_stream("publish begins", place, &name, fresh);
-        if let Some(client) = self.clients.get_mut(&key) {
-            if let Some(net_stream) = client.stream(stream) {
-                net_stream.role = Role::Publishing {
-                    name: Rc::clone(&name),
-                    generation,
-                };
-            }
-            let accept = ToSession::AcceptPublish {
-                stream,
+        let client = self.clients.get_mut(&key);
+        if let Some(net_stream) = client.and_then(|client| client.stream(stream)) {
+            net_stream.role = Role::Publishing {
+                name: Rc::clone(&name),
                 generation,
-                live: Arc::clone(&live),
-                writer,
             };
-            client.tell(accept);
-            client.send(answer::stream_begin(stream));
-            let description = format!("Started publishing {name}.");
-            client.command_on(
-                stream,
-                &answer::status(Status::PublishStart, &description, &name),
-            );
         }
         if fresh {
             self.shared.metrics.published(PublishResult::Started);
             self.shared.metrics.streams.inc();
-            self.announce_start(&name, &live, Holds::Firmly);
-            self.notices.push_back(Notice::Published(key, name));
         } else {
             self.shared.metrics.published(PublishResult::Continued);
+        }
+        self.notices
+            .push_back(Notice::Published(place, name, writer));
+    }
+
+    /// A publisher that holds its name is accepted: its media reach viewers from here on.
+    pub(super) fn accept_publisher(&mut self, name: &Rc<str>, writer: WriterId) {
+        let Some((holder, live)) = self.streams.written(name, writer) else {
+            return;
+        };
+        let (place, generation, live) = (holder.place, holder.generation, Arc::clone(live));
+        let Some(client) = self.clients.get_mut(&place.session) else {
+            return;
+        };
+        let stream = place.stream;
+        client.tell(ToSession::AcceptPublish {
+            stream,
+            generation,
+            live: Arc::clone(&live),
+            writer,
+        });
+        client.send(answer::stream_begin(stream));
+        let description = format!("Started publishing {name}.");
+        let status = answer::status(Status::PublishStart, &description, name);
+        client.command_on(stream, &status);
+        if self.streams.announce(name) {
+            self.announce_start(name, &live, Holds::Firmly);
+        }
+    }
+
+    /// A client publishes a name no more: the application is told at once if it was told that the
+    /// client does.
+    fn gone_off_air(&mut self, name: &Rc<str>, holder: &Holder) {
+        if holder.told {
+            let (session, query) = (holder.place.session, holder.query.clone());
+            self.notices
+                .push_back(Notice::Unpublished(session, Rc::clone(name), query));
         }
     }
 
@@ -106,50 +162,86 @@ impl Core {
             .streams
             .release(parsed.name, key, identity.as_ref(), self.now);
         if let Some(holder) = released {
-            self.schedule_stream(&Rc::from(parsed.name));
-            self.displace(&holder, key);
+            let name = Rc::from(parsed.name);
+            self.schedule_stream(&name);
+            self.displace(&name, &holder, key);
         }
     }
 
     /// Tells a publisher that its name has gone to somebody else.
-    fn displace(&mut self, holder: &Holder, by: SessionKey) {
+    pub(super) fn displace(&mut self, name: &Rc<str>, holder: &Holder, by: SessionKey) {
         let why = "Another publisher has taken the name over.";
-        self.lose_name(holder, why, Some(by));
+        let afterwards = if holder.place.session == by {
+            Afterwards::Stays
+        } else {
+            self.gone_off_air(name, holder);
+            Afterwards::Closes
+        };
+        self.lose_name(holder, why, afterwards);
     }
 
     /// Ends a stream whoever publishes it.
     pub(super) fn kick(&mut self, name: &str, why: &str) -> bool {
-        let Some(holder) = self.streams.holder(name) else {
-            return self.kick_lost(name);
-        };
-        if let Some(Own::Stream(own)) = holder.place.of() {
+        if let Some(holder) = self.streams.holder(name)
+            && let Some(Own::Stream(own)) = holder.place.of()
+        {
             return self.stop_own(own);
         }
-        let Some((Some(holder), ended)) = self.streams.kick(name, self.now) else {
+        self.end_publish(name, why, Afterwards::Closes)
+    }
+
+    /// Ends a client's publish at the word of the application; its connection stays. `false` if no
+    /// client publishes the name, or if the application answers a client that may not free it.
+    pub(super) fn stop_publish(&mut self, name: &str) -> bool {
+        let why = "The application has ended the stream.";
+        let own = |holder: &Holder| holder.place.of().is_some();
+        if self.streams.holder(name).is_some_and(own) {
+            return false;
+        }
+        match &self.freeing {
+            Some(freeing) if self.publishes(freeing.client, name) => {
+                self.end_publish(name, "The client has asked for it.", Afterwards::Asked)
+            }
+            Some(freeing) if !self.may_free(freeing, name) => false,
+            _ => self.end_publish(name, why, Afterwards::Stays),
+        }
+    }
+
+    fn publishes(&self, client: SessionKey, name: &str) -> bool {
+        let holder = self.streams.holder(name);
+        holder.is_some_and(|holder| holder.place.session == client)
+    }
+
+    /// Whether a client that asks for it may free a name that another publishes.
+    fn may_free(&self, freeing: &Freeing, name: &str) -> bool {
+        let Some(client) = self.clients.get(&freeing.client) else {
+            return false;
+        };
+        let settings = &self.registered.settings;
+        let query = Some(freeing.query.as_str()).filter(|query| !query.is_empty());
+        let has_token = settings.publish_token.is_none()
+            || settings.may_publish(client.peer().ip(), query).is_ok();
+        has_token && client.may_write(name)
+    }
+
+    fn end_publish(&mut self, name: &str, why: &str, afterwards: Afterwards) -> bool {
+        let Some((holder, ended)) = self.streams.kick(name, self.now) else {
             return false;
         };
         let name = Rc::from(name);
+        if let Some(holder) = &holder {
+            self.gone_off_air(&name, holder);
+        }
         self.ended(&name, &ended);
-        self.lose_name(&holder, why, None);
+        if let Some(holder) = &holder {
+            self.lose_name(holder, why, afterwards);
+        }
         self.streams.prune(&name);
         true
     }
 
-    /// The return of a publisher is not waited for any more.
-    fn kick_lost(&mut self, name: &str) -> bool {
-        let Some((_, ended)) = self.streams.kick(name, self.now) else {
-            return false;
-        };
-        let name = Rc::from(name);
-        self.ended(&name, &ended);
-        self.streams.prune(&name);
-        true
-    }
-
-    /// Tells a publisher that the name is not its own any more. Its connection closes unless it is
-    /// used for something more, or has taken the name over from itself: an encoder would go on
-    /// sending into nothing.
-    fn lose_name(&mut self, holder: &Holder, why: &str, by: Option<SessionKey>) {
+    /// Tells a publisher that the name is not its own any more.
+    fn lose_name(&mut self, holder: &Holder, why: &str, afterwards: Afterwards) {
         let Place { session, stream } = holder.place;
         let Some(client) = self.clients.get_mut(&session) else {
             return;
@@ -168,12 +260,16 @@ impl Core {
             stream,
             generation: holder.generation,
         });
-        client.command_on(stream, &answer::status(Status::PublishBadName, why, &name));
+        let status = match afterwards {
+            Afterwards::Asked => Status::UnpublishSuccess,
+            Afterwards::Closes | Afterwards::Stays => Status::PublishBadName,
+        };
+        client.command_on(stream, &answer::status(status, why, &name));
         let in_use = client
             .streams
             .iter()
             .any(|other| !matches!(other.role, Role::Idle));
-        if by != Some(session) && !in_use {
+        if afterwards == Afterwards::Closes && !in_use {
             self.end(session, &[command::close()], CloseReason::Application);
         }
     }
@@ -200,6 +296,15 @@ impl Core {
         }
     }
 
+    /// A publisher is gone without a word: its viewers wait for its return.
+    pub(super) fn lose_publisher(&mut self, name: &Rc<str>, place: Place) {
+        if let Some(holder) = self.streams.lose(name, place, self.now) {
+            self.gone_off_air(name, &holder);
+            self.schedule_stream(name);
+            self.log_stream("publisher lost", place, name, false);
+        }
+    }
+
     pub(super) fn expire_stream(&mut self, name: &Rc<str>) {
         if let Some(ended) = self.streams.expire(name, self.now) {
             self.ended(name, &ended);
@@ -208,7 +313,8 @@ impl Core {
     }
 
     pub(super) fn unpublish(&mut self, name: &Rc<str>, place: Place) {
-        if let Some(ended) = self.streams.unpublish(name, place, self.now) {
+        if let Some((holder, ended)) = self.streams.unpublish(name, place, self.now) {
+            self.gone_off_air(name, &holder);
             self.ended(name, &ended);
         }
         self.streams.prune(name);
@@ -218,13 +324,9 @@ impl Core {
         if ended.holds == Holds::Firmly {
             self.shared.metrics.streams.dec();
             self.log_stream("publish ends", ended.publisher, name, false);
+        }
+        if ended.holds == Holds::Firmly && ended.announced {
             self.announce_end(name, &ended.live);
-            if ended.publisher.of().is_none() {
-                self.notices.push_back(Notice::Unpublished(
-                    ended.publisher.session,
-                    Rc::clone(name),
-                ));
-            }
         }
         self.schedule_stream(name);
     }

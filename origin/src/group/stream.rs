@@ -39,10 +39,18 @@ impl<'a> Stream<'a> {
         self.core.play_own(self.id, request)
     }
 
-    /// Stops playing and empties the list: the stream has no publisher any more. `false` if it did
-    /// not play.
+    /// Stops playing and empties the list: the stream has no publisher any more. If a client
+    /// publishes the name, or may return to it, that publish ends instead: the client hears
+    /// NetStream.Publish.BadName and stays connected. `false` if the name had no publisher.
+    ///
+    /// While the application answers a client's `releaseStream`, `FCPublish` or `FCUnpublish`,
+    /// another client's publish ends only if that client may write the name.
     pub fn stop(&mut self) -> bool {
-        self.core.stop_own(self.id)
+        if self.is_playing() {
+            return self.core.stop_own(self.id);
+        }
+        let name = self.name().to_owned();
+        self.core.stop_publish(&name)
     }
 
     /// Sends a data message to everyone who watches a stream of this name, whoever publishes it.
@@ -122,9 +130,16 @@ impl<'a> Stream<'a> {
         self.own().map_or(Duration::ZERO, |own| own.buffer)
     }
 
-    /// The query that the client who publishes this name published it with, without its `?`.
+    /// The query that the client who publishes this name published it with, without its `?`; while
+    /// the application is told that a client publishes it no more, that client's.
     pub fn publish_query(&self) -> &str {
-        let holder = self.core.streams.holder(self.name());
+        let name = self.name();
+        if let Some((unpublished, query)) = &self.core.unpublished
+            && **unpublished == *name
+        {
+            return query;
+        }
+        let holder = self.core.streams.holder(name);
         holder.map_or("", |holder| &holder.query)
     }
 

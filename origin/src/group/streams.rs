@@ -15,7 +15,7 @@ use tributary_node::config::SecondPublisher;
 use tributary_protocol::link::{LiveId, WriterId};
 
 pub(super) use super::publisher::{
-    Claim, Claimant, Ended, Holder, Holds, Known, Own, Place, Watch,
+    Claim, Claimant, Ended, Holder, Holds, Known, News, Own, Place, Watch,
 };
 use crate::{
     app::{Identity, Registered},
@@ -41,6 +41,8 @@ struct Stream {
     viewers: Vec<Place>,
     /// Whether the name counts as waited for.
     counted: bool,
+    /// Whether viewers were told that it is published, and not yet that it is no more.
+    announced: bool,
 }
 
 /// ```text
@@ -119,6 +121,10 @@ impl Streams {
             LiveStream::new(LiveId(self.ids.fetch_add(1, Ordering::Relaxed)))
         });
         let live = Arc::clone(live);
+        let goes_on = match &stream.holding {
+            Holding::Held(old) => old.told && old.place.session == claimant.place.session,
+            _ => false,
+        };
         let writer = live.begin_writer();
         let holder = Holder {
             place: claimant.place,
@@ -128,6 +134,7 @@ impl Streams {
             holds: claimant.holds,
             identity: claimant.identity,
             stalled: false,
+            told: goes_on,
             since: now,
         };
         let claim = match std::mem::replace(&mut stream.holding, Holding::Held(holder)) {
@@ -135,7 +142,10 @@ impl Streams {
             Holding::Held(Holder {
                 holds: Holds::Loosely,
                 ..
-            }) => Claim::Fresh { live, writer },
+            }) => {
+                stream.announced = false;
+                Claim::Fresh { live, writer }
+            }
             Holding::Lost(_) => Claim::Continued {
                 live,
                 writer,
@@ -168,18 +178,59 @@ impl Streams {
         {
             return None;
         }
-        let holder = holder.clone();
-        self.lose(name, holder.place, now);
-        Some(holder)
+        let place = holder.place;
+        self.lose(name, place, now)
+    }
+
+    /// What the application is to be told of a publisher that holds its name since it claimed it;
+    /// from here on it counts as told.
+    pub(super) fn tell(&mut self, name: &str, writer: WriterId) -> News {
+        match self.table.get_mut(name).map(|stream| &mut stream.holding) {
+            Some(Holding::Held(holder)) if holder.writer == writer => {
+                if std::mem::replace(&mut holder.told, true) {
+                    News::Known
+                } else {
+                    News::New
+                }
+            }
+            _ => News::Gone,
+        }
+    }
+
+    /// The stream of this writer, if it holds its name.
+    pub(super) fn written(
+        &self,
+        name: &str,
+        writer: WriterId,
+    ) -> Option<(&Holder, &Arc<LiveStream>)> {
+        let stream = self.table.get(name)?;
+        match &stream.holding {
+            Holding::Held(holder) if holder.writer == writer => {
+                Some((holder, stream.live.as_ref()?))
+            }
+            _ => None,
+        }
+    }
+
+    /// From here on viewers know that the name is published. `false` if they did before.
+    pub(super) fn announce(&mut self, name: &str) -> bool {
+        let stream = self.table.get_mut(name);
+        stream.is_some_and(|stream| !std::mem::replace(&mut stream.announced, true))
     }
 
     /// Ends a publish at its publisher's word.
-    pub(super) fn unpublish(&mut self, name: &str, place: Place, now: Instant) -> Option<Ended> {
+    pub(super) fn unpublish(
+        &mut self,
+        name: &str,
+        place: Place,
+        now: Instant,
+    ) -> Option<(Holder, Ended)> {
         let stream = self.table.get_mut(name)?;
         match &stream.holding {
             Holding::Held(holder) if holder.place == place => {
-                let (writer, holds) = (holder.writer, holder.holds);
-                stream.end(writer, place, holds, now)
+                let holder = holder.clone();
+                let ended = stream.end(holder.writer, place, holder.holds, now)?;
+                Some((holder, ended))
             }
             _ => None,
         }
@@ -234,19 +285,15 @@ impl Streams {
         table.filter_map(|(name, stream)| stream.is_published().then_some(name))
     }
 
-    /// A publisher is gone without a word: the stream waits for its return.
-    pub(super) fn lose(&mut self, name: &str, place: Place, now: Instant) {
+    /// A publisher is gone without a word: the stream waits for its return. Returns what it held.
+    pub(super) fn lose(&mut self, name: &str, place: Place, now: Instant) -> Option<Holder> {
         let still = self.lost_lanes.contains(&place.session.lane);
         let wait = self.app.settings.return_time.get();
-        let Some(stream) = self.table.get_mut(name) else {
-            return;
+        let stream = self.table.get_mut(name)?;
+        let holder = match &stream.holding {
+            Holding::Held(holder) if holder.place == place => holder.clone(),
+            _ => return None,
         };
-        let Holding::Held(holder) = &mut stream.holding else {
-            return;
-        };
-        if holder.place != place {
-            return;
-        }
         let timer = if still {
             Timer::Still(wait)
         } else {
@@ -255,10 +302,11 @@ impl Streams {
         stream.holding = Holding::Lost(Lost {
             publisher: place,
             writer: holder.writer,
-            identity: holder.identity.take(),
+            identity: holder.identity.clone(),
             since: holder.since,
             timer,
         });
+        Some(holder)
     }
 
     /// What is due for this name by now.
@@ -369,7 +417,7 @@ impl Streams {
             }
             stream.viewers.insert(at, place);
         }
-        let live = stream.live.as_ref().filter(|_| stream.is_published());
+        let live = stream.live.as_ref().filter(|_| stream.is_on_air());
         let watch = live.map_or(Watch::Wait, |live| Watch::Live(Arc::clone(live)));
         (key, watch)
     }
@@ -444,6 +492,11 @@ impl Stream {
         matches!(self.holding, Holding::Held(_) | Holding::Lost(_))
     }
 
+    /// Whether there is something to watch: its publisher has been admitted.
+    fn is_on_air(&self) -> bool {
+        self.is_published() && self.announced
+    }
+
     fn is_held_loosely(&self) -> bool {
         matches!(&self.holding, Holding::Held(holder) if holder.holds == Holds::Loosely)
     }
@@ -469,12 +522,14 @@ impl Stream {
         self.holding = Holding::Ended {
             empty_at: now + EMPTY_AFTER,
         };
+        let announced = std::mem::take(&mut self.announced);
         let live = Arc::clone(self.live.as_ref()?);
         live.end_writer(writer);
         Some(Ended {
             live,
             publisher,
             holds,
+            announced,
         })
     }
 }

@@ -6,14 +6,16 @@ use tributary_protocol::{
     Message, MessageStreamId, TransactionId,
     amf::Value,
     command::{self, Command, NetStreamCommand, Status},
-    link::{CloseReason, Generation, OpenSession},
+    link::{CloseReason, Generation, OpenSession, WriterId},
 };
 
 use super::{
     Context, Refusal, answer,
     client::{Announce, Client, PlayHow, read_connect},
     core::{Core, Notice},
+    publishing::Freeing,
     shared_objects::{ObjectNotice, handler},
+    streams::{News, Place},
     timers::Timer,
 };
 use crate::{
@@ -128,11 +130,11 @@ impl Turn<'_> {
                 Notice::Left(key, reason) => {
                     self.ask(|app, context| app.disconnect(context, ClientId(key), reason));
                 }
-                Notice::Published(key, name) => {
-                    self.ask(|app, context| app.published(context, ClientId(key), &name));
-                }
-                Notice::Unpublished(key, name) => {
+                Notice::Published(place, name, writer) => self.published(place, &name, writer),
+                Notice::Unpublished(key, name, query) => {
+                    self.core.unpublished = Some((Rc::clone(&name), query));
                     self.ask(|app, context| app.unpublished(context, ClientId(key), &name));
+                    self.core.unpublished = None;
                 }
                 Notice::PlayNext(place) => self.play_next(place),
                 Notice::Answered(key, token, answer) => {
@@ -141,6 +143,19 @@ impl Turn<'_> {
                 Notice::Object(object, notice) => self.object_notice(object, notice),
             }
         }
+    }
+
+    /// A publisher goes on air once the application knows of it, unless that has sent it away.
+    fn published(&mut self, place: Place, name: &Rc<str>, writer: WriterId) {
+        match self.core.streams.tell(name, writer) {
+            News::Gone => return,
+            News::Known => {}
+            News::New => {
+                let client = ClientId(place.session);
+                self.ask(|app, context| app.published(context, client, name));
+            }
+        }
+        self.core.accept_publisher(name, writer);
     }
 
     fn object_notice(&mut self, object: ObjectId, notice: ObjectNotice) {
@@ -193,12 +208,16 @@ impl Turn<'_> {
         self.core.reject(key, rejection);
     }
 
-    fn handle_held(&mut self, key: SessionKey, held: VecDeque<(Generation, Message)>) {
-        for (generation, message) in held {
-            if !self.core.clients.contains_key(&key) {
-                return;
-            }
+    /// Handles what a client had sent before it was accepted, up to the first message that the
+    /// application has to hear of before the next.
+    fn handle_held(&mut self, key: SessionKey, mut held: VecDeque<(Generation, Message)>) {
+        while self.core.clients.contains_key(&key)
+            && let Some((generation, message)) = held.pop_front()
+        {
             self.handle(key, generation, message);
+            if !self.core.notices.is_empty() && !held.is_empty() {
+                return self.core.notices.push_back(Notice::Ready(key, held));
+            }
         }
     }
 
@@ -246,7 +265,10 @@ impl Turn<'_> {
         match NetStreamCommand::parse(&command) {
             Ok(NetStreamCommand::Call) => self.call(key, command),
             Ok(parsed) if may_be_overridden(&parsed) => {
-                if let Some(command) = self.offer(key, command) {
+                self.core.freeing = Freeing::of(key, &parsed);
+                let offered = self.offer(key, command);
+                self.core.freeing = None;
+                if let Some(command) = offered {
                     self.core.default_method(key, command.transaction, parsed);
                 }
             }

@@ -8,6 +8,7 @@ mod own_streams;
 mod persistent_objects;
 mod playlists;
 mod policy;
+mod publishers;
 mod sessions;
 mod shared_objects;
 mod stage;

@@ -407,7 +407,8 @@ fn data_alone_holds_a_name_loosely() {
         let published = lane.heard(2).await;
         assert!(published.contains(&"1 NetStream.Publish.Start".to_owned()));
         assert_eq!(lane.heard(1).await, ["published chat"]);
-        assert_eq!(lane.heard(3).await[0], "1 NetStream.Play.PublishNotify");
+        let notify = ["published chat", "1 NetStream.Play.PublishNotify"];
+        assert_eq!(lane.heard(3).await[..2], notify);
         assert_eq!(
             lane.steer("publisher", &["chat".into()]).await,
             ["_result 9 client"]
@@ -457,8 +458,43 @@ fn a_publisher_that_may_return_is_kicked_at_once() {
         let (_stage, mut lane) = mixer(2).await;
         lane.publishes(2, "cam").await;
         lane.closed(2, CloseReason::Client);
+        assert_eq!(lane.heard(1).await, ["unpublished cam"]);
         let kicked = lane.steer("kick", &["cam".into()]).await;
-        assert_eq!(kicked, ["_result 9 true", "unpublished cam"]);
+        assert_eq!(kicked, ["_result 9 true"]);
+    });
+}
+
+#[test]
+fn a_stop_ends_a_clients_publish_and_leaves_its_connection() {
+    play(async {
+        let (_stage, mut lane) = mixer(3).await;
+        for lost in [false, true] {
+            lane.publishes(2, "cam").await;
+            lane.play(3, "cam");
+            if lost {
+                lane.closed(2, CloseReason::Client);
+            }
+            lane.clear().await;
+            assert_eq!(
+                lane.steer("stop", &["cam".into()]).await[0],
+                "_result 9 true"
+            );
+            let ended = [
+                "StopPublish 1 generation 1",
+                "1 NetStream.Publish.BadName",
+                "unpublished cam",
+            ];
+            let expected: &[&str] = if lost { &[] } else { &ended };
+            assert_eq!(lane.heard(2).await, expected);
+            let viewer = lane.heard(3).await;
+            let ends = |line: &String| line == "1 NetStream.Play.UnpublishNotify";
+            assert_eq!(viewer.iter().filter(|line| ends(line)).count(), 1);
+            let again = lane.steer("stop", &["cam".into()]).await;
+            assert_eq!(again, ["_result 9 false"]);
+        }
+        lane.steer("send", &["chat".into(), "say".into()]).await;
+        let loosely = lane.steer("stop", &["chat".into()]).await;
+        assert_eq!(loosely, ["_result 9 false"]);
     });
 }
 

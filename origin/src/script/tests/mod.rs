@@ -3,6 +3,7 @@
 mod connecting;
 mod library;
 mod limits;
+mod publishers;
 mod shared_objects;
 mod streams;
 mod style;
