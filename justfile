@@ -8,6 +8,14 @@ check:
 test *ARGS:
     ./test.sh {{ARGS}}
 
+# OBS Studio publishes, is refused, and comes back after its edge was ended. Installs it if it is missing.
+obs:
+    scripts/obs.sh
+
+# VLC plays a live stream. Installs it if it is missing.
+vlc:
+    scripts/vlc.sh
+
 # Both tiers in one process.
 dev *ARGS:
     cargo run --release -- dev {{ARGS}}
