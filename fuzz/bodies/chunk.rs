@@ -160,14 +160,12 @@ pub(crate) fn flv_aggregate(data: &[u8]) {
         timestamp: RtmpTimestamp(u32::from(step)),
         payload,
     };
-    if let Ok(split) = aggregate::split(&message) {
-        let mut length = 0;
-        for (n, sub) in split.enumerate() {
-            assert!(n > 0 || sub.timestamp == message.timestamp);
-            length += 11 + sub.payload.len();
-        }
-        assert!(length <= data.len());
+    let mut length = 0;
+    for (n, sub) in aggregate::split(&message).enumerate() {
+        assert!(n > 0 || sub.timestamp == message.timestamp);
+        length += 11 + sub.payload.len();
     }
+    assert!(length <= data.len());
     for kind in 0..=u8::MAX {
         message.kind = MessageType(kind);
         classify(&message);

@@ -320,15 +320,25 @@ impl Session {
             return self.forward(now, message);
         }
         if kind == MessageType::AGGREGATE {
-            let parts = aggregate::split(&message)
-                .map_err(|error| End::fault(CloseReason::Protocol, error.reason()))?;
-            for part in parts.filter(|part| part.kind != MessageType::AGGREGATE) {
-                self.on_media(part);
-            }
+            self.on_aggregate(&message);
         } else {
             self.on_media(message);
         }
         Ok(())
+    }
+
+    /// Takes in the whole parts of an aggregate; the rest of one that is cut off is counted.
+    fn on_aggregate(&mut self, message: &Message) {
+        let mut parts = aggregate::split(message);
+        for part in parts.by_ref() {
+            if part.kind != MessageType::AGGREGATE {
+                self.on_media(part);
+            }
+        }
+        if let Some(fault) = parts.fault() {
+            self.worker.metrics.count_fault(fault.reason());
+            tracing::debug!(address = %self.peer, %fault, "the rest of an aggregate is dropped");
+        }
     }
 
     fn on_media(&mut self, message: Message) {

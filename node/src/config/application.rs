@@ -38,8 +38,8 @@ pub struct Application {
     pub secret_names: bool,
     /// Where publishers may come from when there is no token.
     pub publish_from: PublishFrom,
-    /// What the query of a publish name must hold as `token=...`; with it publishers may come from
-    /// anywhere.
+    /// What a publisher must give as `token=...`, in the query of the stream name, of `app` or of
+    /// `tcUrl`; with it publishers may come from anywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub publish_token: Option<Secret>,
     /// The servers that the application may connect to; none, unless they are named here.
@@ -155,14 +155,12 @@ impl Application {
         self.outgoing.iter().any(|target| target.admits(host, port))
     }
 
-    /// Whether a client at `peer` may publish a name with this query (without its `?`).
-    pub fn may_publish(&self, peer: IpAddr, query: Option<&str>) -> Result<(), PublishRefused> {
+    /// Whether a client at `peer` that has this [`token`] may publish.
+    pub fn may_publish(&self, peer: IpAddr, given: Option<&str>) -> Result<(), PublishRefused> {
         if let Some(token) = &self.publish_token {
-            let given = query.unwrap_or_default().split('&');
-            let given = given.filter_map(|pair| pair.strip_prefix("token="));
-            let holds = given.map(|given| given.as_bytes().ct_eq(token.reveal().as_bytes()));
-            let any = holds.fold(0, |any, holds| any | holds.unwrap_u8());
-            return if any == 1 {
+            let given = given.unwrap_or_default().as_bytes();
+            let holds: bool = given.ct_eq(token.reveal().as_bytes()).into();
+            return if holds {
                 Ok(())
             } else {
                 Err(PublishRefused::Token)
@@ -174,6 +172,12 @@ impl Application {
             PublishFrom::Loopback => Err(PublishRefused::NotLoopback),
         }
     }
+}
+
+/// The first `token=` of a query, which may have questions marks of its own.
+pub fn token(query: &str) -> Option<&str> {
+    let mut pairs = query.split(['&', '?']);
+    pairs.find_map(|pair| pair.strip_prefix("token="))
 }
 
 impl Check for Application {
@@ -305,21 +309,35 @@ mod tests {
             publish_token: Some(Secret::new("s3cret")),
             ..closed
         };
-        for (query, admitted) in [
-            (Some("token=s3cret"), true),
-            (Some("a=b&token=s3cret"), true),
-            (Some("token=s3cre"), false),
-            (Some("token="), false),
-            (Some("xtoken=s3cret"), false),
+        for (given, admitted) in [
+            (Some("s3cret"), true),
+            (Some("s3cre"), false),
+            (Some("s3cret2"), false),
+            (Some(""), false),
             (None, false),
         ] {
             for peer in [here, there] {
                 assert_eq!(
-                    token.may_publish(peer, query).is_ok(),
+                    token.may_publish(peer, given).is_ok(),
                     admitted,
-                    "{query:?}"
+                    "{given:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_first_token_of_a_query_counts() {
+        for (query, given) in [
+            ("token=a", Some("a")),
+            ("x=y&token=a&token=b", Some("a")),
+            ("rtmp://origin/app?token=a", Some("a")),
+            ("token=", Some("")),
+            ("xtoken=a", None),
+            ("Token=a", None),
+            ("", None),
+        ] {
+            assert_eq!(token(query), given, "{query}");
         }
     }
 }

@@ -26,10 +26,13 @@ impl Application for Live {
         let Some(client) = context.client(request.id.client) else {
             return Decision::Refuse(String::new());
         };
-        let query = Some(request.query.as_str()).filter(|query| !query.is_empty());
-        match self.settings.may_publish(client.peer().ip(), query) {
+        match client.may_publish(&self.settings, &request.query) {
             Ok(()) => Decision::Accept(PublishGrant::default()),
             Err(refused) => Decision::Refuse(refused.to_string()),
         }
+    }
+
+    fn plays_live_from_any_start(&self) -> bool {
+        true
     }
 }

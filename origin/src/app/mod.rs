@@ -113,6 +113,12 @@ pub trait Application {
         Decision::Accept(PublishGrant::default())
     }
 
+    /// Whether a play from a place (a start of 0 or more) plays the live stream of the name, if it is
+    /// published and there is no recording of it. Players that know nothing of live streams ask so.
+    fn plays_live_from_any_start(&self) -> bool {
+        false
+    }
+
     /// A client asks to play a stream.
     fn play(&mut self, context: &mut Context<'_>, request: &StreamRequest) -> Decision<()> {
         let _ = (context, request);

@@ -53,6 +53,7 @@ mod connection;
 mod connections;
 mod context;
 mod core;
+mod encoders;
 mod handle;
 mod lend;
 mod live_streams;

@@ -71,6 +71,12 @@ impl Turn<'_> {
         self.play(key, stream, &play.name, play.start, how);
     }
 
+    /// Whether a play from a place gets the live stream of its name.
+    fn plays_live(&self, name: Option<StreamName<'_>>) -> bool {
+        let is_published = |name: StreamName<'_>| self.core.streams.is_published(name.name);
+        self.app.plays_live_from_any_start() && name.is_some_and(is_published)
+    }
+
     pub(super) fn play(
         &mut self,
         key: SessionKey,
@@ -79,10 +85,13 @@ impl Turn<'_> {
         start: PlayStart,
         how: PlayHow,
     ) {
+        self.core.is_no_encoder(key);
         self.core.close_role(key, stream, Farewell::Silent);
         let refused = match (self.core.has_stream(key, stream), StreamName::parse(name)) {
             (false, _) => (Status::StreamFailed, NO_STREAM),
-            (true, _) if matches!(start, PlayStart::Recorded(_)) => {
+            (true, parsed)
+                if matches!(start, PlayStart::Recorded(_)) && !self.plays_live(parsed) =>
+            {
                 (Status::PlayStreamNotFound, NOT_FOUND)
             }
             (true, None) => (Status::PlayFailed, BAD_NAME),
@@ -230,6 +239,9 @@ impl Core {
         }
         if let Some(client) = self.clients.get_mut(&key) {
             client.command_on(stream, &command::on_status(info));
+        }
+        if command.name == "publish" {
+            self.publish_is_over(key);
         }
     }
 
@@ -419,6 +431,7 @@ impl Core {
         }
         self.shared.metrics.published(PublishResult::Refused);
         self.stream_status(key, stream, status, description, name);
+        self.publish_is_over(key);
     }
 
     fn pause(&mut self, key: SessionKey, stream: MessageStreamId, paused: Option<bool>) {

@@ -4,8 +4,8 @@ use std::{rc::Rc, sync::Arc};
 
 use tributary_protocol::{
     MessageStreamId,
-    command::{self, NetStreamCommand, Status},
-    link::{CloseReason, Generation, WriterId},
+    command::{NetStreamCommand, Status},
+    link::{Generation, WriterId},
 };
 
 use super::{
@@ -25,8 +25,7 @@ use crate::{
 /// What becomes of the connection of a publisher that has lost its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Afterwards {
-    /// It closes unless the client uses it for something more: an encoder would go on sending into
-    /// nothing.
+    /// That of an encoder closes.
     Closes,
     /// It stays.
     Stays,
@@ -71,12 +70,13 @@ impl Core {
         let Some(client) = self.clients.get(&key) else {
             return;
         };
+        let query = client.publish_query(&self.registered.settings, &asking.query);
         let claimant = Claimant {
             place: client.place(stream),
             generation,
             identity: grant
                 .identity
-                .or_else(|| identity(client, &asking.name, &asking.query)),
+                .or_else(|| identity(client, &asking.name, &query)),
             query: asking.query.as_str().into(),
             holds: Holds::Firmly,
         };
@@ -157,7 +157,8 @@ impl Core {
         let (Some(parsed), Some(client)) = (StreamName::parse(name), self.clients.get(&key)) else {
             return;
         };
-        let identity = identity(client, parsed.name, parsed.query);
+        let query = client.publish_query(&self.registered.settings, parsed.query);
+        let identity = identity(client, parsed.name, &query);
         let released = self
             .streams
             .release(parsed.name, key, identity.as_ref(), self.now);
@@ -218,9 +219,8 @@ impl Core {
             return false;
         };
         let settings = &self.registered.settings;
-        let query = Some(freeing.query.as_str()).filter(|query| !query.is_empty());
         let has_token = settings.publish_token.is_none()
-            || settings.may_publish(client.peer().ip(), query).is_ok();
+            || client.may_publish(settings, &freeing.query).is_ok();
         has_token && client.may_write(name)
     }
 
@@ -265,12 +265,8 @@ impl Core {
             Afterwards::Closes | Afterwards::Stays => Status::PublishBadName,
         };
         client.command_on(stream, &answer::status(status, why, &name));
-        let in_use = client
-            .streams
-            .iter()
-            .any(|other| !matches!(other.role, Role::Idle));
-        if afterwards == Afterwards::Closes && !in_use {
-            self.end(session, &[command::close()], CloseReason::Application);
+        if afterwards == Afterwards::Closes {
+            self.publish_is_over(session);
         }
     }
 

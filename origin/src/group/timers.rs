@@ -29,6 +29,8 @@ pub(super) enum Timer {
     Stream(Rc<str>),
     /// A session that asked too much of shared objects may go on.
     Objects(SessionKey),
+    /// An encoder has had no publish for a while.
+    Encoder(SessionKey),
     /// A lock of a shared object lasts too long; the number tells which of its locks.
     Lock(ObjectId, u32),
 }

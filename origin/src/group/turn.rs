@@ -96,6 +96,7 @@ impl Turn<'_> {
                 Timer::Source(stream, serial) => self.core.source_may_be_over(stream, serial),
                 Timer::Stream(name) => self.core.expire_stream(&name),
                 Timer::Objects(key) => self.core.object_messages_due(key),
+                Timer::Encoder(key) => self.core.part_with_encoder(key),
                 Timer::Lock(object, lock) => self.core.lock_expired(object, lock),
             }
         }
@@ -302,7 +303,11 @@ impl Turn<'_> {
 
     /// A call of the application's own method.
     fn call(&mut self, key: SessionKey, command: Command) {
-        if let Some(command) = self.offer(key, command) {
+        let offered = self.offer(key, command);
+        if offered.is_none() {
+            self.core.is_no_encoder(key);
+        }
+        if let Some(command) = offered {
             if command.name == CHECK_BANDWIDTH {
                 let client = ClientId(key);
                 let transaction = command.transaction;

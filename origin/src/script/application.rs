@@ -145,9 +145,8 @@ impl ScriptApplication {
     fn token_refuses(&self, context: &Context<'_>, request: &StreamRequest) -> Option<String> {
         let settings = self.program.settings();
         settings.publish_token.as_ref()?;
-        let peer = context.client(request.id.client)?.peer().ip();
-        let query = Some(request.query.as_str()).filter(|query| !query.is_empty());
-        let refused = settings.may_publish(peer, query).err()?;
+        let client = context.client(request.id.client)?;
+        let refused = client.may_publish(settings, &request.query).err()?;
         Some(refused.to_string())
     }
 

@@ -85,11 +85,13 @@ pub enum CloseReason {
     Retention,
     /// The group runs elsewhere now.
     Moved,
+    /// An encoder's publish was refused or taken over, and it has done nothing else.
+    PublishOver,
 }
 
 impl CloseReason {
     /// All of them, in the order of their codes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Client,
         Self::Transport,
         Self::Protocol,
@@ -103,6 +105,7 @@ impl CloseReason {
         Self::OriginLost,
         Self::Retention,
         Self::Moved,
+        Self::PublishOver,
     ];
 
     /// The code on the link: the place in [`Self::ALL`].
@@ -137,6 +140,7 @@ impl CloseReason {
             Self::OriginLost => "origin_lost",
             Self::Retention => "link_retention_exceeded",
             Self::Moved => "group_moved",
+            Self::PublishOver => "publish_over",
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::{Message, MessageType};
 use crate::RtmpTimestamp;
@@ -17,24 +17,18 @@ const HEADER: usize = 11;
 const BACK_POINTER: usize = 4;
 
 /// The sub-messages of an aggregate, in order, on its message stream; their payloads share its
-/// buffer. All inner lengths have been checked, so that either all of it arrives or nothing.
-pub fn split(aggregate: &Message) -> Result<Split, AggregateError> {
-    let mut split = Split {
+/// buffer. Where the aggregate is cut off they end: see [`Split::fault`].
+pub fn split(aggregate: &Message) -> Split {
+    Split {
         rest: aggregate.payload.clone(),
         stream: aggregate.stream,
         timestamp: aggregate.timestamp,
         first: None,
-    };
-    let mut check = split.clone();
-    while let Some((_, length, used)) = check.head()? {
-        debug_assert!(HEADER + length <= used);
-        check.rest = check.rest.slice(used..);
+        fault: None,
     }
-    split.first = split.head()?.map(|(head, ..)| time(&head));
-    Ok(split)
 }
 
-/// Iterator over the sub-messages of an aggregate.
+/// Iterator over the whole sub-messages of an aggregate.
 #[derive(Clone, Debug)]
 pub struct Split {
     rest: Bytes,
@@ -42,25 +36,25 @@ pub struct Split {
     timestamp: RtmpTimestamp,
     /// The first sub-message's own time.
     first: Option<RtmpTimestamp>,
+    fault: Option<AggregateError>,
 }
 
 impl Split {
-    /// The next sub-message's header, its payload's length, and what it takes in all. The last
-    /// one may lack its back pointer.
-    fn head(&self) -> Result<Option<([u8; HEADER], usize, usize)>, AggregateError> {
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
+    /// What is wrong with the rest of the aggregate, once the iterator has ended.
+    pub fn fault(&self) -> Option<AggregateError> {
+        self.fault
+    }
+
+    /// The next sub-message's header and its payload's length.
+    fn head(&self) -> Result<([u8; HEADER], usize), AggregateError> {
         let Some((header, body)) = self.rest.split_first_chunk::<HEADER>() else {
             return Err(AggregateError::HeaderCutOff);
         };
         let length = u32::from_be_bytes([0, header[1], header[2], header[3]]) as usize;
-        let used = match body.len().checked_sub(length) {
-            Some(0) => HEADER + length,
-            Some(after) if after >= BACK_POINTER => HEADER + length + BACK_POINTER,
-            _ => return Err(AggregateError::TooLong { length }),
-        };
-        Ok(Some((*header, length, used)))
+        if length > body.len() {
+            return Err(AggregateError::TooLong { length });
+        }
+        Ok((*header, length))
     }
 }
 
@@ -68,17 +62,28 @@ impl Iterator for Split {
     type Item = Message;
 
     fn next(&mut self) -> Option<Message> {
-        let (header, length, used) = self.head().ok().flatten()?;
-        let offset = time(&header)
-            .since(self.first.unwrap_or_default())
-            .cast_unsigned();
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (header, length) = match self.head() {
+            Ok(head) => head,
+            Err(fault) => {
+                self.fault = Some(fault);
+                self.rest.clear();
+                return None;
+            }
+        };
+        let time = time(&header);
+        let offset = time.since(*self.first.get_or_insert(time)).cast_unsigned();
         let message = Message {
             kind: MessageType(header[0]),
             stream: self.stream,
             timestamp: self.timestamp.advanced(offset),
             payload: self.rest.slice(HEADER..HEADER + length),
         };
-        self.rest = self.rest.slice(used..);
+        // The last back pointer may be cut off.
+        let used = HEADER + length + BACK_POINTER;
+        self.rest.advance(used.min(self.rest.len()));
         Some(message)
     }
 }
@@ -90,7 +95,7 @@ fn time(header: &[u8; HEADER]) -> RtmpTimestamp {
     ]))
 }
 
-/// Why an aggregate cannot be split.
+/// Why the rest of an aggregate cannot be split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AggregateError {
     /// The last sub-message's header is cut off.
@@ -160,7 +165,7 @@ mod tests {
         sub(&mut payload, 18, 0x00ff_ffe0, b"data");
         sub(&mut payload, 77, 0x00ff_fff0, b"?");
         let message = aggregate(payload);
-        let split: Vec<_> = split(&message).expect("sound lengths").collect();
+        let split: Vec<_> = split(&message).collect();
         let expected = [
             (9, 5000, &b"video"[..]),
             (8, 5017, b""),
@@ -176,35 +181,42 @@ mod tests {
         }
     }
 
+    /// What an aggregate yields: how many sub-messages, and the fault.
+    fn yields(payload: &[u8]) -> (usize, Option<AggregateError>) {
+        let mut split = split(&aggregate(payload.to_vec()));
+        (split.by_ref().count(), split.fault())
+    }
+
     #[test]
-    fn an_aggregate_cut_anywhere_is_refused_or_complete() {
+    fn of_an_aggregate_cut_anywhere_the_whole_parts_are_left() {
         let mut payload = Vec::new();
         sub(&mut payload, 9, 10, b"video");
         sub(&mut payload, 8, 12, b"audio");
-        let length = payload.len();
-        for cut in 0..length {
-            let result = split(&aggregate(payload[..cut].to_vec())).map(Iterator::count);
-            match cut {
-                0 => assert_eq!(result, Ok(0)),
-                // Without the last back pointer, or all of the second.
-                16 | 20 => assert_eq!(result, Ok(1)),
-                36 => assert_eq!(result, Ok(2)),
-                _ => assert!(result.is_err(), "cut at {cut}"),
-            }
+        for cut in 0..=payload.len() {
+            let (count, fault) = yields(&payload[..cut]);
+            let whole = match cut {
+                0..16 => 0,
+                16..36 => 1,
+                _ => 2,
+            };
+            assert_eq!(count, whole, "cut at {cut}");
+            // Back pointers may be cut.
+            let is_sound = matches!(cut, 0 | 16..=20 | 36..);
+            assert_eq!(fault.is_none(), is_sound, "cut at {cut}");
         }
     }
 
     #[test]
-    fn lying_lengths_are_refused() {
+    fn a_lying_length_ends_the_aggregate() {
         let mut payload = Vec::new();
         sub(&mut payload, 9, 10, b"video");
-        payload[1..4].copy_from_slice(&[0xff; 3]);
-        let error = split(&aggregate(payload)).map(Iterator::count);
+        let second = payload.len();
+        sub(&mut payload, 8, 12, b"audio");
+        payload[second + 1..second + 4].copy_from_slice(&[0xff; 3]);
+        let length = 0x00ff_ffff;
         assert_eq!(
-            error,
-            Err(AggregateError::TooLong {
-                length: 0x00ff_ffff
-            })
+            yields(&payload),
+            (1, Some(AggregateError::TooLong { length }))
         );
     }
 }

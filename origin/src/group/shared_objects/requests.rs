@@ -18,6 +18,7 @@ use crate::link::handle::SessionKey;
 impl Core {
     /// A message of types 16 or 19. Its credit comes back when it has been handled.
     pub(in crate::group) fn shared_object_message(&mut self, key: SessionKey, message: &Message) {
+        self.is_no_encoder(key);
         let bytes = message.payload.len();
         let rate = self.registered.settings.shared_object_rate;
         let behind = self.is_store_behind();

@@ -2,6 +2,7 @@
 
 mod bandwidth;
 mod connections;
+mod encoders;
 mod failures;
 mod life;
 mod own_streams;

@@ -439,8 +439,7 @@ fn a_kicked_publisher_is_told_and_its_viewers_too() {
             [
                 "StopPublish 1 generation 1",
                 "1 NetStream.Publish.BadName",
-                "close",
-                "Close disconnected_by_application"
+                "unpublished cam"
             ]
         );
         assert_eq!(

@@ -1,0 +1,59 @@
+//! Encoders whose publish is refused or lost: they would go on sending into nothing.
+
+use std::time::Duration;
+
+use tributary_protocol::{command::Connect, link::CloseReason};
+
+use super::{
+    client::{Client, Role},
+    core::Core,
+    timers::Timer,
+};
+use crate::link::handle::SessionKey;
+
+/// How long an encoder keeps its connection after its publish was refused or taken. Reason: it reads
+/// the status, and may publish another name.
+const PARTING: Duration = Duration::from_secs(1);
+
+/// Whether a client that connects so is an encoder: it says `type: nonprivate`, or goes by the name of
+/// Flash Media Live Encoder, as nearly all of them do.
+pub(super) fn is_encoder(connect: &Connect) -> bool {
+    let kind = connect.properties.get("type");
+    let is_named = |agent: &str| agent.starts_with("FMLE/");
+    kind.is_some_and(|kind| kind.as_str() == Some("nonprivate"))
+        || connect.flash_ver.as_deref().is_some_and(is_named)
+}
+
+impl Core {
+    /// The client calls a method of the application, plays or uses a shared object: its connection
+    /// is more than a publish.
+    pub(super) fn is_no_encoder(&mut self, key: SessionKey) {
+        if let Some(client) = self.clients.get_mut(&key) {
+            client.is_encoder = false;
+        }
+    }
+
+    /// A publish of this client was refused, or taken from it. The connection of an encoder closes
+    /// after a while, unless it publishes again.
+    pub(super) fn publish_is_over(&mut self, key: SessionKey) {
+        if self
+            .clients
+            .get(&key)
+            .is_some_and(|client| client.is_encoder)
+        {
+            self.timers.add(self.now + PARTING, Timer::Encoder(key));
+        }
+    }
+
+    /// The time of an encoder without a publish is over.
+    pub(super) fn part_with_encoder(&mut self, key: SessionKey) {
+        let is_idle = |client: &Client| {
+            let mut streams = client.streams.iter();
+            streams.all(|stream| matches!(stream.role, Role::Idle))
+        };
+        let client = self.clients.get(&key);
+        if client.is_some_and(|client| client.is_encoder && is_idle(client)) {
+            self.end(key, &[], CloseReason::PublishOver);
+        }
+    }
+}
