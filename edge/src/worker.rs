@@ -186,18 +186,18 @@ impl Worker {
     pub(crate) fn attach(
         self: &Rc<Self>,
         wire: &Rc<Wire>,
-        stream: MessageStreamId,
-        encoding: ObjectEncoding,
+        client: (MessageStreamId, ObjectEncoding),
         live: Arc<LiveStream>,
+        publication: u64,
     ) -> Rc<Viewer> {
         let key = Arc::as_ptr(&live) as usize;
         let known = self.streams.borrow().get(&key).cloned();
         if let Some(local) = known.filter(|local| !local.is_empty()) {
-            return Viewer::attach(wire, stream, encoding, &local);
+            return Viewer::attach(wire, client, &local, publication);
         }
         let local = LocalStream::new(live, self.settings, Arc::clone(&self.metrics));
         self.streams.borrow_mut().insert(key, Rc::clone(&local));
-        let viewer = Viewer::attach(wire, stream, encoding, &local);
+        let viewer = Viewer::attach(wire, client, &local, publication);
         let worker = Rc::clone(self);
         spawn_local(async move {
             Rc::clone(&local).run().await;

@@ -32,6 +32,7 @@ fn a_message_to_a_viewer_costs_no_allocation() {
         let attach = FromOrigin::Attach {
             stream,
             live: Arc::clone(&live),
+            publication: 0,
         };
         session
             .inbox

@@ -13,7 +13,7 @@ use tributary_protocol::{
         AudienceEvent, AudienceId, CloseReason, Control, EdgeEvent, EdgeLane, Generation,
         OpenSession, OriginEvent, OriginLane, Recipients, Tell, ToAudience,
         credit::Budget,
-        feed::FeedReader,
+        feed::{Feed, FeedBatch, FeedReader},
         frame::{FrameReader, MAX_BODY},
         lane_frame::{LaneAnswer, OpenLane, ToEdge, ToOrigin},
     },
@@ -59,7 +59,15 @@ pub fn link_frame(input: &[u8]) {
     }
     let mut feed = FeedReader::new(1 << 16);
     feed.push(bytes);
-    while let Ok(Some(_)) = feed.poll_frame() {}
+    while let Ok(Some(frame)) = feed.poll_frame() {
+        if let Feed::NewPublication(publication) = frame {
+            let mut batch = FeedBatch::default();
+            batch.publication(publication);
+            let mut again = FeedReader::new(1 << 16);
+            again.push(&batch.take().concat());
+            assert_eq!(again.poll_frame(), Ok(Some(frame)));
+        }
+    }
     // Either end of a lane takes anything, or says what is wrong with it.
     let now = now();
     let _ = OriginLane::new(1 << 16, Budget::new(1 << 20)).handle_bytes(now, bytes);

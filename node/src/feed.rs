@@ -8,7 +8,7 @@ use tributary_protocol::{
         LiveId, WriterId,
         feed::{FeedBatch, FeedOpen},
     },
-    ring::{Cursor, Ring},
+    ring::{Cursor, Publication, Ring},
 };
 
 use crate::transport::{Link, LinkError, SendStream, StreamError};
@@ -34,11 +34,27 @@ pub struct FeedWriter {
     batch: FeedBatch,
     /// The number of the first message of the first feed.
     since: u64,
+    publications: Publications,
+    /// What the feed's reader knows of publications.
+    told: Told,
+    /// The first message of the publication that the feed carries.
+    carries: Option<u64>,
     /// A feed was begun: the next one repeats what may not have arrived.
     begun: bool,
     /// The feed has carried video that may be waiting in it.
     carries_video: bool,
     resets: u64,
+}
+
+/// How a feed's reader hears that a fresh publication begins in its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publications {
+    /// It never does: the feed carries one publish.
+    One,
+    /// By a frame within the feed.
+    ByFrame,
+    /// By a feed of a new epoch: it does not know the frame.
+    ByEpoch,
 }
 
 /// How far a feed may be behind its stream before it is given up for a new one. Reason: nobody
@@ -67,6 +83,8 @@ enum Filled {
     Nothing,
     /// The feed is behind: another must follow.
     Behind,
+    /// What comes next is for another feed.
+    Over,
 }
 
 /// How the writing of one feed came to its end.
@@ -75,17 +93,22 @@ enum Written {
     All,
     /// It fell behind.
     Behind,
+    /// To the end of its publication.
+    Publication,
 }
 
 impl FeedWriter {
     /// A writer whose first message is `cursor`'s.
-    pub fn new(live: LiveId, writer: WriterId, cursor: Cursor) -> Self {
+    pub fn new(live: LiveId, writer: WriterId, cursor: Cursor, publications: Publications) -> Self {
         Self {
             live,
             writer,
             since: cursor.position(),
             cursor,
             batch: FeedBatch::default(),
+            publications,
+            told: Told::default(),
+            carries: None,
             begun: false,
             carries_video: false,
             resets: 0,
@@ -121,6 +144,7 @@ impl FeedWriter {
                     send.finish();
                     return FeedEnd::Finished;
                 }
+                Ok(Written::Publication) => send.finish(),
                 Ok(Written::Behind) => {
                     send.reset();
                     self.resets += 1;
@@ -141,9 +165,14 @@ impl FeedWriter {
             epoch,
             writer: self.writer,
         });
+        self.told = Told::default();
+        self.carries = None;
         if std::mem::replace(&mut self.begun, true) {
             source.with_ring(|ring| {
-                for (number, message) in ring.data_before(&self.cursor, self.since) {
+                for (number, publication, message) in ring.data_before(&self.cursor, self.since) {
+                    if self.publications == Publications::ByFrame {
+                        self.told.tell(publication, &mut self.batch);
+                    }
                     self.batch.message(Some(number), message);
                 }
                 ring.resume(&mut self.cursor);
@@ -171,6 +200,7 @@ impl FeedWriter {
                 Filled::Nothing if is_finished => return Ok(Written::All),
                 Filled::Nothing => changed.await,
                 Filled::Behind => return Ok(Written::Behind),
+                Filled::Over => return Ok(Written::Publication),
             }
         }
     }
@@ -203,6 +233,20 @@ impl FeedWriter {
             && (self.carries_video || ring.is_key_ahead(&self.cursor))
     }
 
+    /// Comes to a message of this publication. Whether it is for this feed.
+    fn enter(&mut self, publication: Publication) -> bool {
+        match self.publications {
+            Publications::One => true,
+            Publications::ByFrame => {
+                self.told.tell(publication, &mut self.batch);
+                true
+            }
+            Publications::ByEpoch => {
+                *self.carries.get_or_insert(publication.first) == publication.first
+            }
+        }
+    }
+
     fn fill(&mut self, source: &impl FeedSource, fresh: &mut bool) -> Filled {
         source.with_ring(|ring| {
             if !*fresh && self.is_behind(ring) {
@@ -218,6 +262,13 @@ impl FeedWriter {
                     self.cursor = before;
                     return Filled::Behind;
                 }
+                if !self.enter(delivery.publication) {
+                    self.cursor = before;
+                    if self.batch.is_empty() {
+                        return Filled::Over;
+                    }
+                    break;
+                }
                 *fresh = false;
                 self.carries_video |= delivery.class.is_video() && !delivery.class.is_header();
                 self.batch.message(delivery.seq, &delivery.item);
@@ -228,6 +279,18 @@ impl FeedWriter {
                 Filled::Some
             }
         })
+    }
+}
+
+/// What a feed has told of publications.
+#[derive(Debug, Default)]
+struct Told(Publication);
+
+impl Told {
+    fn tell(&mut self, publication: Publication, batch: &mut FeedBatch) {
+        if std::mem::replace(&mut self.0, publication) != publication {
+            batch.publication(publication);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use tributary_protocol::{
     Message, MessageType, RtmpTimestamp,
     chunk::shared::{self, Encoded},
     command::{ObjectEncoding, data},
-    media::Class,
+    media::{Class, Codec, TrackSet},
     ring,
     session::ServerConnection,
 };
@@ -75,6 +75,14 @@ impl ring::Item for Forms {
             _ => false,
         };
         amf3 && ring::Item::says(&self.every, &other.every)
+    }
+
+    fn codec(&self) -> Option<Codec> {
+        ring::Item::codec(&self.every)
+    }
+
+    fn tracks(&self) -> Option<TrackSet> {
+        ring::Item::tracks(&self.every)
     }
 }
 

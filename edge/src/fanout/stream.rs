@@ -14,7 +14,7 @@ use tributary_protocol::{
     ChunkStreamId, Message,
     chunk::MAX_MESSAGE_LENGTH,
     media::{self, Class},
-    ring::{Limits, Ring},
+    ring::{Limits, Publication, Ring},
 };
 
 use super::forms::Forms;
@@ -84,6 +84,11 @@ impl LiveStream {
             ring.restart();
             true
         });
+    }
+
+    /// What follows belongs to another publication, or comes from another writer of it.
+    pub fn follow(&self, publication: Publication) {
+        self.change(|ring| ring.follow(publication));
     }
 
     /// The feed is over: nothing waits for a place in it any more.

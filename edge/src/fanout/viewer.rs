@@ -43,14 +43,17 @@ pub(super) enum Pumped {
 const MAX_BATCHES: usize = 4;
 
 impl Viewer {
-    /// Begins to play at the newest key frame, and sends what there is.
+    /// Begins to play at the newest key frame of the publication whose first message has this
+    /// number, and sends what there is.
     pub(crate) fn attach(
         wire: &Rc<Wire>,
-        stream: MessageStreamId,
-        encoding: ObjectEncoding,
+        (stream, encoding): (MessageStreamId, ObjectEncoding),
         local: &Rc<LocalStream>,
+        publication: u64,
     ) -> Rc<Self> {
-        let cursor = local.live().with_ring(|ring| ring.join(Start::KeyFrame));
+        let cursor = local
+            .live()
+            .with_ring(|ring| ring.join_publication(Start::KeyFrame, publication));
         let viewer = local.insert(|slot| Self {
             wire: Rc::clone(wire),
             stream,

@@ -311,11 +311,17 @@ impl Driver {
                 session,
                 stream,
                 live,
+                publication,
             } => {
                 let live = self
                     .streams
                     .get_or_create(self.origins[lane.origin].process(), live);
-                lane.tell(session, FromOrigin::Attach { stream, live }, 0);
+                let attach = FromOrigin::Attach {
+                    stream,
+                    live,
+                    publication,
+                };
+                lane.tell(session, attach, 0);
             }
             EdgeEvent::Detach { session, stream } => {
                 lane.tell(session, FromOrigin::Detach { stream }, 0);

@@ -59,6 +59,11 @@ async fn read(
                 {
                     live.push(feed.number, feed.message);
                 }
+                (Ok(Some(Feed::NewPublication(publication))), Some((open, live)))
+                    if epochs.borrow().get(&open.live) == Some(&open.epoch) =>
+                {
+                    live.follow(publication);
+                }
                 (Ok(Some(_)), _) => {
                     // A newer feed of the stream is here.
                     recv.stop();

@@ -51,6 +51,8 @@ pub enum FromOrigin {
         stream: MessageStreamId,
         /// The stream's ring; its feed may not have begun.
         live: Arc<LiveStream>,
+        /// The first message of the publication that it plays: the ring may not have come to it.
+        publication: u64,
     },
     /// The message stream plays nothing from here on.
     Detach {

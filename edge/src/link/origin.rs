@@ -16,7 +16,7 @@ use tributary_node::{
     tls::Peer,
     transport::{Endpoint, IDLE, Link, LinkError},
 };
-use tributary_protocol::link::{Control, Hello};
+use tributary_protocol::link::{Control, Hello, features};
 
 use super::{driver::Driver, feeds, metrics::OriginLabel};
 
@@ -229,7 +229,7 @@ async fn greet(
         epoch: driver.epoch,
         incarnation: origin.incarnation.get(),
         connection: 0,
-        features: 0,
+        features: features::PUBLICATION,
         zone: driver.config.zone.clone(),
         capacity: driver.config.capacity,
         known_as: driver.config.origins[index].known_as().to_owned(),

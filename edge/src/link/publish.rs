@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use tributary_node::feed::{FeedEnd, FeedSource, FeedWriter};
+use tributary_node::feed::{FeedEnd, FeedSource, FeedWriter, Publications};
 use tributary_protocol::{
     Message,
     link::{LiveId, WriterId},
@@ -120,7 +120,7 @@ pub(super) async fn run(
     source: PublishSource,
 ) {
     let process = driver.origins[origin].process();
-    let mut feed = FeedWriter::new(live, writer, source.cursor);
+    let mut feed = FeedWriter::new(live, writer, source.cursor, Publications::One);
     let mut links = driver.links(origin);
     let mut epoch = 0;
     let _counted = Counted::new(&driver.metrics.feeds_out);

@@ -67,8 +67,17 @@ impl Source {
     }
 
     fn writer(&self) -> FeedWriter {
+        self.writer_of(Publications::One)
+    }
+
+    fn writer_of(&self, publications: Publications) -> FeedWriter {
         let cursor = self.with_ring(|ring| ring.join(Start::Live));
-        FeedWriter::new(LiveId(1), WriterId(2), cursor)
+        FeedWriter::new(LiveId(1), WriterId(2), cursor, publications)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Ring<Message>)) {
+        change(&mut self.0.ring.lock().unwrap());
+        self.0.changed.notify_waiters();
     }
 }
 
@@ -127,6 +136,9 @@ async fn read(mut recv: RecvStream) -> (u64, Vec<String>) {
                     };
                     let number = feed.number.map_or_else(|| "*".into(), |n| n.to_string());
                     messages.push(format!("{letter}{number}"));
+                }
+                Feed::NewPublication(Publication { first, writer }) => {
+                    messages.push(format!("|{first},{writer}"));
                 }
             }
         }
@@ -265,4 +277,82 @@ async fn a_finished_feed_holds_everything_pushed_before_its_end() {
         assert_eq!(feed.1.len(), 200);
         assert_eq!(feed.1.last().map(String::as_str), Some("a199"));
     }
+}
+
+/// A source with a publication, then one that begins afresh, then another writer of that.
+fn two_publications() -> Source {
+    let source = Source::new();
+    source.push('x', 0, 0);
+    source.push('k', 20, 0);
+    source.push('d', 40, 0);
+    source
+}
+
+fn go_on_with_another(source: &Source) {
+    source.change(Ring::begin_publication);
+    source.push('a', 60, 0);
+    source.push('x', 80, 0);
+    source.push('k', 100, 0);
+    source.change(Ring::begin_writer);
+    source.push('k', 120, 0);
+    source.finish();
+}
+
+#[tokio::test]
+async fn a_fresh_publication_begins_within_a_feed() {
+    let (sender, receiver, _ends) = link().await;
+    let source = two_publications();
+    let cursor = source.with_ring(|ring| ring.join(Start::KeyFrame));
+    let mut writer = FeedWriter::new(LiveId(1), WriterId(0), cursor, Publications::ByFrame);
+    go_on_with_another(&source);
+    let (end, (epoch, messages)) = tokio::join!(writer.run(&sender, &source, epochs()), async {
+        read(accept(&receiver).await).await
+    });
+    assert_eq!(end, FeedEnd::Finished);
+    assert_eq!(epoch, 1);
+    let expected = ["x*", "k1", "d2", "|3,3", "a3", "x4", "k5", "|3,6", "k6"];
+    assert_eq!(messages, expected);
+}
+
+#[tokio::test]
+async fn a_feed_that_follows_another_says_which_publication_it_carries() {
+    let (sender, receiver, _ends) = link().await;
+    let source = two_publications();
+    let mut writer = source.writer_of(Publications::ByFrame);
+    go_on_with_another(&source);
+    let whole = |writer: &mut FeedWriter| {
+        let cursor = source.with_ring(|ring| ring.join(Start::KeyFrame));
+        writer.go_on_at(cursor);
+    };
+    for expected in [
+        ["|3,6", "k6"].as_slice(),
+        // The data message of the publication before comes before the frame.
+        &["|3,6", "k6"],
+    ] {
+        whole(&mut writer);
+        let (end, (_, messages)) = tokio::join!(writer.run(&sender, &source, epochs()), async {
+            read(accept(&receiver).await).await
+        });
+        assert_eq!(end, FeedEnd::Finished);
+        assert_eq!(messages, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_know_the_frame_gets_a_feed_for_each_publication() {
+    let (sender, receiver, _ends) = link().await;
+    let source = two_publications();
+    let cursor = source.with_ring(|ring| ring.join(Start::KeyFrame));
+    let mut writer = FeedWriter::new(LiveId(1), WriterId(0), cursor, Publications::ByEpoch);
+    go_on_with_another(&source);
+    let (end, feeds) = tokio::join!(writer.run(&sender, &source, epochs()), async {
+        let first = read(accept(&receiver).await).await;
+        (first, read(accept(&receiver).await).await)
+    });
+    assert_eq!(end, FeedEnd::Finished);
+    assert_eq!(feeds.0.0, 1);
+    assert_eq!(feeds.0.1, ["x*", "k1", "d2"]);
+    assert_eq!(feeds.1.0, 2);
+    // What the reader knows by its number, then the fresh publication.
+    assert_eq!(feeds.1.1, ["d2", "a3", "x4", "k5", "k6"]);
 }

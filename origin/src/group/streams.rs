@@ -20,7 +20,7 @@ pub(super) use super::publisher::{
 use crate::{
     app::{Identity, Registered},
     link::handle::{LaneKey, SessionKey},
-    live::LiveStream,
+    live::{Begins, LiveStream},
 };
 
 /// All live streams of a group, by name.
@@ -125,7 +125,7 @@ impl Streams {
             Holding::Held(old) => old.told && old.place.session == claimant.place.session,
             _ => false,
         };
-        let writer = live.begin_writer();
+        let writer = live.begin_writer(stream.holding.next_writer());
         let holder = Holder {
             place: claimant.place,
             generation: claimant.generation,
@@ -531,6 +531,17 @@ impl Stream {
             holds,
             announced,
         })
+    }
+}
+
+impl Holding {
+    /// How whoever gets the name now goes on.
+    fn next_writer(&self) -> Begins {
+        match self {
+            Self::Free | Self::Ended { .. } => Begins::Afresh,
+            Self::Held(holder) if holder.holds == Holds::Loosely => Begins::Afresh,
+            Self::Held(_) | Self::Lost(_) => Begins::Continuing,
+        }
     }
 }
 

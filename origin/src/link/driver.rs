@@ -289,6 +289,7 @@ impl Driver {
         }
         edge.incarnation.set(hello.incarnation);
         *edge.known_as.borrow_mut() = hello.known_as.clone();
+        edge.features.set(hello.features);
         Some(Rc::clone(edge))
     }
 

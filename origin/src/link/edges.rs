@@ -13,13 +13,13 @@ use tokio::{
     task::spawn_local,
 };
 use tributary_node::{
-    feed::{FeedEnd, FeedSource, FeedWriter},
+    feed::{FeedEnd, FeedSource, FeedWriter, Publications},
     queue::{self, PushError},
     transport::{CloseCode, Link, LinkError},
 };
 use tributary_protocol::{
     LaneId, Message,
-    link::{Control, LiveId, WriterId},
+    link::{Control, LiveId, WriterId, features},
     ring::{Ring, Start},
 };
 
@@ -40,6 +40,8 @@ pub(super) struct Edge {
     pub(super) incarnation: Cell<u64>,
     /// What it calls this origin.
     pub(super) known_as: RefCell<String>,
+    /// Of its newest link.
+    pub(super) features: Cell<u64>,
     /// Its name and zone.
     pub(super) place: RefCell<PlaceLabel>,
     link: watch::Sender<Option<Link>>,
@@ -114,6 +116,7 @@ impl Edge {
             epoch,
             incarnation: Cell::new(0),
             known_as: RefCell::default(),
+            features: Cell::default(),
             place: RefCell::default(),
             link: watch::channel(None).0,
             control: RefCell::default(),
@@ -178,6 +181,23 @@ impl Edge {
         }
         self.lost.set(Some(self.heard.get()));
         let _ = self.link.send_replace(None);
+    }
+
+    /// The first message of the publication that a viewer of `live` joins now, for an edge that
+    /// knows of publications.
+    pub(super) fn publication(&self, live: &LiveStream) -> u64 {
+        match self.publications() {
+            Publications::ByFrame => live.ring().publication().first,
+            Publications::ByEpoch | Publications::One => 0,
+        }
+    }
+
+    fn publications(&self) -> Publications {
+        if self.features.get() & features::PUBLICATION == 0 {
+            Publications::ByEpoch
+        } else {
+            Publications::ByFrame
+        }
     }
 
     pub(super) fn tell(&self, control: Control) {
@@ -252,7 +272,10 @@ impl Edge {
                     writer.go_on_at(cursor);
                     writer
                 }
-                None => writer.insert(FeedWriter::new(source.live.id(), WriterId(0), cursor)),
+                None => {
+                    let (live, publications) = (source.live.id(), self.publications());
+                    writer.insert(FeedWriter::new(live, WriterId(0), cursor, publications))
+                }
             };
             let epoch = || {
                 self.next_feed.set(self.next_feed.get() + 1);

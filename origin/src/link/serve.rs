@@ -13,7 +13,7 @@ use tributary_node::{
     transport::{CloseCode, Link, LinkError, RecvStream, SendStream, StreamKind},
 };
 use tributary_protocol::link::{
-    CloseReason, Control, FrameError, Hello,
+    CloseReason, Control, FrameError, Hello, features,
     feed::{Feed, FeedMessage, FeedOpen, FeedReader},
     frame::{FrameReader, MAX_BODY},
     lane_frame::{LaneAnswer, OpenLane},
@@ -152,7 +152,7 @@ async fn greet(
         epoch: driver.config.epoch,
         incarnation: 0,
         connection: 0,
-        features: 0,
+        features: features::PUBLICATION,
         zone: String::new(),
         capacity: 0,
         known_as: String::new(),
@@ -340,6 +340,8 @@ async fn feed_stream(served: Served, mut recv: RecvStream) {
                 Ok(Some(Feed::Open(_))) => {
                     return driver.protocol_error(&served.link, &FrameError::Value);
                 }
+                // A publish is one publication.
+                Ok(Some(Feed::NewPublication(_))) => {}
                 Ok(None) => break,
                 // The edge does not know this origin's limit: its client is to blame.
                 Err(FrameError::TooLong) => {
@@ -387,6 +389,8 @@ async fn feed_opening(
                 }));
             }
             Some(Feed::Message(_)) => return Err(FrameError::Value),
+            // A publish is one publication.
+            Some(Feed::NewPublication(_)) => continue,
             None => {}
         }
         if !matches!(recv.read(&mut pieces).await, Ok(true)) || !served.is_current() {

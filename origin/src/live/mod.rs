@@ -54,6 +54,15 @@ pub struct Counts {
     pub stale: u64,
 }
 
+/// How a writer's messages relate to those before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// Another publication: nothing from before belongs to it.
+    Afresh,
+    /// The same one: the publisher has returned, or another has taken over.
+    Continuing,
+}
+
 /// A stream that somebody writes who is no client of a group: its writing ends with this.
 #[derive(Debug)]
 pub(crate) struct Writing {
@@ -105,25 +114,34 @@ impl LiveStream {
 
     /// Lets a new publisher write; whatever an older one still sends is refused from here on.
     /// Viewers get its audio at once and its video from its first key frame.
-    pub fn begin_writer(&self) -> WriterId {
+    pub fn begin_writer(&self, how: Begins) -> WriterId {
         let mut state = self.lock();
         state.last = WriterId(state.last.0 + 1);
         state.open = true;
         state.received = None;
         if state.last.0 > 1 {
             state.timeline.change_writer();
-            state.ring.restart();
+            state.begin(how);
         }
         state.last
     }
 
-    /// What `writer` sends from here on comes from another source: the stream's time goes on, its
-    /// audio at once and its video from the next key frame.
+    /// What `writer` sends from here on comes from another source, a publication of its own: the
+    /// stream's time goes on, its audio at once and its video from the next key frame.
     pub fn splice(&self, writer: WriterId) {
         let mut state = self.lock();
         if state.may_write(writer) {
             state.timeline.change_writer();
-            state.ring.restart();
+            state.ring.begin_publication();
+        }
+    }
+
+    /// The source of what `writer` sends has another publication from here on, or another writer
+    /// of the same; its time goes on.
+    pub(crate) fn source_changes(&self, writer: WriterId, how: Begins) {
+        let mut state = self.lock();
+        if state.may_write(writer) {
+            state.begin(how);
         }
     }
 
@@ -251,7 +269,7 @@ impl LiveStream {
 
 impl Writing {
     pub(crate) fn begin(live: Arc<LiveStream>) -> Self {
-        let writer = live.begin_writer();
+        let writer = live.begin_writer(Begins::Afresh);
         Self { live, writer }
     }
 
@@ -296,13 +314,20 @@ impl State {
         }
         let mut message = frame::for_viewers(message)?;
         let class = media::classify(message.kind, &message.payload);
-        if repeated && self.ring.is_in_force(class, &message) {
+        if repeated && self.ring.confirm(class, &message) {
             return None;
         }
         message.timestamp = self.timeline.map(message.timestamp, track(class), now);
         self.counts.messages += 1;
         self.counts.bytes += message.payload.len() as u64;
         Some(self.ring.push(class, message.timestamp, message))
+    }
+
+    fn begin(&mut self, how: Begins) {
+        match how {
+            Begins::Afresh => self.ring.begin_publication(),
+            Begins::Continuing => self.ring.begin_writer(),
+        }
     }
 
     fn may_write(&self, writer: WriterId) -> bool {

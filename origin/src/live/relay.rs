@@ -12,10 +12,10 @@ use tributary_node::feed::MAX_LAG;
 use tributary_protocol::{
     Message,
     link::{Filter, WriterId},
-    ring::{Cursor, Start},
+    ring::{Cursor, Publication, Start},
 };
 
-use super::LiveStream;
+use super::{Begins, LiveStream};
 
 /// Says what a relay copies. The relay ends when this is dropped.
 #[derive(Debug)]
@@ -36,12 +36,16 @@ struct Job {
 struct Reader {
     source: Arc<LiveStream>,
     cursor: Cursor,
+    /// Of what was read last.
+    publication: Option<Publication>,
     serial: u64,
 }
 
 /// One message, and whether it was counted by its stream or is a header repeated, or begins anew.
 struct Copied {
     message: Message,
+    /// Another publication, or writer of it, begins with the message.
+    begins: Option<Begins>,
     repeated: bool,
     restart: bool,
 }
@@ -137,6 +141,7 @@ impl Copier {
         Some(Reader {
             source,
             cursor,
+            publication: None,
             serial,
         })
     }
@@ -176,10 +181,14 @@ impl Copier {
         let now = super::now();
         for Copied {
             message,
+            begins,
             repeated,
             restart,
         } in batch
         {
+            if let Some(how) = begins {
+                self.target.source_changes(self.writer, how);
+            }
             self.target
                 .copy(self.writer, message, now, repeated, restart);
         }
@@ -195,13 +204,24 @@ impl Reader {
         while batch.len() < BATCH
             && let Some(delivery) = ring.next(&mut self.cursor, MAX_LAG)
         {
+            let before = self.publication.replace(delivery.publication);
             batch.push(Copied {
+                begins: before.and_then(|before| change(before, delivery.publication)),
                 message: delivery.item.into_owned(),
                 repeated: delivery.seq.is_none(),
                 restart: delivery.restart,
             });
         }
         batch
+    }
+}
+
+/// What comes between messages of these publications.
+fn change(before: Publication, after: Publication) -> Option<Begins> {
+    match before {
+        before if before == after => None,
+        before if before.first == after.first => Some(Begins::Continuing),
+        _ => Some(Begins::Afresh),
     }
 }
 

@@ -26,9 +26,9 @@ fn only_the_newest_writer_writes() {
     let now = Instant::now();
     assert_eq!(live.push(WriterId(0), key(0), now), None, "nobody began");
     assert_eq!(live.place(), None);
-    let first = live.begin_writer();
+    let first = live.begin_writer(Begins::Afresh);
     let number = live.push(first, key(0), now).unwrap();
-    let second = live.begin_writer();
+    let second = live.begin_writer(Begins::Continuing);
     assert_eq!(live.push(first, inter(40), now), None);
     live.end_writer(first);
     assert!(
@@ -45,7 +45,7 @@ fn only_the_newest_writer_writes() {
 #[tokio::test]
 async fn many_waiters_wake_and_miss_nothing() {
     let live = LiveStream::new(LiveId(1));
-    let writer = live.begin_writer();
+    let writer = live.begin_writer(Begins::Afresh);
     let waiters: Vec<_> = (0..10)
         .map(|_| {
             let live = Arc::clone(&live);
@@ -68,4 +68,107 @@ async fn many_waiters_wake_and_miss_nothing() {
     for waiter in waiters {
         waiter.await.unwrap();
     }
+}
+
+const METADATA: &[u8] = b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData\x05";
+const AVC: &[u8] = b"\x17\0\0\0\0\x01";
+const AAC: &[u8] = b"\xaf\0\x12\x10";
+const SOUND: &[u8] = b"\xaf\x01s";
+
+/// Audio and video with their headers.
+fn whole(live: &LiveStream, writer: WriterId, at: u32) {
+    let now = Instant::now();
+    live.push(writer, media(MessageType::DATA_AMF0, at, METADATA), now);
+    live.push(writer, media(MessageType::AUDIO, at, AAC), now);
+    live.push(writer, media(MessageType::VIDEO, at, AVC), now);
+    live.push(writer, key(at), now);
+    live.push(writer, media(MessageType::AUDIO, at, SOUND), now);
+}
+
+/// What somebody who joins gets: one letter for each message.
+fn joined(live: &LiveStream) -> String {
+    let ring = live.ring();
+    let mut cursor = ring.join(tributary_protocol::ring::Start::KeyFrame);
+    let mut letters = String::new();
+    while let Some(delivery) = ring.next(&mut cursor, Duration::from_secs(10)) {
+        letters.push(match delivery.class.kind {
+            media::Kind::Metadata => 'm',
+            media::Kind::AudioHeader => 'h',
+            media::Kind::VideoHeader => 'x',
+            media::Kind::VideoKey => 'k',
+            media::Kind::VideoInter => 'p',
+            media::Kind::Audio => 'a',
+            _ => '?',
+        });
+    }
+    letters
+}
+
+#[test]
+fn a_writer_begins_afresh_or_goes_on() {
+    for (how, at_once, at_last) in [
+        (Begins::Afresh, "", "a"),
+        (Begins::Continuing, "mhxka", "ha"),
+    ] {
+        let live = LiveStream::new(LiveId(1));
+        let first = live.begin_writer(Begins::Afresh);
+        whole(&live, first, 0);
+        let second = live.begin_writer(how);
+        assert_eq!(joined(&live), at_once, "{how:?}");
+        // Audio alone, past the second in which video may still come.
+        let now = Instant::now();
+        live.push(second, media(MessageType::AUDIO, 0, AAC), now);
+        live.push(second, media(MessageType::AUDIO, 0, SOUND), now);
+        live.push(second, media(MessageType::AUDIO, 1500, SOUND), now);
+        let after = joined(&live);
+        assert!(
+            after.starts_with('h') && after.ends_with(at_last),
+            "{after}"
+        );
+        assert!(!after.contains(['m', 'x', 'k']), "{after}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_application_plays_has_nothing_of_the_source_before() {
+    let (cam, mic) = (LiveStream::new(LiveId(1)), LiveStream::new(LiveId(2)));
+    let target = LiveStream::new(LiveId(3));
+    let writer = target.begin_writer(Begins::Afresh);
+    let (relay, task) = relay::Relay::new(Arc::clone(&target), writer);
+    let task = tokio::spawn(task);
+    let cam_writer = cam.begin_writer(Begins::Afresh);
+    whole(&cam, cam_writer, 0);
+    relay.play(Some(Arc::clone(&cam)));
+    settled(&target, "mhxka").await;
+    relay.play(Some(Arc::clone(&mic)));
+    settled(&target, "").await;
+    let mic_writer = mic.begin_writer(Begins::Afresh);
+    let audio = |payload, at| media(MessageType::AUDIO, at, payload);
+    mic.push(mic_writer, audio(AAC, 0), Instant::now());
+    mic.push(mic_writer, audio(SOUND, 0), Instant::now());
+    settled(&target, "ha").await;
+    // The source's own publisher is another: with video, without headers.
+    let other = mic.begin_writer(Begins::Afresh);
+    mic.push(other, key(0), Instant::now());
+    settled(&target, "k").await;
+    // It is lost and returns with audio.
+    let again = mic.begin_writer(Begins::Continuing);
+    mic.push(again, audio(AAC, 0), Instant::now());
+    settled(&target, "kh").await;
+    mic.push(again, audio(SOUND, 0), Instant::now());
+    mic.push(again, audio(SOUND, 1500), Instant::now());
+    settled(&target, "ha").await;
+    drop(relay);
+    task.await.unwrap();
+}
+
+/// Waits until somebody who joins gets this.
+async fn settled(live: &LiveStream, expected: &str) {
+    for _ in 0..1000 {
+        if joined(live) == expected {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(joined(live), expected);
 }

@@ -1,7 +1,8 @@
 //! Feeds: the media of one live stream, one way, over one unidirectional QUIC stream.
 //!
 //! A feed begins with [`FeedOpen`]. Then come [`FeedMessage`]s: first the headers in force, which
-//! have no number, then messages in the order of the stream.
+//! have no number, then messages in the order of the stream. [`Feed::NewPublication`] stands before
+//! the first of them that belongs to another publication than the frames before.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -10,7 +11,7 @@ use super::{
     frame::{self, FrameReader, take_u8, take_u32},
     varint,
 };
-use crate::{Message, MessageStreamId, MessageType, RtmpTimestamp};
+use crate::{Message, MessageStreamId, MessageType, RtmpTimestamp, ring::Publication};
 
 /// The first frame of a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +40,14 @@ pub enum Feed {
     Open(FeedOpen),
     /// A message.
     Message(FeedMessage),
+    /// What follows belongs to this publication; without one it is the first. Only to an edge that
+    /// has the feature [`PUBLICATION`](super::features::PUBLICATION).
+    NewPublication(Publication),
 }
 
-const OPEN: u64 = 0x40;
+const FEED_OPEN: u64 = 0x40;
 const MESSAGE: u64 = 0x41;
+const NEW_PUBLICATION: u64 = 0x44;
 
 /// The longest frame of a feed: a message of the largest size RTMP can carry, and its head.
 pub const MAX_FRAME: usize = 0xff_ffff + 64;
@@ -57,7 +62,7 @@ impl FeedOpen {
         varint::encode(self.live.0, &mut body);
         varint::encode(self.epoch, &mut body);
         varint::encode(self.writer.0, &mut body);
-        frame::encode(OPEN, &body, out);
+        frame::encode(FEED_OPEN, &body, out);
     }
 }
 
@@ -98,7 +103,7 @@ impl FeedReader {
         while let Some(frame) = self.frames.poll_frame()? {
             let input = &mut &*frame.body;
             match frame.kind {
-                OPEN => {
+                FEED_OPEN => {
                     return Ok(Some(Feed::Open(FeedOpen {
                         live: LiveId(varint::decode(input)?),
                         epoch: varint::decode(input)?,
@@ -106,6 +111,12 @@ impl FeedReader {
                     })));
                 }
                 MESSAGE => return decode_message(&frame.body, input).map(Some),
+                NEW_PUBLICATION => {
+                    return Ok(Some(Feed::NewPublication(Publication {
+                        first: varint::decode(input)?,
+                        writer: varint::decode(input)?,
+                    })));
+                }
                 _ => {}
             }
         }
@@ -146,6 +157,18 @@ impl FeedBatch {
         self.bytes += self.small.len() - before;
     }
 
+    /// Appends that another publication begins.
+    pub fn publication(&mut self, publication: Publication) {
+        let before = self.small.len();
+        let mut body = [0; 16];
+        let mut rest = &mut body[..];
+        varint::encode(publication.first, &mut rest);
+        varint::encode(publication.writer, &mut rest);
+        let length = 16 - rest.len();
+        frame::encode(NEW_PUBLICATION, &body[..length], &mut self.small);
+        self.bytes += self.small.len() - before;
+    }
+
     /// Appends a message.
     pub fn message(&mut self, number: Option<u64>, message: &Message) {
         let before = self.small.len();
@@ -183,6 +206,57 @@ impl FeedBatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `docs/link.md` shows the same bytes.
+    #[test]
+    fn the_frames_of_a_feed_have_fixed_bytes() {
+        let message = |time, payload: &'static [u8]| Message {
+            kind: MessageType::VIDEO,
+            stream: MessageStreamId::CONNECTION,
+            timestamp: RtmpTimestamp(time),
+            payload: Bytes::from_static(payload),
+        };
+        let sound = Message {
+            kind: MessageType::AUDIO,
+            ..message(1000, b"\xaf\x01\x21\x10")
+        };
+        let publication = |first, writer| Publication { first, writer };
+        let open = FeedOpen {
+            live: LiveId(9),
+            epoch: 2,
+            writer: WriterId(0),
+        };
+        let mut batch = FeedBatch::default();
+        batch.open(&open);
+        batch.message(Some(7), &sound);
+        batch.message(None, &message(0, b"\x17\0\0"));
+        batch.publication(publication(7, 7));
+        batch.publication(publication(7, 100));
+        let wire: &[u8] = b"\x40\x40\x03\x09\x02\0\
+            \x40\x41\x0a\x08\0\0\x03\xe8\x08\xaf\x01\x21\x10\
+            \x40\x41\x09\x09\0\0\0\0\0\x17\0\0\
+            \x40\x44\x02\x07\x07\
+            \x40\x44\x03\x07\x40\x64";
+        assert_eq!(batch.take().concat(), wire);
+        let mut reader = FeedReader::new(1 << 20);
+        reader.push(wire);
+        let mut frames = Vec::new();
+        while let Some(frame) = reader.poll_frame().unwrap() {
+            frames.push(frame);
+        }
+        let carried = |number, message| Feed::Message(FeedMessage { number, message });
+        let expected = [
+            Feed::Open(open),
+            carried(Some(7), sound),
+            carried(None, message(0, b"\x17\0\0")),
+            Feed::NewPublication(publication(7, 7)),
+            Feed::NewPublication(publication(7, 100)),
+        ];
+        assert_eq!(frames, expected);
+        // One that is cut off.
+        reader.push(b"\x44\x01\x07");
+        assert_eq!(reader.poll_frame(), Err(FrameError::Truncated));
+    }
 
     #[test]
     fn a_feed_comes_out_as_it_went_in_from_any_split() {

@@ -26,7 +26,7 @@ pub struct Hello {
     pub incarnation: u64,
     /// Which of the connections that make up this link it is, from 0.
     pub connection: u32,
-    /// Bits of optional behaviour; unknown bits are ignored. None is defined in version 1.
+    /// Bits of optional behaviour ([`features`](super::features)); unknown bits are ignored.
     pub features: u64,
     /// Where the node stands, for routing by locality; may be empty.
     pub zone: String,

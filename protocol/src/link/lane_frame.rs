@@ -108,6 +108,9 @@ pub enum ToEdge {
         stream: MessageStreamId,
         /// The live stream.
         live: LiveId,
+        /// The first message of the publication that it plays; 0 towards an edge without the
+        /// feature [`PUBLICATION`](super::features::PUBLICATION).
+        publication: u64,
     },
     /// The message stream plays nothing.
     Detach {
@@ -289,9 +292,13 @@ impl ToEdge {
                 session,
                 stream,
                 live,
+                publication,
             } => {
                 let mut body = stream_body(*session, *stream);
                 varint::encode(live.0, &mut body);
+                if *publication > 0 {
+                    varint::encode(*publication, &mut body);
+                }
                 frame::encode(ATTACH, &body, out);
             }
             Self::Detach { session, stream } => {
@@ -367,6 +374,11 @@ impl ToEdge {
                 session,
                 stream: take_stream(input)?,
                 live: LiveId(varint::decode(input)?),
+                publication: if input.is_empty() {
+                    0
+                } else {
+                    varint::decode(input)?
+                },
             },
             DETACH => Self::Detach {
                 session,

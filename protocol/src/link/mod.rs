@@ -7,6 +7,7 @@
 mod audience;
 pub mod credit;
 mod edge_lane;
+pub mod features;
 pub mod feed;
 pub mod frame;
 pub mod hello;

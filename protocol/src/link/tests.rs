@@ -5,6 +5,7 @@ mod audience_rules;
 mod audiences;
 mod frames;
 mod merging;
+mod registry;
 mod scenarios;
 
 use std::{

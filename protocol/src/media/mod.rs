@@ -5,10 +5,12 @@
 //! plain media: never an error, never a header, never a key frame.
 
 mod audio;
+mod codec;
 mod metadata;
 mod tracks;
 mod video;
 
+pub use codec::{Codec, codec};
 pub use tracks::TrackSet;
 
 use crate::MessageType;

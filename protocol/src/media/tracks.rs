@@ -33,6 +33,20 @@ impl TrackSet {
         (0..=u8::MAX).filter(|&track| self.contains(track))
     }
 
+    /// Takes the tracks of `other` out of this set. Whether any is left.
+    pub fn remove(&mut self, other: &Self) -> bool {
+        for (ours, theirs) in self.ids.iter_mut().zip(other.ids) {
+            *ours &= !theirs;
+        }
+        self.ids != [0; 4]
+    }
+
+    /// Takes one track out of this set. Whether any is left.
+    pub fn remove_track(&mut self, track: u8) -> bool {
+        self.ids[usize::from(track >> 6)] &= !(1 << (track & 63));
+        self.ids != [0; 4]
+    }
+
     fn insert(&mut self, track: u8) {
         self.ids[usize::from(track >> 6)] |= 1 << (track & 63);
     }
@@ -50,6 +64,8 @@ enum Layout {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Multitrack<'a> {
     layout: Layout,
+    /// Of the first track; of all of them unless each has its own.
+    four_cc: [u8; 4],
     /// The packet type of every track.
     pub(super) packet_type: u8,
     /// The first track's id.
@@ -69,7 +85,7 @@ impl<'a> Multitrack<'a> {
             _ => return None,
         };
         // With a FourCC per track there is none for all; either way one stands before the id.
-        let (_, track) = rest.split_first_chunk::<4>()?;
+        let (&four_cc, track) = rest.split_first_chunk::<4>()?;
         let rest = if layout == Layout::ManyTracksManyCodecs {
             rest
         } else {
@@ -77,10 +93,16 @@ impl<'a> Multitrack<'a> {
         };
         Some(Self {
             layout,
+            four_cc,
             packet_type: first & 0x0f,
             first: *track.first()?,
             rest,
         })
+    }
+
+    /// The FourCC that all its tracks have, if there is one.
+    pub(super) fn codec(&self) -> Option<[u8; 4]> {
+        (self.layout != Layout::ManyTracksManyCodecs).then_some(self.four_cc)
     }
 
     /// Whether the message can carry more than one track, and does.

@@ -1,6 +1,6 @@
 //! A reader's place in a ring.
 
-use super::entry::Tracks;
+use super::{entry::Tracks, publication::Gate};
 use crate::link::Filter;
 
 /// A reader: where it is, what it gets, what it lost. A small value without a reference to its
@@ -27,6 +27,8 @@ pub struct Cursor {
     pub(super) waits: Reason,
     /// Where a pause began.
     pub(super) paused_at: Option<u64>,
+    /// The publication it waits for.
+    pub(super) gate: Option<Gate>,
     pub(super) filter: Filter,
     dropped: Dropped,
 }
@@ -78,6 +80,7 @@ impl Cursor {
             restart: true,
             waits: Reason::Waiting,
             paused_at: None,
+            gate: None,
             filter: Filter::default(),
             dropped: Dropped::default(),
         }

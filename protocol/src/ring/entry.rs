@@ -1,6 +1,6 @@
 //! One message in a ring.
 
-use super::headers::HeaderSet;
+use super::{Publication, headers::HeaderSet};
 use crate::{
     RtmpTimestamp,
     media::{Class, Kind},
@@ -18,6 +18,7 @@ pub(super) struct Entry<T> {
     pub(super) clock: u64,
     /// Bytes of data messages pushed before this one.
     pub(super) data_before: u64,
+    pub(super) publication: Publication,
     /// The headers in force before it; at a sync point they carry its time.
     pub(super) headers: HeaderSet<T>,
     /// Whether a reader can begin here.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Item;
 use crate::{
     RtmpTimestamp,
-    media::{Class, Kind},
+    media::{Class, Codec, Kind, TrackSet},
 };
 
 /// A header in force.
@@ -19,14 +19,44 @@ pub(super) struct Header<T> {
 pub(super) type HeaderSet<T> = Arc<[Header<T>]>;
 
 /// The headers in force at the end of a ring, metadata first, the rest in order of arrival.
+///
+/// A header is in force for the frames of its codec: while its track carries another one it rests,
+/// and counts again if the track comes back to it without a header of its own. The end of its
+/// track ends it. A header in doubt is dropped at the next sync point, unless its source repeats it
+/// until then.
 #[derive(Debug)]
 pub(super) struct InForce<T> {
+    known: Vec<Known<T>>,
+    /// Those of `known` that do not rest.
     set: HeaderSet<T>,
+}
+
+/// A header, and until when it holds.
+#[derive(Debug)]
+struct Known<T> {
+    header: Header<T>,
+    codec: Option<Codec>,
+    /// The tracks of a message of several that have not ended.
+    tracks: Option<TrackSet>,
+    in_doubt: bool,
+    rests: bool,
+}
+
+/// Which headers come into doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Those of media. Metadata that ends is replaced by empty metadata, and so never missed.
+    Media,
+    /// All.
+    All,
 }
 
 impl<T: Item> InForce<T> {
     pub(super) fn new() -> Self {
-        Self { set: Arc::from([]) }
+        Self {
+            known: Vec::new(),
+            set: Arc::from([]),
+        }
     }
 
     /// The set, each header at the time it arrived.
@@ -34,29 +64,66 @@ impl<T: Item> InForce<T> {
         &self.set
     }
 
-    /// Whether this very header is in force.
-    pub(super) fn holds(&self, class: Class, item: &T) -> bool {
-        let mut set = self.set.iter();
-        set.any(|header| header.class == class && header.item.says(item))
+    /// Whether this very header is in force; its source repeats it, so that it is beyond doubt.
+    pub(super) fn confirm(&mut self, class: Class, item: &T) -> bool {
+        let mut known = self.known.iter_mut();
+        let found = known.find(|known| known.header.class == class && known.header.item.says(item));
+        let Some(found) = found else {
+            return false;
+        };
+        found.in_doubt = false;
+        if std::mem::take(&mut found.rests) {
+            self.rebuild();
+        }
+        true
     }
 
     /// Puts a header in force in place of the one of its kind and track. One that is too large to
     /// be repeated only ends the old one.
     pub(super) fn replace(&mut self, class: Class, item: T) {
-        let mut headers: Vec<_> = self.set.iter().cloned().collect();
-        headers.retain(|header| header.class != class);
+        self.known.retain(|known| known.header.class != class);
         if item.len() <= MAX_HEADER_BYTES {
             let metadata = class.kind == Kind::Metadata;
-            let place = if metadata { 0 } else { headers.len() };
-            headers.insert(place, Header { class, item });
+            let place = if metadata { 0 } else { self.known.len() };
+            let several = matches!(class.kind, Kind::AudioHeaders | Kind::VideoHeaders);
+            let known = Known {
+                codec: item.codec(),
+                tracks: several.then(|| item.tracks()).flatten(),
+                header: Header { class, item },
+                in_doubt: false,
+                rests: false,
+            };
+            self.known.insert(place, known);
         }
-        let mut bytes: usize = headers.iter().map(|header| header.item.len()).sum();
-        while headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
-            // The oldest goes; metadata stands before it.
-            let oldest = usize::from(headers.len() > 1 && headers[0].class.kind == Kind::Metadata);
-            bytes -= headers.remove(oldest).item.len();
+        self.bound();
+        self.rebuild();
+    }
+
+    /// Takes note of a message that is about to be appended: the end of a track ends its headers,
+    /// and those of another codec rest.
+    pub(super) fn observe(&mut self, class: Class, item: &T) {
+        match class.kind {
+            Kind::AudioEnd | Kind::VideoEnd => self.end(class, item),
+            Kind::Metadata | Kind::Data | Kind::VideoMetadata | Kind::MultichannelConfig => {}
+            _ => self.note_codec(class, item),
         }
-        self.set = headers.into();
+    }
+
+    /// The headers come into doubt.
+    pub(super) fn doubt(&mut self, which: Doubt) {
+        for known in &mut self.known {
+            let metadata = known.header.class.kind == Kind::Metadata;
+            known.in_doubt |= which == Doubt::All || !metadata;
+        }
+    }
+
+    /// Drops the headers in doubt: their source had the time to repeat them.
+    pub(super) fn settle(&mut self) {
+        let before = self.known.len();
+        self.known.retain(|known| !known.in_doubt);
+        if self.known.len() < before {
+            self.rebuild();
+        }
     }
 
     /// The set, every header at this time.
@@ -67,10 +134,75 @@ impl<T: Item> InForce<T> {
         };
         self.set.iter().map(at).collect()
     }
+
+    fn end(&mut self, class: Class, item: &T) {
+        if self.known.is_empty() {
+            return;
+        }
+        let ended = item.tracks();
+        let before = self.known.len();
+        self.known.retain_mut(|known| {
+            let header = known.header.class;
+            if header.is_audio() != class.is_audio() || header.is_video() != class.is_video() {
+                return true;
+            }
+            match (&mut known.tracks, &ended) {
+                (Some(tracks), Some(ended)) => tracks.remove(ended),
+                (Some(tracks), None) => tracks.remove_track(class.track),
+                (None, Some(ended)) => !ended.contains(header.track),
+                (None, None) => header.track != class.track,
+            }
+        });
+        if self.known.len() < before {
+            self.rebuild();
+        }
+    }
+
+    fn note_codec(&mut self, class: Class, item: &T) {
+        if self.known.is_empty() {
+            return;
+        }
+        let Some(codec) = item.codec() else {
+            return;
+        };
+        let mut changed = false;
+        for known in &mut self.known {
+            let header = known.header.class;
+            let same_track = header.track == class.track
+                && header.is_audio() == class.is_audio()
+                && header.is_video() == class.is_video();
+            // The other tracks of a message of several may need it still.
+            if !same_track || known.tracks.is_some() {
+                continue;
+            }
+            let rests = known.codec.is_some_and(|own| own != codec);
+            changed |= std::mem::replace(&mut known.rests, rests) != rests;
+        }
+        if changed {
+            self.rebuild();
+        }
+    }
+
+    /// Brings the headers within their limits. The oldest goes; metadata stands before it.
+    fn bound(&mut self) {
+        let length = |known: &Known<T>| known.header.item.len();
+        let mut bytes: usize = self.known.iter().map(length).sum();
+        while self.known.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
+            let metadata = self.known[0].header.class.kind == Kind::Metadata;
+            let oldest = usize::from(self.known.len() > 1 && metadata);
+            bytes -= length(&self.known.remove(oldest));
+        }
+    }
+
+    fn rebuild(&mut self) {
+        let awake = self.known.iter().filter(|known| !known.rests);
+        self.set = awake.map(|known| known.header.clone()).collect();
+    }
 }
 
-/// Headers in force at once. Reason: Enhanced RTMP has 256 tracks of each kind; a peer that uses
-/// them all must not make every key frame repeat a thousand headers to every viewer.
+/// Headers known at once, those that rest included. Reason: Enhanced RTMP has 256 tracks of each
+/// kind; a peer that uses them all must not make every key frame repeat a thousand headers to every
+/// viewer.
 pub(super) const MAX_HEADERS: usize = 64;
 
 /// Their payload bytes together. Reason: they are repeated to each joining viewer.

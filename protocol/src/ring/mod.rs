@@ -17,15 +17,21 @@
 mod cursor;
 mod entry;
 mod headers;
+mod publication;
 mod read;
 mod store;
 
 pub use cursor::{Cursor, Dropped};
+pub use publication::Publication;
 pub use store::{Limits, Ring};
 
 use std::borrow::Cow;
 
-use crate::{Message, RtmpTimestamp, chunk::shared::Encoded, media::Class};
+use crate::{
+    Message, RtmpTimestamp,
+    chunk::shared::Encoded,
+    media::{self, Class, Codec, TrackSet},
+};
 
 /// What a ring can hold. Clones share their payload.
 pub trait Item: Clone {
@@ -37,6 +43,12 @@ pub trait Item: Clone {
 
     /// Whether the other says the same, at whatever time.
     fn says(&self, other: &Self) -> bool;
+
+    /// The codec of its track, if it says one.
+    fn codec(&self) -> Option<Codec>;
+
+    /// Its tracks, if it is an Enhanced RTMP multitrack message.
+    fn tracks(&self) -> Option<TrackSet>;
 
     /// Whether it has no payload.
     fn is_empty(&self) -> bool {
@@ -65,6 +77,8 @@ pub struct Delivery<'a, T: Clone> {
     pub timestamp: RtmpTimestamp,
     /// What it is.
     pub class: Class,
+    /// Which publication it belongs to.
+    pub publication: Publication,
     /// The message, at `timestamp`.
     pub item: Cow<'a, T>,
     /// Whether it is the first after a join or a jump: what came before does not lead to it.
@@ -86,6 +100,14 @@ impl Item for Message {
     fn says(&self, other: &Self) -> bool {
         self.kind == other.kind && self.payload == other.payload
     }
+
+    fn codec(&self) -> Option<Codec> {
+        media::codec(self.kind, &self.payload)
+    }
+
+    fn tracks(&self) -> Option<TrackSet> {
+        media::tracks(self.kind, &self.payload)
+    }
 }
 
 impl Item for Encoded {
@@ -101,6 +123,15 @@ impl Item for Encoded {
         self.kind() == other.kind()
             && self.payload_len() == other.payload_len()
             && self.payload() == other.payload()
+    }
+
+    fn codec(&self) -> Option<Codec> {
+        // The first chunk has all that is looked at, and stands at the body's beginning.
+        media::codec(self.kind(), self.body())
+    }
+
+    fn tracks(&self) -> Option<TrackSet> {
+        media::tracks(self.kind(), &self.payload())
     }
 }
 

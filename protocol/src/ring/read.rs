@@ -3,7 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::{
-    Cursor, Delivery, Item, Ring,
+    Cursor, Delivery, Item, Publication, Ring,
     cursor::{Reason, Repeat},
     entry::{Entry, Tracks, needs_key},
     store::MAX_KEPT_DATA,
@@ -21,6 +21,9 @@ impl<T: Item> Ring<T> {
     /// of stream time behind, or has fallen off the ring, jumps forward first. Nothing is
     /// allocated.
     pub fn next(&self, cursor: &mut Cursor, max_lag: Duration) -> Option<Delivery<'_, T>> {
+        if cursor.gate.is_some() && !self.pass_gate(cursor) {
+            return None;
+        }
         if cursor.paused_at.is_some() && !self.pause(cursor) {
             return None;
         }
@@ -66,9 +69,13 @@ impl<T: Item> Ring<T> {
         self.syncs.back().is_some_and(|&sync| sync > cursor.at)
     }
 
-    /// The data messages before a reader, oldest first, with their numbers: from number `since` on,
-    /// and at most the last 64 KiB of them.
-    pub fn data_before(&self, cursor: &Cursor, since: u64) -> impl Iterator<Item = (u64, &T)> {
+    /// The data messages before a reader, oldest first, with their numbers and publications: from
+    /// number `since` on, and at most the last 64 KiB of them.
+    pub fn data_before(
+        &self,
+        cursor: &Cursor,
+        since: u64,
+    ) -> impl Iterator<Item = (u64, Publication, &T)> {
         let before = match self.entry(cursor.at) {
             Some(entry) => entry.data_before,
             None => self.data_bytes,
@@ -81,8 +88,8 @@ impl<T: Item> Ring<T> {
                 entry.class.kind == Kind::Data
                     && before.saturating_sub(entry.data_before) <= MAX_KEPT_DATA
             })
-            .filter_map(|(_, entry)| Some((entry.seq?, &entry.item)))
-            .filter(move |(seq, _)| *seq >= since)
+            .filter_map(|(_, entry)| Some((entry.seq?, entry.publication, &entry.item)))
+            .filter(move |(seq, ..)| *seq >= since)
     }
 
     /// A paused reader goes along without getting anything. Whether the pause is over.
@@ -185,6 +192,7 @@ fn delivery<'a, T: Item>(cursor: &mut Cursor, entry: &'a Entry<T>) -> Delivery<'
         seq: entry.seq,
         timestamp: entry.timestamp,
         class: entry.class,
+        publication: entry.publication,
         item: Cow::Borrowed(&entry.item),
         restart: std::mem::take(&mut cursor.restart),
     }
@@ -209,6 +217,7 @@ fn repeat<'a, T: Item>(cursor: &mut Cursor, entry: &'a Entry<T>) -> Option<Deliv
             seq: None,
             timestamp: entry.timestamp,
             class: header.class,
+            publication: entry.publication,
             item,
             restart: std::mem::take(&mut cursor.restart),
         });

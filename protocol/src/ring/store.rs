@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    Cursor, Item, Start,
+    Cursor, Item, Publication, Start,
     entry::{Entry, Tracks, needs_key},
     headers::InForce,
 };
@@ -48,14 +48,17 @@ pub struct Ring<T> {
     /// Bytes of data messages ever pushed.
     pub(super) data_bytes: u64,
     next_seq: u64,
-    in_force: InForce<T>,
+    pub(super) publication: Publication,
+    pub(super) in_force: InForce<T>,
+    /// What a writer before the newest has left serves readers until the next sync point.
+    pub(super) bridging: bool,
     clock: Clock,
     /// The tracks whose frames can be shown, for the epoch that is running.
-    accepted: Tracks,
+    pub(super) accepted: Tracks,
     /// The lowest video track with key frames, and its last one's time: its key frames are the
     /// sync points.
-    sync_track: Option<(u8, u64)>,
-    last_video: Option<u64>,
+    pub(super) sync_track: Option<(u8, u64)>,
+    pub(super) last_video: Option<u64>,
     bytes: usize,
     unfit: u64,
     limits: Limits,
@@ -72,7 +75,9 @@ impl<T: Item> Ring<T> {
             syncs: VecDeque::new(),
             data_bytes: 0,
             next_seq: 0,
+            publication: Publication::default(),
             in_force: InForce::new(),
+            bridging: false,
             clock: Clock::default(),
             accepted: Tracks::ALL,
             sync_track: None,
@@ -92,9 +97,14 @@ impl<T: Item> Ring<T> {
     }
 
     /// Appends a message under a number given by its source. Numbers rise, with gaps; one that was
-    /// there already is ignored, and the answer is false.
+    /// there already is not appended, and the answer is false; a header among them is in force again
+    /// if its source has repeated an older one meanwhile.
     pub fn push_at(&mut self, seq: u64, class: Class, timestamp: RtmpTimestamp, item: T) -> bool {
         if seq < self.next_seq {
+            if class.is_header() {
+                return self.push_header(class, timestamp, item);
+            }
+            self.in_force.observe(class, &item);
             return false;
         }
         self.next_seq = seq.saturating_add(1);
@@ -105,16 +115,16 @@ impl<T: Item> Ring<T> {
     /// Appends a header that has no number, because its source repeats it. If it is in force
     /// already nothing happens, and the answer is false.
     pub fn push_header(&mut self, class: Class, timestamp: RtmpTimestamp, item: T) -> bool {
-        if self.in_force.holds(class, &item) {
+        if self.in_force.confirm(class, &item) {
             return false;
         }
         self.append(None, class, timestamp, item);
         true
     }
 
-    /// Whether this very header is in force.
-    pub fn is_in_force(&self, class: Class, item: &T) -> bool {
-        self.in_force.holds(class, item)
+    /// Whether this very header, which its source repeats, is in force.
+    pub fn confirm(&mut self, class: Class, item: &T) -> bool {
+        self.in_force.confirm(class, item)
     }
 
     /// The metadata in force.
@@ -124,23 +134,14 @@ impl<T: Item> Ring<T> {
         Some(&found.item)
     }
 
-    /// Begins a new epoch: what follows does not continue what was there. Video frames are
-    /// dropped until the next key frame of their track.
-    pub fn restart(&mut self) {
-        self.accepted = Tracks::NONE;
-    }
-
     /// Forgets messages and headers; numbers go on. Cursors go on at the next message.
     pub fn clear(&mut self) {
         self.base = self.end();
         self.cleared = self.base;
         self.entries.clear();
         self.kept.clear();
-        self.syncs.clear();
-        self.in_force = InForce::new();
         self.bytes = 0;
-        self.sync_track = None;
-        self.last_video = None;
+        self.forget();
     }
 
     /// The number of the next message.
@@ -216,6 +217,10 @@ impl<T: Item> Ring<T> {
         }
         let clock = self.clock.advance(timestamp);
         let sync = self.is_sync(class, clock);
+        if sync {
+            self.settle();
+        }
+        self.in_force.observe(class, &item);
         let headers = if sync {
             self.in_force.stamped(timestamp)
         } else {
@@ -237,6 +242,7 @@ impl<T: Item> Ring<T> {
             item,
             clock,
             data_before: self.data_bytes,
+            publication: self.publication,
             headers,
             sync,
         };

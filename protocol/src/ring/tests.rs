@@ -275,7 +275,7 @@ fn data_before_a_reader_is_repeated_within_64_kib_and_from_a_number_on() {
             let mut cursor = script.ring.join(Start::Live);
             script.push("dp");
             let before = script.ring.data_before(&cursor, since);
-            assert_eq!(before.map(|(seq, _)| seq).collect::<Vec<_>>(), repeated);
+            assert_eq!(before.map(|(seq, ..)| seq).collect::<Vec<_>>(), repeated);
             script.read(&mut cursor);
             let all = script.ring.data_before(&cursor, 0).count();
             assert_eq!(

@@ -251,6 +251,42 @@ pub(crate) fn endless_publisher(url: &str, file: &Path, directory: &Path) -> Pro
     Program::spawn(&name.replace('?', "-"), &mut command, directory)
 }
 
+/// The same with further arguments for the output: `-an` leaves audio out.
+pub(crate) fn publisher_of(url: &str, file: &Path, with: &[&str], directory: &Path) -> Program {
+    let mut command = ffmpeg();
+    command.args(["-re", "-stream_loop", "-1", "-i"]).arg(file);
+    command
+        .args(["-c", "copy"])
+        .args(with)
+        .args(["-f", "flv", url]);
+    Program::spawn("ffmpeg-publisher", &mut command, directory)
+}
+
+/// The codecs of all tracks that ffprobe sees in a stream, in no order of its own.
+pub(crate) fn tracks(url: &str) -> Vec<String> {
+    let mut command = Command::new("ffprobe");
+    command.args([
+        "-hide_banner",
+        "-loglevel",
+        "error",
+        "-rw_timeout",
+        "20000000",
+    ]);
+    command.args([
+        "-show_entries",
+        "stream=codec_type,codec_name",
+        "-of",
+        "csv=p=0",
+    ]);
+    let output = command.arg(url).output().expect("ffprobe starts");
+    let mut tracks: Vec<_> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    tracks.sort();
+    tracks
+}
+
 /// ffmpeg's reader alone: its log shows the metadata, and names onTextData messages.
 pub(crate) fn reader(url: &str, directory: &Path) -> Program {
     let mut command = Command::new("ffprobe");

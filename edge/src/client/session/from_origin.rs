@@ -45,10 +45,14 @@ impl Session {
                 flags,
             }) => self.tell_object(&message, encoding, flags)?,
             Some(FromOrigin::After(place)) => self.await_objects(place)?,
-            Some(FromOrigin::Attach { stream, live }) => {
+            Some(FromOrigin::Attach {
+                stream,
+                live,
+                publication,
+            }) => {
                 self.detach(stream)?;
-                let encoding = self.encoding();
-                let viewer = self.worker.attach(&self.wire, stream, encoding, live);
+                let client = (stream, self.encoding());
+                let viewer = self.worker.attach(&self.wire, client, live, publication);
                 self.playing.attach(viewer);
             }
             Some(FromOrigin::Detach { stream }) => self.detach(stream)?,

@@ -12,7 +12,7 @@ use tributary_protocol::{
     amf::{Object, Value},
     command::{self, Command, DataMessage, ObjectEncoding, Status},
     link::{CloseReason, FeedPlace, Filter},
-    ring::Limits,
+    ring::{Limits, Publication},
     session::ClientEvent,
 };
 
@@ -66,8 +66,16 @@ impl Source {
     }
 
     fn attach(&self, peer: &Peer, stream: MessageStreamId) {
+        self.attach_to(peer, stream, 0);
+    }
+
+    fn attach_to(&self, peer: &Peer, stream: MessageStreamId, publication: u64) {
         let live = Arc::clone(&self.live);
-        peer.say(FromOrigin::Attach { stream, live });
+        peer.say(FromOrigin::Attach {
+            stream,
+            live,
+            publication,
+        });
     }
 }
 
@@ -757,4 +765,34 @@ async fn what_no_chunk_stream_can_carry_harms_nobody() {
     });
     assert!(client.rest().await.is_empty());
     assert_eq!(edge.closed().await, CloseReason::Limit);
+}
+
+#[tokio::test]
+async fn a_viewer_gets_nothing_of_the_publication_before_its_own() {
+    let mut edge = Edge::start();
+    let mut source = Source::new();
+    let (mut early, first) = edge.session().await;
+    let (mut late, second) = edge.session().await;
+    source.attach(&first, STREAM);
+    for payload in [HEADER, KEY, INTER] {
+        source.push(VIDEO, payload);
+        assert_eq!(media(&mut early).await.1, 9);
+    }
+    // The lane is faster than the feed: the ring has another publication, and its end to come.
+    let next = source.number + 1;
+    source.attach_to(&second, STREAM, next);
+    source.push(VIDEO, INTER);
+    assert_eq!(media(&mut early).await.2, 160);
+    source.live.follow(Publication {
+        first: next,
+        writer: next,
+    });
+    source.push(AUDIO, SOUND);
+    for client in [&mut early, &mut late] {
+        assert_eq!(media(client).await, (1, 8, 200, 3));
+    }
+    // A third one begins there as well, at the newest place.
+    let (mut last, third) = edge.session().await;
+    source.attach_to(&third, STREAM, next);
+    assert_eq!(media(&mut last).await, (1, 8, 200, 3));
 }

@@ -1,6 +1,6 @@
 //! Publish and play: every message, in its order.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tributary_protocol::{
@@ -11,9 +11,12 @@ use tributary_protocol::{
 };
 
 use super::stage::{Lane, Stage, live_settings, pass, play};
-use crate::app::{
-    Admission, Answer, Application, Call, ClientId, Context, Decision, PublishGrant, RequestId,
-    StreamRequest,
+use crate::{
+    app::{
+        Admission, Answer, Application, Call, ClientId, Context, Decision, PublishGrant, RequestId,
+        StreamRequest,
+    },
+    live::LiveStream,
 };
 
 const PLAYS: [&str; 3] = [
@@ -706,5 +709,40 @@ fn a_play_with_a_length_ends_that_long_after_its_first_media() {
         pass(Duration::from_secs(3600)).await;
         assert!(lane.heard(2).await.is_empty());
         assert_eq!(lane.heard(4).await, Vec::<String>::new());
+    });
+}
+
+/// What somebody who joins the stream gets, as the first bytes of each message.
+fn joined(live: &LiveStream) -> Vec<[u8; 2]> {
+    let ring = live.ring();
+    let mut cursor = ring.join(tributary_protocol::ring::Start::KeyFrame);
+    std::iter::from_fn(|| ring.next(&mut cursor, Duration::from_secs(10)))
+        .map(|delivery| [delivery.item.payload[0], delivery.item.payload[1]])
+        .collect()
+}
+
+#[test]
+fn a_fresh_publication_has_nothing_of_the_one_before_and_a_return_has_for_a_while() {
+    play(async {
+        let mut stage = Stage::live(live_settings());
+        let mut lane = stage.lane("live");
+        for session in 1..=4 {
+            lane.client(session).await;
+        }
+        lane.play(4, "cam");
+        publishes(&mut lane, 1, "cam", 1, 1).await;
+        sends(&lane, 1, 0);
+        lane.call(1, 1, "closeStream", 0.0, &[]);
+        pass(Duration::from_secs(1)).await;
+        lane.clear().await;
+        publishes(&mut lane, 2, "cam", 1, 2).await;
+        let live = Arc::clone(&lane.writers[&(2, 1)].0);
+        assert_eq!(joined(&live), [[0; 2]; 0]);
+        sends(&lane, 2, 0);
+        lane.closed(2, CloseReason::Transport);
+        lane.clear().await;
+        publishes(&mut lane, 3, "cam", 1, 3).await;
+        assert_eq!(joined(&live), [[0x17, 1]], "the old picture bridges");
+        assert_eq!(live.ring().publication().first, 1);
     });
 }

@@ -82,15 +82,20 @@ impl Lane {
             ToSession::Accept => Tell::Accept,
             ToSession::Message { message, after } => Tell::Message { message, after },
             ToSession::Attach { stream, live } => {
-                let id = live.id();
+                let (id, mut publication) = (live.id(), 0);
                 if let Some(edge) = self.edge.upgrade() {
                     edge.attach(driver, &live);
+                    publication = edge.publication(&live);
                     let before = self.playing.borrow_mut().insert((session, stream), live);
                     if let Some(before) = before {
                         edge.detach(&before);
                     }
                 }
-                Tell::Attach { stream, live: id }
+                Tell::Attach {
+                    stream,
+                    live: id,
+                    publication,
+                }
             }
             ToSession::Detach { stream, .. } => {
                 self.detach(session, stream);

@@ -45,6 +45,8 @@ pub enum EdgeEvent {
         stream: MessageStreamId,
         /// The live stream.
         live: LiveId,
+        /// The first message of the publication that it plays.
+        publication: u64,
     },
     /// A message stream plays nothing.
     Detach {

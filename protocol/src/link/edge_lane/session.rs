@@ -188,10 +188,16 @@ impl Session {
                     },
                 }
             }
-            ToEdge::Attach { stream, live, .. } => EdgeEvent::Attach {
+            ToEdge::Attach {
+                stream,
+                live,
+                publication,
+                ..
+            } => EdgeEvent::Attach {
                 session,
                 stream,
                 live,
+                publication,
             },
             ToEdge::Detach { stream, .. } => EdgeEvent::Detach { session, stream },
             ToEdge::AcceptPublish {

@@ -82,6 +82,9 @@ pub enum Tell {
         stream: MessageStreamId,
         /// The live stream.
         live: LiveId,
+        /// The first message of the publication that it plays; 0 towards an edge that does not
+        /// know of publications.
+        publication: u64,
     },
     /// A message stream plays nothing.
     Detach {
@@ -141,10 +144,15 @@ impl Tell {
                     },
                 }
             }
-            Self::Attach { stream, live } => ToEdge::Attach {
+            Self::Attach {
+                stream,
+                live,
+                publication,
+            } => ToEdge::Attach {
                 session,
                 stream,
                 live,
+                publication,
             },
             Self::Detach { stream } => ToEdge::Detach { session, stream },
             Self::AcceptPublish {

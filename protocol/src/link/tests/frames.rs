@@ -169,6 +169,16 @@ fn to_edge() -> Vec<(&'static str, ToEdge)> {
                 session: SESSION,
                 stream: STREAM,
                 live: LiveId(9),
+                publication: 0,
+            },
+        ),
+        (
+            "31 04 05 01 09 07",
+            ToEdge::Attach {
+                session: SESSION,
+                stream: STREAM,
+                live: LiveId(9),
+                publication: 7,
             },
         ),
         (
