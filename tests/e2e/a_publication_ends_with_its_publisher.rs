@@ -41,7 +41,7 @@ fn players_see_the_tracks_of_the_publisher_that_is_there() {
     let cluster = Cluster::with_live_settings(1, 2, "");
     // A viewer that waits over every change, so that the rings live on.
     let waiting = cluster.url(1, "live", "clip");
-    let mut player = Player::Ffmpeg.start(&waiting, cluster.directory());
+    let player = Player::Ffmpeg.start(&waiting, cluster.directory());
     let both = ["aac,audio", "h264,video"];
     let mut first = publish(&cluster, 0, "a", &[]);
     await_tracks(&cluster, 2, &both);

@@ -55,6 +55,8 @@ pub(super) struct Session {
     /// Once the client has said something of a shared object.
     seat: Option<Seated>,
     messages_in: u64,
+    /// [`frames`](tributary_protocol::link::frames) of messages from the origin.
+    frames: u64,
     /// How long the client took to answer the last ping it answered, in milliseconds.
     round_trip: Option<u32>,
     watched: Option<Box<Watched>>,
@@ -159,6 +161,7 @@ impl Session {
             playing: Playing::default(),
             seat: None,
             messages_in: 0,
+            frames: 0,
             round_trip: None,
             watched: None,
             permit,

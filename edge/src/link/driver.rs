@@ -18,7 +18,7 @@ use tributary_node::{
 };
 use tributary_protocol::{
     GroupName, LaneId, Message, SessionId,
-    link::{CloseReason, Control, EdgeEvent, FrameError, Generation, credit},
+    link::{CloseReason, Control, EdgeEvent, FrameError, Generation, credit, features},
 };
 
 use super::{
@@ -195,9 +195,12 @@ impl Driver {
             }
             ToLane::Statistics {
                 session,
-                statistics,
+                mut statistics,
             } => {
                 if let Some(lane) = self.lane_of(session) {
+                    if !self.origins[lane.origin].has(features::COUNTED) {
+                        statistics.received = None;
+                    }
                     lane.state.borrow_mut().statistics(session, statistics);
                     lane.wake.notify_one();
                 }

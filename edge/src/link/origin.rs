@@ -30,6 +30,8 @@ pub(super) struct Origin {
     process: Cell<u64>,
     incarnation: Cell<u64>,
     grace: Cell<Duration>,
+    /// What the process says it understands.
+    features: Cell<u64>,
 }
 
 /// How long a dial may take before another is tried. Reason: after an outage the next packet must
@@ -56,6 +58,16 @@ const CONTROL_SILENCE: Duration = Duration::from_secs(5);
 const CONTROL_QUEUE: usize = 4096;
 
 impl Origin {
+    /// Whether the process that was greeted last has this feature.
+    pub(super) fn has(&self, feature: u64) -> bool {
+        self.features.get() & feature != 0
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_features(&self, features: u64) {
+        self.features.set(features);
+    }
+
     pub(super) fn new() -> Self {
         Self {
             link: watch::channel(None).0,
@@ -65,6 +77,7 @@ impl Origin {
             process: Cell::new(0),
             incarnation: Cell::new(0),
             grace: Cell::new(Duration::ZERO),
+            features: Cell::default(),
         }
     }
 
@@ -257,6 +270,7 @@ async fn carry(driver: &Rc<Driver>, index: usize, greeted: Greeted) -> LinkError
         mut recv,
     } = greeted;
     let origin = &driver.origins[index];
+    origin.features.set(hello.features);
     let new_process = origin.epoch.replace(Some(hello.epoch)) != Some(hello.epoch);
     if new_process {
         origin.process.set(driver.new_process());

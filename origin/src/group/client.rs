@@ -25,7 +25,7 @@ use super::{
     encoders::is_encoder,
     shared_objects::Uses,
     streams::Place,
-    watched::Watched,
+    watched::{Traffic, Watched},
 };
 use crate::{
     app::{CallToken, ClientId, ClientStream, Identity},
@@ -51,8 +51,7 @@ pub struct Client {
     calls: Option<Box<Calls>>,
     pub(super) identity: Option<Box<Identity>>,
     pub(super) opened: Instant,
-    pub(super) bytes_in: u64,
-    bytes_out: u64,
+    pub(super) traffic: Traffic,
     next_serial: u32,
     pub(super) bandwidth_checked: bool,
     pub(super) read_access: Access,
@@ -222,8 +221,7 @@ impl Client {
             calls: None,
             identity: None,
             opened: now,
-            bytes_in: 0,
-            bytes_out: 0,
+            traffic: Traffic::default(),
             next_serial: 0,
             bandwidth_checked: false,
             read_access: Access::default(),
@@ -313,7 +311,7 @@ impl Client {
 
     /// Payload bytes of what it has sent in its lane.
     pub fn bytes_in(&self) -> u64 {
-        self.bytes_in
+        self.traffic.bytes_in
     }
 
     /// For how long it has been here.
@@ -361,7 +359,7 @@ impl Client {
 
     /// Payload bytes of what it was sent in its lane.
     pub fn bytes_out(&self) -> u64 {
-        self.bytes_out
+        self.traffic.bytes_out
     }
 
     pub(super) fn place(&self, stream: MessageStreamId) -> Place {
@@ -398,7 +396,10 @@ impl Client {
             tracing::debug!(client = %self.id(), bytes = message.payload.len(), "message too long");
             return;
         }
-        self.bytes_out += message.payload.len() as u64;
+        self.traffic.send(message.payload.len());
+        if let Some(watched) = &mut self.watched {
+            watched.note_sent(self.traffic);
+        }
         self.tell(ToSession::Message { message, after });
     }
 

@@ -295,7 +295,7 @@ impl Core {
             address = %client.peer(),
             application = self.name.application(),
             instance = self.name.instance(),
-            bytes_in = client.bytes_in,
+            bytes_in = client.bytes_in(),
             bytes_out = client.bytes_out(),
             duration_ms = duration.as_millis() as u64,
             reason = reason.label(),

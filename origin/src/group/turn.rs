@@ -226,7 +226,7 @@ impl Turn<'_> {
         let Some(client) = self.core.clients.get_mut(&key) else {
             return;
         };
-        client.bytes_in += message.payload.len() as u64;
+        client.traffic.receive(message.payload.len());
         if client.is_accepted() {
             self.handle(key, generation, message);
         } else if !client.hold(generation, message) {

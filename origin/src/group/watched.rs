@@ -1,8 +1,11 @@
 //! Clients' connections, as far as their applications look after them: figures, limits, pings.
 
-use std::time::Instant;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
-use tributary_protocol::link::{Bandwidth, Statistics};
+use tributary_protocol::link::{Bandwidth, Statistics, frames};
 
 use super::{Client, Context, core::Core};
 use crate::{
@@ -15,13 +18,45 @@ use crate::{
 pub(super) struct Watched {
     /// The edge was asked for figures.
     asked: bool,
-    /// The last report, and when it came.
-    statistics: Option<(Statistics, Instant)>,
-    rates: Rates,
+    /// The last report, and the one before.
+    report: Option<Report>,
+    before: Option<Figures>,
+    /// What was sent since, by message: the client's traffic after each.
+    sent: VecDeque<Traffic>,
     bandwidth: Bandwidth,
 }
 
-/// How fast a client's connection has been between its edge's last two reports, in bytes a second.
+/// What a session has carried in its lane, one message after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Traffic {
+    pub(super) bytes_in: u64,
+    pub(super) messages_in: u64,
+    pub(super) bytes_out: u64,
+    pub(super) messages_out: u64,
+    /// [`frames`] of the messages sent.
+    frames_out: u64,
+}
+
+/// An edge's report.
+#[derive(Clone, Copy, Debug)]
+struct Report {
+    figures: Figures,
+    statistics: Statistics,
+    /// The part of the lane's traffic that the report includes.
+    includes: Traffic,
+}
+
+/// What a connection has carried by a moment, in bytes and messages.
+#[derive(Clone, Copy, Debug)]
+struct Figures {
+    at: Instant,
+    bytes_in: u64,
+    bytes_out: u64,
+    messages_in: u64,
+    messages_out: u64,
+}
+
+/// How fast a client's connection is, in bytes a second: since the report before its edge's last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
     /// What it has sent.
@@ -30,34 +65,163 @@ pub struct Rates {
     pub to_client: u64,
 }
 
+/// Messages to a client that are remembered one by one until its edge's next report. Reason: beyond
+/// that several are remembered as one, which a report includes as a whole or not at all.
+const MAX_SENT: usize = 256;
+
+/// The shortest time that tells a rate.
+const LEAST_TIME: Duration = Duration::from_secs(1);
+
+impl Traffic {
+    pub(super) fn receive(&mut self, payload: usize) {
+        self.bytes_in += payload as u64;
+        self.messages_in += 1;
+    }
+
+    pub(super) fn send(&mut self, payload: usize) {
+        self.bytes_out += payload as u64;
+        self.messages_out += 1;
+        self.frames_out += frames(payload);
+    }
+}
+
+impl Figures {
+    /// No figure less than in `before`.
+    fn at_least(self, before: Self) -> Self {
+        Self {
+            at: self.at,
+            bytes_in: self.bytes_in.max(before.bytes_in),
+            bytes_out: self.bytes_out.max(before.bytes_out),
+            messages_in: self.messages_in.max(before.messages_in),
+            messages_out: self.messages_out.max(before.messages_out),
+        }
+    }
+}
+
+impl Report {
+    /// The report, and what the lane has carried beyond it.
+    fn with(&self, traffic: Traffic, at: Instant) -> Figures {
+        let (known, then) = (&self.figures, &self.includes);
+        Figures {
+            at,
+            bytes_in: known.bytes_in + (traffic.bytes_in - then.bytes_in),
+            bytes_out: known.bytes_out + (traffic.bytes_out - then.bytes_out),
+            messages_in: known.messages_in + (traffic.messages_in - then.messages_in),
+            messages_out: known.messages_out + (traffic.messages_out - then.messages_out),
+        }
+    }
+}
+
 impl Watched {
-    fn report(&mut self, statistics: Statistics, now: Instant) {
-        let before = self.statistics.replace((statistics, now));
-        let Some((before, then)) = before else { return };
-        let millis = now.saturating_duration_since(then).as_millis();
+    /// A message was sent to the client, which has carried this much with it.
+    pub(super) fn note_sent(&mut self, traffic: Traffic) {
+        if !self.asked {
+            return;
+        }
+        if self.sent.len() >= MAX_SENT {
+            self.sent.pop_back();
+        }
+        self.sent.push_back(traffic);
+    }
+
+    fn report(&mut self, statistics: Statistics, traffic: Traffic, now: Instant) {
+        // Before the first report the lane's own figures are shown.
+        let shown = self.figures(traffic, now).unwrap_or(Figures {
+            at: now,
+            bytes_in: traffic.bytes_in,
+            bytes_out: traffic.bytes_out,
+            messages_in: traffic.messages_in,
+            messages_out: traffic.messages_out,
+        });
+        let includes = Traffic {
+            bytes_in: traffic.bytes_in,
+            messages_in: traffic.messages_in,
+            ..self.included(&statistics, traffic)
+        };
+        let mut report = Report {
+            figures: Figures {
+                at: now,
+                bytes_in: statistics.bytes_in,
+                bytes_out: statistics.bytes_out,
+                messages_in: statistics.messages_in,
+                messages_out: statistics.messages_out,
+            },
+            statistics,
+            includes,
+        };
+        // Figures that were shown before are not taken back.
+        let with = report.with(traffic, now);
+        let raised = with.at_least(shown);
+        report.figures.bytes_in += raised.bytes_in - with.bytes_in;
+        report.figures.bytes_out += raised.bytes_out - with.bytes_out;
+        report.figures.messages_in += raised.messages_in - with.messages_in;
+        report.figures.messages_out += raised.messages_out - with.messages_out;
+        self.before = self.report.as_ref().map(|report| report.figures);
+        self.report = Some(report);
+    }
+
+    /// The part of what was sent that a report includes.
+    fn included(&mut self, statistics: &Statistics, traffic: Traffic) -> Traffic {
+        let Some(received) = statistics.received else {
+            // An edge that does not count: all of it, whatever was under way.
+            self.sent.clear();
+            return traffic;
+        };
+        let mut included = self.report.as_ref().map(|report| report.includes);
+        while let Some(sent) = self.sent.pop_front_if(|sent| sent.frames_out <= received) {
+            included = Some(sent);
+        }
+        // What was sent before the edge was first asked is in its first report.
+        let first = self.sent.front().copied();
+        included.or(first).unwrap_or(traffic)
+    }
+
+    fn figures(&self, traffic: Traffic, now: Instant) -> Option<Figures> {
+        Some(self.report.as_ref()?.with(traffic, now))
+    }
+
+    fn rates(&self, traffic: Traffic, now: Instant) -> Rates {
+        let since = self.before.or(self.report.as_ref().map(|it| it.figures));
+        let (Some(since), Some(figures)) = (since, self.figures(traffic, now)) else {
+            return Rates::default();
+        };
+        let time = now.saturating_duration_since(since.at);
+        if time < LEAST_TIME {
+            return Rates::default();
+        }
         let rate = |now: u64, before: u64| {
             let bytes = u128::from(now.saturating_sub(before)) * 1000;
-            u64::try_from(bytes / millis.max(1)).unwrap_or(u64::MAX)
+            u64::try_from(bytes / time.as_millis().max(1)).unwrap_or(u64::MAX)
         };
-        self.rates = Rates {
-            from_client: rate(statistics.bytes_in, before.bytes_in),
-            to_client: rate(statistics.bytes_out, before.bytes_out),
-        };
+        Rates {
+            from_client: rate(figures.bytes_in, since.bytes_in),
+            to_client: rate(figures.bytes_out, since.bytes_out),
+        }
     }
 }
 
 impl Client {
-    /// What its connection has carried, as its edge last said; nothing before the first report
-    /// after [`Context::request_statistics`].
-    pub fn statistics(&self) -> Option<Statistics> {
-        let (statistics, _) = self.watched.as_ref()?.statistics?;
-        Some(statistics)
+    /// What its connection has carried: its edge's last report, and what its lane has carried since,
+    /// never less than before. Nothing before the first report after
+    /// [`Context::request_statistics`].
+    pub fn statistics(&self, now: Instant) -> Option<Statistics> {
+        let watched = self.watched.as_ref()?;
+        let figures = watched.figures(self.traffic, now)?;
+        let said = watched.report.as_ref()?.statistics;
+        Some(Statistics {
+            bytes_in: figures.bytes_in,
+            bytes_out: figures.bytes_out,
+            messages_in: figures.messages_in,
+            messages_out: figures.messages_out,
+            ..said
+        })
     }
 
-    /// How fast its connection has been of late; 0 before the second report.
-    pub fn rates(&self) -> Rates {
+    /// How fast its connection is; 0 in the first second after the first report.
+    pub fn rates(&self, now: Instant) -> Rates {
         let watched = self.watched.as_ref();
-        watched.map(|watched| watched.rates).unwrap_or_default()
+        let rates = watched.map(|watched| watched.rates(self.traffic, now));
+        rates.unwrap_or_default()
     }
 
     /// How fast its connection may be.
@@ -71,8 +235,13 @@ impl Context<'_> {
     /// Has the client's edge say what its connection carries, at once and every 5 s from then on:
     /// [`Client::statistics`]. Asking again changes nothing.
     pub fn request_statistics(&mut self, client: ClientId) {
+        let traffic = self.client(client).map(|client| client.traffic);
         self.watch(client, |watched| {
-            (!std::mem::replace(&mut watched.asked, true)).then_some(ToSession::RequestStatistics)
+            if std::mem::replace(&mut watched.asked, true) {
+                return None;
+            }
+            watched.note_sent(traffic?);
+            Some(ToSession::RequestStatistics)
         });
     }
 
@@ -108,8 +277,9 @@ impl Core {
     /// An edge says what a session's connection has carried.
     pub(super) fn counted(&mut self, session: SessionKey, statistics: Statistics) {
         if let Some(client) = self.clients.get_mut(&session) {
+            let traffic = client.traffic;
             let watched = client.watched.get_or_insert_default();
-            watched.report(statistics, self.now);
+            watched.report(statistics, traffic, self.now);
         }
     }
 }

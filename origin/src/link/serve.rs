@@ -152,7 +152,7 @@ async fn greet(
         epoch: driver.config.epoch,
         incarnation: 0,
         connection: 0,
-        features: features::PUBLICATION,
+        features: features::PUBLICATION | features::COUNTED,
         zone: String::new(),
         capacity: 0,
         known_as: String::new(),

@@ -15,7 +15,7 @@ mod fragment;
 mod opening;
 
 pub use audience::{AudienceFrame, AudienceHead, AudiencePiece, MAX_AUDIENCE_NAME};
-pub use control::{Bandwidth, Statistics};
+pub use control::{Bandwidth, Statistics, frames};
 pub use fragment::{Fragment, Head, Member};
 pub use opening::{LaneAnswer, OpenLane};
 

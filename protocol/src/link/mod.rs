@@ -25,7 +25,7 @@ pub use audience::{AudienceId, Recipients, ToAudience};
 pub use edge_lane::{AudienceEvent, EdgeEvent, EdgeLane, MAX_AUDIENCES};
 pub use frame::FrameError;
 pub use hello::{Control, Hello};
-pub use lane_frame::{Bandwidth, Statistics};
+pub use lane_frame::{Bandwidth, Statistics, frames};
 pub use origin_lane::{AudienceCounts, OriginEvent, OriginLane, RESERVATION_IDLE, RETENTION, Tell};
 pub use rate::Rate;
 pub use session::{CloseReason, FeedPlace, Filter, Generation, LiveId, OpenSession, WriterId};

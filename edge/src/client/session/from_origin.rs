@@ -7,7 +7,7 @@ use tributary_protocol::{
     amf::Object,
     chunk::{MAX_MESSAGE_LENGTH, ReadLimits},
     command::{self, Command, ObjectEncoding, Status},
-    link::CloseReason,
+    link::{CloseReason, frames},
     message::user_control::UserControl,
     session::ServerConnection,
     shared_object::Flags,
@@ -35,6 +35,7 @@ impl Session {
             }
             Some(FromOrigin::Message { message, after }) => {
                 self.note_refusal(&message);
+                self.frames += frames(message.payload.len());
                 if let Some(message) = self.playing.hold(message, after, now) {
                     self.tell(&message)?;
                 }

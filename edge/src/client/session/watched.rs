@@ -59,6 +59,7 @@ impl Session {
             messages_dropped,
             queued: (self.pending() + self.waiting_objects()) as u64,
             round_trip_ms: self.round_trip,
+            received: Some(self.frames),
         }
     }
 

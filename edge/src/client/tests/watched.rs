@@ -40,6 +40,7 @@ async fn figures_are_told_at_once_and_every_five_seconds() {
     let first = statistics(&mut edge).await;
     // The connect, and its answer beside the three.
     assert_eq!((first.messages_in, first.messages_out), (1, 4));
+    assert_eq!(first.received, Some(4), "frames of the lane");
     assert!(first.bytes_in > 3_000, "the handshake counts: {first:?}");
     assert_eq!(first.round_trip_ms, None);
     client.connection.notify("hello", Vec::new());

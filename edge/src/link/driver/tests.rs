@@ -5,7 +5,7 @@ use tokio::task::LocalSet;
 use tributary_node::cert;
 use tributary_protocol::{
     MessageStreamId, MessageType, RtmpTimestamp,
-    link::{OpenSession, OriginEvent, OriginLane, credit::Budget},
+    link::{OpenSession, OriginEvent, OriginLane, Statistics, credit::Budget},
 };
 
 use super::*;
@@ -184,6 +184,33 @@ async fn a_group_with_nobody_in_it_leaves_an_origin_that_goes_away() {
         assert_ne!(edge.driver.lanes.borrow()[&group()].origin, home);
         // Nor does it call its copy back.
         assert_eq!(edge.driver.home_in_use(&group()), None);
+    };
+    LocalSet::new().run_until(scenario).await;
+}
+
+/// Figures say how many frames they include only to an origin that reads that.
+#[tokio::test]
+async fn an_origin_gets_the_count_of_frames_if_it_knows_of_it() {
+    let scenario = async {
+        for (features, received) in [(0, None), (features::COUNTED, Some(7))] {
+            let mut edge = Edge::new();
+            let mut origin = origin();
+            let session = edge.open();
+            edge.obey(&[0]);
+            let lane = Rc::clone(&edge.driver.lanes.borrow()[&group()]);
+            edge.driver.origins[lane.origin].set_features(features);
+            edge.read(&mut origin);
+            session.statistics(Statistics {
+                received: Some(7),
+                ..Statistics::default()
+            });
+            edge.obey(&[0]);
+            let told = edge.read(&mut origin);
+            let [OriginEvent::Statistics { statistics, .. }] = told[..] else {
+                panic!("{told:?}");
+            };
+            assert_eq!(statistics.received, received);
+        }
     };
     LocalSet::new().run_until(scenario).await;
 }

@@ -304,8 +304,8 @@ pub(in super::super) fn answered(
     super::callback(responder, name, (value,)).map(drop)
 }
 
-/// What the edge last said of the connection; it is asked at the first time, and says it every 5 s
-/// from then on.
+/// What the connection has carried. The edge is asked at the first time, and reports every 5 s from
+/// then on; what the lane carries in between is added.
 fn stats<'js>(ctx: &Ctx<'js>, client: ClientId) -> Result<Option<Object<'js>>> {
     let known = lent(|context| {
         context.request_statistics(client);
@@ -315,8 +315,9 @@ fn stats<'js>(ctx: &Ctx<'js>, client: ClientId) -> Result<Option<Object<'js>>> {
             bytes_out: client.bytes_out(),
             ..Statistics::default()
         };
-        let said = client.statistics().unwrap_or(own);
-        Some((said, client.rates(), client.since(context.now())))
+        let now = context.now();
+        let said = client.statistics(now).unwrap_or(own);
+        Some((said, client.rates(now), client.since(now)))
     });
     let Some((said, rates, since)) = known.flatten() else {
         return Ok(None);

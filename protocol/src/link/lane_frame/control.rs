@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 
-use super::{BANDWIDTH, STATISTICS, put_session};
+use super::{BANDWIDTH, MAX_FRAGMENT, STATISTICS, put_session};
 use crate::{
     SessionId,
     link::{FrameError, frame, varint},
@@ -25,6 +25,14 @@ pub struct Statistics {
     pub queued: u64,
     /// How long the client took to answer the last ping it answered, in milliseconds.
     pub round_trip_ms: Option<u32>,
+    /// [`frames`] of the session's messages from the origin that the edge had by then; none towards an
+    /// origin without the feature [`COUNTED`](crate::link::features::COUNTED).
+    pub received: Option<u64>,
+}
+
+/// How many frames carry a message with a payload of this length.
+pub fn frames(payload: usize) -> u64 {
+    payload.div_ceil(MAX_FRAGMENT).max(1) as u64
 }
 
 /// How fast a session's connection may carry bytes, in bytes per second; `None` is no limit.
@@ -49,7 +57,10 @@ impl Statistics {
             self.messages_dropped,
             self.queued,
             round_trip,
-        ] {
+        ]
+        .into_iter()
+        .chain(self.received)
+        {
             varint::encode(value, &mut body);
         }
         frame::encode(STATISTICS, &body, out);
@@ -67,6 +78,10 @@ impl Statistics {
                 .checked_sub(1)
                 .map(|ms| u32::try_from(ms).map_err(|_| FrameError::Value))
                 .transpose()?,
+            received: match input.is_empty() {
+                true => None,
+                false => Some(varint::decode(input)?),
+            },
         })
     }
 }

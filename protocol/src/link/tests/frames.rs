@@ -101,19 +101,33 @@ fn to_origin() -> Vec<(&'static str, ToOrigin)> {
             "25 0a 05 4064 40c8 01 02 00 00 0d",
             ToOrigin::Statistics {
                 session: SESSION,
+                statistics: STATISTICS,
+            },
+        ),
+        (
+            "25 0b 05 4064 40c8 01 02 00 00 0d 03",
+            ToOrigin::Statistics {
+                session: SESSION,
                 statistics: Statistics {
-                    bytes_in: 100,
-                    bytes_out: 200,
-                    messages_in: 1,
-                    messages_out: 2,
-                    messages_dropped: 0,
-                    queued: 0,
-                    round_trip_ms: Some(12),
+                    received: Some(3),
+                    ..STATISTICS
                 },
             },
         ),
     ]
 }
+
+/// Figures of an edge for an origin that does not know of counted frames.
+const STATISTICS: Statistics = Statistics {
+    bytes_in: 100,
+    bytes_out: 200,
+    messages_in: 1,
+    messages_out: 2,
+    messages_dropped: 0,
+    queued: 0,
+    round_trip_ms: Some(12),
+    received: None,
+};
 
 fn to_edge() -> Vec<(&'static str, ToEdge)> {
     let head = Head {

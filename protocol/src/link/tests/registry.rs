@@ -76,7 +76,10 @@ fn no_number_of_a_frame_has_two_meanings_and_the_code_has_those_in_use() {
 
 #[test]
 fn no_feature_bit_has_two_meanings_and_the_code_has_those_in_use() {
-    let code = BTreeMap::from([("PUBLICATION", features::PUBLICATION)]);
+    let code = BTreeMap::from([
+        ("PUBLICATION", features::PUBLICATION),
+        ("COUNTED", features::COUNTED),
+    ]);
     let mut bits = Vec::new();
     let mut in_use = BTreeMap::new();
     for row in section("### Features") {
