@@ -21,6 +21,8 @@ pub struct Application {
     pub max_groups: usize,
     /// What happens to a second publisher of a live name.
     pub second_publisher: SecondPublisher,
+    /// Which players are told that a stream's data begins.
+    pub data_start: DataStart,
     /// How long a publisher may send nothing before it is pinged, and again before its name may be
     /// taken over.
     pub stall_time: Duration,
@@ -71,6 +73,7 @@ impl Default for Application {
             on_deploy: OnDeploy::Keep,
             max_groups: Self::DEFAULT_MAX_GROUPS,
             second_publisher: SecondPublisher::Reject,
+            data_start: DataStart::Amf3,
             stall_time: Duration::from_secs(5),
             return_time: Duration::from_secs(5),
             grace_time: Duration::from_secs(15),
@@ -129,6 +132,18 @@ pub enum SecondPublisher {
     Reject,
     /// It takes the name over if it is the same identity.
     Takeover,
+}
+
+/// Which players get NetStream.Data.Start, from which ffmpeg and GStreamer make a track of data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DataStart {
+    /// Those that connected with objectEncoding 3, which are players in ActionScript.
+    #[default]
+    Amf3,
+    /// All.
+    Always,
 }
 
 /// Where publishers may come from.

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 
 pub use address::{AddressError, address, read_address};
 pub use application::{
-    Application, Builtin, OnDeploy, PublishFrom, PublishRefused, SecondPublisher, token,
+    Application, Builtin, DataStart, OnDeploy, PublishFrom, PublishRefused, SecondPublisher, token,
 };
 pub use mistake::{At, Mistake, Mistakes};
 pub use shared_objects::{Displace, Durability, SharedObjects};

@@ -2,9 +2,10 @@
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
+use tributary_node::config::DataStart;
 use tributary_protocol::{
     MessageStreamId,
-    command::Status,
+    command::{ObjectEncoding, Status},
     link::{CloseReason, Filter},
 };
 
@@ -65,7 +66,8 @@ impl Core {
             length: how.length.map_or(PlayLength::Unlimited, PlayLength::Asked),
         });
         if let Some(live) = live {
-            begin_media(client, stream, &live);
+            let data_start = self.registered.settings.data_start;
+            begin_media(client, stream, &live, data_start);
             self.begin_length(Place {
                 session: key,
                 stream,
@@ -165,6 +167,7 @@ impl Core {
     pub(super) fn announce_start(&mut self, name: &Rc<str>, live: &Arc<LiveStream>, holds: Holds) {
         let description = format!("{name} is now published.");
         let status = answer::status(Status::PlayPublishNotify, &description, name);
+        let data_start = self.registered.settings.data_start;
         for place in self.streams.viewers(name) {
             match place.of() {
                 Some(Own::Stream(own)) => self.source_begins(own, name, live),
@@ -184,7 +187,7 @@ impl Core {
             if holds == Holds::Firmly {
                 client.command_on(stream, &status);
             }
-            begin_media(client, stream, live);
+            begin_media(client, stream, live, data_start);
             self.begin_length(Place { session, stream });
         }
     }
@@ -314,10 +317,17 @@ fn announce_play(client: &mut Client, stream: MessageStreamId, name: &str, annou
 }
 
 /// The data messages that go before the media, and the attachment to the stream.
-fn begin_media(client: &mut Client, stream: MessageStreamId, live: &Arc<LiveStream>) {
+fn begin_media(
+    client: &mut Client,
+    stream: MessageStreamId,
+    live: &Arc<LiveStream>,
+    data_start: DataStart,
+) {
     let (audio, video) = client.may_sample(stream);
     client.send(answer::sample_access(stream, audio, video));
-    client.send(answer::data_start(stream));
+    if data_start == DataStart::Always || client.encoding() == ObjectEncoding::Amf3 {
+        client.send(answer::data_start(stream));
+    }
     let Some(net_stream) = client.stream(stream) else {
         return;
     };

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::{Notify, futures::Notified};
 use tributary_protocol::{
-    Message,
+    Message, RtmpTimestamp,
     link::{FeedPlace, LiveId, WriterId},
     media,
     ring::{Limits, Ring},
@@ -317,7 +317,13 @@ impl State {
         if repeated && self.ring.confirm(class, &message) {
             return None;
         }
-        message.timestamp = self.timeline.map(message.timestamp, track(class), now);
+        let begins = repeated || self.timeline.is_pending();
+        message.timestamp = if class.kind == media::Kind::Metadata && begins {
+            // Players take it for text at any other time.
+            RtmpTimestamp::default()
+        } else {
+            self.timeline.map(message.timestamp, track(class), now)
+        };
         self.counts.messages += 1;
         self.counts.bytes += message.payload.len() as u64;
         Some(self.ring.push(class, message.timestamp, message))

@@ -172,3 +172,49 @@ async fn settled(live: &LiveStream, expected: &str) {
     }
     assert_eq!(joined(live), expected);
 }
+
+/// The times of all metadata that came since `cursor`, repeated or not.
+fn times(live: &LiveStream, cursor: &mut tributary_protocol::ring::Cursor) -> Vec<u32> {
+    let ring = live.ring();
+    let all = std::iter::from_fn(|| ring.next(cursor, Duration::from_secs(10)));
+    all.filter(|delivery| delivery.class.kind == media::Kind::Metadata)
+        .map(|delivery| delivery.timestamp.0)
+        .collect()
+}
+
+#[test]
+fn metadata_has_time_0_where_players_begin() {
+    let live = LiveStream::new(LiveId(1));
+    let mut stays = live.ring().join(tributary_protocol::ring::Start::Live);
+    let now = Instant::now();
+    let metadata = |at| media(MessageType::DATA_AMF0, at, METADATA);
+    let first = live.begin_writer(Begins::Afresh);
+    whole(&live, first, 40_000);
+    live.push(first, metadata(40_500), now);
+    assert_eq!(times(&live, &mut stays), [40_000, 40_500], "in mid-stream");
+    let mut joins = live.ring().join(tributary_protocol::ring::Start::KeyFrame);
+    assert_eq!(times(&live, &mut joins), [0, 40_500]);
+    // Before the first frame after a return; after it, its own time goes on.
+    let second = live.begin_writer(Begins::Continuing);
+    live.push(second, metadata(7), now);
+    live.push(second, key(0), now);
+    live.push(second, metadata(500), now);
+    let seen = times(&live, &mut stays);
+    assert!(seen[0] == 0 && seen[1] > 40_500, "{seen:?}");
+    // A feed that begins again repeats it.
+    live.begin_feed(second);
+    live.push_numbered(second, None, media(MessageType::DATA_AMF0, 900, OTHER), now);
+    assert_eq!(times(&live, &mut stays), [0]);
+    // A cue point keeps its time.
+    let third = live.begin_writer(Begins::Continuing);
+    let cue = media(MessageType::DATA_AMF0, 0, b"\x02\0\x03cue\x05");
+    let number = live.push(third, cue, now).unwrap();
+    let ring = live.ring();
+    let mut data = Vec::new();
+    while let Some(delivery) = ring.next(&mut stays, Duration::from_secs(10)) {
+        data.extend(delivery.seq.map(|seq| (seq, delivery.timestamp.0 > 40_000)));
+    }
+    assert_eq!(data, [(number, true)]);
+}
+
+const OTHER: &[u8] = b"\x02\0\x0aonMetaData\x06";

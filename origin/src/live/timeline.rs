@@ -67,6 +67,11 @@ impl Timeline {
         };
     }
 
+    /// Whether a later writer has sent no frame yet.
+    pub(super) fn is_pending(&self) -> bool {
+        matches!(self.mapping, Mapping::Pending)
+    }
+
     /// The viewers' time of a message, which moves the clock.
     pub(super) fn map(&mut self, at: RtmpTimestamp, track: Track, now: Instant) -> RtmpTimestamp {
         let mapped = match self.mapping {

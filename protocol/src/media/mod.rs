@@ -13,7 +13,7 @@ mod video;
 pub use codec::{Codec, codec};
 pub use tracks::TrackSet;
 
-use crate::MessageType;
+use crate::{MessageType, RtmpTimestamp};
 
 /// What a media message is, and for which track of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,6 +103,16 @@ impl Class {
     /// Whether a viewer's video can begin with it.
     pub fn is_key(self) -> bool {
         self.kind.is_key()
+    }
+
+    /// The time of a header that is repeated before a message of this time. Metadata has time 0:
+    /// at any other, ffmpeg takes it for a track of text.
+    pub fn repeated_at(self, timestamp: RtmpTimestamp) -> RtmpTimestamp {
+        if self.kind == Kind::Metadata {
+            RtmpTimestamp::default()
+        } else {
+            timestamp
+        }
     }
 }
 

@@ -126,11 +126,11 @@ impl<T: Item> InForce<T> {
         }
     }
 
-    /// The set, every header at this time.
+    /// The set as it is repeated at this time.
     pub(super) fn stamped(&self, timestamp: RtmpTimestamp) -> HeaderSet<T> {
         let at = |header: &Header<T>| Header {
             class: header.class,
-            item: header.item.at(timestamp),
+            item: header.item.at(header.class.repeated_at(timestamp)),
         };
         self.set.iter().map(at).collect()
     }

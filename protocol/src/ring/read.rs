@@ -208,14 +208,15 @@ fn repeat<'a, T: Item>(cursor: &mut Cursor, entry: &'a Entry<T>) -> Option<Deliv
         if !is_wanted(cursor, header.class) {
             continue;
         }
+        let timestamp = header.class.repeated_at(entry.timestamp);
         let item = if entry.sync {
             Cow::Borrowed(&header.item)
         } else {
-            Cow::Owned(header.item.at(entry.timestamp))
+            Cow::Owned(header.item.at(timestamp))
         };
         return Some(Delivery {
             seq: None,
-            timestamp: entry.timestamp,
+            timestamp,
             class: header.class,
             publication: entry.publication,
             item,

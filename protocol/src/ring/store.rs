@@ -215,7 +215,12 @@ impl<T: Item> Ring<T> {
             self.unfit += 1;
             return;
         }
-        let clock = self.clock.advance(timestamp);
+        // Metadata has time 0 in the middle of a stream, too.
+        let clock = if class.kind == Kind::Metadata && timestamp == RtmpTimestamp::default() {
+            self.clock.now
+        } else {
+            self.clock.advance(timestamp)
+        };
         let sync = self.is_sync(class, clock);
         if sync {
             self.settle();

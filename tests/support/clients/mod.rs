@@ -262,7 +262,7 @@ pub(crate) fn publisher_of(url: &str, file: &Path, with: &[&str], directory: &Pa
     Program::spawn("ffmpeg-publisher", &mut command, directory)
 }
 
-/// The codecs of all tracks that ffprobe sees in a stream, in no order of its own.
+/// The codecs and kinds of all tracks that ffprobe sees in a stream or a file, sorted.
 pub(crate) fn tracks(url: &str) -> Vec<String> {
     let mut command = Command::new("ffprobe");
     command.args([

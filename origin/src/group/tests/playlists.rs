@@ -28,10 +28,7 @@ async fn stage() -> (Stage, Lane) {
     (stage, lane)
 }
 
-const MEDIA: [&str; 2] = [
-    "1 data |RtmpSampleAccess false",
-    "1 data onStatus NetStream.Data.Start",
-];
+const MEDIA: [&str; 1] = ["1 data |RtmpSampleAccess false"];
 
 fn begins(live: &str) -> Vec<String> {
     let start = ["StreamBegin 1", "1 NetStream.Play.Start"];

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use tributary_node::config::DataStart;
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp,
     amf::{Object, Value},
@@ -24,10 +25,7 @@ const PLAYS: [&str; 3] = [
     "1 NetStream.Play.Reset",
     "1 NetStream.Play.Start",
 ];
-const MEDIA: [&str; 2] = [
-    "1 data |RtmpSampleAccess false",
-    "1 data onStatus NetStream.Data.Start",
-];
+const MEDIA: [&str; 1] = ["1 data |RtmpSampleAccess false"];
 
 /// Publishes on a session's message stream 1 and expects it to be accepted.
 async fn publishes(lane: &mut Lane, session: u64, name: &str, generation: u32, writer: u64) {
@@ -243,7 +241,6 @@ fn net_stream_commands_get_their_exact_answers() {
             &[
                 "1 NetStream.Play.Transition",
                 MEDIA[0],
-                MEDIA[1],
                 "Attach 1 live 1",
                 "1 data onPlayStatus NetStream.Play.TransitionComplete",
             ],
@@ -331,7 +328,7 @@ fn filters_set_before_a_play_hold_for_it_and_a_pause_does_not() {
         lane.call(2, 1, "receiveVideo", 0.0, &[false.into()]);
         lane.play(2, "cam");
         assert_eq!(
-            lane.heard(2).await[5..],
+            lane.heard(2).await[4..],
             ["Attach 1 live 1", "Filter 1 audio"]
         );
         lane.call(2, 1, "pause", 0.0, &[true.into()]);
@@ -457,7 +454,7 @@ fn waiting_names_are_bounded_for_each_connection() {
         lane.call(1, 17, "play", 0.0, &["cam".into()]);
         assert_eq!(
             lane.heard(1).await.len(),
-            6,
+            5,
             "what is published needs no waiting"
         );
         lane.call(1, 0, "deleteStream", 0.0, &[3.0.into()]);
@@ -744,5 +741,29 @@ fn a_fresh_publication_has_nothing_of_the_one_before_and_a_return_has_for_a_whil
         publishes(&mut lane, 3, "cam", 1, 3).await;
         assert_eq!(joined(&live), [[0x17, 1]], "the old picture bridges");
         assert_eq!(live.ring().publication().first, 1);
+    });
+}
+
+#[test]
+fn who_is_told_that_data_begins() {
+    play(async {
+        for (setting, amf0) in [(DataStart::Amf3, false), (DataStart::Always, true)] {
+            let mut settings = live_settings();
+            settings.data_start = setting;
+            let mut stage = Stage::live(settings);
+            let mut lane = stage.lane("live");
+            lane.client(1).await;
+            lane.publish(1, "cam", 1);
+            for (session, encoding) in [(2, ObjectEncoding::Amf0), (3, ObjectEncoding::Amf3)] {
+                lane.member(session, encoding).await;
+                lane.play(session, "cam");
+                let heard = lane.heard(session).await;
+                let told = heard
+                    .iter()
+                    .any(|said| said.ends_with("NetStream.Data.Start"));
+                let expected = amf0 || encoding == ObjectEncoding::Amf3;
+                assert_eq!(told, expected, "{setting:?}, {encoding:?}: {heard:?}");
+            }
+        }
     });
 }

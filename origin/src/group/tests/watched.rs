@@ -90,7 +90,10 @@ fn an_application_watches_and_limits_its_clients() {
         }
         let heard = lane.heard(1).await;
         assert!(heard[0].contains("None Some(1000) (0, 0)"), "{heard:?}");
-        assert!(heard[1].contains("Some(1097) Some(1000) (0, 0)"), "{heard:?}");
+        assert!(
+            heard[1].contains("Some(1097) Some(1000) (0, 0)"),
+            "{heard:?}"
+        );
         let rates = "Some(11097) Some(1000) (2004, 100000)";
         assert!(heard[2].contains(rates), "{heard:?}");
     });
