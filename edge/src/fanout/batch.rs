@@ -147,7 +147,9 @@ impl Batch {
             while !self.is_full()
                 && let Some(delivery) = ring.next(&mut cursor, max_lag)
             {
-                let encoded = delivery.item.get(encoding);
+                let Some(encoded) = delivery.item.get(encoding) else {
+                    continue;
+                };
                 let (header, body) = (encoded.header(stream), encoded.body().clone());
                 self.bytes += header.len() + body.len();
                 self.pieces.push(Piece {

@@ -16,6 +16,8 @@ use super::stream::chunk_stream;
 #[derive(Clone, Debug)]
 pub(super) struct Forms {
     every: Encoded,
+    /// It cannot be read, and is for those with objectEncoding 3 alone.
+    only_amf3: bool,
     /// Rare: every other message pays for a pointer alone.
     amf3: Option<Box<Encoded>>,
 }
@@ -25,12 +27,15 @@ impl Forms {
         let encode = |message: &Message| shared::encode(message, chunk_stream(class), CHUNK_SIZE);
         let forms = (message.kind == MessageType::DATA_AMF3)
             .then(|| data::forms(message.kind, &message.payload));
-        // What cannot be read goes out as it came.
-        let Some(Ok(forms)) = forms else {
-            return Self {
-                every: encode(message),
-                amf3: None,
-            };
+        let forms = match forms {
+            Some(Ok(forms)) => forms,
+            unread => {
+                return Self {
+                    every: encode(message),
+                    only_amf3: unread.is_some(),
+                    amf3: None,
+                };
+            }
         };
         let amf3 = forms.amf3.map(|payload| {
             Box::new(encode(&Message {
@@ -43,14 +48,19 @@ impl Forms {
             payload: forms.amf0,
             ..message.clone()
         });
-        Self { every, amf3 }
+        Self {
+            every,
+            only_amf3: false,
+            amf3,
+        }
     }
 
-    /// The form for a viewer that connected with this encoding.
-    pub(super) fn get(&self, encoding: ObjectEncoding) -> &Encoded {
+    /// The form for a viewer that connected with this encoding, if there is one.
+    pub(super) fn get(&self, encoding: ObjectEncoding) -> Option<&Encoded> {
         match (&self.amf3, encoding) {
-            (Some(amf3), ObjectEncoding::Amf3) => amf3,
-            _ => &self.every,
+            (Some(amf3), ObjectEncoding::Amf3) => Some(amf3),
+            (_, ObjectEncoding::Amf0) if self.only_amf3 => None,
+            _ => Some(&self.every),
         }
     }
 }
@@ -64,6 +74,7 @@ impl ring::Item for Forms {
     fn at(&self, timestamp: RtmpTimestamp) -> Self {
         Self {
             every: self.every.at(timestamp),
+            only_amf3: self.only_amf3,
             amf3: self.amf3.as_ref().map(|amf3| Box::new(amf3.at(timestamp))),
         }
     }
@@ -87,3 +98,34 @@ impl ring::Item for Forms {
 }
 
 const CHUNK_SIZE: u32 = ServerConnection::CHUNK_SIZE;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tributary_protocol::{MessageStreamId, media};
+
+    use super::*;
+
+    #[test]
+    fn amf3_that_cannot_be_read_is_for_readers_of_amf3_alone() {
+        for (kind, payload, amf0, amf3) in [
+            (15, &b"\0\x02\0\x03cue\x11\x77"[..], None, Some(15)),
+            (15, b"\x06\x07cue", None, Some(15)),
+            (15, b"\0\x02\0\x03cue\x11\x0c\x03x", Some(18), Some(15)),
+            // AMF0 that is not right to its last byte.
+            (18, b"\x02\0\x03cue\x77", Some(18), Some(18)),
+        ] {
+            let message = Message {
+                kind: MessageType(kind),
+                stream: MessageStreamId::CONNECTION,
+                timestamp: RtmpTimestamp(7),
+                payload: Bytes::from_static(payload),
+            };
+            let class = media::classify(message.kind, &message.payload);
+            let forms = Forms::encode(&message, class);
+            let kind = |encoding| forms.get(encoding).map(|form| form.kind().0);
+            assert_eq!(kind(ObjectEncoding::Amf0), amf0, "{payload:?}");
+            assert_eq!(kind(ObjectEncoding::Amf3), amf3, "{payload:?}");
+        }
+    }
+}

@@ -67,6 +67,8 @@ pub(super) struct Publish {
     pub(super) lane: Rc<Lane>,
     /// The epoch of its newest feed: an older one is passed over.
     pub(super) epoch: Rc<Cell<u64>>,
+    /// A faulty data message of it was logged.
+    pub(super) is_faulty: Rc<Cell<bool>>,
 }
 
 /// New lanes an edge may open in a second, and at once. Reason: each starts a group; an edge that

@@ -48,6 +48,8 @@ pub struct LinkMetrics {
     pub audience_merged: Counter,
     /// Times an audience needed a snapshot.
     pub audience_lapses: Counter,
+    /// Data messages of publishers that were not right to their last byte.
+    pub data_faulty: Counter,
 }
 
 impl LinkMetrics {
@@ -57,6 +59,8 @@ impl LinkMetrics {
         self.counts.register(r);
         r.register("up", "Links that are up", self.links.clone());
         r.register("lost", "Links lost", self.lost.clone());
+        let faulty = "Data messages of publishers that were not right to their last byte";
+        r.register("data_faulty", faulty, self.data_faulty.clone());
         r.register("refused", "Links refused", self.refused.clone());
         r.register(
             "capacity",

@@ -336,7 +336,7 @@ async fn feed_stream(served: Served, mut recv: RecvStream) {
     loop {
         loop {
             match reader.poll_frame() {
-                Ok(Some(Feed::Message(feed))) => take_in(&open, &publish, feed),
+                Ok(Some(Feed::Message(feed))) => take_in(driver, &open, &publish, feed),
                 Ok(Some(Feed::Open(_))) => {
                     return driver.protocol_error(&served.link, &FrameError::Value);
                 }
@@ -402,10 +402,24 @@ async fn feed_opening(
     }
 }
 
-fn take_in(open: &FeedOpen, publish: &Publish, feed: FeedMessage) {
+fn take_in(driver: &Driver, open: &FeedOpen, publish: &Publish, feed: FeedMessage) {
     let FeedMessage { number, message } = feed;
     let now = Instant::now();
+    let is_data = message.kind.is_data();
+    let before = is_data.then(|| publish.live.counts().faulty);
     publish
         .live
         .push_numbered(open.writer, number, message, now);
+    if let Some(before) = before
+        && publish.live.counts().faulty > before
+    {
+        driver.metrics.data_faulty.inc();
+        if !publish.is_faulty.replace(true) {
+            let live = open.live.0;
+            tracing::info!(
+                live,
+                "a data message of a publisher is not right to its last byte"
+            );
+        }
+    }
 }

@@ -3,17 +3,37 @@
 use bytes::Bytes;
 use tributary_protocol::{
     Message, MessageType,
-    command::data::{self, Forms, ON_META_DATA, Published},
+    command::{
+        self,
+        data::{self, Forms, ON_META_DATA, Published},
+    },
 };
+
+/// What is left of a message for viewers.
+#[derive(Debug, PartialEq)]
+pub(super) struct Shown {
+    pub(super) message: Option<Message>,
+    /// Whether it could be read as what it claims to be.
+    pub(super) is_whole: bool,
+}
+
+impl Shown {
+    fn whole(message: Option<Message>) -> Self {
+        Self {
+            message,
+            is_whole: true,
+        }
+    }
+}
 
 /// The message as viewers get it: `@setDataFrame` loses its wrapping, `@clearDataFrame` of the
 /// metadata becomes empty metadata. A data message is of type 18, which every viewer reads, unless
 /// it holds values that only AMF3 has: then it is of type 15, and edges make the nearest AMF0 form
-/// for those who do not read that. `None` if nothing is left. What cannot be read passes as it
-/// came.
-pub(super) fn for_viewers(mut message: Message) -> Option<Message> {
+/// for those who do not read that. One that is not right to its last byte passes as it is behind
+/// its name.
+pub(super) fn for_viewers(mut message: Message) -> Shown {
     if !message.kind.is_data() {
-        return Some(message);
+        return Shown::whole(Some(message));
     }
     let (kind, payload) = match data::published(message.kind, &message.payload) {
         Ok(
@@ -27,12 +47,32 @@ pub(super) fn for_viewers(mut message: Message) -> Option<Message> {
             let empty = Bytes::from_static(EMPTY_METADATA);
             (MessageType::DATA_AMF0, empty)
         }
-        Ok(Published::ClearDataFrame(_)) => return None,
-        Err(_) => return Some(message),
+        Ok(Published::ClearDataFrame(_)) => return Shown::whole(None),
+        Err(error) => return salvaged(message, &error),
     };
+    let is_whole = message.kind == MessageType::DATA_AMF0 || message.payload.first() == Some(&0);
     message.kind = kind;
     message.payload = payload;
-    Some(message)
+    Shown {
+        message: Some(message),
+        is_whole,
+    }
+}
+
+fn salvaged(mut message: Message, error: &command::Error) -> Shown {
+    let limit = matches!(error, command::Error::Amf(error) if error.is_limit());
+    let left = match limit {
+        true => None,
+        false => data::salvaged(message.kind, &message.payload),
+    };
+    Shown {
+        message: left.map(|(kind, payload)| {
+            message.kind = kind;
+            message.payload = payload;
+            message
+        }),
+        is_whole: false,
+    }
 }
 
 /// The AMF0 string `onMetaData` with an empty ECMA array.
@@ -51,7 +91,8 @@ mod tests {
             timestamp: RtmpTimestamp(7),
             payload: Bytes::from_static(payload),
         };
-        for_viewers(message).map(|message| (message.kind, message.payload))
+        let shown = for_viewers(message).message;
+        shown.map(|message| (message.kind, message.payload))
     }
 
     #[test]
@@ -107,6 +148,66 @@ mod tests {
                 amf0,
                 b"\x02\x00\xff@",
                 Some((amf0, b"\x02\x00\xff@")),
+            ),
+            (
+                "a byte more",
+                amf0,
+                b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData\x05\x09",
+                Some((amf0, b"\x02\0\x0aonMetaData\x05\x09")),
+            ),
+            (
+                "no end marker",
+                amf0,
+                b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData\x08\0\0\0\x01\0\x01a\x05",
+                Some((amf0, b"\x02\0\x0aonMetaData\x08\0\0\0\x01\0\x01a\x05")),
+            ),
+            (
+                "a member of an unknown kind",
+                amf3,
+                b"\0\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData\x03\0\x01a\x77\0\0\x09",
+                Some((amf0, b"\x02\0\x0aonMetaData\x03\0\x01a\x77\0\0\x09")),
+            ),
+            (
+                "type 15 without its leading 0",
+                amf3,
+                b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData\x05",
+                Some((amf0, b"\x02\0\x0aonMetaData\x05")),
+            ),
+            (
+                "the same, with a byte more",
+                amf3,
+                b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData\x05\x09",
+                Some((amf0, b"\x02\0\x0aonMetaData\x05\x09")),
+            ),
+            (
+                "the wrapper in AMF3",
+                amf3,
+                b"\0\x11\x06\x1b@setDataFrame\x02\0\x0aonMetaData\x05",
+                Some((amf0, b"\x02\0\x0aonMetaData\x05")),
+            ),
+            (
+                "AMF3 that cannot be read",
+                amf3,
+                b"\0\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData\x11\x77",
+                Some((amf3, b"\0\x02\0\x0aonMetaData\x11\x77")),
+            ),
+            (
+                "the same in a message of type 18",
+                amf0,
+                b"\x02\0\x03cue\x11\x77",
+                Some((amf3, b"\0\x02\0\x03cue\x11\x77")),
+            ),
+            (
+                "no AMF0 at all",
+                amf3,
+                b"\x06\x07cue",
+                Some((amf3, b"\x06\x07cue")),
+            ),
+            (
+                "clear nothing",
+                amf0,
+                b"\x02\0\x0f@clearDataFrame\x02\0\xff",
+                None,
             ),
             (
                 "media",

@@ -52,6 +52,8 @@ pub struct Counts {
     pub bytes: u64,
     /// Messages refused because their writer had been superseded or ended.
     pub stale: u64,
+    /// Data messages that were not right to their last byte.
+    pub faulty: u64,
 }
 
 /// How a writer's messages relate to those before.
@@ -148,7 +150,7 @@ impl LiveStream {
     /// Adds a data message of the application at the stream's present time, whoever publishes.
     /// Returns its number, or `None` if nothing is left of it for viewers.
     pub fn insert(&self, message: Message, now: Instant) -> Option<u64> {
-        let mut message = frame::for_viewers(message)?;
+        let mut message = frame::for_viewers(message).message?;
         let class = media::classify(message.kind, &message.payload);
         let mut state = self.lock();
         message.timestamp = state.timeline.present(now);
@@ -312,7 +314,9 @@ impl State {
             self.counts.stale += 1;
             return None;
         }
-        let mut message = frame::for_viewers(message)?;
+        let shown = frame::for_viewers(message);
+        self.counts.faulty += u64::from(!shown.is_whole);
+        let mut message = shown.message?;
         let class = media::classify(message.kind, &message.payload);
         if repeated && self.ring.confirm(class, &message) {
             return None;

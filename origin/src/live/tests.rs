@@ -218,3 +218,38 @@ fn metadata_has_time_0_where_players_begin() {
 }
 
 const OTHER: &[u8] = b"\x02\0\x0aonMetaData\x06";
+
+#[test]
+fn faulty_data_messages_are_counted() {
+    let live = LiveStream::new(LiveId(1));
+    let writer = live.begin_writer(Begins::Afresh);
+    let now = Instant::now();
+    let push = |kind, payload| live.push(writer, media(kind, 0, payload), now);
+    let amf0 = MessageType::DATA_AMF0;
+    assert_eq!(push(amf0, METADATA), Some(0));
+    assert_eq!(live.counts().faulty, 0);
+    let cut: &[u8] = b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData\x08\0\0\0\x01\0\x01a\x05";
+    assert_eq!(push(amf0, cut), Some(1));
+    // It is metadata for those who join all the same.
+    assert_eq!(live.metadata().unwrap().payload, cut[16..]);
+    let no_zero: &[u8] = b"\x02\0\x0aonMetaData\x05";
+    assert_eq!(push(MessageType::DATA_AMF3, no_zero), Some(2));
+    assert_eq!(live.metadata().unwrap().kind, amf0);
+    assert_eq!(live.counts().faulty, 2);
+}
+
+#[test]
+fn what_meets_a_limit_before_its_fault_is_dropped() {
+    let live = LiveStream::new(LiveId(1));
+    let writer = live.begin_writer(Begins::Afresh);
+    let mut payload = b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData".to_vec();
+    for _ in 0..100_000 {
+        payload.extend(b"\x03\0\x01a");
+    }
+    let message = Message {
+        payload: payload.into(),
+        ..media(MessageType::DATA_AMF0, 0, b"")
+    };
+    assert_eq!(live.push(writer, message, Instant::now()), None);
+    assert_eq!(live.counts().faulty, 1);
+}

@@ -253,7 +253,10 @@ impl Session {
                     transaction,
                     result,
                 } => self.peer.handle_answer(transaction, result),
-                ClientEvent::Status { stream, info } => self.peer.handle_status(stream, info),
+                ClientEvent::Status { stream, info } => {
+                    self.note_end(stream, &info);
+                    self.peer.handle_status(stream, info);
+                }
                 ClientEvent::Command { command, .. } if command.name == "close" => {
                     return Some(info(Status::ConnectClosed, None));
                 }
@@ -263,6 +266,17 @@ impl Session {
             }
         }
         None
+    }
+
+    /// Nobody publishes any more what a NetStream plays: what comes next is another publication.
+    fn note_end(&self, on: MessageStreamId, info: &Value) {
+        let code = info.get("code").and_then(Value::as_str);
+        let stream = self.peer.plays(on);
+        if code == Some(Status::PlayUnpublishNotify.code())
+            && let Some(play) = stream.and_then(|stream| self.plays.get(&stream))
+        {
+            play.live().splice(play.writer());
+        }
     }
 
     /// A message of what a NetStream plays, or about a shared object.
@@ -457,12 +471,14 @@ fn send(
     if !kind.is_data() {
         return connection.send_media(stream, kind, timestamp, payload);
     }
-    let Ok(forms) = data::forms(kind, &payload) else {
-        return;
-    };
-    let (kind, body) = match forms.amf3 {
-        Some(amf3) if encoding == ObjectEncoding::Amf3 => (MessageType::DATA_AMF3, amf3),
-        _ => (MessageType::DATA_AMF0, forms.amf0),
+    let (kind, body) = match data::forms(kind, &payload) {
+        Ok(forms) => match forms.amf3 {
+            Some(amf3) if encoding == ObjectEncoding::Amf3 => (MessageType::DATA_AMF3, amf3),
+            _ => (MessageType::DATA_AMF0, forms.amf0),
+        },
+        // It cannot be read as AMF3, and is none for a reader of AMF0.
+        Err(_) if kind == MessageType::DATA_AMF3 && encoding == ObjectEncoding::Amf0 => return,
+        Err(_) => (kind, payload),
     };
     let payload = match class.kind {
         Kind::Metadata => set_data_frame(kind, &body),

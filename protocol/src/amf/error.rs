@@ -25,6 +25,16 @@ pub enum Error {
     UnknownExternalizable(Box<str>),
 }
 
+impl Error {
+    /// Whether the bytes may be AMF, but are more of it than allowed.
+    pub fn is_limit(&self) -> bool {
+        matches!(
+            self,
+            Self::TooDeep | Self::TooManyElements | Self::TooLarge | Self::TooMuchReferenced
+        )
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -108,18 +108,76 @@ pub struct Forms {
 /// a message can be is an error. The bytes stay as they came
 /// wherever they are AMF0 already.
 pub fn published(kind: MessageType, payload: &Bytes) -> Result<Published, Error> {
-    let body = body(kind, payload)?;
-    let Some((name, rest)) = peek_string(body) else {
+    let body = match body(kind, payload) {
+        // It has lost its leading 0, if it begins as AMF0 does.
+        Err(Error::Format) if first_string(payload).is_some() => payload,
+        body => body?,
+    };
+    let Some((name, rest)) = first_string(body) else {
         return Err(Error::Name);
     };
-    match name {
+    match &*name {
         SET_DATA_FRAME => read_forms(payload.slice_ref(rest)).map(Published::SetDataFrame),
         CLEAR_DATA_FRAME => {
-            let name = peek_string(rest).ok_or(Error::Name)?.0;
-            Ok(Published::ClearDataFrame(name.to_owned()))
+            let name = first_string(rest).ok_or(Error::Name)?.0;
+            Ok(Published::ClearDataFrame(name))
         }
         _ => read_forms(payload.slice_ref(body)).map(Published::Message),
     }
+}
+
+/// What viewers get of a publisher's data message that [`published`] cannot read: the wrapping is
+/// its first string, and what follows that passes as it is. It is of type 15 if only a reader of
+/// AMF3 can make something of it. `None` if nothing is left, or a limit was met before the fault.
+pub fn salvaged(kind: MessageType, payload: &Bytes) -> Option<(MessageType, Bytes)> {
+    let body = match body(kind, payload) {
+        Ok(body) => body,
+        // Without its leading 0: AMF0 if it reads so.
+        Err(Error::Format) if first_string(payload).is_some() => payload,
+        Err(_) => return Some((kind, payload.clone())),
+    };
+    let Some((name, rest)) = first_string(body) else {
+        return Some((kind, payload.clone()));
+    };
+    let rest = match &*name {
+        SET_DATA_FRAME if !rest.is_empty() => rest,
+        SET_DATA_FRAME | CLEAR_DATA_FRAME => return None,
+        _ => body,
+    };
+    match reads_amf3(rest) {
+        Ok(true) => {
+            let amf3 = [&[AMF0_VALUES][..], rest].concat();
+            (amf3.len() <= MAX_MESSAGE_LENGTH as usize)
+                .then(|| (MessageType::DATA_AMF3, amf3.into()))
+        }
+        Ok(false) => Some((MessageType::DATA_AMF0, payload.slice_ref(rest))),
+        Err(_) => None,
+    }
+}
+
+/// Whether there is AMF3 among the values up to the first that cannot be read; the limit that was
+/// met, if one was.
+fn reads_amf3(body: &[u8]) -> Result<bool, amf::Error> {
+    let mut decoder = amf0::Decoder::new(body, &Budget::default())?;
+    loop {
+        match decoder.next_value() {
+            Ok(Some(_)) => {}
+            Err(error) if error.is_limit() => return Err(error),
+            Ok(None) | Err(_) => return Ok(decoder.has_amf3()),
+        }
+    }
+}
+
+/// The string at the start of AMF0 values, whatever its form, and what follows it.
+fn first_string(body: &[u8]) -> Option<(String, &[u8])> {
+    if let Some((name, rest)) = peek_string(body) {
+        return Some((name.to_owned(), rest));
+    }
+    let mut decoder = amf0::Decoder::new(body, &Budget::default()).ok()?;
+    let Some(Value::String(name)) = decoder.next_value().ok()? else {
+        return None;
+    };
+    Some((name, &body[decoder.position()..]))
 }
 
 /// The forms of a data message as it is, whatever its name.

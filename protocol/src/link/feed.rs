@@ -254,7 +254,7 @@ mod tests {
         ];
         assert_eq!(frames, expected);
         // One that is cut off.
-        reader.push(b"\x44\x01\x07");
+        reader.push(b"\x40\x44\x01\x07");
         assert_eq!(reader.poll_frame(), Err(FrameError::Truncated));
     }
 

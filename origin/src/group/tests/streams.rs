@@ -756,6 +756,8 @@ fn who_is_told_that_data_begins() {
             lane.publish(1, "cam", 1);
             for (session, encoding) in [(2, ObjectEncoding::Amf0), (3, ObjectEncoding::Amf3)] {
                 lane.member(session, encoding).await;
+                lane.call(session, 0, "createStream", 2.0, &[]);
+                lane.clear().await;
                 lane.play(session, "cam");
                 let heard = lane.heard(session).await;
                 let told = heard

@@ -113,6 +113,7 @@ impl Lane {
                         live: Arc::clone(&live),
                         lane: Rc::clone(self),
                         epoch: Rc::default(),
+                        is_faulty: Rc::default(),
                     };
                     edge.publishes.borrow_mut().insert((id, writer), publish);
                 }
