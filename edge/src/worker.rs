@@ -19,12 +19,11 @@ use tokio::{
     task::{LocalSet, spawn_local},
 };
 use tributary_node::{drain, queue};
-use tributary_protocol::{MessageStreamId, command::ObjectEncoding};
 
 use crate::{
     admission::Permit,
     client::{self, STALL, Wire},
-    fanout::{LiveStream, LocalStream, Settings, Viewer},
+    fanout::{LiveStream, LocalStream, PlaysOn, Settings, Viewer},
     link::Upstream,
     metrics::Metrics,
     objects::Hub,
@@ -186,18 +185,18 @@ impl Worker {
     pub(crate) fn attach(
         self: &Rc<Self>,
         wire: &Rc<Wire>,
-        client: (MessageStreamId, ObjectEncoding),
+        on: PlaysOn,
         live: Arc<LiveStream>,
         publication: u64,
     ) -> Rc<Viewer> {
         let key = Arc::as_ptr(&live) as usize;
         let known = self.streams.borrow().get(&key).cloned();
         if let Some(local) = known.filter(|local| !local.is_empty()) {
-            return Viewer::attach(wire, client, &local, publication);
+            return Viewer::attach(wire, on, &local, publication);
         }
         let local = LocalStream::new(live, self.settings, Arc::clone(&self.metrics));
         self.streams.borrow_mut().insert(key, Rc::clone(&local));
-        let viewer = Viewer::attach(wire, client, &local, publication);
+        let viewer = Viewer::attach(wire, on, &local, publication);
         let worker = Rc::clone(self);
         spawn_local(async move {
             Rc::clone(&local).run().await;

@@ -31,15 +31,16 @@ fn every_codec_passes_untouched() {
 fn passes_untouched(cluster: &Cluster, codec: Codec) {
     let name = format!("{codec:?}");
     thread::scope(|scope| {
-        let view = || {
-            let mut viewer = Wired::viewer(cluster.rtmp(1), "live", &name).0;
+        let record = |mut viewer: Wired| {
             scope.spawn(move || {
                 viewer.record(Duration::from_secs(30), |message, _| {
                     message.code().as_deref() == Some("NetStream.Play.UnpublishNotify")
                 })
             })
         };
+        let view = || record(Wired::multitrack_viewer(cluster.rtmp(1), "live", &name));
         let early = view();
+        let plain = record(Wired::viewer(cluster.rtmp(1), "live", &name).0);
         let publisher = Synthetic::start(cluster.rtmp(0), "live", &name, codec, 3000);
         thread::sleep(Duration::from_secs(2));
         let late = view();
@@ -47,12 +48,24 @@ fn passes_untouched(cluster: &Cluster, codec: Codec) {
         let sent = publisher.finish();
         let early = early.join().expect("the early viewer records");
         check(codec, "early", &sent, &early);
+        let plain = plain.join().expect("the plain viewer records");
+        check(codec, "plain", &first_tracks(&sent), &plain);
         let late = late.join().expect("the late viewer records");
         check(codec, "late", &sent, &late);
         let frames = early.of(Kind::Video).count();
         let all = sent.of(Kind::Video).count();
         assert_eq!(frames, all, "{codec:?}: who waits misses nothing");
     });
+}
+
+/// What a viewer gets that has not said that it takes several tracks.
+fn first_tracks(sent: &Recording) -> Recording {
+    let mut first = sent.clone();
+    first.packets.retain(|packet| match packet.payload[..] {
+        [0x95 | 0x96 | 0xa6, _, _, _, _, _, track, ..] => track == 0,
+        _ => true,
+    });
+    first
 }
 
 fn check(codec: Codec, who: &str, sent: &Recording, got: &Recording) {

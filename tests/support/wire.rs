@@ -342,16 +342,19 @@ pub(crate) fn command_on(stream: u32, values: &[Amf]) -> Vec<u8> {
 
 /// A connect command as an ordinary client sends it.
 pub(crate) fn connect(app: &str, tc_url: &str) -> Vec<Amf> {
-    vec![
-        "connect".into(),
-        1.0.into(),
-        Amf::Object(vec![
-            ("app".into(), app.into()),
-            ("type".into(), "nonprivate".into()),
-            ("flashVer".into(), "FMLE/3.0 (compatible; tests)".into()),
-            ("tcUrl".into(), tc_url.into()),
-        ]),
-    ]
+    connect_with(app, tc_url, Vec::new())
+}
+
+/// The same with further properties.
+pub(crate) fn connect_with(app: &str, tc_url: &str, more: Vec<(String, Amf)>) -> Vec<Amf> {
+    let mut properties = vec![
+        ("app".into(), app.into()),
+        ("type".into(), "nonprivate".into()),
+        ("flashVer".into(), "FMLE/3.0 (compatible; tests)".into()),
+        ("tcUrl".into(), tc_url.into()),
+    ];
+    properties.extend(more);
+    vec!["connect".into(), 1.0.into(), Amf::Object(properties)]
 }
 
 /// C0 and C1 of the simple handshake.

@@ -9,9 +9,10 @@ use std::{
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, TransactionId,
     chunk::ReadLimits,
-    command::{self, Command, Connect, NetStreamCommand, ObjectEncoding, Status},
+    command::{self, Command, Connect, NetStreamCommand, ObjectEncoding, Status, connect::caps_ex},
     link::{CloseReason, Generation, OpenSession, lane_frame::MAX_CONNECT as MAX_OPEN},
     message::{aggregate, user_control::UserControl},
+    ring::WantedTracks,
     session::{self, ErrorKind, Event},
 };
 
@@ -87,6 +88,7 @@ struct Who {
     instance: String,
     transaction: TransactionId,
     encoding: ObjectEncoding,
+    tracks: WantedTracks,
 }
 
 /// A session is over. What is in the output is still sent.
@@ -265,6 +267,10 @@ impl Session {
                 .to_owned(),
             transaction: connect.transaction,
             encoding: connect.object_encoding,
+            tracks: match connect.caps_ex {
+                Some(caps) if caps & caps_ex::MULTITRACK != 0 => WantedTracks::All,
+                _ => WantedTracks::First,
+            },
         }));
         match route {
             Ok(_) if message.payload.len() > MAX_OPEN => {
@@ -528,6 +534,12 @@ impl Session {
             fault = end.fault,
             "session ends"
         );
+    }
+
+    /// Track 0 alone for a client that has not said that it takes several.
+    fn wanted_tracks(&self) -> WantedTracks {
+        let who = self.who.as_ref();
+        who.map_or(WantedTracks::First, |who| who.tracks)
     }
 
     /// What the client asked to be written to in.

@@ -24,4 +24,4 @@ pub use streams::Streams;
 
 pub(crate) use batch::Batch;
 pub(crate) use pass::{LocalStream, Settings};
-pub(crate) use viewer::Viewer;
+pub(crate) use viewer::{PlaysOn, Viewer};

@@ -9,11 +9,20 @@ use tributary_protocol::{
     MessageStreamId,
     command::ObjectEncoding,
     link::{FeedPlace, Filter},
-    ring::{Cursor, Start},
+    ring::{Cursor, Start, WantedTracks},
 };
 
 use super::{LocalStream, batch::Batches};
 use crate::client::{Wire, Written};
+
+/// Where and how a client plays a live stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlaysOn {
+    /// Its message stream.
+    pub(crate) stream: MessageStreamId,
+    pub(crate) encoding: ObjectEncoding,
+    pub(crate) tracks: WantedTracks,
+}
 
 /// A message stream of a client that plays a live stream.
 #[derive(Debug)]
@@ -47,17 +56,18 @@ impl Viewer {
     /// number, and sends what there is.
     pub(crate) fn attach(
         wire: &Rc<Wire>,
-        (stream, encoding): (MessageStreamId, ObjectEncoding),
+        on: PlaysOn,
         local: &Rc<LocalStream>,
         publication: u64,
     ) -> Rc<Self> {
         let cursor = local
             .live()
-            .with_ring(|ring| ring.join_publication(Start::KeyFrame, publication));
+            .with_ring(|ring| ring.join_publication(Start::KeyFrame, publication))
+            .of_tracks(on.tracks);
         let viewer = local.insert(|slot| Self {
             wire: Rc::clone(wire),
-            stream,
-            encoding,
+            stream: on.stream,
+            encoding: on.encoding,
             cursor: Cell::new(cursor),
             awaited: Cell::new(None),
             local: Rc::clone(local),

@@ -181,7 +181,9 @@ impl Watched {
     }
 
     fn rates(&self, traffic: Traffic, now: Instant) -> Rates {
-        let since = self.before.or(self.report.as_ref().map(|it| it.figures));
+        let since = self
+            .before
+            .or_else(|| self.report.as_ref().map(|it| it.figures));
         let (Some(since), Some(figures)) = (since, self.figures(traffic, now)) else {
             return Rates::default();
         };

@@ -41,7 +41,7 @@ fn extended(packet_type: u8, body: &[u8]) -> Option<Class> {
     };
     Some(Class {
         kind,
-        track: multitrack.first,
+        track: multitrack.track(),
     })
 }
 

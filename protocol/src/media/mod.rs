@@ -20,7 +20,7 @@ use crate::{MessageType, RtmpTimestamp};
 pub struct Class {
     /// What it is.
     pub kind: Kind,
-    /// The track of an Enhanced RTMP multitrack message, the first one if it carries several;
+    /// The track of an Enhanced RTMP multitrack message, the lowest one if it carries several;
     /// 0 for everything else.
     pub track: u8,
 }

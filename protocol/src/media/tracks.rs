@@ -69,7 +69,7 @@ pub(super) struct Multitrack<'a> {
     /// The packet type of every track.
     pub(super) packet_type: u8,
     /// The first track's id.
-    pub(super) first: u8,
+    first: u8,
     /// Everything after the layout byte and the common FourCC.
     rest: &'a [u8],
 }
@@ -109,6 +109,16 @@ impl<'a> Multitrack<'a> {
     pub(super) fn is_several(&self) -> bool {
         self.layout != Layout::OneTrack
             && self.tracks(true).is_some_and(|t| t.iter().nth(1).is_some())
+    }
+
+    /// The track that the message stands for: the only one, or the lowest.
+    pub(super) fn track(&self) -> u8 {
+        if self.layout == Layout::OneTrack {
+            return self.first;
+        }
+        let tracks = self.tracks(false);
+        let lowest = tracks.and_then(|tracks| tracks.iter().next());
+        lowest.unwrap_or(self.first)
     }
 
     /// All tracks; `None` when the lengths do not add up.

@@ -66,7 +66,7 @@ fn extended(first: u8, rest: &[u8]) -> Option<Class> {
     };
     Some(Class {
         kind,
-        track: multitrack.first,
+        track: multitrack.track(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! A reader's place in a ring.
 
 use super::{entry::Tracks, publication::Gate};
-use crate::link::Filter;
+use crate::{link::Filter, media::Class};
 
 /// A reader: where it is, what it gets, what it lost. A small value without a reference to its
 /// ring; use it with the ring that made it.
@@ -30,7 +30,18 @@ pub struct Cursor {
     /// The publication it waits for.
     pub(super) gate: Option<Gate>,
     pub(super) filter: Filter,
+    pub(super) wanted: WantedTracks,
     dropped: Dropped,
+}
+
+/// Which tracks of each kind a reader gets (Enhanced RTMP multitrack).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WantedTracks {
+    /// All of them.
+    #[default]
+    All,
+    /// Messages of one track only if that is track 0; messages of several tracks whole.
+    First,
 }
 
 /// Headers to be repeated.
@@ -82,6 +93,7 @@ impl Cursor {
             paused_at: None,
             gate: None,
             filter: Filter::default(),
+            wanted: WantedTracks::All,
             dropped: Dropped::default(),
         }
     }
@@ -99,6 +111,18 @@ impl Cursor {
         // Headers passed over under the old filter may be wanted now.
         self.repeat.done = 0;
         self.filter = filter;
+    }
+
+    /// The same reader of these tracks.
+    #[must_use]
+    pub fn of_tracks(mut self, wanted: WantedTracks) -> Self {
+        self.wanted = wanted;
+        self
+    }
+
+    /// Whether messages of this class are of no track that the reader wants.
+    pub(super) fn passes_over(&self, class: Class) -> bool {
+        self.wanted == WantedTracks::First && class.track > 0
     }
 
     /// What the reader gets.

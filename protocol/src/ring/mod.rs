@@ -21,7 +21,7 @@ mod publication;
 mod read;
 mod store;
 
-pub use cursor::{Cursor, Dropped};
+pub use cursor::{Cursor, Dropped, WantedTracks};
 pub use publication::Publication;
 pub use store::{Limits, Ring};
 

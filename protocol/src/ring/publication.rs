@@ -103,8 +103,8 @@ impl<T: Item> Ring<T> {
         if gate.first > self.publication.first {
             return false;
         }
-        let filter = cursor.filter;
-        *cursor = self.join(gate.start);
+        let (filter, wanted) = (cursor.filter, cursor.wanted);
+        *cursor = self.join(gate.start).of_tracks(wanted);
         cursor.set_filter(filter);
         true
     }

@@ -179,6 +179,9 @@ impl<T: Item> Ring<T> {
             cursor.repeat.audio |= class.is_header();
             return Verdict::Drop(Reason::Filter);
         }
+        if cursor.passes_over(class) {
+            return Verdict::Drop(Reason::Filter);
+        }
         let shows_nothing = needs_key(class) && !cursor.tracks.contains(class.track);
         if shows_nothing || (late && class.is_key()) {
             return Verdict::Drop(cursor.waits);
@@ -235,6 +238,7 @@ fn repeat<'a, T: Item>(cursor: &mut Cursor, entry: &'a Entry<T>) -> Option<Deliv
 
 fn is_wanted(cursor: &Cursor, class: Class) -> bool {
     match class {
+        class if cursor.passes_over(class) => false,
         class if class.is_video() => cursor.repeat.video && cursor.filter.video,
         class if class.is_audio() => cursor.repeat.audio && cursor.filter.audio,
         _ => cursor.repeat.metadata,

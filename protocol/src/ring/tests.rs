@@ -536,6 +536,41 @@ fn what_enhanced_rtmp_keeps_like_headers_is_repeated_for_each_track() {
     assert_eq!(joined, expected);
 }
 
+/// A reader of track 0 alone: frames and headers of other tracks pass it by, also at a join, a jump and
+/// after it has waited for its publication.
+#[test]
+fn a_reader_of_the_first_tracks_gets_no_other() {
+    let mut ring = Ring::new(Limits::default());
+    let waiting = ring.join_publication(Start::KeyFrame, 0);
+    let mut push = |kind, track, length| {
+        let message_type = match kind {
+            Kind::Audio | Kind::AudioHeader => MessageType::AUDIO,
+            _ => MessageType::VIDEO,
+        };
+        let item = message(message_type, 0, length);
+        ring.push(Class { kind, track }, RtmpTimestamp(0), item);
+    };
+    push(Kind::VideoHeader, 0, 10);
+    push(Kind::VideoHeader, 1, 11);
+    push(Kind::AudioHeader, 2, 12);
+    push(Kind::VideoKey, 0, 20);
+    push(Kind::VideoKey, 1, 21);
+    push(Kind::Audio, 0, 22);
+    push(Kind::Audio, 3, 23);
+    for (wanted, expected) in [
+        (WantedTracks::First, &[10, 20, 22][..]),
+        (WantedTracks::All, &[10, 11, 12, 20, 21, 22, 23]),
+    ] {
+        for cursor in [ring.join(Start::KeyFrame), waiting] {
+            let mut cursor = cursor.of_tracks(wanted);
+            let read: Vec<_> = std::iter::from_fn(|| ring.next(&mut cursor, PATIENT))
+                .map(|delivery| delivery.item.payload.len())
+                .collect();
+            assert_eq!(read, expected, "{wanted:?}");
+        }
+    }
+}
+
 #[test]
 fn header_floods_are_bounded() {
     let mut ring = Ring::new(Limits {

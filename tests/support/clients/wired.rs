@@ -101,8 +101,12 @@ impl Wired {
 
     /// Sends connect and waits for its answer.
     pub(crate) fn connect(&mut self, app: &str) -> Message {
+        self.connect_with(app, Vec::new())
+    }
+
+    fn connect_with(&mut self, app: &str, more: Vec<(String, Amf)>) -> Message {
         let host = self.stream.peer_addr().expect("a connected socket");
-        let values = wire::connect(app, &format!("rtmp://{host}/{app}"));
+        let values = wire::connect_with(app, &format!("rtmp://{host}/{app}"), more);
         self.send(&wire::command(&values))
             .expect("an open connection");
         self.answer(1.0)
@@ -181,6 +185,15 @@ impl Wired {
         let stream = client.create_stream();
         client.play(stream, name);
         (client, stream)
+    }
+
+    /// A session that takes several tracks and has asked to play a name.
+    pub(crate) fn multitrack_viewer(server: SocketAddr, app: &str, name: &str) -> Self {
+        let mut client = Self::open(server).expect("a handshake");
+        client.connect_with(app, vec![("capsEx".into(), 2.0.into())]);
+        let stream = client.create_stream();
+        client.play(stream, name);
+        client
     }
 
     /// Records what arrives until `done` says so, or the time is over.

@@ -14,7 +14,7 @@ use tributary_protocol::{
 };
 
 use super::{CONNECTION, End, MAX_OUTPUT, Phase, Session};
-use crate::{link::handle::FromOrigin, metrics::Counted};
+use crate::{fanout::PlaysOn, link::handle::FromOrigin, metrics::Counted};
 
 impl Session {
     /// Takes in one thing from the origin; `None` is the end of the lane.
@@ -52,8 +52,12 @@ impl Session {
                 publication,
             }) => {
                 self.detach(stream)?;
-                let client = (stream, self.encoding());
-                let viewer = self.worker.attach(&self.wire, client, live, publication);
+                let on = PlaysOn {
+                    stream,
+                    encoding: self.encoding(),
+                    tracks: self.wanted_tracks(),
+                };
+                let viewer = self.worker.attach(&self.wire, on, live, publication);
                 self.playing.attach(viewer);
             }
             Some(FromOrigin::Detach { stream }) => self.detach(stream)?,

@@ -773,11 +773,14 @@ async fn a_viewer_gets_nothing_of_the_publication_before_its_own() {
     let mut source = Source::new();
     let (mut early, first) = edge.session().await;
     let (mut late, second) = edge.session().await;
+    source.push(VIDEO, HEADER);
+    source.push(VIDEO, KEY);
     source.attach(&first, STREAM);
-    for payload in [HEADER, KEY, INTER] {
-        source.push(VIDEO, payload);
-        assert_eq!(media(&mut early).await.1, 9);
+    for time in [80, 80] {
+        assert_eq!(media(&mut early).await.2, time);
     }
+    source.push(VIDEO, INTER);
+    assert_eq!(media(&mut early).await.2, 120);
     // The lane is faster than the feed: the ring has another publication, and its end to come.
     let next = source.number + 1;
     source.attach_to(&second, STREAM, next);
