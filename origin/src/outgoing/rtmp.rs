@@ -1,7 +1,7 @@
 //! A connection to another server, over TCP.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     sync::{
         Arc,
@@ -50,6 +50,8 @@ struct Session {
     peer: Peer,
     feeds: Vec<Feed>,
     plays: HashMap<NetStreamId, Writing>,
+    /// Those of `plays` whose publication has ended: what comes next belongs to another.
+    ended: HashSet<NetStreamId>,
     live_ids: Arc<AtomicU64>,
     /// What is to be written.
     output: BytesMut,
@@ -135,6 +137,7 @@ impl Session {
             peer: Peer::new(),
             feeds: Vec::new(),
             plays: HashMap::new(),
+            ended: HashSet::new(),
             live_ids: dial.live_ids,
             output: BytesMut::new(),
             wake: Arc::default(),
@@ -268,14 +271,14 @@ impl Session {
         None
     }
 
-    /// Nobody publishes any more what a NetStream plays: what comes next is another publication.
-    fn note_end(&self, on: MessageStreamId, info: &Value) {
+    /// A status of what a NetStream plays may say that its publication has ended.
+    fn note_end(&mut self, on: MessageStreamId, info: &Value) {
         let code = info.get("code").and_then(Value::as_str);
         let stream = self.peer.plays(on);
         if code == Some(Status::PlayUnpublishNotify.code())
-            && let Some(play) = stream.and_then(|stream| self.plays.get(&stream))
+            && let Some(stream) = stream.filter(|stream| self.plays.contains_key(stream))
         {
-            play.live().splice(play.writer());
+            self.ended.insert(stream);
         }
     }
 
@@ -289,8 +292,13 @@ impl Session {
         if !is_media || (kind.is_data() && is_of_player(&message)) {
             return;
         }
-        let stream = self.peer.plays(message.stream);
-        if let Some(play) = stream.and_then(|stream| self.plays.get(&stream)) {
+        let Some(stream) = self.peer.plays(message.stream) else {
+            return;
+        };
+        if let Some(play) = self.plays.get(&stream) {
+            if self.ended.remove(&stream) {
+                play.live().splice(play.writer());
+            }
             play.push(message, crate::live::now());
         }
     }
@@ -321,6 +329,7 @@ impl Session {
             Order::Close { stream } => {
                 self.feeds.retain(|feed| feed.stream != *stream);
                 self.plays.remove(stream);
+                self.ended.remove(stream);
             }
             Order::Object(message) => {
                 let (kind, payload) = message.encode(self.encoding);
