@@ -239,6 +239,12 @@ pub trait Application {
         let _ = (context, object, status);
     }
 
+    /// Three quarters of the shared objects that an instance may have live: one that holds on to
+    /// objects lets go of what it does not need. It may come again with each object that is made.
+    fn shared_objects_crowd(&mut self, context: &mut Context<'_>) {
+        let _ = context;
+    }
+
     /// Something a [`Poster`] brought in.
     fn event(&mut self, context: &mut Context<'_>, event: Event) {
         let _ = (context, event);

@@ -86,6 +86,8 @@ pub(super) enum Notice {
     PlayNext(Place),
     Answered(SessionKey, CallToken, Result<Value, Value>),
     Object(ObjectId, ObjectNotice),
+    /// Many shared objects live.
+    ObjectsCrowd,
 }
 
 impl Core {

@@ -88,6 +88,7 @@ pub use handle::GroupHandle;
 pub(crate) use lend::lent;
 pub use refusal::{OpenRefused, refusal};
 pub use remote_objects::RemoteObject;
+pub(crate) use shared_objects::{CROWD, MAX_GROUP_BYTES, MAX_OBJECTS};
 pub use shared_objects::{SharedObject, SharedObjectMut};
 pub use stream::Stream;
 pub(crate) use trial::trial;

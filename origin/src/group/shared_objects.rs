@@ -48,7 +48,11 @@ use storing::Missing;
 
 /// The most shared objects of a group that live at a time. Reason: each costs some kilobytes, and
 /// an audience on every lane.
-pub(super) const MAX_OBJECTS: usize = 4_096;
+pub(crate) const MAX_OBJECTS: usize = 4_096;
+
+/// Where so many shared objects live, the application is told, to let go of what it does not need.
+/// Reason: clients are to find room for theirs.
+pub(crate) const CROWD: usize = MAX_OBJECTS / 4 * 3;
 
 /// The most shared objects one session uses. Reason: a session's end visits each.
 pub(super) const MAX_USED: usize = 256;
@@ -59,7 +63,7 @@ pub(super) const MAX_STORED: usize = 4_096;
 
 /// What the slots of all shared objects of a group may take. Reason: members fill them, and they
 /// are kept in memory.
-pub(super) const MAX_GROUP_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const MAX_GROUP_BYTES: usize = 64 * 1024 * 1024;
 
 /// The longest name of a shared object, in bytes. Reason: every message carries it.
 pub(super) const MAX_NAME: usize = 512;
@@ -80,6 +84,8 @@ pub(super) struct Objects {
     locks: Vec<ObjectId>,
     /// How many objects the group has in the store, once it has asked.
     stored: Option<usize>,
+    /// Whether the application is about to hear that there are many.
+    crowd: bool,
 }
 
 #[derive(Debug)]
@@ -175,6 +181,11 @@ impl Objects {
         AudienceId(self.next_audience)
     }
 
+    /// The application hears that there are many.
+    pub(super) fn crowd_told(&mut self) {
+        self.crowd = false;
+    }
+
     /// Another call of the application begins.
     pub(super) fn begin_call(&mut self) {
         if !self.locks.is_empty() {
@@ -188,6 +199,10 @@ impl Core {
     fn create_object(&mut self, name: &str, persistent: bool) -> Result<ObjectId, ObjectError> {
         if self.objects.entries.len() >= MAX_OBJECTS {
             return Err(ObjectError::Limit);
+        }
+        if self.objects.entries.len() >= CROWD && !self.objects.crowd {
+            self.objects.crowd = true;
+            self.notices.push_back(Notice::ObjectsCrowd);
         }
         if persistent {
             return self.load_object(name, Missing::Create);

@@ -142,6 +142,10 @@ impl Turn<'_> {
                     self.ask(|app, context| app.answered(context, ClientId(key), token, answer));
                 }
                 Notice::Object(object, notice) => self.object_notice(object, notice),
+                Notice::ObjectsCrowd => {
+                    self.core.objects.crowd_told();
+                    self.ask(|app, context| app.shared_objects_crowd(context));
+                }
             }
         }
     }

@@ -26,7 +26,7 @@ use super::{
     idle::IdleClients,
     later::Reply,
     program::Program,
-    rpc,
+    room, rpc,
     state::State,
 };
 use crate::app::{
@@ -168,8 +168,8 @@ impl ScriptApplication {
         let dropped = state.objects.borrow().take_dropped();
         for object in dropped {
             context.close_object(object);
-            let weak = state.objects.borrow_mut().remove(object);
-            state.forget(weak);
+            let last = state.objects.borrow_mut().remove(object);
+            state.forget(last);
         }
         let timers = state.timers.borrow().next();
         let jobs = engine.has_jobs().then(|| context.now());
@@ -377,6 +377,10 @@ impl Application for ScriptApplication {
         self.turn(context, |ctx, state| {
             shared_object::status(ctx, state, object, status)
         });
+    }
+
+    fn shared_objects_crowd(&mut self, context: &mut Context<'_>) {
+        self.turn(context, room::make);
     }
 
     fn event(&mut self, context: &mut Context<'_>, event: Event) {

@@ -1,8 +1,9 @@
 // What the host needs of the language itself, taken before a script can change it.
 (function () {
   "use strict";
-  const { apply } = Reflect;
-  const { getPrototypeOf, defineProperty, hasOwn } = Object;
+  const { apply, ownKeys } = Reflect;
+  const { getPrototypeOf, getOwnPropertyDescriptor, defineProperty, hasOwn } = Object;
+  const plain = Object.prototype;
   const { toString } = Function.prototype;
   const { split, includes, startsWith, endsWith } = String.prototype;
   const { splice, indexOf } = Array.prototype;
@@ -53,6 +54,22 @@
     return isOwn(method) ? [owner, method] : null;
   }
 
+  // Whether a peer's message can name a function here: of the object's own, or of plain objects in it.
+  function handles(owner, depth) {
+    for (let at = owner; at !== null && !apply(has, foreign, [at]); at = getPrototypeOf(at)) {
+      const names = ownKeys(at);
+      for (let i = 0; i < names.length; i++) {
+        const { get, value } = getOwnPropertyDescriptor(at, names[i]);
+        if (get !== undefined || typeof value === "function") return true;
+        if (typeof value === "object" && value !== null && depth > 0
+          && getPrototypeOf(value) === plain && handles(value, depth - 1)) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
   function remove(list, item) {
     const at = apply(indexOf, list, [item]);
     if (at >= 0) apply(splice, list, [at, 1]);
@@ -79,6 +96,7 @@
     weak: (object) => new Weak(object),
     strong: (weak) => apply(deref, weak, []),
     probe: (size) => { new Buffer(size); },
-    objects: Object.prototype,
+    handles: (object) => handles(object, 3),
+    objects: plain,
   };
 })

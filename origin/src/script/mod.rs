@@ -69,6 +69,7 @@ mod media;
 mod objects;
 mod pace;
 mod program;
+mod room;
 mod rpc;
 mod source;
 mod state;

@@ -74,6 +74,7 @@ struct Tools {
     weak: Kept,
     strong: Kept,
     probe: Kept,
+    handles: Kept,
     /// `Object.prototype`.
     objects: Kept,
 }
@@ -322,6 +323,11 @@ impl State {
         self.tool(ctx, |tools| &tools.weak, (object.clone(),))
     }
 
+    /// Whether an object has a function that a client's message can name.
+    pub(super) fn has_handlers<'js>(&self, ctx: &Ctx<'js>, object: &Object<'js>) -> Result<bool> {
+        self.tool(ctx, |tools| &tools.handles, (object.clone(),))
+    }
+
     /// The object of a weak reference, if the script still holds it.
     pub(crate) fn strong<'js>(
         &self,
@@ -400,6 +406,7 @@ impl State {
             weak: tool("weak")?,
             strong: tool("strong")?,
             probe: tool("probe")?,
+            handles: tool("handles")?,
             objects: tool("objects")?,
         });
         Ok(())

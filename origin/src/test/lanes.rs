@@ -239,9 +239,11 @@ impl Lanes {
     pub(super) fn leave(&mut self, client: u64) {
         if let Some(lane) = self.clients.get_mut(&client) {
             lane.close(CloseReason::Client);
-            lane.closed = true;
         }
         self.settle();
+        if let Some(lane) = self.clients.get_mut(&client) {
+            lane.closed = true;
+        }
     }
 
     pub(super) fn pass(&mut self, time: Duration) {
@@ -262,7 +264,7 @@ impl Lanes {
             wait(store);
             self.run();
         }
-        for lane in self.clients.values_mut() {
+        for lane in self.clients.values_mut().filter(|lane| !lane.closed) {
             lane.collect();
         }
     }

@@ -51,6 +51,16 @@ impl Context<'_> {
             .map(|(&id, entry)| (id, SharedObject { entry }))
     }
 
+    /// How many shared objects live now.
+    pub(crate) fn living_objects(&self) -> usize {
+        self.core_ref().objects.entries.len()
+    }
+
+    /// What the slots of all of them take.
+    pub(crate) fn object_bytes(&self) -> usize {
+        self.core_ref().objects.bytes
+    }
+
     /// A shared object that lives.
     pub fn object(&self, object: ObjectId) -> Option<SharedObject<'_>> {
         let entry = self.core_ref().objects.get(object)?;

@@ -11,7 +11,8 @@ use tributary_protocol::{amf, command::Status};
 
 use super::{
     super::{
-        objects::Dropped,
+        objects::Ledger,
+        room,
         state::State,
         value::{from_script, to_script, to_values},
     },
@@ -22,13 +23,15 @@ use crate::{
     group::lent,
 };
 
-/// The inside of a `SharedObject`. When the script lets go of it, so does the group.
+/// The inside of a `SharedObject`. Its end, or `close()`, lets go of the group's object.
 #[derive(JsLifetime)]
 pub(crate) struct ObjectInside {
     #[qjs(skip_trace)]
     id: ObjectId,
     #[qjs(skip_trace)]
-    dropped: Dropped,
+    ledger: Rc<Ledger>,
+    #[qjs(skip_trace)]
+    used: Cell<u64>,
     #[qjs(skip_trace)]
     open: Cell<bool>,
 }
@@ -38,8 +41,16 @@ super::host_class!(ObjectInside, "SharedObject");
 impl ObjectInside {
     fn close(&self) {
         if self.open.replace(false) {
-            self.dropped.borrow_mut().push(self.id);
+            self.ledger.dropped(self.id);
         }
+    }
+
+    /// Whether it is open; then it is used now.
+    fn use_now(&self) -> bool {
+        if self.open.get() {
+            self.used.set(self.ledger.used());
+        }
+        self.open.get()
     }
 }
 
@@ -99,6 +110,10 @@ fn get<'js>(
     if let Some(connection) = remote {
         return super::remote_object::get(ctx, state, name, persistent, &connection);
     }
+    let found = lent(|context| context.find_object(name)).flatten();
+    if found.is_none_or(|id| state.objects.borrow().get(id).is_none()) {
+        room::make(ctx, state)?;
+    }
     let opened = lent(|context| context.open_object(name, persistent));
     let id = match opened {
         Some(Ok(id)) => id,
@@ -111,7 +126,7 @@ fn get<'js>(
         }
         None => return Ok(None),
     };
-    if let Some(known) = known(ctx, state, id)? {
+    if let Some(known) = known(ctx, state, id) {
         // The one that is there holds it already.
         lent(|context| context.close_object(id));
         return Ok(Some(known));
@@ -122,34 +137,36 @@ fn get<'js>(
             object.map(|mut object| object.set_resync_depth(depth))
         });
     }
+    let ledger = state.objects.borrow().ledger();
     let inside = ObjectInside {
         id,
-        dropped: state.objects.borrow().dropped(),
+        used: Cell::new(ledger.used()),
+        ledger,
         open: Cell::new(true),
     };
     let object = state.instance(ctx, inside)?.into_inner();
-    let weak = state.weak(ctx, &object)?;
-    let weak = state.keep(ctx, weak);
-    let old = state.objects.borrow_mut().add(id, persistent, weak);
+    let kept = state.keep(ctx, object.as_value());
+    let old = state.objects.borrow_mut().add(id, persistent, kept);
     state.forget(old);
     Ok(Some(object))
 }
 
-/// The script's object for a shared object, if a variable of the script still holds it.
-fn known<'js>(ctx: &Ctx<'js>, state: &Rc<State>, id: ObjectId) -> Result<Option<Object<'js>>> {
-    let weak = {
+/// The script's object for a shared object, if it is open; it is used now.
+fn known<'js>(ctx: &Ctx<'js>, state: &State, id: ObjectId) -> Option<Object<'js>> {
+    let kept = {
         let objects = state.objects.borrow();
-        objects.get(id).map(|weak| state.kept(ctx, weak))
+        objects.get(id).map(|object| state.kept(ctx, object))
     };
-    let object = weak.map(|weak| state.strong(ctx, weak)).transpose()?;
-    Ok(object.flatten().filter(|object| is_open(object.as_value())))
+    let object = kept?.into_object()?;
+    let open = object.as_class::<ObjectInside>()?.borrow().use_now();
+    open.then_some(object)
 }
 
-fn is_open(object: &Value<'_>) -> bool {
-    let class = object
-        .as_object()
-        .and_then(Object::as_class::<ObjectInside>);
-    class.is_some_and(|class| class.borrow().open.get())
+/// When an object was last used, as a number that rises; `None` if it is closed.
+pub(in super::super) fn last_use(object: &Object<'_>) -> Option<u64> {
+    let class = object.as_class::<ObjectInside>()?;
+    let inside = class.borrow();
+    inside.open.get().then(|| inside.used.get())
 }
 
 /// `SharedObject.commit(name)`, or all persistent ones: `true` if the writes are queued.
@@ -172,7 +189,7 @@ fn commit(state: &State, name: Option<&str>) -> bool {
 
 fn look<R>(own: &Own<'_>, look: impl FnOnce(SharedObject<'_>) -> R) -> Option<R> {
     let inside = own.0.borrow();
-    if !inside.open.get() {
+    if !inside.use_now() {
         return None;
     }
     lent(|context| context.object(inside.id).map(look)).flatten()
@@ -180,7 +197,7 @@ fn look<R>(own: &Own<'_>, look: impl FnOnce(SharedObject<'_>) -> R) -> Option<R>
 
 fn change<R>(own: &Own<'_>, change: impl FnOnce(&mut SharedObjectMut<'_>) -> R) -> Option<R> {
     let inside = own.0.borrow();
-    if !inside.open.get() {
+    if !inside.use_now() {
         return None;
     }
     lent(|context| {
@@ -320,7 +337,7 @@ pub(in super::super) fn changed(
     object: ObjectId,
     changes: &[ObjectChange],
 ) -> Result<()> {
-    let Some(object) = known(ctx, state, object)? else {
+    let Some(object) = known(ctx, state, object) else {
         return Ok(());
     };
     let Some((owner, handler)) = state.find(ctx, &object, "onSync")? else {
@@ -355,7 +372,7 @@ pub(in super::super) fn message(
     handler: &str,
     arguments: &[amf::Value],
 ) -> Result<()> {
-    match known(ctx, state, object)? {
+    match known(ctx, state, object) {
         Some(object) => call_handler(ctx, state, &object, handler, arguments),
         None => Ok(()),
     }
@@ -386,7 +403,7 @@ pub(in super::super) fn status(
     object: ObjectId,
     status: Status,
 ) -> Result<()> {
-    let Some(object) = known(ctx, state, object)? else {
+    let Some(object) = known(ctx, state, object) else {
         return Ok(());
     };
     let info = application::info(ctx, status, status.description())?;

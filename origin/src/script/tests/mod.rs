@@ -4,6 +4,7 @@ mod connecting;
 mod library;
 mod limits;
 mod publishers;
+mod room;
 mod shared_objects;
 mod streams;
 mod style;

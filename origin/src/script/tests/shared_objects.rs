@@ -188,7 +188,7 @@ fn a_turn_that_fails_leaves_no_lock() {
 }
 
 #[test]
-fn a_temporary_object_lives_while_somebody_holds_it() {
+fn a_temporary_object_lives_until_it_is_closed() {
     let stage = stage(&format!(
         "{RUN}
          Client.prototype.open = function() {{ held = SharedObject.get('t'); held.setProperty('a', 1); }};
@@ -200,8 +200,8 @@ fn a_temporary_object_lives_while_somebody_holds_it() {
     client.call("run", [text("held = null")]).unwrap();
     assert_eq!(
         client.call("look", []),
-        Ok(0.0.into()),
-        "the last variable is gone"
+        Ok(1.0.into()),
+        "it needs no variable"
     );
     client.call("open", []).unwrap();
     let code = "held.close(); held.setProperty('b', 1); held.size()";
