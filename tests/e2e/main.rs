@@ -20,6 +20,7 @@ mod independent_clients_stream;
 mod large_commands_do_not_block;
 mod origins_fail_and_return;
 mod players_see_no_false_tracks;
+mod scripts_agree_with_the_air;
 mod scripts_play_and_republish_streams;
 mod sessions_and_streams;
 mod shared_objects_survive;

@@ -56,11 +56,22 @@ impl Cluster {
         edges: usize,
         write: impl FnOnce(&Path),
     ) -> Self {
+        Self::with_applications_and_tables(origins, edges, "", write)
+    }
+
+    /// The same, with more tables of the configuration.
+    pub(crate) fn with_applications_and_tables(
+        origins: usize,
+        edges: usize,
+        tables: &str,
+        write: impl FnOnce(&Path),
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let apps = directory.path().join(APPS);
         fs::create_dir(&apps).expect("a directory of applications");
         write(&apps);
-        Self::in_directory(directory, origins, edges, "", "", Keeps::Data)
+        // The settings of `counter` are the file's last.
+        Self::in_directory(directory, origins, edges, "", tables, Keeps::Data)
     }
 
     /// The same as [`Self::with_settings`], where each origin has a data directory.
@@ -141,6 +152,14 @@ impl Cluster {
     pub(crate) fn restart_edge(&mut self, index: usize) {
         self.edges[index].kill();
         self.edges[index] = self.start_edge(&format!("edge{index}"));
+    }
+
+    /// Tells an edge to stop, waits until it has, and starts it anew.
+    pub(crate) fn stop_and_restart_edge(&mut self, index: usize) {
+        self.edges[index].signal(Signal::TERM);
+        let status = self.edges[index].wait_exit(STOP_WITHIN);
+        assert!(status.is_some_and(|status| status.success()), "{status:?}");
+        self.restart_edge(index);
     }
 
     /// Where clients of an edge connect.

@@ -59,6 +59,10 @@ impl Program {
     ) -> Self {
         let mut command = Command::new(executable);
         command.args(arguments).current_dir(directory);
+        // The program takes every variable with its prefix for a setting; these are of the tests.
+        for variable in OF_THE_TESTS {
+            command.env_remove(variable);
+        }
         let mut program = Self::spawn(name, &mut command, directory);
         program.await_listening();
         program
@@ -184,6 +188,7 @@ fn create(path: &Path) -> File {
     File::create(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+const OF_THE_TESTS: [&str; 2] = ["TRIBUTARY_CHURN_SECONDS", "TRIBUTARY_CHURN_SEED"];
 const POLL: Duration = Duration::from_millis(5);
 const CHILDREN_END_WITHIN: Duration = Duration::from_secs(3);
 const START_WITHIN: Duration = Duration::from_secs(20);

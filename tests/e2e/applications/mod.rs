@@ -22,12 +22,14 @@ fn example(name: &str) -> Cluster {
     })
 }
 
-/// One origin with the applications of the tests, and two edges. The files are written as old
-/// editors did: with a byte-order mark and CR line ends.
+/// One origin with the application `calls` of the tests, and two edges. The files are written as
+/// old editors did: with a byte-order mark and CR line ends.
 fn old_scripts() -> Cluster {
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/applications");
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/applications/calls");
     let old = |text: String| format!("\u{feff}{}", text.replace('\n', "\r"));
-    Cluster::with_applications(1, 2, |directory| copy(&scripts, directory, &old))
+    Cluster::with_applications(1, 2, |directory| {
+        copy(&scripts, &directory.join("calls"), &old)
+    })
 }
 
 fn copy(from: &Path, to: &Path, write: &dyn Fn(String) -> String) {

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::super::{
     media::Recording,
@@ -91,6 +91,14 @@ impl Wired {
         client
     }
 
+    /// An accepted session whose connect has arguments for the application.
+    pub(crate) fn session_with(server: SocketAddr, app: &str, arguments: &[Amf]) -> Self {
+        let mut client = Self::open(server).expect("a handshake");
+        let answer = client.connect_with(app, Vec::new(), arguments);
+        assert_eq!(answer.name().as_deref(), Some("_result"), "{app}");
+        client
+    }
+
     /// An accepted session with room for next to nothing on its way to it.
     pub(crate) fn narrow_session(server: SocketAddr, app: &str) -> Self {
         let mut client = Self::open_narrow(server).expect("a handshake");
@@ -101,12 +109,14 @@ impl Wired {
 
     /// Sends connect and waits for its answer.
     pub(crate) fn connect(&mut self, app: &str) -> Message {
-        self.connect_with(app, Vec::new())
+        self.connect_with(app, Vec::new(), &[])
     }
 
-    fn connect_with(&mut self, app: &str, more: Vec<(String, Amf)>) -> Message {
+    /// The same with further properties and arguments.
+    fn connect_with(&mut self, app: &str, more: Vec<(String, Amf)>, arguments: &[Amf]) -> Message {
         let host = self.stream.peer_addr().expect("a connected socket");
-        let values = wire::connect_with(app, &format!("rtmp://{host}/{app}"), more);
+        let mut values = wire::connect_with(app, &format!("rtmp://{host}/{app}"), more);
+        values.extend_from_slice(arguments);
         self.send(&wire::command(&values))
             .expect("an open connection");
         self.answer(1.0)
@@ -190,7 +200,7 @@ impl Wired {
     /// A session that takes several tracks and has asked to play a name.
     pub(crate) fn multitrack_viewer(server: SocketAddr, app: &str, name: &str) -> Self {
         let mut client = Self::open(server).expect("a handshake");
-        client.connect_with(app, vec![("capsEx".into(), 2.0.into())]);
+        client.connect_with(app, vec![("capsEx".into(), 2.0.into())], &[]);
         let stream = client.create_stream();
         client.play(stream, name);
         client
@@ -269,6 +279,12 @@ impl Wired {
     /// Sends bytes as they are.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
+    }
+
+    /// Has the connection end by a TCP reset when it is dropped.
+    pub(crate) fn reset_when_dropped(&self) {
+        let socket = SockRef::from(&self.stream);
+        socket.set_linger(Some(Duration::ZERO)).expect("a socket");
     }
 
     pub(crate) fn local_address(&self) -> SocketAddr {
