@@ -272,12 +272,12 @@ impl Churn {
         {
             return Some("a publisher waits for its answer".to_owned());
         }
-        for index in 0..self.watched.len() {
+        for (index, before) in frames.iter().enumerate() {
             let belief = self.ask(index);
             let watched = &self.watched[index];
             let air = Air::of(watched.app, &self.publishers, &self.encoders);
             let seen = watched.viewer.seen();
-            let differs = air.differs(watched.app, &belief, &seen, &frames[index]);
+            let differs = air.differs(watched.app, &belief, &seen, before);
             if let Some(differs) = differs {
                 return Some(format!("{}: {differs}", watched.app));
             }

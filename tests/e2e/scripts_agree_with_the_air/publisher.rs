@@ -6,7 +6,7 @@ use std::{
     process::Command,
     sync::{
         Arc, Mutex,
-        mpsc::{self, Receiver, Sender, TryRecvError},
+        mpsc::{self, Receiver, SyncSender, TryRecvError},
     },
     thread,
     time::{Duration, Instant},
@@ -51,7 +51,7 @@ pub(super) struct Publisher {
     pub(super) nick: String,
     pub(super) number: u32,
     doing: Arc<Mutex<Doing>>,
-    orders: Sender<Order>,
+    orders: SyncSender<Order>,
 }
 
 impl Publisher {
@@ -65,7 +65,7 @@ impl Publisher {
         let mut client = Wired::session_with(server, app, &arguments);
         client.set_chunk_size(4096);
         let stream = client.create_stream();
-        let (orders, ordered) = mpsc::channel();
+        let (orders, ordered) = mpsc::sync_channel(ORDERS);
         let doing = Arc::new(Mutex::new(Doing::Nothing));
         let work = Work {
             client,
@@ -259,6 +259,9 @@ impl Encoder {
 
 /// The room of everybody in the chat.
 pub(super) const ROOM: &str = "lobby";
+
+/// Orders that a publisher has not carried out; the driver gives the next when one is done.
+const ORDERS: usize = 16;
 
 const FRAME: Duration = Duration::from_millis(80);
 const FRAME_BYTES: usize = 400;
