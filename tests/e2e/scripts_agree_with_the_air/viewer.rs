@@ -99,7 +99,11 @@ fn watch(
 ) {
     while !stop.load(Relaxed) {
         match client.next(Duration::from_millis(100)) {
-            Ok(message) => take(&message, streams, &mut seen.lock().expect("no panic")),
+            Ok(message) => {
+                // A connection that is over shows in the next read.
+                let _ = client.answer_ping(&message);
+                take(&message, streams, &mut seen.lock().expect("no panic"));
+            }
             Err(Nothing::Late) => {}
             Err(Nothing::Closed) => {
                 seen.lock().expect("no panic").closed = true;

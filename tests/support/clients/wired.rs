@@ -251,6 +251,17 @@ impl Wired {
         self.message(csid, kind, stream, timestamp, payload)
     }
 
+    /// Answers a ping request; a client that only listens is closed without that.
+    pub(crate) fn answer_ping(&mut self, message: &Message) -> io::Result<()> {
+        match message.payload.split_first_chunk() {
+            Some((&PING_REQUEST, time)) if message.header.kind == wire::USER_CONTROL => {
+                let answer = [&PING_RESPONSE[..], time].concat();
+                self.message(2, wire::USER_CONTROL, 0, 0, &answer)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Sends a message of a shared object.
     pub(crate) fn shared_object(&mut self, payload: &[u8]) -> io::Result<()> {
         self.message(3, wire::SHARED_OBJECT_AMF0, 0, 0, payload)
@@ -393,6 +404,9 @@ fn connect(socket: Socket, server: SocketAddr) -> io::Result<TcpStream> {
     socket.set_read_timeout(Some(PATIENCE))?;
     Ok(socket.into())
 }
+
+const PING_REQUEST: [u8; 2] = [0, 6];
+const PING_RESPONSE: [u8; 2] = [0, 7];
 
 static NEXT_SOURCE: AtomicU32 = AtomicU32::new(0);
 
