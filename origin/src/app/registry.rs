@@ -188,6 +188,11 @@ impl Applications {
         entry.is_kept = true;
     }
 
+    /// Whether an application is known to a deployer, with a version or without.
+    pub(crate) fn is_kept(&self, name: &str) -> bool {
+        self.read().get(name).is_some_and(|entry| entry.is_kept)
+    }
+
     /// What an application has said.
     pub fn log(&self, name: &str) -> Option<Log> {
         self.read().get(name).map(|entry| entry.common.log.clone())

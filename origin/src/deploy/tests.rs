@@ -21,7 +21,7 @@ use tributary_protocol::{
 use super::{folder::Listing, *};
 use crate::{
     app::{Application, Applications, Context, StartError as AppError, StopReason},
-    group::{GroupHandle, Settings as GroupSettings},
+    group::{GroupHandle, OpenRefused, Settings as GroupSettings},
     link::handle::{LaneCommand, LaneKey, LaneOut, Mail, SessionKey},
     metrics::Metrics,
     store::Store,
@@ -279,6 +279,20 @@ fn a_copied_folder_is_deployed_and_a_broken_one_is_not() {
     let two = bench.status("chat");
     assert_eq!((two.refused, two.notes), (None, vec!["a note".to_owned()]));
     assert_ne!(two.digest, one.digest);
+
+    // One that never had a version is there all the same.
+    bench.write("never", "broken");
+    bench.until("it is refused", || {
+        let status = bench.deployer().status("never");
+        status.is_some_and(|never| never.refused.is_some())
+    });
+    for (name, refused) in [
+        ("never", OpenRefused::NoVersion),
+        ("nothing", OpenRefused::InvalidApp),
+    ] {
+        let opened = bench.groups.open(&name.parse().unwrap(), LaneKey(9));
+        assert_eq!(opened.unwrap_err(), refused);
+    }
 
     fs::remove_dir_all(bench.directory.path().join("apps/chat")).unwrap();
     bench.until("it is gone", || bench.deployer().status("chat").is_none());

@@ -196,11 +196,11 @@ impl Actor {
     fn start(&mut self) -> Result<(), OpenRefused> {
         self.take_newest()?;
         if !self.restarts.may_start(self.core.now) {
-            return Err(OpenRefused::Shutdown);
+            return Err(OpenRefused::DoesNotStart);
         }
         self.launch().map_err(|why| {
             self.failed(&why);
-            OpenRefused::Shutdown
+            OpenRefused::DoesNotStart
         })
     }
 

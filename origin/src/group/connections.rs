@@ -516,8 +516,8 @@ enum Route {
 
 fn refused_status(refused: &OpenRefused) -> Status {
     match refused {
-        OpenRefused::InvalidApp => Status::ConnectInvalidApp,
-        OpenRefused::Shutdown => Status::ConnectAppShutdown,
+        OpenRefused::InvalidApp | OpenRefused::NoVersion => Status::ConnectInvalidApp,
+        OpenRefused::DoesNotStart | OpenRefused::Shutdown => Status::ConnectAppShutdown,
         _ => Status::ConnectRejected,
     }
 }

@@ -88,7 +88,7 @@ pub use handle::GroupHandle;
 pub(crate) use lend::lent;
 pub use refusal::{OpenRefused, refusal};
 pub use remote_objects::RemoteObject;
-pub(crate) use shared_objects::{CROWD, MAX_GROUP_BYTES, MAX_OBJECTS};
+pub(crate) use shared_objects::{CROWD, MAX_GROUP_BYTES, MAX_OBJECTS, object_name};
 pub use shared_objects::{SharedObject, SharedObjectMut};
 pub use stream::Stream;
 pub(crate) use trial::trial;
@@ -216,7 +216,7 @@ impl Groups {
             return self.join(&mut table, name);
         }
         let Some(registered) = self.shared.applications.find(name.application()) else {
-            return Err(OpenRefused::InvalidApp);
+            return Err(self.shared.unknown(name));
         };
         if table.len() >= self.shared.settings.max_groups || registered.is_full() {
             return Err(OpenRefused::Limit);
@@ -410,13 +410,21 @@ impl Shared {
         present: &Arc<Registered>,
     ) -> Result<Arc<Registered>, OpenRefused> {
         let newest = self.applications.find(name.application());
-        let newest = newest.ok_or(OpenRefused::InvalidApp)?;
+        let newest = newest.ok_or_else(|| self.unknown(name))?;
         if !Arc::ptr_eq(&newest, present)
             && let Some(slot) = self.lock().get_mut(name)
         {
             slot.of = InUse::new(Arc::clone(&newest));
         }
         Ok(newest)
+    }
+
+    /// Why an application without a version refuses.
+    fn unknown(&self, name: &GroupName) -> OpenRefused {
+        match self.applications.is_kept(name.application()) {
+            true => OpenRefused::NoVersion,
+            false => OpenRefused::InvalidApp,
+        }
     }
 
     fn take(&self, table: &mut HashMap<Arc<GroupName>, Slot>, name: &GroupName) {

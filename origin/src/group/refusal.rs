@@ -20,29 +20,44 @@ use crate::{
 pub enum OpenRefused {
     /// There is no such application.
     InvalidApp,
+    /// The application is there, and no version of it could be deployed.
+    NoVersion,
+    /// The application failed to start, or has failed too often.
+    DoesNotStart,
     /// This process holds as many groups as it may.
     Limit,
     /// The threads that run groups take no more: one hangs in an application.
     Busy,
-    /// The process shuts down, or the application has failed too often.
+    /// The process shuts down.
     Shutdown,
 }
+
+/// The application's log has the reason, which is none of a client's business.
+const DOES_NOT_START: &str = "The application is there, but it does not start.";
 
 impl OpenRefused {
     /// The reason in logs and on the link.
     pub fn reason(self) -> CloseReason {
         match self {
-            Self::InvalidApp => CloseReason::InvalidApp,
+            Self::InvalidApp | Self::NoVersion => CloseReason::InvalidApp,
             Self::Limit | Self::Busy => CloseReason::Limit,
-            Self::Shutdown => CloseReason::Shutdown,
+            Self::DoesNotStart | Self::Shutdown => CloseReason::Shutdown,
         }
     }
 
     fn status(self) -> Status {
         match self {
-            Self::InvalidApp => Status::ConnectInvalidApp,
+            Self::InvalidApp | Self::NoVersion => Status::ConnectInvalidApp,
             Self::Limit | Self::Busy => Status::ConnectFailed,
-            Self::Shutdown => Status::ConnectAppShutdown,
+            Self::DoesNotStart | Self::Shutdown => Status::ConnectAppShutdown,
+        }
+    }
+
+    /// What the client is told, where the status alone would mislead.
+    fn description(self) -> Option<&'static str> {
+        match self {
+            Self::NoVersion | Self::DoesNotStart => Some(DOES_NOT_START),
+            _ => None,
         }
     }
 }
@@ -51,6 +66,8 @@ impl OpenRefused {
 pub(super) struct Refusal {
     pub(super) status: Status,
     pub(super) reason: CloseReason,
+    /// In place of the status's own.
+    pub(super) description: Option<&'static str>,
 }
 
 impl From<OpenRefused> for Refusal {
@@ -58,6 +75,7 @@ impl From<OpenRefused> for Refusal {
         Self {
             status: refused.status(),
             reason: refused.reason(),
+            description: refused.description(),
         }
     }
 }
@@ -66,6 +84,8 @@ impl fmt::Display for OpenRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::InvalidApp => "there is no such application",
+            Self::NoVersion => "no version of the application could be deployed",
+            Self::DoesNotStart => "the application does not start",
             Self::Limit => "the origin is full",
             Self::Busy => "the origin is too busy to start another group",
             Self::Shutdown => "the application is shutting down",
@@ -85,7 +105,7 @@ impl Shared {
         open: &OpenSession,
         refusal: Refusal,
     ) {
-        for message in refusal_with(open, refusal.status) {
+        for message in refusal_with(open, refusal.status, refusal.description) {
             lane.send(
                 key.session,
                 ToSession::Message {
@@ -115,14 +135,14 @@ impl Shared {
 
 /// What a client whose connect is refused gets before its connection closes: `_error`, `close`.
 pub fn refusal(open: &OpenSession, refused: OpenRefused) -> Vec<Message> {
-    refusal_with(open, refused.status())
+    refusal_with(open, refused.status(), refused.description())
 }
 
 /// As [`refusal`], with this status.
-fn refusal_with(open: &OpenSession, status: Status) -> Vec<Message> {
+fn refusal_with(open: &OpenSession, status: Status, description: Option<&str>) -> Vec<Message> {
     let connect = client::read_connect(&open.connect);
     let transaction = connect.map_or(answer::CONNECT_TRANSACTION, |connect| connect.transaction);
-    answer::refusal(transaction, status.info(None, None))
+    answer::refusal(transaction, status.info(description, None))
         .iter()
         .map(|command| answer::on_connection(command, ObjectEncoding::Amf0))
         .collect()

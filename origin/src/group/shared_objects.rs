@@ -363,6 +363,11 @@ fn notice(seen: Seen<SessionKey>) -> ObjectNotice {
     }
 }
 
+/// The name without leading slashes: `/a/b` and `a/b` are one object, as they are one stream.
+pub(crate) fn object_name(name: &str) -> &str {
+    name.trim_start_matches('/')
+}
+
 /// Whether an object can have this name.
 fn is_name(name: &str) -> bool {
     let hostile = |part: &str| matches!(part, "" | "." | "..") || part.contains('\\');

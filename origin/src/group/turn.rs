@@ -187,6 +187,7 @@ impl Turn<'_> {
             let refusal = Refusal {
                 status: Status::ConnectFailed,
                 reason: CloseReason::Protocol,
+                description: None,
             };
             let shared = &self.core.shared;
             shared.refuse(&self.core.name, &lane, key, open, refusal);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tributary_protocol::{amf::Value, shared_object::Encoded};
 
-use super::{Core, Entry, Missing, is_name};
+use super::{Core, Entry, Missing, is_name, object_name};
 use crate::{
     app::{ClientId, ObjectError, ObjectId},
     group::Context,
@@ -30,7 +30,7 @@ impl Context<'_> {
     /// until it is closed as often as it was opened; of an open one the application hears what
     /// members do.
     pub fn open_object(&mut self, name: &str, persistent: bool) -> Result<ObjectId, ObjectError> {
-        self.core().open_object(name, persistent)
+        self.core().open_object(object_name(name), persistent)
     }
 
     /// Lets go of a shared object that was opened.
@@ -40,7 +40,7 @@ impl Context<'_> {
 
     /// The shared object of this name that lives now, open or not.
     pub fn find_object(&self, name: &str) -> Option<ObjectId> {
-        self.core_ref().objects.find(name)
+        self.core_ref().objects.find(object_name(name))
     }
 
     /// The shared objects that live now, in no order.

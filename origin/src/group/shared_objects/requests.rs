@@ -10,6 +10,7 @@ use tributary_protocol::{
 
 use super::{
     Core, Level, MAX_GROUP_BYTES, MAX_USED, Missing, ObjectError, ObjectId, Timer, is_name,
+    object_name,
     rate::{Admit, Gathered},
     sides,
 };
@@ -26,7 +27,10 @@ impl Core {
             return;
         };
         let asked = match SharedObjectMessage::decode(message.kind, &message.payload) {
-            Ok(asked) => asked,
+            Ok(asked) => SharedObjectMessage {
+                name: object_name(&asked.name).to_owned(),
+                ..asked
+            },
             Err(error) => {
                 // Of this message alone; nothing that follows depends on it.
                 tracing::debug!(client = %client.id(), %error, "unreadable shared-object message");

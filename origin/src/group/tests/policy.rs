@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tributary_node::config::{Application, SecondPublisher};
 use tributary_protocol::{
-    Message, MessageStreamId, MessageType, RtmpTimestamp, link::CloseReason, ring::Start,
+    Message, MessageStreamId, MessageType, RtmpTimestamp,
+    link::CloseReason,
+    ring::{Cursor, Start},
 };
 
 use super::stage::{Lane, Stage, live_settings, pass, play};
@@ -72,16 +74,19 @@ fn sends(lane: &Lane, at: u32, key: bool) -> bool {
         .is_some()
 }
 
-/// The times a viewer saw who was there from the beginning.
-fn seen(lane: &Lane) -> Vec<u32> {
+/// A viewer that joins what a lane publishes.
+fn join(lane: &Lane) -> Cursor {
+    let (live, _) = &lane.writers[&(1, 1)];
+    live.ring().join(Start::Gop)
+}
+
+/// The times that this viewer sees.
+fn seen(lane: &Lane, mut viewer: Cursor) -> Vec<u32> {
     let (live, _) = &lane.writers[&(1, 1)];
     let ring = live.ring();
-    let mut cursor = ring.join(Start::Gop);
-    let mut times = Vec::new();
-    while let Some(delivery) = ring.next(&mut cursor, seconds(3_600)) {
-        times.push(delivery.timestamp.0);
-    }
-    times
+    let next = || ring.next(&mut viewer, seconds(3_600));
+    let deliveries = std::iter::from_fn(next);
+    deliveries.map(|delivery| delivery.timestamp.0).collect()
 }
 
 const KICKED: [&str; 2] = ["StopPublish 1 generation 1", "1 NetStream.Publish.BadName"];
@@ -121,6 +126,7 @@ fn a_take_over_continues_the_timeline() {
         let mut stage = Stage::live(takeover());
         let (publisher, _viewer) = on_air(&mut stage, "cam?k=1").await;
         assert!(sends(&publisher, 100_000, true));
+        let early = join(&publisher);
         pass(Duration::from_millis(40)).await;
         assert!(sends(&publisher, 100_040, false));
         pass(Duration::from_millis(500)).await;
@@ -128,7 +134,8 @@ fn a_take_over_continues_the_timeline() {
         assert!(accepted && sends(&new, 0, true));
         assert!(!sends(&publisher, 100_080, false));
         assert!(sends(&new, 40, false));
-        assert_eq!(seen(&new), [100_000, 100_040, 100_540, 100_580]);
+        assert_eq!(seen(&new, early), [100_000, 100_040, 100_540, 100_580]);
+        assert_eq!(seen(&new, join(&new)), [100_540, 100_580]);
     });
 }
 
@@ -138,13 +145,14 @@ fn a_lost_publisher_may_return_in_time() {
         let mut stage = Stage::live(live_settings());
         let (publisher, mut viewer) = on_air(&mut stage, "cam").await;
         sends(&publisher, 50_000, true);
+        let early = join(&publisher);
         publisher.closed(1, CloseReason::Transport);
         pass(seconds(4)).await;
         assert!(viewer.heard(1).await.is_empty());
         let (new, accepted) = second(&mut stage, "cam").await;
         assert!(accepted);
         sends(&new, 0, true);
-        assert_eq!(seen(&new), [50_000, 54_000]);
+        assert_eq!(seen(&new, early), [50_000, 54_000]);
         pass(seconds(60)).await;
         assert!(viewer.heard(1).await.is_empty());
     });

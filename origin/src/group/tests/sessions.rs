@@ -232,6 +232,11 @@ fn refusals_carry_the_connects_transaction() {
     };
     for (refused, code) in [
         (OpenRefused::InvalidApp, "NetConnection.Connect.InvalidApp"),
+        (OpenRefused::NoVersion, "NetConnection.Connect.InvalidApp"),
+        (
+            OpenRefused::DoesNotStart,
+            "NetConnection.Connect.AppShutdown",
+        ),
         (OpenRefused::Limit, "NetConnection.Connect.Failed"),
         (OpenRefused::Shutdown, "NetConnection.Connect.AppShutdown"),
     ] {
@@ -248,6 +253,14 @@ fn refusals_carry_the_connects_transaction() {
             assert_eq!(
                 error.arguments[0].get("code").and_then(Value::as_str),
                 Some(code)
+            );
+            let text = error.arguments[0].get("description");
+            let is_there = matches!(refused, OpenRefused::NoVersion | OpenRefused::DoesNotStart);
+            assert_eq!(
+                text.and_then(Value::as_str)
+                    == Some("The application is there, but it does not start."),
+                is_there,
+                "{refused:?}: {text:?}"
             );
             let close = Command::decode(MessageType::COMMAND_AMF0, &close.payload).unwrap();
             let expected = Command::new("close", TransactionId(0.0));

@@ -668,3 +668,26 @@ fn a_failed_application_takes_its_objects_with_it() {
         assert_eq!(lane.heard(2).await, ["o v0 use, clear"]);
     });
 }
+
+/// `/board` and `board` are one object, whoever asks.
+#[test]
+fn leading_slashes_of_names_are_cut() {
+    play(async {
+        let (mut stage, _told) = stage_with(settings());
+        let mut lane = lane_of(&mut stage, &[1, 2]).await;
+        lane.object(1, "/board", 0, TEMPORARY, [Event::Use]);
+        lane.object(2, "board", 0, TEMPORARY, [Event::Use]);
+        lane.clear().await;
+        lane.object(1, "//board", 0, TEMPORARY, [change("a", 1.0)]);
+        let heard = lane.heard(2).await;
+        assert!(heard[0].starts_with("board v1"), "{heard:?}");
+        for hostile in ["/", "/../board", "a//b"] {
+            lane.object(1, hostile, 0, TEMPORARY, [Event::Use]);
+            let heard = lane.heard(1).await;
+            let refused = heard
+                .iter()
+                .any(|line| line.contains("ObjectCreationFailed"));
+            assert!(refused, "{hostile}: {heard:?}");
+        }
+    });
+}

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     app::{ChangeKind, Level, ObjectChange, ObjectId, SharedObject, SharedObjectMut},
-    group::lent,
+    group::{lent, object_name},
 };
 
 /// The inside of a `SharedObject`. Its end, or `close()`, lets go of the group's object.
@@ -176,7 +176,7 @@ fn commit(state: &State, name: Option<&str>) -> bool {
         objects.iter().fold(true, |all, &id| {
             let wanted = context
                 .object(id)
-                .is_some_and(|object| name.is_none_or(|name| object.name() == name));
+                .is_some_and(|object| name.is_none_or(|name| object.name() == object_name(name)));
             let done = !wanted
                 || context
                     .object_mut(id)
