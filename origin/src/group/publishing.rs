@@ -282,8 +282,12 @@ impl Core {
         }
     }
 
+    /// The link of a lane is lost. Where no session of the lane is left, nothing would tell that it
+    /// is over, so its lost publishers are waited for as if it were there.
     pub(super) fn lane_lost(&mut self, lane: LaneKey) {
-        self.streams.lane_lost(lane, self.now);
+        if self.clients.keys().any(|key| key.lane == lane) {
+            self.streams.lane_lost(lane, self.now);
+        }
     }
 
     pub(super) fn lane_back(&mut self, lane: LaneKey) {

@@ -260,6 +260,22 @@ fn a_lane_that_never_comes_back_frees_its_names() {
 }
 
 #[test]
+fn a_publisher_that_was_its_lanes_last_session_is_not_waited_for_longer() {
+    play(async {
+        let mut stage = Stage::live(live_settings());
+        let (publisher, mut viewer) = on_air(&mut stage, "cam").await;
+        publisher.closed(1, CloseReason::Client);
+        pass(seconds(3)).await;
+        // Its edge ends as well, and never comes back.
+        publisher.outage(true);
+        pass(Duration::from_millis(1_999)).await;
+        assert!(viewer.heard(1).await.is_empty());
+        pass(Duration::from_millis(1)).await;
+        assert_eq!(viewer.heard(1).await, ENDED);
+    });
+}
+
+#[test]
 fn release_stream_frees_a_name_for_its_own_identity_or_after_a_stall() {
     for (settings, stalled, name, released) in [
         (takeover(), false, "cam?k=1", true),
