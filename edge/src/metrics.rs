@@ -42,6 +42,8 @@ pub struct Metrics {
     pub closed: Family<Reason, Counter>,
     /// Faults in what clients sent, in more detail than [`Metrics::closed`].
     pub faults: Family<Reason, Counter>,
+    /// Aggregates of which the rest was dropped.
+    pub aggregates_cut_off: Counter,
     /// Connections that were not taken.
     pub refused: Family<Reason, Counter>,
     /// Times the acceptor waited because the process had no descriptors left.
@@ -120,6 +122,11 @@ impl Metrics {
             self.closed.clone(),
         );
         r.register("faults", "Faults in what clients sent", self.faults.clone());
+        r.register(
+            "aggregates_cut_off",
+            "Aggregates of which the rest was dropped",
+            self.aggregates_cut_off.clone(),
+        );
         r.register(
             "refused",
             "Client connections that were not taken",

@@ -56,6 +56,8 @@ pub(super) struct Session {
     /// Once the client has said something of a shared object.
     seat: Option<Seated>,
     messages_in: u64,
+    /// One of its aggregates was: it has its line in the log.
+    was_cut_off: bool,
     /// [`frames`](tributary_protocol::link::frames) of messages from the origin.
     frames: u64,
     /// How long the client took to answer the last ping it answered, in milliseconds.
@@ -164,6 +166,7 @@ impl Session {
             seat: None,
             messages_in: 0,
             frames: 0,
+            was_cut_off: false,
             round_trip: None,
             watched: None,
             permit,
@@ -345,8 +348,10 @@ impl Session {
             }
         }
         if let Some(fault) = parts.fault() {
-            self.worker.metrics.count_fault(fault.reason());
-            tracing::debug!(address = %self.peer, %fault, "the rest of an aggregate is dropped");
+            self.worker.metrics.aggregates_cut_off.inc();
+            if !std::mem::replace(&mut self.was_cut_off, true) {
+                tracing::info!(address = %self.peer, why = fault.reason(), "the rest of an aggregate is dropped");
+            }
         }
     }
 

@@ -10,7 +10,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use tributary_node::config::{self, PublishRefused};
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, TransactionId,
     amf::Value,
@@ -46,6 +45,8 @@ pub struct Client {
     encoding: ObjectEncoding,
     /// An encoder that has done nothing but publish.
     pub(super) is_encoder: bool,
+    /// When an encoder whose publish was refused or lost is parted with.
+    pub(super) parting_at: Option<Instant>,
     state: State,
     pub(super) streams: Vec<NetStream>,
     calls: Option<Box<Calls>>,
@@ -216,6 +217,7 @@ impl Client {
             connect: Bytes::copy_from_slice(&open.connect),
             encoding: connect.object_encoding,
             is_encoder: is_encoder(&connect),
+            parting_at: None,
             state: State::Pending(Box::new(Pending::new(connect))),
             streams: Vec::new(),
             calls: None,
@@ -260,48 +262,6 @@ impl Client {
     /// Its connect command with every property, read anew.
     pub fn connect(&self) -> Option<Connect> {
         read_connect(&self.connect)
-    }
-
-    /// Whether its token, if the application wants one, lets it publish a name with this query: the
-    /// query is looked at first, then those of `app` and `tcUrl`.
-    pub fn may_publish(
-        &self,
-        settings: &config::Application,
-        query: &str,
-    ) -> Result<(), PublishRefused> {
-        if settings.publish_token.is_none() {
-            return settings.may_publish(self.peer.ip(), None);
-        }
-        let token = self.publish_token(query);
-        settings.may_publish(self.peer.ip(), token.as_deref())
-    }
-
-    /// What tells it from other publishers of the name: the name's query, with the token in it
-    /// wherever that stood.
-    pub(super) fn publish_query(&self, settings: &config::Application, query: &str) -> String {
-        if settings.publish_token.is_none() || config::token(query).is_some() {
-            return query.to_owned();
-        }
-        match self.publish_token(query) {
-            Some(token) if query.is_empty() => format!("token={token}"),
-            Some(token) => format!("{query}&token={token}"),
-            None => query.to_owned(),
-        }
-    }
-
-    /// The first token in the query of the name, of `app` and of `tcUrl`.
-    fn publish_token(&self, query: &str) -> Option<String> {
-        if let Some(token) = config::token(query) {
-            return Some(token.to_owned());
-        }
-        let connect = self.connect()?;
-        let urls = [Some(connect.app.as_str()), connect.tc_url.as_deref()];
-        let mut queries = urls
-            .into_iter()
-            .flatten()
-            .filter_map(|url| url.split_once('?'));
-        let token = queries.find_map(|(_, query)| config::token(query));
-        token.map(str::to_owned)
     }
 
     /// Its connect command as it came.

@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use tributary_protocol::{command::Connect, link::CloseReason};
 
-use super::{
-    client::{Client, Role},
-    core::Core,
-    timers::Timer,
-};
+use super::{client::Role, core::Core, timers::Timer};
 use crate::link::handle::SessionKey;
 
 /// How long an encoder keeps its connection after its publish was refused or taken. Reason: it reads
@@ -36,23 +32,35 @@ impl Core {
     /// A publish of this client was refused, or taken from it. The connection of an encoder closes
     /// after a while, unless it publishes again.
     pub(super) fn publish_is_over(&mut self, key: SessionKey) {
-        if self
-            .clients
-            .get(&key)
-            .is_some_and(|client| client.is_encoder)
-        {
-            self.timers.add(self.now + PARTING, Timer::Encoder(key));
+        let Some(client) = self.clients.get_mut(&key) else {
+            return;
+        };
+        if client.is_encoder && client.parting_at.is_none() {
+            let at = self.now + PARTING;
+            client.parting_at = Some(at);
+            self.timers.add(at, Timer::Encoder(key));
         }
     }
 
-    /// The time of an encoder without a publish is over.
+    /// A publish of this client is accepted.
+    pub(super) fn publish_goes_on(&mut self, key: SessionKey) {
+        if let Some(client) = self.clients.get_mut(&key) {
+            client.parting_at = None;
+        }
+    }
+
+    /// The time of an encoder without a publish may be over.
     pub(super) fn part_with_encoder(&mut self, key: SessionKey) {
-        let is_idle = |client: &Client| {
-            let mut streams = client.streams.iter();
-            streams.all(|stream| matches!(stream.role, Role::Idle))
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(&key) else {
+            return;
         };
-        let client = self.clients.get(&key);
-        if client.is_some_and(|client| client.is_encoder && is_idle(client)) {
+        if client.parting_at.take_if(|at| *at <= now).is_none() {
+            return;
+        }
+        let mut streams = client.streams.iter();
+        let is_idle = streams.all(|stream| matches!(stream.role, Role::Idle));
+        if client.is_encoder && is_idle {
             self.end(key, &[], CloseReason::PublishOver);
         }
     }

@@ -72,6 +72,7 @@ mod shared_objects;
 mod stream;
 mod streams;
 mod timers;
+mod token;
 mod trial;
 mod turn;
 mod watched;

@@ -124,6 +124,7 @@ impl Core {
             return;
         };
         let (place, generation, live) = (holder.place, holder.generation, Arc::clone(live));
+        self.publish_goes_on(place.session);
         let Some(client) = self.clients.get_mut(&place.session) else {
             return;
         };

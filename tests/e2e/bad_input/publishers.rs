@@ -99,8 +99,8 @@ fn races(edges: [SocketAddr; 2], policy: Policy, track: usize) {
         delete_stream(&mut viewer, screen);
         for (who, mut racer) in racers.into_iter().enumerate() {
             delete_stream(&mut racer.client, racer.stream);
-            // One that lost its name is closed.
-            if policy == Policy::Reject || who == winner {
+            // One that was refused, or lost its name, is closed after a second.
+            if who == winner {
                 sessions[who] = Some(racer.client);
             }
         }

@@ -247,7 +247,7 @@ async fn aggregates_are_split_and_of_bad_ones_the_whole_parts_are_used() {
     send(&mut client, &[media(MessageType::AGGREGATE, 2000, lie)]).await;
     assert_eq!(feed.wait(1).await, [(8, 2000)]);
     edge.until("it is counted", |_| {
-        edge.count_fault("aggregate_length") == 1
+        edge.metrics.aggregates_cut_off.get() == 1
     })
     .await;
     // The publisher stays.

@@ -71,8 +71,19 @@ fn an_encoder_that_finds_another_name_stays() {
         lane.publish(1, "cam", 1);
         lane.publish(1, "cam2", 2);
         lane.clear().await;
+        pass(seconds(0.5)).await;
+        // Its first refusal is forgotten, whatever it does a second later.
+        lane.call(1, 1, "closeStream", 0.0, &[]);
+        lane.clear().await;
         pass(seconds(3.0)).await;
         assert!(lane.heard(1).await.is_empty());
+        // One that tries and tries in vain is not kept by that.
+        lane.publish(1, "cam", 3);
+        pass(seconds(0.7)).await;
+        lane.publish(1, "cam", 4);
+        lane.clear().await;
+        pass(seconds(0.4)).await;
+        assert_eq!(lane.heard(1).await, [PARTED]);
     });
 }
 
