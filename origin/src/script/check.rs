@@ -46,7 +46,7 @@ fn reached(ctx: &Ctx<'_>, program: &Program) -> Result<(), Vec<ScriptError>> {
             errors.push(error);
         }
         // What is loaded under a computed name is compiled when it is loaded.
-        let loads = loads(text).filter_map(|name| program.find(name));
+        let loads = loads(text).filter_map(|name| program.find(file, name));
         left.extend(loads.filter(|file| seen.insert(file)));
     }
     if errors.is_empty() {

@@ -250,19 +250,11 @@ impl Engine {
                 }
             }
         }
-        // What a loaded file loads comes after those that were named before.
-        let mut next = 0;
         loop {
-            let name = {
-                let loads = state.loads.borrow();
-                loads.as_ref().and_then(|loads| loads.get(next)).cloned()
-            };
-            let Some(name) = name else { break };
-            next += 1;
-            api::globals::run_file(ctx, state, &name)?;
+            let next = state.loads.borrow_mut().next();
+            let Some(file) = next else { return Ok(()) };
+            api::globals::run_file(ctx, state, &file)?;
         }
-        *state.loads.borrow_mut() = None;
-        Ok(())
     }
 
     /// Gives a script that has used up its memory a little more, to hear of it and make room.

@@ -65,6 +65,7 @@ mod idle;
 mod later;
 pub(crate) mod library;
 mod loader;
+mod loads;
 mod media;
 mod objects;
 mod pace;

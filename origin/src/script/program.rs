@@ -47,6 +47,15 @@ pub enum Kind {
     Module,
 }
 
+/// Whose a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileOwner {
+    /// The application has it.
+    Application,
+    /// The framework that comes with Tributary has it.
+    Framework,
+}
+
 /// Why a folder is not a script application.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -151,7 +160,7 @@ impl Program {
         let mut missing = Vec::new();
         for (file, text) in &self.files {
             for (line, name) in legacy::loads(text) {
-                if self.find(name).is_none() {
+                if self.find(file, name).is_none() {
                     let why = "there is no such file in the application or the framework";
                     missing.push(format!("{file}:{line}: load(\"{name}\"): {why}"));
                 }
@@ -219,10 +228,15 @@ impl Program {
         own.or_else(|| scriptlib::find(file).map(|(_, text)| text))
     }
 
-    /// The file that `load(name)` means: in the application's folder, in its `scripts/` or
-    /// `scriptlib/`, in a folder that its `Application.xml` names, or a file of the framework.
-    pub(super) fn find(&self, name: &str) -> Option<&str> {
+    /// The file that `load(name)` in the file `loader` means: beside that file, in the
+    /// application's folder, in its `scripts/` or `scriptlib/`, in a folder that its
+    /// `Application.xml` names, or a file of the framework.
+    pub(super) fn find(&self, loader: &str, name: &str) -> Option<&str> {
         let name = name.replace('\\', "/");
+        let beside = beside(loader, &name);
+        if let Some((found, _)) = beside.and_then(|path| self.files.get_key_value(&path)) {
+            return Some(found);
+        }
         let name = normal(&name)?;
         let named = self
             .application_xml
@@ -236,10 +250,18 @@ impl Program {
             .or_else(|| scriptlib::find(&name).map(|(name, _)| name))
     }
 
+    /// Whose a file is that [`Program::find`] has found.
+    pub(super) fn owner(&self, file: &str) -> FileOwner {
+        if self.files.contains_key(file) {
+            FileOwner::Application
+        } else {
+            FileOwner::Framework
+        }
+    }
+
     /// The file that `import` of `name` in the file `base` means.
     pub(super) fn import(&self, base: &str, name: &str) -> Option<&str> {
-        let folder = base.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let path = normal(&format!("{folder}/{name}"))?;
+        let path = normal(&format!("{}/{name}", folder_of(base)))?;
         self.files
             .get_key_value(&path)
             .map(|(name, _)| name.as_str())
@@ -260,7 +282,7 @@ impl fmt::Display for ProgramError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoMain => {
-                f.write_str("there is no main.asc, main.js or NAME.asc (named like the folder), here or in scripts/")
+                f.write_str("there is no main.asc, main.js, NAME.asc or NAME.js (named like the folder), in scripts/ or here")
             }
             Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
             Self::TooLarge(path) => write!(
@@ -284,18 +306,14 @@ impl fmt::Display for ProgramError {
 
 impl std::error::Error for ProgramError {}
 
-/// The main file: `main.asc`, a file named for the application, or `main.js`; in the folder or in
-/// its `scripts/`.
+/// The main file, in the order of Flash Media Server: `main.asc`, `main.js`, then a file named for
+/// the application; each in `scripts/` before the folder itself.
 fn main_file(application: &str, files: &BTreeMap<String, Arc<str>>) -> Option<String> {
-    let names = [
-        "main.asc".to_owned(),
-        format!("{application}.asc"),
-        "main.js".to_owned(),
-    ];
-    let places = names
+    let stems = ["main", application];
+    let names = stems
         .iter()
-        .flat_map(|name| [name.clone(), format!("{SCRIPTS}/{name}")]);
-    let mut places = places;
+        .flat_map(|stem| ["asc", "js"].map(|extension| format!("{stem}.{extension}")));
+    let mut places = names.flat_map(|name| [format!("{SCRIPTS}/{name}"), name]);
     places.find(|path| files.contains_key(path))
 }
 
@@ -326,6 +344,19 @@ fn take_application_xml(
 
 fn is_application_xml(name: &str) -> bool {
     name.eq_ignore_ascii_case(ApplicationXml::NAME)
+}
+
+/// The path that a name has beside the file `loader`; a name that begins with a slash is that of
+/// the application's folder.
+pub(super) fn beside(loader: &str, name: &str) -> Option<String> {
+    if name.starts_with('/') {
+        return None;
+    }
+    normal(&format!("{}/{name}", folder_of(loader)))
+}
+
+fn folder_of(file: &str) -> &str {
+    file.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// A path without `.`, `..` and empty segments; `None` if it leaves the folder.

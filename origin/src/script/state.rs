@@ -20,8 +20,8 @@ use tributary_protocol::GroupName;
 
 use super::{
     Host, allowance::Allowance, calls::Calls, check::script_options, clients::Clients,
-    later::Later, library::group::Library, media::Media, objects::Objects, pace::Pace, pace::Pass,
-    program::Program, timers::Timers, value::Shape,
+    later::Later, library::group::Library, loads::Loads, media::Media, objects::Objects,
+    pace::Pace, pace::Pass, program::Program, timers::Timers, value::Shape,
 };
 use crate::{app::Level, group::Poster, group::lent};
 
@@ -41,9 +41,7 @@ pub(crate) struct State {
     pub(crate) media: RefCell<Media>,
     pub(crate) objects: RefCell<Objects>,
     pub(crate) library: Library,
-    /// Files that `load()` has named and that are not run yet; `None` once the main file and those
-    /// have run, and `load()` runs them at once.
-    pub(crate) loads: RefCell<Option<Vec<String>>>,
+    pub(crate) loads: RefCell<Loads>,
     /// Whether something was thrown in this turn that nobody has caught.
     pub(crate) failed: Cell<bool>,
     /// Whether `application.onStatus` hears of an error at this moment.
@@ -102,6 +100,7 @@ impl State {
         allowance: Rc<Allowance>,
         now: Instant,
     ) -> Self {
+        let loads = RefCell::new(Loads::new(program.main()));
         Self {
             program,
             host,
@@ -113,7 +112,7 @@ impl State {
             media: RefCell::default(),
             objects: RefCell::default(),
             library: Library::default(),
-            loads: RefCell::new(Some(Vec::new())),
+            loads,
             failed: Cell::new(false),
             telling: Cell::new(false),
             pace: Pace::new(),

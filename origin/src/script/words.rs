@@ -5,14 +5,16 @@ use std::{
     sync::Arc,
 };
 
-use super::check::loads;
+use super::{check::loads, program::beside};
 
 /// The words of all files. `None` if code that is not in them may run: made at run time, or loaded
 /// from elsewhere.
 pub(super) fn of(files: &BTreeMap<String, Arc<str>>) -> Option<HashSet<Box<str>>> {
     let mut words = HashSet::new();
-    for text in files.values() {
-        let known = loads(text).filter(|name| is_file(files, name)).count();
+    for (file, text) in files {
+        let known = loads(text)
+            .filter(|name| is_file(files, file, name))
+            .count();
         let mut named = 0;
         for word in text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')) {
             if MAKERS.contains(&word) {
@@ -30,10 +32,12 @@ pub(super) fn of(files: &BTreeMap<String, Arc<str>>) -> Option<HashSet<Box<str>>
     Some(words)
 }
 
-/// Whether a file that is loaded is one of these, wherever it stands.
-fn is_file(files: &BTreeMap<String, Arc<str>>, name: &str) -> bool {
+/// Whether what a file loads is one of these: beside it, or in the folder or its `scripts/`.
+fn is_file(files: &BTreeMap<String, Arc<str>>, loader: &str, name: &str) -> bool {
     let name = name.replace('\\', "/");
-    files.contains_key(&name) || files.contains_key(&format!("scripts/{name}"))
+    beside(loader, &name).is_some_and(|path| files.contains_key(&path))
+        || files.contains_key(&name)
+        || files.contains_key(&format!("scripts/{name}"))
 }
 
 /// Words that make code, or names, which are not in the text.
@@ -54,8 +58,14 @@ mod tests {
             ("new Function('a', 'b')", false),
             ("globalThis[name]", false),
         ] {
-            let files = [("main.asc", text), ("b.asc", ""), ("scripts/c.asc", "inC")]
-                .map(|(name, text)| (name.to_owned(), Arc::from(text)));
+            let files = [
+                ("main.asc", text),
+                ("b.asc", ""),
+                ("scripts/c.asc", "inC"),
+                ("lib/d.asc", "load('e.asc')"),
+                ("lib/e.asc", ""),
+            ]
+            .map(|(name, text)| (name.to_owned(), Arc::from(text)));
             let words = of(&BTreeMap::from(files));
             assert_eq!(words.is_some(), known, "{text}");
             if let Some(words) = words {

@@ -7,7 +7,7 @@ use rquickjs::{
     function::{Opt, Rest},
 };
 
-use super::super::{check::script_options, source, state::State, value};
+use super::super::{check::script_options, loads::Due, source, state::State, value};
 use crate::app::Level;
 
 /// `trace(value, ...)`: a line in the application's log.
@@ -28,48 +28,51 @@ pub(super) fn say(state: &State, level: Level, text: &str) {
 /// How much of one traced text is logged. Reason: a script may trace whole data sets.
 const LINE: usize = 4 * 1024;
 
-/// `load(file)`: before the main file is through, the file is run after it; later, at once.
+/// `load(file)`: a file that the main file names is run after it, any other at once.
 pub(super) fn load<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
     let state = Rc::clone(state);
     let load = move |ctx: Ctx<'js>, name: Coerced<String>| {
-        let waiting = {
-            let mut loads = state.loads.borrow_mut();
-            match loads.as_mut() {
-                Some(loads) if loads.len() >= MAX_LOADS => {
-                    return Err(Exception::throw_range(&ctx, "too many files are loaded"));
-                }
-                Some(loads) => {
-                    loads.push(name.0.clone());
-                    true
-                }
-                None => false,
-            }
+        let program = &state.program;
+        let loader = running_file(&ctx).unwrap_or_default();
+        // A name that means nothing is an error where it stands.
+        let Some(file) = program.find(&loader, &name.0) else {
+            let why = format!(
+                "load: there is no file {:?}; see docs/porting-from-fms.md",
+                name.0
+            );
+            return Err(Exception::throw_message(&ctx, &why));
         };
-        if waiting {
-            // A name that means nothing is an error where it stands.
-            return known(&ctx, &state, &name.0).map(drop);
+        let named = state.loads.borrow_mut().name(file, program.owner(file));
+        match named {
+            Ok(Due::Now) => run_file(&ctx, &state, file),
+            Ok(Due::Later | Due::Done) => Ok(()),
+            Err(refusal) => Err(Exception::throw_range(&ctx, &refusal.to_string())),
         }
-        run_file(&ctx, &state, &name.0)
     };
     named(ctx, "load", Function::new(ctx.clone(), load)?)
 }
 
-/// The most files that one start loads. Reason: files may load each other for ever.
-const MAX_LOADS: usize = 1_024;
-
-/// Runs a file of the application.
-pub(in super::super) fn run_file(ctx: &Ctx<'_>, state: &Rc<State>, name: &str) -> Result<()> {
-    let file = known(ctx, state, name)?;
-    let program = &state.program;
-    let text = program.source(file).unwrap_or_default();
-    ctx.eval_with_options::<(), _>(text, script_options(file))
+/// The file whose code has called the host.
+fn running_file(ctx: &Ctx<'_>) -> Option<String> {
+    // Frames of the engine's own functions, such as `forEach`, have no file.
+    let mut frames = (0..OWN_FRAMES).filter_map(|level| ctx.script_or_module_name(level));
+    frames.next()?.to_string().ok()
 }
 
-fn known<'a>(ctx: &Ctx<'_>, state: &'a State, name: &str) -> Result<&'a str> {
-    state.program.find(name).ok_or_else(|| {
-        let why = format!("load: there is no file {name:?}; see docs/porting-from-fms.md");
-        Exception::throw_message(ctx, &why)
-    })
+/// How many functions of the engine may stand between a script's code and what it calls.
+const OWN_FRAMES: isize = 8;
+
+/// Runs a file of the application or of the framework, by its name as [`Program::find`] gives it.
+///
+/// [`Program::find`]: super::super::program::Program::find
+pub(in super::super) fn run_file(ctx: &Ctx<'_>, state: &Rc<State>, file: &str) -> Result<()> {
+    if let Err(refusal) = state.loads.borrow_mut().begin(file) {
+        return Err(Exception::throw_range(ctx, &refusal.to_string()));
+    }
+    let text = state.program.source(file).unwrap_or_default();
+    let done = ctx.eval_with_options::<(), _>(text, script_options(file));
+    state.loads.borrow_mut().end(done.is_ok());
+    done
 }
 
 /// `setInterval(function, ms, ...)` and `setInterval(object, "method", ms, ...)`.

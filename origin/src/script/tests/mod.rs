@@ -3,6 +3,7 @@
 mod connecting;
 mod library;
 mod limits;
+mod loading;
 mod publishers;
 mod room;
 mod shared_objects;

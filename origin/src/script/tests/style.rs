@@ -99,41 +99,6 @@ fn for_in_sees_data_alone() {
 }
 
 #[test]
-fn loaded_files_run_after_the_main_file_and_before_on_app_start() {
-    let stage = files(&[
-        (
-            "main.asc",
-            "load(\"lib/a.asc\"); load('b.asc'); trace('main');
-             application.onAppStart = function() { trace('start'); load('late.asc'); trace('end'); }",
-        ),
-        ("lib/a.asc", "trace('a'); load(\"c.asc\");"),
-        ("scripts/b.asc", "trace('b');"),
-        ("c.asc", "trace('c');"),
-        ("late.asc", "trace('late');"),
-    ]);
-    stage.connect("x");
-    assert_eq!(
-        stage.said(),
-        ["main", "a", "b", "c", "start", "late", "end"]
-    );
-}
-
-#[test]
-fn a_missing_file_is_an_error_that_names_it() {
-    let stage = stage("trace('before');\nload('components.nowhere');");
-    let client = stage.connect("x");
-    assert!(client.refused().is_some());
-    let said = stage.said();
-    assert_eq!(said[0], "before");
-    assert!(said[1].starts_with("main.asc:2: Error: load:"), "{said:?}");
-    assert!(said[1].contains("components.nowhere"), "{said:?}");
-    assert!(
-        said[1].ends_with("    load('components.nowhere');"),
-        "{said:?}"
-    );
-}
-
-#[test]
 fn errors_show_file_line_and_source_line_and_reach_on_status() {
     let stage = stage(
         "application.onStatus = function(info) {\r\
