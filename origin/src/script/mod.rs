@@ -67,6 +67,7 @@ pub(crate) mod library;
 mod loader;
 mod loads;
 mod media;
+mod notes;
 mod objects;
 mod pace;
 mod program;

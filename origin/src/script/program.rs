@@ -19,7 +19,7 @@ use super::{
         legacy::{self, Extras},
         scriptlib,
     },
-    source, words,
+    notes, source, words,
 };
 
 /// The files of a script application as they were when it was loaded.
@@ -148,25 +148,11 @@ impl Program {
             words,
             notes,
         };
-        program.notes.extend(program.missing());
+        program.notes.extend(notes::of(&program));
         let program = Arc::new(program);
         let kind = check::check(&program).map_err(ProgramError::Wrong)?;
         program.kind.get_or_init(|| kind);
         Ok(program)
-    }
-
-    /// Files that a `load()` names and nobody has. No error: a script may never get there.
-    fn missing(&self) -> Vec<String> {
-        let mut missing = Vec::new();
-        for (file, text) in &self.files {
-            for (line, name) in legacy::loads(text) {
-                if self.find(file, name).is_none() {
-                    let why = "there is no such file in the application or the framework";
-                    missing.push(format!("{file}:{line}: load(\"{name}\"): {why}"));
-                }
-            }
-        }
-        missing
     }
 
     /// The application's name.
@@ -194,8 +180,14 @@ impl Program {
         self.files.keys().map(String::as_str)
     }
 
+    /// The script files with their texts.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.iter().map(|(file, text)| (&**file, &**text))
+    }
+
     /// What is worth knowing and no error: elements of `Application.xml` that mean nothing here,
-    /// uses of the old language that do not work, files that are to be loaded and missing.
+    /// uses of the old language that do not work or work otherwise, files that are to be loaded and
+    /// missing, names that the main file needs too early.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }

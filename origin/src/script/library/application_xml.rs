@@ -4,7 +4,7 @@
 //! fields; every other element that holds a value is listed in [`ApplicationXml::ignored`] with
 //! what to use instead.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use tributary_node::config::{self, Size};
 
@@ -13,7 +13,8 @@ use super::xml::{Piece, Reader};
 /// What an `Application.xml` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApplicationXml {
-    /// `JSEngine/ApplicationObject/config`: what becomes `application.config`.
+    /// `JSEngine/ApplicationObject/config` (or `ScriptEngine/...`, as for every element of
+    /// `JSEngine`): what becomes `application.config`.
     pub config: Vec<(String, ConfigValue)>,
     /// `MaxAppIdleTime`: how long an instance without clients lives on.
     pub max_app_idle_time: Option<Duration>,
@@ -122,7 +123,7 @@ impl ApplicationXml {
 
     /// Reads an element, or the ones in it.
     fn take(&mut self, path: &str, element: &Element) -> Result<(), ApplicationXmlError> {
-        match path {
+        match &*known_path(path) {
             "MaxAppIdleTime" => self.max_app_idle_time = Some(element.seconds()?),
             "JSEngine/RuntimeSize" => {
                 let bytes = element.number::<usize>("a number of kilobytes")?;
@@ -285,7 +286,16 @@ const INSTEAD: &[(&str, &str)] = &[
     ),
 ];
 
+/// The path under the name that the element has had longest: `ScriptEngine` is what later versions
+/// of the server call `JSEngine`.
+fn known_path(path: &str) -> Cow<'_, str> {
+    path.strip_prefix("ScriptEngine")
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        .map_or(Cow::Borrowed(path), |rest| format!("JSEngine{rest}").into())
+}
+
 fn instead_of(path: &str) -> &'static str {
+    let path = known_path(path);
     let is_at = |row: &str| {
         path.strip_prefix(row)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -461,6 +471,31 @@ mod tests {
         ]
         .map(|line| format!("Application.xml:{line}"));
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn both_names_of_the_script_engine_mean_the_same() {
+        let newer = TYPICAL.replace("JSEngine", "ScriptEngine");
+        let newer = ApplicationXml::parse(&newer).unwrap();
+        let older = ApplicationXml::parse(TYPICAL).unwrap();
+        assert_eq!(newer.config, older.config);
+        assert_eq!(newer.script_lib_path, older.script_lib_path);
+        assert_eq!(newer.runtime_size, older.runtime_size);
+        // What is said of an element uses the name that the file has.
+        let named = |settings: &ApplicationXml| settings.ignored[2].path.clone();
+        assert_eq!(named(&older), "JSEngine/ScriptLibPath");
+        assert_eq!(named(&newer), "ScriptEngine/ScriptLibPath");
+        let parse = |engine: &str| {
+            let inner = format!("<{engine}><MaxTimeOut>5</MaxTimeOut><Other>1</Other></{engine}>");
+            let text = format!("<Application>{inner}</Application>");
+            let ignored = ApplicationXml::parse(&text).unwrap().ignored;
+            ignored
+                .iter()
+                .map(|element| element.instead)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(parse("ScriptEngine"), parse("JSEngine"));
+        assert_eq!(parse("ScriptEngines")[0], "Tributary has nothing like it");
     }
 
     #[test]

@@ -295,3 +295,94 @@ fn the_main_file_is_the_first_in_the_order_of_flash_media_server() {
         assert_eq!(program(&of).main(), order[first]);
     }
 }
+
+/// The notes of `tributary check` for these files.
+fn notes(of: &[(&str, &str)]) -> Vec<String> {
+    program(of).notes().to_vec()
+}
+
+#[test]
+fn a_name_that_comes_after_the_main_file_is_named_with_the_remedy() {
+    let util = (
+        "lib/util.asc",
+        "load('base.asc'); Room = function() {}; var LIMIT = 3; function helper() {}",
+    );
+    let base = ("lib/base.asc", "Base = function() {};");
+    let note = |line: u32, name: &str, file: &str| {
+        format!(
+            "main.asc:{line}: {name} is not there yet: {file}, which defines it, runs after \
+             main.asc: move this code into application.onAppStart, or into a file that is loaded \
+             after {file}"
+        )
+    };
+    let util_note = |line, name| note(line, name, "lib/util.asc");
+    for (rest, expected) in [
+        (
+            "room = new Room();\nroom2 = new Room();",
+            vec![util_note(2, "Room")],
+        ),
+        (
+            "\nSub.prototype = new Base(); function Sub() {}",
+            vec![note(3, "Base", "lib/base.asc")],
+        ),
+        (
+            "var most = LIMIT * 2;\n(function() { helper(); })();",
+            vec![util_note(2, "LIMIT"), util_note(3, "helper")],
+        ),
+        (
+            "function init() {\nhelper();\n} init();",
+            vec![util_note(3, "helper")],
+        ),
+        (
+            "application.onAppStart = function() { room = new Room(LIMIT); helper(); };",
+            vec![],
+        ),
+        (
+            "try { new Room(); } catch (e) {} if (typeof LIMIT == 'number') LIMIT++;",
+            vec![],
+        ),
+        (
+            "function helper() {} Room = Object; var LIMIT; helper(new Room(LIMIT));",
+            vec![],
+        ),
+        ("trace(nowhere);", vec![]),
+    ] {
+        let main = format!("load('lib/util.asc');\n{rest}");
+        assert_eq!(
+            notes(&[("main.asc", &main), util, base]),
+            expected,
+            "{rest}"
+        );
+    }
+    // What the note says is so.
+    let of = [
+        ("main.asc", "load('lib/util.asc');\nroom = new Room();"),
+        util,
+        base,
+    ];
+    let stage = files(&of);
+    stage.connect("x");
+    assert!(stage.said()[0].starts_with("main.asc:2: ReferenceError"));
+}
+
+#[test]
+fn names_of_the_framework_are_there() {
+    let poll = "load('components.asc'); load('own.asc');
+         Poll = function() {}; Poll.prototype = new FCComponent('Poll', Poll);";
+    assert!(notes(&[("main.asc", poll), ("own.asc", "own = FCComponent;")]).is_empty());
+}
+
+#[test]
+fn a_walk_over_names_that_may_be_numbers_is_a_note() {
+    let main = "users = {};\nfunction add(id, user) { users[id] = user; }\n\
+                function tell() { for (var id in users) trace(id); }";
+    let note = "main.asc:3: for in visits number-like names of users first, in ascending order \
+                (line 2 adds members under computed names): keep their order in an array, or put \
+                a letter before each name";
+    assert_eq!(notes(&[("main.asc", main)]), [note]);
+    let stage = stage(&format!(
+        "{main} add('20', 1); add('b', 1); add('3', 1); tell();"
+    ));
+    stage.connect("x");
+    assert_eq!(stage.said(), ["3", "20", "b"]);
+}

@@ -8,9 +8,16 @@
 use std::borrow::Cow;
 
 mod lexer;
+mod needs;
+mod order;
+mod scopes;
 mod translate;
 
 use self::lexer::{Kind, Token};
+pub(crate) use self::{
+    needs::{defined, needed},
+    order::{Walk, walks},
+};
 
 /// Something of the old language that does not work here.
 #[derive(Clone, Debug, PartialEq, Eq)]
