@@ -319,7 +319,7 @@ impl Churn {
 fn table(app: &str) -> String {
     format!(
         "[applications.{app}]\nsecond_publisher = \"takeover\"\nreturn_time = \"1 s\"\n\
-         grace_time = \"2 s\"\npublish_from = \"anywhere\"\n"
+         grace_time = \"6 s\"\npublish_from = \"anywhere\"\n"
     )
 }
 
@@ -343,5 +343,6 @@ const NAMES: &[&str] = &["north", "south", "east", "west"];
 const PUBLISHERS: usize = 14;
 const ENCODERS: usize = 3;
 
-/// The grace time, the return time and the start of ffmpeg on a busy machine.
-const AGREE_WITHIN: Duration = Duration::from_secs(30);
+/// The grace time, which a machine that stands still for some seconds must not exceed, the return time
+/// and the start of ffmpeg on a busy machine.
+const AGREE_WITHIN: Duration = Duration::from_secs(45);

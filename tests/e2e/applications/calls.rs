@@ -1,9 +1,14 @@
 //! Calls between clients and a script, both ways, and how a connect is decided.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
-use super::old_scripts;
-use crate::support::clients::driven::{Driven, Kind};
+use super::{copy, old_scripts};
+use crate::support::{
+    clients::driven::{Driven, Kind},
+    cluster::Cluster,
+};
 
 #[test]
 fn clients_and_script_call_each_other() {
@@ -220,4 +225,24 @@ fn a_client_is_told_how_fast_it_is() {
         let kilobits = done[0].as_f64().expect("a figure");
         assert!(kilobits > 0.0, "{done}");
     }
+}
+
+/// A check as scripts for Flash Media Server make it: `getStats().bytes_out` before and after a call.
+#[test]
+fn a_bandwidth_check_of_a_script_measures_what_its_call_sends() {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/applications/rooms");
+    let cluster = Cluster::with_applications(1, 1, |directory| {
+        copy(&scripts, &directory.join("rooms"), &|text| {
+            text.replace("load(\"checks.asc\");", "")
+        });
+    });
+    let server = cluster.rtmp(0);
+    let mut client = Driven::session_with(Kind::Amf0, server, "rooms/hall", json!(["x", "y"]));
+    client.hears(&["onBWCheck", "onBWDone"]);
+    client.call("checkBandwidth", json!([])).expect("it begins");
+    let done = client.called("onBWDone");
+    let (rate, kbit) = (done[0].as_f64(), done[1].as_f64());
+    assert!(rate > Some(0.0), "{done}");
+    // At least its first text of 2 KiB.
+    assert!(kbit >= Some(16.0), "{done}");
 }
