@@ -36,6 +36,6 @@ deny:
 advisories:
     cargo deny check advisories
 
-# Fuzzes one target for a minute; needs cargo-fuzz. The pinned toolchain does, told that it may.
-fuzz TARGET SECONDS="60":
-    RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{TARGET}} -- -max_total_time={{SECONDS}}
+# Fuzzes targets, all of them if none is named, each for so much processor time; needs cargo-fuzz.
+fuzz SECONDS="60" *TARGETS:
+    scripts/fuzz.sh {{SECONDS}} {{TARGETS}}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs fuzz targets under libFuzzer, each for so many seconds of processor time, and keeps a minimised
-# corpus of each in fuzz/corpus.
+# Runs fuzz targets under libFuzzer, each for so many seconds of processor time, and keeps the least
+# inputs that reach what all of them reach in fuzz/corpora, one in hexadecimal on each line.
 #
 #     scripts/fuzz.sh [SECONDS [TARGET...]]
 #
@@ -23,8 +23,23 @@ if ! cargo fuzz --version >/dev/null 2>&1; then
 fi
 # The pinned toolchain is a stable one, which is told here that it may.
 export RUSTC_BOOTSTRAP=1
-log=$(mktemp -d)
-trap 'rm -rf "$log"' EXIT
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# Inputs longer than this are not kept: what they reach, shorter ones nearly always reach too.
+longest=256
+
+# A file of inputs, one on each line, as a directory of files; and back.
+unpack() {
+    python3 -c 'import pathlib, sys
+for number, line in enumerate(open(sys.argv[1])):
+    pathlib.Path(sys.argv[2], str(number)).write_bytes(bytes.fromhex(line))' "$1" "$2"
+}
+pack() {
+    python3 -c 'import pathlib, sys
+inputs = sorted({path.read_bytes() for path in pathlib.Path(sys.argv[1]).iterdir()}, key=lambda b: (len(b), b))
+print("\n".join(data.hex() for data in inputs))' "$1" >"$2"
+}
 
 # The processor time of a process, in hundredths of a second.
 spent() {
@@ -33,13 +48,19 @@ spent() {
 
 failed=0
 for target in "${targets[@]}"; do
-    cargo fuzz build --sanitizer none "$target" >"$log/build" 2>&1 || { cat "$log/build" >&2; exit 1; }
+    cargo fuzz build --sanitizer none "$target" >"$work/build" 2>&1 || {
+        cat "$work/build" >&2
+        exit 1
+    }
     binary=$(ls fuzz/target/*/release/"$target")
-    corpus=fuzz/corpus/$target
-    grown=$log/$target
-    mkdir -p "$corpus" "$grown" "fuzz/artifacts/$target"
+    kept=fuzz/corpora/$target.txt
+    inputs=$work/$target
+    mkdir -p "$inputs" fuzz/corpora "fuzz/artifacts/$target"
+    if [[ -s $kept ]]; then
+        unpack "$kept" "$inputs"
+    fi
     "$binary" -artifact_prefix="fuzz/artifacts/$target/" -print_final_stats=1 -max_len=4096 \
-        "$grown" "$corpus" >"$log/run" 2>&1 &
+        "$inputs" >"$work/run" 2>&1 &
     runner=$!
     used=0
     while now=$(spent $runner) && [[ $now != done ]]; do
@@ -53,20 +74,19 @@ for target in "${targets[@]}"; do
     done
     status=0
     wait $runner || status=$?
-    runs=$(awk '/stat::number_of_executed_units/ { print $2 }' "$log/run")
+    runs=$(awk '/stat::number_of_executed_units/ { print $2 }' "$work/run")
     if ((status == 0)); then
         echo "$target: ${runs:-?} runs in $((used / 100)) s of processor time"
     else
         failed=1
         echo "$target: does not hold, after $((used / 100)) s" >&2
-        tail -n 20 "$log/run" >&2
+        tail -n 20 "$work/run" >&2
     fi
-    # What adds nothing to what the rest reaches goes.
-    least=$log/least
+    least=$work/least
     rm -rf "$least" && mkdir "$least"
-    "$binary" -merge=1 "$least" "$corpus" "$grown" >/dev/null 2>&1 || true
+    "$binary" -set_cover_merge=1 -max_len=$longest "$least" "$inputs" >/dev/null 2>&1 || true
     if [[ -n $(ls -A "$least") ]]; then
-        rm -rf "$corpus" && mv "$least" "$corpus"
+        pack "$least" "$kept"
     fi
 done
 exit $failed

@@ -200,7 +200,7 @@ pub enum Lost {
     Audience(AudienceId),
 }
 
-/// What a lane's queue holds at most, in bytes of payload and [`COMMAND`] for each command. Reason:
+/// What a lane's queue holds at most, in bytes of payload and 64 for each command. Reason:
 /// what groups send in one turn waits here until the link's thread takes it, which then keeps a
 /// quarter of this for an edge that takes nothing.
 pub const LANE_QUEUE: usize = 64 * 1024 * 1024;
