@@ -189,7 +189,7 @@ impl Application {
     }
 }
 
-/// The first `token=` of a query, which may have questions marks of its own.
+/// The first `token=` of a query, which may have question marks of its own.
 pub fn token(query: &str) -> Option<&str> {
     let mut pairs = query.split(['&', '?']);
     pairs.find_map(|pair| pair.strip_prefix("token="))
