@@ -8,7 +8,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
     link::{
-        EdgeLane, Generation, OpenSession, OriginEvent, OriginLane, Rate,
+        EdgeLane, FromSession, Generation, OpenSession, OriginEvent, OriginLane, Rate,
         credit::{Budget, PROCESS_BUDGET},
     },
 };
@@ -39,7 +39,7 @@ impl Pair {
                 protocol: "rtmp".into(),
                 connect: Bytes::from_static(b"connect"),
             };
-            pair.edge.open(SessionId(session), open);
+            pair.edge.send(SessionId(session), FromSession::Open(open));
         }
         pair.pump();
         pair
@@ -55,8 +55,9 @@ impl Pair {
                 moved = true;
             }
             while let Some(event) = self.origin.poll_event() {
-                if let OriginEvent::Message {
-                    session, message, ..
+                if let OriginEvent::Session {
+                    session,
+                    event: FromSession::Message { message, .. },
                 } = event
                 {
                     let length = black_box(message).payload.len();
@@ -95,7 +96,11 @@ fn lane(criterion: &mut Criterion) {
             bencher.iter(|| {
                 for n in 0..MESSAGES {
                     let session = SessionId(n % sessions);
-                    pair.edge.send(session, &message, Generation(0));
+                    let event = FromSession::Message {
+                        generation: Generation(0),
+                        message: message.clone(),
+                    };
+                    pair.edge.send(session, event);
                 }
                 assert_eq!(pair.pump() as u64, MESSAGES);
             });

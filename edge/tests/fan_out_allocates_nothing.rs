@@ -6,8 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use support::{Edge, read_exactly};
-use tributary_edge::{fanout::LiveStream, link::handle::FromOrigin};
-use tributary_protocol::{Message, MessageStreamId, MessageType, RtmpTimestamp, ring::Limits};
+use tributary_edge::fanout::LiveStream;
+use tributary_protocol::{
+    Message, MessageStreamId, MessageType, RtmpTimestamp,
+    link::{Source, ToSession},
+    ring::Limits,
+};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -29,14 +33,16 @@ fn a_message_to_a_viewer_costs_no_allocation() {
     let mut sessions: Vec<_> = (0..VIEWERS).map(|_| edge.session()).collect();
     for session in &sessions {
         let stream = MessageStreamId(1);
-        let attach = FromOrigin::Attach {
+        let attach = ToSession::Attach {
             stream,
-            live: Arc::clone(&live),
-            publication: 0,
+            source: Source {
+                live: Arc::clone(&live),
+                publication: 0,
+            },
         };
         session
             .inbox
-            .push_final(attach)
+            .push_final(attach.into())
             .expect("the session is there");
     }
     edge.until("all watch", |metrics| {

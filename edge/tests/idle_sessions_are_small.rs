@@ -5,8 +5,7 @@ mod support;
 use std::io::Read;
 
 use support::Edge;
-use tributary_edge::link::handle::FromOrigin;
-use tributary_protocol::link::CloseReason;
+use tributary_protocol::link::{CloseReason, ToSession};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -35,7 +34,7 @@ fn an_idle_session_holds_little() {
     let mut last = sessions.pop().expect("there are many");
     let reason = CloseReason::Application;
     last.inbox
-        .push_final(FromOrigin::Close { reason })
+        .push_final(ToSession::Close(reason).into())
         .expect("it is there");
     assert_eq!(last.socket.read(&mut [0]).expect("it is closed"), 0);
     drop((last, sessions));

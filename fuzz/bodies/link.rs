@@ -10,8 +10,8 @@ use bytes::{Bytes, BytesMut};
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
     link::{
-        AudienceEvent, AudienceId, CloseReason, Control, EdgeEvent, EdgeLane, Generation,
-        OpenSession, OriginEvent, OriginLane, Recipients, Tell, ToAudience,
+        AudienceEvent, AudienceId, CloseReason, Control, EdgeEvent, EdgeLane, FromSession,
+        Generation, OpenSession, OriginEvent, OriginLane, Recipients, ToAudience, ToSession,
         credit::Budget,
         feed::{Feed, FeedBatch, FeedReader},
         frame::{FrameReader, MAX_BODY},
@@ -157,13 +157,13 @@ impl Pair {
             1 => self.send(session, length),
             2 => {
                 let reason = CloseReason::ALL[usize::from(much) % 6];
-                self.edge.close(session, reason);
+                self.edge.send(session, FromSession::Close(reason));
                 self.end(session);
             }
             3 => self.tell(session, length),
             4 => {
                 self.origin
-                    .tell(session, Tell::Close(CloseReason::Application));
+                    .send(session, ToSession::Close(CloseReason::Application));
                 self.end(session);
             }
             5 => self.deliver_to_origin(length),
@@ -191,7 +191,7 @@ impl Pair {
             protocol: "rtmp".into(),
             connect: Bytes::from_static(b"connect"),
         };
-        self.edge.open(session, open);
+        self.edge.send(session, FromSession::Open(open));
     }
 
     fn send(&mut self, session: SessionId, length: usize) {
@@ -199,8 +199,11 @@ impl Pair {
             return;
         };
         if !state.over {
-            self.edge
-                .send(session, &message(state.sent[0], length), Generation(0));
+            let event = FromSession::Message {
+                generation: Generation(0),
+                message: message(state.sent[0], length),
+            };
+            self.edge.send(session, event);
             state.sent[0] += 1;
         }
     }
@@ -214,11 +217,9 @@ impl Pair {
             self.stamp += 1;
             state.expected.push_back(self.stamp);
             let message = message(self.stamp, length);
-            let tell = Tell::Message {
-                message,
-                after: None,
-            };
-            self.origin.tell(session, tell);
+            let after = None;
+            self.origin
+                .send(session, ToSession::Message { message, after });
             state.sent[1] += 1;
         }
     }
@@ -353,27 +354,35 @@ impl Pair {
         }
         while let Some(event) = self.edge.poll_event() {
             match event {
-                EdgeEvent::Message {
-                    session, message, ..
+                EdgeEvent::Session {
+                    session,
+                    order: ToSession::Message { message, .. },
                 } => {
                     let stamp = message.timestamp.0;
                     self.hear(session, stamp, &message.payload);
                 }
                 EdgeEvent::Object { session, body, .. } => self.hear_body(session, &body),
                 EdgeEvent::Audience { audience, event } => self.audience_event(audience, event),
-                EdgeEvent::Closed { session, .. } => self.end(session),
+                EdgeEvent::Session {
+                    session,
+                    order: ToSession::Close(_),
+                } => self.end(session),
                 _ => {}
             }
         }
         while let Some(event) = self.origin.poll_event() {
             match event {
-                OriginEvent::Message {
-                    session, message, ..
+                OriginEvent::Session {
+                    session,
+                    event: FromSession::Message { message, .. },
                 } => {
                     self.mail.push_back((session, message.payload.len()));
                     self.arrive(session, &message);
                 }
-                OriginEvent::Closed { session, .. } => self.end(session),
+                OriginEvent::Session {
+                    session,
+                    event: FromSession::Close(_),
+                } => self.end(session),
                 _ => {}
             }
         }

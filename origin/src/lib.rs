@@ -10,6 +10,7 @@ pub mod metrics;
 mod outgoing;
 pub mod run;
 pub mod script;
+pub mod session;
 pub mod store;
 #[cfg(any(test, feature = "test"))]
 pub mod test;

@@ -6,14 +6,14 @@ use tributary_node::{config, queue};
 use tributary_origin::{
     app::Applications,
     group::{GroupHandle, Groups, Settings},
-    link::handle::{LaneCommand, LaneKey, LaneOut, Mail, SessionKey, ToSession},
     metrics::Metrics,
+    session::{LaneCommand, LaneKey, LaneOut, Mail, Opening, SessionKey},
 };
 use tributary_protocol::{
     Message, MessageStreamId, RtmpTimestamp, SessionId, TransactionId,
     amf::Object,
     command::{Command, ObjectEncoding, connect},
-    link::{Generation, OpenSession},
+    link::{FromSession, Generation, OpenSession, ToSession},
 };
 
 #[global_allocator]
@@ -65,10 +65,10 @@ impl Lane {
             protocol: "rtmp".to_owned(),
             connect,
         };
-        self.group.send(Mail::Open {
+        let lane = self.out.clone();
+        self.group.send(Mail::Session {
             session,
-            lane: self.out.clone(),
-            open,
+            event: FromSession::Open(Opening { lane, open }),
         });
         let (kind, payload) =
             Command::new("createStream", TransactionId(2.0)).encode(ObjectEncoding::Amf0);
@@ -78,11 +78,11 @@ impl Lane {
             timestamp: RtmpTimestamp::default(),
             payload,
         };
-        self.group.send(Mail::Message {
-            session,
+        let event = FromSession::Message {
             generation: Generation(0),
             message,
-        });
+        };
+        self.group.send(Mail::Session { session, event });
         self.answered(3);
     }
 
@@ -91,7 +91,7 @@ impl Lane {
         while count > 0 {
             match self.commands.try_next() {
                 Some(LaneCommand::Session {
-                    what: ToSession::Close { reason },
+                    order: ToSession::Close(reason),
                     ..
                 }) => {
                     panic!("closed: {}", reason.label())

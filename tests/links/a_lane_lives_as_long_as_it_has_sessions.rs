@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use tributary_protocol::{amf::Value, link::CloseReason};
+use tributary_edge::link::handle::FromOrigin;
+use tributary_protocol::{
+    amf::Value,
+    link::{CloseReason, ToSession},
+};
 
 use crate::rig::{Ca, Edge, Origin};
 
@@ -77,8 +81,7 @@ async fn a_lane_of_no_application_refuses_each_session_and_leaves_nothing() {
         let mut client = edge.open("nothing/here", None);
         assert_eq!(client.command().await.name, "_error");
         loop {
-            if let tributary_edge::link::handle::FromOrigin::Close { reason } = client.next().await
-            {
+            if let FromOrigin::Order(ToSession::Close(reason)) = client.next().await {
                 assert_eq!(reason, CloseReason::InvalidApp);
                 break;
             }

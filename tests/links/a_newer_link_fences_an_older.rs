@@ -11,7 +11,7 @@ use tributary_node::{
 use tributary_protocol::{
     GroupName, LaneId, SessionId,
     link::{
-        CloseReason, Control,
+        CloseReason, Control, FromSession,
         frame::{FrameReader, MAX_BODY},
         lane_frame::{LaneAnswer, OpenLane, ToOrigin},
     },
@@ -73,9 +73,9 @@ pub(crate) async fn write(send: &mut SendStream, frames: &[ToOrigin]) {
 }
 
 pub(crate) fn opening(session: u64) -> ToOrigin {
-    ToOrigin::Open {
+    ToOrigin::Session {
         session: SessionId(session),
-        open: open("counter/raw"),
+        event: FromSession::Open(open("counter/raw")),
     }
 }
 
@@ -96,9 +96,9 @@ async fn a_higher_incarnation_resumes_and_the_older_link_is_closed() {
     assert_eq!(closed, LinkError::Closed(3));
     let (mut lane, _answers, answer) = open_lane(&newer, 1, Some(0)).await;
     assert_eq!(answer, LaneAnswer::Open { received: 2 });
-    let close = ToOrigin::Close {
+    let close = ToOrigin::Session {
         session: SessionId(1),
-        reason: CloseReason::Client,
+        event: FromSession::Close(CloseReason::Client),
     };
     write(&mut lane, &[close]).await;
     origin.until(SESSIONS, 1.0).await;

@@ -12,7 +12,7 @@ use tributary_protocol::{
     MessageStreamId, MessageType, RtmpTimestamp, SessionId,
     amf::Value,
     link::{
-        CloseReason, Generation,
+        CloseReason, FromSession, Generation,
         lane_frame::{Fragment, Head, LaneAnswer, ToOrigin},
     },
 };
@@ -59,9 +59,9 @@ async fn frames_that_break_the_lane_close_that_link_alone() {
         ("a message of no session", vec![fragment(9, Some(1), b"x")]),
         (
             "the end of no session",
-            vec![ToOrigin::Close {
+            vec![ToOrigin::Session {
                 session: SessionId(9),
-                reason: CloseReason::Client,
+                event: FromSession::Close(CloseReason::Client),
             }],
         ),
         (
@@ -168,9 +168,9 @@ async fn an_edge_cannot_name_sessions_of_another() {
     let (mut lane_two, _a2, _) = open_lane(&link_two, 1, None).await;
     write(&mut lane_two, &[opening(1)]).await;
     origin.until("tributary_origin_sessions", 2.0).await;
-    let close = ToOrigin::Close {
+    let close = ToOrigin::Session {
         session: SessionId(1),
-        reason: CloseReason::Client,
+        event: FromSession::Close(CloseReason::Client),
     };
     write(&mut lane_two, &[close]).await;
     origin.until("tributary_origin_sessions", 1.0).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tributary_edge::link::{handle::FromOrigin, publish::PublishFeed};
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, TransactionId, amf::Value,
-    command::Command,
+    command::Command, link::ToSession,
 };
 
 use crate::rig::{Ca, Client, Edge, Origin};
@@ -23,7 +23,9 @@ fn audio(time: u32) -> Message {
 pub(crate) async fn publish(client: &mut Client, name: &str) -> PublishFeed {
     client.stream("publish", name).await;
     loop {
-        if let FromOrigin::AcceptPublish { feed, .. } = client.next().await {
+        if let FromOrigin::Order(ToSession::AcceptPublish { target: feed, .. }) =
+            client.next().await
+        {
             return feed;
         }
     }
@@ -32,7 +34,10 @@ pub(crate) async fn publish(client: &mut Client, name: &str) -> PublishFeed {
 /// Plays, and waits until the stream is attached.
 async fn play(client: &mut Client, name: &str) {
     client.stream("play", name).await;
-    while !matches!(client.next().await, FromOrigin::Attach { .. }) {}
+    while !matches!(
+        client.next().await,
+        FromOrigin::Order(ToSession::Attach { .. })
+    ) {}
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ use tributary_protocol::{
     GroupName, Message, MessageStreamId, RtmpTimestamp, TransactionId,
     amf::{Object, ObjectEncoding, Value},
     command::{Command, connect},
-    link::{Generation, Hello, OpenSession, Rate},
+    link::{Generation, Hello, OpenSession, Rate, ToSession},
 };
 
 /// Nothing on loopback takes this long.
@@ -251,7 +251,7 @@ impl Client {
     /// Waits for the answer to connect.
     pub(crate) async fn accepted(&mut self) {
         match self.next().await {
-            FromOrigin::Accepted => {}
+            FromOrigin::Order(ToSession::Accept) => {}
             other => panic!("not accepted: {other:?}"),
         }
         let answer = self.command().await;
@@ -261,7 +261,7 @@ impl Client {
     /// The next command, other messages passed over.
     pub(crate) async fn command(&mut self) -> Command {
         loop {
-            if let FromOrigin::Message { message, .. } = self.next().await
+            if let FromOrigin::Order(ToSession::Message { message, .. }) = self.next().await
                 && message.kind.is_command()
             {
                 return Command::decode(message.kind, &message.payload).expect("a command");

@@ -3,7 +3,12 @@
 use std::time::{Duration, Instant};
 
 use tributary_edge::link::handle::FromOrigin;
-use tributary_protocol::{TransactionId, amf::Value, command::Command, link::CloseReason};
+use tributary_protocol::{
+    TransactionId,
+    amf::Value,
+    command::Command,
+    link::{CloseReason, ToSession},
+};
 
 use crate::rig::{Ca, Client, Edge, Origin};
 
@@ -68,11 +73,11 @@ async fn a_hot_session_goes_on_beside_thousands_that_read_nothing() {
     for client in &mut stalled {
         loop {
             match client.next().await {
-                FromOrigin::Close { reason } => {
+                FromOrigin::Order(ToSession::Close(reason)) => {
                     assert_eq!(reason, CloseReason::SlowReader);
                     break;
                 }
-                FromOrigin::Message { .. } => {}
+                FromOrigin::Order(ToSession::Message { .. }) => {}
                 other => panic!("{other:?}"),
             }
         }

@@ -6,7 +6,7 @@ use tributary_node::queue::PushError;
 use tributary_protocol::{
     SessionId,
     amf::ObjectEncoding,
-    link::{AudienceEvent, AudienceId, CloseReason, Recipients},
+    link::{AudienceEvent, AudienceId, CloseReason, FromSession, Recipients, ToSession},
     shared_object::{Flags, Mirror},
 };
 
@@ -362,9 +362,9 @@ impl Lane {
         let reason = CloseReason::SlowReader;
         if let Some(state) = self.forget(session) {
             // The session is gone if this fails, which is as well.
-            let _ = state.inbox.push_final(FromOrigin::Close { reason });
-            self.state.borrow_mut().close(session, reason);
-            self.wake.notify_one();
+            let close = FromOrigin::Order(ToSession::Close(reason));
+            let _ = state.inbox.push_final(close);
+            self.send(session, FromSession::Close(reason));
         }
     }
 }

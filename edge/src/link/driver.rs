@@ -18,12 +18,15 @@ use tributary_node::{
 };
 use tributary_protocol::{
     GroupName, LaneId, Message, SessionId,
-    link::{CloseReason, Control, EdgeEvent, FrameError, Generation, credit, features},
+    link::{
+        CloseReason, Control, EdgeEvent, FrameError, FromSession, Generation, Source, ToSession,
+        credit, features,
+    },
 };
 
 use super::{
     config::LinkConfig,
-    handle::{FromOrigin, ObjectInfo, Park, ToLane},
+    handle::{FromOrigin, ObjectInfo, Opening, Park, ToLane},
     lane::{Journal, Lane, Phase},
     metrics::LinkMetrics,
     origin::{self, Origin},
@@ -156,64 +159,39 @@ impl Driver {
 
     fn handle_command(self: &Rc<Self>, command: ToLane) {
         match command {
-            ToLane::Open {
-                session,
-                request,
-                inbox,
-                park,
-                hub,
-            } => {
-                let journal = Box::new(Journal {
-                    request: *request,
-                    messages: Vec::new(),
-                    asked_home: false,
-                });
-                self.place(Waiting {
-                    session,
-                    journal,
-                    inbox,
-                    park,
-                    hub,
-                });
+            ToLane::Session { session, event } => self.handle_session(session, event),
+            ToLane::ListObjects(answer) => {
+                let _ = answer.send(self.objects());
             }
-            ToLane::Message {
-                session,
-                message,
+        }
+    }
+
+    fn handle_session(self: &Rc<Self>, session: SessionId, event: FromSession<Box<Opening>>) {
+        match event {
+            FromSession::Open(opening) => self.place(Waiting::new(session, *opening)),
+            FromSession::Message {
                 generation,
-            } => {
-                self.handle_message(session, message, generation);
-            }
-            ToLane::Stalled {
-                session,
-                stream,
-                stalled,
-            } => {
+                message,
+            } => self.handle_message(session, generation, message),
+            FromSession::Stalled { stream, stalled } => {
                 if let Some(lane) = self.lane_of(session) {
-                    lane.state.borrow_mut().stalled(session, stream, stalled);
-                    lane.wake.notify_one();
+                    lane.send(session, FromSession::Stalled { stream, stalled });
                 }
             }
-            ToLane::Statistics {
-                session,
-                mut statistics,
-            } => {
+            FromSession::Statistics(mut statistics) => {
                 if let Some(lane) = self.lane_of(session) {
                     if !self.origins[lane.origin].has(features::COUNTED) {
                         statistics.received = None;
                     }
-                    lane.state.borrow_mut().statistics(session, statistics);
-                    lane.wake.notify_one();
+                    lane.send(session, FromSession::Statistics(statistics));
                 }
             }
-            ToLane::ListObjects(answer) => {
-                // Who asked may have gone.
-                let _ = answer.send(self.objects());
-            }
-            ToLane::Close { session, reason } => self.handle_close(session, reason),
+            FromSession::Close(reason) => self.handle_close(session, reason),
+            _ => {}
         }
     }
 
-    fn handle_message(&self, session: SessionId, message: Message, generation: Generation) {
+    fn handle_message(&self, session: SessionId, generation: Generation, message: Message) {
         if let Some(lane) = self.lane_of(session) {
             if let Some(state) = lane.sessions.borrow_mut().get_mut(&session) {
                 state
@@ -223,8 +201,11 @@ impl Driver {
                     journal.messages.push((message.clone(), generation));
                 }
             }
-            lane.state.borrow_mut().send(session, &message, generation);
-            lane.wake.notify_one();
+            let event = FromSession::Message {
+                generation,
+                message,
+            };
+            lane.send(session, event);
             return;
         }
         let mut waiting = self.waiting.borrow_mut();
@@ -235,9 +216,8 @@ impl Driver {
         if journal.messages.len() > MAX_JOURNAL
             && let Some(session) = waiting.remove(session)
         {
-            let _ = session.inbox.push_final(FromOrigin::Close {
-                reason: CloseReason::Limit,
-            });
+            let close = FromOrigin::Order(ToSession::Close(CloseReason::Limit));
+            let _ = session.inbox.push_final(close);
         }
     }
 
@@ -247,14 +227,16 @@ impl Driver {
             return;
         };
         lane.forget(session);
-        lane.state.borrow_mut().close(session, reason);
+        lane.send(session, FromSession::Close(reason));
         if lane.sessions.borrow().is_empty() {
             lane.idle_since.set(Some(Instant::now()));
         }
-        lane.wake.notify_one();
-        self.metrics
-            .sessions
-            .set(self.sessions.borrow().len() as i64);
+        self.count_sessions();
+    }
+
+    fn count_sessions(&self) {
+        let count = self.sessions.borrow().len();
+        self.metrics.sessions.set(count as i64);
     }
 
     fn lane_of(&self, session: SessionId) -> Option<Rc<Lane>> {
@@ -283,91 +265,7 @@ impl Driver {
     /// Hands on one thing that happened in a lane.
     pub(super) fn handle_event(self: &Rc<Self>, lane: &Lane, event: EdgeEvent) {
         match event {
-            EdgeEvent::Accepted { session } => {
-                if let Some(state) = lane.sessions.borrow_mut().get_mut(&session) {
-                    state.journal = None;
-                }
-                lane.tell(session, FromOrigin::Accepted, 0);
-            }
-            EdgeEvent::Message {
-                session,
-                message,
-                after,
-            } => {
-                let weight = message.payload.len();
-                lane.tell(session, FromOrigin::Message { message, after }, weight);
-            }
-            EdgeEvent::Closed { session, reason } => {
-                let _ = lane.tell_place(session);
-                if let Some(state) = lane.forget(session) {
-                    let _ = state.inbox.push_final(FromOrigin::Close { reason });
-                }
-                self.sessions.borrow_mut().remove(&session);
-                if lane.sessions.borrow().is_empty() {
-                    lane.idle_since.set(Some(Instant::now()));
-                }
-                self.metrics
-                    .sessions
-                    .set(self.sessions.borrow().len() as i64);
-            }
-            EdgeEvent::Attach {
-                session,
-                stream,
-                live,
-                publication,
-            } => {
-                let live = self
-                    .streams
-                    .get_or_create(self.origins[lane.origin].process(), live);
-                let attach = FromOrigin::Attach {
-                    stream,
-                    live,
-                    publication,
-                };
-                lane.tell(session, attach, 0);
-            }
-            EdgeEvent::Detach { session, stream } => {
-                lane.tell(session, FromOrigin::Detach { stream }, 0);
-            }
-            EdgeEvent::AcceptPublish {
-                session,
-                stream,
-                generation,
-                live,
-                writer,
-            } => {
-                let (feed, source) = PublishFeed::new();
-                spawn_local(publish::run(
-                    Rc::clone(self),
-                    lane.origin,
-                    live,
-                    writer,
-                    source,
-                ));
-                lane.tell(
-                    session,
-                    FromOrigin::AcceptPublish {
-                        stream,
-                        generation,
-                        feed,
-                    },
-                    0,
-                );
-            }
-            EdgeEvent::StopPublish {
-                session,
-                stream,
-                generation,
-            } => {
-                lane.tell(session, FromOrigin::StopPublish { stream, generation }, 0);
-            }
-            EdgeEvent::Filter {
-                session,
-                stream,
-                filter,
-            } => {
-                lane.tell(session, FromOrigin::Filter { stream, filter }, 0);
-            }
+            EdgeEvent::Session { session, order } => self.handle_order(lane, session, order),
             EdgeEvent::Object {
                 session,
                 member,
@@ -379,11 +277,6 @@ impl Driver {
                 }
             }
             EdgeEvent::Audience { audience, event } => lane.audience(self, audience, event),
-            EdgeEvent::Watched { session } => lane.tell(session, FromOrigin::Watched, 0),
-            EdgeEvent::Bandwidth { session, bandwidth } => {
-                lane.tell(session, FromOrigin::Bandwidth(bandwidth), 0);
-            }
-            EdgeEvent::Ping { session } => lane.tell(session, FromOrigin::Ping, 0),
             EdgeEvent::Throttled { .. } => {
                 self.metrics.throttled.inc();
             }
@@ -399,6 +292,49 @@ impl Driver {
             }
             _ => {}
         }
+    }
+
+    /// Resolves an order and puts it into the session's inbox.
+    fn handle_order(self: &Rc<Self>, lane: &Lane, session: SessionId, order: ToSession) {
+        match order {
+            ToSession::Accept => {
+                if let Some(state) = lane.sessions.borrow_mut().get_mut(&session) {
+                    state.journal = None;
+                }
+            }
+            ToSession::Close(reason) => return self.session_closed(lane, session, reason),
+            _ => {}
+        }
+        let size = order.size();
+        let order = order.resolve(
+            |_, source| Source {
+                live: self
+                    .streams
+                    .get_or_create(self.origins[lane.origin].process(), source.live),
+                publication: source.publication,
+            },
+            |_, target| {
+                let (feed, source) = PublishFeed::new();
+                let driver = Rc::clone(self);
+                spawn_local(publish::run(driver, lane.origin, target, source));
+                feed
+            },
+        );
+        lane.tell(session, order.into(), size);
+    }
+
+    /// The origin has closed a session.
+    fn session_closed(&self, lane: &Lane, session: SessionId, reason: CloseReason) {
+        let _ = lane.tell_place(session);
+        if let Some(state) = lane.forget(session) {
+            let close = FromOrigin::Order(ToSession::Close(reason));
+            let _ = state.inbox.push_final(close);
+        }
+        self.sessions.borrow_mut().remove(&session);
+        if lane.sessions.borrow().is_empty() {
+            lane.idle_since.set(Some(Instant::now()));
+        }
+        self.count_sessions();
     }
 
     /// The shared objects that sessions here use.

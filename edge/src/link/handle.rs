@@ -1,4 +1,4 @@
-//! What a client's driver and its lane say to each other.
+//! A session's end of its lane: the items of its inbox, and the events it sends.
 
 use std::sync::{
     Arc,
@@ -11,7 +11,7 @@ use tributary_node::queue::{self, PushError};
 use tributary_protocol::{
     GroupName, Message, MessageStreamId, SessionId,
     amf::ObjectEncoding,
-    link::{Bandwidth, CloseReason, FeedPlace, Filter, Generation, OpenSession, Statistics},
+    link::{CloseReason, FromSession, Generation, OpenSession, Source, Statistics, ToSession},
     shared_object::Flags,
 };
 
@@ -21,78 +21,27 @@ use crate::{
     objects::{HubOut, ObjectMessage},
 };
 
-/// One thing the origin told this session, in lane order.
+/// An order to a session of this edge: its source is a ring, its target a feed.
+pub type Order = ToSession<Source<Arc<LiveStream>>, PublishFeed>;
+
+/// An item of a session's inbox, in lane order.
 #[derive(Debug)]
 pub enum FromOrigin {
-    /// The application accepted the connect. Its `_result` follows as a message.
-    Accepted,
-    /// A message for the client. With `after`, it and whatever follows for the same message
-    /// stream wait until the viewer's cursor has passed that place, or 1 s has gone.
-    Message {
-        /// The message, complete.
-        message: Message,
-        /// The place in the feed of its message stream it is tied to.
-        after: Option<FeedPlace>,
-    },
+    /// An order of the origin. A message with a place in a feed, and every later message of the
+    /// same message stream, waits until the viewer's cursor has passed that place, or 1 s. The
+    /// ring of an attached source may not have come to its publication.
+    Order(Order),
     /// A message of a shared object that the client uses.
     Object {
         /// The message.
         message: Arc<ObjectMessage>,
-        /// It is for the client only if this is its encoding.
+        /// The message is for clients of this encoding only.
         encoding: Option<ObjectEncoding>,
         /// The flags of its Use.
         flags: Flags,
     },
-    /// Messages of shared objects up to this place in the worker's hub come before what follows.
+    /// The session waits until the worker's hub has passed this place.
     After(u64),
-    /// The message stream plays this live stream from here on.
-    Attach {
-        /// The client's message stream.
-        stream: MessageStreamId,
-        /// The stream's ring; its feed may not have begun.
-        live: Arc<LiveStream>,
-        /// The first message of the publication that it plays: the ring may not have come to it.
-        publication: u64,
-    },
-    /// The message stream plays nothing from here on.
-    Detach {
-        /// The client's message stream.
-        stream: MessageStreamId,
-    },
-    /// The publish of this generation is accepted: its media goes here.
-    AcceptPublish {
-        /// The client's message stream.
-        stream: MessageStreamId,
-        /// The generation of the publish command.
-        generation: Generation,
-        /// Where the media goes.
-        feed: PublishFeed,
-    },
-    /// The publish of this generation was refused or is over: its media goes nowhere.
-    StopPublish {
-        /// The client's message stream.
-        stream: MessageStreamId,
-        /// The generation of the publish command.
-        generation: Generation,
-    },
-    /// What the viewer gets from now on.
-    Filter {
-        /// The client's message stream.
-        stream: MessageStreamId,
-        /// What passes.
-        filter: Filter,
-    },
-    /// The origin wants to know what the connection carries, from now on.
-    Watched,
-    /// How fast the connection may be from now on.
-    Bandwidth(Bandwidth),
-    /// The client is to be pinged.
-    Ping,
-    /// Flush what is queued, then close the client's connection.
-    Close {
-        /// Why.
-        reason: CloseReason,
-    },
     /// No origin can take the session: answer its connect with NetConnection.Connect.Failed.
     NoOrigin,
     /// The origin the client names is not a configured one: answer its connect with
@@ -104,57 +53,37 @@ pub enum FromOrigin {
     LinkBack,
 }
 
-/// One thing a session tells its lane.
+/// A command to the link thread.
 #[derive(Debug)]
 pub enum ToLane {
-    /// A client asks to connect.
-    Open {
+    /// An event of a session.
+    Session {
         /// The session.
         session: SessionId,
-        /// What it asks for.
-        request: Box<OpenRequest>,
-        /// Where the answers go.
-        inbox: queue::Sender<FromOrigin>,
-        /// What it has waiting.
-        park: Arc<Park>,
-        /// What the session's worker is handed of shared objects; without it everything goes
-        /// through the inbox.
-        hub: Option<Arc<HubOut>>,
+        /// The event.
+        event: FromSession<Box<Opening>>,
     },
-    /// A message for the origin.
-    Message {
-        /// The session.
-        session: SessionId,
-        /// The message, complete.
-        message: Message,
-        /// The message stream's generation after this message.
-        generation: Generation,
-    },
-    /// A publishing client is silent, or sends again.
-    Stalled {
-        /// The session.
-        session: SessionId,
-        /// The message stream it publishes on.
-        stream: MessageStreamId,
-        /// Whether it is silent.
-        stalled: bool,
-    },
-    /// What the session's connection has carried.
-    Statistics {
-        /// The session.
-        session: SessionId,
-        /// The figures.
-        statistics: Statistics,
-    },
-    /// Somebody wants to know which shared objects sessions use.
+    /// A request for the shared objects that sessions use.
     ListObjects(oneshot::Sender<Vec<ObjectInfo>>),
-    /// The session is over at the edge.
-    Close {
-        /// The session.
-        session: SessionId,
-        /// Why.
-        reason: CloseReason,
-    },
+}
+
+/// The opening of a session.
+#[derive(Debug)]
+pub struct Opening {
+    /// The client's request.
+    pub request: OpenRequest,
+    /// The session's inbox.
+    pub inbox: queue::Sender<FromOrigin>,
+    /// The session's park.
+    pub park: Arc<Park>,
+    /// The hub of the session's worker. Without it, messages of shared objects go through the inbox.
+    pub hub: Option<Arc<HubOut>>,
+}
+
+impl From<Order> for FromOrigin {
+    fn from(order: Order) -> Self {
+        Self::Order(order)
+    }
 }
 
 /// A shared object that sessions of this edge use, as its mirror here knows it.
@@ -251,16 +180,16 @@ impl Upstream {
         let session = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
         let (inbox, answers) = queue::queue_within(INBOX, &self.excess);
         let park = Arc::new(Park::default());
-        let open = ToLane::Open {
-            session,
-            request: Box::new(request),
+        let opening = Opening {
+            request,
             inbox,
             park: Arc::clone(&park),
             hub: self.hub.clone(),
         };
+        let event = FromSession::Open(Box::new(opening));
         // When the lanes are gone, or hang, the inbox is dropped with the command: the session sees
         // its end.
-        let _ = self.lanes.push_control(open);
+        let _ = self.lanes.push_control(ToLane::Session { session, event });
         SessionLink::new(session, self.lanes.clone(), answers, park)
     }
 }
@@ -357,13 +286,12 @@ impl SessionLink {
     /// [`SessionLink::is_full`].
     pub fn send(&self, message: Message, generation: Generation) -> Result<(), UpstreamFull> {
         let cost = Park::cost(&message);
-        let command = ToLane::Message {
-            session: self.id,
-            message,
+        let event = FromSession::Message {
             generation,
+            message,
         };
         self.park.add(cost);
-        match self.lane.push(command, cost) {
+        match self.lane.push(self.command(event), cost) {
             // A closed lane has said so in the inbox.
             Ok(()) | Err(PushError::Closed(_)) => Ok(()),
             Err(PushError::Full(_)) => Err(UpstreamFull),
@@ -373,20 +301,17 @@ impl SessionLink {
     /// Says that the client is silent while it publishes, or no longer. Dropped when the link's thread
     /// hangs: the next change says it.
     pub fn stalled(&self, stream: MessageStreamId, stalled: bool) {
-        let _ = self.lane.push_control(ToLane::Stalled {
-            session: self.id,
-            stream,
-            stalled,
-        });
+        let _ = self
+            .lane
+            .push_control(self.command(FromSession::Stalled { stream, stalled }));
     }
 
     /// Says what the session's connection has carried. Dropped when the link's thread hangs: the next
     /// figures replace them.
     pub fn statistics(&self, statistics: Statistics) {
-        let _ = self.lane.push_control(ToLane::Statistics {
-            session: self.id,
-            statistics,
-        });
+        let _ = self
+            .lane
+            .push_control(self.command(FromSession::Statistics(statistics)));
     }
 
     /// Whether the client must not be read.
@@ -421,10 +346,16 @@ impl SessionLink {
 
     fn end(&mut self, reason: CloseReason) {
         if !std::mem::replace(&mut self.closed, true) {
-            let _ = self.lane.push_final(ToLane::Close {
-                session: self.id,
-                reason,
-            });
+            let _ = self
+                .lane
+                .push_final(self.command(FromSession::Close(reason)));
+        }
+    }
+
+    fn command(&self, event: FromSession<Box<Opening>>) -> ToLane {
+        ToLane::Session {
+            session: self.id,
+            event,
         }
     }
 }
@@ -472,6 +403,15 @@ mod tests {
         while let Some(command) = commands.try_next() {
             last = Some(command);
         }
-        assert!(matches!(last, Some(ToLane::Close { .. })), "{last:?}");
+        assert!(
+            matches!(
+                last,
+                Some(ToLane::Session {
+                    event: FromSession::Close(CloseReason::Limit),
+                    ..
+                })
+            ),
+            "{last:?}"
+        );
     }
 }

@@ -17,7 +17,7 @@ use tributary_node::{
 use tributary_protocol::{
     GroupName, LaneId, Message, SessionId,
     link::{
-        AudienceId, CloseReason, EdgeLane, Generation, Rate,
+        AudienceId, CloseReason, EdgeLane, FromSession, Generation, Rate, ToSession,
         frame::{FrameReader, MAX_BODY},
         lane_frame::{LaneAnswer, OpenLane},
     },
@@ -128,6 +128,12 @@ impl Lane {
         })
     }
 
+    /// Queues an event of a session.
+    pub(super) fn send(&self, session: SessionId, event: FromSession) {
+        self.state.borrow_mut().send(session, event);
+        self.wake.notify_one();
+    }
+
     /// Tells a session something; one that does not keep up is closed.
     pub(super) fn tell(&self, session: SessionId, what: FromOrigin, weight: usize) {
         if self.tell_place(session).is_err() {
@@ -170,7 +176,7 @@ impl Lane {
 
     /// Ends the lane and closes every session that is still in it.
     pub(super) fn end(&self, reason: CloseReason) {
-        self.end_all(|| FromOrigin::Close { reason });
+        self.end_all(|| ToSession::Close(reason).into());
         self.phase.set(Phase::Dead);
         self.wake.notify_one();
     }

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tributary_node::feed::{FeedEnd, FeedSource, FeedWriter, Publications};
 use tributary_protocol::{
     Message,
-    link::{LiveId, WriterId},
+    link::Target,
     media,
     ring::{Cursor, Limits, Ring, Start},
 };
@@ -112,15 +112,9 @@ impl FeedSource for PublishSource {
 }
 
 /// Carries a publish over its origin's links until it is finished or nobody wants it.
-pub(super) async fn run(
-    driver: Rc<Driver>,
-    origin: usize,
-    live: LiveId,
-    writer: WriterId,
-    source: PublishSource,
-) {
+pub(super) async fn run(driver: Rc<Driver>, origin: usize, target: Target, source: PublishSource) {
     let process = driver.origins[origin].process();
-    let mut feed = FeedWriter::new(live, writer, source.cursor, Publications::One);
+    let mut feed = FeedWriter::new(target.live, target.writer, source.cursor, Publications::One);
     let mut links = driver.links(origin);
     let mut epoch = 0;
     let _counted = Counted::new(&driver.metrics.feeds_out);

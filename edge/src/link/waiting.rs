@@ -10,7 +10,7 @@ use tributary_node::queue;
 use tributary_protocol::{GroupName, SessionId};
 
 use super::{
-    handle::{FromOrigin, Park},
+    handle::{FromOrigin, Opening, Park},
     lane::Journal,
 };
 use crate::objects::HubOut;
@@ -22,6 +22,23 @@ pub(super) struct Waiting {
     pub(super) inbox: queue::Sender<FromOrigin>,
     pub(super) park: Arc<Park>,
     pub(super) hub: Option<Arc<HubOut>>,
+}
+
+impl Waiting {
+    pub(super) fn new(session: SessionId, opening: Opening) -> Self {
+        let journal = Journal {
+            request: opening.request,
+            messages: Vec::new(),
+            asked_home: false,
+        };
+        Self {
+            session,
+            journal: Box::new(journal),
+            inbox: opening.inbox,
+            park: opening.park,
+            hub: opening.hub,
+        }
+    }
 }
 
 /// All sessions that wait.

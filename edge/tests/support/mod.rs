@@ -15,7 +15,7 @@ use tributary_edge::{
     Config, Metrics,
     link::{
         Upstream,
-        handle::{FromOrigin, Park, ToLane},
+        handle::{FromOrigin, Opening, Park, ToLane},
     },
 };
 use tributary_node::{drain, queue};
@@ -23,6 +23,7 @@ use tributary_protocol::{
     Message, MessageStreamId, RtmpTimestamp, TransactionId,
     command::{self, Command, ObjectEncoding},
     handshake::{Kind, RANDOM},
+    link::{FromSession, ToSession},
     session::{ClientConnection, Limits},
 };
 
@@ -102,25 +103,36 @@ impl Edge {
             .expect("the edge reads");
         let next = self.lanes.next();
         let told = self.runtime.block_on(next).expect("the edge runs");
-        let ToLane::Open { inbox, park, .. } = told else {
+        let ToLane::Session {
+            event: FromSession::Open(opening),
+            ..
+        } = told
+        else {
             panic!("not an open: {told:?}");
         };
+        let Opening { inbox, park, .. } = *opening;
         inbox
-            .push_final(FromOrigin::Accepted)
+            .push_final(ToSession::Accept.into())
             .expect("the session is there");
         let told = self
             .runtime
             .block_on(self.lanes.next())
             .expect("the edge runs");
-        let ToLane::Message { message, .. } = told else {
+        let ToLane::Session {
+            event: FromSession::Message { message, .. },
+            ..
+        } = told
+        else {
             panic!("not createStream: {told:?}");
         };
         park.remove(message.payload.len());
-        let answer = FromOrigin::Message {
+        let answer = ToSession::Message {
             message: self.script.answer.clone(),
             after: None,
         };
-        inbox.push_final(answer).expect("the session is there");
+        inbox
+            .push_final(answer.into())
+            .expect("the session is there");
         // Window, bandwidth, chunk size, then the answer.
         let control = 16 + 17 + 16;
         read_exactly(&mut socket, control + 12 + self.script.answer.payload.len());

@@ -54,7 +54,7 @@ pub use streams::{
 
 pub use tributary_protocol::shared_object::replica::{Kind as NewsKind, News};
 
-use crate::link::handle::SessionKey;
+use crate::session::SessionKey;
 
 /// One application instance.
 ///

@@ -15,15 +15,15 @@ use tributary_protocol::{
     GroupName, SessionId,
     amf::{Object, Value},
     command::{ObjectEncoding, connect},
-    link::OpenSession,
+    link::{FromSession, OpenSession},
 };
 
 use super::{folder::Listing, *};
 use crate::{
     app::{Application, Applications, Context, StartError as AppError, StopReason},
     group::{GroupHandle, OpenRefused, Settings as GroupSettings},
-    link::handle::{LaneCommand, LaneKey, LaneOut, Mail, SessionKey},
     metrics::Metrics,
+    session::{LaneCommand, LaneKey, LaneOut, Mail, Opening, SessionKey},
     store::Store,
 };
 
@@ -201,17 +201,17 @@ impl Bench {
         let handle = self.groups.open(&name, LaneKey(1)).unwrap();
         let (lane, commands) = LaneOut::new(LaneKey(1), Arc::from("edge"));
         let connect = connect::command(Object::new().with("app", group));
-        handle.send(Mail::Open {
+        let open = OpenSession {
+            peer: "127.0.0.1:5000".parse().unwrap(),
+            protocol: "rtmp".to_owned(),
+            connect: connect.encode(ObjectEncoding::Amf0).1,
+        };
+        handle.send(Mail::Session {
             session: SessionKey {
                 lane: LaneKey(1),
                 session: SessionId(1),
             },
-            lane,
-            open: OpenSession {
-                peer: "127.0.0.1:5000".parse().unwrap(),
-                protocol: "rtmp".to_owned(),
-                connect: connect.encode(ObjectEncoding::Amf0).1,
-            },
+            event: FromSession::Open(Opening { lane, open }),
         });
         self.until("it lives", || self.status(name.application()).sessions > 0);
         (handle, commands)

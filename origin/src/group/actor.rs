@@ -8,7 +8,10 @@ use std::{
 };
 
 use tributary_node::queue;
-use tributary_protocol::{GroupName, link::CloseReason};
+use tributary_protocol::{
+    GroupName,
+    link::{CloseReason, FromSession},
+};
 
 use super::{
     Context, Item, OpenRefused, Shared,
@@ -19,7 +22,7 @@ use super::{
 };
 use crate::{
     app::{Application, Instance, Level, Registered, StopReason},
-    link::handle::Mail,
+    session::{Mail, Opening},
 };
 
 /// ```text
@@ -157,7 +160,12 @@ impl Actor {
 
     fn item(&mut self, item: Item) {
         match item {
-            Item::Mail(mail @ Mail::Open { .. }) => {
+            Item::Mail(
+                mail @ Mail::Session {
+                    event: FromSession::Open(_),
+                    ..
+                },
+            ) => {
                 if self.app.is_none()
                     && let Err(refused) = self.start()
                 {
@@ -415,10 +423,9 @@ impl Actor {
 }
 
 fn refuse_mail(core: &Core, mail: Mail, refused: OpenRefused) {
-    if let Mail::Open {
+    if let Mail::Session {
         session,
-        lane,
-        open,
+        event: FromSession::Open(Opening { lane, open }),
     } = mail
     {
         core.shared

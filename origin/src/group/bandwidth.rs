@@ -15,7 +15,7 @@ use tributary_protocol::{
 };
 
 use super::{answer, client::Client, core::Core};
-use crate::link::handle::SessionKey;
+use crate::session::SessionKey;
 
 /// A measurement that runs, or the last one.
 #[derive(Debug)]

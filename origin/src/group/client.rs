@@ -14,7 +14,7 @@ use tributary_protocol::{
     Message, MessageStreamId, MessageType, TransactionId,
     amf::Value,
     command::{Command, Connect, ObjectEncoding, connect, stream::PlayStart},
-    link::{FeedPlace, Filter, Generation, OpenSession},
+    link::{FeedPlace, Filter, Generation, OpenSession, ToSession},
 };
 
 use super::{
@@ -28,8 +28,8 @@ use super::{
 };
 use crate::{
     app::{CallToken, ClientId, ClientStream, Identity},
-    link::handle::{LaneOut, SessionKey, ToSession},
     live::LiveStream,
+    session::{LaneOut, Order, SessionKey},
 };
 
 /// A client of a group.
@@ -329,8 +329,8 @@ impl Client {
         }
     }
 
-    pub(super) fn tell(&self, what: ToSession) {
-        self.lane.send(self.key.session, what);
+    pub(super) fn tell(&self, order: Order) {
+        self.lane.send(self.key.session, order);
     }
 
     /// Gives back the credit of so many handled messages: each costs something beside its bytes.

@@ -13,7 +13,7 @@ use tributary_protocol::{
     GroupName, Message, MessageType,
     amf::{Object, Value},
     command::{self, Command, Status},
-    link::{CloseReason, Generation, WriterId},
+    link::{CloseReason, Generation, ToSession, WriterId},
 };
 
 use super::{
@@ -30,8 +30,8 @@ use super::{
 };
 use crate::{
     app::{CallToken, ClientId, Level, ObjectId, Registered, Rejection, Responder},
-    link::handle::{SessionKey, ToSession},
     metrics::ConnectResult,
+    session::SessionKey,
 };
 
 /// Everything of a group but its application, which acts on this through a
@@ -233,7 +233,7 @@ impl Core {
                 command::ObjectEncoding::Amf0,
             ));
         }
-        client.tell(ToSession::Close { reason });
+        client.tell(ToSession::Close(reason));
         self.shared.metrics.connected(ConnectResult::Rejected);
         self.forget(key, reason);
     }
@@ -246,7 +246,7 @@ impl Core {
         for command in last {
             client.command(command);
         }
-        client.tell(ToSession::Close { reason });
+        client.tell(ToSession::Close(reason));
         self.forget(key, reason);
     }
 

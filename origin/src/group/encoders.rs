@@ -5,7 +5,7 @@ use std::time::Duration;
 use tributary_protocol::{command::Connect, link::CloseReason};
 
 use super::{client::Role, core::Core, timers::Timer};
-use crate::link::handle::SessionKey;
+use crate::session::SessionKey;
 
 /// How long an encoder keeps its connection after its publish was refused or taken. Reason: it reads
 /// the status, and may publish another name.

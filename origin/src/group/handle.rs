@@ -3,13 +3,17 @@
 use std::{fmt, sync::Arc};
 
 use tributary_node::{config, queue};
-use tributary_protocol::{GroupName, link::OpenSession, shared_object::authority::Ticket};
+use tributary_protocol::{
+    GroupName,
+    link::{FromSession, OpenSession},
+    shared_object::authority::Ticket,
+};
 
 use super::{OpenRefused, Shared};
 use crate::{
     app::{ConnectionId, Event, ObjectId, Registered, StreamId, StreamStatus},
-    link::handle::{LaneOut, Mail, SessionKey},
     outgoing::Told,
+    session::{LaneOut, Mail, Opening, SessionKey},
 };
 
 /// A lane's way into its group. The group lives at least as long as a handle to it.
@@ -69,48 +73,44 @@ impl GroupHandle {
     pub fn send(&self, mail: Mail) {
         let mailbox = &self.lease.mailbox;
         let pushed = match &mail {
-            Mail::Open { open, .. } => {
-                let weight = open.connect.len() + MAIL_WEIGHT;
-                mailbox.push(Item::Mail(mail), weight)
-            }
-            Mail::Message { message, .. } => {
-                let weight = message.payload.len() + MAIL_WEIGHT;
-                mailbox.push(Item::Mail(mail), weight)
-            }
-            // The next figures replace them.
-            Mail::Statistics { .. } => mailbox.push(Item::Mail(mail), MAIL_WEIGHT),
-            // Dropped when a group that hangs has too many unread; its timers are late anyway.
-            Mail::Outage { .. } | Mail::Stalled { .. } => mailbox.push_control(Item::Mail(mail)),
-            // One for each session; one for each audience that has lapsed.
-            Mail::Closed { .. } | Mail::SnapshotWanted { .. } => {
-                mailbox.push_final(Item::Mail(mail))
-            }
+            Mail::Session { event, .. } => match event {
+                FromSession::Open(Opening { open, .. }) => {
+                    let weight = open.connect.len() + MAIL_WEIGHT;
+                    mailbox.push(Item::Mail(mail), weight)
+                }
+                FromSession::Message { message, .. } => {
+                    let weight = message.payload.len() + MAIL_WEIGHT;
+                    mailbox.push(Item::Mail(mail), weight)
+                }
+                // The next figures replace them.
+                FromSession::Statistics(_) => mailbox.push(Item::Mail(mail), MAIL_WEIGHT),
+                // One for each session.
+                FromSession::Close(_) => mailbox.push_final(Item::Mail(mail)),
+                // Dropped when a group that hangs has too many unread; its timers are late anyway.
+                _ => mailbox.push_control(Item::Mail(mail)),
+            },
+            Mail::Outage { .. } => mailbox.push_control(Item::Mail(mail)),
+            // One for each audience that has lapsed.
+            Mail::SnapshotWanted { .. } => mailbox.push_final(Item::Mail(mail)),
         };
         match pushed {
-            Ok(()) | Err(queue::PushError::Closed(Item::Mail(Mail::Message { .. }))) => {}
-            Err(queue::PushError::Full(Item::Mail(mail))) => self.overflow(mail),
-            Err(queue::PushError::Closed(Item::Mail(Mail::Open {
-                session,
-                lane,
-                open,
-            }))) => {
-                self.refuse(&lane, session, &open, OpenRefused::Shutdown);
-            }
-            Err(_) => {}
+            Ok(()) => {}
+            Err(queue::PushError::Full(item)) => self.undelivered(item, OpenRefused::Limit),
+            Err(queue::PushError::Closed(item)) => self.undelivered(item, OpenRefused::Shutdown),
         }
     }
 
-    fn overflow(&self, mail: Mail) {
-        match mail {
-            Mail::Open {
-                session,
-                lane,
-                open,
-            } => self.refuse(&lane, session, &open, OpenRefused::Limit),
-            Mail::Message { session, .. } => {
+    /// Answers for mail that the mailbox did not take. Figures are replaced by the next, and states by
+    /// the next change.
+    fn undelivered(&self, item: Item, why: OpenRefused) {
+        let Item::Mail(Mail::Session { session, event }) = item else {
+            return;
+        };
+        match event {
+            FromSession::Open(Opening { lane, open }) => self.refuse(&lane, session, &open, why),
+            FromSession::Message { .. } if why == OpenRefused::Limit => {
                 let _ = self.lease.mailbox.push_final(Item::Overflow(session));
             }
-            // Figures are replaced by the next, and states by the next change.
             _ => {}
         }
     }

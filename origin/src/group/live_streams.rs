@@ -6,7 +6,7 @@ use tributary_node::config::DataStart;
 use tributary_protocol::{
     MessageStreamId,
     command::{ObjectEncoding, Status},
-    link::{CloseReason, Filter},
+    link::{CloseReason, Filter, ToSession},
 };
 
 use super::{
@@ -17,10 +17,7 @@ use super::{
     streams::{Holds, Own, Place, Watch},
     timers::{LONGEST_TIMER, Timer},
 };
-use crate::{
-    link::handle::{SessionKey, ToSession},
-    live::LiveStream,
-};
+use crate::{live::LiveStream, session::SessionKey};
 
 /// The most message streams of one client that may wait for a publisher. Reason: each keeps a
 /// name that may never come.
@@ -116,8 +113,8 @@ impl Core {
             }
             Role::Playing(playing) => {
                 let name = &playing.name;
-                if let Some(live) = playing.live {
-                    client.tell(ToSession::Detach { stream, live });
+                if playing.live.is_some() {
+                    client.tell(ToSession::Detach { stream });
                 }
                 if farewell == Farewell::Full {
                     let description = format!("Stopped playing {name}.");
@@ -337,12 +334,12 @@ fn begin_media(
     };
     match playing.live.replace(Arc::clone(live)) {
         Some(old) if Arc::ptr_eq(&old, live) => return,
-        Some(old) => client.tell(ToSession::Detach { stream, live: old }),
+        Some(_) => client.tell(ToSession::Detach { stream }),
         None => {}
     }
     client.tell(ToSession::Attach {
         stream,
-        live: Arc::clone(live),
+        source: Arc::clone(live),
     });
     if filter != Filter::default() {
         client.tell(ToSession::Filter { stream, filter });

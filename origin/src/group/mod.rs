@@ -38,8 +38,8 @@ use tributary_protocol::GroupName;
 
 use crate::{
     app::{Applications, InUse, Registered},
-    link::handle::LaneKey,
     metrics::{ConnectResult, Metrics},
+    session::LaneKey,
     store::{Extent, Store},
 };
 

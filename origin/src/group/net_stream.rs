@@ -9,7 +9,7 @@ use tributary_protocol::{
         self, ArgumentError, Command, Status,
         stream::{NetStreamCommand, PlayOptions, PlayStart, PublishKind},
     },
-    link::Generation,
+    link::{Generation, ToSession},
 };
 
 use super::{
@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     app::{ClientId, DECISION_TIME, Decision, PublishGrant, RequestId, StreamRequest},
-    link::handle::{SessionKey, ToSession},
     metrics::PublishResult,
+    session::SessionKey,
 };
 
 impl Turn<'_> {

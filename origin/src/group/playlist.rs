@@ -12,7 +12,7 @@ use super::{
     streams::Place,
     turn::Turn,
 };
-use crate::link::handle::SessionKey;
+use crate::session::SessionKey;
 
 impl Turn<'_> {
     /// A play that does not replace what plays: it waits for its end. Its application is asked

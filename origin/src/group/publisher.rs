@@ -9,8 +9,8 @@ use tributary_protocol::{
 
 use crate::{
     app::{ClientId, Identity, NetStreamId, StreamId},
-    link::handle::{LaneKey, SessionKey},
     live::LiveStream,
+    session::{LaneKey, SessionKey},
 };
 
 /// A message stream of a client, or a stream of the application.

@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc};
 use tributary_protocol::{
     MessageStreamId,
     command::{NetStreamCommand, Status},
-    link::{Generation, WriterId},
+    link::{Generation, Target, ToSession, WriterId},
 };
 
 use super::{
@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     app::{Identity, PublishGrant},
-    link::handle::{LaneKey, SessionKey, ToSession},
     metrics::PublishResult,
+    session::{LaneKey, SessionKey},
 };
 
 /// What becomes of the connection of a publisher that has lost its name.
@@ -132,8 +132,10 @@ impl Core {
         client.tell(ToSession::AcceptPublish {
             stream,
             generation,
-            live: Arc::clone(&live),
-            writer,
+            target: Target {
+                live: Arc::clone(&live),
+                writer,
+            },
         });
         client.send(answer::stream_begin(stream));
         let description = format!("Started publishing {name}.");

@@ -5,14 +5,14 @@ use std::fmt;
 use tributary_protocol::{
     GroupName, Message,
     command::{ObjectEncoding, Status},
-    link::{CloseReason, OpenSession},
+    link::{CloseReason, OpenSession, ToSession},
 };
 
 use super::{Shared, answer, client};
 use crate::{
     app::ClientId,
-    link::handle::{LaneOut, SessionKey, ToSession},
     metrics::ConnectResult,
+    session::{LaneOut, SessionKey},
 };
 
 /// Why a group cannot be opened.
@@ -114,12 +114,7 @@ impl Shared {
                 },
             );
         }
-        lane.send(
-            key.session,
-            ToSession::Close {
-                reason: refusal.reason,
-            },
-        );
+        lane.send(key.session, ToSession::Close(refusal.reason));
         self.metrics.connected(ConnectResult::Rejected);
         tracing::info!(
             client = %ClientId(key),

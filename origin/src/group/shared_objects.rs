@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     app::{Level, ObjectError, ObjectId},
-    link::handle::SessionKey,
+    session::SessionKey,
     store::StoredObject,
 };
 

@@ -19,8 +19,8 @@ pub(super) use super::publisher::{
 };
 use crate::{
     app::{Identity, Registered},
-    link::handle::{LaneKey, SessionKey},
     live::{Begins, LiveStream},
+    session::{LaneKey, SessionKey},
 };
 
 /// All live streams of a group, by name.

@@ -10,7 +10,7 @@ use std::{
 use super::streams::Place;
 use crate::{
     app::{ObjectId, StreamId},
-    link::handle::SessionKey,
+    session::SessionKey,
 };
 
 /// What a deadline is for.

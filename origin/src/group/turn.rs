@@ -6,7 +6,7 @@ use tributary_protocol::{
     Message, MessageStreamId, TransactionId,
     amf::Value,
     command::{self, Command, NetStreamCommand, Status},
-    link::{CloseReason, Generation, OpenSession, WriterId},
+    link::{CloseReason, FromSession, Generation, OpenSession, WriterId},
 };
 
 use super::{
@@ -23,7 +23,7 @@ use crate::{
         Admission, Answer, Application, Call, ClientId, Event, ObjectId, Rejection, Responder,
         StopReason, StreamId, StreamStatus,
     },
-    link::handle::{LaneOut, Mail, SessionKey},
+    session::{LaneOut, Mail, Opening, SessionKey},
 };
 
 /// A group whose application runs.
@@ -35,36 +35,28 @@ pub(super) struct Turn<'a> {
 impl Turn<'_> {
     pub(super) fn mail(&mut self, mail: Mail) {
         match mail {
-            Mail::Open {
-                session,
-                lane,
-                open,
-            } => self.open(session, lane, &open),
-            Mail::Message {
-                session,
-                generation,
-                message,
-            } => {
-                self.message(session, generation, message);
-            }
-            Mail::Closed { session, reason } => self.core.forget(session, reason),
+            Mail::Session { session, event } => self.session(session, event),
             Mail::Outage { lane, lost: true } => self.core.lane_lost(lane),
             Mail::Outage { lane, lost: false } => self.core.lane_back(lane),
-            // The ring keeps metadata by itself; no application has asked for the rest yet.
             Mail::SnapshotWanted { audience } => self.core.snapshot_wanted(audience),
-            Mail::Statistics {
-                session,
-                statistics,
-            } => self.core.counted(session, statistics),
-            Mail::Stalled {
-                session,
-                stream,
-                stalled,
-            } => {
-                self.core.stalled(session, stream, stalled);
-            }
         }
         self.settle();
+    }
+
+    fn session(&mut self, session: SessionKey, event: FromSession<Opening>) {
+        match event {
+            FromSession::Open(Opening { lane, open }) => self.open(session, lane, &open),
+            FromSession::Message {
+                generation,
+                message,
+            } => self.message(session, generation, message),
+            FromSession::Stalled { stream, stalled } => {
+                self.core.stalled(session, stream, stalled);
+            }
+            FromSession::Statistics(statistics) => self.core.counted(session, statistics),
+            FromSession::Close(reason) => self.core.forget(session, reason),
+            _ => {}
+        }
     }
 
     /// The session sends faster than the group works and does not heed its credit.

@@ -5,12 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tributary_protocol::link::{Bandwidth, Statistics, frames};
+use tributary_protocol::link::{Bandwidth, Statistics, ToSession, frames};
 
 use super::{Client, Context, core::Core};
 use crate::{
     app::ClientId,
-    link::handle::{SessionKey, ToSession},
+    session::{Order, SessionKey},
 };
 
 /// What an application has asked of a client's connection.
@@ -243,7 +243,7 @@ impl Context<'_> {
                 return None;
             }
             watched.note_sent(traffic?);
-            Some(ToSession::RequestStatistics)
+            Some(ToSession::Watch)
         });
     }
 
@@ -263,7 +263,7 @@ impl Context<'_> {
     fn watch(
         &mut self,
         client: ClientId,
-        tell: impl FnOnce(&mut Watched) -> Option<ToSession>,
+        tell: impl FnOnce(&mut Watched) -> Option<Order>,
     ) -> bool {
         let Some(client) = self.client_mut(client) else {
             return false;

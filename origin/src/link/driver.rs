@@ -23,10 +23,12 @@ use tributary_protocol::{
 };
 
 use super::{
-    edges::Edge, elsewhere::Elsewhere, handle::LaneKey, lane::Lane, metrics::LinkMetrics,
-    run::LinkConfig, serve,
+    edges::Edge, elsewhere::Elsewhere, lane::Lane, metrics::LinkMetrics, run::LinkConfig, serve,
 };
-use crate::group::{Groups, OpenRefused};
+use crate::{
+    group::{Groups, OpenRefused},
+    session::LaneKey,
+};
 
 /// Everything the link thread holds. Its tasks share it; none keeps a borrow across a wait.
 pub(super) struct Driver {

@@ -11,17 +11,14 @@ use std::{
 use tokio::{sync::Notify, task::spawn_local};
 use tributary_protocol::{
     GroupName, LaneId, MessageStreamId, SessionId,
-    link::{CloseReason, OriginEvent, OriginLane, WriterId, lane_frame::OpenLane},
+    link::{CloseReason, FromSession, OriginLane, Target, lane_frame::OpenLane},
 };
 
-use super::{
-    driver::Driver,
-    edges::Edge,
-    handle::{LaneKey, LaneOut, Mail},
-};
+use super::{driver::Driver, edges::Edge};
 use crate::{
     group::{GroupHandle, OpenRefused},
     live::LiveStream,
+    session::{LaneKey, LaneOut, Mail},
 };
 
 mod carry;
@@ -42,12 +39,12 @@ pub(super) struct Lane {
     group: RefCell<Option<GroupHandle>>,
     out: LaneOut,
     pub(super) state: RefCell<OriginLane>,
-    /// What each message stream of a session plays.
+    /// The live stream that each message stream of a session plays.
     playing: RefCell<HashMap<(SessionId, MessageStreamId), Arc<LiveStream>>>,
-    /// What each message stream of a session publishes.
-    publishing: RefCell<HashMap<(SessionId, MessageStreamId), Publishing>>,
+    /// The accepted publishes whose feed has not ended.
+    publishing: RefCell<HashMap<(SessionId, MessageStreamId), Target<Arc<LiveStream>>>>,
     /// Events of sessions that wait for the end of a feed, each wait with its number.
-    held: RefCell<HashMap<SessionId, (u64, VecDeque<OriginEvent>)>>,
+    held: RefCell<HashMap<SessionId, (u64, VecDeque<FromSession>)>>,
     holds: Cell<u64>,
     /// Counts the streams that carried the lane: an older one is over.
     turn: Cell<u64>,
@@ -58,12 +55,6 @@ pub(super) struct Lane {
     over: Cell<bool>,
     ended: Notify,
     wake: Notify,
-}
-
-/// An accepted publish whose feed has not ended.
-struct Publishing {
-    live: Arc<LiveStream>,
-    writer: WriterId,
 }
 
 /// A lane without a group is forgotten when nothing has carried it for this long.
@@ -173,8 +164,10 @@ impl Lane {
         self.state.borrow_mut().end(reason);
         let held = std::mem::take(&mut *self.held.borrow_mut());
         self.publishing.borrow_mut().clear();
-        for event in held.into_values().flat_map(|(_, events)| events) {
-            self.handle_event(driver, event);
+        for (session, (_, events)) in held {
+            for event in events {
+                self.handle_session(driver, session, event);
+            }
         }
         self.settle(driver);
         if let Some(edge) = self.edge.upgrade() {

@@ -3,7 +3,6 @@
 mod driver;
 mod edges;
 mod elsewhere;
-pub mod handle;
 mod lane;
 mod metrics;
 mod rate;

@@ -12,7 +12,10 @@ use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId, TransactionId,
     amf::Value,
     command::{Command, ObjectEncoding, Status, connect},
-    link::{CloseReason, Generation, OpenSession, WriterId},
+    link::{
+        AudienceId, CloseReason, FromSession, Generation, OpenSession, Recipients, Target,
+        ToAudience, ToSession,
+    },
 };
 
 use super::{
@@ -23,11 +26,8 @@ use super::{
 use crate::{
     app::NetStreamId,
     group::GroupHandle,
-    link::handle::{
-        AudienceId, LaneCommand, LaneKey, LaneOut, Mail, Recipients, SessionKey, ToAudience,
-        ToSession,
-    },
     live::{LiveStream, relay::Relay},
+    session::{self, LaneCommand, LaneKey, LaneOut, Mail, Opening, SessionKey},
 };
 
 /// What a connection within the process begins with.
@@ -81,9 +81,9 @@ pub(crate) async fn run(join: Join, mut inbox: Inbox) {
     let mut session = Session::open(join, out);
     let end = session.run(&mut commands, &mut inbox).await;
     let key = session.key;
-    session.group.send(Mail::Closed {
+    session.group.send(Mail::Session {
         session: key,
-        reason: CloseReason::Client,
+        event: FromSession::Close(CloseReason::Client),
     });
     inbox.close(end);
 }
@@ -98,14 +98,16 @@ impl Session {
         let mut command = connect::command(join.connect.properties);
         command.transaction = TransactionId(f64::from(CONNECT_TRANSACTION));
         command.arguments = join.connect.arguments;
-        join.group.send(Mail::Open {
+        join.group.send(Mail::Session {
             session: key,
-            lane,
-            open: OpenSession {
-                peer: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
-                protocol: "rtmp".to_owned(),
-                connect: command.encode(ObjectEncoding::Amf0).1,
-            },
+            event: FromSession::Open(Opening {
+                lane,
+                open: OpenSession {
+                    peer: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+                    protocol: "rtmp".to_owned(),
+                    connect: command.encode(ObjectEncoding::Amf0).1,
+                },
+            }),
         });
         Self {
             group: join.group,
@@ -176,14 +178,16 @@ impl Session {
 
     fn send(&mut self, stream: MessageStreamId, kind: MessageType, payload: Bytes) {
         self.unhandled += payload.len();
-        self.group.send(Mail::Message {
+        self.group.send(Mail::Session {
             session: self.key,
-            generation: Generation(self.generation),
-            message: Message {
-                kind,
-                stream,
-                timestamp: RtmpTimestamp::default(),
-                payload,
+            event: FromSession::Message {
+                generation: Generation(self.generation),
+                message: Message {
+                    kind,
+                    stream,
+                    timestamp: RtmpTimestamp::default(),
+                    payload,
+                },
             },
         });
     }
@@ -224,9 +228,9 @@ impl Session {
 
     fn handle_command(&mut self, command: LaneCommand) -> Option<Value> {
         match command {
-            LaneCommand::Session { what, .. } => self.handle_word(what),
-            LaneCommand::Audience { audience, what } => {
-                self.audience(audience, what);
+            LaneCommand::Session { order, .. } => self.obey(order),
+            LaneCommand::Audience { audience, order } => {
+                self.audience(audience, order);
                 None
             }
             LaneCommand::Consumed { bytes, .. } => {
@@ -240,28 +244,26 @@ impl Session {
         }
     }
 
-    /// What the instance tells its client. The end, if it is that.
-    fn handle_word(&mut self, what: ToSession) -> Option<Value> {
-        match what {
+    /// Obeys the instance; the information of the close if the order ends the session.
+    fn obey(&mut self, order: session::Order) -> Option<Value> {
+        match order {
             ToSession::Message { message, .. } => return self.handle_message(&message),
-            ToSession::Attach { stream, live } => self.media(stream, Some(live)),
-            ToSession::Detach { stream, .. } => self.media(stream, None),
+            ToSession::Attach { stream, source } => self.media(stream, Some(source)),
+            ToSession::Detach { stream } => self.media(stream, None),
             ToSession::AcceptPublish {
                 stream,
                 generation,
-                live,
-                writer,
-            } => self.accept_publish(stream, generation, live, writer),
+                target,
+            } => self.accept_publish(stream, generation, target),
             ToSession::StopPublish { stream, generation } => {
                 let old = |publishing: &Publishing| publishing.generation <= generation;
                 if self.publishing.get(&stream).is_some_and(old) {
                     self.publishing.remove(&stream);
                 }
             }
-            ToSession::Close { .. } => return Some(info(Status::ConnectClosed, None)),
+            ToSession::Close(_) => return Some(info(Status::ConnectClosed, None)),
             // There is no connection that could be counted, limited or pinged.
-            ToSession::RequestStatistics | ToSession::Bandwidth(_) | ToSession::Ping => {}
-            ToSession::Accept | ToSession::Filter { .. } => {}
+            _ => {}
         }
         None
     }
@@ -341,13 +343,12 @@ impl Session {
         &mut self,
         on: MessageStreamId,
         generation: Generation,
-        live: Arc<LiveStream>,
-        writer: WriterId,
+        target: Target<Arc<LiveStream>>,
     ) {
         let Some(stream) = self.peer.net_stream(on) else {
             return;
         };
-        let (relay, task) = Relay::new(Arc::clone(&live), writer);
+        let (relay, task) = Relay::new(Arc::clone(&target.live), target.writer);
         tokio::spawn(task);
         if let Some(source) = self.sources.get(&stream) {
             relay.play(source.clone());
@@ -355,7 +356,7 @@ impl Session {
         let publishing = Publishing {
             stream,
             generation,
-            live,
+            live: target.live,
             relay,
         };
         self.publishing.insert(on, publishing);

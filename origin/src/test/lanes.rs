@@ -16,7 +16,10 @@ use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId, TransactionId,
     amf::{Object, Value},
     command::{Command, ObjectEncoding, connect},
-    link::{AudienceId, CloseReason, Generation, OpenSession, Recipients, ToAudience},
+    link::{
+        AudienceId, CloseReason, FromSession, Generation, OpenSession, Recipients, ToAudience,
+        ToSession,
+    },
     shared_object::{Event, Flags, SharedObjectMessage},
 };
 
@@ -24,7 +27,7 @@ use super::{Answer, ConnectAs, Heard};
 use crate::{
     app::Applications,
     group::{GroupHandle, Groups, Settings},
-    link::handle::{LaneCommand, LaneKey, LaneOut, Mail, SessionKey, ToSession},
+    session::{LaneCommand, LaneKey, LaneOut, Mail, Opening, SessionKey},
     store::Store,
 };
 
@@ -113,14 +116,16 @@ impl Lanes {
             .extend(with.properties.properties.iter().cloned());
         let mut command = connect::command(properties);
         command.arguments.extend(with.arguments.iter().cloned());
-        handle.send(Mail::Open {
+        handle.send(Mail::Session {
             session: session(&out),
-            lane: out.clone(),
-            open: OpenSession {
-                peer: with.peer,
-                protocol: "rtmp".to_owned(),
-                connect: command.encode(ObjectEncoding::Amf0).1,
-            },
+            event: FromSession::Open(Opening {
+                lane: out.clone(),
+                open: OpenSession {
+                    peer: with.peer,
+                    protocol: "rtmp".to_owned(),
+                    connect: command.encode(ObjectEncoding::Amf0).1,
+                },
+            }),
         });
         let lane = Lane {
             handle: Some(handle),
@@ -208,10 +213,12 @@ impl Lanes {
         if let Some(lane) = self.clients.get(&client)
             && let Some(handle) = &lane.handle
         {
-            handle.send(Mail::Message {
+            handle.send(Mail::Session {
                 session: session(&lane.out),
-                generation: Generation(lane.generation),
-                message,
+                event: FromSession::Message {
+                    generation: Generation(lane.generation),
+                    message,
+                },
             });
         }
     }
@@ -340,17 +347,17 @@ impl Drop for Lanes {
 impl Lane {
     fn collect(&mut self) {
         while let Some(command) = self.commands.try_next() {
-            let what = match command {
-                LaneCommand::Session { what, .. } => what,
-                LaneCommand::Audience { audience, what } => {
-                    self.audience(audience, what);
+            let order = match command {
+                LaneCommand::Session { order, .. } => order,
+                LaneCommand::Audience { audience, order } => {
+                    self.audience(audience, order);
                     continue;
                 }
                 LaneCommand::Consumed { .. } | LaneCommand::Lost(_) => continue,
             };
-            match what {
+            match order {
                 ToSession::Message { message, .. } => self.hear(message),
-                ToSession::Close { reason } => {
+                ToSession::Close(reason) => {
                     self.heard.push(Heard::Closed(reason));
                     self.closed = true;
                     self.handle = None;
@@ -396,9 +403,9 @@ impl Lane {
 
     fn close(&mut self, reason: CloseReason) {
         if let Some(handle) = self.handle.take() {
-            handle.send(Mail::Closed {
+            handle.send(Mail::Session {
                 session: session(&self.out),
-                reason,
+                event: FromSession::Close(reason),
             });
         }
     }

@@ -8,13 +8,13 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    CloseReason, FrameError, Generation, OpenSession, Statistics,
+    AudienceId, CloseReason, FrameError, FromSession, ToSession,
     inbound::Inbound,
-    lane_frame::{AudienceFrame, Head, ToEdge, ToOrigin},
+    lane_frame::{AudienceFrame, ToEdge, ToOrigin},
     outbox::{BATCH, Outbox},
     rate::Rate,
 };
-use crate::{Message, MessageStreamId, SessionId};
+use crate::SessionId;
 
 mod audiences;
 mod event;
@@ -24,7 +24,7 @@ pub use audiences::MAX_AUDIENCES;
 pub use event::{AudienceEvent, EdgeEvent};
 
 use audiences::Audiences;
-use session::{Item, Session};
+use session::Session;
 
 /// The edge's end of one lane, on whatever connections carry it in turn.
 ///
@@ -66,52 +66,37 @@ impl EdgeLane {
         }
     }
 
-    /// Opens a session; its number must be higher than any before.
-    pub fn open(&mut self, session: SessionId, open: OpenSession) {
-        self.highest = self.highest.max(Some(session));
-        self.sessions.insert(session, Session::new());
-        self.queue(session, Item::Open(Box::new(open)));
-    }
-
-    /// Queues a message of a session.
-    pub fn send(&mut self, session: SessionId, message: &Message, generation: Generation) {
-        let head = Box::new(Head {
-            generation,
-            ..Head::of(message)
-        });
-        self.queue(
-            session,
-            Item::Message {
-                head,
-                payload: message.payload.clone(),
-                sent: 0,
-            },
-        );
-    }
-
-    /// Says that a publishing client is silent, or no longer.
-    pub fn stalled(&mut self, session: SessionId, stream: MessageStreamId, stalled: bool) {
-        self.queue(session, Item::Stalled { stream, stalled });
-    }
-
-    /// Says what a session's connection has carried. What was said before and has not left is
-    /// forgotten.
-    pub fn statistics(&mut self, session: SessionId, statistics: Statistics) {
-        if let Some(state) = self.sessions.get_mut(&session) {
-            state.forget_statistics();
+    /// Queues an event of a session. The number of a session that opens has never been used in the
+    /// lane. Statistics replace earlier ones that have not left. A close lets the events before it
+    /// leave as far as the session's credit and rate reach, unless the session broke a rule; a
+    /// session whose opening has not left is forgotten with it.
+    pub fn send(&mut self, session: SessionId, event: FromSession) {
+        match event {
+            FromSession::Open(_) => {
+                self.highest = self.highest.max(Some(session));
+                self.sessions.insert(session, Session::new());
+            }
+            FromSession::Close(reason) => {
+                if !self.begin_close(session, reason) {
+                    return;
+                }
+            }
+            _ => {}
         }
-        self.queue(session, Item::Statistics(statistics));
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.push(event);
+            self.take_place(session);
+        }
     }
 
-    /// Ends a session. What it queued before still goes, as far as its credit and rate reach, unless
-    /// it broke the rules. A session whose opening has not left is forgotten.
-    pub fn close(&mut self, session: SessionId, reason: CloseReason) {
+    /// Prepares a session's queue for its close; false if there is nobody to send it to.
+    fn begin_close(&mut self, session: SessionId, reason: CloseReason) -> bool {
         let Some(state) = self.sessions.get_mut(&session) else {
-            return;
+            return false;
         };
-        if state.queue.iter().any(|item| matches!(item, Item::Open(_))) {
+        if matches!(state.queue.front(), Some(FromSession::Open(_))) {
             self.sessions.remove(&session);
-            return;
+            return false;
         }
         state.closing = true;
         state.assembly = None;
@@ -122,9 +107,9 @@ impl EdgeLane {
         }
         let orderly = matches!(reason, CloseReason::Client | CloseReason::Transport);
         if !orderly || waiting.is_some() || !state.can_send() {
-            state.queue = VecDeque::new();
+            state.clear();
         }
-        self.queue(session, Item::Close(reason));
+        true
     }
 
     /// Ends the lane, which must have no sessions.
@@ -228,13 +213,6 @@ impl EdgeLane {
         self.outbox.retained()
     }
 
-    fn queue(&mut self, session: SessionId, item: Item) {
-        if let Some(state) = self.sessions.get_mut(&session) {
-            state.queue.push_back(item);
-            self.take_place(session);
-        }
-    }
-
     /// Puts a session at the end of the turns if it can send something.
     fn take_place(&mut self, session: SessionId) {
         let Some(state) = self.sessions.get_mut(&session) else {
@@ -281,12 +259,18 @@ impl EdgeLane {
             }
             encoded += match &frame {
                 ToOrigin::Fragment { fragment, .. } => fragment.data.len() + 32,
-                ToOrigin::Open { open, .. } => open.connect.len() + 32,
+                ToOrigin::Session {
+                    event: FromSession::Open(open),
+                    ..
+                } => open.connect.len() + 32,
                 _ => 16,
             };
             self.outbox.append(|out| frame.encode(out));
             match frame {
-                ToOrigin::Close { .. } => {
+                ToOrigin::Session {
+                    event: FromSession::Close(_),
+                    ..
+                } => {
                     self.sessions.remove(&id);
                 }
                 ToOrigin::Fragment { fragment, .. } => {
@@ -330,62 +314,59 @@ impl EdgeLane {
             return;
         };
         if state.closing && !state.in_turns {
-            state.queue.retain(|item| matches!(item, Item::Close(_)));
+            state.skip_to_close();
             self.take_place(session);
         }
     }
 
     fn handle_frame(&mut self, frame: ToEdge) -> Result<(), FrameError> {
-        let id = match &frame {
-            ToEdge::Ack(received) => return self.outbox.acknowledge(*received),
-            ToEdge::Audience { .. } => return self.handle_audience(frame),
-            ToEdge::Credit { session, .. }
-            | ToEdge::Accept { session }
-            | ToEdge::Fragment { session, .. }
-            | ToEdge::Close { session, .. }
-            | ToEdge::Attach { session, .. }
-            | ToEdge::Detach { session, .. }
-            | ToEdge::AcceptPublish { session, .. }
-            | ToEdge::StopPublish { session, .. }
-            | ToEdge::Filter { session, .. }
-            | ToEdge::Watch { session }
-            | ToEdge::Bandwidth { session, .. }
-            | ToEdge::Ping { session } => *session,
-        };
-        self.was_opened(id)?;
-        let Some(state) = self.sessions.get_mut(&id) else {
-            // It crossed the session's close.
-            return Ok(());
-        };
-        if let ToEdge::Credit { offset, .. } = frame {
-            state.limit = state.limit.max(offset);
-            self.take_place(id);
-            return Ok(());
-        }
-        if let ToEdge::Close { reason, .. } = frame {
-            if !state.closing {
-                self.events.push_back(EdgeEvent::Closed {
-                    session: id,
-                    reason,
-                });
+        match frame {
+            ToEdge::Ack(received) => self.outbox.acknowledge(received),
+            ToEdge::Credit { session, offset } => {
+                if let Some(state) = self.opened(session)? {
+                    state.limit = state.limit.max(offset);
+                    self.take_place(session);
+                }
+                Ok(())
             }
+            ToEdge::Session { session, order } => self.handle_order(session, order),
+            ToEdge::Fragment { session, fragment } => {
+                if let Some(state) = self.opened(session)?
+                    && !state.closing
+                    && let Some(event) = state.assemble(session, &fragment)?
+                {
+                    self.events.push_back(event);
+                }
+                Ok(())
+            }
+            ToEdge::Audience { audience, frame } => self.handle_audience(audience, frame),
+        }
+    }
+
+    fn handle_order(&mut self, session: SessionId, order: ToSession) -> Result<(), FrameError> {
+        let Some(state) = self.opened(session)? else {
+            return Ok(());
+        };
+        let closing = state.closing;
+        match order {
+            ToSession::Accept => state.accepted |= !closing,
             // A message of which a part is under way need not be finished: the origin dropped it.
-            self.sessions.remove(&id);
-            return Ok(());
+            ToSession::Close(_) => {
+                self.sessions.remove(&session);
+            }
+            _ => {}
         }
-        if state.closing {
-            return Ok(());
-        }
-        if let Some(event) = state.event(id, frame)? {
-            self.events.push_back(event);
+        if !closing {
+            self.events.push_back(EdgeEvent::Session { session, order });
         }
         Ok(())
     }
 
-    fn handle_audience(&mut self, frame: ToEdge) -> Result<(), FrameError> {
-        let ToEdge::Audience { audience, frame } = frame else {
-            return Ok(());
-        };
+    fn handle_audience(
+        &mut self,
+        audience: AudienceId,
+        frame: AudienceFrame,
+    ) -> Result<(), FrameError> {
         let named = match &frame {
             AudienceFrame::Join { session, .. } | AudienceFrame::Leave { session } => {
                 Some(*session)
@@ -410,6 +391,12 @@ impl EdgeLane {
             }
         }
         Ok(())
+    }
+
+    /// The session, unless its close has crossed the frame; an error if it never was.
+    fn opened(&mut self, session: SessionId) -> Result<Option<&mut Session>, FrameError> {
+        self.was_opened(session)?;
+        Ok(self.sessions.get_mut(&session))
     }
 
     /// An error for a session that never was.

@@ -3,8 +3,8 @@
 use bytes::BufMut;
 
 use super::{
-    AudienceId, CloseReason, Filter, FrameError, Generation, LiveId, OpenSession, WriterId,
-    frame::{self, Frame, take_u8, take_varint_u32},
+    AudienceId, FrameError, FromSession, ToSession,
+    frame::{self, Frame, take_varint_u32},
     varint,
 };
 use crate::{MessageStreamId, SessionId, amf::ObjectEncoding};
@@ -13,13 +13,14 @@ mod audience;
 mod control;
 mod fragment;
 mod opening;
+mod session;
 
 pub use audience::{AudienceFrame, AudienceHead, AudiencePiece, MAX_AUDIENCE_NAME};
 pub use control::{Bandwidth, Statistics, frames};
 pub use fragment::{Fragment, Head, Member};
 pub use opening::{LaneAnswer, OpenLane};
 
-use fragment::{decode_fragment, decode_open, encode_fragment, encode_open};
+use fragment::{decode_fragment, encode_fragment};
 
 /// A frame that an edge sends in a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,42 +28,19 @@ use fragment::{decode_fragment, decode_open, encode_fragment, encode_open};
 pub enum ToOrigin {
     /// Frames received; not numbered itself.
     Ack(u64),
-    /// A client asks to connect.
-    Open {
-        /// Its number, never used before in this lane.
+    /// An event of a session. An opening has a session number that the lane has never used.
+    Session {
+        /// The session.
         session: SessionId,
-        /// Who it is.
-        open: OpenSession,
+        /// The event; messages are read as fragments.
+        event: FromSession,
     },
-    /// A piece of a message.
+    /// A piece of a message of a session.
     Fragment {
-        /// From whom.
+        /// The session.
         session: SessionId,
         /// The piece.
         fragment: Fragment,
-    },
-    /// The session is over at the edge.
-    Close {
-        /// Which.
-        session: SessionId,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// A publishing client sends nothing, or sends again.
-    Stalled {
-        /// Whose.
-        session: SessionId,
-        /// The message stream it publishes on.
-        stream: MessageStreamId,
-        /// Whether it is silent.
-        stalled: bool,
-    },
-    /// What a session's connection has carried, as it was asked for.
-    Statistics {
-        /// Which.
-        session: SessionId,
-        /// The figures.
-        statistics: Statistics,
     },
     /// The lane has no sessions left and ends with this frame.
     End,
@@ -74,105 +52,33 @@ pub enum ToOrigin {
 pub enum ToEdge {
     /// Frames received; not numbered itself.
     Ack(u64),
-    /// How far a session may send, as an absolute cost; not numbered.
+    /// The cost up to which a session may send, since it opened; not numbered.
     Credit {
-        /// Which.
+        /// The session.
         session: SessionId,
         /// The offset.
         offset: u64,
     },
-    /// The application accepted the connect.
-    Accept {
-        /// Which.
+    /// An order to a session.
+    Session {
+        /// The session.
         session: SessionId,
+        /// The order; messages are read as fragments.
+        order: ToSession,
     },
-    /// A piece of a message.
+    /// A piece of a message for a session.
     Fragment {
-        /// For whom.
+        /// The session.
         session: SessionId,
         /// The piece.
         fragment: Fragment,
     },
-    /// The session is over at the origin.
-    Close {
-        /// Which.
-        session: SessionId,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// The message stream plays a live stream.
-    Attach {
-        /// Whose.
-        session: SessionId,
-        /// The client's message stream.
-        stream: MessageStreamId,
-        /// The live stream.
-        live: LiveId,
-        /// The first message of the publication that it plays; 0 towards an edge without the
-        /// feature [`PUBLICATION`](super::features::PUBLICATION).
-        publication: u64,
-    },
-    /// The message stream plays nothing.
-    Detach {
-        /// Whose.
-        session: SessionId,
-        /// The client's message stream.
-        stream: MessageStreamId,
-    },
-    /// The publish of this generation is accepted.
-    AcceptPublish {
-        /// Whose.
-        session: SessionId,
-        /// The client's message stream.
-        stream: MessageStreamId,
-        /// The generation of the publish command.
-        generation: Generation,
-        /// The live stream.
-        live: LiveId,
-        /// What the feed must carry.
-        writer: WriterId,
-    },
-    /// The publish of this generation is refused or over.
-    StopPublish {
-        /// Whose.
-        session: SessionId,
-        /// The client's message stream.
-        stream: MessageStreamId,
-        /// The generation of the publish command.
-        generation: Generation,
-    },
-    /// What a viewer gets.
-    Filter {
-        /// Whose.
-        session: SessionId,
-        /// The client's message stream.
-        stream: MessageStreamId,
-        /// What passes.
-        filter: Filter,
-    },
-    /// About an audience, or to its members.
+    /// A frame of an audience.
     Audience {
-        /// Which.
+        /// The audience.
         audience: AudienceId,
-        /// What.
+        /// The frame.
         frame: AudienceFrame,
-    },
-    /// The edge is to tell what the session's connection carries, at once and from then on.
-    Watch {
-        /// Which.
-        session: SessionId,
-    },
-    /// How fast the session's connection may be.
-    Bandwidth {
-        /// Which.
-        session: SessionId,
-        /// The limits.
-        bandwidth: Bandwidth,
-    },
-    /// The client is to be pinged.
-    Ping {
-        /// Which.
-        session: SessionId,
     },
 }
 
@@ -217,59 +123,25 @@ impl ToOrigin {
     pub fn encode(&self, out: &mut impl BufMut) {
         match self {
             Self::Ack(received) => encode_ack(*received, out),
-            Self::Open { session, open } => {
-                let mut body = Vec::with_capacity(open.connect.len() + 64);
-                varint::encode(session.0, &mut body);
-                encode_open(open, &mut body);
-                frame::encode(OPEN, &body, out);
-            }
+            Self::Session { session, event } => event.encode(*session, out),
             Self::Fragment { session, fragment } => encode_fragment(*session, fragment, out),
-            Self::Close { session, reason } => encode_close(*session, *reason, out),
-            Self::Stalled {
-                session,
-                stream,
-                stalled,
-            } => {
-                let mut body = stream_body(*session, *stream);
-                body.put_u8(u8::from(*stalled));
-                frame::encode(STALLED, &body, out);
-            }
-            Self::Statistics {
-                session,
-                statistics,
-            } => statistics.encode(*session, out),
             Self::End => frame::encode(END, &[], out),
         }
     }
 
     /// Reads a frame from an edge.
     pub fn decode(frame: &Frame) -> Result<Self, FrameError> {
-        let input = &mut &*frame.body;
         Ok(match frame.kind {
-            ACK => Self::Ack(varint::decode(input)?),
-            OPEN => Self::Open {
-                session: take_session(input)?,
-                open: decode_open(frame, input)?,
-            },
+            ACK => Self::Ack(varint::decode(&mut &*frame.body)?),
             FRAGMENT => {
-                let (session, fragment) = decode_fragment(frame, input)?;
+                let (session, fragment) = decode_fragment(frame)?;
                 Self::Fragment { session, fragment }
             }
-            CLOSE => Self::Close {
-                session: take_session(input)?,
-                reason: CloseReason::from_code(take_u8(input)?),
-            },
-            STALLED => Self::Stalled {
-                session: take_session(input)?,
-                stream: take_stream(input)?,
-                stalled: take_u8(input)? != 0,
-            },
-            STATISTICS => Self::Statistics {
-                session: take_session(input)?,
-                statistics: Statistics::decode(input)?,
-            },
             END => Self::End,
-            kind => return Err(FrameError::Unexpected(kind)),
+            _ => {
+                let (session, event) = FromSession::decode(frame)?;
+                Self::Session { session, event }
+            }
         })
     }
 }
@@ -280,141 +152,38 @@ impl ToEdge {
         match self {
             Self::Ack(received) => encode_ack(*received, out),
             Self::Credit { session, offset } => {
-                let mut body = Vec::new();
-                varint::encode(session.0, &mut body);
+                let mut body = Vec::with_capacity(16);
+                put_session(*session, &mut body);
                 varint::encode(*offset, &mut body);
                 frame::encode(CREDIT, &body, out);
             }
-            Self::Accept { session } => encode_session(ACCEPT, *session, out),
+            Self::Session { session, order } => order.encode(*session, out),
             Self::Fragment { session, fragment } => encode_fragment(*session, fragment, out),
-            Self::Close { session, reason } => encode_close(*session, *reason, out),
-            Self::Attach {
-                session,
-                stream,
-                live,
-                publication,
-            } => {
-                let mut body = stream_body(*session, *stream);
-                varint::encode(live.0, &mut body);
-                if *publication > 0 {
-                    varint::encode(*publication, &mut body);
-                }
-                frame::encode(ATTACH, &body, out);
-            }
-            Self::Detach { session, stream } => {
-                frame::encode(DETACH, &stream_body(*session, *stream), out);
-            }
-            Self::AcceptPublish {
-                session,
-                stream,
-                generation,
-                live,
-                writer,
-            } => {
-                let mut body = stream_body(*session, *stream);
-                varint::encode(u64::from(generation.0), &mut body);
-                varint::encode(live.0, &mut body);
-                varint::encode(writer.0, &mut body);
-                frame::encode(ACCEPT_PUBLISH, &body, out);
-            }
-            Self::StopPublish {
-                session,
-                stream,
-                generation,
-            } => {
-                let mut body = stream_body(*session, *stream);
-                varint::encode(u64::from(generation.0), &mut body);
-                frame::encode(STOP_PUBLISH, &body, out);
-            }
-            Self::Filter {
-                session,
-                stream,
-                filter,
-            } => {
-                let mut body = stream_body(*session, *stream);
-                let bits = u8::from(filter.audio)
-                    | u8::from(filter.video) << 1
-                    | u8::from(filter.paused) << 2;
-                body.put_u8(bits);
-                frame::encode(FILTER, &body, out);
-            }
             Self::Audience { audience, frame } => frame.encode(*audience, out),
-            Self::Watch { session } => encode_session(WATCH, *session, out),
-            Self::Bandwidth { session, bandwidth } => bandwidth.encode(*session, out),
-            Self::Ping { session } => encode_session(PING, *session, out),
         }
     }
 
     /// Reads a frame from an origin.
     pub fn decode(frame: &Frame) -> Result<Self, FrameError> {
         let input = &mut &*frame.body;
-        if frame.kind == ACK {
-            return Ok(Self::Ack(varint::decode(input)?));
-        }
-        if frame.kind == FRAGMENT {
-            let (session, fragment) = decode_fragment(frame, input)?;
-            return Ok(Self::Fragment { session, fragment });
-        }
-        if matches!(frame.kind, AUDIENCE_BEGIN..=AUDIENCE_END) {
-            let (audience, frame) = AudienceFrame::decode(frame)?;
-            return Ok(Self::Audience { audience, frame });
-        }
-        let session = take_session(input)?;
         Ok(match frame.kind {
+            ACK => Self::Ack(varint::decode(input)?),
             CREDIT => Self::Credit {
-                session,
+                session: take_session(input)?,
                 offset: varint::decode(input)?,
             },
-            ACCEPT => Self::Accept { session },
-            CLOSE => Self::Close {
-                session,
-                reason: CloseReason::from_code(take_u8(input)?),
-            },
-            ATTACH => Self::Attach {
-                session,
-                stream: take_stream(input)?,
-                live: LiveId(varint::decode(input)?),
-                publication: if input.is_empty() {
-                    0
-                } else {
-                    varint::decode(input)?
-                },
-            },
-            DETACH => Self::Detach {
-                session,
-                stream: take_stream(input)?,
-            },
-            ACCEPT_PUBLISH => Self::AcceptPublish {
-                session,
-                stream: take_stream(input)?,
-                generation: Generation(take_varint_u32(input)?),
-                live: LiveId(varint::decode(input)?),
-                writer: WriterId(varint::decode(input)?),
-            },
-            STOP_PUBLISH => Self::StopPublish {
-                session,
-                stream: take_stream(input)?,
-                generation: Generation(take_varint_u32(input)?),
-            },
-            FILTER => Self::Filter {
-                session,
-                stream: take_stream(input)?,
-                filter: {
-                    let bits = take_u8(input)?;
-                    Filter {
-                        audio: bits & 1 != 0,
-                        video: bits & 2 != 0,
-                        paused: bits & 4 != 0,
-                    }
-                },
-            },
-            WATCH => Self::Watch { session },
-            BANDWIDTH => Self::Bandwidth {
-                session,
-                bandwidth: Bandwidth::decode(input)?,
-            },
-            PING => Self::Ping { session },
-            kind => return Err(FrameError::Unexpected(kind)),
+            FRAGMENT => {
+                let (session, fragment) = decode_fragment(frame)?;
+                Self::Fragment { session, fragment }
+            }
+            AUDIENCE_BEGIN..=AUDIENCE_END => {
+                let (audience, frame) = AudienceFrame::decode(frame)?;
+                Self::Audience { audience, frame }
+            }
+            _ => {
+                let (session, order) = ToSession::decode(frame)?;
+                Self::Session { session, order }
+            }
         })
     }
 }
@@ -428,20 +197,6 @@ fn encode_ack(received: u64, out: &mut impl BufMut) {
 fn encode_session(kind: u64, session: SessionId, out: &mut impl BufMut) {
     frame::head(kind, varint::length(session.0), out);
     varint::encode(session.0, out);
-}
-
-fn encode_close(session: SessionId, reason: CloseReason, out: &mut impl BufMut) {
-    let mut body = Vec::new();
-    varint::encode(session.0, &mut body);
-    body.put_u8(reason.code());
-    frame::encode(CLOSE, &body, out);
-}
-
-fn stream_body(session: SessionId, stream: MessageStreamId) -> Vec<u8> {
-    let mut body = Vec::with_capacity(32);
-    varint::encode(session.0, &mut body);
-    varint::encode(u64::from(stream.0), &mut body);
-    body
 }
 
 fn put_session(session: SessionId, out: &mut impl BufMut) {

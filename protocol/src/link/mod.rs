@@ -5,6 +5,7 @@
 //! and direction ([`feed`]).
 
 mod audience;
+mod conversation;
 pub mod credit;
 mod edge_lane;
 pub mod features;
@@ -22,10 +23,11 @@ mod tests;
 pub mod varint;
 
 pub use audience::{AudienceId, Recipients, ToAudience};
+pub use conversation::{FromSession, Source, Target, ToSession};
 pub use edge_lane::{AudienceEvent, EdgeEvent, EdgeLane, MAX_AUDIENCES};
 pub use frame::FrameError;
 pub use hello::{Control, Hello};
 pub use lane_frame::{Bandwidth, Statistics, frames};
-pub use origin_lane::{AudienceCounts, OriginEvent, OriginLane, RESERVATION_IDLE, RETENTION, Tell};
+pub use origin_lane::{AudienceCounts, OriginEvent, OriginLane, RESERVATION_IDLE, RETENTION};
 pub use rate::Rate;
 pub use session::{CloseReason, FeedPlace, Filter, Generation, LiveId, OpenSession, WriterId};

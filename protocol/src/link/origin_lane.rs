@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    AudienceId, CloseReason, FrameError, OpenSession,
+    AudienceId, CloseReason, FrameError, FromSession, ToSession,
     credit::{Account, Budget, MESSAGE_COST},
     inbound::{Assembled, Assembly, Inbound},
     lane_frame::{Fragment, ToEdge, ToOrigin},
@@ -23,11 +23,11 @@ mod merging;
 mod queue;
 
 pub use audiences::AudienceCounts;
-pub use event::{OriginEvent, Tell};
+pub use event::OriginEvent;
 
 use audiences::Audiences;
 use merging::Merging;
-use queue::{Queued, Said, Turn};
+use queue::{Order, Queued, Turn};
 
 /// How long a reservation for a long message may stand without a byte of it arriving.
 pub const RESERVATION_IDLE: Duration = Duration::from_secs(10);
@@ -132,9 +132,10 @@ impl OriginLane {
         Ok(())
     }
 
-    /// Tells a session something.
-    pub fn tell(&mut self, session: SessionId, tell: Tell) {
-        self.hear(session, Said::Tell(tell));
+    /// Queues an order to a session, after the orders before it. A session whose order exceeds
+    /// [`RETENTION`] is closed.
+    pub fn send(&mut self, session: SessionId, order: ToSession) {
+        self.queue_order(session, Order::Session(order));
     }
 
     /// The next thing that happened.
@@ -186,7 +187,7 @@ impl OriginLane {
         [ack, idle, self.retry].into_iter().flatten().min()
     }
 
-    /// Closes a session, at both ends; the event [`OriginEvent::Closed`] follows.
+    /// Closes a session, at both ends; the event [`FromSession::Close`] follows.
     pub fn close_session(&mut self, session: SessionId, reason: CloseReason) {
         self.fail(session, reason);
     }
@@ -211,8 +212,7 @@ impl OriginLane {
         let ids: Vec<_> = self.sessions.keys().copied().collect();
         for session in ids {
             if self.remove(session).is_some_and(|state| !state.closing) {
-                self.events
-                    .push_back(OriginEvent::Closed { session, reason });
+                self.report_closed(session, reason);
             }
         }
     }
@@ -242,43 +242,9 @@ impl OriginLane {
     fn handle_frame(&mut self, now: Instant, frame: ToOrigin) -> Result<(), FrameError> {
         match frame {
             ToOrigin::Ack(received) => self.outbox.acknowledge(received),
-            ToOrigin::Open { session, open } => self.handle_open(session, open),
+            ToOrigin::Session { session, event } => self.handle_session(session, event),
             ToOrigin::Fragment { session, fragment } => {
                 self.handle_fragment(now, session, &fragment)
-            }
-            ToOrigin::Close { session, reason } => {
-                self.known(session)?;
-                if self.remove(session).is_some_and(|state| !state.closing) {
-                    self.events
-                        .push_back(OriginEvent::Closed { session, reason });
-                }
-                Ok(())
-            }
-            ToOrigin::Stalled {
-                session,
-                stream,
-                stalled,
-            } => {
-                if self.known(session)?.is_some_and(|state| !state.closing) {
-                    self.events.push_back(OriginEvent::Stalled {
-                        session,
-                        stream,
-                        stalled,
-                    });
-                }
-                Ok(())
-            }
-            ToOrigin::Statistics {
-                session,
-                statistics,
-            } => {
-                if self.known(session)?.is_some_and(|state| !state.closing) {
-                    self.events.push_back(OriginEvent::Statistics {
-                        session,
-                        statistics,
-                    });
-                }
-                Ok(())
             }
             ToOrigin::End => {
                 self.events.push_back(OriginEvent::Ended);
@@ -287,7 +253,26 @@ impl OriginLane {
         }
     }
 
-    fn handle_open(&mut self, session: SessionId, open: OpenSession) -> Result<(), FrameError> {
+    fn handle_session(&mut self, session: SessionId, event: FromSession) -> Result<(), FrameError> {
+        let is_open = match &event {
+            FromSession::Open(_) => {
+                self.begin(session)?;
+                true
+            }
+            FromSession::Close(_) => {
+                self.known(session)?;
+                self.remove(session).is_some_and(|state| !state.closing)
+            }
+            _ => self.known(session)?.is_some_and(|state| !state.closing),
+        };
+        if is_open {
+            self.events
+                .push_back(OriginEvent::Session { session, event });
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, session: SessionId) -> Result<(), FrameError> {
         // Not every number rises: threads of an edge give them out, and sessions change lanes.
         if self.sessions.contains_key(&session) {
             return Err(FrameError::Session(session.0));
@@ -303,7 +288,6 @@ impl OriginLane {
             in_line: 0,
         };
         self.sessions.insert(session, state);
-        self.events.push_back(OriginEvent::Open { session, open });
         Ok(())
     }
 
@@ -345,11 +329,12 @@ impl OriginLane {
             Assembled::Whole(head, message) => {
                 state.heard = None;
                 self.holders.retain(|&holder| holder != session);
-                self.events.push_back(OriginEvent::Message {
-                    session,
+                let event = FromSession::Message {
                     generation: head.generation,
                     message,
-                });
+                };
+                self.events
+                    .push_back(OriginEvent::Session { session, event });
             }
         }
         Ok(())
@@ -359,11 +344,17 @@ impl OriginLane {
     /// under way when it reads the close.
     fn fail(&mut self, session: SessionId, reason: CloseReason) {
         if self.remove(session).is_some() {
+            let order = ToSession::Close(reason);
             self.outbox
-                .append(|out| ToEdge::Close { session, reason }.encode(out));
-            self.events
-                .push_back(OriginEvent::Closed { session, reason });
+                .append(|out| ToEdge::Session { session, order }.encode(out));
+            self.report_closed(session, reason);
         }
+    }
+
+    fn report_closed(&mut self, session: SessionId, reason: CloseReason) {
+        let event = FromSession::Close(reason);
+        self.events
+            .push_back(OriginEvent::Session { session, event });
     }
 
     /// Forgets a session and gives back what it held.

@@ -193,13 +193,13 @@ mod tests {
     use super::*;
     use crate::{
         SessionId,
-        link::{CloseReason, frame::FrameReader, lane_frame::ToOrigin},
+        link::{CloseReason, FromSession, frame::FrameReader, lane_frame::ToOrigin},
     };
 
     fn close(n: u64) -> ToOrigin {
-        ToOrigin::Close {
+        ToOrigin::Session {
             session: SessionId(n),
-            reason: CloseReason::Client,
+            event: FromSession::Close(CloseReason::Client),
         }
     }
 

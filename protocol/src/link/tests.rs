@@ -17,7 +17,8 @@ use bytes::Bytes;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
-    EdgeEvent, EdgeLane, Generation, OpenSession, OriginEvent, OriginLane, Tell, credit::Budget,
+    EdgeEvent, EdgeLane, FromSession, Generation, OpenSession, OriginEvent, OriginLane, ToSession,
+    credit::Budget,
 };
 use crate::{Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId};
 
@@ -102,7 +103,7 @@ impl Pair {
             protocol: "rtmp".into(),
             connect: Bytes::from_static(b"connect"),
         };
-        self.edge.open(id, open);
+        self.edge.send(id, FromSession::Open(open));
         id
     }
 
@@ -116,7 +117,12 @@ impl Pair {
             payload: vec![*number as u8; length].into(),
         };
         *number += 1;
-        self.edge.send(session, &message, Generation(0));
+        let generation = Generation(0);
+        let event = FromSession::Message {
+            generation,
+            message,
+        };
+        self.edge.send(session, event);
     }
 
     /// One millisecond: deliver, handle, answer, transmit.
@@ -171,15 +177,18 @@ impl Pair {
 
     fn origin_events(&mut self) {
         while let Some(event) = self.origin.poll_event() {
-            match event {
-                OriginEvent::Open { session, .. } => self.origin.tell(session, Tell::Accept),
-                OriginEvent::Message {
-                    session, message, ..
-                } => {
-                    self.mail.push_back((session, message));
+            let (session, event) = match event {
+                OriginEvent::Session { session, event } => (session, event),
+                OriginEvent::SnapshotWanted { audience } => {
+                    self.club.wanted.push(audience);
+                    continue;
                 }
-                OriginEvent::Closed { session, .. } => self.closed_at_origin.push(session),
-                OriginEvent::SnapshotWanted { audience } => self.club.wanted.push(audience),
+                OriginEvent::Ended => continue,
+            };
+            match event {
+                FromSession::Open(_) => self.origin.send(session, ToSession::Accept),
+                FromSession::Message { message, .. } => self.mail.push_back((session, message)),
+                FromSession::Close(_) => self.closed_at_origin.push(session),
                 _ => {}
             }
         }
@@ -195,9 +204,9 @@ impl Pair {
                 .or_default()
                 .push(message.timestamp.0);
             let bytes = message.payload.len();
-            self.origin.tell(
+            self.origin.send(
                 session,
-                Tell::Message {
+                ToSession::Message {
                     message,
                     after: None,
                 },
@@ -209,18 +218,17 @@ impl Pair {
     fn edge_events(&mut self) {
         while let Some(event) = self.edge.poll_event() {
             self.club.edge_event(&event);
-            match event {
-                EdgeEvent::Message { message, .. } if message.kind != MessageType::COMMAND_AMF0 => {
-                    // The club's.
-                }
-                EdgeEvent::Message {
-                    session, message, ..
-                } => {
+            let EdgeEvent::Session { session, order } = event else {
+                continue;
+            };
+            match order {
+                // Other messages belong to the club.
+                ToSession::Message { message, .. } if message.kind == MessageType::COMMAND_AMF0 => {
                     let number = message.timestamp.0;
                     assert!(message.payload.iter().all(|&byte| byte == number as u8));
                     self.answered.entry(session).or_default().push(number);
                 }
-                EdgeEvent::Closed { session, .. } => self.closed_at_edge.push(session),
+                ToSession::Close(_) => self.closed_at_edge.push(session),
                 _ => {}
             }
         }

@@ -1,4 +1,4 @@
-//! What the origin's words lead to, and how a client is parted with.
+//! Items of the session's inbox, and the last messages to a client.
 
 use std::time::Instant;
 
@@ -7,82 +7,34 @@ use tributary_protocol::{
     amf::Object,
     chunk::{MAX_MESSAGE_LENGTH, ReadLimits},
     command::{self, Command, ObjectEncoding, Status},
-    link::{CloseReason, frames},
+    link::{CloseReason, ToSession, frames},
     message::user_control::UserControl,
     session::ServerConnection,
     shared_object::Flags,
 };
 
 use super::{CONNECTION, End, MAX_OUTPUT, Phase, Session};
-use crate::{fanout::PlaysOn, link::handle::FromOrigin, metrics::Counted};
+use crate::{
+    fanout::PlaysOn,
+    link::handle::{FromOrigin, Order},
+    metrics::Counted,
+};
 
 impl Session {
-    /// Takes in one thing from the origin; `None` is the end of the lane.
+    /// Handles an item of the inbox; `None` is the end of the lane.
     pub(in crate::client) fn on_origin(
         &mut self,
         now: Instant,
         what: Option<FromOrigin>,
     ) -> Result<(), End> {
         match what {
-            Some(FromOrigin::Accepted) => {
-                // With the answer, which follows: one write for both.
-                self.wire
-                    .session()
-                    .begin(ServerConnection::CHUNK_SIZE, ServerConnection::WINDOW);
-                self.phase = Phase::Accepted {
-                    _counted: Counted::new(&self.worker.metrics.sessions),
-                };
-            }
-            Some(FromOrigin::Message { message, after }) => {
-                self.note_refusal(&message);
-                self.frames += frames(message.payload.len());
-                if let Some(message) = self.playing.hold(message, after, now) {
-                    self.tell(&message)?;
-                }
-            }
+            Some(FromOrigin::Order(order)) => self.obey(now, order)?,
             Some(FromOrigin::Object {
                 message,
                 encoding,
                 flags,
             }) => self.tell_object(&message, encoding, flags)?,
             Some(FromOrigin::After(place)) => self.await_objects(place)?,
-            Some(FromOrigin::Attach {
-                stream,
-                live,
-                publication,
-            }) => {
-                self.detach(stream)?;
-                let on = PlaysOn {
-                    stream,
-                    encoding: self.encoding(),
-                    tracks: self.wanted_tracks(),
-                };
-                let viewer = self.worker.attach(&self.wire, on, live, publication);
-                self.playing.attach(viewer);
-            }
-            Some(FromOrigin::Detach { stream }) => self.detach(stream)?,
-            Some(FromOrigin::AcceptPublish {
-                stream,
-                generation,
-                feed,
-            }) => {
-                let counted = Counted::new(&self.worker.metrics.publishers);
-                if self.publishing.accept(stream, generation, feed, counted) {
-                    self.wire.session().set_read_limits(ReadLimits {
-                        partial: ReadLimits::PARTIAL_PUBLISHING,
-                        ..ReadLimits::default()
-                    });
-                    self.timers.excuse(now);
-                }
-            }
-            Some(FromOrigin::StopPublish { stream, generation }) => {
-                self.publishing.stop(stream, generation);
-            }
-            Some(FromOrigin::Filter { stream, filter }) => self.playing.set_filter(stream, filter),
-            Some(FromOrigin::Watched) => self.watch(now),
-            Some(FromOrigin::Bandwidth(bandwidth)) => self.set_bandwidth(bandwidth, now),
-            Some(FromOrigin::Ping) => self.wire.session().send_ping(now),
-            Some(FromOrigin::Close { reason }) => return Err(self.closed_by_origin(reason)),
             Some(FromOrigin::NoOrigin) => {
                 return Err(self.part(Status::ConnectFailed, CloseReason::OriginLost));
             }
@@ -92,6 +44,65 @@ impl Session {
             Some(FromOrigin::LinkLost) => self.timers.lost = true,
             Some(FromOrigin::LinkBack) => self.link_back(now),
             None => return Err(self.part(Status::ConnectClosed, CloseReason::OriginLost)),
+        }
+        Ok(())
+    }
+
+    /// Carries out an order of the origin.
+    fn obey(&mut self, now: Instant, order: Order) -> Result<(), End> {
+        match order {
+            ToSession::Accept => {
+                // With the answer, which follows: one write for both.
+                self.wire
+                    .session()
+                    .begin(ServerConnection::CHUNK_SIZE, ServerConnection::WINDOW);
+                self.phase = Phase::Accepted {
+                    _counted: Counted::new(&self.worker.metrics.sessions),
+                };
+            }
+            ToSession::Message { message, after } => {
+                self.note_refusal(&message);
+                self.frames += frames(message.payload.len());
+                if let Some(message) = self.playing.hold(message, after, now) {
+                    self.tell(&message)?;
+                }
+            }
+            ToSession::Attach { stream, source } => {
+                self.detach(stream)?;
+                let on = PlaysOn {
+                    stream,
+                    encoding: self.encoding(),
+                    tracks: self.wanted_tracks(),
+                };
+                let viewer = self
+                    .worker
+                    .attach(&self.wire, on, source.live, source.publication);
+                self.playing.attach(viewer);
+            }
+            ToSession::Detach { stream } => self.detach(stream)?,
+            ToSession::AcceptPublish {
+                stream,
+                generation,
+                target: feed,
+            } => {
+                let counted = Counted::new(&self.worker.metrics.publishers);
+                if self.publishing.accept(stream, generation, feed, counted) {
+                    self.wire.session().set_read_limits(ReadLimits {
+                        partial: ReadLimits::PARTIAL_PUBLISHING,
+                        ..ReadLimits::default()
+                    });
+                    self.timers.excuse(now);
+                }
+            }
+            ToSession::StopPublish { stream, generation } => {
+                self.publishing.stop(stream, generation);
+            }
+            ToSession::Filter { stream, filter } => self.playing.set_filter(stream, filter),
+            ToSession::Watch => self.watch(now),
+            ToSession::Bandwidth(bandwidth) => self.set_bandwidth(bandwidth, now),
+            ToSession::Ping => self.wire.session().send_ping(now),
+            ToSession::Close(reason) => return Err(self.closed_by_origin(reason)),
+            _ => {}
         }
         Ok(())
     }

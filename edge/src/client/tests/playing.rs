@@ -11,7 +11,7 @@ use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, TransactionId,
     amf::{Object, Value},
     command::{self, Command, DataMessage, ObjectEncoding, Status},
-    link::{CloseReason, FeedPlace, Filter},
+    link::{self, CloseReason, FeedPlace, Filter, ToSession},
     ring::{Limits, Publication},
     session::ClientEvent,
 };
@@ -71,10 +71,9 @@ impl Source {
 
     fn attach_to(&self, peer: &Peer, stream: MessageStreamId, publication: u64) {
         let live = Arc::clone(&self.live);
-        peer.say(FromOrigin::Attach {
+        peer.say(ToSession::Attach {
             stream,
-            live,
-            publication,
+            source: link::Source { live, publication },
         });
     }
 }
@@ -117,7 +116,7 @@ async fn a_viewer_begins_at_the_key_frame_with_its_headers() {
     assert_eq!(media(&mut client).await, (5, 9, 160, 6));
     edge.until("one viewer", |metrics| metrics.viewers.get() == 1)
         .await;
-    peer.say(FromOrigin::Detach {
+    peer.say(ToSession::Detach {
         stream: MessageStreamId(5),
     });
     edge.until("no viewer", |metrics| metrics.viewers.get() == 0)
@@ -246,7 +245,7 @@ async fn a_message_waits_for_its_place_in_the_feed() {
     let (mut client, peer) = edge.session().await;
     source.attach(&peer, STREAM);
     let last = source.push(VIDEO, KEY);
-    let tied = |place| FromOrigin::Message {
+    let tied = |place| ToSession::Message {
         message: status(Status::PlayUnpublishNotify),
         after: Some(place),
     };
@@ -257,7 +256,7 @@ async fn a_message_waits_for_its_place_in_the_feed() {
     // Not yet there: what follows on its stream waits too, what belongs to others does not.
     let next = FeedPlace(last.0 + 1);
     peer.say(tied(next));
-    peer.say(FromOrigin::Message {
+    peer.say(ToSession::Message {
         message: status(Status::PlayStop),
         after: None,
     });
@@ -283,7 +282,7 @@ async fn nothing_waits_for_a_place_that_does_not_come() {
             source.live.end()
         }),
         ("a detach", Duration::ZERO, |_, peer| {
-            peer.say(FromOrigin::Detach { stream: STREAM });
+            peer.say(ToSession::Detach { stream: STREAM });
         }),
     ];
     for (case, least, release) in cases {
@@ -295,7 +294,7 @@ async fn nothing_waits_for_a_place_that_does_not_come() {
         assert_eq!(media(&mut client).await.1, 8);
         let begun = Instant::now();
         for after in [Some(never), None] {
-            peer.say(FromOrigin::Message {
+            peer.say(ToSession::Message {
                 message: status(Status::PlayStop),
                 after,
             });
@@ -313,7 +312,7 @@ async fn nothing_waits_for_a_place_that_does_not_come() {
     // Without a viewer nothing waits at all.
     let mut edge = Edge::start();
     let (mut client, peer) = edge.session().await;
-    peer.say(FromOrigin::Message {
+    peer.say(ToSession::Message {
         message: status(Status::PlayStop),
         after: Some(never),
     });
@@ -345,7 +344,7 @@ async fn filters_act_on_the_viewer() {
             9,
         ),
     ] {
-        peer.say(FromOrigin::Filter {
+        peer.say(ToSession::Filter {
             stream: STREAM,
             filter,
         });
@@ -363,7 +362,7 @@ async fn filters_act_on_the_viewer() {
         metrics.dropped.count("filter") == 6
     })
     .await;
-    peer.say(FromOrigin::Filter {
+    peer.say(ToSession::Filter {
         stream: STREAM,
         filter: Filter {
             paused: true,
@@ -375,7 +374,7 @@ async fn filters_act_on_the_viewer() {
     source.push(VIDEO, KEY);
     source.push(AUDIO, SOUND);
     let resumed = source.time;
-    peer.say(FromOrigin::Filter {
+    peer.say(ToSession::Filter {
         stream: STREAM,
         filter: all,
     });
@@ -494,7 +493,7 @@ async fn commands_that_pile_up_close_the_session() {
     // The sockets take some of it.
     for _ in 0..400 {
         let message = message.clone();
-        if !peer.try_say(FromOrigin::Message {
+        if !peer.try_say(ToSession::Message {
             message,
             after: None,
         }) {
@@ -544,7 +543,7 @@ async fn an_end_of_play_is_heard_after_the_last_frame() {
         source.push(AUDIO, SOUND);
     }
     let last = source.push(AUDIO, SOUND);
-    peer.say(FromOrigin::Message {
+    peer.say(ToSession::Message {
         message: status(Status::PlayUnpublishNotify),
         after: Some(last),
     });
@@ -649,7 +648,7 @@ async fn every_kind_of_message_has_its_chunk_stream() {
     edge.until("it watches", |metrics| metrics.viewers.get() == 1)
         .await;
     let data = DataMessage::data_start().encode(ObjectEncoding::Amf0).1;
-    let on_stream = |kind, payload: Bytes| FromOrigin::Message {
+    let on_stream = |kind, payload: Bytes| ToSession::Message {
         message: Message {
             stream: STREAM,
             ..source.message(kind, payload)
@@ -662,7 +661,7 @@ async fn every_kind_of_message_has_its_chunk_stream() {
     let to_server = b"\0\x01o\0\0\0\x05\0\0\0\x10\0\0\0\0";
     let to_server = Bytes::from_static(to_server);
     peer.say(on_stream(MessageType::SHARED_OBJECT_AMF0, to_server));
-    peer.say(FromOrigin::Message {
+    peer.say(ToSession::Message {
         message: status(Status::PlayStart),
         after: None,
     });
@@ -736,9 +735,7 @@ async fn a_viewer_that_takes_nothing_is_still_read() {
 async fn a_client_with_object_encoding_3_is_parted_with_in_type_17() {
     let mut edge = Edge::start();
     let (mut client, peer) = edge.session_in(ObjectEncoding::Amf3).await;
-    peer.say(FromOrigin::Close {
-        reason: CloseReason::OriginLost,
-    });
+    peer.say(ToSession::Close(CloseReason::OriginLost));
     let mut bytes = Vec::new();
     client.socket.read_to_end(&mut bytes).await.unwrap();
     assert_eq!(chunk_streams(&bytes), [(5, 17), (3, 17)]);
@@ -759,7 +756,7 @@ async fn what_no_chunk_stream_can_carry_harms_nobody() {
     source.push(AUDIO, SOUND);
     assert_eq!(media(&mut viewer).await.3, SOUND.len());
     let (mut client, peer) = edge.session().await;
-    peer.say(FromOrigin::Message {
+    peer.say(ToSession::Message {
         message: source.message(MessageType::COMMAND_AMF0, too_long),
         after: None,
     });

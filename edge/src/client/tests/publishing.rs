@@ -6,15 +6,12 @@ use bytes::{BufMut, Bytes};
 use tributary_node::feed::FeedSource;
 use tributary_protocol::{
     ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp,
-    link::{CloseReason, Generation},
+    link::{CloseReason, FromSession, Generation, ToSession},
     ring::{Cursor, Start},
 };
 
 use super::support::{Client, Edge, Peer, STREAM, config, media};
-use crate::link::{
-    handle::{FromOrigin, ToLane},
-    publish::{PublishFeed, PublishSource},
-};
+use crate::link::publish::{PublishFeed, PublishSource};
 
 const AUDIO: MessageType = MessageType::AUDIO;
 const VIDEO: MessageType = MessageType::VIDEO;
@@ -84,10 +81,10 @@ async fn send(client: &mut Client, messages: &[Message]) {
 
 fn accept(peer: &Peer, generation: Generation) -> Feed {
     let (feed, end) = Feed::new();
-    peer.say(FromOrigin::AcceptPublish {
+    peer.say(ToSession::AcceptPublish {
         stream: STREAM,
         generation,
-        feed,
+        target: feed,
     });
     end
 }
@@ -139,13 +136,13 @@ async fn media_belongs_to_the_generation_in_which_it_arrived() {
     assert_eq!(feed.wait(1).await, [(8, 3)]);
     assert!(late.take().is_empty());
     // A stop of an older generation means nothing; one of this ends the media.
-    peer.say(FromOrigin::StopPublish {
+    peer.say(ToSession::StopPublish {
         stream: STREAM,
         generation: first,
     });
     send(&mut client, &[media(AUDIO, 4, &b"\xaf\x01a"[..])]).await;
     assert_eq!(feed.wait(1).await, [(8, 4)]);
-    peer.say(FromOrigin::StopPublish {
+    peer.say(ToSession::StopPublish {
         stream: STREAM,
         generation: second,
     });
@@ -216,7 +213,10 @@ async fn a_full_park_does_not_stop_the_media() {
         .notify("waits", vec!["x".repeat(60_000).as_str().into()]);
     send(&mut client, &[media(AUDIO, 7, &b"\xaf\x01a"[..])]).await;
     assert_eq!(feed.wait(1).await, [(8, 7)]);
-    assert!(matches!(edge.told().await, ToLane::Message { .. }));
+    assert!(matches!(
+        edge.told().await,
+        (_, FromSession::Message { .. })
+    ));
 }
 
 fn sub(out: &mut Vec<u8>, kind: MessageType, time: u32, payload: &[u8], length: u32) {
@@ -318,11 +318,13 @@ async fn a_silent_publisher_is_pinged_then_reported_and_cleared_when_it_sends_ag
     assert!(
         matches!(
             told,
-            ToLane::Stalled {
-                stream: STREAM,
-                stalled: true,
-                ..
-            }
+            (
+                _,
+                FromSession::Stalled {
+                    stream: STREAM,
+                    stalled: true,
+                }
+            )
         ),
         "{told:?}"
     );
@@ -333,11 +335,13 @@ async fn a_silent_publisher_is_pinged_then_reported_and_cleared_when_it_sends_ag
     assert!(
         matches!(
             told,
-            ToLane::Stalled {
-                stream: STREAM,
-                stalled: false,
-                ..
-            }
+            (
+                _,
+                FromSession::Stalled {
+                    stream: STREAM,
+                    stalled: false,
+                }
+            )
         ),
         "{told:?}"
     );

@@ -4,7 +4,7 @@ use tributary_protocol::{
     ChunkStreamId, MessageStreamId, MessageType,
     amf::{Object, Value},
     command,
-    link::CloseReason,
+    link::{CloseReason, ToSession},
     session::ClientEvent,
 };
 
@@ -117,7 +117,7 @@ async fn every_way_to_part_has_its_words() {
     let failed = "NetConnection.Connect.Failed";
     let closed = "NetConnection.Connect.Closed";
     let rejected = "NetConnection.Connect.Rejected";
-    let close = |reason| FromOrigin::Close { reason };
+    let close = |reason| ToSession::Close(reason);
     for (accepted, what, words, reason) in [
         (false, FromOrigin::NoOrigin, failed, CloseReason::OriginLost),
         (
@@ -212,9 +212,7 @@ async fn what_is_queued_is_flushed_before_a_close() {
     let (mut client, peer) = edge.session().await;
     let big = command::Command::new("last", command_id(0)).with("x".repeat(1_000_000));
     peer.command(&big);
-    peer.say(FromOrigin::Close {
-        reason: CloseReason::Application,
-    });
+    peer.say(ToSession::Close(CloseReason::Application));
     let rest = client.rest().await;
     assert_eq!(rest.len(), 1);
     assert!(matches!(&rest[0], ClientEvent::Command { command, .. } if *command == big));
@@ -345,9 +343,7 @@ async fn a_refusal_of_the_origin_is_flushed_once_and_then_the_connection_closes(
         let peer = edge.opened().await;
         peer.command(&command::error(command_id(1), status.info(None, None)));
         peer.command(&command::close());
-        peer.say(FromOrigin::Close {
-            reason: CloseReason::Rejected,
-        });
+        peer.say(ToSession::Close(CloseReason::Rejected));
         let heard: Vec<_> = client.rest().await.iter().map(describe).collect();
         assert_eq!(heard, [status.code(), "close"]);
     }

@@ -22,7 +22,7 @@ use tributary_protocol::{
     amf::{Object, Value},
     command::{self, Command, Connect, ObjectEncoding},
     handshake,
-    link::{CloseReason, Generation},
+    link::{CloseReason, FromSession, Generation, ToSession},
     session::{ClientConnection, ClientEvent, Limits},
 };
 
@@ -30,7 +30,7 @@ use crate::{
     Config, Metrics,
     link::{
         OpenRequest, Upstream,
-        handle::{FromOrigin, Park, ToLane},
+        handle::{FromOrigin, Opening, Park, ToLane},
     },
     objects::HubOut,
     run::Running,
@@ -117,36 +117,28 @@ impl Edge {
     }
 
     /// The next thing a session says.
-    pub(super) async fn told(&mut self) -> ToLane {
+    pub(super) async fn told(&mut self) -> (SessionId, FromSession<Box<Opening>>) {
         let told = timeout(LONG, self.lanes.next())
             .await
             .expect("a session says something");
-        told.expect("the edge runs")
+        event(told.expect("the edge runs"))
     }
 
     /// The next thing a session says, if it says something soon.
-    pub(super) async fn told_soon(&mut self) -> Option<ToLane> {
-        timeout(Duration::from_millis(150), self.lanes.next())
-            .await
-            .ok()
-            .flatten()
+    pub(super) async fn told_soon(&mut self) -> Option<(SessionId, FromSession<Box<Opening>>)> {
+        let told = timeout(Duration::from_millis(150), self.lanes.next()).await;
+        told.ok().flatten().map(event)
     }
 
     /// The next session that opens.
     pub(super) async fn opened(&mut self) -> Peer {
         match self.told().await {
-            ToLane::Open {
+            (session, FromSession::Open(opening)) => Peer {
                 session,
-                request,
-                inbox,
-                park,
-                hub,
-            } => Peer {
-                session,
-                request: *request,
-                park,
-                inbox,
-                hub: hub.expect("a worker has one"),
+                request: opening.request,
+                park: opening.park,
+                inbox: opening.inbox,
+                hub: opening.hub.expect("a worker has one"),
             },
             other => panic!("not an open: {other:?}"),
         }
@@ -155,11 +147,13 @@ impl Edge {
     /// The next message of a session; its bytes leave the park.
     pub(super) async fn message(&mut self, peer: &Peer) -> (Message, Generation) {
         match self.told().await {
-            ToLane::Message {
+            (
                 session,
-                message,
-                generation,
-            } => {
+                FromSession::Message {
+                    generation,
+                    message,
+                },
+            ) => {
                 assert_eq!(session, peer.session);
                 peer.park.remove(Park::cost(&message));
                 (message, generation)
@@ -178,7 +172,7 @@ impl Edge {
     /// The reason with which the session closes; what it says before is passed over.
     pub(super) async fn closed(&mut self) -> CloseReason {
         loop {
-            if let ToLane::Close { reason, .. } = self.told().await {
+            if let (_, FromSession::Close(reason)) = self.told().await {
                 return reason;
             }
         }
@@ -230,13 +224,13 @@ impl Edge {
 }
 
 impl Peer {
-    pub(super) fn say(&self, what: FromOrigin) {
+    pub(super) fn say(&self, what: impl Into<FromOrigin>) {
         assert!(self.try_say(what), "the session is there");
     }
 
     /// Says it if the session is still there.
-    pub(super) fn try_say(&self, what: FromOrigin) -> bool {
-        self.inbox.push_final(what).is_ok()
+    pub(super) fn try_say(&self, what: impl Into<FromOrigin>) -> bool {
+        self.inbox.push_final(what.into()).is_ok()
     }
 
     pub(super) fn accept(&self) {
@@ -245,15 +239,22 @@ impl Peer {
             .ok()
             .and_then(Connect::parse)
             .expect("the connect command");
-        self.say(FromOrigin::Accepted);
+        self.say(ToSession::Accept);
         self.command(&command::connect::success(&connect, "FMS/3,5,7,7009"));
     }
 
     pub(super) fn command(&self, command: &Command) {
-        self.say(FromOrigin::Message {
+        self.say(ToSession::Message {
             message: to_message(command, MessageStreamId::CONNECTION),
             after: None,
         });
+    }
+}
+
+fn event(told: ToLane) -> (SessionId, FromSession<Box<Opening>>) {
+    match told {
+        ToLane::Session { session, event } => (session, event),
+        ToLane::ListObjects(_) => panic!("nobody asks for objects"),
     }
 }
 

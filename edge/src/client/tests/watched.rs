@@ -4,15 +4,14 @@ use std::time::{Duration, Instant};
 
 use tributary_protocol::{
     MessageStreamId, MessageType,
-    link::{Bandwidth, Statistics},
+    link::{Bandwidth, FromSession, Statistics, ToSession},
 };
 
 use super::support::{Edge, media};
-use crate::link::handle::{FromOrigin, ToLane};
 
 async fn statistics(edge: &mut Edge) -> Statistics {
     loop {
-        if let ToLane::Statistics { statistics, .. } = edge.told().await {
+        if let (_, FromSession::Statistics(statistics)) = edge.told().await {
             return statistics;
         }
     }
@@ -30,13 +29,13 @@ async fn figures_are_told_at_once_and_every_five_seconds() {
     let mut edge = Edge::start();
     let (mut client, peer) = edge.session().await;
     for _ in 0..3 {
-        peer.say(FromOrigin::Message {
+        peer.say(ToSession::Message {
             message: message(1_000),
             after: None,
         });
     }
     let asked = Instant::now();
-    peer.say(FromOrigin::Watched);
+    peer.say(ToSession::Watch);
     let first = statistics(&mut edge).await;
     // The connect, and its answer beside the three.
     assert_eq!((first.messages_in, first.messages_out), (1, 4));
@@ -57,13 +56,13 @@ async fn figures_are_told_at_once_and_every_five_seconds() {
 async fn a_client_is_sent_no_more_than_its_pace_and_not_blamed_for_it() {
     let mut edge = Edge::start();
     let (mut client, peer) = edge.session().await;
-    peer.say(FromOrigin::Bandwidth(Bandwidth {
+    peer.say(ToSession::Bandwidth(Bandwidth {
         to_client: Some(50_000),
         from_client: None,
     }));
     let begun = Instant::now();
     for _ in 0..6 {
-        peer.say(FromOrigin::Message {
+        peer.say(ToSession::Message {
             message: message(20_000),
             after: None,
         });
@@ -72,10 +71,10 @@ async fn a_client_is_sent_no_more_than_its_pace_and_not_blamed_for_it() {
     // The first are the burst; the last one's debt is nobody's.
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(1_500), "{took:?}");
-    peer.say(FromOrigin::Bandwidth(Bandwidth::default()));
+    peer.say(ToSession::Bandwidth(Bandwidth::default()));
     let begun = Instant::now();
     for _ in 0..20 {
-        peer.say(FromOrigin::Message {
+        peer.say(ToSession::Message {
             message: message(20_000),
             after: None,
         });
@@ -91,11 +90,11 @@ async fn a_client_is_sent_no_more_than_its_pace_and_not_blamed_for_it() {
 async fn a_client_is_read_no_faster_than_its_pace() {
     let mut edge = Edge::start();
     let (mut client, peer) = edge.session().await;
-    peer.say(FromOrigin::Bandwidth(Bandwidth {
+    peer.say(ToSession::Bandwidth(Bandwidth {
         to_client: None,
         from_client: Some(100_000),
     }));
-    peer.say(FromOrigin::Watched);
+    peer.say(ToSession::Watch);
     statistics(&mut edge).await;
     let begun = Instant::now();
     let writer = tokio::spawn(async move {
@@ -108,7 +107,7 @@ async fn a_client_is_read_no_faster_than_its_pace() {
     });
     for _ in 0..10 {
         loop {
-            if let ToLane::Message { message, .. } = edge.told().await {
+            if let (_, FromSession::Message { message, .. }) = edge.told().await {
                 peer.park.remove(crate::link::handle::Park::cost(&message));
                 break;
             }

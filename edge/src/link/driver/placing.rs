@@ -2,7 +2,10 @@
 
 use std::{rc::Rc, time::Instant};
 
-use tributary_protocol::{GroupName, link::CloseReason};
+use tributary_protocol::{
+    GroupName,
+    link::{CloseReason, FromSession, ToSession},
+};
 
 use super::{Driver, until};
 use crate::{
@@ -115,9 +118,13 @@ impl Driver {
         let lane = self.lane(&journal, origin);
         {
             let mut state = lane.state.borrow_mut();
-            state.open(session, journal.request.open.clone());
+            state.send(session, FromSession::Open(journal.request.open.clone()));
             for (message, generation) in &journal.messages {
-                state.send(session, message, *generation);
+                let event = FromSession::Message {
+                    generation: *generation,
+                    message: message.clone(),
+                };
+                state.send(session, event);
             }
         }
         let entry = Session {
@@ -132,9 +139,7 @@ impl Driver {
         lane.idle_since.set(None);
         lane.wake.notify_one();
         self.sessions.borrow_mut().insert(session, lane);
-        self.metrics
-            .sessions
-            .set(self.sessions.borrow().len() as i64);
+        self.count_sessions();
     }
 
     /// Ends a lane whose origin cannot go on with it. Sessions not yet accepted find a new place;
@@ -170,8 +175,8 @@ impl Driver {
                     self.wait(waiting, Instant::now());
                 }
                 None => {
-                    let reason = CloseReason::OriginLost;
-                    let _ = inbox.push_final(FromOrigin::Close { reason });
+                    let close = ToSession::Close(CloseReason::OriginLost);
+                    let _ = inbox.push_final(close.into());
                 }
             }
         }

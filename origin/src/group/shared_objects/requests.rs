@@ -14,7 +14,7 @@ use super::{
     rate::{Admit, Gathered},
     sides,
 };
-use crate::link::handle::SessionKey;
+use crate::session::SessionKey;
 
 impl Core {
     /// A message of types 16 or 19. Its credit comes back when it has been handled.

@@ -13,7 +13,7 @@ use tributary_protocol::{
 use super::{Core, ObjectId, Output};
 use crate::{
     group::client::Client,
-    link::handle::{LaneOut, SessionKey},
+    session::{LaneOut, SessionKey},
 };
 
 /// An object's members, by lane.

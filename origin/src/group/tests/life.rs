@@ -17,8 +17,8 @@ use super::stage::{Lane, Stage, live_settings, pass, play, settings, settle};
 use crate::{
     app::{Admission, Answer, Application, Applications, Call, ClientId, Context, StopReason},
     group::{Groups, OpenRefused, clock::Clock, media::Media, worker::Workers},
-    link::handle::LaneKey,
     metrics::Metrics,
+    session::LaneKey,
 };
 
 /// Notes what happens to it, and answers with the time.

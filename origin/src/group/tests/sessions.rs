@@ -18,7 +18,7 @@ use crate::{
         Poster, Rejection, Responder,
     },
     group::{Groups, OpenRefused, refusal},
-    link::handle::LaneKey,
+    session::LaneKey,
 };
 
 #[test]

@@ -5,7 +5,7 @@ use std::{sync::mpsc, time::Duration};
 use tributary_node::config;
 use tributary_protocol::{
     amf::{ObjectEncoding, Value},
-    link::CloseReason,
+    link::{CloseReason, Recipients, ToAudience},
     shared_object::{Event, Flags},
 };
 
@@ -15,7 +15,7 @@ use crate::{
         Answer, Application, Applications, Call, ChangeKind, ClientId, Context, ObjectChange,
         ObjectError, ObjectId, SharedObjectMut,
     },
-    link::handle::{Mail, Recipients, ToAudience},
+    session::Mail,
 };
 
 const TEMPORARY: Flags = Flags::TEMPORARY;

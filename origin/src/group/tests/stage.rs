@@ -14,7 +14,10 @@ use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId, TransactionId,
     amf::{Object, Value},
     command::{Command, DataMessage, ObjectEncoding, connect},
-    link::{CloseReason, Generation, OpenSession, WriterId},
+    link::{
+        AudienceId, CloseReason, FromSession, Generation, OpenSession, Recipients, Target,
+        ToAudience, ToSession, WriterId,
+    },
     message::user_control::UserControl,
     shared_object::{Event, Flags, SharedObjectMessage, body::for_member},
 };
@@ -22,11 +25,8 @@ use tributary_protocol::{
 use super::super::{GroupHandle, Groups, Settings};
 use crate::{
     app::{Application, Applications},
-    link::handle::{
-        AudienceId, LaneCommand, LaneKey, LaneOut, Mail, Recipients, SessionKey, ToAudience,
-        ToSession,
-    },
     live::LiveStream,
+    session::{LaneCommand, LaneKey, LaneOut, Mail, Opening, Order, SessionKey},
     store::Store,
 };
 
@@ -199,27 +199,31 @@ impl Lane {
     }
 
     pub(super) fn open_from(&self, session: u64, peer: &str, encoding: ObjectEncoding) {
-        self.handle.send(Mail::Open {
+        self.handle.send(Mail::Session {
             session: self.key(session),
-            lane: self.out.clone(),
-            open: OpenSession {
-                peer: peer.parse().unwrap(),
-                protocol: "rtmp".to_owned(),
-                connect: connect_body(encoding),
-            },
+            event: FromSession::Open(Opening {
+                lane: self.out.clone(),
+                open: OpenSession {
+                    peer: peer.parse().unwrap(),
+                    protocol: "rtmp".to_owned(),
+                    connect: connect_body(encoding),
+                },
+            }),
         });
     }
 
     /// Opens a session whose connect has these properties.
     pub(super) fn open_with(&self, session: u64, properties: Object) {
-        self.handle.send(Mail::Open {
+        self.handle.send(Mail::Session {
             session: self.key(session),
-            lane: self.out.clone(),
-            open: OpenSession {
-                peer: "127.0.0.1:5000".parse().unwrap(),
-                protocol: "rtmp".to_owned(),
-                connect: connect::command(properties).encode(ObjectEncoding::Amf0).1,
-            },
+            event: FromSession::Open(Opening {
+                lane: self.out.clone(),
+                open: OpenSession {
+                    peer: "127.0.0.1:5000".parse().unwrap(),
+                    protocol: "rtmp".to_owned(),
+                    connect: connect::command(properties).encode(ObjectEncoding::Amf0).1,
+                },
+            }),
         });
     }
 
@@ -266,14 +270,16 @@ impl Lane {
     ) {
         let stream = MessageStreamId(stream);
         let timestamp = RtmpTimestamp(0);
-        self.handle.send(Mail::Message {
+        self.handle.send(Mail::Session {
             session: self.key(session),
-            generation: Generation(generation),
-            message: Message {
-                kind,
-                stream,
-                timestamp,
-                payload,
+            event: FromSession::Message {
+                generation: Generation(generation),
+                message: Message {
+                    kind,
+                    stream,
+                    timestamp,
+                    payload,
+                },
             },
         });
     }
@@ -294,9 +300,9 @@ impl Lane {
     }
 
     pub(super) fn closed(&self, session: u64, reason: CloseReason) {
-        self.handle.send(Mail::Closed {
+        self.handle.send(Mail::Session {
             session: self.key(session),
-            reason,
+            event: FromSession::Close(reason),
         });
     }
 
@@ -309,10 +315,9 @@ impl Lane {
 
     pub(super) fn stalled(&self, session: u64, stalled: bool) {
         let stream = MessageStreamId(1);
-        self.handle.send(Mail::Stalled {
+        self.handle.send(Mail::Session {
             session: self.key(session),
-            stream,
-            stalled,
+            event: FromSession::Stalled { stream, stalled },
         });
     }
 
@@ -340,13 +345,13 @@ impl Lane {
     fn collect(&mut self) {
         while let Some(command) = self.commands.try_next() {
             match command {
-                LaneCommand::Session { session, what } => {
-                    let line = self.describe(session.0, what);
+                LaneCommand::Session { session, order } => {
+                    let line = self.describe(session.0, order);
                     self.heard.entry(session.0).or_default().push(line);
                 }
-                LaneCommand::Audience { audience, what } => {
-                    self.tell_members(audience, &what);
-                    self.audiences.push((audience, what));
+                LaneCommand::Audience { audience, order } => {
+                    self.tell_members(audience, &order);
+                    self.audiences.push((audience, order));
                 }
                 LaneCommand::Lost(lost) => panic!("too much for the lane: {lost:?}"),
                 LaneCommand::Consumed { session, bytes } => {
@@ -406,9 +411,9 @@ impl Lane {
         }
     }
 
-    fn describe(&mut self, session: u64, what: ToSession) -> String {
-        match what {
-            ToSession::RequestStatistics => "RequestStatistics".to_owned(),
+    fn describe(&mut self, session: u64, order: Order) -> String {
+        match order {
+            ToSession::Watch => "Watch".to_owned(),
             ToSession::Bandwidth(bandwidth) => format!("{bandwidth:?}"),
             ToSession::Ping => "Ping".to_owned(),
             ToSession::Accept => "Accept".to_owned(),
@@ -420,17 +425,22 @@ impl Lane {
                 self.messages.push((session, message));
                 line
             }
-            ToSession::Attach { stream, live } => {
+            ToSession::Attach {
+                stream,
+                source: live,
+            } => {
                 let line = format!("Attach {stream} live {}", live.id().0);
                 self.attached.insert((session, stream.0), live);
                 line
             }
-            ToSession::Detach { stream, live } => format!("Detach {stream} live {}", live.id().0),
+            ToSession::Detach { stream } => {
+                let live = &self.attached[&(session, stream.0)];
+                format!("Detach {stream} live {}", live.id().0)
+            }
             ToSession::AcceptPublish {
                 stream,
                 generation,
-                live,
-                writer,
+                target: Target { live, writer },
             } => {
                 self.writers.insert((session, stream.0), (live, writer));
                 format!(
@@ -449,7 +459,8 @@ impl Lane {
                     on(filter.paused, " paused")
                 )
             }
-            ToSession::Close { reason } => format!("Close {}", reason.label()),
+            ToSession::Close(reason) => format!("Close {}", reason.label()),
+            order => format!("{order:?}"),
         }
     }
 }

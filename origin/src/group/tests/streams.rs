@@ -494,8 +494,8 @@ fn names_waited_for_are_bounded_for_the_application() {
     let app = applications.find("live").unwrap();
     let limit = crate::app::WAITING_NAMES;
     let mut streams = Streams::new(Arc::new(AtomicU64::new(1)), Arc::clone(&app));
-    let key = crate::link::handle::SessionKey {
-        lane: crate::link::handle::LaneKey(1),
+    let key = crate::session::SessionKey {
+        lane: crate::session::LaneKey(1),
         session: tributary_protocol::SessionId(1),
     };
     let place = |stream| Place {

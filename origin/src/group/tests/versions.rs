@@ -9,7 +9,7 @@ use super::stage::{Lane, Stage, live_settings, pass, play, settle};
 use crate::{
     app::{Answer, Application, Applications, Call, Context},
     group::OpenRefused,
-    link::handle::LaneKey,
+    session::LaneKey,
 };
 
 /// Answers every call with its version, or fails.

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tributary_protocol::{
     amf::Value,
-    link::{Bandwidth, Statistics},
+    link::{Bandwidth, FromSession, Statistics},
 };
 
 use super::stage::{Lane, Stage, pass, play, settle};
 use crate::{
     app::{Answer, Application, Call},
     group::Context,
-    link::handle::Mail,
+    session::Mail,
 };
 
 /// Looks after its clients.
@@ -81,9 +81,9 @@ fn an_application_watches_and_limits_its_clients() {
                 received: Some(100),
                 ..Statistics::default()
             };
-            lane.handle.send(Mail::Statistics {
+            lane.handle.send(Mail::Session {
                 session: lane.key(1),
-                statistics,
+                event: FromSession::Statistics(statistics),
             });
             lane.call(1, 0, "figures", transaction, &[]);
             pass(Duration::from_secs(5)).await;
@@ -121,9 +121,9 @@ fn report(lane: &Lane, bytes_out: u64, messages_out: u64, received: Option<u64>)
         received,
         ..Statistics::default()
     };
-    lane.handle.send(Mail::Statistics {
+    lane.handle.send(Mail::Session {
         session: lane.key(1),
-        statistics,
+        event: FromSession::Statistics(statistics),
     });
 }
 

@@ -1,4 +1,4 @@
-//! What sessions say. It is handed to the group at once, but for the end of a publish, which waits
+//! Events of sessions. They are mailed to the group at once, except the end of a publish, which waits
 //! for its feed.
 
 use std::{collections::VecDeque, rc::Rc, time::Duration};
@@ -7,16 +7,14 @@ use tokio::task::spawn_local;
 use tributary_protocol::{
     Message, MessageStreamId, SessionId,
     command::{Command, NetStreamCommand},
-    link::{CloseReason, LiveId, OriginEvent, Tell, WriterId},
+    link::{CloseReason, FromSession, LiveId, OpenSession, OriginEvent, ToSession, WriterId},
 };
 
 use super::Lane;
 use crate::{
-    group::refusal,
-    link::{
-        driver::Driver,
-        handle::{Mail, SessionKey},
-    },
+    group::{OpenRefused, refusal},
+    link::driver::Driver,
+    session::{Mail, Opening, SessionKey},
 };
 
 /// How long the end of a publish waits for the end of its feed: what was published before the
@@ -63,7 +61,7 @@ impl Lane {
     fn release(self: &Rc<Self>, driver: &Rc<Driver>, session: SessionId) {
         let held = self.held.borrow_mut().remove(&session);
         for event in held.into_iter().flat_map(|(_, events)| events) {
-            self.handle_event(driver, event);
+            self.handle_session(driver, session, event);
         }
     }
 
@@ -82,78 +80,10 @@ impl Lane {
         metrics.audience_lapses.inc_by(counts.lapses);
     }
 
-    pub(super) fn handle_event(self: &Rc<Self>, driver: &Rc<Driver>, event: OriginEvent) {
-        let Some(event) = self.hold(driver, event) else {
-            return;
-        };
-        let key = |session| SessionKey {
-            lane: self.key,
-            session,
-        };
+    fn handle_event(self: &Rc<Self>, driver: &Rc<Driver>, event: OriginEvent) {
         match event {
-            OriginEvent::Open { session, open } => match self.join_group(driver) {
-                Ok(group) => {
-                    let lane = self.out.clone();
-                    group.send(Mail::Open {
-                        session: key(session),
-                        lane,
-                        open,
-                    });
-                }
-                Err(refused) => {
-                    let mut state = self.state.borrow_mut();
-                    for message in refusal(&open, refused) {
-                        state.tell(
-                            session,
-                            Tell::Message {
-                                message,
-                                after: None,
-                            },
-                        );
-                    }
-                    state.tell(session, Tell::Close(refused.reason()));
-                    drop(state);
-                    driver.note_refused(&self.name, &open, refused);
-                    self.wake.notify_one();
-                }
-            },
-            OriginEvent::Message {
-                session,
-                generation,
-                message,
-            } => {
-                self.mail(Mail::Message {
-                    session: key(session),
-                    generation,
-                    message,
-                });
-            }
-            OriginEvent::Stalled {
-                session,
-                stream,
-                stalled,
-            } => {
-                self.mail(Mail::Stalled {
-                    session: key(session),
-                    stream,
-                    stalled,
-                });
-            }
-            OriginEvent::Statistics {
-                session,
-                statistics,
-            } => {
-                self.mail(Mail::Statistics {
-                    session: key(session),
-                    statistics,
-                });
-            }
-            OriginEvent::Closed { session, reason } => {
-                self.session_over(session);
-                self.mail(Mail::Closed {
-                    session: key(session),
-                    reason,
-                });
+            OriginEvent::Session { session, event } => {
+                self.handle_session(driver, session, event);
             }
             OriginEvent::SnapshotWanted { audience } => {
                 self.mail(Mail::SnapshotWanted { audience });
@@ -163,26 +93,71 @@ impl Lane {
         }
     }
 
-    /// Keeps back what ends a publish until its feed has ended, and whatever the session says
-    /// after it; gives back what need not wait.
-    fn hold(self: &Rc<Self>, driver: &Rc<Driver>, event: OriginEvent) -> Option<OriginEvent> {
-        let session = match &event {
-            OriginEvent::Message { session, .. }
-            | OriginEvent::Closed { session, .. }
-            | OriginEvent::Stalled { session, .. } => *session,
-            OriginEvent::Open { .. } | OriginEvent::Ended => return Some(event),
-            _ => return Some(event),
+    /// Mails an event to the group, or holds it back until the feed of the publish that it ends has
+    /// ended.
+    pub(super) fn handle_session(
+        self: &Rc<Self>,
+        driver: &Rc<Driver>,
+        session: SessionId,
+        event: FromSession,
+    ) {
+        let Some(event) = self.hold(driver, session, event) else {
+            return;
         };
+        match &event {
+            FromSession::Open(open) => {
+                if let Err(refused) = self.join_group(driver) {
+                    self.refuse(driver, session, open, refused);
+                    return;
+                }
+            }
+            FromSession::Close(_) => self.session_over(session),
+            _ => {}
+        }
+        let lane = || self.out.clone();
+        self.mail(Mail::Session {
+            session: SessionKey {
+                lane: self.key,
+                session,
+            },
+            event: event.resolve(|open| Opening { lane: lane(), open }),
+        });
+    }
+
+    /// Answers a connect that no group takes, and closes its session.
+    fn refuse(&self, driver: &Driver, session: SessionId, open: &OpenSession, why: OpenRefused) {
+        let mut state = self.state.borrow_mut();
+        for message in refusal(open, why) {
+            let after = None;
+            state.send(session, ToSession::Message { message, after });
+        }
+        state.send(session, ToSession::Close(why.reason()));
+        drop(state);
+        driver.note_refused(&self.name, open, why);
+        self.wake.notify_one();
+    }
+
+    /// Holds back the end of a publish until its feed has ended, and the session's events behind it;
+    /// returns an event that need not wait.
+    fn hold(
+        self: &Rc<Self>,
+        driver: &Rc<Driver>,
+        session: SessionId,
+        event: FromSession,
+    ) -> Option<FromSession> {
+        if matches!(event, FromSession::Open(_) | FromSession::Statistics(_)) {
+            return Some(event);
+        }
         if let Some((_, held)) = self.held.borrow_mut().get_mut(&session) {
             held.push_back(event);
             return None;
         }
         let ends = match &event {
-            OriginEvent::Closed { reason, .. } => {
+            FromSession::Close(reason) => {
                 // A publisher that is lost has its feed's end on the way; a lost edge has not.
                 *reason != CloseReason::OriginLost && self.publishes(session, None)
             }
-            OriginEvent::Message { message, .. } => {
+            FromSession::Message { message, .. } => {
                 ended_stream(message).is_some_and(|stream| self.publishes(session, Some(stream)))
             }
             _ => false,

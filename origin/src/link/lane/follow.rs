@@ -1,25 +1,25 @@
-//! What a group tells its lane, and what that means for feeds.
+//! Commands of a group to its lane, and the feeds that they begin and end.
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
 use tributary_node::queue;
 use tributary_protocol::{
     MessageStreamId, SessionId,
-    link::{CloseReason, Tell},
+    link::{CloseReason, Source, Target, ToSession},
 };
 
-use super::{Lane, Publishing};
-use crate::link::{
-    driver::Driver,
-    edges::Publish,
-    handle::{LaneCommand, Lost, ToSession},
+use super::Lane;
+use crate::{
+    link::{driver::Driver, edges::Publish},
+    live::LiveStream,
+    session::{LaneCommand, Lost, Order},
 };
 
 /// Commands of a group that are followed before others get a turn.
 const COMMANDS: usize = 256;
 
 impl Lane {
-    /// Does what the group says, in its order.
+    /// Carries out the group's commands in sequence.
     pub(super) async fn obey(
         self: Rc<Self>,
         driver: Rc<Driver>,
@@ -60,12 +60,12 @@ impl Lane {
 
     fn handle_command(self: &Rc<Self>, driver: &Rc<Driver>, command: LaneCommand) {
         match command {
-            LaneCommand::Session { session, what } => {
-                let tell = self.follow(driver, session, what);
-                self.state.borrow_mut().tell(session, tell);
+            LaneCommand::Session { session, order } => {
+                let order = self.resolve(driver, session, order);
+                self.state.borrow_mut().send(session, order);
             }
-            LaneCommand::Audience { audience, what } => {
-                self.state.borrow_mut().audience(audience, what);
+            LaneCommand::Audience { audience, order } => {
+                self.state.borrow_mut().audience(audience, order);
             }
             LaneCommand::Consumed { session, bytes } => {
                 self.state
@@ -76,71 +76,66 @@ impl Lane {
         }
     }
 
-    /// Does what a command means for feeds; returns what the edge is told.
-    fn follow(self: &Rc<Self>, driver: &Rc<Driver>, session: SessionId, what: ToSession) -> Tell {
-        match what {
-            ToSession::Accept => Tell::Accept,
-            ToSession::Message { message, after } => Tell::Message { message, after },
-            ToSession::Attach { stream, live } => {
-                let (id, mut publication) = (live.id(), 0);
-                if let Some(edge) = self.edge.upgrade() {
-                    edge.attach(driver, &live);
-                    publication = edge.publication(&live);
-                    let before = self.playing.borrow_mut().insert((session, stream), live);
-                    if let Some(before) = before {
-                        edge.detach(&before);
-                    }
-                }
-                Tell::Attach {
-                    stream,
-                    live: id,
-                    publication,
-                }
-            }
-            ToSession::Detach { stream, .. } => {
-                self.detach(session, stream);
-                Tell::Detach { stream }
-            }
-            ToSession::AcceptPublish {
-                stream,
-                generation,
-                live,
-                writer,
-            } => {
-                let id = live.id();
-                if let Some(edge) = self.edge.upgrade() {
-                    let publish = Publish {
-                        live: Arc::clone(&live),
-                        lane: Rc::clone(self),
-                        epoch: Rc::default(),
-                        is_faulty: Rc::default(),
-                    };
-                    edge.publishes.borrow_mut().insert((id, writer), publish);
-                }
-                let publishing = Publishing { live, writer };
-                self.publishing
-                    .borrow_mut()
-                    .insert((session, stream), publishing);
-                Tell::AcceptPublish {
-                    stream,
-                    generation,
-                    live: id,
-                    writer,
-                }
-            }
-            ToSession::StopPublish { stream, generation } => {
-                self.forget_publish(session, stream);
-                Tell::StopPublish { stream, generation }
-            }
-            ToSession::Filter { stream, filter } => Tell::Filter { stream, filter },
-            ToSession::RequestStatistics => Tell::Watch,
-            ToSession::Bandwidth(bandwidth) => Tell::Bandwidth(bandwidth),
-            ToSession::Ping => Tell::Ping,
-            ToSession::Close { reason } => {
-                self.session_over(session);
-                Tell::Close(reason)
+    /// Begins and ends the feeds that an order concerns; the order as the edge gets it.
+    fn resolve(
+        self: &Rc<Self>,
+        driver: &Rc<Driver>,
+        session: SessionId,
+        order: Order,
+    ) -> ToSession {
+        match &order {
+            ToSession::Detach { stream } => self.detach(session, *stream),
+            ToSession::StopPublish { stream, .. } => self.forget_publish(session, *stream),
+            ToSession::Close(_) => self.session_over(session),
+            _ => {}
+        }
+        order.resolve(
+            |stream, live| self.attach(driver, (session, stream), live),
+            |stream, target| self.accept_publish((session, stream), target),
+        )
+    }
+
+    fn attach(
+        &self,
+        driver: &Rc<Driver>,
+        place: (SessionId, MessageStreamId),
+        live: Arc<LiveStream>,
+    ) -> Source {
+        let (id, mut publication) = (live.id(), 0);
+        if let Some(edge) = self.edge.upgrade() {
+            edge.attach(driver, &live);
+            publication = edge.publication(&live);
+            if let Some(before) = self.playing.borrow_mut().insert(place, live) {
+                edge.detach(&before);
             }
         }
+        Source {
+            live: id,
+            publication,
+        }
+    }
+
+    fn accept_publish(
+        self: &Rc<Self>,
+        place: (SessionId, MessageStreamId),
+        target: Target<Arc<LiveStream>>,
+    ) -> Target {
+        let resolved = Target {
+            live: target.live.id(),
+            writer: target.writer,
+        };
+        if let Some(edge) = self.edge.upgrade() {
+            let publish = Publish {
+                live: Arc::clone(&target.live),
+                lane: Rc::clone(self),
+                epoch: Rc::default(),
+                is_faulty: Rc::default(),
+            };
+            let key = (resolved.live, resolved.writer);
+            edge.publishes.borrow_mut().insert(key, publish);
+        }
+        self.publishing.borrow_mut().insert(place, target);
+        resolved
     }
 
     fn detach(&self, session: SessionId, stream: MessageStreamId) {

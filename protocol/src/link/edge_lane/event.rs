@@ -1,99 +1,33 @@
-//! What a lane tells its edge.
+//! The events of a lane at its edge.
 
 use bytes::Bytes;
 
 use crate::{
-    Message, MessageStreamId, SessionId,
+    SessionId,
     amf::ObjectEncoding,
-    link::{
-        AudienceId, Bandwidth, CloseReason, FeedPlace, Filter, Generation, LiveId, Recipients,
-        WriterId, lane_frame::Member,
-    },
+    link::{AudienceId, Recipients, ToSession, lane_frame::Member},
     shared_object::Flags,
 };
 
-/// What a lane tells its edge.
+/// An event of a lane at its edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EdgeEvent {
-    /// The connect was accepted.
-    Accepted {
-        /// Whose.
+    /// An order of the origin to a session. The lane forgets a session with its close.
+    Session {
+        /// The session.
         session: SessionId,
-    },
-    /// A message for the client.
-    Message {
-        /// For whom.
-        session: SessionId,
-        /// The message.
-        message: Message,
-        /// The place in the feed it follows.
-        after: Option<FeedPlace>,
-    },
-    /// The origin ended the session; it is forgotten here.
-    Closed {
-        /// Which.
-        session: SessionId,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// A message stream plays this live stream.
-    Attach {
-        /// Whose.
-        session: SessionId,
-        /// The message stream.
-        stream: MessageStreamId,
-        /// The live stream.
-        live: LiveId,
-        /// The first message of the publication that it plays.
-        publication: u64,
-    },
-    /// A message stream plays nothing.
-    Detach {
-        /// Whose.
-        session: SessionId,
-        /// The message stream.
-        stream: MessageStreamId,
-    },
-    /// A publish is accepted.
-    AcceptPublish {
-        /// Whose.
-        session: SessionId,
-        /// The message stream.
-        stream: MessageStreamId,
-        /// The publish command's generation.
-        generation: Generation,
-        /// The live stream.
-        live: LiveId,
-        /// What the feed must carry.
-        writer: WriterId,
-    },
-    /// A publish is refused or over.
-    StopPublish {
-        /// Whose.
-        session: SessionId,
-        /// The message stream.
-        stream: MessageStreamId,
-        /// The publish command's generation.
-        generation: Generation,
-    },
-    /// What a viewer gets.
-    Filter {
-        /// Whose.
-        session: SessionId,
-        /// The message stream.
-        stream: MessageStreamId,
-        /// What passes.
-        filter: Filter,
+        /// The order.
+        order: ToSession,
     },
     /// A session has more to send than its rate allows: it waits.
     Throttled {
-        /// Which.
+        /// The session.
         session: SessionId,
     },
-    /// Something of a session's messages left its queue.
+    /// A part of a session's messages left its queue.
     Left {
-        /// Whose.
+        /// The session.
         session: SessionId,
         /// Payload bytes.
         bytes: usize,
@@ -102,36 +36,19 @@ pub enum EdgeEvent {
     },
     /// A message of a shared object for one member of its audience.
     Object {
-        /// For whom.
+        /// The session.
         session: SessionId,
-        /// As which member; the audience need not exist any more.
+        /// The member; its audience may have ended.
         member: Member,
         /// The message in the form of type 19, with flags 0.
         body: Bytes,
     },
-    /// Something happened to an audience.
+    /// An event of an audience.
     Audience {
-        /// Which.
+        /// The audience.
         audience: AudienceId,
-        /// What.
+        /// The event.
         event: AudienceEvent,
-    },
-    /// The origin wants to know what the session's connection carries, from now on.
-    Watched {
-        /// Which.
-        session: SessionId,
-    },
-    /// How fast the session's connection may be.
-    Bandwidth {
-        /// Which.
-        session: SessionId,
-        /// The limits.
-        bandwidth: Bandwidth,
-    },
-    /// The client is to be pinged.
-    Ping {
-        /// Which.
-        session: SessionId,
     },
 }
 

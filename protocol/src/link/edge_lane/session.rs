@@ -1,24 +1,25 @@
-//! One session at its edge: what it has to send, and how far it may.
+//! One session at its edge: its queue of events, its credit and its rate.
 
 use std::{collections::VecDeque, time::Instant};
 
-use bytes::Bytes;
-
 use super::EdgeEvent;
 use crate::{
-    MessageStreamId, SessionId,
+    SessionId,
     link::{
-        CloseReason, FrameError, OpenSession, Rate, Statistics,
+        FrameError, FromSession, Rate, ToSession,
         credit::{BASE, MESSAGE_COST},
         inbound::{Assembled, Assembly},
-        lane_frame::{Fragment, Head, MAX_FRAGMENT, ToEdge, ToOrigin},
+        lane_frame::{Fragment, Head, MAX_FRAGMENT, ToOrigin},
         rate::Bucket,
     },
 };
 
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) queue: VecDeque<Item>,
+    /// Events that have not left; of the first, a message, [`Self::sent`] bytes have.
+    pub(super) queue: VecDeque<FromSession>,
+    /// Payload bytes of the message that is under way, once a part of it has left.
+    sent: Option<usize>,
     /// Cost sent, and cost that may be sent, both since the session opened.
     pub(super) used: u64,
     pub(super) limit: u64,
@@ -31,26 +32,11 @@ pub(super) struct Session {
     pub(super) assembly: Option<Box<Assembly>>,
 }
 
-#[derive(Debug)]
-pub(super) enum Item {
-    Open(Box<OpenSession>),
-    Message {
-        head: Box<Head>,
-        payload: Bytes,
-        sent: usize,
-    },
-    Stalled {
-        stream: MessageStreamId,
-        stalled: bool,
-    },
-    Statistics(Statistics),
-    Close(CloseReason),
-}
-
 impl Session {
     pub(super) fn new() -> Self {
         Self {
             queue: VecDeque::new(),
+            sent: None,
             used: 0,
             limit: BASE,
             in_turns: false,
@@ -61,39 +47,53 @@ impl Session {
         }
     }
 
-    /// Newer figures make older ones needless.
-    pub(super) fn forget_statistics(&mut self) {
+    /// Queues an event. Newer figures replace older ones that have not left.
+    pub(super) fn push(&mut self, event: FromSession) {
+        if matches!(event, FromSession::Statistics(_)) {
+            self.queue
+                .retain(|queued| !matches!(queued, FromSession::Statistics(_)));
+        }
+        self.queue.push_back(event);
+    }
+
+    /// Drops the events that have not left.
+    pub(super) fn clear(&mut self) {
+        self.queue = VecDeque::new();
+        self.sent = None;
+    }
+
+    /// Drops the events before the close.
+    pub(super) fn skip_to_close(&mut self) {
         self.queue
-            .retain(|item| !matches!(item, Item::Statistics(_)));
+            .retain(|event| matches!(event, FromSession::Close(_)));
+        self.sent = None;
     }
 
     pub(super) fn can_send(&self) -> bool {
-        match self.queue.front() {
-            None => false,
-            Some(Item::Message {
-                sent: 0, payload, ..
-            }) => {
-                let least = MESSAGE_COST + u64::from(!payload.is_empty());
+        match (self.queue.front(), self.sent) {
+            (None, _) => false,
+            (Some(FromSession::Message { .. }), Some(_)) => self.used < self.limit,
+            (Some(FromSession::Message { message, .. }), None) => {
+                let least = MESSAGE_COST + u64::from(!message.payload.is_empty());
                 self.used + least <= self.limit
             }
-            Some(Item::Message { .. }) => self.used < self.limit,
-            Some(_) => true,
+            (Some(_), _) => true,
         }
     }
 
     /// Whether a part of the message that is next has left.
     pub(super) fn is_in_message(&self) -> bool {
-        matches!(self.queue.front(), Some(Item::Message { sent, .. }) if *sent > 0)
+        self.sent.is_some()
     }
 
-    /// Until when the rate holds back what is next; a closing session's rest is not waited for.
+    /// Until when the rate holds back the next message. A closing session's rest is dropped instead.
     pub(super) fn shut_until(&mut self, rate: Rate, now: Instant) -> Option<Instant> {
-        if !matches!(self.queue.front(), Some(Item::Message { .. })) {
+        if !matches!(self.queue.front(), Some(FromSession::Message { .. })) {
             return None;
         }
         let until = self.bucket.shut_until(rate, now)?;
         if self.closing {
-            self.queue.retain(|item| matches!(item, Item::Close(_)));
+            self.skip_to_close();
             return None;
         }
         Some(until)
@@ -105,46 +105,33 @@ impl Session {
             return None;
         }
         let credit = self.limit - self.used;
-        let Some(Item::Message {
-            head,
-            payload,
-            sent,
-        }) = self.queue.front_mut()
+        let Some(FromSession::Message {
+            generation,
+            message,
+        }) = self.queue.front()
         else {
-            let item = self.queue.pop_front()?;
+            let event = self.queue.pop_front()?;
             self.shrink();
-            return Some(match item {
-                Item::Open(open) => ToOrigin::Open {
-                    session,
-                    open: *open,
-                },
-                Item::Stalled { stream, stalled } => ToOrigin::Stalled {
-                    session,
-                    stream,
-                    stalled,
-                },
-                Item::Statistics(statistics) => ToOrigin::Statistics {
-                    session,
-                    statistics,
-                },
-                Item::Close(reason) => ToOrigin::Close { session, reason },
-                Item::Message { .. } => return None,
-            });
+            return Some(ToOrigin::Session { session, event });
         };
-        let first = *sent == 0;
-        let overhead = if first { MESSAGE_COST } else { 0 };
+        let head = self.sent.is_none().then(|| Head {
+            generation: *generation,
+            ..Head::of(message)
+        });
+        let sent = self.sent.unwrap_or(0);
+        let overhead = if head.is_some() { MESSAGE_COST } else { 0 };
         let room = usize::try_from(credit - overhead).unwrap_or(usize::MAX);
-        let size = (payload.len() - *sent).min(MAX_FRAGMENT).min(room);
-        let fragment = Fragment {
-            head: first.then_some(**head),
-            data: payload.slice(*sent..*sent + size),
-        };
-        *sent += size;
+        let size = (message.payload.len() - sent).min(MAX_FRAGMENT).min(room);
+        let end = sent + size;
+        let data = message.payload.slice(sent..end);
+        let is_whole = end == message.payload.len();
         self.used += overhead + size as u64;
-        if *sent == payload.len() {
+        self.sent = (!is_whole).then_some(end);
+        if is_whole {
             self.queue.pop_front();
             self.shrink();
         }
+        let fragment = Fragment { head, data };
         Some(ToOrigin::Fragment { session, fragment })
     }
 
@@ -154,84 +141,33 @@ impl Session {
         }
     }
 
-    pub(super) fn event(
+    /// Adds a fragment; the event of a message that is complete.
+    pub(super) fn assemble(
         &mut self,
         session: SessionId,
-        frame: ToEdge,
+        fragment: &Fragment,
     ) -> Result<Option<EdgeEvent>, FrameError> {
-        Ok(Some(match frame {
-            ToEdge::Accept { .. } => {
-                self.accepted = true;
-                EdgeEvent::Accepted { session }
+        let partial = self.assembly.take().map(|assembly| *assembly);
+        let (head, message) = match Assembly::add(partial, fragment)? {
+            Assembled::Partial(assembly) => {
+                self.assembly = Some(Box::new(assembly));
+                return Ok(None);
             }
-            ToEdge::Fragment { fragment, .. } => {
-                match Assembly::add(self.assembly.take().map(|assembly| *assembly), &fragment)? {
-                    Assembled::Partial(assembly) => {
-                        self.assembly = Some(Box::new(assembly));
-                        return Ok(None);
-                    }
-                    Assembled::Whole(
-                        Head {
-                            member: Some(member),
-                            ..
-                        },
-                        message,
-                    ) => EdgeEvent::Object {
-                        session,
-                        member,
-                        body: message.payload,
-                    },
-                    Assembled::Whole(head, message) => EdgeEvent::Message {
-                        session,
-                        message,
-                        after: head.after,
-                    },
-                }
-            }
-            ToEdge::Attach {
-                stream,
-                live,
-                publication,
-                ..
-            } => EdgeEvent::Attach {
+            Assembled::Whole(head, message) => (head, message),
+        };
+        Ok(Some(match head.member {
+            Some(member) => EdgeEvent::Object {
                 session,
-                stream,
-                live,
-                publication,
+                member,
+                body: message.payload,
             },
-            ToEdge::Detach { stream, .. } => EdgeEvent::Detach { session, stream },
-            ToEdge::AcceptPublish {
-                stream,
-                generation,
-                live,
-                writer,
-                ..
-            } => EdgeEvent::AcceptPublish {
+            None => EdgeEvent::Session {
                 session,
-                stream,
-                generation,
-                live,
-                writer,
+                order: ToSession::Message {
+                    message,
+                    after: head.after,
+                },
             },
-            ToEdge::StopPublish {
-                stream, generation, ..
-            } => EdgeEvent::StopPublish {
-                session,
-                stream,
-                generation,
-            },
-            ToEdge::Filter { stream, filter, .. } => EdgeEvent::Filter {
-                session,
-                stream,
-                filter,
-            },
-            ToEdge::Watch { .. } => EdgeEvent::Watched { session },
-            ToEdge::Bandwidth { bandwidth, .. } => EdgeEvent::Bandwidth { session, bandwidth },
-            ToEdge::Ping { .. } => EdgeEvent::Ping { session },
-            ToEdge::Ack(_)
-            | ToEdge::Credit { .. }
-            | ToEdge::Close { .. }
-            | ToEdge::Audience { .. } => return Ok(None),
         }))
     }
 }

@@ -1,6 +1,4 @@
-//! Messages of sessions, in pieces, and how a session begins.
-
-use std::net::{IpAddr, SocketAddr};
+//! Messages of sessions, in pieces.
 
 use bytes::{BufMut, Bytes};
 
@@ -9,8 +7,8 @@ use crate::{
     MessageStreamId, MessageType, RtmpTimestamp, SessionId,
     amf::ObjectEncoding,
     link::{
-        AudienceId, FeedPlace, FrameError, Generation, OpenSession,
-        frame::{self, Frame, put_str, take, take_str, take_u8, take_u32, take_varint_u32},
+        AudienceId, FeedPlace, FrameError, Generation,
+        frame::{self, Frame, take_u8, take_u32, take_varint_u32},
         varint,
     },
     shared_object::Flags,
@@ -86,10 +84,8 @@ pub(super) fn encode_fragment(session: SessionId, fragment: &Fragment, out: &mut
     out.put_slice(&fragment.data);
 }
 
-pub(super) fn decode_fragment(
-    frame: &Frame,
-    input: &mut &[u8],
-) -> Result<(SessionId, Fragment), FrameError> {
+pub(super) fn decode_fragment(frame: &Frame) -> Result<(SessionId, Fragment), FrameError> {
+    let input = &mut &*frame.body;
     let session = take_session(input)?;
     let flags = take_u8(input)?;
     let head = (flags & FIRST != 0)
@@ -135,40 +131,4 @@ impl Member {
             encoding: encoding_of(take_u8(input)?)?,
         })
     }
-}
-
-pub(super) fn encode_open(open: &OpenSession, out: &mut impl BufMut) {
-    match open.peer.ip() {
-        IpAddr::V4(ip) => {
-            out.put_u8(4);
-            out.put_slice(&ip.octets());
-        }
-        IpAddr::V6(ip) => {
-            out.put_u8(6);
-            out.put_slice(&ip.octets());
-        }
-    }
-    out.put_u16(open.peer.port());
-    put_str(&open.protocol, out);
-    out.put_slice(&open.connect);
-}
-
-pub(super) fn decode_open(frame: &Frame, input: &mut &[u8]) -> Result<OpenSession, FrameError> {
-    let ip = match take_u8(input)? {
-        4 => IpAddr::from(<[u8; 4]>::try_from(take(input, 4)?).map_err(|_| FrameError::Truncated)?),
-        6 => {
-            IpAddr::from(<[u8; 16]>::try_from(take(input, 16)?).map_err(|_| FrameError::Truncated)?)
-        }
-        _ => return Err(FrameError::Value),
-    };
-    let port = take(input, 2)?;
-    let peer = SocketAddr::new(ip, u16::from_be_bytes([port[0], port[1]]));
-    let protocol = take_str(input, 16)?.to_owned();
-    // The command outlives the frame by the whole session: it must not hold the frame's buffer.
-    let connect = Bytes::copy_from_slice(&frame.body.slice_ref(input));
-    Ok(OpenSession {
-        peer,
-        protocol,
-        connect,
-    })
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::{
     OriginEvent, OriginLane, RETENTION,
-    queue::{Said, Turn},
+    queue::{Order, Turn},
 };
 use crate::{
     SessionId,
@@ -89,7 +89,7 @@ enum Standing {
         body: Bytes,
         sent: usize,
     },
-    Session(SessionId, Said),
+    Session(SessionId, Order),
     /// The member has no queue any more.
     Rejoin(AudienceId, SessionId),
 }
@@ -102,8 +102,8 @@ impl Audiences {
         !self.line.is_empty() && (in_line > 0 || audiences.iter().any(concerned))
     }
 
-    pub(super) fn stand_session(&mut self, session: SessionId, said: Said) {
-        self.line.push_back(Standing::Session(session, said));
+    pub(super) fn stand_session(&mut self, session: SessionId, order: Order) {
+        self.line.push_back(Standing::Session(session, order));
     }
 
     /// The session has a queue from now on.
@@ -245,7 +245,7 @@ impl OriginLane {
             encoding,
         };
         self.audiences.counts.member_messages += 1;
-        self.hear(session, Said::Object { member, body });
+        self.queue_order(session, Order::Object { member, body });
     }
 
     fn do_audience(&mut self, audience: AudienceId, what: ToAudience) {
@@ -461,7 +461,7 @@ impl OriginLane {
                 continue;
             }
             let body = body.clone();
-            self.say(session, Said::Object { member, body });
+            self.send_order(session, Order::Object { member, body });
         }
     }
 
@@ -543,11 +543,11 @@ impl OriginLane {
                 self.do_audience(audience, what);
                 size + 16
             }
-            Standing::Session(session, said) => {
-                let size = said.size();
+            Standing::Session(session, order) => {
+                let size = order.size();
                 self.queued -= size;
                 self.session_left_line(session);
-                self.say(session, said);
+                self.send_order(session, order);
                 size + 16
             }
             Standing::Rejoin(audience, session) => {

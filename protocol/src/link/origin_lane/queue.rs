@@ -1,18 +1,18 @@
-//! What sessions are told, in turns when it is long.
+//! Orders to sessions, which take turns when they are longer than a fragment.
 
 use bytes::Bytes;
 
-use super::{OriginLane, RETENTION, Tell};
+use super::{OriginLane, RETENTION};
 use crate::{
     SessionId,
     link::{
-        CloseReason,
+        CloseReason, ToSession,
         lane_frame::{Fragment, Head, MAX_FRAGMENT, Member, ToEdge},
         outbox::BATCH,
     },
 };
 
-/// Who encodes next.
+/// A place in the turns.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Turn {
     Session(SessionId),
@@ -20,11 +20,11 @@ pub(super) enum Turn {
     Line,
 }
 
-/// One thing a session is told.
+/// An order that waits in a session's queue.
 #[derive(Clone, Debug)]
-pub(super) enum Said {
-    Tell(Tell),
-    /// A message of the audience, for it alone.
+pub(super) enum Order {
+    Session(ToSession),
+    /// A message of an audience for this member alone.
     Object {
         member: Member,
         body: Bytes,
@@ -33,13 +33,13 @@ pub(super) enum Said {
 
 #[derive(Debug)]
 pub(super) struct Queued {
-    said: Said,
+    order: Order,
     sent: usize,
 }
 
 impl OriginLane {
-    /// A session is told something, after what it was told before.
-    pub(super) fn hear(&mut self, session: SessionId, said: Said) {
+    /// Queues an order to a session behind the orders before it.
+    pub(super) fn queue_order(&mut self, session: SessionId, order: Order) {
         self.unmerge_for(session);
         let retained = self.retained();
         let Some(state) = self.sessions.get_mut(&session) else {
@@ -48,44 +48,45 @@ impl OriginLane {
         if state.closing {
             return;
         }
-        let size = said.size();
-        if retained + size > RETENTION && !said.closes() {
+        let size = order.size();
+        if retained + size > RETENTION && !order.closes() {
             self.fail(session, CloseReason::Retention);
             return;
         }
-        if said.closes() {
+        if order.closes() {
             state.closing = true;
         }
         if self.audiences.hold_back(&state.audiences, state.in_line) {
             self.queued += size;
             state.in_line += 1;
-            self.audiences.stand_session(session, said);
+            self.audiences.stand_session(session, order);
             return;
         }
-        self.say(session, said);
+        self.send_order(session, order);
     }
 
-    /// Encodes what a session is told, or lets it wait for its turn: messages longer than a
-    /// fragment, and whatever follows them.
-    pub(super) fn say(&mut self, session: SessionId, said: Said) {
+    /// Encodes an order, or lets it wait for the session's turn if it is longer than a fragment or
+    /// follows such an order.
+    pub(super) fn send_order(&mut self, session: SessionId, order: Order) {
         let Some(state) = self.sessions.get_mut(&session) else {
             return;
         };
-        let size = said.size();
+        let size = order.size();
         if !state.queue.is_empty() {
             self.queued += size;
-            state.queue.push_back(Queued { said, sent: 0 });
+            state.queue.push_back(Queued { order, sent: 0 });
             return;
         }
         if size > MAX_FRAGMENT {
             self.queued += size;
-            state.queue.push_back(Queued { said, sent: 0 });
+            state.queue.push_back(Queued { order, sent: 0 });
             self.turns.push_back(Turn::Session(session));
             self.audiences.is_busy(&state.audiences, session);
             return;
         }
-        let closes = said.closes();
-        self.outbox.append(|out| said.frame(session).encode(out));
+        let closes = order.closes();
+        let frame = order.into_frame(session);
+        self.outbox.append(|out| frame.encode(out));
         if closes {
             self.remove(session);
         }
@@ -115,6 +116,7 @@ impl OriginLane {
             return 0;
         };
         let left = front.left();
+        let closes = front.order.closes();
         let frame = front.next_frame(id);
         let done = front.is_done();
         let after = if done { 0 } else { front.left() };
@@ -123,9 +125,8 @@ impl OriginLane {
         }
         let more = !state.queue.is_empty();
         self.queued -= left - after;
-        let closed = matches!(frame, ToEdge::Close { .. });
         self.outbox.append(|out| frame.encode(out));
-        if closed {
+        if closes {
             self.remove(id);
         } else if more {
             self.turns.push_back(Turn::Session(id));
@@ -136,24 +137,23 @@ impl OriginLane {
     }
 }
 
-impl Said {
-    /// What it counts against the retention bound.
+impl Order {
+    /// The bytes that it counts against the retention bound.
     pub(super) fn size(&self) -> usize {
         match self {
-            Self::Tell(Tell::Message { message, .. }) => message.payload.len(),
+            Self::Session(order) => order.size(),
             Self::Object { body, .. } => body.len(),
-            Self::Tell(_) => 0,
         }
     }
 
     fn closes(&self) -> bool {
-        matches!(self, Self::Tell(Tell::Close(_)))
+        matches!(self, Self::Session(ToSession::Close(_)))
     }
 
     /// The head and payload of a message.
     fn message(&self) -> Option<(Head, &Bytes)> {
         match self {
-            Self::Tell(Tell::Message { message, after }) => {
+            Self::Session(ToSession::Message { message, after }) => {
                 let head = Head {
                     after: *after,
                     ..Head::of(message)
@@ -161,19 +161,19 @@ impl Said {
                 Some((head, &message.payload))
             }
             Self::Object { member, body } => Some((Head::of_member(*member, body), body)),
-            Self::Tell(_) => None,
+            Self::Session(_) => None,
         }
     }
 
-    /// All of it in one frame.
-    fn frame(&self, session: SessionId) -> ToEdge {
+    /// The whole order in one frame.
+    fn into_frame(self, session: SessionId) -> ToEdge {
         match self {
-            Self::Tell(tell) => tell.clone().frame(session),
+            Self::Session(order) => ToEdge::Session { session, order },
             Self::Object { member, body } => ToEdge::Fragment {
                 session,
                 fragment: Fragment {
-                    head: Some(Head::of_member(*member, body)),
-                    data: body.clone(),
+                    head: Some(Head::of_member(member, &body)),
+                    data: body,
                 },
             },
         }
@@ -182,12 +182,12 @@ impl Said {
 
 impl Queued {
     pub(super) fn left(&self) -> usize {
-        self.said.size() - self.sent
+        self.order.size() - self.sent
     }
 
     fn next_frame(&mut self, session: SessionId) -> ToEdge {
-        let Some((head, payload)) = self.said.message() else {
-            return self.said.frame(session);
+        let Some((head, payload)) = self.order.message() else {
+            return self.order.clone().into_frame(session);
         };
         let size = (payload.len() - self.sent).min(MAX_FRAGMENT);
         let fragment = Fragment {

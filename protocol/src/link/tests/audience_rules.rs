@@ -79,7 +79,7 @@ fn an_origin_that_breaks_the_rules_is_an_error() {
             protocol: "rtmp".into(),
             connect: Bytes::new(),
         };
-        edge.open(SessionId(1), open);
+        edge.send(SessionId(1), FromSession::Open(open));
         let mut wire = Vec::new();
         for frame in frames {
             let audience = A;
@@ -103,10 +103,8 @@ fn frames_of_the_other_direction_are_errors() {
     wire.clear();
     let statistics = crate::link::Statistics::default();
     let session = SessionId(1);
-    let told = ToOrigin::Statistics {
-        session,
-        statistics,
-    };
+    let event = FromSession::Statistics(statistics);
+    let told = ToOrigin::Session { session, event };
     told.encode(&mut wire);
     let error = FrameError::Unexpected(0x25);
     assert_eq!(EdgeLane::default().handle_bytes(start(), &wire), Err(error));
@@ -145,8 +143,13 @@ fn statistics_are_asked_for_and_the_newest_is_told() {
         to_client: Some(1000),
         from_client: None,
     };
-    for tell in [Tell::Watch, Tell::Bandwidth(bandwidth), Tell::Ping] {
-        pair.origin.tell(session, tell);
+    let orders = [
+        ToSession::Watch,
+        ToSession::Bandwidth(bandwidth),
+        ToSession::Ping,
+    ];
+    for order in &orders {
+        pair.origin.send(session, order.clone());
     }
     while let Some(bytes) = pair.origin.poll_transmit(pair.now) {
         pair.edge.handle_bytes(pair.now, &bytes).unwrap();
@@ -154,11 +157,7 @@ fn statistics_are_asked_for_and_the_newest_is_told() {
     let events: Vec<_> = std::iter::from_fn(|| pair.edge.poll_event()).collect();
     assert_eq!(
         events,
-        [
-            EdgeEvent::Watched { session },
-            EdgeEvent::Bandwidth { session, bandwidth },
-            EdgeEvent::Ping { session },
-        ]
+        orders.map(|order| EdgeEvent::Session { session, order })
     );
     pair.disconnect();
     for bytes_in in 1..=3 {
@@ -166,7 +165,7 @@ fn statistics_are_asked_for_and_the_newest_is_told() {
             bytes_in,
             ..Statistics::default()
         };
-        pair.edge.statistics(session, statistics);
+        pair.edge.send(session, FromSession::Statistics(statistics));
     }
     pair.connect();
     while let Some(bytes) = pair.edge.poll_transmit(pair.now) {
@@ -175,8 +174,8 @@ fn statistics_are_asked_for_and_the_newest_is_told() {
     let told: Vec<_> = std::iter::from_fn(|| pair.origin.poll_event()).collect();
     let last = matches!(
         told[..],
-        [OriginEvent::Statistics {
-            statistics: Statistics { bytes_in: 3, .. },
+        [OriginEvent::Session {
+            event: FromSession::Statistics(Statistics { bytes_in: 3, .. }),
             ..
         }]
     );

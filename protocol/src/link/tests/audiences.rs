@@ -75,12 +75,16 @@ impl Club {
 
     pub(super) fn edge_event(&mut self, event: &EdgeEvent) {
         match event {
-            EdgeEvent::Message {
-                session, message, ..
+            EdgeEvent::Session {
+                session,
+                order: ToSession::Message { message, .. },
             } if message.kind == MessageType::DATA_AMF0 => self.hear(*session, &message.payload),
             EdgeEvent::Object { session, body, .. } => self.hear_body(*session, body),
             EdgeEvent::Audience { audience, event } => self.audience_event(*audience, event),
-            EdgeEvent::Closed { session, .. } => {
+            EdgeEvent::Session {
+                session,
+                order: ToSession::Close(_),
+            } => {
                 for members in self.seated.values_mut() {
                     members.remove(session);
                 }
@@ -207,7 +211,8 @@ impl Pair {
             payload,
         };
         let after = None;
-        self.origin.tell(session, Tell::Message { message, after });
+        self.origin
+            .send(session, ToSession::Message { message, after });
     }
 
     fn length(&mut self) -> usize {
@@ -270,7 +275,8 @@ fn every_session_hears_audiences_and_answers_in_one_order_through_outages() {
                 }
                 80..96 if !closed.contains(&session) => pair.tell_numbered(session, length),
                 96 if closed.len() < 3 && !closed.contains(&session) => {
-                    pair.edge.close(session, CloseReason::Client);
+                    pair.edge
+                        .send(session, FromSession::Close(CloseReason::Client));
                     for members in pair.club.told.values_mut() {
                         members.retain(|&member| member != session);
                     }
@@ -434,7 +440,7 @@ fn a_member_in_bulk_that_is_closed_is_gone_at_both_ends() {
     pair.tell_numbered(bulk, 1 << 20);
     pair.send_all(A, Recipients::All, 100);
     pair.origin
-        .tell(bulk, Tell::Close(CloseReason::Application));
+        .send(bulk, ToSession::Close(CloseReason::Application));
     pair.send_all(A, Recipients::All, 100);
     pair.club.expected.get_mut(&bulk).expect("a member").pop();
     pair.steps(800);

@@ -6,8 +6,8 @@ use crate::{
     GroupName, LaneId, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
     amf::ObjectEncoding,
     link::{
-        AudienceId, Bandwidth, CloseReason, Control, FeedPlace, Filter, Generation, Hello, LiveId,
-        OpenSession, Statistics, WriterId,
+        AudienceId, Bandwidth, CloseReason, Control, FeedPlace, Filter, FromSession, Generation,
+        Hello, LiveId, OpenSession, Source, Statistics, Target, ToSession, WriterId,
         frame::{FrameReader, MAX_BODY},
         lane_frame::{
             AudienceFrame, AudienceHead, AudiencePiece, Fragment, Head, LaneAnswer, Member,
@@ -52,13 +52,13 @@ fn to_origin() -> Vec<(&'static str, ToOrigin)> {
         ("12 01 07", ToOrigin::Ack(7)),
         (
             "20 10 05 04 c0000201 1f90 04 72746d70 020007",
-            ToOrigin::Open {
+            ToOrigin::Session {
                 session: SESSION,
-                open: OpenSession {
+                event: FromSession::Open(OpenSession {
                     peer: "192.0.2.1:8080".parse().unwrap(),
                     protocol: "rtmp".into(),
                     connect: Bytes::from_static(&[2, 0, 7]),
-                },
+                }),
             },
         ),
         (
@@ -83,35 +83,37 @@ fn to_origin() -> Vec<(&'static str, ToOrigin)> {
         ),
         (
             "22 02 05 00",
-            ToOrigin::Close {
+            ToOrigin::Session {
                 session: SESSION,
-                reason: CloseReason::Client,
+                event: FromSession::Close(CloseReason::Client),
             },
         ),
         (
             "23 03 05 01 01",
-            ToOrigin::Stalled {
+            ToOrigin::Session {
                 session: SESSION,
-                stream: STREAM,
-                stalled: true,
+                event: FromSession::Stalled {
+                    stream: STREAM,
+                    stalled: true,
+                },
             },
         ),
         ("24 00", ToOrigin::End),
         (
             "25 0a 05 4064 40c8 01 02 00 00 0d",
-            ToOrigin::Statistics {
+            ToOrigin::Session {
                 session: SESSION,
-                statistics: STATISTICS,
+                event: FromSession::Statistics(STATISTICS),
             },
         ),
         (
             "25 0b 05 4064 40c8 01 02 00 00 0d 03",
-            ToOrigin::Statistics {
+            ToOrigin::Session {
                 session: SESSION,
-                statistics: Statistics {
+                event: FromSession::Statistics(Statistics {
                     received: Some(3),
                     ..STATISTICS
-                },
+                }),
             },
         ),
     ]
@@ -128,6 +130,13 @@ const STATISTICS: Statistics = Statistics {
     round_trip_ms: Some(12),
     received: None,
 };
+
+fn order(order: ToSession) -> ToEdge {
+    ToEdge::Session {
+        session: SESSION,
+        order,
+    }
+}
 
 fn to_edge() -> Vec<(&'static str, ToEdge)> {
     let head = Head {
@@ -171,66 +180,58 @@ fn to_edge() -> Vec<(&'static str, ToEdge)> {
         ),
         (
             "22 02 05 08",
-            ToEdge::Close {
-                session: SESSION,
-                reason: CloseReason::Application,
-            },
+            order(ToSession::Close(CloseReason::Application)),
         ),
-        ("30 01 05", ToEdge::Accept { session: SESSION }),
+        ("30 01 05", order(ToSession::Accept)),
         (
             "31 03 05 01 09",
-            ToEdge::Attach {
-                session: SESSION,
+            order(ToSession::Attach {
                 stream: STREAM,
-                live: LiveId(9),
-                publication: 0,
-            },
+                source: Source {
+                    live: LiveId(9),
+                    publication: 0,
+                },
+            }),
         ),
         (
             "31 04 05 01 09 07",
-            ToEdge::Attach {
-                session: SESSION,
+            order(ToSession::Attach {
                 stream: STREAM,
-                live: LiveId(9),
-                publication: 7,
-            },
+                source: Source {
+                    live: LiveId(9),
+                    publication: 7,
+                },
+            }),
         ),
-        (
-            "32 02 05 01",
-            ToEdge::Detach {
-                session: SESSION,
-                stream: STREAM,
-            },
-        ),
+        ("32 02 05 01", order(ToSession::Detach { stream: STREAM })),
         (
             "33 05 05 01 02 09 04",
-            ToEdge::AcceptPublish {
-                session: SESSION,
+            order(ToSession::AcceptPublish {
                 stream: STREAM,
                 generation: Generation(2),
-                live: LiveId(9),
-                writer: WriterId(4),
-            },
+                target: Target {
+                    live: LiveId(9),
+                    writer: WriterId(4),
+                },
+            }),
         ),
         (
             "34 03 05 01 02",
-            ToEdge::StopPublish {
-                session: SESSION,
+            order(ToSession::StopPublish {
                 stream: STREAM,
                 generation: Generation(2),
-            },
+            }),
         ),
         (
             "35 03 05 01 05",
-            ToEdge::Filter {
-                session: SESSION,
+            order(ToSession::Filter {
                 stream: STREAM,
                 filter: Filter {
                     audio: true,
                     video: false,
                     paused: true,
                 },
-            },
+            }),
         ),
         (
             "21 15 05 05 13 00 00000000 01 00 07 00000002 00000000 02 61",
@@ -242,18 +243,15 @@ fn to_edge() -> Vec<(&'static str, ToEdge)> {
                 },
             },
         ),
-        ("3b 01 05", ToEdge::Watch { session: SESSION }),
+        ("3b 01 05", order(ToSession::Watch)),
         (
             "3c 04 05 5000 00",
-            ToEdge::Bandwidth {
-                session: SESSION,
-                bandwidth: Bandwidth {
-                    to_client: Some(4096),
-                    from_client: None,
-                },
-            },
+            order(ToSession::Bandwidth(Bandwidth {
+                to_client: Some(4096),
+                from_client: None,
+            })),
         ),
-        ("3d 01 05", ToEdge::Ping { session: SESSION }),
+        ("3d 01 05", order(ToSession::Ping)),
     ]
     .into_iter()
     .chain(audience())

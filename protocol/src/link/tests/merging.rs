@@ -116,7 +116,8 @@ fn who_would_miss_a_message_that_cannot_be_kept_is_closed() {
     let mut closed = pair.closed_at_edge.clone();
     closed.sort_unstable();
     assert_eq!(closed, members);
-    pair.edge.close(stranger, CloseReason::Client);
+    pair.edge
+        .send(stranger, FromSession::Close(CloseReason::Client));
     pair.steps(300);
     pair.assert_settled();
 }

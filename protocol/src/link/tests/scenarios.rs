@@ -79,19 +79,17 @@ fn a_fragment_of_the_bulk_is_followed_by_one_of_everybody() {
     };
     for n in 1..=100 {
         let id = pair.open(n);
-        edge.open(
-            id,
-            OpenSession {
-                peer: "192.0.2.1:1".parse().unwrap(),
-                protocol: "rtmp".into(),
-                connect: Bytes::new(),
-            },
-        );
-        edge.send(
-            id,
-            &message(if n == 1 { 1 << 20 } else { 10 }),
-            Generation(0),
-        );
+        let open = OpenSession {
+            peer: "192.0.2.1:1".parse().unwrap(),
+            protocol: "rtmp".into(),
+            connect: Bytes::new(),
+        };
+        edge.send(id, FromSession::Open(open));
+        let event = FromSession::Message {
+            generation: Generation(0),
+            message: message(if n == 1 { 1 << 20 } else { 10 }),
+        };
+        edge.send(id, event);
     }
     let mut grant = Vec::new();
     crate::link::lane_frame::ToEdge::Credit {
@@ -194,9 +192,9 @@ fn a_holder_that_sends_nothing_for_ten_seconds_is_closed_and_makes_room() {
     pair.origin.handle_timeout(pair.now);
     assert_eq!(
         pair.origin.poll_event(),
-        Some(OriginEvent::Closed {
+        Some(OriginEvent::Session {
             session: stuck,
-            reason: CloseReason::Limit
+            event: FromSession::Close(CloseReason::Limit)
         })
     );
     assert_eq!(pair.budget.used(), 0);
@@ -239,9 +237,9 @@ fn a_session_whose_answers_no_longer_fit_an_outage_is_closed_alone() {
         payload: vec![0; 1 << 20].into(),
     };
     for _ in 0..40 {
-        pair.origin.tell(
+        pair.origin.send(
             loud,
-            Tell::Message {
+            ToSession::Message {
                 message: big.clone(),
                 after: None,
             },
@@ -267,11 +265,12 @@ fn closes_of_both_ends_may_cross() {
             let length = pair.rng.random_range(0..100_000);
             pair.send(session, length);
             if pair.rng.random_bool(0.5) {
-                pair.edge.close(session, CloseReason::Client);
+                pair.edge
+                    .send(session, FromSession::Close(CloseReason::Client));
             }
             if pair.rng.random_bool(0.5) {
                 pair.origin
-                    .tell(session, Tell::Close(CloseReason::Application));
+                    .send(session, ToSession::Close(CloseReason::Application));
             }
             if pair.rng.random_bool(0.1) {
                 pair.step();
@@ -279,7 +278,8 @@ fn closes_of_both_ends_may_cross() {
         }
         pair.steps(500);
         for &session in &sessions {
-            pair.edge.close(session, CloseReason::Client);
+            pair.edge
+                .send(session, FromSession::Close(CloseReason::Client));
         }
         pair.steps(500);
         assert_eq!(pair.edge.session_count(), 0);
@@ -312,16 +312,16 @@ fn an_edge_that_breaks_the_rules_is_an_error() {
         protocol: "rtmp".into(),
         connect: Bytes::new(),
     };
-    let again = ToOrigin::Open {
+    let again = ToOrigin::Session {
         session: SessionId(1),
-        open: open.clone(),
+        event: FromSession::Open(open.clone()),
     };
     let cases = [
         (vec![fragment(9, Some(head(1)), 1)], FrameError::Session(9)),
         (
-            vec![ToOrigin::Close {
+            vec![ToOrigin::Session {
                 session: SessionId(9),
-                reason: CloseReason::Client,
+                event: FromSession::Close(CloseReason::Client),
             }],
             FrameError::Session(9),
         ),
@@ -348,9 +348,9 @@ fn an_edge_that_breaks_the_rules_is_an_error() {
         let mut origin = OriginLane::new(1 << 24, budget);
         let now = start();
         let mut wire = Vec::new();
-        ToOrigin::Open {
+        ToOrigin::Session {
             session: SessionId(1),
-            open: open.clone(),
+            event: FromSession::Open(open.clone()),
         }
         .encode(&mut wire);
         origin.handle_bytes(now, &wire).unwrap();
@@ -397,7 +397,8 @@ fn a_session_that_never_left_the_edge_leaves_no_trace() {
     pair.disconnect();
     let session = pair.open(1);
     pair.send(session, 100);
-    pair.edge.close(session, CloseReason::Client);
+    pair.edge
+        .send(session, FromSession::Close(CloseReason::Client));
     assert_eq!(pair.edge.session_count(), 0);
     assert!(!pair.edge.has_history());
     pair.connect();
@@ -445,7 +446,8 @@ fn a_session_that_closes_while_it_is_throttled_closes_at_once() {
         pair.send(fast, 64 * 1024);
     }
     pair.steps(1000);
-    pair.edge.close(fast, CloseReason::Client);
+    pair.edge
+        .send(fast, FromSession::Close(CloseReason::Client));
     pair.steps(50);
     assert_eq!(pair.closed_at_origin, [fast]);
     pair.steps(300);
@@ -548,7 +550,8 @@ fn a_client_that_does_not_read_is_closed_and_slows_nobody() {
             pair.steps(25);
             let unread = pair.answered.get(&slow).map_or(0, Vec::len) * 10_000;
             if unread > 64 * 1024 {
-                pair.edge.close(slow, CloseReason::SlowReader);
+                pair.edge
+                    .send(slow, FromSession::Close(CloseReason::SlowReader));
             }
             for session in &others {
                 assert_eq!(pair.answered.get(session).map_or(0, Vec::len), round);

@@ -1,0 +1,247 @@
+//! A group's way to one lane.
+
+use std::sync::Arc;
+
+use tributary_node::queue::{self, PushError};
+use tributary_protocol::{
+    SessionId,
+    link::{AudienceId, Recipients, Target, ToAudience, ToSession},
+};
+
+use super::LaneKey;
+use crate::live::LiveStream;
+
+/// An order of a group to a session. Its source and target are the live streams themselves, which
+/// the lane resolves to their numbers.
+pub type Order = ToSession<Arc<LiveStream>, Target<Arc<LiveStream>>>;
+
+/// One command of a group to a lane.
+#[derive(Debug)]
+pub enum LaneCommand {
+    /// An order to one session.
+    Session {
+        /// The session.
+        session: SessionId,
+        /// The order.
+        order: Order,
+    },
+    /// An order to an audience.
+    Audience {
+        /// The audience.
+        audience: AudienceId,
+        /// The order.
+        order: ToAudience,
+    },
+    /// The group has handled this much of a session's messages, in payload bytes.
+    Consumed {
+        /// The session.
+        session: SessionId,
+        /// Payload bytes.
+        bytes: usize,
+    },
+    /// Commands that the lane's queue had no room for: these sessions cannot go on.
+    Lost(Lost),
+}
+
+/// Whom a lane's queue had no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// One session.
+    Session(SessionId),
+    /// The members of an audience.
+    Audience(AudienceId),
+}
+
+/// What a lane's queue holds at most, in bytes of payload and 64 for each command. Reason:
+/// what groups send in one turn waits here until the link's thread takes it, which then keeps a
+/// quarter of this for an edge that takes nothing.
+pub const LANE_QUEUE: usize = 64 * 1024 * 1024;
+
+/// What a command weighs besides its payload.
+const COMMAND: usize = 64;
+
+/// A group's way to one lane. What is sent leaves in the order it was sent.
+///
+/// A lane that holds more than its bound for a lost link closes sessions of it with
+/// [`CloseReason::Retention`](tributary_protocol::link::CloseReason::Retention) and reports each to the
+/// group. So does a lane whose queue
+/// is full ([`LANE_QUEUE`]): the session that a command was for is closed, of an audience every member.
+#[derive(Clone, Debug)]
+pub struct LaneOut {
+    key: LaneKey,
+    edge: Arc<str>,
+    commands: queue::Sender<LaneCommand>,
+}
+
+impl LaneOut {
+    /// A lane's two ends; `edge` is the name on the edge's certificate.
+    pub fn new(key: LaneKey, edge: Arc<str>) -> (Self, queue::Receiver<LaneCommand>) {
+        let (commands, receiver) = queue::queue(LANE_QUEUE);
+        let out = Self {
+            key,
+            edge,
+            commands,
+        };
+        (out, receiver)
+    }
+
+    /// The lane.
+    pub fn key(&self) -> LaneKey {
+        self.key
+    }
+
+    /// The name of the edge.
+    pub fn edge(&self) -> &Arc<str> {
+        &self.edge
+    }
+
+    /// Queues an order to a session. Nothing happens if the lane is gone: it has reported the close of
+    /// its sessions.
+    pub fn send(&self, session: SessionId, order: Order) {
+        let size = order.size();
+        self.push(LaneCommand::Session { session, order }, size);
+    }
+
+    /// Queues an order to an audience of the lane, in sequence with the orders to sessions.
+    pub fn audience(&self, audience: AudienceId, order: ToAudience) {
+        let size = order.size();
+        self.push(LaneCommand::Audience { audience, order }, size);
+    }
+
+    fn push(&self, command: LaneCommand, size: usize) {
+        let pushed = self.commands.push(command, size + COMMAND);
+        if let Err(PushError::Full(command)) = pushed {
+            self.push_late(command);
+        }
+    }
+
+    /// Passes on a command that the queue has no room for, or says that it is lost.
+    fn push_late(&self, command: LaneCommand) {
+        let short = match command {
+            LaneCommand::Session {
+                order: ToSession::Close(_),
+                ..
+            } => {
+                let _ = self.commands.push_final(command);
+                return;
+            }
+            LaneCommand::Session { session, .. } => LaneCommand::Lost(Lost::Session(session)),
+            LaneCommand::Audience {
+                order:
+                    ToAudience::Send {
+                        to: Recipients::One(session),
+                        ..
+                    },
+                ..
+            } => LaneCommand::Lost(Lost::Session(session)),
+            LaneCommand::Audience {
+                audience,
+                order: ToAudience::Send { .. } | ToAudience::Snapshot { .. },
+            } => LaneCommand::Lost(Lost::Audience(audience)),
+            short => short,
+        };
+        if matches!(self.commands.push_control(short), Err(PushError::Full(_))) {
+            // The lane ends with its queue.
+            self.commands.close();
+        }
+    }
+
+    /// Gives a session back the credit of a handled message: once for each message, whose weight the
+    /// group's mailbox has counted.
+    pub fn consumed(&self, session: SessionId, bytes: usize) {
+        let _ = self
+            .commands
+            .push_final(LaneCommand::Consumed { session, bytes });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tributary_protocol::{
+        Message, MessageStreamId, MessageType, RtmpTimestamp, link::CloseReason,
+    };
+
+    use super::*;
+
+    fn message(length: usize) -> Order {
+        ToSession::Message {
+            message: Message {
+                kind: MessageType::COMMAND_AMF0,
+                stream: MessageStreamId(0),
+                timestamp: RtmpTimestamp(0),
+                payload: vec![0; length].into(),
+            },
+            after: None,
+        }
+    }
+
+    fn to(recipients: Recipients) -> ToAudience {
+        ToAudience::Send {
+            to: recipients,
+            encoding: None,
+            body: Bytes::from_static(b"body"),
+        }
+    }
+
+    /// Beyond its limit a lane's queue takes ends, and the names of those who lose something.
+    #[test]
+    fn a_full_lane_says_whom_it_has_no_room_for() {
+        let (out, mut commands) = LaneOut::new(LaneKey(1), Arc::from("edge"));
+        out.send(SessionId(1), message(LANE_QUEUE));
+        out.send(SessionId(2), message(1));
+        out.audience(AudienceId(7), to(Recipients::All));
+        out.audience(AudienceId(7), to(Recipients::One(SessionId(3))));
+        out.audience(AudienceId(7), ToAudience::End);
+        out.consumed(SessionId(1), 10);
+        let reason = CloseReason::Application;
+        out.send(SessionId(2), ToSession::Close(reason));
+        assert!(matches!(
+            commands.try_next(),
+            Some(LaneCommand::Session {
+                order: ToSession::Message { .. },
+                ..
+            })
+        ));
+        let mut lost = || match commands.try_next() {
+            Some(LaneCommand::Lost(lost)) => lost,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(lost(), Lost::Session(SessionId(2)));
+        assert_eq!(lost(), Lost::Audience(AudienceId(7)));
+        assert_eq!(lost(), Lost::Session(SessionId(3)));
+        let rest: Vec<_> = std::iter::from_fn(|| commands.try_next()).collect();
+        assert!(
+            matches!(
+                rest[..],
+                [
+                    LaneCommand::Audience {
+                        order: ToAudience::End,
+                        ..
+                    },
+                    LaneCommand::Consumed { bytes: 10, .. },
+                    LaneCommand::Session {
+                        order: ToSession::Close(_),
+                        ..
+                    },
+                ]
+            ),
+            "{rest:?}"
+        );
+    }
+
+    #[test]
+    fn a_lane_that_nobody_reads_ends() {
+        let (out, mut commands) = LaneOut::new(LaneKey(1), Arc::from("edge"));
+        out.send(SessionId(1), message(LANE_QUEUE));
+        for _ in 0..=queue::CONTROL_ITEMS {
+            out.send(SessionId(2), message(1));
+        }
+        assert!(out.commands.is_closed());
+        let mut count = 0;
+        while commands.try_next().is_some() {
+            count += 1;
+        }
+        assert_eq!(count, 1 + queue::CONTROL_ITEMS);
+    }
+}

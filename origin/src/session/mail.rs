@@ -1,0 +1,43 @@
+//! A group's mail.
+
+use tributary_protocol::link::{AudienceId, FromSession, OpenSession};
+
+use super::{LaneKey, LaneOut, SessionKey};
+
+/// A piece of a group's mail. The mail of one lane arrives in sequence.
+#[derive(Debug)]
+pub enum Mail {
+    /// An event of a session. The group answers an opening with an accept and its `_result`, or
+    /// with its `_error` and a close. It gives a message's credit back with [`LaneOut::consumed`]
+    /// once it has handled the message.
+    Session {
+        /// The session.
+        session: SessionKey,
+        /// The event.
+        event: FromSession<Opening>,
+    },
+    /// The lane's link was lost or is back. The timers of the lane's publishers stand still
+    /// between.
+    Outage {
+        /// The lane.
+        lane: LaneKey,
+        /// Whether the link is lost.
+        lost: bool,
+    },
+    /// The lane dropped messages to an audience and has room again. The group answers with a
+    /// [`ToAudience::Snapshot`](tributary_protocol::link::ToAudience::Snapshot); the lane drops every
+    /// message to the audience before it.
+    SnapshotWanted {
+        /// The audience.
+        audience: AudienceId,
+    },
+}
+
+/// The opening of a session.
+#[derive(Debug)]
+pub struct Opening {
+    /// The group's way to the session's lane.
+    pub lane: LaneOut,
+    /// The client and its connect command.
+    pub open: OpenSession,
+}

@@ -1,0 +1,37 @@
+//! Sessions as a group and its lanes know them: their keys, a group's mail, and a group's way back.
+//!
+//! ```text
+//! lane ── Mail ──► group's mailbox
+//! lane ◄── LaneCommand ── LaneOut ── group
+//! ```
+
+mod lane;
+mod mail;
+
+use tributary_protocol::SessionId;
+
+pub use lane::{LANE_QUEUE, LaneCommand, LaneOut, Lost, Order};
+pub use mail::{Mail, Opening};
+
+/// A lane of this process: one edge and one group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneKey(pub u64);
+
+impl LaneKey {
+    /// The key of a group's own application, which has no lane.
+    pub(crate) const APPLICATION: Self = Self(u64::MAX);
+
+    /// The key of a connection within the process, which has no edge. Links count theirs from 0.
+    pub(crate) fn within(number: u64) -> Self {
+        Self(number | 1 << 62)
+    }
+}
+
+/// A session of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionKey {
+    /// Its lane.
+    pub lane: LaneKey,
+    /// Its number there.
+    pub session: SessionId,
+}

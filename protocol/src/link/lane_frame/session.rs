@@ -1,0 +1,235 @@
+//! Orders to a session and events of a session, as frames.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::{BufMut, Bytes};
+
+use super::{
+    ACCEPT, ACCEPT_PUBLISH, ATTACH, BANDWIDTH, CLOSE, DETACH, FILTER, OPEN, PING, STALLED,
+    STATISTICS, STOP_PUBLISH, WATCH, encode_session,
+    fragment::{Fragment, Head, encode_fragment},
+    put_session, take_session, take_stream,
+};
+use crate::{
+    MessageStreamId, SessionId,
+    link::{
+        Bandwidth, CloseReason, Filter, FrameError, FromSession, Generation, LiveId, OpenSession,
+        Source, Statistics, Target, ToSession, WriterId,
+        frame::{self, Frame, put_str, take, take_str, take_u8, take_varint_u32},
+        varint,
+    },
+};
+
+impl ToSession {
+    /// Appends the order's frame. A message is written as one fragment: its payload has at most
+    /// [`MAX_FRAGMENT`](super::MAX_FRAGMENT) bytes.
+    pub(super) fn encode(&self, session: SessionId, out: &mut impl BufMut) {
+        match self {
+            Self::Accept => encode_session(ACCEPT, session, out),
+            Self::Message { message, after } => {
+                let head = Head {
+                    after: *after,
+                    ..Head::of(message)
+                };
+                let fragment = Fragment {
+                    head: Some(head),
+                    data: message.payload.clone(),
+                };
+                encode_fragment(session, &fragment, out);
+            }
+            Self::Attach { stream, source } => {
+                let mut body = stream_body(session, *stream);
+                varint::encode(source.live.0, &mut body);
+                if source.publication > 0 {
+                    varint::encode(source.publication, &mut body);
+                }
+                frame::encode(ATTACH, &body, out);
+            }
+            Self::Detach { stream } => {
+                frame::encode(DETACH, &stream_body(session, *stream), out);
+            }
+            Self::AcceptPublish {
+                stream,
+                generation,
+                target,
+            } => {
+                let mut body = stream_body(session, *stream);
+                varint::encode(u64::from(generation.0), &mut body);
+                varint::encode(target.live.0, &mut body);
+                varint::encode(target.writer.0, &mut body);
+                frame::encode(ACCEPT_PUBLISH, &body, out);
+            }
+            Self::StopPublish { stream, generation } => {
+                let mut body = stream_body(session, *stream);
+                varint::encode(u64::from(generation.0), &mut body);
+                frame::encode(STOP_PUBLISH, &body, out);
+            }
+            Self::Filter { stream, filter } => {
+                let mut body = stream_body(session, *stream);
+                let bits = u8::from(filter.audio)
+                    | u8::from(filter.video) << 1
+                    | u8::from(filter.paused) << 2;
+                body.put_u8(bits);
+                frame::encode(FILTER, &body, out);
+            }
+            Self::Watch => encode_session(WATCH, session, out),
+            Self::Bandwidth(bandwidth) => bandwidth.encode(session, out),
+            Self::Ping => encode_session(PING, session, out),
+            Self::Close(reason) => encode_close(session, *reason, out),
+        }
+    }
+
+    /// Reads an order that is no message, whose frame begins with the session.
+    pub(super) fn decode(frame: &Frame) -> Result<(SessionId, Self), FrameError> {
+        let input = &mut &*frame.body;
+        let session = take_session(input)?;
+        let order = match frame.kind {
+            ACCEPT => Self::Accept,
+            ATTACH => Self::Attach {
+                stream: take_stream(input)?,
+                source: Source {
+                    live: LiveId(varint::decode(input)?),
+                    publication: if input.is_empty() {
+                        0
+                    } else {
+                        varint::decode(input)?
+                    },
+                },
+            },
+            DETACH => Self::Detach {
+                stream: take_stream(input)?,
+            },
+            ACCEPT_PUBLISH => Self::AcceptPublish {
+                stream: take_stream(input)?,
+                generation: Generation(take_varint_u32(input)?),
+                target: Target {
+                    live: LiveId(varint::decode(input)?),
+                    writer: WriterId(varint::decode(input)?),
+                },
+            },
+            STOP_PUBLISH => Self::StopPublish {
+                stream: take_stream(input)?,
+                generation: Generation(take_varint_u32(input)?),
+            },
+            FILTER => {
+                let stream = take_stream(input)?;
+                let bits = take_u8(input)?;
+                let filter = Filter {
+                    audio: bits & 1 != 0,
+                    video: bits & 2 != 0,
+                    paused: bits & 4 != 0,
+                };
+                Self::Filter { stream, filter }
+            }
+            WATCH => Self::Watch,
+            BANDWIDTH => Self::Bandwidth(Bandwidth::decode(input)?),
+            PING => Self::Ping,
+            CLOSE => Self::Close(CloseReason::from_code(take_u8(input)?)),
+            kind => return Err(FrameError::Unexpected(kind)),
+        };
+        Ok((session, order))
+    }
+}
+
+impl FromSession {
+    /// Appends the event's frame. A message is written as one fragment: its payload has at most
+    /// [`MAX_FRAGMENT`](super::MAX_FRAGMENT) bytes.
+    pub(super) fn encode(&self, session: SessionId, out: &mut impl BufMut) {
+        match self {
+            Self::Open(open) => {
+                let mut body = Vec::with_capacity(open.connect.len() + 64);
+                put_session(session, &mut body);
+                encode_open(open, &mut body);
+                frame::encode(OPEN, &body, out);
+            }
+            Self::Message {
+                generation,
+                message,
+            } => {
+                let head = Head {
+                    generation: *generation,
+                    ..Head::of(message)
+                };
+                let fragment = Fragment {
+                    head: Some(head),
+                    data: message.payload.clone(),
+                };
+                encode_fragment(session, &fragment, out);
+            }
+            Self::Stalled { stream, stalled } => {
+                let mut body = stream_body(session, *stream);
+                body.put_u8(u8::from(*stalled));
+                frame::encode(STALLED, &body, out);
+            }
+            Self::Statistics(statistics) => statistics.encode(session, out),
+            Self::Close(reason) => encode_close(session, *reason, out),
+        }
+    }
+
+    /// Reads an event that is no message, whose frame begins with the session.
+    pub(super) fn decode(frame: &Frame) -> Result<(SessionId, Self), FrameError> {
+        let input = &mut &*frame.body;
+        let session = take_session(input)?;
+        let event = match frame.kind {
+            OPEN => Self::Open(decode_open(frame, input)?),
+            STALLED => Self::Stalled {
+                stream: take_stream(input)?,
+                stalled: take_u8(input)? != 0,
+            },
+            STATISTICS => Self::Statistics(Statistics::decode(input)?),
+            CLOSE => Self::Close(CloseReason::from_code(take_u8(input)?)),
+            kind => return Err(FrameError::Unexpected(kind)),
+        };
+        Ok((session, event))
+    }
+}
+
+fn encode_close(session: SessionId, reason: CloseReason, out: &mut impl BufMut) {
+    let mut body = Vec::with_capacity(9);
+    put_session(session, &mut body);
+    body.put_u8(reason.code());
+    frame::encode(CLOSE, &body, out);
+}
+
+fn stream_body(session: SessionId, stream: MessageStreamId) -> Vec<u8> {
+    let mut body = Vec::with_capacity(32);
+    put_session(session, &mut body);
+    varint::encode(u64::from(stream.0), &mut body);
+    body
+}
+
+fn encode_open(open: &OpenSession, out: &mut impl BufMut) {
+    match open.peer.ip() {
+        IpAddr::V4(ip) => {
+            out.put_u8(4);
+            out.put_slice(&ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            out.put_u8(6);
+            out.put_slice(&ip.octets());
+        }
+    }
+    out.put_u16(open.peer.port());
+    put_str(&open.protocol, out);
+    out.put_slice(&open.connect);
+}
+
+fn decode_open(frame: &Frame, input: &mut &[u8]) -> Result<OpenSession, FrameError> {
+    let ip = match take_u8(input)? {
+        4 => IpAddr::from(<[u8; 4]>::try_from(take(input, 4)?).map_err(|_| FrameError::Truncated)?),
+        6 => {
+            IpAddr::from(<[u8; 16]>::try_from(take(input, 16)?).map_err(|_| FrameError::Truncated)?)
+        }
+        _ => return Err(FrameError::Value),
+    };
+    let port = take(input, 2)?;
+    let peer = SocketAddr::new(ip, u16::from_be_bytes([port[0], port[1]]));
+    let protocol = take_str(input, 16)?.to_owned();
+    // The command outlives the frame by the whole session: it must not hold the frame's buffer.
+    let connect = Bytes::copy_from_slice(&frame.body.slice_ref(input));
+    Ok(OpenSession {
+        peer,
+        protocol,
+        connect,
+    })
+}
