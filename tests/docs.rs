@@ -5,6 +5,17 @@ use std::{collections::BTreeMap, fs, path::Path, process::Command};
 use toml::{Table, Value};
 use tributary_protocol::{command::Status, link::CloseReason};
 
+#[path = "docs/sentences.rs"]
+mod sentences;
+
+use sentences::{comments, faults};
+
+/// Folders of Rust sources whose comments keep the rule for sentences.
+const HELD: &[&str] = &[];
+
+/// Files in these folders that do not keep it yet.
+const NOT_YET: &[&str] = &[];
+
 /// `tributary check` of this file, as a table.
 fn in_force(text: &str) -> Table {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -279,5 +290,61 @@ fn read_all(directory: &Path, code: &mut String) {
         } else if name.ends_with(".rs") {
             code.push_str(&fs::read_to_string(&path).unwrap());
         }
+    }
+}
+
+/// The paths below a folder with this ending, from the root.
+fn paths(folder: &str, ending: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
+        if entry.path().is_dir() && !path.ends_with("/node_modules") {
+            found.extend(paths(&path, ending));
+        } else if path.ends_with(ending) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn assert_sentences(texts: &[(String, String)]) {
+    let texts = texts.iter().map(|(path, text)| (&**path, &**text));
+    let found = faults(texts);
+    assert!(
+        found.is_empty(),
+        "sentences whose subject is no noun:\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
+fn every_sentence_of_the_documents_has_a_subject() {
+    let mut documents = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
+    documents.extend(paths("docs", ".md"));
+    for folder in ["assets", "examples", "tests"] {
+        documents.extend(paths(folder, "README.md"));
+    }
+    let texts = documents.into_iter();
+    let texts = texts.map(|path| (path.clone(), read(&path)));
+    let samples = paths("examples/config", ".toml").into_iter();
+    let samples = samples.map(|path| (path.clone(), comments(&read(&path), "#")));
+    assert_sentences(&texts.chain(samples).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_sentence_of_the_comments_has_a_subject() {
+    let sources = HELD.iter().flat_map(|folder| paths(folder, ".rs"));
+    let texts = sources.map(|path| (path.clone(), comments(&read(&path), "//")));
+    let (not_yet, held): (Vec<_>, Vec<_>) =
+        texts.partition(|(path, _)| NOT_YET.contains(&path.as_str()));
+    assert_sentences(&held);
+    for (path, text) in &not_yet {
+        let found = faults([(path.as_str(), text.as_str())]);
+        assert!(
+            !found.is_empty(),
+            "{path} keeps the rule: it leaves NOT_YET"
+        );
     }
 }
