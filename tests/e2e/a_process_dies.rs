@@ -46,9 +46,7 @@ fn sessions_end_when_their_origin_was_stopped_for_longer() {
     wait::until("the origin has ended it", PATIENCE, || {
         cluster.origin_metrics(0).sum("tributary_origin_sessions") == 0.0
     });
-    let log = cluster.origins[0].log();
-    let ended = log.lines().find(|line| line.contains("session ends"));
-    let ended = ended.expect("its end is logged");
+    let ended = wait::logged(&cluster.origins[0], "session ends");
     assert!(ended.contains("reason=\"origin_lost\""), "{ended}");
     let mut again = Wired::session(cluster.rtmp(0), "counter/stopped");
     let report = again.call("report", &[]);

@@ -206,7 +206,7 @@ fn a_broken_version_is_refused_and_the_old_one_keeps_running() {
     wait::until("it is refused", PATIENCE, || {
         dev.program.log().contains("main.asc:2")
     });
-    assert!(dev.program.log().contains("var x = ;"), "with the line");
+    wait::logged(&dev.program, "var x = ;");
     assert_eq!(version(&mut client), "one");
     assert_eq!(version(&mut dev.session("chat/new")), "one");
     let list = dev.apps_do(&["list"]);

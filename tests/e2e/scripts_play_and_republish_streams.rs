@@ -219,6 +219,5 @@ fn a_server_that_is_not_named_is_not_reached() {
     wait::until("the script hears of it", PATIENCE, || {
         told(&mut steering).contains("nc NetConnection.Connect.Failed")
     });
-    let log = near.program.log();
-    assert!(log.contains("applications.mix.outgoing"), "{log}");
+    wait::logged(&near.program, "applications.mix.outgoing");
 }

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::program::Program;
+
 /// Waits until `reached` answers true; panics with `what` when it does not in time.
 pub(crate) fn until(what: &str, at_most: Duration, mut reached: impl FnMut() -> bool) {
     let found = some(at_most, || reached().then_some(()));
@@ -25,4 +27,16 @@ pub(crate) fn some<T>(at_most: Duration, mut found: impl FnMut() -> Option<T>) -
     }
 }
 
+/// The first line of a program's log that contains this text. A line is written up to 20 ms after its
+/// event: a test that has seen the event by other means waits here for the line.
+pub(crate) fn logged(program: &Program, text: &str) -> String {
+    let line = some(LOGGED_WITHIN, || {
+        let log = program.log();
+        let mut lines = log.lines();
+        lines.find(|line| line.contains(text)).map(str::to_owned)
+    });
+    line.unwrap_or_else(|| panic!("no {text:?} in the log:\n{}", program.log()))
+}
+
+const LOGGED_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);

@@ -1,4 +1,4 @@
-//! What an origin keeps of each edge process, whether its link is up or lost.
+//! The edges of an origin: which there are, which are lost, and which lanes they may open.
 
 use std::{
     cell::{Cell, RefCell},
@@ -8,289 +8,302 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::{Notify, watch},
-    task::spawn_local,
-};
-use tributary_node::{
-    feed::{FeedEnd, FeedSource, FeedWriter, Publications},
-    queue::{self, PushError},
-    transport::{CloseCode, Link, LinkError},
-};
+use tokio::task::spawn_local;
+use tributary_node::transport::{CloseCode, IDLE, LinkError};
 use tributary_protocol::{
-    LaneId, Message,
-    link::{Control, LiveId, WriterId, features},
-    ring::{Ring, Start},
+    GroupName,
+    link::{CloseReason, Control, Hello, lane_frame::OpenLane},
 };
 
-use super::{
-    driver::Driver,
-    lane::Lane,
-    metrics::{Counted, PlaceLabel},
-    rate::Rate,
-};
-use crate::live::LiveStream;
+use super::{edge::Edge, elsewhere::Elsewhere, lane::Lane, shared::Shared};
+use crate::session::LaneKey;
 
-/// One edge process: a name and a start epoch.
-pub(super) struct Edge {
-    /// The name on its certificate.
-    pub(super) name: Arc<str>,
-    pub(super) epoch: u64,
-    /// Of its newest link.
-    pub(super) incarnation: Cell<u64>,
-    /// What it calls this origin.
-    pub(super) known_as: RefCell<String>,
-    /// Of its newest link.
-    pub(super) features: Cell<u64>,
-    /// Its name and zone.
-    pub(super) place: RefCell<PlaceLabel>,
-    link: watch::Sender<Option<Link>>,
-    control: RefCell<Option<queue::Sender<Control>>>,
-    pub(super) lanes: RefCell<HashMap<LaneId, Rc<Lane>>>,
-    feeds: RefCell<HashMap<LiveId, Rc<FeedOut>>>,
-    next_feed: Cell<u64>,
-    /// Accepted publishes of its clients.
-    pub(super) publishes: RefCell<HashMap<(LiveId, WriterId), Publish>>,
-    /// When a packet of its link last arrived, and how many bytes had come by then.
-    heard: Cell<Instant>,
-    heard_bytes: Cell<u64>,
-    /// Lanes it may open.
-    new_lanes: RefCell<Rate>,
-    /// When the last packet of its lost link arrived.
-    lost: Cell<Option<Instant>>,
+/// Every edge process that has a link, or lanes that wait for its next link.
+pub(super) struct Edges {
+    pub(super) shared: Rc<Shared>,
+    edges: RefCell<HashMap<EdgeKey, Rc<Edge>>>,
+    pub(super) elsewhere: RefCell<Elsewhere>,
+    next_lane: Cell<u64>,
+    /// When the process last looked at its clock.
+    awake: Cell<Instant>,
 }
 
-/// An accepted publish and the lane it came through.
-#[derive(Clone)]
-pub(super) struct Publish {
-    pub(super) live: Arc<LiveStream>,
-    pub(super) lane: Rc<Lane>,
-    /// The epoch of its newest feed: an older one is passed over.
-    pub(super) epoch: Rc<Cell<u64>>,
-    /// A faulty data message of it was logged.
-    pub(super) is_faulty: Rc<Cell<bool>>,
+/// One start of one edge.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct EdgeKey {
+    name: Arc<str>,
+    epoch: u64,
 }
 
-/// New lanes an edge may open in a second, and at once. Reason: each starts a group; an edge that
-/// comes back with all its clients brings thousands.
-const LANES_PER_SECOND: u32 = 5_000;
-const LANES_AT_ONCE: u32 = 10_000;
-
-/// The feed of one live stream to one edge.
-struct FeedOut {
-    viewers: Cell<usize>,
-    finished: Rc<Cell<bool>>,
-    wake: Rc<Notify>,
+/// The answer to a lane's opening.
+pub(super) enum Admission {
+    /// The lane, with the frames that its edge has received.
+    Lane {
+        lane: Rc<Lane>,
+        received_by_edge: u64,
+    },
+    /// There is nothing to resume.
+    Unknown,
+    /// The edge asks again after this time.
+    Wait(Duration),
+    /// The edge has too many lanes, or names another group than before.
+    Refused,
 }
 
-/// A live stream as the source of a feed.
-struct LiveSource {
-    live: Arc<LiveStream>,
-    finished: Rc<Cell<bool>>,
-    wake: Rc<Notify>,
-}
+/// Lanes one edge may have open. Reason: each is a group's; a broken edge must not fill the origin.
+const MAX_LANES: usize = 50_000;
 
-impl FeedSource for LiveSource {
-    fn with_ring<R>(&self, read: impl FnOnce(&Ring<Message>) -> R) -> R {
-        read(&self.live.ring())
-    }
+/// Time between two looks at the clock after which the process must have been stopped.
+const STOPPED: Duration = Duration::from_millis(1250);
 
-    fn changed(&self) -> impl Future<Output = ()> {
-        let pushed = self.live.changed();
-        let woken = self.wake.notified();
-        async move {
-            tokio::select! {
-                () = pushed => {}
-                () = woken => {}
-            }
-        }
-    }
+/// How soon an edge asks again for a group that may live elsewhere.
+const RETRY: Duration = Duration::from_millis(250);
 
-    fn is_finished(&self) -> bool {
-        self.finished.get()
-    }
-}
-
-impl Edge {
-    pub(super) fn new(name: Arc<str>, epoch: u64) -> Rc<Self> {
+impl Edges {
+    pub(super) fn new(shared: Rc<Shared>) -> Rc<Self> {
         Rc::new(Self {
-            name,
-            epoch,
-            incarnation: Cell::new(0),
-            known_as: RefCell::default(),
-            features: Cell::default(),
-            place: RefCell::default(),
-            link: watch::channel(None).0,
-            control: RefCell::default(),
-            lanes: RefCell::default(),
-            feeds: RefCell::default(),
-            next_feed: Cell::new(0),
-            publishes: RefCell::default(),
-            heard: Cell::new(Instant::now()),
-            heard_bytes: Cell::new(0),
-            new_lanes: RefCell::new(Rate::new(LANES_PER_SECOND, LANES_AT_ONCE, Instant::now())),
-            lost: Cell::new(None),
+            shared,
+            edges: RefCell::default(),
+            elsewhere: RefCell::default(),
+            next_lane: Cell::new(1),
+            awake: Cell::new(Instant::now()),
         })
     }
 
-    pub(super) fn link(&self) -> Option<Link> {
-        self.link.borrow().clone()
+    pub(super) fn all(&self) -> Vec<Rc<Edge>> {
+        self.edges.borrow().values().cloned().collect()
     }
 
-    /// When the last packet of the edge's lost link arrived.
-    pub(super) fn lost_at(&self) -> Option<Instant> {
-        self.lost.get()
+    /// Queues a control frame to every edge with a link.
+    pub(super) fn tell_all(&self, control: &Control) {
+        for edge in self.edges.borrow().values() {
+            edge.tell(control.clone());
+        }
     }
 
-    /// When the last packet arrived, as far as it was noticed.
-    pub(super) fn heard_at(&self) -> Instant {
-        self.heard.get()
-    }
-
-    /// Something of the edge's newest link arrived.
-    pub(super) fn heard(&self, now: Instant) {
-        self.heard.set(now);
-    }
-
-    /// Looks whether packets arrived since this was last called.
-    pub(super) fn listen(&self, now: Instant) {
-        if let Some(link) = &*self.link.borrow() {
-            let (_, received) = link.bytes();
-            if self.heard_bytes.replace(received) != received {
-                self.heard.set(now);
+    /// Looks at the clock. After a stop of the process, lanes that the grace time no longer covers
+    /// end here: call it before anything that was received is applied.
+    pub(super) fn wake(self: &Rc<Self>) {
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(self.awake.replace(now));
+        if passed < STOPPED {
+            return;
+        }
+        tracing::warn!(
+            for_ms = passed.as_millis() as u64,
+            "the process was stopped"
+        );
+        self.elsewhere.borrow_mut().postpone(passed);
+        for edge in self.all() {
+            let silent = now.saturating_duration_since(edge.heard_at());
+            if silent > IDLE {
+                // The edge has given this link up; it sends again what it sent before.
+                self.fence(&edge);
+                self.end_overdue(&edge);
+            }
+            for lane in edge.lanes() {
+                lane.state.borrow_mut().excuse(now);
             }
         }
     }
 
-    /// Whether the edge may open another lane now.
-    pub(super) fn may_open_lane(&self, now: Instant) -> bool {
-        self.new_lanes.borrow_mut().take(now)
-    }
-
-    /// A link of this edge carries its lanes from here on.
-    pub(super) fn link_up(&self, link: Link, control: queue::Sender<Control>) {
-        *self.control.borrow_mut() = Some(control);
-        self.lost.set(None);
-        self.heard(Instant::now());
-        let _ = self.link.send_replace(Some(link));
-    }
-
-    /// The link is gone. Its peer may have said so.
-    pub(super) fn link_lost(&self, error: &LinkError, now: Instant) {
-        *self.control.borrow_mut() = None;
-        if matches!(error, LinkError::Closed(_) | LinkError::Reset) {
-            self.heard(now);
-        }
-        self.lost.set(Some(self.heard.get()));
-        let _ = self.link.send_replace(None);
-    }
-
-    /// The first message of the publication that a viewer of `live` joins now, for an edge that
-    /// knows of publications.
-    pub(super) fn publication(&self, live: &LiveStream) -> u64 {
-        match self.publications() {
-            Publications::ByFrame => live.ring().publication().first,
-            Publications::ByEpoch | Publications::One => 0,
+    /// Ends the lanes that no stream has carried for their grace time, on links that are up.
+    pub(super) fn sweep(self: &Rc<Self>) {
+        self.wake();
+        let now = Instant::now();
+        for edge in self.all() {
+            if edge.link().is_some() {
+                edge.listen(now);
+                for lane in edge.lanes() {
+                    if lane.is_overdue(now) {
+                        lane.end(CloseReason::OriginLost);
+                    }
+                }
+            }
+            edge.forget_ended();
         }
     }
 
-    fn publications(&self) -> Publications {
-        if self.features.get() & features::PUBLICATION == 0 {
-            Publications::ByEpoch
+    /// The edge process of this hello, unless it has a newer link.
+    pub(super) fn greet(&self, hello: &Hello) -> Option<Rc<Edge>> {
+        let name: Arc<str> = hello.node.as_str().into();
+        let key = EdgeKey {
+            name: Arc::clone(&name),
+            epoch: hello.epoch,
+        };
+        let mut edges = self.edges.borrow_mut();
+        let edge = edges
+            .entry(key)
+            .or_insert_with(|| Edge::new(name, hello.epoch, self.shared.metrics.clone()));
+        if hello.incarnation <= edge.incarnation.get() {
+            return None;
+        }
+        edge.greeted(hello);
+        Some(Rc::clone(edge))
+    }
+
+    /// Closes an older link of the process, whatever it still has to send.
+    pub(super) fn fence(self: &Rc<Self>, edge: &Rc<Edge>) {
+        if let Some(older) = edge.link() {
+            older.close(CloseCode::Fenced);
+            self.edge_lost(edge, &LinkError::Local);
+        }
+    }
+
+    /// Ends the lanes that the grace time no longer covers, now that a link of the edge is back:
+    /// before anything is read from it.
+    pub(super) fn end_overdue(&self, edge: &Edge) {
+        let Some(lost) = edge.lost_at() else { return };
+        let now = Instant::now();
+        for lane in edge.lanes() {
+            if now.duration_since(lost) >= lane.grace() {
+                lane.end(CloseReason::OriginLost);
+            }
+        }
+        edge.forget_ended();
+    }
+
+    /// The link of an edge is lost: its lanes wait for the next one, each for its grace time.
+    pub(super) fn edge_lost(self: &Rc<Self>, edge: &Rc<Edge>, error: &LinkError) {
+        edge.link_lost(error, Instant::now());
+        let metrics = &self.shared.metrics;
+        metrics.links.dec();
+        metrics.capacity.remove(&edge.place.borrow());
+        metrics.lost.inc();
+        if error.is_orderly() {
+            tracing::info!(edge = %edge.name, %error, "link ends");
         } else {
-            Publications::ByFrame
+            tracing::warn!(edge = %edge.name, %error, "link lost");
         }
-    }
-
-    pub(super) fn tell(&self, control: Control) {
-        let full = self
-            .control
-            .borrow()
-            .as_ref()
-            .is_some_and(|queue| matches!(queue.push(control, 1), Err(PushError::Full(_))));
-        // What cannot be told now is told in whole on the next link.
-        if let (true, Some(link)) = (full, self.link()) {
-            tracing::warn!(edge = %self.name, "link closed: its control stream takes nothing");
-            link.close(CloseCode::Shutdown);
+        let lost = edge.heard_at();
+        let lanes = edge.lanes();
+        let mut graces: Vec<Duration> = lanes.iter().map(|lane| lane.grace()).collect();
+        for lane in &lanes {
+            lane.disconnect(lost);
+            lane.outage(true);
         }
-    }
-
-    /// A message stream of this edge plays `live`.
-    pub(super) fn attach(self: &Rc<Self>, driver: &Rc<Driver>, live: &Arc<LiveStream>) {
-        if let Some(feed) = self.feeds.borrow().get(&live.id()) {
-            feed.viewers.set(feed.viewers.get() + 1);
-            return;
-        }
-        let feed = Rc::new(FeedOut {
-            viewers: Cell::new(1),
-            finished: Rc::default(),
-            wake: Rc::default(),
-        });
-        let source = LiveSource {
-            live: Arc::clone(live),
-            finished: Rc::clone(&feed.finished),
-            wake: Rc::clone(&feed.wake),
-        };
-        self.feeds.borrow_mut().insert(live.id(), feed);
-        spawn_local(Rc::clone(self).feed(Rc::clone(driver), source));
-    }
-
-    /// A message stream of this edge no longer plays `live`. The last one ends the feed, once what
-    /// is in the ring has left.
-    pub(super) fn detach(&self, live: &Arc<LiveStream>) {
-        let mut feeds = self.feeds.borrow_mut();
-        let Some(feed) = feeds.get(&live.id()) else {
-            return;
-        };
-        feed.viewers.set(feed.viewers.get().saturating_sub(1));
-        if feed.viewers.get() == 0 {
-            feed.finished.set(true);
-            feed.wake.notify_one();
-            feeds.remove(&live.id());
-        }
-    }
-
-    /// Writes a live stream to this edge, over its links in turn.
-    async fn feed(self: Rc<Self>, driver: Rc<Driver>, source: LiveSource) {
-        let mut links = self.link.subscribe();
-        let _counted = Counted::new(&driver.metrics.feeds_out);
-        let mut writer: Option<FeedWriter> = None;
-        while !source.finished.get() {
-            let Some(link) = links
-                .borrow_and_update()
-                .clone()
-                .filter(|link| !link.is_closed())
-            else {
-                tokio::select! {
-                    changed = links.changed() => if changed.is_err() { break },
-                    () = source.wake.notified() => {}
+        graces.sort_unstable();
+        graces.dedup();
+        let (edges, edge) = (Rc::clone(self), Rc::clone(edge));
+        spawn_local(async move {
+            for grace in graces {
+                tokio::time::sleep_until((lost + grace).into()).await;
+                if edge.lost_at() != Some(lost) {
+                    return;
                 }
-                continue;
-            };
-            let cursor = source.with_ring(|ring| ring.join(Start::Gop));
-            let writer = match &mut writer {
-                // The edge passes over what it has.
-                Some(writer) => {
-                    writer.go_on_at(cursor);
-                    writer
-                }
-                None => {
-                    let (live, publications) = (source.live.id(), self.publications());
-                    writer.insert(FeedWriter::new(live, WriterId(0), cursor, publications))
-                }
-            };
-            let epoch = || {
-                self.next_feed.set(self.next_feed.get() + 1);
-                self.next_feed.get()
-            };
-            let end = writer.run(&link, &source, epoch).await;
-            driver.metrics.feeds_reset.inc_by(writer.take_resets());
-            match end {
-                FeedEnd::Finished => break,
-                // The edge gave up this feed for a newer one, or is broken; try once more soon.
-                FeedEnd::Refused => tokio::time::sleep(Duration::from_millis(100)).await,
-                FeedEnd::Link(_) => {}
+                edges.end_overdue(&edge);
             }
+            edges.forget(&edge);
+        });
+    }
+
+    /// Forgets an edge process that has no lanes and no link.
+    pub(super) fn forget(&self, edge: &Rc<Edge>) {
+        edge.forget_ended();
+        if edge.link().is_none() && edge.lane_count() == 0 {
+            self.elsewhere
+                .borrow_mut()
+                .edge_gone(&edge.name, edge.epoch);
+            let key = EdgeKey {
+                name: Arc::clone(&edge.name),
+                epoch: edge.epoch,
+            };
+            self.edges.borrow_mut().remove(&key);
+        }
+    }
+
+    /// Forgets every edge process that has no lanes and no link.
+    pub(super) fn forget_unused(&self) {
+        for edge in self.all() {
+            self.forget(&edge);
+        }
+    }
+
+    /// Decides on a lane's opening.
+    pub(super) fn admit(&self, edge: &Rc<Edge>, open: OpenLane) -> Admission {
+        let shared = &self.shared;
+        if let Some(lane) = edge.lane(open.lane) {
+            if lane.name != open.group {
+                return Admission::Refused;
+            }
+            shared.metrics.resumed.inc();
+            return Admission::Lane {
+                lane,
+                received_by_edge: open.resume.unwrap_or(0),
+            };
+        }
+        if open.resume.is_some() {
+            return Admission::Unknown;
+        }
+        if edge.lane_count() >= MAX_LANES {
+            return Admission::Refused;
+        }
+        let lives_here = shared.residents.contains(&open.group);
+        if open.only_if_living && !lives_here {
+            return Admission::Unknown;
+        }
+        if !lives_here && self.may_live_elsewhere(&open) || !edge.may_open_lane(Instant::now()) {
+            return Admission::Wait(RETRY);
+        }
+        Admission::Lane {
+            lane: self.open_lane(edge, open),
+            received_by_edge: 0,
+        }
+    }
+
+    fn may_live_elsewhere(&self, open: &OpenLane) -> bool {
+        let edges = self.edges.borrow();
+        let edges = edges.keys().map(|key| (Arc::clone(&key.name), key.epoch));
+        let elsewhere = self.elsewhere.borrow();
+        elsewhere.may_live(&open.group, &open.home, edges, Instant::now())
+    }
+
+    fn open_lane(&self, edge: &Rc<Edge>, open: OpenLane) -> Rc<Lane> {
+        let key = LaneKey(self.next_lane.get());
+        self.next_lane.set(key.0 + 1);
+        let known_as = edge.known_as.borrow().clone();
+        let (lane, commands) = Lane::new(
+            Rc::clone(&self.shared),
+            Rc::clone(&edge.feeds),
+            key,
+            Arc::clone(&edge.name),
+            known_as,
+            open,
+        );
+        edge.add_lane(Rc::clone(&lane));
+        self.shared.metrics.lanes.inc();
+        let (edge, run) = (Rc::clone(edge), Rc::clone(&lane));
+        spawn_local(async move {
+            Rc::clone(&run).obey(commands).await;
+            edge.forget_if_ended(&run);
+        });
+        lane
+    }
+
+    /// Closes the copies of these groups that were started here while `home` was away: their sessions
+    /// go home.
+    pub(super) fn close_copies(&self, home: &str, groups: &[GroupName]) {
+        let residents = &self.shared.residents;
+        for group in groups
+            .iter()
+            .filter(|group| residents.is_copy_of(group, home))
+        {
+            tracing::warn!(%group, home, "its home has it: the copy here is closed");
+            for lane in self.all().iter().flat_map(|edge| edge.lanes()) {
+                if lane.name == *group {
+                    lane.close_sessions(CloseReason::Moved);
+                }
+            }
+        }
+    }
+
+    /// The load of this origin.
+    pub(super) fn heartbeat(&self) -> Control {
+        let edges = self.edges.borrow();
+        let sessions: usize = edges.values().map(|edge| edge.session_count()).sum();
+        Control::Heartbeat {
+            sessions: sessions as u64,
+            groups: self.shared.residents.count() as u64,
         }
     }
 }

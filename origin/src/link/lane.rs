@@ -3,35 +3,39 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, VecDeque},
-    rc::{Rc, Weak},
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::{sync::Notify, task::spawn_local};
+use tokio::sync::Notify;
+use tributary_node::queue;
 use tributary_protocol::{
     GroupName, LaneId, MessageStreamId, SessionId,
     link::{CloseReason, FromSession, OriginLane, Target, lane_frame::OpenLane},
 };
 
-use super::{driver::Driver, edges::Edge};
+use super::{feeds::Feeds, shared::Shared};
 use crate::{
     group::{GroupHandle, OpenRefused},
     live::LiveStream,
-    session::{LaneKey, LaneOut, Mail},
+    session::{LaneCommand, LaneKey, LaneOut, Mail},
 };
 
 mod carry;
 mod events;
 mod follow;
 
+pub(super) use carry::Carrier;
+
 /// A lane of this origin.
 pub(super) struct Lane {
     pub(super) key: LaneKey,
     pub(super) id: LaneId,
     pub(super) name: GroupName,
-    pub(super) edge: Weak<Edge>,
-    /// What the edges call the group's home, and this origin.
+    shared: Rc<Shared>,
+    feeds: Rc<Feeds>,
+    /// The edges' names for the group's home, and for this origin.
     home: String,
     known_as: String,
     /// The group, once there is a session for it; asked for again by each session while it is
@@ -61,26 +65,29 @@ pub(super) struct Lane {
 const FORGOTTEN: Duration = Duration::from_secs(1);
 
 impl Lane {
+    /// A lane of the edge `edge`, which calls this origin `known_as`; the commands of its group go to
+    /// [`Lane::obey`].
     pub(super) fn new(
-        driver: &Rc<Driver>,
-        edge: &Rc<Edge>,
+        shared: Rc<Shared>,
+        feeds: Rc<Feeds>,
         key: LaneKey,
+        edge: Arc<str>,
+        known_as: String,
         open: OpenLane,
-    ) -> Rc<Self> {
-        let (out, receiver) = LaneOut::new(key, Arc::clone(&edge.name));
+    ) -> (Rc<Self>, queue::Receiver<LaneCommand>) {
+        let (out, commands) = LaneOut::new(key, edge);
+        let state = OriginLane::new(shared.config.max_message, shared.budget.clone());
         let lane = Rc::new(Self {
             key,
             id: open.lane,
-            edge: Rc::downgrade(edge),
             name: open.group,
+            shared,
+            feeds,
             home: open.home,
-            known_as: edge.known_as.borrow().clone(),
+            known_as,
             group: RefCell::default(),
             out,
-            state: RefCell::new(OriginLane::new(
-                driver.config.max_message,
-                driver.budget.clone(),
-            )),
+            state: RefCell::new(state),
             playing: RefCell::default(),
             publishing: RefCell::default(),
             held: RefCell::default(),
@@ -92,8 +99,12 @@ impl Lane {
             ended: Notify::new(),
             wake: Notify::new(),
         });
-        spawn_local(Rc::clone(&lane).obey(Rc::clone(driver), receiver));
-        lane
+        (lane, commands)
+    }
+
+    /// Whether the lane has ended; its last frames may still leave.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.get()
     }
 
     /// How long the lane's sessions outlive their link.
@@ -122,13 +133,14 @@ impl Lane {
     }
 
     /// The lane's group, which its application and its limits may refuse.
-    fn join_group(&self, driver: &Driver) -> Result<GroupHandle, OpenRefused> {
+    fn join_group(&self) -> Result<GroupHandle, OpenRefused> {
         if let Some(group) = &*self.group.borrow() {
             return Ok(group.clone());
         }
-        let group = driver.groups.open(&self.name, self.key)?;
+        let group = self.shared.groups.open(&self.name, self.key)?;
         *self.group.borrow_mut() = Some(group.clone());
-        driver.lives(&self.name, &self.home, &self.known_as);
+        let residents = &self.shared.residents;
+        residents.add_lane(&self.name, &self.home, &self.known_as);
         Ok(group)
     }
 
@@ -150,35 +162,36 @@ impl Lane {
     }
 
     /// Closes every session at both ends.
-    pub(super) fn close_sessions(self: &Rc<Self>, driver: &Rc<Driver>, reason: CloseReason) {
+    pub(super) fn close_sessions(self: &Rc<Self>, reason: CloseReason) {
         self.state.borrow_mut().close_all(reason);
-        self.settle(driver);
+        self.settle();
         self.wake.notify_one();
     }
 
     /// The lane is over: every session in it ends.
-    pub(super) fn end(self: &Rc<Self>, driver: &Rc<Driver>, reason: CloseReason) {
+    pub(super) fn end(self: &Rc<Self>, reason: CloseReason) {
         if self.over.replace(true) {
             return;
         }
         self.state.borrow_mut().end(reason);
         let held = std::mem::take(&mut *self.held.borrow_mut());
-        self.publishing.borrow_mut().clear();
+        for target in self
+            .publishing
+            .borrow_mut()
+            .drain()
+            .map(|(_, target)| target)
+        {
+            self.feeds.forget(&target);
+        }
         for (session, (_, events)) in held {
             for event in events {
-                self.handle_session(driver, session, event);
+                self.handle_session(session, event);
             }
         }
-        self.settle(driver);
-        if let Some(edge) = self.edge.upgrade() {
-            edge.lanes.borrow_mut().remove(&self.id);
-            edge.publishes
-                .borrow_mut()
-                .retain(|_, publish| !Rc::ptr_eq(&publish.lane, self));
-        }
-        driver.metrics.lanes.dec();
+        self.settle();
+        self.shared.metrics.lanes.dec();
         if self.group.borrow_mut().take().is_some() {
-            driver.lives_less(&self.name);
+            self.shared.residents.remove_lane(&self.name);
         }
         self.ended.notify_one();
         self.wake.notify_one();

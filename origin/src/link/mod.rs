@@ -1,13 +1,26 @@
-//! The origin's end of its links: lanes, feeds, and the sessions in them.
+//! The origin's end of its links.
+//!
+//! ```text
+//! thread -> serve -> edges -> edge -> lane -> feeds
+//!                      └──────────┴─────┴──► shared -> residents
+//! ```
+//!
+//! [`thread`] accepts links and [`serve`] runs each of them. An [`edge`] has lanes; a [`lane`] carries
+//! the sessions of one group and has its edge's [`feeds`]. Nothing imports what stands left of it.
 
-mod driver;
+mod config;
+mod edge;
 mod edges;
 mod elsewhere;
+mod feeds;
 mod lane;
 mod metrics;
 mod rate;
-mod run;
+mod residents;
 mod serve;
+mod shared;
+mod thread;
 
+pub use config::LinkConfig;
 pub use metrics::{EdgeLabel, LinkMetrics, PlaceLabel};
-pub use run::{LinkConfig, Running, StartError, start};
+pub use thread::{Running, StartError, start};

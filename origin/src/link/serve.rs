@@ -1,6 +1,7 @@
 //! One link from an edge: greeted, its lanes and feeds accepted, until it is gone.
 
 use std::{
+    fmt,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -20,10 +21,13 @@ use tributary_protocol::link::{
 };
 
 use super::{
-    driver::{self, Admission, Driver},
-    edges::{Edge, Publish},
-    metrics::{Counted, EdgeLabel, PlaceLabel},
+    edge::Edge,
+    edges::{Admission, Edges},
+    feeds::Publish,
+    lane::Carrier,
+    metrics::{Counted, EdgeLabel, LinkMetrics, PlaceLabel},
     rate::Rate,
+    residents::kept,
 };
 
 /// How long a link may take to say hello, and a stream to say what it is.
@@ -36,6 +40,9 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// that the peer's QUIC task lives.
 const CONTROL_SILENCE: Duration = Duration::from_secs(5);
 
+/// Control frames that may wait for the stream at once.
+const CONTROL_QUEUE: usize = 4096;
+
 /// Streams an edge may open in a second, and at once, above which its link is closed. Reason: each
 /// costs work before it is known to be any use; a link that comes back resumes every lane at once.
 const STREAMS_PER_SECOND: u32 = 20_000;
@@ -43,56 +50,58 @@ const STREAMS_AT_ONCE: u32 = 100_000;
 
 /// One link of an edge, as its tasks have it.
 #[derive(Clone)]
-pub(super) struct Served {
-    pub(super) driver: Rc<Driver>,
-    pub(super) edge: Rc<Edge>,
-    pub(super) link: Link,
+struct Served {
+    edges: Rc<Edges>,
+    edge: Rc<Edge>,
+    link: Link,
     incarnation: u64,
 }
 
 impl Served {
     /// Whether what this link brings may be applied: no newer one of the same process is there.
     /// Ask before anything received is applied.
-    pub(super) fn is_current(&self) -> bool {
-        self.driver.wake();
+    fn is_current(&self) -> bool {
+        self.edges.wake();
         let current = self.edge.incarnation.get() == self.incarnation && self.edge.link().is_some();
         if current {
             self.edge.heard(Instant::now());
         }
         current
     }
+
+    fn protocol_error(&self, error: &dyn fmt::Display) {
+        self.edges.shared.protocol_error(&self.link, error);
+    }
 }
 
 /// Serves a link whose certificate has been checked.
-pub(super) async fn link(driver: Rc<Driver>, link: Link) {
+pub(super) async fn link(edges: Rc<Edges>, link: Link) {
     let who = link.peer().name.clone();
-    let greeted = timeout(GREETING, greet(&driver, &link)).await;
+    let shared = Rc::clone(&edges.shared);
+    let greeted = timeout(GREETING, greet(&edges, &link)).await;
     let (edge, hello, send, recv) = match greeted.unwrap_or(Err(LinkError::TimedOut)) {
         Ok(greeted) => greeted,
         Err(error) => {
             link.close(CloseCode::Protocol);
-            driver.forget_unused();
-            return driver.refused(&who, &error);
+            edges.forget_unused();
+            return shared.refused(&who, &error);
         }
     };
-    driver.end_overdue(&edge);
-    let (tell, queued) = driver::control_queue();
-    let first: Vec<_> = driver
-        .displaced()
-        .into_iter()
-        .chain(driver.kept())
-        .collect();
+    edges.end_overdue(&edge);
+    let (tell, queued) = queue::queue(CONTROL_QUEUE);
+    let mut first = shared.residents.displaced();
+    first.extend(kept(&shared.groups.kept_since(0), true));
     edge.link_up(link.clone(), tell);
-    driver.metrics.links.inc();
-    note_place(&driver, &edge, &hello);
+    shared.metrics.links.inc();
+    note_place(&shared.metrics, &edge, &hello);
     let served = Served {
         incarnation: edge.incarnation.get(),
-        driver,
+        edges,
         edge,
         link,
     };
     let Served {
-        driver, edge, link, ..
+        edges, edge, link, ..
     } = &served;
     tracing::info!(
         edge = who,
@@ -111,59 +120,52 @@ pub(super) async fn link(driver: Rc<Driver>, link: Link) {
     link.close(CloseCode::Shutdown);
     let is_newest = edge.incarnation.get() == served.incarnation;
     if is_newest && edge.link().is_some() {
-        driver.edge_lost(edge, &error);
+        edges.edge_lost(edge, &error);
     }
 }
 
 /// Shows where the edge stands and what it is meant for, while its link is up.
-fn note_place(driver: &Driver, edge: &Edge, hello: &Hello) {
+fn note_place(metrics: &LinkMetrics, edge: &Edge, hello: &Hello) {
     let place = PlaceLabel {
         edge: hello.node.clone(),
         zone: hello.zone.clone(),
     };
     let capacity = i64::try_from(hello.capacity).unwrap_or(i64::MAX);
-    driver.metrics.capacity.get_or_create(&place).set(capacity);
+    metrics.capacity.get_or_create(&place).set(capacity);
     *edge.place.borrow_mut() = place;
 }
 
-/// An older link of the same process is over, whatever it still has to say.
-pub(super) fn fence(driver: &Rc<Driver>, edge: &Rc<Edge>) {
-    if let Some(older) = edge.link() {
-        older.close(CloseCode::Fenced);
-        driver.edge_lost(edge, &LinkError::Local);
-    }
-}
-
 async fn greet(
-    driver: &Rc<Driver>,
+    edges: &Rc<Edges>,
     link: &Link,
 ) -> Result<(Rc<Edge>, Hello, ControlSender, ControlReceiver), LinkError> {
     let (mut send, mut recv) = control::accept(link).await?;
     let hello = recv.hello(link).await?;
-    let Some(edge) = driver.edge(&hello) else {
+    let Some(edge) = edges.greet(&hello) else {
         return Err(LinkError::Refused(
             "an older link than the one that is up".into(),
         ));
     };
-    driver.wake();
-    fence(driver, &edge);
+    edges.wake();
+    edges.fence(&edge);
+    let config = &edges.shared.config;
     let answer = Hello {
-        node: driver.config.identity.peer().name.clone(),
-        epoch: driver.config.epoch,
+        node: config.identity.peer().name.clone(),
+        epoch: config.epoch,
         incarnation: 0,
         connection: 0,
         features: features::PUBLICATION | features::COUNTED,
         zone: String::new(),
         capacity: 0,
         known_as: String::new(),
-        grace_ms: u32::try_from(driver.config.grace.as_millis()).unwrap_or(u32::MAX),
+        grace_ms: u32::try_from(config.grace.as_millis()).unwrap_or(u32::MAX),
     };
     send.write(&Control::Hello(answer)).await?;
     Ok((edge, hello, send, recv))
 }
 
 async fn read_control(served: &Served, mut recv: ControlReceiver) -> LinkError {
-    let Served { driver, edge, .. } = served;
+    let Served { edges, edge, .. } = served;
     loop {
         let control = match timeout(CONTROL_SILENCE, recv.next()).await {
             Ok(Ok(control)) => control,
@@ -179,13 +181,13 @@ async fn read_control(served: &Served, mut recv: ControlReceiver) -> LinkError {
                 complete,
                 groups,
             } => {
-                let mut elsewhere = driver.elsewhere.borrow_mut();
+                let mut elsewhere = edges.elsewhere.borrow_mut();
                 let now = Instant::now();
                 elsewhere.report(&edge.name, edge.epoch, &origin, groups, complete, now);
             }
-            Control::AtHome { origin, groups } => driver.close_copies(&origin, &groups),
+            Control::AtHome { origin, groups } => edges.close_copies(&origin, &groups),
             Control::LivingEnd { origin, resumed } => {
-                let mut elsewhere = driver.elsewhere.borrow_mut();
+                let mut elsewhere = edges.elsewhere.borrow_mut();
                 let now = Instant::now();
                 elsewhere.report_ended(&edge.name, edge.epoch, &origin, resumed.then_some(now));
             }
@@ -198,7 +200,7 @@ async fn read_control(served: &Served, mut recv: ControlReceiver) -> LinkError {
 /// Sends `first`, then what is queued, and heartbeats.
 async fn write_control(
     Served {
-        driver, edge, link, ..
+        edges, edge, link, ..
     }: &Served,
     mut send: ControlSender,
     first: Vec<Control>,
@@ -219,11 +221,11 @@ async fn write_control(
             Some(control) = queued.next() => control,
             _ = beat.tick() => {
                 let (sent, received) = link.bytes();
-                let metrics = &driver.metrics;
+                let metrics = &edges.shared.metrics;
                 metrics.bytes_out.get_or_create(&label).inc_by(sent - counted.0);
                 metrics.bytes_in.get_or_create(&label).inc_by(received - counted.1);
                 counted = (sent, received);
-                driver.heartbeat()
+                edges.heartbeat()
             }
         };
         if let Err(error) = send.write(&control).await {
@@ -242,7 +244,7 @@ async fn accept(served: &Served, streams: &mut JoinSet<()>) -> LinkError {
             lane = link.accept_lane(StreamKind::Lane) => match lane {
                 Ok(stream) => {
                     lanes += 1;
-                    let open = edge.lanes.borrow().len();
+                    let open = edge.lane_count();
                     link.allow_lanes(open.min(lanes));
                     streams.spawn_local(lane_stream(served.clone(), stream));
                 }
@@ -251,7 +253,7 @@ async fn accept(served: &Served, streams: &mut JoinSet<()>) -> LinkError {
             feed = link.accept_feed() => match feed {
                 Ok(recv) => {
                     feeds += 1;
-                    let open = edge.publishes.borrow().len();
+                    let open = edge.feeds.publish_count();
                     link.allow_feeds(open.min(feeds));
                     streams.spawn_local(feed_stream(served.clone(), recv));
                 }
@@ -260,7 +262,7 @@ async fn accept(served: &Served, streams: &mut JoinSet<()>) -> LinkError {
             Some(_) = streams.join_next(), if !streams.is_empty() => continue,
         }
         if !rate.take(Instant::now()) {
-            served.driver.protocol_error(link, &"too many streams");
+            served.protocol_error(&"too many streams");
             return LinkError::Local;
         }
     }
@@ -271,19 +273,21 @@ async fn lane_stream(served: Served, (mut send, mut recv): (SendStream, RecvStre
     let open = match timeout(GREETING, lane_opening(&mut recv, &mut reader)).await {
         Ok(Ok(Some(open))) => open,
         Ok(Ok(None)) | Err(_) => return,
-        Ok(Err(error)) => return served.driver.protocol_error(&served.link, &error),
+        Ok(Err(error)) => return served.protocol_error(&error),
     };
     if !served.is_current() {
         return;
     }
-    let answer = match served.driver.admit(&served.edge, open) {
+    let answer = match served.edges.admit(&served.edge, open) {
         Admission::Lane {
             lane,
             received_by_edge,
         } => {
             lane.outage(false);
+            let link = served.link.clone();
+            let carrier = Carrier::new(link, move || served.is_current());
             return lane
-                .carry(served, received_by_edge, (send, recv), reader)
+                .carry(&carrier, received_by_edge, (send, recv), reader)
                 .await;
         }
         Admission::Unknown => LaneAnswer::Unknown,
@@ -319,12 +323,12 @@ async fn lane_opening(
 
 /// Takes in the media of one accepted publish.
 async fn feed_stream(served: Served, mut recv: RecvStream) {
-    let driver = &served.driver;
-    let _counted = Counted::new(&driver.metrics.feeds_in);
-    let mut reader = FeedReader::new(driver.config.max_message as usize);
+    let shared = &served.edges.shared;
+    let _counted = Counted::new(&shared.metrics.feeds_in);
+    let mut reader = FeedReader::new(shared.config.max_message as usize);
     let opened = match timeout(GREETING, feed_opening(&served, &mut recv, &mut reader)).await {
         Ok(Ok(opened)) => opened,
-        Ok(Err(error)) => return driver.protocol_error(&served.link, &error),
+        Ok(Err(error)) => return served.protocol_error(&error),
         Err(_) => None,
     };
     let Some((open, publish)) = opened else {
@@ -336,9 +340,9 @@ async fn feed_stream(served: Served, mut recv: RecvStream) {
     loop {
         loop {
             match reader.poll_frame() {
-                Ok(Some(Feed::Message(feed))) => take_in(driver, &open, &publish, feed),
+                Ok(Some(Feed::Message(feed))) => take_in(&shared.metrics, &open, &publish, feed),
                 Ok(Some(Feed::Open(_))) => {
-                    return driver.protocol_error(&served.link, &FrameError::Value);
+                    return served.protocol_error(&FrameError::Value);
                 }
                 // A publish is one publication.
                 Ok(Some(Feed::NewPublication(_))) => {}
@@ -346,12 +350,9 @@ async fn feed_stream(served: Served, mut recv: RecvStream) {
                 // The edge does not know this origin's limit: its client is to blame.
                 Err(FrameError::TooLong) => {
                     recv.stop();
-                    let key = (open.live, open.writer);
-                    return publish
-                        .lane
-                        .close_publisher(driver, key, CloseReason::Limit);
+                    return publish.close(open.writer, CloseReason::Limit);
                 }
-                Err(error) => return driver.protocol_error(&served.link, &error),
+                Err(error) => return served.protocol_error(&error),
             }
         }
         if !matches!(recv.read(&mut pieces).await, Ok(true)) {
@@ -366,7 +367,7 @@ async fn feed_stream(served: Served, mut recv: RecvStream) {
     }
     // A feed that was reset is followed by another; one that the link took with it may be.
     if recv.is_finished() && publish.epoch.get() == open.epoch {
-        publish.lane.feed_ended(driver, (open.live, open.writer));
+        publish.ended(open.writer);
     }
 }
 
@@ -380,13 +381,8 @@ async fn feed_opening(
     loop {
         match reader.poll_frame()? {
             Some(Feed::Open(open)) => {
-                let publishes = served.edge.publishes.borrow();
-                let publish = publishes.get(&(open.live, open.writer));
-                let newest = publish.filter(|publish| publish.epoch.get() < open.epoch);
-                return Ok(newest.map(|publish| {
-                    publish.epoch.set(open.epoch);
-                    (open, publish.clone())
-                }));
+                let publish = served.edge.feeds.open((open.live, open.writer), open.epoch);
+                return Ok(publish.map(|publish| (open, publish)));
             }
             Some(Feed::Message(_)) => return Err(FrameError::Value),
             // A publish is one publication.
@@ -402,7 +398,7 @@ async fn feed_opening(
     }
 }
 
-fn take_in(driver: &Driver, open: &FeedOpen, publish: &Publish, feed: FeedMessage) {
+fn take_in(metrics: &LinkMetrics, open: &FeedOpen, publish: &Publish, feed: FeedMessage) {
     let FeedMessage { number, message } = feed;
     let now = Instant::now();
     let is_data = message.kind.is_data();
@@ -413,7 +409,7 @@ fn take_in(driver: &Driver, open: &FeedOpen, publish: &Publish, feed: FeedMessag
     if let Some(before) = before
         && publish.live.counts().faulty > before
     {
-        driver.metrics.data_faulty.inc();
+        metrics.data_faulty.inc();
         if !publish.is_faulty.replace(true) {
             let live = open.live.0;
             tracing::info!(

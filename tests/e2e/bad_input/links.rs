@@ -240,7 +240,11 @@ fn a_flood_of_streams_that_are_reset() {
     // A machine too slow for such a flood holds it down by its own means.
     let expected = usize::from(closed);
     assert_eq!(errors(), expected as f64, "row 23: counted once");
-    let log = neighbours.cluster.origins[0].log();
+    let origin = &neighbours.cluster.origins[0];
+    if closed {
+        wait::logged(origin, "protocol error");
+    }
+    let log = origin.log();
     let lines = log.lines().filter(|line| line.contains("protocol error"));
     assert_eq!(lines.count(), expected, "row 23: logged once");
     neighbours.unharmed();

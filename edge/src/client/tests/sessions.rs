@@ -117,7 +117,7 @@ async fn every_way_to_part_has_its_words() {
     let failed = "NetConnection.Connect.Failed";
     let closed = "NetConnection.Connect.Closed";
     let rejected = "NetConnection.Connect.Rejected";
-    let close = |reason| ToSession::Close(reason);
+    let close = |reason| FromOrigin::Order(ToSession::Close(reason));
     for (accepted, what, words, reason) in [
         (false, FromOrigin::NoOrigin, failed, CloseReason::OriginLost),
         (

@@ -5,7 +5,7 @@ use tokio::task::LocalSet;
 use tributary_node::cert;
 use tributary_protocol::{
     MessageStreamId, MessageType, RtmpTimestamp,
-    link::{OpenSession, OriginEvent, OriginLane, Statistics, credit::Budget},
+    link::{FromSession, OpenSession, OriginEvent, OriginLane, Statistics, credit::Budget},
 };
 
 use super::*;
@@ -98,13 +98,24 @@ fn message(payload: &'static [u8]) -> Message {
 }
 
 fn opened(events: &[OriginEvent]) -> usize {
-    let opened = |event: &&OriginEvent| matches!(event, OriginEvent::Open { .. });
+    let opened = |event: &&OriginEvent| {
+        matches!(
+            event,
+            OriginEvent::Session {
+                event: FromSession::Open(_),
+                ..
+            }
+        )
+    };
     events.iter().filter(opened).count()
 }
 
 fn payloads(events: Vec<OriginEvent>) -> Vec<Bytes> {
     let payload = |event| match event {
-        OriginEvent::Message { message, .. } => Some(message.payload),
+        OriginEvent::Session {
+            event: FromSession::Message { message, .. },
+            ..
+        } => Some(message.payload),
         _ => None,
     };
     events.into_iter().filter_map(payload).collect()
@@ -128,7 +139,13 @@ async fn sessions_of_two_workers_may_come_out_of_turn() {
         edge.obey(&[0]);
         let events = edge.read(&mut origin);
         assert!(
-            matches!(events[..], [OriginEvent::Closed { .. }]),
+            matches!(
+                events[..],
+                [OriginEvent::Session {
+                    event: FromSession::Close(_),
+                    ..
+                }]
+            ),
             "{events:?}"
         );
         assert_eq!(edge.driver.sessions.borrow().len(), 1);
@@ -206,7 +223,13 @@ async fn an_origin_gets_the_count_of_frames_if_it_knows_of_it() {
             });
             edge.obey(&[0]);
             let told = edge.read(&mut origin);
-            let [OriginEvent::Statistics { statistics, .. }] = told[..] else {
+            let [
+                OriginEvent::Session {
+                    event: FromSession::Statistics(statistics),
+                    ..
+                },
+            ] = &told[..]
+            else {
                 panic!("{told:?}");
             };
             assert_eq!(statistics.received, received);

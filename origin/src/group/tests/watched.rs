@@ -69,7 +69,7 @@ fn an_application_watches_and_limits_its_clients() {
             lane.call(1, 0, name, 0.0, &[]);
         }
         let limit = "Bandwidth { to_client: Some(1000), from_client: None }";
-        let told = ["RequestStatistics", limit, "Ping", "Ping"];
+        let told = ["Watch", limit, "Ping", "Ping"];
         assert_eq!(lane.heard(1).await, told);
         lane.call(1, 0, "figures", 2.0, &[]);
         settle().await;

@@ -3,20 +3,36 @@
 use std::{rc::Rc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
-use tributary_node::transport::{RecvStream, SendStream};
+use tributary_node::transport::{Link, RecvStream, SendStream};
 use tributary_protocol::link::{frame::FrameReader, lane_frame::LaneAnswer};
 
 use super::Lane;
-use crate::link::{driver::Driver, serve::Served};
 
 /// What one write hands to QUIC at most, in bytes.
 const WRITE: usize = 32 * 1024;
+
+/// The link that carries a lane.
+pub(in crate::link) struct Carrier {
+    link: Link,
+    is_current: Box<dyn Fn() -> bool>,
+}
+
+impl Carrier {
+    /// `is_current` says whether the lane may apply what the link has brought: no newer link of the
+    /// same edge process is up.
+    pub(in crate::link) fn new(link: Link, is_current: impl Fn() -> bool + 'static) -> Self {
+        Self {
+            link,
+            is_current: Box::new(is_current),
+        }
+    }
+}
 
 impl Lane {
     /// Carries the lane over one stream until that or the lane ends.
     pub(in crate::link) async fn carry(
         self: Rc<Self>,
-        served: Served,
+        carrier: &Carrier,
         received_by_edge: u64,
         (mut send, mut recv): (SendStream, RecvStream),
         reader: FrameReader,
@@ -33,12 +49,12 @@ impl Lane {
             .borrow_mut()
             .connected(Instant::now(), received_by_edge);
         if let Err(error) = connected {
-            return served.driver.protocol_error(&served.link, &error);
+            return self.shared.protocol_error(&carrier.link, &error);
         }
         if send.write(&mut [answer.freeze()]).await.is_ok() {
             tokio::select! {
-                () = self.read(&served, turn, &mut recv, reader) => {}
-                () = self.write(&served.driver, turn, &mut send) => {}
+                () = self.read(carrier, turn, &mut recv, reader) => {}
+                () = self.write(turn, &mut send) => {}
             }
         }
         if self.turn.get() == turn {
@@ -48,7 +64,7 @@ impl Lane {
 
     async fn read(
         self: &Rc<Self>,
-        served: &Served,
+        carrier: &Carrier,
         turn: u64,
         recv: &mut RecvStream,
         mut opening: FrameReader,
@@ -58,23 +74,23 @@ impl Lane {
             for piece in pieces.drain(..) {
                 let result = self.state.borrow_mut().handle_bytes(Instant::now(), &piece);
                 if let Err(error) = result {
-                    return served.driver.protocol_error(&served.link, &error);
+                    return self.shared.protocol_error(&carrier.link, &error);
                 }
             }
-            self.settle(&served.driver);
+            self.settle();
             self.wake.notify_one();
             let more = matches!(recv.read(&mut pieces).await, Ok(true));
             if self.over.get() {
                 // The rest leaves in its own time.
                 std::future::pending::<()>().await;
             }
-            if !more || !served.is_current() || self.turn.get() != turn {
+            if !more || !(carrier.is_current)() || self.turn.get() != turn {
                 return;
             }
         }
     }
 
-    async fn write(self: &Rc<Self>, driver: &Rc<Driver>, turn: u64, send: &mut SendStream) {
+    async fn write(self: &Rc<Self>, turn: u64, send: &mut SendStream) {
         let mut pieces: Vec<Bytes> = Vec::new();
         while self.turn.get() == turn {
             let now = Instant::now();
@@ -86,7 +102,7 @@ impl Lane {
                 size += bytes.len();
                 pieces.push(bytes);
             }
-            self.settle(driver);
+            self.settle();
             if !pieces.is_empty() {
                 if send.write(&mut pieces).await.is_err() {
                     return;

@@ -7,13 +7,13 @@ use tokio::task::spawn_local;
 use tributary_protocol::{
     Message, MessageStreamId, SessionId,
     command::{Command, NetStreamCommand},
-    link::{CloseReason, FromSession, LiveId, OpenSession, OriginEvent, ToSession, WriterId},
+    link::{CloseReason, FromSession, OpenSession, OriginEvent, ToSession},
 };
 
 use super::Lane;
 use crate::{
     group::{OpenRefused, refusal},
-    link::driver::Driver,
+    link::feeds::{PublishKey, Publisher},
     session::{Mail, Opening, SessionKey},
 };
 
@@ -21,36 +21,26 @@ use crate::{
 /// command belongs to the stream.
 const FEED_END: Duration = Duration::from_secs(1);
 
-impl Lane {
-    /// A publish's feed has ended: what waited for that goes on.
-    pub(in crate::link) fn feed_ended(
-        self: &Rc<Self>,
-        driver: &Rc<Driver>,
-        key: (LiveId, WriterId),
-    ) {
+impl Publisher for Lane {
+    fn feed_ended(self: Rc<Self>, key: PublishKey) {
         if let Some((session, stream)) = self.publisher(key) {
             self.forget_publish(session, stream);
-            self.release(driver, session);
+            self.release(session);
         }
     }
 
-    /// A publisher sends what no feed may carry: its session is closed at both ends.
-    pub(in crate::link) fn close_publisher(
-        self: &Rc<Self>,
-        driver: &Rc<Driver>,
-        key: (LiveId, WriterId),
-        reason: CloseReason,
-    ) {
+    fn close_publisher(self: Rc<Self>, key: PublishKey, reason: CloseReason) {
         if let Some((session, _)) = self.publisher(key) {
             self.session_over(session);
             self.state.borrow_mut().close_session(session, reason);
-            self.settle(driver);
+            self.settle();
             self.wake.notify_one();
         }
     }
+}
 
-    /// Writers count for each live stream: both make the publish.
-    fn publisher(&self, key: (LiveId, WriterId)) -> Option<(SessionId, MessageStreamId)> {
+impl Lane {
+    fn publisher(&self, key: PublishKey) -> Option<(SessionId, MessageStreamId)> {
         let publishing = self.publishing.borrow();
         let mut places = publishing.iter();
         places.find_map(|(&place, publishing)| {
@@ -58,56 +48,51 @@ impl Lane {
         })
     }
 
-    fn release(self: &Rc<Self>, driver: &Rc<Driver>, session: SessionId) {
+    fn release(self: &Rc<Self>, session: SessionId) {
         let held = self.held.borrow_mut().remove(&session);
         for event in held.into_iter().flat_map(|(_, events)| events) {
-            self.handle_session(driver, session, event);
+            self.handle_session(session, event);
         }
     }
 
-    /// Hands on what the state has to tell.
-    pub(in crate::link) fn settle(self: &Rc<Self>, driver: &Rc<Driver>) {
+    /// Handles the events of the state.
+    pub(in crate::link) fn settle(self: &Rc<Self>) {
         loop {
             let event = self.state.borrow_mut().poll_event();
             let Some(event) = event else { break };
-            self.handle_event(driver, event);
+            self.handle_event(event);
         }
         let counts = self.state.borrow_mut().take_audience_counts();
-        let metrics = &driver.metrics;
+        let metrics = &self.shared.metrics;
         metrics.audience_messages.inc_by(counts.messages);
         metrics.member_messages.inc_by(counts.member_messages);
         metrics.audience_merged.inc_by(counts.merged);
         metrics.audience_lapses.inc_by(counts.lapses);
     }
 
-    fn handle_event(self: &Rc<Self>, driver: &Rc<Driver>, event: OriginEvent) {
+    fn handle_event(self: &Rc<Self>, event: OriginEvent) {
         match event {
             OriginEvent::Session { session, event } => {
-                self.handle_session(driver, session, event);
+                self.handle_session(session, event);
             }
             OriginEvent::SnapshotWanted { audience } => {
                 self.mail(Mail::SnapshotWanted { audience });
             }
-            OriginEvent::Ended => self.end(driver, CloseReason::Client),
+            OriginEvent::Ended => self.end(CloseReason::Client),
             _ => {}
         }
     }
 
     /// Mails an event to the group, or holds it back until the feed of the publish that it ends has
     /// ended.
-    pub(super) fn handle_session(
-        self: &Rc<Self>,
-        driver: &Rc<Driver>,
-        session: SessionId,
-        event: FromSession,
-    ) {
-        let Some(event) = self.hold(driver, session, event) else {
+    pub(super) fn handle_session(self: &Rc<Self>, session: SessionId, event: FromSession) {
+        let Some(event) = self.hold(session, event) else {
             return;
         };
         match &event {
             FromSession::Open(open) => {
-                if let Err(refused) = self.join_group(driver) {
-                    self.refuse(driver, session, open, refused);
+                if let Err(refused) = self.join_group() {
+                    self.refuse(session, open, refused);
                     return;
                 }
             }
@@ -125,7 +110,7 @@ impl Lane {
     }
 
     /// Answers a connect that no group takes, and closes its session.
-    fn refuse(&self, driver: &Driver, session: SessionId, open: &OpenSession, why: OpenRefused) {
+    fn refuse(&self, session: SessionId, open: &OpenSession, why: OpenRefused) {
         let mut state = self.state.borrow_mut();
         for message in refusal(open, why) {
             let after = None;
@@ -133,18 +118,13 @@ impl Lane {
         }
         state.send(session, ToSession::Close(why.reason()));
         drop(state);
-        driver.note_refused(&self.name, open, why);
+        self.shared.note_refused(&self.name, open, why);
         self.wake.notify_one();
     }
 
     /// Holds back the end of a publish until its feed has ended, and the session's events behind it;
     /// returns an event that need not wait.
-    fn hold(
-        self: &Rc<Self>,
-        driver: &Rc<Driver>,
-        session: SessionId,
-        event: FromSession,
-    ) -> Option<FromSession> {
+    fn hold(self: &Rc<Self>, session: SessionId, event: FromSession) -> Option<FromSession> {
         if matches!(event, FromSession::Open(_) | FromSession::Statistics(_)) {
             return Some(event);
         }
@@ -170,16 +150,16 @@ impl Lane {
         self.held
             .borrow_mut()
             .insert(session, (number, VecDeque::from([event])));
-        let (lane, driver) = (Rc::clone(self), Rc::clone(driver));
+        let lane = Rc::clone(self);
         spawn_local(async move {
             tokio::time::sleep(FEED_END).await;
-            lane.release_late(&driver, session, number);
+            lane.release_late(session, number);
         });
         None
     }
 
     /// The feed did not end in time.
-    fn release_late(self: &Rc<Self>, driver: &Rc<Driver>, session: SessionId, number: u64) {
+    fn release_late(self: &Rc<Self>, session: SessionId, number: u64) {
         let waits = self.held.borrow().get(&session).map(|(number, _)| *number);
         if waits != Some(number) {
             return;
@@ -190,7 +170,7 @@ impl Lane {
                 self.forget_publish(owner, stream);
             }
         }
-        self.release(driver, session);
+        self.release(session);
     }
 
     fn publishes(&self, session: SessionId, stream: Option<MessageStreamId>) -> bool {

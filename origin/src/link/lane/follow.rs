@@ -5,12 +5,12 @@ use std::{rc::Rc, sync::Arc, time::Instant};
 use tributary_node::queue;
 use tributary_protocol::{
     MessageStreamId, SessionId,
-    link::{CloseReason, Source, Target, ToSession},
+    link::{CloseReason, Source, ToSession},
 };
 
 use super::Lane;
 use crate::{
-    link::{driver::Driver, edges::Publish},
+    link::feeds::Publisher,
     live::LiveStream,
     session::{LaneCommand, Lost, Order},
 };
@@ -20,11 +20,7 @@ const COMMANDS: usize = 256;
 
 impl Lane {
     /// Carries out the group's commands in sequence.
-    pub(super) async fn obey(
-        self: Rc<Self>,
-        driver: Rc<Driver>,
-        mut commands: queue::Receiver<LaneCommand>,
-    ) {
+    pub(in crate::link) async fn obey(self: Rc<Self>, mut commands: queue::Receiver<LaneCommand>) {
         while !self.over.get() {
             let command = tokio::select! {
                 command = commands.next() => command,
@@ -32,17 +28,17 @@ impl Lane {
             };
             let Some(command) = command else {
                 // The group has closed the queue: it is too far ahead of this thread.
-                self.close_sessions(&driver, CloseReason::Retention);
+                self.close_sessions(CloseReason::Retention);
                 break;
             };
-            self.handle_command(&driver, command);
+            self.handle_command(command);
             for _ in 1..COMMANDS {
                 let Some(command) = commands.try_next() else {
                     break;
                 };
-                self.handle_command(&driver, command);
+                self.handle_command(command);
             }
-            self.settle(&driver);
+            self.settle();
             self.wake.notify_one();
             // The queue is always ready while its group is faster than this.
             tokio::task::yield_now().await;
@@ -58,10 +54,10 @@ impl Lane {
         }
     }
 
-    fn handle_command(self: &Rc<Self>, driver: &Rc<Driver>, command: LaneCommand) {
+    fn handle_command(self: &Rc<Self>, command: LaneCommand) {
         match command {
             LaneCommand::Session { session, order } => {
-                let order = self.resolve(driver, session, order);
+                let order = self.resolve(session, order);
                 self.state.borrow_mut().send(session, order);
             }
             LaneCommand::Audience { audience, order } => {
@@ -77,12 +73,7 @@ impl Lane {
     }
 
     /// Begins and ends the feeds that an order concerns; the order as the edge gets it.
-    fn resolve(
-        self: &Rc<Self>,
-        driver: &Rc<Driver>,
-        session: SessionId,
-        order: Order,
-    ) -> ToSession {
+    fn resolve(self: &Rc<Self>, session: SessionId, order: Order) -> ToSession {
         match &order {
             ToSession::Detach { stream } => self.detach(session, *stream),
             ToSession::StopPublish { stream, .. } => self.forget_publish(session, *stream),
@@ -90,66 +81,42 @@ impl Lane {
             _ => {}
         }
         order.resolve(
-            |stream, live| self.attach(driver, (session, stream), live),
-            |stream, target| self.accept_publish((session, stream), target),
+            |stream, live| self.attach(session, stream, live),
+            |stream, target| {
+                let publisher = Rc::clone(self) as Rc<dyn Publisher>;
+                let resolved = self.feeds.accept(&target, publisher);
+                self.publishing
+                    .borrow_mut()
+                    .insert((session, stream), target);
+                resolved
+            },
         )
     }
 
-    fn attach(
-        &self,
-        driver: &Rc<Driver>,
-        place: (SessionId, MessageStreamId),
-        live: Arc<LiveStream>,
-    ) -> Source {
-        let (id, mut publication) = (live.id(), 0);
-        if let Some(edge) = self.edge.upgrade() {
-            edge.attach(driver, &live);
-            publication = edge.publication(&live);
-            if let Some(before) = self.playing.borrow_mut().insert(place, live) {
-                edge.detach(&before);
-            }
-        }
-        Source {
-            live: id,
-            publication,
-        }
-    }
-
-    fn accept_publish(
-        self: &Rc<Self>,
-        place: (SessionId, MessageStreamId),
-        target: Target<Arc<LiveStream>>,
-    ) -> Target {
-        let resolved = Target {
-            live: target.live.id(),
-            writer: target.writer,
+    fn attach(&self, session: SessionId, stream: MessageStreamId, live: Arc<LiveStream>) -> Source {
+        self.feeds.attach(&live);
+        let source = Source {
+            live: live.id(),
+            publication: self.feeds.publication(&live),
         };
-        if let Some(edge) = self.edge.upgrade() {
-            let publish = Publish {
-                live: Arc::clone(&target.live),
-                lane: Rc::clone(self),
-                epoch: Rc::default(),
-                is_faulty: Rc::default(),
-            };
-            let key = (resolved.live, resolved.writer);
-            edge.publishes.borrow_mut().insert(key, publish);
+        let before = self.playing.borrow_mut().insert((session, stream), live);
+        if let Some(before) = before {
+            self.feeds.detach(&before);
         }
-        self.publishing.borrow_mut().insert(place, target);
-        resolved
+        source
     }
 
     fn detach(&self, session: SessionId, stream: MessageStreamId) {
         let live = self.playing.borrow_mut().remove(&(session, stream));
-        if let (Some(live), Some(edge)) = (live, self.edge.upgrade()) {
-            edge.detach(&live);
+        if let Some(live) = live {
+            self.feeds.detach(&live);
         }
     }
 
     pub(super) fn forget_publish(&self, session: SessionId, stream: MessageStreamId) {
-        let publishing = self.publishing.borrow_mut().remove(&(session, stream));
-        if let (Some(publishing), Some(edge)) = (publishing, self.edge.upgrade()) {
-            let key = (publishing.live.id(), publishing.writer);
-            edge.publishes.borrow_mut().remove(&key);
+        let target = self.publishing.borrow_mut().remove(&(session, stream));
+        if let Some(target) = target {
+            self.feeds.forget(&target);
         }
     }
 

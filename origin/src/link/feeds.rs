@@ -1,0 +1,278 @@
+//! The feeds of one edge: live streams towards it, and the accepted publishes of its clients.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    task::spawn_local,
+};
+use tributary_node::{
+    feed::{FeedEnd, FeedSource, FeedWriter, Publications},
+    transport::Link,
+};
+use tributary_protocol::{
+    Message,
+    link::{CloseReason, LiveId, Target, WriterId, features},
+    ring::{Ring, Start},
+};
+
+use super::metrics::{Counted, LinkMetrics};
+use crate::live::LiveStream;
+
+/// The feeds of one edge, over its links in turn.
+pub(super) struct Feeds {
+    link: watch::Sender<Option<Link>>,
+    /// The features of the edge's newest link.
+    features: Cell<u64>,
+    outgoing: RefCell<HashMap<LiveId, Rc<FeedOut>>>,
+    /// The epoch of the newest outgoing feed.
+    epoch: Cell<u64>,
+    publishes: RefCell<HashMap<PublishKey, Publish>>,
+    metrics: LinkMetrics,
+}
+
+/// A publish of an edge: writers count for each live stream.
+pub(super) type PublishKey = (LiveId, WriterId);
+
+/// An accepted publish.
+#[derive(Clone)]
+pub(super) struct Publish {
+    pub(super) live: Arc<LiveStream>,
+    /// The epoch of its newest feed; older feeds are dropped.
+    pub(super) epoch: Rc<Cell<u64>>,
+    /// A faulty data message of it was logged.
+    pub(super) is_faulty: Rc<Cell<bool>>,
+    publisher: Rc<dyn Publisher>,
+}
+
+/// The lane of an accepted publish. Its feed reports its end here.
+pub(super) trait Publisher {
+    /// The feed has ended: events that wait for it are mailed to the group.
+    fn feed_ended(self: Rc<Self>, key: PublishKey);
+
+    /// The feed broke a limit: the session that publishes is closed at both ends.
+    fn close_publisher(self: Rc<Self>, key: PublishKey, reason: CloseReason);
+}
+
+/// The feed of one live stream to the edge.
+struct FeedOut {
+    viewers: Cell<usize>,
+    finished: Rc<Cell<bool>>,
+    wake: Rc<Notify>,
+}
+
+/// A live stream as the source of a feed.
+struct LiveSource {
+    live: Arc<LiveStream>,
+    finished: Rc<Cell<bool>>,
+    wake: Rc<Notify>,
+}
+
+/// How soon a feed that the edge refused is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+impl Feeds {
+    pub(super) fn new(metrics: LinkMetrics) -> Rc<Self> {
+        Rc::new(Self {
+            link: watch::channel(None).0,
+            features: Cell::default(),
+            outgoing: RefCell::default(),
+            epoch: Cell::new(0),
+            publishes: RefCell::default(),
+            metrics,
+        })
+    }
+
+    pub(super) fn link(&self) -> Option<Link> {
+        self.link.borrow().clone()
+    }
+
+    /// The feeds go over this link from here on, or wait for the next.
+    pub(super) fn set_link(&self, link: Option<Link>) {
+        let _ = self.link.send_replace(link);
+    }
+
+    pub(super) fn set_features(&self, features: u64) {
+        self.features.set(features);
+    }
+
+    /// The first message of the publication that a viewer of `live` joins now, for an edge that
+    /// knows of publications.
+    pub(super) fn publication(&self, live: &LiveStream) -> u64 {
+        match self.publications() {
+            Publications::ByFrame => live.ring().publication().first,
+            Publications::ByEpoch | Publications::One => 0,
+        }
+    }
+
+    fn publications(&self) -> Publications {
+        if self.features.get() & features::PUBLICATION == 0 {
+            Publications::ByEpoch
+        } else {
+            Publications::ByFrame
+        }
+    }
+
+    /// Counts a message stream of the edge that plays `live`. The first begins the feed.
+    pub(super) fn attach(self: &Rc<Self>, live: &Arc<LiveStream>) {
+        if let Some(feed) = self.outgoing.borrow().get(&live.id()) {
+            feed.viewers.set(feed.viewers.get() + 1);
+            return;
+        }
+        let feed = Rc::new(FeedOut {
+            viewers: Cell::new(1),
+            finished: Rc::default(),
+            wake: Rc::default(),
+        });
+        let source = LiveSource {
+            live: Arc::clone(live),
+            finished: Rc::clone(&feed.finished),
+            wake: Rc::clone(&feed.wake),
+        };
+        self.outgoing.borrow_mut().insert(live.id(), feed);
+        spawn_local(Rc::clone(self).write(source));
+    }
+
+    /// Counts a message stream that no longer plays `live`. The last ends the feed, once the rest of
+    /// the ring has left.
+    pub(super) fn detach(&self, live: &Arc<LiveStream>) {
+        let mut outgoing = self.outgoing.borrow_mut();
+        let Some(feed) = outgoing.get(&live.id()) else {
+            return;
+        };
+        feed.viewers.set(feed.viewers.get().saturating_sub(1));
+        if feed.viewers.get() == 0 {
+            feed.finished.set(true);
+            feed.wake.notify_one();
+            outgoing.remove(&live.id());
+        }
+    }
+
+    /// Notes a publish whose feed the edge may open; the target as the edge names it.
+    pub(super) fn accept(
+        &self,
+        target: &Target<Arc<LiveStream>>,
+        publisher: Rc<dyn Publisher>,
+    ) -> Target {
+        let resolved = Target {
+            live: target.live.id(),
+            writer: target.writer,
+        };
+        let publish = Publish {
+            live: Arc::clone(&target.live),
+            epoch: Rc::default(),
+            is_faulty: Rc::default(),
+            publisher,
+        };
+        let key = (resolved.live, resolved.writer);
+        self.publishes.borrow_mut().insert(key, publish);
+        resolved
+    }
+
+    /// Forgets a publish: its feed is refused from here on.
+    pub(super) fn forget(&self, target: &Target<Arc<LiveStream>>) {
+        let key = (target.live.id(), target.writer);
+        self.publishes.borrow_mut().remove(&key);
+    }
+
+    /// The publish that a feed of this epoch belongs to, if it is its newest feed.
+    pub(super) fn open(&self, key: PublishKey, epoch: u64) -> Option<Publish> {
+        let publishes = self.publishes.borrow();
+        let publish = publishes.get(&key)?;
+        if publish.epoch.get() >= epoch {
+            return None;
+        }
+        publish.epoch.set(epoch);
+        Some(publish.clone())
+    }
+
+    /// Accepted publishes, each of which has a feed.
+    pub(super) fn publish_count(&self) -> usize {
+        self.publishes.borrow().len()
+    }
+
+    /// Writes a live stream to the edge, over its links in turn.
+    async fn write(self: Rc<Self>, source: LiveSource) {
+        let mut links = self.link.subscribe();
+        let _counted = Counted::new(&self.metrics.feeds_out);
+        let mut writer: Option<FeedWriter> = None;
+        while !source.finished.get() {
+            let Some(link) = links
+                .borrow_and_update()
+                .clone()
+                .filter(|link| !link.is_closed())
+            else {
+                tokio::select! {
+                    changed = links.changed() => if changed.is_err() { break },
+                    () = source.wake.notified() => {}
+                }
+                continue;
+            };
+            let cursor = source.with_ring(|ring| ring.join(Start::Gop));
+            let writer = match &mut writer {
+                // The edge passes over messages that it has.
+                Some(writer) => {
+                    writer.go_on_at(cursor);
+                    writer
+                }
+                None => {
+                    let (live, publications) = (source.live.id(), self.publications());
+                    writer.insert(FeedWriter::new(live, WriterId(0), cursor, publications))
+                }
+            };
+            let epoch = || {
+                self.epoch.set(self.epoch.get() + 1);
+                self.epoch.get()
+            };
+            let end = writer.run(&link, &source, epoch).await;
+            self.metrics.feeds_reset.inc_by(writer.take_resets());
+            match end {
+                FeedEnd::Finished => break,
+                // The edge gave this feed up for a newer one, or is broken.
+                FeedEnd::Refused => tokio::time::sleep(AGAIN).await,
+                FeedEnd::Link(_) => {}
+            }
+        }
+    }
+}
+
+impl Publish {
+    /// Its newest feed has ended.
+    pub(super) fn ended(&self, writer: WriterId) {
+        let key = (self.live.id(), writer);
+        Rc::clone(&self.publisher).feed_ended(key);
+    }
+
+    /// Its feed broke a limit.
+    pub(super) fn close(&self, writer: WriterId, reason: CloseReason) {
+        let key = (self.live.id(), writer);
+        Rc::clone(&self.publisher).close_publisher(key, reason);
+    }
+}
+
+impl FeedSource for LiveSource {
+    fn with_ring<R>(&self, read: impl FnOnce(&Ring<Message>) -> R) -> R {
+        read(&self.live.ring())
+    }
+
+    fn changed(&self) -> impl Future<Output = ()> {
+        let pushed = self.live.changed();
+        let woken = self.wake.notified();
+        async move {
+            tokio::select! {
+                () = pushed => {}
+                () = woken => {}
+            }
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.finished.get()
+    }
+}

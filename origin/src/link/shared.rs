@@ -1,0 +1,59 @@
+//! The state of the link thread that no edge owns: settings, groups, figures, memory.
+
+use std::fmt;
+
+use tributary_node::transport::{CloseCode, Link, LinkError};
+use tributary_protocol::{
+    GroupName,
+    link::{OpenSession, credit::Budget},
+};
+
+use super::{config::LinkConfig, metrics::LinkMetrics, residents::Residents};
+use crate::group::{Groups, OpenRefused};
+
+/// State that every task of the link thread may use. No task keeps a borrow across a wait.
+pub(super) struct Shared {
+    pub(super) config: LinkConfig,
+    pub(super) groups: Groups,
+    pub(super) metrics: LinkMetrics,
+    pub(super) budget: Budget,
+    pub(super) residents: Residents,
+}
+
+impl Shared {
+    pub(super) fn new(config: LinkConfig, groups: Groups, metrics: LinkMetrics) -> Self {
+        Self {
+            budget: Budget::new(config.message_budget),
+            config,
+            groups,
+            residents: Residents::new(metrics.displaced.clone()),
+            metrics,
+        }
+    }
+
+    /// Counts and logs a link that is refused.
+    pub(super) fn refused(&self, who: &str, error: &LinkError) {
+        self.metrics.refused.inc();
+        tracing::warn!(from = who, %error, "link refused");
+    }
+
+    /// Closes a link whose peer broke the protocol: nothing that it sends can be trusted.
+    pub(super) fn protocol_error(&self, link: &Link, error: &dyn fmt::Display) {
+        tracing::error!(edge = %link.peer().name, %error, "link closed: protocol error");
+        self.metrics.protocol_errors.inc();
+        link.close(CloseCode::Protocol);
+    }
+
+    /// Counts and logs a connect whose group could not be opened.
+    pub(super) fn note_refused(&self, group: &GroupName, open: &OpenSession, why: OpenRefused) {
+        self.groups.count_refused();
+        let address = open.peer;
+        tracing::info!(
+            %address,
+            application = group.application(),
+            instance = group.instance(),
+            reason = why.reason().label(),
+            "session refused",
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! The thread the links run on.
+
+use std::{io, net::SocketAddr, rc::Rc, sync::mpsc, thread::JoinHandle, time::Duration};
+
+use tokio::task::spawn_local;
+use tributary_node::{
+    drain,
+    transport::{BindError, Endpoint},
+};
+use tributary_protocol::link::Control;
+
+use super::{
+    config::LinkConfig, edge::Edge, edges::Edges, metrics::LinkMetrics, residents::kept, serve,
+    shared::Shared,
+};
+use crate::group::Groups;
+
+/// The links at work.
+#[derive(Debug)]
+pub struct Running {
+    /// The address bound.
+    pub address: SocketAddr,
+    thread: JoinHandle<()>,
+}
+
+impl Running {
+    /// Waits until the links are closed, after the drain.
+    pub fn join(self) {
+        if self.thread.join().is_err() {
+            tracing::error!("the link thread panicked");
+        }
+    }
+}
+
+/// Starts the links on a thread of their own: QUIC batches best where nothing else runs.
+pub fn start(
+    config: LinkConfig,
+    groups: Groups,
+    metrics: LinkMetrics,
+    drain: drain::Watch,
+) -> Result<Running, StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Thread)?;
+    let (bound, address) = mpsc::sync_channel(1);
+    let work = move || {
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async move {
+            let endpoint = match Endpoint::accepting(config.address, &config.identity) {
+                Ok(endpoint) => endpoint,
+                Err(error) => return drop(bound.send(Err(error))),
+            };
+            let address = endpoint.local_addr().unwrap_or(config.address);
+            let _ = bound.send(Ok(address));
+            let shared = Rc::new(Shared::new(config, groups, metrics));
+            run(&shared, &endpoint, drain).await;
+        });
+    };
+    let thread = std::thread::Builder::new().name("link".into()).spawn(work);
+    let thread = thread.map_err(StartError::Thread)?;
+    match address.recv() {
+        Ok(Ok(address)) => Ok(Running { address, thread }),
+        Ok(Err(error)) => Err(StartError::Bind(error)),
+        Err(_) => Err(StartError::Thread(io::Error::other(
+            "the link thread ended",
+        ))),
+    }
+}
+
+/// Accepts links until the drain; returns when every group has ended and the edges know.
+async fn run(shared: &Rc<Shared>, endpoint: &Endpoint, mut drain: drain::Watch) {
+    let edges = Edges::new(Rc::clone(shared));
+    spawn_local(tick(Rc::clone(&edges)));
+    spawn_local(announce_displaced(Rc::clone(&edges)));
+    spawn_local(announce_kept(Rc::clone(&edges)));
+    loop {
+        let incoming = tokio::select! {
+            incoming = endpoint.accept() => incoming,
+            () = drain.signaled() => break,
+        };
+        let Some(incoming) = incoming else { break };
+        let edges = Rc::clone(&edges);
+        spawn_local(async move {
+            let address = incoming.address();
+            match incoming.handshake().await {
+                Ok(link) => serve::link(edges, link).await,
+                Err(error) => edges.shared.refused(&address.to_string(), &error),
+            }
+        });
+    }
+    shut_down(&edges, endpoint).await;
+}
+
+/// Looks at the clock, and ends lanes that nothing carries.
+async fn tick(edges: Rc<Edges>) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        edges.sweep();
+    }
+}
+
+/// Tells every edge which groups have left their home, or have gone back.
+async fn announce_displaced(edges: Rc<Edges>) {
+    loop {
+        for control in edges.shared.residents.changes().await {
+            edges.tell_all(&control);
+        }
+    }
+}
+
+/// Tells every edge which groups have begun to store data, and all anew if some have none any more.
+async fn announce_kept(edges: Rc<Edges>) {
+    let groups = &edges.shared.groups;
+    let Some(mut changed) = groups.kept_changed() else {
+        return;
+    };
+    let mut told = *changed.borrow_and_update();
+    while changed.changed().await.is_ok() {
+        let extent = *changed.borrow_and_update();
+        let whole = extent.edition != told.edition;
+        let first = if whole { 0 } else { told.count };
+        for control in kept(&groups.kept_since(first), whole) {
+            edges.tell_all(&control);
+        }
+        told = extent;
+    }
+}
+
+/// Ends the groups, lets the lanes send the rest, and closes the links.
+async fn shut_down(edges: &Edges, endpoint: &Endpoint) {
+    edges.tell_all(&Control::GoAway { within_ms: 0 });
+    let ended = tokio::time::timeout(GROUPS_END, edges.shared.groups.shutdown()).await;
+    if ended.is_err() {
+        tracing::warn!("groups did not end in time");
+    }
+    let edges = edges.all();
+    let sent = async {
+        let is_busy = |edge: &Rc<Edge>| edge.link().is_some() && edge.is_busy();
+        while edges.iter().any(is_busy) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let _ = tokio::time::timeout(REST_LEAVES, sent).await;
+    endpoint.close().await;
+}
+
+/// How often the clock is looked at, and lanes that nothing carries.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The time that groups have to end.
+const GROUPS_END: Duration = Duration::from_secs(2);
+
+/// The time that lanes have to send the rest, and how often they are looked at meanwhile.
+const REST_LEAVES: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The links could not be started.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address or the certificate.
+    Bind(BindError),
+    /// The thread or its runtime.
+    Thread(io::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::Thread(error) => write!(f, "cannot start the link thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
