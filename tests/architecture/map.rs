@@ -1,0 +1,373 @@
+//! The map: which folder of a crate may import which.
+//!
+//! A folder is a directory below `src`, or a file with the directory of its name. Folders stand from the bottom up:
+//! one may use only what stands above it in its list, so that the map has no circle.
+
+use std::collections::BTreeSet;
+
+use super::graph::Arrow;
+
+/// One crate's folders and what is left to be done about them.
+#[derive(Debug)]
+pub(crate) struct CrateMap {
+    /// Its directory in the workspace.
+    pub(crate) member: &'static str,
+    /// Each folder, and the folders it may use.
+    pub(crate) folders: &'static [(&'static str, &'static [&'static str])],
+    /// Uses against the direction that are known. This list only shrinks.
+    pub(crate) against: &'static [Pair],
+    /// Files that are known to stand in circles. This list only shrinks.
+    pub(crate) circles: &'static [&'static str],
+}
+
+/// A folder and one that it uses.
+pub(crate) type Pair = (&'static str, &'static str);
+
+/// What the map says of an arrow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Allowed,
+    /// Not allowed, but known.
+    Against(Pair),
+    Forbidden,
+}
+
+impl CrateMap {
+    /// The folder a file belongs to: the deepest one that the map has.
+    pub(crate) fn folder(&self, file: &str) -> Option<&'static str> {
+        let stem = file.strip_suffix(".rs").unwrap_or(file);
+        let stem = stem.strip_suffix("/mod").unwrap_or(stem);
+        let holds = |folder: &str| {
+            let rest = stem.strip_prefix(folder);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let folders = self.folders.iter().map(|(folder, _)| *folder);
+        folders.filter(|it| holds(it)).max_by_key(|it| it.len())
+    }
+
+    pub(crate) fn judge(&self, arrow: &Arrow<'_>) -> Verdict {
+        let (Some(from), Some(to)) = (self.folder(arrow.from), self.folder(arrow.to)) else {
+            return Verdict::Forbidden;
+        };
+        if from == to || self.uses(from).contains(&to) {
+            return Verdict::Allowed;
+        }
+        match self.against.contains(&(from, to)) {
+            true => Verdict::Against((from, to)),
+            false => Verdict::Forbidden,
+        }
+    }
+
+    fn uses(&self, folder: &str) -> &'static [&'static str] {
+        let entry = self.folders.iter().find(|(name, _)| *name == folder);
+        entry.map_or(&[], |(_, uses)| uses)
+    }
+
+    /// Folders that use what does not stand above them in the list.
+    pub(crate) fn mistakes(&self) -> Vec<String> {
+        let mut above = Vec::new();
+        let mut mistakes = Vec::new();
+        for (folder, uses) in self.folders {
+            let wrong = uses.iter().filter(|used| !above.contains(*used));
+            mistakes.extend(wrong.map(|used| {
+                format!(
+                    "{}: {folder} may use {used}, which does not stand above it",
+                    self.member
+                )
+            }));
+            above.push(*folder);
+        }
+        mistakes
+    }
+
+    /// Entries that stand for nothing any more.
+    pub(crate) fn unused(&self, folders: &BTreeSet<&str>, against: &BTreeSet<Pair>) -> Vec<String> {
+        let member = self.member;
+        let gone = self.folders.iter().filter(|(it, _)| !folders.contains(it));
+        let gone = gone.map(|(folder, _)| format!("{member}: there is no folder {folder}"));
+        let done = self.against.iter().filter(|pair| !against.contains(*pair));
+        let done = done.map(|(from, to)| {
+            format!("{member}: {from} does not use {to} any more: the pair leaves the list")
+        });
+        gone.chain(done).collect()
+    }
+}
+
+pub(crate) const CRATES: &[CrateMap] = &[PROTOCOL, NODE, EDGE, ORIGIN, PROGRAM];
+
+const PROTOCOL: CrateMap = CrateMap {
+    member: "protocol",
+    folders: &[
+        ("ids", &[]),
+        ("timestamp", &[]),
+        ("group_name", &[]),
+        ("message", &["ids", "timestamp"]),
+        ("handshake", &[]),
+        ("amf", &[]),
+        ("chunk", &["ids", "message", "timestamp"]),
+        ("media", &["message", "timestamp"]),
+        ("flv", &["chunk", "ids", "message", "timestamp"]),
+        ("command", &["amf", "chunk", "ids", "message", "timestamp"]),
+        ("shared_object", &["amf", "command", "message"]),
+        ("ring", &["chunk", "media", "message", "timestamp"]),
+        (
+            "session",
+            &[
+                "amf",
+                "chunk",
+                "command",
+                "handshake",
+                "ids",
+                "message",
+                "timestamp",
+            ],
+        ),
+        (
+            "link",
+            &[
+                "amf",
+                "chunk",
+                "group_name",
+                "ids",
+                "message",
+                "ring",
+                "shared_object",
+                "timestamp",
+            ],
+        ),
+        ("lib", &["group_name", "ids", "message", "timestamp"]),
+    ],
+    against: &[("ring", "link")],
+    circles: &[
+        "amf/amf0/encode.rs",
+        "amf/amf0/mod.rs",
+        "amf/amf3/encode.rs",
+        "amf/nearest.rs",
+        "link/frame.rs",
+        "link/origin_lane.rs",
+        "link/origin_lane/audiences.rs",
+        "link/origin_lane/audiences/lapse.rs",
+        "link/varint.rs",
+        "ring/cursor.rs",
+        "ring/entry.rs",
+        "ring/publication.rs",
+        "ring/store.rs",
+    ],
+};
+
+const NODE: CrateMap = CrateMap {
+    member: "node",
+    folders: &[
+        ("backoff", &[]),
+        ("drain", &[]),
+        ("queue", &[]),
+        ("token", &[]),
+        ("metrics", &[]),
+        ("link_metrics", &[]),
+        ("config", &[]),
+        ("log", &["config"]),
+        ("admin", &["drain"]),
+        ("tls", &[]),
+        ("cert", &["tls"]),
+        ("transport", &["tls"]),
+        ("control", &["transport"]),
+        ("feed", &["transport"]),
+        ("lib", &[]),
+    ],
+    against: &[],
+    circles: &["config/mistake.rs", "config/tree.rs"],
+};
+
+const EDGE: CrateMap = CrateMap {
+    member: "edge",
+    folders: &[
+        ("routing", &[]),
+        ("admission", &[]),
+        ("metrics", &["admission"]),
+        ("objects", &["metrics"]),
+        ("fanout", &["metrics"]),
+        ("link", &["fanout", "objects", "routing"]),
+        ("config", &["link"]),
+        (
+            "worker",
+            &["admission", "fanout", "link", "metrics", "objects"],
+        ),
+        (
+            "client",
+            &[
+                "admission",
+                "fanout",
+                "link",
+                "metrics",
+                "objects",
+                "worker",
+            ],
+        ),
+        ("listener", &["admission", "metrics", "worker"]),
+        (
+            "run",
+            &[
+                "admission",
+                "client",
+                "config",
+                "fanout",
+                "link",
+                "listener",
+                "metrics",
+                "worker",
+            ],
+        ),
+        ("start", &["config", "fanout", "link", "metrics", "run"]),
+        ("lib", &["config", "metrics", "start"]),
+    ],
+    against: &[
+        ("fanout", "client"),
+        ("objects", "client"),
+        ("objects", "link"),
+        ("worker", "client"),
+    ],
+    circles: &[
+        "client/driver.rs",
+        "client/session.rs",
+        "fanout/forms.rs",
+        "fanout/pass.rs",
+        "fanout/stream.rs",
+        "fanout/viewer.rs",
+        "link/audiences.rs",
+        "link/driver.rs",
+        "link/feeds.rs",
+        "link/handle.rs",
+        "link/lane.rs",
+        "link/origin.rs",
+        "link/publish.rs",
+        "link/run.rs",
+        "link/waiting.rs",
+        "objects/audience.rs",
+        "objects/hub.rs",
+        "objects/seat.rs",
+        "worker.rs",
+    ],
+};
+
+const ORIGIN: CrateMap = CrateMap {
+    member: "origin",
+    folders: &[
+        ("metrics", &[]),
+        ("live", &[]),
+        ("store", &[]),
+        ("app", &[]),
+        ("outgoing", &["app", "live"]),
+        ("group", &["app", "live", "metrics", "outgoing", "store"]),
+        ("script", &["app", "group"]),
+        ("link", &["group", "live"]),
+        ("deploy", &["app", "group", "script"]),
+        ("config", &[]),
+        (
+            "run",
+            &[
+                "app", "config", "deploy", "group", "link", "metrics", "store",
+            ],
+        ),
+        ("lib", &["config", "run"]),
+    ],
+    against: &[
+        ("app", "group"),
+        ("app", "link"),
+        ("group", "link"),
+        ("group", "script"),
+        ("outgoing", "group"),
+        ("outgoing", "link"),
+    ],
+    circles: ORIGIN_CIRCLES,
+};
+
+const ORIGIN_CIRCLES: &[&str] = &[
+    "app/counter.rs",
+    "app/live.rs",
+    "app/mod.rs",
+    "app/registry.rs",
+    "group/access.rs",
+    "group/bandwidth.rs",
+    "group/client.rs",
+    "group/connection.rs",
+    "group/connections.rs",
+    "group/context.rs",
+    "group/core.rs",
+    "group/encoders.rs",
+    "group/handle.rs",
+    "group/own_streams.rs",
+    "group/publisher.rs",
+    "group/publishing.rs",
+    "group/refusal.rs",
+    "group/remote_objects.rs",
+    "group/remote_sources.rs",
+    "group/shared_objects.rs",
+    "group/shared_objects/api.rs",
+    "group/shared_objects/rate.rs",
+    "group/shared_objects/sides.rs",
+    "group/shared_objects/storing.rs",
+    "group/stream.rs",
+    "group/streams.rs",
+    "group/timers.rs",
+    "group/turn.rs",
+    "group/watched.rs",
+    "link/driver.rs",
+    "link/edges.rs",
+    "link/lane.rs",
+    "link/run.rs",
+    "link/serve.rs",
+    "outgoing/memory.rs",
+    "outgoing/mod.rs",
+    "outgoing/peer.rs",
+    "outgoing/rtmp.rs",
+    "script/api/application.rs",
+    "script/api/client.rs",
+    "script/api/console.rs",
+    "script/api/globals.rs",
+    "script/api/library/remoting.rs",
+    "script/api/mod.rs",
+    "script/api/net_connection.rs",
+    "script/api/net_stream.rs",
+    "script/api/protect.rs",
+    "script/api/remote_object.rs",
+    "script/api/shared_object.rs",
+    "script/api/stream.rs",
+    "script/calls.rs",
+    "script/check.rs",
+    "script/clients.rs",
+    "script/failure.rs",
+    "script/later.rs",
+    "script/library/group.rs",
+    "script/loader.rs",
+    "script/loads.rs",
+    "script/media.rs",
+    "script/notes.rs",
+    "script/objects.rs",
+    "script/program.rs",
+    "script/room.rs",
+    "script/rpc.rs",
+    "script/state.rs",
+    "script/timers.rs",
+    "script/value/from_script.rs",
+    "script/value/mod.rs",
+    "script/value/to_script.rs",
+    "script/words.rs",
+];
+
+const PROGRAM: CrateMap = CrateMap {
+    member: ".",
+    folders: &[
+        ("node", &[]),
+        ("sample", &["node"]),
+        ("config", &[]),
+        ("cert", &["node"]),
+        ("check", &["config", "node"]),
+        ("edge", &["config", "node"]),
+        ("origin", &["config", "node"]),
+        ("dev", &["config", "node", "sample"]),
+        ("apps", &["config", "dev", "node"]),
+        ("main", &["apps", "cert", "check", "dev", "edge", "origin"]),
+    ],
+    against: &[],
+    circles: &[],
+};
