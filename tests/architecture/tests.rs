@@ -219,7 +219,7 @@ fn a_parent_and_a_child_that_use_each_other_are_a_circle_through_a_third_alone()
 fn the_map_judges_by_the_deepest_folder() {
     let map = CrateMap {
         member: "x",
-        folders: &[("a/deep", &[]), ("a", &["a/deep"]), ("b", &["a"])],
+        folders: &[("a/deep", ""), ("a", "a/deep"), ("b", "a")],
         against: &[("a", "b")],
         circles: &[],
     };
@@ -262,7 +262,7 @@ fn the_map_judges_by_the_deepest_folder() {
 fn the_map_itself_has_no_circle() {
     let map = CrateMap {
         member: "x",
-        folders: &[("a", &["b"]), ("b", &["a"])],
+        folders: &[("a", "b"), ("b", "a")],
         against: &[("b", "a")],
         circles: &[],
     };
