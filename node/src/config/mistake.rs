@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::tree::Node;
-
 /// Where a setting stands: `edge.rtmp`, `applications.live`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct At(Vec<String>);
@@ -94,11 +92,11 @@ impl Mistakes {
         self.0.push(mistake);
     }
 
-    /// Fills in where the settings came from.
-    pub(super) fn locate(&mut self, root: &Node) {
+    /// Fills in where the settings came from, which `place` finds by their keys.
+    pub(super) fn locate(&mut self, place: impl Fn(&[String]) -> Option<String>) {
         for mistake in &mut self.0 {
             if mistake.place.is_none() {
-                mistake.place = root.place(mistake.at.keys());
+                mistake.place = place(mistake.at.keys());
             }
         }
     }

@@ -125,7 +125,7 @@ impl Layers {
         if let Some(value) = &value {
             value.check(&At::root(), &mut mistakes);
         }
-        mistakes.locate(&root);
+        mistakes.locate(|keys| root.place(keys));
         match value {
             Some(value) if mistakes.is_empty() => Ok(value),
             _ => Err(mistakes),
