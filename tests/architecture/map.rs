@@ -121,22 +121,8 @@ const PROTOCOL: CrateMap = CrateMap {
         ),
         ("lib", "group_name ids message timestamp"),
     ],
-    against: &[("ring", "link")],
-    circles: &[
-        "amf/amf0/encode.rs",
-        "amf/amf0/mod.rs",
-        "amf/amf3/encode.rs",
-        "amf/nearest.rs",
-        "link/frame.rs",
-        "link/origin_lane.rs",
-        "link/origin_lane/audiences.rs",
-        "link/origin_lane/audiences/lapse.rs",
-        "link/varint.rs",
-        "ring/cursor.rs",
-        "ring/entry.rs",
-        "ring/publication.rs",
-        "ring/store.rs",
-    ],
+    against: &[],
+    circles: &[],
 };
 
 const NODE: CrateMap = CrateMap {

@@ -72,3 +72,26 @@ impl Meter {
         self.0.depth += 1;
     }
 }
+
+/// What a message may grow by where one form takes more bytes than the other: nearest forms and
+/// repeated dates in AMF0, and for the reader of AMF3 what references stand for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance(usize);
+
+impl Allowance {
+    /// As much as references may add when a message is decoded.
+    const BYTES: usize = Budget::MAX_REFERENCED;
+
+    /// Takes so many bytes, all or none.
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self(Self::BYTES)
+    }
+}

@@ -30,13 +30,13 @@ pub mod amf3;
 
 mod error;
 mod limits;
-mod nearest;
+mod needs_amf3;
 mod state;
 mod value;
 
 pub use error::Error;
 pub use limits::Budget;
-pub use nearest::needs_amf3;
+pub use needs_amf3::needs_amf3;
 pub use value::{
     Date, Dictionary, EcmaArray, ExternalBody, Externalizable, MixedArray, Object, ObjectEncoding,
     Traits, Value, Vector, VectorObject,

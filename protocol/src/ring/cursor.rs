@@ -1,7 +1,7 @@
 //! A reader's place in a ring.
 
-use super::{entry::Tracks, publication::Gate};
-use crate::{link::Filter, media::Class};
+use super::{Start, entry::Tracks, filter::Filter};
+use crate::media::Class;
 
 /// A reader: where it is, what it gets, what it lost. A small value without a reference to its
 /// ring; use it with the ring that made it.
@@ -32,6 +32,13 @@ pub struct Cursor {
     pub(super) filter: Filter,
     pub(super) wanted: WantedTracks,
     dropped: Dropped,
+}
+
+/// A reader that waits for a publication which the ring does not know yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gate {
+    pub(super) first: u64,
+    pub(super) start: Start,
 }
 
 /// Which tracks of each kind a reader gets (Enhanced RTMP multitrack).

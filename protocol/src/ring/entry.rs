@@ -1,6 +1,6 @@
 //! One message in a ring.
 
-use super::{Publication, headers::HeaderSet};
+use super::headers::HeaderSet;
 use crate::{
     RtmpTimestamp,
     media::{Class, Kind},
@@ -23,6 +23,15 @@ pub(super) struct Entry<T> {
     pub(super) headers: HeaderSet<T>,
     /// Whether a reader can begin here.
     pub(super) sync: bool,
+}
+
+/// Which publication of a live stream a message belongs to, and which writer of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Publication {
+    /// The number of the publication's first message, or of the next one while it has none.
+    pub first: u64,
+    /// The same of its newest writer: a publisher that has returned or taken over.
+    pub writer: u64,
 }
 
 /// The set of video tracks a cursor gets, one bit each; tracks from 63 on share a bit.

@@ -16,13 +16,15 @@
 
 mod cursor;
 mod entry;
+mod filter;
 mod headers;
 mod publication;
 mod read;
 mod store;
 
 pub use cursor::{Cursor, Dropped, WantedTracks};
-pub use publication::Publication;
+pub use entry::Publication;
+pub use filter::Filter;
 pub use store::{Limits, Ring};
 
 use std::borrow::Cow;

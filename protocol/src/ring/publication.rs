@@ -11,25 +11,10 @@
 
 use super::{
     Cursor, Item, Ring, Start,
-    entry::Tracks,
+    cursor::Gate,
+    entry::{Publication, Tracks},
     headers::{Doubt, InForce},
 };
-
-/// Which publication of a live stream a message belongs to, and which writer of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Publication {
-    /// The number of the publication's first message, or of the next one while it has none.
-    pub first: u64,
-    /// The same of its newest writer: a publisher that has returned or taken over.
-    pub writer: u64,
-}
-
-/// A reader that waits for a publication which the ring does not know yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gate {
-    first: u64,
-    start: Start,
-}
 
 impl<T: Item> Ring<T> {
     /// The publication of the next message.

@@ -1,8 +1,10 @@
 use bytes::{BufMut, BytesMut};
 
-use super::super::nearest::{self, Allowance};
-use super::super::{Budget, EcmaArray, Object, ObjectEncoding, Value, amf3};
+use super::super::limits::Allowance;
+use super::super::{Budget, EcmaArray, Object, ObjectEncoding, Value, amf3, needs_amf3};
 use super::marker;
+
+mod nearest;
 
 /// Encodes the values of one message, one after the other: its reference table spans them.
 ///
@@ -44,7 +46,7 @@ impl<'v> Encoder<'v> {
     /// Appends a top-level value. For an AMF3 peer, one that holds something that only AMF3 has
     /// is written as AMF3 behind the marker `0x11`; for an AMF0 peer in the nearest AMF0 form.
     pub fn value(&mut self, out: &mut BytesMut, value: &'v Value) {
-        if self.encoding == ObjectEncoding::Amf3 && nearest::needs_amf3(value) {
+        if self.encoding == ObjectEncoding::Amf3 && needs_amf3(value) {
             return self.avm_plus(out, value);
         }
         self.places.clear();

@@ -3,7 +3,7 @@ use std::hash::Hash;
 
 use bytes::{BufMut, BytesMut};
 
-use super::super::nearest::Allowance;
+use super::super::limits::Allowance;
 use super::super::{
     Budget, Dictionary, ExternalBody, Externalizable, Object, Value, Vector, VectorObject,
 };

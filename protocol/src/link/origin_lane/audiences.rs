@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod lapse;
+mod lapsing;
 
 use lapse::Lapse;
 

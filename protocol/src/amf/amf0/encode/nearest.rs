@@ -4,79 +4,19 @@
 //! |---|---|
 //! | array with an associative part | ECMA array: names first, then `0`, `1`, `2` and so on as names |
 //! | E4X XML | XML document |
-//! | ByteArray | strict array of its bytes as numbers, as long as all of them together add no more than [`Allowance::BYTES`]; then `unsupported` |
+//! | ByteArray | strict array of its bytes as numbers, as long as all of them together add no more than [`MAX_REFERENCED`](crate::amf::Budget::MAX_REFERENCED); then `unsupported` |
 //! | Vector of any kind | strict array |
 //! | Dictionary | object: text, numbers, booleans, null and undefined as names, as ECMAScript prints them; entries with other keys are left out |
 //! | externalizable around one value (ArrayCollection, ArrayList, ObjectProxy) | that value |
 //! | other externalizable | `unsupported` |
 //!
-//! A peer with objectEncoding 3 gets the whole top-level value as AMF3 if [`needs_amf3`] says so.
+//! A peer with objectEncoding 3 gets the whole top-level value as AMF3 if [`needs_amf3`](crate::amf::needs_amf3) says so.
 
 use bytes::{BufMut, BytesMut};
 
-use super::amf0::{Encoder, encode, marker};
-use super::{Dictionary, ExternalBody, MixedArray, Value, amf3};
-
-/// Whether the value's AMF3 form holds something that AMF0 has no form for. A part that the AMF3
-/// form leaves out does not count: a member of a dynamic object without a name, and values nested too
-/// deep.
-pub fn needs_amf3(value: &Value) -> bool {
-    needs(value, amf3::BEHIND_MARKER)
-}
-
-/// [`needs_amf3`] for a value with so many levels left.
-fn needs(value: &Value, depth: u32) -> bool {
-    let Some(inside) = depth.checked_sub(1) else {
-        return false;
-    };
-    let in_members = |members: &[(String, Value)]| {
-        let mut written = members.iter().filter(|(name, _)| !name.is_empty());
-        written.any(|(_, value)| needs(value, inside))
-    };
-    match value {
-        Value::Xml(_)
-        | Value::ByteArray(_)
-        | Value::VectorInt(_)
-        | Value::VectorUint(_)
-        | Value::VectorDouble(_)
-        | Value::VectorObject(_)
-        | Value::Dictionary(_)
-        | Value::Externalizable(_) => true,
-        Value::Object(object) => {
-            let (sealed, dynamic) = object.properties.split_at(object.sealed());
-            sealed.iter().any(|(_, value)| needs(value, inside)) || in_members(dynamic)
-        }
-        Value::EcmaArray(array) => in_members(&array.properties),
-        Value::StrictArray(items) => items.iter().any(|item| needs(item, inside)),
-        Value::MixedArray(array) => {
-            in_members(&array.associative) || array.dense.iter().any(|item| needs(item, inside))
-        }
-        _ => false,
-    }
-}
-
-/// What a message may grow by where one form takes more bytes than the other: nearest forms and
-/// repeated dates in AMF0, and for the reader of AMF3 what references stand for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Allowance(usize);
-
-impl Allowance {
-    /// As much as references may add when a message is decoded.
-    const BYTES: usize = super::Budget::MAX_REFERENCED;
-
-    /// Takes so many bytes, all or none.
-    pub(super) fn take(&mut self, bytes: usize) -> bool {
-        let left = self.0.checked_sub(bytes);
-        self.0 = left.unwrap_or(self.0);
-        left.is_some()
-    }
-}
-
-impl Default for Allowance {
-    fn default() -> Self {
-        Self(Self::BYTES)
-    }
-}
+use super::super::marker;
+use super::{Encoder, NUMBER_LENGTH, end_object, write_number};
+use crate::amf::{Dictionary, ExternalBody, MixedArray, Value};
 
 /// Writes a value of a kind that AMF0 does not have.
 pub(super) fn write<'v>(
@@ -90,7 +30,7 @@ pub(super) fn write<'v>(
         Value::ByteArray(bytes) => {
             if encoder
                 .allowance
-                .take(bytes.len().saturating_mul(encode::NUMBER_LENGTH - 1))
+                .take(bytes.len().saturating_mul(NUMBER_LENGTH - 1))
             {
                 numbers(encoder, out, bytes.iter().map(|&byte| byte.into()));
             } else {
@@ -145,7 +85,7 @@ fn numbers(
     out.put_u8(marker::STRICT_ARRAY);
     out.put_u32(numbers.len() as u32);
     for number in numbers {
-        encode::write_number(out, number);
+        write_number(out, number);
     }
 }
 
@@ -164,7 +104,7 @@ fn mixed_array<'v>(
     for (index, value) in array.dense.iter().enumerate() {
         encoder.property(out, &index.to_string(), value, depth);
     }
-    encode::end_object(out);
+    end_object(out);
 }
 
 fn dictionary<'v>(
@@ -184,7 +124,7 @@ fn dictionary<'v>(
             }
         }
     }
-    encode::end_object(out);
+    end_object(out);
 }
 
 /// A dictionary's key as a name; none for objects.
