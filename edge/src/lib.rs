@@ -11,6 +11,7 @@ pub mod objects;
 pub mod routing;
 pub mod run;
 mod start;
+mod wire;
 mod worker;
 
 pub use config::{Config, Flags};

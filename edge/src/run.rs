@@ -16,10 +16,10 @@ use tributary_node::{config::Application, drain, queue};
 use crate::{
     Config, Metrics,
     admission::{Admission, Limits},
-    client::prepare,
     fanout::Settings,
     link::{Links, Upstream},
     listener::{Acceptor, BACKLOG, Listener},
+    wire::prepare,
     worker::{Beside, Setup, Thread},
 };
 

@@ -22,11 +22,12 @@ use tributary_node::{drain, queue};
 
 use crate::{
     admission::Permit,
-    client::{self, STALL, Wire},
+    client::{self, STALL},
     fanout::{LiveStream, LocalStream, PlaysOn, Settings, Viewer},
     link::Upstream,
     metrics::Metrics,
     objects::Hub,
+    wire::Wire,
 };
 
 /// A client on its way to a worker.

@@ -21,14 +21,12 @@ use tributary_protocol::{
     session::{Limits, ServerConnection},
 };
 
-use super::{
-    Wire,
-    session::{End, READ_LIMITS, Session},
-};
+use super::session::{End, READ_LIMITS, Session};
 use crate::{
     admission::Permit,
     link::{SessionLink, handle::FromOrigin},
     metrics::Counted,
+    wire::Wire,
     worker::Worker,
 };
 

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A connection is one task on a worker's thread. [`driver`] waits and moves bytes, [`session`]
-//! decides, [`wire`] writes, [`publishing`] and [`playing`] keep what message streams carry.
+//! decides, [`crate::wire`] writes, [`publishing`] and [`playing`] keep what message streams carry.
 
 mod driver;
 mod pace;
@@ -15,15 +15,10 @@ mod playing;
 mod publishing;
 mod route;
 mod session;
-mod socket;
-mod throttle;
 mod timers;
-mod wire;
 
 pub(crate) use driver::serve;
-pub(crate) use socket::prepare;
 pub(crate) use timers::STALL;
-pub(crate) use wire::{Wire, Written, WrittenShared};
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,6 @@ use tributary_protocol::{
 };
 
 use super::{
-    Wire,
     pace::Pace,
     playing::Playing,
     publishing::Publishing,
@@ -29,6 +28,7 @@ use crate::{
     link::{OpenRequest, SessionLink},
     metrics::Counted,
     objects::Seated,
+    wire::Wire,
     worker::Worker,
 };
 

@@ -11,7 +11,7 @@ use super::LiveStream;
 
 /// Messages for one cursor, as they go to the socket.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(super) struct Batch {
     stream: MessageStreamId,
     encoding: ObjectEncoding,
     version: u64,
@@ -28,11 +28,11 @@ pub(crate) struct Batch {
 
 /// One message of a batch.
 #[derive(Debug)]
-pub(crate) struct Piece {
-    pub(crate) header: Header,
-    pub(crate) body: Bytes,
+pub(super) struct Piece {
+    pub(super) header: Header,
+    pub(super) body: Bytes,
     /// The cursor after it, with what was dropped since the batch's start.
-    pub(crate) after: Cursor,
+    pub(super) after: Cursor,
 }
 
 /// The batches of one pass. Cursors of viewers fall into few groups: those that are up to date,
@@ -174,26 +174,26 @@ impl Batch {
     }
 
     /// Whether there is nothing to send.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
     /// Whether the cursor may get more after this batch.
-    pub(crate) fn has_more(&self) -> bool {
+    pub(super) fn has_more(&self) -> bool {
         self.full
     }
 
     /// The cursor after the whole batch, with what was dropped on the way.
-    pub(crate) fn end(&self) -> Option<Cursor> {
+    pub(super) fn end(&self) -> Option<Cursor> {
         self.end
     }
 
-    pub(crate) fn pieces(&self) -> &[Piece] {
+    pub(super) fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
 
     /// All of it, as it goes to the socket.
-    pub(crate) fn wire(&self) -> &[u8] {
+    pub(super) fn wire(&self) -> &[u8] {
         &self.wire
     }
 }

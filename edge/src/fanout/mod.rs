@@ -4,7 +4,7 @@
 //!  link thread                    worker thread (one of several)
 //!  push ─► LiveStream ──bell──►   pass: for each viewer of the stream on this worker
 //!          (encoded once)           batch = what its cursor gets (shared by equal cursors)
-//!                                   one vectored write to its socket
+//!                                   one write to its socket
 //!                                   blocked? parked: its connection goes on when writable
 //! ```
 //!
@@ -22,6 +22,5 @@ mod viewer;
 pub use stream::LiveStream;
 pub use streams::Streams;
 
-pub(crate) use batch::Batch;
 pub(crate) use pass::{LocalStream, Settings};
 pub(crate) use viewer::{PlaysOn, Viewer};

@@ -12,8 +12,11 @@ use tributary_protocol::{
     ring::{Cursor, Start, WantedTracks},
 };
 
-use super::{LocalStream, batch::Batches};
-use crate::client::{Wire, Written};
+use super::{
+    LocalStream,
+    batch::{Batch, Batches},
+};
+use crate::wire::{Wire, WrittenShared};
 
 /// Where and how a client plays a live stream.
 #[derive(Clone, Copy, Debug)]
@@ -157,16 +160,38 @@ impl Viewer {
             self.advance(batch.end());
             return false;
         }
-        match self.wire.write_batch(batch) {
-            Written::All => {
+        let messages = batch.pieces().len() as u64;
+        match self.wire.write_shared(batch.wire(), messages) {
+            WrittenShared::All => {
                 self.advance(batch.end());
                 batch.has_more()
             }
-            Written::Part { after } => {
-                self.advance(after);
+            WrittenShared::Part(sent) => {
+                self.advance(self.keep_rest(batch, sent));
                 false
             }
+            WrittenShared::Nothing => false,
         }
+    }
+
+    /// Keeps the message in which the socket stopped after so many bytes of a batch. Returns the
+    /// cursor after it.
+    fn keep_rest(&self, batch: &Batch, mut sent: usize) -> Option<Cursor> {
+        let mut after = None;
+        for piece in batch.pieces() {
+            if sent == 0 {
+                break;
+            }
+            after = Some(piece.after);
+            self.wire.count_messages(1);
+            let length = piece.header.len() + piece.body.len();
+            if sent < length {
+                self.wire.keep_rest(&piece.header, piece.body.clone(), sent);
+                break;
+            }
+            sent -= length;
+        }
+        after
     }
 
     fn advance(&self, cursor: Option<Cursor>) {

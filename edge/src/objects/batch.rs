@@ -9,7 +9,7 @@ use super::{
     ObjectMessage, Recipient,
     message::{FLAGS_SIZE, write_flags},
 };
-use crate::client::{Wire, WrittenShared};
+use crate::wire::{Wire, WrittenShared};
 
 /// Messages in the form of one encoding, in one buffer: what is a member's own is written into it
 /// before each write, where it differs from the last member's.

@@ -34,7 +34,7 @@ use super::{
     batch::{Batch, Got},
     seat::Member,
 };
-use crate::{client::Wire, metrics::Metrics};
+use crate::{metrics::Metrics, wire::Wire};
 
 /// An audience of a lane of this edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -18,8 +18,8 @@ use super::{
     batch::{Batch, Got},
 };
 use crate::{
-    client::Wire,
     link::handle::{FromOrigin, INBOX},
+    wire::Wire,
 };
 
 /// A client, as far as shared objects are concerned.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tributary_protocol::link::{Bandwidth, Statistics};
 
 use super::Session;
-use crate::client::throttle::Throttle;
+use crate::wire::Throttle;
 
 /// What a session's application has asked of its connection.
 #[derive(Debug, Default)]

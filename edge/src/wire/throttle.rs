@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Bytes per second on average. What is begun is finished: a debt is paid by waiting.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     bytes_per_second: u32,
     /// When everything so far would have passed at the pace; in the past if there was a rest.
     paid_at: Instant,
@@ -15,7 +15,7 @@ const BURST: Duration = Duration::from_millis(250);
 
 impl Throttle {
     /// `bytes_per_second` is not 0.
-    pub(super) fn new(bytes_per_second: u32, now: Instant) -> Self {
+    pub(crate) fn new(bytes_per_second: u32, now: Instant) -> Self {
         Self {
             bytes_per_second,
             paid_at: now,
@@ -23,20 +23,20 @@ impl Throttle {
     }
 
     /// Counts bytes that have passed.
-    pub(super) fn spend(&mut self, bytes: usize, now: Instant) {
+    pub(crate) fn spend(&mut self, bytes: usize, now: Instant) {
         let time = bytes as f64 / f64::from(self.bytes_per_second.max(1));
         // A pace of one byte per second and a message of 16 MiB are half a year.
         self.paid_at = self.paid_at.max(now) + Duration::from_secs_f64(time);
     }
 
     /// Until when nothing may pass, if that is later than now.
-    pub(super) fn shut_until(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn shut_until(&self, now: Instant) -> Option<Instant> {
         let until = self.paid_at.checked_sub(BURST)?;
         (until > now).then_some(until)
     }
 
     /// The process was stopped for this long.
-    pub(super) fn postpone(&mut self, by: Duration) {
+    pub(crate) fn postpone(&mut self, by: Duration) {
         self.paid_at += by;
     }
 }

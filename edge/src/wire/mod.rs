@@ -13,10 +13,13 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use prometheus_client::metrics::counter::Counter;
 use tokio::{net::TcpStream, sync::Notify};
-use tributary_protocol::{ring::Cursor, session::ServerConnection};
+use tributary_protocol::session::ServerConnection;
 
-use super::throttle::Throttle;
-use crate::fanout::Batch;
+mod socket;
+mod throttle;
+
+pub(crate) use socket::prepare;
+pub(crate) use throttle::Throttle;
 
 /// A socket, and what waits to be written to it.
 #[derive(Debug)]
@@ -70,18 +73,6 @@ pub(crate) enum WrittenShared {
     Part(usize),
     /// The socket takes no more, or failed, or something else goes first.
     Nothing,
-}
-
-/// What became of a batch.
-#[derive(Debug)]
-pub(crate) enum Written {
-    /// All of it was sent.
-    All,
-    /// The socket takes no more, or failed.
-    Part {
-        /// The cursor after what was sent or begun; none if nothing was.
-        after: Option<Cursor>,
-    },
 }
 
 impl Wire {
@@ -250,54 +241,11 @@ impl Wire {
         }
     }
 
-    /// Sends media. The session's own output goes first.
-    pub(crate) fn write_batch(&self, batch: &Batch) -> Written {
-        let nothing = Written::Part { after: None };
-        if self.is_blocked() || !self.flush() {
-            return nothing;
-        }
-        match self.socket.try_write(batch.wire()) {
-            Ok(bytes) => {
-                self.count_shared(bytes);
-                if bytes == batch.wire().len() {
-                    self.count_messages(batch.pieces().len() as u64);
-                    return Written::All;
-                }
-                let after = self.keep_rest_of(batch, bytes);
-                self.block(State::Blocked);
-                Written::Part { after }
-            }
-            Err(error) => {
-                self.block_for(&error);
-                nothing
-            }
-        }
-    }
-
     fn block_for(&self, error: &io::Error) {
         self.block(match error.kind() {
             io::ErrorKind::WouldBlock => State::Blocked,
             _ => State::Failed,
         });
-    }
-
-    /// Remembers the message in which the socket stopped.
-    fn keep_rest_of(&self, batch: &Batch, mut sent: usize) -> Option<Cursor> {
-        let mut after = None;
-        for piece in batch.pieces() {
-            if sent == 0 {
-                break;
-            }
-            after = Some(piece.after);
-            self.count_messages(1);
-            let length = piece.header.len() + piece.body.len();
-            if sent < length {
-                self.keep_rest(&piece.header, piece.body.clone(), sent);
-                break;
-            }
-            sent -= length;
-        }
-        after
     }
 
     fn finish_begun(&self) -> io::Result<bool> {
