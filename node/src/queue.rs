@@ -116,6 +116,9 @@ pub struct Probe<T> {
     shared: Arc<Shared<T>>,
 }
 
+/// A [`Probe`] of a queue of any items.
+pub struct AnyProbe(Arc<dyn IsEmpty>);
+
 /// The item could not be queued.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PushError<T> {
@@ -336,6 +339,36 @@ impl<T> Probe<T> {
     /// Whether there is nothing in the queue.
     pub fn is_empty(&self) -> bool {
         self.shared.lock().items.is_empty()
+    }
+}
+
+impl<T: 'static> Probe<T> {
+    /// The same probe for a holder that does not know the items.
+    pub fn of_any(self) -> AnyProbe {
+        AnyProbe(self.shared)
+    }
+}
+
+impl AnyProbe {
+    /// Whether there is nothing in the queue.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+trait IsEmpty {
+    fn is_empty(&self) -> bool;
+}
+
+impl<T> IsEmpty for Shared<T> {
+    fn is_empty(&self) -> bool {
+        self.lock().items.is_empty()
+    }
+}
+
+impl fmt::Debug for AnyProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyProbe").finish_non_exhaustive()
     }
 }
 

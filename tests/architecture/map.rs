@@ -172,7 +172,7 @@ const EDGE: CrateMap = CrateMap {
         ("start", "config fanout link metrics run"),
         ("lib", "config metrics start"),
     ],
-    against: &[("objects", "link"), ("worker", "client")],
+    against: &[("worker", "client")],
     circles: &[
         "client/driver.rs",
         "client/session.rs",
@@ -189,9 +189,6 @@ const EDGE: CrateMap = CrateMap {
         "link/publish.rs",
         "link/run.rs",
         "link/waiting.rs",
-        "objects/audience.rs",
-        "objects/hub.rs",
-        "objects/seat.rs",
         "worker.rs",
     ],
 };

@@ -9,12 +9,11 @@ use tributary_protocol::{
     shared_object::{Mirror, body::Events},
 };
 
-use super::{ObjectKey, hub::Delivery, seat::Member};
+use super::{Delivery, seat::Member};
 
 /// The members of one object on one worker.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct LocalAudience {
-    key: ObjectKey,
     members: RefCell<Slots>,
     behind: RefCell<Option<Box<Behind>>>,
 }
@@ -57,18 +56,6 @@ const MAX_CHANGED: usize = 65_536;
 const MAX_BEHIND: usize = 16 * 1024 * 1024;
 
 impl LocalAudience {
-    pub(super) fn new(key: ObjectKey) -> Rc<Self> {
-        Rc::new(Self {
-            key,
-            members: RefCell::default(),
-            behind: RefCell::default(),
-        })
-    }
-
-    pub(super) fn key(&self) -> ObjectKey {
-        self.key
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         let slots = self.members.borrow();
         slots.members.len() == slots.free.len()

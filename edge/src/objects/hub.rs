@@ -12,78 +12,25 @@ use std::{
     future::poll_fn,
     ops::Deref,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     task::yield_now,
     time::{Instant, sleep_until},
 };
-use tributary_node::queue::{self, PushError};
-use tributary_protocol::{
-    LaneId, SessionId, amf::ObjectEncoding, link::AudienceId, shared_object::Flags,
-};
+use tributary_node::queue;
+use tributary_protocol::{Message, SessionId, amf::ObjectEncoding, shared_object::Flags};
 
 use super::{
-    ObjectMessage, Recipient, Seat,
+    Delivery, HubOut, ObjectKey, ObjectMessage, Recipient, Seat, ToHub,
     audience::{Behind, LocalAudience},
     batch::{Batch, Got},
     seat::Member,
 };
 use crate::{metrics::Metrics, wire::Wire};
-
-/// An audience of a lane of this edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ObjectKey(pub LaneId, pub AudienceId);
-
-/// One thing the link says to a worker about objects, by lane and audience.
-#[derive(Debug)]
-pub enum ToHub {
-    /// A session is a member, or stands otherwise than before.
-    Join {
-        /// The audience.
-        audience: ObjectKey,
-        /// The session.
-        session: SessionId,
-        /// What goes into every message to it.
-        flags: Flags,
-        /// Messages to all pass it by.
-        aside: bool,
-    },
-    /// A session is a member no more.
-    Leave {
-        /// The audience.
-        audience: ObjectKey,
-        /// The session.
-        session: SessionId,
-    },
-    /// A message for those members that do not stand aside.
-    Deliver(Delivery),
-}
-
-/// A message to the members of one object.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// The audience.
-    pub audience: ObjectKey,
-    /// The message.
-    pub message: Arc<ObjectMessage>,
-    /// All members but this one.
-    pub all_but: Option<SessionId>,
-    /// Members of this encoding only.
-    pub encoding: Option<ObjectEncoding>,
-}
-
-/// The link's end of a worker's hub.
-#[derive(Debug)]
-pub struct HubOut {
-    queue: queue::Sender<ToHub>,
-    handed: AtomicU64,
-}
 
 /// The worker's end.
 pub(crate) struct Hub {
@@ -115,13 +62,6 @@ struct Laggard {
     from: usize,
 }
 
-/// What may wait for one worker, in bytes. Reason: a worker that is this far behind is overloaded;
-/// what gathers of one object leaves in one write, so that it takes a lot.
-pub(crate) const HUB: usize = 32 * 1024 * 1024;
-
-/// What anything in the hub's queue counts besides its payload, in bytes.
-const ITEM: usize = 128;
-
 /// Messages of one object that are sent together.
 const MAX_RUN: usize = 256;
 
@@ -141,32 +81,10 @@ const SLICE: usize = 128;
 const LONG_RUN: Duration = Duration::from_micros(500);
 const MOST_REST: Duration = Duration::from_millis(4);
 
-/// The worker does not keep up.
-#[derive(Debug)]
-pub(crate) struct HubFull;
-
-impl HubOut {
-    /// Hands something to the worker; returns its place.
-    pub(crate) fn hand(&self, what: ToHub) -> Result<u64, HubFull> {
-        let pushed = match &what {
-            ToHub::Deliver(delivery) => {
-                let weight = delivery.message.size() + ITEM;
-                self.queue.push(what, weight)
-            }
-            ToHub::Join { .. } | ToHub::Leave { .. } => self.queue.push_control(what),
-        };
-        // A worker that is gone has no clients.
-        if let Err(PushError::Full(_)) = pushed {
-            return Err(HubFull);
-        }
-        Ok(self.handed.fetch_add(1, Ordering::Relaxed) + 1)
-    }
-}
-
 impl Hub {
     /// A worker's hub and the link's end of it.
     pub(crate) fn new(metrics: Arc<Metrics>) -> (Rc<Self>, Arc<HubOut>) {
-        let (queue, receiver) = queue::queue(HUB);
+        let (hub_out, receiver) = HubOut::new();
         let hub = Rc::new(Self {
             queue: RefCell::new(receiver),
             taken: Cell::new(0),
@@ -178,8 +96,7 @@ impl Hub {
             waiting: RefCell::default(),
             metrics,
         });
-        let handed = AtomicU64::new(0);
-        (hub, Arc::new(HubOut { queue, handed }))
+        (hub, hub_out)
     }
 
     /// Delivers what comes, for as long as there is a link.
@@ -272,33 +189,46 @@ impl Hub {
             member.aside.set(aside);
             return;
         }
-        let audience = Rc::clone(
-            self.audiences
-                .borrow_mut()
-                .entry(audience)
-                .or_insert_with(|| LocalAudience::new(audience)),
-        );
-        let member = Member::new(&seat, &audience, flags, aside);
-        audience.insert(&member);
+        let member = Member::new(&seat, audience, flags, aside);
+        let mut audiences = self.audiences.borrow_mut();
+        audiences.entry(audience).or_default().insert(&member);
         seat.sit(member);
     }
 
     fn leave(&self, audience: ObjectKey, session: SessionId) {
         let seat = self.seats.borrow().get(&session).cloned();
-        if let Some(member) = seat.and_then(|seat| seat.rise(audience)) {
-            self.remove(&member);
+        let Some((seat, member)) = seat.and_then(|seat| {
+            let member = seat.member_of(audience)?;
+            Some((seat, member))
+        }) else {
+            return;
+        };
+        // What it has missed it gets: it was a member then.
+        if member.had.get().is_some() {
+            seat.freeze(&member, self.catch_up(&member));
         }
+        seat.rise(&member);
+        self.remove(&member);
     }
 
     fn remove(&self, member: &Member) {
-        member.audience.remove(member);
-        if member.audience.is_empty() {
-            let mut audiences = self.audiences.borrow_mut();
-            audiences.remove(&member.audience.key());
+        let mut audiences = self.audiences.borrow_mut();
+        let Some(audience) = audiences.get(&member.key) else {
+            return;
+        };
+        audience.remove(member);
+        if audience.is_empty() {
+            audiences.remove(&member.key);
             if audiences.is_empty() {
                 *audiences = HashMap::new();
             }
         }
+    }
+
+    /// What the member has missed, in one body.
+    fn catch_up(&self, member: &Member) -> Option<Bytes> {
+        let audiences = self.audiences.borrow();
+        audiences.get(&member.key)?.catch_up(member)
     }
 
     /// Sends a message, and what has gathered of the same object behind it.
@@ -327,7 +257,7 @@ impl Hub {
         }
         for (index, delivery) in run.deliveries.iter().enumerate() {
             let place = run.place + index as u64;
-            self.follow(place, index, delivery, &laggards);
+            self.follow(&audience, (place, index), delivery, &laggards);
             // Before anything else runs: who was found to be behind relies on it.
             if !audience.note(place, delivery) {
                 for laggard in &laggards {
@@ -399,18 +329,30 @@ impl Hub {
     }
 
     /// Sends one message of a run to those who did not get it with the others.
-    fn follow(&self, place: u64, index: usize, delivery: &Delivery, laggards: &[Laggard]) {
+    fn follow(
+        &self,
+        audience: &LocalAudience,
+        (place, index): (u64, usize),
+        delivery: &Delivery,
+        laggards: &[Laggard],
+    ) {
         for Laggard { member, from } in laggards {
             let seat = &member.seat;
             let is_for = delivery.all_but != Some(seat.session)
                 && delivery.encoding.is_none_or(|only| only == seat.encoding());
             if index >= *from && is_for {
-                self.offer(place, &delivery.message, member);
+                self.offer(audience, place, &delivery.message, member);
             }
         }
     }
 
-    fn offer(&self, place: u64, message: &Arc<ObjectMessage>, member: &Rc<Member>) {
+    fn offer(
+        &self,
+        audience: &LocalAudience,
+        place: u64,
+        message: &Arc<ObjectMessage>,
+        member: &Rc<Member>,
+    ) {
         let seat = &member.seat;
         let flags = member.flags.get();
         // The session puts messages of a server-style member among its commands.
@@ -424,13 +366,13 @@ impl Hub {
         if message.is_changes_alone() && seat.is_full() && !seat.is_busy() {
             self.metrics.object_changes_gathered.inc();
             if member.had.get().is_none() {
-                member.audience.falls_behind(member, place - 1);
+                audience.falls_behind(member, place - 1);
                 seat.push_catch_up(place, member);
             }
             return;
         }
         if message.has_changes() && member.had.get().is_some() {
-            seat.freeze(member);
+            seat.freeze(member, audience.catch_up(member));
         }
         self.metrics.object_messages.inc();
         seat.push(place, Arc::clone(message), member);
@@ -485,6 +427,20 @@ impl Run {
 pub(crate) struct Seated {
     hub: Rc<Hub>,
     seat: Rc<Seat>,
+}
+
+impl Seated {
+    /// Takes the first message that waits, if it belongs before this place.
+    pub(crate) fn take_before(&self, place: u64) -> Option<Message> {
+        let catch_up = |member: &Member| self.hub.catch_up(member);
+        self.seat.take_before(place, catch_up)
+    }
+
+    /// Sends the messages that wait, as far as the client takes them. Returns a message that the
+    /// session has to send.
+    pub(crate) fn release(&self) -> Option<Message> {
+        self.seat.release(|member| self.hub.catch_up(member))
+    }
 }
 
 impl Deref for Seated {

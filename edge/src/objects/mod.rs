@@ -20,10 +20,11 @@ mod audience;
 mod batch;
 mod hub;
 mod message;
+mod order;
 mod seat;
 
-pub use hub::{Delivery, HubOut, ObjectKey, ToHub};
 pub use message::{ObjectMessage, Recipient};
+pub use order::{Delivery, HubOut, ObjectKey, ToHub};
 
 pub(crate) use hub::{Hub, Seated};
 pub(crate) use seat::Seat;

@@ -7,20 +7,17 @@ use std::{
     sync::Arc,
 };
 
-use tributary_node::queue::Probe;
+use bytes::Bytes;
+use tributary_node::queue::AnyProbe;
 use tributary_protocol::{
     Message, MessageStreamId, SessionId, amf::ObjectEncoding, shared_object::Flags,
 };
 
 use super::{
     ObjectKey, ObjectMessage, Recipient,
-    audience::LocalAudience,
     batch::{Batch, Got},
 };
-use crate::{
-    link::handle::{FromOrigin, INBOX},
-    wire::Wire,
-};
+use crate::wire::Wire;
 
 /// A client, as far as shared objects are concerned.
 #[derive(Debug)]
@@ -28,7 +25,7 @@ pub(crate) struct Seat {
     pub(super) session: SessionId,
     wire: Rc<Wire>,
     /// What the link has for the session besides.
-    inbox: Probe<FromOrigin>,
+    inbox: AnyProbe,
     encoding: ObjectEncoding,
     /// The message stream on which it uses objects.
     stream: Cell<MessageStreamId>,
@@ -67,7 +64,7 @@ enum What {
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) seat: Rc<Seat>,
-    pub(super) audience: Rc<LocalAudience>,
+    pub(super) key: ObjectKey,
     pub(super) flags: Cell<Flags>,
     /// Messages to all pass it by.
     pub(super) aside: Cell<bool>,
@@ -82,20 +79,19 @@ pub(super) struct Member {
 /// What anything that waits counts besides its payload, in bytes.
 const ENTRY: usize = 64;
 
+/// Bytes that wait at most for a client that takes nothing, one message of any size not counted.
+/// Reason: its inbox holds as much of its session's messages.
+const MOST_UNREAD: usize = 64 * 1024;
+
 /// What waits at most for a client that is not known to be slow, in bytes, one message of any size
 /// not counted: more than two runs, between which its session has its turn.
 const MOST_WAITING: usize = 1024 * 1024;
 
 impl Member {
-    pub(super) fn new(
-        seat: &Rc<Seat>,
-        audience: &Rc<LocalAudience>,
-        flags: Flags,
-        aside: bool,
-    ) -> Rc<Self> {
+    pub(super) fn new(seat: &Rc<Seat>, key: ObjectKey, flags: Flags, aside: bool) -> Rc<Self> {
         Rc::new(Self {
             seat: Rc::clone(seat),
-            audience: Rc::clone(audience),
+            key,
             flags: Cell::new(flags),
             aside: Cell::new(aside),
             had: Cell::new(None),
@@ -109,7 +105,7 @@ impl Seat {
     pub(crate) fn new(
         session: SessionId,
         wire: Rc<Wire>,
-        inbox: Probe<FromOrigin>,
+        inbox: AnyProbe,
         encoding: ObjectEncoding,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -166,24 +162,29 @@ impl Seat {
         self.waiting.borrow().weight
     }
 
-    /// Takes the first message that waits, if it belongs before this place.
-    pub(crate) fn take_before(&self, place: u64) -> Option<Message> {
+    /// Takes the first message that waits, if it belongs before this place. `catch_up` makes the
+    /// body of the changes that a member has missed.
+    pub(super) fn take_before(
+        &self,
+        place: u64,
+        catch_up: impl Fn(&Member) -> Option<Bytes>,
+    ) -> Option<Message> {
         loop {
             let first = self.waiting.borrow().entries.front()?.place;
             if first > place {
                 return None;
             }
-            if let Some((message, member)) = self.take() {
+            if let Some((message, member)) = self.take(&catch_up) {
                 return Some(message.to(self.recipient(member.flags.get())));
             }
         }
     }
 
     /// Sends what waits, as far as the client takes it; gives back a message that the session has
-    /// to send.
-    pub(crate) fn release(&self) -> Option<Message> {
+    /// to send. `catch_up` as for [`Self::take_before`].
+    pub(super) fn release(&self, catch_up: impl Fn(&Member) -> Option<Bytes>) -> Option<Message> {
         while self.may_release() {
-            let Some((message, member)) = self.take() else {
+            let Some((message, member)) = self.take(&catch_up) else {
                 continue;
             };
             let flags = member.flags.get();
@@ -244,7 +245,7 @@ impl Seat {
         let mut waiting = self.waiting.borrow_mut();
         // A client that takes something gets what waits in the session's next turn.
         let most = match self.wire.is_blocked() {
-            true => INBOX,
+            true => MOST_UNREAD,
             false => MOST_WAITING,
         };
         if waiting.weight >= most {
@@ -259,11 +260,8 @@ impl Seat {
 
     /// What the member has missed is put together now: something follows that later values must
     /// not overtake.
-    pub(super) fn freeze(&self, member: &Rc<Member>) {
-        let made = member
-            .audience
-            .catch_up(member)
-            .and_then(ObjectMessage::new);
+    pub(super) fn freeze(&self, member: &Rc<Member>, missed: Option<Bytes>) {
+        let made = missed.and_then(ObjectMessage::new);
         let mut waiting = self.waiting.borrow_mut();
         let of = |entry: &Entry| matches!(&entry.what, What::CatchUp(of) if Rc::ptr_eq(of, member));
         let Some(index) = waiting.entries.iter().position(of) else {
@@ -283,7 +281,10 @@ impl Seat {
     }
 
     /// Takes what waits first.
-    fn take(&self) -> Option<(Arc<ObjectMessage>, Rc<Member>)> {
+    fn take(
+        &self,
+        catch_up: impl Fn(&Member) -> Option<Bytes>,
+    ) -> Option<(Arc<ObjectMessage>, Rc<Member>)> {
         let mut waiting = self.waiting.borrow_mut();
         let entry = waiting.entries.pop_front()?;
         waiting.weight -= ENTRY;
@@ -297,7 +298,7 @@ impl Seat {
         let (message, member) = match entry.what {
             What::Message(message, member) => (message, member),
             What::CatchUp(member) => {
-                let body = member.audience.catch_up(&member)?;
+                let body = catch_up(&member)?;
                 (Arc::new(ObjectMessage::new(body)?), member)
             }
         };
@@ -326,24 +327,16 @@ impl Seat {
     pub(super) fn member_of(&self, audience: ObjectKey) -> Option<Rc<Member>> {
         let members = self.members.borrow();
         let mut members = members.iter();
-        members
-            .find(|member| member.audience.key() == audience)
-            .cloned()
+        members.find(|member| member.key == audience).cloned()
     }
 
-    /// The client is a member of this audience no more.
-    pub(super) fn rise(&self, audience: ObjectKey) -> Option<Rc<Member>> {
-        let member = self.member_of(audience)?;
-        // What it has missed it gets: it was a member then.
-        if member.had.get().is_some() {
-            self.freeze(&member);
-        }
+    /// The client is this member no more.
+    pub(super) fn rise(&self, member: &Rc<Member>) {
         let mut members = self.members.borrow_mut();
-        members.retain(|other| !Rc::ptr_eq(other, &member));
+        members.retain(|other| !Rc::ptr_eq(other, member));
         if members.is_empty() {
             *members = Vec::new();
         }
-        Some(member)
     }
 
     /// The client is gone.

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use tributary_protocol::{
-    MessageStreamId, amf::ObjectEncoding, link::CloseReason, shared_object::Flags,
+    Message, MessageStreamId, amf::ObjectEncoding, link::CloseReason, shared_object::Flags,
 };
 
 use super::{End, Session};
@@ -18,7 +18,8 @@ impl Session {
         };
         if self.seat.is_none() {
             let wire = Rc::clone(&self.wire);
-            let seat = Seat::new(link.id(), wire, link.probe(), self.encoding());
+            let inbox = link.probe().of_any();
+            let seat = Seat::new(link.id(), wire, inbox, self.encoding());
             self.seat = Some(self.worker.hub.enter(seat));
         }
         if let Some(seat) = &self.seat {
@@ -62,7 +63,7 @@ impl Session {
 
     /// Goes on with what the origin says, once the messages of objects before it have passed.
     pub(super) fn settle_objects(&mut self) -> Result<(), End> {
-        let Some(seat) = self.seat.as_ref().map(|seat| Rc::clone(seat)) else {
+        let Some(seat) = &self.seat else {
             return Ok(());
         };
         if seat.has_overflowed() {
@@ -72,11 +73,17 @@ impl Session {
         let Some(place) = seat.after().filter(|&place| hub.has_passed(place)) else {
             return Ok(());
         };
-        while let Some(message) = seat.take_before(place) {
+        while let Some(message) = self.take_object_before(place) {
             self.tell(&message)?;
         }
-        seat.set_after(None);
+        if let Some(seat) = &self.seat {
+            seat.set_after(None);
+        }
         Ok(())
+    }
+
+    fn take_object_before(&self, place: u64) -> Option<Message> {
+        self.seat.as_ref()?.take_before(place)
     }
 
     /// Sends what waits of objects, now that the client takes something again.
