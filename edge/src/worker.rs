@@ -189,7 +189,7 @@ impl Worker {
         on: PlaysOn,
         live: Arc<LiveStream>,
         publication: u64,
-    ) -> Rc<Viewer> {
+    ) -> Viewer {
         let key = Arc::as_ptr(&live) as usize;
         let known = self.streams.borrow().get(&key).cloned();
         if let Some(local) = known.filter(|local| !local.is_empty()) {

@@ -176,10 +176,6 @@ const EDGE: CrateMap = CrateMap {
     circles: &[
         "client/driver.rs",
         "client/session.rs",
-        "fanout/forms.rs",
-        "fanout/pass.rs",
-        "fanout/stream.rs",
-        "fanout/viewer.rs",
         "link/audiences.rs",
         "link/driver.rs",
         "link/feeds.rs",

@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -18,7 +17,7 @@ pub(super) struct Playing {
 
 #[derive(Debug)]
 struct Play {
-    viewer: Rc<Viewer>,
+    viewer: Viewer,
     /// In order; the first one says what is waited for.
     held: VecDeque<Held>,
 }
@@ -44,7 +43,7 @@ impl Playing {
     }
 
     /// A message stream plays from now on; it must have been taken off before.
-    pub(super) fn attach(&mut self, viewer: Rc<Viewer>) {
+    pub(super) fn attach(&mut self, viewer: Viewer) {
         self.plays.push(Play {
             viewer,
             held: VecDeque::new(),

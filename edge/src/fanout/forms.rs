@@ -1,15 +1,13 @@
 //! A message of a live stream as its viewers get it.
 
 use tributary_protocol::{
-    Message, MessageType, RtmpTimestamp,
+    ChunkStreamId, Message, MessageType, RtmpTimestamp,
     chunk::shared::{self, Encoded},
     command::{ObjectEncoding, data},
     media::{Class, Codec, TrackSet},
     ring,
     session::ServerConnection,
 };
-
-use super::stream::chunk_stream;
 
 /// A message, encoded once for all viewers. A data message with values that only AMF3 has is there
 /// in a second form, for those who connected with objectEncoding 3.
@@ -94,6 +92,16 @@ impl ring::Item for Forms {
 
     fn tracks(&self) -> Option<TrackSet> {
         ring::Item::tracks(&self.every)
+    }
+}
+
+fn chunk_stream(class: Class) -> ChunkStreamId {
+    if class.is_audio() {
+        ChunkStreamId::AUDIO
+    } else if class.is_video() {
+        ChunkStreamId::VIDEO
+    } else {
+        ChunkStreamId::DATA
     }
 }
 

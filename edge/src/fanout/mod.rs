@@ -15,6 +15,7 @@
 mod batch;
 mod forms;
 mod pass;
+mod reader;
 mod stream;
 mod streams;
 mod viewer;
@@ -23,4 +24,5 @@ pub use stream::LiveStream;
 pub use streams::Streams;
 
 pub(crate) use pass::{LocalStream, Settings};
-pub(crate) use viewer::{PlaysOn, Viewer};
+pub(crate) use reader::PlaysOn;
+pub(crate) use viewer::Viewer;

@@ -1,4 +1,4 @@
-//! The viewers of one stream on one worker, and the loop that serves them.
+//! The readers of one stream on one worker, and the loop that serves them.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,16 +13,15 @@ use tokio::{
     task::yield_now,
     time::{Instant, sleep_until},
 };
-use tributary_protocol::ring::Dropped;
 
-use super::{LiveStream, Viewer, batch::Batches, viewer::Pumped};
+use super::{LiveStream, batch::Batches, reader::Reader};
 use crate::metrics::Metrics;
 
 /// A live stream on one worker.
 pub(crate) struct LocalStream {
     live: Arc<LiveStream>,
     bell: Arc<Notify>,
-    viewers: RefCell<Slots>,
+    readers: RefCell<Slots>,
     batches: RefCell<Batches>,
     /// The last seen [`LiveStream::waits`].
     waits: Cell<u64>,
@@ -39,14 +38,27 @@ pub(crate) struct Settings {
     pub(crate) coalesce: Duration,
 }
 
-/// Viewers at fixed places, so that a pass can be interrupted.
+/// Readers at fixed places, so that a pass can be interrupted.
 #[derive(Default)]
 struct Slots {
-    viewers: Vec<Option<Rc<Viewer>>>,
+    readers: Vec<Option<Rc<Reader>>>,
     free: Vec<usize>,
 }
 
-/// Viewers served before other tasks of the worker get a turn.
+/// Whether a reader has had all there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pumped {
+    /// It has, or its socket takes no more now.
+    Done,
+    /// It had its share of one pass; there is more.
+    More,
+}
+
+/// Batches one reader gets in one pass. Reason: one that joins with a long group of pictures must
+/// not hold up the others.
+const MAX_BATCHES: usize = 4;
+
+/// Readers served before other tasks of the worker get a turn.
 const SLICE: usize = 128;
 
 impl LocalStream {
@@ -61,14 +73,14 @@ impl LocalStream {
             waits: Cell::new(live.waits()),
             live,
             bell,
-            viewers: RefCell::default(),
+            readers: RefCell::default(),
             batches: RefCell::new(Batches::new()),
             settings,
             metrics,
         })
     }
 
-    /// Serves the viewers until there are none. The first has to be there before it starts.
+    /// Serves the readers until there are none. The first has to be there before it starts.
     pub(crate) async fn run(self: Rc<Self>) {
         let mut began = Instant::now();
         while !self.is_empty() {
@@ -102,8 +114,8 @@ impl LocalStream {
 
     /// Whether nobody watches here.
     pub(crate) fn is_empty(&self) -> bool {
-        let slots = self.viewers.borrow();
-        slots.viewers.len() == slots.free.len()
+        let slots = self.readers.borrow();
+        slots.readers.len() == slots.free.len()
     }
 
     /// Starts a pass.
@@ -111,26 +123,22 @@ impl LocalStream {
         self.bell.notify_one();
     }
 
-    pub(super) fn max_lag(&self) -> Duration {
-        self.settings.max_lag
-    }
-
-    pub(super) fn insert(&self, viewer: impl FnOnce(usize) -> Viewer) -> Rc<Viewer> {
-        let mut slots = self.viewers.borrow_mut();
+    /// Adds a reader. Returns its slot.
+    pub(super) fn insert(&self, reader: &Rc<Reader>) -> usize {
+        let mut slots = self.readers.borrow_mut();
         let slot = slots.free.pop().unwrap_or_else(|| {
-            slots.viewers.push(None);
-            slots.viewers.len() - 1
+            slots.readers.push(None);
+            slots.readers.len() - 1
         });
-        let viewer = Rc::new(viewer(slot));
-        slots.viewers[slot] = Some(Rc::clone(&viewer));
+        slots.readers[slot] = Some(Rc::clone(reader));
         self.metrics.viewers.inc();
-        viewer
+        slot
     }
 
     pub(super) fn remove(&self, slot: usize) {
-        let mut slots = self.viewers.borrow_mut();
-        let viewer = slots.viewers[slot].take();
-        if viewer.is_some() {
+        let mut slots = self.readers.borrow_mut();
+        let reader = slots.readers[slot].take();
+        if reader.is_some() {
             slots.free.push(slot);
             self.metrics.viewers.dec();
         }
@@ -141,14 +149,35 @@ impl LocalStream {
         }
     }
 
-    pub(super) fn pump(&self, viewer: &Viewer) -> Pumped {
-        let pumped = viewer.pump(&self.batches);
-        self.batches.borrow_mut().clear();
+    /// Sends a reader what there is, outside of a pass.
+    pub(super) fn pump_alone(&self, reader: &Reader) -> Pumped {
+        let mut batches = self.batches.borrow_mut();
+        let pumped = self.pump(reader, &mut batches);
+        batches.clear();
         pumped
     }
 
-    pub(super) fn count_dropped(&self, dropped: Dropped) {
-        self.metrics.dropped.add(dropped);
+    /// Sends a reader what there is, up to its share of one pass.
+    fn pump(&self, reader: &Reader, batches: &mut Batches) -> Pumped {
+        let mut pumped = Pumped::More;
+        for _ in 0..MAX_BATCHES {
+            if reader.is_blocked() || !self.send_batch(reader, batches) {
+                pumped = Pumped::Done;
+                break;
+            }
+        }
+        reader.notify_if_passed();
+        pumped
+    }
+
+    /// Sends one batch. Whether another may follow at once.
+    fn send_batch(&self, reader: &Reader, batches: &mut Batches) -> bool {
+        let (cursor, max_lag) = (reader.cursor(), self.settings.max_lag);
+        let sent = reader.send(batches.of(&self.live, &cursor, reader.form(), max_lag));
+        if sent.dropped.total() > 0 {
+            self.metrics.dropped.add(sent.dropped);
+        }
+        sent.more
     }
 
     async fn pass(&self) {
@@ -168,18 +197,19 @@ impl LocalStream {
         }
     }
 
-    /// Serves the viewers from one place on, up to a slice of them. Where to go on.
+    /// Serves the readers from one place on, up to a slice of them. Where to go on.
     fn slice(&self, first: usize, released: bool, more: &mut bool) -> Option<usize> {
-        let slots = self.viewers.borrow();
-        let end = slots.viewers.len().min(first + SLICE);
-        // A viewer that joins meanwhile is served when it does.
-        for viewer in slots.viewers.get(first..end)?.iter().flatten() {
-            *more |= viewer.pump(&self.batches) == Pumped::More;
+        let slots = self.readers.borrow();
+        let mut batches = self.batches.borrow_mut();
+        let end = slots.readers.len().min(first + SLICE);
+        // A reader that joins meanwhile is served when it does.
+        for reader in slots.readers.get(first..end)?.iter().flatten() {
+            *more |= self.pump(reader, &mut batches) == Pumped::More;
             if released {
-                viewer.wake_if_waiting();
+                reader.notify_if_waiting();
             }
         }
-        (end < slots.viewers.len()).then_some(end)
+        (end < slots.readers.len()).then_some(end)
     }
 }
 

@@ -11,9 +11,9 @@ use std::{
 
 use tokio::sync::Notify;
 use tributary_protocol::{
-    ChunkStreamId, Message,
+    Message,
     chunk::MAX_MESSAGE_LENGTH,
-    media::{self, Class},
+    media,
     ring::{Limits, Publication, Ring},
 };
 
@@ -149,15 +149,5 @@ impl LiveStream {
 impl fmt::Debug for LiveStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LiveStream").finish_non_exhaustive()
-    }
-}
-
-pub(super) fn chunk_stream(class: Class) -> ChunkStreamId {
-    if class.is_audio() {
-        ChunkStreamId::AUDIO
-    } else if class.is_video() {
-        ChunkStreamId::VIDEO
-    } else {
-        ChunkStreamId::DATA
     }
 }
