@@ -11,6 +11,7 @@ pub mod objects;
 pub mod routing;
 pub mod run;
 mod start;
+mod thread;
 mod wire;
 mod worker;
 

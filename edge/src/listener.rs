@@ -13,7 +13,7 @@ use tributary_node::{drain, queue};
 use crate::{
     admission::{Admission, Refused},
     metrics::Metrics,
-    worker::Arrival,
+    thread::Arrival,
 };
 
 /// Clients that wait for one worker. Reason: a worker that is this far behind has more than it can

@@ -19,8 +19,9 @@ use crate::{
     fanout::Settings,
     link::{Links, Upstream},
     listener::{Acceptor, BACKLOG, Listener},
+    thread::{Beside, Thread},
     wire::prepare,
-    worker::{Beside, Setup, Thread},
+    worker::Setup,
 };
 
 /// Connections the kernel keeps until they are accepted; it has a limit of its own.

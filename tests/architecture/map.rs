@@ -159,23 +159,22 @@ const EDGE: CrateMap = CrateMap {
         ("fanout", "metrics wire"),
         ("link", "fanout objects routing"),
         ("config", "link"),
-        ("worker", "admission fanout link metrics objects wire"),
+        ("worker", "fanout link metrics objects wire"),
         (
             "client",
             "admission fanout link metrics objects wire worker",
         ),
-        ("listener", "admission metrics worker"),
+        ("thread", "admission client worker"),
+        ("listener", "admission metrics thread"),
         (
             "run",
-            "admission config fanout link listener metrics wire worker",
+            "admission config fanout link listener metrics thread wire worker",
         ),
         ("start", "config fanout link metrics run"),
         ("lib", "config metrics start"),
     ],
-    against: &[("worker", "client")],
+    against: &[],
     circles: &[
-        "client/driver.rs",
-        "client/session.rs",
         "link/audiences.rs",
         "link/driver.rs",
         "link/feeds.rs",
@@ -185,7 +184,6 @@ const EDGE: CrateMap = CrateMap {
         "link/publish.rs",
         "link/run.rs",
         "link/waiting.rs",
-        "worker.rs",
     ],
 };
 

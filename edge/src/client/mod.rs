@@ -18,7 +18,6 @@ mod session;
 mod timers;
 
 pub(crate) use driver::serve;
-pub(crate) use timers::STALL;
 
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ use super::{
     playing::Playing,
     publishing::Publishing,
     route::{Route, RouteError},
-    timers::{NO_PROGRESS, Stall, Timers, UNDECIDED},
+    timers::{NO_PROGRESS, STALL, Stall, Timers, UNDECIDED},
 };
 use crate::{
     admission::Permit,
@@ -261,7 +261,8 @@ impl Session {
         self.phase = Phase::Pending { refused: false };
         let route = Route::from_app(&connect.app);
         let application = route.as_ref().map_or("", |route| route.group.application());
-        self.timers.connected(self.worker.stall_time(application));
+        let stall = self.worker.stall_time(application).unwrap_or(STALL);
+        self.timers.connected(stall);
         self.who = Some(Box::new(Who {
             application: application.to_owned(),
             instance: route

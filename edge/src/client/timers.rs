@@ -39,7 +39,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// A publisher that is silent for this long is pinged, and after as long again its origin is told;
 /// an application may set another time.
-pub(crate) const STALL: Duration = Duration::from_secs(5);
+pub(super) const STALL: Duration = Duration::from_secs(5);
 
 /// A client that takes nothing for this long while something waits for it is closed.
 pub(super) const NO_PROGRESS: Duration = Duration::from_secs(10);
