@@ -18,6 +18,7 @@ use tributary_node::queue;
 use crate::{
     admission::Permit,
     client,
+    wire::Transport,
     worker::{Setup, Worker},
 };
 
@@ -110,7 +111,7 @@ fn receive(worker: &Rc<Worker>, arrival: Arrival) -> Option<impl Future<Output =
     let worker = Rc::clone(worker);
     socket
         .ok()
-        .map(|socket| client::serve(worker, socket, peer, permit))
+        .map(|socket| client::serve(worker, Transport::plain(socket), peer, permit))
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

@@ -154,7 +154,8 @@ const EDGE: CrateMap = CrateMap {
         ("routing", ""),
         ("admission", ""),
         ("metrics", "admission"),
-        ("wire", ""),
+        ("wire/transport", ""),
+        ("wire", "wire/transport"),
         ("objects", "metrics wire"),
         ("fanout", "metrics wire"),
         ("link", "fanout objects routing"),
@@ -162,9 +163,9 @@ const EDGE: CrateMap = CrateMap {
         ("worker", "fanout link metrics objects wire"),
         (
             "client",
-            "admission fanout link metrics objects wire worker",
+            "admission fanout link metrics objects wire wire/transport worker",
         ),
-        ("thread", "admission client worker"),
+        ("thread", "admission client wire wire/transport worker"),
         ("listener", "admission metrics thread"),
         (
             "run",

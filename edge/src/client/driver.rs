@@ -2,17 +2,15 @@
 
 use std::{
     io,
-    net::{Shutdown, SocketAddr},
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use rand::RngCore;
-use socket2::SockRef;
 use tokio::{
     io::{Interest, Ready},
-    net::TcpStream,
     time::{Sleep, sleep_until, timeout},
 };
 use tributary_protocol::{
@@ -26,7 +24,7 @@ use crate::{
     admission::Permit,
     link::{SessionLink, handle::FromOrigin},
     metrics::Counted,
-    wire::Wire,
+    wire::{Transport, Wire},
     worker::Worker,
 };
 
@@ -63,11 +61,16 @@ const STOPPED: Duration = Duration::from_secs(1);
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// Serves a client until its connection ends.
-pub(crate) async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAddr, permit: Permit) {
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    transport: Transport,
+    peer: SocketAddr,
+    permit: Permit,
+) {
     let _counted = Counted::new(&worker.metrics.connections);
     let now = Instant::now();
     let all_sent = worker.metrics.bytes_out.clone();
-    let wire = Rc::new(Wire::new(socket, connection(now), all_sent));
+    let wire = Rc::new(Wire::new(transport, connection(now), all_sent));
     let mut session = Session::new(worker, wire, peer, permit, now);
     let end = run(&mut session).await;
     session.end(Instant::now(), end);
@@ -133,7 +136,7 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
         .filter(|_| parked)
         .map(|link| Arc::clone(link.park()));
     Ok(tokio::select! {
-        ready = wire.socket().ready(interest.unwrap_or(Interest::READABLE)), if interest.is_some() => {
+        ready = wire.transport().ready(interest.unwrap_or(Interest::READABLE)), if interest.is_some() => {
             Wake::Socket(ready)
         }
         what = next(session.link.as_mut()), if takes => Wake::Origin(what),
@@ -190,7 +193,7 @@ fn read(session: &mut Session, now: Instant) -> Result<(), End> {
     let worker = Rc::clone(&session.worker);
     let mut scratch = worker.scratch();
     for _ in 0..MAX_READS {
-        match read_some(session.wire.socket(), &mut scratch) {
+        match session.wire.transport().try_read(&mut scratch) {
             Ok(0) => return Err(End::because(CloseReason::Client)),
             Ok(bytes) => {
                 session.on_bytes(now, &scratch[..bytes])?;
@@ -206,26 +209,12 @@ fn read(session: &mut Session, now: Instant) -> Result<(), End> {
     Ok(())
 }
 
-/// Reads what is there. A buffer that was not filled has emptied the socket: that is remembered, so
-/// that the next wait does not end with a read of nothing.
-fn read_some(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut emptied = None;
-    let result = socket.try_io(Interest::READABLE, || {
-        let bytes = rustix::io::read(socket, &mut *buffer)?;
-        if bytes > 0 && bytes < buffer.len() {
-            emptied = Some(bytes);
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        Ok(bytes)
-    });
-    emptied.map_or(result, Ok)
-}
-
 /// Sends what is queued, then closes so that it arrives.
 async fn close(worker: &Worker, wire: &Wire) {
     let flushed = timeout(FLUSH, async {
         while !wire.flush() {
-            if wire.has_failed() || wire.socket().writable().await.is_err() {
+            let writable = wire.transport().ready(Interest::WRITABLE);
+            if wire.has_failed() || writable.await.is_err() {
                 return false;
             }
         }
@@ -234,19 +223,17 @@ async fn close(worker: &Worker, wire: &Wire) {
     if flushed.await != Ok(true) {
         return;
     }
-    if SockRef::from(wire.socket())
-        .shutdown(Shutdown::Write)
-        .is_err()
-    {
+    if wire.transport().shutdown().is_err() {
         return;
     }
     // The peer's own end, or anything that says it is gone; what it still sends is of no interest.
     let _ = timeout(LINGER, async {
         for _ in 0..LINGER_READS {
-            if wire.socket().readable().await.is_err() {
+            let readable = wire.transport().ready(Interest::READABLE);
+            if readable.await.is_err() {
                 break;
             }
-            match wire.socket().try_read(&mut worker.scratch()) {
+            match wire.transport().try_read(&mut worker.scratch()) {
                 Ok(0) => break,
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
                 _ => {}

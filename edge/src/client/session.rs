@@ -298,7 +298,7 @@ impl Session {
             origin: route.origin,
             open: OpenSession {
                 peer: self.peer,
-                protocol: "rtmp".to_owned(),
+                protocol: self.wire.transport().protocol().to_owned(),
                 connect: body,
             },
         };

@@ -12,19 +12,21 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use prometheus_client::metrics::counter::Counter;
-use tokio::{net::TcpStream, sync::Notify};
+use tokio::sync::Notify;
 use tributary_protocol::session::ServerConnection;
 
 mod socket;
 mod throttle;
+mod transport;
 
 pub(crate) use socket::prepare;
 pub(crate) use throttle::Throttle;
+pub(crate) use transport::Transport;
 
-/// A socket, and what waits to be written to it.
+/// A transport, and what waits to be written to it.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    socket: TcpStream,
+    transport: Transport,
     /// Wakes the driver: the socket takes no more, failed, or a place in a feed is passed.
     signal: Notify,
     session: RefCell<ServerConnection>,
@@ -76,9 +78,9 @@ pub(crate) enum WrittenShared {
 }
 
 impl Wire {
-    pub(crate) fn new(socket: TcpStream, session: ServerConnection, all_sent: Counter) -> Self {
+    pub(crate) fn new(transport: Transport, session: ServerConnection, all_sent: Counter) -> Self {
         Self {
-            socket,
+            transport,
             signal: Notify::new(),
             session: RefCell::new(session),
             state: Cell::new(State::Clear),
@@ -93,8 +95,8 @@ impl Wire {
         }
     }
 
-    pub(crate) fn socket(&self) -> &TcpStream {
-        &self.socket
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
     }
 
     pub(crate) fn signal(&self) -> &Notify {
@@ -180,7 +182,8 @@ impl Wire {
 
     /// Bytes of the session's own output that wait.
     pub(crate) fn pending(&self) -> usize {
-        self.unsent.borrow().len() + self.session.borrow().output_len()
+        let output = self.unsent.borrow().len() + self.session.borrow().output_len();
+        output + self.transport.unsent()
     }
 
     /// Sends what is begun and what the session has to say. Whether all of it left.
@@ -188,10 +191,7 @@ impl Wire {
         if self.has_failed() || self.must_wait() {
             return false;
         }
-        let result = self
-            .finish_begun()
-            .and_then(|done| Ok(done && self.flush_session()?));
-        match result {
+        match self.flush_all() {
             Ok(true) => {
                 self.state.set(State::Clear);
                 self.progress.set(None);
@@ -208,20 +208,26 @@ impl Wire {
         }
     }
 
+    fn flush_all(&self) -> io::Result<bool> {
+        Ok(self.finish_begun()? && self.flush_session()? && self.transport.try_flush()?)
+    }
+
     /// Sends whole messages that were encoded for many clients. The session's own output goes first.
     pub(crate) fn write_shared(&self, bytes: &[u8], messages: u64) -> WrittenShared {
         if self.is_blocked() || !self.flush() {
             return WrittenShared::Nothing;
         }
-        match self.socket.try_write(bytes) {
+        match self.transport.try_write(bytes) {
             Ok(sent) => {
                 self.count_shared(sent);
-                if sent == bytes.len() {
-                    self.count_messages(messages);
-                    return WrittenShared::All;
+                if sent < bytes.len() || self.transport.unsent() > 0 {
+                    self.block(State::Blocked);
                 }
-                self.block(State::Blocked);
                 match sent {
+                    sent if sent == bytes.len() => {
+                        self.count_messages(messages);
+                        WrittenShared::All
+                    }
                     0 => WrittenShared::Nothing,
                     _ => WrittenShared::Part(sent),
                 }
@@ -255,7 +261,7 @@ impl Wire {
             let body = &begun.body[begun.sent.saturating_sub(begun.head.len())..];
             let slices = [IoSlice::new(head), IoSlice::new(body)];
             let left = head.len() + body.len();
-            let Some(bytes) = would_block(self.socket.try_write_vectored(&slices))? else {
+            let Some(bytes) = would_block(self.transport.try_write_vectored(&slices))? else {
                 return Ok(false);
             };
             begun.sent += bytes;
@@ -278,7 +284,7 @@ impl Wire {
                     return Ok(true);
                 }
             }
-            let Some(bytes) = would_block(self.socket.try_write(&unsent))? else {
+            let Some(bytes) = would_block(self.transport.try_write(&unsent))? else {
                 return Ok(false);
             };
             unsent.advance(bytes);

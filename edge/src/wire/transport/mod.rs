@@ -1,0 +1,101 @@
+//! The carrier of a client's RTMP bytes: a connection, and the framing on it.
+//!
+//! ```text
+//!   wire ── RTMP bytes ──► Framing (Raw) ──► Lower (Plain) ──► socket
+//! ```
+//!
+//! The operations that move bytes only try: they do at once what the kernel takes and leave no
+//! waker, because passes write to the connections of other tasks. Waiting is [`Transport::ready`]
+//! alone, which the connection's own task does. Both levels are enums, so that a pass has no call
+//! through a table and no allocation.
+//!
+//! A level that changes bytes on their way may have to hold some that it has taken. While it does,
+//! it takes no more: it sends those first, and a write ends with `WouldBlock` as long as some are
+//! left. [`Transport::unsent`] counts them, [`Transport::try_flush`] sends them.
+
+mod lower;
+
+use std::io::{self, IoSlice};
+
+use tokio::{
+    io::{Interest, Ready},
+    net::TcpStream,
+};
+
+use lower::Lower;
+
+/// One client's connection, as bytes of RTMP.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    lower: Lower,
+    framing: Framing,
+}
+
+/// The form of RTMP's bytes on the connection.
+#[derive(Debug)]
+enum Framing {
+    /// As they are.
+    Raw,
+}
+
+impl Transport {
+    /// RTMP on a TCP connection.
+    pub(crate) fn plain(socket: TcpStream) -> Self {
+        Self {
+            lower: Lower::Plain(socket),
+            framing: Framing::Raw,
+        }
+    }
+
+    /// The name of the protocol, as origins get it.
+    pub(crate) fn protocol(&self) -> &'static str {
+        match (&self.lower, &self.framing) {
+            (Lower::Plain(_), Framing::Raw) => "rtmp",
+        }
+    }
+
+    /// Waits until an operation of the interest may do something. Cancel safe.
+    pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        self.lower.ready(interest).await
+    }
+
+    /// Reads what is there; 0 is the peer's end. A buffer that was not filled has emptied the
+    /// connection: [`Self::ready`] then waits for more.
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.framing {
+            Framing::Raw => self.lower.try_read(buffer),
+        }
+    }
+
+    /// Writes as many bytes as are taken. Returns their number.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self.framing {
+            Framing::Raw => self.lower.try_write(bytes),
+        }
+    }
+
+    /// [`Self::try_write`] for bytes in several pieces.
+    pub(crate) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self.framing {
+            Framing::Raw => self.lower.try_write_vectored(pieces),
+        }
+    }
+
+    /// Sends the bytes that were taken and held. Whether all of them left.
+    pub(crate) fn try_flush(&self) -> io::Result<bool> {
+        self.lower.try_flush()
+    }
+
+    /// Bytes that were taken and that the kernel does not have yet.
+    pub(crate) fn unsent(&self) -> usize {
+        self.lower.unsent()
+    }
+
+    /// Ends the sending side: the peer gets what was sent, then the end.
+    pub(crate) fn shutdown(&self) -> io::Result<()> {
+        self.lower.shutdown()
+    }
+}
+
+#[cfg(test)]
+mod tests;
