@@ -18,7 +18,7 @@ use crate::app::{ClientId, Rejection};
 /// when it is settled; anything else decides nothing. What the handler itself decided holds.
 pub(super) fn ask(ctx: &Ctx<'_>, state: &Rc<State>, id: ClientId, connect: &Connect) -> Result<()> {
     let object = client::object(ctx, state, id)?;
-    let kept = state.keep(ctx, object.as_value());
+    let kept = state.keeper.keep(ctx, object.as_value());
     state.clients.borrow_mut().add(id, kept);
     let application = application::object(ctx, state)?;
     let handler: JsValue<'_> = application.get("onConnect")?;
@@ -73,10 +73,10 @@ pub(super) fn left(ctx: &Ctx<'_>, state: &Rc<State>, id: ClientId) -> Result<()>
         return Ok(());
     };
     state.clients.borrow_mut().left += 1;
-    let object = state.release(ctx, removed);
+    let object = state.keeper.release(ctx, removed);
     let list = {
         let clients = state.clients.borrow();
-        clients.list().map(|list| state.kept(ctx, list))
+        clients.list().map(|list| state.keeper.kept(ctx, list))
     };
     if let Some(list) = list.as_ref().and_then(JsValue::as_object) {
         state.remove(ctx, list, &object)?;

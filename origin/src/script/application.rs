@@ -163,13 +163,13 @@ impl ScriptApplication {
         };
         for client in gone {
             let object = state.clients.borrow_mut().remove(client);
-            state.forget(object);
+            state.keeper.forget(object);
         }
         let dropped = state.objects.borrow().take_dropped();
         for object in dropped {
             context.close_object(object);
             let last = state.objects.borrow_mut().remove(object);
-            state.forget(last);
+            state.keeper.forget(last);
         }
         let timers = state.timers.borrow().next();
         let jobs = engine.has_jobs().then(|| context.now());
@@ -384,8 +384,8 @@ impl Application for ScriptApplication {
     }
 
     fn event(&mut self, context: &mut Context<'_>, event: Event) {
-        if let Ok(reply) = event.0.downcast::<Reply>() {
-            self.turn(context, |ctx, state| reply.run(ctx, state));
+        if let Ok(reply) = event.0.downcast::<Reply<State>>() {
+            self.turn(context, |ctx, state| reply.run(ctx, state.number(), state));
         }
     }
 
@@ -421,12 +421,12 @@ fn run_timers(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<()> {
             let timers = state.timers.borrow();
             timers
                 .call(number)
-                .map(|(kept, over)| (state.kept(ctx, kept), over))
+                .map(|(kept, over)| (state.keeper.kept(ctx, kept), over))
         };
         let Some((call, over)) = call else { continue };
         if over {
             let kept = state.timers.borrow_mut().remove(number);
-            state.forget(kept);
+            state.keeper.forget(kept);
         }
         if let Some(call) = call.as_array()
             && api::globals::run_timer(ctx, call).is_err()

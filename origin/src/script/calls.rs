@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::state::Kept;
+use super::kept::Kept;
 use crate::app::CallToken;
 
 /// The responders of calls without an answer so far. A client has at most 1,024.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::state::Kept;
+use super::kept::Kept;
 use crate::app::ClientId;
 
 /// The `Client` objects of a group, pending and accepted.

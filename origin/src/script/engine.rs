@@ -17,9 +17,10 @@ use super::{
     api,
     check::script_options,
     failure::ScriptError,
+    kept::Kept,
     loader::Modules,
     program::{Kind, Program},
-    state::{Kept, State},
+    state::State,
 };
 use crate::group::Poster;
 
@@ -221,8 +222,8 @@ impl Engine {
         }
         self.context.with(|ctx| {
             for (promise, reason) in rejections {
-                self.state.forget(promise);
-                let reason = self.state.release(&ctx, reason);
+                self.state.keeper.forget(promise);
+                let reason = self.state.keeper.release(&ctx, reason);
                 self.thrown(&ctx, &reason);
             }
         });
@@ -298,7 +299,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.rejections.borrow_mut().clear();
-        self.state.clear();
+        self.state.keeper.clear();
     }
 }
 
@@ -319,14 +320,17 @@ fn track(runtime: &Runtime, state: &Rc<State>, rejections: &Rejections) {
             if is_handled {
                 let known = list
                     .iter()
-                    .position(|(known, _)| state.kept(&ctx, known) == promise);
+                    .position(|(known, _)| state.keeper.kept(&ctx, known) == promise);
                 if let Some(known) = known {
                     let (promise, reason) = list.remove(known);
-                    state.forget(promise);
-                    state.forget(reason);
+                    state.keeper.forget(promise);
+                    state.keeper.forget(reason);
                 }
             } else if list.len() < MAX_REJECTIONS {
-                list.push((state.keep(&ctx, promise), state.keep(&ctx, reason)));
+                list.push((
+                    state.keeper.keep(&ctx, promise),
+                    state.keeper.keep(&ctx, reason),
+                ));
             }
         },
     )));

@@ -65,7 +65,8 @@ fn client<'js>(
 ) -> Result<Option<Object<'js>>> {
     let clients = state.clients.borrow();
     let kept = clients.get(request.id.client);
-    kept.map(|kept| state.kept_object(ctx, kept)).transpose()
+    kept.map(|kept| state.keeper.kept_object(ctx, kept))
+        .transpose()
 }
 
 /// What the hook returned: a promise says so when it is settled.
@@ -151,7 +152,7 @@ pub(super) fn notify(
     let client = {
         let clients = state.clients.borrow();
         let kept = clients.get(client);
-        kept.map(|kept| state.kept(ctx, kept))
+        kept.map(|kept| state.keeper.kept(ctx, kept))
     };
     let handler: JsValue<'_> = application.get(event)?;
     if !handler.is_function() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::state::Kept;
+use super::kept::Kept;
 use crate::app::{ConnectionId, NetStreamId, RemoteObjectId, StreamId};
 
 /// What tells a script what happens to its streams and connections.

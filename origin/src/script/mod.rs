@@ -9,7 +9,7 @@
 //! | `engine`, `allowance` | the runtime; turns and what they may use |
 //! | `application` | hears from the group, asks the script |
 //! | `admission`, `rpc`, `hooks`, `idle` | connects, calls of clients, publish and play requests, idle clients |
-//! | `state`, `clients`, `calls`, `media`, `objects`, `timers`, `later` | what the host remembers of one script |
+//! | `state`, `kept`, `clients`, `calls`, `media`, `objects`, `timers`, `later` | what the host remembers of one script |
 //! | `value` | AMF values as script values, and back |
 //! | `pace` | how fast a script may fill the log |
 //! | `failure` | errors with file, line and source line |
@@ -42,10 +42,10 @@
 //!    from it with `State::hide`, as `api::prototype` does.
 //! 4. Closures given to the engine hold an `Rc<State>` and plain data, never a script value, which
 //!    would never be freed. What has to be remembered (callbacks, listeners) is kept with
-//!    `State::keep` and let go with `State::release`.
+//!    `state.keeper.keep` and let go with `state.keeper.release`.
 //! 5. Answers that come later: `let later = state.later();` goes to another thread or task, and
 //!    there `later.run(move |ctx, state| ...)` has that work done in a turn of its own. Take the
-//!    callback out with `state.release(ctx, kept)` and call it with `api::callback`.
+//!    callback out with `state.keeper.release(ctx, kept)` and call it with `api::callback`.
 //! 6. Bound what a script can pile up, with a setting or a named constant.
 //! 7. Errors for the script are exceptions: `Exception::throw_type(ctx, "...")`. Things that fail
 //!    in Flash Media Server without one (a status event, `false`) do so here.
@@ -62,6 +62,7 @@ mod engine;
 mod failure;
 mod hooks;
 mod idle;
+mod kept;
 mod later;
 pub(crate) mod library;
 mod loader;
@@ -73,6 +74,7 @@ mod pace;
 mod program;
 mod room;
 mod rpc;
+mod shape;
 mod source;
 mod state;
 mod timers;

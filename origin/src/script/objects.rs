@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::state::Kept;
+use super::kept::Kept;
 use crate::app::ObjectId;
 
 /// The `SharedObject`s of a script. Each lives until the script closes it or the instance ends,

@@ -90,7 +90,7 @@ fn idle(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<Vec<(u64, ObjectId)>> {
     let open: Vec<_> = {
         let objects = state.objects.borrow();
         let open = objects.open();
-        open.map(|(id, object)| (id, state.kept(ctx, object)))
+        open.map(|(id, object)| (id, state.keeper.kept(ctx, object)))
             .collect()
     };
     let mut idle = Vec::new();
@@ -146,16 +146,18 @@ fn let_go(
 fn loosen(ctx: &Ctx<'_>, state: &Rc<State>, id: ObjectId) -> Result<()> {
     let object = {
         let objects = state.objects.borrow();
-        objects.get(id).map(|object| state.kept_object(ctx, object))
+        objects
+            .get(id)
+            .map(|object| state.keeper.kept_object(ctx, object))
     };
     let Some(object) = object.transpose()? else {
         return Ok(());
     };
     let weak = state.weak(ctx, &object)?;
-    let weak = state.keep(ctx, weak);
+    let weak = state.keeper.keep(ctx, weak);
     let strong = state.objects.borrow_mut().replace(id, weak);
     drop(object);
-    state.forget(strong);
+    state.keeper.forget(strong);
     Ok(())
 }
 
@@ -163,16 +165,16 @@ fn loosen(ctx: &Ctx<'_>, state: &Rc<State>, id: ObjectId) -> Result<()> {
 fn hold(ctx: &Ctx<'_>, state: &Rc<State>, id: ObjectId) -> Result<()> {
     let weak = {
         let objects = state.objects.borrow();
-        objects.get(id).map(|weak| state.kept(ctx, weak))
+        objects.get(id).map(|weak| state.keeper.kept(ctx, weak))
     };
     let object: Option<Object<'_>> = match weak {
         Some(weak) => state.strong(ctx, weak)?,
         None => None,
     };
     let Some(object) = object else { return Ok(()) };
-    let strong = state.keep(ctx, JsValue::from(object));
+    let strong = state.keeper.keep(ctx, JsValue::from(object));
     let weak = state.objects.borrow_mut().replace(id, strong);
-    state.forget(weak);
+    state.keeper.forget(weak);
     Ok(())
 }
 
@@ -182,7 +184,7 @@ pub(super) fn forget_dropped(state: &State) -> usize {
     for &object in &dropped {
         lent(|context| context.close_object(object));
         let last = state.objects.borrow_mut().remove(object);
-        state.forget(last);
+        state.keeper.forget(last);
     }
     dropped.len()
 }

@@ -48,7 +48,8 @@ pub(super) fn call<'js>(ctx: &Ctx<'js>, state: &Rc<State>, call: &Call) -> Resul
 fn client<'js>(ctx: &Ctx<'js>, state: &State, call: &Call) -> Result<Option<Object<'js>>> {
     let clients = state.clients.borrow();
     let kept = clients.get(call.responder.client);
-    kept.map(|kept| state.kept_object(ctx, kept)).transpose()
+    kept.map(|kept| state.keeper.kept_object(ctx, kept))
+        .transpose()
 }
 
 /// The method of this name, or what the client's `__resolve` gives for it.

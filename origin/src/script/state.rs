@@ -13,28 +13,42 @@ use std::{
 };
 
 use rquickjs::{
-    Array, Class, Constructor, Ctx, Function, Object, Persistent, Result, Symbol, Value as JsValue,
+    Array, Class, Constructor, Ctx, Function, Object, Result, Symbol, Value as JsValue,
     class::JsClass, function::IntoArgs,
 };
 use tributary_protocol::GroupName;
 
 use super::{
-    Host, allowance::Allowance, calls::Calls, check::script_options, clients::Clients,
-    later::Later, library::group::Library, loads::Loads, media::Media, objects::Objects,
-    pace::Pace, pace::Pass, program::Program, timers::Timers, value::Shape,
+    Host,
+    allowance::Allowance,
+    calls::Calls,
+    check::script_options,
+    clients::Clients,
+    kept::{Keeper, Kept},
+    later::Later,
+    library::group::Library,
+    loads::Loads,
+    media::Media,
+    objects::Objects,
+    pace::Pace,
+    pace::Pass,
+    program::Program,
+    shape::Shape,
+    timers::Timers,
 };
 use crate::{app::Level, group::Poster, group::lent};
 
 /// The host's side of one script runtime.
 ///
 /// Functions of the host hold it in an `Rc` and hold no script value: those would never be freed.
-/// A script value that the host has to remember is kept by [`State::keep`], which ties it to the
-/// life of the runtime.
+/// A script value that the host has to remember is in the [`Keeper`], which ties it to the life of
+/// the runtime.
 pub(crate) struct State {
     pub(crate) program: Arc<Program>,
     pub(crate) host: Host,
     pub(crate) group: Arc<GroupName>,
     pub(crate) allowance: Rc<Allowance>,
+    pub(crate) keeper: Keeper,
     pub(crate) clients: RefCell<Clients>,
     pub(crate) timers: RefCell<Timers>,
     pub(crate) calls: RefCell<Calls>,
@@ -51,17 +65,11 @@ pub(crate) struct State {
     pub(crate) now: Cell<Instant>,
     poster: Poster,
     number: u64,
-    kept: RefCell<HashMap<u64, Persistent<JsValue<'static>>>>,
-    last_kept: Cell<u64>,
     prototypes: RefCell<HashMap<&'static str, Kept>>,
     classes: RefCell<Vec<(String, Kept)>>,
     tools: RefCell<Option<Tools>>,
     values: RefCell<Option<Values>>,
 }
-
-/// A script value that the host remembers; see [`State::keep`].
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Kept(u64);
 
 /// What the boot script gives.
 struct Tools {
@@ -106,6 +114,7 @@ impl State {
             host,
             group,
             allowance,
+            keeper: Keeper::default(),
             clients: RefCell::default(),
             timers: RefCell::default(),
             calls: RefCell::default(),
@@ -119,8 +128,6 @@ impl State {
             now: Cell::new(now),
             poster,
             number: LAST.fetch_add(1, Ordering::Relaxed),
-            kept: RefCell::default(),
-            last_kept: Cell::new(0),
             prototypes: RefCell::default(),
             classes: RefCell::default(),
             tools: RefCell::default(),
@@ -133,51 +140,8 @@ impl State {
         self.number
     }
 
-    /// Remembers a script value until [`State::release`], or for as long as the script runs.
-    pub(crate) fn keep<'js>(&self, ctx: &Ctx<'js>, value: impl AsRef<JsValue<'js>>) -> Kept {
-        let id = self.last_kept.get() + 1;
-        self.last_kept.set(id);
-        let value = Persistent::save(ctx, value.as_ref().clone());
-        self.kept.borrow_mut().insert(id, value);
-        Kept(id)
-    }
-
-    /// A value that is kept.
-    pub(crate) fn kept<'js>(&self, ctx: &Ctx<'js>, kept: &Kept) -> JsValue<'js> {
-        let value = self.kept.borrow().get(&kept.0).cloned();
-        value
-            .and_then(|value| value.restore(ctx).ok())
-            .unwrap_or_else(|| JsValue::new_undefined(ctx.clone()))
-    }
-
-    /// An object that is kept.
-    pub(crate) fn kept_object<'js>(&self, ctx: &Ctx<'js>, kept: &Kept) -> Result<Object<'js>> {
-        Object::from_value(self.kept(ctx, kept))
-    }
-
-    /// Forgets a value, and gives it.
-    pub(crate) fn release<'js>(&self, ctx: &Ctx<'js>, kept: Kept) -> JsValue<'js> {
-        let value = self.kept(ctx, &kept);
-        self.forget(kept);
-        value
-    }
-
-    /// Forgets a value.
-    pub(crate) fn forget(&self, kept: impl Into<Option<Kept>>) {
-        let Some(kept) = kept.into() else { return };
-        // Dropped outside the borrow: the end of a value may run a finalizer.
-        let value = self.kept.borrow_mut().remove(&kept.0);
-        drop(value);
-    }
-
-    /// Forgets every value, which must be before the runtime ends.
-    pub(super) fn clear(&self) {
-        let kept = std::mem::take(&mut *self.kept.borrow_mut());
-        drop(kept);
-    }
-
     /// Brings answers into the script from other threads and tasks.
-    pub(crate) fn later(&self) -> Later {
+    pub(crate) fn later(&self) -> Later<Self> {
         Later::new(self.poster.clone(), self.number)
     }
 
@@ -221,9 +185,9 @@ impl State {
         class: &'static str,
         prototype: &Object<'js>,
     ) {
-        let kept = self.keep(ctx, prototype.as_value());
+        let kept = self.keeper.keep(ctx, prototype.as_value());
         let old = self.prototypes.borrow_mut().insert(class, kept);
-        self.forget(old);
+        self.keeper.forget(old);
     }
 
     /// Whether a host class has been used.
@@ -235,7 +199,7 @@ impl State {
     pub(crate) fn prototype<'js>(&self, ctx: &Ctx<'js>, class: &str) -> Result<Object<'js>> {
         let kept = self.prototypes.borrow();
         match kept.get(class) {
-            Some(kept) => self.kept_object(ctx, kept),
+            Some(kept) => self.keeper.kept_object(ctx, kept),
             None => Object::new(ctx.clone()),
         }
     }
@@ -285,7 +249,7 @@ impl State {
             .tools
             .borrow()
             .as_ref()
-            .map(|tools| self.kept(ctx, &tools.objects));
+            .map(|tools| self.keeper.kept(ctx, &tools.objects));
         if let (Some(plain), Some(prototype)) = (plain, object.get_prototype())
             && *prototype.as_value() == plain
         {
@@ -352,11 +316,11 @@ impl State {
         let old = classes.iter().position(|(known, _)| known == name);
         if let Some(old) = old {
             let (_, kept) = classes.remove(old);
-            self.forget(kept);
+            self.keeper.forget(kept);
         } else if classes.len() >= MAX_CLASSES {
             return Err(rquickjs::Exception::throw_range(ctx, "too many classes"));
         }
-        let kept = self.keep(ctx, class.as_value());
+        let kept = self.keeper.keep(ctx, class.as_value());
         classes.push((name.to_owned(), kept));
         Ok(())
     }
@@ -365,7 +329,7 @@ impl State {
     pub(crate) fn class<'js>(&self, ctx: &Ctx<'js>, name: &str) -> Option<Constructor<'js>> {
         let classes = self.classes.borrow();
         let (_, kept) = classes.iter().find(|(known, _)| known == name)?;
-        Constructor::from_value(self.kept(ctx, kept)).ok()
+        Constructor::from_value(self.keeper.kept(ctx, kept)).ok()
     }
 
     /// The class name that an object is written with.
@@ -375,7 +339,7 @@ impl State {
         object: &Object<'js>,
     ) -> Result<Option<String>> {
         for (name, kept) in self.classes.borrow().iter() {
-            let class = self.kept_object(ctx, kept)?;
+            let class = self.keeper.kept_object(ctx, kept)?;
             let prototype: JsValue<'js> = class.get("prototype")?;
             if object
                 .get_prototype()
@@ -395,7 +359,7 @@ impl State {
     pub(super) fn boot<'js>(&self, ctx: &Ctx<'js>, tools: &Object<'js>) -> Result<()> {
         let tool = |name: &str| -> Result<Kept> {
             let value: JsValue<'js> = tools.get(name)?;
-            Ok(self.keep(ctx, value))
+            Ok(self.keeper.keep(ctx, value))
         };
         *self.tools.borrow_mut() = Some(Tools {
             find: tool("find")?,
@@ -425,7 +389,7 @@ impl State {
             let made: Object<'js> = make.call(())?;
             let part = |name: &str| -> Result<Kept> {
                 let value: JsValue<'js> = made.get(name)?;
-                Ok(self.keep(ctx, value))
+                Ok(self.keeper.keep(ctx, value))
             };
             *self.values.borrow_mut() = Some(Values {
                 shape: part("shape")?,
@@ -438,7 +402,7 @@ impl State {
             let kept = values.as_ref().map(which);
             kept.map_or_else(
                 || JsValue::new_undefined(ctx.clone()),
-                |kept| self.kept(ctx, kept),
+                |kept| self.keeper.kept(ctx, kept),
             )
         };
         Function::from_value(function)?.call((object.clone(),))
@@ -455,17 +419,10 @@ impl State {
             let kept = tools.as_ref().map(which);
             kept.map_or_else(
                 || JsValue::new_undefined(ctx.clone()),
-                |kept| self.kept(ctx, kept),
+                |kept| self.keeper.kept(ctx, kept),
             )
         };
         Function::from_value(tool)?.call(arguments)
-    }
-}
-
-#[cfg(test)]
-impl Kept {
-    pub(super) fn for_test(number: u64) -> Self {
-        Self(number)
     }
 }
 
@@ -473,7 +430,7 @@ impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("State")
             .field("group", &self.group)
-            .field("kept", &self.kept.borrow().len())
+            .field("keeper", &self.keeper)
             .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::state::Kept;
+use super::kept::Kept;
 
 /// The timers of one script.
 #[derive(Debug, Default)]

@@ -32,10 +32,10 @@ pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js
     application.set("allowDebug", false)?;
     let config = super::library::config(ctx, &state.program.application_xml().config)?;
     application.set("config", config)?;
-    let kept = state.keep(ctx, application.as_value());
+    let kept = state.keeper.keep(ctx, application.as_value());
     state.clients.borrow_mut().set_application(kept);
     let list = Array::new(ctx.clone())?;
-    let kept = state.keep(ctx, list.as_value());
+    let kept = state.keeper.keep(ctx, list.as_value());
     state.clients.borrow_mut().set_list(kept);
     Ok(application.into_value())
 }
@@ -44,7 +44,7 @@ pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js
 pub(crate) fn object<'js>(ctx: &Ctx<'js>, state: &State) -> Result<Object<'js>> {
     let clients = state.clients.borrow();
     match clients.application() {
-        Some(kept) => state.kept_object(ctx, kept),
+        Some(kept) => state.keeper.kept_object(ctx, kept),
         None => Object::new(ctx.clone()),
     }
 }
@@ -57,7 +57,7 @@ fn facts<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
     super::getter(host, "clients", move |ctx: Ctx<'js>| {
         let clients = known.clients.borrow();
-        clients.list().map(|list| known.kept(&ctx, list))
+        clients.list().map(|list| known.keeper.kept(&ctx, list))
     })
 }
 
@@ -140,7 +140,7 @@ pub(in super::super) fn accept(ctx: &Ctx<'_>, state: &State, client: ClientId) -
         clients
             .list()
             .zip(clients.get(client))
-            .map(|(list, object)| (state.kept(ctx, list), state.kept(ctx, object)))
+            .map(|(list, object)| (state.keeper.kept(ctx, list), state.keeper.kept(ctx, object)))
     };
     if let Some((list, object)) = list
         && let Some(list) = list.as_array()

@@ -14,7 +14,8 @@ use tributary_protocol::{
 };
 
 use super::super::{
-    state::{Kept, State},
+    kept::Kept,
+    state::State,
     value::{to_script, to_values},
 };
 use crate::{
@@ -274,13 +275,13 @@ fn call<'js>(
     let arguments = to_values(ctx, state, arguments)?;
     let responder = responder.filter(Value::is_object);
     let token = responder.map(|responder| {
-        let responder = state.keep(ctx, responder);
+        let responder = state.keeper.keep(ctx, responder);
         state.calls.borrow_mut().add(responder)
     });
     let sent = lent(|context| context.call(client, name, &arguments, token)).unwrap_or_default();
     if !sent && let Some(token) = token {
         let responder = state.calls.borrow_mut().take(token);
-        state.forget(responder);
+        state.keeper.forget(responder);
     }
     Ok(sent)
 }
@@ -292,7 +293,7 @@ pub(in super::super) fn answered(
     responder: Kept,
     answer: &std::result::Result<amf::Value, amf::Value>,
 ) -> Result<()> {
-    let responder = state.release(ctx, responder);
+    let responder = state.keeper.release(ctx, responder);
     let Some(responder) = responder.as_object() else {
         return Ok(());
     };

@@ -111,7 +111,7 @@ fn timer<'js>(ctx: &Ctx<'js>, state: &Rc<State>, name: &str, repeats: bool) -> R
             let why = format!("more than {most} timers (script_timers)");
             return Err(Exception::throw_range(&ctx, &why));
         }
-        let call = state.keep(&ctx, call.as_value());
+        let call = state.keeper.keep(&ctx, call.as_value());
         let now = state.now.get();
         Ok(state.timers.borrow_mut().add(now, time, repeats, call))
     };
@@ -146,7 +146,7 @@ pub(super) fn clear<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>
     let clear = move |number: Opt<Value<'js>>| {
         let number = number.0.and_then(|number| number.as_number());
         let removed = number.map(|number| state.timers.borrow_mut().remove(number as u32));
-        state.forget(removed.flatten());
+        state.keeper.forget(removed.flatten());
     };
     named(ctx, "clearInterval", Function::new(ctx.clone(), clear)?)
 }

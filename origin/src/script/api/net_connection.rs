@@ -163,7 +163,7 @@ fn connect<'js>(
         inside.uri.replace(Some(uri));
         (inside.number, lent(|context| context.open_connection(to)))
     };
-    let kept = state.keep(ctx, object.as_value());
+    let kept = state.keeper.keep(ctx, object.as_value());
     match opened {
         Some(Ok(id)) => {
             state.media.borrow_mut().add_connection(number, id, kept);
@@ -173,7 +173,7 @@ fn connect<'js>(
             let why = "The application has too many connections.";
             let info = Status::ConnectFailed.info(Some(why), None);
             state.soon(move |ctx, state| {
-                let object = state.release(ctx, kept);
+                let object = state.keeper.release(ctx, kept);
                 tell(ctx, state, &object, &info.into())
             });
             Ok(false)
@@ -230,7 +230,7 @@ fn calling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
                 return Ok(remoting.call(&ctx, &object.0, &name.0, arguments, responder));
             }
             let token = responder.map(|responder| {
-                let responder = known.keep(&ctx, responder);
+                let responder = known.keeper.keep(&ctx, responder);
                 known.calls.borrow_mut().add(responder)
             });
             let sent = with(&known, &object.0, |connection| {
@@ -238,7 +238,7 @@ fn calling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
             });
             if !sent && let Some(token) = token {
                 let responder = known.calls.borrow_mut().take(token);
-                known.forget(responder);
+                known.keeper.forget(responder);
             }
             Ok::<bool, rquickjs::Error>(sent)
         },
@@ -288,18 +288,20 @@ pub(in super::super) fn status(
             lent(|context| context.net_stream(stream).is_none()).unwrap_or(true)
         });
         for over in over {
-            state.forget(over);
+            state.keeper.forget(over);
         }
         let over = state.media.borrow_mut().take_remote_objects(|object| {
             lent(|context| context.remote_object(object).is_none()).unwrap_or(true)
         });
         for over in over {
-            state.forget(over);
+            state.keeper.forget(over);
         }
-        kept.map(|kept| state.release(ctx, kept))
+        kept.map(|kept| state.keeper.release(ctx, kept))
     } else {
         let media = state.media.borrow();
-        media.connection(id).map(|kept| state.kept(ctx, kept))
+        media
+            .connection(id)
+            .map(|kept| state.keeper.kept(ctx, kept))
     };
     object.map_or(Ok(()), |object| tell(ctx, state, &object, info))
 }
@@ -326,7 +328,9 @@ pub(in super::super) fn called<'js>(
 ) -> Result<Answer> {
     let object = {
         let media = state.media.borrow();
-        media.connection(id).map(|kept| state.kept(ctx, kept))
+        media
+            .connection(id)
+            .map(|kept| state.keeper.kept(ctx, kept))
     };
     let Some(object) = object.as_ref().and_then(Value::as_object) else {
         return Ok(Answer::Unknown);

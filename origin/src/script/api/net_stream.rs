@@ -101,7 +101,7 @@ fn open<'js>(
     });
     let id = opened.flatten()?;
     inside.open.set(Some((connection, id)));
-    let kept = state.keep(ctx, object.as_value());
+    let kept = state.keeper.keep(ctx, object.as_value());
     state.media.borrow_mut().add_net_stream(id, kept);
     Some(id)
 }
@@ -156,7 +156,7 @@ fn publishing<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
                 .borrow_mut()
                 .take_net_streams(|known| known == id);
             for over in over {
-                known.forget(over);
+                known.keeper.forget(over);
             }
         }
     })
@@ -192,7 +192,9 @@ pub(in super::super) fn status(
 ) -> Result<()> {
     let object = {
         let media = state.media.borrow();
-        media.net_stream(id).map(|kept| state.kept(ctx, kept))
+        media
+            .net_stream(id)
+            .map(|kept| state.keeper.kept(ctx, kept))
     };
     let Some(object) = object.as_ref().and_then(Value::as_object) else {
         return Ok(());

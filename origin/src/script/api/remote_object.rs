@@ -58,14 +58,16 @@ pub(super) fn get<'js>(
         define(ctx, state)?;
     }
     let object = state.instance(ctx, RemoteObjectInside { id })?.into_inner();
-    let kept = state.keep(ctx, object.as_value());
+    let kept = state.keeper.keep(ctx, object.as_value());
     state.media.borrow_mut().add_remote_object(id, kept);
     Ok(Some(object))
 }
 
 fn known<'js>(ctx: &Ctx<'js>, state: &State, id: RemoteObjectId) -> Option<Value<'js>> {
     let media = state.media.borrow();
-    media.remote_object(id).map(|kept| state.kept(ctx, kept))
+    media
+        .remote_object(id)
+        .map(|kept| state.keeper.kept(ctx, kept))
 }
 
 /// Makes the prototype, under that of `SharedObject`: so `instanceof` holds.
@@ -180,7 +182,7 @@ fn ruling<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
         let id = own.0.borrow().id;
         lent(|context| context.remote_object(id).map(RemoteObject::close));
         let kept = known.media.borrow_mut().remove_remote_object(id);
-        known.forget(kept);
+        known.keeper.forget(kept);
     })
 }
 
@@ -213,7 +215,7 @@ pub(in super::super) fn news(
             }
             News::TooLarge => {
                 let kept = state.media.borrow_mut().remove_remote_object(id);
-                state.forget(kept);
+                state.keeper.forget(kept);
                 let status = Status::SharedObjectCreationFailed;
                 told(&object, status.code(), status.level().as_str())?;
             }

@@ -145,9 +145,9 @@ fn get<'js>(
         open: Cell::new(true),
     };
     let object = state.instance(ctx, inside)?.into_inner();
-    let kept = state.keep(ctx, object.as_value());
+    let kept = state.keeper.keep(ctx, object.as_value());
     let old = state.objects.borrow_mut().add(id, persistent, kept);
-    state.forget(old);
+    state.keeper.forget(old);
     Ok(Some(object))
 }
 
@@ -155,7 +155,7 @@ fn get<'js>(
 fn known<'js>(ctx: &Ctx<'js>, state: &State, id: ObjectId) -> Option<Object<'js>> {
     let kept = {
         let objects = state.objects.borrow();
-        objects.get(id).map(|object| state.kept(ctx, object))
+        objects.get(id).map(|object| state.keeper.kept(ctx, object))
     };
     let object = kept?.into_object()?;
     let open = object.as_class::<ObjectInside>()?.borrow().use_now();

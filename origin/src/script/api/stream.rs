@@ -73,7 +73,7 @@ fn statics<'js>(class: &Object<'js>, state: &Rc<State>) -> Result<()> {
         });
         let closed = closed.flatten();
         let kept = closed.and_then(|id| known.media.borrow_mut().remove_stream(id));
-        known.forget(kept);
+        known.keeper.forget(kept);
         closed.is_some()
     })?;
     // There are no recordings, which alone have a length or a size.
@@ -96,7 +96,9 @@ pub(in super::super) fn get<'js>(
     };
     let known = {
         let media = state.media.borrow();
-        media.stream(id).map(|object| state.kept(ctx, object))
+        media
+            .stream(id)
+            .map(|object| state.keeper.kept(ctx, object))
     };
     if let Some(known) = known {
         return Ok(Some(known));
@@ -106,7 +108,7 @@ pub(in super::super) fn get<'js>(
     let name = name.flatten().unwrap_or_default();
     let object = state.instance(ctx, StreamObject { name })?;
     let value = object.into_value();
-    let kept = state.keep(ctx, &value);
+    let kept = state.keeper.keep(ctx, &value);
     state.media.borrow_mut().add_stream(id, kept);
     Ok(Some(value))
 }
@@ -138,7 +140,7 @@ fn make_room(state: &State, but: StreamId) {
     for id in idle.into_iter().take(many) {
         lent(|context| context.close_stream(id));
         let kept = state.media.borrow_mut().remove_stream(id);
-        state.forget(kept);
+        state.keeper.forget(kept);
     }
     state.media.borrow_mut().swept();
 }
@@ -155,7 +157,7 @@ fn with<'js, R: Default>(
         return Ok(R::default());
     };
     if state.media.borrow().stream(id).is_none() {
-        let kept = state.keep(ctx, object.as_value());
+        let kept = state.keeper.keep(ctx, object.as_value());
         state.media.borrow_mut().add_stream(id, kept);
     }
     let done = lent(|context| context.stream(id).map(|mut stream| work(&mut stream)));
@@ -268,12 +270,12 @@ fn receiving<'js>(
         })
     };
     let method = rquickjs::Function::new(host.ctx().clone(), receive.clone())?.with_name(name)?;
-    let kept = state.keep(host.ctx(), method.as_value());
+    let kept = state.keeper.keep(host.ctx(), method.as_value());
     let known = Rc::clone(state);
     super::property(
         host,
         name,
-        move |ctx: Ctx<'js>| known.kept(&ctx, &kept),
+        move |ctx: Ctx<'js>| known.keeper.kept(&ctx, &kept),
         receive,
     )
 }
@@ -411,7 +413,9 @@ pub(in super::super) fn status(
 ) -> Result<()> {
     let object = {
         let media = state.media.borrow();
-        media.stream(id).map(|object| state.kept(ctx, object))
+        media
+            .stream(id)
+            .map(|object| state.keeper.kept(ctx, object))
     };
     let Some(object) = object.as_ref().and_then(Value::as_object) else {
         return Ok(());

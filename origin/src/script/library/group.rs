@@ -12,10 +12,7 @@ use std::{
 use tributary_protocol::GroupName;
 
 use super::{
-    super::{
-        api::library::remoting::RemotingTable,
-        state::{Kept, State},
-    },
+    super::{api::library::remoting::RemotingTable, kept::Kept, state::State},
     files::Files,
     http::{Allowed, GroupHttp},
     socket::GroupSockets,

@@ -23,7 +23,7 @@ mod to_script;
 
 use rquickjs::{Coerced, Ctx, Function, Result, Value as JsValue};
 
-pub(crate) use from_script::{Shape, from_script, to_values};
+pub(crate) use from_script::{from_script, to_values};
 pub(crate) use to_script::to_script;
 
 /// The text of a string value, with U+FFFD for what is not UTF-16.

@@ -8,8 +8,9 @@ use rquickjs::{Array, Ctx, Function, Object, Result, TypedArray, Value};
 use super::super::{
     super::{
         check::script_options,
+        kept::Kept,
         library::http::{Answer, HttpError, Request, Response},
-        state::{Kept, State},
+        state::State,
     },
     method,
 };
@@ -39,7 +40,7 @@ pub(super) fn host<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
                 headers: headers.collect(),
                 body: body_of(&state, &body)?,
             };
-            let done = state.keep(ctx, done.as_value());
+            let done = state.keeper.keep(ctx, done.as_value());
             send(&state, class, request, done);
             Ok(())
         },
@@ -78,7 +79,7 @@ fn answered<'js>(
     done: Kept,
     answer: Answer,
 ) -> Result<()> {
-    let done = Function::from_value(state.release(ctx, done))?;
+    let done = Function::from_value(state.keeper.release(ctx, done))?;
     match &answer.result {
         Ok(response) => done.call((script_response(ctx, response)?,)),
         Err(error) => {

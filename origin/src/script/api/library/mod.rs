@@ -104,7 +104,7 @@ globals! {
 fn exports<'js>(ctx: &Ctx<'js>, state: &Rc<State>, part: &Part) -> Result<Object<'js>> {
     let known = state
         .library
-        .part(part.name, |kept| state.kept_object(ctx, kept));
+        .part(part.name, |kept| state.keeper.kept_object(ctx, kept));
     if let Some(exports) = known {
         return exports;
     }
@@ -123,7 +123,7 @@ fn exports<'js>(ctx: &Ctx<'js>, state: &Rc<State>, part: &Part) -> Result<Object
             state.hide(ctx, &prototype)?;
         }
     }
-    let kept = state.keep(ctx, exports.as_value());
+    let kept = state.keeper.keep(ctx, exports.as_value());
     state.library.keep_part(part.name, kept);
     Ok(exports)
 }

@@ -10,11 +10,12 @@ use tributary_protocol::amf::{ObjectEncoding, Value};
 
 use super::super::{
     super::{
+        kept::Kept,
         library::{
             http::{Answer, HttpError},
             remoting::{Gateway, Headers, Outcome, Sent},
         },
-        state::{Kept, State},
+        state::State,
         value::to_script,
     },
     application, callback,
@@ -101,16 +102,16 @@ impl Remoting {
         responder: Option<&Object<'js>>,
     ) -> bool {
         let state = &self.state;
-        let kept = responder.map(|responder| state.keep(ctx, responder.as_value()));
-        let owner = state.keep(ctx, owner.as_value());
+        let kept = responder.map(|responder| state.keeper.keep(ctx, responder.as_value()));
+        let owner = state.keeper.keep(ctx, owner.as_value());
         let mut connections = state.library.remoting.connections.borrow_mut();
         let queued = connections
             .get_mut(&self.number)
             .and_then(|connection| connection.queue(method, arguments, kept.is_some()));
         let Some((connection, call)) = queued else {
             drop(connections);
-            state.forget(kept);
-            state.forget(owner);
+            state.keeper.forget(kept);
+            state.keeper.forget(owner);
             return false;
         };
         connection.responders.extend(kept.map(|kept| (call, kept)));
@@ -123,7 +124,7 @@ impl Remoting {
             });
         }
         drop(connections);
-        state.forget(owner);
+        state.keeper.forget(owner);
         true
     }
 }
@@ -134,9 +135,9 @@ impl Drop for Remoting {
         let removed = table.connections.borrow_mut().remove(&self.number);
         // Not while the table is borrowed: what is forgotten may be a connection itself.
         let Some(connection) = removed else { return };
-        self.state.forget(connection.owner);
+        self.state.keeper.forget(connection.owner);
         for kept in connection.responders.into_values() {
-            self.state.forget(kept);
+            self.state.keeper.forget(kept);
         }
     }
 }
@@ -181,7 +182,7 @@ fn answered(ctx: &Ctx<'_>, state: &Rc<State>, number: u64, sent: Sent, answer: A
         (told, connection.idle_owner())
     };
     // Not while the table is borrowed: its end may be that of the connection.
-    state.forget(owner);
+    state.keeper.forget(owner);
     for (object, handler, value) in told {
         let called = object.and_then(|object| {
             let value = to_script(ctx, state, &value)?;
@@ -223,17 +224,19 @@ impl Connection {
             match outcome {
                 Outcome::Result(call, value) => {
                     let kept = self.responders.remove(&call);
-                    let object = kept.map(|kept| Object::from_value(state.release(ctx, kept)));
+                    let object =
+                        kept.map(|kept| Object::from_value(state.keeper.release(ctx, kept)));
                     told.extend(object.map(|object| (object, "onResult", value)));
                 }
                 Outcome::Status(call, value) => {
                     let kept = self.responders.remove(&call);
-                    let object = kept.map(|kept| Object::from_value(state.release(ctx, kept)));
+                    let object =
+                        kept.map(|kept| Object::from_value(state.keeper.release(ctx, kept)));
                     told.extend(object.map(|object| (object, "onStatus", value)));
                 }
                 Outcome::Failed(info) => {
                     let owner = self.owner.as_ref();
-                    let object = owner.map(|kept| state.kept_object(ctx, kept));
+                    let object = owner.map(|kept| state.keeper.kept_object(ctx, kept));
                     told.extend(object.map(|object| (object, "onStatus", info)));
                 }
             }

@@ -55,7 +55,7 @@ fn connect<'js>(
     port: u16,
     tell: &Function<'js>,
 ) -> Result<Value<'js>> {
-    let kept = state.keep(ctx, tell.as_value());
+    let kept = state.keeper.keep(ctx, tell.as_value());
     let number = state.library.add_socket(kept);
     let later = state.later();
     let tell =
@@ -67,7 +67,7 @@ fn connect<'js>(
             Ok(handle.into_value())
         }
         Err(_) => {
-            state.forget(state.library.remove_socket(number));
+            state.keeper.forget(state.library.remove_socket(number));
             state.log(
                 Level::Warning,
                 "XMLSocket: the limit MAX_SOCKETS is reached",
@@ -81,11 +81,11 @@ fn heard(ctx: &Ctx<'_>, state: &Rc<State>, number: u64, event: SocketEvent) -> R
     let tell = match &event {
         SocketEvent::Connected | SocketEvent::Text(..) => state
             .library
-            .with_socket(number, |kept| state.kept(ctx, kept)),
+            .with_socket(number, |kept| state.keeper.kept(ctx, kept)),
         SocketEvent::Failed(_) | SocketEvent::Closed => state
             .library
             .remove_socket(number)
-            .map(|kept| state.release(ctx, kept)),
+            .map(|kept| state.keeper.release(ctx, kept)),
     };
     let Some(tell) = tell else { return Ok(()) };
     let tell = Function::from_value(tell)?;
