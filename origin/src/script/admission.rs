@@ -6,7 +6,7 @@ use rquickjs::{Ctx, Function, Object, Result, Value as JsValue, function::Args};
 use tributary_protocol::command::Connect;
 
 use super::{
-    api::{self, application, client},
+    api::{application, class, client},
     state::State,
     value::to_script,
 };
@@ -38,7 +38,7 @@ pub(super) fn ask(ctx: &Ctx<'_>, state: &Rc<State>, id: ClientId, connect: &Conn
     let (known, refusing) = (Rc::clone(state), Rc::clone(state));
     let resolved = Function::new(ctx.clone(), decider(known, id))?;
     let rejected = Function::new(ctx.clone(), refuser(refusing, id))?;
-    api::then(promise, resolved, rejected)
+    class::then(promise, resolved, rejected)
 }
 
 fn decider(
@@ -82,5 +82,5 @@ pub(super) fn left(ctx: &Ctx<'_>, state: &Rc<State>, id: ClientId) -> Result<()>
         state.remove(ctx, list, &object)?;
     }
     let application: Object<'_> = application::object(ctx, state)?;
-    api::callback(&application, "onDisconnect", (object,)).map(drop)
+    class::callback(&application, "onDisconnect", (object,)).map(drop)
 }

@@ -15,18 +15,19 @@ use tributary_protocol::{
 };
 
 use super::{
-    Host, admission,
+    admission,
     allowance::Exceeded,
     api::{
-        self, application as api_application, client as api_client, net_connection, net_stream,
-        remote_object, shared_object, stream as api_stream,
+        self, application as api_application, class, client as api_client, net_connection,
+        net_stream, remote_object, shared_object, stream as api_stream,
     },
     engine::{Engine, Outcome},
     hooks,
+    host::Host,
     idle::IdleClients,
     later::Reply,
     program::Program,
-    room, rpc,
+    rpc,
     state::State,
 };
 use crate::app::{
@@ -213,7 +214,7 @@ impl Application for ScriptApplication {
         let started = self.turn_of(START_TIMES, context, |ctx, state| {
             Engine::main(ctx, state)?;
             let application = api_application::object(ctx, state)?;
-            api::callback(&application, "onAppStart", ()).map(drop)
+            class::callback(&application, "onAppStart", ()).map(drop)
         });
         started.ok_or_else(|| StartError("the script could not be started".to_owned()))
     }
@@ -240,7 +241,7 @@ impl Application for ScriptApplication {
 
     fn call(&mut self, context: &mut Context<'_>, call: &Call) -> Answer {
         let answer = self.turn(context, |ctx, state| rpc::call(ctx, state, call));
-        answer.unwrap_or_else(|| Answer::Error(rpc::failure(&call.name, None)))
+        answer.unwrap_or_else(|| Answer::Error(api_application::call_failed(&call.name, None)))
     }
 
     fn answered(
@@ -313,7 +314,7 @@ impl Application for ScriptApplication {
         let answer = self.turn(context, |ctx, state| {
             net_connection::called(ctx, state, connection, call)
         });
-        answer.unwrap_or_else(|| Answer::Error(rpc::failure(&call.name, None)))
+        answer.unwrap_or_else(|| Answer::Error(api_application::call_failed(&call.name, None)))
     }
 
     fn connection_answered(
@@ -380,7 +381,7 @@ impl Application for ScriptApplication {
     }
 
     fn shared_objects_crowd(&mut self, context: &mut Context<'_>) {
-        self.turn(context, room::make);
+        self.turn(context, shared_object::make_room);
     }
 
     fn event(&mut self, context: &mut Context<'_>, event: Event) {
@@ -404,7 +405,7 @@ impl Application for ScriptApplication {
         let stops = self.turn(context, |ctx, state| {
             let application = api_application::object(ctx, state)?;
             let info = api_application::info(ctx, status, status.description())?;
-            let said = api::callback(&application, "onAppStop", (info,))?;
+            let said = class::callback(&application, "onAppStop", (info,))?;
             Ok(said.is_none_or(|said| said.as_bool() != Some(false)))
         });
         stops.unwrap_or(true)

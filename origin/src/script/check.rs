@@ -4,49 +4,54 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use rquickjs::{Ctx, Error, Module, Runtime, context::EvalOptions};
 
-use super::{
-    failure::ScriptError,
-    loader::Modules,
-    program::{Kind, Program},
-};
+use super::{failure::ScriptError, loader::Modules, script_files::ScriptFiles, source};
+
+/// How the main file is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// As a sloppy global script: what Server-Side ActionScript is.
+    Script,
+    /// As a module, since it has `import` or `export`.
+    Module,
+}
 
 /// Compiles the main file and every file that is reached from it by `load("...")` or `import`;
 /// says how the main file is to be evaluated, or every error.
-pub(super) fn check(program: &Arc<Program>) -> Result<Kind, Vec<ScriptError>> {
+pub(super) fn check(scripts: &Arc<ScriptFiles>) -> Result<Kind, Vec<ScriptError>> {
     let broken = |error: Error| vec![ScriptError::plain(error.to_string())];
     let runtime = Runtime::new().map_err(broken)?;
     runtime.set_memory_limit(MEMORY);
-    runtime.set_loader(Modules(Arc::clone(program)), Modules(Arc::clone(program)));
+    runtime.set_loader(Modules(Arc::clone(scripts)), Modules(Arc::clone(scripts)));
     let context = rquickjs::Context::full(&runtime).map_err(broken)?;
     context.with(|ctx| {
-        let text = program.source(program.main()).unwrap_or_default();
-        let Err(error) = compile(&ctx, program, program.main(), text) else {
-            return reached(&ctx, program).map(|()| Kind::Script);
+        let text = scripts.source(scripts.main()).unwrap_or_default();
+        let Err(error) = compile(&ctx, scripts, scripts.main(), text) else {
+            return reached(&ctx, scripts).map(|()| Kind::Script);
         };
         if !has_module_syntax(text) {
             return Err(vec![error]);
         }
-        match Module::declare(ctx.clone(), program.main(), text) {
+        match Module::declare(ctx.clone(), scripts.main(), text) {
             Ok(_) => Ok(Kind::Module),
-            Err(error) => Err(vec![caught(&ctx, program, &error)]),
+            Err(error) => Err(vec![caught(&ctx, scripts, &error)]),
         }
     })
 }
 
 /// Compiles what `load("...")` reaches from the main file.
-fn reached(ctx: &Ctx<'_>, program: &Program) -> Result<(), Vec<ScriptError>> {
+fn reached(ctx: &Ctx<'_>, scripts: &ScriptFiles) -> Result<(), Vec<ScriptError>> {
     let mut errors = Vec::new();
-    let mut seen = BTreeSet::from([program.main()]);
-    let mut left = vec![program.main()];
+    let mut seen = BTreeSet::from([scripts.main()]);
+    let mut left = vec![scripts.main()];
     while let Some(file) = left.pop() {
-        let text = program.source(file).unwrap_or_default();
-        if file != program.main()
-            && let Err(error) = compile(ctx, program, file, text)
+        let text = scripts.source(file).unwrap_or_default();
+        if file != scripts.main()
+            && let Err(error) = compile(ctx, scripts, file, text)
         {
             errors.push(error);
         }
         // What is loaded under a computed name is compiled when it is loaded.
-        let loads = loads(text).filter_map(|name| program.find(file, name));
+        let loads = source::loads(text).filter_map(|name| scripts.find(file, name));
         left.extend(loads.filter(|file| seen.insert(file)));
     }
     if errors.is_empty() {
@@ -58,7 +63,12 @@ fn reached(ctx: &Ctx<'_>, program: &Program) -> Result<(), Vec<ScriptError>> {
 
 /// Compiles a sloppy global script. The engine compiles all of a script before it runs its first
 /// statement, and that one ends it.
-fn compile(ctx: &Ctx<'_>, program: &Program, file: &str, text: &str) -> Result<(), ScriptError> {
+fn compile(
+    ctx: &Ctx<'_>,
+    scripts: &ScriptFiles,
+    file: &str,
+    text: &str,
+) -> Result<(), ScriptError> {
     let (directive, rest) = if begins_strict(text) {
         ("\"use strict\";", text)
     } else {
@@ -73,14 +83,14 @@ fn compile(ctx: &Ctx<'_>, program: &Program, file: &str, text: &str) -> Result<(
             if matches!(error, Error::Exception) && thrown.as_int() == Some(0) {
                 return Ok(());
             }
-            Err(ScriptError::thrown(ctx, &thrown, program))
+            Err(ScriptError::thrown(ctx, &thrown, scripts))
         }
     }
 }
 
-fn caught(ctx: &Ctx<'_>, program: &Program, error: &Error) -> ScriptError {
+fn caught(ctx: &Ctx<'_>, scripts: &ScriptFiles, error: &Error) -> ScriptError {
     if matches!(error, Error::Exception) {
-        ScriptError::thrown(ctx, &ctx.catch(), program)
+        ScriptError::thrown(ctx, &ctx.catch(), scripts)
     } else {
         ScriptError::plain(error.to_string())
     }
@@ -92,23 +102,6 @@ pub(super) fn script_options(file: &str) -> EvalOptions {
     options.strict = false;
     options.filename = Some(file.to_owned());
     options
-}
-
-/// The names in `load("name")` calls; comments may hold some as well, which does no harm.
-pub(super) fn loads(text: &str) -> impl Iterator<Item = &str> {
-    text.match_indices("load").filter_map(|(at, word)| {
-        let before = text[..at].chars().next_back();
-        if before.is_some_and(|before| before.is_alphanumeric() || "_$.".contains(before)) {
-            return None;
-        }
-        let rest = text[at + word.len()..].trim_start();
-        let rest = rest.strip_prefix('(')?.trim_start();
-        let quote = rest
-            .chars()
-            .next()
-            .filter(|&quote| quote == '"' || quote == '\'')?;
-        rest[1..].split_once(quote).map(|(name, _)| name)
-    })
 }
 
 /// Whether a line begins with `import`, `export` or `await`, as only lines of modules can.
@@ -144,13 +137,6 @@ const MEMORY: usize = 256 * 1024 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn loads_are_found() {
-        let text =
-            "load(\"a.asc\");load( 'b/c.asc' )\rx.load('no');preload('no');load(name);load()";
-        assert_eq!(loads(text).collect::<Vec<_>>(), ["a.asc", "b/c.asc"]);
-    }
 
     #[test]
     fn modules_are_known_by_their_lines() {

@@ -12,14 +12,14 @@ use rquickjs::{Context, Ctx, Error, Function, Module, Object, Runtime, Value as 
 use tributary_protocol::GroupName;
 
 use super::{
-    Host,
     allowance::{Allowance, ENGINE_STACK, Exceeded},
     api,
-    check::script_options,
+    check::{Kind, script_options},
     failure::ScriptError,
+    host::Host,
     kept::Kept,
     loader::Modules,
-    program::{Kind, Program},
+    program::Program,
     state::State,
 };
 use crate::group::Poster;
@@ -108,7 +108,7 @@ impl Engine {
         let allowance = Rc::new(Allowance::new(program.settings().script_turn_time.get()));
         let watch = Rc::clone(&allowance);
         runtime.set_interrupt_handler(Some(Box::new(move || watch.is_over())));
-        let modules = || Modules(Arc::clone(&program));
+        let modules = || Modules(Arc::clone(program.scripts()));
         runtime.set_loader(modules(), modules());
         let context = Context::full(&runtime).map_err(plain)?;
         let state = Rc::new(State::new(program, host, group, poster, allowance, now));
@@ -125,7 +125,7 @@ impl Engine {
             engine.boot(&ctx).map_err(|error| {
                 if matches!(error, Error::Exception) {
                     let thrown = ctx.catch();
-                    return ScriptError::thrown(&ctx, &thrown, &engine.state.program);
+                    return ScriptError::thrown(&ctx, &thrown, engine.state.program.scripts());
                 }
                 plain(error)
             })
@@ -238,7 +238,7 @@ impl Engine {
     pub(super) fn main(ctx: &Ctx<'_>, state: &Rc<State>) -> rquickjs::Result<()> {
         let program = &state.program;
         let file = program.main();
-        let text = program.source(file).unwrap_or_default();
+        let text = program.scripts().source(file).unwrap_or_default();
         match program.kind() {
             Kind::Script => ctx.eval_with_options::<(), _>(text, script_options(file))?,
             Kind::Module => {

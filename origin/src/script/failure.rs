@@ -4,7 +4,11 @@ use std::fmt;
 
 use rquickjs::{Ctx, Value};
 
-use super::{program::Program, source};
+use super::{
+    script_files::ScriptFiles,
+    source,
+    text::{shown, text},
+};
 
 /// An error of a script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +33,7 @@ impl ScriptError {
     }
 
     /// What a script threw, which may be anything.
-    pub(super) fn thrown<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>, program: &Program) -> Self {
+    pub(super) fn thrown<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>, scripts: &ScriptFiles) -> Self {
         let mut error = Self::plain(describe(ctx, thrown));
         let stack: Option<String> = thrown
             .as_object()
@@ -38,7 +42,7 @@ impl ScriptError {
             ctx.catch();
         }
         if let Some((file, line)) = stack.as_deref().and_then(place) {
-            error.source_line = program
+            error.source_line = scripts
                 .source(file)
                 .and_then(|source| source::line(source, line))
                 .map(str::to_owned);
@@ -70,24 +74,24 @@ impl std::error::Error for ScriptError {}
 
 /// A thrown value as text. Whatever its own code throws meanwhile is dropped.
 fn describe<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> String {
-    let text = match thrown.as_object().filter(|object| object.is_error()) {
+    let described = match thrown.as_object().filter(|object| object.is_error()) {
         Some(error) => {
             let part = |name: &str| {
                 error
                     .get::<_, Value<'js>>(name)
                     .ok()
-                    .and_then(|value| super::value::text(&value))
+                    .and_then(|value| text(&value))
                     .filter(|text| !text.is_empty())
             };
             let name = part("name").unwrap_or_else(|| "Error".to_owned());
             part("message").map_or_else(|| name.clone(), |message| format!("{name}: {message}"))
         }
-        None => super::value::shown(ctx, thrown),
+        None => shown(ctx, thrown),
     };
     if ctx.has_exception() {
         ctx.catch();
     }
-    source::shortened(&text, MESSAGE_SHOWN).to_owned()
+    source::shortened(&described, MESSAGE_SHOWN).to_owned()
 }
 
 /// The first place of a stack that is in a file: `    at name (file:line:column)`.

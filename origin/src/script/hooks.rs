@@ -5,9 +5,9 @@ use std::rc::Rc;
 use rquickjs::{Ctx, Function, Object, Result, Value as JsValue};
 
 use super::{
-    api::{self, application},
+    api::{application, class, stream},
     state::State,
-    value,
+    text::text,
 };
 use crate::{
     app::{ClientId, Context, Decision, Identity, PublishGrant, StreamRequest},
@@ -31,7 +31,7 @@ pub(super) fn publish<'js>(
     let application = application::object(ctx, state)?;
     let client = client(ctx, state, request)?;
     let arguments = (client, &*request.name, &*request.kind, &*request.query);
-    let said = api::callback(&application, "onPublishRequest", arguments)?;
+    let said = class::callback(&application, "onPublishRequest", arguments)?;
     let id = request.id;
     let decide = move |context: &mut Context<'_>, said| {
         context.decide_publish(id, grant(said));
@@ -49,7 +49,7 @@ pub(super) fn play<'js>(
     let application = application::object(ctx, state)?;
     let client = client(ctx, state, request)?;
     let arguments = (client, &*request.name, &*request.query);
-    let said = api::callback(&application, "onPlayRequest", arguments)?;
+    let said = class::callback(&application, "onPlayRequest", arguments)?;
     let id = request.id;
     let decide = move |context: &mut Context<'_>, said| {
         context.decide_play(id, admit(&said));
@@ -94,7 +94,7 @@ fn settle<'js>(
     };
     let resolved = Function::new(ctx.clone(), resolved)?;
     let rejected = Function::new(ctx.clone(), rejected)?;
-    api::then(promise, resolved, rejected)?;
+    class::then(promise, resolved, rejected)?;
     Ok(Said::Later)
 }
 
@@ -112,7 +112,7 @@ fn read(said: &JsValue<'_>) -> Result<Said> {
     };
     let part = |name: &str| -> Result<Option<String>> {
         let part: JsValue<'_> = object.get(name)?;
-        Ok(value::text(&part))
+        Ok(text(&part))
     };
     let (code, description) = (part("code")?, part("description")?);
     if code.is_some() || description.is_some() {
@@ -158,6 +158,6 @@ pub(super) fn notify(
     if !handler.is_function() {
         return Ok(());
     }
-    let stream = api::stream::get(ctx, state, name)?;
-    api::callback(&application, event, (client, stream)).map(drop)
+    let stream = stream::get(ctx, state, name)?;
+    class::callback(&application, event, (client, stream)).map(drop)
 }

@@ -8,10 +8,10 @@ use rquickjs::{
     module::Declared,
 };
 
-use super::program::Program;
+use super::script_files::ScriptFiles;
 
-/// Finds and declares the modules of one program.
-pub(super) struct Modules(pub(super) Arc<Program>);
+/// Finds and declares the modules of one application.
+pub(super) struct Modules(pub(super) Arc<ScriptFiles>);
 
 impl Resolver for Modules {
     fn resolve<'js>(

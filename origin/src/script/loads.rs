@@ -8,7 +8,7 @@ use std::{
     fmt,
 };
 
-use super::program::FileOwner;
+use super::script_files::FileOwner;
 
 /// The files that one instance loads.
 #[derive(Debug)]

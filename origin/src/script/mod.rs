@@ -29,23 +29,23 @@
 //!
 //! 1. Write `api/NAME.rs` with a function `define(ctx, state) -> Result<Value>` that gives what the
 //!    global is to be: a constructor, a function, an object.
-//! 2. Add it to `api::GLOBALS`. With `When::FirstUse` nothing of it exists in a group until its
+//! 2. Add it to `globals::GLOBALS` and to `api::define_one`. With `When::FirstUse` nothing of it exists in a group until its
 //!    script names it (and nothing at all if no word of the program is its name): use that for
 //!    all but what nearly every script uses, since a group with its
 //!    script must stay below 256 KiB.
 //! 3. Objects that stand for something of the host: a Rust struct with `host_class!`, its
-//!    prototype from `api::prototype`,
-//!    methods with `api::method`, properties with `api::getter` and `api::property`,
+//!    prototype from `class::prototype`,
+//!    methods with `class::method`, properties with `class::getter` and `class::property`,
 //!    instances from `State::instance`. When the script lets go of one, its `Drop` runs; it must
 //!    not call into the script.
 //!    A peer's call reaches no native function; what is written in JavaScript has to be kept
-//!    from it with `State::hide`, as `api::prototype` does.
+//!    from it with `State::hide`, as `class::prototype` does.
 //! 4. Closures given to the engine hold an `Rc<State>` and plain data, never a script value, which
 //!    would never be freed. What has to be remembered (callbacks, listeners) is kept with
 //!    `state.keeper.keep` and let go with `state.keeper.release`.
 //! 5. Answers that come later: `let later = state.later();` goes to another thread or task, and
 //!    there `later.run(move |ctx, state| ...)` has that work done in a turn of its own. Take the
-//!    callback out with `state.keeper.release(ctx, kept)` and call it with `api::callback`.
+//!    callback out with `state.keeper.release(ctx, kept)` and call it with `class::callback`.
 //! 6. Bound what a script can pile up, with a setting or a named constant.
 //! 7. Errors for the script are exceptions: `Exception::throw_type(ctx, "...")`. Things that fail
 //!    in Flash Media Server without one (a status event, `false`) do so here.
@@ -60,7 +60,10 @@ mod check;
 mod clients;
 mod engine;
 mod failure;
+mod gateways;
+mod globals;
 mod hooks;
+mod host;
 mod idle;
 mod kept;
 mod later;
@@ -72,11 +75,12 @@ mod notes;
 mod objects;
 mod pace;
 mod program;
-mod room;
 mod rpc;
+mod script_files;
 mod shape;
 mod source;
 mod state;
+mod text;
 mod timers;
 mod value;
 mod words;
@@ -84,26 +88,14 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
-
 pub use application::ScriptApplication;
+pub use check::Kind;
 pub use failure::ScriptError;
+pub use host::Host;
 pub use library::{
     application_xml::{ApplicationXml, ApplicationXmlError, ConfigValue, Ignored},
     outbound::Outbound,
 };
-pub use program::{Kind, Program, ProgramError};
+pub use program::{Program, ProgramError};
 
 pub(crate) use allowance::THREAD_STACK;
-
-/// What the process gives to script applications.
-#[derive(Clone, Debug, Default)]
-pub struct Host {
-    /// Where the application keeps what it writes: `DATA/apps/NAME`. Without it scripts have no
-    /// files of their own.
-    pub data: Option<PathBuf>,
-    /// What scripts connect to web servers with; clones of one share its thread.
-    pub outbound: Outbound,
-    /// The instance is only tried out: it reaches no web server.
-    pub is_trial: bool,
-}

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{
-    api::GLOBALS,
+    globals::GLOBALS,
     library::legacy,
-    program::{FileOwner, Program},
+    script_files::{FileOwner, ScriptFiles},
 };
 
 /// All notes that take more than the words of one line.
-pub(super) fn of(program: &Program) -> Vec<String> {
-    let mut notes = missing(program);
-    notes.extend(too_early(program));
-    for (file, text) in program.texts() {
+pub(super) fn of(scripts: &ScriptFiles) -> Vec<String> {
+    let mut notes = missing(scripts);
+    notes.extend(too_early(scripts));
+    for (file, text) in scripts.texts() {
         notes.extend(legacy::walks(text).iter().map(|walk| {
             let legacy::Walk { line, name, filled } = walk;
             format!(
@@ -26,11 +26,11 @@ pub(super) fn of(program: &Program) -> Vec<String> {
 }
 
 /// Files that a `load()` names and nobody has. No error: a script may never get there.
-fn missing(program: &Program) -> Vec<String> {
+fn missing(scripts: &ScriptFiles) -> Vec<String> {
     let mut missing = Vec::new();
-    for (file, text) in program.texts() {
+    for (file, text) in scripts.texts() {
         for (line, name) in legacy::loads(text) {
-            if program.find(file, name).is_none() {
+            if scripts.find(file, name).is_none() {
                 let why = "there is no such file in the application or the framework";
                 missing.push(format!("{file}:{line}: load(\"{name}\"): {why}"));
             }
@@ -40,25 +40,25 @@ fn missing(program: &Program) -> Vec<String> {
 }
 
 /// Names that the main file's top level needs and a loaded file defines, which runs after it.
-fn too_early(program: &Program) -> Vec<String> {
-    let main = program.main();
-    let (own, framework) = loaded(program);
+fn too_early(scripts: &ScriptFiles) -> Vec<String> {
+    let main = scripts.main();
+    let (own, framework) = loaded(scripts);
     if own.is_empty() {
         return Vec::new();
     }
     let mut defined = BTreeMap::new();
     for file in own {
-        let text = program.source(file).unwrap_or_default();
+        let text = scripts.source(file).unwrap_or_default();
         for name in legacy::defined(text) {
             defined.entry(name).or_insert(file);
         }
     }
-    let mut there: HashSet<&str> = GLOBALS.iter().map(|global| global.name).collect();
+    let mut there: HashSet<&str> = GLOBALS.iter().map(|(_, name, _)| *name).collect();
     there.extend(LANGUAGE);
     for file in framework {
-        there.extend(legacy::defined(program.source(file).unwrap_or_default()));
+        there.extend(legacy::defined(scripts.source(file).unwrap_or_default()));
     }
-    let needed = legacy::needed(program.source(main).unwrap_or_default());
+    let needed = legacy::needed(scripts.source(main).unwrap_or_default());
     let early = needed.into_iter().filter_map(|(line, name)| {
         let file = defined.get(name).filter(|_| !there.contains(name))?;
         Some(format!(
@@ -72,18 +72,18 @@ fn too_early(program: &Program) -> Vec<String> {
 
 /// The files that are reached from the main file by `load()`: the application's, and those of the
 /// framework.
-fn loaded(program: &Program) -> (BTreeSet<&str>, BTreeSet<&str>) {
+fn loaded(scripts: &ScriptFiles) -> (BTreeSet<&str>, BTreeSet<&str>) {
     let mut own = BTreeSet::new();
     let mut framework = BTreeSet::new();
-    let mut left = vec![program.main()];
+    let mut left = vec![scripts.main()];
     while let Some(file) = left.pop() {
-        let text = program.source(file).unwrap_or_default();
+        let text = scripts.source(file).unwrap_or_default();
         for (_, name) in legacy::loads(text) {
-            let Some(found) = program.find(file, name) else {
+            let Some(found) = scripts.find(file, name) else {
                 continue;
             };
-            let is_new = match program.owner(found) {
-                FileOwner::Application => found != program.main() && own.insert(found),
+            let is_new = match scripts.owner(found) {
+                FileOwner::Application => found != scripts.main() && own.insert(found),
                 FileOwner::Framework => framework.insert(found),
             };
             if is_new {

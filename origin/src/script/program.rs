@@ -6,20 +6,21 @@ use std::{
     collections::{BTreeMap, HashSet},
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
 use tributary_node::config;
 
 use super::{
-    check,
+    check::{self, Kind},
     failure::ScriptError,
     library::{
         application_xml::ApplicationXml,
         legacy::{self, Extras},
-        scriptlib,
     },
-    notes, source, words,
+    notes,
+    script_files::ScriptFiles,
+    source, words,
 };
 
 /// The files of a script application as they were when it was loaded.
@@ -28,32 +29,13 @@ use super::{
 pub struct Program {
     name: String,
     folder: PathBuf,
-    main: String,
-    kind: OnceLock<Kind>,
-    files: BTreeMap<String, Arc<str>>,
+    kind: Kind,
+    scripts: Arc<ScriptFiles>,
     settings: config::Application,
     application_xml: ApplicationXml,
     extras: Extras,
     words: Option<HashSet<Box<str>>>,
     notes: Vec<String>,
-}
-
-/// How the main file is evaluated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// As a sloppy global script: what Server-Side ActionScript is.
-    Script,
-    /// As a module, since it has `import` or `export`.
-    Module,
-}
-
-/// Whose a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileOwner {
-    /// The application has it.
-    Application,
-    /// The framework that comes with Tributary has it.
-    Framework,
 }
 
 /// Why a folder is not a script application.
@@ -117,7 +99,6 @@ impl Program {
     ) -> Result<Arc<Self>, ProgramError> {
         let mut files = files;
         let application_xml = take_application_xml(&mut files)?;
-        let main = main_file(name, &files).ok_or(ProgramError::NoMain)?;
         let mut notes: Vec<_> = application_xml
             .ignored
             .iter()
@@ -136,23 +117,22 @@ impl Program {
             }
         }
         let words = words::of(&files);
-        let mut program = Self {
+        let places = application_xml.script_lib_path.clone();
+        let scripts = ScriptFiles::new(name, files, places).ok_or(ProgramError::NoMain)?;
+        notes.extend(notes::of(&scripts));
+        let scripts = Arc::new(scripts);
+        let kind = check::check(&scripts).map_err(ProgramError::Wrong)?;
+        Ok(Arc::new(Self {
             name: name.to_owned(),
             folder: folder.to_owned(),
-            main,
-            kind: OnceLock::new(),
-            files,
+            kind,
+            scripts,
             settings: application_xml.over(settings),
             application_xml,
             extras,
             words,
             notes,
-        };
-        program.notes.extend(notes::of(&program));
-        let program = Arc::new(program);
-        let kind = check::check(&program).map_err(ProgramError::Wrong)?;
-        program.kind.get_or_init(|| kind);
-        Ok(program)
+        }))
     }
 
     /// The application's name.
@@ -167,22 +147,22 @@ impl Program {
 
     /// The main file, relative to the folder.
     pub fn main(&self) -> &str {
-        &self.main
+        self.scripts.main()
     }
 
     /// How the main file is evaluated.
     pub fn kind(&self) -> Kind {
-        self.kind.get().copied().unwrap_or(Kind::Script)
+        self.kind
     }
 
     /// The script files, relative to the folder.
     pub fn files(&self) -> impl Iterator<Item = &str> {
-        self.files.keys().map(String::as_str)
+        self.scripts.texts().map(|(file, _)| file)
     }
 
     /// The script files with their texts.
-    pub(super) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files.iter().map(|(file, text)| (&**file, &**text))
+    pub(super) fn scripts(&self) -> &Arc<ScriptFiles> {
+        &self.scripts
     }
 
     /// What is worth knowing and no error: elements of `Application.xml` that mean nothing here,
@@ -213,59 +193,13 @@ impl Program {
     pub fn settings(&self) -> &config::Application {
         &self.settings
     }
-
-    /// The text of a file, by its name as errors and [`Program::find`] give it.
-    pub(super) fn source(&self, file: &str) -> Option<&str> {
-        let own = self.files.get(file).map(|text| &**text);
-        own.or_else(|| scriptlib::find(file).map(|(_, text)| text))
-    }
-
-    /// The file that `load(name)` in the file `loader` means: beside that file, in the
-    /// application's folder, in its `scripts/` or `scriptlib/`, in a folder that its
-    /// `Application.xml` names, or a file of the framework.
-    pub(super) fn find(&self, loader: &str, name: &str) -> Option<&str> {
-        let name = name.replace('\\', "/");
-        let beside = beside(loader, &name);
-        if let Some((found, _)) = beside.and_then(|path| self.files.get_key_value(&path)) {
-            return Some(found);
-        }
-        let name = normal(&name)?;
-        let named = self
-            .application_xml
-            .script_lib_path
-            .iter()
-            .map(String::as_str);
-        let places = ["", SCRIPTS, SCRIPTLIB].into_iter().chain(named);
-        let mut paths = places.filter_map(|place| normal(&format!("{place}/{name}")));
-        let own = paths.find_map(|path| self.files.get_key_value(&path));
-        own.map(|(name, _)| name.as_str())
-            .or_else(|| scriptlib::find(&name).map(|(name, _)| name))
-    }
-
-    /// Whose a file is that [`Program::find`] has found.
-    pub(super) fn owner(&self, file: &str) -> FileOwner {
-        if self.files.contains_key(file) {
-            FileOwner::Application
-        } else {
-            FileOwner::Framework
-        }
-    }
-
-    /// The file that `import` of `name` in the file `base` means.
-    pub(super) fn import(&self, base: &str, name: &str) -> Option<&str> {
-        let path = normal(&format!("{}/{name}", folder_of(base)))?;
-        self.files
-            .get_key_value(&path)
-            .map(|(name, _)| name.as_str())
-    }
 }
 
 impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Program")
             .field("name", &self.name)
-            .field("main", &self.main)
-            .field("files", &self.files.len())
+            .field("scripts", &self.scripts)
             .finish_non_exhaustive()
     }
 }
@@ -298,23 +232,6 @@ impl fmt::Display for ProgramError {
 
 impl std::error::Error for ProgramError {}
 
-/// The main file, in the order of Flash Media Server: `main.asc`, `main.js`, then a file named for
-/// the application; each in `scripts/` before the folder itself.
-fn main_file(application: &str, files: &BTreeMap<String, Arc<str>>) -> Option<String> {
-    let stems = ["main", application];
-    let names = stems
-        .iter()
-        .flat_map(|stem| ["asc", "js"].map(|extension| format!("{stem}.{extension}")));
-    let mut places = names.flat_map(|name| [format!("{SCRIPTS}/{name}"), name]);
-    places.find(|path| files.contains_key(path))
-}
-
-/// Where scripts may stand besides the folder itself.
-const SCRIPTS: &str = "scripts";
-
-/// Where Flash Media Server has its framework, and an application may have a copy.
-const SCRIPTLIB: &str = "scriptlib";
-
 /// Takes the `Application.xml` out of the files and reads it.
 fn take_application_xml(
     files: &mut BTreeMap<String, Arc<str>>,
@@ -336,34 +253,6 @@ fn take_application_xml(
 
 fn is_application_xml(name: &str) -> bool {
     name.eq_ignore_ascii_case(ApplicationXml::NAME)
-}
-
-/// The path that a name has beside the file `loader`; a name that begins with a slash is that of
-/// the application's folder.
-pub(super) fn beside(loader: &str, name: &str) -> Option<String> {
-    if name.starts_with('/') {
-        return None;
-    }
-    normal(&format!("{}/{name}", folder_of(loader)))
-}
-
-fn folder_of(file: &str) -> &str {
-    file.rsplit_once('/').map_or("", |(folder, _)| folder)
-}
-
-/// A path without `.`, `..` and empty segments; `None` if it leaves the folder.
-fn normal(path: &str) -> Option<String> {
-    let mut segments = Vec::new();
-    for segment in path.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => {
-                segments.pop()?;
-            }
-            _ => segments.push(segment),
-        }
-    }
-    Some(segments.join("/"))
 }
 
 fn read_folder(
@@ -413,22 +302,4 @@ fn is_script(name: &str) -> bool {
     ["asc", "js", "mjs"]
         .iter()
         .any(|known| extension.eq_ignore_ascii_case(known))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_stay_in_the_folder() {
-        for (path, expected) in [
-            ("a.asc", Some("a.asc")),
-            ("./lib//a.asc", Some("lib/a.asc")),
-            ("/lib/../a.asc", Some("a.asc")),
-            ("../a.asc", None),
-            ("lib/../../a.asc", None),
-        ] {
-            assert_eq!(normal(path).as_deref(), expected, "{path}");
-        }
-    }
 }

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use rquickjs::{Ctx, Function, Object, Result, Value as JsValue, function::Args};
-use tributary_protocol::{amf::Value, command::Status};
+use tributary_protocol::amf::Value;
 
 use super::{
-    api,
+    api::{application, class},
     failure::ScriptError,
     state::State,
     value::{from_script, to_script},
@@ -35,12 +35,15 @@ pub(super) fn call<'js>(ctx: &Ctx<'js>, state: &Rc<State>, call: &Call) -> Resul
         Ok(answer) => Ok(answer),
         Err(_) => {
             let thrown = ctx.catch();
-            api::application::thrown(ctx, state, &thrown);
+            application::thrown(ctx, state, &thrown);
             if state.allowance.exceeded().is_some() {
-                return Ok(Answer::Error(failure(&call.name, None)));
+                return Ok(Answer::Error(application::call_failed(&call.name, None)));
             }
-            let message = ScriptError::thrown(ctx, &thrown, &state.program).message;
-            Ok(Answer::Error(failure(&call.name, Some(&message))))
+            let message = ScriptError::thrown(ctx, &thrown, state.program.scripts()).message;
+            Ok(Answer::Error(application::call_failed(
+                &call.name,
+                Some(&message),
+            )))
         }
     }
 }
@@ -65,7 +68,7 @@ fn method<'js>(
     let Some((_, resolve)) = state.find(ctx, client, "__resolve")? else {
         return Ok(None);
     };
-    let found = api::call_on(&resolve, client, (name,))?;
+    let found = class::call_on(&resolve, client, (name,))?;
     Ok(found.into_function().map(|found| (client.clone(), found)))
 }
 
@@ -95,18 +98,12 @@ fn answer<'js>(
     };
     let resolved = Function::new(ctx.clone(), resolved)?;
     let rejected = Function::new(ctx.clone(), rejected)?;
-    api::then(promise, resolved, rejected)?;
+    class::then(promise, resolved, rejected)?;
     Ok(Answer::Deferred)
 }
 
 fn failed<'js>(ctx: &Ctx<'js>, state: &Rc<State>, thrown: &JsValue<'js>) -> Value {
-    api::application::thrown(ctx, state, thrown);
-    let message = ScriptError::thrown(ctx, thrown, &state.program).message;
-    failure("", Some(&message))
-}
-
-/// What a client gets for a call whose method failed.
-pub(super) fn failure(name: &str, message: Option<&str>) -> Value {
-    let description = message.map_or_else(|| format!("The method {name} failed."), str::to_owned);
-    Value::Object(Status::CallFailed.info(Some(&description), None))
+    application::thrown(ctx, state, thrown);
+    let message = ScriptError::thrown(ctx, thrown, state.program.scripts()).message;
+    application::call_failed("", Some(&message))
 }

@@ -1,4 +1,4 @@
-//! Script files as text: byte-order marks, encodings of old editors, lines.
+//! Script files as text: byte-order marks, encodings of old editors, lines, what they load.
 
 use std::borrow::Cow;
 
@@ -62,6 +62,23 @@ pub(super) fn shortened(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
+/// The names in `load("name")` calls; comments may hold some as well, which does no harm.
+pub(super) fn loads(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices("load").filter_map(|(at, word)| {
+        let before = text[..at].chars().next_back();
+        if before.is_some_and(|before| before.is_alphanumeric() || "_$.".contains(before)) {
+            return None;
+        }
+        let rest = text[at + word.len()..].trim_start();
+        let rest = rest.strip_prefix('(')?.trim_start();
+        let quote = rest
+            .chars()
+            .next()
+            .filter(|&quote| quote == '"' || quote == '\'')?;
+        rest[1..].split_once(quote).map(|(name, _)| name)
+    })
+}
+
 /// How much of a source line an error shows. Reason: it goes into log lines and status objects.
 const LINE_SHOWN: usize = 256;
 
@@ -84,6 +101,13 @@ mod tests {
         ] {
             assert_eq!(decode(bytes), (text.to_owned(), encoding), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn loads_are_found() {
+        let text =
+            "load(\"a.asc\");load( 'b/c.asc' )\rx.load('no');preload('no');load(name);load()";
+        assert_eq!(loads(text).collect::<Vec<_>>(), ["a.asc", "b/c.asc"]);
     }
 
     #[test]

@@ -19,11 +19,11 @@ use rquickjs::{
 use tributary_protocol::GroupName;
 
 use super::{
-    Host,
     allowance::Allowance,
     calls::Calls,
     check::script_options,
     clients::Clients,
+    host::Host,
     kept::{Keeper, Kept},
     later::Later,
     library::group::Library,
@@ -109,6 +109,7 @@ impl State {
         now: Instant,
     ) -> Self {
         let loads = RefCell::new(Loads::new(program.main()));
+        let library = Library::new(&program, &host, &group);
         Self {
             program,
             host,
@@ -120,7 +121,7 @@ impl State {
             calls: RefCell::default(),
             media: RefCell::default(),
             objects: RefCell::default(),
-            library: Library::default(),
+            library,
             loads,
             failed: Cell::new(false),
             telling: Cell::new(false),

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{check::loads, program::beside};
+use super::{script_files::beside, source::loads};
 
 /// The words of all files. `None` if code that is not in them may run: made at run time, or loaded
 /// from elsewhere.

@@ -6,14 +6,16 @@ use rquickjs::{
     Array, Coerced, Ctx, Exception, Function, Object, Result, Value,
     function::{Opt, Rest},
 };
-use tributary_protocol::command::Status;
+use tributary_protocol::{amf, command::Status};
 
 use super::{
     super::{
         failure::ScriptError,
         state::State,
-        value::{from_script, text, to_values},
+        text::text,
+        value::{from_script, to_values},
     },
+    class,
     client::id_of,
 };
 use crate::{
@@ -23,7 +25,7 @@ use crate::{
 
 /// The global. Scripts put their handlers on it; what the host has is on its prototype.
 pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
-    let host = super::prototype(ctx, state, "Application")?;
+    let host = class::prototype(ctx, state, "Application")?;
     facts(&host, state)?;
     deciding(&host, state)?;
     speaking(&host, state)?;
@@ -51,11 +53,11 @@ pub(crate) fn object<'js>(ctx: &Ctx<'js>, state: &State) -> Result<Object<'js>> 
 
 fn facts<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
-    super::getter(host, "name", move || known.group.to_string())?;
-    super::getter(host, "hostname", hostname)?;
-    super::getter(host, "server", || SERVER)?;
+    class::getter(host, "name", move || known.group.to_string())?;
+    class::getter(host, "hostname", hostname)?;
+    class::getter(host, "server", || SERVER)?;
     let known = Rc::clone(state);
-    super::getter(host, "clients", move |ctx: Ctx<'js>| {
+    class::getter(host, "clients", move |ctx: Ctx<'js>| {
         let clients = known.clients.borrow();
         clients.list().map(|list| known.keeper.kept(&ctx, list))
     })
@@ -72,13 +74,13 @@ fn hostname() -> String {
 /// acceptConnection, rejectConnection, redirectConnection, disconnect.
 fn deciding<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "acceptConnection",
         move |ctx: Ctx<'js>, client: Value<'js>| accept(&ctx, &known, named(&ctx, &client)?),
     )?;
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "rejectConnection",
         move |ctx: Ctx<'js>, client: Value<'js>, why: Rest<Value<'js>>| {
@@ -89,7 +91,7 @@ fn deciding<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         },
     )?;
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "redirectConnection",
         move |ctx: Ctx<'js>, client: Value<'js>, uri: Opt<Value<'js>>, why: Rest<Value<'js>>| {
@@ -109,7 +111,7 @@ fn deciding<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
             Ok::<(), rquickjs::Error>(())
         },
     )?;
-    super::method(
+    class::method(
         host,
         "disconnect",
         move |ctx: Ctx<'js>, client: Value<'js>| {
@@ -185,7 +187,7 @@ fn is_nothing(value: &Value<'_>) -> bool {
 /// broadcastMsg, registerClass, registerProxy.
 fn speaking<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "broadcastMsg",
         move |ctx: Ctx<'js>, name: Coerced<String>, arguments: Rest<Value<'js>>| {
@@ -195,7 +197,7 @@ fn speaking<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         },
     )?;
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "registerClass",
         move |ctx: Ctx<'js>, name: Coerced<String>, class: Opt<Value<'js>>| match class
@@ -214,7 +216,7 @@ fn speaking<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         },
     )?;
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "registerProxy",
         move |ctx: Ctx<'js>, name: Coerced<String>, target: Value<'js>, to: Opt<Value<'js>>| {
@@ -237,17 +239,17 @@ const PROXY: &str = "(function (prototype, name, target, method) {
 
 /// shutdown, gc, getStats, clearSharedObjects, clearStreams.
 fn ruling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
-    super::method(host, "shutdown", || {
+    class::method(host, "shutdown", || {
         lent(|context| context.unload()).is_some()
     })?;
-    super::method(host, "clearSharedObjects", |path: Coerced<String>| {
+    class::method(host, "clearSharedObjects", |path: Coerced<String>| {
         lent(|context| context.clear_shared_objects(&path.0)).unwrap_or_default()
     })?;
     // There are no recordings, which are what it deletes.
-    super::method(host, "clearStreams", || false)?;
-    super::method(host, "gc", |ctx: Ctx<'js>| ctx.run_gc())?;
+    class::method(host, "clearStreams", || false)?;
+    class::method(host, "gc", |ctx: Ctx<'js>| ctx.run_gc())?;
     let known = Rc::clone(state);
-    super::method(host, "getStats", move |ctx: Ctx<'js>| {
+    class::method(host, "getStats", move |ctx: Ctx<'js>| {
         let stats = Object::new(ctx.clone())?;
         let (accepted, rejected, left) = {
             let clients = known.clients.borrow();
@@ -278,7 +280,7 @@ fn ruling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
 /// Logs what a script threw, and tells its `application.onStatus`.
 pub(in super::super) fn thrown<'js>(ctx: &Ctx<'js>, state: &Rc<State>, thrown: &Value<'js>) {
     state.failed.set(true);
-    let mut error = ScriptError::thrown(ctx, thrown, &state.program);
+    let mut error = ScriptError::thrown(ctx, thrown, state.program.scripts());
     if let Some(exceeded) = state.allowance.exceeded() {
         exceeded.describe().clone_into(&mut error.message);
         state.allowance.reported();
@@ -294,7 +296,7 @@ pub(in super::super) fn thrown<'js>(ctx: &Ctx<'js>, state: &Rc<State>, thrown: &
         return;
     }
     if tell(ctx, state, &error).is_err() {
-        let again = ScriptError::thrown(ctx, &ctx.catch(), &state.program);
+        let again = ScriptError::thrown(ctx, &ctx.catch(), state.program.scripts());
         report(state, &again);
     }
     state.telling.set(false);
@@ -312,7 +314,7 @@ pub(in super::super) fn report(state: &State, error: &ScriptError) {
 pub(in super::super) fn low_memory(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<()> {
     let status = Status::ResourceLowMemory;
     let info = info(ctx, status, status.description())?;
-    super::callback(&object(ctx, state)?, "onStatus", (info,)).map(drop)
+    class::callback(&object(ctx, state)?, "onStatus", (info,)).map(drop)
 }
 
 /// What an `onStatus` is told.
@@ -334,5 +336,11 @@ fn tell<'js>(ctx: &Ctx<'js>, state: &State, error: &ScriptError) -> Result<()> {
     info.set("filename", error.file.as_deref())?;
     info.set("lineno", error.line)?;
     info.set("linebuf", error.source_line.as_deref())?;
-    super::callback(&application, "onStatus", (info,)).map(drop)
+    class::callback(&application, "onStatus", (info,)).map(drop)
+}
+
+/// What a caller gets for a call whose method failed.
+pub(in super::super) fn call_failed(name: &str, message: Option<&str>) -> amf::Value {
+    let description = message.map_or_else(|| format!("The method {name} failed."), str::to_owned);
+    amf::Value::Object(Status::CallFailed.info(Some(&description), None))
 }

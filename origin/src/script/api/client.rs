@@ -13,10 +13,13 @@ use tributary_protocol::{
     link::{Bandwidth, Statistics},
 };
 
-use super::super::{
-    kept::Kept,
-    state::State,
-    value::{to_script, to_values},
+use super::{
+    super::{
+        kept::Kept,
+        state::State,
+        value::{to_script, to_values},
+    },
+    class,
 };
 use crate::{
     app::{Client, ClientId},
@@ -33,7 +36,7 @@ pub(crate) struct ClientObject {
     protocol: &'static str,
 }
 
-super::host_class!(ClientObject, "Client");
+class::host_class!(ClientObject, "Client");
 
 /// The class. Scripts put their methods on `Client.prototype`, which inherits the host's, and a
 /// script that overrides one of those still has it.
@@ -94,7 +97,7 @@ impl ClientObject {
 /// Which folders it may read and write, and whose sound and pictures its player may read, as paths
 /// with `;` between them.
 fn access<'js>(host: &Object<'js>) -> Result<()> {
-    super::property(
+    class::property(
         host,
         "readAccess",
         |client: OwnClient<'js>| of_client(&client, |client| client.read_access().to_owned()),
@@ -102,7 +105,7 @@ fn access<'js>(host: &Object<'js>) -> Result<()> {
             change_client(&client, |client| client.set_read_access(&folders.0));
         },
     )?;
-    super::property(
+    class::property(
         host,
         "writeAccess",
         |client: OwnClient<'js>| of_client(&client, |client| client.write_access().to_owned()),
@@ -110,7 +113,7 @@ fn access<'js>(host: &Object<'js>) -> Result<()> {
             change_client(&client, |client| client.set_write_access(&folders.0));
         },
     )?;
-    super::property(
+    class::property(
         host,
         "audioSampleAccess",
         |client: OwnClient<'js>| of_client(&client, |known| known.audio_sample_access().to_owned()),
@@ -118,7 +121,7 @@ fn access<'js>(host: &Object<'js>) -> Result<()> {
             change_client(&client, |known| known.set_audio_sample_access(&folders.0));
         },
     )?;
-    super::property(
+    class::property(
         host,
         "videoSampleAccess",
         |client: OwnClient<'js>| of_client(&client, |known| known.video_sample_access().to_owned()),
@@ -144,20 +147,20 @@ fn change_client(client: &OwnClient<'_>, change: impl FnOnce(&mut Client)) {
 
 /// What the client said of itself, and what is known of its connection.
 fn facts<'js>(host: &Object<'js>) -> Result<()> {
-    super::getter(host, "ip", |client: OwnClient<'js>| {
+    class::getter(host, "ip", |client: OwnClient<'js>| {
         client.0.borrow().peer.ip().to_canonical().to_string()
     })?;
-    super::getter(host, "protocol", |client: OwnClient<'js>| {
+    class::getter(host, "protocol", |client: OwnClient<'js>| {
         client.0.borrow().protocol
     })?;
-    super::getter(host, "secure", |client: OwnClient<'js>| {
+    class::getter(host, "secure", |client: OwnClient<'js>| {
         matches!(client.0.borrow().protocol, "rtmps" | "rtmpts" | "wss")
     })?;
     fact(host, "agent", |connect| connect.flash_ver)?;
     fact(host, "referrer", |connect| connect.swf_url)?;
     fact(host, "pageUrl", |connect| connect.page_url)?;
     fact(host, "uri", |connect| connect.tc_url)?;
-    super::property(
+    class::property(
         host,
         "id",
         |client: OwnClient<'js>| client.0.borrow().id.to_string(),
@@ -171,7 +174,7 @@ fn fact<'js>(
     name: &str,
     read: impl Fn(Connect) -> Option<String> + 'static,
 ) -> Result<()> {
-    super::getter(host, name, move |client: OwnClient<'js>| {
+    class::getter(host, name, move |client: OwnClient<'js>| {
         client
             .0
             .borrow()
@@ -189,7 +192,7 @@ fn own_member<'js>(object: &Object<'js>, name: &str, value: Value<'js>) -> Resul
 
 fn methods<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let state = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "call",
         move |ctx: Ctx<'js>,
@@ -202,24 +205,24 @@ fn methods<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         },
     )?;
     watching(host)?;
-    super::method(host, "toString", || "[object Client]")
+    class::method(host, "toString", || "[object Client]")
 }
 
 /// getStats, getBandwidthLimit, setBandwidthLimit, checkBandwidth, ping.
 fn watching<'js>(host: &Object<'js>) -> Result<()> {
-    super::method(host, "getStats", |ctx: Ctx<'js>, client: OwnClient<'js>| {
+    class::method(host, "getStats", |ctx: Ctx<'js>, client: OwnClient<'js>| {
         let id = client.0.borrow().id;
         stats(&ctx, id)
     })?;
-    super::method(host, "checkBandwidth", |client: OwnClient<'js>| {
+    class::method(host, "checkBandwidth", |client: OwnClient<'js>| {
         let id = client.0.borrow().id;
         lent(|context| context.check_bandwidth(id)).unwrap_or_default()
     })?;
-    super::method(host, "ping", |client: OwnClient<'js>| {
+    class::method(host, "ping", |client: OwnClient<'js>| {
         let id = client.0.borrow().id;
         lent(|context| context.ping(id)).unwrap_or_default()
     })?;
-    super::method(
+    class::method(
         host,
         "getBandwidthLimit",
         |client: OwnClient<'js>, direction: Opt<Coerced<f64>>| {
@@ -233,7 +236,7 @@ fn watching<'js>(host: &Object<'js>) -> Result<()> {
             limit.map_or(NO_LIMIT, f64::from)
         },
     )?;
-    super::method(
+    class::method(
         host,
         "setBandwidthLimit",
         |client: OwnClient<'js>, to: Opt<Coerced<f64>>, from: Opt<Coerced<f64>>| {
@@ -302,7 +305,7 @@ pub(in super::super) fn answered(
         Err(value) => ("onStatus", value),
     };
     let value = to_script(ctx, state, value)?;
-    super::callback(responder, name, (value,)).map(drop)
+    class::callback(responder, name, (value,)).map(drop)
 }
 
 /// What the connection has carried. The edge is asked at the first time, and reports every 5 s from

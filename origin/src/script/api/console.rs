@@ -5,7 +5,8 @@ use std::rc::Rc;
 use rquickjs::{Ctx, Object, Result, Value, function::Rest};
 
 use super::{
-    super::{state::State, value},
+    super::{state::State, text},
+    class,
     globals::say,
 };
 use crate::app::Level;
@@ -21,7 +22,7 @@ pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js
         ("error", Level::Error),
     ] {
         let state = Rc::clone(state);
-        super::method(
+        class::method(
             &console,
             name,
             move |ctx: Ctx<'js>, values: Rest<Value<'js>>| -> Result<()> {
@@ -49,5 +50,5 @@ fn shown<'js>(ctx: &Ctx<'js>, one: &Value<'js>) -> Result<String> {
             }
         }
     }
-    Ok(value::shown(ctx, one))
+    Ok(text::shown(ctx, one))
 }

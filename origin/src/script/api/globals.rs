@@ -7,14 +7,14 @@ use rquickjs::{
     function::{Opt, Rest},
 };
 
-use super::super::{check::script_options, loads::Due, source, state::State, value};
+use super::super::{check::script_options, loads::Due, source, state::State, text};
 use crate::app::Level;
 
 /// `trace(value, ...)`: a line in the application's log.
 pub(super) fn trace<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
     let state = Rc::clone(state);
     let trace = move |ctx: Ctx<'js>, values: Rest<Value<'js>>| {
-        let shown: Vec<_> = values.iter().map(|one| value::shown(&ctx, one)).collect();
+        let shown: Vec<_> = values.iter().map(|one| text::shown(&ctx, one)).collect();
         say(&state, Level::Info, &shown.join(" "));
     };
     named(ctx, "trace", Function::new(ctx.clone(), trace)?)
@@ -32,17 +32,17 @@ const LINE: usize = 4 * 1024;
 pub(super) fn load<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
     let state = Rc::clone(state);
     let load = move |ctx: Ctx<'js>, name: Coerced<String>| {
-        let program = &state.program;
+        let scripts = state.program.scripts();
         let loader = running_file(&ctx).unwrap_or_default();
         // A name that means nothing is an error where it stands.
-        let Some(file) = program.find(&loader, &name.0) else {
+        let Some(file) = scripts.find(&loader, &name.0) else {
             let why = format!(
                 "load: there is no file {:?}; see docs/porting-from-fms.md",
                 name.0
             );
             return Err(Exception::throw_message(&ctx, &why));
         };
-        let named = state.loads.borrow_mut().name(file, program.owner(file));
+        let named = state.loads.borrow_mut().name(file, scripts.owner(file));
         match named {
             Ok(Due::Now) => run_file(&ctx, &state, file),
             Ok(Due::Later | Due::Done) => Ok(()),
@@ -62,14 +62,14 @@ fn running_file(ctx: &Ctx<'_>) -> Option<String> {
 /// How many functions of the engine may stand between a script's code and what it calls.
 const OWN_FRAMES: isize = 8;
 
-/// Runs a file of the application or of the framework, by its name as [`Program::find`] gives it.
+/// Runs a file of the application or of the framework, by its name as [`ScriptFiles::find`] gives it.
 ///
-/// [`Program::find`]: super::super::program::Program::find
+/// [`ScriptFiles::find`]: super::super::script_files::ScriptFiles::find
 pub(in super::super) fn run_file(ctx: &Ctx<'_>, state: &Rc<State>, file: &str) -> Result<()> {
     if let Err(refusal) = state.loads.borrow_mut().begin(file) {
         return Err(Exception::throw_range(ctx, &refusal.to_string()));
     }
-    let text = state.program.source(file).unwrap_or_default();
+    let text = state.program.scripts().source(file).unwrap_or_default();
     let done = ctx.eval_with_options::<(), _>(text, script_options(file));
     state.loads.borrow_mut().end(done.is_ok());
     done

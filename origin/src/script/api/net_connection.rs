@@ -12,14 +12,16 @@ use tributary_protocol::{
     command::Status,
 };
 
-use super::super::{
-    failure::ScriptError,
-    library::remoting::Headers,
-    rpc,
-    state::State,
-    value::{from_script, to_script, to_values},
+use super::{
+    super::{
+        failure::ScriptError,
+        library::remoting::Headers,
+        state::State,
+        value::{from_script, to_script, to_values},
+    },
+    application, class,
+    library::remoting::Remoting,
 };
-use super::library::remoting::Remoting;
 use crate::{
     app::{Answer, ConnectTo, Connection, ConnectionCall, ConnectionId},
     group::lent,
@@ -39,13 +41,13 @@ pub(crate) struct NetConnectionObject {
     remoting: RefCell<Option<Remoting>>,
 }
 
-super::host_class!(NetConnectionObject, "NetConnection");
+class::host_class!(NetConnectionObject, "NetConnection");
 
 type OwnConnection<'js> = This<Class<'js, NetConnectionObject>>;
 
 /// The class.
 pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
-    let host = super::prototype(ctx, state, "NetConnection")?;
+    let host = class::prototype(ctx, state, "NetConnection")?;
     facts(&host, state)?;
     connecting(&host, state)?;
     calling(&host, state)?;
@@ -96,20 +98,20 @@ fn with<R: Default>(
 
 fn facts<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
-    super::getter(host, "isConnected", move |object: OwnConnection<'js>| {
+    class::getter(host, "isConnected", move |object: OwnConnection<'js>| {
         object.0.borrow().remoting.borrow().is_some()
             || with(&known, &object.0, |connection| connection.is_connected())
     })?;
-    super::getter(host, "uri", |object: OwnConnection<'js>| {
+    class::getter(host, "uri", |object: OwnConnection<'js>| {
         object.0.borrow().uri.borrow().clone()
     })?;
     // AMF0, unless the script sets its own.
-    super::hidden(
+    class::hidden(
         host,
         "objectEncoding",
         Value::new_int(host.ctx().clone(), 0),
     )?;
-    super::getter(host, "protocol", |object: OwnConnection<'js>| {
+    class::getter(host, "protocol", |object: OwnConnection<'js>| {
         let inside = object.0.borrow();
         let scheme = inside.remoting.borrow().as_ref().map_or("rtmp", |_| "http");
         inside.uri.borrow().as_ref().map(|_| scheme)
@@ -119,7 +121,7 @@ fn facts<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
 /// connect, close.
 fn connecting<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "connect",
         move |ctx: Ctx<'js>,
@@ -135,7 +137,7 @@ fn connecting<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         },
     )?;
     let known = Rc::clone(state);
-    super::method(host, "close", move |object: OwnConnection<'js>| {
+    class::method(host, "close", move |object: OwnConnection<'js>| {
         close(&known, &object.0);
     })
 }
@@ -215,7 +217,7 @@ fn close(state: &State, object: &Class<'_, NetConnectionObject>) {
 /// call, addHeader.
 fn calling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "call",
         move |ctx: Ctx<'js>,
@@ -244,7 +246,7 @@ fn calling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         },
     )?;
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "addHeader",
         move |ctx: Ctx<'js>,
@@ -271,7 +273,7 @@ fn calling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
             Ok(())
         },
     )?;
-    super::method(host, "toString", || "[object NetConnection]")
+    class::method(host, "toString", || "[object NetConnection]")
 }
 
 /// Tells a connection's `onStatus` what has happened to it.
@@ -316,7 +318,7 @@ fn tell<'js>(
         return Ok(());
     };
     let info = to_script(ctx, state, info)?;
-    super::callback(object, "onStatus", (info,)).map(drop)
+    class::callback(object, "onStatus", (info,)).map(drop)
 }
 
 /// Calls the method that the other side means: one that the script has put on its `NetConnection`.
@@ -349,8 +351,8 @@ pub(in super::super) fn called<'js>(
         Ok(answer) => Ok(answer),
         Err(_) => {
             let thrown = ctx.catch();
-            super::application::thrown(ctx, state, &thrown);
-            Ok(Answer::Error(rpc::failure(&call.name, None)))
+            application::thrown(ctx, state, &thrown);
+            Ok(Answer::Error(application::call_failed(&call.name, None)))
         }
     }
 }
@@ -384,12 +386,12 @@ fn answer<'js>(
     };
     let resolved = Function::new(ctx.clone(), resolved)?;
     let rejected = Function::new(ctx.clone(), rejected)?;
-    super::then(promise, resolved, rejected)?;
+    class::then(promise, resolved, rejected)?;
     Ok(Answer::Deferred)
 }
 
 fn failed<'js>(ctx: &Ctx<'js>, state: &Rc<State>, thrown: &Value<'js>) -> amf::Value {
-    super::application::thrown(ctx, state, thrown);
-    let message = ScriptError::thrown(ctx, thrown, &state.program).message;
-    rpc::failure("", Some(&message))
+    application::thrown(ctx, state, thrown);
+    let message = ScriptError::thrown(ctx, thrown, state.program.scripts()).message;
+    application::call_failed("", Some(&message))
 }

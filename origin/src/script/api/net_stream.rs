@@ -14,9 +14,10 @@ use tributary_protocol::{amf, command::stream::PublishKind};
 use super::{
     super::{
         state::State,
-        value::{text, to_script, to_values},
+        text::text,
+        value::{to_script, to_values},
     },
-    net_connection, stream,
+    class, net_connection, stream,
 };
 use crate::{
     app::{ConnectionId, NetStream, NetStreamId},
@@ -34,13 +35,13 @@ pub(crate) struct NetStreamObject {
     attached: RefCell<Option<String>>,
 }
 
-super::host_class!(NetStreamObject, "NetStream");
+class::host_class!(NetStreamObject, "NetStream");
 
 type OwnStream<'js> = This<Class<'js, NetStreamObject>>;
 
 /// The class.
 pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
-    let host = super::prototype(ctx, state, "NetStream")?;
+    let host = class::prototype(ctx, state, "NetStream")?;
     publishing(&host, state)?;
     speaking(&host, state)?;
     let known = Rc::clone(state);
@@ -109,7 +110,7 @@ fn open<'js>(
 /// attach, publish, close.
 fn publishing<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "attach",
         move |ctx: Ctx<'js>, object: OwnStream<'js>, source: Opt<Value<'js>>| {
@@ -125,7 +126,7 @@ fn publishing<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         },
     )?;
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "publish",
         move |ctx: Ctx<'js>, object: OwnStream<'js>, name: Value<'js>, how: Opt<Value<'js>>| {
@@ -148,7 +149,7 @@ fn publishing<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         },
     )?;
     let known = Rc::clone(state);
-    super::method(host, "close", move |object: OwnStream<'js>| {
+    class::method(host, "close", move |object: OwnStream<'js>| {
         if let Some((_, id)) = object.0.borrow().open.take() {
             lent(|context| context.net_stream(id).map(NetStream::close));
             let over = known
@@ -165,7 +166,7 @@ fn publishing<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
 /// send, setBufferTime.
 fn speaking<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "send",
         move |ctx: Ctx<'js>,
@@ -179,8 +180,8 @@ fn speaking<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         },
     )?;
     // A publisher has no buffer.
-    super::method(host, "setBufferTime", || ())?;
-    super::method(host, "toString", || "[object NetStream]")
+    class::method(host, "setBufferTime", || ())?;
+    class::method(host, "toString", || "[object NetStream]")
 }
 
 /// Tells a NetStream's `onStatus` what has happened to it.
@@ -200,5 +201,5 @@ pub(in super::super) fn status(
         return Ok(());
     };
     let info = to_script(ctx, state, info)?;
-    super::callback(object, "onStatus", (info,)).map(drop)
+    class::callback(object, "onStatus", (info,)).map(drop)
 }

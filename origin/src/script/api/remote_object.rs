@@ -13,8 +13,7 @@ use super::{
         state::State,
         value::{from_script, to_script, to_values},
     },
-    net_connection,
-    shared_object::call_handler,
+    class, net_connection,
 };
 use crate::{
     app::{News, RemoteObject, RemoteObjectId},
@@ -28,7 +27,7 @@ pub(crate) struct RemoteObjectInside {
     id: RemoteObjectId,
 }
 
-super::host_class!(RemoteObjectInside, "RemoteSharedObject");
+class::host_class!(RemoteObjectInside, "RemoteSharedObject");
 
 type Own<'js> = This<Class<'js, RemoteObjectInside>>;
 
@@ -72,7 +71,7 @@ fn known<'js>(ctx: &Ctx<'js>, state: &State, id: RemoteObjectId) -> Option<Value
 
 /// Makes the prototype, under that of `SharedObject`: so `instanceof` holds.
 fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<()> {
-    let prototype = super::prototype(ctx, state, "RemoteSharedObject")?;
+    let prototype = class::prototype(ctx, state, "RemoteSharedObject")?;
     prototype.set_prototype(Some(&state.prototype(ctx, "SharedObject")?))?;
     facts(&prototype)?;
     slots(&prototype, state)?;
@@ -91,27 +90,27 @@ fn with<R: Default>(own: &Own<'_>, work: impl FnOnce(&mut RemoteObject<'_>) -> R
 
 /// name, version, size(), and what a replica has none of.
 fn facts<'js>(prototype: &Object<'js>) -> Result<()> {
-    super::getter(prototype, "name", |own: Own<'js>| {
+    class::getter(prototype, "name", |own: Own<'js>| {
         with(&own, |object| object.name().to_owned())
     })?;
-    super::getter(prototype, "version", |own: Own<'js>| {
+    class::getter(prototype, "version", |own: Own<'js>| {
         with(&own, |object| object.version())
     })?;
-    super::getter(prototype, "isDirty", |_: Own<'js>| false)?;
+    class::getter(prototype, "isDirty", |_: Own<'js>| false)?;
     // What is stored and remembered is the authority's business; a script may set these all the same.
-    super::property(
+    class::property(
         prototype,
         "autoCommit",
         |_: Own<'js>| true,
         |_: Own<'js>, _: Value<'js>| (),
     )?;
-    super::property(
+    class::property(
         prototype,
         "resyncDepth",
         |_: Own<'js>| f64::INFINITY,
         |_: Own<'js>, _: Value<'js>| (),
     )?;
-    super::method(prototype, "size", |own: Own<'js>| {
+    class::method(prototype, "size", |own: Own<'js>| {
         with(&own, |object| object.slot_names().count() as f64)
     })
 }
@@ -119,7 +118,7 @@ fn facts<'js>(prototype: &Object<'js>) -> Result<()> {
 /// getProperty, getPropertyNames, setProperty, clear.
 fn slots<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         prototype,
         "getProperty",
         move |ctx: Ctx<'js>, own: Own<'js>, name: Coerced<String>| {
@@ -127,7 +126,7 @@ fn slots<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
             to_script(&ctx, &known, &value.unwrap_or(amf::Value::Null))
         },
     )?;
-    super::method(prototype, "getPropertyNames", |own: Own<'js>| {
+    class::method(prototype, "getPropertyNames", |own: Own<'js>| {
         with(&own, |object| {
             object
                 .slot_names()
@@ -136,18 +135,18 @@ fn slots<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
         })
     })?;
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         prototype,
         "setProperty",
         move |ctx: Ctx<'js>, own: Own<'js>, name: Coerced<String>, value: Opt<Value<'js>>| {
-            let Some(value) = super::given(value) else {
+            let Some(value) = class::given(value) else {
                 return Ok(with(&own, |object| object.remove(&name.0)));
             };
             let value = from_script(&ctx, &known, &value)?;
             Ok::<bool, rquickjs::Error>(with(&own, |object| object.set(&name.0, &value)))
         },
     )?;
-    super::method(prototype, "clear", |own: Own<'js>| {
+    class::method(prototype, "clear", |own: Own<'js>| {
         with(&own, |object| object.clear())
     })
 }
@@ -156,7 +155,7 @@ fn slots<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
 fn ruling<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
     for name in ["send", "mark"] {
         let known = Rc::clone(state);
-        super::method(
+        class::method(
             prototype,
             name,
             move |ctx: Ctx<'js>,
@@ -171,14 +170,14 @@ fn ruling<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
         )?;
     }
     for name in ["lock", "unlock"] {
-        super::method(prototype, name, |_: Own<'js>| -1)?;
+        class::method(prototype, name, |_: Own<'js>| -1)?;
     }
     for name in ["flush", "commit"] {
-        super::method(prototype, name, |_: Own<'js>| false)?;
+        class::method(prototype, name, |_: Own<'js>| false)?;
     }
-    super::method(prototype, "purge", |_: Own<'js>| ())?;
+    class::method(prototype, "purge", |_: Own<'js>| ())?;
     let known = Rc::clone(state);
-    super::method(prototype, "close", move |own: Own<'js>| {
+    class::method(prototype, "close", move |own: Own<'js>| {
         let id = own.0.borrow().id;
         lent(|context| context.remote_object(id).map(RemoteObject::close));
         let kept = known.media.borrow_mut().remove_remote_object(id);
@@ -211,7 +210,7 @@ pub(in super::super) fn news(
             }
             News::Status { code, level } => told(&object, code, level)?,
             News::Message { handler, arguments } => {
-                call_handler(ctx, state, &object, handler, arguments)?;
+                class::call_handler(ctx, state, &object, handler, arguments)?;
             }
             News::TooLarge => {
                 let kept = state.media.borrow_mut().remove_remote_object(id);
@@ -254,7 +253,7 @@ fn sync<'js>(
     }
     let gathered = std::mem::replace(list, Array::new(ctx.clone())?);
     match state.find(ctx, object, "onSync")? {
-        Some((owner, handler)) => super::call_on(&handler, &owner, (gathered,)).map(drop),
+        Some((owner, handler)) => class::call_on(&handler, &owner, (gathered,)).map(drop),
         None => Ok(()),
     }
 }
@@ -263,5 +262,5 @@ fn told(object: &Object<'_>, code: &str, level: &str) -> Result<()> {
     let info = Object::new(object.ctx().clone())?;
     info.set("code", code)?;
     info.set("level", level)?;
-    super::callback(object, "onStatus", (info,)).map(drop)
+    class::callback(object, "onStatus", (info,)).map(drop)
 }

@@ -15,9 +15,10 @@ use super::{
     super::{
         media::MAX_IDLE_STREAMS,
         state::State,
-        value::{text, to_script, to_values},
+        text::text,
+        value::{to_script, to_values},
     },
-    net_connection,
+    class, net_connection,
 };
 use crate::{
     app::{ConnectionId, PlayRequest, Publisher, Stream, StreamId, StreamStatus},
@@ -30,13 +31,13 @@ pub(crate) struct StreamObject {
     name: String,
 }
 
-super::host_class!(StreamObject, "Stream");
+class::host_class!(StreamObject, "Stream");
 
 type OwnStream<'js> = This<Class<'js, StreamObject>>;
 
 /// The class with its functions.
 pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
-    let host = super::prototype(ctx, state, "Stream")?;
+    let host = class::prototype(ctx, state, "Stream")?;
     facts(&host, state)?;
     playing(&host, state)?;
     recording(&host, state)?;
@@ -58,11 +59,11 @@ pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js
 /// get, destroy, length, size.
 fn statics<'js>(class: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
-    super::method(class, "get", move |ctx: Ctx<'js>, name: Coerced<String>| {
+    class::method(class, "get", move |ctx: Ctx<'js>, name: Coerced<String>| {
         or_null(&ctx, get(&ctx, &known, &name.0)?)
     })?;
     let known = Rc::clone(state);
-    super::method(class, "destroy", move |stream: Value<'js>| {
+    class::method(class, "destroy", move |stream: Value<'js>| {
         let Some(name) = name_of(&stream) else {
             return false;
         };
@@ -77,8 +78,8 @@ fn statics<'js>(class: &Object<'js>, state: &Rc<State>) -> Result<()> {
         closed.is_some()
     })?;
     // There are no recordings, which alone have a length or a size.
-    super::method(class, "length", || 0)?;
-    super::method(class, "size", || 0)
+    class::method(class, "length", || 0)?;
+    class::method(class, "size", || 0)
 }
 
 fn or_null<'js>(ctx: &Ctx<'js>, value: Option<Value<'js>>) -> Result<Value<'js>> {
@@ -103,7 +104,7 @@ pub(in super::super) fn get<'js>(
     if let Some(known) = known {
         return Ok(Some(known));
     }
-    super::need_class(ctx, state, "Stream")?;
+    class::need_class(ctx, state, "Stream", define)?;
     let name = lent(|context| Some(context.stream(id)?.name().to_owned()));
     let name = name.flatten().unwrap_or_default();
     let object = state.instance(ctx, StreamObject { name })?;
@@ -171,11 +172,11 @@ pub(in super::super) fn name_of(value: &Value<'_>) -> Option<String> {
 }
 
 fn facts<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
-    super::getter(host, "name", |stream: OwnStream<'js>| {
+    class::getter(host, "name", |stream: OwnStream<'js>| {
         stream.0.borrow().name.clone()
     })?;
     let known = Rc::clone(state);
-    super::getter(
+    class::getter(
         host,
         "time",
         move |ctx: Ctx<'js>, stream: OwnStream<'js>| {
@@ -187,7 +188,7 @@ fn facts<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         },
     )?;
     let known = Rc::clone(state);
-    super::getter(
+    class::getter(
         host,
         "bufferTime",
         move |ctx: Ctx<'js>, stream: OwnStream<'js>| {
@@ -197,7 +198,7 @@ fn facts<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         },
     )?;
     let known = Rc::clone(state);
-    super::getter(
+    class::getter(
         host,
         "publishQueryString",
         move |ctx: Ctx<'js>, stream: OwnStream<'js>| {
@@ -211,7 +212,7 @@ fn facts<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
 /// play, receiveAudio, receiveVideo, setBufferTime.
 fn playing<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "play",
         move |ctx: Ctx<'js>,
@@ -240,7 +241,7 @@ fn playing<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     receiving(host, state, "receiveAudio", |on| (Some(on), None))?;
     receiving(host, state, "receiveVideo", |on| (None, Some(on)))?;
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "setBufferTime",
         move |ctx: Ctx<'js>, stream: OwnStream<'js>, seconds: Coerced<f64>| {
@@ -272,7 +273,7 @@ fn receiving<'js>(
     let method = rquickjs::Function::new(host.ctx().clone(), receive.clone())?.with_name(name)?;
     let kept = state.keeper.keep(host.ctx(), method.as_value());
     let known = Rc::clone(state);
-    super::property(
+    class::property(
         host,
         name,
         move |ctx: Ctx<'js>| known.keeper.kept(&ctx, &kept),
@@ -313,7 +314,7 @@ fn request(
 /// record, clear, flush, setVirtualPath.
 fn recording<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "record",
         move |ctx: Ctx<'js>, stream: OwnStream<'js>, how: Opt<Value<'js>>| {
@@ -328,7 +329,7 @@ fn recording<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         },
     )?;
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "clear",
         move |ctx: Ctx<'js>, stream: OwnStream<'js>| {
@@ -336,14 +337,14 @@ fn recording<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         },
     )?;
     // Nothing is held back, and there are no files.
-    super::method(host, "flush", || true)?;
-    super::method(host, "setVirtualPath", || false)
+    class::method(host, "flush", || true)?;
+    class::method(host, "setVirtualPath", || false)
 }
 
 /// send, getOnMetaData, and ours: kick, getStats.
 fn speaking<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "send",
         move |ctx: Ctx<'js>,
@@ -357,7 +358,7 @@ fn speaking<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         },
     )?;
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         host,
         "getOnMetaData",
         move |ctx: Ctx<'js>, stream: OwnStream<'js>| {
@@ -366,7 +367,7 @@ fn speaking<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
             to_script(&ctx, &known, &metadata)
         },
     )?;
-    super::method(
+    class::method(
         host,
         "kick",
         move |stream: OwnStream<'js>, why: Opt<Coerced<String>>| {
@@ -375,7 +376,7 @@ fn speaking<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
             lent(|context| context.kick(&name, &why)).unwrap_or_default()
         },
     )?;
-    super::method(
+    class::method(
         host,
         "getStats",
         move |ctx: Ctx<'js>, stream: OwnStream<'js>| {
@@ -383,7 +384,7 @@ fn speaking<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
             or_null(&ctx, statistics(&ctx, &name)?.map(Object::into_value))
         },
     )?;
-    super::method(host, "toString", || "[object Stream]")
+    class::method(host, "toString", || "[object Stream]")
 }
 
 const KICKED: &str = "The application has ended the stream.";
@@ -421,5 +422,5 @@ pub(in super::super) fn status(
         return Ok(());
     };
     let info = to_script(ctx, state, &status.info().into())?;
-    super::callback(object, "onStatus", (info,)).map(drop)
+    class::callback(object, "onStatus", (info,)).map(drop)
 }

@@ -3,7 +3,8 @@
 use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
-    path::Path,
+    fmt,
+    path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
     time::Instant,
@@ -12,15 +13,21 @@ use std::{
 use tributary_protocol::GroupName;
 
 use super::{
-    super::{api::library::remoting::RemotingTable, kept::Kept, state::State},
+    super::{gateways::Gateways, host::Host, kept::Kept, program::Program},
     files::Files,
     http::{Allowed, GroupHttp},
+    outbound::Outbound,
     socket::GroupSockets,
 };
 
 /// One group's library.
-#[derive(Debug, Default)]
 pub(crate) struct Library {
+    /// Where the instance writes, if it may.
+    written: Option<PathBuf>,
+    /// The application's folder, if it has one.
+    deployed: Option<PathBuf>,
+    outbound: Outbound,
+    allowed: Allowed,
     parts: RefCell<HashMap<&'static str, Kept>>,
     files: OnceCell<Rc<RefCell<Files>>>,
     /// The turn that the files' allowance is for.
@@ -31,10 +38,30 @@ pub(crate) struct Library {
     listeners: RefCell<HashMap<u64, Kept>>,
     last_socket: Cell<u64>,
     /// Connections to remoting gateways.
-    pub(crate) remoting: RemotingTable,
+    pub(crate) gateways: Gateways,
 }
 
 impl Library {
+    /// What an instance of this program may use.
+    pub(crate) fn new(program: &Arc<Program>, host: &Host, group: &GroupName) -> Self {
+        let data = host.data.as_deref();
+        let deployed = program.folder();
+        Self {
+            written: data.map(|data| files_folder(data, group)),
+            deployed: (deployed != Path::new("")).then(|| deployed.to_owned()),
+            outbound: host.outbound.clone(),
+            allowed: allowed(program, host.is_trial),
+            parts: RefCell::default(),
+            files: OnceCell::new(),
+            turn: Cell::new(None),
+            http: OnceCell::new(),
+            sockets: OnceCell::new(),
+            listeners: RefCell::default(),
+            last_socket: Cell::new(0),
+            gateways: Gateways::default(),
+        }
+    }
+
     /// What a part of the host's scripts gave.
     pub(crate) fn part<R>(&self, name: &str, read: impl FnOnce(&Kept) -> R) -> Option<R> {
         self.parts.borrow().get(name).map(read)
@@ -46,20 +73,18 @@ impl Library {
     }
 
     /// The group's files.
-    pub(crate) fn files(&self, state: &State) -> Rc<RefCell<Files>> {
+    pub(crate) fn files(&self) -> Rc<RefCell<Files>> {
         let files = self.files.get_or_init(|| {
-            let data = state.host.data.as_deref();
-            let written = data.map(|data| files_folder(data, &state.group));
-            let deployed = state.program.folder();
-            let deployed = (deployed != Path::new("")).then(|| deployed.to_owned());
-            Rc::new(RefCell::new(Files::new(written, deployed)))
+            let files = Files::new(self.written.clone(), self.deployed.clone());
+            Rc::new(RefCell::new(files))
         });
         Rc::clone(files)
     }
 
-    /// Work on files in a turn that has not begun any has the whole allowance.
-    pub(crate) fn new_turn(&self, state: &State) {
-        let now = Some(state.now.get());
+    /// Work on files in a turn, which began at `now`, that has not begun any has the whole
+    /// allowance.
+    pub(crate) fn new_turn(&self, now: Instant) {
+        let now = Some(now);
         if self.turn.replace(now) != now
             && let Some(files) = self.files.get()
         {
@@ -68,15 +93,15 @@ impl Library {
     }
 
     /// The group's way to HTTP.
-    pub(crate) fn http(&self, state: &State) -> &GroupHttp {
+    pub(crate) fn http(&self) -> &GroupHttp {
         self.http
-            .get_or_init(|| state.host.outbound.http().group(allowed(state)))
+            .get_or_init(|| self.outbound.http().group(Arc::clone(&self.allowed)))
     }
 
     /// The group's sockets.
-    pub(crate) fn sockets(&self, state: &State) -> &GroupSockets {
+    pub(crate) fn sockets(&self) -> &GroupSockets {
         self.sockets
-            .get_or_init(|| state.host.outbound.sockets().group(allowed(state)))
+            .get_or_init(|| self.outbound.sockets().group(Arc::clone(&self.allowed)))
     }
 
     /// Remembers what a socket tells, and numbers it.
@@ -98,16 +123,24 @@ impl Library {
     }
 }
 
+impl fmt::Debug for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Library")
+            .field("written", &self.written)
+            .field("deployed", &self.deployed)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Whether the application's setting `outgoing` names a target.
-fn allowed(state: &State) -> Allowed {
-    let program = Arc::clone(&state.program);
-    let is_trial = state.host.is_trial;
+fn allowed(program: &Arc<Program>, is_trial: bool) -> Allowed {
+    let program = Arc::clone(program);
     Arc::new(move |host, port| !is_trial && program.settings().may_connect(host, port))
 }
 
 /// Where an instance's files are, below its application's folder. Instance names are any text:
 /// what is not a letter, a digit or one of `-_` is written as `%XX`, and a long one by its digest.
-pub(crate) fn files_folder(application: &Path, group: &GroupName) -> std::path::PathBuf {
+pub(crate) fn files_folder(application: &Path, group: &GroupName) -> PathBuf {
     application
         .join(folder_name(group.instance()))
         .join("files")

@@ -9,9 +9,10 @@ use rquickjs::{
 };
 use tributary_protocol::amf::{Budget, Date, Dictionary, EcmaArray, Object as AmfObject, Value};
 
-use super::{
-    super::{shape::Shape, state::State},
-    shown, text,
+use super::super::{
+    shape::Shape,
+    state::State,
+    text::{shown, text},
 };
 
 /// Makes AMF values of script values, say the arguments of a call.

@@ -11,7 +11,7 @@ use super::super::{
         state::State,
         value::{from_script, to_script},
     },
-    method,
+    class::method,
 };
 
 /// utf8, text, latin, readObject, writeObject.

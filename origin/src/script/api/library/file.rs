@@ -15,7 +15,8 @@ use super::super::{
         state::State,
         value::to_script,
     },
-    application, callback, host_class, method,
+    application,
+    class::{callback, host_class, method},
 };
 use crate::app::Level;
 
@@ -88,7 +89,7 @@ pub(super) fn host<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     method(host, "path", |path: String| {
         FileName::parse(&path).ok().map(|name| name.path())
     })?;
-    let files = state.library.files(state);
+    let files = state.library.files();
     names(host, state, &files)?;
     folders(host, state, &files)?;
     handles(host)?;
@@ -188,7 +189,7 @@ fn on<R>(
     path: &str,
     work: impl FnOnce(&mut Files, &FileName) -> std::result::Result<R, FileError>,
 ) -> Result<R> {
-    state.library.new_turn(state);
+    state.library.new_turn(state.now.get());
     let name = FileName::parse(path).map_err(|error| throw(ctx, &error))?;
     work(&mut files.borrow_mut(), &name).map_err(|error| throw(ctx, &error))
 }

@@ -12,7 +12,7 @@ use super::super::{
         library::http::{Answer, HttpError, Request, Response},
         state::State,
     },
-    method,
+    class::method,
 };
 use crate::app::Level;
 
@@ -67,7 +67,7 @@ fn body_of(state: &State, body: &Value<'_>) -> Result<Bytes> {
 
 fn send(state: &Rc<State>, class: String, request: Request, done: Kept) {
     let later = state.later();
-    state.library.http(state).send(request, move |answer| {
+    state.library.http().send(request, move |answer| {
         later.run(move |ctx, state| answered(ctx, state, &class, done, answer));
     });
 }

@@ -3,14 +3,14 @@
 //! The class NetConnection holds a [`Remoting`] while it is connected to such an address. Calls of
 //! one turn leave together once it is over.
 
-use std::{cell::RefCell, collections::HashMap, fmt, rc::Rc};
+use std::rc::Rc;
 
 use rquickjs::{Ctx, Object, Result};
 use tributary_protocol::amf::{ObjectEncoding, Value};
 
 use super::super::{
     super::{
-        kept::Kept,
+        gateways::GatewayConnection,
         library::{
             http::{Answer, HttpError},
             remoting::{Gateway, Headers, Outcome, Sent},
@@ -18,7 +18,8 @@ use super::super::{
         state::State,
         value::to_script,
     },
-    application, callback,
+    application,
+    class::callback,
 };
 use crate::app::Level;
 
@@ -28,24 +29,6 @@ use crate::app::Level;
 pub(crate) struct Remoting {
     number: u64,
     state: Rc<State>,
-}
-
-/// The remoting connections of a group.
-#[derive(Debug, Default)]
-pub(crate) struct RemotingTable {
-    connections: RefCell<HashMap<u64, Connection>>,
-    last: std::cell::Cell<u64>,
-}
-
-struct Connection {
-    gateway: Gateway,
-    /// The NetConnection object while something is under way: its onStatus hears of failures.
-    owner: Option<Kept>,
-    responders: HashMap<u32, Kept>,
-    /// The queued calls are about to be sent.
-    flushing: bool,
-    /// Requests without a response.
-    under_way: usize,
 }
 
 impl Remoting {
@@ -65,19 +48,9 @@ impl Remoting {
         encoding: ObjectEncoding,
         headers: Headers,
     ) -> Self {
-        let table = &state.library.remoting;
-        let number = table.last.get() + 1;
-        table.last.set(number);
-        let connection = Connection {
-            gateway: Gateway::new(uri, encoding, headers),
-            owner: None,
-            responders: HashMap::new(),
-            flushing: false,
-            under_way: 0,
-        };
-        table.connections.borrow_mut().insert(number, connection);
+        let gateway = Gateway::new(uri, encoding, headers);
         Self {
-            number,
+            number: state.library.gateways.add(gateway),
             state: Rc::clone(state),
         }
     }
@@ -85,8 +58,7 @@ impl Remoting {
     /// Sends a header with every request from now on, unless there are too many; an undefined value
     /// takes it back.
     pub(crate) fn add_header(&self, name: &str, must_understand: bool, value: Value) {
-        let mut connections = self.state.library.remoting.connections.borrow_mut();
-        if let Some(connection) = connections.get_mut(&self.number) {
+        if let Some(mut connection) = self.state.library.gateways.get(self.number) {
             // Those beyond the limit are not sent.
             let _ = connection.gateway.set_header(name, must_understand, value);
         }
@@ -104,35 +76,35 @@ impl Remoting {
         let state = &self.state;
         let kept = responder.map(|responder| state.keeper.keep(ctx, responder.as_value()));
         let owner = state.keeper.keep(ctx, owner.as_value());
-        let mut connections = state.library.remoting.connections.borrow_mut();
-        let queued = connections
-            .get_mut(&self.number)
-            .and_then(|connection| connection.queue(method, arguments, kept.is_some()));
-        let Some((connection, call)) = queued else {
-            drop(connections);
+        let mut connection = state.library.gateways.get(self.number);
+        let queued = connection.as_mut().and_then(|connection| {
+            let call = connection.queue(method, arguments, kept.is_some())?;
+            Some((connection, call))
+        });
+        let Some((queued, call)) = queued else {
+            drop(connection);
             state.keeper.forget(kept);
             state.keeper.forget(owner);
             return false;
         };
-        connection.responders.extend(kept.map(|kept| (call, kept)));
-        let owner = connection.owner.replace(owner);
-        if !std::mem::replace(&mut connection.flushing, true) {
+        queued.responders.extend(kept.map(|kept| (call, kept)));
+        let before = queued.owner.replace(owner);
+        if !std::mem::replace(&mut queued.flushing, true) {
             let number = self.number;
             state.soon(move |_, state| {
                 flush(state, number);
                 Ok(())
             });
         }
-        drop(connections);
-        state.keeper.forget(owner);
+        drop(connection);
+        state.keeper.forget(before);
         true
     }
 }
 
 impl Drop for Remoting {
     fn drop(&mut self) {
-        let table = &self.state.library.remoting;
-        let removed = table.connections.borrow_mut().remove(&self.number);
+        let removed = self.state.library.gateways.remove(self.number);
         // Not while the table is borrowed: what is forgotten may be a connection itself.
         let Some(connection) = removed else { return };
         self.state.keeper.forget(connection.owner);
@@ -144,8 +116,7 @@ impl Drop for Remoting {
 
 /// Sends what is queued.
 fn flush(state: &Rc<State>, number: u64) {
-    let mut connections = state.library.remoting.connections.borrow_mut();
-    let Some(connection) = connections.get_mut(&number) else {
+    let Some(mut connection) = state.library.gateways.get(number) else {
         return;
     };
     connection.flushing = false;
@@ -154,7 +125,7 @@ fn flush(state: &Rc<State>, number: u64) {
     };
     connection.under_way += 1;
     let later = state.later();
-    state.library.http(state).send(request, move |answer| {
+    state.library.http().send(request, move |answer| {
         later.run(move |ctx, state| {
             answered(ctx, state, number, sent, answer);
             Ok(())
@@ -172,13 +143,12 @@ fn answered(ctx: &Ctx<'_>, state: &Rc<State>, number: u64, sent: Sent, answer: A
         state.log(level, &format!("NetConnection: {error}"));
     }
     let (told, owner) = {
-        let mut connections = state.library.remoting.connections.borrow_mut();
-        let Some(connection) = connections.get_mut(&number) else {
+        let Some(mut connection) = state.library.gateways.get(number) else {
             return;
         };
         connection.under_way -= 1;
         let outcomes = connection.gateway.handle_response(sent, result);
-        let told = connection.told(ctx, state, outcomes);
+        let told = told(ctx, state, &mut connection, outcomes);
         (told, connection.idle_owner())
     };
     // Not while the table is borrowed: its end may be that of the connection.
@@ -201,62 +171,31 @@ fn answered(ctx: &Ctx<'_>, state: &Rc<State>, number: u64, sent: Sent, answer: A
 /// What is to be called: the object, its handler, the argument.
 type Told<'js> = (Result<Object<'js>>, &'static str, Value);
 
-impl Connection {
-    fn queue(
-        &mut self,
-        method: &str,
-        arguments: Vec<Value>,
-        wants_answer: bool,
-    ) -> Option<(&mut Self, u32)> {
-        let call = self.gateway.call(method, arguments, wants_answer);
-        let call = call.ok()?;
-        Some((self, call))
-    }
-
-    fn told<'js>(
-        &mut self,
-        ctx: &Ctx<'js>,
-        state: &State,
-        outcomes: Vec<Outcome>,
-    ) -> Vec<Told<'js>> {
-        let mut told = Vec::new();
-        for outcome in outcomes {
-            match outcome {
-                Outcome::Result(call, value) => {
-                    let kept = self.responders.remove(&call);
-                    let object =
-                        kept.map(|kept| Object::from_value(state.keeper.release(ctx, kept)));
-                    told.extend(object.map(|object| (object, "onResult", value)));
-                }
-                Outcome::Status(call, value) => {
-                    let kept = self.responders.remove(&call);
-                    let object =
-                        kept.map(|kept| Object::from_value(state.keeper.release(ctx, kept)));
-                    told.extend(object.map(|object| (object, "onStatus", value)));
-                }
-                Outcome::Failed(info) => {
-                    let owner = self.owner.as_ref();
-                    let object = owner.map(|kept| state.keeper.kept_object(ctx, kept));
-                    told.extend(object.map(|object| (object, "onStatus", info)));
-                }
+fn told<'js>(
+    ctx: &Ctx<'js>,
+    state: &State,
+    connection: &mut GatewayConnection,
+    outcomes: Vec<Outcome>,
+) -> Vec<Told<'js>> {
+    let mut told = Vec::new();
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Result(call, value) => {
+                let kept = connection.responders.remove(&call);
+                let object = kept.map(|kept| Object::from_value(state.keeper.release(ctx, kept)));
+                told.extend(object.map(|object| (object, "onResult", value)));
+            }
+            Outcome::Status(call, value) => {
+                let kept = connection.responders.remove(&call);
+                let object = kept.map(|kept| Object::from_value(state.keeper.release(ctx, kept)));
+                told.extend(object.map(|object| (object, "onStatus", value)));
+            }
+            Outcome::Failed(info) => {
+                let owner = connection.owner.as_ref();
+                let object = owner.map(|kept| state.keeper.kept_object(ctx, kept));
+                told.extend(object.map(|object| (object, "onStatus", info)));
             }
         }
-        told
     }
-
-    /// The owner, if nothing is under way that it would hear of.
-    fn idle_owner(&mut self) -> Option<Kept> {
-        if self.under_way == 0 && !self.flushing {
-            return self.owner.take();
-        }
-        None
-    }
-}
-
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection")
-            .field("gateway", &self.gateway)
-            .finish_non_exhaustive()
-    }
+    told
 }

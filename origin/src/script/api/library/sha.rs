@@ -5,7 +5,7 @@ use std::{fmt::Write, rc::Rc};
 use rquickjs::{Ctx, Object, Result, Value};
 use sha2::{Digest, Sha256};
 
-use super::super::{super::state::State, method};
+use super::super::{super::state::State, class::method};
 use crate::app::Level;
 
 /// `sha256(parts)`: the digest of texts and bytes, in hexadecimal; `trace(text)`.

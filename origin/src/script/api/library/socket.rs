@@ -9,7 +9,7 @@ use super::super::{
         library::socket::{Socket, SocketEvent},
         state::State,
     },
-    host_class, method,
+    class::{host_class, method},
 };
 use crate::app::Level;
 
@@ -60,7 +60,7 @@ fn connect<'js>(
     let later = state.later();
     let tell =
         move |event: SocketEvent| later.run(move |ctx, state| heard(ctx, state, number, event));
-    match state.library.sockets(state).connect(address, port, tell) {
+    match state.library.sockets().connect(address, port, tell) {
         Ok(socket) => {
             let socket = RefCell::new(Some(socket));
             let handle = state.instance(ctx, SocketHandle { socket })?;

@@ -13,7 +13,7 @@ use super::{
             },
             state::State,
         },
-        method,
+        class::method,
     },
     http,
 };

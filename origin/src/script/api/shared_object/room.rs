@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use rquickjs::{Ctx, Object, Result, Value as JsValue};
 
-use super::{api::shared_object, state::State};
+use super::{super::super::state::State, inside::last_use};
 use crate::{
     app::{Level, ObjectId},
     group::{CROWD, MAX_GROUP_BYTES, MAX_OBJECTS, lent},
@@ -30,7 +30,7 @@ enum Scarce {
 }
 
 /// Makes room if there is little.
-pub(super) fn make(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<()> {
+pub(in super::super::super) fn make(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<()> {
     let living = lent(|context| context.living_objects()).unwrap_or_default();
     let now = state.now.get();
     if !state.objects.borrow().may_search(living, now) {
@@ -103,7 +103,7 @@ fn idle(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<Vec<(u64, ObjectId)>> {
         let Some(object) = object.as_object().filter(|_| needed == Some(false)) else {
             continue;
         };
-        if let Some(used) = shared_object::last_use(object)
+        if let Some(used) = last_use(object)
             && !state.has_handlers(ctx, object)?
         {
             idle.push((used, id));
@@ -179,7 +179,7 @@ fn hold(ctx: &Ctx<'_>, state: &Rc<State>, id: ObjectId) -> Result<()> {
 }
 
 /// Has the group forget what the script has let go of. Returns how many objects that were.
-pub(super) fn forget_dropped(state: &State) -> usize {
+fn forget_dropped(state: &State) -> usize {
     let dropped = state.objects.borrow().take_dropped();
     for &object in &dropped {
         lent(|context| context.close_object(object));

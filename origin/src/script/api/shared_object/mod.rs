@@ -1,9 +1,12 @@
 //! SharedObject: data that the application shares with its clients.
 
-use std::{cell::Cell, rc::Rc};
+mod inside;
+mod room;
+
+use std::rc::Rc;
 
 use rquickjs::{
-    Class, Coerced, Constructor, Ctx, Exception, JsLifetime, Object, Result, Value,
+    Class, Coerced, Constructor, Ctx, Exception, Object, Result, Value,
     function::{Opt, Rest, This},
     object::Property,
 };
@@ -11,60 +14,24 @@ use tributary_protocol::{amf, command::Status};
 
 use super::{
     super::{
-        objects::Ledger,
-        room,
         state::State,
         value::{from_script, to_script, to_values},
     },
-    application,
+    application, class, remote_object,
 };
 use crate::{
     app::{ChangeKind, Level, ObjectChange, ObjectId, SharedObject, SharedObjectMut},
     group::{lent, object_name},
 };
 
-/// The inside of a `SharedObject`. Its end, or `close()`, lets go of the group's object.
-#[derive(JsLifetime)]
-pub(crate) struct ObjectInside {
-    #[qjs(skip_trace)]
-    id: ObjectId,
-    #[qjs(skip_trace)]
-    ledger: Rc<Ledger>,
-    #[qjs(skip_trace)]
-    used: Cell<u64>,
-    #[qjs(skip_trace)]
-    open: Cell<bool>,
-}
-
-super::host_class!(ObjectInside, "SharedObject");
-
-impl ObjectInside {
-    fn close(&self) {
-        if self.open.replace(false) {
-            self.ledger.dropped(self.id);
-        }
-    }
-
-    /// Whether it is open; then it is used now.
-    fn use_now(&self) -> bool {
-        if self.open.get() {
-            self.used.set(self.ledger.used());
-        }
-        self.open.get()
-    }
-}
-
-impl Drop for ObjectInside {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
+use inside::ObjectInside;
+pub(in super::super) use room::make as make_room;
 
 type Own<'js> = This<Class<'js, ObjectInside>>;
 
 /// The class.
 pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
-    let prototype = super::prototype(ctx, state, "SharedObject")?;
+    let prototype = class::prototype(ctx, state, "SharedObject")?;
     facts(&prototype)?;
     slots(&prototype, state)?;
     ruling(&prototype, state)?;
@@ -74,7 +41,7 @@ pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js
         })?;
     class.set_name("SharedObject")?;
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         &class,
         "get",
         move |ctx: Ctx<'js>,
@@ -84,11 +51,11 @@ pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js
             let persistent = truth(persistent.0)?;
             let remote = connection.0.filter(Value::is_object);
             let object = get(&ctx, &known, &name.0, persistent, remote)?;
-            Ok::<_, rquickjs::Error>(super::or_null(&ctx, object))
+            Ok::<_, rquickjs::Error>(class::or_null(&ctx, object))
         },
     )?;
     let known = Rc::clone(state);
-    super::method(&class, "commit", move |name: Opt<Coerced<String>>| {
+    class::method(&class, "commit", move |name: Opt<Coerced<String>>| {
         commit(&known, name.0.as_ref().map(|name| &*name.0))
     })?;
     Ok(class.into_value())
@@ -108,11 +75,11 @@ fn get<'js>(
     remote: Option<Value<'js>>,
 ) -> Result<Option<Object<'js>>> {
     if let Some(connection) = remote {
-        return super::remote_object::get(ctx, state, name, persistent, &connection);
+        return remote_object::get(ctx, state, name, persistent, &connection);
     }
     let found = lent(|context| context.find_object(name)).flatten();
     if found.is_none_or(|id| state.objects.borrow().get(id).is_none()) {
-        room::make(ctx, state)?;
+        make_room(ctx, state)?;
     }
     let opened = lent(|context| context.open_object(name, persistent));
     let id = match opened {
@@ -138,13 +105,9 @@ fn get<'js>(
         });
     }
     let ledger = state.objects.borrow().ledger();
-    let inside = ObjectInside {
-        id,
-        used: Cell::new(ledger.used()),
-        ledger,
-        open: Cell::new(true),
-    };
-    let object = state.instance(ctx, inside)?.into_inner();
+    let object = state
+        .instance(ctx, ObjectInside::new(id, ledger))?
+        .into_inner();
     let kept = state.keeper.keep(ctx, object.as_value());
     let old = state.objects.borrow_mut().add(id, persistent, kept);
     state.keeper.forget(old);
@@ -160,13 +123,6 @@ fn known<'js>(ctx: &Ctx<'js>, state: &State, id: ObjectId) -> Option<Object<'js>
     let object = kept?.into_object()?;
     let open = object.as_class::<ObjectInside>()?.borrow().use_now();
     open.then_some(object)
-}
-
-/// When an object was last used, as a number that rises; `None` if it is closed.
-pub(in super::super) fn last_use(object: &Object<'_>) -> Option<u64> {
-    let class = object.as_class::<ObjectInside>()?;
-    let inside = class.borrow();
-    inside.open.get().then(|| inside.used.get())
 }
 
 /// `SharedObject.commit(name)`, or all persistent ones: `true` if the writes are queued.
@@ -192,7 +148,7 @@ fn look<R>(own: &Own<'_>, look: impl FnOnce(SharedObject<'_>) -> R) -> Option<R>
     if !inside.use_now() {
         return None;
     }
-    lent(|context| context.object(inside.id).map(look)).flatten()
+    lent(|context| context.object(inside.id()).map(look)).flatten()
 }
 
 fn change<R>(own: &Own<'_>, change: impl FnOnce(&mut SharedObjectMut<'_>) -> R) -> Option<R> {
@@ -202,7 +158,7 @@ fn change<R>(own: &Own<'_>, change: impl FnOnce(&mut SharedObjectMut<'_>) -> R) 
     }
     lent(|context| {
         context
-            .object_mut(inside.id)
+            .object_mut(inside.id())
             .map(|mut object| change(&mut object))
     })
     .flatten()
@@ -210,16 +166,16 @@ fn change<R>(own: &Own<'_>, change: impl FnOnce(&mut SharedObjectMut<'_>) -> R) 
 
 /// name, version, isDirty, autoCommit, resyncDepth, size().
 fn facts<'js>(prototype: &Object<'js>) -> Result<()> {
-    super::getter(prototype, "name", |own: Own<'js>| {
+    class::getter(prototype, "name", |own: Own<'js>| {
         look(&own, |object| object.name().to_owned())
     })?;
-    super::getter(prototype, "version", |own: Own<'js>| {
+    class::getter(prototype, "version", |own: Own<'js>| {
         look(&own, |object| object.version())
     })?;
-    super::getter(prototype, "isDirty", |own: Own<'js>| {
+    class::getter(prototype, "isDirty", |own: Own<'js>| {
         look(&own, |object| object.is_dirty())
     })?;
-    super::property(
+    class::property(
         prototype,
         "autoCommit",
         |own: Own<'js>| look(&own, |object| object.auto_commit()),
@@ -227,7 +183,7 @@ fn facts<'js>(prototype: &Object<'js>) -> Result<()> {
             change(&own, |object| object.set_auto_commit(on.0));
         },
     )?;
-    super::property(
+    class::property(
         prototype,
         "resyncDepth",
         |own: Own<'js>| look(&own, |object| depth_shown(object.resync_depth())),
@@ -235,10 +191,10 @@ fn facts<'js>(prototype: &Object<'js>) -> Result<()> {
             change(&own, |object| object.set_resync_depth(depth.0 as u32));
         },
     )?;
-    super::method(prototype, "size", |own: Own<'js>| {
+    class::method(prototype, "size", |own: Own<'js>| {
         look(&own, |object| object.len()).unwrap_or(0)
     })?;
-    super::method(prototype, "toString", || "[object SharedObject]")
+    class::method(prototype, "toString", || "[object SharedObject]")
 }
 
 fn depth_shown(depth: u32) -> f64 {
@@ -252,7 +208,7 @@ fn depth_shown(depth: u32) -> f64 {
 /// getProperty, getPropertyNames, setProperty, clear.
 fn slots<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         prototype,
         "getProperty",
         move |ctx: Ctx<'js>, own: Own<'js>, name: Coerced<String>| {
@@ -261,18 +217,18 @@ fn slots<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
             to_script(&ctx, &known, &value)
         },
     )?;
-    super::method(prototype, "getPropertyNames", |own: Own<'js>| {
+    class::method(prototype, "getPropertyNames", |own: Own<'js>| {
         let names = look(&own, |object| {
             object.slot_names().map(str::to_owned).collect::<Vec<_>>()
         });
         names.unwrap_or_default()
     })?;
     let known = Rc::clone(state);
-    super::method(
+    class::method(
         prototype,
         "setProperty",
         move |ctx: Ctx<'js>, own: Own<'js>, name: Coerced<String>, value: Opt<Value<'js>>| {
-            let Some(value) = super::given(value) else {
+            let Some(value) = class::given(value) else {
                 change(&own, |object| object.remove(&name.0));
                 return Ok(());
             };
@@ -283,23 +239,23 @@ fn slots<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
             }
         },
     )?;
-    super::method(prototype, "clear", |own: Own<'js>| {
+    class::method(prototype, "clear", |own: Own<'js>| {
         change(&own, |object| object.clear()).is_some()
     })
 }
 
 /// lock, unlock, send, mark, flush, commit, purge, close.
 fn ruling<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
-    super::method(prototype, "lock", |own: Own<'js>| {
+    class::method(prototype, "lock", |own: Own<'js>| {
         change(&own, |object| object.lock()).unwrap_or(0)
     })?;
-    super::method(prototype, "unlock", |own: Own<'js>| {
+    class::method(prototype, "unlock", |own: Own<'js>| {
         change(&own, |object| object.unlock()).unwrap_or(0)
     })?;
     // A mark is a message in its place among the changes, and so is every other.
     for name in ["send", "mark"] {
         let known = Rc::clone(state);
-        super::method(
+        class::method(
             prototype,
             name,
             move |ctx: Ctx<'js>,
@@ -316,18 +272,18 @@ fn ruling<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
         )?;
     }
     for name in ["flush", "commit"] {
-        super::method(prototype, name, |own: Own<'js>| {
+        class::method(prototype, name, |own: Own<'js>| {
             change(&own, |object| object.flush()).unwrap_or(false)
         })?;
     }
-    super::method(
+    class::method(
         prototype,
         "purge",
         |own: Own<'js>, version: Coerced<f64>| {
             change(&own, |object| object.purge(version.0 as u32));
         },
     )?;
-    super::method(prototype, "close", |own: Own<'js>| own.0.borrow().close())
+    class::method(prototype, "close", |own: Own<'js>| own.0.borrow().close())
 }
 
 /// Tells `onSync(list)` what a client has changed. Only the object's own handler counts.
@@ -361,7 +317,7 @@ pub(in super::super) fn changed(
         }
         list.set(index, info)?;
     }
-    super::call_on(&handler, &owner, (list,)).map(drop)
+    class::call_on(&handler, &owner, (list,)).map(drop)
 }
 
 /// Calls the handler that a client's message names, if the script has put it on the object.
@@ -373,27 +329,9 @@ pub(in super::super) fn message(
     arguments: &[amf::Value],
 ) -> Result<()> {
     match known(ctx, state, object) {
-        Some(object) => call_handler(ctx, state, &object, handler, arguments),
+        Some(object) => class::call_handler(ctx, state, &object, handler, arguments),
         None => Ok(()),
     }
-}
-
-/// Calls a handler of a message, if the script has put it on this object.
-pub(super) fn call_handler<'js>(
-    ctx: &Ctx<'js>,
-    state: &Rc<State>,
-    object: &Object<'js>,
-    handler: &str,
-    arguments: &[amf::Value],
-) -> Result<()> {
-    let Some((owner, method)) = state.find(ctx, object, handler)? else {
-        return Ok(());
-    };
-    let arguments: Result<Vec<_>> = arguments
-        .iter()
-        .map(|argument| to_script(ctx, state, argument))
-        .collect();
-    super::call_on(&method, &owner, (Rest(arguments?),)).map(drop)
 }
 
 /// Tells `onStatus(info)` that something of the object has failed.
@@ -407,5 +345,5 @@ pub(in super::super) fn status(
         return Ok(());
     };
     let info = application::info(ctx, status, status.description())?;
-    super::callback(&object, "onStatus", (info,)).map(drop)
+    class::callback(&object, "onStatus", (info,)).map(drop)
 }
