@@ -112,6 +112,7 @@ pub fn start(
         max_groups: config.max_groups,
         fms_version: config.fms_version.clone(),
         store: store.clone(),
+        stack: start.loader.stack(),
     };
     let metrics = Metrics::register(registry);
     let groups = Groups::start(settings, known, metrics).map_err(StartError::Threads)?;

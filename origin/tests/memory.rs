@@ -122,6 +122,7 @@ fn idle_groups_and_sessions_are_small() {
         max_groups: 100_000,
         fms_version: "FMS/3,5,7,7009".to_owned(),
         store: None,
+        stack: Settings::DEFAULT_STACK,
     };
     let groups = Groups::start(settings, applications, Metrics::default()).unwrap();
 

@@ -22,6 +22,7 @@ use tributary_protocol::{
 };
 
 pub mod counter;
+pub mod embed;
 pub mod live;
 
 mod arguments;

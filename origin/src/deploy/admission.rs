@@ -163,7 +163,8 @@ impl Shared {
         };
         let factory: Factory = Arc::new(move |name| make(name, &place));
         let settings = version.loaded.settings.clone();
-        let tried = group::trial(&group, settings, factory, self.groups.store());
+        let (store, stack) = (self.groups.store(), self.loader.stack());
+        let tried = group::trial(&group, settings, factory, store, stack);
         tried.map_err(|trial| {
             self.tell(name, &group, &trial.said);
             failed(&trial.error)

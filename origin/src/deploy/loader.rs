@@ -6,7 +6,7 @@ use serde::Serialize;
 use tributary_node::config;
 use tributary_protocol::GroupName;
 
-use crate::app::Application;
+use crate::{app::Application, group::Settings};
 
 /// Reads folders. The program's own reads script applications.
 pub trait Loader: Send + Sync {
@@ -17,6 +17,24 @@ pub trait Loader: Send + Sync {
         folder: &Path,
         settings: &config::Application,
     ) -> Result<Loaded, Vec<Problem>>;
+
+    /// The stack that a thread needs to run the applications it reads, in bytes.
+    fn stack(&self) -> usize {
+        Settings::DEFAULT_STACK
+    }
+}
+
+/// Reads no folder: for a program whose applications are all its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoLoader;
+
+impl Loader for NoLoader {
+    fn load(&self, _: &str, _: &Path, _: &config::Application) -> Result<Loaded, Vec<Problem>> {
+        Err(vec![Problem {
+            message: "this program reads no applications from folders".to_owned(),
+            ..Problem::default()
+        }])
+    }
 }
 
 /// An application that was read and not yet started.

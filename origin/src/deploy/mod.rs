@@ -59,7 +59,7 @@ mod tests;
 pub use admission::check;
 pub use directory::MAX_APPLICATIONS;
 pub use error::{DeployError, StartError};
-pub use loader::{Loaded, Loader, Place, Problem};
+pub use loader::{Loaded, Loader, NoLoader, Place, Problem};
 pub use scripts::scripts;
 pub use status::{Refused, Status};
 

@@ -5,7 +5,9 @@ use std::{path::Path, sync::Arc};
 use tributary_node::config;
 
 use super::loader::{Loaded, Loader, Problem};
-use crate::script::{Host, Outbound, Program, ProgramError, ScriptApplication, ScriptError};
+use crate::script::{
+    Host, Outbound, Program, ProgramError, ScriptApplication, ScriptError, THREAD_STACK,
+};
 
 /// Every application goes out the same way: one thread of the process.
 struct Scripts {
@@ -41,6 +43,10 @@ impl Loader for Scripts {
                 Box::new(ScriptApplication::new(Arc::clone(&program), host))
             }),
         })
+    }
+
+    fn stack(&self) -> usize {
+        THREAD_STACK
     }
 }
 

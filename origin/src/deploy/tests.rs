@@ -234,6 +234,7 @@ fn groups(applications: &BTreeMap<String, config::Application>, store: Option<St
         max_groups: 100,
         fms_version: "FMS/3,5,7,7009".to_owned(),
         store,
+        stack: GroupSettings::DEFAULT_STACK,
     };
     Groups::start(settings, known, Metrics::default()).unwrap()
 }

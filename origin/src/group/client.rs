@@ -264,8 +264,8 @@ impl Client {
         read_connect(&self.connect)
     }
 
-    /// Its connect command as it came.
-    pub(crate) fn connect_bytes(&self) -> Bytes {
+    /// Its connect command as it came, for [`read_connect`](crate::app::embed::read_connect).
+    pub fn connect_bytes(&self) -> Bytes {
         self.connect.clone()
     }
 
@@ -570,8 +570,8 @@ fn known_protocol(name: &str) -> &'static str {
         .unwrap_or(KNOWN[0])
 }
 
-/// The connect command of a session.
-pub(crate) fn read_connect(bytes: &[u8]) -> Option<Connect> {
+/// Reads a connect command. `None` if the bytes are none.
+pub fn read_connect(bytes: &[u8]) -> Option<Connect> {
     Command::decode(MessageType::COMMAND_AMF0, bytes)
         .ok()
         .and_then(Connect::parse)

@@ -8,15 +8,16 @@ use super::{Context, core::Core};
 scoped_tls_hkt::scoped_thread_local!(static mut LENT: for<'a> &'a mut Core);
 
 impl Context<'_> {
-    /// Runs `work`; until it returns, [`lent`] on this thread reaches this group.
-    pub(crate) fn lend<R>(&mut self, work: impl FnOnce() -> R) -> R {
+    /// Runs `work`; until it returns, [`lent`](crate::app::embed::lent) on this thread reaches this
+    /// group.
+    pub fn lend<R>(&mut self, work: impl FnOnce() -> R) -> R {
         LENT.set(self.core, work)
     }
 }
 
 /// Borrows the group that is lent to this thread. `None` if there is none, or if it is borrowed
 /// already.
-pub(crate) fn lent<R>(work: impl FnOnce(&mut Context<'_>) -> R) -> Option<R> {
+pub fn lent<R>(work: impl FnOnce(&mut Context<'_>) -> R) -> Option<R> {
     if !LENT.is_set() {
         return None;
     }

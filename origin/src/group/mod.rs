@@ -81,16 +81,16 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use client::Client;
-pub(crate) use client::read_connect;
+pub use client::{Client, read_connect};
 pub use connection::{Connection, NetStream};
 pub use context::{Context, Poster};
 pub use handle::GroupHandle;
-pub(crate) use lend::lent;
+pub use lend::lent;
 pub use refusal::{OpenRefused, refusal};
 pub use remote_objects::RemoteObject;
-pub(crate) use shared_objects::{CROWD, MAX_GROUP_BYTES, MAX_OBJECTS, object_name};
-pub use shared_objects::{SharedObject, SharedObjectMut};
+pub use shared_objects::{
+    CROWD, MAX_GROUP_BYTES, MAX_OBJECTS, SharedObject, SharedObjectMut, object_name,
+};
 pub use stream::Stream;
 pub(crate) use trial::trial;
 pub use watched::Rates;
@@ -119,6 +119,13 @@ pub struct Settings {
     pub fms_version: String,
     /// Where persistent shared objects are; without one there are none.
     pub store: Option<Store>,
+    /// The stack of each thread, in bytes.
+    pub stack: usize,
+}
+
+impl Settings {
+    /// The stack of a thread that runs groups of Rust applications.
+    pub const DEFAULT_STACK: usize = 8 * 1024 * 1024;
 }
 
 /// What all groups of a process share.
@@ -155,7 +162,7 @@ impl Groups {
         applications: Applications,
         metrics: Metrics,
     ) -> io::Result<Self> {
-        let workers = Workers::start(settings.workers.max(1))?;
+        let workers = Workers::start(settings.workers.max(1), settings.stack)?;
         let clock = Clock::new(actor::now());
         let media = Media::start()?;
         let groups = Self::new(settings, applications, metrics, workers, media, clock);

@@ -48,11 +48,11 @@ use storing::Missing;
 
 /// The most shared objects of a group that live at a time. Reason: each costs some kilobytes, and
 /// an audience on every lane.
-pub(crate) const MAX_OBJECTS: usize = 4_096;
+pub const MAX_OBJECTS: usize = 4_096;
 
 /// Where so many shared objects live, the application is told, to let go of what it does not need.
 /// Reason: clients are to find room for theirs.
-pub(crate) const CROWD: usize = MAX_OBJECTS / 4 * 3;
+pub const CROWD: usize = MAX_OBJECTS / 4 * 3;
 
 /// The most shared objects one session uses. Reason: a session's end visits each.
 pub(super) const MAX_USED: usize = 256;
@@ -63,7 +63,7 @@ pub(super) const MAX_STORED: usize = 4_096;
 
 /// What the slots of all shared objects of a group may take. Reason: members fill them, and they
 /// are kept in memory.
-pub(crate) const MAX_GROUP_BYTES: usize = 64 * 1024 * 1024;
+pub const MAX_GROUP_BYTES: usize = 64 * 1024 * 1024;
 
 /// The longest name of a shared object, in bytes. Reason: every message carries it.
 pub(super) const MAX_NAME: usize = 512;
@@ -364,7 +364,7 @@ fn notice(seen: Seen<SessionKey>) -> ObjectNotice {
 }
 
 /// The name without leading slashes: `/a/b` and `a/b` are one object, as they are one stream.
-pub(crate) fn object_name(name: &str) -> &str {
+pub fn object_name(name: &str) -> &str {
     name.trim_start_matches('/')
 }
 

@@ -20,7 +20,6 @@ use super::{
 use crate::{
     app::{Applications, Factory, Level, Line, Log},
     metrics::Metrics,
-    script::THREAD_STACK,
     store::Store,
 };
 
@@ -50,17 +49,19 @@ const MAX_SAID: usize = 100;
 const TIME: Duration = Duration::from_secs(10);
 
 /// Starts an instance in a group of this name, which has nothing to do with the process's own
-/// groups, and drops it. It sees what is in the store; what it writes goes nowhere.
+/// groups, and drops it. It sees what is in the store; what it writes goes nowhere. Its thread has
+/// so many bytes of `stack`.
 pub(crate) fn trial(
     name: &GroupName,
     settings: config::Application,
     factory: Factory,
     store: Option<&Store>,
+    stack: usize,
 ) -> Result<(), Failed> {
     let applications = Applications::new();
     applications.put(name.application().to_owned(), None, settings, factory);
     let log = applications.log(name.application()).unwrap_or_default();
-    try_out(name, applications, store).map_err(|error| Failed {
+    try_out(name, applications, store, stack).map_err(|error| Failed {
         error,
         said: log.after(0, MAX_SAID),
     })
@@ -70,6 +71,7 @@ fn try_out(
     name: &GroupName,
     applications: Applications,
     store: Option<&Store>,
+    stack: usize,
 ) -> Result<(), TrialError> {
     let store = store.map(Store::scratch).transpose();
     let store = store.map_err(|error| TrialError::Failed(error.to_string()))?;
@@ -77,7 +79,7 @@ fn try_out(
     let (done, result) = mpsc::sync_channel(1);
     let started = thread::Builder::new()
         .name("trial".to_owned())
-        .stack_size(THREAD_STACK)
+        .stack_size(stack)
         .spawn(move || {
             let _ = done.send(run(name, applications, store));
         });
@@ -101,9 +103,11 @@ fn run(
         max_groups: 1,
         fms_version: String::new(),
         store,
+        stack: Settings::DEFAULT_STACK,
     };
     LocalSet::new().block_on(&runtime, async {
-        let workers = Workers::start(settings.workers).map_err(|error| failed(&error))?;
+        let workers =
+            Workers::start(settings.workers, settings.stack).map_err(|error| failed(&error))?;
         let clock = Clock::new(now());
         let (metrics, media) = (Metrics::default(), Media::Nowhere);
         let groups = Groups::new(settings, applications, metrics, workers, media, clock);

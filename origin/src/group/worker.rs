@@ -13,8 +13,6 @@ use std::{
 use tokio::{runtime::Builder, task::LocalSet};
 use tributary_node::queue;
 
-use crate::script::THREAD_STACK;
-
 /// Threads with a current-thread runtime each; a group stays where it starts.
 #[derive(Debug)]
 pub(super) enum Workers {
@@ -45,14 +43,16 @@ pub(super) struct NoRoom;
 const JOBS: usize = 65_536;
 
 impl Workers {
-    pub(super) fn start(count: usize) -> io::Result<Self> {
-        Self::with_room(count, JOBS)
+    /// This many threads with so many bytes of stack each.
+    pub(super) fn start(count: usize, stack: usize) -> io::Result<Self> {
+        Self::with_room(count, stack, JOBS)
     }
 
     /// As [`Workers::start`], with room for this many groups that wait to be started by each.
-    pub(super) fn with_room(count: usize, jobs: usize) -> io::Result<Self> {
-        let workers: io::Result<Vec<Worker>> =
-            (0..count).map(|index| Worker::start(index, jobs)).collect();
+    pub(super) fn with_room(count: usize, stack: usize, jobs: usize) -> io::Result<Self> {
+        let workers: io::Result<Vec<Worker>> = (0..count)
+            .map(|index| Worker::start(index, stack, jobs))
+            .collect();
         workers.map(Self::Threads)
     }
 
@@ -93,12 +93,12 @@ impl Workers {
 }
 
 impl Worker {
-    fn start(index: usize, jobs: usize) -> io::Result<Self> {
+    fn start(index: usize, stack: usize, jobs: usize) -> io::Result<Self> {
         let (jobs, mut inbox) = queue::queue::<Job>(jobs);
         let runtime = Builder::new_current_thread().enable_time().build()?;
         thread::Builder::new()
             .name(format!("group-{index}"))
-            .stack_size(THREAD_STACK)
+            .stack_size(stack)
             .spawn(move || {
                 LocalSet::new().block_on(&runtime, async move {
                     while let Some(job) = inbox.next().await {

@@ -22,7 +22,7 @@ use super::{
     program::Program,
     state::State,
 };
-use crate::group::Poster;
+use crate::app::Poster;
 
 /// A script runtime and what the host knows of it.
 pub(super) struct Engine {

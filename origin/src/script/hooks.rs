@@ -9,10 +9,7 @@ use super::{
     state::State,
     text::text,
 };
-use crate::{
-    app::{ClientId, Context, Decision, Identity, PublishGrant, StreamRequest},
-    group::lent,
-};
+use crate::app::{ClientId, Context, Decision, Identity, PublishGrant, StreamRequest, embed::lent};
 
 /// What a hook says: refused with a description, or accepted, maybe with an identity.
 enum Said {

@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData, rc::Rc};
 
 use rquickjs::{Ctx, Result};
 
-use crate::{app::Event, group::Poster};
+use crate::app::{Event, Poster};
 
 /// Brings work into a group's script: `later.run(|ctx, state| ...)` runs it in a turn of its own.
 /// Clones go to the same group. Once the group has ended, or too many wait, the work is dropped.

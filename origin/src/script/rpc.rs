@@ -11,10 +11,7 @@ use super::{
     state::State,
     value::{from_script, to_script},
 };
-use crate::{
-    app::{Answer, Call, Responder},
-    group::lent,
-};
+use crate::app::{Answer, Call, Responder, embed::lent};
 
 /// Calls the method that a client means. What it throws is logged, and told to the client.
 pub(super) fn call<'js>(ctx: &Ctx<'js>, state: &Rc<State>, call: &Call) -> Result<Answer> {

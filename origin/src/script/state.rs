@@ -36,7 +36,7 @@ use super::{
     shape::Shape,
     timers::Timers,
 };
-use crate::{app::Level, group::Poster, group::lent};
+use crate::app::{Level, Poster, embed::lent};
 
 /// The host's side of one script runtime.
 ///

@@ -33,7 +33,7 @@ pub use client::{Client, ConnectAs, Heard};
 
 use crate::{
     app::{Application, Applications, Line},
-    script::{Host, Program, ProgramError, ScriptApplication, THREAD_STACK},
+    script::{Host, Program, ProgramError, ScriptApplication},
     store::{StorageError, Store},
 };
 use lanes::Lanes;
@@ -63,7 +63,7 @@ impl Stage {
         Self::start(settings, None, make)
     }
 
-    /// The same, with persistent shared objects in this directory.
+    /// As [`Stage::new`], with persistent shared objects in this directory.
     pub fn with_data(
         data: &Path,
         settings: config::Application,
@@ -84,7 +84,7 @@ impl Stage {
         let (jobs, inbox) = sync_channel::<Job>(1);
         let thread = thread::Builder::new()
             .name("stage".to_owned())
-            .stack_size(THREAD_STACK)
+            .stack_size(STACK)
             .spawn(move || {
                 let mut lanes = Lanes::new(known, store);
                 while let Ok(job) = inbox.recv() {
@@ -195,6 +195,10 @@ impl Drop for Runner {
         }
     }
 }
+
+/// The stack of the stage's thread, in bytes. Reason: an application may have an engine of its own;
+/// only pages that are used are memory.
+const STACK: usize = 32 * 1024 * 1024;
 
 /// The name of the application on a stage.
 const NAME: &str = "app";

@@ -52,12 +52,12 @@ impl Context<'_> {
     }
 
     /// How many shared objects live now.
-    pub(crate) fn living_objects(&self) -> usize {
+    pub fn living_objects(&self) -> usize {
         self.core_ref().objects.entries.len()
     }
 
-    /// What the slots of all of them take.
-    pub(crate) fn object_bytes(&self) -> usize {
+    /// What the slots of all of them take, in bytes.
+    pub fn object_bytes(&self) -> usize {
         self.core_ref().objects.bytes
     }
 

@@ -16,7 +16,7 @@ use tributary_protocol::{
 use super::stage::{Lane, Stage, live_settings, pass, play, settings, settle};
 use crate::{
     app::{Admission, Answer, Application, Applications, Call, ClientId, Context, StopReason},
-    group::{Groups, OpenRefused, clock::Clock, media::Media, worker::Workers},
+    group::{Groups, OpenRefused, Settings, clock::Clock, media::Media, worker::Workers},
     metrics::Metrics,
     session::LaneKey,
 };
@@ -248,7 +248,7 @@ fn the_number_of_groups_is_bounded() {
     play(async {
         let mut applications = Applications::new();
         applications.add_builtin("live", live_settings());
-        let limits = crate::group::Settings {
+        let limits = Settings {
             max_groups: 2,
             ..settings()
         };
@@ -268,7 +268,7 @@ fn the_number_of_groups_is_bounded() {
 fn a_worker_that_hangs_takes_no_more_groups_and_they_are_refused() {
     let mut applications = Applications::new();
     applications.add_builtin("live", live_settings());
-    let workers = Workers::with_room(1, 2).unwrap();
+    let workers = Workers::with_room(1, Settings::DEFAULT_STACK, 2).unwrap();
     let (release, hung) = std::sync::mpsc::sync_channel::<()>(0);
     // A group of which one turn takes for ever.
     let hangs = workers.spawn(move |_| async move {
@@ -366,7 +366,7 @@ async fn all_settle() {
 fn worker_threads_run_groups_and_end_with_them() {
     let mut applications = Applications::new();
     applications.add_builtin("live", live_settings());
-    let threads = crate::group::Settings {
+    let threads = Settings {
         workers: 3,
         ..settings()
     };

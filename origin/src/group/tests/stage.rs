@@ -81,6 +81,7 @@ pub(super) fn settings() -> Settings {
         max_groups: 100_000,
         fms_version: "FMS/3,5,7,7009".to_owned(),
         store: None,
+        stack: Settings::DEFAULT_STACK,
     }
 }
 

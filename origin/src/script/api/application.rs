@@ -18,10 +18,7 @@ use super::{
     class,
     client::id_of,
 };
-use crate::{
-    app::{ClientId, Level, Rejection},
-    group::lent,
-};
+use crate::app::{ClientId, Level, Rejection, embed::lent};
 
 /// The global. Scripts put their handlers on it; what the host has is on its prototype.
 pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {

@@ -21,9 +21,9 @@ use super::{
     },
     class,
 };
-use crate::{
-    app::{Client, ClientId},
-    group::{lent, read_connect},
+use crate::app::{
+    Client, ClientId,
+    embed::{lent, read_connect},
 };
 
 /// The inside of a `Client` object. What the client said of itself stays readable when it is gone.

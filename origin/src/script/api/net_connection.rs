@@ -22,10 +22,7 @@ use super::{
     application, class,
     library::remoting::Remoting,
 };
-use crate::{
-    app::{Answer, ConnectTo, Connection, ConnectionCall, ConnectionId},
-    group::lent,
-};
+use crate::app::{Answer, ConnectTo, Connection, ConnectionCall, ConnectionId, embed::lent};
 
 /// The inside of a `NetConnection` object.
 #[derive(JsLifetime)]

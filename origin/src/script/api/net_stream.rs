@@ -19,10 +19,7 @@ use super::{
     },
     class, net_connection, stream,
 };
-use crate::{
-    app::{ConnectionId, NetStream, NetStreamId},
-    group::lent,
-};
+use crate::app::{ConnectionId, NetStream, NetStreamId, embed::lent};
 
 /// The inside of a `NetStream` object.
 #[derive(JsLifetime)]

@@ -15,10 +15,7 @@ use super::{
     },
     class, net_connection,
 };
-use crate::{
-    app::{News, RemoteObject, RemoteObjectId},
-    group::lent,
-};
+use crate::app::{News, RemoteObject, RemoteObjectId, embed::lent};
 
 /// The inside of a `SharedObject` whose authority is elsewhere.
 #[derive(JsLifetime)]

@@ -20,9 +20,8 @@ use super::{
     },
     class, net_connection,
 };
-use crate::{
-    app::{ConnectionId, PlayRequest, Publisher, Stream, StreamId, StreamStatus},
-    group::lent,
+use crate::app::{
+    ConnectionId, PlayRequest, Publisher, Stream, StreamId, StreamStatus, embed::lent,
 };
 
 /// The inside of a `Stream` object: a name. What the host knows of it may come and go meanwhile.

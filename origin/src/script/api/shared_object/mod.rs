@@ -19,9 +19,9 @@ use super::{
     },
     application, class, remote_object,
 };
-use crate::{
-    app::{ChangeKind, Level, ObjectChange, ObjectId, SharedObject, SharedObjectMut},
-    group::{lent, object_name},
+use crate::app::{
+    ChangeKind, Level, ObjectChange, ObjectId, SharedObject, SharedObjectMut,
+    embed::{lent, object_name},
 };
 
 use inside::ObjectInside;

@@ -10,9 +10,9 @@ use std::rc::Rc;
 use rquickjs::{Ctx, Object, Result, Value as JsValue};
 
 use super::{super::super::state::State, inside::last_use};
-use crate::{
-    app::{Level, ObjectId},
-    group::{CROWD, MAX_GROUP_BYTES, MAX_OBJECTS, lent},
+use crate::app::{
+    Level, ObjectId,
+    embed::{CROWD, MAX_GROUP_BYTES, MAX_OBJECTS, lent},
 };
 
 /// How many objects go at a time. Reason: the search for them visits each.
