@@ -11,11 +11,11 @@ use std::{
 };
 
 use tributary_protocol::GroupName;
+use tributary_web::{Allowed, HttpCaller};
 
 use super::{
     super::{gateways::Gateways, host::Host, kept::Kept, program::Program},
     files::Files,
-    http::{Allowed, GroupHttp},
     outbound::Outbound,
     socket::GroupSockets,
 };
@@ -32,7 +32,7 @@ pub(crate) struct Library {
     files: OnceCell<Rc<RefCell<Files>>>,
     /// The turn that the files' allowance is for.
     turn: Cell<Option<Instant>>,
-    http: OnceCell<GroupHttp>,
+    http: OnceCell<HttpCaller>,
     sockets: OnceCell<GroupSockets>,
     /// What each socket tells.
     listeners: RefCell<HashMap<u64, Kept>>,
@@ -93,9 +93,9 @@ impl Library {
     }
 
     /// The group's way to HTTP.
-    pub(crate) fn http(&self) -> &GroupHttp {
+    pub(crate) fn http(&self) -> &HttpCaller {
         self.http
-            .get_or_init(|| self.outbound.http().group(Arc::clone(&self.allowed)))
+            .get_or_init(|| self.outbound.http().caller(Arc::clone(&self.allowed)))
     }
 
     /// The group's sockets.

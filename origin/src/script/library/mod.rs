@@ -4,12 +4,10 @@
 pub(crate) mod application_xml;
 pub(crate) mod files;
 pub(crate) mod group;
-pub(crate) mod http;
 pub(crate) mod legacy;
 pub(crate) mod outbound;
 pub(crate) mod remoting;
 pub(crate) mod scriptlib;
 pub(crate) mod socket;
-pub(crate) mod thread;
 pub(crate) mod url_encoded;
 pub(crate) mod xml;

@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use super::{
-    http::{HttpClient, Roots},
-    socket::Sockets,
-    thread::OutboundThread,
-};
+use tributary_web::{HttpClient, OutboundThread, Roots};
+
+use super::socket::Sockets;
 
 /// The process's way out for scripts: one thread, one HTTP client. Clones are the same one; it
 /// costs nothing until a script connects somewhere.

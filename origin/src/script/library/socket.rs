@@ -16,7 +16,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 
-use super::{http::Allowed, thread::OutboundThread};
+use tributary_web::{Allowed, OutboundThread};
 
 /// Sockets that a group has at a time.
 pub(crate) const MAX_SOCKETS: usize = 16;

@@ -4,14 +4,10 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use rquickjs::{Array, Ctx, Function, Object, Result, TypedArray, Value};
+use tributary_web::{Answer, HttpError, Request, Response};
 
 use super::super::{
-    super::{
-        check::script_options,
-        kept::Kept,
-        library::http::{Answer, HttpError, Request, Response},
-        state::State,
-    },
+    super::{check::script_options, kept::Kept, state::State},
     class::method,
 };
 use crate::app::Level;

@@ -7,14 +7,12 @@ use std::rc::Rc;
 
 use rquickjs::{Ctx, Object, Result};
 use tributary_protocol::amf::{ObjectEncoding, Value};
+use tributary_web::{Answer, HttpError};
 
 use super::super::{
     super::{
         gateways::GatewayConnection,
-        library::{
-            http::{Answer, HttpError},
-            remoting::{Gateway, Headers, Outcome, Sent},
-        },
+        library::remoting::{Gateway, Headers, Outcome, Sent},
         state::State,
         value::to_script,
     },

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tributary_protocol::amf::{Object, ObjectEncoding, Value};
 
 use self::packet::{Packet, PacketBody, PacketHeader};
-use super::http::{HttpError, Request, Response};
+use tributary_web::{HttpError, Request, Response};
 
 pub(crate) mod packet;
 

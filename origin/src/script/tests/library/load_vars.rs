@@ -1,9 +1,8 @@
 //! LoadVars.
 
-use super::{
-    super::super::library::http::tests::{response, serve},
-    *,
-};
+use tributary_web::test::{response, serve};
+
+use super::*;
 
 #[test]
 fn for_in_sees_variables_alone() {

@@ -2,14 +2,13 @@
 
 use std::sync::Mutex;
 
+use tributary_protocol::amf::ObjectEncoding;
+use tributary_web::test::{response, serve};
+
 use super::{
-    super::super::library::{
-        http::tests::{response, serve},
-        remoting::packet::{Packet, PacketBody},
-    },
+    super::super::library::remoting::packet::{Packet, PacketBody},
     *,
 };
-use tributary_protocol::amf::ObjectEncoding;
 
 /// A gateway: what it answers to each call, and what it was asked.
 fn gateway(

@@ -5,10 +5,9 @@ use std::{
     net::{Ipv4Addr, TcpListener},
 };
 
-use super::{
-    super::super::library::http::tests::{response, serve},
-    *,
-};
+use tributary_web::test::{response, serve};
+
+use super::*;
 
 #[test]
 fn fetch_speaks_json() {

@@ -1,9 +1,8 @@
 //! XML and XMLNode.
 
-use super::{
-    super::super::library::http::tests::{response, serve},
-    *,
-};
+use tributary_web::test::{response, serve};
+
+use super::*;
 
 #[test]
 fn documents_are_parsed_changed_and_written() {

@@ -1,4 +1,4 @@
-//! The thread that connects for scripts.
+//! The thread that connections are made on.
 
 use std::{
     fmt,
@@ -7,10 +7,10 @@ use std::{
 
 use tokio::{runtime, sync::Notify};
 
-/// One thread of the process for what scripts connect to, begun at the first use. It ends with the
-/// last of its clones, and what it was doing ends with it.
+/// One thread of the process, called `web`, for connections to others; it begins at the first use.
+/// It ends with the last of its clones, and its work ends with it.
 #[derive(Clone, Default)]
-pub(crate) struct OutboundThread {
+pub struct OutboundThread {
     shared: Arc<Shared>,
 }
 
@@ -25,7 +25,7 @@ const LOOKUPS: usize = 4;
 
 impl OutboundThread {
     /// Runs `work` there. Without a thread (the system gave none) it is dropped.
-    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         match self.shared.handle() {
             Some(handle) => drop(handle.spawn(work)),
             None => tracing::error!("no thread for outgoing connections"),

@@ -1,67 +1,24 @@
-//! A server on loopback that answers as it is told.
+//! The client against servers on loopback.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    sync::mpsc,
-    time::Instant,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::{Duration, Instant},
 };
 
-use super::*;
+use bytes::Bytes;
 
-/// A server that answers each connection's requests, in any number of threads. It ends with the
-/// process of the test.
-pub(crate) fn serve(answer: impl Fn(&str, &[u8]) -> Vec<u8> + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    let answer = Arc::new(answer);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let answer = Arc::clone(&answer);
-            let stream = stream.unwrap();
-            std::thread::spawn(move || converse(&stream, &*answer));
-        }
-    });
-    address
-}
+use crate::{
+    test::{converse, response, serve},
+    *,
+};
 
-/// Takes requests from a connection until it ends: head, body, answer.
-pub(crate) fn converse(mut stream: impl Read + Write, answer: &dyn Fn(&str, &[u8]) -> Vec<u8>) {
-    loop {
-        let mut reader = BufReader::with_capacity(1, &mut stream);
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut head).unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        let lower = head.to_ascii_lowercase();
-        let length = lower
-            .split_once("content-length: ")
-            .and_then(|(_, rest)| rest.split("\r\n").next()?.parse().ok())
-            .unwrap_or(0);
-        let mut body = vec![0; length];
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
-        drop(reader);
-        if stream.write_all(&answer(&head, &body)).is_err() {
-            return;
-        }
-    }
-}
-
-/// A response with a body.
-pub(crate) fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let length = body.len();
-    let mut out =
-        format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\n\r\n").into_bytes();
-    out.extend_from_slice(body);
-    out
-}
-
-fn client(roots: Roots) -> GroupHttp {
-    HttpClient::new(OutboundThread::default(), roots).group(Arc::new(|_, _| true))
+fn client(roots: Roots) -> HttpCaller {
+    HttpClient::new(OutboundThread::default(), roots).caller(Arc::new(|_, _| true))
 }
 
 fn request(method: &str, url: String) -> Request {
@@ -72,9 +29,9 @@ fn request(method: &str, url: String) -> Request {
     }
 }
 
-fn ask(group: &GroupHttp, request: Request) -> Result<Response, HttpError> {
+fn ask(caller: &HttpCaller, request: Request) -> Result<Response, HttpError> {
     let (sender, receiver) = mpsc::sync_channel(1);
-    group.send(request, move |answer| sender.send(answer.result).unwrap());
+    caller.send(request, move |answer| sender.send(answer.result).unwrap());
     receiver.recv().unwrap()
 }
 
@@ -85,7 +42,7 @@ fn requests_and_responses() {
         seen.extend_from_slice(body);
         response("404 Not Found", "X-Some: thing\r\n", &seen)
     });
-    let group = client(Roots::System);
+    let caller = client(Roots::System);
     let sent = Request {
         headers: vec![
             ("X-Mine".to_owned(), "1".to_owned()),
@@ -95,7 +52,7 @@ fn requests_and_responses() {
         body: Bytes::from_static(b"a=1"),
         ..request("post", format!("http://{address}/a b?c"))
     };
-    let answer = ask(&group, sent).unwrap();
+    let answer = ask(&caller, sent).unwrap();
     assert_eq!(
         (answer.status, answer.header("x-some")),
         (404, Some("thing"))
@@ -116,7 +73,7 @@ fn requests_and_responses() {
     );
     assert!(seen.ends_with("\r\n\r\na=1"), "{seen}");
     // The place is free when the other thread has let go of the answer.
-    while group.pending() > 0 {
+    while caller.pending() > 0 {
         std::thread::yield_now();
     }
 }
@@ -141,17 +98,17 @@ fn only_allowed_targets_are_reached() {
     let first = serve(move |_, _| response("302 Found", &location, b""));
     let client = HttpClient::new(OutboundThread::default(), Roots::System);
     let port = first.port();
-    let group = client.group(Arc::new(move |host, to| (host, to) == ("127.0.0.1", port)));
+    let caller = client.caller(Arc::new(move |host, to| (host, to) == ("127.0.0.1", port)));
     let name = other.to_string();
     let refused = HttpError::NotAllowed(name.clone());
     assert!(refused.to_string().contains("outgoing") && refused.to_string().contains(&name));
     // Neither directly nor by a redirect.
     for address in [other, first] {
-        let answer = ask(&group, request("GET", format!("http://{address}/")));
+        let answer = ask(&caller, request("GET", format!("http://{address}/")));
         assert_eq!(answer.unwrap_err(), refused);
     }
-    let group = client.group(Arc::new(|_, _| true));
-    let answer = ask(&group, request("GET", format!("http://{first}/"))).unwrap();
+    let caller = client.caller(Arc::new(|_, _| true));
+    let answer = ask(&caller, request("GET", format!("http://{first}/"))).unwrap();
     assert_eq!(answer.text(), "other");
 }
 
@@ -171,7 +128,7 @@ fn redirects_change_what_browsers_change() {
             _ => response(&format!("{status} Moved"), &location, b""),
         }
     });
-    let group = client(Roots::System);
+    let caller = client(Roots::System);
     for (status, expected) in [
         ("302", "get /end"),
         ("303", "get /end"),
@@ -182,12 +139,12 @@ fn redirects_change_what_browsers_change() {
             body: Bytes::from_static(b"body"),
             ..request("POST", format!("http://{first}/{status}"))
         };
-        let seen = ask(&group, sent).unwrap().text().to_lowercase();
+        let seen = ask(&caller, sent).unwrap().text().to_lowercase();
         assert!(seen.starts_with(expected), "{seen}");
         assert!(!seen.contains("secret"), "{seen}");
         assert_eq!(seen.ends_with("body"), status == "307", "{seen}");
     }
-    let answer = ask(&group, request("GET", format!("http://{first}/loop")));
+    let answer = ask(&caller, request("GET", format!("http://{first}/loop")));
     assert_eq!(answer.unwrap_err(), HttpError::Redirects);
 }
 
@@ -201,21 +158,21 @@ fn bodies_are_bounded() {
         out.resize(out.len() + MAX_RESPONSE_BODY + 1, b'x');
         out
     });
-    let group = client(Roots::System);
+    let caller = client(Roots::System);
     for path in ["declared", "sent"] {
-        let answer = ask(&group, request("GET", format!("http://{address}/{path}")));
+        let answer = ask(&caller, request("GET", format!("http://{address}/{path}")));
         assert_eq!(answer.unwrap_err(), HttpError::TooLong, "{path}");
     }
     let long = Request {
         body: Bytes::from(vec![0; MAX_REQUEST_BODY + 1]),
         ..request("POST", format!("http://{address}/"))
     };
-    assert_eq!(ask(&group, long).unwrap_err(), HttpError::TooLong);
+    assert_eq!(ask(&caller, long).unwrap_err(), HttpError::TooLong);
 }
 
 #[test]
 fn what_is_no_request_fails_and_says_why() {
-    let group = client(Roots::System);
+    let caller = client(Roots::System);
     let line = |name: &str, value: &str| Request {
         headers: vec![(name.to_owned(), value.to_owned())],
         ..request("GET", "http://127.0.0.1:1/".to_owned())
@@ -234,7 +191,7 @@ fn what_is_no_request_fails_and_says_why() {
     ];
     for sent in bad {
         let shown = format!("{sent:?}");
-        let error = ask(&group, sent).unwrap_err();
+        let error = ask(&caller, sent).unwrap_err();
         assert!(
             matches!(error, HttpError::BadRequest(_)),
             "{shown}: {error}"
@@ -243,7 +200,7 @@ fn what_is_no_request_fails_and_says_why() {
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = closed.local_addr().unwrap();
     drop(closed);
-    let error = ask(&group, request("GET", format!("http://{address}/"))).unwrap_err();
+    let error = ask(&caller, request("GET", format!("http://{address}/"))).unwrap_err();
     assert!(matches!(error, HttpError::Failed(_)), "{error}");
 }
 
@@ -258,11 +215,11 @@ fn requests_wait_their_turn_and_are_bounded() {
         let _ = held.lock().unwrap().recv();
         response("200 OK", "", b"")
     });
-    let group = client(Roots::System);
-    let (sender, receiver) = mpsc::sync_channel(MAX_GROUP_REQUESTS + 1);
-    for _ in 0..=MAX_GROUP_REQUESTS {
+    let caller = client(Roots::System);
+    let (sender, receiver) = mpsc::sync_channel(MAX_CALLER_REQUESTS + 1);
+    for _ in 0..=MAX_CALLER_REQUESTS {
         let sender = sender.clone();
-        group.send(
+        caller.send(
             request("GET", format!("http://{address}/")),
             move |answer| {
                 sender
@@ -272,14 +229,14 @@ fn requests_wait_their_turn_and_are_bounded() {
         );
     }
     assert_eq!(receiver.recv().unwrap(), Err(HttpError::TooMany));
-    assert_eq!(group.pending(), MAX_GROUP_REQUESTS);
+    assert_eq!(caller.pending(), MAX_CALLER_REQUESTS);
     let until = Instant::now() + Duration::from_secs(10);
-    while running.load(Ordering::SeqCst) < MAX_GROUP_RUNNING && Instant::now() < until {
+    while running.load(Ordering::SeqCst) < MAX_CALLER_RUNNING && Instant::now() < until {
         std::thread::yield_now();
     }
-    assert_eq!(running.load(Ordering::SeqCst), MAX_GROUP_RUNNING);
+    assert_eq!(running.load(Ordering::SeqCst), MAX_CALLER_RUNNING);
     drop(release);
-    for _ in 0..MAX_GROUP_REQUESTS {
+    for _ in 0..MAX_CALLER_REQUESTS {
         assert_eq!(receiver.recv().unwrap(), Ok(200));
     }
 }

@@ -1,22 +1,27 @@
-//! Addresses of requests and redirects.
+//! Addresses of requests and redirects, and which of them may be reached.
+
+use std::sync::Arc;
 
 use hyper::Uri;
 
-use super::HttpError;
+use crate::message::HttpError;
+
+/// Whether a caller may connect to a host and port.
+pub type Allowed = Arc<dyn Fn(&str, u16) -> bool + Send + Sync>;
 
 /// A target that can be asked whether it is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) uri: Uri,
+pub(crate) struct Target {
+    pub(crate) uri: Uri,
     /// In lower case; an IPv6 address without its brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 impl Target {
     /// Reads an absolute `http` or `https` address; a fragment is cut off, characters that an
     /// address cannot have are written as `%XX`.
-    pub(super) fn parse(text: &str) -> Result<Self, HttpError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, HttpError> {
         let bad = |why: &str| HttpError::BadRequest(format!("{why}: {}", shown(text)));
         let text = text.trim().split('#').next().unwrap_or_default();
         let uri: Uri = escape(text).parse().map_err(|_| bad("not an address"))?;
@@ -48,7 +53,7 @@ impl Target {
     }
 
     /// Where a `Location` header leads from here.
-    pub(super) fn redirect(&self, location: &str) -> Result<Self, HttpError> {
+    pub(crate) fn redirect(&self, location: &str) -> Result<Self, HttpError> {
         let location = location.trim();
         let scheme = self.uri.scheme_str().unwrap_or("http");
         let authority = self
@@ -74,7 +79,7 @@ impl Target {
     }
 
     /// `HOST:PORT`.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         if self.host.contains(':') {
             return format!("[{}]:{}", self.host, self.port);
         }

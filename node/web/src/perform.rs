@@ -10,12 +10,14 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 
-use super::{
-    Allowed, HttpError, HyperClient, MAX_REDIRECTS, MAX_REQUEST_BODY, MAX_REQUEST_HEADERS,
-    MAX_RESPONSE_BODY, Request, Response, url::Target,
+use crate::{
+    connect::HyperClient,
+    limits::{MAX_REDIRECTS, MAX_REQUEST_BODY, MAX_REQUEST_HEADERS, MAX_RESPONSE_BODY},
+    message::{HttpError, Request, Response},
+    target::{Allowed, Target},
 };
 
-/// Header lines that belong to the connection; a script's are not sent.
+/// Header lines that belong to the connection; a caller's are not sent.
 const OURS: &[HeaderName] = &[
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -33,7 +35,7 @@ const PRIVATE: &[HeaderName] = &[header::AUTHORIZATION, header::COOKIE];
 
 const AGENT: &str = concat!("Tributary/", env!("CARGO_PKG_VERSION"));
 
-pub(super) async fn perform(
+pub(crate) async fn perform(
     client: &HyperClient,
     allowed: &Allowed,
     request: Request,

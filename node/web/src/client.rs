@@ -1,0 +1,173 @@
+//! The client, its callers and their turns.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    connect::{self, HyperClient, Roots},
+    limits::{MAX_CALLER_REQUESTS, MAX_CALLER_RUNNING, MAX_RUNNING, TIME},
+    message::{HttpError, Request, Response},
+    perform,
+    target::Allowed,
+    thread::OutboundThread,
+};
+
+/// How a request has ended. A response holds its request's place until it is dropped, so that
+/// responses do not pile up before a caller that is busy.
+#[derive(Debug)]
+pub struct Answer {
+    /// The response, or why there is none.
+    pub result: Result<Response, HttpError>,
+    _counted: Option<(Pending, Option<Permits>)>,
+}
+
+type Permits = [OwnedSemaphorePermit; 2];
+
+/// The process's HTTP client.
+#[derive(Clone)]
+pub struct HttpClient {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    thread: OutboundThread,
+    roots: Roots,
+    client: OnceLock<HyperClient>,
+    running: Arc<Semaphore>,
+}
+
+/// A caller of a client, such as a group or a hook: it has bounds of its own.
+pub struct HttpCaller {
+    client: HttpClient,
+    allowed: Allowed,
+    running: Arc<Semaphore>,
+    pending: Arc<AtomicUsize>,
+}
+
+impl HttpClient {
+    /// A client that works on `thread`. It costs nothing until the first request.
+    pub fn new(thread: OutboundThread, roots: Roots) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                thread,
+                roots,
+                client: OnceLock::new(),
+                running: Arc::new(Semaphore::new(MAX_RUNNING)),
+            }),
+        }
+    }
+
+    /// A caller with bounds of its own.
+    pub fn caller(&self, allowed: Allowed) -> HttpCaller {
+        HttpCaller {
+            client: self.clone(),
+            allowed,
+            running: Arc::new(Semaphore::new(MAX_CALLER_RUNNING)),
+            pending: Arc::default(),
+        }
+    }
+}
+
+impl Shared {
+    fn client(&self) -> &HyperClient {
+        self.client.get_or_init(|| connect::client(&self.roots))
+    }
+}
+
+impl HttpCaller {
+    /// Begins a request; `done` is called on another thread, exactly once unless the process
+    /// ends, also if the request fails at once. The request counts until the [`Answer`] is
+    /// dropped.
+    pub fn send(&self, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
+        let pending = Pending::take(&self.pending);
+        let shared = Arc::clone(&self.client.shared);
+        let allowed = Arc::clone(&self.allowed);
+        let running = Arc::clone(&self.running);
+        self.client.shared.thread.spawn(async move {
+            let Some(pending) = pending else {
+                return done(Answer {
+                    result: Err(HttpError::TooMany),
+                    _counted: None,
+                });
+            };
+            let work = async {
+                let permits = permits(running, &shared).await?;
+                let response = perform::perform(shared.client(), &allowed, request).await?;
+                Ok((response, permits))
+            };
+            let timed = tokio::time::timeout(TIME, work).await;
+            let (result, permits) = match timed.unwrap_or(Err(HttpError::Timeout)) {
+                Ok((response, permits)) => (Ok(response), Some(permits)),
+                Err(error) => (Err(error), None),
+            };
+            done(Answer {
+                result,
+                _counted: Some((pending, permits)),
+            });
+        });
+    }
+
+    /// How many requests are under way or wait.
+    pub fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for HttpCaller {
+    /// Requests that still wait are not begun.
+    fn drop(&mut self) {
+        self.running.close();
+    }
+}
+
+impl fmt::Debug for HttpCaller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpCaller")
+            .field("pending", &self.pending())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpClient")
+    }
+}
+
+/// The caller's turn first, so that one caller's waiting requests take no place of the process.
+async fn permits(caller: Arc<Semaphore>, shared: &Shared) -> Result<Permits, HttpError> {
+    let ended = |_| HttpError::Failed("the caller has ended".to_owned());
+    let caller = caller.acquire_owned().await.map_err(ended)?;
+    let process = Arc::clone(&shared.running)
+        .acquire_owned()
+        .await
+        .map_err(ended)?;
+    Ok([caller, process])
+}
+
+/// A place among a caller's requests.
+#[derive(Debug)]
+struct Pending(Arc<AtomicUsize>);
+
+impl Pending {
+    fn take(count: &Arc<AtomicUsize>) -> Option<Self> {
+        if count.fetch_add(1, Ordering::Relaxed) < MAX_CALLER_REQUESTS {
+            return Some(Self(Arc::clone(count)));
+        }
+        count.fetch_sub(1, Ordering::Relaxed);
+        None
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
