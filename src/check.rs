@@ -102,7 +102,7 @@ fn applications(apps: &Path, config: &Config) -> Result<(), Failure> {
 
 /// Checks an application's folder; prints what is worth knowing about it.
 fn application(name: &str, at: &Path, settings: &Application) -> Result<(), String> {
-    let checked = deploy::check(&*deploy::scripts(), name, at, settings);
+    let checked = deploy::check(&*tributary_script::loader(), name, at, settings);
     match checked {
         Ok(notes) => {
             for note in notes {

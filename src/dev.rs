@@ -7,7 +7,7 @@ use tributary_node::{
     config::{Application, Layers, PublishFrom, address},
     drain,
 };
-use tributary_origin::{app::Applications, deploy};
+use tributary_origin::app::Applications;
 
 use crate::{
     config::{Admin, Config, Flags},
@@ -85,7 +85,7 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
         epoch: node::epoch(),
         applications: config.applications.clone(),
         own: Applications::new(),
-        loader: deploy::scripts(),
+        loader: tributary_script::loader(),
     };
     let origin = tributary_origin::start(start, &mut registry, watch.clone())?;
     config.edge.origins = vec![format!("origin@{}", origin.address())];

@@ -7,7 +7,7 @@ use tributary_node::{
     drain,
     tls::{Identity, Role},
 };
-use tributary_origin::{app::Applications, deploy};
+use tributary_origin::app::Applications;
 
 use crate::{
     config::{Admin, Config, Flags},
@@ -53,7 +53,7 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
         epoch: node::epoch(),
         applications: config.applications,
         own: Applications::new(),
-        loader: deploy::scripts(),
+        loader: tributary_script::loader(),
     };
     let origin = tributary_origin::start(start, &mut registry, watch.clone())?;
     let data = data.as_deref();

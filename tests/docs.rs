@@ -147,7 +147,14 @@ fn every_documented_limit_exists() {
 #[test]
 fn every_maximum_is_documented() {
     let documented = documented_limits();
-    for crate_name in ["protocol", "node", "node/web", "edge", "origin"] {
+    for crate_name in [
+        "protocol",
+        "node",
+        "node/web",
+        "edge",
+        "origin",
+        "origin/script",
+    ] {
         for file in sources(
             &Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join(crate_name)

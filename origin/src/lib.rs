@@ -9,7 +9,6 @@ pub mod live;
 pub mod metrics;
 mod outgoing;
 pub mod run;
-pub mod script;
 pub mod session;
 pub mod store;
 #[cfg(any(test, feature = "test"))]

@@ -97,7 +97,7 @@ impl Origin {
                 ("live".to_owned(), application(Builtin::Live)),
             ]),
             own,
-            loader: deploy::scripts(),
+            loader: Arc::new(deploy::NoLoader),
         };
         let mut registry = Registry::default();
         let running = tributary_origin::start(start, &mut registry, watch).expect("an origin");

@@ -10,7 +10,7 @@
 
 mod poll;
 
-use std::{collections::BTreeMap, error::Error, net::SocketAddr};
+use std::{collections::BTreeMap, error::Error, net::SocketAddr, sync::Arc};
 
 use tributary_node::{cert, config, drain};
 use tributary_origin::{app::Applications, deploy};
@@ -52,7 +52,7 @@ async fn serve(rtmp: SocketAddr) -> Result<(), Box<dyn Error>> {
         epoch: rand::random(),
         applications: applications.clone(),
         own,
-        loader: deploy::scripts(),
+        loader: Arc::new(deploy::NoLoader),
     };
     let origin = tributary_origin::start(origin, &mut metrics, watch.clone())?;
 

@@ -16,7 +16,6 @@
 //! | `versions` | the copies that groups run |
 //! | `watch` | when a folder has changed |
 //! | `loader` | what reads a folder, and what comes of it |
-//! | `scripts` | folders of scripts |
 //! | `admission` | what a version has to pass |
 //! | `api` | the admin API |
 //!
@@ -49,7 +48,6 @@ pub mod status;
 mod admission;
 mod directory;
 mod error;
-mod scripts;
 mod versions;
 mod watch;
 
@@ -60,7 +58,6 @@ pub use admission::check;
 pub use directory::MAX_APPLICATIONS;
 pub use error::{DeployError, StartError};
 pub use loader::{Loaded, Loader, NoLoader, Place, Problem};
-pub use scripts::scripts;
 pub use status::{Refused, Status};
 
 use admission::{Admitted, Version};

@@ -33,7 +33,6 @@ pub use client::{Client, ConnectAs, Heard};
 
 use crate::{
     app::{Application, Applications, Line},
-    script::{Host, Program, ProgramError, ScriptApplication},
     store::{StorageError, Store},
 };
 use lanes::Lanes;
@@ -100,25 +99,6 @@ impl Stage {
             runner: Arc::new(runner),
             applications,
         }
-    }
-
-    /// Groups of a script application.
-    pub fn program(program: Arc<Program>, host: Host) -> Self {
-        Self::new(program.settings().clone(), move |_| {
-            Box::new(ScriptApplication::new(Arc::clone(&program), host.clone()))
-        })
-    }
-
-    /// Groups of a script of one file.
-    pub fn script(text: &str) -> Result<Self, ProgramError> {
-        let program = Program::of_text(NAME, text, &config::Application::default())?;
-        Ok(Self::program(program, Host::default()))
-    }
-
-    /// Groups of the script in a folder.
-    pub fn folder(folder: &Path, settings: &config::Application) -> Result<Self, ProgramError> {
-        let program = Program::load_as(NAME, folder, settings)?;
-        Ok(Self::program(program, Host::default()))
     }
 
     /// A client of this instance that has connected, and has been answered if the application

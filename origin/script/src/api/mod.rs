@@ -1,0 +1,119 @@
+//! The classes and functions that scripts use.
+//!
+//! # How to add a class or a function
+//!
+//! 1. Write `api/NAME.rs` with a function `define(ctx, state) -> Result<Value>` that gives what the
+//!    global is to be: a constructor, a function, an object.
+//! 2. Add it to `program::globals` and to `define_one` here. With `When::FirstUse` nothing of it
+//!    exists in a group until its script names it (and nothing at all if no word of the program is
+//!    its name): use that for all but what nearly every script uses, since a group with its script
+//!    must stay below 256 KiB.
+//! 3. Objects that stand for something of the host: a Rust struct with `host_class!`, its prototype
+//!    from `class::prototype`, methods with `class::method`, properties with `class::getter` and
+//!    `class::property`, instances from `State::instance`. When the script lets go of one, its
+//!    `Drop` runs; it must not call into the script.
+//!    A peer's call reaches no native function; what is written in JavaScript has to be kept
+//!    from it with `State::hide`, as `class::prototype` does.
+//! 4. Closures given to the engine hold an `Rc<State>` and plain data, never a script value, which
+//!    would never be freed. What has to be remembered (callbacks, listeners) is kept with
+//!    `state.keeper.keep` and let go with `state.keeper.release`.
+//! 5. Answers that come later: `let later = state.later();` goes to another thread or task, and
+//!    there `later.run(move |ctx, state| ...)` has that work done in a turn of its own. Take the
+//!    callback out with `state.keeper.release(ctx, kept)` and call it with `class::callback`.
+//! 6. Bound what a script can pile up, with a setting or a named constant.
+//! 7. Errors for the script are exceptions: `Exception::throw_type(ctx, "...")`. Things that fail
+//!    in Flash Media Server without one (a status event, `false`) do so here.
+//! 8. Write it into `docs/applications.md`, and test it in `tests` on a stage.
+
+use std::rc::Rc;
+
+use rquickjs::{Ctx, Function, Result, Value};
+
+use crate::{
+    host::state::State,
+    program::globals::{GLOBALS, Global, When, named},
+};
+
+pub(crate) mod application;
+pub(crate) mod class;
+pub(crate) mod client;
+mod config;
+pub(crate) mod console;
+pub(crate) mod globals;
+pub(crate) mod library;
+pub(crate) mod net_connection;
+pub(crate) mod net_stream;
+pub(crate) mod protect;
+pub(crate) mod remote_object;
+pub(crate) mod shared_object;
+pub(crate) mod stream;
+
+/// What has to be there when the boot script looks at the language.
+pub(crate) fn before_boot(ctx: &Ctx<'_>) -> Result<()> {
+    // What belongs to web pages and would only cost memory here.
+    for name in ["performance", "DOMException"] {
+        ctx.globals().remove(name)?;
+    }
+    Ok(())
+}
+
+/// Defines all globals.
+pub(crate) fn define(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<()> {
+    let mut later = Vec::new();
+    for &(global, name, when) in GLOBALS {
+        match when {
+            When::Start => {
+                let value = define_one(ctx, state, global)?;
+                class::hidden(&ctx.globals(), name, value)?;
+            }
+            When::FirstUse if state.program.may_name(name) => later.push(name),
+            When::FirstUse => {}
+        }
+    }
+    let make = Function::new(ctx.clone(), first_use(Rc::clone(state)))?;
+    state.lazy(ctx, later, make)
+}
+
+/// Makes a global when it is first named.
+fn first_use(state: Rc<State>) -> impl for<'js> Fn(Ctx<'js>, String) -> Result<Value<'js>> {
+    move |ctx, name| {
+        let undefined = || Ok(Value::new_undefined(ctx.clone()));
+        named(&name).map_or_else(undefined, |global| define_one(&ctx, &state, global))
+    }
+}
+
+/// Makes what a global is: a constructor, a function, an object.
+fn define_one<'js>(ctx: &Ctx<'js>, state: &Rc<State>, global: Global) -> Result<Value<'js>> {
+    let define: class::Define = match global {
+        Global::Application => application::define,
+        Global::Client => client::define,
+        Global::SharedObject => shared_object::define,
+        Global::Trace => globals::trace,
+        Global::Load => globals::load,
+        Global::SetInterval => globals::set_interval,
+        Global::SetTimeout => globals::set_timeout,
+        Global::ClearInterval => globals::clear,
+        Global::ClearTimeout => globals::clear,
+        Global::GetGlobal => globals::get_global,
+        Global::SetAttributes => protect::set_attributes,
+        Global::ProtectObject => protect::protect_object,
+        Global::Stream => stream::define,
+        Global::NetConnection => net_connection::define,
+        Global::NetStream => net_stream::define,
+        Global::Console => console::define,
+        Global::File => library::file,
+        Global::LoadVars => library::load_vars,
+        Global::Xml => library::xml,
+        Global::XmlNode => library::xml_node,
+        Global::XmlSocket => library::xml_socket,
+        Global::XmlStreams => library::xml_streams,
+        Global::ByteArray => library::byte_array,
+        Global::Fetch => library::fetch,
+        Global::Sha256 => library::sha256,
+        Global::Log => library::log,
+        Global::WebService => library::web_service,
+        Global::SoapCall => library::soap_call,
+        Global::SoapFault => library::soap_fault,
+    };
+    define(ctx, state)
+}
