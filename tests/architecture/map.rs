@@ -205,11 +205,7 @@ const ORIGIN: CrateMap = CrateMap {
         ("run", "app config deploy group link metrics store"),
         ("lib", "config run"),
     ],
-    against: &[
-        ("app", "group"),
-        ("group", "script"),
-        ("outgoing", "group"),
-    ],
+    against: &[("app", "group"), ("group", "script"), ("outgoing", "group")],
     circles: ORIGIN_CIRCLES,
 };
 
