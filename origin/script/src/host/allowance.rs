@@ -11,6 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 pub(crate) struct Allowance {
     turn: Duration,
     stack: usize,
+    began: Cell<Duration>,
     end: Cell<Option<Duration>>,
     /// Where the stack stood when the turn began.
     base: Cell<usize>,
@@ -56,6 +57,7 @@ impl Allowance {
         Self {
             turn,
             stack: MAX_STACK,
+            began: Cell::new(Duration::ZERO),
             end: Cell::new(None),
             base: Cell::new(0),
             over: Cell::new(None),
@@ -68,7 +70,14 @@ impl Allowance {
         self.over.set(None);
         self.reported.set(false);
         self.base.set(stack_place());
-        self.end.set(Some(processor_time() + self.turn * times));
+        let began = processor_time();
+        self.began.set(began);
+        self.end.set(Some(began + self.turn * times));
+    }
+
+    /// The processor time that the turn has taken so far.
+    pub(crate) fn used(&self) -> Duration {
+        processor_time().saturating_sub(self.began.get())
     }
 
     /// The turn is over; what it exceeded.

@@ -92,7 +92,8 @@ const FULL_PARTS: usize = 16;
 /// What a script gets more, once, when its memory has run out. Reason: a handler needs some to run.
 const RESERVE: usize = 64 * 1024;
 
-/// After a turn this long the memory is looked at. Reason: it takes some microseconds.
+/// After a turn of this much processor time the memory is looked at. Reason: it takes some
+/// microseconds.
 const LONG_TURN: Duration = Duration::from_micros(200);
 
 impl Engine {
@@ -192,7 +193,9 @@ impl Engine {
         });
         self.jobs();
         let unexceeded = allowance.exceeded().is_none();
-        if unexceeded && began.elapsed() > LONG_TURN && self.is_full() {
+        // A busy machine does not make a turn long.
+        let is_long = began.elapsed() > LONG_TURN && allowance.used() > LONG_TURN;
+        if unexceeded && is_long && self.is_full() {
             allowance.exceed(Exceeded::Memory);
         }
         let unreported = allowance.exceeded().filter(|_| !allowance.is_reported());
