@@ -94,7 +94,7 @@ impl CrateMap {
     }
 }
 
-pub(crate) const CRATES: &[CrateMap] = &[PROTOCOL, NODE, EDGE, ORIGIN, PROGRAM];
+pub(crate) const CRATES: &[CrateMap] = &[PROTOCOL, NODE, WEB, EDGE, ORIGIN, SCRIPT, PROGRAM];
 
 const PROTOCOL: CrateMap = CrateMap {
     member: "protocol",
@@ -143,6 +143,22 @@ const NODE: CrateMap = CrateMap {
         ("control", "transport"),
         ("feed", "transport"),
         ("lib", ""),
+    ],
+    against: &[],
+    circles: &[],
+};
+
+const WEB: CrateMap = CrateMap {
+    member: "node/web",
+    folders: &[
+        ("limits", ""),
+        ("message", "limits"),
+        ("target", "message"),
+        ("connect", "limits"),
+        ("perform", "connect limits message target"),
+        ("thread", ""),
+        ("client", "connect limits message perform target thread"),
+        ("lib", "client connect limits message target thread"),
     ],
     against: &[],
     circles: &[],
@@ -198,15 +214,31 @@ const ORIGIN: CrateMap = CrateMap {
         ("app", "session"),
         ("outgoing", "app live session"),
         ("group", "app live metrics outgoing session store"),
-        ("script", "app group"),
         ("link", "group live session"),
-        ("deploy", "app group script"),
+        ("deploy", "app group"),
         ("config", ""),
         ("run", "app config deploy group link metrics store"),
         ("lib", "config run"),
     ],
-    against: &[("app", "group"), ("group", "script"), ("outgoing", "group")],
+    against: &[("app", "group"), ("outgoing", "group")],
     circles: ORIGIN_CIRCLES,
+};
+
+const SCRIPT: CrateMap = CrateMap {
+    member: "origin/script",
+    folders: &[
+        ("text", ""),
+        ("library", "text"),
+        ("program", "library text"),
+        ("host", "library program text"),
+        ("value", "host text"),
+        ("api", "host library program value text"),
+        ("instance", "api host library program value text"),
+        ("loader", "host instance library program"),
+        ("lib", "host instance library loader program"),
+    ],
+    against: &[],
+    circles: &[],
 };
 
 const ORIGIN_CIRCLES: &[&str] = &[
@@ -243,38 +275,6 @@ const ORIGIN_CIRCLES: &[&str] = &[
     "outgoing/mod.rs",
     "outgoing/peer.rs",
     "outgoing/rtmp.rs",
-    "script/api/application.rs",
-    "script/api/client.rs",
-    "script/api/console.rs",
-    "script/api/globals.rs",
-    "script/api/library/remoting.rs",
-    "script/api/mod.rs",
-    "script/api/net_connection.rs",
-    "script/api/net_stream.rs",
-    "script/api/protect.rs",
-    "script/api/remote_object.rs",
-    "script/api/shared_object.rs",
-    "script/api/stream.rs",
-    "script/calls.rs",
-    "script/check.rs",
-    "script/clients.rs",
-    "script/failure.rs",
-    "script/later.rs",
-    "script/library/group.rs",
-    "script/loader.rs",
-    "script/loads.rs",
-    "script/media.rs",
-    "script/notes.rs",
-    "script/objects.rs",
-    "script/program.rs",
-    "script/room.rs",
-    "script/rpc.rs",
-    "script/state.rs",
-    "script/timers.rs",
-    "script/value/from_script.rs",
-    "script/value/mod.rs",
-    "script/value/to_script.rs",
-    "script/words.rs",
 ];
 
 const PROGRAM: CrateMap = CrateMap {
