@@ -220,8 +220,8 @@ const ORIGIN: CrateMap = CrateMap {
         ("run", "app config deploy group link metrics store"),
         ("lib", "config run"),
     ],
-    against: &[("app", "group"), ("outgoing", "group")],
-    circles: ORIGIN_CIRCLES,
+    against: &[("app", "group")],
+    circles: &[],
 };
 
 const SCRIPT: CrateMap = CrateMap {
@@ -240,42 +240,6 @@ const SCRIPT: CrateMap = CrateMap {
     against: &[],
     circles: &[],
 };
-
-const ORIGIN_CIRCLES: &[&str] = &[
-    "app/counter.rs",
-    "app/live.rs",
-    "app/mod.rs",
-    "app/registry.rs",
-    "group/access.rs",
-    "group/bandwidth.rs",
-    "group/client.rs",
-    "group/connection.rs",
-    "group/connections.rs",
-    "group/context.rs",
-    "group/core.rs",
-    "group/encoders.rs",
-    "group/handle.rs",
-    "group/own_streams.rs",
-    "group/publisher.rs",
-    "group/publishing.rs",
-    "group/refusal.rs",
-    "group/remote_objects.rs",
-    "group/remote_sources.rs",
-    "group/shared_objects.rs",
-    "group/shared_objects/api.rs",
-    "group/shared_objects/rate.rs",
-    "group/shared_objects/sides.rs",
-    "group/shared_objects/storing.rs",
-    "group/stream.rs",
-    "group/streams.rs",
-    "group/timers.rs",
-    "group/turn.rs",
-    "group/watched.rs",
-    "outgoing/memory.rs",
-    "outgoing/mod.rs",
-    "outgoing/peer.rs",
-    "outgoing/rtmp.rs",
-];
 
 const PROGRAM: CrateMap = CrateMap {
     member: ".",

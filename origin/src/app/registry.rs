@@ -3,17 +3,17 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::Ordering},
 };
 
 use tributary_node::config;
 use tributary_protocol::GroupName;
 
-use super::{Application, Log, counter::Counter, live::Live};
+use super::{
+    application::Application,
+    log::Log,
+    version::{AppVersion, Common},
+};
 
 /// Makes an instance of an application; runs on the group's thread.
 pub type Factory = Arc<dyn Fn(&GroupName) -> Box<dyn Application> + Send + Sync>;
@@ -47,7 +47,7 @@ pub struct Summary {
 #[derive(Debug)]
 struct Entry {
     /// `None` once removed, while groups of it may still run.
-    current: Option<Arc<Registered>>,
+    current: Option<Registered>,
     /// The highest version so far.
     last: u64,
     common: Arc<Common>,
@@ -55,37 +55,12 @@ struct Entry {
     is_kept: bool,
 }
 
-/// One version of one application as its groups see it.
+/// One version of one application, with what makes its instances.
+#[derive(Clone)]
 pub(crate) struct Registered {
-    pub(crate) version: u64,
+    pub(crate) version: Arc<AppVersion>,
     pub(crate) factory: Factory,
-    pub(crate) settings: config::Application,
-    pub(crate) idle_time: Duration,
-    pub(crate) common: Arc<Common>,
-    instances: AtomicUsize,
 }
-
-/// What all versions of an application have in common.
-#[derive(Debug, Default)]
-pub(crate) struct Common {
-    pub(crate) waiting: WaitingNames,
-    pub(crate) sessions: AtomicUsize,
-    pub(crate) log: Log,
-    groups: AtomicUsize,
-    instances: AtomicUsize,
-}
-
-/// An instance of an application, counted for as long as it lives.
-#[derive(Debug)]
-pub(crate) struct Instance(Arc<Registered>);
-
-/// Counts the names of one application that viewers wait for and nobody has published.
-#[derive(Debug, Default)]
-pub(crate) struct WaitingNames(AtomicUsize);
-
-/// A group's version; the group is counted for as long as it has one.
-#[derive(Debug)]
-pub(crate) struct InUse(Arc<Registered>);
 
 impl Applications {
     /// No applications.
@@ -103,11 +78,6 @@ impl Applications {
         self.replace(name, settings, factory);
     }
 
-    /// Adds the built-in application that its settings name, if they name one.
-    pub fn add_builtin(&mut self, name: impl Into<String>, settings: config::Application) {
-        self.replace_with_builtin(name, settings);
-    }
-
     /// Gives an application a new version, and returns its number. Groups that run keep theirs.
     pub fn replace(
         &self,
@@ -116,33 +86,6 @@ impl Applications {
         factory: impl Fn(&GroupName) -> Box<dyn Application> + Send + Sync + 'static,
     ) -> u64 {
         self.put(name.into(), None, settings, Arc::new(factory))
-    }
-
-    /// As [`Applications::replace`], with the built-in application that the settings name; without
-    /// one the application is removed.
-    pub fn replace_with_builtin(
-        &self,
-        name: impl Into<String>,
-        mut settings: config::Application,
-    ) -> Option<u64> {
-        let name = name.into();
-        // What clients store without an application's doing nobody looks after.
-        let temporary = config::SharedObjects::Temporary;
-        settings.shared_objects.get_or_insert(temporary);
-        let factory: Factory = match settings.builtin {
-            config::Builtin::Counter => Arc::new(|_| Box::new(Counter::default())),
-            config::Builtin::Live => {
-                // `live` has no state but its streams, and those end by themselves.
-                settings.idle_time.get_or_insert_default();
-                let live = settings.clone();
-                Arc::new(move |_| Box::new(Live::new(live.clone())))
-            }
-            _ => {
-                self.remove(&name);
-                return None;
-            }
-        };
-        Some(self.put(name, None, settings, factory))
     }
 
     /// As [`Applications::replace`], with a number from elsewhere.
@@ -158,14 +101,11 @@ impl Applications {
         let entry = table.entry(name).or_insert_with(Entry::new);
         let version = version.unwrap_or(entry.last + 1);
         entry.last = entry.last.max(version);
-        entry.current = Some(Arc::new(Registered {
-            version,
+        let common = Arc::clone(&entry.common);
+        entry.current = Some(Registered {
+            version: Arc::new(AppVersion::new(version, settings, common)),
             factory,
-            idle_time: settings.idle_time.map_or(IDLE_TIME, config::Duration::get),
-            settings,
-            common: Arc::clone(&entry.common),
-            instances: AtomicUsize::new(0),
-        }));
+        });
         version
     }
 
@@ -201,8 +141,7 @@ impl Applications {
     /// How many instances of an application live, of any version.
     pub(crate) fn instances(&self, name: &str) -> usize {
         let table = self.read();
-        let instances = table.get(name).map(|entry| &entry.common.instances);
-        instances.map_or(0, |instances| instances.load(Ordering::Acquire))
+        table.get(name).map_or(0, |entry| entry.common.instances())
     }
 
     /// The names of those that can be connected to, in no order.
@@ -226,7 +165,7 @@ impl Applications {
         all.map(|(name, entry)| entry.summary(name)).collect()
     }
 
-    pub(crate) fn find(&self, name: &str) -> Option<Arc<Registered>> {
+    pub(crate) fn find(&self, name: &str) -> Option<Registered> {
         self.read().get(name)?.current.clone()
     }
 
@@ -257,17 +196,16 @@ impl Entry {
 
     /// Whether it is removed and its last instance has ended; lanes may still hold on to groups.
     fn is_past(&self) -> bool {
-        let instances = self.common.instances.load(Ordering::Acquire);
-        self.current.is_none() && !self.is_kept && instances == 0
+        self.current.is_none() && !self.is_kept && self.common.instances() == 0
     }
 
     fn summary(&self, name: &str) -> Summary {
-        let groups = self.common.instances.load(Ordering::Acquire);
-        let current = self.current.as_ref();
-        let newest = current.map_or(0, |current| current.instances.load(Ordering::Acquire));
+        let groups = self.common.instances();
+        let current = self.current.as_ref().map(|current| &current.version);
+        let newest = current.map_or(0, |current| current.instances());
         Summary {
             name: name.to_owned(),
-            version: current.map(|current| current.version),
+            version: current.map(|current| current.number),
             groups,
             older_groups: groups.saturating_sub(newest),
             sessions: self.common.sessions.load(Ordering::Relaxed),
@@ -276,81 +214,8 @@ impl Entry {
     }
 }
 
-impl Registered {
-    /// Whether this origin runs as many groups of the application as it may.
-    pub(crate) fn is_full(&self) -> bool {
-        self.common.groups() >= self.settings.max_groups
-    }
-}
-
-impl Common {
-    /// Groups that run, of any version.
-    fn groups(&self) -> usize {
-        self.groups.load(Ordering::Acquire)
-    }
-}
-
-impl InUse {
-    pub(crate) fn new(of: Arc<Registered>) -> Self {
-        of.common.groups.fetch_add(1, Ordering::AcqRel);
-        Self(of)
-    }
-
-    pub(crate) fn registered(&self) -> &Arc<Registered> {
-        &self.0
-    }
-}
-
-impl Instance {
-    pub(crate) fn new(of: Arc<Registered>) -> Self {
-        of.instances.fetch_add(1, Ordering::AcqRel);
-        of.common.instances.fetch_add(1, Ordering::AcqRel);
-        Self(of)
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        self.0.instances.fetch_sub(1, Ordering::AcqRel);
-        self.0.common.instances.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl Drop for InUse {
-    fn drop(&mut self) {
-        self.0.common.groups.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 impl fmt::Debug for Registered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registered")
-            .field("version", &self.version)
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How long an instance without clients lives on where nothing is set.
-const IDLE_TIME: Duration = Duration::from_secs(600);
-
-/// The most names of one application that are waited for at once. Reason: each costs its text and
-/// some hundred bytes, so that a million plays of names that never come cannot take more than
-/// 64 MiB.
-pub(crate) const WAITING_NAMES: usize = 65_536;
-
-impl WaitingNames {
-    /// Counts one more, if there is room.
-    pub(crate) fn enter(&self) -> bool {
-        self.0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-                (count < WAITING_NAMES).then_some(count + 1)
-            })
-            .is_ok()
-    }
-
-    /// Counts one less.
-    pub(crate) fn leave(&self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.version.fmt(f)
     }
 }

@@ -1,8 +1,6 @@
 //! What a client may read and write, by the folders of names.
 
-use tributary_protocol::MessageStreamId;
-
-use super::Client;
+mod client;
 
 /// A list of folders, of streams and shared objects alike: `/`, which is everything, or paths
 /// with `;` between them. A name is in a folder, or in one below it; a single name cannot be
@@ -57,75 +55,6 @@ impl Default for SampleAccess {
             audio: Access::new(""),
             video: Access::new(""),
         }
-    }
-}
-
-impl Client {
-    /// The folders of the streams it may play and the shared objects it may use: paths with `;`
-    /// between them, `/` for everything.
-    pub fn read_access(&self) -> &str {
-        self.read_access.list()
-    }
-
-    /// Sets the folders it may read, from now on.
-    pub fn set_read_access(&mut self, folders: &str) {
-        self.read_access = Access::new(folders);
-    }
-
-    /// The folders of the streams it may publish and the shared objects it may create and change.
-    pub fn write_access(&self) -> &str {
-        self.write_access.list()
-    }
-
-    /// Sets the folders it may write, from now on.
-    pub fn set_write_access(&mut self, folders: &str) {
-        self.write_access = Access::new(folders);
-    }
-
-    /// Whether it may play this stream, or use this shared object.
-    pub fn may_read(&self, name: &str) -> bool {
-        self.read_access.allows(name)
-    }
-
-    /// Whether it may publish this stream, or create and change this shared object.
-    pub fn may_write(&self, name: &str) -> bool {
-        self.write_access.allows(name)
-    }
-
-    /// The folders of the streams whose sound its player may read (`SoundMixer.computeSpectrum`):
-    /// paths with `;` between them, nothing at first.
-    pub fn audio_sample_access(&self) -> &str {
-        self.samples.as_ref().map_or("", |known| known.audio.list())
-    }
-
-    /// Sets the folders whose sound its player may read. A play that has begun is not told.
-    pub fn set_audio_sample_access(&mut self, folders: &str) {
-        self.samples.get_or_insert_default().audio = Access::new(folders);
-    }
-
-    /// The folders of the streams whose pictures its player may read (`BitmapData.draw`): paths
-    /// with `;` between them, nothing at first.
-    pub fn video_sample_access(&self) -> &str {
-        self.samples.as_ref().map_or("", |known| known.video.list())
-    }
-
-    /// Sets the folders whose pictures its player may read. A play that has begun is not told.
-    pub fn set_video_sample_access(&mut self, folders: &str) {
-        self.samples.get_or_insert_default().video = Access::new(folders);
-    }
-
-    /// Whether its player may read the sound and the pictures of what a message stream plays.
-    pub(super) fn may_sample(&mut self, stream: MessageStreamId) -> (bool, bool) {
-        let Some(known) = self.samples.take() else {
-            return (false, false);
-        };
-        let playing = self.stream(stream).and_then(|found| found.playing());
-        let may = playing.map_or((false, false), |playing| {
-            let name = &playing.name;
-            (known.audio.allows(name), known.video.allows(name))
-        });
-        self.samples = Some(known);
-        may
     }
 }
 

@@ -14,14 +14,15 @@ use tributary_protocol::{
 };
 
 use super::{
-    Context, Item, OpenRefused, Shared,
+    context::Context,
     core::{Core, Ending},
+    mailbox::Item,
+    open_refused::OpenRefused,
     restarts::Restarts,
     turn::Turn,
-    worker::Load,
 };
 use crate::{
-    app::{Application, Instance, Level, Registered, StopReason},
+    app::{AppVersion, Application, Factory, Instance, Level, Registered, StopReason},
     session::{Mail, Opening},
 };
 
@@ -33,11 +34,32 @@ use crate::{
 /// ```
 pub(super) struct Actor {
     core: Core,
+    factory: Factory,
+    home: Arc<dyn Home>,
     app: Option<Running>,
     inbox: queue::Receiver<Item>,
     restarts: Restarts,
     /// Since when the group has had nothing to do and no lane, as far as it knows.
     idle_since: Option<Instant>,
+}
+
+/// The table that a group stands in.
+pub(super) trait Home: Send + Sync {
+    /// Takes a group out for good.
+    fn remove(&self, name: &GroupName);
+
+    /// Takes a group out that no lane holds on to and that has nothing in its mailbox.
+    fn remove_idle(&self, name: &GroupName, nothing_waits: &mut dyn FnMut() -> bool) -> bool;
+
+    /// The version in force, for a group whose application starts.
+    fn newest(
+        &self,
+        name: &GroupName,
+        present: &Arc<AppVersion>,
+    ) -> Result<Registered, OpenRefused>;
+
+    /// Whether a lane holds on to the group.
+    fn is_leased(&self, name: &GroupName) -> bool;
 }
 
 /// An application at work.
@@ -69,15 +91,15 @@ const LONG_TURN: Duration = Duration::from_millis(1);
 
 impl Actor {
     pub(super) fn new(
-        name: Arc<GroupName>,
-        registered: Arc<Registered>,
-        shared: Arc<Shared>,
-        mailbox: queue::Sender<Item>,
+        core: Core,
+        factory: Factory,
+        home: Arc<dyn Home>,
         inbox: queue::Receiver<Item>,
-        load: Load,
     ) -> Self {
         Self {
-            core: Core::new(name, registered, shared, mailbox, load),
+            core,
+            factory,
+            home,
             app: None,
             inbox,
             restarts: Restarts::default(),
@@ -90,7 +112,7 @@ impl Actor {
         loop {
             let wake = self.wait().await;
             let began = Instant::now();
-            self.core.now = self.core.shared.clock.read(now());
+            self.core.now = self.core.process.clock.read(now());
             match wake {
                 Wake::Item(Item::Shutdown) => {
                     self.shut_down().await;
@@ -122,7 +144,7 @@ impl Actor {
             return self.next_item().await;
         };
         // In a box: most groups have no deadline, and all have this future.
-        let deadline = self.core.shared.clock.real(deadline, now());
+        let deadline = self.core.process.clock.real(deadline, now());
         let sleep = Box::pin(tokio::time::sleep_until(deadline.into()));
         tokio::select! {
             biased;
@@ -214,9 +236,9 @@ impl Actor {
 
     /// Starts the application, and says what that failed with.
     fn launch(&mut self) -> Result<(), String> {
-        let core = &mut self.core;
+        let (core, factory) = (&mut self.core, &self.factory);
         let started = catch_unwind(AssertUnwindSafe(|| {
-            let mut app = (core.registered.factory)(&core.name);
+            let mut app = factory(&core.name);
             let result = app.start(&mut Context::new(core));
             (app, result)
         }));
@@ -227,7 +249,7 @@ impl Actor {
                     discard(app);
                     return Err(why);
                 }
-                let counted = Instance::new(Arc::clone(&self.core.registered));
+                let counted = Instance::new(Arc::clone(&self.core.version));
                 self.app = Some(Running { app, counted });
                 self.end_if_asked();
                 let runs = self.app.is_some();
@@ -252,9 +274,10 @@ impl Actor {
     /// Whatever starts does so in the version in force; a new version has not failed yet.
     fn take_newest(&mut self) -> Result<(), OpenRefused> {
         let core = &mut self.core;
-        let newest = core.shared.newest(&core.name, &core.registered)?;
-        if !Arc::ptr_eq(&newest, &core.registered) {
-            core.take_version(newest);
+        let newest = self.home.newest(&core.name, &core.version)?;
+        if !Arc::ptr_eq(&newest.version, &core.version) {
+            core.take_version(newest.version);
+            self.factory = newest.factory;
             self.restarts = Restarts::default();
         }
         Ok(())
@@ -296,7 +319,7 @@ impl Actor {
     fn failed(&mut self, why: &str) {
         tracing::error!(group = %self.core.name, why, "application failed");
         self.core.log(Level::Error, why);
-        self.core.shared.metrics.failures.inc();
+        self.core.process.metrics.failures.inc();
         self.restarts.failed(self.core.now);
         let _counted = self.drop_app();
         self.core.reset(CloseReason::Application);
@@ -305,7 +328,7 @@ impl Actor {
     /// When the group ends if it stays as idle as it is.
     fn idle_end(&self) -> Option<Instant> {
         let idle_time = match &self.app {
-            Some(_) => self.core.registered.idle_time,
+            Some(_) => self.core.version.idle_time,
             None => Duration::ZERO,
         };
         let end = self.idle_since? + idle_time;
@@ -323,7 +346,7 @@ impl Actor {
             self.idle_since = None;
             return Life::GoesOn;
         }
-        if self.core.shared.is_leased(&self.core.name) {
+        if self.home.is_leased(&self.core.name) {
             // The lane's end brings `Released`.
             self.idle_since = None;
             return Life::GoesOn;
@@ -343,11 +366,8 @@ impl Actor {
         }
         let _counted = self.drop_app();
         let inbox = &self.inbox;
-        if self
-            .core
-            .shared
-            .remove_idle(&self.core.name, || inbox.weight() == 0)
-        {
+        let nothing_waits = &mut || inbox.weight() == 0;
+        if self.home.remove_idle(&self.core.name, nothing_waits) {
             self.core.mailbox.close();
             return Life::Ends;
         }
@@ -360,7 +380,7 @@ impl Actor {
     /// Ends the sessions and the application; the next session starts it anew.
     fn restart(&mut self) {
         tracing::info!(group = %self.core.name, "group restarts");
-        self.core.shared.metrics.restarts.inc();
+        self.core.process.metrics.restarts.inc();
         self.end_application();
         self.restarts = Restarts::default();
         self.idle_since = None;
@@ -394,7 +414,7 @@ impl Actor {
 
     async fn shut_down(&mut self) {
         self.end_sessions();
-        let store = self.core.shared.settings.store.as_ref();
+        let store = self.core.process.settings.store.as_ref();
         if let Some(store) = store.filter(|_| self.core.objects.are_dirty()) {
             let synced = tokio::time::timeout(SYNC, store.synced()).await;
             if synced.is_err() {
@@ -405,7 +425,7 @@ impl Actor {
         self.stop_application();
         self.core.mailbox.close();
         self.take_last_items();
-        self.core.shared.remove(&self.core.name);
+        self.home.remove(&self.core.name);
     }
 
     /// What is in the mailbox of a group that ends: the store's answers count, nobody is let in.
@@ -428,7 +448,7 @@ fn refuse_mail(core: &Core, mail: Mail, refused: OpenRefused) {
         event: FromSession::Open(Opening { lane, open }),
     } = mail
     {
-        core.shared
+        core.process
             .refuse(&core.name, &lane, session, &open, refused.into());
     }
 }

@@ -17,11 +17,14 @@ use tributary_protocol::{
     link::{FeedPlace, Filter, Generation, OpenSession, ToSession},
 };
 
+pub(super) mod limits;
+
+use limits::PENDING_BYTES;
+
 use super::{
     access::{Access, SampleAccess},
     answer,
     bandwidth::Measurement,
-    encoders::is_encoder,
     shared_objects::Uses,
     streams::Place,
     watched::{Traffic, Watched},
@@ -180,10 +183,6 @@ pub(super) enum PlayLength {
 /// How much an application may send to a client that it has not accepted yet. Reason: it is kept
 /// in memory until then.
 pub(super) const PENDING_CALLS: usize = 64 * 1024;
-
-/// How much a client may send before it is accepted. Reason: it is kept in memory until then; one
-/// message of the largest size and what its credit allows beside it.
-pub(super) const PENDING_BYTES: usize = 20 * 1024 * 1024;
 
 /// The most calls to one client that may be without an answer. Reason: a client need not answer,
 /// and each is remembered.
@@ -582,4 +581,13 @@ pub(super) fn call(name: &str, transaction: TransactionId, arguments: &[Value]) 
     let mut command = Command::new(name, transaction);
     command.arguments = arguments.to_vec();
     command
+}
+
+/// Whether a client that connects so is an encoder: it says `type: nonprivate`, or goes by the name of
+/// Flash Media Live Encoder, as nearly all of them do.
+fn is_encoder(connect: &Connect) -> bool {
+    let kind = connect.properties.get("type");
+    let is_named = |agent: &str| agent.starts_with("FMLE/");
+    kind.is_some_and(|kind| kind.as_str() == Some("nonprivate"))
+        || connect.flash_ver.as_deref().is_some_and(is_named)
 }

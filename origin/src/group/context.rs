@@ -8,9 +8,10 @@ use tributary_protocol::{
 };
 
 use super::{
-    Connection, Item, NetStream, RemoteObject, Stream, answer, client,
+    Connection, NetStream, RemoteObject, Stream, answer, client,
     client::Client,
     core::{Core, Ending},
+    mailbox::Item,
 };
 use crate::app::{
     CallToken, ClientId, ConnectTo, ConnectionId, Decision, Event, Level, NetStreamId,

@@ -17,11 +17,13 @@ use tributary_protocol::{
 };
 
 use super::{
-    Item, Shared, answer,
+    answer,
     client::Client,
     connections::Connections,
+    freeing::Freeing,
+    mailbox::Item,
     own_streams::OwnStreams,
-    publishing::Freeing,
+    process::Process,
     remote_objects::RemoteObjects,
     shared_objects::{ObjectNotice, Objects},
     streams::{Place, Streams},
@@ -29,7 +31,7 @@ use super::{
     worker::Load,
 };
 use crate::{
-    app::{CallToken, ClientId, Level, ObjectId, Registered, Rejection, Responder},
+    app::{AppVersion, CallToken, ClientId, Level, ObjectId, Rejection, Responder},
     metrics::ConnectResult,
     session::SessionKey,
 };
@@ -38,8 +40,8 @@ use crate::{
 /// [`Context`](super::Context).
 pub(super) struct Core {
     pub(super) name: Arc<GroupName>,
-    pub(super) registered: Arc<Registered>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) version: Arc<AppVersion>,
+    pub(super) process: Arc<Process>,
     pub(super) mailbox: queue::Sender<Item>,
     pub(super) load: Load,
     pub(super) clients: HashMap<SessionKey, Box<Client>>,
@@ -93,17 +95,17 @@ pub(super) enum Notice {
 impl Core {
     pub(super) fn new(
         name: Arc<GroupName>,
-        registered: Arc<Registered>,
-        shared: Arc<Shared>,
+        version: Arc<AppVersion>,
+        process: Arc<Process>,
         mailbox: queue::Sender<Item>,
         load: Load,
     ) -> Self {
-        let ids = Arc::clone(&shared.live_ids);
-        let streams = Streams::new(ids, Arc::clone(&registered));
+        let ids = Arc::clone(&process.live_ids);
+        let streams = Streams::new(ids, Arc::clone(&version));
         Self {
             name,
-            registered,
-            shared,
+            version,
+            process,
             mailbox,
             load,
             clients: HashMap::new(),
@@ -131,12 +133,12 @@ impl Core {
     pub(super) fn reset(&mut self, reason: CloseReason) {
         self.end_all(reason);
         self.drop_objects();
-        self.shared
+        self.process
             .metrics
             .streams
             .dec_by(self.streams.published() as i64);
-        let ids = Arc::clone(&self.shared.live_ids);
-        self.streams = Streams::new(ids, Arc::clone(&self.registered));
+        let ids = Arc::clone(&self.process.live_ids);
+        self.streams = Streams::new(ids, Arc::clone(&self.version));
         self.own_streams.reset();
         self.connections.reset();
         self.remote_objects.reset();
@@ -149,14 +151,14 @@ impl Core {
     }
 
     /// Takes another version; the application that ran is no more.
-    pub(super) fn take_version(&mut self, registered: Arc<Registered>) {
-        self.streams = Streams::new(Arc::clone(&self.shared.live_ids), Arc::clone(&registered));
-        self.registered = registered;
+    pub(super) fn take_version(&mut self, version: Arc<AppVersion>) {
+        self.streams = Streams::new(Arc::clone(&self.process.live_ids), Arc::clone(&version));
+        self.version = version;
     }
 
     /// Adds a line to the application's log.
     pub(super) fn log(&self, level: Level, text: &str) {
-        let log = &self.registered.common.log;
+        let log = &self.version.common.log;
         log.push(level, Some(self.name.instance()), text);
     }
 
@@ -171,11 +173,8 @@ impl Core {
             "session begins",
         );
         self.load.add(1);
-        self.shared.metrics.sessions.inc();
-        self.registered
-            .common
-            .sessions
-            .fetch_add(1, Ordering::Relaxed);
+        self.process.metrics.sessions.inc();
+        self.version.common.sessions.fetch_add(1, Ordering::Relaxed);
         self.clients.insert(client.key, Box::new(client));
     }
 
@@ -188,12 +187,12 @@ impl Core {
         else {
             return;
         };
-        let held = client.accept(&self.shared.settings.fms_version);
+        let held = client.accept(&self.process.settings.fms_version);
         if !held.is_empty() {
             // Handled after the present call of the application.
             self.notices.push_back(Notice::Ready(key, held));
         }
-        self.shared.metrics.connected(ConnectResult::Accepted);
+        self.process.metrics.connected(ConnectResult::Accepted);
     }
 
     /// Leaves a client pending for as long as its application allows.
@@ -203,7 +202,7 @@ impl Core {
             .get(&key)
             .is_some_and(|client| !client.is_accepted())
         {
-            let at = self.now + self.registered.settings.connect_time.get();
+            let at = self.now + self.version.settings.connect_time.get();
             self.timers.add(at, Timer::Connect(key));
         }
     }
@@ -234,7 +233,7 @@ impl Core {
             ));
         }
         client.tell(ToSession::Close(reason));
-        self.shared.metrics.connected(ConnectResult::Rejected);
+        self.process.metrics.connected(ConnectResult::Rejected);
         self.forget(key, reason);
     }
 
@@ -286,11 +285,8 @@ impl Core {
             self.notices.push_back(Notice::Left(key, reason));
         }
         self.load.remove(1);
-        self.shared.metrics.session_ended(reason);
-        self.registered
-            .common
-            .sessions
-            .fetch_sub(1, Ordering::Relaxed);
+        self.process.metrics.session_ended(reason);
+        self.version.common.sessions.fetch_sub(1, Ordering::Relaxed);
         let duration = self.now.saturating_duration_since(client.opened);
         tracing::info!(
             client = %ClientId(key),

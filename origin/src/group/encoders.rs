@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tributary_protocol::{command::Connect, link::CloseReason};
+use tributary_protocol::link::CloseReason;
 
 use super::{client::Role, core::Core, timers::Timer};
 use crate::session::SessionKey;
@@ -10,15 +10,6 @@ use crate::session::SessionKey;
 /// How long an encoder keeps its connection after its publish was refused or taken. Reason: it reads
 /// the status, and may publish another name.
 const PARTING: Duration = Duration::from_secs(1);
-
-/// Whether a client that connects so is an encoder: it says `type: nonprivate`, or goes by the name of
-/// Flash Media Live Encoder, as nearly all of them do.
-pub(super) fn is_encoder(connect: &Connect) -> bool {
-    let kind = connect.properties.get("type");
-    let is_named = |agent: &str| agent.starts_with("FMLE/");
-    kind.is_some_and(|kind| kind.as_str() == Some("nonprivate"))
-        || connect.flash_ver.as_deref().is_some_and(is_named)
-}
 
 impl Core {
     /// The client calls a method of the application, plays or uses a shared object: its connection

@@ -6,14 +6,12 @@ use tributary_node::{config, queue};
 use tributary_protocol::{
     GroupName,
     link::{FromSession, OpenSession},
-    shared_object::authority::Ticket,
 };
 
-use super::{OpenRefused, Shared};
+use super::{mailbox::Item, open_refused::OpenRefused, process::Process};
 use crate::{
-    app::{ConnectionId, Event, ObjectId, Registered, StreamId, StreamStatus},
-    outgoing::Told,
-    session::{LaneOut, Mail, Opening, SessionKey},
+    app::AppVersion,
+    session::{Destination, LaneOut, Mail, Opening, SessionKey},
 };
 
 /// A lane's way into its group. The group lives at least as long as a handle to it.
@@ -25,34 +23,10 @@ pub struct GroupHandle {
 /// What keeps a group alive while a lane holds on to it.
 pub(super) struct Lease {
     pub(super) name: Arc<GroupName>,
-    pub(super) registered: Arc<Registered>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) version: Arc<AppVersion>,
+    pub(super) process: Arc<Process>,
     pub(super) mailbox: queue::Sender<Item>,
 }
-
-/// What a group's mailbox holds.
-pub(super) enum Item {
-    Mail(Mail),
-    /// The session's messages no longer fit the mailbox.
-    Overflow(SessionKey),
-    /// The last handle is gone.
-    Released,
-    /// From a [`Poster`](super::Poster).
-    Event(Event),
-    /// From a connection of the application.
-    Connection(ConnectionId, Told),
-    /// A write of a shared object, and all of it before, is stored, or could not be.
-    Stored(ObjectId, Ticket, bool),
-    /// The application is to be started anew.
-    Restart,
-    /// Something happened to a stream of the application.
-    Stream(StreamId, StreamStatus),
-    Shutdown,
-}
-
-/// What a group's mailbox holds at most, in bytes. Reason: the credit of its lanes bounds what
-/// sessions have under way; a group that is this far behind closes those that still send.
-pub(super) const MAILBOX: usize = 64 * 1024 * 1024;
 
 /// What a piece of mail weighs beyond its payload.
 const MAIL_WEIGHT: usize = 256;
@@ -65,7 +39,7 @@ impl GroupHandle {
 
     /// The settings of the group's application, the grace time among them.
     pub fn application(&self) -> &config::Application {
-        &self.lease.registered.settings
+        &self.lease.version.settings
     }
 
     /// Puts mail into the group's mailbox. A session whose mail does not fit is closed; an open
@@ -116,8 +90,14 @@ impl GroupHandle {
     }
 
     fn refuse(&self, lane: &LaneOut, key: SessionKey, open: &OpenSession, why: OpenRefused) {
-        let Lease { name, shared, .. } = &*self.lease;
-        shared.refuse(name, lane, key, open, why.into());
+        let Lease { name, process, .. } = &*self.lease;
+        process.refuse(name, lane, key, open, why.into());
+    }
+}
+
+impl Destination for GroupHandle {
+    fn send(&self, mail: Mail) {
+        Self::send(self, mail);
     }
 }
 

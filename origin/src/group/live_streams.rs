@@ -47,7 +47,7 @@ impl Core {
                 return self.stream_status(key, stream, Status::PlayFailed, why, &name);
             }
         };
-        self.shared.metrics.viewers.inc();
+        self.process.metrics.viewers.inc();
         let Some(client) = self.clients.get_mut(&key) else {
             return;
         };
@@ -63,7 +63,7 @@ impl Core {
             length: how.length.map_or(PlayLength::Unlimited, PlayLength::Asked),
         });
         if let Some(live) = live {
-            let data_start = self.registered.settings.data_start;
+            let data_start = self.version.settings.data_start;
             begin_media(client, stream, &live, data_start);
             self.begin_length(Place {
                 session: key,
@@ -147,7 +147,7 @@ impl Core {
     }
 
     fn unwatch(&mut self, name: &Rc<str>, place: Place) {
-        self.shared.metrics.viewers.dec();
+        self.process.metrics.viewers.dec();
         self.streams.unwatch(name, place);
     }
 
@@ -164,7 +164,7 @@ impl Core {
     pub(super) fn announce_start(&mut self, name: &Rc<str>, live: &Arc<LiveStream>, holds: Holds) {
         let description = format!("{name} is now published.");
         let status = answer::status(Status::PlayPublishNotify, &description, name);
-        let data_start = self.registered.settings.data_start;
+        let data_start = self.version.settings.data_start;
         for place in self.streams.viewers(name) {
             match place.of() {
                 Some(Own::Stream(own)) => self.source_begins(own, name, live),
@@ -283,7 +283,7 @@ impl Core {
             client = %publisher,
             application = self.name.application(),
             instance = self.name.instance(),
-            stream = %self.shared.shown(name, self.registered.settings.secret_names),
+            stream = %self.process.shown(name, self.version.settings.secret_names),
             fresh,
             "{what}",
         );

@@ -429,7 +429,7 @@ impl Core {
         if let Some(client) = self.clients.get(&key) {
             client.tell(ToSession::StopPublish { stream, generation });
         }
-        self.shared.metrics.published(PublishResult::Refused);
+        self.process.metrics.published(PublishResult::Refused);
         self.stream_status(key, stream, status, description, name);
         self.publish_is_over(key);
     }

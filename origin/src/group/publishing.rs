@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use tributary_protocol::{
     MessageStreamId,
-    command::{NetStreamCommand, Status},
+    command::Status,
     link::{Generation, Target, ToSession, WriterId},
 };
 
@@ -12,6 +12,7 @@ use super::{
     answer,
     client::{Asking, Client, Role},
     core::{Core, Notice},
+    freeing::Freeing,
     name::StreamName,
     streams::{Claim, Claimant, Ended, Holder, Holds, Own, Place},
     timers::Timer,
@@ -33,31 +34,6 @@ enum Afterwards {
     Asked,
 }
 
-/// A client that asks the application to free a name: releaseStream, FCPublish, FCUnpublish.
-#[derive(Debug)]
-pub(super) struct Freeing {
-    client: SessionKey,
-    /// The query of the name that it gave.
-    query: String,
-}
-
-impl Freeing {
-    /// `None` if the command is another.
-    pub(super) fn of(client: SessionKey, command: &NetStreamCommand) -> Option<Self> {
-        let (NetStreamCommand::ReleaseStream { name }
-        | NetStreamCommand::FcPublish { name }
-        | NetStreamCommand::FcUnpublish { name }) = command
-        else {
-            return None;
-        };
-        let query = StreamName::parse(name).map_or("", |name| name.query);
-        Some(Self {
-            client,
-            query: query.to_owned(),
-        })
-    }
-}
-
 impl Core {
     pub(super) fn start_publish(
         &mut self,
@@ -70,7 +46,7 @@ impl Core {
         let Some(client) = self.clients.get(&key) else {
             return;
         };
-        let query = client.publish_query(&self.registered.settings, &asking.query);
+        let query = client.publish_query(&self.version.settings, &asking.query);
         let claimant = Claimant {
             place: client.place(stream),
             generation,
@@ -109,10 +85,10 @@ impl Core {
             };
         }
         if fresh {
-            self.shared.metrics.published(PublishResult::Started);
-            self.shared.metrics.streams.inc();
+            self.process.metrics.published(PublishResult::Started);
+            self.process.metrics.streams.inc();
         } else {
-            self.shared.metrics.published(PublishResult::Continued);
+            self.process.metrics.published(PublishResult::Continued);
         }
         self.notices
             .push_back(Notice::Published(place, name, writer));
@@ -160,7 +136,7 @@ impl Core {
         let (Some(parsed), Some(client)) = (StreamName::parse(name), self.clients.get(&key)) else {
             return;
         };
-        let query = client.publish_query(&self.registered.settings, parsed.query);
+        let query = client.publish_query(&self.version.settings, parsed.query);
         let identity = identity(client, parsed.name, &query);
         let released = self
             .streams
@@ -221,7 +197,7 @@ impl Core {
         let Some(client) = self.clients.get(&freeing.client) else {
             return false;
         };
-        let settings = &self.registered.settings;
+        let settings = &self.version.settings;
         let has_token = settings.publish_token.is_none()
             || client.may_publish(settings, &freeing.query).is_ok();
         has_token && client.may_write(name)
@@ -325,7 +301,7 @@ impl Core {
 
     fn ended(&mut self, name: &Rc<str>, ended: &Ended) {
         if ended.holds == Holds::Firmly {
-            self.shared.metrics.streams.dec();
+            self.process.metrics.streams.dec();
             self.log_stream("publish ends", ended.publisher, name, false);
         }
         if ended.holds == Holds::Firmly && ended.announced {

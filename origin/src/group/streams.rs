@@ -18,7 +18,7 @@ pub(super) use super::publisher::{
     Claim, Claimant, Ended, Holder, Holds, Known, News, Own, Place, Watch,
 };
 use crate::{
-    app::{Identity, Registered},
+    app::{AppVersion, Identity},
     live::{Begins, LiveStream},
     session::{LaneKey, SessionKey},
 };
@@ -27,7 +27,7 @@ use crate::{
 pub(super) struct Streams {
     table: HashMap<Rc<str>, Stream>,
     ids: Arc<AtomicU64>,
-    app: Arc<Registered>,
+    app: Arc<AppVersion>,
     /// Lanes whose link is lost: their publishers' timers stand still.
     lost_lanes: Vec<LaneKey>,
 }
@@ -83,7 +83,7 @@ enum Timer {
 const EMPTY_AFTER: Duration = Duration::from_secs(5);
 
 impl Streams {
-    pub(super) fn new(ids: Arc<AtomicU64>, app: Arc<Registered>) -> Self {
+    pub(super) fn new(ids: Arc<AtomicU64>, app: Arc<AppVersion>) -> Self {
         Self {
             table: HashMap::new(),
             ids,

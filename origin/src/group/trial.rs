@@ -12,9 +12,12 @@ use tributary_node::{config, queue};
 use tributary_protocol::GroupName;
 
 use super::{
-    Clock, Groups, Media, Settings,
-    actor::{Actor, now},
-    handle::MAILBOX,
+    actor::now,
+    clock::Clock,
+    mailbox::MAILBOX,
+    media::Media,
+    process::Settings,
+    registry::Groups,
     worker::{Load, Workers},
 };
 use crate::{
@@ -113,9 +116,8 @@ fn run(
         let groups = Groups::new(settings, applications, metrics, workers, media, clock);
         let (mailbox, inbox) = queue::queue(MAILBOX);
         let load = Load::default();
-        let shared = Arc::clone(&groups.shared);
-        let log = registered.common.log.clone();
-        let actor = Actor::new(name, registered, shared, mailbox, inbox, load);
+        let log = registered.version.common.log.clone();
+        let actor = groups.actor(name, registered, mailbox, inbox, load);
         let tried = actor.try_out();
         tried.map_err(|why| TrialError::Failed(errors(&log).unwrap_or(why)))
     })

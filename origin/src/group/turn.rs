@@ -10,10 +10,11 @@ use tributary_protocol::{
 };
 
 use super::{
-    Context, Refusal, answer,
+    Context, answer,
     client::{Announce, Client, PlayHow, read_connect},
     core::{Core, Notice},
-    publishing::Freeing,
+    freeing::Freeing,
+    refusal::Refusal,
     shared_objects::{ObjectNotice, handler},
     streams::{News, Place},
     timers::Timer,
@@ -181,8 +182,8 @@ impl Turn<'_> {
                 reason: CloseReason::Protocol,
                 description: None,
             };
-            let shared = &self.core.shared;
-            shared.refuse(&self.core.name, &lane, key, open, refusal);
+            let process = &self.core.process;
+            process.refuse(&self.core.name, &lane, key, open, refusal);
             return;
         };
         let connect = Rc::new(connect);
@@ -339,7 +340,7 @@ impl Turn<'_> {
             arguments,
         };
         let answer = self.ask(|app, context| app.call(context, &call));
-        self.core.shared.metrics.calls.inc();
+        self.core.process.metrics.calls.inc();
         match answer {
             Answer::Unknown => {
                 let Call {

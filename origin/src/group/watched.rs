@@ -5,13 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tributary_protocol::link::{Bandwidth, Statistics, ToSession, frames};
+use tributary_protocol::link::{Bandwidth, Statistics, frames};
 
-use super::{Client, Context, core::Core};
-use crate::{
-    app::ClientId,
-    session::{Order, SessionKey},
-};
+mod acts;
+mod api;
 
 /// What an application has asked of a client's connection.
 #[derive(Debug, Default)]
@@ -198,90 +195,6 @@ impl Watched {
         Rates {
             from_client: rate(figures.bytes_in, since.bytes_in),
             to_client: rate(figures.bytes_out, since.bytes_out),
-        }
-    }
-}
-
-impl Client {
-    /// What its connection has carried: its edge's last report, and what its lane has carried since,
-    /// never less than before. Nothing before the first report after
-    /// [`Context::request_statistics`].
-    pub fn statistics(&self, now: Instant) -> Option<Statistics> {
-        let watched = self.watched.as_ref()?;
-        let figures = watched.figures(self.traffic, now)?;
-        let said = watched.report.as_ref()?.statistics;
-        Some(Statistics {
-            bytes_in: figures.bytes_in,
-            bytes_out: figures.bytes_out,
-            messages_in: figures.messages_in,
-            messages_out: figures.messages_out,
-            ..said
-        })
-    }
-
-    /// How fast its connection is; 0 in the first second after the first report.
-    pub fn rates(&self, now: Instant) -> Rates {
-        let watched = self.watched.as_ref();
-        let rates = watched.map(|watched| watched.rates(self.traffic, now));
-        rates.unwrap_or_default()
-    }
-
-    /// How fast its connection may be.
-    pub fn bandwidth(&self) -> Bandwidth {
-        let watched = self.watched.as_ref();
-        watched.map(|watched| watched.bandwidth).unwrap_or_default()
-    }
-}
-
-impl Context<'_> {
-    /// Has the client's edge say what its connection carries, at once and every 5 s from then on:
-    /// [`Client::statistics`]. Asking again changes nothing.
-    pub fn request_statistics(&mut self, client: ClientId) {
-        let traffic = self.client(client).map(|client| client.traffic);
-        self.watch(client, |watched| {
-            if std::mem::replace(&mut watched.asked, true) {
-                return None;
-            }
-            watched.note_sent(traffic?);
-            Some(ToSession::Watch)
-        });
-    }
-
-    /// Limits how fast the client's connection is, media included.
-    pub fn limit_bandwidth(&mut self, client: ClientId, bandwidth: Bandwidth) {
-        self.watch(client, |watched| {
-            let before = std::mem::replace(&mut watched.bandwidth, bandwidth);
-            (before != bandwidth).then_some(ToSession::Bandwidth(bandwidth))
-        });
-    }
-
-    /// Has the client pinged. `false` if it is gone.
-    pub fn ping(&mut self, client: ClientId) -> bool {
-        self.watch(client, |_| Some(ToSession::Ping))
-    }
-
-    fn watch(
-        &mut self,
-        client: ClientId,
-        tell: impl FnOnce(&mut Watched) -> Option<Order>,
-    ) -> bool {
-        let Some(client) = self.client_mut(client) else {
-            return false;
-        };
-        if let Some(what) = tell(client.watched.get_or_insert_default()) {
-            client.tell(what);
-        }
-        true
-    }
-}
-
-impl Core {
-    /// An edge says what a session's connection has carried.
-    pub(super) fn counted(&mut self, session: SessionKey, statistics: Statistics) {
-        if let Some(client) = self.clients.get_mut(&session) {
-            let traffic = client.traffic;
-            let watched = client.watched.get_or_insert_default();
-            watched.report(statistics, traffic, self.now);
         }
     }
 }

@@ -25,21 +25,20 @@ use super::{
 };
 use crate::{
     app::NetStreamId,
-    group::GroupHandle,
     live::{LiveStream, relay::Relay},
-    session::{self, LaneCommand, LaneKey, LaneOut, Mail, Opening, SessionKey},
+    session::{self, Destination, LaneCommand, LaneKey, LaneOut, Mail, Opening, SessionKey},
 };
 
 /// What a connection within the process begins with.
 pub(crate) struct Join {
-    pub(crate) group: GroupHandle,
+    pub(crate) group: Box<dyn Destination>,
     pub(crate) lane: LaneKey,
     pub(crate) connect: Connect,
 }
 
 /// A connection at work.
 struct Session {
-    group: GroupHandle,
+    group: Box<dyn Destination>,
     key: SessionKey,
     encoding: ObjectEncoding,
     peer: Peer,

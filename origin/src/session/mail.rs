@@ -41,3 +41,9 @@ pub struct Opening {
     /// The client and its connect command.
     pub open: OpenSession,
 }
+
+/// A group as its lanes reach it. The group lives at least as long as this.
+pub trait Destination: Send {
+    /// Puts mail into the group's mailbox. A session whose mail does not fit is closed.
+    fn send(&self, mail: Mail);
+}

@@ -11,7 +11,7 @@ mod mail;
 use tributary_protocol::SessionId;
 
 pub use lane::{LANE_QUEUE, LaneCommand, LaneOut, Lost, Order};
-pub use mail::{Mail, Opening};
+pub use mail::{Destination, Mail, Opening};
 
 /// A lane of this process: one edge and one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

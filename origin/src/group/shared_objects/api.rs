@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use tributary_protocol::{amf::Value, shared_object::Encoded};
 
-use super::{Core, Entry, Missing, is_name, object_name};
+use super::{Entry, is_name, object_name, storing::Missing};
 use crate::{
     app::{ClientId, ObjectError, ObjectId},
-    group::Context,
+    group::{context::Context, core::Core},
 };
 
 /// A shared object of the group, to look at.

@@ -13,7 +13,7 @@ use std::{
 use tributary_protocol::shared_object::SharedObjectMessage;
 
 use super::ObjectId;
-use crate::group::client::PENDING_BYTES;
+use crate::group::client::limits::PENDING_BYTES;
 
 /// What a session has to do with shared objects.
 #[derive(Debug)]

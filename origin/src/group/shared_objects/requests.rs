@@ -9,19 +9,23 @@ use tributary_protocol::{
 };
 
 use super::{
-    Core, Level, MAX_GROUP_BYTES, MAX_USED, Missing, ObjectError, ObjectId, Timer, is_name,
-    object_name,
+    MAX_GROUP_BYTES, MAX_USED, is_name, object_name,
     rate::{Admit, Gathered},
     sides,
+    storing::Missing,
 };
-use crate::session::SessionKey;
+use crate::{
+    app::{Level, ObjectError, ObjectId},
+    group::{core::Core, timers::Timer},
+    session::SessionKey,
+};
 
 impl Core {
     /// A message of types 16 or 19. Its credit comes back when it has been handled.
     pub(in crate::group) fn shared_object_message(&mut self, key: SessionKey, message: &Message) {
         self.is_no_encoder(key);
         let bytes = message.payload.len();
-        let rate = self.registered.settings.shared_object_rate;
+        let rate = self.version.settings.shared_object_rate;
         let behind = self.is_store_behind();
         let Some(client) = self.clients.get_mut(&key) else {
             return;
@@ -34,11 +38,11 @@ impl Core {
             Err(error) => {
                 // Of this message alone; nothing that follows depends on it.
                 tracing::debug!(client = %client.id(), %error, "unreadable shared-object message");
-                self.shared.metrics.shared_object_unreadable.inc();
+                self.process.metrics.shared_object_unreadable.inc();
                 return client.consumed(bytes);
             }
         };
-        self.shared.metrics.shared_object_messages.inc();
+        self.process.metrics.shared_object_messages.inc();
         match client.uses().admit(self.now, rate, behind, asked, bytes) {
             (Admit::Now, Some(asked)) => {
                 let messages = vec![asked];
@@ -47,7 +51,7 @@ impl Core {
             (Admit::First, _) => self.wait_for_tokens(key),
             (Admit::Flood, _) => {
                 tracing::warn!(client = %client.id(), "shared-object messages come too fast");
-                self.shared.metrics.shared_object_floods.inc();
+                self.process.metrics.shared_object_floods.inc();
                 self.end(key, &[command::close()], CloseReason::Limit);
             }
             _ => {}
@@ -56,7 +60,7 @@ impl Core {
 
     /// A session that was too fast may go on.
     pub(in crate::group) fn object_messages_due(&mut self, key: SessionKey) {
-        let rate = self.registered.settings.shared_object_rate;
+        let rate = self.version.settings.shared_object_rate;
         let behind = self.is_store_behind();
         let Some(client) = self.clients.get_mut(&key) else {
             return;
@@ -70,7 +74,7 @@ impl Core {
     }
 
     fn wait_for_tokens(&mut self, key: SessionKey) {
-        let rate = self.registered.settings.shared_object_rate;
+        let rate = self.version.settings.shared_object_rate;
         if let Some(client) = self.clients.get_mut(&key) {
             let due = client.uses().due(self.now, rate);
             self.timers.add(due, Timer::Objects(key));

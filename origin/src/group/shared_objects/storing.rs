@@ -6,9 +6,10 @@ use tributary_protocol::shared_object::{
     authority::{Durability, Ticket},
 };
 
-use super::{Core, MAX_STORED, ObjectError, ObjectId};
+use super::MAX_STORED;
 use crate::{
-    group::Item,
+    app::{ObjectError, ObjectId},
+    group::{core::Core, mailbox::Item},
     store::{StorageError, Store},
 };
 
@@ -26,7 +27,7 @@ impl Core {
         name: &str,
         missing: Missing,
     ) -> Result<ObjectId, ObjectError> {
-        let store = self.shared.settings.store.clone();
+        let store = self.process.settings.store.clone();
         let store = store.ok_or(ObjectError::NoStore)?;
         let id = self.objects.next_id();
         let mailbox = self.mailbox.clone();
@@ -42,14 +43,14 @@ impl Core {
             }
             self.objects.stored = self.objects.stored.map(|count| count + 1);
         }
-        let incarnation = self.shared.incarnation();
-        let durability = match self.registered.settings.durability {
+        let incarnation = self.process.incarnation();
+        let durability = match self.version.settings.durability {
             config::Durability::Strict => Durability::Strict,
             config::Durability::Lazy => Durability::Lazy,
             _ => Durability::Author,
         };
         let object = Authority::persistent(incarnation, Limits::default(), durability, stored);
-        self.shared.metrics.shared_objects.inc();
+        self.process.metrics.shared_objects.inc();
         self.objects.insert(id, name, object, Some(stored_object));
         Ok(id)
     }
@@ -74,20 +75,20 @@ impl Core {
 
     /// Whether the application may store no more.
     pub(super) fn is_storage_full(&self) -> bool {
-        let most = self.registered.settings.object_storage.get() as u64;
-        let store = self.shared.settings.store.as_ref();
+        let most = self.version.settings.object_storage.get() as u64;
+        let store = self.process.settings.store.as_ref();
         store.is_some_and(|store| store.used(self.name.application()) >= most)
     }
 
     /// Whether the disk is too far behind for anything more of clients.
     pub(super) fn is_store_behind(&self) -> bool {
-        let store = self.shared.settings.store.as_ref();
+        let store = self.process.settings.store.as_ref();
         store.is_some_and(Store::is_full)
     }
 
     /// The names of the stored objects, living or not.
     pub(super) fn stored_names(&self) -> Result<Vec<String>, ObjectError> {
-        match &self.shared.settings.store {
+        match &self.process.settings.store {
             None => Ok(Vec::new()),
             Some(store) => store
                 .names(&self.name)

@@ -231,14 +231,14 @@ fn a_live_group_ends_with_its_lane_once_no_publisher_may_return() {
 fn secret_names_are_shown_as_a_keyed_hash() {
     let groups = || Groups::local(settings(), Applications::new());
     let (one, other) = (groups(), groups());
-    assert_eq!(one.shared.shown("key123", false), "key123");
-    let hash = one.shared.shown("key123", true);
+    assert_eq!(one.process().shown("key123", false), "key123");
+    let hash = one.process().shown("key123", true);
     assert!(hash.starts_with('#') && hash.len() == 17 && !hash.contains("key123"));
-    assert_eq!(hash, one.shared.shown("key123", true));
-    assert_ne!(hash, one.shared.shown("key124", true));
+    assert_eq!(hash, one.process().shown("key123", true));
+    assert_ne!(hash, one.process().shown("key124", true));
     assert_ne!(
         hash,
-        other.shared.shown("key123", true),
+        other.process().shown("key123", true),
         "another key in every process"
     );
 }

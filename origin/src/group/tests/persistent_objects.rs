@@ -224,7 +224,7 @@ fn an_object_outlives_its_members_its_group_and_its_process() {
         assert_eq!(house.hears(1).await, ["o v2 remove a"]);
         house.ask(1, 2, [Event::Release]);
         house.lane.clear().await;
-        assert_eq!(house.stage.groups.metrics().shared_objects.get(), 0);
+        assert_eq!(house.stage.groups.process().metrics.shared_objects.get(), 0);
         // The difference since a version, or everything.
         house.ask(1, 1, [Event::Use]);
         assert_eq!(house.hears(1).await, ["o v2 use, remove a"]);

@@ -515,7 +515,7 @@ fn ten_times_the_rate_closes_the_session_and_nobody_else() {
         {}
         lane.object(2, "o", 99_999, TEMPORARY, [change("b", 1.0)]);
         assert!(lane.heard(2).await.last().unwrap().ends_with("success b"));
-        let metrics = stage.groups.metrics();
+        let metrics = &stage.groups.process().metrics;
         assert_eq!(metrics.shared_object_floods.get(), 1);
     });
 }
@@ -540,7 +540,7 @@ fn sessions_and_groups_have_so_many_objects_and_no_more() {
         lane.clear().await;
         lane.member(2, ObjectEncoding::Amf0).await;
         assert_eq!(ask(&mut lane, 2, "names", &[]).await, "");
-        assert_eq!(stage.groups.metrics().shared_objects.get(), 0);
+        assert_eq!(stage.groups.process().metrics.shared_objects.get(), 0);
     });
 }
 
@@ -560,7 +560,15 @@ fn what_cannot_be_read_is_counted_and_harms_nobody() {
             lane.message(1, 0, kind, payload.into(), 0);
         }
         assert_eq!(lane.heard(1).await, Vec::<String>::new());
-        assert_eq!(stage.groups.metrics().shared_object_unreadable.get(), 3);
+        assert_eq!(
+            stage
+                .groups
+                .process()
+                .metrics
+                .shared_object_unreadable
+                .get(),
+            3
+        );
         assert!(lane.consumed[&1] > 0);
         lane.object(1, "o", 0, TEMPORARY, [change("a", 1.0)]);
         assert_eq!(lane.heard(2).await, ["o v1 a=1"]);
@@ -662,7 +670,7 @@ fn a_failed_application_takes_its_objects_with_it() {
         lane.object(1, "o", 0, TEMPORARY, [Event::Use]);
         lane.call(1, 0, "fail", 2.0, &[]);
         lane.clear().await;
-        assert_eq!(stage.groups.metrics().shared_objects.get(), 0);
+        assert_eq!(stage.groups.process().metrics.shared_objects.get(), 0);
         lane.member(2, ObjectEncoding::Amf0).await;
         lane.object(2, "o", 0, TEMPORARY, [Event::Use]);
         assert_eq!(lane.heard(2).await, ["o v0 use, clear"]);

@@ -493,7 +493,7 @@ fn names_waited_for_are_bounded_for_the_application() {
     applications.add_builtin("live", live_settings());
     let app = applications.find("live").unwrap();
     let limit = crate::app::WAITING_NAMES;
-    let mut streams = Streams::new(Arc::new(AtomicU64::new(1)), Arc::clone(&app));
+    let mut streams = Streams::new(Arc::new(AtomicU64::new(1)), Arc::clone(&app.version));
     let key = crate::session::SessionKey {
         lane: crate::session::LaneKey(1),
         session: tributary_protocol::SessionId(1),
@@ -514,7 +514,7 @@ fn names_waited_for_are_bounded_for_the_application() {
     streams.unwatch("7", place(1));
     assert!(matches!(streams.watch("one more", place(1)).1, Watch::Wait));
     drop(streams);
-    let mut streams = Streams::new(Arc::new(AtomicU64::new(1)), Arc::clone(&app));
+    let mut streams = Streams::new(Arc::new(AtomicU64::new(1)), Arc::clone(&app.version));
     assert!(
         matches!(streams.watch("x", place(1)).1, Watch::Wait),
         "all were given back"

@@ -1,0 +1,226 @@
+//! The behaviour of an application instance.
+
+use tributary_protocol::{
+    amf::Value,
+    command::{Connect, Status},
+    link::CloseReason,
+    shared_object::replica::News,
+};
+
+use super::{
+    connections::{ConnectionCall, ConnectionId, NetStreamId, RemoteObjectId},
+    request::{
+        Admission, Answer, Call, CallToken, ClientId, Decision, Event, PublishGrant, StartError,
+        StopReason, StreamRequest,
+    },
+    shared_object::{ObjectChange, ObjectId},
+    streams::{StreamId, StreamStatus},
+};
+use crate::group::Context;
+
+/// One application instance.
+///
+/// Calls are never nested: what a call causes (a disconnect, a message that was held) is
+/// delivered after it has returned. A panic ends the group's sessions and starts the application
+/// anew, at most twice in 300 s.
+pub trait Application {
+    /// The instance begins. An error refuses its clients with NetConnection.Connect.AppShutdown.
+    fn start(&mut self, context: &mut Context<'_>) -> Result<(), StartError> {
+        let _ = context;
+        Ok(())
+    }
+
+    /// A client asks to connect.
+    fn connect(
+        &mut self,
+        context: &mut Context<'_>,
+        client: ClientId,
+        connect: &Connect,
+    ) -> Admission {
+        let _ = (context, client, connect);
+        Admission::Accept
+    }
+
+    /// An accepted client is gone: exactly once for each.
+    fn disconnect(&mut self, context: &mut Context<'_>, client: ClientId, reason: CloseReason) {
+        let _ = (context, client, reason);
+    }
+
+    /// A client calls a method that is no NetConnection or NetStream command.
+    fn call(&mut self, context: &mut Context<'_>, call: &Call) -> Answer {
+        let _ = (context, call);
+        Answer::Unknown
+    }
+
+    /// A client answered a [`Context::call`] that carried a token; `Err` if it answered with an
+    /// error or left without an answer.
+    fn answered(
+        &mut self,
+        context: &mut Context<'_>,
+        client: ClientId,
+        token: CallToken,
+        answer: Result<Value, Value>,
+    ) {
+        let _ = (context, client, token, answer);
+    }
+
+    /// A client asks to publish a live stream. Stream policy (is the name taken, by whom) comes
+    /// after this.
+    fn publish(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &StreamRequest,
+    ) -> Decision<PublishGrant> {
+        let _ = (context, request);
+        Decision::Accept(PublishGrant::default())
+    }
+
+    /// Whether a play from a place (a start of 0 or more) plays the live stream of the name, if it is
+    /// published and there is no recording of it. Players that know nothing of live streams ask so.
+    fn plays_live_from_any_start(&self) -> bool {
+        false
+    }
+
+    /// A client asks to play a stream.
+    fn play(&mut self, context: &mut Context<'_>, request: &StreamRequest) -> Decision<()> {
+        let _ = (context, request);
+        Decision::Accept(())
+    }
+
+    /// A client publishes a stream now: a name that was free, one that it takes over from another
+    /// client, or one whose publisher was lost. Its media and the news of it reach nobody before
+    /// this has returned, and nobody at all if this disconnects the client or takes the name from
+    /// it. A client that goes on publishing a name on another message stream is not announced.
+    fn published(&mut self, context: &mut Context<'_>, client: ClientId, name: &str) {
+        let _ = (context, client, name);
+    }
+
+    /// A client publishes a stream no more: exactly once for each [`Application::published`], and
+    /// before that of the next publisher. It comes at once when the client is lost, before
+    /// [`Application::disconnect`]; viewers wait for the name's next publisher until `return_time`
+    /// is over. [`Context::client`] knows a client that is gone no more.
+    fn unpublished(&mut self, context: &mut Context<'_>, client: ClientId, name: &str) {
+        let _ = (context, client, name);
+    }
+
+    /// Something happened to a stream of the application: see [`Context::open_stream`].
+    fn stream_status(
+        &mut self,
+        context: &mut Context<'_>,
+        stream: StreamId,
+        status: &StreamStatus,
+    ) {
+        let _ = (context, stream, status);
+    }
+
+    /// Something happened to a connection of the application: the info object of
+    /// `NetConnection.onStatus`. After NetConnection.Connect.Closed, Failed, Rejected, InvalidApp
+    /// and AppShutdown it is over. See [`Context::open_connection`].
+    fn connection_status(
+        &mut self,
+        context: &mut Context<'_>,
+        connection: ConnectionId,
+        info: &Value,
+    ) {
+        let _ = (context, connection, info);
+    }
+
+    /// The other side of a connection of the application calls a method.
+    fn connection_call(
+        &mut self,
+        context: &mut Context<'_>,
+        connection: ConnectionId,
+        call: &ConnectionCall,
+    ) -> Answer {
+        let _ = (context, connection, call);
+        Answer::Unknown
+    }
+
+    /// The other side of a connection of the application has answered a [`Connection::call`] that
+    /// carried a token; `Err` if it answered with an error, or the connection ended without an
+    /// answer. Exactly once for each.
+    fn connection_answered(
+        &mut self,
+        context: &mut Context<'_>,
+        connection: ConnectionId,
+        token: CallToken,
+        answer: Result<Value, Value>,
+    ) {
+        let _ = (context, connection, token, answer);
+    }
+
+    /// Something happened to a shared object of the other side of a connection: see
+    /// [`Connection::open_object`].
+    fn remote_object_news(
+        &mut self,
+        context: &mut Context<'_>,
+        object: RemoteObjectId,
+        news: &[News],
+    ) {
+        let _ = (context, object, news);
+    }
+
+    /// Something happened to a NetStream of the application: the info object of
+    /// `NetStream.onStatus`.
+    fn net_stream_status(&mut self, context: &mut Context<'_>, stream: NetStreamId, info: &Value) {
+        let _ = (context, stream, info);
+    }
+
+    /// A client has changed slots of a shared object that the application has opened: those of one
+    /// message, each with what the slot held before.
+    fn shared_object_changed(
+        &mut self,
+        context: &mut Context<'_>,
+        object: ObjectId,
+        client: ClientId,
+        changes: &[ObjectChange],
+    ) {
+        let _ = (context, object, client, changes);
+    }
+
+    /// A client has sent a message to all members of a shared object that the application has
+    /// opened.
+    fn shared_object_message(
+        &mut self,
+        context: &mut Context<'_>,
+        object: ObjectId,
+        client: ClientId,
+        handler: &str,
+        arguments: &[Value],
+    ) {
+        let _ = (context, object, client, handler, arguments);
+    }
+
+    /// Something of a shared object has failed: SharedObject.Flush.Failed.
+    fn shared_object_status(
+        &mut self,
+        context: &mut Context<'_>,
+        object: ObjectId,
+        status: Status,
+    ) {
+        let _ = (context, object, status);
+    }
+
+    /// Three quarters of the shared objects that an instance may have live: one that holds on to
+    /// objects lets go of what it does not need. It may come again with each object that is made.
+    fn shared_objects_crowd(&mut self, context: &mut Context<'_>) {
+        let _ = context;
+    }
+
+    /// Something a [`Poster`] brought in.
+    fn event(&mut self, context: &mut Context<'_>, event: Event) {
+        let _ = (context, event);
+    }
+
+    /// The deadline set by [`Context::set_deadline`] has come.
+    fn deadline(&mut self, context: &mut Context<'_>) {
+        let _ = context;
+    }
+
+    /// The instance ends. `false` keeps an idle one for another idle time; it means nothing
+    /// otherwise.
+    fn stop(&mut self, context: &mut Context<'_>, reason: StopReason) -> bool {
+        let _ = (context, reason);
+        true
+    }
+}

@@ -1,0 +1,45 @@
+//! The built-in applications, by their setting.
+
+use std::sync::Arc;
+
+use tributary_node::config;
+
+use super::{
+    counter::Counter,
+    live::Live,
+    registry::{Applications, Factory},
+};
+
+impl Applications {
+    /// Adds the built-in application that its settings name, if they name one.
+    pub fn add_builtin(&mut self, name: impl Into<String>, settings: config::Application) {
+        self.replace_with_builtin(name, settings);
+    }
+
+    /// As [`Applications::replace`], with the built-in application that the settings name; without
+    /// one the application is removed.
+    pub fn replace_with_builtin(
+        &self,
+        name: impl Into<String>,
+        mut settings: config::Application,
+    ) -> Option<u64> {
+        let name = name.into();
+        // What clients store without an application's doing nobody looks after.
+        let temporary = config::SharedObjects::Temporary;
+        settings.shared_objects.get_or_insert(temporary);
+        let factory: Factory = match settings.builtin {
+            config::Builtin::Counter => Arc::new(|_| Box::new(Counter::default())),
+            config::Builtin::Live => {
+                // `live` has no state but its streams, and those end by themselves.
+                settings.idle_time.get_or_insert_default();
+                let live = settings.clone();
+                Arc::new(move |_| Box::new(Live::new(live.clone())))
+            }
+            _ => {
+                self.remove(&name);
+                return None;
+            }
+        };
+        Some(self.put(name, None, settings, factory))
+    }
+}

@@ -1,0 +1,162 @@
+//! Requests to an application, and its decisions.
+
+use std::{any::Any, fmt, time::Duration};
+
+use tributary_protocol::{MessageStreamId, TransactionId, amf::Value};
+
+use crate::session::SessionKey;
+
+/// A client of a group, never used twice by one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub(crate) SessionKey);
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0.lane.0, self.0.session)
+    }
+}
+
+/// What a connect gets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Admission {
+    /// The client is in.
+    Accept,
+    /// NetConnection.Connect.Rejected, then the connection closes.
+    Reject(Rejection),
+    /// NetConnection.Connect.Rejected with `ex.code` 302 and `ex.redirect`, then a close.
+    Redirect {
+        /// Where the client may try instead.
+        uri: String,
+    },
+    /// The application decides later, by [`Context::accept`], [`Context::reject`] or
+    /// [`Context::redirect`]. What the client sends meanwhile waits.
+    Pending,
+}
+
+/// Why a connect is rejected.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rejection {
+    /// The info object's description; the status code's own if there is none.
+    pub description: Option<String>,
+    /// What arrives as `info.application`.
+    pub application: Option<Value>,
+}
+
+/// A method call of a client.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// Who called, and the way to answer later.
+    pub responder: Responder,
+    /// The method's name as it came.
+    pub name: String,
+    /// The arguments; [`Call::read`] gives them as Rust values.
+    pub arguments: Vec<Value>,
+}
+
+/// Names one call of one client.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Responder {
+    /// The caller.
+    pub client: ClientId,
+    /// The call's transaction id.
+    pub transaction: TransactionId,
+}
+
+/// What a call gets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// `_result` with this value.
+    Result(Value),
+    /// `_error` with this value.
+    Error(Value),
+    /// There is no such method: `_error` with NetConnection.Call.Failed.
+    Unknown,
+    /// The application answers by [`Context::respond`], or never.
+    Deferred,
+}
+
+/// Chosen by the application for a call to a client; comes back with its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallToken(pub u64);
+
+/// A request to publish or to play.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamRequest {
+    /// Who asks, and the way to decide later.
+    pub id: RequestId,
+    /// The stream's name, query cut off.
+    pub name: String,
+    /// The query that came with the name, without the `?`; it may hold a key.
+    pub query: String,
+    /// `live`, `record` or `append` for a publish; empty for a play.
+    pub kind: String,
+}
+
+/// Names one request of one message stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId {
+    /// Who asks.
+    pub client: ClientId,
+    /// The client's message stream.
+    pub stream: MessageStreamId,
+    /// Which request of this message stream.
+    pub(crate) serial: u32,
+}
+
+/// What a publish or play request gets from the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision<T> {
+    /// It may.
+    Accept(T),
+    /// NetStream.Publish.BadName or NetStream.Play.Failed, with this description.
+    Refuse(String),
+    /// The application decides later, by [`Context::decide_publish`] or
+    /// [`Context::decide_play`]; after [`DECISION_TIME`] it is refused.
+    Pending,
+}
+
+/// What an application says of a publisher it lets in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublishGrant {
+    /// Who the publisher is: whoever comes with the same identity may take over from it. Without
+    /// one, the publish name with its query identifies it, if it has a query.
+    pub identity: Option<Identity>,
+}
+
+/// Who publishes: two publishers with equal identities are the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// The subject of a verified token.
+    Subject(String),
+    /// What the application's hook returned.
+    Application(String),
+    /// The exact publish name with its query.
+    NameWithQuery(String),
+}
+
+/// Something brought into a group from outside.
+pub struct Event(pub Box<dyn Any + Send>);
+
+/// An application could not start; the text goes to the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartError(pub String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Why an instance ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// It has been without clients for its idle time.
+    Idle,
+    /// The process shuts down, or the instance is restarted, maybe with a newer version.
+    Shutdown,
+}
+
+/// How long a pending publish or play request waits for the application.
+pub const DECISION_TIME: Duration = Duration::from_secs(10);

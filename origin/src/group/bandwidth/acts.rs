@@ -1,0 +1,89 @@
+//! Measurements: begun, answered, and told to the client.
+
+use std::time::Instant;
+
+use tributary_protocol::{
+    TransactionId,
+    amf::Value,
+    command::{self, Command},
+};
+
+use super::{APART, Measurement, QUICK, ROUNDS};
+use crate::{
+    group::{answer, client::Client, core::Core},
+    session::SessionKey,
+};
+
+impl Core {
+    /// Begins to measure; `false` if the client is not accepted, or was measured a moment ago.
+    pub(in crate::group) fn measure_bandwidth(&mut self, key: SessionKey) -> bool {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(&key) else {
+            return false;
+        };
+        let last = client.measurement().as_ref().map(|last| last.began);
+        if !client.is_accepted() || last.is_some_and(|last| now < last + APART) {
+            return false;
+        }
+        let mut measurement = Measurement::new(now);
+        measurement.send(client, now);
+        *client.measurement() = Some(Box::new(measurement));
+        true
+    }
+
+    /// Takes the answer to a call of a measurement; `false` if it is to another call.
+    pub(in crate::group) fn measured(
+        &mut self,
+        key: SessionKey,
+        transaction: TransactionId,
+    ) -> bool {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(&key) else {
+            return false;
+        };
+        let Some(mut measurement) = client.take_measurement(transaction) else {
+            return false;
+        };
+        measurement.take(client, now);
+        *client.measurement() = Some(measurement);
+        true
+    }
+}
+
+impl Measurement {
+    /// The client has what was sent last: an error says so as well.
+    fn take(&mut self, client: &mut Client, now: Instant) {
+        let took = now.saturating_duration_since(self.round_began);
+        if self.round == 0 {
+            self.latency = took;
+        } else {
+            self.taken += took.saturating_sub(self.latency);
+        }
+        self.round += 1;
+        if self.round < ROUNDS.len() && took < QUICK {
+            self.send(client, now);
+        } else if self.bytes == 0 {
+            // A long way: one payload is sent in any case.
+            self.send(client, now);
+        } else {
+            self.open = None;
+            client.command(&command::on_bw_done(&self.figures()));
+        }
+    }
+
+    fn send(&mut self, client: &mut Client, now: Instant) {
+        let payload = match ROUNDS[self.round] {
+            0 => Value::from(""),
+            count => Value::StrictArray((0..count).map(|it| Value::Number(it as f64)).collect()),
+        };
+        let transaction = client.next_transaction();
+        let call = Command::new("onBWCheck", transaction).with(payload);
+        let message = answer::on_connection(&call, client.encoding());
+        if self.round > 0 {
+            self.bytes += message.payload.len();
+        }
+        client.send(message);
+        self.open = Some(transaction);
+        self.round_began = now;
+    }
+}

@@ -1,0 +1,396 @@
+//! The groups of a process, by name.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::sync::{Notify, watch};
+use tributary_node::{config, queue};
+use tributary_protocol::GroupName;
+
+use super::{
+    actor::{self, Actor, Home},
+    clock::{self, Clock},
+    core::Core,
+    handle::{GroupHandle, Lease},
+    mailbox::{Item, MAILBOX},
+    media::Media,
+    open_refused::OpenRefused,
+    process::{Instances, Process, Settings},
+    worker::{Load, Workers},
+};
+use crate::{
+    app::{AppVersion, Applications, InUse, Registered},
+    metrics::{ConnectResult, Metrics},
+    session::{Destination, LaneKey},
+    store::{Extent, Store},
+};
+
+/// All groups of this process.
+#[derive(Clone)]
+pub struct Groups {
+    registry: Arc<Registry>,
+}
+
+/// The table of groups, and what starts and ends them.
+struct Registry {
+    process: Arc<Process>,
+    applications: Applications,
+    table: Mutex<HashMap<Arc<GroupName>, Slot>>,
+    workers: Workers,
+    closing: AtomicBool,
+    /// Notified whenever a group has ended.
+    ended: Notify,
+}
+
+struct Slot {
+    mailbox: queue::Sender<Item>,
+    lease: Weak<Lease>,
+    /// The version the group has.
+    of: InUse,
+}
+
+impl Groups {
+    /// Starts the worker threads.
+    pub fn start(
+        settings: Settings,
+        applications: Applications,
+        metrics: Metrics,
+    ) -> io::Result<Self> {
+        let workers = Workers::start(settings.workers.max(1), settings.stack)?;
+        let clock = Clock::new(actor::now());
+        let media = Media::start()?;
+        let groups = Self::new(settings, applications, metrics, workers, media, clock);
+        let process = Arc::downgrade(&groups.registry.process);
+        let ticking = groups.registry.workers.spawn(move |_| tick(process));
+        ticking.map_err(|_| io::Error::other("no thread runs groups"))?;
+        Ok(groups)
+    }
+
+    /// Groups on the caller's own `LocalSet`.
+    #[cfg(any(test, feature = "test"))]
+    pub(crate) fn local(settings: Settings, applications: Applications) -> Self {
+        Self::new(
+            settings,
+            applications,
+            Metrics::default(),
+            Workers::local(),
+            Media::Local,
+            Clock::plain(),
+        )
+    }
+
+    pub(super) fn new(
+        settings: Settings,
+        applications: Applications,
+        metrics: Metrics,
+        workers: Workers,
+        media: Media,
+        clock: Clock,
+    ) -> Self {
+        let registry = Arc::new_cyclic(|registry: &Weak<Registry>| {
+            let instances: Weak<dyn Instances> = registry.clone();
+            Registry {
+                process: Arc::new(Process::new(settings, metrics, media, clock, instances)),
+                applications,
+                table: Mutex::default(),
+                workers,
+                closing: AtomicBool::new(false),
+                ended: Notify::new(),
+            }
+        });
+        Self { registry }
+    }
+
+    /// The group of this name, started if it does not run. Answer a refusal with
+    /// [`refusal()`](super::refusal()).
+    pub fn open(&self, name: &GroupName, lane: LaneKey) -> Result<GroupHandle, OpenRefused> {
+        Registry::open(&self.registry, name, lane)
+    }
+
+    /// A group that stands in no table.
+    pub(super) fn actor(
+        &self,
+        name: Arc<GroupName>,
+        registered: Registered,
+        mailbox: queue::Sender<Item>,
+        inbox: queue::Receiver<Item>,
+        load: Load,
+    ) -> Actor {
+        Arc::clone(&self.registry).actor(name, registered, mailbox, inbox, load)
+    }
+
+    #[cfg(test)]
+    pub(super) fn process(&self) -> &Process {
+        &self.registry.process
+    }
+
+    /// Counts a connect that was answered with what [`Groups::open`] said.
+    pub(crate) fn count_refused(&self) {
+        self.registry
+            .process
+            .metrics
+            .connected(ConnectResult::Rejected);
+    }
+
+    /// Counts the groups that have something in the store, as more begin to or an application is
+    /// purged; none without a store.
+    pub(crate) fn kept_changed(&self) -> Option<watch::Receiver<Extent>> {
+        let store = self.registry.process.settings.store.as_ref()?;
+        Some(store.kept().changed())
+    }
+
+    /// The groups with something in the store, but for so many that were there first, and those
+    /// that may start elsewhere all the same.
+    pub(crate) fn kept_since(&self, first: usize) -> Vec<GroupName> {
+        let Some(store) = &self.registry.process.settings.store else {
+            return Vec::new();
+        };
+        let stays = |group: &GroupName| {
+            let found = self.registry.applications.find(group.application());
+            found.is_none_or(|of| of.version.settings.displace != config::Displace::Always)
+        };
+        let mut groups = store.kept().since(first);
+        groups.retain(stays);
+        groups
+    }
+
+    /// How many groups run now.
+    pub fn count(&self) -> usize {
+        self.registry.lock().len()
+    }
+
+    /// The names of the groups that run now.
+    pub fn names(&self) -> Vec<Arc<GroupName>> {
+        self.registry.lock().keys().cloned().collect()
+    }
+
+    /// Ends the sessions of every running group of an application with
+    /// NetConnection.Connect.AppShutdown; what connects after that starts it anew, in the version
+    /// in force. How many instances lived.
+    pub fn restart(&self, application: &str) -> usize {
+        let table = self.registry.lock();
+        let of_it = table
+            .iter()
+            .filter(|(name, _)| name.application() == application);
+        let living = self.registry.applications.instances(application);
+        for (_, slot) in of_it {
+            // A group that is just ending needs no restart, and one with too many unread has one.
+            let _ = slot.mailbox.push_control(Item::Restart);
+        }
+        living
+    }
+
+    /// Where persistent shared objects are kept.
+    pub(crate) fn store(&self) -> Option<&Store> {
+        self.registry.process.settings.store.as_ref()
+    }
+
+    /// The applications.
+    pub fn applications(&self) -> &Applications {
+        &self.registry.applications
+    }
+
+    /// Refuses new groups and connects, ends every session with NetConnection.Connect.AppShutdown
+    /// and every group after it; resolves when all have ended.
+    pub async fn shutdown(&self) {
+        {
+            let table = self.registry.lock();
+            self.registry.closing.store(true, Ordering::Release);
+            for slot in table.values() {
+                let _ = slot.mailbox.push_final(Item::Shutdown);
+            }
+        }
+        loop {
+            let ended = self.registry.ended.notified();
+            if self.count() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+/// Reads the clock often enough for it to notice when the process is stopped.
+async fn tick(process: Weak<Process>) {
+    loop {
+        tokio::time::sleep(clock::TICK).await;
+        let Some(process) = process.upgrade() else {
+            return;
+        };
+        process.clock.read(actor::now());
+    }
+}
+
+impl Registry {
+    fn open(self: &Arc<Self>, name: &GroupName, lane: LaneKey) -> Result<GroupHandle, OpenRefused> {
+        let mut table = self.lock();
+        if self.closing.load(Ordering::Acquire) {
+            return Err(OpenRefused::Shutdown);
+        }
+        if let Some((name, _)) = table.get_key_value(name) {
+            let name = Arc::clone(name);
+            return self.join(&mut table, name);
+        }
+        let Some(registered) = self.applications.find(name.application()) else {
+            return Err(self.unknown(name));
+        };
+        if table.len() >= self.process.settings.max_groups || registered.version.is_full() {
+            return Err(OpenRefused::Limit);
+        }
+        let name = Arc::new(name.clone());
+        let (mailbox, inbox) = queue::queue(MAILBOX);
+        let lease = self.lease(Arc::clone(&name), &registered.version, mailbox.clone());
+        let slot = Slot {
+            mailbox: mailbox.clone(),
+            lease: Arc::downgrade(&lease),
+            of: InUse::new(Arc::clone(&registered.version)),
+        };
+        let key = Arc::clone(&name);
+        let registry = Arc::clone(self);
+        let started = self
+            .workers
+            .spawn(move |load| registry.actor(name, registered, mailbox, inbox, load).run());
+        if started.is_err() {
+            tracing::error!(group = %key, "no worker takes another group: one hangs");
+            return Err(OpenRefused::Busy);
+        }
+        self.process.metrics.groups.inc();
+        tracing::debug!(group = %key, lane = lane.0, "group starts");
+        table.insert(key, slot);
+        Ok(GroupHandle { lease })
+    }
+
+    fn actor(
+        self: Arc<Self>,
+        name: Arc<GroupName>,
+        registered: Registered,
+        mailbox: queue::Sender<Item>,
+        inbox: queue::Receiver<Item>,
+        load: Load,
+    ) -> Actor {
+        let process = Arc::clone(&self.process);
+        let core = Core::new(name, registered.version, process, mailbox, load);
+        Actor::new(core, registered.factory, self, inbox)
+    }
+
+    /// A handle to a group that runs.
+    fn join(
+        &self,
+        table: &mut HashMap<Arc<GroupName>, Slot>,
+        name: Arc<GroupName>,
+    ) -> Result<GroupHandle, OpenRefused> {
+        let slot = table.get_mut(&name).ok_or(OpenRefused::Shutdown)?;
+        if let Some(lease) = slot.lease.upgrade() {
+            return Ok(GroupHandle { lease });
+        }
+        let lease = self.lease(name, slot.of.version(), slot.mailbox.clone());
+        slot.lease = Arc::downgrade(&lease);
+        Ok(GroupHandle { lease })
+    }
+
+    fn lease(
+        &self,
+        name: Arc<GroupName>,
+        version: &Arc<AppVersion>,
+        mailbox: queue::Sender<Item>,
+    ) -> Arc<Lease> {
+        Arc::new(Lease {
+            name,
+            version: Arc::clone(version),
+            process: Arc::clone(&self.process),
+            mailbox,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<GroupName>, Slot>> {
+        // Only whole entries come and go under this lock.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why an application without a version refuses.
+    fn unknown(&self, name: &GroupName) -> OpenRefused {
+        match self.applications.is_kept(name.application()) {
+            true => OpenRefused::NoVersion,
+            false => OpenRefused::InvalidApp,
+        }
+    }
+
+    fn take(&self, table: &mut HashMap<Arc<GroupName>, Slot>, name: &GroupName) {
+        if table.remove(name).is_some() {
+            self.process.metrics.groups.dec();
+        }
+    }
+}
+
+impl Home for Registry {
+    /// Takes a group out for good.
+    fn remove(&self, name: &GroupName) {
+        self.take(&mut self.lock(), name);
+        self.ended.notify_waiters();
+    }
+
+    /// Takes a group out that no lane holds on to and that has nothing in its mailbox.
+    fn remove_idle(&self, name: &GroupName, nothing_waits: &mut dyn FnMut() -> bool) -> bool {
+        let mut table = self.lock();
+        // Under the lock no handle is made, and without one nothing comes.
+        if table.get(name).is_some_and(Slot::is_leased) || !nothing_waits() {
+            return false;
+        }
+        self.take(&mut table, name);
+        drop(table);
+        self.ended.notify_waiters();
+        true
+    }
+
+    /// Takes the version in force for a group whose application starts.
+    fn newest(
+        &self,
+        name: &GroupName,
+        present: &Arc<AppVersion>,
+    ) -> Result<Registered, OpenRefused> {
+        let newest = self.applications.find(name.application());
+        let newest = newest.ok_or_else(|| self.unknown(name))?;
+        if !Arc::ptr_eq(&newest.version, present)
+            && let Some(slot) = self.lock().get_mut(name)
+        {
+            slot.of = InUse::new(Arc::clone(&newest.version));
+        }
+        Ok(newest)
+    }
+
+    /// Whether a lane holds on to the group.
+    fn is_leased(&self, name: &GroupName) -> bool {
+        self.lock().get(name).is_some_and(Slot::is_leased)
+    }
+}
+
+impl Instances for Registry {
+    fn open(
+        self: Arc<Self>,
+        name: &GroupName,
+        lane: LaneKey,
+    ) -> Result<Box<dyn Destination>, OpenRefused> {
+        let group = Self::open(&self, name, lane)?;
+        Ok(Box::new(group))
+    }
+}
+
+impl Slot {
+    fn is_leased(&self) -> bool {
+        self.lease.strong_count() > 0
+    }
+}
+
+impl fmt::Debug for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Groups")
+            .field("count", &self.count())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,73 @@
+//! Remote shared objects, opened, changed and closed.
+
+use tributary_protocol::shared_object::{Limits, Replica, SharedObjectMessage};
+
+use super::{MAX_REMOTE_BYTES, MAX_REMOTE_OBJECTS, Open};
+use crate::{
+    app::{ConnectionId, RemoteObjectId, TooMany},
+    group::{core::Core, name::MAX_NAME},
+    outgoing::Order,
+};
+
+impl Core {
+    pub(in crate::group) fn open_remote_object(
+        &mut self,
+        connection: ConnectionId,
+        name: &str,
+        persistent: bool,
+    ) -> Result<RemoteObjectId, TooMany> {
+        if let Some(known) = self.remote_objects.find(connection, name) {
+            return Ok(known);
+        }
+        if self.remote_objects.table.len() >= MAX_REMOTE_OBJECTS || name.len() > MAX_NAME {
+            return Err(TooMany);
+        }
+        let limits = Limits {
+            bytes: MAX_REMOTE_BYTES,
+            ..Limits::default()
+        };
+        let replica = Replica::new(name, persistent, limits);
+        if !self
+            .connections
+            .order(connection, Order::Object(replica.open()))
+        {
+            return Err(TooMany);
+        }
+        self.remote_objects.last += 1;
+        let id = RemoteObjectId(self.remote_objects.last);
+        let open = Open {
+            connection,
+            replica,
+        };
+        self.remote_objects.table.insert(id, open);
+        Ok(id)
+    }
+
+    pub(super) fn close_remote_object(&mut self, id: RemoteObjectId) {
+        if let Some(open) = self.remote_objects.table.remove(&id) {
+            let release = Order::Object(open.replica.close());
+            self.connections.order_final(open.connection, release);
+        }
+    }
+
+    /// Changes an object, here and there; `false` if too much waits, or there is no room for it.
+    pub(super) fn change_remote_object(
+        &mut self,
+        id: RemoteObjectId,
+        change: impl FnOnce(&mut Replica) -> Option<SharedObjectMessage>,
+    ) -> bool {
+        let Some(open) = self.remote_objects.table.get_mut(&id) else {
+            return false;
+        };
+        if !self.connections.has_room(open.connection) {
+            return false;
+        }
+        let Some(message) = change(&mut open.replica) else {
+            return false;
+        };
+        message.events.is_empty()
+            || self
+                .connections
+                .order(open.connection, Order::Object(message))
+    }
+}

@@ -1,0 +1,90 @@
+//! A remote shared object in the hands of the application.
+
+use std::fmt;
+
+use tributary_protocol::{amf::Value, shared_object::Replica};
+
+use crate::{app::RemoteObjectId, group::core::Core};
+
+/// A shared object of the other side of a connection, during one call of the application. Changes
+/// show at once; what the other side makes of them comes as news.
+pub struct RemoteObject<'a> {
+    core: &'a mut Core,
+    id: RemoteObjectId,
+}
+
+impl<'a> RemoteObject<'a> {
+    /// `None` if it is over.
+    pub(in crate::group) fn new(core: &'a mut Core, id: RemoteObjectId) -> Option<Self> {
+        core.remote_objects.table.get(&id)?;
+        Some(Self { core, id })
+    }
+
+    /// Sets a slot. `false` if too much waits, or there is no room for it.
+    pub fn set(&mut self, slot: &str, value: &Value) -> bool {
+        self.core
+            .change_remote_object(self.id, |replica| replica.set(slot, value))
+    }
+
+    /// Removes a slot. `false` if too much waits.
+    pub fn remove(&mut self, slot: &str) -> bool {
+        self.core
+            .change_remote_object(self.id, |replica| Some(replica.remove(slot)))
+    }
+
+    /// Removes every slot. `false` if too much waits.
+    pub fn clear(&mut self) -> bool {
+        self.core
+            .change_remote_object(self.id, |replica| Some(replica.clear()))
+    }
+
+    /// Sends a message to all members, this one too. `false` if too much waits.
+    pub fn send(&mut self, handler: &str, arguments: &[Value]) -> bool {
+        self.core
+            .change_remote_object(self.id, |replica| Some(replica.send(handler, arguments)))
+    }
+
+    /// Stops using it.
+    pub fn close(self) {
+        self.core.close_remote_object(self.id);
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.replica().map_or("", Replica::name)
+    }
+
+    /// Its version, as far as it is known.
+    pub fn version(&self) -> u32 {
+        self.replica().map_or(0, Replica::version)
+    }
+
+    /// Whether the other side has let the application in.
+    pub fn is_in_use(&self) -> bool {
+        self.replica().is_some_and(Replica::is_in_use)
+    }
+
+    /// A slot's value.
+    pub fn get(&self, slot: &str) -> Option<Value> {
+        self.replica()?.get(slot)
+    }
+
+    /// The slots that have a value.
+    pub fn slot_names(&self) -> impl Iterator<Item = &str> {
+        self.replica().into_iter().flat_map(Replica::names)
+    }
+
+    fn replica(&self) -> Option<&Replica> {
+        let open = self.core.remote_objects.table.get(&self.id)?;
+        Some(&open.replica)
+    }
+}
+
+impl fmt::Debug for RemoteObject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteObject")
+            .field("id", &self.id)
+            .field("name", &self.name())
+            .finish_non_exhaustive()
+    }
+}
