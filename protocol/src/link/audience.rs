@@ -1,7 +1,7 @@
 //! Audiences: the members of one shared object among the sessions of one lane.
 //!
-//! A group tells a lane who uses an object ([`ToAudience`]); from then on one frame reaches all of
-//! them, whatever their number. The edge writes each member's own flags and encoding.
+//! A group reports the users of an object to a lane ([`ToAudience`]); from then on one frame
+//! reaches all of them. The edge writes each member's own flags and encoding.
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use crate::{SessionId, amf::ObjectEncoding, shared_object::Flags};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AudienceId(pub u32);
 
-/// Who of an audience gets a message.
+/// The members of an audience that receive a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recipients {
     /// Every member.
@@ -22,11 +22,11 @@ pub enum Recipients {
     One(SessionId),
 }
 
-/// What a group tells an audience; a lane keeps its place among what it tells sessions.
+/// An order of a group to an audience. A lane keeps its order among the orders to sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToAudience {
-    /// Creates the audience, and the edge's mirror of the object. What an audience that exists is
-    /// told so is ignored, and so is everything to one that does not.
+    /// Creates the audience, and the edge's mirror of the object. The lane ignores a second Begin,
+    /// and every order to an audience that does not exist.
     Begin {
         /// The object's name.
         name: String,
@@ -37,40 +37,30 @@ pub enum ToAudience {
     Join {
         /// Which.
         session: SessionId,
-        /// The flags of its Use, which go into every message to it.
+        /// The flags of its Use; the edge writes them into every message to it.
         flags: Flags,
     },
-    /// A member stands aside, or no more: what goes to all passes it by, while what is for it
-    /// alone keeps its place. The group sends it then what it has to get.
-    Stand {
-        /// Which.
-        session: SessionId,
-        /// Whether it is passed by.
-        aside: bool,
-    },
-    /// A session uses the object no more. One that is closed has left.
-    Leave {
-        /// Which.
-        session: SessionId,
-    },
+    /// A member begins or ceases to stand aside. Messages to all pass by a member that stands
+    /// aside; messages for it alone reach it in their order. The group sends it the messages that
+    /// passed it by.
+    Stand { session: SessionId, aside: bool },
+    /// A session no longer uses the object. A session that closes leaves without this order.
+    Leave { session: SessionId },
     /// A message of the object.
     Send {
-        /// To whom. A message to all, or all but one, also goes into the edge's mirror, whether or
-        /// not there are members.
+        /// A message to all, or to all but one, also enters the edge's mirror, even if the audience
+        /// has no members.
         to: Recipients,
-        /// For members of this encoding only, because the values of the other's message differ;
-        /// `None` for everybody. Of the two forms the one for AMF3 goes into the mirror.
+        /// Only members of this encoding receive the message, because its values differ between the
+        /// encodings; `None` is every member. Of the two forms the one for AMF3 enters the mirror.
         encoding: Option<ObjectEncoding>,
         /// A shared-object message in the form of type 19, with values of `encoding` and flags 0.
         body: Bytes,
     },
-    /// The object's whole state, to all: a Clear, and a Change for every slot. It gives the mirror
-    /// of a new audience what there is, and stands for what a lane could not keep through an
-    /// outage.
+    /// The object's whole state, to all: a Clear, and a Change for every slot. It fills the mirror
+    /// of a new audience, and replaces messages that a lane could not keep through an outage.
     Snapshot {
-        /// As in [`Self::Send`].
         encoding: Option<ObjectEncoding>,
-        /// As in [`Self::Send`].
         body: Bytes,
     },
     /// Ends the audience and the edge's mirror.
@@ -78,7 +68,7 @@ pub enum ToAudience {
 }
 
 impl ToAudience {
-    /// The session that comes, goes, or stands otherwise.
+    /// The session whose membership or standing changes.
     pub(super) fn mover(&self) -> Option<SessionId> {
         match *self {
             Self::Join { session, .. } | Self::Stand { session, .. } | Self::Leave { session } => {
@@ -88,12 +78,12 @@ impl ToAudience {
         }
     }
 
-    /// Whether other sessions are members after it, or hear.
+    /// Whether the order changes the members that receive later messages.
     pub(super) fn moves(&self) -> bool {
         !matches!(self, Self::Send { .. } | Self::Snapshot { .. })
     }
 
-    /// What it counts against the bounds of a lane, in bytes.
+    /// The bytes that the order counts against the bounds of a lane.
     pub fn size(&self) -> usize {
         match self {
             Self::Send { body, .. } | Self::Snapshot { body, .. } => body.len(),

@@ -73,7 +73,7 @@ pub enum ToSession<S = Source, T = Target> {
 
 /// An event of one session at its edge. A lane delivers a session's events in sequence.
 ///
-/// `O` is what opens the session.
+/// `O` is the opening of the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FromSession<O = OpenSession> {

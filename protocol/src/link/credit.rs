@@ -1,25 +1,25 @@
-//! How much a session may have under way towards its origin.
+//! The bytes that a session may have under way towards its origin.
 //!
 //! Credit is an absolute offset of *cost*: the payload bytes of a session's messages and
-//! [`MESSAGE_COST`] for each. A session always has [`BASE`] beyond what its group has handled. What
-//! a longer message needs is reserved from a [`Budget`] for the whole message or not at all.
+//! [`MESSAGE_COST`] for each. A session always has [`BASE`] beyond the cost that its group has
+//! handled. For a longer message the lane reserves the rest from a [`Budget`], whole or not at all.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-/// What each message costs besides its payload. Reason: empty messages must not be free.
+/// The cost of each message besides its payload. Reason: empty messages must not be free.
 pub const MESSAGE_COST: u64 = 32;
 
 /// The credit of a session that has nothing under way. Reason: a command fits; ten thousand
 /// sessions at once cannot hold more than 160 MiB of a group's memory.
 pub const BASE: u64 = 16 * 1024;
 
-/// What one lane may reserve for long messages: two of the largest permitted.
+/// The bytes that one lane may reserve for long messages: two of the largest permitted.
 pub const LANE_BUDGET: u64 = 2 * 16 * 1024 * 1024;
 
-/// What all lanes of a process may reserve by default.
+/// The bytes that all lanes of a process may reserve by default.
 pub const PROCESS_BUDGET: u64 = 256 * 1024 * 1024;
 
 /// Memory promised to messages that are under way, shared by all lanes of a process.
@@ -43,8 +43,8 @@ impl Budget {
         self.used.load(Ordering::Acquire)
     }
 
-    /// Promises `bytes` if they are there. Whatever the limit, one promise can always be made when
-    /// there is no other, so that no permitted message waits for ever.
+    /// Promises `bytes` if the limit allows them. While there is no other promise it succeeds at any
+    /// limit, so that every permitted message gets through.
     pub(super) fn reserve(&self, bytes: u64) -> bool {
         let take = |used: u64| (used == 0 || used + bytes <= self.limit).then(|| used + bytes);
         self.used
@@ -57,14 +57,14 @@ impl Budget {
     }
 }
 
-/// One session's account at the origin.
+/// The credit account of one session at the origin.
 #[derive(Debug)]
 pub(super) struct Account {
     received: u64,
     consumed: u64,
     limit: u64,
     reserved: u64,
-    /// Where the message in assembly ends.
+    /// The cost at which the message in assembly ends.
     wanted: u64,
 }
 
@@ -90,7 +90,7 @@ impl Account {
         self.wanted = self.received + MESSAGE_COST + length;
     }
 
-    /// The group handled cost; returns the reservation to give back.
+    /// Counts cost that the group has handled; returns the reservation to give back.
     pub(super) fn consume(&mut self, cost: u64) -> u64 {
         self.consumed = (self.consumed + cost).min(self.received);
         let needed = self.limit.saturating_sub(self.consumed + BASE);
@@ -110,24 +110,23 @@ impl Account {
         })
     }
 
-    /// What must be reserved for the message under way.
+    /// The cost that must be reserved for the message under way.
     pub(super) fn lacking(&self) -> u64 {
         self.wanted.saturating_sub(self.limit)
     }
 
-    /// A reservation for all that lacks was made; returns the offset to grant.
+    /// Counts a reservation; returns the offset to grant.
     pub(super) fn reserve(&mut self, bytes: u64) -> u64 {
         self.reserved += bytes;
         self.limit += bytes;
         self.limit
     }
 
-    /// Takes away what is reserved: the session is over.
+    /// Takes the reservation of a session that is over.
     pub(super) fn take_reserved(&mut self) -> u64 {
         std::mem::take(&mut self.reserved)
     }
 
-    /// The offset granted.
     pub(super) fn limit(&self) -> u64 {
         self.limit
     }

@@ -23,26 +23,26 @@ mod session;
 pub use audiences::MAX_AUDIENCES;
 pub use event::{AudienceEvent, EdgeEvent};
 
-use audiences::Audiences;
-use session::Session;
+use audiences::EdgeAudiences;
+use session::EdgeSession;
 
-/// The edge's end of one lane, on whatever connections carry it in turn.
+/// The edge's end of one lane, over the connections that carry it in turn.
 ///
 /// ```text
 /// new ──► disconnected ──connected()──► connected ──disconnected()──► disconnected ...
 ///              │                            │
-///              └────────── end() ───────────┘──► ended: transmit what is left, then finish
+///              └────────── end() ───────────┘──► ended: transmit the rest, then finish
 /// ```
 #[derive(Debug)]
 pub struct EdgeLane {
-    sessions: HashMap<SessionId, Session>,
-    /// Sessions that have something to send and credit for it, in turn.
+    sessions: HashMap<SessionId, EdgeSession>,
+    /// Sessions with events to send and credit for them, in turn.
     turns: VecDeque<SessionId>,
-    /// Sessions that wait for their rate to allow more, and until when.
+    /// Sessions that have used up their rate, each with the time at which it may send again.
     throttled: Vec<(Instant, SessionId)>,
     rate: Rate,
     highest: Option<SessionId>,
-    audiences: Audiences,
+    audiences: EdgeAudiences,
     outbox: Outbox,
     inbound: Inbound,
     events: VecDeque<EdgeEvent>,
@@ -50,7 +50,7 @@ pub struct EdgeLane {
 }
 
 impl EdgeLane {
-    /// A lane without sessions, each of which will send at most at this rate.
+    /// A lane without sessions; each session sends at most at this rate.
     pub fn new(rate: Rate) -> Self {
         Self {
             sessions: HashMap::new(),
@@ -58,7 +58,7 @@ impl EdgeLane {
             throttled: Vec::new(),
             rate,
             highest: None,
-            audiences: Audiences::default(),
+            audiences: EdgeAudiences::default(),
             outbox: Outbox::default(),
             inbound: Inbound::new(),
             events: VecDeque::new(),
@@ -67,14 +67,14 @@ impl EdgeLane {
     }
 
     /// Queues an event of a session. The number of a session that opens has never been used in the
-    /// lane. Statistics replace earlier ones that have not left. A close lets the events before it
-    /// leave as far as the session's credit and rate reach, unless the session broke a rule; a
-    /// session whose opening has not left is forgotten with it.
+    /// lane. Statistics replace earlier ones that have not left. Events before a close leave as far
+    /// as the session's credit and rate reach, unless the session broke a rule. A session whose
+    /// opening has not left is removed without a frame.
     pub fn send(&mut self, session: SessionId, event: FromSession) {
         match event {
             FromSession::Open(_) => {
                 self.highest = self.highest.max(Some(session));
-                self.sessions.insert(session, Session::new());
+                self.sessions.insert(session, EdgeSession::new());
             }
             FromSession::Close(reason) => {
                 if !self.begin_close(session, reason) {
@@ -89,7 +89,7 @@ impl EdgeLane {
         }
     }
 
-    /// Prepares a session's queue for its close; false if there is nobody to send it to.
+    /// Prepares a session's queue for its close; false if the origin does not know the session.
     fn begin_close(&mut self, session: SessionId, reason: CloseReason) -> bool {
         let Some(state) = self.sessions.get_mut(&session) else {
             return false;
@@ -112,7 +112,7 @@ impl EdgeLane {
         true
     }
 
-    /// Ends the lane, which must have no sessions.
+    /// Ends the lane, which must be without sessions.
     pub fn end(&mut self) {
         self.outbox.append(|out| ToOrigin::End.encode(out));
     }
@@ -123,7 +123,7 @@ impl EdgeLane {
         self.outbox.resume(received)
     }
 
-    /// The connection is gone.
+    /// The connection is lost.
     pub fn disconnected(&mut self) {
         self.connected = false;
         self.inbound.disconnected();
@@ -138,7 +138,7 @@ impl EdgeLane {
         Ok(())
     }
 
-    /// The next thing that happened.
+    /// The next event.
     pub fn poll_event(&mut self) -> Option<EdgeEvent> {
         let event = self.events.pop_front();
         if self.events.is_empty() {
@@ -164,7 +164,7 @@ impl EdgeLane {
         self.outbox.poll_transmit()
     }
 
-    /// Whether there is more to send than the window takes: the lane is in bulk.
+    /// Whether the window holds frames back: the lane is in bulk.
     pub fn is_blocked(&self) -> bool {
         self.outbox.is_blocked()
     }
@@ -178,42 +178,40 @@ impl EdgeLane {
         self.inbound.ack_due().into_iter().chain(throttled).min()
     }
 
-    /// Numbered frames received: what the lane's opening states.
+    /// The numbered frames received, as the lane's opening states them.
     pub fn received(&self) -> u64 {
         self.inbound.received()
     }
 
-    /// Whether the origin was ever reached: then the lane can only be resumed.
+    /// Whether a frame was ever encoded: from then on the lane can only be resumed.
     pub fn has_history(&self) -> bool {
         self.outbox.numbered() > 0
     }
 
-    /// The sessions in the lane.
     pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
         self.sessions.keys().copied()
     }
 
-    /// How many sessions the lane has.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
     }
 
-    /// Whether any session here was accepted by its application.
+    /// Whether an application has accepted any session of the lane.
     pub fn has_accepted(&self) -> bool {
         self.sessions.values().any(|session| session.accepted)
     }
 
-    /// Whether everything sent was acknowledged and nothing waits.
+    /// Whether the origin has acknowledged every frame and no session waits.
     pub fn is_settled(&self) -> bool {
         self.outbox.retained() == 0 && self.turns.is_empty() && self.throttled.is_empty()
     }
 
-    /// Bytes kept for a resume.
+    /// The bytes kept for a resume.
     pub fn retained(&self) -> usize {
         self.outbox.retained()
     }
 
-    /// Puts a session at the end of the turns if it can send something.
+    /// Puts a session at the end of the turns if it can send a frame.
     fn take_place(&mut self, session: SessionId) {
         let Some(state) = self.sessions.get_mut(&session) else {
             return;
@@ -290,7 +288,7 @@ impl EdgeLane {
         }
     }
 
-    /// Gives those that were throttled long enough their turn.
+    /// Returns sessions whose wait for the rate is over to the turns.
     fn end_waits(&mut self, now: Instant) {
         if self.throttled.is_empty() {
             return;
@@ -308,7 +306,7 @@ impl EdgeLane {
         }
     }
 
-    /// A closing session that has run out of credit does not wait for more.
+    /// Drops the events before the close of a session that has run out of credit.
     fn skip_to_close(&mut self, session: SessionId) {
         let Some(state) = self.sessions.get_mut(&session) else {
             return;
@@ -350,7 +348,8 @@ impl EdgeLane {
         let closing = state.closing;
         match order {
             ToSession::Accept => state.accepted |= !closing,
-            // A message of which a part is under way need not be finished: the origin dropped it.
+            // The origin has dropped the rest of a message under way: the assembly goes with the
+            // session.
             ToSession::Close(_) => {
                 self.sessions.remove(&session);
             }
@@ -393,13 +392,13 @@ impl EdgeLane {
         Ok(())
     }
 
-    /// The session, unless its close has crossed the frame; an error if it never was.
-    fn opened(&mut self, session: SessionId) -> Result<Option<&mut Session>, FrameError> {
+    /// The session, or none if its close has crossed the frame; an error if it was never opened.
+    fn opened(&mut self, session: SessionId) -> Result<Option<&mut EdgeSession>, FrameError> {
         self.was_opened(session)?;
         Ok(self.sessions.get_mut(&session))
     }
 
-    /// An error for a session that never was.
+    /// Returns an error for a session that was never opened.
     fn was_opened(&self, session: SessionId) -> Result<(), FrameError> {
         let opened = Some(session) <= self.highest;
         opened.then_some(()).ok_or(FrameError::Session(session.0))

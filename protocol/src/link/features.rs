@@ -1,10 +1,10 @@
-//! Bits of [`Hello::features`](super::Hello): what a node understands beyond version 1.
+//! Bits of [`Hello::features`](super::Hello): extensions of version 1 that a node understands.
 //!
-//! `docs/link.md` has the list of all bits, with those that are reserved.
+//! `docs/link.md` lists all bits, also the reserved ones.
 
-/// The node knows [`NewPublication`](super::feed::Feed::NewPublication) in feeds, and the publication
-/// that an Attach names.
+/// The node reads [`NewPublication`](super::feed::Feed::NewPublication) in feeds, and the
+/// publication that an Attach names.
 pub const PUBLICATION: u64 = 1 << 6;
 
-/// The node takes [`Statistics`](super::Statistics) with the count of frames that they include.
+/// The node reads [`Statistics`](super::Statistics) with the count of frames that they include.
 pub const COUNTED: u64 = 1 << 7;

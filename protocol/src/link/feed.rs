@@ -1,8 +1,8 @@
 //! Feeds: the media of one live stream, one way, over one unidirectional QUIC stream.
 //!
-//! A feed begins with [`FeedOpen`]. Then come [`FeedMessage`]s: first the headers in force, which
-//! have no number, then messages in the order of the stream. [`Feed::NewPublication`] stands before
-//! the first of them that belongs to another publication than the frames before.
+//! A feed begins with [`FeedOpen`]. Then [`FeedMessage`]s follow: first the headers in force, which
+//! have no number, then messages in the order of the stream. [`Feed::NewPublication`] precedes the
+//! first message of another publication.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -18,16 +18,17 @@ use crate::{Message, MessageStreamId, MessageType, RtmpTimestamp, ring::Publicat
 pub struct FeedOpen {
     /// The live stream.
     pub live: LiveId,
-    /// Rises each time the sender gives up a feed and begins another: an older one is ignored.
+    /// Rises each time the sender gives up a feed and begins another; the receiver ignores older
+    /// feeds.
     pub epoch: u64,
-    /// Towards the origin: the accepted publish it belongs to. Towards the edge: 0.
+    /// Towards the origin: the accepted publish of the feed. Towards the edge: 0.
     pub writer: WriterId,
 }
 
 /// One message of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedMessage {
-    /// The message's number in the stream; none for a header that is repeated.
+    /// The message's number in the stream; none for a repeated header.
     pub number: Option<u64>,
     /// The message; its message stream id is 0.
     pub message: Message,
@@ -36,12 +37,12 @@ pub struct FeedMessage {
 /// A frame of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Feed {
-    /// First and once.
+    /// The first frame, once.
     Open(FeedOpen),
-    /// A message.
     Message(FeedMessage),
-    /// What follows belongs to this publication; without one it is the first. Only to an edge that
-    /// has the feature [`PUBLICATION`](super::features::PUBLICATION).
+    /// The frames that follow belong to this publication; before the first such frame the
+    /// publication is the stream's first. Only an edge with the feature
+    /// [`PUBLICATION`](super::features::PUBLICATION) receives it.
     NewPublication(Publication),
 }
 
@@ -49,10 +50,11 @@ const FEED_OPEN: u64 = 0x40;
 const MESSAGE: u64 = 0x41;
 const NEW_PUBLICATION: u64 = 0x44;
 
-/// The longest frame of a feed: a message of the largest size RTMP can carry, and its head.
+/// The longest frame of a feed: the longest message of RTMP, and its head.
 pub const MAX_FRAME: usize = 0xff_ffff + 64;
 
-/// Payloads up to this many bytes are copied behind their head; longer ones travel as they are.
+/// The longest payload that is copied behind its head, in bytes; a longer one is sent from its own
+/// buffer.
 pub const INLINE: usize = 4 * 1024;
 
 impl FeedOpen {
@@ -67,9 +69,9 @@ impl FeedOpen {
 }
 
 impl FeedMessage {
-    /// Appends the frame's head; the payload follows as it is.
+    /// Appends the frame's head; the caller sends the payload behind it.
     pub fn encode_head(number: Option<u64>, message: &Message, out: &mut impl BufMut) {
-        // A number's place holds 0 for a repeated header, the number and one otherwise.
+        // 0 is a repeated header; any other value is the number and one.
         let number = number.map_or(0, |number| number + 1);
         let length = 1 + 4 + varint::length(number) + message.payload.len();
         frame::head(MESSAGE, length, out);
@@ -86,19 +88,20 @@ pub struct FeedReader {
 }
 
 impl FeedReader {
-    /// A reader that refuses messages over `max_message` bytes. Memory grows as bytes arrive.
+    /// A reader that refuses messages over `max_message` bytes. Memory grows with the bytes that
+    /// arrive.
     pub fn new(max_message: usize) -> Self {
         Self {
             frames: FrameReader::new(max_message.saturating_add(64).min(MAX_FRAME)),
         }
     }
 
-    /// Takes in the stream's next bytes.
+    /// Takes in the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         self.frames.push(bytes);
     }
 
-    /// The next frame; unknown ones of a later version are passed over.
+    /// The next frame; frames of later versions are skipped.
     pub fn poll_frame(&mut self) -> Result<Option<Feed>, FrameError> {
         while let Some(frame) = self.frames.poll_frame()? {
             let input = &mut &*frame.body;
@@ -150,14 +153,14 @@ pub struct FeedBatch {
 }
 
 impl FeedBatch {
-    /// Appends the opening.
+    /// Appends the opening frame.
     pub fn open(&mut self, open: &FeedOpen) {
         let before = self.small.len();
         open.encode(&mut self.small);
         self.bytes += self.small.len() - before;
     }
 
-    /// Appends that another publication begins.
+    /// Appends the start of another publication.
     pub fn publication(&mut self, publication: Publication) {
         let before = self.small.len();
         let mut body = [0; 16];
@@ -193,7 +196,7 @@ impl FeedBatch {
         self.bytes == 0
     }
 
-    /// The pieces, in order; nothing is gathered afterwards.
+    /// Takes the pieces, in order.
     pub fn take(&mut self) -> Vec<Bytes> {
         if !self.small.is_empty() {
             self.pieces.push(self.small.split().freeze());
@@ -253,7 +256,7 @@ mod tests {
             Feed::NewPublication(publication(7, 100)),
         ];
         assert_eq!(frames, expected);
-        // One that is cut off.
+        // A frame that is cut off.
         reader.push(b"\x40\x44\x01\x07");
         assert_eq!(reader.poll_frame(), Err(FrameError::Truncated));
     }

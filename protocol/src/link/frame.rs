@@ -7,18 +7,15 @@ use super::{FrameError, varint};
 /// One frame, body undecoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// What the body is.
     pub kind: u64,
-    /// The body.
     pub body: Bytes,
 }
 
-/// The longest frame body on a control stream or a lane, in bytes. Reason: one session's megabyte
-/// must not hold up its group for longer than one fragment takes.
+/// The longest frame body on a control stream or a lane, in bytes. Reason: a session with a long
+/// message must not delay its group by more than one fragment.
 pub const MAX_BODY: usize = 16 * 1024;
 
-/// Cuts a QUIC stream into frames, whatever pieces it arrives in. Holds no memory while it has no
-/// partial frame.
+/// Cuts a QUIC stream into frames. Holds no memory while it has no partial frame.
 #[derive(Debug)]
 pub struct FrameReader {
     buffer: BytesMut,
@@ -34,7 +31,7 @@ impl FrameReader {
         }
     }
 
-    /// Takes in the stream's next bytes.
+    /// Takes in the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
@@ -60,13 +57,13 @@ impl FrameReader {
         Ok(Some(Frame { kind, body }))
     }
 
-    /// Gives up what was taken in and not yet read.
+    /// Takes the bytes that were taken in and not read.
     pub fn take_rest(&mut self) -> Option<Bytes> {
         let rest = std::mem::take(&mut self.buffer);
         (!rest.is_empty()).then(|| rest.freeze())
     }
 
-    /// Bytes of the partial frame held.
+    /// The bytes of the partial frame.
     pub fn held(&self) -> usize {
         self.buffer.len()
     }
@@ -79,7 +76,7 @@ impl FrameReader {
     }
 }
 
-/// Appends a frame; the body must keep the receiver's limit.
+/// Appends a frame; the caller keeps the receiver's limit for the body.
 pub fn encode(kind: u64, body: &[u8], out: &mut impl BufMut) {
     head(kind, body.len(), out);
     out.put_slice(body);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The peer broke the link protocol: the link closes.
+/// A violation of the link's protocol: the link closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -10,18 +10,18 @@ pub enum FrameError {
     TooLong,
     /// The body ends inside a field.
     Truncated,
-    /// A field holds what it must not.
+    /// A field holds an illegal value.
     Value,
-    /// This frame must not come now, or not on this kind of stream.
+    /// A frame of this type is not allowed at this point, or on this kind of stream.
     Unexpected(u64),
-    /// The frame names a session that this lane never opened, or used before.
+    /// The frame names a session that this lane never opened, or opens a number again.
     Session(u64),
-    /// The frame names an audience that does not exist, or begins one that does, or changes one in
-    /// the middle of a message to it.
+    /// The frame names an unknown audience, begins a known one, or changes one in the middle of a
+    /// message to it.
     Audience(u32),
     /// The peer sent more than its credit.
     Credit(u64),
-    /// The peer acknowledged, or claims to resume from, what was never sent.
+    /// The peer acknowledged, or resumed from, a frame that was never sent.
     Number,
     /// The peer speaks another version of the link.
     Version(u64),

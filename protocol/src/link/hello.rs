@@ -1,4 +1,4 @@
-//! The control stream: who the two ends are and how they fare.
+//! The control stream: identity of the two ends, their load, and the placement of groups.
 
 use bytes::BufMut;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::GroupName;
 
-/// The version of the link this code speaks.
+/// The version of the link that this code implements.
 pub const VERSION: u64 = 1;
 
 /// The ALPN protocol name of a link.
@@ -18,23 +18,24 @@ pub const ALPN: &[u8] = b"tributary/1";
 /// The first frame in both directions of a link's control stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
-    /// The name on the sender's certificate; checked against it by the receiver.
+    /// The name on the sender's certificate; the receiver compares the two.
     pub node: String,
-    /// Drawn at random when the sender's process started: another number is another process.
+    /// Drawn at random at the start of the sender's process: another number is another process.
     pub epoch: u64,
     /// Rises with each dial of the same process. Only a higher one fences an older link.
     pub incarnation: u64,
-    /// Which of the connections that make up this link it is, from 0.
+    /// The number of this connection among those of the link, from 0.
     pub connection: u32,
     /// Bits of optional behaviour ([`features`](super::features)); unknown bits are ignored.
     pub features: u64,
-    /// Where the node stands, for routing by locality; may be empty.
+    /// The location of the node, for routing by locality; may be empty.
     pub zone: String,
-    /// How many sessions the node is meant for; 0 says nothing.
+    /// The number of sessions that the node is sized for; 0 is no statement.
     pub capacity: u64,
-    /// From an edge: the name by which its configuration knows the origin. From an origin: empty.
+    /// From an edge: the origin's name in the edge's configuration. From an origin: empty.
     pub known_as: String,
-    /// From an origin: how long it keeps sessions of a lost link, in milliseconds. From an edge: 0.
+    /// From an origin: the time for which it keeps sessions of a lost link, in milliseconds. From
+    /// an edge: 0.
     pub grace_ms: u32,
 }
 
@@ -42,66 +43,58 @@ pub struct Hello {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Control {
-    /// Introduces the sender; first and once.
+    /// The first frame, once.
     Hello(Hello),
     /// The sender's load, once a second.
-    Heartbeat {
-        /// Sessions it holds.
-        sessions: u64,
-        /// Groups it holds.
-        groups: u64,
-    },
-    /// Asks the receiver's session layer for a sign of life.
+    Heartbeat { sessions: u64, groups: u64 },
+    /// Asks the receiver's session layer for a Pong.
     Ping(u64),
     /// Answers a ping with its number.
     Pong(u64),
-    /// The sender will go: nothing new should be opened on this link.
+    /// The sender is about to stop: the receiver opens nothing new on this link.
     GoAway {
-        /// When it will be gone, in milliseconds from now.
+        /// The time until the sender is gone, in milliseconds.
         within_ms: u32,
     },
-    /// Groups that live at this origin away from their home. A list over the limit of one frame
+    /// Groups that live at this origin away from their home. A list beyond the limit of one frame
     /// is sent in several.
     Displaced {
-        /// The first whole list is complete with this frame.
+        /// Whether the first whole list is complete with this frame.
         complete: bool,
-        /// Groups that live here.
+        /// Groups that have come to live here.
         added: Vec<GroupName>,
-        /// Groups that no longer do.
+        /// Groups that no longer live here.
         removed: Vec<GroupName>,
     },
-    /// From an edge: its link to another origin is lost, and these groups of its live there.
+    /// From an edge that has lost its link to another origin: groups of the edge that live there.
     Living {
-        /// The other origin, by the name the edges' configurations know it.
+        /// The other origin, by its name in the edges' configurations.
         origin: String,
-        /// This edge's list is complete with this frame.
+        /// Whether this edge's list is complete with this frame.
         complete: bool,
-        /// Groups with sessions of this edge there.
+        /// Groups with sessions of this edge at that origin.
         groups: Vec<GroupName>,
     },
-    /// From an edge: its outage of that origin is over, one way or the other.
+    /// From an edge: its outage of that origin is over.
     LivingEnd {
-        /// The origin.
         origin: String,
-        /// Its groups live on there; otherwise they are given up.
+        /// Whether the groups live on at that origin; otherwise the edge has given them up.
         resumed: bool,
     },
-    /// From an edge: these groups live at another origin, which is up and their home. Copies of
-    /// them that were started here meanwhile must close.
+    /// From an edge: these groups live at another origin, their home, which is reachable. The
+    /// receiver closes copies of them that started here during the outage.
     AtHome {
-        /// The home, by the name the edges' configurations know it.
+        /// The home, by its name in the edges' configurations.
         origin: String,
-        /// The groups.
         groups: Vec<GroupName>,
     },
-    /// Groups that have data at this origin, which is their home: they are to start nowhere else.
+    /// Groups with stored data at this origin, their home: edges start them nowhere else.
     Kept {
-        /// What was named before on any link counts no more.
+        /// Whether the frame replaces the lists of all links before it.
         anew: bool,
-        /// The groups.
         groups: Vec<GroupName>,
     },
-    /// A frame of a later version: ignored.
+    /// A frame of a later version, which is ignored.
     Unknown(u64),
 }
 
@@ -119,7 +112,8 @@ const KEPT: u64 = 0x0a;
 /// The longest name of a node or zone, in bytes.
 pub const MAX_NAME: usize = 255;
 
-/// How many groups one [`Control::Displaced`] or another list names at most; keeps the frame within [`frame::MAX_BODY`].
+/// The most groups that one frame with a list names. Reason: the frame must keep
+/// [`frame::MAX_BODY`].
 pub const GROUPS_PER_FRAME: usize = 24;
 
 impl Control {

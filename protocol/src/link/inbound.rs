@@ -1,4 +1,4 @@
-//! The receiving half of a lane: frames in, numbers acknowledged, messages put together again.
+//! The receiving half of a lane: cuts frames, acknowledges numbers, assembles messages.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{Message, MessageStreamId, MessageType, RtmpTimestamp};
 
-/// Cuts the stream into frames and decides when to acknowledge them.
+/// Cuts the stream into frames and schedules acknowledgements.
 #[derive(Debug)]
 pub(super) struct Inbound {
     reader: FrameReader,
@@ -21,11 +21,12 @@ pub(super) struct Inbound {
     ack_due: Option<Instant>,
 }
 
-/// How long an acknowledgement may wait for others to join it. Reason: it costs a packet, and the
-/// peer only keeps a few frames longer.
+/// The time for which an acknowledgement may wait for others. Reason: each costs a packet, and the
+/// delay makes the peer keep only a few frames longer.
 const ACK_DELAY: Duration = Duration::from_millis(100);
 
-/// Received bytes after which an acknowledgement does not wait: a quarter of the sender's window.
+/// The received bytes after which an acknowledgement leaves at once: a quarter of the sender's
+/// window.
 const ACK_BYTES: usize = super::outbox::WINDOW / 4;
 
 impl Inbound {
@@ -63,12 +64,12 @@ impl Inbound {
         self.received
     }
 
-    /// When an acknowledgement must leave at the latest.
+    /// The latest time for an acknowledgement.
     pub(super) fn ack_due(&self) -> Option<Instant> {
         self.ack_due
     }
 
-    /// The number to acknowledge, if anything is unacknowledged; it counts as acknowledged now.
+    /// The number to acknowledge, if it has risen; it counts as acknowledged from now on.
     pub(super) fn take_ack(&mut self) -> Option<u64> {
         self.ack_due = None;
         self.unacknowledged_bytes = 0;
@@ -77,7 +78,7 @@ impl Inbound {
         new.then_some(self.received)
     }
 
-    /// The connection is gone: a partial frame is sent again on the next one.
+    /// The connection is lost: the peer sends a partial frame again on the next one.
     pub(super) fn disconnected(&mut self) {
         self.reader = FrameReader::new(MAX_BODY);
         self.ack_due = None;
@@ -86,24 +87,23 @@ impl Inbound {
     }
 }
 
-/// A message of which not every fragment has arrived.
+/// A message whose fragments have not all arrived.
 #[derive(Debug)]
 pub(super) struct Assembly {
     head: Head,
     payload: BytesMut,
 }
 
-/// A fragment taken in.
+/// The result of a fragment.
 #[derive(Debug)]
 pub(super) enum Assembled {
-    /// More must come.
+    /// Further fragments follow.
     Partial(Assembly),
-    /// The message is whole.
     Whole(Head, Message),
 }
 
 impl Assembly {
-    /// Takes the next fragment of a session; memory grows as bytes arrive.
+    /// Takes the next fragment of a session; memory grows with the bytes that arrive.
     pub(super) fn add(partial: Option<Self>, fragment: &Fragment) -> Result<Assembled, FrameError> {
         let data = &fragment.data;
         let assembly = match (partial, fragment.head) {
@@ -152,7 +152,7 @@ impl Head {
         }
     }
 
-    /// The head of an object's message for one member, whose body this is.
+    /// The head of an object's message for one member, with this body.
     pub(super) fn of_member(member: Member, body: &Bytes) -> Self {
         Self {
             member: Some(member),

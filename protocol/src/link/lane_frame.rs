@@ -26,20 +26,17 @@ use fragment::{decode_fragment, encode_fragment};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ToOrigin {
-    /// Frames received; not numbered itself.
+    /// The count of received frames; not numbered itself.
     Ack(u64),
     /// An event of a session. An opening has a session number that the lane has never used.
     Session {
-        /// The session.
         session: SessionId,
-        /// The event; messages are read as fragments.
+        /// The event; a message is read as fragments.
         event: FromSession,
     },
     /// A piece of a message of a session.
     Fragment {
-        /// The session.
         session: SessionId,
-        /// The piece.
         fragment: Fragment,
     },
     /// The lane has no sessions left and ends with this frame.
@@ -50,34 +47,28 @@ pub enum ToOrigin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ToEdge {
-    /// Frames received; not numbered itself.
+    /// The count of received frames; not numbered itself.
     Ack(u64),
-    /// The cost up to which a session may send, since it opened; not numbered.
+    /// The credit of a session, which is not numbered.
     Credit {
-        /// The session.
         session: SessionId,
-        /// The offset.
+        /// The cost that the session may have sent since it opened.
         offset: u64,
     },
     /// An order to a session.
     Session {
-        /// The session.
         session: SessionId,
-        /// The order; messages are read as fragments.
+        /// The order; a message is read as fragments.
         order: ToSession,
     },
     /// A piece of a message for a session.
     Fragment {
-        /// The session.
         session: SessionId,
-        /// The piece.
         fragment: Fragment,
     },
     /// A frame of an audience.
     Audience {
-        /// The audience.
         audience: AudienceId,
-        /// The frame.
         frame: AudienceFrame,
     },
 }
@@ -107,10 +98,10 @@ const WATCH: u64 = 0x3b;
 const BANDWIDTH: u64 = 0x3c;
 const PING: u64 = 0x3d;
 
-/// The most payload one fragment carries, so that its frame keeps [`frame::MAX_BODY`].
+/// The most payload of one fragment, so that its frame keeps [`frame::MAX_BODY`].
 pub const MAX_FRAGMENT: usize = frame::MAX_BODY - 64;
 
-/// The longest connect command a session can be opened with, in bytes: it must fit one frame.
+/// The longest connect command of a session, in bytes: it must fit one frame.
 pub const MAX_CONNECT: usize = frame::MAX_BODY - 128;
 
 /// Whether frames of this type count in a lane's numbers.
@@ -193,7 +184,7 @@ fn encode_ack(received: u64, out: &mut impl BufMut) {
     varint::encode(received, out);
 }
 
-/// A frame that only names a session.
+/// Appends a frame whose body is a session's number.
 fn encode_session(kind: u64, session: SessionId, out: &mut impl BufMut) {
     frame::head(kind, varint::length(session.0), out);
     varint::encode(session.0, out);
@@ -207,7 +198,7 @@ fn take_session(input: &mut &[u8]) -> Result<SessionId, FrameError> {
     varint::decode(input).map(SessionId)
 }
 
-/// Which encoding a message is meant for: either, AMF0, AMF3.
+/// The code of a message's encoding: either, AMF0, AMF3.
 fn encoding_code(encoding: Option<ObjectEncoding>) -> u8 {
     match encoding {
         None => 0,

@@ -1,4 +1,4 @@
-//! A lane at its origin: messages put together, credit granted, answers in order.
+//! A lane at its origin: assembles messages, grants credit, sends orders in sequence.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -25,29 +25,29 @@ mod queue;
 pub use audiences::AudienceCounts;
 pub use event::OriginEvent;
 
-use audiences::Audiences;
+use audiences::OriginAudiences;
 use merging::Merging;
 use queue::{Order, Queued, Turn};
 
-/// How long a reservation for a long message may stand without a byte of it arriving.
+/// The time for which a reservation for a long message may stand while no byte of it arrives.
 pub const RESERVATION_IDLE: Duration = Duration::from_secs(10);
 
-/// What a lane keeps for its edge at most, in bytes, sent or not. Reason: through an outage of the
-/// default grace time, a group of a thousand chatting clients stays below it. A session whose
+/// The most bytes that a lane keeps for its edge, sent or not. Reason: a group of a thousand
+/// chatting clients stays below it through an outage of the default grace time. A session whose
 /// frames no longer fit is closed with [`CloseReason::Retention`].
 pub const RETENTION: usize = 16 * 1024 * 1024;
 
-/// The origin's end of one lane, on whatever connections carry it in turn.
+/// The origin's end of one lane, over the connections that carry it in turn.
 #[derive(Debug)]
 pub struct OriginLane {
-    sessions: HashMap<SessionId, Session>,
+    sessions: HashMap<SessionId, OriginSession>,
     highest: Option<SessionId>,
     /// Sessions with queued messages towards the edge, in turn, and the audiences' line.
     turns: VecDeque<Turn>,
     queued: usize,
-    audiences: Audiences,
+    audiences: OriginAudiences,
     merging: Merging,
-    /// Sessions whose message in assembly needs a reservation, first come first served.
+    /// Sessions whose message in assembly needs a reservation, in order of arrival.
     waiting: VecDeque<SessionId>,
     retry: Option<Instant>,
     /// Sessions with a reservation and a message in assembly.
@@ -62,30 +62,30 @@ pub struct OriginLane {
 }
 
 #[derive(Debug)]
-struct Session {
+struct OriginSession {
     account: Account,
     assembly: Option<Box<Assembly>>,
-    heard: Option<Instant>,
-    /// Messages longer than a fragment and whatever follows them; short ones leave at once.
+    last_arrival: Option<Instant>,
+    /// Messages longer than a fragment and the messages behind them; others leave at once.
     queue: VecDeque<Queued>,
-    /// The origin closed it, or it broke a limit: what still comes is dropped.
+    /// Set by the origin's close and by an exceeded limit: fragments that still arrive are dropped.
     closing: bool,
-    /// The audiences it is a member of.
+    /// The audiences whose member the session is.
     audiences: Vec<AudienceId>,
-    /// What of it stands in the audiences' line.
+    /// The session's items in the audiences' line.
     in_line: usize,
 }
 
 impl OriginLane {
-    /// A lane without sessions whose messages have at most `max_message` bytes and are
-    /// promised their memory from `budget`.
+    /// A lane without sessions. A message has at most `max_message` bytes, and long ones reserve
+    /// memory from `budget`.
     pub fn new(max_message: u32, budget: Budget) -> Self {
         Self {
             sessions: HashMap::new(),
             highest: None,
             turns: VecDeque::new(),
             queued: 0,
-            audiences: Audiences::default(),
+            audiences: OriginAudiences::default(),
             merging: Merging::default(),
             waiting: VecDeque::new(),
             retry: None,
@@ -105,7 +105,7 @@ impl OriginLane {
         self.connected = true;
         self.excuse(now);
         self.outbox.resume(received)?;
-        // Credit is not numbered: what was granted is said again.
+        // Credit is not numbered: the lane sends every grant again.
         for (&session, state) in &self.sessions {
             let offset = state.account.limit();
             self.outbox
@@ -115,7 +115,7 @@ impl OriginLane {
         Ok(())
     }
 
-    /// The connection is gone.
+    /// The connection is lost.
     pub fn disconnected(&mut self) {
         self.connected = false;
         self.inbound.disconnected();
@@ -138,7 +138,7 @@ impl OriginLane {
         self.queue_order(session, Order::Session(order));
     }
 
-    /// The next thing that happened.
+    /// The next event.
     pub fn poll_event(&mut self) -> Option<OriginEvent> {
         let event = self.events.pop_front();
         if self.events.is_empty() {
@@ -165,12 +165,12 @@ impl OriginLane {
         self.outbox.poll_transmit()
     }
 
-    /// Whether there is more to send than the window takes: the lane is in bulk.
+    /// Whether the window holds frames back: the lane is in bulk.
     pub fn is_blocked(&self) -> bool {
         self.outbox.is_blocked()
     }
 
-    /// When [`Self::handle_timeout`] and [`Self::poll_transmit`] must be called at the latest.
+    /// The latest time for [`Self::handle_timeout`] and [`Self::poll_transmit`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let ack = if self.connected {
             self.inbound.ack_due()
@@ -181,8 +181,8 @@ impl OriginLane {
             .holders
             .iter()
             .filter(|_| self.connected)
-            .filter_map(|id| self.sessions.get(id)?.heard)
-            .map(|heard| heard + RESERVATION_IDLE)
+            .filter_map(|id| self.sessions.get(id)?.last_arrival)
+            .map(|last_arrival| last_arrival + RESERVATION_IDLE)
             .min();
         [ack, idle, self.retry].into_iter().flatten().min()
     }
@@ -207,7 +207,7 @@ impl OriginLane {
         }
     }
 
-    /// The lane is over: every session of it is closed with `reason`.
+    /// Ends the lane: every session is closed with `reason`.
     pub fn end(&mut self, reason: CloseReason) {
         let ids: Vec<_> = self.sessions.keys().copied().collect();
         for session in ids {
@@ -217,17 +217,16 @@ impl OriginLane {
         }
     }
 
-    /// Numbered frames received: what the answer to the lane's opening states.
+    /// The numbered frames received, as the answer to the lane's opening states them.
     pub fn received(&self) -> u64 {
         self.inbound.received()
     }
 
-    /// How many sessions the lane has.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
     }
 
-    /// Bytes kept for the edge.
+    /// The bytes kept for the edge.
     pub fn retained(&self) -> usize {
         self.outbox.retained() + self.queued + self.merging.bytes()
     }
@@ -273,15 +272,16 @@ impl OriginLane {
     }
 
     fn begin(&mut self, session: SessionId) -> Result<(), FrameError> {
-        // Not every number rises: threads of an edge give them out, and sessions change lanes.
+        // Numbers of openings need not rise: several threads of an edge assign them, and sessions
+        // change lanes.
         if self.sessions.contains_key(&session) {
             return Err(FrameError::Session(session.0));
         }
         self.highest = self.highest.max(Some(session));
-        let state = Session {
+        let state = OriginSession {
             account: Account::new(),
             assembly: None,
-            heard: None,
+            last_arrival: None,
             queue: VecDeque::new(),
             closing: false,
             audiences: Vec::new(),
@@ -316,7 +316,7 @@ impl OriginLane {
             self.fail(session, CloseReason::Limit);
             return Ok(());
         }
-        state.heard = Some(now);
+        state.last_arrival = Some(now);
         let partial = state.assembly.take().map(|assembly| *assembly);
         match Assembly::add(partial, fragment)? {
             Assembled::Partial(assembly) => {
@@ -327,7 +327,7 @@ impl OriginLane {
                 }
             }
             Assembled::Whole(head, message) => {
-                state.heard = None;
+                state.last_arrival = None;
                 self.holders.retain(|&holder| holder != session);
                 let event = FromSession::Message {
                     generation: head.generation,
@@ -340,8 +340,8 @@ impl OriginLane {
         Ok(())
     }
 
-    /// Closes a session from this side, for both ends. The edge drops what it has of a message
-    /// under way when it reads the close.
+    /// Closes a session from this side, for both ends. The edge drops its part of a message under
+    /// way when it reads the close.
     fn fail(&mut self, session: SessionId, reason: CloseReason) {
         if self.remove(session).is_some() {
             let order = ToSession::Close(reason);
@@ -357,8 +357,8 @@ impl OriginLane {
             .push_back(OriginEvent::Session { session, event });
     }
 
-    /// Forgets a session and gives back what it held.
-    fn remove(&mut self, session: SessionId) -> Option<Session> {
+    /// Removes a session and gives back its reservation.
+    fn remove(&mut self, session: SessionId) -> Option<OriginSession> {
         let mut state = self.sessions.remove(&session)?;
         let reserved = state.account.take_reserved();
         self.reserved -= reserved;
@@ -372,8 +372,8 @@ impl OriginLane {
         Some(state)
     }
 
-    /// The session, if it is open here; an error if it never was.
-    fn known(&mut self, session: SessionId) -> Result<Option<&mut Session>, FrameError> {
+    /// The session, or none if it is over; an error if it was never opened.
+    fn known(&mut self, session: SessionId) -> Result<Option<&mut OriginSession>, FrameError> {
         if Some(session) > self.highest {
             return Err(FrameError::Session(session.0));
         }

@@ -1,4 +1,5 @@
-//! Numbering, acknowledgement and retention of a lane's frames: what makes it survive a lost link.
+//! Numbering, acknowledgement and retention of a lane's frames, by which the lane outlives a lost
+//! link.
 
 use std::collections::VecDeque;
 
@@ -8,16 +9,15 @@ use super::{FrameError, varint};
 
 /// One direction of a lane at its sender.
 ///
-/// Frames are encoded into batches. A batch leaves once for each connection it is needed on, and
-/// is kept until the receiver has acknowledged its last frame.
+/// Frames are encoded into batches. Each connection sends a batch at most once. The outbox keeps a
+/// batch until the receiver has acknowledged its last frame.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Batches not yet acknowledged, oldest first; those before `unsent` have been sent on this
-    /// connection.
+    /// Batches not acknowledged, oldest first; this connection has sent those before `unsent`.
     batches: VecDeque<Batch>,
     unsent: usize,
     unnumbered: BytesMut,
-    /// The batch being filled.
+    /// The open batch.
     filling: BytesMut,
     filling_frames: u64,
     /// Numbered frames encoded so far.
@@ -35,12 +35,12 @@ struct Batch {
     end: u64,
 }
 
-/// The size at which a batch is closed, in bytes. Reason: QUIC's send buffer is scanned for each
+/// The size at which a batch is closed, in bytes. Reason: QUIC scans its send buffer for each
 /// segment, so that many small writes cost more than their bytes.
 pub const BATCH: usize = 16 * 1024;
 
-/// Sent and unacknowledged bytes after which a lane waits for its peer. Reason: lanes share the
-/// link with each other and with feeds, and what QUIC has been handed can no longer give way.
+/// The sent and unacknowledged bytes at which a lane waits for its peer. Reason: lanes share the
+/// link with each other and with feeds, and bytes in QUIC's buffers can no longer give way.
 pub const WINDOW: usize = 128 * 1024;
 
 impl Outbox {
@@ -54,13 +54,14 @@ impl Outbox {
         }
     }
 
-    /// Appends one frame without a number, which `write` encodes: an acknowledgement or credit.
-    /// It waits for no window, or two full ones would wait for each other; it is not kept.
+    /// Appends one frame without a number, an acknowledgement or credit, which `write` encodes. It
+    /// does not wait for the window, since two lanes with full windows would wait for each other;
+    /// it is not kept.
     pub fn append_unnumbered(&mut self, write: impl FnOnce(&mut BytesMut)) {
         write(&mut self.unnumbered);
     }
 
-    /// The next bytes for the stream, if any may leave now.
+    /// The next bytes for the stream, unless the window holds them back.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
         if !self.unnumbered.is_empty() {
             return Some(std::mem::take(&mut self.unnumbered).freeze());
@@ -78,18 +79,17 @@ impl Outbox {
         Some(bytes)
     }
 
-    /// Whether [`Self::poll_transmit`] has something that only waits for the peer's
-    /// acknowledgement.
+    /// Whether bytes for [`Self::poll_transmit`] wait only for the peer's acknowledgement.
     pub fn is_blocked(&self) -> bool {
         self.in_flight >= WINDOW && (self.unsent < self.batches.len() || !self.filling.is_empty())
     }
 
-    /// Whether frames are ready and none of them has left yet.
+    /// Whether frames are ready that have not left.
     pub fn has_unsent(&self) -> bool {
         self.unsent < self.batches.len() || !self.filling.is_empty() || !self.unnumbered.is_empty()
     }
 
-    /// The peer has received this many numbered frames in all.
+    /// Drops frames: the peer has received this many numbered ones in all.
     pub fn acknowledge(&mut self, received: u64) -> Result<(), FrameError> {
         if received > self.numbered - self.filling_frames {
             return Err(FrameError::Number);
@@ -104,15 +104,15 @@ impl Outbox {
         Ok(())
     }
 
-    /// A new connection carries the lane; its peer has received this many numbered frames.
+    /// Resumes the lane on a new connection, whose peer has received this many numbered frames.
     pub fn resume(&mut self, received: u64) -> Result<(), FrameError> {
         if received < self.acknowledged {
             return Err(FrameError::Number);
         }
         self.close_batch();
-        // Their sender says them again where they still matter.
+        // The lane encodes acknowledgements and credit anew.
         self.unnumbered = BytesMut::new();
-        // Everything the peer has is dropped whether or not this side knows that it left.
+        // The peer has these frames, even if this side never learned that they left.
         self.unsent = self.batches.len();
         self.acknowledge(received)?;
         self.unsent = 0;
@@ -120,12 +120,12 @@ impl Outbox {
         self.cut_front(received)
     }
 
-    /// Bytes of numbered frames that have not been handed to the stream.
+    /// The bytes of numbered frames that have not been passed to the stream.
     pub fn unsent(&self) -> usize {
         self.retained() - self.in_flight
     }
 
-    /// Bytes kept, sent or not.
+    /// The bytes kept, sent or not.
     pub fn retained(&self) -> usize {
         self.retained + self.filling.len()
     }
@@ -160,7 +160,7 @@ impl Outbox {
         }
     }
 
-    /// Drops from the first batch the frames that the peer has.
+    /// Drops from the first batch the frames that the peer has received.
     fn cut_front(&mut self, received: u64) -> Result<(), FrameError> {
         let Some(front) = self.batches.front_mut() else {
             return Ok(());

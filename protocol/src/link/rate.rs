@@ -1,19 +1,19 @@
-//! How fast a session may send commands and shared objects towards its origin.
+//! The rate at which a session may send commands and shared objects towards its origin.
 
 use std::time::{Duration, Instant};
 
-/// A rate with a burst. Media never counts: it travels in feeds.
+/// A rate with a burst. Media does not count: it travels in feeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// Payload bytes in a second, on average.
     pub bytes_per_second: u64,
-    /// Bytes that may go at once after a rest.
+    /// The bytes that may leave at once after a rest.
     pub burst: u64,
 }
 
 impl Default for Rate {
-    /// 2 Mbit/s, 4 MiB. Reason: far above what people and their programs say to each other, and a
-    /// hundredth of what one lane carries.
+    /// 2 Mbit/s, 4 MiB. Reason: far above the traffic of people and their programs, and a hundredth
+    /// of the capacity of one lane.
     fn default() -> Self {
         Self {
             bytes_per_second: 250_000,
@@ -22,10 +22,10 @@ impl Default for Rate {
     }
 }
 
-/// What a session has used of its rate.
+/// The part of its rate that a session has used.
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
-    /// When all of the burst is there again; it is there if this is past, or was never used.
+    /// The time at which the whole burst is available again; a past time, or none, is a full burst.
     full_at: Option<Instant>,
 }
 
@@ -36,8 +36,8 @@ impl Bucket {
         self.full_at = Some(from + rate.time(bytes));
     }
 
-    /// When something may leave again, if nothing may now. What is begun may exceed the burst by
-    /// one fragment.
+    /// The time at which the session may send again, if it may not now. A message that has begun
+    /// may exceed the burst by one fragment.
     pub(super) fn shut_until(&self, rate: Rate, now: Instant) -> Option<Instant> {
         let missing = self.full_at?.saturating_duration_since(now);
         let wait = missing.checked_sub(rate.time(rate.burst))?;
@@ -72,7 +72,7 @@ mod tests {
         let open = now + Duration::from_millis(500);
         assert_eq!(bucket.shut_until(rate, now), Some(open));
         assert_eq!(bucket.shut_until(rate, open), None);
-        // A rest gives back the burst and no more.
+        // A rest restores the burst and no more.
         let rested = now + Duration::from_secs(3600);
         bucket.spend(rate, rested, 6000);
         let open = rested + Duration::from_secs(1);

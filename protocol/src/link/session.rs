@@ -1,25 +1,25 @@
-//! What the two tiers tell each other about one session.
+//! Identifiers and facts of one session that both tiers use.
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-/// Counts the publish, closeStream and deleteStream commands of one message stream. The edge
-/// stamps it on them; media belongs to the generation in which it arrived.
+/// Counts the publish, closeStream and deleteStream commands of one message stream. The edge stamps
+/// it on them; media belongs to the generation in which it arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u32);
 
-/// A live stream of one origin process; never used twice by it.
+/// A live stream of one origin process, which never uses a number twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LiveId(pub u64);
 
-/// One accepted publish of a live stream. A take-over or a return gets a higher one; media that
-/// carries an older one is dropped.
+/// One accepted publish of a live stream. A take-over or a return has a higher number; media with
+/// an older number is dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WriterId(pub u64);
 
-/// A place in the feed attached to a message stream: the number of a message in it. What is tied
-/// to it leaves after the viewer's cursor has passed that message.
+/// A place in the feed attached to a message stream: the number of a message in it. A message tied
+/// to the place leaves after the viewer's cursor has passed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FeedPlace(pub u64);
 
@@ -28,7 +28,7 @@ pub struct FeedPlace(pub u64);
 pub struct OpenSession {
     /// The client's real address.
     pub peer: SocketAddr,
-    /// How it is connected: `rtmp`, later `rtmps`, `rtmpt`.
+    /// The kind of its connection: `rtmp`, later `rtmps`, `rtmpt`.
     pub protocol: String,
     /// The body of its connect command, AMF0, byte for byte.
     pub connect: Bytes,
@@ -42,17 +42,17 @@ pub enum CloseReason {
     Client,
     /// The client's TCP connection failed.
     Transport,
-    /// The client sent what RTMP does not allow.
+    /// The client violated RTMP.
     Protocol,
-    /// A limit on what a client may hold or send was exceeded.
+    /// The client exceeded a limit on queued or sent bytes.
     Limit,
-    /// The client took too long: with its handshake, its connect command, or a sign of life.
+    /// The client's handshake, connect command or sign of life was late.
     Timeout,
-    /// The client did not read: its queue overflowed or its cursor made no progress.
+    /// The client read too slowly: its queue overflowed or its cursor made no progress.
     SlowReader,
     /// The application refused the connect, or sent a redirect.
     Rejected,
-    /// There is no such application.
+    /// The application does not exist.
     InvalidApp,
     /// The application disconnected the client.
     Application,
@@ -62,14 +62,14 @@ pub enum CloseReason {
     OriginLost,
     /// The link's retention bound did not hold this session's frames through an outage.
     Retention,
-    /// The group runs elsewhere now.
+    /// The group runs at another origin now.
     Moved,
-    /// An encoder's publish was refused or taken over, and it has done nothing else.
+    /// An encoder's publish was refused or taken over, and the session did nothing else.
     PublishOver,
 }
 
 impl CloseReason {
-    /// All of them, in the order of their codes.
+    /// All reasons, in the order of their codes.
     pub const ALL: [Self; 14] = [
         Self::Client,
         Self::Transport,

@@ -39,7 +39,7 @@ struct Pair {
     to_edge: Pipe,
     delay: Duration,
     connected: bool,
-    /// Messages the application has not handled yet; it handles at most `speed` a step.
+    /// Messages that the application has not handled; it handles at most `speed` a step.
     mail: VecDeque<(SessionId, Message)>,
     speed: usize,
     received: HashMap<SessionId, Vec<u32>>,
@@ -47,7 +47,7 @@ struct Pair {
     closed_at_edge: Vec<SessionId>,
     closed_at_origin: Vec<SessionId>,
     sent: HashMap<SessionId, u32>,
-    /// What sessions heard of audiences, and of those who speak to them about audiences.
+    /// Messages of audiences that sessions receive, with those from the group to single sessions.
     club: audiences::Club,
 }
 
@@ -222,7 +222,7 @@ impl Pair {
                 continue;
             };
             match order {
-                // Other messages belong to the club.
+                // Messages of other types belong to the club.
                 ToSession::Message { message, .. } if message.kind == MessageType::COMMAND_AMF0 => {
                     let number = message.timestamp.0;
                     assert!(message.payload.iter().all(|&byte| byte == number as u8));
@@ -240,7 +240,7 @@ impl Pair {
         }
     }
 
-    /// Every message of every session arrived once, in order, and so did every answer.
+    /// Asserts that every message and every answer of every session arrived once, in order.
     fn assert_exact(&self) {
         for (session, &count) in &self.sent {
             let all: Vec<u32> = (0..count).collect();
@@ -264,7 +264,7 @@ impl Pair {
     }
 }
 
-/// Where virtual time begins.
+/// The start of virtual time.
 #[allow(clippy::disallowed_methods)] // `Instant` offers no other beginning.
 pub(super) fn start() -> Instant {
     Instant::now()

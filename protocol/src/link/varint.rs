@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut};
 
 use super::FrameError;
 
-/// The largest value the encoding holds: 2^62 - 1.
+/// The largest value of the encoding: 2^62 - 1.
 pub const MAX: u64 = (1 << 62) - 1;
 
 /// Appends `value`, which must not exceed [`MAX`]; higher bits are cut.
@@ -21,7 +21,7 @@ pub fn encode(value: u64, out: &mut impl BufMut) {
     }
 }
 
-/// How many bytes [`encode`] appends.
+/// The count of bytes that [`encode`] appends.
 pub fn length(value: u64) -> usize {
     match value {
         0..0x40 => 1,
@@ -38,7 +38,7 @@ pub fn decode(input: &mut &[u8]) -> Result<u64, FrameError> {
     Ok(value)
 }
 
-/// The integer at the start of `bytes` and how many bytes it takes, if it is all there.
+/// The integer at the start of `bytes` and its size in bytes, if all of it is there.
 pub fn peek(bytes: &[u8]) -> Option<(u64, usize)> {
     let first = *bytes.first()?;
     let size = 1 << (first >> 6);

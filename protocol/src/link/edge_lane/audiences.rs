@@ -1,4 +1,4 @@
-//! The audiences of a lane at its edge: which there are, and the message under way to one of them.
+//! The audiences of a lane at its edge, and the message under way to one of them.
 
 use std::collections::HashSet;
 
@@ -13,23 +13,23 @@ use crate::{
     },
 };
 
-/// The audiences of a lane at most. Reason: each costs an edge some hundred bytes; a group of ten
+/// The most audiences of a lane. Reason: each costs an edge some hundred bytes; a group of ten
 /// thousand clients that use twenty objects each stays below it.
 pub const MAX_AUDIENCES: usize = 262_144;
 
-/// Comings and goings in the middle of one message at most. Reason: an origin lets those in bulk
-/// alone come or go then, and a lane has few of them.
+/// The most joins and leaves in the middle of one message. Reason: an origin lets only members in
+/// bulk join or leave then, and a lane has few of them.
 const MAX_CHANGES: usize = 65_536;
 
-/// The longest body of a message: with the byte that type 16 begins with, it is the longest an RTMP
-/// chunk stream carries.
+/// The longest body of a message: with the first byte of type 16 it is the longest message of an
+/// RTMP chunk stream.
 const MAX_AUDIENCE_MESSAGE: usize = MAX_MESSAGE_LENGTH as usize - 1;
 
-/// Which audiences a lane has, and the message under way.
+/// The audiences that a lane has, and the message under way.
 #[derive(Debug, Default)]
-pub(super) struct Audiences {
+pub(super) struct EdgeAudiences {
     known: HashSet<AudienceId>,
-    /// A lane carries one message to an audience at a time.
+    /// The message under way; a lane carries one message to an audience at a time.
     partial: Option<Box<Partial>>,
 }
 
@@ -38,12 +38,12 @@ struct Partial {
     audience: AudienceId,
     head: AudienceHead,
     body: BytesMut,
-    /// Who came and went meanwhile: the members are those at the first piece.
+    /// Joins and leaves since the first piece, whose members receive the message.
     changes: Vec<AudienceEvent>,
 }
 
-impl Audiences {
-    /// Takes in a frame; its sessions have been looked at. What happened is appended.
+impl EdgeAudiences {
+    /// Takes in a frame whose sessions have been checked; appends its events.
     pub(super) fn handle(
         &mut self,
         audience: AudienceId,
@@ -109,7 +109,7 @@ impl Audiences {
         known.then_some(()).ok_or(FrameError::Audience(audience.0))
     }
 
-    /// Takes the next piece of a message; memory grows as bytes arrive.
+    /// Takes the next piece of a message; memory grows with the bytes that arrive.
     fn piece(
         &mut self,
         audience: AudienceId,

@@ -13,30 +13,23 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EdgeEvent {
-    /// An order of the origin to a session. The lane forgets a session with its close.
+    /// An order of the origin to a session. A close removes the session from the lane.
     Session {
-        /// The session.
         session: SessionId,
-        /// The order.
         order: ToSession,
     },
-    /// A session has more to send than its rate allows: it waits.
-    Throttled {
-        /// The session.
-        session: SessionId,
-    },
+    /// A session has used up its rate and waits.
+    Throttled { session: SessionId },
     /// A part of a session's messages left its queue.
     Left {
-        /// The session.
         session: SessionId,
         /// Payload bytes.
         bytes: usize,
-        /// Whether they were a message's last.
+        /// Whether they end a message.
         finished: bool,
     },
     /// A message of a shared object for one member of its audience.
     Object {
-        /// The session.
         session: SessionId,
         /// The member; its audience may have ended.
         member: Member,
@@ -45,47 +38,40 @@ pub enum EdgeEvent {
     },
     /// An event of an audience.
     Audience {
-        /// The audience.
         audience: AudienceId,
-        /// The event.
         event: AudienceEvent,
     },
 }
 
-/// What happens to an audience. Sessions that are over are not named.
+/// An event of an audience. Sessions that are over are not named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AudienceEvent {
-    /// It begins.
+    /// The audience begins.
     Begun {
-        /// The object's name.
         name: String,
         /// Whether the object outlives its members.
         persistent: bool,
     },
-    /// A session is a member from now on, or stands otherwise than before.
+    /// A session becomes a member, or its standing changes.
     Joined {
-        /// Which.
         session: SessionId,
-        /// What goes into every message to it.
+        /// The flags that the edge writes into every message to it.
         flags: Flags,
-        /// Messages to all, or all but one, pass it by.
+        /// Whether messages to all, or to all but one, pass it by.
         aside: bool,
     },
-    /// A session is a member no more.
-    Left {
-        /// Which.
-        session: SessionId,
-    },
-    /// A message to those who are members now.
+    /// A session is no longer a member.
+    Left { session: SessionId },
+    /// A message to the members of this moment.
     Message {
-        /// To whom: all, or all but one, who do not stand aside.
+        /// All, or all but one; members that stand aside do not receive it.
         to: Recipients,
-        /// For members of this encoding only.
+        /// Only members of this encoding receive it.
         encoding: Option<ObjectEncoding>,
         /// The message in the form of type 19, with flags 0.
         body: Bytes,
     },
-    /// It ends.
+    /// The audience ends.
     Ended,
 }

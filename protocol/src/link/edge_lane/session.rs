@@ -15,24 +15,24 @@ use crate::{
 };
 
 #[derive(Debug)]
-pub(super) struct Session {
-    /// Events that have not left; of the first, a message, [`Self::sent`] bytes have.
+pub(super) struct EdgeSession {
+    /// Events that have not left; [`Self::sent`] bytes of the first have, if it is a message.
     pub(super) queue: VecDeque<FromSession>,
-    /// Payload bytes of the message that is under way, once a part of it has left.
+    /// The payload bytes of the message under way that have left.
     sent: Option<usize>,
-    /// Cost sent, and cost that may be sent, both since the session opened.
+    /// Cost sent and credit, both since the session opened.
     pub(super) used: u64,
     pub(super) limit: u64,
-    /// Or among those that are throttled.
+    /// Whether it is among the turns or among the throttled sessions.
     pub(super) in_turns: bool,
     pub(super) bucket: Bucket,
-    /// The edge closed it: what the origin still sends is dropped.
+    /// The edge has closed it: orders that still arrive are dropped.
     pub(super) closing: bool,
     pub(super) accepted: bool,
     pub(super) assembly: Option<Box<Assembly>>,
 }
 
-impl Session {
+impl EdgeSession {
     pub(super) fn new() -> Self {
         Self {
             queue: VecDeque::new(),
@@ -47,7 +47,7 @@ impl Session {
         }
     }
 
-    /// Queues an event. Newer figures replace older ones that have not left.
+    /// Queues an event. Newer statistics replace older ones that have not left.
     pub(super) fn push(&mut self, event: FromSession) {
         if matches!(event, FromSession::Statistics(_)) {
             self.queue
@@ -81,12 +81,13 @@ impl Session {
         }
     }
 
-    /// Whether a part of the message that is next has left.
+    /// Whether a part of the first message has left.
     pub(super) fn is_in_message(&self) -> bool {
         self.sent.is_some()
     }
 
-    /// Until when the rate holds back the next message. A closing session's rest is dropped instead.
+    /// The time until which the rate holds back the next message. The messages of a closing session
+    /// are dropped instead.
     pub(super) fn shut_until(&mut self, rate: Rate, now: Instant) -> Option<Instant> {
         if !matches!(self.queue.front(), Some(FromSession::Message { .. })) {
             return None;
@@ -141,7 +142,7 @@ impl Session {
         }
     }
 
-    /// Adds a fragment; the event of a message that is complete.
+    /// Adds a fragment; returns the event of a message that is complete.
     pub(super) fn assemble(
         &mut self,
         session: SessionId,

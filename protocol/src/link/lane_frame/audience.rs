@@ -21,53 +21,49 @@ use crate::{
 pub enum AudienceFrame {
     /// The audience begins.
     Begin {
-        /// The object's name, cut at [`MAX_AUDIENCE_NAME`]: only people read it.
+        /// The object's name, cut at [`MAX_AUDIENCE_NAME`]: only logs and lists use it.
         name: String,
         /// Whether the object outlives its members.
         persistent: bool,
     },
     /// A session becomes a member, or its standing changes.
     Join {
-        /// Which.
         session: SessionId,
-        /// What goes into every message to it.
+        /// The flags that the edge writes into every message to it.
         flags: Flags,
-        /// Messages to all pass it by: those it has to get come for it alone.
+        /// Whether messages to all pass it by; it receives its messages for it alone.
         aside: bool,
     },
-    /// A session is a member no more.
-    Leave {
-        /// Which.
-        session: SessionId,
-    },
+    /// A session is no longer a member.
+    Leave { session: SessionId },
     /// A piece of a message.
     Send(AudiencePiece),
     /// The audience ends.
     End,
 }
 
-/// A piece of a message to all of an audience. One for a single member is a message of its session.
+/// A piece of a message to all of an audience. A message to a single member is a message of its
+/// session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AudiencePiece {
-    /// Present in the first piece.
+    /// Only the first piece has it.
     pub head: Option<AudienceHead>,
-    /// The piece of the body.
     pub data: Bytes,
 }
 
 /// The start of a message to an audience, in its first piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudienceHead {
-    /// Every member gets it but this one.
+    /// Every member but this one receives the message.
     pub all_but: Option<SessionId>,
-    /// Members of this encoding only.
+    /// Only members of this encoding receive it.
     pub encoding: Option<ObjectEncoding>,
     /// The whole body's length in bytes.
     pub length: u32,
 }
 
-/// The longest name of an object in the frame that begins its audience, in bytes. Reason: the
-/// frame must hold it, and logs and lists show no more.
+/// The longest name of an object in the frame that begins its audience, in bytes. Reason: the frame
+/// must hold it, and logs and lists show no more.
 pub const MAX_AUDIENCE_NAME: usize = 1024;
 
 const FIRST: u8 = 1;
@@ -111,11 +107,11 @@ impl AudienceFrame {
         frame::encode(kind, &body, out);
     }
 
-    /// Reads a frame whose type is one of an audience's.
+    /// Reads a frame that has the type of an audience's frame.
     pub(super) fn decode(frame: &Frame) -> Result<(AudienceId, Self), FrameError> {
         let input = &mut &*frame.body;
         let audience = AudienceId(take_varint_u32(input)?);
-        let what = match frame.kind {
+        let read = match frame.kind {
             AUDIENCE_BEGIN => {
                 let persistent = take_u8(input)? != 0;
                 let name = take_str(input, MAX_AUDIENCE_NAME)?.to_owned();
@@ -133,7 +129,7 @@ impl AudienceFrame {
             AUDIENCE_END => Self::End,
             kind => return Err(FrameError::Unexpected(kind)),
         };
-        Ok((audience, what))
+        Ok((audience, read))
     }
 }
 
@@ -174,7 +170,7 @@ impl AudienceHead {
     }
 }
 
-/// As much of a name as a frame holds.
+/// The longest start of a name that a frame holds.
 fn cut(name: &str) -> &str {
     &name[..name.floor_char_boundary(MAX_AUDIENCE_NAME)]
 }

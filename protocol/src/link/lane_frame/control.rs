@@ -1,4 +1,4 @@
-//! What concerns a session's connection: what it has carried, how fast it may, whether it lives.
+//! Statistics, bandwidth and ping of a session's connection.
 
 use bytes::BufMut;
 
@@ -8,34 +8,34 @@ use crate::{
     link::{FrameError, frame, varint},
 };
 
-/// What a session's connection has carried so far, as its edge counts it.
+/// The traffic of a session's connection since its start, as its edge counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Bytes received from the client.
     pub bytes_in: u64,
     /// Bytes sent to the client.
     pub bytes_out: u64,
-    /// RTMP messages received, those about the connection itself not counted.
+    /// RTMP messages received, without those about the connection itself.
     pub messages_in: u64,
     /// RTMP messages sent, media included.
     pub messages_out: u64,
-    /// Messages of live streams the client did not get.
+    /// Messages of live streams that were dropped.
     pub messages_dropped: u64,
-    /// Bytes that wait for the client.
+    /// Bytes queued for the client.
     pub queued: u64,
-    /// How long the client took to answer the last ping it answered, in milliseconds.
+    /// The client's last answer to a ping took this long, in milliseconds.
     pub round_trip_ms: Option<u32>,
-    /// [`frames`] of the session's messages from the origin that the edge had by then; none towards an
-    /// origin without the feature [`COUNTED`](crate::link::features::COUNTED).
+    /// [`frames`] of the session's messages from the origin that the edge had received; none
+    /// towards an origin without the feature [`COUNTED`](crate::link::features::COUNTED).
     pub received: Option<u64>,
 }
 
-/// How many frames carry a message with a payload of this length.
+/// The count of frames for a message with a payload of this length.
 pub fn frames(payload: usize) -> u64 {
     payload.div_ceil(MAX_FRAGMENT).max(1) as u64
 }
 
-/// How fast a session's connection may carry bytes, in bytes per second; `None` is no limit.
+/// The speed limits of a session's connection, in bytes per second; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bandwidth {
     /// Towards the client, media included.

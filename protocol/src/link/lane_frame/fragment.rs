@@ -1,4 +1,4 @@
-//! Messages of sessions, in pieces.
+//! Messages of sessions, in fragments.
 
 use bytes::{BufMut, Bytes};
 
@@ -21,7 +21,6 @@ pub struct Head {
     pub kind: MessageType,
     /// The client's message stream.
     pub stream: MessageStreamId,
-    /// The message's time.
     pub timestamp: RtmpTimestamp,
     /// The whole payload's length in bytes.
     pub length: u32,
@@ -29,27 +28,25 @@ pub struct Head {
     pub generation: Generation,
     /// Towards the edge: the place in the feed that the message follows.
     pub after: Option<FeedPlace>,
-    /// Towards the edge: the message is one of a shared object, for this member of its audience.
+    /// Towards the edge: the member that an object's message is for.
     pub member: Option<Member>,
 }
 
-/// A member of an audience, as a message for it alone names it.
+/// The member of an audience that a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The audience.
     pub audience: AudienceId,
-    /// What the edge writes into the message.
+    /// The flags that the edge writes into the message.
     pub flags: Flags,
-    /// The message is for it only if this is its encoding.
+    /// Only a member of this encoding receives the message.
     pub encoding: Option<ObjectEncoding>,
 }
 
 /// A piece of a message of one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fragment {
-    /// Present in the first piece.
+    /// Only the first fragment has it.
     pub head: Option<Head>,
-    /// The piece of the payload.
     pub data: Bytes,
 }
 

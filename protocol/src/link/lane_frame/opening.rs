@@ -1,4 +1,4 @@
-//! How a lane's stream begins.
+//! The opening of a lane's stream.
 
 use bytes::BufMut;
 
@@ -16,15 +16,14 @@ use crate::{
 /// The first frame of a lane's stream, from the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenLane {
-    /// The lane's number.
     pub lane: LaneId,
-    /// Whose lane it is.
     pub group: GroupName,
-    /// The name of the group's home, as the edges' configurations know that origin.
+    /// The name of the group's home in the edges' configurations.
     pub home: String,
     /// Numbered frames of this lane received from the origin so far; `None` opens a new lane.
     pub resume: Option<u64>,
-    /// Open it only if the group lives there already; the answer is [`LaneAnswer::Unknown`] if not.
+    /// Opens the lane only if the group lives there already; otherwise the answer is
+    /// [`LaneAnswer::Unknown`].
     pub only_if_living: bool,
 }
 
@@ -32,19 +31,19 @@ pub struct OpenLane {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LaneAnswer {
-    /// The lane is open. `received` numbered frames arrived here so far.
+    /// The lane is open.
     Open {
-        /// Numbered frames received from the edge.
+        /// The count of numbered frames received from the edge.
         received: u64,
     },
-    /// There is no such lane to resume: its sessions are over.
+    /// The lane to resume does not exist: its sessions are over.
     Unknown,
-    /// The group may still live elsewhere: ask again after this many milliseconds.
+    /// The group may still live at another origin: the edge asks again later.
     Wait {
-        /// Milliseconds.
+        /// The time until then, in milliseconds.
         retry_ms: u32,
     },
-    /// The origin takes no more lanes from this edge, or is going away.
+    /// The origin opens no more lanes for this edge, or is about to stop.
     Refused,
 }
 

@@ -79,7 +79,7 @@ impl ToSession {
         }
     }
 
-    /// Reads an order that is no message, whose frame begins with the session.
+    /// Reads an order other than a message; its frame begins with the session.
     pub(super) fn decode(frame: &Frame) -> Result<(SessionId, Self), FrameError> {
         let input = &mut &*frame.body;
         let session = take_session(input)?;
@@ -166,7 +166,7 @@ impl FromSession {
         }
     }
 
-    /// Reads an event that is no message, whose frame begins with the session.
+    /// Reads an event other than a message; its frame begins with the session.
     pub(super) fn decode(frame: &Frame) -> Result<(SessionId, Self), FrameError> {
         let input = &mut &*frame.body;
         let session = take_session(input)?;
@@ -225,7 +225,7 @@ fn decode_open(frame: &Frame, input: &mut &[u8]) -> Result<OpenSession, FrameErr
     let port = take(input, 2)?;
     let peer = SocketAddr::new(ip, u16::from_be_bytes([port[0], port[1]]));
     let protocol = take_str(input, 16)?.to_owned();
-    // The command outlives the frame by the whole session: it must not hold the frame's buffer.
+    // The command lives as long as the session and must not hold the frame's buffer.
     let connect = Bytes::copy_from_slice(&frame.body.slice_ref(input));
     Ok(OpenSession {
         peer,

@@ -1,10 +1,10 @@
-//! The audiences of a lane at its origin: one frame for all members, in its place among what each
-//! of them is told.
+//! The audiences of a lane at its origin: one frame for all members, in its order among the orders
+//! to each of them.
 //!
 //! A member with a queue of its own (a long answer) *stands aside*: messages to all pass it by, and
-//! it gets a copy of each in its queue, until that is empty. A message longer than a fragment takes
-//! turns with the sessions; until its last fragment has left, whatever concerns an audience, or a
-//! member of one that is concerned, stands in a *line* behind it.
+//! it gets a copy of each in its queue, until the queue is empty. A message longer than a fragment
+//! takes turns with the sessions. Until its last fragment has left, orders for its audience and for
+//! members of that audience stand in a *line* behind it.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -30,31 +30,31 @@ mod lapsing;
 
 use lapse::Lapse;
 
-/// What a lane's audiences have cost.
+/// The messages of a lane's audiences, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AudienceCounts {
-    /// Messages to all of an audience, each put on the link once.
+    /// Messages to all of an audience; each crosses the link once.
     pub messages: u64,
-    /// Messages to one member: answers to it, and the copies for those that stand aside.
+    /// Messages to one member: answers to it, and copies for members that stand aside.
     pub member_messages: u64,
-    /// Messages to all that became part of the one before, since the lane was behind.
+    /// Messages to all that were merged into the one before, because the lane was behind.
     pub merged: u64,
-    /// Times an audience no longer fitted what the lane keeps and needed a snapshot.
+    /// Lapses of audiences; each needed a snapshot.
     pub lapses: u64,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Audiences {
+pub(super) struct OriginAudiences {
     known: HashMap<AudienceId, Audience>,
-    /// A long message under way, and what must not pass it, in order.
+    /// A long message under way, and the orders that must not pass it, in order.
     line: VecDeque<Standing>,
-    /// Whether it has a place among the turns.
+    /// Whether the line has a place among the turns.
     has_turn: bool,
-    /// How much of each audience is in the line.
+    /// The items of each audience in the line.
     in_line: HashMap<AudienceId, usize>,
-    /// How many times somebody comes, goes or stands otherwise there.
+    /// The orders in the line that change a member's standing.
     moves_in_line: usize,
-    /// Those that wait for a snapshot.
+    /// OriginAudiences that wait for a snapshot.
     lapsed: Vec<AudienceId>,
     counts: AudienceCounts,
 }
@@ -62,28 +62,28 @@ pub(super) struct Audiences {
 #[derive(Debug, Default)]
 struct Audience {
     members: HashMap<SessionId, Standpoint>,
-    /// Members that have a queue, or that the edge still passes by.
+    /// Members with a queue, and members that the edge has not taken back yet.
     busy: Vec<SessionId>,
     lapse: Lapse,
 }
 
-/// How a member gets messages to all.
+/// The way in which messages to all reach a member.
 #[derive(Debug)]
 struct Standpoint {
     flags: Flags,
-    /// The edge passes it by.
+    /// Whether messages to all pass it by at the edge.
     aside: bool,
-    /// The group wants it so, and sends what it has to get.
+    /// Whether the group has it stand aside and sends it the rest itself.
     held: bool,
-    /// A snapshot has passed it by meanwhile.
+    /// Whether a snapshot has passed it by meanwhile.
     missed: bool,
 }
 
-/// Something in the line.
+/// An item of the line.
 #[derive(Debug)]
 enum Standing {
     Audience(AudienceId, ToAudience),
-    /// A message to all, of which this much has been encoded.
+    /// A message to all, of which `sent` bytes have been encoded.
     Long {
         audience: AudienceId,
         head: AudienceHead,
@@ -91,13 +91,13 @@ enum Standing {
         sent: usize,
     },
     Session(SessionId, Order),
-    /// The member has no queue any more.
+    /// The member's queue is empty.
     Rejoin(AudienceId, SessionId),
 }
 
-impl Audiences {
-    /// Whether a session that is in these audiences, and has this much in the line, must stand in
-    /// it.
+impl OriginAudiences {
+    /// Whether an order to a session must stand in the line: the session has `in_line` items there,
+    /// or one of its audiences has.
     pub(super) fn hold_back(&self, audiences: &[AudienceId], in_line: usize) -> bool {
         let concerned = |audience| self.in_line.contains_key(audience);
         !self.line.is_empty() && (in_line > 0 || audiences.iter().any(concerned))
@@ -107,7 +107,7 @@ impl Audiences {
         self.line.push_back(Standing::Session(session, order));
     }
 
-    /// The session has a queue from now on.
+    /// Notes that a session has a queue from now on.
     pub(super) fn is_busy(&mut self, audiences: &[AudienceId], session: SessionId) {
         for audience in audiences {
             if let Some(audience) = self.known.get_mut(audience) {
@@ -116,20 +116,20 @@ impl Audiences {
         }
     }
 
-    /// The session is over.
+    /// Removes a session that is over.
     pub(super) fn forget_member(&mut self, audience: AudienceId, session: SessionId) {
         if let Some(audience) = self.known.get_mut(&audience) {
             audience.forget(session);
         }
     }
 
-    /// Whether an audience is there and misses nothing.
+    /// Whether an audience exists and has not lapsed.
     pub(super) fn is_whole(&self, audience: AudienceId) -> bool {
         let known = self.known.get(&audience);
         known.is_some_and(|known| known.lapse == Lapse::None)
     }
 
-    /// Whether nobody in the line comes, goes or stands otherwise.
+    /// Whether the line has no order that changes a member's standing.
     pub(super) fn is_settled(&self) -> bool {
         self.moves_in_line == 0
     }
@@ -140,9 +140,9 @@ impl Audiences {
         members.copied().collect()
     }
 
-    /// Whom a message to an audience is for.
-    pub(super) fn hearers(&self, audience: AudienceId, to: Recipients) -> Vec<SessionId> {
-        let hears = |session: SessionId| match to {
+    /// The members that receive a message to an audience.
+    pub(super) fn recipients(&self, audience: AudienceId, to: Recipients) -> Vec<SessionId> {
+        let receives = |session: SessionId| match to {
             Recipients::All => true,
             Recipients::AllBut(but) => session != but,
             Recipients::One(one) => session == one,
@@ -150,7 +150,7 @@ impl Audiences {
         let known = self.known.get(&audience);
         let members = known.into_iter().flat_map(|known| &known.members);
         members
-            .filter(|(session, member)| !member.held && hears(**session))
+            .filter(|(session, member)| !member.held && receives(**session))
             .map(|(&session, _)| session)
             .collect()
     }
@@ -188,48 +188,48 @@ impl Audience {
 }
 
 impl OriginLane {
-    /// Tells an audience something. It keeps its place among what its members are told.
-    pub fn audience(&mut self, audience: AudienceId, what: ToAudience) {
-        if !self.merge(audience, &what) {
-            self.unmerge_before(audience, &what);
-            self.tell_audience(audience, what);
+    /// Sends an order to an audience. It keeps its order among the orders to the members.
+    pub fn audience(&mut self, audience: AudienceId, order: ToAudience) {
+        if !self.merge(audience, &order) {
+            self.unmerge_before(audience, &order);
+            self.order_audience(audience, order);
         }
     }
 
-    pub(super) fn tell_audience(&mut self, audience: AudienceId, what: ToAudience) {
+    pub(super) fn order_audience(&mut self, audience: AudienceId, order: ToAudience) {
         if let ToAudience::Send {
             to: Recipients::One(session),
             encoding,
             body,
-        } = what
+        } = order
         {
-            self.tell_member(audience, session, encoding, body);
+            self.send_to_member(audience, session, encoding, body);
             return;
         }
-        if !self.fits(audience, &what) {
-            return self.lose(audience, &what);
+        if !self.fits(audience, &order) {
+            return self.lose(audience, &order);
         }
         if self.audiences.line.is_empty() {
-            self.do_audience(audience, what);
+            self.do_audience(audience, order);
             return;
         }
-        self.queued += what.size();
-        self.audiences.moves_in_line += usize::from(what.moves());
-        if let Some(session) = what.mover()
+        self.queued += order.size();
+        self.audiences.moves_in_line += usize::from(order.moves());
+        if let Some(session) = order.mover()
             && let Some(state) = self.sessions.get_mut(&session)
         {
             state.in_line += 1;
         }
         self.audiences
-            .stand(audience, Standing::Audience(audience, what));
+            .stand(audience, Standing::Audience(audience, order));
     }
 
-    /// What audiences have cost since this was asked last.
+    /// The counts since the last call.
     pub fn take_audience_counts(&mut self) -> AudienceCounts {
         std::mem::take(&mut self.audiences.counts)
     }
 
-    fn tell_member(
+    fn send_to_member(
         &mut self,
         audience: AudienceId,
         session: SessionId,
@@ -249,9 +249,9 @@ impl OriginLane {
         self.queue_order(session, Order::Object { member, body });
     }
 
-    fn do_audience(&mut self, audience: AudienceId, what: ToAudience) {
+    fn do_audience(&mut self, audience: AudienceId, order: ToAudience) {
         let known = self.audiences.known.contains_key(&audience);
-        match what {
+        match order {
             ToAudience::Begin { name, persistent } => {
                 if !known && self.audiences.known.len() < MAX_AUDIENCES {
                     self.audiences.known.insert(audience, Audience::default());
@@ -306,7 +306,7 @@ impl OriginLane {
         self.frame(audience, join);
     }
 
-    /// The group has a member stand aside, or not any more.
+    /// Changes whether the group has a member stand aside.
     fn stand_aside(&mut self, id: AudienceId, session: SessionId, held: bool) {
         let Some(audience) = self.audiences.known.get_mut(&id) else {
             return;
@@ -317,11 +317,11 @@ impl OriginLane {
         };
         standpoint.held = held;
         if !held && std::mem::take(&mut standpoint.missed) {
-            // What it stands for was dropped, perhaps before the group kept the member apart.
+            // The dropped messages may be older than the time at which the member stood aside.
             self.events
                 .push_back(OriginEvent::SnapshotWanted { audience: id });
         }
-        // A member with a queue goes back when that is empty.
+        // A member with a queue returns when the queue is empty.
         let aside = held || (is_busy && standpoint.aside);
         if std::mem::replace(&mut standpoint.aside, aside) != aside {
             let flags = standpoint.flags;
@@ -340,7 +340,7 @@ impl OriginLane {
         };
         state.audiences.retain(|&of| of != audience);
         self.audiences.forget_member(audience, session);
-        // Messages that are queued for it reach it all the same.
+        // Messages in its queue still reach it.
         self.frame(audience, AudienceFrame::Leave { session });
     }
 
@@ -372,7 +372,7 @@ impl OriginLane {
             known.is_some_and(|known| known.members.contains_key(session))
         };
         let all_but = match to {
-            // The edge need not know of others.
+            // The edge knows only members.
             Recipients::AllBut(session) => Some(session).filter(is_member),
             Recipients::All | Recipients::One(_) => None,
         };
@@ -410,7 +410,7 @@ impl OriginLane {
         }
     }
 
-    /// Members with queues get copies there, and the edge passes them by.
+    /// Copies a message for members with queues, which messages to all pass by at the edge.
     fn copy_for_busy(
         &mut self,
         id: AudienceId,
@@ -434,14 +434,14 @@ impl OriginLane {
             if !std::mem::replace(&mut standpoint.aside, true) {
                 asides.push((session, flags));
             }
-            // After its close it hears nothing.
-            let hears = self.sessions.get(&session).is_some_and(|it| !it.closing);
-            if hears && !standpoint.held && Some(session) != all_but {
+            // A session receives nothing after its close.
+            let receives = self.sessions.get(&session).is_some_and(|it| !it.closing);
+            if receives && !standpoint.held && Some(session) != all_but {
                 copies.push((session, flags));
             }
         }
         for (session, flags) in asides {
-            // Not through its queue: it holds for the message that follows.
+            // The order bypasses the member's queue: it is in force for the message that follows.
             let aside = true;
             let join = AudienceFrame::Join {
                 session,
@@ -466,7 +466,7 @@ impl OriginLane {
         }
     }
 
-    /// The session's queue is empty: the edge need not pass it by any more.
+    /// The session's queue is empty: the edge takes it back into its audiences.
     pub(super) fn has_caught_up(&mut self, session: SessionId) {
         let Some(state) = self.sessions.get(&session) else {
             return;
@@ -485,7 +485,7 @@ impl OriginLane {
     }
 
     fn rejoin(&mut self, id: AudienceId, session: SessionId) {
-        let queues = |state: &super::Session| !state.queue.is_empty();
+        let queues = |state: &super::OriginSession| !state.queue.is_empty();
         if self.sessions.get(&session).is_none_or(queues) {
             return;
         }
@@ -508,8 +508,8 @@ impl OriginLane {
         }
     }
 
-    /// Encodes what is first in the line, and what need not wait any more after it, up to a batch.
-    /// How much that was.
+    /// Encodes the first item of the line and the items behind it that need not wait any more, up
+    /// to a batch. Returns the size.
     pub(super) fn advance_line(&mut self) -> usize {
         self.audiences.has_turn = false;
         let mut encoded = 0;
@@ -533,15 +533,15 @@ impl OriginLane {
                 body,
                 sent,
             } => self.encode_piece(audience, head, body, sent),
-            Standing::Audience(audience, what) => {
+            Standing::Audience(audience, order) => {
                 self.audiences.left_line(audience);
-                let size = what.size();
+                let size = order.size();
                 self.queued -= size;
-                self.audiences.moves_in_line -= usize::from(what.moves());
-                if let Some(session) = what.mover() {
+                self.audiences.moves_in_line -= usize::from(order.moves());
+                if let Some(session) = order.mover() {
                     self.session_left_line(session);
                 }
-                self.do_audience(audience, what);
+                self.do_audience(audience, order);
                 size + 16
             }
             Standing::Session(session, order) => {

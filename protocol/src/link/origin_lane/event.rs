@@ -13,18 +13,14 @@ pub enum OriginEvent {
     /// [`OriginLane::consumed`](crate::link::OriginLane::consumed). A close comes from the edge, or
     /// from the lane when the session exceeds a limit.
     Session {
-        /// The session.
         session: SessionId,
-        /// The event.
         event: FromSession,
     },
-    /// Messages to this audience did not fit what a lane keeps, and were dropped; there is room
-    /// again. Answer with [`ToAudience::Snapshot`](crate::link::ToAudience::Snapshot): until then every
-    /// message to all of the audience is dropped.
-    SnapshotWanted {
-        /// The audience.
-        audience: AudienceId,
-    },
+    /// An audience has lapsed: its messages did not fit the retention and were dropped. There is
+    /// room again. The caller answers with
+    /// [`ToAudience::Snapshot`](crate::link::ToAudience::Snapshot); until then every message to all
+    /// of the audience is dropped.
+    SnapshotWanted { audience: AudienceId },
     /// The edge ended the lane.
     Ended,
 }

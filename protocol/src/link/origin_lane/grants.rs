@@ -1,4 +1,4 @@
-//! Credit: who may send how much, and who waits for memory.
+//! Credit: grants and reservations, and the sessions that wait for memory.
 
 use std::time::{Duration, Instant};
 
@@ -12,15 +12,15 @@ use crate::{
     },
 };
 
-/// How soon a lane asks again when another lane holds the process's budget.
+/// The interval at which a lane asks again for budget that other lanes hold.
 const BUDGET_RETRY: Duration = Duration::from_millis(50);
 
 impl OriginLane {
-    /// Nothing could arrive until now: whoever holds memory for a message has had no time to send it.
+    /// Restarts the idle time of reservations after a time in which nothing could arrive.
     pub fn excuse(&mut self, now: Instant) {
         for holder in &self.holders {
             if let Some(state) = self.sessions.get_mut(holder) {
-                state.heard = Some(now);
+                state.last_arrival = Some(now);
             }
         }
     }
@@ -37,13 +37,13 @@ impl OriginLane {
         self.grant_waiting(now);
     }
 
-    /// Closes sessions that hold memory for a message and send nothing; asks for budget again.
+    /// Closes sessions that hold a reservation and send nothing; asks for budget again.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.connected {
             let sessions = &self.sessions;
             let idle = |id: &SessionId| {
-                let heard = sessions.get(id).and_then(|session| session.heard);
-                heard.is_some_and(|heard| heard + RESERVATION_IDLE <= now)
+                let last_arrival = sessions.get(id).and_then(|session| session.last_arrival);
+                last_arrival.is_some_and(|last_arrival| last_arrival + RESERVATION_IDLE <= now)
             };
             let late: Vec<_> = self.holders.iter().copied().filter(idle).collect();
             for session in late {
@@ -65,7 +65,7 @@ impl OriginLane {
         }
     }
 
-    /// Grants what needs no reservation.
+    /// Grants credit that needs no reservation.
     pub(super) fn grant_free(&mut self, session: SessionId) {
         let Some(state) = self.sessions.get_mut(&session) else {
             return;
@@ -78,7 +78,7 @@ impl OriginLane {
         }
     }
 
-    /// Grants reservations in the order they were asked for, each whole or not at all.
+    /// Grants reservations in order of arrival, each whole or not at all.
     pub(super) fn grant_waiting(&mut self, now: Instant) {
         self.retry = None;
         while let Some(&session) = self.waiting.front() {
@@ -102,8 +102,8 @@ impl OriginLane {
                 }
                 self.reserved += lacking;
                 let offset = state.account.reserve(lacking);
-                // The ten seconds without a byte begin with the grant.
-                state.heard = Some(now);
+                // [`RESERVATION_IDLE`] begins with the grant.
+                state.last_arrival = Some(now);
                 self.holders.push(session);
                 self.outbox
                     .append_unnumbered(|out| ToEdge::Credit { session, offset }.encode(out));

@@ -1,9 +1,10 @@
-//! Messages to all members of an object that are put together while the lane is behind.
+//! Merging: messages to all of an audience become one while the lane is behind.
 //!
-//! While so much waits for the edge, a message to all of an audience does not queue behind it: it
-//! becomes one with those that follow, in which the last word on a slot counts. It leaves when the
-//! lane has caught up, or when anything else concerns the audience or one of its members: so
-//! everybody hears everything in the order in which the group said it.
+//! While [`MERGE_FROM`] bytes wait for the edge, a message to all of an audience does not queue
+//! behind them. It is merged with the messages that follow, and the last change of a slot counts.
+//! The merged message leaves when the lane has caught up. It also leaves before any other order for
+//! the audience or one of its members, so every session receives everything in the order in which
+//! the group sent it.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +15,15 @@ use crate::{
     shared_object::Merged,
 };
 
-/// From how much that waits before them messages are put together. Reason: as much again as is on
-/// its way; what waits longer is better said once.
+/// The waiting bytes from which messages are merged. Reason: as much again as the window; a message
+/// that waits longer is better merged.
 const MERGE_FROM: usize = WINDOW;
 
-/// What messages put together may come to. Reason: beyond it another one begins, so that a member
-/// does not wait for all of a large object; it is also far below what a message may have.
+/// The largest merged message, in bytes. Reason: a message beyond it begins another one, so that a
+/// member does not wait for all of a large object; it is also far below the longest message.
 const MAX_MERGED: usize = 1024 * 1024;
 
-/// What is being put together on a lane. No session is a member of two of these audiences.
+/// The merged messages of a lane. No session is a member of two of these audiences.
 #[derive(Debug, Default)]
 pub(super) struct Merging {
     audiences: BTreeMap<AudienceId, Merged>,
@@ -30,7 +31,7 @@ pub(super) struct Merging {
 }
 
 impl Merging {
-    /// How much it holds.
+    /// The bytes of the merged messages.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -40,7 +41,7 @@ impl Merging {
         self.audiences.insert(audience, merged);
     }
 
-    /// Puts a body behind those of its audience, if it can be.
+    /// Adds a body to the merged message of its audience; false if there is none, or it is full.
     fn add(&mut self, audience: AudienceId, body: &[u8]) -> bool {
         let Some(merged) = self.audiences.get_mut(&audience) else {
             return false;
@@ -61,13 +62,13 @@ impl Merging {
 }
 
 impl OriginLane {
-    /// Takes a message to all members, if it need not leave by itself.
-    pub(super) fn merge(&mut self, id: AudienceId, what: &ToAudience) -> bool {
+    /// Takes a message to all of an audience, unless it must leave by itself.
+    pub(super) fn merge(&mut self, id: AudienceId, order: &ToAudience) -> bool {
         let ToAudience::Send {
             to: Recipients::All,
             encoding: None,
             body,
-        } = what
+        } = order
         else {
             return false;
         };
@@ -79,14 +80,14 @@ impl OriginLane {
             self.audiences.count_merged();
             return true;
         }
-        // Who is a member must be known, and not stand in the line.
+        // A change of members in the line must take effect first.
         if self.outbox.unsent() < MERGE_FROM || !self.audiences.is_settled() {
             return false;
         }
         let Some(merged) = Merged::new(body) else {
             return false;
         };
-        self.unmerge_before(id, what);
+        self.unmerge_before(id, order);
         if !self.audiences.is_whole(id) {
             return false;
         }
@@ -94,11 +95,11 @@ impl OriginLane {
         true
     }
 
-    /// Something else follows for an audience: what was put together for it, and for others that
-    /// have members in common with it, goes before.
-    pub(super) fn unmerge_before(&mut self, audience: AudienceId, what: &ToAudience) {
+    /// Another order follows for an audience: merged messages for it, and for audiences that have
+    /// members in common with it, leave first.
+    pub(super) fn unmerge_before(&mut self, audience: AudienceId, order: &ToAudience) {
         self.unmerge(audience);
-        if let Some(session) = what.mover() {
+        if let Some(session) = order.mover() {
             self.unmerge_for(session);
         }
         if !self.merging.audiences.is_empty() {
@@ -111,23 +112,23 @@ impl OriginLane {
     fn unmerge(&mut self, audience: AudienceId) {
         if let Some(merged) = self.merging.take(audience) {
             let (to, encoding, body) = (Recipients::All, None, merged.into_body());
-            self.tell_audience(audience, ToAudience::Send { to, encoding, body });
+            self.order_audience(audience, ToAudience::Send { to, encoding, body });
         }
     }
 
-    /// Something follows for a session: what was put together for it goes before.
+    /// An order follows for a session: the merged message for it leaves first.
     pub(super) fn unmerge_for(&mut self, session: SessionId) {
         let Some(state) = self.sessions.get(&session) else {
             return;
         };
         let of = |audience: &&AudienceId| self.merging.audiences.contains_key(*audience);
-        // It is a member of one of them at most.
+        // A session is a member of at most one such audience.
         if let Some(&audience) = state.audiences.iter().find(of) {
             self.unmerge(audience);
         }
     }
 
-    /// The lane has caught up: everything that was put together leaves.
+    /// Sends all merged messages once the lane has caught up.
     pub(super) fn unmerge_all(&mut self) {
         while self.outbox.unsent() < MERGE_FROM / 2
             && let Some((&audience, _)) = self.merging.audiences.first_key_value()

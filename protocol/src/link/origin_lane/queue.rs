@@ -1,4 +1,4 @@
-//! Orders to sessions, which take turns when they are longer than a fragment.
+//! Orders to sessions, which take turns if they are longer than a fragment.
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// A place in the turns.
+/// An item of the turns.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Turn {
     Session(SessionId),
@@ -65,8 +65,8 @@ impl OriginLane {
         self.send_order(session, order);
     }
 
-    /// Encodes an order, or lets it wait for the session's turn if it is longer than a fragment or
-    /// follows such an order.
+    /// Encodes an order. An order that is longer than a fragment, or behind such an order, waits
+    /// for the session's turn.
     pub(super) fn send_order(&mut self, session: SessionId, order: Order) {
         let Some(state) = self.sessions.get_mut(&session) else {
             return;
@@ -106,7 +106,7 @@ impl OriginLane {
         }
     }
 
-    /// Encodes one fragment of a session; how much that was.
+    /// Encodes one fragment of a session; returns its size.
     fn take_turn(&mut self, id: SessionId) -> usize {
         let Some(state) = self.sessions.get_mut(&id) else {
             return 0;
@@ -138,7 +138,7 @@ impl OriginLane {
 }
 
 impl Order {
-    /// The bytes that it counts against the retention bound.
+    /// The bytes that the order counts against the retention.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Session(order) => order.size(),

@@ -1,4 +1,4 @@
-//! What either end must not say of audiences, and what is said of connections.
+//! Frames of audiences that either end refuses, and statistics of connections.
 
 use super::*;
 use crate::{
@@ -89,7 +89,7 @@ fn an_origin_that_breaks_the_rules_is_an_error() {
     }
 }
 
-/// Who is told what of objects is the origin's word alone; and statistics are the edge's.
+/// Only an origin sends frames of audiences, and only an edge sends statistics.
 #[test]
 fn frames_of_the_other_direction_are_errors() {
     use crate::link::lane_frame::ToOrigin;
@@ -132,7 +132,7 @@ fn a_lane_has_a_bounded_number_of_audiences() {
     assert_eq!(edge.handle_bytes(start(), &wire), Err(error));
 }
 
-/// A tell about a session's connection reaches it in its place.
+/// An order about a session's connection reaches it in its order.
 #[test]
 fn statistics_are_asked_for_and_the_newest_is_told() {
     use crate::link::{Bandwidth, Statistics};

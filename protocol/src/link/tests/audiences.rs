@@ -1,4 +1,4 @@
-//! Audiences: one frame for all members, and every session hears everything in its order.
+//! Audiences: one frame for all members, and every session receives everything in its order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,27 +8,27 @@ use crate::{
     shared_object::{Flags, body::Events},
 };
 
-/// What sessions hear, by the number in each message: as it was meant, and as it came.
+/// The messages of sessions by their numbers: as expected, and as received.
 #[derive(Default)]
 pub(super) struct Club {
     next: u32,
-    /// Bodies change these many slots in turn; without, they are messages to the members.
+    /// Bodies change this many slots in turn; `None` makes them messages to the members.
     pub(super) slots: Option<u32>,
     expected: BTreeMap<SessionId, Vec<u32>>,
     pub(super) heard: BTreeMap<SessionId, Vec<u32>>,
-    /// Members, as the group has told the lane.
+    /// The members, as the group has reported them to the lane.
     told: BTreeMap<AudienceId, Vec<SessionId>>,
-    /// Those of them that the group has stand aside.
+    /// The members that the group has stand aside.
     stood: BTreeSet<(AudienceId, SessionId)>,
-    /// Members at the edge, and whether they stand aside.
+    /// The members at the edge, and whether they stand aside.
     seated: BTreeMap<AudienceId, BTreeMap<SessionId, bool>>,
-    /// Messages to all that came over the link.
+    /// Messages to all that crossed the link.
     frames: u64,
     pub(super) wanted: Vec<AudienceId>,
 }
 
 impl Club {
-    /// The next number, and so many bytes that hold it.
+    /// The next number, and `length` bytes that hold it.
     fn numbered(&mut self, length: usize) -> (u32, Vec<u8>) {
         self.next += 1;
         let mut bytes = self.next.to_be_bytes().to_vec();
@@ -53,7 +53,7 @@ impl Club {
         (number, body.into())
     }
 
-    /// The number of what a session was told last.
+    /// The number of the last message to a session.
     pub(super) fn last_expected(&self, session: SessionId) -> &u32 {
         self.expected[&session]
             .last()
@@ -133,7 +133,7 @@ fn text(text: &str) -> Vec<u8> {
 }
 
 impl Pair {
-    /// Two ends, and an audience [`A`] with so many members.
+    /// Two ends, and an audience [`A`] with `N` members.
     pub(super) fn with_members<const N: usize>(seed: u64) -> (Self, [SessionId; N]) {
         let mut pair = Self::new(seed, credit::PROCESS_BUDGET);
         let sessions = std::array::from_fn(|index| pair.open(index as u64 + 1));
@@ -326,7 +326,8 @@ fn a_message_to_ten_thousand_members_is_one_frame() {
     pair.assert_heard(&[]);
 }
 
-/// Its members are those at its first fragment; nothing later to them leaves before its last.
+/// The members of the message are those at its first fragment; their later messages leave after its
+/// last.
 #[test]
 fn a_long_message_holds_back_its_members_and_nobody_else() {
     let mut pair = Pair::new(2, credit::PROCESS_BUDGET);
@@ -354,13 +355,13 @@ fn a_long_message_holds_back_its_members_and_nobody_else() {
     pair.assert_settled();
 }
 
-/// The group keeps a member apart: it hears what is for it alone, in order, and nothing twice.
+/// A member that the group has stand aside receives messages for it alone, in order and once.
 #[test]
 fn a_member_that_stands_aside_hears_what_is_for_it_alone() {
     let (mut pair, [one, other]) = Pair::with_members(4);
     pair.send_all(A, Recipients::All, 10);
     pair.stand(A, one);
-    // Also while it has a queue, for which it would get copies.
+    // The rule also holds while it has a queue, into which copies would go.
     pair.send_all(A, Recipients::One(one), 1 << 18);
     for _ in 0..3 {
         pair.send_all(A, Recipients::All, 10);
@@ -376,7 +377,7 @@ fn a_member_that_stands_aside_hears_what_is_for_it_alone() {
     pair.assert_settled();
 }
 
-/// A member with a long answer under way gets copies, and joins the others again after it.
+/// A member with a long answer under way gets copies, and rejoins the audience after it.
 #[test]
 fn a_member_in_bulk_stands_aside_and_comes_back() {
     let (mut pair, [bulk, other]) = Pair::with_members(3);
@@ -412,7 +413,7 @@ fn a_restart_of_either_end_leaves_no_audience_behind() {
         pair.steps(before);
         pair.disconnect();
         pair.origin.end(CloseReason::OriginLost);
-        // What its group still says to it is of no interest to anybody.
+        // The lane ignores orders that the group still sends to it.
         pair.send_all(A, Recipients::All, 10);
         pair.leave(A, sessions[1]);
         pair.origin = OriginLane::new(1 << 24, pair.budget.clone());
@@ -433,7 +434,7 @@ fn a_restart_of_either_end_leaves_no_audience_behind() {
     }
 }
 
-/// Nothing follows a close, also of a member that had copies coming.
+/// No message follows a close, also not to a member with copies in its queue.
 #[test]
 fn a_member_in_bulk_that_is_closed_is_gone_at_both_ends() {
     let (mut pair, [bulk, _]) = Pair::with_members(6);
@@ -450,7 +451,7 @@ fn a_member_in_bulk_that_is_closed_is_gone_at_both_ends() {
     pair.assert_settled();
 }
 
-/// What was dropped before a member stood aside comes when it is back.
+/// Changes that were dropped before a member stood aside reach it when it returns.
 #[test]
 fn a_snapshot_that_passes_a_member_by_is_asked_for_again() {
     let (mut pair, [one, other]) = Pair::with_members(5);
@@ -484,7 +485,7 @@ fn a_snapshot_that_passes_a_member_by_is_asked_for_again() {
     }
 }
 
-/// Towards the edge, frames that no longer fit are replaced by a snapshot; nobody is closed.
+/// A snapshot replaces frames towards the edge that no longer fit; no session is closed.
 #[test]
 fn what_an_outage_cannot_hold_comes_as_a_snapshot() {
     for seed in 0..20 {
@@ -532,7 +533,7 @@ fn what_an_outage_cannot_hold_comes_as_a_snapshot() {
         for session in &sessions[1..] {
             let heard = &pair.club.heard[session];
             let expected = &pair.club.expected[session];
-            // A gap in the middle, and then everything from the snapshot on.
+            // The messages have a gap in the middle and are complete from the snapshot on.
             let prefix = heard
                 .iter()
                 .zip(expected)

@@ -119,7 +119,7 @@ fn to_origin() -> Vec<(&'static str, ToOrigin)> {
     ]
 }
 
-/// Figures of an edge for an origin that does not know of counted frames.
+/// Statistics from an edge for an origin without counted frames.
 const STATISTICS: Statistics = Statistics {
     bytes_in: 100,
     bytes_out: 200,

@@ -66,7 +66,8 @@ fn an_edge_that_takes_everything_is_told_everything() {
     assert_eq!(pair.origin.take_audience_counts().merged, 0);
 }
 
-/// Objects with other members are put together side by side, and an answer comes in its place.
+/// Messages of objects without common members are merged side by side, and an answer keeps its
+/// order.
 #[test]
 fn objects_without_common_members_do_not_hold_each_other_up() {
     let (mut pair, [one, other]) = away(3);
@@ -122,7 +123,7 @@ fn who_would_miss_a_message_that_cannot_be_kept_is_closed() {
     pair.assert_settled();
 }
 
-/// While its coming stands in line, it is not known what a session hears.
+/// While a join stands in the line, the messages for its session are not known.
 #[test]
 fn nothing_is_put_together_for_whom_another_audience_waits() {
     let (mut pair, [one, _]) = away(5);

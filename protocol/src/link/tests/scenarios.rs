@@ -1,4 +1,4 @@
-//! What a lane must bear.
+//! Failures that a lane survives.
 
 use super::*;
 use crate::link::{CloseReason, FrameError, RESERVATION_IDLE, credit};
@@ -47,7 +47,7 @@ fn between_two_fragments_of_one_session_every_waiting_session_gets_its_turn() {
     for _ in 0..3 {
         pair.send(bulk, 1 << 20);
     }
-    // The first fragment asks for the credit, which comes a round trip later.
+    // The first fragment asks for the credit, which arrives a round trip later.
     pair.steps(20);
     let mut rounds = 0;
     while pair.received.get(&bulk).map_or(0, Vec::len) < 3 {
@@ -161,7 +161,7 @@ fn a_holder_that_sends_nothing_for_ten_seconds_is_closed_and_makes_room() {
     let mut pair = Pair::new(4, LENGTH as u64);
     let stuck = pair.open(1);
     pair.steps(20);
-    // A hostile edge: the first fragment of a long message, and then nothing.
+    // A hostile edge sends the first fragment of a long message, and then nothing.
     pair.disconnect();
     pair.connect();
     let mut frame = Vec::new();
@@ -342,7 +342,7 @@ fn an_edge_that_breaks_the_rules_is_an_error() {
         (vec![again], FrameError::Session(1)),
     ];
     for (frames, error) in cases {
-        // The budget is spent elsewhere, so that no credit beyond the base comes.
+        // Another lane has spent the budget: no credit beyond the base arrives.
         let budget = Budget::new(1);
         assert!(budget.reserve(1));
         let mut origin = OriginLane::new(1 << 24, budget);
@@ -462,7 +462,7 @@ fn an_outage_in_mid_message_closes_nobody() {
     pair.steps(40);
     assert!(pair.budget.used() > 0, "it is under way");
     pair.disconnect();
-    // Longer than a holder may be silent on a link that is up.
+    // Longer than a holder may be silent on a connected link.
     pair.now += RESERVATION_IDLE + Duration::from_secs(4);
     pair.origin.handle_timeout(pair.now);
     pair.connect();
@@ -485,7 +485,7 @@ fn a_process_that_was_stopped_excuses_those_in_mid_message() {
     pair.assert_exact();
 }
 
-/// A new epoch of either end: nothing is resumed, nothing of the old lane is left.
+/// A new epoch of either end resumes nothing and leaves nothing of the old lane.
 #[test]
 fn a_restart_of_either_end_leaves_nothing_behind() {
     for seed in 0..40 {
@@ -501,7 +501,7 @@ fn a_restart_of_either_end_leaves_nothing_behind() {
         pair.disconnect();
         pair.closed_at_origin.clear();
         if seed % 2 == 0 {
-            // The edge is another process: the origin gives the lane up with its grace time.
+            // The edge is another process: the origin ends the lane after the grace time.
             pair.origin.end(CloseReason::OriginLost);
             pair.origin_events();
             assert_eq!(pair.closed_at_origin.len(), known, "each is told once");
@@ -509,7 +509,7 @@ fn a_restart_of_either_end_leaves_nothing_behind() {
         let received = pair.edge.received();
         pair.origin = OriginLane::new(1 << 24, pair.budget.clone());
         assert_eq!(pair.budget.used(), 0, "seed {seed}");
-        // A lane that goes on at an origin that never had it is an error, not a muddle.
+        // An origin that never had the lane refuses to resume it.
         if received > 0 {
             assert_eq!(
                 pair.origin.connected(pair.now, received),
@@ -534,7 +534,7 @@ fn a_restart_of_either_end_leaves_nothing_behind() {
     }
 }
 
-/// The edge's side of a slow client: its queue overflows and it is closed; the lane goes on.
+/// The queue of a slow client overflows at the edge: the client is closed, the lane goes on.
 #[test]
 fn a_client_that_does_not_read_is_closed_and_slows_nobody() {
     for seed in 0..20 {

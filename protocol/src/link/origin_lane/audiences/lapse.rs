@@ -1,4 +1,4 @@
-//! Whether an audience has what the lane was given for it.
+//! The state of an audience that has lapsed.
 
 /// ```text
 /// None ──does not fit──► Dropping ──there is room──► Asked ──snapshot──► None

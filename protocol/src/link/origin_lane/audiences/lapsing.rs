@@ -1,4 +1,4 @@
-//! What a lane cannot keep for an audience, and the snapshot that comes in its place.
+//! The lapse of an audience, and the snapshot that replaces the dropped messages.
 
 use super::{
     super::{OriginEvent, OriginLane, RETENTION},
@@ -7,17 +7,17 @@ use super::{
 use crate::shared_object::body::Events;
 
 impl OriginLane {
-    /// Whether the lane can keep it. A message that does not fit makes its audience lapse: what
-    /// it would have changed comes with a snapshot.
-    pub(super) fn fits(&mut self, id: AudienceId, what: &ToAudience) -> bool {
-        let is_snapshot = matches!(what, ToAudience::Snapshot { .. });
-        if !is_snapshot && !matches!(what, ToAudience::Send { .. }) {
+    /// Whether the retention can hold the order. A message that does not fit makes its audience
+    /// lapse; a snapshot brings its changes later.
+    pub(super) fn fits(&mut self, id: AudienceId, order: &ToAudience) -> bool {
+        let is_snapshot = matches!(order, ToAudience::Snapshot { .. });
+        if !is_snapshot && !matches!(order, ToAudience::Send { .. }) {
             return true;
         }
         let retained = self.retained();
-        let fits = retained + what.size() <= RETENTION || retained == 0;
+        let fits = retained + order.size() <= RETENTION || retained == 0;
         let Some(audience) = self.audiences.known.get_mut(&id) else {
-            // It may begin in the line.
+            // The audience may begin in the line.
             return fits;
         };
         match (audience.lapse, fits) {
@@ -41,7 +41,7 @@ impl OriginLane {
         }
     }
 
-    /// Asks for the snapshots of audiences that have lapsed, once there is room for them.
+    /// Asks for the snapshots of lapsed audiences, once there is room for them.
     pub(in crate::link::origin_lane) fn ask_snapshots(&mut self) {
         if self.audiences.lapsed.is_empty() || self.retained() > RETENTION / 2 {
             return;
@@ -59,7 +59,7 @@ impl OriginLane {
         }
     }
 
-    /// Members that the group keeps apart do not get the snapshot that comes.
+    /// Notes the members that the group has stand aside: the snapshot passes them by.
     pub(super) fn note_missed(&mut self, audience: AudienceId) {
         if let Some(audience) = self.audiences.known.get_mut(&audience) {
             let members = audience.members.values_mut();
@@ -69,10 +69,10 @@ impl OriginLane {
         }
     }
 
-    /// A message to all could not be kept. What it would have changed comes with a snapshot; a
-    /// message to the members does not, and they cannot go on without it.
-    pub(super) fn lose(&mut self, audience: AudienceId, what: &ToAudience) {
-        let ToAudience::Send { to, body, .. } = what else {
+    /// Drops a message to all that does not fit. A snapshot brings its changes later, but not a
+    /// message to the members: they cannot go on without it and are closed.
+    pub(super) fn lose(&mut self, audience: AudienceId, order: &ToAudience) {
+        let ToAudience::Send { to, body, .. } = order else {
             return;
         };
         let Ok(mut events) = Events::read(body) else {
@@ -81,7 +81,7 @@ impl OriginLane {
         if !events.any(|event| event.is_ok_and(|event| event.is_message())) {
             return;
         }
-        for session in self.audiences.hearers(audience, *to) {
+        for session in self.audiences.recipients(audience, *to) {
             self.fail(session, CloseReason::Retention);
         }
     }
