@@ -28,14 +28,12 @@ pub enum ToAudience {
     /// Creates the audience, and the edge's mirror of the object. The lane ignores a second Begin,
     /// and every order to an audience that does not exist.
     Begin {
-        /// The object's name.
         name: String,
         /// Whether the object outlives its members.
         persistent: bool,
     },
     /// A session begins to use the object.
     Join {
-        /// Which.
         session: SessionId,
         /// The flags of its Use; the edge writes them into every message to it.
         flags: Flags,

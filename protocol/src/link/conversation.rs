@@ -28,19 +28,14 @@ pub enum ToSession<S = Source, T = Target> {
     },
     /// The message stream plays this source from here on.
     Attach {
-        /// The client's message stream.
         stream: MessageStreamId,
         /// The live stream that it plays.
         source: S,
     },
     /// The message stream plays nothing from here on.
-    Detach {
-        /// The client's message stream.
-        stream: MessageStreamId,
-    },
+    Detach { stream: MessageStreamId },
     /// The publish of this generation is accepted.
     AcceptPublish {
-        /// The client's message stream.
         stream: MessageStreamId,
         /// The generation of the publish command.
         generation: Generation,
@@ -49,14 +44,12 @@ pub enum ToSession<S = Source, T = Target> {
     },
     /// The publish of this generation is refused or over: its media is dropped.
     StopPublish {
-        /// The client's message stream.
         stream: MessageStreamId,
         /// The generation of the publish command.
         generation: Generation,
     },
     /// The media that the viewer asked for.
     Filter {
-        /// The client's message stream.
         stream: MessageStreamId,
         /// The kinds of media that pass.
         filter: Filter,

@@ -1,27 +1,26 @@
 //! The authority over one shared object: a state machine without clock, socket or storage.
 //!
-//! Members ask ([`Authority::handle_messages`]), the application acts
-//! ([`Authority::set`], [`Authority::lock`] and so on), and what must leave is polled:
+//! Members send requests ([`Authority::handle_messages`]), the application calls methods
+//! ([`Authority::set`], [`Authority::lock`] and so on), and the caller polls the results:
 //!
-//! | poll | what |
+//! | poll | result |
 //! |---|---|
-//! | [`Authority::poll_write`] | what must be stored; answered by [`Authority::handle_stored`] |
-//! | [`Authority::poll_output`] | who joins and leaves; bodies, each to all members, all but some, or one |
-//! | [`Authority::poll_handled`] | whose messages are handled, for their credit |
-//! | [`Authority::poll_seen`] | what the application is to hear |
+//! | [`Authority::poll_write`] | a write for the store; [`Authority::handle_stored`] reports its end |
+//! | [`Authority::poll_output`] | joins and leaves; bodies, each to all members, all but some, or one |
+//! | [`Authority::poll_handled`] | messages that are handled, for their members' credit |
+//! | [`Authority::poll_seen`] | events for the application |
 //!
-//! After anything that changes it, poll all four until nothing is left.
+//! After every change the caller polls all four until nothing is left.
 //!
 //! # Versions
 //!
-//! One batch (a member's message, or what the application does between lock and unlock) raises
-//! the version by one, and the slots it changes carry that version. Removed slots stay as
-//! tombstones with theirs. What is no longer remembered as removed lies at or below the
-//! *horizon*: a member whose version is below that gets everything anew.
+//! One batch (a member's message, or the application's calls between lock and unlock) raises the
+//! version by one, and the slots that it changes carry that version. Removed slots stay as
+//! tombstones with their version. Removals that are no longer remembered lie at or below the
+//! *horizon*: a member with a version below it gets a clear and all slots.
 //!
-//! A version is given out before it is stored. So an object that is loaded after a crash begins
-//! beyond every version that may have been given out ([`VERSION_WINDOW`]), with that as its
-//! horizon.
+//! A version is used before it is stored. So an object that is loaded after a crash begins beyond
+//! every version that may have been used ([`VERSION_WINDOW`]), and its horizon is there too.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -33,7 +32,7 @@ use std::{
 use super::{
     Encoded, Flags, Limits, SharedObjectMessage,
     body::{Body, Told},
-    slots::{Slot, Slots},
+    slots::{Slots, VersionedSlot},
 };
 use crate::command::Status;
 
@@ -45,30 +44,30 @@ mod members;
 
 pub use durable::{Durability, Header, Stored, StoredSlot, Ticket, VERSION_WINDOW, Write};
 
-use batch::Batch;
+use batch::ChangeBatch;
 use durable::Durable;
-use gate::Gate;
+use gate::StoreGate;
 
-/// One shared object. `M` names a member; none is ever used again for another.
+/// One shared object. `M` names a member and is never used again for another.
 #[derive(Debug)]
 pub struct Authority<M> {
     limits: Limits,
     incarnation: u64,
     version: u32,
-    /// A member whose version is below gets everything anew.
+    /// A member with a version below it gets a clear and all slots.
     horizon: u32,
-    /// The last version at which something was removed that is no longer remembered.
+    /// The last version of a removal that is no longer remembered.
     forgotten: u32,
     resync_depth: u32,
     slots: Slots<M>,
     members: HashMap<M, Flags>,
-    /// How often the application has locked it.
+    /// The count of the application's locks.
     depth: u32,
-    /// What the application has done since it locked.
-    locked: Option<Batch<M>>,
+    /// The application's changes since its first lock.
+    locked: Option<ChangeBatch<M>>,
     waiting: VecDeque<Waiting<M>>,
     durable: Option<Durable>,
-    gate: Gate<M>,
+    gate: StoreGate<M>,
     outputs: VecDeque<Output<M>>,
     handled: VecDeque<Handled<M>>,
     observed: bool,
@@ -76,7 +75,7 @@ pub struct Authority<M> {
     refused: u64,
 }
 
-/// Something of a member that waits for the lock.
+/// An item of a member that waits for the lock.
 #[derive(Debug)]
 enum Waiting<M> {
     Messages {
@@ -88,91 +87,74 @@ enum Waiting<M> {
     Gone(M),
 }
 
-/// Messages of a member that are handled.
+/// Messages of a member that have been handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handled<M> {
-    /// Whose.
     pub member: M,
-    /// How many.
     pub messages: usize,
-    /// Their bytes, as they were stated.
+    /// Their bytes, as the member's session counted them.
     pub bytes: usize,
 }
 
-/// What a member may do beside reading.
+/// The rights of a member beyond reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// Change, remove, clear, send.
+    /// Whether it may change, remove, clear and send.
     pub write: bool,
 }
 
-/// What leaves, in order.
+/// An order to the members, in sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output<M> {
-    /// The member gets what goes to all from now on.
+    /// The member receives messages to all from now on.
     Join {
-        /// Who.
         member: M,
         /// The flags of its Use, which go into every message to it.
         flags: Flags,
     },
-    /// The member gets nothing more.
-    Leave {
-        /// Who.
-        member: M,
-    },
-    /// Something that the member is told waits: what goes to all passes it by, and comes to it
-    /// alone behind that.
-    Aside {
-        /// Who.
-        member: M,
-    },
-    /// Nothing waits for the member any more: it gets what goes to all again.
-    Back {
-        /// Who.
-        member: M,
-        /// As in [`Self::Join`].
-        flags: Flags,
-    },
-    /// A body and who gets it.
+    /// The member receives no further messages.
+    Leave { member: M },
+    /// A message to the member waits for the store: messages to all pass it by, and reach it alone
+    /// behind that message.
+    Aside { member: M },
+    /// No message waits for the member any more: it receives messages to all again.
+    Back { member: M, flags: Flags },
+    /// A body and its recipients.
     Body {
-        /// Who: also one that is no member, if it asked for something.
+        /// A requester receives its answer even if it is no member.
         to: To<M>,
-        /// What.
         body: Arc<Body>,
     },
 }
 
-/// Who gets a body.
+/// The recipients of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum To<M> {
     /// All members that do not stand aside.
     All,
-    /// All of those but this one, the author.
+    /// All members but this one, the author; none that stands aside.
     AllBut(M),
-    /// This one, aside or not.
+    /// This member, even if it stands aside.
     One(M),
 }
 
-/// Something that members did, for the application.
+/// An event for the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Seen<M> {
     /// A member's batch was accepted.
     Changed {
-        /// Who.
         member: M,
-        /// What, in order.
+        /// The changes in order.
         changes: Vec<Change>,
     },
     /// A member sent a message to all.
     Message {
-        /// Who.
         member: M,
-        /// The handler's name, and what it gets.
+        /// The handler's name and its arguments.
         values: Encoded,
     },
-    /// Something could not be stored.
+    /// The store failed to write the object.
     FlushFailed,
 }
 
@@ -181,24 +163,23 @@ pub enum Seen<M> {
 pub struct Change {
     /// The slot; empty for a clear.
     pub name: Arc<str>,
-    /// What happened.
     pub kind: ChangeKind,
-    /// What the slot held before.
+    /// The slot's value before the change.
     pub old: Option<Encoded>,
 }
 
-/// What happened to a slot.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// It has another value.
+    /// The slot has another value.
     Changed,
-    /// It is gone.
+    /// The slot is removed.
     Removed,
-    /// All slots are gone.
+    /// All slots are removed.
     Cleared,
 }
 
-/// The application's change was not made.
+/// The reason for which a change of the application was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refused {
@@ -228,7 +209,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
             locked: None,
             waiting: VecDeque::new(),
             durable: None,
-            gate: Gate::new(),
+            gate: StoreGate::new(),
             outputs: VecDeque::new(),
             handled: VecDeque::new(),
             observed: false,
@@ -237,7 +218,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         }
     }
 
-    /// A persistent object, as it was stored; `incarnation` is for one that was not.
+    /// A persistent object as stored; `incarnation` is for an object that is not stored.
     pub fn persistent(
         incarnation: u64,
         limits: Limits,
@@ -256,13 +237,13 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         object.version = header.version.max(header.reserve);
         (object.horizon, object.forgotten) = (header.horizon, header.forgotten);
         if stored.crashes > 0 || header.reserve > header.version {
-            // Versions beyond the stored one may have been seen, with changes that are lost.
+            // Members may have seen versions beyond the stored one, with changes that are lost.
             let jump = (VERSION_WINDOW + 1).saturating_mul(stored.crashes);
             object.version = object.version.saturating_add(jump);
             (object.horizon, object.forgotten) = (object.version, object.version);
         }
         for (name, slot) in stored.slots {
-            let slot = Slot {
+            let slot = VersionedSlot {
                 version: slot.version,
                 author: None,
                 value: slot.value,
@@ -273,22 +254,22 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         object
     }
 
-    /// What must leave next.
+    /// The next order to the members.
     pub fn poll_output(&mut self) -> Option<Output<M>> {
         self.outputs.pop_front()
     }
 
-    /// Whose messages are handled.
+    /// The next report of handled messages.
     pub fn poll_handled(&mut self) -> Option<Handled<M>> {
         self.handled.pop_front()
     }
 
-    /// What the application is to hear; nothing unless [`Self::observe`] asked for it.
+    /// The next event for the application; there is none unless [`Self::observe`] asked for them.
     pub fn poll_seen(&mut self) -> Option<Seen<M>> {
         self.seen.pop_front()
     }
 
-    /// Whether [`Self::poll_seen`] has what members do.
+    /// Sets whether [`Self::poll_seen`] reports the members' changes.
     pub fn observe(&mut self, observed: bool) {
         self.observed = observed;
         if !observed {
@@ -296,12 +277,12 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         }
     }
 
-    /// Which object of this name it is: another one has another number.
+    /// The number of this object among those of its name, each of which has another.
     pub fn incarnation(&self) -> u64 {
         self.incarnation
     }
 
-    /// Whether it outlives its members.
+    /// Whether the object outlives its members.
     pub fn is_persistent(&self) -> bool {
         self.durable.is_some()
     }
@@ -311,12 +292,12 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.version
     }
 
-    /// The version below which a returning member gets everything anew.
+    /// The version below which a returning member gets a clear and all slots.
     pub fn horizon(&self) -> u32 {
         self.horizon
     }
 
-    /// How many slots have a value.
+    /// The count of slots that have a value.
     pub fn len(&self) -> usize {
         self.slots.live_count()
     }
@@ -326,7 +307,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.len() == 0
     }
 
-    /// How many removed slots are remembered.
+    /// The count of removed slots that are remembered.
     pub fn tombstones(&self) -> usize {
         self.slots.tombstone_count()
     }
@@ -341,7 +322,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.slots.value(name)
     }
 
-    /// The version of a slot's last change, also if that removed it.
+    /// The version of a slot's last change, which may have removed it.
     pub fn slot_version(&self, name: &str) -> Option<u32> {
         self.slots.get(name).map(|slot| slot.version)
     }
@@ -363,12 +344,12 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.members.keys().copied()
     }
 
-    /// How many members use it.
+    /// The count of members.
     pub fn member_count(&self) -> usize {
         self.members.len()
     }
 
-    /// Whether nobody uses it and nothing of it waits: for the lock, or for the store.
+    /// Whether the object has no members, and no item waits for the lock or for the store.
     pub fn is_idle(&self) -> bool {
         self.members.is_empty()
             && self.waiting.is_empty()
@@ -376,12 +357,12 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
             && !self.durable.as_ref().is_some_and(Durable::is_busy)
     }
 
-    /// How many requests of members were refused because of a limit.
+    /// The count of members' requests that a limit refused.
     pub fn refused_by_limit(&self) -> u64 {
         self.refused
     }
 
-    /// Everything it holds, for an edge's mirror: a clear, and a change for every slot.
+    /// The whole object for an edge's mirror: a clear, and a change for every slot.
     pub fn snapshot(&self) -> Body {
         let mut events = vec![Told::Clear];
         events.extend(self.all_slots());
@@ -398,12 +379,12 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         })
     }
 
-    /// Whether members' messages wait.
+    /// Whether members' messages must wait.
     fn is_locked(&self) -> bool {
         self.depth > 0 || self.gate.is_full() || self.is_ahead()
     }
 
-    /// Whether too many versions have been given out that are not stored.
+    /// Whether too many versions are in use that are not stored.
     fn is_ahead(&self) -> bool {
         self.durable
             .as_ref()

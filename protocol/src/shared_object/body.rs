@@ -1,7 +1,7 @@
-//! What an origin says of an object, and how the tiers pass it on.
+//! Bodies: the messages of an origin about an object, in the form that the tiers pass on.
 //!
 //! Between the tiers a **body** is the payload of a message of type 19 whose flags are 0, with one
-//! slot to an event. The edge makes each member's message of it: [`for_member`] writes the
+//! slot to an event. The edge turns it into each member's message: [`for_member`] writes the
 //! member's own flags into it and, for objectEncoding 3, the leading 0 of type 16 before it.
 
 use std::sync::Arc;
@@ -18,56 +18,40 @@ use crate::{
     command::{AMF0_VALUES, Status},
 };
 
-/// What one message of an origin says, whoever gets it.
+/// The content of one message of an origin, for any recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
-    /// The object's version after it.
+    /// The object's version after the message.
     pub version: u32,
-    /// What it says, in order.
+    /// The events in order.
     pub events: Vec<Told>,
 }
 
-/// One event of a body. `name` is a slot's.
+/// One event of a body. `name` is that of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Told {
     /// 4: the slot has this value.
-    Change {
-        /// The slot.
-        name: Arc<str>,
-        /// Its value.
-        value: Encoded,
-    },
-    /// 5: the member's change is made.
-    Success {
-        /// The slot.
-        name: Arc<str>,
-    },
-    /// 6: a handler's name and what it gets.
+    Change { name: Arc<str>, value: Encoded },
+    /// 5: the member's change is accepted.
+    Success { name: Arc<str> },
+    /// 6: a handler's name and its arguments.
     Message(Encoded),
     /// 7: a notice.
     Status(Status),
-    /// 8: all slots are gone.
+    /// 8: all slots are removed.
     Clear,
-    /// 9: the slot is gone.
-    Remove {
-        /// The slot.
-        name: Arc<str>,
-    },
+    /// 9: the slot is removed.
+    Remove { name: Arc<str> },
     /// 11: the member uses the object.
     UseSuccess,
-    /// 13: the server-style member's change is made, with the value the slot has now.
-    Accepted {
-        /// The slot.
-        name: Arc<str>,
-        /// Its value.
-        value: Encoded,
-    },
+    /// 13: the server-style member's change is accepted, with the slot's value.
+    Accepted { name: Arc<str>, value: Encoded },
 }
 
 impl Body {
-    /// The payload for members with this encoding, flags 0. Without [`Self::needs_amf3`] it is
-    /// the same for all.
+    /// The payload for members with this encoding, flags 0. It is the same for both encodings
+    /// unless [`Self::needs_amf3`].
     pub fn encode(&self, object: &str, encoding: ObjectEncoding) -> Bytes {
         let events: usize = self.events.iter().map(|event| event.size(encoding)).sum();
         let mut out = BytesMut::with_capacity(HEADER + object.len() + events);
@@ -78,7 +62,7 @@ impl Body {
         out.freeze()
     }
 
-    /// Whether members of the two encodings get different bytes.
+    /// Whether members of the two encodings receive different bytes.
     pub fn needs_amf3(&self) -> bool {
         self.events.iter().any(Told::needs_amf3)
     }
@@ -152,9 +136,7 @@ impl Told {
 /// The events of a body or of any payload of type 19, undecoded.
 #[derive(Clone, Debug)]
 pub struct Events<'b> {
-    /// The object's name.
     pub object: &'b str,
-    /// The object's version.
     pub version: u32,
     rest: &'b [u8],
 }
@@ -162,9 +144,9 @@ pub struct Events<'b> {
 /// One event, undecoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawEvent<'b> {
-    /// Its type on the wire.
+    /// The event's type on the wire.
     pub kind: u8,
-    /// What follows its length.
+    /// The bytes behind its length.
     pub data: &'b [u8],
 }
 
@@ -199,27 +181,26 @@ impl<'b> Iterator for Events<'b> {
 }
 
 impl<'b> RawEvent<'b> {
-    /// The slot it is about, and what follows its name; `None` for an event that is about none.
+    /// The event's slot, and the bytes behind the slot's name; `None` for an event without a slot.
     pub fn slot(&self) -> Option<(&'b str, &'b [u8])> {
         matches!(self.kind, CHANGE | SUCCESS | REMOVE | ACCEPTED)
             .then(|| take_name(self.data).ok())
             .flatten()
     }
 
-    /// Whether it changes what the object holds for whoever gets it: a change, a removal, or
-    /// everything gone.
+    /// Whether the event changes the slots of its recipients: a change, a removal, or a clear.
     pub fn changes(&self) -> bool {
         matches!(self.kind, CHANGE | REMOVE | CLEAR)
     }
 
-    /// Whether it is a message to the members.
+    /// Whether the event is a message to the members.
     pub fn is_message(&self) -> bool {
         self.kind == MESSAGE
     }
 }
 
-/// A member's message made of a body: with its own flags, in its encoding's message type.
-/// `None` if the body is too short to be one.
+/// A member's message made from a body: with its own flags, in its encoding's message type. `None`
+/// if the body is too short.
 pub fn for_member(
     body: &[u8],
     flags: Flags,
@@ -250,7 +231,7 @@ pub(super) fn write_header(out: &mut BytesMut, object: &str, version: u32) {
     out.put_u64(0);
 }
 
-/// A string without a marker at the beginning, and what follows it.
+/// The string without a marker at the beginning, and the bytes behind it.
 fn take_name(bytes: &[u8]) -> Result<(&str, &[u8]), Error> {
     let (length, rest) = bytes.split_first_chunk().ok_or(Error::Truncated)?;
     let (name, rest) = rest
@@ -286,7 +267,7 @@ mod tests {
         Arc::from(name)
     }
 
-    /// Every event as it is written, and as any reader of shared objects understands it.
+    /// Every event as it is written, and as any reader of shared objects reads it.
     fn table() -> Vec<(Told, Event)> {
         let bytes = Value::ByteArray(Bytes::from_static(b"ab"));
         vec![
@@ -422,7 +403,7 @@ mod tests {
             expected.map(|(kind, slot)| (kind, slot.map(str::to_owned)))
         );
         for length in 0..bytes.len() {
-            // Cut anywhere: an error or fewer events, never a panic.
+            // A body cut anywhere yields an error or fewer events, never a panic.
             let _ = Events::read(&bytes[..length]).map(|events| events.count());
         }
     }

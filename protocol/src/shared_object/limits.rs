@@ -1,7 +1,7 @@
-//! How much of everything one shared object may have.
+//! The limits of one shared object.
 
-/// The limits of one object. They bound what clients make it hold; an application's changes obey
-/// them too.
+/// The limits of one object. They bound the memory that clients can use in it; an application's
+/// changes keep them too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Slots that have a value.
@@ -10,7 +10,7 @@ pub struct Limits {
     pub bytes: usize,
     /// Bytes of one value, and of one message to the members.
     pub value: usize,
-    /// Slots that are remembered as removed.
+    /// Removed slots that are remembered.
     pub tombstones: usize,
 }
 
@@ -20,13 +20,13 @@ impl Limits {
     pub const MAX_SLOTS: usize = 16_384;
     /// Reason: a new member gets the whole object in one message, which RTMP bounds at 16 MiB.
     pub const MAX_BYTES: usize = 8 * 1024 * 1024;
-    /// Reason: each member of the object gets it, and everything behind it waits.
+    /// Reason: every member of the object receives it, and all messages behind it wait.
     pub const MAX_VALUE: usize = 512 * 1024;
-    /// Reason: each is kept until the object ends; without its tombstone a slot's removal costs a
-    /// returning client the difference and gets it all slots instead.
+    /// Reason: each is kept until the object ends. Without the tombstone of a slot a returning
+    /// client gets all slots instead of the changes.
     pub const MAX_TOMBSTONES: usize = 4_096;
-    /// What may wait for the store before nothing more is taken from members. Reason: the changes
-    /// of others are kept for every author whose own change is on its way to the disk.
+    /// The bytes that may wait for the store before members' messages wait too. Reason: the changes
+    /// of others are kept for every author whose own change is not stored yet.
     pub const MAX_WAITING: usize = 4 * 1024 * 1024;
     /// The longest name of a slot, in bytes. Reason: names are repeated in every change.
     pub const MAX_SLOT_NAME: usize = 1_024;

@@ -1,4 +1,4 @@
-//! Bodies for the same members that become one while they wait.
+//! Merging of bodies that wait for the same members.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +6,24 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::body::{CHANGE, CLEAR, EVENT, Events, HEADER, MESSAGE, REMOVE, RawEvent, write_header};
 
-/// Bodies put together: of what was said of a slot, the last word counts. A message to the members
-/// stays behind what preceded it, and before what followed.
+/// Bodies merged into one, in which the last event of each slot counts. A message to the members
+/// stays between the events before it and behind it.
 #[derive(Clone, Debug)]
 pub struct Merged {
     object: Box<str>,
     version: u32,
     /// The events up to the last message.
     sealed: BytesMut,
-    /// All slots go before what follows.
+    /// Whether all slots are removed before the events that follow.
     clears: bool,
     /// The last event of each slot since the last message.
     slots: BTreeMap<Box<str>, Bytes>,
-    /// The bytes of those events.
+    /// The bytes of the events in `slots`.
     open: usize,
 }
 
 impl Merged {
-    /// Begins with a body; `None` if it says anything else than what slots hold, or messages.
+    /// Begins with a body; `None` if it has events other than changes of slots and messages.
     pub fn new(body: &[u8]) -> Option<Self> {
         let mut made = Self {
             object: Events::read(body).ok()?.object.into(),
@@ -36,8 +36,8 @@ impl Merged {
         made.add(body).then_some(made)
     }
 
-    /// Puts a body of the same object behind; `false`, and nothing is done, if it says anything
-    /// else than what slots hold, or messages.
+    /// Adds a body of the same object; `false`, without any change, if it has events other than
+    /// changes of slots and messages.
     pub fn add(&mut self, body: &[u8]) -> bool {
         let Ok(events) = Events::read(body) else {
             return false;
@@ -57,13 +57,13 @@ impl Merged {
         true
     }
 
-    /// The bytes of the body that it would be now.
+    /// The bytes of the merged body.
     pub fn size(&self) -> usize {
         let clear = if self.clears { EVENT } else { 0 };
         HEADER + self.object.len() + self.sealed.len() + clear + self.open
     }
 
-    /// The body that stands for all of them.
+    /// The merged body.
     pub fn into_body(mut self) -> Bytes {
         let mut out = BytesMut::with_capacity(self.size());
         write_header(&mut out, &self.object, self.version);
@@ -90,7 +90,7 @@ impl Merged {
         }
     }
 
-    /// What slots hold by now stays before what follows.
+    /// Moves the last events of the slots before the events that follow.
     fn seal(&mut self) {
         if std::mem::take(&mut self.clears) {
             let (kind, data) = (CLEAR, &[][..]);
@@ -210,7 +210,7 @@ mod tests {
             assert!(!merged.add(&other));
         }
         for length in 0..whole.len() {
-            // A body without events is a body.
+            // A body may be without events.
             let empty = body(2, Vec::new()).len();
             assert_eq!(merged.add(&whole[..length]), length == empty, "{length}");
         }
@@ -227,7 +227,7 @@ mod tests {
         ]
     }
 
-    /// What slots hold when a message is heard; or at the end, without one.
+    /// The slots at a message, or at the end.
     #[derive(Debug, PartialEq)]
     struct Seen {
         message: Option<Vec<u8>>,

@@ -12,24 +12,23 @@ use crate::{MessageType, command::AMF0_VALUES};
 /// Events of one shared object, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SharedObjectMessage {
-    /// The shared object's name.
     pub name: String,
-    /// The version the sender knows, or has made.
+    /// The version that the sender knows or has made.
     pub version: u32,
-    /// What kind of object and member it is about.
+    /// The kind of the object and of the member.
     pub flags: Flags,
-    /// What happens.
+    /// The events in order.
     pub events: Vec<Event>,
 }
 
-/// The eight flag bytes, of which two bits have a known meaning; the others are kept.
+/// The eight flag bytes. Two bits have a known meaning; the others are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flags(pub [u32; 2]);
 
 impl Flags {
-    /// A temporary object, as a player sees it.
+    /// A temporary object, with a player as the member.
     pub const TEMPORARY: Self = Self([0, 0]);
-    /// A persistent object, as a player sees it.
+    /// A persistent object, with a player as the member.
     pub const PERSISTENT: Self = Self([0x02, 0]);
 
     /// Whether the object outlives its members.
@@ -37,13 +36,13 @@ impl Flags {
         self.0[0] & 0x02 != 0
     }
 
-    /// Whether the member is a server's, or a client that speaks like one: it is answered by
-    /// [`Event::ChangeAccepted`] and asks for [`Event::RequestClear`].
+    /// Whether the member is a server, or a client that behaves like one: it gets
+    /// [`Event::ChangeAccepted`] for its changes and sends [`Event::RequestClear`].
     pub fn is_server_style(self) -> bool {
         self.0[0] & 0x10 != 0
     }
 
-    /// Reads the flags of a message of type 19 or 16, and nothing else of it.
+    /// Reads the flags alone of a message of type 19 or 16.
     pub fn peek(kind: MessageType, payload: &[u8]) -> Option<Self> {
         let (length, rest) = body(kind, payload).ok()?.split_first_chunk()?;
         let mut rest = rest.get(usize::from(u16::from_be_bytes(*length)) + VERSION_SIZE..)?;
@@ -52,7 +51,7 @@ impl Flags {
     }
 }
 
-/// One event. `name` is a slot's.
+/// One event. `name` is that of a slot.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -62,72 +61,46 @@ pub enum Event {
     Release,
     /// 3: a client asks for a change.
     RequestChange {
-        /// The slot.
         name: String,
         /// Its new value.
         value: Value,
     },
     /// 4: slots have changed.
     Change(Vec<(String, Value)>),
-    /// 5: to the author of a change: it is made.
-    Success {
-        /// The slot.
-        name: String,
-    },
-    /// 6: a message to all members, the sender too.
+    /// 5: the author's change is accepted.
+    Success { name: String },
+    /// 6: a message to all members, including the sender.
     SendMessage {
-        /// The handler's name, normally a string; and what it gets.
+        /// The handler's name, normally a string, and its arguments.
         values: Vec<Value>,
     },
     /// 7: an error, or another notice.
-    Status {
-        /// The code.
-        code: String,
-        /// The level.
-        level: String,
-    },
-    /// 8: all slots are gone.
+    Status { code: String, level: String },
+    /// 8: all slots are removed.
     Clear,
-    /// 9: a slot is gone.
-    Remove {
-        /// The slot.
-        name: String,
-    },
+    /// 9: a slot is removed.
+    Remove { name: String },
     /// 10: a client asks for a slot to be removed.
-    RequestRemove {
-        /// The slot.
-        name: String,
-    },
+    RequestRemove { name: String },
     /// 11: the answer to Use.
     UseSuccess,
-    /// 12: the version of a slot that has just changed.
-    SlotVersion {
-        /// The slot.
-        name: String,
-        /// Its version.
-        version: u32,
-    },
-    /// 13: to the author of a change, with the value it has now.
-    ChangeAccepted {
-        /// The slot.
-        name: String,
-        /// Its value.
-        value: Value,
-    },
+    /// 12: the version of a slot that has changed.
+    SlotVersion { name: String, version: u32 },
+    /// 13: the author's change is accepted, with the slot's value.
+    ChangeAccepted { name: String, value: Value },
     /// 14: a client asks for all slots to be removed.
     RequestClear,
-    /// Any other event, as it came.
+    /// Any other event, undecoded.
     Unknown {
-        /// Its type.
+        /// The event's type.
         kind: u8,
-        /// Its data.
         data: Bytes,
     },
 }
 
 impl SharedObjectMessage {
-    /// Decodes the payload of a message of type 19 or 16. One budget covers all events; reference
-    /// tables begin anew in each.
+    /// Decodes the payload of a message of type 19 or 16. One budget covers all events; each event
+    /// has reference tables of its own.
     pub fn decode(kind: MessageType, payload: &[u8]) -> Result<Self, Error> {
         let mut rest = body(kind, payload)?;
         let name = Decoder::new(rest, &Budget::default()).and_then(|mut decoder| {
@@ -153,8 +126,8 @@ impl SharedObjectMessage {
         })
     }
 
-    /// The shared object's name, borrowed from the payload; nothing behind it is looked at. None
-    /// if it is not there or not UTF-8.
+    /// The shared object's name, borrowed from the payload, of which the rest is not read. None if
+    /// the name is missing or not UTF-8.
     pub fn peek(kind: MessageType, payload: &[u8]) -> Option<&str> {
         let (length, rest) = body(kind, payload).ok()?.split_first_chunk()?;
         let name = rest.get(..u16::from_be_bytes(*length).into())?;
@@ -181,15 +154,15 @@ impl SharedObjectMessage {
         (kind, out.freeze())
     }
 
-    /// Whether it holds values that only AMF3 has, so that members of the two encodings get
-    /// different bytes.
+    /// Whether the message holds values that only AMF3 has: then members of the two encodings
+    /// receive different bytes.
     pub fn needs_amf3(&self) -> bool {
         self.events.iter().any(Event::needs_amf3)
     }
 }
 
 impl Event {
-    /// The notice for a status code.
+    /// The notice of a status code.
     pub fn status(status: Status) -> Self {
         Self::Status {
             code: status.code().to_owned(),
@@ -197,7 +170,7 @@ impl Event {
         }
     }
 
-    /// The type on the wire.
+    /// The event's type on the wire.
     pub fn kind(&self) -> u8 {
         match self {
             Self::Use => 1,
@@ -218,7 +191,7 @@ impl Event {
         }
     }
 
-    /// Whether it holds values that only AMF3 has.
+    /// Whether the event holds values that only AMF3 has.
     pub fn needs_amf3(&self) -> bool {
         match self {
             Self::RequestChange { value, .. } | Self::ChangeAccepted { value, .. } => {
@@ -336,21 +309,21 @@ impl Event {
     }
 }
 
-/// Why a payload is not a shared-object message.
+/// The reason for which a payload is not a shared-object message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The message type is another one.
+    /// The message type is not 19 or 16.
     Kind(MessageType),
     /// A message of type 16 begins with neither 0 nor 3.
     Format,
-    /// It ends inside its header or an event.
+    /// The payload ends inside its header or an event.
     Truncated,
     /// A name is not UTF-8.
     Name,
-    /// An event of this type has bytes that mean nothing to it.
+    /// An event of this type has bytes behind its last field.
     Trailing(u8),
-    /// A value is not AMF, or too much of it.
+    /// A value is not AMF, or exceeds the budget.
     Amf(amf::Error),
 }
 

@@ -1,4 +1,4 @@
-//! An object as an edge knows it from the bodies that pass.
+//! Mirrors: an edge's copy of an object, built from the bodies that pass.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use crate::amf::{ObjectEncoding, amf0::write_bare_string};
 
 /// The state and version of a shared object whose authority is elsewhere.
 ///
-/// It is built from every body of the object's audience, whoever that is for, in order: those for
-/// all members or all but one, and those for one alone. Where a change goes out once for each
-/// encoding, the body for objectEncoding 3 is the one to apply: it holds everything.
+/// It applies every body of the object's audience in order: those to all members or all but one,
+/// and those to one member. If a change is sent once for each encoding, the body for objectEncoding
+/// 3 is applied, since it is complete.
 ///
 /// A body that is older than the mirror (an answer that waited for the store) changes nothing.
 #[derive(Clone, Debug, Default)]
@@ -33,12 +33,12 @@ struct Slot {
 }
 
 impl Mirror {
-    /// A mirror that knows nothing yet.
+    /// A mirror that has applied no body.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes in a body. One that cannot be read is applied as far as it can be.
+    /// Applies a body. A malformed body is applied up to the malformed event.
     pub fn apply(&mut self, body: &[u8]) -> Result<(), Error> {
         let events = Events::read(body)?;
         if events.version < self.version {
@@ -48,7 +48,7 @@ impl Mirror {
         for event in events {
             let event = event?;
             if event.kind == USE_SUCCESS && self.complete {
-                // What a new member is told is here already.
+                // The mirror has the slots that a new member gets.
                 return Ok(());
             }
             self.event(version, event)?;
@@ -62,12 +62,12 @@ impl Mirror {
         self.version
     }
 
-    /// Whether it has seen all of the object: it begins with everything, not with changes.
+    /// Whether the mirror has the whole object: it began with all slots, not with changes.
     pub fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// How many slots have a value.
+    /// The count of slots that have a value.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
@@ -82,7 +82,7 @@ impl Mirror {
         self.bytes
     }
 
-    /// The slots by name: version of the last change that was seen, and value in AMF0 with AMF3
+    /// The slots by name: version of the last change that was applied, and value in AMF0 with AMF3
     /// behind the marker `0x11`.
     pub fn slots(&self) -> impl Iterator<Item = (&str, u32, &Bytes)> {
         self.slots
@@ -90,8 +90,8 @@ impl Mirror {
             .map(|(name, slot)| (&**name, slot.version, &slot.value))
     }
 
-    /// A body with the latest value of each of these slots, or its removal: what a member gets
-    /// that has missed changes of them. `version` is that of the last body it stands for.
+    /// A body with the latest value of each of these slots, or its removal, for a member that has
+    /// missed changes of them. `version` is that of the last body that the member missed.
     pub fn catch_up<'s>(
         &self,
         object: &str,
@@ -107,7 +107,7 @@ impl Mirror {
         out.freeze()
     }
 
-    /// A body that clears and then has all slots.
+    /// A body with a clear and all slots.
     pub fn snapshot(&self, object: &str, encoding: ObjectEncoding) -> Bytes {
         let mut out = BytesMut::new();
         write_header(&mut out, object, self.version);
@@ -155,7 +155,7 @@ impl Mirror {
     }
 
     fn set(&mut self, version: u32, name: &str, value: &[u8]) {
-        // A slot keeps its own bytes alone, not the message they came in.
+        // A slot keeps a copy of its bytes; the message's buffer is released.
         let value = Bytes::copy_from_slice(value);
         self.bytes += value.len();
         if let Some(slot) = self.slots.get_mut(name) {

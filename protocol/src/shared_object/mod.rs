@@ -1,15 +1,15 @@
 //! Shared objects: the messages that carry them, and both ends of one object between the tiers.
 //!
-//! | module | what it is |
+//! | module | content |
 //! |---|---|
 //! | [`message`] | messages of type 19 and 16 |
-//! | [`body`] | what an origin says of an object: written once for each encoding, whoever gets it |
-//! | [`authority`] | the object itself: slots, versions, conflicts, locks, what must be stored |
-//! | [`merged`] | bodies for the same members that become one while they wait |
-//! | [`mirror`] | the object as an edge knows it from the bodies that pass |
-//! | [`replica`] | the object of another server, as a member that is a server itself has it |
-//! | [`value`] | a slot's value in the forms it has on the wire |
-//! | [`limits`] | how much of everything there may be |
+//! | [`body`] | messages of an origin about an object, encoded once for each encoding |
+//! | [`authority`] | the object itself: slots, versions, conflicts, locks, writes to the store |
+//! | [`merged`] | merging of bodies that wait for the same members |
+//! | [`mirror`] | an edge's copy of the object |
+//! | [`replica`] | the copy of a member that is a server, of another server's object |
+//! | [`value`] | the encoded forms of a slot's value |
+//! | [`limits`] | the limits of one object |
 
 pub mod authority;
 pub mod body;

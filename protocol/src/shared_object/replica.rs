@@ -1,14 +1,14 @@
-//! An object of another server, as a member that is a server itself has it.
+//! Replicas: the copy of a member that is a server, of another server's object.
 
 use std::collections::BTreeMap;
 
 use super::{Encoded, Event, Flags, Limits, SharedObjectMessage};
 use crate::amf::Value;
 
-/// The slots of a shared object whose authority is elsewhere, and what this member wants of them.
+/// The slots of a shared object whose authority is another server, with this member's own changes.
 ///
-/// Its own changes show at once, as in a player; what the authority says later stands. Messages
-/// to the authority come out of the methods that cause them.
+/// An own change is visible at once, as in a player; a later change by the authority replaces it.
+/// Methods that need a message to the authority return it.
 ///
 /// ```text
 /// new ── open() ──► Use sent ── handle(UseSuccess) ──► in use
@@ -27,55 +27,46 @@ pub struct Replica {
 #[derive(Clone, Debug, Default)]
 struct Slot {
     value: Option<Encoded>,
-    /// Own changes that the authority has not answered.
+    /// The count of own changes that the authority has not answered.
     pending: u32,
 }
 
-/// What has happened to a replica.
+/// An event of a replica.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum News {
-    /// It is in use.
+    /// The authority has accepted the Use.
     InUse,
-    /// A slot has changed, or the answer to an own change has come.
+    /// A slot has changed, or the authority has answered an own change.
     Slot {
-        /// How.
         kind: Kind,
-        /// The slot.
         name: String,
-        /// What it was before.
+        /// The slot's value before.
         old: Option<Value>,
     },
-    /// All slots are gone.
+    /// All slots are removed.
     Cleared,
     /// A member has sent a message.
     Message {
-        /// The handler.
         handler: String,
-        /// What it gets.
         arguments: Vec<Value>,
     },
-    /// A notice of the authority.
-    Status {
-        /// Its code.
-        code: String,
-        /// Its level.
-        level: String,
-    },
-    /// It has grown beyond its limits, and what came is lost: it must not be used any more.
+    /// A notice from the authority.
+    Status { code: String, level: String },
+    /// The replica has exceeded its limits and has lost events: it is no longer usable.
     TooLarge,
 }
 
-/// What has happened to a slot.
+/// The kind of a slot's event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// An own change was made.
+    /// The authority has accepted an own change.
     Success,
-    /// An own change was not made; the slot has the authority's value.
+    /// The authority has refused an own change; the slot has the authority's value.
     Reject,
     /// Another member has changed it.
     Change,
-    /// It is gone.
+    /// The slot is removed.
     Delete,
 }
 
@@ -92,7 +83,7 @@ impl Kind {
 }
 
 impl Replica {
-    /// A replica that knows nothing.
+    /// A replica that has received nothing.
     pub fn new(name: impl Into<String>, persistent: bool, limits: Limits) -> Self {
         Self {
             name: name.into(),
@@ -115,7 +106,7 @@ impl Replica {
         self.message(vec![Event::Release])
     }
 
-    /// Sets a slot. `None` if it would be too large.
+    /// Sets a slot. `None` if the value is too large.
     pub fn set(&mut self, name: &str, value: &Value) -> Option<SharedObjectMessage> {
         if name.len() > Limits::MAX_SLOT_NAME {
             return None;
@@ -154,7 +145,7 @@ impl Replica {
         self.message(vec![Event::SendMessage { values }])
     }
 
-    /// Takes in what the authority says.
+    /// Applies a message from the authority.
     pub fn handle(&mut self, message: SharedObjectMessage) -> Vec<News> {
         let mut news = Vec::new();
         for event in message.events {
@@ -164,7 +155,7 @@ impl Replica {
                 break;
             }
         }
-        // An answer that waited for the store is older than what came before it.
+        // An answer that waited for the store is older than the messages before it.
         self.version = self.version.max(message.version);
         news
     }
@@ -217,13 +208,14 @@ impl Replica {
                 }
             }
             Event::Status { code, level } => news.push(News::Status { code, level }),
-            // The rest is for the authority, or says what a replica need not know.
+            // Other events are requests to the authority, or carry nothing for a replica.
             _ => {}
         }
     }
 
     fn changed(&mut self, name: String, value: &Value, news: &mut Vec<News>) {
-        // While an own change is on its way, the author gets another's value only in its place.
+        // While an own change is under way, another member's value arrives in the order of the
+        // authority.
         let kind = match self.answered(&name) {
             true => Kind::Reject,
             false => Kind::Change,
@@ -236,7 +228,7 @@ impl Replica {
         }
     }
 
-    /// An own change of this slot is answered; whether there was one.
+    /// Counts the answer to an own change of this slot; whether there was one.
     fn answered(&mut self, name: &str) -> bool {
         let Some(slot) = self.slots.get_mut(name) else {
             return false;
@@ -246,7 +238,7 @@ impl Replica {
         was_pending
     }
 
-    /// Gives a slot a value; `false` if there is no room.
+    /// Gives a slot a value; `false` if it exceeds a limit.
     fn put(&mut self, name: &str, value: Option<Encoded>) -> bool {
         let size =
             |value: &Option<Encoded>| value.as_ref().map_or(0, |value| value.size() + name.len());
@@ -309,12 +301,12 @@ impl Replica {
         &self.name
     }
 
-    /// Its version, as far as it is known.
+    /// The last version that the authority has sent.
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// Whether the authority has let this member in.
+    /// Whether the authority has accepted the Use.
     pub fn is_in_use(&self) -> bool {
         self.in_use
     }
@@ -407,7 +399,7 @@ mod tests {
             assert_eq!(replica.get("x"), Some(2.0.into()));
             assert_eq!(hears(&mut replica, 9, vec![answer]), [expected]);
             assert_eq!(replica.get("x"), value.map(Value::from));
-            // Once it is answered, others' changes are others'.
+            // After the answer, changes of other members count as theirs.
             assert_eq!(hears(&mut replica, 9, vec![change("x", 1.0)]), ["change x"]);
         }
         replica.set("y", &1.0.into());

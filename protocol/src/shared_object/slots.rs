@@ -1,4 +1,4 @@
-//! The slots of one object, those that were removed among them.
+//! The slots of one object, with tombstones of removed ones.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,11 +7,10 @@ use std::{
 
 use super::Encoded;
 
-/// Slots by name. A slot carries the version of its last change, also when that removed it: a
-/// *tombstone*.
+/// Slots by name. A slot carries the version of its last change. A removed slot is a *tombstone*.
 #[derive(Clone, Debug)]
 pub(super) struct Slots<M> {
-    by_name: BTreeMap<Arc<str>, Slot<M>>,
+    by_name: BTreeMap<Arc<str>, VersionedSlot<M>>,
     /// The tombstones, oldest first.
     tombstones: BTreeSet<(u32, Arc<str>)>,
     bytes: usize,
@@ -20,10 +19,10 @@ pub(super) struct Slots<M> {
 
 /// One slot.
 #[derive(Clone, Debug)]
-pub(super) struct Slot<M> {
+pub(super) struct VersionedSlot<M> {
     /// The version of its last change.
     pub(super) version: u32,
-    /// The member that made it; none if it was the application, or before a restart.
+    /// The member that made it; none for the application, and after a restart.
     pub(super) author: Option<M>,
     /// None in a tombstone.
     pub(super) value: Option<Encoded>,
@@ -39,23 +38,23 @@ impl<M: Copy> Slots<M> {
         }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Slot<M>> {
+    pub(super) fn get(&self, name: &str) -> Option<&VersionedSlot<M>> {
         self.by_name.get(name)
     }
 
-    /// The value, unless there is none.
+    /// The slot's value, if it has one.
     pub(super) fn value(&self, name: &str) -> Option<&Encoded> {
         self.get(name)?.value.as_ref()
     }
 
-    /// The name as the slots share it.
+    /// The name, shared with the slot if it exists.
     pub(super) fn shared_name(&self, name: &str) -> Arc<str> {
         self.by_name
             .get_key_value(name)
             .map_or_else(|| Arc::from(name), |(name, _)| Arc::clone(name))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Slot<M>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &VersionedSlot<M>)> {
         self.by_name.iter()
     }
 
@@ -67,30 +66,30 @@ impl<M: Copy> Slots<M> {
         })
     }
 
-    /// How many have a value.
+    /// The count of slots that have a value.
     pub(super) fn live_count(&self) -> usize {
         self.by_name.len() - self.tombstones.len()
     }
 
-    /// How many tombstones there are.
+    /// The count of tombstones.
     pub(super) fn tombstone_count(&self) -> usize {
         self.tombstones.len()
     }
 
-    /// What all of them take.
+    /// The bytes that all slots count.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// What those with a value would take with this value in this slot.
+    /// The bytes that the slots with values would count with this value in this slot.
     pub(super) fn live_bytes_with(&self, name: &str, value: &Encoded) -> usize {
         let live = self.get(name).filter(|slot| slot.value.is_some());
         let before = live.map_or(0, |slot| cost(name, slot));
         self.bytes - self.tombstone_bytes - before + OVERHEAD + name.len() + value.size()
     }
 
-    /// Puts a slot, or a tombstone, in its place.
-    pub(super) fn put(&mut self, name: Arc<str>, slot: Slot<M>) {
+    /// Stores a slot or a tombstone.
+    pub(super) fn put(&mut self, name: Arc<str>, slot: VersionedSlot<M>) {
         self.take(&name);
         let cost = cost(&name, &slot);
         self.bytes += cost;
@@ -112,7 +111,7 @@ impl<M: Copy> Slots<M> {
         }
     }
 
-    /// Forgets the oldest tombstone if its version is below `version`.
+    /// Drops the oldest tombstone if its version is below `version`.
     pub(super) fn forget_older(&mut self, version: u32) -> Option<(u32, Arc<str>)> {
         if self.tombstones.first()?.0 >= version {
             return None;
@@ -120,7 +119,7 @@ impl<M: Copy> Slots<M> {
         self.forget_oldest()
     }
 
-    /// Forgets the oldest tombstone.
+    /// Drops the oldest tombstone.
     pub(super) fn forget_oldest(&mut self) -> Option<(u32, Arc<str>)> {
         let (version, name) = self.tombstones.first().cloned()?;
         self.take(&name);
@@ -132,10 +131,10 @@ impl<M: Copy> Slots<M> {
     }
 }
 
-fn cost<M>(name: &str, slot: &Slot<M>) -> usize {
+fn cost<M>(name: &str, slot: &VersionedSlot<M>) -> usize {
     OVERHEAD + name.len() + slot.value.as_ref().map_or(0, Encoded::size)
 }
 
-/// What a slot takes beside its name and value, in bytes: it keeps small slots from costing far
+/// The bytes that a slot counts beside its name and value. Reason: small slots must not cost far
 /// more than they count.
 const OVERHEAD: usize = 64;

@@ -1,4 +1,4 @@
-//! A value in the forms it has on the wire.
+//! A slot's value in its encoded forms.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use crate::amf::{
 
 /// One value, or those of one message, encoded for members of either encoding.
 ///
-/// Kept as bytes: they are what members get, what is stored, and far smaller than the values'
-/// tree. Most values need one form only, which is the same for everybody.
+/// It is kept as bytes, which are sent and stored as they are, and are far smaller than the tree of
+/// values. Most values need one form only, for members of both encodings.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Encoded {
     /// AMF0, with AMF3 behind the marker `0x11` where AMF0 has no form.
@@ -36,7 +36,7 @@ impl Encoded {
         }
     }
 
-    /// What [`Self::full`] gave before, from a store or a message; `None` if it holds no AMF.
+    /// Takes the bytes of [`Self::full`] from a store or a message; `None` if they are not AMF.
     pub fn from_full(full: Bytes) -> Option<Self> {
         let values = amf0::decode_all(&full, &Budget::default()).ok()?;
         let nearest = values
@@ -46,14 +46,14 @@ impl Encoded {
         Some(Self { full, nearest })
     }
 
-    /// The first value, with everything that AMF3 has.
+    /// The first value, in its AMF3 form.
     pub fn value(&self) -> Value {
         self.values().into_iter().next().unwrap_or(Value::Undefined)
     }
 
-    /// The values, with everything that AMF3 has.
+    /// The values, in their AMF3 forms.
     pub fn values(&self) -> Vec<Value> {
-        // Our own encoding, of values within the budget.
+        // These bytes are this type's own encoding, of values within the budget.
         amf0::decode_all(&self.full, &Budget::default()).unwrap_or_default()
     }
 
@@ -70,7 +70,7 @@ impl Encoded {
         }
     }
 
-    /// Whether members of the two encodings get different bytes.
+    /// Whether members of the two encodings receive different bytes.
     pub fn needs_amf3(&self) -> bool {
         self.nearest.is_some()
     }

@@ -17,9 +17,7 @@ use crate::{
 /// The start of a message, in its first fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The message's type.
     pub kind: MessageType,
-    /// The client's message stream.
     pub stream: MessageStreamId,
     pub timestamp: RtmpTimestamp,
     /// The whole payload's length in bytes.

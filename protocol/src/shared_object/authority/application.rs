@@ -1,9 +1,9 @@
-//! What the application does to an object.
+//! The methods for the application.
 
-use super::{Authority, Batch, Debug, Durability, Durable, Encoded, Hash, Refused, Told};
+use super::{Authority, ChangeBatch, Debug, Durability, Durable, Encoded, Hash, Refused, Told};
 
 impl<M: Copy + Eq + Hash + Debug> Authority<M> {
-    /// Gives a slot a value, over whatever members have asked for.
+    /// Gives a slot a value, regardless of members' requests.
     pub fn set(&mut self, name: &str, value: Encoded) -> Result<(), Refused> {
         self.fits(name, &value)?;
         self.act(|object, batch| {
@@ -26,8 +26,8 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.act(Self::clear_slots);
     }
 
-    /// Sends a message to all members: a handler's name, and what it gets. Within a lock it keeps
-    /// its place among the changes.
+    /// Sends a message to all members: a handler's name and its arguments. Within a lock it keeps
+    /// its order among the changes.
     pub fn send(&mut self, values: Encoded) -> Result<(), Refused> {
         if values.size() > self.limits.value {
             return Err(Refused::Value);
@@ -36,14 +36,15 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         Ok(())
     }
 
-    /// Locks: what the application does from now on leaves as one message, and members' messages
-    /// wait. Returns how often it is locked.
+    /// Locks the object: the application's changes from now on leave as one message, and members'
+    /// messages wait. Returns the count of locks.
     pub fn lock(&mut self) -> u32 {
         self.depth = self.depth.saturating_add(1);
         self.depth
     }
 
-    /// Takes one lock back. Returns how many are left; with the last one everything goes on.
+    /// Takes one lock back. Returns the count of locks left; the last one releases the changes and
+    /// the members' messages.
     pub fn unlock(&mut self) -> u32 {
         self.depth = self.depth.saturating_sub(1);
         if self.depth == 0 {
@@ -55,7 +56,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.depth
     }
 
-    /// Takes all locks back. Returns how many there were.
+    /// Takes all locks back. Returns their count.
     pub fn unlock_all(&mut self) -> u32 {
         let depth = self.depth;
         self.depth = depth.min(1);
@@ -63,51 +64,51 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         depth
     }
 
-    /// How often it is locked.
+    /// The count of locks.
     pub fn lock_depth(&self) -> u32 {
         self.depth
     }
 
-    /// Forgets the slots that were removed before this version: a member that knows less than
-    /// that gets everything anew.
+    /// Drops the tombstones of slots removed before this version: a member with an older version
+    /// gets a clear and all slots.
     pub fn purge(&mut self, version: u32) {
         self.forget_before(version);
         self.horizon = self.horizon.max(version.min(self.version));
         self.save_header();
     }
 
-    /// How many versions back a returning member may be and still get the difference alone.
+    /// The count of versions that a returning member may be behind and still get only the changes.
     pub fn resync_depth(&self) -> u32 {
         self.resync_depth
     }
 
-    /// Sets it; `u32::MAX`, the default, is without end.
+    /// Sets that count; `u32::MAX`, the default, is no limit.
     pub fn set_resync_depth(&mut self, depth: u32) {
         self.resync_depth = depth;
         self.trim();
     }
 
-    /// Whether changes are stored as they are made; `false` for a temporary object.
+    /// Whether each change is stored at once; `false` for a temporary object.
     pub fn auto_commit(&self) -> bool {
         self.durable.as_ref().is_some_and(Durable::auto_commit)
     }
 
-    /// Turns it on or off. Off, nothing is stored before [`Self::flush`] or the last release, and
-    /// members' successes do not wait.
+    /// Turns it on or off. While it is off, only [`Self::flush`] and the last release store the
+    /// object, and members' successes do not wait.
     pub fn set_auto_commit(&mut self, on: bool) {
         if let Some(durable) = &mut self.durable {
             durable.set_auto_commit(on);
         }
     }
 
-    /// The application holds on to the object no longer: without members, that stores it.
+    /// Releases the application's hold on the object: an object without members is stored.
     pub fn let_go(&mut self) {
         if self.members.is_empty() {
             self.flush();
         }
     }
 
-    /// Has everything stored; `false` for a temporary object.
+    /// Starts the store of the whole object; `false` for a temporary object.
     pub fn flush(&mut self) -> bool {
         if let Some(durable) = &mut self.durable {
             durable.commit();
@@ -115,12 +116,12 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.is_persistent()
     }
 
-    /// Whether something is not stored yet.
+    /// Whether the object has changes that are not stored.
     pub fn is_dirty(&self) -> bool {
         self.durable.as_ref().is_some_and(Durable::is_dirty)
     }
 
-    /// When what is stored is told to members.
+    /// The time at which members receive changes that have to be stored.
     pub fn durability(&self) -> Option<Durability> {
         self.durable.as_ref().map(Durable::durability)
     }
@@ -131,9 +132,9 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         }
     }
 
-    /// Does something as part of the lock's batch, or as one of its own.
-    fn act(&mut self, what: impl FnOnce(&mut Self, &mut Batch<M>)) {
-        let mut batch = self.locked.take().unwrap_or_else(|| Batch::new(None));
+    /// Makes a change as part of the lock's batch, or as a batch of its own.
+    fn act(&mut self, what: impl FnOnce(&mut Self, &mut ChangeBatch<M>)) {
+        let mut batch = self.locked.take().unwrap_or_else(|| ChangeBatch::new(None));
         what(self, &mut batch);
         if self.depth > 0 {
             self.locked = Some(batch);

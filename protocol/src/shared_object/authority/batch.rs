@@ -1,41 +1,41 @@
-//! What one message of a member, or one lock of the application, comes to.
+//! Batches: the result of one message of a member, or of one lock of the application.
 
 use std::{collections::HashMap, sync::Arc};
 
 use super::{Change, Told};
 
-/// Events that leave as one, with at most one new version.
+/// Events that leave as one message, with at most one new version.
 #[derive(Debug)]
-pub(super) struct Batch<M> {
+pub(super) struct ChangeBatch<M> {
     /// The member; none for the application.
     pub(super) author: Option<M>,
-    /// Whether a version was taken for it.
+    /// Whether the batch has taken a version.
     pub(super) versioned: bool,
-    /// For everybody but the author.
-    pub(super) others: Events,
-    /// For the author.
-    pub(super) own: Events,
-    /// Whether the author is told something that is stored first.
+    /// The events for all members but the author.
+    pub(super) others: EventList,
+    /// The events for the author.
+    pub(super) own: EventList,
+    /// Whether an event for the author waits for the store.
     pub(super) acknowledges: bool,
-    /// Whether the author is told something else than the others.
+    /// Whether the author's events differ from those of the others.
     pub(super) differs: bool,
     pub(super) changes: Vec<Change>,
 }
 
-impl<M> Batch<M> {
+impl<M> ChangeBatch<M> {
     pub(super) fn new(author: Option<M>) -> Self {
         Self {
             author,
             versioned: false,
-            others: Events::default(),
-            own: Events::default(),
+            others: EventList::default(),
+            own: EventList::default(),
             acknowledges: false,
             differs: false,
             changes: Vec::new(),
         }
     }
 
-    /// Tells the same to the author and to everybody else.
+    /// Adds an event for the author and for all others.
     pub(super) fn all(&mut self, event: Told) {
         if self.author.is_some() {
             self.own.push(event.clone());
@@ -43,29 +43,29 @@ impl<M> Batch<M> {
         self.others.push(event);
     }
 
-    /// Tells the author alone.
+    /// Adds an event for the author alone.
     pub(super) fn author(&mut self, event: Told) {
         self.differs = true;
         self.own.push(event);
     }
 }
 
-/// Events in order, where only the last word on a slot counts; what precedes a message to the
-/// members stays before it.
+/// Events in order, in which the last event of each slot counts. Events before a message to the
+/// members stay before it.
 #[derive(Debug, Default)]
-pub(super) struct Events {
-    /// With holes where a later word was said.
+pub(super) struct EventList {
+    /// The events; a superseded one leaves a hole.
     list: Vec<Option<Told>>,
     holes: usize,
     size: usize,
-    /// Where the last word on a slot stands, since the last message. Empty while there is one
+    /// The position of each slot's last event since the last message. Empty while there is one
     /// event, which is the usual case.
     places: HashMap<Arc<str>, usize>,
-    /// How many events of the list have been looked at for places.
+    /// The count of events that `places` takes into account.
     placed: usize,
 }
 
-impl Events {
+impl EventList {
     pub(super) fn push(&mut self, event: Told) {
         self.size += event.longest();
         if matches!(event, Told::Message(_)) {
@@ -98,7 +98,7 @@ impl Events {
         self.list.into_iter().flatten().collect()
     }
 
-    /// Looks at the events that came before there was a reason to.
+    /// Enters the events that `places` does not take into account yet.
     fn place(&mut self) {
         for at in self.placed..self.list.len() {
             if let Some(name) = self.list[at].as_ref().and_then(word_on) {
@@ -108,7 +108,7 @@ impl Events {
         self.placed = self.list.len();
     }
 
-    /// Takes out what an event that comes next makes void.
+    /// Removes the events that the next event supersedes.
     fn supersede(&mut self, event: &Told) {
         if matches!(event, Told::Clear) {
             for (_, at) in std::mem::take(&mut self.places) {
@@ -129,7 +129,7 @@ impl Events {
     }
 
     fn close_holes(&mut self) {
-        // The places before the last message mean nothing; those after it move.
+        // Positions before the last message are no longer used; those behind it move.
         let mut closed = Vec::with_capacity(self.list.len() - self.holes);
         for (at, event) in std::mem::take(&mut self.list).into_iter().enumerate() {
             if event.is_none() {
@@ -149,7 +149,7 @@ impl Events {
     }
 }
 
-impl FromIterator<Told> for Events {
+impl FromIterator<Told> for EventList {
     fn from_iter<I: IntoIterator<Item = Told>>(events: I) -> Self {
         let mut made = Self::default();
         events.into_iter().for_each(|event| made.push(event));
@@ -157,10 +157,10 @@ impl FromIterator<Told> for Events {
     }
 }
 
-/// Fewer holes are not worth closing.
+/// The holes below which the list is not compacted.
 const MOST_HOLES: usize = 64;
 
-/// The slot that an event says the last word on.
+/// The slot whose state an event determines.
 fn word_on(event: &Told) -> Option<&Arc<str>> {
     match event {
         Told::Change { name, .. } | Told::Remove { name } => Some(name),

@@ -1,4 +1,4 @@
-//! What a persistent object has stored, and what waits for that.
+//! The stored part of a persistent object, and its writes under way.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -10,83 +10,80 @@ use std::{
 use super::{Authority, Encoded, Seen, Told};
 use crate::command::Status;
 
-/// When members hear of a change that is to be stored.
+/// The time at which members receive a change that has to be stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// The others at once, the author when it is stored.
+    /// The others receive it at once, the author when it is stored.
     #[default]
     Author,
-    /// Everybody when it is stored.
+    /// All members receive it when it is stored.
     Strict,
-    /// Everybody at once.
+    /// All members receive it at once.
     Lazy,
 }
 
-/// A write under way; each is later than the one before.
+/// The number of a write; it rises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// What is stored of an object beside its slots.
+/// The stored fields of an object beside its slots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    /// Which object of this name it is.
+    /// The number of this object among those of its name.
     pub incarnation: u64,
     /// The version of the last change that is stored.
     pub version: u32,
-    /// Below it a returning member gets everything anew.
+    /// A returning member with a version below it gets a clear and all slots.
     pub horizon: u32,
-    /// The last version at which something was removed that is no longer remembered.
+    /// The last version of a removal that is no longer remembered.
     pub forgotten: u32,
-    /// The last version that was given out when this was written.
+    /// The last version that was in use at the time of this write.
     pub reserve: u32,
-    /// How many slots have a value.
+    /// The count of slots that have a value.
     pub slots: u32,
     /// The bytes of all slots.
     pub bytes: u64,
 }
 
-/// One slot as it is stored; without a value, a tombstone.
+/// One slot as stored; a slot without a value is a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredSlot {
     /// The version of its last change.
     pub version: u32,
-    /// Its value.
     pub value: Option<Encoded>,
 }
 
-/// An object as it was stored, or was not.
+/// An object as loaded from the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stored {
-    /// Its header, if it was.
+    /// The header; none if the object is not stored.
     pub header: Option<Header>,
-    /// Its slots, tombstones included.
+    /// The slots, tombstones included.
     pub slots: BTreeMap<Arc<str>, StoredSlot>,
-    /// How often the process has ended without storing everything since the header was written,
-    /// or ever if there is none.
+    /// The count of crashes with unstored changes since the header was written; without a header,
+    /// since ever.
     pub crashes: u32,
-    /// Without a header: the last version that an object of this name, which is no more, can have
-    /// had.
+    /// Without a header: the highest version that a deleted object of this name may have had.
     pub floor: u32,
 }
 
-/// What must be stored, all of it or nothing.
+/// A write for the store, atomic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
-    /// Names it in [`Authority::handle_stored`].
+    /// The number by which [`Authority::handle_stored`] reports its end.
     pub ticket: Ticket,
-    /// The header.
     pub header: Header,
-    /// All slots that were stored before go first.
+    /// Whether the write deletes all stored slots first.
     pub clear: bool,
-    /// Slots that have changed; `None` forgets one.
+    /// Slots that have changed; `None` deletes one.
     pub slots: Vec<(Arc<str>, Option<StoredSlot>)>,
 }
 
-/// How many versions may be given out beyond the stored one. Reason: after a crash an object
-/// begins beyond them all; with more on the way, everything about it waits for the store.
+/// The count of versions that may be in use beyond the stored one. Reason: after a crash an object
+/// begins beyond them all; at the bound, all messages of the object wait for the store.
 pub const VERSION_WINDOW: u32 = 4_096;
 
-/// A header is written alone when so many versions have been given out since the last write.
+/// The count of versions since the last write at which a header is written by itself.
 const HEADER_EVERY: u32 = VERSION_WINDOW / 4;
 
 #[derive(Debug)]
@@ -96,12 +93,12 @@ pub(super) struct Durable {
     dirty: BTreeSet<Arc<str>>,
     clear: bool,
     header: bool,
-    /// Everything is to be stored, whatever `auto_commit` says.
+    /// Whether everything must be stored, even without `auto_commit`.
     due: bool,
     next: u64,
-    /// The writes under way, and the version each covers.
+    /// The writes under way, each with the version that it covers.
     under_way: VecDeque<(Ticket, u32)>,
-    /// The last version that a write under way, or a stored one, covers.
+    /// The last version that a write, under way or stored, covers.
     queued: u32,
     stored: u32,
 }
@@ -166,17 +163,17 @@ impl Durable {
         self.clear || self.header || !self.dirty.is_empty()
     }
 
-    /// Whether too many versions are on the way.
+    /// Whether too many versions are in use that are not stored.
     pub(super) fn is_ahead(&self, version: u32) -> bool {
         version.saturating_sub(self.stored) > VERSION_WINDOW
     }
 
-    /// What an author's success of a change made now waits for.
+    /// The write for which an author's success of a change made now waits.
     pub(super) fn ticket(&self) -> Option<Ticket> {
         (self.auto_commit && self.durability != Durability::Lazy).then_some(Ticket(self.next))
     }
 
-    /// What everything that is said now waits for.
+    /// The write for which all output made now waits.
     pub(super) fn strict_ticket(&self, version: u32) -> Option<Ticket> {
         let strict = self.auto_commit && self.durability == Durability::Strict;
         if !strict && !self.is_ahead(version) {
@@ -200,7 +197,7 @@ impl Durable {
 }
 
 impl<M: Copy + Eq + Hash + Debug> Authority<M> {
-    /// What must be stored next.
+    /// The next write for the store.
     pub fn poll_write(&mut self) -> Option<Write> {
         if self.locked.is_some() {
             // A batch is stored whole.
@@ -218,7 +215,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         durable.under_way.push_back((ticket, self.version));
         if !all {
             let mut header = self.header();
-            // The slots are still those of an earlier version.
+            // The stored slots are still those of an earlier version.
             header.version = header.version.min(header.reserve.saturating_sub(1));
             return Some(Write {
                 ticket,
@@ -245,8 +242,8 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         })
     }
 
-    /// A write, and with it all before it, is stored, or could not be. What could not be stored is
-    /// left to the store to try again.
+    /// Handles the end of a write, and with it of all writes before. The store itself retries a
+    /// failed write.
     pub fn handle_stored(&mut self, ticket: Ticket, stored: bool) {
         let Some(durable) = &mut self.durable else {
             return;
@@ -260,7 +257,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
             }
         }
         if !stored {
-            // Its own writes tell when the store is well again.
+            // The object's own next write reports that the store works again.
             durable.header |= durable.is_ahead(self.version);
             self.seen.push_back(Seen::FlushFailed);
             let failed = Told::Status(Status::SharedObjectFlushFailed);

@@ -1,7 +1,8 @@
-//! What members are not told yet, because something has to be stored first.
+//! Messages to members that wait for the store.
 //!
-//! A member that waits for its success stands aside and gets whatever follows behind it, in one
-//! message: it never sees the object's versions go back. Everybody else is told at once.
+//! A member that waits for its success stands aside. It receives the messages behind the success in
+//! one message, so it never sees the object's versions go back. All other members receive them at
+//! once.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,36 +12,36 @@ use std::{
     sync::Arc,
 };
 
-use super::{Body, Flags, Limits, Output, Ticket, To, Told, batch::Events};
+use super::{Body, Flags, Limits, Output, Ticket, To, Told, batch::EventList};
 
 #[derive(Debug)]
-pub(super) struct Gate<M> {
-    /// What waits for each member that waits.
+pub(super) struct StoreGate<M> {
+    /// The waiting messages of each member that stands aside.
     held: HashMap<M, VecDeque<Held>>,
-    /// What waits for all, in order.
+    /// The messages to all that wait, in order.
     strict: VecDeque<Strict<M>>,
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct Held {
-    /// What must be stored first; none if it only follows something that waits.
+    /// The write to wait for; none if the message only follows another that waits.
     ticket: Option<Ticket>,
     version: u32,
-    events: Events,
+    events: EventList,
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct Strict<M> {
-    /// What must be stored first.
+    /// The write to wait for.
     until: Ticket,
-    /// What it says is stored.
+    /// The write that the output acknowledges.
     ticket: Option<Ticket>,
     output: Output<M>,
 }
 
-impl<M: Copy + Eq + Hash + Debug> Gate<M> {
+impl<M: Copy + Eq + Hash + Debug> StoreGate<M> {
     pub(super) fn new() -> Self {
         Self {
             held: HashMap::new(),
@@ -49,18 +50,18 @@ impl<M: Copy + Eq + Hash + Debug> Gate<M> {
         }
     }
 
-    /// Whether so much waits that nothing more is taken from members.
+    /// Whether so many bytes wait that members' messages must wait too.
     pub(super) fn is_full(&self) -> bool {
         self.bytes > Limits::MAX_WAITING
     }
 
-    /// Whether what goes to all passes this member by.
+    /// Whether messages to all pass this member by.
     pub(super) fn is_aside(&self, member: M) -> bool {
         self.held.contains_key(&member)
     }
 
-    /// Lets an output out, or keeps it: until `ticket` is stored, which it acknowledges, or until
-    /// `all`, for which everything waits.
+    /// Passes an output on, or keeps it. It waits until `ticket`, which it acknowledges, is stored,
+    /// or until `all`, for which all output waits.
     pub(super) fn pass(
         &mut self,
         output: Output<M>,
@@ -80,7 +81,7 @@ impl<M: Copy + Eq + Hash + Debug> Gate<M> {
         });
     }
 
-    /// This much is stored, or given up.
+    /// Releases the outputs that waited for writes up to this one, which are stored or have failed.
     pub(super) fn open(
         &mut self,
         stored: Ticket,
@@ -106,7 +107,7 @@ impl<M: Copy + Eq + Hash + Debug> Gate<M> {
         }
     }
 
-    /// What would have said that this is stored says this instead.
+    /// Replaces the events that acknowledge a write by `events`, since the write has failed.
     pub(super) fn fail(&mut self, ticket: Ticket, events: &[Told]) {
         let of_it = |waits: Option<Ticket>| waits.is_some_and(|waits| waits <= ticket);
         for held in self.held.values_mut().flatten() {
@@ -128,7 +129,7 @@ impl<M: Copy + Eq + Hash + Debug> Gate<M> {
         }
     }
 
-    /// The member is gone.
+    /// Drops the messages of a member that is gone.
     pub(super) fn forget(&mut self, member: M) {
         for held in self.held.remove(&member).into_iter().flatten() {
             self.bytes -= held.bytes;
@@ -182,14 +183,14 @@ impl Held {
         let mut held = Self {
             ticket,
             version: body.version,
-            events: Events::default(),
+            events: EventList::default(),
             bytes: 0,
         };
         held.append(body);
         held
     }
 
-    /// Adds a body behind; returns what that takes.
+    /// Appends a body; returns the bytes that it adds.
     fn append(&mut self, body: &Body) -> usize {
         self.version = body.version;
         for event in &body.events {
@@ -202,7 +203,8 @@ impl Held {
     }
 }
 
-/// Lets out what a member need not wait for any more, as one body. Returns what it took.
+/// Releases the messages that a member need not wait for any more, as one body. Returns their
+/// bytes.
 fn release<M>(
     member: M,
     held: &mut VecDeque<Held>,
@@ -211,7 +213,7 @@ fn release<M>(
 ) -> usize {
     let mut freed = 0;
     let mut version = 0;
-    let mut events = Events::default();
+    let mut events = EventList::default();
     while let Some(next) = held.pop_front_if(|held| held.ticket.is_none_or(|held| held <= stored)) {
         freed += next.bytes;
         version = next.version;

@@ -1,31 +1,31 @@
-//! What members ask: use, change, remove, clear, send, release.
+//! The requests of members: use, change, remove, clear, send, release.
 
 use super::{
-    Access, Arc, Authority, Batch, Change, ChangeKind, Debug, Durable, Encoded, Flags, Handled,
-    Hash, Limits, Output, Refused, Seen, SharedObjectMessage, Slot, Status, Ticket, To, Told,
-    Waiting,
+    Access, Arc, Authority, Change, ChangeBatch, ChangeKind, Debug, Durable, Encoded, Flags,
+    Handled, Hash, Limits, Output, Refused, Seen, SharedObjectMessage, Status, Ticket, To, Told,
+    VersionedSlot, Waiting,
 };
 use crate::{
     amf::Value,
     shared_object::{Body, Event},
 };
 
-/// Why a member's request is not granted.
+/// The reason for which a member's request is refused.
 enum Denied {
-    /// It may not write.
+    /// The member may not write.
     Access,
-    /// It would exceed a limit.
+    /// The request exceeds a limit.
     Limit,
-    /// Another has changed the slot since the version that the member knows.
+    /// The slot has changed since the version that the member knows.
     Conflict,
 }
 
 impl<M: Copy + Eq + Hash + Debug> Authority<M> {
-    /// Takes messages of one member, which are judged event by event and answered as one batch.
-    /// Their number and `bytes` come back by [`Self::poll_handled`] once they are handled, which may
-    /// be after the application has unlocked the object.
+    /// Handles messages of one member. Each event is accepted or refused by itself, and all are
+    /// answered as one batch. [`Self::poll_handled`] reports their number and `bytes` once they are
+    /// handled, which may be after the application has unlocked the object.
     ///
-    /// Whether the member may use the object at all is decided before this.
+    /// The caller has decided that the member may use the object.
     pub fn handle_messages(
         &mut self,
         member: M,
@@ -61,18 +61,18 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.handled.push_back(handled);
     }
 
-    /// A member's session is over.
+    /// Removes a member whose session is over.
     pub fn handle_gone(&mut self, member: M) {
         let asks = |waiting: &Waiting<M>| matches!(waiting, Waiting::Messages { member: other, .. } if *other == member);
         if self.waiting.iter().any(asks) {
-            // What it has asked for is not lost with it.
+            // The requests of the member that wait are handled before.
             self.waiting.push_back(Waiting::Gone(member));
         } else {
             self.leave(member);
         }
     }
 
-    /// Handles what has waited, as far as nothing else keeps it waiting.
+    /// Handles the items that wait, until the object is locked again.
     pub(super) fn catch_up(&mut self) {
         while !self.is_locked() {
             match self.waiting.pop_front() {
@@ -92,18 +92,24 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
     }
 
     fn requests(&mut self, member: M, access: Access, messages: Vec<SharedObjectMessage>) {
-        let mut batch = Batch::new(Some(member));
+        let mut batch = ChangeBatch::new(Some(member));
         for message in messages {
             let (version, flags) = (message.version, message.flags);
             for event in message.events {
                 match event {
                     Event::Use => {
-                        self.deliver(std::mem::replace(&mut batch, Batch::new(Some(member))));
+                        self.deliver(std::mem::replace(
+                            &mut batch,
+                            ChangeBatch::new(Some(member)),
+                        ));
                         self.join(member, flags);
                         self.answer_use(member, version);
                     }
                     Event::Release => {
-                        self.deliver(std::mem::replace(&mut batch, Batch::new(Some(member))));
+                        self.deliver(std::mem::replace(
+                            &mut batch,
+                            ChangeBatch::new(Some(member)),
+                        ));
                         self.leave(member);
                     }
                     event if self.is_member(member) => {
@@ -116,8 +122,8 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.deliver(batch);
     }
 
-    /// One notice for a message, however much it asks of an object that it does not use.
-    fn not_in_use(&self, batch: &mut Batch<M>) {
+    /// Adds one notice for a message with requests for an object that its member does not use.
+    fn not_in_use(&self, batch: &mut ChangeBatch<M>) {
         if batch.own.is_empty() {
             batch.author(Told::Status(Status::SharedObjectNoObjectFound));
         }
@@ -125,7 +131,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
 
     fn request(
         &mut self,
-        batch: &mut Batch<M>,
+        batch: &mut ChangeBatch<M>,
         member: M,
         access: Access,
         known: u32,
@@ -145,7 +151,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
                         batch.acknowledges = true;
                         self.remove_slot(batch, &name);
                     }
-                    // It is gone already.
+                    // The slot is gone already.
                     Ok(()) => self.present(batch, &name),
                     Err(denied) => self.deny(batch, denied, Some(&name)),
                 }
@@ -158,7 +164,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
             Event::RequestClear | Event::SendMessage { .. } => {
                 self.deny(batch, Denied::Access, None);
             }
-            // Nothing else is a request.
+            // Other events are no requests.
             _ => {}
         }
     }
@@ -175,14 +181,14 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.fits(name, value).map_err(|_| Denied::Limit)
     }
 
-    /// Whether the member may write, and knows what it is about to change.
+    /// Whether the member may write, and knows the last version of the slot.
     fn may_touch(&self, member: M, access: Access, known: u32, name: &str) -> Result<(), Denied> {
         if !access.write {
             return Err(Denied::Access);
         }
         let later = match self.slots.get(name) {
             Some(slot) => slot.version > known && slot.author != Some(member),
-            // A member that knows nothing yet does not bring back what was removed.
+            // A member that knows no version must not restore a removed slot.
             None => known != 0 && known < self.forgotten,
         };
         if later {
@@ -191,7 +197,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         Ok(())
     }
 
-    /// Whether the object may hold this value in this slot, if need be without tombstones.
+    /// Whether the object may hold this value in this slot, if necessary without tombstones.
     pub(super) fn fits(&self, name: &str, value: &Encoded) -> Result<(), Refused> {
         if name.is_empty() || name.len() > Limits::MAX_SLOT_NAME {
             return Err(Refused::Name);
@@ -209,7 +215,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         Ok(())
     }
 
-    fn change(&mut self, batch: &mut Batch<M>, member: M, name: &str, value: Encoded) {
+    fn change(&mut self, batch: &mut ChangeBatch<M>, member: M, name: &str, value: Encoded) {
         let name = self.set_slot(batch, name, value.clone());
         let server_style = self
             .members
@@ -223,10 +229,10 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         });
     }
 
-    /// Gives the slot a value, for everybody but the author of the batch.
+    /// Gives the slot a value; all members but the author of the batch receive it.
     pub(super) fn set_slot(
         &mut self,
-        batch: &mut Batch<M>,
+        batch: &mut ChangeBatch<M>,
         name: &str,
         value: Encoded,
     ) -> Arc<str> {
@@ -240,7 +246,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
     }
 
     /// Removes a slot that has a value.
-    pub(super) fn remove_slot(&mut self, batch: &mut Batch<M>, name: &str) {
+    pub(super) fn remove_slot(&mut self, batch: &mut ChangeBatch<M>, name: &str) {
         let name = self.put(batch, name, None, ChangeKind::Removed);
         batch.all(Told::Remove { name });
         self.trim();
@@ -248,7 +254,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
 
     fn put(
         &mut self,
-        batch: &mut Batch<M>,
+        batch: &mut ChangeBatch<M>,
         name: &str,
         value: Option<Encoded>,
         kind: ChangeKind,
@@ -262,7 +268,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
                 old: self.slots.value(&name).cloned(),
             });
         }
-        let slot = Slot {
+        let slot = VersionedSlot {
             version: self.version,
             author: batch.author,
             value,
@@ -272,8 +278,8 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         name
     }
 
-    /// Removes all slots and remembers none.
-    pub(super) fn clear_slots(&mut self, batch: &mut Batch<M>) {
+    /// Removes all slots, without tombstones.
+    pub(super) fn clear_slots(&mut self, batch: &mut ChangeBatch<M>) {
         self.take_version(batch);
         self.slots.clear();
         (self.horizon, self.forgotten) = (self.version, self.version);
@@ -290,13 +296,13 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         batch.all(Told::Clear);
     }
 
-    fn pass_on(&mut self, batch: &mut Batch<M>, member: M, values: &[Value]) {
+    fn pass_on(&mut self, batch: &mut ChangeBatch<M>, member: M, values: &[Value]) {
         let values = Encoded::list(values);
         if values.size() > self.limits.value {
             return self.deny(batch, Denied::Limit, None);
         }
         if self.observed {
-            // What the member changed before is heard before.
+            // The application receives the member's changes before its message.
             self.note_changes(batch, member);
             self.seen.push_back(Seen::Message {
                 member,
@@ -306,15 +312,15 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         batch.all(Told::Message(values));
     }
 
-    /// The first change of a batch takes the next version.
-    fn take_version(&mut self, batch: &mut Batch<M>) {
+    /// Takes the next version for the first change of a batch.
+    fn take_version(&mut self, batch: &mut ChangeBatch<M>) {
         if !batch.versioned {
             batch.versioned = true;
             self.version = self.version.saturating_add(1);
         }
     }
 
-    fn deny(&mut self, batch: &mut Batch<M>, denied: Denied, name: Option<&str>) {
+    fn deny(&mut self, batch: &mut ChangeBatch<M>, denied: Denied, name: Option<&str>) {
         if matches!(denied, Denied::Limit) {
             self.refused += 1;
         }
@@ -326,8 +332,8 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         }
     }
 
-    /// Tells the author what a slot holds now.
-    fn present(&self, batch: &mut Batch<M>, name: &str) {
+    /// Adds the slot's present value or removal for the author.
+    fn present(&self, batch: &mut ChangeBatch<M>, name: &str) {
         let name = self.slots.shared_name(name);
         let event = match self.slots.value(&name).cloned() {
             Some(value) => Told::Change { name, value },
@@ -358,11 +364,11 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.emit(To::One(member), events, None);
     }
 
-    /// The version since which changes are enough for a member that knows this one; none if it
-    /// must get everything.
+    /// The version from which changes suffice for a member that knows this one; none if it must get
+    /// a clear and all slots.
     fn since(&self, known: u32) -> Option<u32> {
         let within = known != 0 && known >= self.horizon && known <= self.version;
-        // Versions beyond the last one look alike.
+        // At the last version of all, changes no longer raise the version.
         (within && self.version < u32::MAX).then_some(known)
     }
 
@@ -390,8 +396,8 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         }
     }
 
-    /// Sends what a batch has come to.
-    pub(super) fn deliver(&mut self, mut batch: Batch<M>) {
+    /// Queues the results of a batch.
+    pub(super) fn deliver(&mut self, mut batch: ChangeBatch<M>) {
         if let Some(member) = batch.author {
             self.note_changes(&mut batch, member);
         }
@@ -399,7 +405,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
             .versioned
             .then(|| self.durable.as_ref().and_then(Durable::ticket))
             .flatten();
-        let Batch {
+        let ChangeBatch {
             author,
             others,
             own,
@@ -420,7 +426,8 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         }
     }
 
-    /// Queues a body for those who may get it now, and behind what others wait for.
+    /// Queues a body for the recipients that need not wait, and behind the messages for which
+    /// others wait.
     fn emit(&mut self, to: To<M>, events: Vec<Told>, ticket: Option<Ticket>) {
         if !events.is_empty() {
             let version = self.version;
@@ -434,14 +441,14 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.gate.pass(output, ticket, all, &mut self.outputs);
     }
 
-    /// What everything waits for.
+    /// The write that all output must wait for.
     fn strict_ticket(&self) -> Option<Ticket> {
         self.durable
             .as_ref()
             .and_then(|durable| durable.strict_ticket(self.version))
     }
 
-    fn note_changes(&mut self, batch: &mut Batch<M>, member: M) {
+    fn note_changes(&mut self, batch: &mut ChangeBatch<M>, member: M) {
         if !batch.changes.is_empty() {
             self.seen.push_back(Seen::Changed {
                 member,
@@ -450,7 +457,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         }
     }
 
-    /// Forgets tombstones that are too many, too old, or in the way of slots with values.
+    /// Drops tombstones that are too many, too old, or needed as room for slots with values.
     pub(super) fn trim(&mut self) {
         while self.slots.tombstone_count() > self.limits.tombstones
             || (self.slots.bytes() > self.limits.bytes && self.slots.tombstone_count() > 0)

@@ -1,4 +1,4 @@
-//! One object and its members; what each of them hears is written as text.
+//! One object and its members; the messages that each of them receives are written as text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ mod members;
 mod model;
 mod vectors;
 
-/// An object, and everything it has said.
+/// An object, and all of its output.
 struct Room {
     object: Authority<u8>,
     /// Members by number, with the flags they used the object with.
@@ -26,7 +26,7 @@ struct Room {
     handled: Vec<(u8, usize)>,
     seen: Vec<Seen<u8>>,
     writes: Vec<Write>,
-    /// Bodies that left, whoever got them.
+    /// The count of bodies that left.
     bodies: usize,
 }
 
@@ -60,7 +60,7 @@ impl Room {
         }
     }
 
-    /// A room where these use the object already and have heard everything.
+    /// A room that these members use already, with all messages read.
     fn of(mut self, members: &[u8]) -> Self {
         for &member in members {
             self.ask(member, 0, [Event::Use]);
@@ -171,7 +171,7 @@ impl Room {
         self.settle();
     }
 
-    /// Everything under way is stored.
+    /// Reports all writes under way as stored, or as failed.
     fn stored(&mut self, stored: bool) {
         self.settle();
         if let Some(write) = self.writes.last() {

@@ -53,7 +53,7 @@ fn a_mirror_follows_the_bodies_that_pass() {
         .unwrap();
     assert_eq!(slots(&mirror), [("a".to_owned(), 5, 5.0.into())]);
     assert_eq!(mirror.bytes(), 1 + 9);
-    // The author's answers say nothing new; a server-style one has the value too.
+    // The author's answers change nothing; a server-style one repeats the value.
     let name: Arc<str> = Arc::from("a");
     let success = Told::Success { name: name.clone() };
     mirror.apply(&body(5, vec![success])).unwrap();
@@ -81,7 +81,7 @@ fn an_older_body_changes_nothing() {
 #[test]
 fn what_another_member_is_told_at_its_use_changes_a_complete_mirror_in_nothing() {
     let mut mirror = Mirror::new();
-    // The difference for a returning member is not the object.
+    // The changes for a returning member are not the whole object.
     mirror
         .apply(&body(9, vec![Told::UseSuccess, change("b", 1.0)]))
         .unwrap();
@@ -132,7 +132,7 @@ fn a_body_cut_short_is_an_error_and_no_more() {
     let whole = body(4, vec![Told::Clear, change("a", 1.0), remove("b")]);
     for length in 0..whole.len() {
         let mut mirror = Mirror::new();
-        // Where an event ends the rest is simply not there.
+        // A body cut at the end of an event has fewer events.
         let _ = mirror.apply(&whole[..length]);
         assert!(mirror.len() <= 1);
     }

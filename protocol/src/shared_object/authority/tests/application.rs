@@ -1,4 +1,4 @@
-//! What the application does, and what it hears.
+//! The application's methods and events.
 
 use super::*;
 
@@ -59,7 +59,7 @@ fn the_application_hears_what_members_do_if_it_asked() {
     let kinds: Vec<_> = changes.iter().map(|change| change.kind).collect();
     assert_eq!(kinds, [ChangeKind::Removed, ChangeKind::Cleared]);
     assert_eq!(changes[0].old.as_ref().unwrap().value(), 1.0.into());
-    // What is refused did not happen.
+    // A refused change causes no event.
     room.ask_as(2, Access { write: false }, PLAYER, 9, [change("a", 1.0)]);
     assert_eq!(room.seen, []);
 }
@@ -153,7 +153,7 @@ fn purge_forgets_what_was_removed_before() {
     assert_eq!(room.heard(1), ["v5 use, clear, c=1"]);
     room.ask(1, 5, [Event::Use]);
     assert_eq!(room.heard(1), ["v5 use"]);
-    // What is beyond the last version is as far as it goes.
+    // A version beyond the last one is cut to it.
     room.object.purge(u32::MAX);
     assert_eq!((room.object.horizon(), room.object.tombstones()), (5, 0));
 }
@@ -178,7 +178,7 @@ fn beyond_the_resync_depth_there_is_only_everything() {
     room.set("b", 4.0);
     assert_eq!(room.object.tombstones(), 0);
     assert_eq!(room.object.horizon(), 3);
-    // New slots are nobody's removed ones: a change in flight is no conflict.
+    // New slots are not in the list of removed ones: a change in flight is no conflict.
     room.object.set_resync_depth(0);
     room.forget();
     room.ask(1, 5, [change("new", 1.0)]);

@@ -1,8 +1,8 @@
-//! Persistent objects: what is stored when, and who waits for it.
+//! Persistent objects: the time of each write, and the members that wait for it.
 
 use super::*;
 
-/// A store in memory: what was written, of which some may be lost.
+/// A store in memory, which may lose writes.
 #[derive(Clone, Default)]
 struct Disk {
     header: Option<Header>,
@@ -50,7 +50,7 @@ fn the_authors_success_leaves_after_the_write_and_the_change_at_once() {
     assert_eq!(room.heard(1), nothing());
     room.stored(true);
     assert_eq!(room.heard(1), ["v1 success a"]);
-    // So does what a server-style author hears, and the removal its author asked for.
+    // The rule covers the answer to a server-style author, and a removal.
     room.ask(1, 1, [remove("a")]);
     assert_eq!(room.heard(2), ["v2 remove a"]);
     assert_eq!(room.heard(1), nothing());
@@ -66,7 +66,7 @@ fn the_authors_success_leaves_after_the_write_and_the_change_at_once() {
 #[test]
 fn a_member_that_waits_never_sees_versions_go_back() {
     let mut room = Room::persistent(Durability::Author).of(&[1, 2, 3]);
-    // Two write one slot while the store is slow.
+    // Two members write one slot while the store is slow.
     room.ask(1, 0, [change("a", 1.0)]);
     room.ask(2, 1, [change("a", 2.0)]);
     room.ask(3, 0, [send("hear", 7.0)]);
@@ -75,7 +75,7 @@ fn a_member_that_waits_never_sees_versions_go_back() {
         room.heard(3),
         ["v1 a=1", "v2 a=2", "v2 send hear 7", "v3 b=3"]
     );
-    // Member 2 heard of the first before it wrote.
+    // Member 2 had received the first change before it wrote.
     assert_eq!(room.heard(2), ["v1 a=1"]);
     assert_eq!(room.heard(1), nothing());
     let first = room.writes[0].ticket;
@@ -153,7 +153,7 @@ fn without_auto_commit_nothing_is_stored_before_its_time() {
     assert!(room.object.is_dirty(), "until the store says so");
     room.stored(true);
     assert!(!room.object.is_dirty());
-    // The last release stores too.
+    // The last release stores the object too.
     room.ask(1, 1, [change("a", 2.0)]);
     room.ask(1, 1, [Event::Release]);
     assert_eq!(room.writes.len(), 1);
@@ -228,7 +228,7 @@ fn no_version_is_used_twice_after_a_crash() {
     room.stored(true);
     room.ask(1, 1, [change("a", 2.0)]);
     room.ask(1, 1, [change("b", 2.0)]);
-    // Member 2 has seen version 3, which is lost.
+    // Member 2 has received version 3, which is lost.
     assert_eq!(room.heard(2).last().unwrap(), "v3 b=2");
     for crashes in 1..4 {
         let again = disk(&room, 1).load(crashes);
@@ -240,7 +240,7 @@ fn no_version_is_used_twice_after_a_crash() {
         again.ask(2, version, [change("a", 3.0)]);
         assert_eq!(again.object.version(), version + 1);
     }
-    // Nor those of an object that was never stored.
+    // The rule also holds for an object that was never stored.
     assert!(Disk::default().load(1).version() > 3);
     let once = disk(&room, 1).load(1).version();
     let twice = disk(&room, 1).load(2).version();
@@ -268,7 +268,7 @@ fn so_many_versions_ahead_of_the_store_everything_waits() {
     for value in 0..=VERSION_WINDOW {
         room.set("a", f64::from(value));
     }
-    // All but the last left at once.
+    // All messages but the last left at once.
     assert_eq!(room.heard(2).len(), VERSION_WINDOW as usize);
     room.ask(1, 0, [change("b", 1.0)]);
     assert_eq!(room.handled, []);
@@ -305,7 +305,7 @@ fn a_store_that_fails_for_long_stops_members_and_lets_them_go_on() {
     room.forget();
     room.ask(1, VERSION_WINDOW, [change("b", 1.0)]);
     assert_eq!(room.handled, [], "it waits, it is not refused");
-    // A write of the object's own asks again.
+    // A write of the object's own reports success.
     room.stored(true);
     assert_eq!(room.handled, [(1, 10)]);
     room.stored(true);

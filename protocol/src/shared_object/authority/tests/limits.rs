@@ -1,4 +1,4 @@
-//! What is too much.
+//! Requests beyond a limit.
 
 use super::*;
 
@@ -68,7 +68,7 @@ fn the_oldest_tombstones_go_first_and_raise_the_horizon() {
     assert_eq!(room.object.tombstones(), 2);
     assert_eq!(room.object.slot_version("a"), None);
     assert_eq!(room.object.horizon(), 2);
-    // They make room for slots with values.
+    // Tombstones give way to slots with values.
     for name in ["x", "y", "z"] {
         room.set(name, "v".repeat(250));
     }

@@ -1,4 +1,4 @@
-//! What members ask and what everybody hears.
+//! Requests of members and the messages that follow.
 
 use super::*;
 
@@ -6,12 +6,12 @@ use super::*;
 fn a_use_is_answered_in_one_message_with_everything() {
     let mut room = Room::temporary();
     room.ask(1, 0, [Event::Use]);
-    // Also when there are no slots: clients wait for it.
+    // The clear comes without any slot too: clients wait for it.
     assert_eq!(room.heard(1), ["v0 use, clear"]);
     room.set("a", 1.0);
     room.set("b", "two");
     room.object.remove("a");
-    // A temporary object is told whole, whatever version the client claims.
+    // A temporary object is sent whole, at any version that the client claims.
     for version in [0, 2, 3, 99] {
         room.ask(2, version, [Event::Use]);
         assert_eq!(room.heard(2), ["v3 use, clear, b=two"]);
@@ -52,7 +52,7 @@ fn a_removal_goes_to_all_in_one_body() {
     assert_eq!(room.heard(1), ["v2 remove a"]);
     assert_eq!(room.heard(2), ["v2 remove a"]);
     assert_eq!(room.bodies, 1);
-    // What is gone is gone; only who asks hears it.
+    // Only the requester receives the removal of a slot that is gone.
     room.ask(2, 2, [remove("a")]);
     room.ask(2, 2, [remove("never")]);
     assert_eq!(room.heard(2), ["v2 remove a", "v2 remove never"]);
@@ -64,7 +64,7 @@ fn a_later_change_of_another_refuses_and_shows_what_is_there() {
     let mut room = Room::temporary().of(&[1, 2]);
     room.ask(1, 0, [change("a", 1.0)]);
     room.forget();
-    // Sent before it heard of version 1.
+    // The request was sent before version 1 arrived.
     room.ask(2, 0, [change("a", 2.0)]);
     assert_eq!(room.heard(2), ["v1 a=1"]);
     assert_eq!(room.heard(1), nothing());
@@ -79,7 +79,7 @@ fn a_later_change_of_another_refuses_and_shows_what_is_there() {
     room.ask(1, 2, [change("a", 9.0)]);
     assert_eq!(room.heard(1), ["v3 remove a"]);
     assert_eq!(room.value("a"), None);
-    // So does what the application has done.
+    // A change by the application counts as well.
     room.set("b", 1.0);
     room.forget();
     room.ask(1, 3, [change("b", 2.0)]);
@@ -116,7 +116,7 @@ fn what_was_cleared_does_not_come_back_by_a_change_in_flight() {
     room.ask(2, 1, [change("a", 2.0)]);
     assert_eq!(room.heard(2), ["v2 remove a"]);
     assert!(room.object.is_empty());
-    // Who knows nothing yet does not bring anything back.
+    // A member that knows no version restores no slot.
     room.ask(3, 0, [Event::Use, change("a", 3.0)]);
     assert_eq!(room.heard(3), ["v2 use, clear", "v3 success a"]);
 }
@@ -148,7 +148,7 @@ fn events_are_judged_alone_and_those_accepted_share_a_version() {
     );
     assert_eq!(room.heard(1), ["v2 b=2, a=3"], "only the last value counts");
     assert_eq!(room.object.version(), 2);
-    // What is refused as a whole makes no version.
+    // A message that is refused as a whole makes no version.
     room.ask(2, 0, [change("taken", 2.0)]);
     assert_eq!(room.object.version(), 2);
     assert_eq!(room.heard(1), nothing());

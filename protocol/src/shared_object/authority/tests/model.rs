@@ -1,5 +1,5 @@
-//! Random operations by many members, whose messages are under way for a while, of an object that
-//! is stored now and then, by a store that crashes.
+//! Random operations by many members, with delayed messages, on an object that is stored by a store
+//! that crashes.
 
 use std::collections::VecDeque;
 
@@ -8,19 +8,20 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::*;
 
-/// A client as it sees the object: what it was told, and what it has asked for.
+/// A client's view of the object: the state that it has received, and its open requests.
 ///
-/// A server-style client is told the value of its accepted change, and asks as it likes. A player
-/// is told the slot alone: it asks again for a slot when it has heard something of that.
+/// A server-style client receives the value of its accepted change, and sends requests at any time.
+/// A player receives the slot alone: it sends another request for a slot only after an event of
+/// that slot.
 #[derive(Default)]
 struct Client {
     flags: Flags,
     version: u32,
     slots: BTreeMap<String, Value>,
-    /// What it has last asked for, and where it has heard nothing since.
+    /// The last requests, and the slots without an event since.
     asked: BTreeMap<String, Value>,
     open: BTreeSet<String>,
-    /// To the object and from it, in order.
+    /// Messages to the object and from it, in order.
     up: VecDeque<SharedObjectMessage>,
     down: VecDeque<SharedObjectMessage>,
 }
@@ -84,14 +85,14 @@ struct World {
     object: Authority<u32>,
     clients: BTreeMap<u32, Client>,
     members: BTreeSet<u32>,
-    /// Members that came before; a session is never used again.
+    /// The count of members so far; a session is never used again.
     next: u32,
     writes: VecDeque<Write>,
-    /// The header, and how many crashes there had been when it was written.
+    /// The header, and the count of crashes at its write.
     header: Option<(Header, u32)>,
     disk: BTreeMap<Arc<str>, StoredSlot>,
     crashes: u32,
-    /// The highest version of each slot that anybody was told.
+    /// The highest version of each slot that any member has received.
     told: BTreeMap<String, u32>,
     sent: f64,
 }
@@ -195,7 +196,7 @@ impl World {
         self.object.handle_gone(one);
     }
 
-    /// The connection is lost; the client comes back with what it knows.
+    /// Replaces a client whose connection is lost by one with the same state.
     fn comes_back(&mut self, one: u32) {
         let client = self.clients.remove(&one).unwrap();
         self.object.handle_gone(one);
@@ -290,7 +291,7 @@ impl World {
         }
     }
 
-    /// The process is killed: what is not stored is gone, and everybody comes back.
+    /// Kills the process: unstored changes are lost, and all clients return.
     fn crash(&mut self) {
         self.crashes += 1;
         self.writes.clear();
@@ -312,7 +313,7 @@ impl World {
         }
     }
 
-    /// Everything arrives and is stored.
+    /// Delivers and stores everything.
     fn quiet(&mut self) {
         self.object.unlock_all();
         for _ in 0..10_000 {

@@ -1,4 +1,4 @@
-//! Bytes that others recorded.
+//! Bytes recorded from other implementations.
 
 use std::{env, fs, path::Path};
 
@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::*;
 
-/// The vectors, where they are; with `CI=true` they must be.
+/// The vectors, if they are present; with `CI=true` they must be.
 fn vectors() -> Option<Vec<Json>> {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors/shared-objects.json");
@@ -51,7 +51,7 @@ fn a_recorded_client_gets_the_answers_it_understands() {
         asked += 1;
     }
     assert_eq!(asked, 4);
-    // It used the object, set foo, removed foo and cleared.
+    // The recorded client used the object, set foo, removed foo and cleared.
     assert_eq!(
         room.heard(1),
         [
