@@ -1,8 +1,8 @@
-//! The name of a group: application and instance, as every part of the system spells it.
+//! The name of a group: application and instance.
 
 use std::{fmt, str::FromStr};
 
-/// `application/instance`, normalised: what routing, authorisation, statistics and storage use.
+/// `application/instance`, normalised, for routing, authorisation, statistics and storage.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupName {
     application: String,
@@ -13,7 +13,7 @@ impl GroupName {
     /// The longest name accepted, in bytes, query excluded and the default instance included.
     /// Reason: the name is held per session and per group in both tiers and is written to logs.
     pub const MAX_LENGTH: usize = 512;
-    /// The instance of an `app` that names none.
+    /// The instance of an `app` without one.
     pub const DEFAULT_INSTANCE: &str = "_definst_";
 
     /// Reads the `app` property of a connect command: the first path segment is the application,
@@ -35,7 +35,7 @@ impl GroupName {
             "" => Self::DEFAULT_INSTANCE,
             instance => instance,
         };
-        // As it is written on the link, the default instance included.
+        // The length on the link, the default instance included.
         if application.len() + 1 + instance.len() > Self::MAX_LENGTH {
             return Err(GroupNameError::TooLong);
         }
@@ -74,7 +74,7 @@ impl FromStr for GroupName {
     }
 }
 
-/// Why an `app` names no group.
+/// The reason for which an `app` names no group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GroupNameError {

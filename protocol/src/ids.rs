@@ -15,13 +15,13 @@ impl ChunkStreamId {
     pub const SHARED_OBJECT: Self = Self(4);
     /// `onStatus` and data messages of a session.
     pub const STATUS: Self = Self(5);
-    /// Audio of live streams: belongs to the shared encoding.
+    /// Audio of live streams, in the shared encoding.
     pub const AUDIO: Self = Self(6);
-    /// Video of live streams: belongs to the shared encoding.
+    /// Video of live streams, in the shared encoding.
     pub const VIDEO: Self = Self(7);
-    /// Data messages of live streams: belongs to the shared encoding.
+    /// Data messages of live streams, in the shared encoding.
     pub const DATA: Self = Self(8);
-    /// The lowest id that is not reserved by the basic header's form.
+    /// The lowest id that the form of the basic header leaves free.
     pub const MIN: Self = Self(2);
     /// The highest id the three-byte basic header can carry.
     pub const MAX: Self = Self(65_599);
@@ -42,12 +42,12 @@ impl fmt::Display for MessageStreamId {
     }
 }
 
-/// The transaction id of a command, an AMF number as it came: a peer may send NaN.
+/// The transaction id of a command, an AMF number as received: a peer may send NaN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct TransactionId(pub f64);
 
 impl TransactionId {
-    /// The id of commands that expect no answer, `onStatus` among them.
+    /// The id of commands without an answer, such as `onStatus`.
     pub const NONE: Self = Self(0.0);
 
     /// Whether the peer waits for an answer: the id is a finite number other than 0.

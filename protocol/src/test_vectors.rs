@@ -1,8 +1,8 @@
-//! Test vectors made by others, which stand beside the project and are not part of it.
+//! Test vectors from other projects, which are kept beside this one.
 
 use std::path::Path;
 
-/// A file of them; `None`, said aloud, where they are missing, unless CI demands them.
+/// A file of them. `None`, with a message, if it is missing; a panic with `CI=true`.
 pub(crate) fn load(file: &str) -> Option<serde_json::Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../shared/vectors")

@@ -20,8 +20,8 @@ impl RtmpTimestamp {
         self.0.wrapping_sub(earlier.0).cast_signed()
     }
 
-    /// Serial order: whether `self` is later than or equal to the other is decided by the shorter
-    /// way round the clock.
+    /// Serial order: the shorter way round the clock decides whether `self` is later than the other
+    /// or equal.
     pub fn serial_cmp(self, other: Self) -> Ordering {
         self.since(other).cmp(&0)
     }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Why bytes are not AMF, or are more of it than allowed. Decoding stops at the first one.
+/// The reason for which bytes are not AMF, or exceed the budget. Decoding stops at the first one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -10,7 +10,7 @@ pub enum Error {
     UnknownMarker(u8),
     /// AMF0's object end outside an object.
     UnexpectedObjectEnd,
-    /// A reference to an object, string or trait that has not been seen.
+    /// A reference to an object, string or trait that has not occurred.
     BadReference(u32),
     /// Values nest deeper than [`Budget::depth`](super::Budget::depth).
     TooDeep,
@@ -18,15 +18,15 @@ pub enum Error {
     TooManyElements,
     /// More bytes than [`Budget::bytes`](super::Budget::bytes).
     TooLarge,
-    /// References add more than [`Budget::referenced`](super::Budget::referenced).
+    /// References add more bytes than [`Budget::referenced`](super::Budget::referenced).
     TooMuchReferenced,
-    /// An externalizable object of a class whose body this project cannot measure, at a place
-    /// where something may follow it.
+    /// An externalizable object of an unknown class, whose body has no known end, at a position
+    /// where other values may follow.
     UnknownExternalizable(Box<str>),
 }
 
 impl Error {
-    /// Whether the bytes may be AMF, but are more of it than allowed.
+    /// Whether the bytes may be AMF and exceed the budget.
     pub fn is_limit(&self) -> bool {
         matches!(
             self,

@@ -1,16 +1,16 @@
 use super::Error;
 
-/// What one message may cost to decode.
+/// The bounds on the decoding of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Input bytes.
     pub bytes: usize,
-    /// Values inside values, both encodings together.
+    /// The depth of nested values, over both encodings.
     pub depth: u32,
-    /// Values of any kind, those inside others included. An item of a numeric vector costs bytes
+    /// Values of any kind, including nested ones. An item of a numeric vector counts its bytes
     /// only.
     pub elements: u32,
-    /// Bytes that references may add to what the input itself makes.
+    /// Bytes that references may add to those of the input.
     pub referenced: usize,
 }
 
@@ -37,7 +37,7 @@ impl Default for Budget {
     }
 }
 
-/// What is left of a [`Budget`] while a message is decoded.
+/// The rest of a [`Budget`] while a message is decoded.
 #[derive(Clone, Debug)]
 pub(super) struct Meter(Budget);
 
@@ -62,7 +62,7 @@ impl Meter {
         Ok(())
     }
 
-    /// Goes one level down; each success is paired with [`Self::leave`].
+    /// Enters one level; each success is paired with [`Self::leave`].
     pub(super) fn enter(&mut self) -> Result<(), Error> {
         self.0.depth = self.0.depth.checked_sub(1).ok_or(Error::TooDeep)?;
         Ok(())
@@ -73,16 +73,16 @@ impl Meter {
     }
 }
 
-/// What a message may grow by where one form takes more bytes than the other: nearest forms and
-/// repeated dates in AMF0, and for the reader of AMF3 what references stand for.
+/// The bytes that a message may grow by if one form is longer than another: nearest forms and
+/// repeated dates in AMF0, and for the reader of AMF3 the targets of references.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance(usize);
 
 impl Allowance {
-    /// As much as references may add when a message is decoded.
+    /// As much as references may add in the decoding of a message.
     const BYTES: usize = Budget::MAX_REFERENCED;
 
-    /// Takes so many bytes, all or none.
+    /// Takes `bytes`, all or none.
     pub(super) fn take(&mut self, bytes: usize) -> bool {
         let left = self.0.checked_sub(bytes);
         self.0 = left.unwrap_or(self.0);

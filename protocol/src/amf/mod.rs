@@ -6,13 +6,13 @@
 //!
 //! # References
 //!
-//! A wire reference never becomes a pointer. Within one top-level value it becomes
-//! [`Value::Reference`], which names its target by its place among the *complex* values of that
+//! A reference on the wire never becomes a pointer. Within one top-level value it becomes
+//! [`Value::Reference`], which names its target by its position among the *complex* values of that
 //! top-level value, in the order of the wire (see [`Value::is_complex`]). So a cycle is finite, an
-//! expansion bomb stays as small as it came, and a top-level value can move to another message as
-//! it is. A reference to an earlier top-level value of the same message (both encodings keep their
-//! reference tables for a whole message) is copied where it is first used; such copies, and
-//! strings and traits that AMF3 repeats by index, may add at most [`Budget::referenced`] bytes.
+//! expansion bomb stays as small as on the wire, and a top-level value can move to another message
+//! unchanged. A reference to an earlier top-level value of the same message is copied at its first
+//! use (both encodings keep their reference tables for a whole message). Such copies, and strings
+//! and traits that AMF3 repeats by index, may add at most [`Budget::referenced`] bytes.
 //!
 //! # Limits
 //!
@@ -23,7 +23,7 @@
 //!
 //! Encoding a decoded value gives the same bytes if they were canonical: short strings as short
 //! strings, AMF3 strings and traits by reference wherever possible, whole numbers of 29 bits as
-//! AMF3 integers. For anything else keep the payload, which decoding does not consume.
+//! AMF3 integers. For other bytes the caller keeps the payload, which decoding does not consume.
 
 pub mod amf0;
 pub mod amf3;

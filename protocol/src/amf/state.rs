@@ -1,4 +1,4 @@
-//! What both decoders share over one message: the input, the budget and the reference tables.
+//! The state of both decoders over one message: input, budget and reference tables.
 
 use std::sync::Arc;
 
@@ -7,28 +7,28 @@ use super::{Budget, Error, Value};
 
 /// Decoder state of one message.
 #[derive(Clone, Debug)]
-pub(super) struct State<'a> {
+pub(super) struct DecoderState<'a> {
     input: &'a [u8],
     position: usize,
     pub(super) meter: Meter,
-    /// How many top-level values have begun.
+    /// The count of top-level values that have begun.
     value: u32,
-    /// How many complex values of the present top-level value have begun.
+    /// The count of complex values of the present top-level value that have begun.
     begun: u32,
     amf0: Vec<Slot>,
     amf3: Vec<Slot>,
     replay: Option<Replay>,
-    /// How many members the object had that ended last, if none has begun since.
+    /// The count of members of the object that ended last, if no other has begun since.
     members: usize,
-    /// Whether there was a switch from AMF0 to AMF3.
+    /// Whether a marker switched from AMF0 to AMF3.
     pub(super) has_amf3: bool,
     pub(super) strings: Vec<&'a [u8]>,
     pub(super) traits: Vec<Arc<TraitDefinition<'a>>>,
 }
 
-/// Which reference table.
+/// The reference table of one encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Table {
+pub(super) enum ReferenceTable {
     Amf0,
     Amf3,
 }
@@ -40,14 +40,14 @@ struct Slot {
     value: u32,
     /// Its number among that value's complex values.
     index: u32,
-    /// Where the input goes on behind its marker.
+    /// The position in the input behind its marker.
     position: usize,
-    /// How long the AMF3 table was when it began.
+    /// The length of the AMF3 table at its start.
     amf3: usize,
     marker: u8,
 }
 
-/// Part of the input is read a second time, to copy it: the next slots to be met again.
+/// A second reading of a part of the input, to copy it: the next slots to be met again.
 #[derive(Clone, Copy, Debug)]
 struct Replay {
     amf0: usize,
@@ -61,34 +61,34 @@ pub(super) struct TraitDefinition<'a> {
     pub(super) sealed: Vec<&'a [u8]>,
     pub(super) dynamic: bool,
     pub(super) externalizable: bool,
-    /// The bytes that each object of it repeats: all its names.
+    /// The bytes of all its names, which each object of the class repeats.
     pub(super) names: usize,
 }
 
-/// Where a reference leads.
-pub(super) enum Target {
-    /// To a complex value of the present top-level value.
+/// The target of a reference.
+pub(super) enum ReferenceTarget {
+    /// A complex value of the present top-level value.
     Here(u32),
-    /// To an earlier top-level value: read the input again, between [`State::begin_copy`] and
-    /// [`State::end_copy`].
+    /// An earlier top-level value: the decoder reads its part of the input again, between
+    /// [`DecoderState::begin_copy`] and [`DecoderState::end_copy`].
     Earlier(Copy),
 }
 
 /// A part of the input to be read again.
 pub(super) struct Copy {
-    table: Table,
+    table: ReferenceTable,
     slot: usize,
     /// The marker of the value to copy.
     pub(super) marker: u8,
 }
 
-/// What to return to after a copy.
+/// The position to return to after a copy.
 pub(super) struct Resume {
     position: usize,
     replay: Option<Replay>,
 }
 
-impl<'a> State<'a> {
+impl<'a> DecoderState<'a> {
     pub(super) fn new(input: &'a [u8], budget: &Budget) -> Result<Self, Error> {
         if input.len() > budget.bytes {
             return Err(Error::TooLarge);
@@ -109,15 +109,20 @@ impl<'a> State<'a> {
         })
     }
 
-    /// A new top-level value begins.
+    /// Begins a new top-level value.
     pub(super) fn begin_value(&mut self) {
         self.value += 1;
         self.begun = 0;
     }
 
-    /// A complex value begins: its marker, and where the input goes on behind that. Without a
-    /// table nothing can refer to it.
-    pub(super) fn begin_complex(&mut self, table: Option<Table>, marker: u8, position: usize) {
+    /// Begins a complex value: its marker, and the position in the input behind that. Without a
+    /// table no reference can point to it.
+    pub(super) fn begin_complex(
+        &mut self,
+        table: Option<ReferenceTable>,
+        marker: u8,
+        position: usize,
+    ) {
         let slot = Slot {
             value: self.value,
             index: self.begun,
@@ -128,11 +133,11 @@ impl<'a> State<'a> {
         self.begun += 1;
         let Some(table) = table else { return };
         let (slots, again) = match table {
-            Table::Amf0 => (
+            ReferenceTable::Amf0 => (
                 &mut self.amf0,
                 self.replay.as_mut().map(|next| &mut next.amf0),
             ),
-            Table::Amf3 => (
+            ReferenceTable::Amf3 => (
                 &mut self.amf3,
                 self.replay.as_mut().map(|next| &mut next.amf3),
             ),
@@ -149,44 +154,49 @@ impl<'a> State<'a> {
     }
 
     /// Room for the members of an object that has at least one. Objects in a row tend to be alike,
-    /// so the one that ended last tells how much; it tells only once, so that whoever wants room
-    /// for nothing has to fill as much.
+    /// so the room is that of the last object. The estimate serves once: a peer that wants unused
+    /// room has to fill as much before.
     pub(super) fn room_for_members(&mut self) -> Vec<(String, Value)> {
         const MOST: usize = 32;
         Vec::with_capacity(std::mem::take(&mut self.members).clamp(1, MOST))
     }
 
-    /// An object ends.
+    /// Ends an object.
     pub(super) fn end_members(&mut self, members: &[(String, Value)]) {
         self.members = members.len();
     }
 
-    pub(super) fn target(&self, table: Table, index: u32) -> Result<Target, Error> {
+    pub(super) fn target(
+        &self,
+        table: ReferenceTable,
+        index: u32,
+    ) -> Result<ReferenceTarget, Error> {
         let slots = match table {
-            Table::Amf0 => &self.amf0,
-            Table::Amf3 => &self.amf3,
+            ReferenceTable::Amf0 => &self.amf0,
+            ReferenceTable::Amf3 => &self.amf3,
         };
         let slot = usize::try_from(index).map_err(|_| Error::BadReference(index))?;
         let found = slots.get(slot).ok_or(Error::BadReference(index))?;
         if found.value == self.value {
-            return Ok(Target::Here(found.index));
+            return Ok(ReferenceTarget::Here(found.index));
         }
-        Ok(Target::Earlier(Copy {
+        Ok(ReferenceTarget::Earlier(Copy {
             table,
             slot,
             marker: found.marker,
         }))
     }
 
-    /// Goes back to the body of an earlier value. Its slots move to the present top-level value as
-    /// they are met, so each is copied once per top-level value and a cycle closes on the copy.
+    /// Returns to the body of an earlier value. Its slots move to the present top-level value as
+    /// the decoder meets them. So each is copied once per top-level value, and a cycle closes on
+    /// the copy.
     pub(super) fn begin_copy(&mut self, copy: &Copy) -> Resume {
         let resume = Resume {
             position: self.position,
             replay: self.replay,
         };
         let (position, replay) = match copy.table {
-            Table::Amf0 => {
+            ReferenceTable::Amf0 => {
                 let slot = &self.amf0[copy.slot];
                 let replay = Replay {
                     amf0: copy.slot,
@@ -194,7 +204,7 @@ impl<'a> State<'a> {
                 };
                 (slot.position, replay)
             }
-            Table::Amf3 => {
+            ReferenceTable::Amf3 => {
                 let slot = &self.amf3[copy.slot];
                 // AMF3 never switches back to AMF0.
                 let replay = Replay {
@@ -211,8 +221,8 @@ impl<'a> State<'a> {
 
     pub(super) fn end_copy(&mut self, copy: &Copy, resume: &Resume) -> Result<(), Error> {
         let start = match copy.table {
-            Table::Amf0 => self.amf0[copy.slot].position,
-            Table::Amf3 => self.amf3[copy.slot].position,
+            ReferenceTable::Amf0 => self.amf0[copy.slot].position,
+            ReferenceTable::Amf3 => self.amf3[copy.slot].position,
         };
         let copied = self.position.saturating_sub(start) + size_of::<Value>();
         self.position = resume.position;
@@ -220,8 +230,8 @@ impl<'a> State<'a> {
         self.meter.referenced(copied)
     }
 
-    /// Whether the complex value that has just begun is the top-level value itself, and not one
-    /// that is being copied.
+    /// Whether the complex value that has just begun is the top-level value itself, and not a
+    /// copied one.
     pub(super) fn is_top_level(&self) -> bool {
         self.begun == 1 && self.replay.is_none()
     }
@@ -275,14 +285,14 @@ impl<'a> State<'a> {
     }
 }
 
-/// Room for so many items: no more than a vector takes by itself for its first one, since the
-/// items may not be there.
+/// Room for `declared` items, at most as much as a vector allocates for its first one, since the
+/// items may be missing.
 pub(super) fn room_for_items(declared: u32) -> Vec<Value> {
     const FIRST: u32 = 4;
     Vec::with_capacity(declared.min(FIRST) as usize)
 }
 
-/// Text of the wire; U+FFFD stands for what is not UTF-8.
+/// Text of the wire; U+FFFD replaces malformed bytes.
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// Which encoding a peer asked for in its connect: it decides how it is written to.
+/// The encoding that a peer asked for in its connect: messages to the peer use it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ObjectEncoding {
     /// AMF0 only.
@@ -24,10 +24,10 @@ impl ObjectEncoding {
 
 /// One value of AMF0 or AMF3.
 ///
-/// AMF3 integers are [`Value::Number`]s: both are a number to every client, and the AMF3 encoder
+/// AMF3 integers are [`Value::Number`]s: clients do not distinguish the two, and the AMF3 encoder
 /// writes whole numbers of 29 bits as integers again.
 ///
-/// Text that is not UTF-8 on the wire has U+FFFD where it is not.
+/// Text that is not UTF-8 on the wire has U+FFFD in place of the malformed bytes.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -45,7 +45,7 @@ pub enum Value {
     Object(Object),
     /// AMF0's associative array.
     EcmaArray(EcmaArray),
-    /// AMF0's strict array, or an AMF3 array with nothing but a dense part.
+    /// AMF0's strict array, or an AMF3 array with a dense part alone.
     StrictArray(Vec<Self>),
     /// A date.
     Date(Date),
@@ -136,13 +136,13 @@ impl Value {
         }
     }
 
-    /// The member with this name: the last one, as a client would see it.
+    /// The member with this name: the last one, as clients read it.
     pub fn get(&self, name: &str) -> Option<&Self> {
         last(self.members(), name)
     }
 
-    /// Whether references can point to it. All kinds count here that either encoding can refer
-    /// to, so that numbering does not depend on the encoding.
+    /// Whether references can point to it. Every kind that either encoding can refer to counts, so
+    /// that numbering does not depend on the encoding.
     pub fn is_complex(&self) -> bool {
         !matches!(
             self,
@@ -236,12 +236,11 @@ impl Value {
     }
 }
 
-/// Named members in the order of the wire, duplicates included, and the class they belong to.
+/// Named members in the order of the wire, duplicates included, and their class.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Object {
-    /// The members.
     pub properties: Vec<(String, Value)>,
-    /// What is known of its class; none for the usual anonymous, dynamic object.
+    /// The object's class; none for the usual anonymous, dynamic object.
     pub traits: Option<Box<Traits>>,
 }
 
@@ -263,7 +262,7 @@ impl Object {
         }
     }
 
-    /// How many of the members, from the first, are sealed ones of the class: AMF3 writes them
+    /// The count of members, from the first, that are sealed ones of the class: AMF3 writes them
     /// without their names.
     pub(super) fn sealed(&self) -> usize {
         let sealed = self.traits.as_ref().map_or(0, |traits| traits.sealed);
@@ -282,7 +281,7 @@ impl Object {
         self
     }
 
-    /// The member with this name: the last one, as a client would see it.
+    /// The member with this name: the last one, as clients read it.
     pub fn get(&self, name: &str) -> Option<&Value> {
         last(&self.properties, name)
     }
@@ -302,12 +301,11 @@ impl Object {
             .map(|(name, value)| (name.as_str(), value))
     }
 
-    /// How many members there are.
+    /// The count of members.
     pub fn len(&self) -> usize {
         self.properties.len()
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.properties.is_empty()
     }
@@ -325,12 +323,12 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Object {
     }
 }
 
-/// The class of an object as the wire describes it; no class is ever looked up.
+/// The class of an object as described on the wire; the decoder looks up no class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Traits {
     /// The class name or alias; empty for an anonymous object.
     pub class_name: String,
-    /// How many of the object's members, from the first, AMF3 writes as sealed.
+    /// The count of members, from the first, that AMF3 writes as sealed.
     pub sealed: u32,
     /// Whether members beyond the sealed ones are allowed.
     pub dynamic: bool,
@@ -341,7 +339,7 @@ pub struct Traits {
 pub struct EcmaArray {
     /// The members in the order of the wire, duplicates included.
     pub properties: Vec<(String, Value)>,
-    /// The count the sender wrote, which need not be the number of members.
+    /// The count that the sender wrote, which need not be the number of members.
     pub declared: u32,
 }
 
@@ -374,7 +372,7 @@ pub struct MixedArray {
     pub dense: Vec<Value>,
 }
 
-/// A moment.
+/// A point in time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Date {
     /// Milliseconds since 1970, UTC.
@@ -388,7 +386,6 @@ pub struct Date {
 pub struct Vector<T> {
     /// Whether its length is fixed.
     pub fixed: bool,
-    /// Its items.
     pub items: Vec<T>,
 }
 
@@ -399,14 +396,13 @@ pub struct VectorObject {
     pub fixed: bool,
     /// The class of its items; empty or `*` for any.
     pub class_name: String,
-    /// Its items.
     pub items: Vec<Value>,
 }
 
 /// An AMF3 dictionary.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dictionary {
-    /// Whether its keys are held weakly by the player.
+    /// Whether the player holds its keys weakly.
     pub weak_keys: bool,
     /// Keys and values in the order of the wire.
     pub entries: Vec<(Value, Value)>,
@@ -415,9 +411,8 @@ pub struct Dictionary {
 /// An AMF3 object that writes its own body.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Externalizable {
-    /// Its class, by which readers know the form of the body.
+    /// Its class, which determines the form of the body.
     pub class_name: String,
-    /// The body.
     pub body: ExternalBody,
 }
 
@@ -427,7 +422,7 @@ pub enum ExternalBody {
     /// One AMF3 value: the classes `ArrayCollection`, `ArrayList` and `ObjectProxy` of
     /// `flex.messaging.io`.
     Value(Value),
-    /// Everything to the end of the message, which only a top-level value can have.
+    /// All bytes to the end of the message; only a top-level value can have them.
     Opaque(Bytes),
 }
 

@@ -8,17 +8,16 @@ use crate::{ChunkStreamId, MessageStreamId, MessageType};
 /// The longest chunk header: three-byte basic header, format 0, extended timestamp.
 pub(super) const MAX_HEADER: usize = 3 + 11 + 4;
 
-/// The timestamp field's value that announces an extended timestamp.
+/// The value of the timestamp field that announces an extended timestamp.
 pub(super) const EXTENDED: u32 = 0x00ff_ffff;
 
-/// A basic header: how the message header is compressed, and whose it is.
+/// A basic header: the format of the message header, and the chunk stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Basic {
-    /// 0 to 3.
+    /// The format, 0 to 3.
     pub(super) format: u8,
-    /// The chunk stream.
     pub(super) id: u32,
-    /// How many bytes it took: 1 to 3.
+    /// Its length in bytes: 1 to 3.
     pub(super) length: usize,
 }
 
@@ -46,22 +45,22 @@ impl Basic {
 
 /// A complete header.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct ChunkHead {
     pub(super) format: u8,
     pub(super) id: u32,
-    /// Its place among the known chunk streams.
+    /// Its position among the known chunk streams.
     pub(super) known: Option<usize>,
-    /// Timestamp or delta; means nothing in format 3.
+    /// Timestamp or delta; unused in format 3.
     pub(super) time: u32,
     pub(super) extended: bool,
     pub(super) length: u32,
     pub(super) kind: MessageType,
     pub(super) stream: MessageStreamId,
-    /// Bytes it took.
+    /// The length in bytes.
     pub(super) used: usize,
 }
 
-impl Head {
+impl ChunkHead {
     /// Reads the message header and extended timestamp of format 0, 1 or 2; false when they are
     /// not complete.
     #[inline(always)]
@@ -145,8 +144,8 @@ pub(super) fn put_full(
     }
 }
 
-/// Splits `payload` into chunks: between two of them goes a format 3 header, with the extended
-/// timestamp if the message's header has one. The first chunk's header is the caller's.
+/// Splits `payload` into chunks. A format 3 header separates them, with the extended timestamp if
+/// the message's header has one. The caller writes the first chunk's header.
 pub(super) fn put_chunks(
     out: &mut impl BufMut,
     csid: ChunkStreamId,
@@ -165,7 +164,7 @@ pub(super) fn put_chunks(
     }
 }
 
-/// How many bytes [`put_chunks`] writes.
+/// The count of bytes that [`put_chunks`] writes.
 pub(super) fn chunked_length(
     csid: ChunkStreamId,
     extended: bool,

@@ -1,29 +1,29 @@
-//! What a reader lets a peer do, and what it says when that is not enough.
+//! The limits of a reader, and its errors.
 
 use std::fmt;
 
 use super::MAX_MESSAGE_LENGTH;
 use crate::{ChunkStreamId, MessageType};
 
-/// What one peer may make a [`Reader`](super::Reader) hold.
+/// The bounds on the memory that one peer can make a [`Reader`](super::Reader) hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimits {
-    /// The longest message accepted, in bytes. Default [`MAX_MESSAGE_LENGTH`] (16 MiB): what the
-    /// wire can announce.
+    /// The longest message accepted, in bytes. Default [`MAX_MESSAGE_LENGTH`] (16 MiB), the longest
+    /// of the wire.
     pub message: u32,
-    /// Bytes of incomplete messages held at one time, over all chunk streams.
-    /// Default [`ReadLimits::PARTIAL_BEFORE_PUBLISH`].
+    /// Bytes of incomplete messages at one time, over all chunk streams. Default
+    /// [`ReadLimits::PARTIAL_BEFORE_PUBLISH`].
     pub partial: usize,
     /// Chunk streams remembered; each costs 48 bytes. Default [`ReadLimits::CHUNK_STREAMS`].
     pub chunk_streams: usize,
 }
 
 impl ReadLimits {
-    /// 4 MiB: enough for every command a client sends before it publishes.
+    /// 4 MiB: enough for every command that a client sends before it publishes.
     pub const PARTIAL_BEFORE_PUBLISH: usize = 4 * 1024 * 1024;
-    /// 20 MiB: the longest message and what is interleaved with it.
+    /// 20 MiB: the longest message and messages interleaved with it.
     pub const PARTIAL_PUBLISHING: usize = 20 * 1024 * 1024;
-    /// 64: real clients use fewer than ten; more would be memory for nothing.
+    /// 64: real clients use fewer than ten.
     pub const CHUNK_STREAMS: usize = 64;
 }
 
@@ -37,55 +37,38 @@ impl Default for ReadLimits {
     }
 }
 
-/// Why the bytes of a peer are not a chunk stream, or not one we accept.
+/// The reason for which a peer's bytes are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadError {
     /// Format 2 or 3 on a chunk stream that has had no complete header.
     UnknownChunkStream {
-        /// The chunk stream.
         chunk_stream: ChunkStreamId,
-        /// 2 or 3.
         format: u8,
     },
     /// A header of format 0, 1 or 2 on a chunk stream whose message is incomplete.
     HeaderInMessage {
-        /// The chunk stream.
         chunk_stream: ChunkStreamId,
-        /// 0, 1 or 2.
         format: u8,
     },
     /// A Set Chunk Size of 0 or above 2^31 - 1.
-    ChunkSize {
-        /// The size asked for.
-        size: u32,
-    },
+    ChunkSize { size: u32 },
     /// A Set Chunk Size or Abort Message of fewer than four bytes.
-    ShortControl {
-        /// Which of them.
-        kind: MessageType,
-    },
+    ShortControl { kind: MessageType },
     /// A message longer than [`ReadLimits::message`].
     MessageTooLong {
-        /// The chunk stream.
         chunk_stream: ChunkStreamId,
-        /// The length announced.
+        /// The length in the header.
         length: u32,
     },
     /// More bytes in incomplete messages than [`ReadLimits::partial`].
-    PartialBudget {
-        /// The limit.
-        limit: usize,
-    },
+    PartialBudget { limit: usize },
     /// More chunk streams than [`ReadLimits::chunk_streams`].
-    TooManyChunkStreams {
-        /// The limit.
-        limit: usize,
-    },
+    TooManyChunkStreams { limit: usize },
 }
 
 impl ReadError {
-    /// Whether a limit of ours was hit; otherwise the peer broke the protocol.
+    /// Whether the peer exceeded a limit; otherwise it broke the protocol.
     pub fn is_limit(&self) -> bool {
         matches!(
             self,

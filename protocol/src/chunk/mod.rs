@@ -13,13 +13,13 @@ pub use limits::{ReadError, ReadLimits};
 pub use reader::Reader;
 pub use writer::Writer;
 
-/// The chunk size of both directions until a Set Chunk Size says otherwise (5.4.1).
+/// The chunk size of both directions until a Set Chunk Size (5.4.1).
 pub const DEFAULT_CHUNK_SIZE: u32 = 128;
 
-/// The largest chunk size that makes sense: no message is longer (5.4.1).
+/// The largest useful chunk size: no message is longer (5.4.1).
 pub const MAX_CHUNK_SIZE: u32 = 0x00ff_ffff;
 
-/// The longest message the 24-bit length field can announce.
+/// The longest message that the 24-bit length field can announce.
 pub const MAX_MESSAGE_LENGTH: u32 = 0x00ff_ffff;
 
 #[cfg(test)]

@@ -4,53 +4,53 @@ use bytes::Bytes;
 
 use super::{
     DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE,
-    header::{Basic, Head, MAX_HEADER},
+    header::{Basic, ChunkHead, MAX_HEADER},
     limits::{ReadError, ReadLimits},
 };
 use crate::{ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp};
 
 /// Assembles messages from the chunks of one peer.
 ///
-/// It keeps what is incomplete itself, so the caller's buffer is free after each call, and it
-/// allocates for a message only as its bytes arrive. Set Chunk Size and Abort Message are carried
-/// out here and not returned.
+/// It keeps incomplete messages itself, so the caller's buffer is free after each call. It
+/// allocates for a message only as the bytes of it arrive. It handles Set Chunk Size and Abort
+/// Message and does not return them.
 ///
 /// Between two chunks a message is incomplete exactly while its chunk stream holds some of its
-/// bytes. Only format 3 continues it: a header of format 0, 1 or 2 there is refused, also one that
-/// repeats the same values, because peers differ on whether it continues or starts again and a
+/// bytes. Only format 3 continues it: the reader refuses a header of format 0, 1 or 2 there, even
+/// one with the same values. Reason: peers differ on whether it continues or starts again, and a
 /// reader that guesses loses its place.
 #[derive(Debug)]
 pub struct Reader {
     streams: Vec<ChunkStream>,
-    /// The chunk stream whose chunk is under way, or was last.
+    /// The chunk stream of the chunk under way, or of the last one.
     current: usize,
-    /// Payload bytes of that chunk still to come; 0 between chunks.
+    /// The payload bytes of that chunk still to come; 0 between chunks.
     left: usize,
-    /// A header's first bytes, and bytes given back after a wrong guess at a repeated timestamp.
+    /// A header's first bytes, and bytes that turned out to be no repeated timestamp.
     stash: [u8; MAX_HEADER],
     stashed: u8,
     chunk_size: u32,
-    /// Bytes held in incomplete messages.
+    /// The bytes of incomplete messages.
     partial: usize,
     chunks: u64,
     limits: ReadLimits,
 }
 
-/// What a chunk stream remembers from one header to the next.
+/// The fields that a chunk stream keeps from one header to the next.
 #[derive(Debug, Default)]
 struct ChunkStream {
     id: u32,
-    /// Of the last message begun.
+    /// The time of the last message begun.
     timestamp: u32,
-    /// The last timestamp field, extended or not: what a format 3 header repeats. After format 0
+    /// The last timestamp field, extended or not, which a format 3 header repeats. After format 0
     /// it is the timestamp itself (5.3.1.2.4).
     delta: u32,
     length: u32,
     stream: MessageStreamId,
     kind: MessageType,
-    /// The last format 0, 1 or 2 header had an extended timestamp.
+    /// Whether the last format 0, 1 or 2 header had an extended timestamp.
     extended: bool,
-    /// What has arrived of an incomplete message.
+    /// The bytes of an incomplete message that have arrived.
     partial: Vec<u8>,
 }
 
@@ -71,7 +71,7 @@ impl Reader {
     }
 
     /// Consumes bytes from `input` up to the end of the next complete message and returns it;
-    /// `None` when `input` is used up. After an error the reader is of no further use.
+    /// `None` once `input` is empty. After an error the reader is no longer usable.
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Message>, ReadError> {
         loop {
             if self.left == 0 {
@@ -101,7 +101,7 @@ impl Reader {
         }
     }
 
-    /// Changes what the peer may make this reader hold, from the next header on.
+    /// Sets the limits of incomplete messages, from the next header on.
     pub fn set_limits(&mut self, limits: ReadLimits) {
         self.limits = limits;
     }
@@ -111,7 +111,7 @@ impl Reader {
         self.limits
     }
 
-    /// How many chunks have been read: the measure of the work a peer causes.
+    /// The count of chunks read: the measure of the work that a peer causes.
     pub fn chunks(&self) -> u64 {
         self.chunks
     }
@@ -121,19 +121,19 @@ impl Reader {
         self.chunk_size
     }
 
-    /// Bytes held in incomplete messages.
+    /// The bytes of incomplete messages.
     pub fn partial_bytes(&self) -> usize {
         self.partial
     }
 
-    /// Whether the bytes so far end between two messages, with none begun.
+    /// Whether the bytes so far end between two messages.
     pub fn is_between_messages(&self) -> bool {
         self.partial == 0 && self.left == 0 && self.stashed == 0
     }
 
     /// The next chunk's header, from the stash first. An incomplete one is stashed.
     #[inline(always)]
-    fn next_head(&mut self, input: &mut &[u8]) -> Result<Option<Head>, ReadError> {
+    fn next_head(&mut self, input: &mut &[u8]) -> Result<Option<ChunkHead>, ReadError> {
         if self.stashed > 0 {
             return self.next_head_stashed(input);
         }
@@ -147,7 +147,7 @@ impl Reader {
         Ok(None)
     }
 
-    fn next_head_stashed(&mut self, input: &mut &[u8]) -> Result<Option<Head>, ReadError> {
+    fn next_head_stashed(&mut self, input: &mut &[u8]) -> Result<Option<ChunkHead>, ReadError> {
         loop {
             let stashed = usize::from(self.stashed);
             if let Some(head) = self.parse(&self.stash[..stashed])? {
@@ -170,12 +170,12 @@ impl Reader {
 
     /// Reads a header from the front of `bytes`; `None` when it is not complete.
     #[inline(always)]
-    fn parse(&self, bytes: &[u8]) -> Result<Option<Head>, ReadError> {
+    fn parse(&self, bytes: &[u8]) -> Result<Option<ChunkHead>, ReadError> {
         let Some(basic) = Basic::parse(bytes) else {
             return Ok(None);
         };
         let known = self.find(basic.id);
-        let mut head = Head {
+        let mut head = ChunkHead {
             format: basic.format,
             id: basic.id,
             known,
@@ -213,9 +213,10 @@ impl Reader {
         }
     }
 
-    /// Takes a header in: from here a chunk of `self.left` bytes of `self.current` is under way.
+    /// Takes a header into account: from here on a chunk of `self.left` bytes of `self.current` is
+    /// under way.
     #[inline(always)]
-    fn begin(&mut self, head: &Head) -> Result<(), ReadError> {
+    fn begin(&mut self, head: &ChunkHead) -> Result<(), ReadError> {
         let index = match head.known {
             Some(index) => index,
             None => self.add_stream(head.id)?,
@@ -259,7 +260,8 @@ impl Reader {
         Ok(self.streams.len() - 1)
     }
 
-    /// The whole message, if it is one chunk and all of it is here: copied once, nothing kept.
+    /// The whole message, if it is one chunk and all of it has arrived: copied once, without a copy
+    /// here.
     #[inline(always)]
     fn take_whole(&mut self, input: &mut &[u8]) -> Option<Bytes> {
         let stream = &self.streams[self.current];
@@ -288,8 +290,9 @@ impl Reader {
         Ok(())
     }
 
-    /// Adds payload to the current message. `arrived` bytes of it may be here: room is made for
-    /// all of them at once, but for one message only, or every chunk stream would get it.
+    /// Adds payload to the current message. `arrived` bytes of the message may have arrived: room
+    /// is made for all of them at once, but for one message only, or every chunk stream would get
+    /// it.
     #[inline]
     fn append(&mut self, payload: &[u8], arrived: usize) -> Result<(), ReadError> {
         self.partial += payload.len();
@@ -311,7 +314,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Makes the message of the current chunk stream, or carries it out if it is about chunks.
+    /// Makes the message of the current chunk stream; a message about chunks is handled here.
     #[inline(always)]
     fn finish(&mut self, payload: Bytes) -> Result<Option<Message>, ReadError> {
         let stream = &self.streams[self.current];
@@ -349,10 +352,10 @@ impl Reader {
 }
 
 impl ChunkStream {
-    /// Takes over the fields that a header of format 0, 1 or 2 carries. On a chunk stream never
-    /// seen, format 1 starts from time 0 on message stream 0: librtmp opens one so.
+    /// Takes over the fields of a header of format 0, 1 or 2. On a new chunk stream, format 1
+    /// starts from time 0 on message stream 0: librtmp opens one so.
     #[inline(always)]
-    fn take_header(&mut self, head: &Head) {
+    fn take_header(&mut self, head: &ChunkHead) {
         self.extended = head.extended;
         self.delta = head.time;
         self.timestamp = match head.format {
@@ -369,7 +372,7 @@ impl ChunkStream {
     }
 
     /// Whether the bytes after a format 3 basic header repeat the extended timestamp; `None` while
-    /// they may. Some peers leave it out: then these bytes are payload. Continuations carry the
+    /// that is open. Some peers leave it out: then these bytes are payload. Continuations carry the
     /// field of the message's header, from some peers its absolute time.
     fn repeats_timestamp(&self, bytes: &[u8]) -> Option<bool> {
         let given = &bytes[..bytes.len().min(4)];
@@ -381,9 +384,9 @@ impl ChunkStream {
         }
     }
 
-    /// Makes room for `needed` bytes and for as much again as is here: so bytes are moved a bounded
-    /// number of times, and what is reserved stays within twice of what has arrived. Never more
-    /// than the message's length.
+    /// Makes room for `needed` bytes and for as much again as has arrived. So bytes are moved a
+    /// bounded number of times, and the reserved memory stays within twice of the bytes that have
+    /// arrived, and within the message's length.
     fn grow(&mut self, needed: usize, arrived: usize) {
         let held = self.partial.len();
         let here = held + arrived.max(needed);
@@ -400,5 +403,5 @@ fn control_value(kind: MessageType, payload: &[u8]) -> Result<u32, ReadError> {
     }
 }
 
-/// What is allocated for a message of which only a few bytes are here.
+/// The least allocation for a message of which only a few bytes have arrived.
 const MIN_ALLOCATION: usize = 64;

@@ -1,8 +1,8 @@
 //! Chunks that are encoded once and sent to any number of peers.
 //!
-//! A viewer's bytes may not depend on what it was sent before, so the header is complete (format
-//! 0, absolute time). Only the message stream id differs between viewers, and it stands in the
-//! first chunk's header alone: everything after that is one [`Bytes`] for all of them.
+//! The bytes for a viewer must not depend on its earlier messages, so the header is complete
+//! (format 0, absolute time). Only the message stream id differs between viewers. It is a field of
+//! the first chunk's header: all bytes behind that header are one [`Bytes`] for all viewers.
 
 use std::ops::Deref;
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp};
 
-/// Encodes a message for every peer whose outbound chunk size is `chunk_size` (brought into 1 to
+/// Encodes a message for every peer whose outbound chunk size is `chunk_size` (clamped to 1 to
 /// [`MAX_CHUNK_SIZE`]). The message's own stream id is not part of it.
 ///
 /// # Panics
@@ -39,7 +39,7 @@ pub fn encode(message: &Message, csid: ChunkStreamId, chunk_size: u32) -> Encode
     encoded
 }
 
-/// A message as chunks, without its first header. Cloning it copies no payload.
+/// A message as chunks, without its first header. A clone shares the payload.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     kind: MessageType,
@@ -51,8 +51,8 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// The first chunk's header for a viewer that plays on this message stream. It goes right
-    /// before [`Self::body`].
+    /// The first chunk's header for a viewer that plays on this message stream. It precedes
+    /// [`Self::body`].
     #[inline]
     pub fn header(&self, stream: MessageStreamId) -> Header {
         let mut header = Header {
@@ -72,7 +72,7 @@ impl Encoded {
         header
     }
 
-    /// Everything after the first header: the payload, with the headers of further chunks in it.
+    /// All bytes behind the first header: the payload, with the headers of further chunks in it.
     #[inline]
     pub fn body(&self) -> &Bytes {
         &self.body
@@ -92,17 +92,15 @@ impl Encoded {
         moved
     }
 
-    /// The message type.
     pub fn kind(&self) -> MessageType {
         self.kind
     }
 
-    /// When it belongs.
     pub fn timestamp(&self) -> RtmpTimestamp {
         self.timestamp
     }
 
-    /// The chunk stream it is encoded for.
+    /// The chunk stream that it is encoded for.
     pub fn chunk_stream(&self) -> ChunkStreamId {
         self.csid
     }
@@ -112,7 +110,7 @@ impl Encoded {
         self.length as usize
     }
 
-    /// The message's payload: shared if it is one chunk, otherwise put together again.
+    /// The message's payload: shared if it is one chunk, otherwise assembled again.
     pub fn payload(&self) -> Bytes {
         if self.is_one_chunk() {
             return self.body.clone();
@@ -128,7 +126,7 @@ impl Encoded {
         payload.into()
     }
 
-    /// Bytes one viewer is sent.
+    /// The bytes that one viewer receives.
     pub fn wire_len(&self) -> usize {
         self.header(MessageStreamId::CONNECTION).len() + self.body.len()
     }

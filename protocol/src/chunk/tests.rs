@@ -1,5 +1,5 @@
-//! One table of bytes and meanings: read whole, split at every byte, and, where they are what our
-//! writer makes, written again.
+//! One table of bytes and meanings: read whole, split at every byte, and written again where the
+//! bytes are those of this writer.
 
 mod limits;
 mod recorded;
@@ -18,7 +18,7 @@ fn message(kind: u8, stream: u32, timestamp: u32, payload: &[u8]) -> Message {
     }
 }
 
-/// What a new reader makes of bytes that come in these pieces.
+/// The messages that a new reader makes of bytes in these pieces.
 fn read_pieces<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<(Vec<Message>, Reader), ReadError> {
@@ -42,7 +42,7 @@ struct Case {
     /// Chunks, header and payload in turn.
     bytes: Vec<u8>,
     messages: Vec<Message>,
-    /// The chunk stream, if our writer makes these very bytes.
+    /// The chunk stream, if this writer makes the same bytes.
     written: Option<u32>,
 }
 
@@ -411,7 +411,7 @@ fn extended() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    // Chunk stream 3 of one case is opened with one byte on it first.
+    // In one case a one-byte message opens chunk stream 3 first.
     let mut cases: Vec<_> = headers()
         .into_iter()
         .chain(assembly())

@@ -10,17 +10,17 @@ use crate::{ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp}
 
 /// Splits messages into chunks and compresses their headers, for one peer.
 ///
-/// Two forms that the specification allows are avoided because peers read them differently: format
-/// 3 for the message right after a format 0 (is the delta the timestamp, or 0?) and a delta that
-/// needs an extended timestamp (is the delta repeated, or the time?). Format 2 and format 0 say
-/// the same without doubt.
+/// The writer avoids two forms of the specification, because peers read them differently: format 3
+/// for the message right after a format 0 (is the delta the timestamp, or 0?), and a delta that
+/// needs an extended timestamp (is the delta repeated, or the time?). Format 2 and format 0 are
+/// unambiguous in their place.
 #[derive(Debug)]
 pub struct Writer {
     chunk_size: u32,
     streams: Vec<LastHeader>,
 }
 
-/// What the peer remembers of a chunk stream.
+/// The last header of a chunk stream, as the peer remembers it.
 #[derive(Clone, Copy, Debug)]
 struct LastHeader {
     id: ChunkStreamId,
@@ -47,13 +47,12 @@ impl Writer {
         }
     }
 
-    /// The chunk size in force.
     pub fn chunk_size(&self) -> u32 {
         self.chunk_size
     }
 
-    /// Writes a Set Chunk Size and uses the new size from the next message on. The size is brought
-    /// into 1 to [`MAX_CHUNK_SIZE`].
+    /// Writes a Set Chunk Size and uses the new size from the next message on. The size is clamped
+    /// to 1 to [`MAX_CHUNK_SIZE`].
     pub fn set_chunk_size(&mut self, size: u32, out: &mut BytesMut) {
         let size = size.clamp(1, MAX_CHUNK_SIZE);
         out.reserve(MAX_HEADER + 4);
@@ -88,8 +87,8 @@ impl Writer {
         put_chunks(out, csid, extended, &message.payload, self.chunk_size);
     }
 
-    /// Like [`Self::write`], with a complete header whatever went before: for control messages,
-    /// which some peers read before they can follow compressed headers.
+    /// Like [`Self::write`], always with a complete header: for control messages, which some peers
+    /// read before they can read compressed headers.
     pub fn write_full(&mut self, csid: ChunkStreamId, message: &Message, out: &mut BytesMut) {
         self.streams.retain(|last| last.id != csid);
         self.write(csid, message, out);

@@ -1,10 +1,10 @@
-//! Answers and notices: the commands a server sends.
+//! Answers and notices of a server.
 
 use super::{Command, Status};
 use crate::TransactionId;
 use crate::amf::{Object, Value};
 
-/// The answer to a call that worked: null, then what it returned.
+/// The answer to a call that succeeded: null, then its result.
 pub fn result(transaction: TransactionId, value: impl Into<Value>) -> Command {
     Command::new("_result", transaction).with(value)
 }
@@ -14,12 +14,12 @@ pub fn error(transaction: TransactionId, info: Object) -> Command {
     Command::new("_error", transaction).with(info)
 }
 
-/// A notice to a NetConnection or, on its message stream, to a NetStream. Nobody answers it.
+/// A notice to a NetConnection or, on its message stream, to a NetStream. It has no answer.
 pub fn on_status(info: Object) -> Command {
     Command::new("onStatus", TransactionId::NONE).with(info)
 }
 
-/// Tells the client that the server is about to close the connection.
+/// The notice that the server is about to close the connection.
 pub fn close() -> Command {
     Command::new("close", TransactionId::NONE)
 }
@@ -39,7 +39,7 @@ pub fn on_fc_subscribe(name: &str) -> Command {
     notice("onFCSubscribe", Status::PlayStart, name)
 }
 
-/// The end of a bandwidth check: kbit/s, and what else was measured; nothing if it was not.
+/// The end of a bandwidth check: kbit/s, and further figures; none if nothing was measured.
 pub fn on_bw_done(figures: &[f64]) -> Command {
     let mut command = Command::new("onBWDone", TransactionId::NONE);
     command.arguments = figures.iter().copied().map(Value::Number).collect();

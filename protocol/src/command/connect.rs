@@ -1,42 +1,42 @@
-//! The connect command and the answer to it.
+//! The connect command and its answers.
 
 use super::{Command, ObjectEncoding, Status};
 use crate::TransactionId;
 use crate::amf::{EcmaArray, Object, Value};
 
-/// What a client says of itself when it connects.
+/// The properties of a client's connect command.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connect {
-    /// To be repeated by the answer.
+    /// The answer repeats it.
     pub transaction: TransactionId,
     /// Application, instance and query; empty if the client names none.
     pub app: String,
-    /// The URL it connects to.
+    /// The URL that the client connects to.
     pub tc_url: Option<String>,
-    /// The name and version of the client.
+    /// The client's name and version.
     pub flash_ver: Option<String>,
-    /// Where its program comes from.
+    /// The address of the client's program.
     pub swf_url: Option<String>,
-    /// The page that holds its program.
+    /// The page that holds the client's program.
     pub page_url: Option<String>,
-    /// The encoding it wants to be written to in.
+    /// The encoding in which the client wants to receive.
     pub object_encoding: ObjectEncoding,
-    /// Enhanced RTMP, the older form: the FourCCs it can handle; `*` is any.
+    /// Enhanced RTMP, the older form: the FourCCs that the client can handle; `*` is any.
     pub four_cc_list: Option<Vec<String>>,
-    /// Enhanced RTMP: what it can do with which video FourCC.
+    /// Enhanced RTMP: the client's abilities for each video FourCC.
     pub video_four_cc_info_map: Option<Object>,
-    /// Enhanced RTMP: what it can do with which audio FourCC.
+    /// Enhanced RTMP: the client's abilities for each audio FourCC.
     pub audio_four_cc_info_map: Option<Object>,
     /// Enhanced RTMP: further abilities, see [`caps_ex`].
     pub caps_ex: Option<u32>,
-    /// Every property, in order, those above included.
+    /// Every property in order, including those above.
     pub properties: Object,
-    /// What the client passes to the application.
+    /// The client's arguments for the application.
     pub arguments: Vec<Value>,
 }
 
 impl Connect {
-    /// Reads a connect command. A property of an unexpected type reads as not given; none if the
+    /// Reads a connect command. A property of an unexpected type counts as missing. None if the
     /// command is another one, or its command object is not an object.
     pub fn parse(command: Command) -> Option<Self> {
         if command.name != NAME {
@@ -68,7 +68,7 @@ impl Connect {
         })
     }
 
-    /// Whether the client speaks Enhanced RTMP, in its older or newer form.
+    /// Whether the client uses Enhanced RTMP, in its older or newer form.
     pub fn is_enhanced(&self) -> bool {
         self.four_cc_list.is_some()
             || self.video_four_cc_info_map.is_some()
@@ -91,18 +91,18 @@ pub mod caps_ex {
 
 /// The bits of a FourCC's entry in an info map (Enhanced RTMP v2).
 pub mod four_cc_info {
-    /// Decodes it.
+    /// The client decodes it.
     pub const CAN_DECODE: u32 = 1;
-    /// Encodes it.
+    /// The client encodes it.
     pub const CAN_ENCODE: u32 = 2;
-    /// Passes it on.
+    /// The client forwards it.
     pub const CAN_FORWARD: u32 = 4;
 }
 
 /// `_result` to a connect: the server's properties, then the info object. `fms_version` is the
-/// name and version under which the server goes, such as `FMS/3,5,7,7009`.
+/// server's name and version for clients, such as `FMS/3,5,7,7009`.
 ///
-/// A client that has shown any sign of Enhanced RTMP gets its answer in both forms.
+/// A client with any property of Enhanced RTMP gets the answer in both forms.
 pub fn success(connect: &Connect, fms_version: &str) -> Command {
     let mut properties = Object::new()
         .with("fmsVer", fms_version)
@@ -128,7 +128,7 @@ pub fn failure(connect: &Connect, info: Object) -> Command {
     super::error(connect.transaction, info)
 }
 
-/// A connect command, as a client sends it.
+/// A connect command of a client.
 pub fn command(properties: Object) -> Command {
     Command::new(NAME, TransactionId(1.0)).with_object(properties)
 }
@@ -173,19 +173,18 @@ fn info_map(value: &Value) -> Option<Object> {
     object(value.clone())
 }
 
-/// The command's name.
 pub const NAME: &str = "connect";
 
-/// What Flash Media Server 3.5 says of itself.
+/// The capabilities of Flash Media Server 3.5.
 const CAPABILITIES: f64 = 31.0;
 
 /// Any FourCC.
 const ANY: &str = "*";
 
-/// Media passes through whatever it is; the names stand for clients that do not know the `*`.
+/// All codecs pass through; the names are for clients that do not know the `*`.
 const FOUR_CCS: [&str; 12] = [
     "av01", "vp09", "vp08", "hvc1", "avc1", "ac-3", "ec-3", "Opus", ".mp3", "fLaC", "mp4a", ANY,
 ];
 
-/// All that concerns media passes through.
+/// All media passes through.
 const CAPS_EX: u32 = caps_ex::MULTITRACK | caps_ex::MOD_EX | caps_ex::TIMESTAMP_NANO_OFFSET;

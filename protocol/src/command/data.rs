@@ -1,4 +1,4 @@
-//! Data messages: metadata, cue points, text, and what NetStream.send carries.
+//! Data messages: metadata, cue points, text, and messages of NetStream.send.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -7,12 +7,12 @@ use crate::MessageType;
 use crate::amf::{self, Budget, Object, Value, amf0};
 use crate::chunk::MAX_MESSAGE_LENGTH;
 
-/// A data message: the name of a handler, and values for it.
+/// A data message: the name of a handler and its arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataMessage {
-    /// The handler.
+    /// The handler's name.
     pub name: String,
-    /// What it gets.
+    /// The handler's arguments.
     pub values: Vec<Value>,
 }
 
@@ -32,12 +32,12 @@ impl DataMessage {
         self
     }
 
-    /// What a player needs to be told before it may look into audio and video.
+    /// The message that permits a player access to samples of audio and video.
     pub fn sample_access(audio: bool, video: bool) -> Self {
         Self::new(RTMP_SAMPLE_ACCESS).with(audio).with(video)
     }
 
-    /// Tells a player that data begins.
+    /// The notice to a player that data begins.
     pub fn data_start() -> Self {
         let code = Object::new().with("code", Status::DataStart.code());
         Self::new("onStatus").with(code)
@@ -76,40 +76,39 @@ impl DataMessage {
     }
 }
 
-/// The name of a data message, borrowed from its payload; nothing behind it is looked at.
+/// The name of a data message, borrowed from its payload, of which the rest is not read.
 pub fn peek(kind: MessageType, payload: &[u8]) -> Option<&str> {
     peek_string(body(kind, payload).ok()?).map(|(name, _)| name)
 }
 
-/// What a publisher's data message asks of the server, with the payload that viewers get.
+/// A publisher's data message by its purpose, with the payload for viewers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Published {
-    /// `@setDataFrame`: send this now, and to every viewer that joins later.
+    /// `@setDataFrame`: for the viewers now, and for every viewer that joins later.
     SetDataFrame(Forms),
-    /// `@clearDataFrame`: forget the kept message with this name.
+    /// `@clearDataFrame`: drops the kept message with this name.
     ClearDataFrame(String),
-    /// Send this now.
+    /// A message for the viewers now.
     Message(Forms),
 }
 
-/// A data message as it lies in a ring.
+/// A data message in the forms of a ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forms {
     /// The handler's name.
     pub name: String,
     /// A payload of type 18 that every viewer reads.
     pub amf0: Bytes,
-    /// A payload of type 15 for viewers with objectEncoding 3, if there are values that only AMF3
-    /// has.
+    /// A payload of type 15 for viewers with objectEncoding 3, if the message has values that only
+    /// AMF3 has.
     pub amf3: Option<Bytes>,
 }
 
-/// Reads a data message that came on a publishing message stream. One whose AMF0 form is longer than
-/// a message can be is an error. The bytes stay as they came
-/// wherever they are AMF0 already.
+/// Reads a data message from a publishing message stream. A message whose AMF0 form is longer than
+/// a message can be is an error. AMF0 bytes are kept unchanged.
 pub fn published(kind: MessageType, payload: &Bytes) -> Result<Published, Error> {
     let body = match body(kind, payload) {
-        // It has lost its leading 0, if it begins as AMF0 does.
+        // A payload without its leading 0 is accepted if it begins like AMF0.
         Err(Error::Format) if first_string(payload).is_some() => payload,
         body => body?,
     };
@@ -126,13 +125,13 @@ pub fn published(kind: MessageType, payload: &Bytes) -> Result<Published, Error>
     }
 }
 
-/// What viewers get of a publisher's data message that [`published`] cannot read: the wrapping is
-/// its first string, and what follows that passes as it is. It is of type 15 if only a reader of
-/// AMF3 can make something of it. `None` if nothing is left, or a limit was met before the fault.
+/// The viewers' payload of a publisher's data message that [`published`] cannot read: without a
+/// first string that wraps it, and otherwise unchanged. It is of type 15 if only a reader of AMF3
+/// can use it. `None` if no bytes are left, or a limit was exceeded before the fault.
 pub fn salvaged(kind: MessageType, payload: &Bytes) -> Option<(MessageType, Bytes)> {
     let body = match body(kind, payload) {
         Ok(body) => body,
-        // Without its leading 0: AMF0 if it reads so.
+        // A payload without its leading 0 counts as AMF0 if it begins like it.
         Err(Error::Format) if first_string(payload).is_some() => payload,
         Err(_) => return Some((kind, payload.clone())),
     };
@@ -155,8 +154,8 @@ pub fn salvaged(kind: MessageType, payload: &Bytes) -> Option<(MessageType, Byte
     }
 }
 
-/// Whether there is AMF3 among the values up to the first that cannot be read; the limit that was
-/// met, if one was.
+/// Whether there is AMF3 among the values up to the first malformed one; an error for an exceeded
+/// limit.
 fn reads_amf3(body: &[u8]) -> Result<bool, amf::Error> {
     let mut decoder = amf0::Decoder::new(body, &Budget::default())?;
     loop {
@@ -168,7 +167,7 @@ fn reads_amf3(body: &[u8]) -> Result<bool, amf::Error> {
     }
 }
 
-/// The string at the start of AMF0 values, whatever its form, and what follows it.
+/// The string at the start of AMF0 values, in any form, and the bytes behind it.
 fn first_string(body: &[u8]) -> Option<(String, &[u8])> {
     if let Some((name, rest)) = peek_string(body) {
         return Some((name.to_owned(), rest));
@@ -180,7 +179,7 @@ fn first_string(body: &[u8]) -> Option<(String, &[u8])> {
     Some((name, &body[decoder.position()..]))
 }
 
-/// The forms of a data message as it is, whatever its name.
+/// The forms of a data message with any name.
 pub fn forms(kind: MessageType, payload: &Bytes) -> Result<Forms, Error> {
     read_forms(payload.slice_ref(body(kind, payload)?))
 }
@@ -210,11 +209,11 @@ fn read_forms(body: Bytes) -> Result<Forms, Error> {
     })
 }
 
-/// Metadata that a publisher wants kept comes behind this name.
+/// The name before metadata that a publisher wants kept.
 pub const SET_DATA_FRAME: &str = "@setDataFrame";
-/// Kept metadata that a publisher wants forgotten is named behind this.
+/// The name before the name of kept metadata that a publisher wants dropped.
 pub const CLEAR_DATA_FRAME: &str = "@clearDataFrame";
-/// The usual metadata.
+/// The name of the usual metadata.
 pub const ON_META_DATA: &str = "onMetaData";
-/// Whether a player may look into audio and video.
+/// The name of a player's permission to access samples of audio and video.
 pub const RTMP_SAMPLE_ACCESS: &str = "|RtmpSampleAccess";

@@ -27,11 +27,11 @@ pub use stream::{ArgumentError, NetStreamCommand};
 pub struct Command {
     /// The method's name; `_result` and `_error` are answers.
     pub name: String,
-    /// The number that ties an answer to its call.
+    /// The number that an answer shares with its call.
     pub transaction: TransactionId,
     /// The command object; null nearly everywhere but in connect.
     pub object: Value,
-    /// All that follows it.
+    /// The values behind the command object.
     pub arguments: Vec<Value>,
 }
 
@@ -60,8 +60,7 @@ impl Command {
         self
     }
 
-    /// Decodes the payload of a message of type 20 or 17. A command object that is missing reads
-    /// as null.
+    /// Decodes the payload of a message of type 20 or 17. A missing command object reads as null.
     pub fn decode(kind: MessageType, payload: &[u8]) -> Result<Self, Error> {
         let body = body(kind, payload)?;
         let mut decoder = amf0::Decoder::new(body, &Budget::default())?;
@@ -84,8 +83,8 @@ impl Command {
         })
     }
 
-    /// The name and transaction id, borrowed from the payload; nothing behind them is looked at.
-    /// None if they are not there or the name is not UTF-8.
+    /// The name and transaction id, borrowed from the payload, of which the rest is not read. None
+    /// if they are missing or the name is not UTF-8.
     pub fn peek(kind: MessageType, payload: &[u8]) -> Option<(&str, TransactionId)> {
         let (name, rest) = peek_string(body(kind, payload).ok()?)?;
         let (&amf0::marker::NUMBER, rest) = rest.split_first()? else {
@@ -95,8 +94,8 @@ impl Command {
         Some((name, TransactionId(number)))
     }
 
-    /// The message for a peer with this encoding: type 20, or 17 with a leading 0. connect and
-    /// the answer to it are [`ObjectEncoding::Amf0`] for every peer.
+    /// The message for a peer with this encoding: type 20, or 17 with a leading 0. connect and its
+    /// answer are [`ObjectEncoding::Amf0`] for every peer.
     pub fn encode(&self, encoding: ObjectEncoding) -> (MessageType, Bytes) {
         let mut out = BytesMut::new();
         if encoding == ObjectEncoding::Amf3 {
@@ -118,19 +117,19 @@ impl Command {
     }
 }
 
-/// Why a message is not a command or a data message.
+/// The reason for which a message is not a command or a data message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
     /// The message type is another one.
     Kind(MessageType),
-    /// A message of type 15 or 17 does not begin with the 0 that says that AMF0 values follow.
+    /// A message of type 15 or 17 does not begin with 0, which announces AMF0 values.
     Format,
-    /// It does not begin with a name.
+    /// The payload does not begin with a name.
     Name,
     /// The name is not followed by a number.
     Transaction,
-    /// Its values are not AMF, or too much of it.
+    /// A value is not AMF, or exceeds the budget.
     Amf(amf::Error),
 }
 
@@ -176,7 +175,7 @@ fn body(kind: MessageType, payload: &[u8]) -> Result<&[u8], Error> {
     }
 }
 
-/// A short string at the start of AMF0 values, and what follows it.
+/// A short string at the start of AMF0 values, and the bytes behind it.
 fn peek_string(body: &[u8]) -> Option<(&str, &[u8])> {
     let (&amf0::marker::STRING, rest) = body.split_first()? else {
         return None;

@@ -4,14 +4,14 @@ use std::fmt;
 
 use crate::amf::Object;
 
-/// What a status code means to the one who gets it.
+/// The severity of a status code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Level {
-    /// All is well.
+    /// A success or a plain notice.
     Status,
-    /// Something is not as it should be, but goes on.
+    /// A fault that does not end the operation.
     Warning,
-    /// Something failed.
+    /// A failure.
     Error,
 }
 
@@ -36,7 +36,6 @@ macro_rules! statuses {
         }
 
         impl Status {
-            /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
             /// The `code` of an info object.
@@ -46,14 +45,13 @@ macro_rules! statuses {
                 }
             }
 
-            /// How bad it is.
             pub fn level(self) -> Level {
                 match self {
                     $(Self::$name => Level::$level,)*
                 }
             }
 
-            /// What is said where there is nothing more precise to say.
+            /// The usual description.
             pub fn description(self) -> &'static str {
                 match self {
                     $(Self::$name => $description,)*

@@ -1,4 +1,4 @@
-//! The commands that a server understands by itself, typed.
+//! The commands that a server handles by itself, typed.
 
 use std::fmt;
 
@@ -6,89 +6,88 @@ use super::{Command, Status};
 use crate::MessageStreamId;
 use crate::amf::{Object, Value};
 
-/// A command by what it asks for. Answers (`_result`, `_error`) are calls here; connect is a
-/// matter of [`Connect`](super::Connect).
+/// A command by its meaning. Answers (`_result`, `_error`) are calls here; connect is read by
+/// [`Connect`](super::Connect).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum NetStreamCommand {
-    /// Make a message stream.
+    /// Creates a message stream.
     CreateStream,
-    /// Publish on this message stream.
+    /// Publishes on this message stream.
     Publish {
         /// The stream's name, query included.
         name: String,
-        /// Whether to keep it.
+        /// Whether the stream is recorded.
         kind: PublishKind,
     },
-    /// `publish(false)`: stop publishing.
+    /// `publish(false)`: stops publishing.
     StopPublish,
-    /// Play on this message stream.
+    /// Plays on this message stream.
     Play {
         /// The stream's name, query included.
         name: String,
-        /// Where from.
         start: PlayStart,
-        /// For how many milliseconds of the stream; none is to its end.
+        /// The milliseconds of the stream to play; none is to its end.
         length: Option<u32>,
-        /// What becomes of that which plays already.
+        /// The effect on streams that play already.
         reset: Reset,
     },
-    /// `play(false)`: stop playing.
+    /// `play(false)`: stops playing.
     StopPlay,
-    /// Switch to another stream, or add one.
+    /// Switches to another stream, or adds one.
     Play2(PlayOptions),
-    /// Pause or go on.
+    /// Pauses or resumes.
     Pause {
-        /// Which of both; none toggles.
+        /// None toggles.
         paused: Option<bool>,
-        /// Where the player is, in milliseconds.
+        /// The player's position, in milliseconds.
         position: u32,
     },
-    /// Go to a time, in milliseconds.
+    /// Moves to a time.
     Seek {
-        /// Where to.
+        /// The time, in milliseconds.
         position: u32,
     },
-    /// Stop publishing or playing; the message stream stays.
+    /// Stops publishing or playing; the message stream stays.
     CloseStream,
-    /// Close the message stream with this id.
+    /// Closes the message stream with this id.
     DeleteStream(MessageStreamId),
-    /// Send audio, or not.
+    /// Turns audio on or off.
     ReceiveAudio(bool),
-    /// Send video, or not.
+    /// Turns video on or off.
     ReceiveVideo(bool),
-    /// Free a name that a lost connection of this publisher may still hold.
+    /// Frees a name that a lost connection of this publisher may still hold.
     ReleaseStream {
         /// The stream's name, query included.
         name: String,
     },
-    /// An encoder is about to publish.
+    /// Announces an encoder's publish.
     FcPublish {
         /// The stream's name, query included.
         name: String,
     },
-    /// An encoder has published.
+    /// Announces the end of an encoder's publish.
     FcUnpublish {
         /// The stream's name, query included.
         name: String,
     },
-    /// A player is about to play.
+    /// Announces a play.
     FcSubscribe {
         /// The stream's name, query included.
         name: String,
     },
-    /// Answer with the length of a recorded stream in seconds.
+    /// Asks for the length of a recorded stream in seconds.
     GetStreamLength {
         /// The stream's name, query included.
         name: String,
     },
-    /// Measure the bandwidth, then call onBWDone.
+    /// Starts a measurement of the bandwidth; the server calls onBWDone at its end.
     CheckBw,
-    /// The player's buffer, in milliseconds.
+    /// The length of the player's buffer.
     SetBufferLength {
-        /// The message stream, if it is not the one the command came on.
+        /// The message stream, if it is not that of the command.
         stream: Option<MessageStreamId>,
-        /// How long it is.
+        /// The length, in milliseconds.
         milliseconds: u32,
     },
     /// A call of the application.
@@ -96,7 +95,7 @@ pub enum NetStreamCommand {
 }
 
 impl NetStreamCommand {
-    /// Reads the arguments of a command. Any name that is not one of the server's own is a
+    /// Reads the arguments of a command. A name that is not one of the server's own is a
     /// [`NetStreamCommand::Call`].
     pub fn parse(command: &Command) -> Result<Self, ArgumentError> {
         let arguments = Arguments(command);
@@ -138,17 +137,17 @@ impl NetStreamCommand {
     }
 }
 
-/// What becomes of a published stream.
+/// The recording of a published stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PublishKind {
-    /// It is not kept. Unknown words mean this too, since encoders put anything there.
+    /// The stream is not recorded. Unknown words read as this, since encoders put anything there.
     #[default]
     Live,
-    /// It is recorded anew.
+    /// A new recording replaces an older one.
     Record,
-    /// It is recorded behind what there is.
+    /// The recording is appended to the older one.
     Append,
-    /// It is recorded behind what there is, with the time between as a gap.
+    /// The recording is appended to the older one, with the time between as a gap.
     AppendWithGap,
 }
 
@@ -171,16 +170,16 @@ impl PublishKind {
     }
 }
 
-/// Which stream of a name to play, and from where.
+/// The stream of a name to play, and the start in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PlayStart {
-    /// The live one, else the recorded one, else wait. The default, and what any other negative
-    /// number means.
+    /// The live stream, else the recorded one, else the next live one. The default, and the meaning
+    /// of any other negative number.
     #[default]
     LiveOrRecorded,
-    /// The live one only.
+    /// The live stream only.
     Live,
-    /// The recorded one, from this millisecond.
+    /// The recorded stream, from this millisecond.
     Recorded(u32),
 }
 
@@ -195,12 +194,12 @@ impl PlayStart {
     }
 }
 
-/// What a play does to the streams already playing on its message stream.
+/// The effect of a play on the streams that already play on its message stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Reset {
-    /// It waits for their end: `false` or 0.
+    /// The stream begins after their end: `false` or 0.
     Append,
-    /// It replaces them: `true` or 1.
+    /// The stream replaces them: `true` or 1.
     #[default]
     Replace,
     /// As 0, and data messages are delivered at once: 2.
@@ -210,7 +209,7 @@ pub enum Reset {
 }
 
 impl Reset {
-    /// Whether what plays ends.
+    /// Whether the streams that play end.
     pub fn replaces(self) -> bool {
         matches!(self, Self::Replace | Self::ReplaceMessages)
     }
@@ -231,15 +230,14 @@ impl Reset {
 pub struct PlayOptions {
     /// The stream to play.
     pub name: String,
-    /// The stream it takes the place of.
+    /// The stream that it replaces.
     pub old_name: Option<String>,
-    /// Where from.
     pub start: PlayStart,
-    /// For how many milliseconds; none is to its end.
+    /// The milliseconds to play; none is to its end.
     pub length: Option<u32>,
-    /// Where the player switches, in milliseconds, if it says so.
+    /// The time of the switch, in milliseconds, if the player states it.
     pub offset: Option<u32>,
-    /// How: `switch`, `swap`, `append` and so on.
+    /// The kind of switch: `switch`, `swap`, `append` and so on.
     pub transition: Option<String>,
 }
 
@@ -259,19 +257,19 @@ impl PlayOptions {
     }
 }
 
-/// A command of the server's own with arguments that it cannot have.
+/// An illegal argument of one of the server's own commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArgumentError {
-    /// The command.
+    /// The command's name.
     pub command: String,
-    /// Which argument, from 0.
+    /// The argument's number, from 0.
     pub argument: usize,
-    /// What it has to be.
+    /// The expected type or value.
     pub expected: &'static str,
 }
 
 impl ArgumentError {
-    /// What the client is told.
+    /// The status code for the client.
     pub fn status(&self) -> Status {
         match self.command.as_str() {
             "publish" | "FCPublish" | "releaseStream" => Status::PublishBadName,
@@ -282,7 +280,7 @@ impl ArgumentError {
         }
     }
 
-    /// The info object that tells it.
+    /// The info object for the client.
     pub fn info(&self) -> Object {
         self.status().info(Some(&self.to_string()), None)
     }
@@ -374,7 +372,7 @@ impl<'c> Arguments<'c> {
             .ok_or_else(|| self.error(index, "a boolean"))
     }
 
-    /// A time in milliseconds; 0 if it is not given.
+    /// A time in milliseconds; 0 if it is missing.
     fn position(&self, index: usize) -> Result<u32, ArgumentError> {
         match self.value(index) {
             None | Some(Value::Null | Value::Undefined) => Ok(0),
@@ -382,7 +380,7 @@ impl<'c> Arguments<'c> {
         }
     }
 
-    /// A time in milliseconds. One before the start means the start.
+    /// A time in milliseconds. A time before the start is the start.
     fn required_position(&self, index: usize) -> Result<u32, ArgumentError> {
         match self.number(index) {
             Some(number) if number.is_finite() => Ok(milliseconds(number)),
@@ -409,12 +407,12 @@ impl<'c> Arguments<'c> {
     }
 }
 
-/// Whole milliseconds on RTMP's clock: casts hold to its ends, and NaN is 0.
+/// Whole milliseconds on RTMP's clock: casts saturate, and NaN is 0.
 fn milliseconds(number: f64) -> u32 {
     number as u32
 }
 
-/// A length in milliseconds; negative and missing ones have no end, and NaN is none.
+/// A length in milliseconds; negative, missing and NaN are none, to the end.
 fn length(number: Option<f64>) -> Option<u32> {
     number.filter(|number| *number >= 0.0).map(milliseconds)
 }

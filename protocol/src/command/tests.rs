@@ -247,7 +247,7 @@ fn every_status_has_one_code_and_says_something() {
     assert_eq!(Status::from_code("NetStream.Play.Nonsense"), None);
 }
 
-/// The npm client's connect and call, and gortmplib's commands, keep their bytes.
+/// Commands of the npm client and of gortmplib keep their bytes.
 #[test]
 fn commands_of_others_keep_their_bytes() {
     let Some(file) = load("gortmplib.json") else {

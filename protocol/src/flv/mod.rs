@@ -20,16 +20,15 @@ pub const TAG_OVERHEAD: usize = TAG_HEADER + BACK_POINTER;
 const TAG_HEADER: usize = 11;
 const BACK_POINTER: usize = 4;
 
-/// The file header, with flags for what the file holds.
+/// The file header, with flags for audio and video.
 pub fn header(audio: bool, video: bool) -> [u8; HEADER] {
     let flags = u8::from(audio) << 2 | u8::from(video);
     [b'F', b'L', b'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0]
 }
 
-/// The header of a tag, to be followed by `length` bytes of payload and [`tag_trailer`].
+/// The header of a tag; `length` bytes of payload and [`tag_trailer`] follow it.
 ///
-/// # Panics
-/// If the length is above [`MAX_MESSAGE_LENGTH`]: no message is longer.
+/// # Panics If the length is above [`MAX_MESSAGE_LENGTH`]: no message is longer.
 pub fn tag_header(kind: MessageType, timestamp: RtmpTimestamp, length: usize) -> [u8; TAG_HEADER] {
     assert!(
         length <= MAX_MESSAGE_LENGTH as usize,
@@ -40,7 +39,7 @@ pub fn tag_header(kind: MessageType, timestamp: RtmpTimestamp, length: usize) ->
     [kind.0, a, b, c, x, y, z, high, 0, 0, 0]
 }
 
-/// What follows the payload of a tag: the tag's length.
+/// The bytes behind the payload of a tag: the tag's length.
 pub fn tag_trailer(length: usize) -> [u8; BACK_POINTER] {
     ((TAG_HEADER + length) as u32).to_be_bytes()
 }

@@ -1,4 +1,4 @@
-//! Reading a file piece by piece.
+//! A reader of an FLV file in pieces.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::{Message, MessageStreamId, MessageType, RtmpTimestamp};
 
 /// Reads the tags of an FLV file from pieces of any size.
 ///
-/// It holds at most one tag, and allocates for it only as its bytes arrive.
+/// It holds at most one tag, and allocates for the tag only as the bytes of it arrive.
 #[derive(Debug)]
 pub struct Reader {
     state: State,
@@ -22,7 +22,7 @@ pub struct Reader {
 enum State {
     /// The file header's first nine bytes.
     FileHeader,
-    /// Bytes to be dropped: the rest of a longer file header, or a back pointer.
+    /// The bytes to be skipped: the rest of a longer file header, or a back pointer.
     Skip(usize),
     TagHeader,
     Tag {
@@ -46,8 +46,8 @@ impl Reader {
     }
 
     /// Consumes bytes from `input` up to the end of the next tag and returns it as a message of
-    /// message stream 0; `None` when `input` is used up. The back pointer after a tag is not
-    /// compared: files that were cut or joined have wrong ones.
+    /// message stream 0; `None` once `input` is empty. The reader skips the back pointer after a
+    /// tag: in files that were cut or joined it is wrong.
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Message>, ReadError> {
         loop {
             match &mut self.state {
@@ -102,7 +102,7 @@ impl Reader {
         }
     }
 
-    /// A header of `length` bytes, once all of it is here.
+    /// A header of `length` bytes, once all of it has arrived.
     fn take(&mut self, input: &mut &[u8], length: usize) -> Option<Vec<u8>> {
         let (bytes, rest) = input.split_at(input.len().min(length - self.stash.len()));
         self.stash.extend_from_slice(bytes);
@@ -118,7 +118,7 @@ impl Reader {
         if length > self.limit {
             return Err(ReadError::TagTooLong { length });
         }
-        // Bit 5 marks an encrypted tag, whose payload is nothing that can be sent.
+        // Bit 5 marks an encrypted tag, whose payload cannot be sent.
         if kind & 0x20 != 0 {
             return Err(ReadError::Encrypted);
         }
@@ -143,7 +143,7 @@ impl Default for Reader {
     }
 }
 
-/// Checks the file header; how many bytes stand between it and the first tag.
+/// Checks the file header; returns the bytes between it and the first tag.
 fn file_header(header: &[u8]) -> Result<usize, ReadError> {
     let &[b'F', b'L', b'V', 1, _, a, b, c, d] = header else {
         return Err(ReadError::NotFlv);
@@ -158,18 +158,18 @@ fn file_header(header: &[u8]) -> Result<usize, ReadError> {
 /// The file header without the back pointer behind it.
 const FILE_HEADER: usize = 9;
 
-/// More than this between header and tags is no file anyone writes.
+/// The most bytes between header and tags. Reason: no program writes more.
 const MAX_HEADER: usize = 4096;
 
-/// Why bytes are not an FLV file, or not one we read.
+/// The reason for which the reader refuses bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The file header is wrong.
+    /// The file header is malformed.
     NotFlv,
     /// A tag is longer than the limit.
     TagTooLong {
-        /// The length it states.
+        /// The length in its header.
         length: usize,
     },
     /// A tag is encrypted.

@@ -8,7 +8,7 @@ use super::{
     fill,
 };
 
-/// The version C1 shows in a digest handshake: a Flash Player 9.0.124.
+/// The version in C1 of a digest handshake: a Flash Player 9.0.124.
 const CLIENT_VERSION: [u8; 4] = [9, 0, 124, 2];
 
 /// The client's side of one handshake.
@@ -20,7 +20,7 @@ const CLIENT_VERSION: [u8; 4] = [9, 0, 124, 2];
 #[derive(Debug)]
 pub struct ClientHandshake {
     state: State,
-    /// The digest of our C1 in a digest handshake.
+    /// The digest of this client's C1 in a digest handshake.
     digest: Option<[u8; 32]>,
     verified: bool,
 }
@@ -40,7 +40,7 @@ enum State {
 }
 
 impl ClientHandshake {
-    /// Appends C0 and C1 to `out` and waits for S0. `random` goes into C1.
+    /// Appends C0 and C1 to `out`; S0 is next. `random` goes into C1.
     pub fn new(kind: Kind, random: &[u8; RANDOM], out: &mut BytesMut) -> Self {
         let mut c1 = [0; PACKET];
         c1[PACKET - RANDOM..].copy_from_slice(random);
@@ -58,8 +58,8 @@ impl ClientHandshake {
         }
     }
 
-    /// Consumes bytes from `input` and appends C2 to `out`; true once S2 is complete. What follows
-    /// S2 stays in `input`.
+    /// Consumes bytes from `input` and appends C2 to `out`; true once S2 is complete. Bytes behind
+    /// S2 stay in `input`.
     pub fn read(&mut self, input: &mut &[u8], out: &mut BytesMut) -> Result<bool, Error> {
         loop {
             let next = match std::mem::replace(&mut self.state, State::Done) {
@@ -110,8 +110,8 @@ impl ClientHandshake {
         }
     }
 
-    /// Whether the server spoke the digest handshake and signed S2 for our C1. Nothing depends on
-    /// it: the keys are public.
+    /// Whether the server uses the digest handshake and has signed S2 for this client's C1. It is
+    /// no proof of identity: the keys are public.
     pub fn is_verified(&self) -> bool {
         self.verified
     }

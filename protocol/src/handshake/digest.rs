@@ -8,7 +8,7 @@ use super::PACKET;
 
 pub(super) const DIGEST: usize = 32;
 
-/// Where a packet's digest is, by where its offset is written.
+/// The position of a packet's digest, by the position of its offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
     /// The digest block comes first: offset at 8. Most players.
@@ -17,7 +17,7 @@ pub(super) enum Scheme {
     KeyFirst,
 }
 
-/// Who made a packet.
+/// The side that made a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Client,
@@ -25,7 +25,7 @@ pub(super) enum Role {
 }
 
 impl Scheme {
-    /// Where in `packet` the digest stands: at most 1503, so that it always fits.
+    /// The position of the digest in `packet`: at most 1503, so that the digest always fits.
     pub(super) fn offset(self, packet: &[u8; PACKET]) -> usize {
         let base = match self {
             Self::DigestFirst => 8,
@@ -95,7 +95,7 @@ impl Role {
     }
 }
 
-/// The digest of a packet without the 32 bytes at `offset`, where it stands.
+/// The digest of a packet without the 32 bytes at `offset`, its own position.
 fn digest(packet: &[u8; PACKET], offset: usize, maker: Role) -> [u8; DIGEST] {
     hmac(
         maker.short_key(),
@@ -111,7 +111,7 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; DIGEST] {
     mac.finalize().into_bytes().into()
 }
 
-/// How many bytes both keys end with that are not text.
+/// The count of bytes at the end of both keys that are not text.
 const SECRET: usize = 32;
 
 const CLIENT_KEY: &[u8; 62] = b"Genuine Adobe Flash Player 001\

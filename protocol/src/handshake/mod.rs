@@ -1,9 +1,9 @@
 //! The RTMP handshake (RTMP 1.0, section 5.2): C0, C1, C2 and S0, S1, S2.
 //!
-//! Two kinds are spoken: the simple one of the specification, and the one with digests that Flash
-//! Player 9 and later need before they play H.264. The server follows what C1 shows; a C1 whose
-//! digest does not verify gets the simple handshake, which every client can finish. What the peer
-//! echoes in C2 or S2 is not checked: real peers differ, and nothing depends on it.
+//! There are two kinds: the simple one of the specification, and the one with digests that Flash
+//! Player 9 and later need for H.264. The server follows the kind of C1. For a C1 whose digest does
+//! not verify it uses the simple kind, which every client can finish. The echo of the peer in C2 or
+//! S2 is not checked: real peers differ, and nothing depends on it.
 
 mod client;
 mod digest;
@@ -23,38 +23,32 @@ pub const RANDOM: usize = PACKET - 8;
 /// The version in C0 and S0.
 const VERSION: u8 = 3;
 
-/// Which handshake is spoken.
+/// The kind of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The one of the specification: each side echoes the other's random bytes.
+    /// The kind of the specification: each side echoes the other's random bytes.
     Simple,
-    /// With HMAC-SHA256 digests, as Flash Player 9 and later speak it.
+    /// With HMAC-SHA256 digests, as in Flash Player 9 and later.
     Digest,
 }
 
-/// Why a handshake cannot go on: the first byte is not RTMP's version.
+/// The reason for which a handshake fails: the first byte is not RTMP's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// Version 6, 8 or 9: RTMPE. It is not supported; its encryption protects nobody.
-    Encrypted {
-        /// The version byte.
-        version: u8,
-    },
-    /// A TLS record: the peer speaks RTMPS or HTTPS.
+    /// Version 6, 8 or 9: RTMPE. It is not supported, since its encryption protects no client.
+    Encrypted { version: u8 },
+    /// A TLS record: the peer uses RTMPS or HTTPS.
     Tls,
     /// An HTTP request, for RTMPT or by mistake.
     Http,
     /// Any other version.
-    Version {
-        /// The version byte.
-        version: u8,
-    },
+    Version { version: u8 },
 }
 
 impl Error {
-    /// Whether the peer speaks something that exists and we do not; otherwise it broke the
-    /// protocol.
+    /// Whether the peer uses a protocol that exists and is not supported; otherwise it violated
+    /// RTMP.
     pub fn is_unsupported(&self) -> bool {
         !matches!(self, Self::Version { .. })
     }
@@ -94,7 +88,7 @@ fn check_version(version: u8) -> Result<(), Error> {
     }
 }
 
-/// Moves bytes from `input` into `packet`, of which `*filled` are there; true once it is full.
+/// Moves bytes from `input` into `packet`, of which `*filled` have arrived; true once it is full.
 fn fill(packet: &mut [u8], filled: &mut usize, input: &mut &[u8]) -> bool {
     let (bytes, rest) = input.split_at(input.len().min(packet.len() - *filled));
     packet[*filled..*filled + bytes.len()].copy_from_slice(bytes);
@@ -103,7 +97,7 @@ fn fill(packet: &mut [u8], filled: &mut usize, input: &mut &[u8]) -> bool {
     *filled == packet.len()
 }
 
-/// Drops bytes of `input`, of which `*left` are to be dropped; true once all are.
+/// Drops bytes of `input`, of which `*left` remain to be dropped; true once none remain.
 fn skip(left: &mut usize, input: &mut &[u8]) -> bool {
     let count = input.len().min(*left);
     *input = &input[count..];

@@ -8,7 +8,7 @@ use super::{
     fill, skip,
 };
 
-/// The version S1 shows to peers that speak the digest handshake: a Flash Media Server 4.5.
+/// The version in S1 for peers with the digest handshake: a Flash Media Server 4.5.
 const SERVER_VERSION: [u8; 4] = [4, 5, 0, 1];
 
 /// The server's side of one handshake.
@@ -18,7 +18,7 @@ const SERVER_VERSION: [u8; 4] = [4, 5, 0, 1];
 ///    └──other version: Error
 /// ```
 ///
-/// Half open it holds one allocation of 3,073 bytes, until S2 has been handed out.
+/// A handshake that is half open holds one allocation of 3,073 bytes, until S2 has left.
 #[derive(Debug)]
 pub struct ServerHandshake {
     state: State,
@@ -38,7 +38,7 @@ enum State {
     Done,
 }
 
-/// S0, S1 and S2 as they will be sent. C1 is collected where its echo goes, in S2.
+/// S0, S1 and S2 as they are sent. C1 is read into S2, where its echo belongs.
 #[derive(Debug)]
 struct Packets {
     s0: u8,
@@ -47,7 +47,7 @@ struct Packets {
 }
 
 impl ServerHandshake {
-    /// Waits for C0. `random` goes into S1.
+    /// A handshake that waits for C0. `random` goes into S1.
     pub fn new(random: &[u8; RANDOM]) -> Self {
         let mut packets = Box::new(Packets {
             s0: VERSION,
@@ -61,8 +61,8 @@ impl ServerHandshake {
         }
     }
 
-    /// Consumes bytes from `input` and appends the answer to `out`; true once C2 is complete. What
-    /// follows C2 stays in `input`.
+    /// Consumes bytes from `input` and appends the answer to `out`; true once C2 is complete. Bytes
+    /// behind C2 stay in `input`.
     pub fn read(&mut self, input: &mut &[u8], out: &mut BytesMut) -> Result<bool, Error> {
         loop {
             let next = match std::mem::replace(&mut self.state, State::Done) {
@@ -103,17 +103,17 @@ impl ServerHandshake {
         }
     }
 
-    /// Which handshake the client speaks; known once C1 is complete.
+    /// The kind of the handshake; known once C1 is complete.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 }
 
 impl Packets {
-    /// Makes S1 and S2 for the C1 that stands in `s2`. Left as it is, `s2` is the exact echo that
-    /// simple peers want; a digest peer looks at its signature only.
+    /// Makes S1 and S2 for the C1 in `s2`. For simple peers `s2` stays as it is, the exact echo; a
+    /// digest peer checks its signature only.
     fn answer(&mut self) -> Kind {
-        // Version 0 says that there is no digest.
+        // Version 0 is a C1 without a digest.
         if self.s2[4..8] == [0; 4] {
             return Kind::Simple;
         }

@@ -111,7 +111,7 @@ fn other_versions_are_refused_at_the_first_byte() {
 #[test]
 fn both_schemes_verify_and_one_changed_byte_does_not() {
     for scheme in [Scheme::DigestFirst, Scheme::KeyFirst] {
-        // All offset bytes at 255 put the digest at its furthest place for their sum.
+        // All offset bytes at 255 move the digest to the furthest position for their sum.
         for fill in [0, 0xb5, 0xff] {
             let mut packet = [fill; PACKET];
             let digest = scheme.sign(&mut packet, Role::Client);
@@ -151,7 +151,7 @@ fn a_digest_peer_gets_a_digest_and_a_signature() {
         let s1 = out[1..].first_chunk().expect("a whole S1");
         let (answered, _) = Scheme::of(s1, Role::Server).expect("a digest");
         assert_eq!(answered, scheme);
-        // Computed here step by step, not by the code under test.
+        // The digest is computed step by step here, not by the code under test.
         let s2 = &out[1 + PACKET..];
         let mut full_key = b"Genuine Adobe Flash Media Server 001".to_vec();
         full_key.extend_from_slice(
@@ -167,7 +167,7 @@ fn a_digest_peer_gets_a_digest_and_a_signature() {
     }
 }
 
-/// Blocks of real Flash Players and servers, made by others.
+/// Blocks of real Flash Players and servers, recorded by others.
 #[test]
 fn recorded_blocks_verify() {
     let Some(json) = crate::test_vectors::load("handshake-digest.json") else {

@@ -1,7 +1,7 @@
 //! The two directions between an origin and one session, from the link's frames to the session.
 //!
-//! Each direction is one enum. The two tiers fill its type parameters with what they resolve an
-//! identifier to: on the wire an order to play names a [`LiveId`], inside an origin it carries the
+//! Each direction is one enum. Its type parameters are the types to which a tier resolves an
+//! identifier: on the wire an order to play names a [`LiveId`], inside an origin it carries the
 //! stream itself, inside an edge the stream's ring. [`ToSession::resolve`] and
 //! [`FromSession::resolve`] are the only translations.
 

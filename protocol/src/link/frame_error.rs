@@ -23,7 +23,7 @@ pub enum FrameError {
     Credit(u64),
     /// The peer acknowledged, or resumed from, a frame that was never sent.
     Number,
-    /// The peer speaks another version of the link.
+    /// The peer uses another version of the link's protocol.
     Version(u64),
 }
 

@@ -20,7 +20,7 @@ pub(super) fn classify(payload: &[u8]) -> Class {
         return Class::of(Kind::Audio);
     };
     match first >> 4 {
-        // An AudioSpecificConfig has at least two bytes: an empty one may not replace a real one.
+        // An AudioSpecificConfig has at least two bytes: an empty one must not replace a real one.
         AAC if rest.len() >= 3 && rest[0] == 0 => Class::of(Kind::AudioHeader),
         EX_HEADER => extended(first & 0x0f, rest).unwrap_or(Class::of(Kind::Audio)),
         _ => Class::of(Kind::Audio),

@@ -1,15 +1,15 @@
-//! Which codec a message's track has, whatever dress it comes in.
+//! The codec of a message's track, in the FLV form and in that of Enhanced RTMP.
 
 use super::{tracks::Multitrack, tracks::skip_mod_ex};
 use crate::MessageType;
 
-/// The codec of an audio or video message. Codecs are compared within one kind of media alone.
+/// The codec of an audio or video message. Codecs are comparable within one kind of media only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Codec(u32);
 
-/// The codec of a message's track, its first one if it carries several of one codec; `None` where
-/// the message does not say: it is too short, a command, has several codecs or one that is not
-/// assigned. The work is bounded, whatever the payload's length.
+/// The codec of a message's track, or of the first if it carries several of one codec. `None` if
+/// the message is too short, is a command, has several codecs or one that is not assigned. The work
+/// is bounded for any length of the payload.
 #[inline]
 pub fn codec(kind: MessageType, payload: &[u8]) -> Option<Codec> {
     match (kind, payload) {
@@ -37,7 +37,7 @@ fn extended(packet_type: u8, multitrack: u8, body: &[u8]) -> Option<Codec> {
     body.first_chunk::<4>().copied().map(Codec::of)
 }
 
-/// A SoundFormat. Those that Enhanced RTMP has a FourCC for are that codec.
+/// The codec of a SoundFormat, equal to that of its FourCC if Enhanced RTMP has one.
 fn legacy_audio(format: u8) -> Option<Codec> {
     match format {
         2 | 14 => Some(Codec::of(*b".mp3")),
@@ -48,7 +48,7 @@ fn legacy_audio(format: u8) -> Option<Codec> {
     }
 }
 
-/// A CodecID. Those that Enhanced RTMP has a FourCC for are that codec.
+/// The codec of a CodecID, equal to that of its FourCC if Enhanced RTMP has one.
 fn legacy_video(id: u8) -> Option<Codec> {
     match id {
         7 => Some(Codec::of(*b"avc1")),

@@ -14,13 +14,13 @@ pub(super) fn is_metadata(payload: &[u8]) -> bool {
     }
 }
 
-/// An AMF0 string, or a short literal AMF3 string behind the AMF0 switch, and what follows it.
+/// An AMF0 string, or a short literal AMF3 string behind the AMF0 switch, and the bytes behind it.
 fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     match bytes {
         [0x02, high, low, rest @ ..] => {
             rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))
         }
-        // U29S-value: the length shifted left, low bit set; names looked for fit one byte.
+        // U29S-value: the length shifted left, low bit set; the names in question fit one byte.
         [0x11, 0x06, length, rest @ ..] if length & 0x81 == 0x01 => {
             rest.split_at_checked(usize::from(length >> 1))
         }

@@ -1,8 +1,8 @@
-//! What a media message is: sequence header, key frame, track.
+//! The class of a media message: sequence header, key frame, track.
 //!
-//! A ring keeps the headers in force and starts viewers at key frames; for that it has to know
-//! this much about a payload, and no more. Codecs are carried untouched, and what does not parse is
-//! plain media: never an error, never a header, never a key frame.
+//! A ring keeps the headers in force and starts viewers at key frames; it needs the class of each
+//! message for that. Codecs pass through unchanged. A malformed payload is plain media: never an
+//! error, never a header, never a key frame.
 
 mod audio;
 mod codec;
@@ -15,17 +15,16 @@ pub use tracks::TrackSet;
 
 use crate::{MessageType, RtmpTimestamp};
 
-/// What a media message is, and for which track of its kind.
+/// The class of a media message: its kind, and its track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Class {
-    /// What it is.
     pub kind: Kind,
-    /// The track of an Enhanced RTMP multitrack message, the lowest one if it carries several;
-    /// 0 for everything else.
+    /// The track of an Enhanced RTMP multitrack message, the lowest if it carries several; 0 for
+    /// any other message.
     pub track: u8,
 }
 
-/// What a media message is.
+/// The kind of a media message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A sequence header of one audio track: AAC's AudioSpecificConfig, Opus's header.
@@ -34,7 +33,7 @@ pub enum Kind {
     AudioHeaders,
     /// The speaker layout of an audio track (Enhanced RTMP MultichannelConfig).
     MultichannelConfig,
-    /// Audio. Formats without a header, G.711 and MP3 among them, have nothing else.
+    /// Audio. Formats without a header, such as G.711 and MP3, have no other kind.
     Audio,
     /// The end of an audio track (Enhanced RTMP).
     AudioEnd,
@@ -42,13 +41,13 @@ pub enum Kind {
     VideoHeader,
     /// Sequence headers of several video tracks in one message; [`tracks`] names them.
     VideoHeaders,
-    /// Metadata of a video track that holds until replaced: colorInfo (Enhanced RTMP).
+    /// Metadata of a video track, in force until replaced: colorInfo (Enhanced RTMP).
     VideoMetadata,
     /// A key frame: decoding can start here.
     VideoKey,
     /// A frame that needs earlier ones.
     VideoInter,
-    /// A frame that no other needs.
+    /// A frame that no other frame needs.
     VideoDisposable,
     /// The end of a video track.
     VideoEnd,
@@ -58,7 +57,7 @@ pub enum Kind {
     Data,
 }
 
-/// Classifies a message. The work is bounded, whatever the payload's length.
+/// Classifies a message. The work is bounded for any length of the payload.
 #[inline]
 pub fn classify(kind: MessageType, payload: &[u8]) -> Class {
     match kind {
@@ -69,7 +68,7 @@ pub fn classify(kind: MessageType, payload: &[u8]) -> Class {
     }
 }
 
-/// The tracks of an Enhanced RTMP multitrack message; `None` for any other, and for one whose
+/// The tracks of an Enhanced RTMP multitrack message; `None` for any other message, and if the
 /// track lengths do not fit the payload.
 pub fn tracks(kind: MessageType, payload: &[u8]) -> Option<TrackSet> {
     match kind {
@@ -85,28 +84,28 @@ impl Class {
         Self { kind, track: 0 }
     }
 
-    /// Whether it belongs to the audio of its stream.
+    /// Whether the message belongs to the audio of its stream.
     pub fn is_audio(self) -> bool {
         self.kind.is_audio()
     }
 
-    /// Whether it belongs to the video of its stream.
+    /// Whether the message belongs to the video of its stream.
     pub fn is_video(self) -> bool {
         self.kind.is_video()
     }
 
-    /// Whether later messages need it: a ring keeps the last one of each kind and track.
+    /// Whether later messages need the message: a ring keeps the last one of each kind and track.
     pub fn is_header(self) -> bool {
         self.kind.is_header()
     }
 
-    /// Whether a viewer's video can begin with it.
+    /// Whether a viewer's video can begin with the message.
     pub fn is_key(self) -> bool {
         self.kind.is_key()
     }
 
     /// The time of a header that is repeated before a message of this time. Metadata has time 0:
-    /// at any other, ffmpeg takes it for a track of text.
+    /// with any other time, ffmpeg takes it for a track of text.
     pub fn repeated_at(self, timestamp: RtmpTimestamp) -> RtmpTimestamp {
         if self.kind == Kind::Metadata {
             RtmpTimestamp::default()
@@ -117,7 +116,7 @@ impl Class {
 }
 
 impl Kind {
-    /// Whether it belongs to the audio of its stream.
+    /// Whether the kind belongs to the audio of its stream.
     pub fn is_audio(self) -> bool {
         matches!(
             self,
@@ -129,7 +128,7 @@ impl Kind {
         )
     }
 
-    /// Whether it belongs to the video of its stream.
+    /// Whether the kind belongs to the video of its stream.
     pub fn is_video(self) -> bool {
         matches!(
             self,
@@ -143,7 +142,7 @@ impl Kind {
         )
     }
 
-    /// Whether later messages need it: sequence headers and what is kept like them.
+    /// Whether later messages need the kind: sequence headers and other kept messages.
     pub fn is_header(self) -> bool {
         matches!(
             self,
@@ -157,7 +156,7 @@ impl Kind {
         )
     }
 
-    /// Whether a viewer's video can begin with it.
+    /// Whether a viewer's video can begin with the kind.
     pub fn is_key(self) -> bool {
         self == Self::VideoKey
     }

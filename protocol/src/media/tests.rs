@@ -276,7 +276,7 @@ fn the_tracks_of_a_message_are_named() {
     let lying = b"\x96\x10hvc1\x02\0\0\x09a";
     assert_eq!(tracks(MessageType::VIDEO, lying), None);
 
-    // A command frame, whatever it says of tracks.
+    // A command frame has no tracks.
     let command = b"\xd6\x00hvc1\x02\x01";
     assert_eq!(tracks(MessageType::VIDEO, command), None);
     assert_eq!(

@@ -9,8 +9,8 @@ pub struct TrackSet {
 }
 
 impl TrackSet {
-    /// Whether every track's part is a sequence header. Parts are never mixed: the packet type is
-    /// the message's.
+    /// Whether every track's part is a sequence header. The packet type is that of the message, so
+    /// parts are never mixed.
     pub fn all_headers(&self) -> bool {
         self.headers
     }
@@ -33,7 +33,7 @@ impl TrackSet {
         (0..=u8::MAX).filter(|&track| self.contains(track))
     }
 
-    /// Takes the tracks of `other` out of this set. Whether any is left.
+    /// Removes the tracks of `other` from this set. Whether any is left.
     pub fn remove(&mut self, other: &Self) -> bool {
         for (ours, theirs) in self.ids.iter_mut().zip(other.ids) {
             *ours &= !theirs;
@@ -41,7 +41,7 @@ impl TrackSet {
         self.ids != [0; 4]
     }
 
-    /// Takes one track out of this set. Whether any is left.
+    /// Removes one track from this set. Whether any is left.
     pub fn remove_track(&mut self, track: u8) -> bool {
         self.ids[usize::from(track >> 6)] &= !(1 << (track & 63));
         self.ids != [0; 4]
@@ -52,7 +52,7 @@ impl TrackSet {
     }
 }
 
-/// How the tracks of a multitrack message are laid out.
+/// The layout of a multitrack message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layout {
     OneTrack,
@@ -64,13 +64,12 @@ enum Layout {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Multitrack<'a> {
     layout: Layout,
-    /// Of the first track; of all of them unless each has its own.
+    /// The first track's FourCC; that of all tracks unless each has its own.
     four_cc: [u8; 4],
     /// The packet type of every track.
     pub(super) packet_type: u8,
-    /// The first track's id.
     first: u8,
-    /// Everything after the layout byte and the common FourCC.
+    /// The bytes behind the layout byte and the common FourCC.
     rest: &'a [u8],
 }
 
@@ -84,7 +83,7 @@ impl<'a> Multitrack<'a> {
             2 => Layout::ManyTracksManyCodecs,
             _ => return None,
         };
-        // With a FourCC per track there is none for all; either way one stands before the id.
+        // With a FourCC per track there is no common one; either way a FourCC precedes the id.
         let (&four_cc, track) = rest.split_first_chunk::<4>()?;
         let rest = if layout == Layout::ManyTracksManyCodecs {
             rest
@@ -100,18 +99,18 @@ impl<'a> Multitrack<'a> {
         })
     }
 
-    /// The FourCC that all its tracks have, if there is one.
+    /// The FourCC of all its tracks, if they share one.
     pub(super) fn codec(&self) -> Option<[u8; 4]> {
         (self.layout != Layout::ManyTracksManyCodecs).then_some(self.four_cc)
     }
 
-    /// Whether the message can carry more than one track, and does.
+    /// Whether the layout allows more than one track.
     pub(super) fn is_several(&self) -> bool {
         self.layout != Layout::OneTrack
             && self.tracks(true).is_some_and(|t| t.iter().nth(1).is_some())
     }
 
-    /// The track that the message stands for: the only one, or the lowest.
+    /// The track by which the message is classified: the only one, or the lowest.
     pub(super) fn track(&self) -> u8 {
         if self.layout == Layout::OneTrack {
             return self.first;
@@ -121,7 +120,7 @@ impl<'a> Multitrack<'a> {
         lowest.unwrap_or(self.first)
     }
 
-    /// All tracks; `None` when the lengths do not add up.
+    /// All tracks; `None` if the lengths do not add up.
     pub(super) fn tracks(&self, headers: bool) -> Option<TrackSet> {
         let mut tracks = TrackSet {
             ids: [0; 4],
@@ -148,9 +147,9 @@ impl<'a> Multitrack<'a> {
     }
 }
 
-/// Skips the ModEx prefixes of a packet whose type is `packet_type` and whose body follows: gives
-/// the real packet type and its body. A ModEx of type 0 is a nanosecond offset; none of them
-/// matters here.
+/// Skips the ModEx prefixes of a packet whose type is `packet_type` and whose body follows; returns
+/// the real packet type and its body. A ModEx of type 0 is a nanosecond offset; no prefix changes
+/// the class.
 pub(super) fn skip_mod_ex(mut packet_type: u8, mut body: &[u8]) -> Option<(u8, &[u8])> {
     for _ in 0..MAX_MOD_EX {
         if packet_type != MOD_EX {
@@ -174,8 +173,8 @@ pub(super) fn skip_mod_ex(mut packet_type: u8, mut body: &[u8]) -> Option<(u8, &
 /// ModEx, in audio and video.
 const MOD_EX: u8 = 7;
 
-/// More ModEx prefixes than this on one packet are garbage: one kind is defined.
+/// The most ModEx prefixes on one packet. Reason: one kind is defined, so more are garbage.
 const MAX_MOD_EX: usize = 16;
 
-/// Track ids are one byte.
+/// The most tracks of a message: their ids are one byte.
 const MAX_TRACKS: usize = 256;

@@ -5,7 +5,7 @@ use super::{
     tracks::{Multitrack, skip_mod_ex},
 };
 
-/// Codec ids that have a packet type byte: AVC, and HEVC and AV1 in the same dress.
+/// Codec ids that have a packet type byte: AVC, and HEVC and AV1 in the same form.
 const AVC: u8 = 7;
 const HEVC: u8 = 12;
 const AV1: u8 = 13;
@@ -72,7 +72,7 @@ fn extended(first: u8, rest: &[u8]) -> Option<Class> {
 
 pub(super) fn tracks(payload: &[u8]) -> Option<TrackSet> {
     let (&first, rest) = payload.split_first()?;
-    // What follows a command is no track.
+    // The bytes behind a command are no track.
     if first & 0x80 == 0 || frame_type(first) == FRAME_COMMAND {
         return None;
     }

@@ -1,7 +1,7 @@
 //! Aggregate messages: type 22 (RTMP 1.0, section 7.1.6).
 //!
-//! The payload is a run of FLV tags, each followed by a four-byte back pointer. The first one's
-//! time belongs to the aggregate's own; the others keep their distance from it.
+//! The payload is a sequence of FLV tags, each followed by a four-byte back pointer. The first tag
+//! has the aggregate's own time; the others keep their distance from it.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ use crate::RtmpTimestamp;
 /// The tag header: type, length, time with its upper byte last, stream id.
 const HEADER: usize = 11;
 
-/// The length of the tag before, which ends each sub-message.
+/// The length of the tag in front, which ends each sub-message.
 const BACK_POINTER: usize = 4;
 
 /// The sub-messages of an aggregate, in order, on its message stream; their payloads share its
-/// buffer. Where the aggregate is cut off they end: see [`Split::fault`].
+/// buffer. They end where the aggregate is cut off: see [`Split::fault`].
 pub fn split(aggregate: &Message) -> Split {
     Split {
         rest: aggregate.payload.clone(),
@@ -40,7 +40,7 @@ pub struct Split {
 }
 
 impl Split {
-    /// What is wrong with the rest of the aggregate, once the iterator has ended.
+    /// The fault in the rest of the aggregate, once the iterator has ended.
     pub fn fault(&self) -> Option<AggregateError> {
         self.fault
     }
@@ -95,14 +95,14 @@ fn time(header: &[u8; HEADER]) -> RtmpTimestamp {
     ]))
 }
 
-/// Why the rest of an aggregate cannot be split.
+/// The reason for which the rest of an aggregate cannot be split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AggregateError {
     /// The last sub-message's header is cut off.
     HeaderCutOff,
-    /// A sub-message is longer than what is left of the aggregate.
+    /// A sub-message is longer than the rest of the aggregate.
     TooLong {
-        /// The length it states.
+        /// The length in its header.
         length: usize,
     },
 }
@@ -181,7 +181,7 @@ mod tests {
         }
     }
 
-    /// What an aggregate yields: how many sub-messages, and the fault.
+    /// The count of sub-messages of an aggregate, and the fault.
     fn yields(payload: &[u8]) -> (usize, Option<AggregateError>) {
         let mut split = split(&aggregate(payload.to_vec()));
         (split.by_ref().count(), split.fault())

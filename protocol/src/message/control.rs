@@ -8,15 +8,15 @@ use crate::{ChunkStreamId, MessageStreamId, RtmpTimestamp};
 /// A protocol control message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
-    /// The sender's chunks are this long from now on.
+    /// The length of the sender's chunks from now on.
     SetChunkSize(u32),
     /// The incomplete message of this chunk stream will not be finished.
     Abort(ChunkStreamId),
-    /// The sender has received this many bytes in all, wrapping.
+    /// The count of bytes that the sender has received, wrapping.
     Acknowledgement(u32),
-    /// The sender wants an acknowledgement at least every so many bytes.
+    /// The bytes after which the sender wants an acknowledgement at the latest.
     WindowAckSize(u32),
-    /// The sender wants its peer to send at most so much unacknowledged.
+    /// The bytes that the peer may send unacknowledged.
     SetPeerBandwidth {
         /// The window, in bytes.
         window: u32,
@@ -61,7 +61,7 @@ impl Control {
         })
     }
 
-    /// The type it travels as.
+    /// The message type.
     pub fn kind(&self) -> MessageType {
         match self {
             Self::SetChunkSize(_) => MessageType::SET_CHUNK_SIZE,
@@ -99,7 +99,7 @@ impl BandwidthLimit {
     }
 }
 
-/// A message of the connection itself at time 0.
+/// A message about the connection itself, at time 0.
 pub(super) fn of_connection(kind: MessageType, payload: Bytes) -> Message {
     Message {
         kind,

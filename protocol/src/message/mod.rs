@@ -11,17 +11,15 @@ use crate::{MessageStreamId, RtmpTimestamp};
 /// A complete RTMP message, payload undecoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// What the payload is.
     pub kind: MessageType,
-    /// The message stream it belongs to.
     pub stream: MessageStreamId,
-    /// When it belongs, on the stream's clock.
+    /// The time on the clock of the stream.
     pub timestamp: RtmpTimestamp,
-    /// The body, never interpreted at this layer; at most 16,777,215 bytes on the RTMP wire.
+    /// The body, not decoded at this layer; at most 16,777,215 bytes on the RTMP wire.
     pub payload: Bytes,
 }
 
-/// The message type id; types this project does not know pass through.
+/// The message type id; unknown types pass through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageType(pub u8);
 

@@ -8,35 +8,34 @@ use crate::MessageStreamId;
 /// A user control event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserControl {
-    /// 0: the message stream carries something from now on.
+    /// 0: the message stream carries a stream from now on.
     StreamBegin(MessageStreamId),
-    /// 1: what the message stream carried is over.
+    /// 1: the stream on the message stream is over.
     StreamEof(MessageStreamId),
-    /// 2: nothing to send on the message stream for now.
+    /// 2: the message stream has no data for now.
     StreamDry(MessageStreamId),
     /// 3: a player's buffer length.
     SetBufferLength {
-        /// The player's message stream.
         stream: MessageStreamId,
         /// The buffer, in milliseconds.
         milliseconds: u32,
     },
-    /// 4: what the message stream carries is a recording.
+    /// 4: the stream on the message stream is a recording.
     StreamIsRecorded(MessageStreamId),
-    /// 6: answer with the same number.
+    /// 6: the receiver answers with the same number.
     PingRequest(u32),
     /// 7: the answer.
     PingResponse(u32),
     /// 31: the message stream's buffer has run empty at the server.
     BufferEmpty(MessageStreamId),
-    /// 32: it is filled again.
+    /// 32: that buffer is filled again.
     BufferReady(MessageStreamId),
-    /// Anything else, as it came: undocumented events (8, and 26 and 27 of SWF verification), and
+    /// Any other event, undecoded: undocumented events (8, and 26 and 27 of SWF verification), and
     /// known ones without their value.
     Other {
         /// The event's number.
         event: u16,
-        /// What follows it.
+        /// The bytes behind the number.
         data: Bytes,
     },
 }

@@ -1,10 +1,10 @@
-//! A reader's place in a ring.
+//! A reader's position in a ring.
 
 use super::{Start, entry::Tracks, filter::Filter};
 use crate::media::Class;
 
-/// A reader: where it is, what it gets, what it lost. A small value without a reference to its
-/// ring; use it with the ring that made it.
+/// A reader: position, filter, and counts of losses. A small value without a reference to its ring;
+/// the caller uses it with the ring that made it.
 ///
 /// Two cursors that are equal get the same messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,54 +17,51 @@ pub struct Cursor {
     pub(super) until: u64,
     /// The video tracks that have had their key frame.
     pub(super) tracks: Tracks,
-    /// Lag that does not count, in milliseconds: what a join or a jump began with.
+    /// Lag that does not count, in milliseconds: the distance at a join or a jump.
     pub(super) slack: u64,
     /// The headers to be repeated before the next message.
     pub(super) repeat: Repeat,
-    /// The next message is the first after a join or a jump.
+    /// Whether the next message is the first after a join or a jump.
     pub(super) restart: bool,
-    /// Why video does not pass that waits for a key frame.
+    /// The reason for which video waits for a key frame.
     pub(super) waits: Reason,
-    /// Where a pause began.
+    /// The place at which a pause began.
     pub(super) paused_at: Option<u64>,
-    /// The publication it waits for.
-    pub(super) gate: Option<Gate>,
+    /// The publication that it waits for.
+    pub(super) gate: Option<PublicationGate>,
     pub(super) filter: Filter,
     pub(super) wanted: WantedTracks,
     dropped: Dropped,
 }
 
-/// A reader that waits for a publication which the ring does not know yet.
+/// A reader's wait for a publication that the ring has not reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gate {
+pub(super) struct PublicationGate {
     pub(super) first: u64,
     pub(super) start: Start,
 }
 
-/// Which tracks of each kind a reader gets (Enhanced RTMP multitrack).
+/// The tracks of each kind that a reader gets (Enhanced RTMP multitrack).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WantedTracks {
-    /// All of them.
+    /// All tracks.
     #[default]
     All,
-    /// Messages of one track only if that is track 0; messages of several tracks whole.
+    /// Of messages with one track only those of track 0; messages of several tracks whole.
     First,
 }
 
-/// Headers to be repeated.
+/// Headers that must be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Repeat {
-    /// Metadata.
     pub(super) metadata: bool,
-    /// Those of audio.
     pub(super) audio: bool,
-    /// Those of video.
     pub(super) video: bool,
-    /// How many of the set are done.
+    /// The count of headers of the set that are done.
     pub(super) done: u16,
 }
 
-/// Why a message was dropped.
+/// The reason for which a message was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     Lag,
@@ -73,14 +70,14 @@ pub(super) enum Reason {
     Waiting,
 }
 
-/// Messages a reader did not get, by reason.
+/// Messages that a reader did not get, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// It was too far behind.
+    /// The reader was too far behind.
     pub lag: u64,
-    /// They left the ring before it came to them.
+    /// The messages left the ring before the reader reached them.
     pub fell_off: u64,
-    /// It had asked not to get them.
+    /// The reader's filter held them back.
     pub filter: u64,
     /// Video before the first key frame.
     pub waiting: u64,
@@ -105,8 +102,8 @@ impl Cursor {
         }
     }
 
-    /// What the reader gets from now on. Video that is turned on begins at its next key frame;
-    /// after a pause the reader joins at the newest key frame it has not had, or the next.
+    /// Sets the filter from now on. Video that is turned on begins at its next key frame. After a
+    /// pause the reader joins at the newest key frame that it has not had, or at the next.
     pub fn set_filter(&mut self, filter: Filter) {
         if filter.paused && self.paused_at.is_none() {
             self.paused_at = Some(self.at);
@@ -115,24 +112,23 @@ impl Cursor {
             self.tracks = Tracks::NONE;
             self.waits = Reason::Filter;
         }
-        // Headers passed over under the old filter may be wanted now.
+        // The old filter may have skipped headers that pass now.
         self.repeat.done = 0;
         self.filter = filter;
     }
 
-    /// The same reader of these tracks.
+    /// The same reader, of these tracks.
     #[must_use]
     pub fn of_tracks(mut self, wanted: WantedTracks) -> Self {
         self.wanted = wanted;
         self
     }
 
-    /// Whether messages of this class are of no track that the reader wants.
+    /// Whether the reader skips messages of this class because of their track.
     pub(super) fn passes_over(&self, class: Class) -> bool {
         self.wanted == WantedTracks::First && class.track > 0
     }
 
-    /// What the reader gets.
     pub fn filter(&self) -> Filter {
         self.filter
     }
@@ -142,7 +138,7 @@ impl Cursor {
         self.seq
     }
 
-    /// Messages dropped since this was last asked.
+    /// The messages dropped since the last call.
     pub fn take_dropped(&mut self) -> Dropped {
         std::mem::take(&mut self.dropped)
     }
@@ -157,7 +153,7 @@ impl Cursor {
         *counter += messages;
     }
 
-    /// Goes on at `target`, as after a join; up to there only data messages are delivered.
+    /// Continues at `target` as after a join; up to there only data messages are delivered.
     pub(super) fn rejoin(&mut self, target: u64, slack: u64, reason: Reason) {
         self.until = target;
         self.tracks = Tracks::NONE;
@@ -184,12 +180,12 @@ impl Repeat {
 }
 
 impl Dropped {
-    /// All of them.
+    /// The sum of all counts.
     pub fn total(&self) -> u64 {
         self.lag + self.fell_off + self.filter + self.waiting
     }
 
-    /// Adds another's counts.
+    /// Adds the counts of another reader.
     pub fn add(&mut self, other: Self) {
         self.lag += other.lag;
         self.fell_off += other.fell_off;

@@ -6,35 +6,36 @@ use crate::{
     media::{Class, Kind},
 };
 
-/// A message, and what a cursor needs to know when it stands before it.
+/// A message with the values that a cursor in front of it needs.
 #[derive(Clone, Debug)]
 pub(super) struct Entry<T> {
-    /// Its number in the stream; none for a header that was repeated.
+    /// Its number in the stream; none for a repeated header.
     pub(super) seq: Option<u64>,
     pub(super) timestamp: RtmpTimestamp,
     pub(super) class: Class,
     pub(super) item: T,
-    /// Milliseconds since the ring began, never going back.
+    /// Milliseconds since the ring's start, never going back.
     pub(super) clock: u64,
     /// Bytes of data messages pushed before this one.
     pub(super) data_before: u64,
     pub(super) publication: Publication,
     /// The headers in force before it; at a sync point they carry its time.
     pub(super) headers: HeaderSet<T>,
-    /// Whether a reader can begin here.
+    /// Whether a reader can begin at the message.
     pub(super) sync: bool,
 }
 
-/// Which publication of a live stream a message belongs to, and which writer of it.
+/// The publication of a live stream that a message belongs to, and the writer of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Publication {
-    /// The number of the publication's first message, or of the next one while it has none.
+    /// The number of the publication's first message; before it, of the next message.
     pub first: u64,
-    /// The same of its newest writer: a publisher that has returned or taken over.
+    /// The number of the first message of its newest writer: a publisher that has returned or taken
+    /// over.
     pub writer: u64,
 }
 
-/// The set of video tracks a cursor gets, one bit each; tracks from 63 on share a bit.
+/// A set of video tracks, one bit each; tracks from 63 on share a bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tracks(u64);
 
@@ -55,7 +56,7 @@ impl Tracks {
     }
 }
 
-/// Whether the message is a frame that shows nothing without an earlier key frame.
+/// Whether the message is a frame that needs an earlier key frame.
 pub(super) fn needs_key(class: Class) -> bool {
     matches!(class.kind, Kind::VideoInter | Kind::VideoDisposable)
 }

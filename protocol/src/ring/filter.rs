@@ -1,13 +1,13 @@
-//! Which messages of a stream a reader gets.
+//! The kinds of messages that a reader gets.
 
-/// What a viewer has asked not to get (pause, receiveAudio, receiveVideo).
+/// The state of a viewer's pause, receiveAudio and receiveVideo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// Audio messages pass.
+    /// Whether audio messages pass.
     pub audio: bool,
-    /// Video messages pass, from the next key frame after being turned on.
+    /// Whether video messages pass; after a change to true from the next key frame on.
     pub video: bool,
-    /// Nothing passes; after it the viewer joins at a key frame again.
+    /// Whether all messages are held back; after a pause the viewer joins at a key frame again.
     pub paused: bool,
 }
 

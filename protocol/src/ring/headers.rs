@@ -1,4 +1,4 @@
-//! The headers in force: what a decoder must have seen before the next frame.
+//! The headers in force: the messages that a decoder needs before the next frame.
 
 use std::sync::Arc;
 
@@ -10,44 +10,44 @@ use crate::{
 
 /// A header in force.
 #[derive(Clone, Debug)]
-pub(super) struct Header<T> {
+pub(super) struct StreamHeader<T> {
     pub(super) class: Class,
     pub(super) item: T,
 }
 
 /// A set of headers that entries share by reference.
-pub(super) type HeaderSet<T> = Arc<[Header<T>]>;
+pub(super) type HeaderSet<T> = Arc<[StreamHeader<T>]>;
 
 /// The headers in force at the end of a ring, metadata first, the rest in order of arrival.
 ///
-/// A header is in force for the frames of its codec: while its track carries another one it rests,
-/// and counts again if the track comes back to it without a header of its own. The end of its
-/// track ends it. A header in doubt is dropped at the next sync point, unless its source repeats it
-/// until then.
+/// A header is in force for the frames of its codec. While its track carries another codec it
+/// rests; it is in force again when the track returns to its codec without a new header. The end of
+/// its track ends it. A header in doubt is dropped at the next sync point, unless its source
+/// repeats it before.
 #[derive(Debug)]
 pub(super) struct InForce<T> {
     known: Vec<Known<T>>,
-    /// Those of `known` that do not rest.
+    /// The headers of `known` that do not rest.
     set: HeaderSet<T>,
 }
 
-/// A header, and until when it holds.
+/// A header, and the conditions under which it ends.
 #[derive(Debug)]
 struct Known<T> {
-    header: Header<T>,
+    header: StreamHeader<T>,
     codec: Option<Codec>,
-    /// The tracks of a message of several that have not ended.
+    /// The tracks of a multitrack message that have not ended.
     tracks: Option<TrackSet>,
     in_doubt: bool,
     rests: bool,
 }
 
-/// Which headers come into doubt.
+/// The headers that come into doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doubt {
-    /// Those of media. Metadata that ends is replaced by empty metadata, and so never missed.
+    /// The headers of media. Metadata stays: its source ends it by empty metadata.
     Media,
-    /// All.
+    /// All headers.
     All,
 }
 
@@ -59,12 +59,12 @@ impl<T: Item> InForce<T> {
         }
     }
 
-    /// The set, each header at the time it arrived.
+    /// The set, each header with its time of arrival.
     pub(super) fn set(&self) -> &HeaderSet<T> {
         &self.set
     }
 
-    /// Whether this very header is in force; its source repeats it, so that it is beyond doubt.
+    /// Whether this very header is in force. Its source repeats it: it is no longer in doubt.
     pub(super) fn confirm(&mut self, class: Class, item: &T) -> bool {
         let mut known = self.known.iter_mut();
         let found = known.find(|known| known.header.class == class && known.header.item.says(item));
@@ -78,8 +78,8 @@ impl<T: Item> InForce<T> {
         true
     }
 
-    /// Puts a header in force in place of the one of its kind and track. One that is too large to
-    /// be repeated only ends the old one.
+    /// Puts a header in force in place of the one of its kind and track. A header that is too large
+    /// to be repeated only ends the old one.
     pub(super) fn replace(&mut self, class: Class, item: T) {
         self.known.retain(|known| known.header.class != class);
         if item.len() <= MAX_HEADER_BYTES {
@@ -89,7 +89,7 @@ impl<T: Item> InForce<T> {
             let known = Known {
                 codec: item.codec(),
                 tracks: several.then(|| item.tracks()).flatten(),
-                header: Header { class, item },
+                header: StreamHeader { class, item },
                 in_doubt: false,
                 rests: false,
             };
@@ -99,8 +99,8 @@ impl<T: Item> InForce<T> {
         self.rebuild();
     }
 
-    /// Takes note of a message that is about to be appended: the end of a track ends its headers,
-    /// and those of another codec rest.
+    /// Takes a message into account that is about to be appended: the end of a track ends its
+    /// headers, and headers of another codec rest.
     pub(super) fn observe(&mut self, class: Class, item: &T) {
         match class.kind {
             Kind::AudioEnd | Kind::VideoEnd => self.end(class, item),
@@ -109,7 +109,7 @@ impl<T: Item> InForce<T> {
         }
     }
 
-    /// The headers come into doubt.
+    /// Puts headers in doubt.
     pub(super) fn doubt(&mut self, which: Doubt) {
         for known in &mut self.known {
             let metadata = known.header.class.kind == Kind::Metadata;
@@ -117,7 +117,7 @@ impl<T: Item> InForce<T> {
         }
     }
 
-    /// Drops the headers in doubt: their source had the time to repeat them.
+    /// Drops the headers in doubt: their source has had the time to repeat them.
     pub(super) fn settle(&mut self) {
         let before = self.known.len();
         self.known.retain(|known| !known.in_doubt);
@@ -126,9 +126,9 @@ impl<T: Item> InForce<T> {
         }
     }
 
-    /// The set as it is repeated at this time.
+    /// The set with the times for a repetition before a message of this time.
     pub(super) fn stamped(&self, timestamp: RtmpTimestamp) -> HeaderSet<T> {
-        let at = |header: &Header<T>| Header {
+        let at = |header: &StreamHeader<T>| StreamHeader {
             class: header.class,
             item: header.item.at(header.class.repeated_at(timestamp)),
         };
@@ -171,7 +171,7 @@ impl<T: Item> InForce<T> {
             let same_track = header.track == class.track
                 && header.is_audio() == class.is_audio()
                 && header.is_video() == class.is_video();
-            // The other tracks of a message of several may need it still.
+            // Other tracks of a multitrack message may still need the header.
             if !same_track || known.tracks.is_some() {
                 continue;
             }
@@ -183,7 +183,7 @@ impl<T: Item> InForce<T> {
         }
     }
 
-    /// Brings the headers within their limits. The oldest goes; metadata stands before it.
+    /// Drops the oldest headers beyond the limits. Metadata is the first of all and goes last.
     fn bound(&mut self) {
         let length = |known: &Known<T>| known.header.item.len();
         let mut bytes: usize = self.known.iter().map(length).sum();
@@ -200,10 +200,11 @@ impl<T: Item> InForce<T> {
     }
 }
 
-/// Headers known at once, those that rest included. Reason: Enhanced RTMP has 256 tracks of each
-/// kind; a peer that uses them all must not make every key frame repeat a thousand headers to every
-/// viewer.
+/// The most headers known at once, resting ones included. Reason: Enhanced RTMP has 256 tracks of
+/// each kind; a peer that uses them all must not make every key frame repeat a thousand headers to
+/// every viewer.
 pub(super) const MAX_HEADERS: usize = 64;
 
-/// Their payload bytes together. Reason: they are repeated to each joining viewer.
+/// The most payload bytes of the headers together. Reason: they are repeated to each joining
+/// viewer.
 pub(super) const MAX_HEADER_BYTES: usize = 1024 * 1024;

@@ -1,9 +1,9 @@
 //! A live stream's recent messages, and cursors into them.
 //!
-//! One [`Ring`] holds a stream's messages once, however many read it. A reader is a [`Cursor`]: a
-//! small value that the ring moves forward. A reader that is too slow loses messages, never
-//! memory: its cursor jumps to the newest key frame ahead of it, and if there is none it gets
-//! audio alone until there is.
+//! One [`Ring`] holds a stream's messages once for all readers. A reader is a [`Cursor`], a small
+//! value that the ring moves forward. A reader that is too slow loses messages and costs no memory:
+//! its cursor jumps to the newest key frame ahead of it. Without such a key frame it gets audio
+//! alone until there is one.
 //!
 //! ```text
 //!   kept data │ GOP ............ │ GOP ............ │ GOP ....      <- push
@@ -11,8 +11,8 @@
 //!                     ^ cursor: delivers, or walks to `until` with data messages alone
 //! ```
 //!
-//! The ring knows nothing of the transport: the edge keeps encoded chunks in it
-//! ([`Encoded`]), the origin whole messages.
+//! The ring does not depend on the transport: the edge keeps encoded chunks in it ([`Encoded`]),
+//! the origin whole messages.
 
 mod cursor;
 mod entry;
@@ -35,18 +35,18 @@ use crate::{
     media::{self, Class, Codec, TrackSet},
 };
 
-/// What a ring can hold. Clones share their payload.
+/// A message in a ring. Clones share their payload.
 pub trait Item: Clone {
-    /// Bytes it keeps in memory.
+    /// The bytes that it keeps in memory.
     fn len(&self) -> usize;
 
     /// The same message at another time.
     fn at(&self, timestamp: RtmpTimestamp) -> Self;
 
-    /// Whether the other says the same, at whatever time.
+    /// Whether the other has the same content, at any time.
     fn says(&self, other: &Self) -> bool;
 
-    /// The codec of its track, if it says one.
+    /// The codec of its track, if the message has one.
     fn codec(&self) -> Option<Codec>;
 
     /// Its tracks, if it is an Enhanced RTMP multitrack message.
@@ -58,13 +58,13 @@ pub trait Item: Clone {
     }
 }
 
-/// Where a reader begins.
+/// The position at which a reader begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// At the newest key frame in the ring.
     KeyFrame,
     /// At the newest key frame that has a whole group of pictures behind it, so that a player's
-    /// buffer fills at once; if there is none, at the newest key frame.
+    /// buffer fills at once; without one, at the newest key frame.
     Gop,
     /// At the next message: audio at once, video at its next key frame.
     Live,
@@ -73,17 +73,14 @@ pub enum Start {
 /// One message for one reader.
 #[derive(Clone, Debug)]
 pub struct Delivery<'a, T: Clone> {
-    /// The message's number in the stream; none for a header that is repeated.
+    /// The message's number in the stream; none for a repeated header.
     pub seq: Option<u64>,
-    /// When it belongs.
     pub timestamp: RtmpTimestamp,
-    /// What it is.
     pub class: Class,
-    /// Which publication it belongs to.
     pub publication: Publication,
     /// The message, at `timestamp`.
     pub item: Cow<'a, T>,
-    /// Whether it is the first after a join or a jump: what came before does not lead to it.
+    /// Whether it is the first after a join or a jump: it does not continue the message before.
     pub restart: bool,
 }
 
@@ -128,7 +125,7 @@ impl Item for Encoded {
     }
 
     fn codec(&self) -> Option<Codec> {
-        // The first chunk has all that is looked at, and stands at the body's beginning.
+        // The first chunk has all bytes that decide the codec, and begins the body.
         media::codec(self.kind(), self.body())
     }
 

@@ -1,4 +1,4 @@
-//! A model of what a reader may see, checked against random streams, limits and readers.
+//! A model of a reader's legal deliveries, checked against random streams, limits and readers.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,19 +10,19 @@ use crate::{MessageType, link::Filter, media::Kind};
 const RUNS: u64 = 150;
 const STEPS: usize = 250;
 
-/// What was pushed, by number.
+/// The pushed messages, by number.
 #[derive(Default)]
 struct Log {
     classes: Vec<Class>,
-    /// The payload length, which tells headers apart.
+    /// The payload length, by which the model distinguishes headers.
     lengths: Vec<usize>,
 }
 
-/// A reader and what it has seen.
+/// A reader and its deliveries.
 struct Reader {
     cursor: Cursor,
     max_lag: Duration,
-    /// The number of the last video message of each track that it could show.
+    /// The number of the last video message of each track that it could decode.
     shown: HashMap<u8, u64>,
     headers: HashMap<Class, usize>,
     data: Vec<u64>,
@@ -184,7 +184,7 @@ fn run(seed: u64) {
         reader.read(&ring, &log, usize::MAX);
         assert_eq!(reader.cursor.position(), ring.head());
         if !reader.paused_once {
-            // All of a run's data messages together are less than a jump carries.
+            // All data messages of a run together are less than a jump carries.
             let all = reader.joined_at..ring.head();
             let data: Vec<_> = all
                 .filter(|&seq| log.classes[seq as usize].kind == Kind::Data)

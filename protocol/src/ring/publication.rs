@@ -1,4 +1,4 @@
-//! Where a publication begins in a ring, and what of the one before ends there.
+//! The begin of a publication in a ring, and the end of the one before.
 //!
 //! ```text
 //!   first publication             │ the next
@@ -6,12 +6,12 @@
 //!   x k p p h a p p │ a x k p p   │ h a a a a     <- push
 //!                   │     ▲ sync point
 //!                   │     the groups of pictures before serve readers that join until here
-//!                   │             nothing of what is before serves them from here on
+//!                   │             no message before serves them from here on
 //! ```
 
 use super::{
     Cursor, Item, Ring, Start,
-    cursor::Gate,
+    cursor::PublicationGate,
     entry::{Publication, Tracks},
     headers::{Doubt, InForce},
 };
@@ -22,8 +22,8 @@ impl<T: Item> Ring<T> {
         self.publication
     }
 
-    /// A fresh publication begins: what was in force and the groups of pictures before belong to
-    /// another. Readers that are on their way through it go on.
+    /// Begins a fresh publication: headers and groups of pictures before belong to the old one.
+    /// Readers that are on their way through it continue.
     pub fn begin_publication(&mut self) {
         self.restart();
         let here = self.head();
@@ -33,9 +33,9 @@ impl<T: Item> Ring<T> {
         });
     }
 
-    /// Another writer continues the publication. Readers that join begin with the old groups of
-    /// pictures, which have their headers, until its first sync point. What is in force from there
-    /// on is what it has sent itself.
+    /// Lets another writer continue the publication. Until its first sync point, readers that join
+    /// begin with the old groups of pictures and their headers. From there on only its own headers
+    /// are in force.
     pub fn begin_writer(&mut self) {
         self.restart();
         self.follow(Publication {
@@ -44,9 +44,9 @@ impl<T: Item> Ring<T> {
         });
     }
 
-    /// What follows belongs to this publication, as the ring's source counts them. Whether it was
-    /// not known. A source that names the newest one again comes to it from before: headers that it
-    /// has repeated of an older writer are in doubt.
+    /// Begins the publication or writer that the ring's source names for the messages that follow.
+    /// Whether it is new. A source that names the newest one again has been before it: repeated
+    /// headers of an older writer are in doubt.
     pub fn follow(&mut self, publication: Publication) -> bool {
         let known = self.publication;
         if publication.first > known.first {
@@ -65,22 +65,22 @@ impl<T: Item> Ring<T> {
         self.restart();
         self.in_force = InForce::new();
         self.bridging = true;
-        // The new writer's tracks may be others.
+        // The new writer may use other tracks.
         self.sync_track = None;
         true
     }
 
-    /// [`Ring::join`] for a reader of the publication that begins with number `first`, which the
-    /// ring may not have come to yet: until then it gets nothing.
+    /// [`Ring::join`] for a reader of the publication that begins with number `first`. Until the
+    /// ring has reached that publication the reader gets nothing.
     pub fn join_publication(&self, start: Start, first: u64) -> Cursor {
         let mut cursor = self.join(start);
         if first > self.publication.first {
-            cursor.gate = Some(Gate { first, start });
+            cursor.gate = Some(PublicationGate { first, start });
         }
         cursor
     }
 
-    /// Whether the reader's publication has begun; it joins when it has.
+    /// Whether the reader's publication has begun; if so, the reader joins it.
     pub(super) fn pass_gate(&self, cursor: &mut Cursor) -> bool {
         let Some(gate) = cursor.gate else {
             return true;
@@ -94,7 +94,7 @@ impl<T: Item> Ring<T> {
         true
     }
 
-    /// Forgets what a reader that joins is given from before.
+    /// Drops the sync points and headers for readers that join.
     pub(super) fn forget(&mut self) {
         self.syncs.clear();
         self.in_force = InForce::new();
@@ -103,7 +103,7 @@ impl<T: Item> Ring<T> {
         self.last_video = None;
     }
 
-    /// A sync point is about to be appended: what served until it came goes.
+    /// Ends the time of doubt: a sync point is about to be appended.
     pub(super) fn settle(&mut self) {
         self.in_force.settle();
         if std::mem::take(&mut self.bridging) {
@@ -111,9 +111,9 @@ impl<T: Item> Ring<T> {
         }
     }
 
-    /// Begins a new epoch: what follows does not continue what was there. Video frames are
-    /// dropped until the next key frame of their track, and headers that are not repeated until
-    /// the next sync point are in force no more.
+    /// Begins a new epoch: the messages that follow do not continue those before. Video frames are
+    /// dropped until the next key frame of their track. Headers that are not repeated until the
+    /// next sync point are no longer in force.
     pub fn restart(&mut self) {
         self.accepted = Tracks::NONE;
         self.in_force.doubt(Doubt::Media);

@@ -1,4 +1,4 @@
-//! Moving a cursor: what it gets next.
+//! The movement of a cursor: the next message for a reader.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::media::{Class, Kind};
 
-/// What becomes of an entry.
+/// The decision about an entry.
 enum Verdict {
     Deliver,
     Drop(Reason),
@@ -18,8 +18,8 @@ enum Verdict {
 
 impl<T: Item> Ring<T> {
     /// The next message for this reader, if there is one now. A reader that is more than `max_lag`
-    /// of stream time behind, or has fallen off the ring, jumps forward first. Nothing is
-    /// allocated.
+    /// of stream time behind, or has fallen off the ring, jumps forward first. The call allocates
+    /// nothing.
     pub fn next(&self, cursor: &mut Cursor, max_lag: Duration) -> Option<Delivery<'_, T>> {
         if cursor.gate.is_some() && !self.pass_gate(cursor) {
             return None;
@@ -51,26 +51,26 @@ impl<T: Item> Ring<T> {
         }
     }
 
-    /// The reader goes on where it is as if it had just joined: what it was given last did not
+    /// Lets the reader continue at its position as after a join, since its last delivery did not
     /// arrive. Headers are repeated, audio passes at once and video from its next key frame.
     pub fn resume(&self, cursor: &mut Cursor) {
         cursor.rejoin(cursor.at, cursor.slack, Reason::Waiting);
     }
 
-    /// Whether the reader is more than `max_lag` of stream time behind, what it began with not
-    /// counted.
+    /// Whether the reader is more than `max_lag` of stream time behind, without the distance at
+    /// which it began.
     pub fn is_late(&self, cursor: &Cursor, max_lag: Duration) -> bool {
         let lag = self.lag_at(cursor.at).saturating_sub(cursor.slack);
         u128::from(lag) > max_lag.as_millis()
     }
 
-    /// Whether there is a place ahead of the reader to begin at.
+    /// Whether a sync point is ahead of the reader.
     pub fn is_key_ahead(&self, cursor: &Cursor) -> bool {
         self.syncs.back().is_some_and(|&sync| sync > cursor.at)
     }
 
     /// The data messages before a reader, oldest first, with their numbers and publications: from
-    /// number `since` on, and at most the last 64 KiB of them.
+    /// number `since` on, at most the last 64 KiB.
     pub fn data_before(
         &self,
         cursor: &Cursor,
@@ -92,7 +92,7 @@ impl<T: Item> Ring<T> {
             .filter(move |(seq, ..)| *seq >= since)
     }
 
-    /// A paused reader goes along without getting anything. Whether the pause is over.
+    /// Moves a paused reader along without deliveries. Whether the pause is over.
     fn pause(&self, cursor: &mut Cursor) -> bool {
         let end = self.end();
         if cursor.at < end {
@@ -111,8 +111,8 @@ impl<T: Item> Ring<T> {
         true
     }
 
-    /// Brings a cursor that has fallen off back into the ring. Data messages that are still kept
-    /// come first.
+    /// Moves a cursor that has fallen off back into the ring. Data messages that are still kept are
+    /// delivered first.
     fn catch_up(&self, cursor: &mut Cursor) -> Option<Delivery<'_, T>> {
         if cursor.at < self.cleared {
             cursor.at = self.cleared;
@@ -139,8 +139,8 @@ impl<T: Item> Ring<T> {
         Some(delivery(cursor, entry))
     }
 
-    /// Makes a cursor jump that is too far behind. Whether it stays behind, because there is no
-    /// newer place to begin at.
+    /// Lets a cursor jump that is too far behind. Whether it stays behind, because there is no
+    /// newer sync point.
     fn keep_up(&self, cursor: &mut Cursor, entry: &Entry<T>, max_lag: Duration) -> bool {
         if cursor.at < cursor.until {
             return false;
@@ -201,7 +201,7 @@ fn delivery<'a, T: Item>(cursor: &mut Cursor, entry: &'a Entry<T>) -> Delivery<'
     }
 }
 
-/// The next header to be repeated before this entry.
+/// The next header to repeat before this entry.
 fn repeat<'a, T: Item>(cursor: &mut Cursor, entry: &'a Entry<T>) -> Option<Delivery<'a, T>> {
     if cursor.repeat == Repeat::NONE || cursor.at < cursor.until {
         return None;
@@ -228,7 +228,7 @@ fn repeat<'a, T: Item>(cursor: &mut Cursor, entry: &'a Entry<T>) -> Option<Deliv
     }
     cursor.repeat = Repeat {
         metadata: false,
-        // What a filter holds back now is owed until it lets it pass.
+        // Headers that the filter holds back are repeated after the filter has changed.
         audio: cursor.repeat.audio && !cursor.filter.audio,
         video: cursor.repeat.video && !cursor.filter.video,
         done: 0,

@@ -1,4 +1,4 @@
-//! The ring's memory: what is pushed, what is kept, what goes.
+//! The ring's memory: push, retention and eviction.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -12,14 +12,12 @@ use crate::{
     media::{Class, Kind},
 };
 
-/// How much a ring keeps. A message that alone exceeds `bytes` is kept, alone.
+/// The bounds of a ring. A message that alone exceeds `bytes` is kept, alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Payload bytes, with the headers that key frames repeat.
     pub bytes: usize,
-    /// Messages.
     pub messages: usize,
-    /// Stream time.
     pub span: Duration,
 }
 
@@ -39,24 +37,24 @@ pub struct Ring<T> {
     pub(super) entries: VecDeque<Entry<T>>,
     /// The place of the first entry; places are contiguous and never used twice.
     pub(super) base: u64,
-    /// Cursors before this place lost what they did not read to [`Ring::clear`].
+    /// Cursors before this place have lost their unread messages to [`Ring::clear`].
     pub(super) cleared: u64,
     /// Data messages that have left `entries`, with their places.
     pub(super) kept: VecDeque<(u64, Entry<T>)>,
     /// The places of the sync points in `entries`.
     pub(super) syncs: VecDeque<u64>,
-    /// Bytes of data messages ever pushed.
+    /// Bytes of all data messages pushed so far.
     pub(super) data_bytes: u64,
     next_seq: u64,
     pub(super) publication: Publication,
     pub(super) in_force: InForce<T>,
-    /// What a writer before the newest has left serves readers until the next sync point.
+    /// Whether messages of an older writer still serve readers, until the next sync point.
     pub(super) bridging: bool,
     clock: Clock,
-    /// The tracks whose frames can be shown, for the epoch that is running.
+    /// The tracks whose frames can be decoded in the present epoch.
     pub(super) accepted: Tracks,
-    /// The lowest video track with key frames, and its last one's time: its key frames are the
-    /// sync points.
+    /// The lowest video track with key frames, and its last key frame's time: its key frames are
+    /// the sync points.
     pub(super) sync_track: Option<(u8, u64)>,
     pub(super) last_video: Option<u64>,
     bytes: usize,
@@ -96,9 +94,9 @@ impl<T: Item> Ring<T> {
         seq
     }
 
-    /// Appends a message under a number given by its source. Numbers rise, with gaps; one that was
-    /// there already is not appended, and the answer is false; a header among them is in force again
-    /// if its source has repeated an older one meanwhile.
+    /// Appends a message under a number that its source gives. Numbers rise, with gaps. A message
+    /// whose number was there already is not appended, and the result is false; a header among them
+    /// is in force again if its source has repeated an older one meanwhile.
     pub fn push_at(&mut self, seq: u64, class: Class, timestamp: RtmpTimestamp, item: T) -> bool {
         if seq < self.next_seq {
             if class.is_header() {
@@ -112,8 +110,8 @@ impl<T: Item> Ring<T> {
         true
     }
 
-    /// Appends a header that has no number, because its source repeats it. If it is in force
-    /// already nothing happens, and the answer is false.
+    /// Appends a header without a number, which its source repeats. False, and no change, if it is
+    /// in force already.
     pub fn push_header(&mut self, class: Class, timestamp: RtmpTimestamp, item: T) -> bool {
         if self.in_force.confirm(class, &item) {
             return false;
@@ -134,7 +132,7 @@ impl<T: Item> Ring<T> {
         Some(&found.item)
     }
 
-    /// Forgets messages and headers; numbers go on. Cursors go on at the next message.
+    /// Drops messages and headers; numbers continue. Cursors continue at the next message.
     pub fn clear(&mut self) {
         self.base = self.end();
         self.cleared = self.base;
@@ -154,7 +152,7 @@ impl<T: Item> Ring<T> {
         self.entries.len()
     }
 
-    /// Whether the ring holds nothing.
+    /// Whether the ring has no messages.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -164,12 +162,12 @@ impl<T: Item> Ring<T> {
         self.bytes
     }
 
-    /// Video frames that were not taken in because a new epoch had no key frame yet.
+    /// The count of video frames that were dropped because a new epoch had no key frame yet.
     pub fn unfit(&self) -> u64 {
         self.unfit
     }
 
-    /// A new reader. It gets the headers in force where it begins before its first message.
+    /// A new reader. Before its first message it gets the headers in force there.
     pub fn join(&self, start: Start) -> Cursor {
         let newest = self.syncs.back().copied();
         let place = match start {
@@ -278,8 +276,8 @@ impl<T: Item> Ring<T> {
             && last_sync.is_none_or(|sync| long_ago(sync.clock))
     }
 
-    /// Brings the ring within its limits. The oldest whole group of pictures goes first, if what
-    /// is left still serves readers that are a little late; otherwise the oldest message goes.
+    /// Evicts messages beyond the limits. The oldest whole group of pictures goes first, if the
+    /// rest still serves readers that are a little late; otherwise the oldest message goes.
     fn evict(&mut self) {
         while self.is_over() {
             let group = match self.syncs.get(1) {
@@ -331,8 +329,8 @@ struct Clock {
 }
 
 impl Clock {
-    /// The time of a message. Audio and video are interleaved out of order by a little; a source
-    /// that sets its time back by more than that, or leaps ahead, starts counting from there.
+    /// The stream time of a message. Audio and video are out of order by a little; a source that
+    /// sets its time back by more, or leaps ahead, continues from the present stream time.
     fn advance(&mut self, timestamp: RtmpTimestamp) -> u64 {
         let step = self
             .newest
@@ -346,7 +344,8 @@ impl Clock {
     }
 }
 
-/// What an entry counts against the limit: its payload, and what it makes the ring repeat.
+/// The bytes that an entry counts against the limit: its payload, the headers that it repeats, and
+/// the cost of their set.
 fn weight<T: Item>(entry: &Entry<T>) -> usize {
     let headers = &entry.headers;
     let repeated = if entry.sync {
@@ -362,29 +361,30 @@ fn weight<T: Item>(entry: &Entry<T>) -> usize {
     entry.item.len() + repeated + set
 }
 
-/// Data messages a jump still delivers, in bytes, counted back from where it lands.
+/// The bytes of data messages that a jump still delivers, counted back from its target.
 pub(super) const MAX_KEPT_DATA: u64 = 64 * 1024;
 
-/// Data messages kept after their group has gone. Reason: empty ones weigh nothing.
+/// The most data messages kept after their group has gone. Reason: empty ones count no bytes.
 const MAX_KEPT_MESSAGES: usize = 1024;
 
-/// What a header in a set costs besides its payload, in bytes, about. Every header that comes and
+/// The approximate cost of a header in a set beside its payload, in bytes. Every new header and
 /// every sync point makes a set.
 const HEADER_COST: usize = 128;
 
-/// A stream without video has a sync point this often, in milliseconds.
+/// The interval of sync points in a stream without video, in milliseconds.
 const AUDIO_SYNC_MS: u64 = 1000;
 
-/// After this long without a key frame a track no longer provides the sync points, in milliseconds.
+/// The time without a key frame after which a track no longer provides the sync points, in
+/// milliseconds.
 const TRACK_GONE_MS: u64 = 10_000;
 
-/// Stream time that stays when a whole group of pictures goes, in milliseconds. Reason: readers that
-/// are late by less than the usual latency cap must not fall off because a group was long.
+/// The stream time that stays when a whole group of pictures goes, in milliseconds. Reason: readers
+/// that are late by less than the usual latency cap must not fall off because of a long group.
 const LEFT_MS: u64 = 5000;
 
-/// How far time may go back between neighbours without being set back, in milliseconds.
+/// The time by which neighbours may go back without a restart of the clock, in milliseconds.
 const MAX_DISORDER_MS: i64 = 2000;
 
-/// The most one message advances stream time, in milliseconds. Reason: a source that pauses, or
-/// leaps in time, has not made its viewers late.
+/// The most by which one message advances stream time, in milliseconds. Reason: a pause or a leap
+/// in the source's time does not make its viewers late.
 const MAX_STEP_MS: i64 = 1000;

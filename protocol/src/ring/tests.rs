@@ -1,4 +1,4 @@
-//! Tables: what is pushed, and what a reader gets.
+//! Tables: pushed messages, and the deliveries to a reader.
 //!
 //! One letter is one message, 40 ms apart: `m` metadata, `h` audio header, `x` video header,
 //! `k` key frame, `p` inter frame, `a` audio, `d` data message. `~` is a new epoch. A delivery is
@@ -119,9 +119,9 @@ fn a_reader_begins_where_it_asked_to() {
             "!m* h* x* a6 a8 k9 p10",
         ),
         ("", Start::KeyFrame, "mhxka", "!m0 h1 x2 k3 a4"),
-        // A header that changed after the key frame comes in its place, not before.
+        // A header that changed after the key frame is delivered in its order, not before.
         ("hxk p x kp x p", Start::KeyFrame, "", "!h* x* k5 p6 x7 p8"),
-        // What was in force at the key frame, not what is now.
+        // The headers in force at the key frame are repeated, not the newest ones.
         ("xk p h p", Start::KeyFrame, "", "!x* k1 p2 h3 p4"),
     ] {
         let mut script = Script::roomy();
@@ -159,7 +159,7 @@ fn a_late_reader_jumps_forward_to_the_newest_key_frame() {
     script.push("mhx kp");
     let mut cursor = script.ring.join(Start::KeyFrame);
     assert_eq!(script.read(&mut cursor), "!m* h* x* k3 p4");
-    // 30 messages are 1.2 s; data is carried over, a newer header comes with the key frame.
+    // 30 messages are 1.2 s; data survives the jump, a newer header precedes the key frame.
     script.push(&format!("{}dx{}kpap", "ap".repeat(10), "ap".repeat(4)));
     assert_eq!(
         script.read_late(&mut cursor, second),
@@ -168,11 +168,11 @@ fn a_late_reader_jumps_forward_to_the_newest_key_frame() {
     let dropped = cursor.take_dropped();
     assert_eq!((dropped.lag, dropped.total()), (29, 29));
 
-    // No newer key frame: audio alone, until there is one.
+    // Without a newer key frame the reader gets audio alone.
     script.push(&"ap".repeat(20));
     let read = script.read_late(&mut cursor, second);
     assert!(read.starts_with("a39 a41 a43"), "{read}");
-    // Back in time, it still waits for a key frame, and does not start anew.
+    // A reader that is no longer late still waits for a key frame, and has no restart.
     assert!(read.ends_with("a75 a77"), "{read}");
     script.push("pkp");
     assert_eq!(script.read_late(&mut cursor, second), "k80 p81");
@@ -195,7 +195,7 @@ fn what_a_join_or_a_jump_begins_with_is_no_lag() {
         read.starts_with("p40 p41") && read.ends_with("p100"),
         "{read}"
     );
-    // Caught up: now a second is a second.
+    // The slack of the start is used up: a second counts as a second.
     script.push(&"p".repeat(30));
     let read = script.read_late(&mut cursor, second);
     assert_eq!(read, "", "{read}");
@@ -358,7 +358,7 @@ fn after_a_pause_a_reader_joins_at_the_newest_key_frame_it_has_not_had() {
             "a pause holds nothing up"
         );
         cursor.set_filter(Filter::default());
-        // The pause ends when the reader next looks.
+        // The pause ends at the reader's next call.
         let mut read = script.read(&mut cursor);
         script.push(then);
         read = format!("{read} {}", script.read(&mut cursor))
@@ -531,13 +531,13 @@ fn what_enhanced_rtmp_keeps_like_headers_is_repeated_for_each_track() {
         .map(|delivery| (delivery.timestamp.0, delivery.item.payload.len()))
         .collect();
     joined[..3].sort_unstable();
-    // With the key frame's time.
+    // The repeated headers have the key frame's time.
     let expected = [(key, 12), (key, 13), (key, 14), (key, 20), (key + STEP, 21)];
     assert_eq!(joined, expected);
 }
 
-/// A reader of track 0 alone: frames and headers of other tracks pass it by, also at a join, a jump and
-/// after it has waited for its publication.
+/// Frames and headers of other tracks pass by a reader of track 0 alone, also at a join, at a jump
+/// and after the wait for its publication.
 #[test]
 fn a_reader_of_the_first_tracks_gets_no_other() {
     let mut ring = Ring::new(Limits::default());

@@ -14,11 +14,11 @@ use crate::{
     message::user_control::UserControl,
 };
 
-/// What a client connection tells its driver.
+/// An event of a client connection.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ClientEvent {
-    /// The handshake is done: connect now.
+    /// The handshake is done: the driver sends connect next.
     Connected,
     /// The connect was accepted; the info object of its answer.
     Accepted(Value),
@@ -26,36 +26,31 @@ pub enum ClientEvent {
     Rejected(Value),
     /// A createStream was answered.
     StreamCreated {
-        /// What [`ClientConnection::create_stream`] returned.
+        /// The result of [`ClientConnection::create_stream`].
         transaction: TransactionId,
-        /// The new message stream.
         stream: MessageStreamId,
     },
-    /// The answer to any other call, or a createStream that failed.
+    /// The answer to any other call, or to a createStream that failed.
     Answer {
-        /// What [`ClientConnection::call`] returned.
+        /// The result of [`ClientConnection::call`].
         transaction: TransactionId,
         /// The value of a `_result`, or the info object of an `_error`.
         result: Result<Value, Value>,
     },
     /// An `onStatus`.
     Status {
-        /// Its message stream.
         stream: MessageStreamId,
-        /// Its info object.
         info: Value,
     },
     /// The server calls a method.
     Command {
-        /// Its message stream.
         stream: MessageStreamId,
-        /// The call.
         command: Command,
     },
-    /// Audio, video, data, shared objects, and anything that is no sound command. The payload is
-    /// the reader's own: copied once, from the input.
+    /// Audio, video, data, shared objects, and malformed commands. The reader owns the payload: it
+    /// is copied once, from the input.
     Message(Message),
-    /// What stands on no message: [`Event::Pong`] and [`Event::UserControl`].
+    /// An event without a message: [`Event::Pong`] and [`Event::UserControl`].
     Control(Event),
 }
 
@@ -63,7 +58,7 @@ pub enum ClientEvent {
 /// [`ServerConnection`](super::ServerConnection), with the commands of a publisher and a player.
 #[derive(Debug)]
 pub struct ClientConnection {
-    /// Until it is done.
+    /// None once it is done.
     handshake: Option<ClientHandshake>,
     deadline: Instant,
     failed: Option<Error>,
@@ -75,15 +70,15 @@ pub struct ClientConnection {
 }
 
 impl ClientConnection {
-    /// A connection that has just been made; C0 and C1 are in the output. `random` goes into C1.
-    /// [`Limits::chunks_per_second`] does not hold here.
+    /// A connection right after its TCP connect; C0 and C1 are in the output. `random` goes into
+    /// C1. [`Limits::chunks_per_second`] does not apply.
     pub fn new(
         kind: handshake::Kind,
         random: [u8; handshake::RANDOM],
         now: Instant,
         limits: Limits,
     ) -> Self {
-        // A client has chosen its server; how fast that one sends is no attack.
+        // A client has chosen its server: a fast server is no attack.
         let limits = Limits {
             chunks_per_second: u32::MAX,
             ..limits
@@ -101,14 +96,14 @@ impl ClientConnection {
         }
     }
 
-    /// Takes in bytes from the server, all of them.
+    /// Reads all bytes of `input`.
     pub fn handle_input(&mut self, now: Instant, mut input: &[u8]) -> Result<(), Error> {
         self.check()?;
         let result = self.read(now, &mut input);
         self.keep(result)
     }
 
-    /// Does what is due at `now`: a ping, or an error for a server that is too late.
+    /// Handles the timers that are due at `now`: a ping, or an error for a server that is late.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         self.check()?;
         let result = match self.handshake {
@@ -119,8 +114,8 @@ impl ClientConnection {
         self.keep(result)
     }
 
-    /// Sends connect, and later commands in the encoding that the properties ask for. The answer
-    /// is [`ClientEvent::Accepted`] or [`ClientEvent::Rejected`].
+    /// Sends connect. Later commands have the encoding that the properties ask for. The answer is
+    /// [`ClientEvent::Accepted`] or [`ClientEvent::Rejected`].
     pub fn connect(&mut self, properties: Object, arguments: Vec<Value>) {
         let encoding = properties.get("objectEncoding").and_then(Value::as_number);
         let mut connect = command::connect::command(properties);
@@ -132,8 +127,8 @@ impl ClientConnection {
         }
     }
 
-    /// Sends connect with the properties that every server needs: `app` with its instance, and
-    /// the URL up to it.
+    /// Sends connect with the properties that every server needs: `app` with its instance, and the
+    /// URL up to it.
     pub fn connect_to(&mut self, app: &str, tc_url: &str) {
         let properties = Object::new()
             .with("app", app)
@@ -150,7 +145,7 @@ impl ClientConnection {
         transaction
     }
 
-    /// Calls a method and waits for [`ClientEvent::Answer`].
+    /// Calls a method; the answer is [`ClientEvent::Answer`].
     pub fn call(&mut self, name: &str, arguments: Vec<Value>) -> TransactionId {
         let transaction = TransactionId(f64::from(self.next_transaction));
         self.next_transaction += 1;
@@ -158,7 +153,7 @@ impl ClientConnection {
         transaction
     }
 
-    /// Calls a method and expects no answer.
+    /// Calls a method without an answer.
     pub fn notify(&mut self, name: &str, arguments: Vec<Value>) {
         self.command(
             MessageStreamId::CONNECTION,
@@ -168,7 +163,7 @@ impl ClientConnection {
         );
     }
 
-    /// Announces a publish as encoders do: releaseStream, then FCPublish.
+    /// Sends releaseStream and FCPublish, as encoders do before a publish.
     pub fn announce(&mut self, name: &str) {
         self.call("releaseStream", vec![name.into()]);
         self.call("FCPublish", vec![name.into()]);
@@ -185,7 +180,7 @@ impl ClientConnection {
         self.command(stream, "publish", TransactionId::NONE, arguments);
     }
 
-    /// Plays on a message stream, live or recorded or once there is something; the answers are
+    /// Plays on a message stream: live, else recorded, else once the stream exists. The answers are
     /// [`ClientEvent::Status`].
     pub fn play(&mut self, stream: MessageStreamId, name: &str) {
         self.command(stream, "play", TransactionId::NONE, vec![name.into()]);
@@ -196,17 +191,17 @@ impl ClientConnection {
         self.command(stream, name, TransactionId::NONE, arguments);
     }
 
-    /// Stops what a message stream does; it can be used again.
+    /// Ends the publish or play of a message stream, which can be used again.
     pub fn close_stream(&mut self, stream: MessageStreamId) {
         self.stream_command(stream, "closeStream", Vec::new());
     }
 
-    /// Gives a message stream up.
+    /// Deletes a message stream.
     pub fn delete_stream(&mut self, stream: MessageStreamId) {
         self.notify("deleteStream", vec![f64::from(stream.0).into()]);
     }
 
-    /// States a player's buffer.
+    /// Sends the length of a player's buffer.
     pub fn set_buffer_length(&mut self, stream: MessageStreamId, milliseconds: u32) {
         self.connection
             .send_user_control(&UserControl::SetBufferLength {
@@ -239,7 +234,7 @@ impl ClientConnection {
         );
     }
 
-    /// Sends a data message: metadata with `@setDataFrame`, or what NetStream.send carries.
+    /// Sends a data message: metadata with `@setDataFrame`, or a message of NetStream.send.
     pub fn send_data(
         &mut self,
         stream: MessageStreamId,
@@ -250,7 +245,7 @@ impl ClientConnection {
         self.send_media(stream, kind, timestamp, payload);
     }
 
-    /// Sends a command as it is.
+    /// Sends a command unchanged.
     pub fn send_command(&mut self, stream: MessageStreamId, command: &Command) {
         let (kind, payload) = command.encode(self.encoding);
         let timestamp = RtmpTimestamp(0);
@@ -265,12 +260,12 @@ impl ClientConnection {
         );
     }
 
-    /// Sends any message, on a chunk stream of the caller's choice.
+    /// Sends any message on a chunk stream of the caller's choice.
     pub fn send(&mut self, csid: ChunkStreamId, message: &Message) {
         self.connection.send(csid, message);
     }
 
-    /// Uses this chunk size from here on, and says so.
+    /// Sends Set Chunk Size, and uses the new size from here on.
     pub fn set_chunk_size(&mut self, chunk_size: u32) {
         self.connection.set_chunk_size(chunk_size);
     }
@@ -280,7 +275,7 @@ impl ClientConnection {
         self.connection.send_ping(now);
     }
 
-    /// What the server may have incomplete from now on.
+    /// Sets the limits of incomplete messages from the server.
     pub fn set_read_limits(&mut self, limits: ReadLimits) {
         self.connection.reader().set_limits(limits);
     }
@@ -294,18 +289,17 @@ impl ClientConnection {
         })
     }
 
-    /// Everything to be sent, as one buffer; nothing of it stays here.
+    /// Takes all bytes to be sent, as one buffer.
     pub fn take_output(&mut self) -> BytesMut {
         self.connection.take_output()
     }
 
-    /// Bytes that [`Self::take_output`] would give.
+    /// The bytes that [`Self::take_output`] would return.
     pub fn output_len(&self) -> usize {
         self.connection.output_len()
     }
 
-    /// The next moment at which [`Self::handle_timeout`] has something to do; `None` after an
-    /// error.
+    /// The next time for [`Self::handle_timeout`]; `None` after an error.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match (self.failed, &self.handshake) {
             (Some(_), _) => None,
@@ -345,7 +339,7 @@ impl ClientConnection {
         self.connection.read(now, input)
     }
 
-    /// What a message from the server means.
+    /// The event of a message from the server.
     fn take(&mut self, message: Message) -> ClientEvent {
         if !message.kind.is_command() {
             return ClientEvent::Message(message);
@@ -404,7 +398,7 @@ impl ClientConnection {
 /// The transaction id of connect.
 const CONNECT: u32 = 1;
 
-/// The value that answers and statuses are about: the last argument.
+/// The value of an answer or a status: the last argument.
 fn last(mut command: Command) -> Value {
     command.arguments.pop().unwrap_or(Value::Undefined)
 }

@@ -1,4 +1,4 @@
-//! What both ends of a connection share after the handshake.
+//! The common part of both ends of a connection after the handshake.
 
 use std::{
     collections::VecDeque,
@@ -19,8 +19,8 @@ use crate::{
 
 /// Chunk streams, protocol control, ping and the work budget of one connection.
 ///
-/// Idle, it owns no buffer: output is handed out whole, the queue of events is given up when it
-/// is empty, and the reader keeps nothing of a finished message.
+/// An idle connection owns no buffer: [`Self::take_output`] takes the whole output, an empty queue
+/// of events is freed, and the reader keeps no bytes of a finished message.
 #[derive(Debug)]
 pub(super) struct Connection {
     limits: Limits,
@@ -33,11 +33,11 @@ pub(super) struct Connection {
     work: Work,
 }
 
-/// When the peer was last heard, and what it was asked since.
+/// The time of the peer's last bytes, and the ping since.
 #[derive(Debug)]
 struct Ping {
-    heard: Instant,
-    /// The ping without an answer.
+    last_arrival: Instant,
+    /// The time of a ping without an answer.
     sent: Option<Instant>,
     stamp: u32,
 }
@@ -45,7 +45,7 @@ struct Ping {
 /// A token bucket of chunks.
 #[derive(Debug)]
 struct Work {
-    /// Chunks that may be read now; negative when the peer is ahead.
+    /// The chunks that may be read now; negative while the peer is ahead.
     credit: i64,
     counted: u64,
     updated: Instant,
@@ -61,7 +61,7 @@ impl Connection {
             output: BytesMut::new(),
             events: VecDeque::new(),
             ping: Ping {
-                heard: now,
+                last_arrival: now,
                 sent: None,
                 stamp: 0,
             },
@@ -73,9 +73,9 @@ impl Connection {
         }
     }
 
-    /// Takes in everything that was read at one time.
+    /// Reads all bytes of one read.
     pub(super) fn read(&mut self, now: Instant, mut input: &[u8]) -> Result<(), Error> {
-        self.heard(now);
+        self.restart_silence(now);
         self.flow.receive(input.len());
         while let Some(message) = self.reader.read(&mut input)? {
             if let Some(event) = self.take(now, message)? {
@@ -93,7 +93,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Carries out what is about the connection itself; the rest is for the driver.
+    /// Handles messages about the connection itself; returns the events of others.
     fn take(&mut self, now: Instant, message: Message) -> Result<Option<Event>, Error> {
         if message.kind == MessageType::USER_CONTROL {
             return Ok(self.take_user_control(now, &message));
@@ -110,7 +110,7 @@ impl Connection {
                     self.send_control(answer);
                 }
             }
-            // The reader keeps these to itself.
+            // The reader handles these itself and does not return them.
             Some(Ok(Control::SetChunkSize(_) | Control::Abort(_))) => {}
         }
         Ok(None)
@@ -151,7 +151,7 @@ impl Connection {
         event
     }
 
-    /// States our window and chunk size, as a server does when the connect command arrives.
+    /// Sends the window and the chunk size, as a server does when the connect command arrives.
     pub(super) fn begin(&mut self, chunk_size: u32, window: u32) {
         let control = self.flow.state_window(window);
         self.send_control(control);
@@ -190,24 +190,24 @@ impl Connection {
         }
     }
 
-    /// Moves the silence of the peer to `now`: it has been heard, or was not listened to.
-    pub(super) fn heard(&mut self, now: Instant) {
-        self.ping.heard = now;
+    /// Restarts the peer's silence at `now`: bytes have arrived, or the driver does not read.
+    pub(super) fn restart_silence(&mut self, now: Instant) {
+        self.ping.last_arrival = now;
     }
 
-    /// Moves every deadline by `by`: the process was stopped for that long.
+    /// Moves every deadline by `by`, the time for which the process was stopped.
     pub(super) fn postpone(&mut self, by: Duration) {
-        self.ping.heard += by;
+        self.ping.last_arrival += by;
         if let Some(sent) = &mut self.ping.sent {
             *sent += by;
         }
     }
 
-    /// The next moment at which [`Self::handle_timeout`] has something to do.
+    /// The next time for [`Self::handle_timeout`].
     pub(super) fn poll_timeout(&self) -> Instant {
         match self.ping.sent {
-            Some(sent) => sent.max(self.ping.heard) + self.limits.ping_timeout,
-            None => self.ping.heard + self.limits.ping_after,
+            Some(sent) => sent.max(self.ping.last_arrival) + self.limits.ping_timeout,
+            None => self.ping.last_arrival + self.limits.ping_after,
         }
     }
 
@@ -216,8 +216,8 @@ impl Connection {
             return Ok(());
         }
         match self.ping.sent {
-            // It sent something since, so it lives; some clients answer no ping.
-            Some(sent) if self.ping.heard > sent => {
+            // Bytes since the ping prove that the peer lives; some clients answer no ping.
+            Some(sent) if self.ping.last_arrival > sent => {
                 self.ping.sent = None;
                 Ok(())
             }
@@ -282,6 +282,6 @@ impl Work {
     }
 }
 
-/// How many seconds' worth of chunks a peer may be ahead before it is closed: what a driver has
-/// read before it can heed [`Connection::throttled_until`] fits by far.
+/// The seconds' worth of chunks by which a peer may be ahead before it is closed. The bytes that a
+/// driver reads before it checks [`Connection::throttled_until`] are far below it.
 const WORK_DEBT: i64 = 4;

@@ -1,42 +1,43 @@
 //! Acknowledgement windows (RTMP 1.0, 5.4.3 to 5.4.5).
 //!
-//! Received bytes are acknowledged twice per window of the peer's, and early enough for a sender that
+//! Received bytes are acknowledged twice per window of the peer, and early enough for a sender that
 //! counts the handshake too. Sent bytes are never held back for the peer's acknowledgements: many
 //! players send none.
 
 use crate::message::control::{BandwidthLimit, Control};
 
-/// The smallest window we state. Reason: below it the peer would acknowledge almost every write. The
-/// peer's own window has no such bound: a peer that stated a small one may wait for each
-/// acknowledgement.
+/// The smallest window that this end states. Reason: below it the peer would acknowledge almost
+/// every write. The peer's own window has no such bound: a peer with a small window may wait for
+/// each acknowledgement.
 const MIN_STATED_WINDOW: u32 = 64 * 1024;
 
 /// The largest window, in either direction. Reason: a peer that waits for acknowledgements would wait
 /// too long.
 const MAX_WINDOW: u32 = 16 * 1024 * 1024;
 
-/// Bytes of C0, C1 and C2, which some senders count as sent.
+/// The bytes of C0, C1 and C2, which some senders count as sent.
 const HANDSHAKE_BYTES: u32 = 1 + 2 * 1536;
 
-/// What is assumed until the peer states its window, and what we state: 2,500,000 bytes.
+/// The window assumed of a peer that has stated none, and the window that this end states:
+/// 2,500,000 bytes.
 pub(super) const DEFAULT_WINDOW: u32 = 2_500_000;
 
-/// Both directions' windows.
+/// The windows of both directions.
 #[derive(Debug)]
 pub(super) struct Flow {
     /// Bytes received after the handshake, wrapping.
     received: u32,
-    /// The last sequence number we sent.
+    /// The last sequence number sent.
     acknowledged: u32,
-    /// Received bytes after which an acknowledgement is due.
+    /// The received bytes after which an acknowledgement is due.
     due: u32,
-    /// The window we last stated; 0 before.
+    /// The window last stated; 0 before.
     stated: u32,
-    /// The last bandwidth limit of the peer was hard.
+    /// Whether the last bandwidth limit of the peer was hard.
     hard: bool,
     /// Bytes sent after the handshake.
     sent: u64,
-    /// The last sequence number of the peer, if it sends any.
+    /// The peer's last sequence number, if it sends any.
     peer_acknowledged: Option<u32>,
 }
 
@@ -67,18 +68,18 @@ impl Flow {
         Some(Control::Acknowledgement(self.received))
     }
 
-    /// The peer states its window.
+    /// Sets the window that the peer has stated.
     pub(super) fn set_window(&mut self, window: u32) {
         self.due = due_within(window.min(MAX_WINDOW));
     }
 
-    /// We state a window.
+    /// The message that states a window to the peer.
     pub(super) fn state_window(&mut self, window: u32) -> Control {
         self.stated = window;
         Control::WindowAckSize(window)
     }
 
-    /// The peer limits what we send: the answer is a window, if it differs from the one it knows.
+    /// Handles the peer's limit; the answer is a window, if it differs from the one stated.
     pub(super) fn set_peer_bandwidth(
         &mut self,
         window: u32,
@@ -97,7 +98,7 @@ impl Flow {
         (next != self.stated).then(|| self.state_window(next))
     }
 
-    /// The peer acknowledges.
+    /// Notes the peer's acknowledgement.
     pub(super) fn acknowledged_by_peer(&mut self, sequence: u32) {
         self.peer_acknowledged = Some(sequence);
     }
@@ -112,14 +113,14 @@ impl Flow {
         self.sent
     }
 
-    /// The last sequence number the peer acknowledged.
+    /// The last sequence number that the peer acknowledged.
     pub(super) fn peer_acknowledged(&self) -> Option<u32> {
         self.peer_acknowledged
     }
 }
 
-/// After how many bytes a sender with this window is acknowledged: half of it, or less where it may
-/// have spent the other half on the handshake; at least one byte.
+/// The bytes after which a sender with this window is acknowledged: half of it, or less if the
+/// handshake may have used the other half; at least one byte.
 fn due_within(window: u32) -> u32 {
     let after_handshake = window.saturating_sub(HANDSHAKE_BYTES);
     (window / 2).min(after_handshake).max(1)
@@ -171,8 +172,8 @@ mod tests {
         }
     }
 
-    /// A sender that never has more than its window under way, with or without the handshake, is
-    /// never left waiting.
+    /// A sender that never has more than its window under way, with or without the handshake, never
+    /// waits for ever.
     #[test]
     fn a_sender_that_waits_for_each_window_goes_on() {
         for counted in [0, HANDSHAKE_BYTES] {
@@ -188,7 +189,7 @@ mod tests {
                 let mut open = room;
                 let mut sent = 0_u32;
                 for _ in 0..50 {
-                    // One read takes what the window allows.
+                    // One read takes all bytes of the window.
                     flow.receive(open as usize);
                     sent += open;
                     let due = flow.acknowledgement();

@@ -1,8 +1,8 @@
 //! One RTMP connection, either side of it: handshake, chunk streams, protocol control, ping.
 //!
 //! [`ServerConnection`] is the edge's end. [`ClientConnection`] is the other one, with the commands
-//! a publisher or player needs. Both follow the settle rule: after anything that came in, poll
-//! events until there are none, and send what is in the output.
+//! of a publisher and a player. Both follow the settle rule: after every input the driver polls
+//! events until there are none, and sends the output.
 
 mod client;
 mod connection;
@@ -16,44 +16,42 @@ use std::{fmt, time::Duration};
 
 use crate::{Message, MessageStreamId, chunk, handshake, message::user_control::UserControl};
 
-/// What a connection tells its driver.
+/// An event of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
     /// The handshake is done.
     Connected,
-    /// A message that is not about the connection itself: types 1 to 6 never arrive here.
+    /// A message that is not about the connection itself: none of types 1 to 6.
     Message(Message),
-    /// A player states its buffer.
+    /// The length of a player's buffer.
     SetBufferLength {
-        /// Its message stream.
         stream: MessageStreamId,
         /// The buffer, in milliseconds.
         milliseconds: u32,
     },
     /// The peer answered a ping.
     Pong {
-        /// How long it took.
+        /// The time from the ping to its answer.
         round_trip: Duration,
     },
-    /// A user control event that the connection does not act on: StreamBegin and the like.
+    /// A user control event without an effect on the connection, such as StreamBegin.
     UserControl(UserControl),
 }
 
-/// What one peer may do, and how long it may take.
+/// The bounds on one peer's input and delays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// What the chunk reader may hold.
     pub read: chunk::ReadLimits,
-    /// The whole handshake, from the first moment. Default 5 s.
+    /// The time for the whole handshake. Default 5 s.
     pub handshake: Duration,
-    /// A peer that has sent nothing for this long is pinged. Default 60 s.
+    /// The silence after which a peer is pinged. Default 60 s.
     pub ping_after: Duration,
-    /// A peer that sends nothing at all for this long after a ping is gone. Default 20 s.
+    /// The silence after a ping at which a peer is given up. Default 20 s.
     pub ping_timeout: Duration,
-    /// Chunks per second, with a second's worth of burst: the measure of the work a peer causes.
-    /// Beyond it the driver is asked to wait before it reads on. Default 500,000, which is
-    /// 512 Mbit/s of the smallest usual chunks and about one hundredth of a core.
+    /// Chunks per second, with a second's worth of burst: the measure of the work that a peer
+    /// causes. Beyond it the connection asks the driver to wait. Default 500,000, which is 512
+    /// Mbit/s of the smallest usual chunks and about one hundredth of a core.
     pub chunks_per_second: u32,
 }
 
@@ -69,43 +67,40 @@ impl Default for Limits {
     }
 }
 
-/// Why a connection has to be closed.
+/// The reason for which a connection has to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The handshake cannot go on.
+    /// The handshake failed.
     Handshake(handshake::Error),
-    /// The handshake was not done in time.
+    /// The handshake was late.
     HandshakeTimeout,
-    /// The bytes are no chunk stream, or not one we accept.
+    /// The bytes are no chunk stream, or exceed a limit.
     Chunk(chunk::ReadError),
     /// A protocol control message is too short for its value.
-    Control {
-        /// Its type.
-        kind: crate::MessageType,
-    },
-    /// The driver was asked to wait and read on, and the peer's chunks are four seconds ahead of
-    /// [`Limits::chunks_per_second`].
+    Control { kind: crate::MessageType },
+    /// The driver read on although it was asked to wait, and the peer's chunks are four seconds
+    /// ahead of [`Limits::chunks_per_second`].
     ChunkRate,
-    /// The peer has sent nothing since a ping.
+    /// The peer has sent no byte since a ping.
     PingTimeout,
 }
 
-/// Who is to blame, which decides how a connection is closed.
+/// The class of an error, which decides how a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The peer did what RTMP does not allow.
+    /// The peer violated RTMP.
     Protocol,
-    /// The peer wants what we do not have.
+    /// The peer uses a protocol that is not supported.
     Unsupported,
-    /// A limit of ours was hit.
+    /// The peer exceeded a limit.
     Limit,
-    /// The peer took too long.
+    /// The peer was too slow.
     Timeout,
 }
 
 impl Error {
-    /// Who is to blame.
+    /// The class of the error.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Handshake(error) if error.is_unsupported() => ErrorKind::Unsupported,

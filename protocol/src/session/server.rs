@@ -20,16 +20,16 @@ use crate::{
 ///     └──── Error ◄───┘         every call after an error returns it again
 /// ```
 ///
-/// The driver pushes in what it reads with [`Self::handle_input`], polls events until there are
-/// none, sends what [`Self::take_output`] gives, and calls [`Self::handle_timeout`] when
-/// [`Self::poll_timeout`] is due. Events that came before an error can still be polled after it.
+/// The driver passes the bytes that it reads to [`Self::handle_input`], polls events until there
+/// are none, sends the bytes of [`Self::take_output`], and calls [`Self::handle_timeout`] when
+/// [`Self::poll_timeout`] is due. Events before an error can still be polled after it.
 ///
-/// What goes to many viewers is not copied through here: the driver writes the shared encoding to
+/// Messages to many viewers are not copied through here. The driver writes the shared encoding to
 /// the socket itself, after [`Self::take_output`] and in chunk size [`Self::chunk_size`], and
-/// says so with [`Self::note_written_shared`].
+/// reports it with [`Self::note_written_shared`].
 #[derive(Debug)]
 pub struct ServerConnection {
-    /// Until it is done.
+    /// None once it is done.
     handshake: Option<ServerHandshake>,
     deadline: Instant,
     failed: Option<Error>,
@@ -37,13 +37,13 @@ pub struct ServerConnection {
 }
 
 impl ServerConnection {
-    /// The window this server states: 2,500,000 bytes, as common servers do.
+    /// The window that this server states: 2,500,000 bytes, as common servers do.
     pub const WINDOW: u32 = super::flow::DEFAULT_WINDOW;
 
-    /// The chunk size this server uses: 65,536 bytes, so that most frames are one chunk.
+    /// The chunk size of this server: 65,536 bytes, so that most frames are one chunk.
     pub const CHUNK_SIZE: u32 = 65_536;
 
-    /// A connection that has just been accepted. `random` goes into S1.
+    /// A connection right after its TCP accept. `random` goes into S1.
     pub fn new(random: [u8; handshake::RANDOM], now: Instant, limits: Limits) -> Self {
         Self {
             handshake: Some(ServerHandshake::new(&random)),
@@ -53,14 +53,14 @@ impl ServerConnection {
         }
     }
 
-    /// Takes in bytes from the peer, all of them.
+    /// Reads all bytes of `input`.
     pub fn handle_input(&mut self, now: Instant, mut input: &[u8]) -> Result<(), Error> {
         self.check()?;
         let result = self.read(now, &mut input);
         self.keep(result)
     }
 
-    /// Does what is due at `now`: a ping, or an error for a peer that is too late.
+    /// Handles the timers that are due at `now`: a ping, or an error for a peer that is late.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         self.check()?;
         let result = match self.handshake {
@@ -76,8 +76,7 @@ impl ServerConnection {
         self.connection.poll_event()
     }
 
-    /// The next moment at which [`Self::handle_timeout`] has something to do; `None` after an
-    /// error.
+    /// The next time for [`Self::handle_timeout`]; `None` after an error.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match (self.failed, &self.handshake) {
             (Some(_), _) => None,
@@ -86,18 +85,18 @@ impl ServerConnection {
         }
     }
 
-    /// Everything to be sent, as one buffer; nothing of it stays here.
+    /// Takes all bytes to be sent, as one buffer.
     pub fn take_output(&mut self) -> BytesMut {
         self.connection.take_output()
     }
 
-    /// Bytes that [`Self::take_output`] would give.
+    /// The bytes that [`Self::take_output`] would return.
     pub fn output_len(&self) -> usize {
         self.connection.output_len()
     }
 
-    /// States our window, limits the peer's and sets our chunk size: what a server sends when the
-    /// connect command arrives, before its answer.
+    /// Sends this server's window, the limit of the peer's bandwidth and this server's chunk size:
+    /// a server sends them when the connect command arrives, before its answer.
     pub fn begin(&mut self, chunk_size: u32, window: u32) {
         self.connection.begin(chunk_size, window);
     }
@@ -107,8 +106,8 @@ impl ServerConnection {
         self.connection.send(csid, message);
     }
 
-    /// The same with a complete header, for a chunk stream on which the driver also writes past this
-    /// connection: the peer remembers other headers there.
+    /// Sends a message with a complete header, for a chunk stream on which the driver also writes
+    /// past this connection: the peer remembers other headers there.
     pub fn send_full(&mut self, csid: ChunkStreamId, message: &Message) {
         self.connection.send_full(csid, message);
     }
@@ -118,23 +117,23 @@ impl ServerConnection {
         self.connection.send_user_control(event);
     }
 
-    /// The message stream carries something from now on.
+    /// Sends StreamBegin: the message stream carries a stream from now on.
     pub fn stream_begin(&mut self, stream: MessageStreamId) {
         self.send_user_control(&UserControl::StreamBegin(stream));
     }
 
-    /// What the message stream carried is over.
+    /// Sends StreamEof: the stream on the message stream is over.
     pub fn stream_eof(&mut self, stream: MessageStreamId) {
         self.send_user_control(&UserControl::StreamEof(stream));
     }
 
-    /// What the message stream carries is a recording.
+    /// Sends StreamIsRecorded: the stream on the message stream is a recording.
     pub fn stream_is_recorded(&mut self, stream: MessageStreamId) {
         self.send_user_control(&UserControl::StreamIsRecorded(stream));
     }
 
-    /// Pings the peer, unless a ping is under way. [`Event::Pong`] is the answer; a peer that
-    /// sends nothing at all in [`Limits::ping_timeout`] is an error.
+    /// Pings the peer, unless a ping is under way. [`Event::Pong`] is the answer. A peer without
+    /// any bytes in [`Limits::ping_timeout`] causes an error.
     pub fn send_ping(&mut self, now: Instant) {
         self.connection.send_ping(now);
     }
@@ -144,24 +143,24 @@ impl ServerConnection {
         self.connection.note_sent(bytes);
     }
 
-    /// The peer is not being read: its silence counts from `now`. To be called again at least
-    /// every [`Limits::ping_after`] while that lasts.
+    /// Restarts the peer's silence at `now`, because the driver does not read. The driver calls it
+    /// at least every [`Limits::ping_after`] meanwhile.
     pub fn note_unread(&mut self, now: Instant) {
-        self.connection.heard(now);
+        self.connection.restart_silence(now);
     }
 
-    /// Moves every deadline by `by`: the process was stopped for that long.
+    /// Moves every deadline by `by`, the time for which the process was stopped.
     pub fn postpone(&mut self, by: Duration) {
         self.deadline += by;
         self.connection.postpone(by);
     }
 
-    /// What the peer may have incomplete from now on: more once it publishes.
+    /// Sets the limits of incomplete messages from the peer; a publisher needs higher ones.
     pub fn set_read_limits(&mut self, limits: ReadLimits) {
         self.connection.reader().set_limits(limits);
     }
 
-    /// Until when the driver should not read, because the peer causes more work than
+    /// The time until which the driver should not read, because the peer exceeds
     /// [`Limits::chunks_per_second`].
     pub fn throttled_until(&self) -> Option<Instant> {
         self.connection.throttled_until()
@@ -172,17 +171,17 @@ impl ServerConnection {
         self.handshake.is_none()
     }
 
-    /// The outbound chunk size: what shared encodings for this peer must use.
+    /// The outbound chunk size, which shared encodings for this peer must have.
     pub fn chunk_size(&self) -> u32 {
         self.connection.chunk_size()
     }
 
-    /// Bytes sent after the handshake, shared ones included.
+    /// The bytes sent after the handshake, shared ones included.
     pub fn bytes_sent(&self) -> u64 {
         self.connection.flow().sent()
     }
 
-    /// The last sequence number the peer acknowledged, if it does; nothing here depends on it.
+    /// The last sequence number that the peer acknowledged, for statistics alone.
     pub fn peer_acknowledged(&self) -> Option<u32> {
         self.connection.flow().peer_acknowledged()
     }

@@ -15,7 +15,7 @@ use crate::{
     message::control::{BandwidthLimit, Control},
 };
 
-/// A peer made of the parts, and the server it talks to.
+/// A peer made of single parts, and its server.
 struct Pair {
     now: Instant,
     server: ServerConnection,
@@ -24,7 +24,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// Both after the handshake.
+    /// Both ends after the handshake.
     fn connected(limits: Limits) -> Self {
         #[expect(
             clippy::disallowed_methods,
@@ -61,7 +61,7 @@ impl Pair {
         self.server.handle_input(self.now, &bytes)
     }
 
-    /// What the server has sent.
+    /// The messages that the server has sent.
     fn receive(&mut self) -> Vec<Message> {
         let output = self.server.take_output();
         let mut input = &output[..];
@@ -154,7 +154,7 @@ fn errors_say_who_is_to_blame() {
         pair.send(&command(1)).expect("a message");
         let error = pair.server.handle_input(pair.now, bytes).expect_err(reason);
         assert_eq!((error.reason(), error.kind()), (reason, kind));
-        // What came before it is not lost, and nothing comes after it.
+        // Messages before the fault are delivered, later ones are not.
         assert_eq!(pair.server.poll_event(), Some(Event::Message(command(1))));
         assert_eq!(pair.server.poll_event(), None);
         assert_eq!(pair.server.handle_input(pair.now, &[]), Err(error));
@@ -268,7 +268,7 @@ fn one_acknowledgement_leaves_per_batch() {
     assert_eq!(sent[0].kind, MessageType::ACKNOWLEDGEMENT);
 }
 
-/// A client that states a small window sends no more than that, then waits.
+/// A client with a small window sends no more than the window, then waits.
 #[test]
 fn a_small_window_is_acknowledged_within_it() {
     for window in [5_000, 8_192, 30_000] {
@@ -281,8 +281,8 @@ fn a_small_window_is_acknowledged_within_it() {
             bytes.unsplit(pair.encode(&command(700)));
         }
         for part in bytes.chunks(window as usize).take(20) {
-            // It arrives in reads of 1,448 bytes; one of them is answered at the latest when all of
-            // the window has arrived.
+            // It arrives in reads of 1,448 bytes. The server acknowledges one of them at the latest
+            // when the whole window has arrived.
             for read in part.chunks(1_448) {
                 pair.server.handle_input(pair.now, read).expect("messages");
             }
@@ -313,7 +313,7 @@ fn a_peer_that_makes_too_much_work_is_throttled_then_closed() {
     let wait = pair.server.throttled_until().expect("throttled") - pair.now;
     assert_eq!(wait, Duration::from_millis(500));
 
-    // A driver that heeds it reads for ever.
+    // A driver that waits as asked can read for ever.
     for _ in 0..50 {
         pair.now += Duration::from_millis(500);
         assert_eq!(pair.server.handle_input(pair.now, &[0xc3; 500]), Ok(()));

@@ -1,23 +1,23 @@
-use super::super::state::{State, Table, Target, room_for_items, text};
+use super::super::state::{DecoderState, ReferenceTable, ReferenceTarget, room_for_items, text};
 use super::super::{Budget, Date, EcmaArray, Error, Object, Traits, Value, amf3};
 use super::marker;
 
 /// Decodes the values of one message, one at a time.
 #[derive(Clone, Debug)]
 pub struct Decoder<'a> {
-    state: State<'a>,
+    state: DecoderState<'a>,
 }
 
 impl<'a> Decoder<'a> {
     /// Begins a message; its reference tables are empty.
     pub fn new(input: &'a [u8], budget: &Budget) -> Result<Self, Error> {
         Ok(Self {
-            state: State::new(input, budget)?,
+            state: DecoderState::new(input, budget)?,
         })
     }
 
-    /// The next value, or none at the end of the message. After an error the decoder is of no
-    /// further use.
+    /// The next value, or none at the end of the message. After an error the decoder is no longer
+    /// usable.
     pub fn next_value(&mut self) -> Result<Option<Value>, Error> {
         if self.state.is_empty() {
             return Ok(None);
@@ -25,13 +25,13 @@ impl<'a> Decoder<'a> {
         self.value().map(Some)
     }
 
-    /// The next value, which has to be there.
+    /// The next value; an error at the end of the message.
     pub fn value(&mut self) -> Result<Value, Error> {
         self.state.begin_value();
         value(&mut self.state)
     }
 
-    /// Text with its length in 16 bits and no marker, as shared-object messages have it.
+    /// Text with its length in 16 bits and no marker, as in shared-object messages.
     pub fn bare_string(&mut self) -> Result<String, Error> {
         key(&mut self.state).map(text)
     }
@@ -41,7 +41,7 @@ impl<'a> Decoder<'a> {
         self.state.u32()
     }
 
-    /// What is left of the budget, for a message whose values are decoded in several parts.
+    /// The rest of the budget, for a message whose values are decoded in several parts.
     pub fn budget_left(&self) -> Budget {
         self.state.meter.left()
     }
@@ -51,25 +51,25 @@ impl<'a> Decoder<'a> {
         self.state.has_amf3
     }
 
-    /// How many bytes have been read.
+    /// The count of bytes read.
     pub fn position(&self) -> usize {
         self.state.position()
     }
 
-    /// Whether nothing is left.
+    /// Whether no bytes are left.
     pub fn is_empty(&self) -> bool {
         self.state.is_empty()
     }
 }
 
 /// One value with its marker.
-pub(in crate::amf) fn value(state: &mut State<'_>) -> Result<Value, Error> {
+pub(in crate::amf) fn value(state: &mut DecoderState<'_>) -> Result<Value, Error> {
     let marker = state.u8()?;
     body(state, marker)
 }
 
-/// What follows a marker.
-fn body(state: &mut State<'_>, marker: u8) -> Result<Value, Error> {
+/// The value behind a marker.
+fn body(state: &mut DecoderState<'_>, marker: u8) -> Result<Value, Error> {
     state.meter.element()?;
     Ok(match marker {
         marker::NUMBER => Value::Number(state.f64()?),
@@ -93,7 +93,7 @@ fn body(state: &mut State<'_>, marker: u8) -> Result<Value, Error> {
     })
 }
 
-fn nested(state: &mut State<'_>, marker: u8) -> Result<Value, Error> {
+fn nested(state: &mut DecoderState<'_>, marker: u8) -> Result<Value, Error> {
     state.meter.enter()?;
     let value = match marker {
         marker::OBJECT => {
@@ -112,16 +112,16 @@ fn nested(state: &mut State<'_>, marker: u8) -> Result<Value, Error> {
     value
 }
 
-fn begin(state: &mut State<'_>, marker: u8) {
+fn begin(state: &mut DecoderState<'_>, marker: u8) {
     let position = state.position();
-    state.begin_complex(Some(Table::Amf0), marker, position);
+    state.begin_complex(Some(ReferenceTable::Amf0), marker, position);
 }
 
 fn object(properties: Vec<(String, Value)>, traits: Option<Box<Traits>>) -> Value {
     Value::Object(Object { properties, traits })
 }
 
-fn typed_object(state: &mut State<'_>) -> Result<Value, Error> {
+fn typed_object(state: &mut DecoderState<'_>) -> Result<Value, Error> {
     begin(state, marker::TYPED_OBJECT);
     let class_name = text(key(state)?);
     let traits = Traits {
@@ -132,7 +132,7 @@ fn typed_object(state: &mut State<'_>) -> Result<Value, Error> {
     Ok(object(properties(state)?, Some(Box::new(traits))))
 }
 
-fn ecma_array(state: &mut State<'_>) -> Result<Value, Error> {
+fn ecma_array(state: &mut DecoderState<'_>) -> Result<Value, Error> {
     begin(state, marker::ECMA_ARRAY);
     let declared = state.u32()?;
     let properties = properties(state)?;
@@ -142,10 +142,10 @@ fn ecma_array(state: &mut State<'_>) -> Result<Value, Error> {
     }))
 }
 
-fn strict_array(state: &mut State<'_>) -> Result<Value, Error> {
+fn strict_array(state: &mut DecoderState<'_>) -> Result<Value, Error> {
     begin(state, marker::STRICT_ARRAY);
     let count = state.u32()?;
-    // Each item has at least its marker: a count beyond that never gets to allocate.
+    // Each item has at least its marker: the decoder refuses a higher count before it allocates.
     if usize::try_from(count).map_or(true, |count| count > state.remaining()) {
         return Err(Error::Truncated);
     }
@@ -156,7 +156,7 @@ fn strict_array(state: &mut State<'_>) -> Result<Value, Error> {
     Ok(Value::StrictArray(items))
 }
 
-fn properties(state: &mut State<'_>) -> Result<Vec<(String, Value)>, Error> {
+fn properties(state: &mut DecoderState<'_>) -> Result<Vec<(String, Value)>, Error> {
     let mut properties = Vec::new();
     loop {
         let name = key(state)?;
@@ -173,7 +173,7 @@ fn properties(state: &mut State<'_>) -> Result<Vec<(String, Value)>, Error> {
     }
 }
 
-fn leaf(state: &mut State<'_>, marker: u8) -> Result<Value, Error> {
+fn leaf(state: &mut DecoderState<'_>, marker: u8) -> Result<Value, Error> {
     let position = state.position();
     state.begin_complex(None, marker, position);
     if marker == marker::XML_DOCUMENT {
@@ -187,11 +187,11 @@ fn leaf(state: &mut State<'_>, marker: u8) -> Result<Value, Error> {
     }))
 }
 
-fn reference(state: &mut State<'_>) -> Result<Value, Error> {
+fn reference(state: &mut DecoderState<'_>) -> Result<Value, Error> {
     let index = state.u16()?;
-    match state.target(Table::Amf0, index.into())? {
-        Target::Here(index) => Ok(Value::Reference(index)),
-        Target::Earlier(copy) => {
+    match state.target(ReferenceTable::Amf0, index.into())? {
+        ReferenceTarget::Here(index) => Ok(Value::Reference(index)),
+        ReferenceTarget::Earlier(copy) => {
             let resume = state.begin_copy(&copy);
             let value = nested(state, copy.marker)?;
             state.end_copy(&copy, &resume)?;
@@ -201,12 +201,12 @@ fn reference(state: &mut State<'_>) -> Result<Value, Error> {
 }
 
 /// The bytes of a text with its length in 16 bits.
-fn key<'a>(state: &mut State<'a>) -> Result<&'a [u8], Error> {
+fn key<'a>(state: &mut DecoderState<'a>) -> Result<&'a [u8], Error> {
     let length = state.u16()?;
     state.bytes(length.into())
 }
 
-fn long_text(state: &mut State<'_>) -> Result<String, Error> {
+fn long_text(state: &mut DecoderState<'_>) -> Result<String, Error> {
     let length = state.u32()?;
     let length = usize::try_from(length).map_err(|_| Error::Truncated)?;
     state.bytes(length).map(text)

@@ -8,26 +8,26 @@ mod nearest;
 
 /// Encodes the values of one message, one after the other: its reference table spans them.
 ///
-/// What nests deeper than [`Budget::MAX_DEPTH`] is written as null: no decoder would take it.
+/// A value nested deeper than [`Budget::MAX_DEPTH`] is written as null: decoders refuse it.
 #[derive(Debug)]
 pub struct Encoder<'v> {
     encoding: ObjectEncoding,
     amf3: amf3::Encoder<'v>,
-    /// How many complex values have been written.
+    /// The count of complex values written.
     written: u32,
     /// For each complex value of the present top-level value: its number on the wire.
     places: Vec<Place<'v>>,
     pub(in crate::amf) allowance: Allowance,
 }
 
-/// How a reference to a complex value can be written.
+/// The form of a reference to a complex value.
 #[derive(Clone, Copy, Debug)]
 enum Place<'v> {
     /// By its number on the wire.
     Number(u16),
-    /// By writing it again: dates and XML are not in AMF0's reference table.
+    /// A second copy: dates and XML are not in AMF0's reference table.
     Again(&'v Value),
-    /// Not at all.
+    /// None.
     Nowhere,
 }
 
@@ -43,8 +43,8 @@ impl<'v> Encoder<'v> {
         }
     }
 
-    /// Appends a top-level value. For an AMF3 peer, one that holds something that only AMF3 has
-    /// is written as AMF3 behind the marker `0x11`; for an AMF0 peer in the nearest AMF0 form.
+    /// Appends a top-level value. For an AMF3 peer, a value with parts that only AMF3 has is
+    /// written as AMF3 behind the marker `0x11`; for an AMF0 peer in the nearest AMF0 form.
     pub fn value(&mut self, out: &mut BytesMut, value: &'v Value) {
         if self.encoding == ObjectEncoding::Amf3 && needs_amf3(value) {
             return self.avm_plus(out, value);
@@ -136,14 +136,14 @@ impl<'v> Encoder<'v> {
         self.write(out, value, depth);
     }
 
-    /// A complex value begins that has a place in AMF0's reference table.
+    /// Begins a complex value with a number in AMF0's reference table.
     pub(in crate::amf) fn begin_complex(&mut self) {
         self.places.push(self.next_place());
         self.written = self.written.saturating_add(1);
     }
 
-    /// A complex value begins for which the value inside it is written. Until its end it has the
-    /// place of the next complex value, if that `has_members` that may refer to it.
+    /// Begins a complex value in whose place the value inside it is written. Until its end it has
+    /// the number of the next complex value, if it `has_members` that may refer to it.
     pub(in crate::amf) fn begin_alias(&mut self, has_members: bool) -> usize {
         self.places.push(if has_members {
             self.next_place()
@@ -153,7 +153,7 @@ impl<'v> Encoder<'v> {
         self.places.len()
     }
 
-    /// From here on it has the place of what was written for it, if that is a complex value.
+    /// Ends it: from here on it has the number of the value written for it, if that is complex.
     pub(in crate::amf) fn end_alias(&mut self, inner: usize) {
         self.places[inner - 1] = self.places.get(inner).copied().unwrap_or(Place::Nowhere);
     }
@@ -162,7 +162,7 @@ impl<'v> Encoder<'v> {
         u16::try_from(self.written).map_or(Place::Nowhere, Place::Number)
     }
 
-    /// A complex value is left out, with all that it holds.
+    /// Leaves a complex value out, with all values inside it.
     pub(in crate::amf) fn skip(&mut self, value: &'v Value) {
         if value.is_complex() {
             self.places.push(Place::Nowhere);
@@ -170,7 +170,8 @@ impl<'v> Encoder<'v> {
         }
     }
 
-    /// What AMF0 cannot refer to (the 65,537th object, something left out) becomes undefined.
+    /// A target that AMF0 cannot refer to (the 65,537th object, a value left out) becomes
+    /// undefined.
     fn reference(&mut self, out: &mut BytesMut, index: u32) {
         let place = usize::try_from(index)
             .ok()
@@ -243,7 +244,7 @@ fn write_long(out: &mut BytesMut, text: &str) {
     out.put_slice(&text.as_bytes()[..length as usize]);
 }
 
-/// A name has 16 bits for its length: a longer one is cut at a character.
+/// A name has 16 bits for its length: the encoder cuts a longer one at a character.
 pub(crate) fn write_key(out: &mut BytesMut, name: &str) {
     let name = &name[..name.floor_char_boundary(usize::from(u16::MAX))];
     out.put_u16(name.len() as u16);

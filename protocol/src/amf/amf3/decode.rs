@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::state::{State, Table, Target, TraitDefinition, room_for_items, text};
+use super::super::state::{
+    DecoderState, ReferenceTable, ReferenceTarget, TraitDefinition, room_for_items, text,
+};
 use super::super::{
     Budget, Date, Dictionary, Error, ExternalBody, Externalizable, MixedArray, Object, Traits,
     Value, Vector, VectorObject,
@@ -12,19 +14,19 @@ use super::{ONE_VALUE_CLASSES, marker};
 /// Decodes the values of one message in pure AMF3, one at a time.
 #[derive(Clone, Debug)]
 pub struct Decoder<'a> {
-    state: State<'a>,
+    state: DecoderState<'a>,
 }
 
 impl<'a> Decoder<'a> {
     /// Begins a message; its reference tables are empty.
     pub fn new(input: &'a [u8], budget: &Budget) -> Result<Self, Error> {
         Ok(Self {
-            state: State::new(input, budget)?,
+            state: DecoderState::new(input, budget)?,
         })
     }
 
-    /// The next value, or none at the end of the message. After an error the decoder is of no
-    /// further use.
+    /// The next value, or none at the end of the message. After an error the decoder is no longer
+    /// usable.
     pub fn next_value(&mut self) -> Result<Option<Value>, Error> {
         if self.state.is_empty() {
             return Ok(None);
@@ -32,25 +34,25 @@ impl<'a> Decoder<'a> {
         self.value().map(Some)
     }
 
-    /// The next value, which has to be there.
+    /// The next value; an error at the end of the message.
     pub fn value(&mut self) -> Result<Value, Error> {
         self.state.begin_value();
         value(&mut self.state)
     }
 
-    /// How many bytes have been read.
+    /// The count of bytes read.
     pub fn position(&self) -> usize {
         self.state.position()
     }
 
-    /// Whether nothing is left.
+    /// Whether no bytes are left.
     pub fn is_empty(&self) -> bool {
         self.state.is_empty()
     }
 }
 
 /// One value with its marker.
-pub(in crate::amf) fn value(state: &mut State<'_>) -> Result<Value, Error> {
+pub(in crate::amf) fn value(state: &mut DecoderState<'_>) -> Result<Value, Error> {
     state.meter.element()?;
     let marker = state.u8()?;
     Ok(match marker {
@@ -66,21 +68,21 @@ pub(in crate::amf) fn value(state: &mut State<'_>) -> Result<Value, Error> {
     })
 }
 
-/// A value that the object table knows, or a reference to one.
-fn complex(state: &mut State<'_>, marker: u8) -> Result<Value, Error> {
+/// A value with a number in the object table, or a reference to one.
+fn complex(state: &mut DecoderState<'_>, marker: u8) -> Result<Value, Error> {
     let position = state.position();
     let header = u29(state)?;
     if header & 1 == 0 {
         return reference(state, header >> 1);
     }
-    state.begin_complex(Some(Table::Amf3), marker, position);
+    state.begin_complex(Some(ReferenceTable::Amf3), marker, position);
     state.meter.enter()?;
     let value = inline(state, marker, header >> 1);
     state.meter.leave();
     value
 }
 
-fn inline(state: &mut State<'_>, marker: u8, header: u32) -> Result<Value, Error> {
+fn inline(state: &mut DecoderState<'_>, marker: u8, header: u32) -> Result<Value, Error> {
     match marker {
         marker::ARRAY => array(state, header),
         marker::OBJECT => object(state, header),
@@ -97,7 +99,7 @@ fn inline(state: &mut State<'_>, marker: u8, header: u32) -> Result<Value, Error
 }
 
 /// Values that hold bytes or numbers only.
-fn flat(state: &mut State<'_>, marker: u8, length: usize) -> Result<Value, Error> {
+fn flat(state: &mut DecoderState<'_>, marker: u8, length: usize) -> Result<Value, Error> {
     Ok(match marker {
         marker::XML_DOCUMENT => Value::XmlDocument(text(state.bytes(length)?)),
         marker::XML => Value::Xml(text(state.bytes(length)?)),
@@ -109,10 +111,10 @@ fn flat(state: &mut State<'_>, marker: u8, length: usize) -> Result<Value, Error
     })
 }
 
-fn reference(state: &mut State<'_>, index: u32) -> Result<Value, Error> {
-    match state.target(Table::Amf3, index)? {
-        Target::Here(index) => Ok(Value::Reference(index)),
-        Target::Earlier(copy) => {
+fn reference(state: &mut DecoderState<'_>, index: u32) -> Result<Value, Error> {
+    match state.target(ReferenceTable::Amf3, index)? {
+        ReferenceTarget::Here(index) => Ok(Value::Reference(index)),
+        ReferenceTarget::Earlier(copy) => {
             let resume = state.begin_copy(&copy);
             let value = complex(state, copy.marker)?;
             state.end_copy(&copy, &resume)?;
@@ -121,7 +123,7 @@ fn reference(state: &mut State<'_>, index: u32) -> Result<Value, Error> {
     }
 }
 
-fn array(state: &mut State<'_>, count: u32) -> Result<Value, Error> {
+fn array(state: &mut DecoderState<'_>, count: u32) -> Result<Value, Error> {
     let associative = dynamic_members(state, Vec::new())?;
     let dense = items(state, count)?;
     Ok(if associative.is_empty() {
@@ -131,7 +133,7 @@ fn array(state: &mut State<'_>, count: u32) -> Result<Value, Error> {
     })
 }
 
-fn items(state: &mut State<'_>, count: u32) -> Result<Vec<Value>, Error> {
+fn items(state: &mut DecoderState<'_>, count: u32) -> Result<Vec<Value>, Error> {
     check_count(state, count)?;
     let mut items = room_for_items(count);
     for _ in 0..count {
@@ -140,8 +142,8 @@ fn items(state: &mut State<'_>, count: u32) -> Result<Vec<Value>, Error> {
     Ok(items)
 }
 
-/// Each of `count` things has at least a byte: a count beyond the input never gets to allocate.
-fn check_count(state: &State<'_>, count: u32) -> Result<(), Error> {
+/// Checks that `count` items of at least one byte fit the input, before anything is allocated.
+fn check_count(state: &DecoderState<'_>, count: u32) -> Result<(), Error> {
     if count as usize > state.remaining() {
         return Err(Error::Truncated);
     }
@@ -150,7 +152,7 @@ fn check_count(state: &State<'_>, count: u32) -> Result<(), Error> {
 
 /// Names and values up to the empty name.
 fn dynamic_members(
-    state: &mut State<'_>,
+    state: &mut DecoderState<'_>,
     mut members: Vec<(String, Value)>,
 ) -> Result<Vec<(String, Value)>, Error> {
     loop {
@@ -167,7 +169,7 @@ fn dynamic_members(
     }
 }
 
-fn object(state: &mut State<'_>, header: u32) -> Result<Value, Error> {
+fn object(state: &mut DecoderState<'_>, header: u32) -> Result<Value, Error> {
     let definition = traits(state, header)?;
     if definition.externalizable {
         return externalizable(state, definition.class_name);
@@ -196,7 +198,10 @@ fn object(state: &mut State<'_>, header: u32) -> Result<Value, Error> {
     Ok(Value::Object(Object { properties, traits }))
 }
 
-fn traits<'a>(state: &mut State<'a>, header: u32) -> Result<Arc<TraitDefinition<'a>>, Error> {
+fn traits<'a>(
+    state: &mut DecoderState<'a>,
+    header: u32,
+) -> Result<Arc<TraitDefinition<'a>>, Error> {
     if header & 1 == 0 {
         let index = header >> 1;
         let definition = state
@@ -214,7 +219,10 @@ fn traits<'a>(state: &mut State<'a>, header: u32) -> Result<Arc<TraitDefinition<
     Ok(definition)
 }
 
-fn inline_traits<'a>(state: &mut State<'a>, header: u32) -> Result<TraitDefinition<'a>, Error> {
+fn inline_traits<'a>(
+    state: &mut DecoderState<'a>,
+    header: u32,
+) -> Result<TraitDefinition<'a>, Error> {
     let class_name = string(state)?;
     let mut definition = TraitDefinition {
         class_name,
@@ -237,7 +245,7 @@ fn inline_traits<'a>(state: &mut State<'a>, header: u32) -> Result<TraitDefiniti
     Ok(definition)
 }
 
-fn externalizable(state: &mut State<'_>, class_name: &[u8]) -> Result<Value, Error> {
+fn externalizable(state: &mut DecoderState<'_>, class_name: &[u8]) -> Result<Value, Error> {
     let body = if ONE_VALUE_CLASSES.contains(&class_name) {
         ExternalBody::Value(value(state)?)
     } else if state.is_top_level() {
@@ -254,7 +262,7 @@ fn externalizable(state: &mut State<'_>, class_name: &[u8]) -> Result<Value, Err
 }
 
 fn vector<T, const N: usize>(
-    state: &mut State<'_>,
+    state: &mut DecoderState<'_>,
     count: usize,
     item: fn([u8; N]) -> T,
 ) -> Result<Vector<T>, Error> {
@@ -265,7 +273,7 @@ fn vector<T, const N: usize>(
     Ok(Vector { fixed, items })
 }
 
-fn vector_object(state: &mut State<'_>, count: u32) -> Result<Value, Error> {
+fn vector_object(state: &mut DecoderState<'_>, count: u32) -> Result<Value, Error> {
     let fixed = state.u8()? != 0;
     let class_name = text(string(state)?);
     let items = items(state, count)?;
@@ -276,7 +284,7 @@ fn vector_object(state: &mut State<'_>, count: u32) -> Result<Value, Error> {
     })))
 }
 
-fn dictionary(state: &mut State<'_>, count: u32) -> Result<Value, Error> {
+fn dictionary(state: &mut DecoderState<'_>, count: u32) -> Result<Value, Error> {
     let weak_keys = state.u8()? != 0;
     check_count(state, count)?;
     let mut entries = Vec::new();
@@ -288,7 +296,7 @@ fn dictionary(state: &mut State<'_>, count: u32) -> Result<Value, Error> {
 }
 
 /// Text, or a reference to text; the empty text is never in the table.
-fn string<'a>(state: &mut State<'a>) -> Result<&'a [u8], Error> {
+fn string<'a>(state: &mut DecoderState<'a>) -> Result<&'a [u8], Error> {
     let header = u29(state)?;
     let value = header >> 1;
     if header & 1 == 0 {
@@ -307,14 +315,14 @@ fn string<'a>(state: &mut State<'a>) -> Result<&'a [u8], Error> {
 }
 
 /// A signed number of 29 bits.
-fn integer(state: &mut State<'_>) -> Result<f64, Error> {
+fn integer(state: &mut DecoderState<'_>) -> Result<f64, Error> {
     let number = u29(state)?;
     let signed = (number << 3).cast_signed() >> 3;
     Ok(signed.into())
 }
 
 /// An unsigned number of 29 bits: seven in each of up to three bytes, eight in a fourth.
-fn u29(state: &mut State<'_>) -> Result<u32, Error> {
+fn u29(state: &mut DecoderState<'_>) -> Result<u32, Error> {
     let mut number = 0;
     for _ in 0..3 {
         let byte = state.u8()?;

@@ -9,34 +9,33 @@ use super::super::{
 };
 use super::{U29_MAX, marker};
 
-/// Encodes the values of one message, one after the other: its reference tables span them.
+/// Encodes the values of one message, one after the other: its reference table spans them.
 ///
 /// Strings and traits are written once and then by reference, as far as a decoder with the default
-/// [`Budget`] goes along. AMF0's markers without a value
-/// become undefined, a date loses its time zone, and a member with an empty name is left out of a
-/// dynamic object, where it would be the end. What nests deeper than [`Budget::MAX_DEPTH`] is
-/// written as null: no decoder would take it.
+/// [`Budget`] accepts that. AMF0's markers without a value become undefined, a date loses its time
+/// zone, and a dynamic object loses a member with an empty name, which would be its end. A value
+/// nested deeper than [`Budget::MAX_DEPTH`] is written as null: decoders refuse it.
 #[derive(Debug, Default)]
 pub struct Encoder<'v> {
     strings: Table<&'v str>,
     traits: Table<TraitKey<'v>>,
     allowance: Allowance,
-    /// How many complex values have been written.
+    /// The count of complex values written.
     written: u32,
     /// For each complex value of the present top-level value: its marker and number on the wire.
     places: Vec<Option<(u8, u32)>>,
 }
 
-/// What has been written, with its number on the wire.
+/// The strings or traits written, with their numbers on the wire.
 #[derive(Debug)]
 struct Table<K> {
     numbers: HashMap<K, u32>,
-    /// How many have been written: more than there are if some were written again.
+    /// The count of those written; repeated ones count again.
     written: u32,
 }
 
 impl<K: Eq + Hash> Table<K> {
-    /// The number of what was written before and may be referred to, for so many bytes.
+    /// The number of an earlier item that may be referred to, for `bytes` of the allowance.
     fn find(&self, key: &K, bytes: usize, allowance: &mut Allowance) -> Option<u32> {
         let number = self.numbers.get(key).copied()?;
         allowance.take(bytes).then_some(number)
@@ -79,7 +78,7 @@ impl<'v> Encoder<'v> {
         self.value_at(out, value, Budget::MAX_DEPTH);
     }
 
-    /// Appends a top-level value that may nest so deep.
+    /// Appends a top-level value that may nest `depth` levels.
     pub(in crate::amf) fn value_at(&mut self, out: &mut BytesMut, value: &'v Value, depth: u32) {
         self.places.clear();
         self.write(out, value, depth);
@@ -256,7 +255,7 @@ impl<'v> Encoder<'v> {
         }
     }
 
-    /// An object's marker and traits, in full or by reference.
+    /// Writes an object's marker and traits, in full or by reference.
     fn begin_object(&mut self, out: &mut BytesMut, key: TraitKey<'v>) {
         self.push_place(marker::OBJECT);
         out.put_u8(marker::OBJECT);
@@ -277,7 +276,7 @@ impl<'v> Encoder<'v> {
         self.traits.push(key);
     }
 
-    /// A complex value's marker and its length or count.
+    /// Writes a complex value's marker and its length or count.
     fn begin_complex(&mut self, out: &mut BytesMut, marker: u8, length: usize) {
         self.push_place(marker);
         out.put_u8(marker);
@@ -289,7 +288,7 @@ impl<'v> Encoder<'v> {
         self.written += 1;
     }
 
-    /// A complex value is left out, with all that it holds.
+    /// Leaves a complex value out, with all values inside it.
     fn skip(&mut self, value: &'v Value) {
         if value.is_complex() {
             self.places.push(None);
@@ -323,7 +322,7 @@ impl<'v> Encoder<'v> {
     }
 }
 
-/// How many members from the first are named 0, 1, 2 and so on.
+/// The count of members, from the first, named 0, 1, 2 and so on.
 fn dense_length(members: &[(String, Value)]) -> usize {
     members
         .iter()
@@ -332,7 +331,7 @@ fn dense_length(members: &[(String, Value)]) -> usize {
         .count()
 }
 
-/// A whole number that fits in 29 bits with its sign is an integer, as Flash writes it.
+/// Writes a whole number that fits in 29 bits with its sign as an integer, as Flash does.
 fn write_number(out: &mut BytesMut, number: f64) {
     const MIN: i32 = -(1 << 28);
     const MAX: i32 = (1 << 28) - 1;
@@ -347,7 +346,7 @@ fn write_number(out: &mut BytesMut, number: f64) {
     }
 }
 
-/// A length or count, marked as not being a reference.
+/// Writes a length or count, marked as no reference.
 fn write_length(out: &mut BytesMut, length: usize) {
     write_u29(out, (length as u32) << 1 | 1);
 }

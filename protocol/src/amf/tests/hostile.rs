@@ -1,9 +1,9 @@
-//! What a peer may send to cost more than it sends.
+//! Messages that would cost more than their bytes.
 
 use super::super::*;
 use super::{amf0_bytes, amf3_bytes, hex};
 
-/// The stack that decoding has to do with.
+/// The stack that decoding must not exceed.
 const STACK: usize = 256 * 1024;
 
 fn on_small_stack(run: impl FnOnce() + Send) {
@@ -22,7 +22,7 @@ fn decode3(bytes: &[u8]) -> Result<Vec<Value>, Error> {
     amf3::decode_all(bytes, &Budget::default())
 }
 
-/// For each container: what opens a level, and what closes it again.
+/// For each container: the bytes that open a level, and those that close it.
 const NESTS_AMF0: [(&str, &str); 4] = [
     ("03 0001 61", "0000 09"),
     ("10 0001 43 0001 61", "0000 09"),
@@ -141,7 +141,7 @@ fn sixteen_mebibytes_of_anything_end_in_an_error() {
             let count = (size - head.len()) / body.len();
             [head, body.repeat(count)].concat()
         };
-        // Strict arrays and a dictionary as long as what follows, then what follows.
+        // Strict arrays and a dictionary with the count of the items behind it, then the items.
         let vectors = [
             fill("", "05"),
             fill("", "03"),
@@ -186,7 +186,7 @@ fn references_to_one_big_object_inside_a_value_cost_nothing() {
 #[test]
 fn references_may_add_a_mebibyte_and_no_more() {
     let text = "x".repeat(50_000);
-    // Each top-level reference copies the object anew.
+    // Each top-level reference makes another copy of the object.
     let object = [
         &hex("03 0001 61")[..],
         &amf0_bytes(&[text.as_str().into()]),
@@ -214,7 +214,7 @@ fn references_may_add_a_mebibyte_and_no_more() {
 
 #[test]
 fn a_bomb_of_a_kilobyte_stays_small_in_any_form() {
-    // Each array holds the one before it twice: 2^60 leaves if it were ever unfolded.
+    // Each array holds the one before it twice: 2^60 leaves if a decoder unfolded it.
     let mut bomb = Value::StrictArray(vec!["x".repeat(400).into()]);
     for _ in 0..60 {
         bomb.shift_references(1);
@@ -227,13 +227,13 @@ fn a_bomb_of_a_kilobyte_stays_small_in_any_form() {
     assert_eq!(decode3(&amf3).unwrap(), values);
     assert_eq!(decode0(&amf0).unwrap(), values);
 
-    // Dates and XML are not in AMF0's table: references to them are written out, to a limit.
+    // Dates and XML are not in AMF0's table: references to them are written out, up to a limit.
     let mut items = vec![Value::Xml("x".repeat(600))];
     items.resize(200_000, Value::Reference(1));
     let written = amf0_bytes(&[Value::StrictArray(items)]);
     assert!(written.len() < (1 << 20) + 400_000);
 
-    // Bytes become numbers, nine bytes each, to a limit.
+    // Bytes become numbers, nine bytes each, up to a limit.
     let bytes = || Value::ByteArray(vec![0; 100_000].into());
     let written = amf0_bytes(&[Value::StrictArray(vec![bytes(), bytes()])]);
     assert!(written.len() < 1 << 20);

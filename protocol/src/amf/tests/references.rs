@@ -1,4 +1,4 @@
-//! References: where they lead, within a value and beyond it.
+//! References: their targets, within a value and beyond it.
 
 use super::super::*;
 use super::{amf0_bytes, amf3_bytes, hex};
@@ -82,7 +82,7 @@ fn object_at(index: u32) -> Value {
 
 #[test]
 fn amf3_tables_span_the_switches_of_one_message() {
-    // A string, a trait and an object from the first switch serve in the second.
+    // A string, a trait and an object of the first switch are used in the second.
     let bytes = "11 0a 13 03 43 03 61 06 00  11 0a 01 06 02  11 0a 00";
     let object = |text: &str| {
         let mut object = Object::typed("C").with("a", text);
@@ -110,7 +110,7 @@ fn a_reference_to_an_earlier_value_becomes_a_copy_once() {
         })
     };
     assert_eq!(values[0], Value::StrictArray(vec![date(), object()]));
-    // The copy of the array holds its object inline; what it repeats is already in this value.
+    // The copy of the array holds its object inline; the other references point into this value.
     assert_eq!(
         values[1],
         Value::StrictArray(vec![

@@ -207,7 +207,7 @@ fn settled(mut values: Vec<Value>, has: fn(&Value) -> bool) -> Vec<Value> {
     values
 }
 
-/// What AMF0's reference table holds.
+/// Whether AMF0's reference table holds the value.
 fn is_in_amf0_table(value: &Value) -> bool {
     !matches!(value, Value::Date(_) | Value::XmlDocument(_))
 }
@@ -231,7 +231,7 @@ proptest! {
         prop_assert_eq!(amf3_bytes(&decoded), bytes);
     }
 
-    /// To a peer with objectEncoding 3 everything arrives as it is that AMF0 does not change.
+    /// A peer with objectEncoding 3 receives unchanged every value that AMF0 does not change.
     #[test]
     fn amf0_with_switches(values in prop::collection::vec(amf3_value(), 1..4)) {
         let values = settled(values, |_| true);

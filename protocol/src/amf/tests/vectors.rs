@@ -1,4 +1,4 @@
-//! What other projects' tests say of AMF: PyAMF's suite and gortmplib's.
+//! Test vectors of AMF from other projects: PyAMF's suite and gortmplib's.
 
 use serde_json::{Map, Value as Json};
 
@@ -13,7 +13,7 @@ const ERRORS: [(usize, Error); 3] = [
     (84, Error::UnknownMarker(0xFF)),
 ];
 
-/// Records that go on where the one named second stops, in one message: its bytes come first.
+/// Records that continue the message of the record named second: its bytes come first.
 const CONTINUED: [(usize, &[usize]); 9] = [
     (118, &[117]),
     (120, &[117, 118, 119]),
@@ -26,7 +26,7 @@ const CONTINUED: [(usize, &[usize]); 9] = [
     (155, &[153, 154]),
 ];
 
-/// Records whose meaning is not compared, and why. Their bytes are, both ways.
+/// Records whose meaning is not compared, with the reason. Their bytes are compared both ways.
 const NOT_COMPARED: [(usize, &str); 12] = [
     (
         13,
@@ -63,7 +63,8 @@ const NOT_COMPARED: [(usize, &str); 12] = [
     (165, "a Python object with slots, which the record lacks"),
 ];
 
-/// Records that are not encoded again to the same bytes, and why. Their meaning is compared.
+/// Records that are not encoded again to the same bytes, with the reason. Their meaning is
+/// compared.
 const NOT_ENCODED: [(usize, &str); 9] = [
     (52, "text that is not UTF-8, which reads as U+FFFD"),
     (
@@ -115,7 +116,7 @@ fn every_record_of_pyamf_means_what_it_says_and_keeps_its_bytes() {
 
 fn check(records: &[Json], number: usize) -> Result<(), String> {
     let record = &records[number];
-    // A record of Flex says 3 where its bytes begin with AMF0's switch.
+    // A record of Flex has a 3 although its bytes begin with AMF0's switch.
     let is_amf0 = record["amf"] == 0 || number == 166;
     let before = CONTINUED.iter().find(|(it, _)| *it == number);
     let before: Vec<u8> = before
@@ -171,7 +172,7 @@ fn encode(values: &[Value], is_amf0: bool, first: u8) -> Vec<u8> {
     out.to_vec()
 }
 
-/// What PyAMF wrote or read; where it may write parts in any order, what it wrote.
+/// The bytes that PyAMF wrote or read; the written ones where it may write parts in any order.
 fn bytes_of(record: &Json) -> Vec<u8> {
     let text = record
         .get("hex")
@@ -180,7 +181,7 @@ fn bytes_of(record: &Json) -> Vec<u8> {
     hex(text.as_str().unwrap())
 }
 
-/// Whether a value is what the record's JSON says; `root` is where references lead.
+/// Whether a value equals the record's JSON; `root` is the value that references point into.
 fn means(value: &Value, root: &Value, json: &Json) -> bool {
     match (value, json) {
         (Value::Reference(index), _) => means(root.target(*index).unwrap(), root, json),
@@ -220,8 +221,8 @@ fn means(value: &Value, root: &Value, json: &Json) -> bool {
     }
 }
 
-/// Whether all members of a value are in the record. Of a Python object the record lists
-/// attributes that PyAMF does not write, and has an alias in place of some names.
+/// Whether the record has all members of a value. For a Python object the record lists attributes
+/// that PyAMF does not write, and has an alias in place of some names.
 fn members_mean(value: &Value, root: &Value, map: &Map<String, Json>) -> bool {
     let attributes = map.get("__dict").and_then(Json::as_object);
     let proxied = attributes.and_then(|it| it.get("_amf_object")?.as_object());
@@ -279,7 +280,7 @@ fn every_amf_record_of_gortmplib_decodes_and_keeps_its_bytes() {
     for record in records {
         let bytes = hex(record["hex"].as_str().unwrap());
         if record["case"] == "srs" {
-            // Some of its length bytes are 0, and it says nothing of its meaning.
+            // Some of its length bytes are 0, and the record has no meaning.
             amf0::decode_all(&bytes, &Budget::default()).unwrap_err();
             continue;
         }
@@ -295,7 +296,7 @@ fn every_amf_record_of_gortmplib_decodes_and_keeps_its_bytes() {
     }
 }
 
-/// As the records write it, but for their marks of which kind of map it is.
+/// JSON in the form of the records, without their marks for the kind of a map.
 fn to_json(value: &Value) -> Json {
     match value {
         Value::Bool(bool) => (*bool).into(),

@@ -1,4 +1,4 @@
-//! What a reader refuses, and what it holds.
+//! The refusals of a reader, and the bytes that it holds.
 
 use super::*;
 
@@ -169,7 +169,7 @@ fn a_finished_message_leaves_an_exact_buffer() {
     for mut piece in bytes.chunks(1000) {
         if let Some(message) = reader.read(&mut piece).expect("valid chunks") {
             assert_eq!(message.payload.len(), 100_000);
-            // As a vector again it has not a byte to spare.
+            // Turned into a vector, the payload has no spare byte.
             assert_eq!(Vec::from(message.payload).capacity(), 100_000);
             return;
         }

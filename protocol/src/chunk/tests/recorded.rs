@@ -1,4 +1,4 @@
-//! Bytes with the meaning that other projects' tests give them.
+//! Bytes from tests of other projects, with the meaning that these give them.
 
 use serde_json::Value as Json;
 
@@ -20,7 +20,7 @@ fn number(json: &Json, key: &str) -> u32 {
         .expect("a number")
 }
 
-/// What the record says of each message: type, time, stream, length.
+/// Type, time and message stream of each recorded message.
 fn expected(messages: &Json) -> Vec<(u8, u32, u32)> {
     let messages = messages.as_array().expect("a list of messages").iter();
     messages
@@ -79,7 +79,7 @@ fn messages_of_gortmplib_read_and_classify() {
         let name = format!("line {} {}", record["line"], text(record, "case"));
         let bytes = unhex(text(record, "hex"));
         if !record["decode"]["stopped"].is_null() {
-            // Its header states a length of 0 where the payload's should stand.
+            // The header of the record states a length of 0 in place of the payload's.
             check_stopped(&name, text(record, "case"), &bytes);
             continue;
         }
@@ -102,7 +102,8 @@ fn messages_of_gortmplib_read_and_classify() {
     assert!(count >= 46, "{count} records");
 }
 
-/// A record of one chunk whose length field is 0: an empty message, then bytes that are no chunk.
+/// Checks a record of one chunk whose length field is 0: an empty message, then bytes that are no
+/// chunk.
 fn check_stopped(name: &str, case: &str, bytes: &[u8]) {
     let mut input = bytes;
     let mut reader = Reader::new(ReadLimits::default());
@@ -116,7 +117,7 @@ fn check_stopped(name: &str, case: &str, bytes: &[u8]) {
     );
 }
 
-/// What the case's name says that a message is.
+/// Checks the kind of a message against the case's name.
 fn check_kind(case: &str, message: &Message) {
     let kind = media::classify(message.kind, &message.payload).kind;
     let kinds: &[Kind] = match case {
@@ -137,7 +138,8 @@ fn check_kind(case: &str, message: &Message) {
     assert!(kinds.contains(&kind), "{case}: {kind:?}");
 }
 
-/// Our own encoding of the same message means the same, and so does a control value.
+/// Checks that this project's own encoding of the message has the same meaning, and the control
+/// value too.
 fn write_back(name: &str, message: &Message) {
     let mut out = BytesMut::new();
     Writer::new().write(ChunkStreamId(4), message, &mut out);

@@ -1,4 +1,4 @@
-//! Data messages, and the forms in which they lie in a ring.
+//! Data messages, and their forms in a ring.
 
 use super::super::data::{self, Forms, Published};
 use super::*;

@@ -1,7 +1,7 @@
-//! Tables: what a publisher sends, and what somebody who joins then gets.
+//! Tables: the messages of publishers, and the deliveries to a reader that joins after them.
 //!
 //! One letter is one message of [`MESSAGES`], 40 ms apart. `|` is a fresh publication, `>` another
-//! writer of the same, `~` a new epoch, `1` a second in which nothing comes.
+//! writer of the same, `~` a new epoch, `1` a second without messages.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ const VIDEO: MessageType = MessageType::VIDEO;
 const MESSAGES: &[(char, MessageType, &[u8])] = &[
     ('m', MessageType::DATA_AMF0, b"\x02\0\x0aonMetaData\x05"),
     ('d', MessageType::DATA_AMF0, b"\x02\0\x03cue\x05"),
-    // AAC: its header and a frame. The same in the other dress.
+    // AAC: header and frame, then the same in the Enhanced RTMP form.
     ('h', AUDIO, b"\xaf\0\x12\x10"),
     ('a', AUDIO, b"\xaf\x01\x21"),
     ('b', AUDIO, b"\x91mp4a\x21"),
-    // Speex, MP3, and audio that says nothing.
+    // Speex, MP3, and audio without a codec.
     ('s', AUDIO, b"\xb6\x01\x02"),
     ('u', AUDIO, b"\x2f\xff\xfb"),
     ('_', AUDIO, b""),
@@ -122,7 +122,7 @@ fn a_reader_that_joins_gets_what_belongs_to_the_publication() {
         ("mhx kapa >", "", "m*h*x*kapa"),
         ("mhx kapa > mhx", "", "m*h*x*kapamhx"),
         ("mhx kapa > mhx kapa", "", "m*h*x*kapa"),
-        // What it has not sent until then goes.
+        // Headers that it has not sent before its sync point are dropped.
         ("mhx kapa > x kp", "", "x*kp"),
         ("mhx kapa > hx kapa", "", "h*x*kapa"),
         ("mhx kapa > 1 h a", "a", "h*aa"),
@@ -130,12 +130,12 @@ fn a_reader_that_joins_gets_what_belongs_to_the_publication() {
         ("mh aaa > 1 x k p", "", "x*kp"),
         ("mhx kapa > o O cH KO", "", "o*c*H*KO"),
         ("mhx kapa > s x k s", "s", "x*kss"),
-        // Headers that come after the first frames count from there on.
+        // Headers after the first frames are in force from there on.
         ("mhx kap > 1 a", "h a x k 1 a", "ahaxka"),
         ("mhx kap > k p m x h p a k", "", "m*x*h*k"),
-        // Nothing came of the writer between.
+        // The writer between has sent no message.
         ("mhx kap > > x k", "", "x*k"),
-        // Its video has another track.
+        // The new writer's video has another track.
         ("mhx kap > 3 4", "", "3*4"),
     ] {
         let mut at = ring();
@@ -158,10 +158,10 @@ fn a_header_ends_with_its_track_or_its_codec() {
         ("o O 1 a", "a"),
         ("oL O 1 s", "s"),
         ("h a 1 O", "O"),
-        // The same codec in another dress, and audio that says nothing.
+        // The same codec in the other form, and audio without a codec.
         ("h a 1 b", "h*b"),
         ("h a 1 _", "h*_"),
-        // A track that comes back to its codec.
+        // A track that returns to its codec.
         ("h a s 1 a", "h*a"),
         ("h a s h 1 s", "s"),
         ("x k p v", "v"),
@@ -169,7 +169,7 @@ fn a_header_ends_with_its_track_or_its_codec() {
         ("x k H K", "H*K"),
         ("cH K x k", "x*k"),
         ("x k ! k", "x*k"),
-        // Ends.
+        // Ends of tracks.
         ("mhx k e a 1 a", "m*h*a"),
         ("hcH K E a 1 a", "h*a"),
         ("x oL O z k O", "x*kO"),
@@ -191,7 +191,7 @@ fn a_header_ends_with_its_track_or_its_codec() {
 fn a_reader_that_waits_over_the_change_gets_each_message_once() {
     for (pushed, expected) in [
         ("mhx kap | h a", "m*h*x*kapha"),
-        // Video that nothing led to is dropped.
+        // Video without a key frame before it is dropped.
         ("mhx kap | h pa x kp", "m*h*x*kaphaxkp"),
         ("mhx kap > h pa x kp", "m*h*x*kaphaxkp"),
         ("mhx kap | d > | h a", "m*h*x*kapdha"),
@@ -219,7 +219,7 @@ fn a_late_reader_never_jumps_into_the_publication_before() {
     push(&mut at, "mhx kppp kppp");
     let mut cursor = at.0.join(Start::Live);
     push(&mut at, "kpp | h a");
-    // Behind by all of it, with no key frame ahead.
+    // The reader is behind by the whole ring, without a key frame ahead.
     push(&mut at, "1a1a1a1a");
     let late = Duration::from_millis(500);
     let mut times = Vec::new();
@@ -263,7 +263,7 @@ fn a_reader_can_wait_for_a_publication_that_has_not_come() {
         ..filter
     });
     assert_eq!(read(&at.0, &mut cursor), "");
-    // What is left of the publication before is not for it.
+    // Messages of the publication before do not open the gate.
     at.0.push_at(
         first - 1,
         media::Class::of(media::Kind::Data),
@@ -282,13 +282,13 @@ fn a_reader_can_wait_for_a_publication_that_has_not_come() {
     push(&mut at, "a");
     assert_eq!(read(&at.0, &mut cursor), "a");
     assert_eq!(read(&at.0, &mut paused), "h*aa");
-    // One that has begun is no gate.
+    // A publication that has begun needs no gate.
     let mut late = at.0.join_publication(Start::KeyFrame, first);
     assert_eq!(late, at.0.join(Start::KeyFrame));
     assert_eq!(read(&at.0, &mut late), "h*aa");
 }
 
-/// A ring that follows another: what a feed carries, from `place` on, into it.
+/// Copies the messages of a feed from `start` on into another ring.
 fn feed(source: &Ring<Message>, start: Start, sink: &mut Ring<Message>) {
     let mut cursor = source.join(start);
     let mut told = Publication::default();
@@ -323,7 +323,7 @@ fn a_ring_that_follows_another_holds_the_same_whenever_its_feed_began() {
                         feed(&at.0, Start::Gop, &mut sink);
                     }
                 }
-                // The last feed carries everything after.
+                // The last feed carries all later messages.
                 feed(&at.0, Start::Gop, &mut sink);
                 push(&mut at, "a");
                 feed(&at.0, Start::Gop, &mut sink);

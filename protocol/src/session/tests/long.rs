@@ -1,4 +1,4 @@
-//! Weeks and hours of a connection, on a clock that does not wait for them.
+//! Weeks and hours of a connection, on a virtual clock.
 
 use super::*;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 /// A day, in milliseconds.
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
-/// Sends a frame at `time` through the connection and a ring, and looks at both ends.
+/// Sends a frame at `time` through the connection and a ring, and checks both.
 fn pass(pair: &mut Pair, ring: &mut Ring<Message>, cursor: &mut crate::ring::Cursor, time: u64) {
     let frame = Message {
         kind: MessageType::VIDEO,
@@ -38,7 +38,7 @@ fn sixty_days_pass_at_a_thousand_times_their_speed() {
     });
     let mut ring = Ring::new(RingLimits::default());
     let mut cursor = ring.join(Start::Live);
-    // One frame of 25 a second in a thousand, and all of them around what may go wrong.
+    // One in a thousand of 25 frames a second, and all of them near a wrap.
     let wrap = u64::from(u32::MAX) + 1;
     let edges = [0xff_ffff, wrap / 2, wrap, wrap + 0xff_ffff];
     let mut time = 0;
@@ -61,7 +61,7 @@ fn a_player_acknowledges_every_kibibyte_for_eight_hours() {
     let mut sequence = 0_u32;
     for second in 0..8 * 60 * 60 {
         pair.now += Duration::from_secs(1);
-        // 1 Mbit/s, past this connection as media is.
+        // 1 Mbit/s past this connection, as media is sent.
         pair.server.note_written_shared(125_000);
         let mut bytes = BytesMut::new();
         for _ in 0..122 {
@@ -75,7 +75,7 @@ fn a_player_acknowledges_every_kibibyte_for_eight_hours() {
         assert_eq!(pair.server.throttled_until(), None, "after {second} s");
         assert_eq!(pair.server.poll_event(), None);
         pair.server.handle_timeout(pair.now).expect("it lives");
-        // Our own acknowledgements of its bytes, a few an hour.
+        // A few acknowledgements of its bytes in an hour.
         let answers = pair.receive();
         assert!(answers.len() <= 1, "{answers:?}");
     }

@@ -1,4 +1,4 @@
-//! Both ends against each other, without a socket.
+//! Both ends connected to each other, without a socket.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ struct Ends {
     now: Instant,
     client: ClientConnection,
     server: ServerConnection,
-    /// What arrived at the server beside the commands it answers.
+    /// Messages at the server other than the commands that it answers.
     arrived: Vec<Message>,
     events: Vec<ClientEvent>,
 }
@@ -38,7 +38,7 @@ impl Ends {
         }
     }
 
-    /// Carries bytes both ways, `step` at a time, until nothing is left.
+    /// Carries bytes both ways, `step` at a time, until none are left.
     fn settle(&mut self, step: usize) {
         while self.client.output_len() + self.server.output_len() > 0 {
             for piece in self.client.take_output().chunks(step) {
@@ -62,7 +62,7 @@ impl Ends {
         }
     }
 
-    /// The application.
+    /// Answers as the application does.
     fn serve(&mut self, message: Message) {
         let Ok(command) = Command::decode(message.kind, &message.payload) else {
             self.arrived.push(message);
@@ -128,7 +128,7 @@ fn a_client_publishes() {
         assert_eq!(ends.events, [ClientEvent::Connected]);
         ends.events.clear();
 
-        // All at once, as impatient encoders do.
+        // All commands at once, as impatient encoders send them.
         ends.client.set_chunk_size(4096);
         ends.client.connect_to("live", "rtmp://127.0.0.1/live");
         let transaction = ends.client.create_stream();

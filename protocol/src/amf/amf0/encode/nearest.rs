@@ -1,4 +1,4 @@
-//! The nearest AMF0 form of what only AMF3 has: the one place that decides it.
+//! The nearest AMF0 form of values that only AMF3 has.
 //!
 //! | AMF3 | for a peer that reads AMF0 only |
 //! |---|---|
@@ -10,7 +10,8 @@
 //! | externalizable around one value (ArrayCollection, ArrayList, ObjectProxy) | that value |
 //! | other externalizable | `unsupported` |
 //!
-//! A peer with objectEncoding 3 gets the whole top-level value as AMF3 if [`needs_amf3`](crate::amf::needs_amf3) says so.
+//! A peer with objectEncoding 3 gets the whole top-level value as AMF3 if
+//! [`needs_amf3`](crate::amf::needs_amf3) is true.
 
 use bytes::{BufMut, BytesMut};
 
@@ -54,7 +55,7 @@ pub(super) fn write<'v>(
     }
 }
 
-/// Whether what is written for a value can hold a reference to it.
+/// Whether the written form of a value can hold a reference to it.
 fn has_members(value: &Value) -> bool {
     match value {
         Value::Externalizable(object) => match &object.body {
