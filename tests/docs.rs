@@ -11,7 +11,7 @@ mod sentences;
 use sentences::{comments, faults};
 
 /// Folders of Rust sources whose comments keep the rule for sentences.
-const HELD: &[&str] = &[];
+const HELD: &[&str] = &["node/src", "protocol/src"];
 
 /// Files in these folders that do not keep it yet.
 const NOT_YET: &[&str] = &[];

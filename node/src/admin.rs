@@ -1,4 +1,4 @@
-//! The admin address: health, readiness, metrics, and what else a process has to say.
+//! The admin server: health, readiness, metrics, and the routes of a tier.
 
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 
@@ -20,7 +20,7 @@ use crate::drain;
 /// Whether the process can do its work now; the reason if it cannot.
 pub type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// A route that answers with what `ask` finds, as JSON.
+/// A route that answers with the result of `ask`, as JSON.
 pub fn json<T, F>(path: &str, ask: impl Fn() -> F + Clone + Send + Sync + 'static) -> Routes
 where
     T: Serialize,
@@ -57,13 +57,12 @@ impl Admin {
         })
     }
 
-    /// Serves these as well. Who may ask them is their own affair.
+    /// Adds routes, which check their callers themselves.
     pub fn with_routes(mut self, routes: Router) -> Self {
         self.routes = self.routes.merge(routes);
         self
     }
 
-    /// The address bound.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -91,7 +90,7 @@ impl Admin {
     }
 }
 
-/// Who looks around is told what there is.
+/// Answers a request for an unknown path with the paths that exist.
 async fn unknown() -> (StatusCode, &'static str) {
     let there =
         "nothing is here; there are /healthz, /readyz, /metrics, and /api/apps on an origin\n";
@@ -124,9 +123,7 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 /// The admin address could not be bound.
 #[derive(Debug)]
 pub struct BindError {
-    /// Which.
     pub address: SocketAddr,
-    /// Why.
     pub source: io::Error,
 }
 

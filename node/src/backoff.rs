@@ -1,4 +1,4 @@
-//! How long to wait before trying again.
+//! The time to wait before another attempt.
 
 use std::time::{Duration, Instant};
 
@@ -6,8 +6,9 @@ use rand::Rng;
 
 /// Doubling delays between two bounds, with jitter, that start over after a healthy period.
 ///
-/// One owner of a retry keeps one of these: [`Backoff::failed`] after each attempt that failed,
-/// [`Backoff::began`] when one succeeded, [`Backoff::ended`] when what it made is lost.
+/// The one owner of a retry keeps one of these. It calls [`Backoff::failed`] after each failed
+/// attempt, [`Backoff::began`] after a successful one, and [`Backoff::ended`] when the result of
+/// that is lost.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     least: Duration,
@@ -18,7 +19,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Delays from `least` to `most`; what lasted for `healthy` counts as a fresh start.
+    /// Delays from `least` to `most`; a success that lasted for `healthy` starts them over.
     pub fn new(least: Duration, most: Duration, healthy: Duration) -> Self {
         Self {
             least,
@@ -29,8 +30,8 @@ impl Backoff {
         }
     }
 
-    /// An attempt failed: how long to wait before the next. At least half of the delay in turn,
-    /// at most all of it, so that many who failed together do not return together.
+    /// Counts a failed attempt; returns the time to wait before the next. It is between half of the
+    /// present delay and all of it, so that many that failed together do not return together.
     pub fn failed(&mut self, random: &mut impl Rng) -> Duration {
         self.since = None;
         let doubled = self
@@ -41,12 +42,12 @@ impl Backoff {
         whole.mul_f64(random.random_range(0.5..=1.0))
     }
 
-    /// An attempt succeeded.
+    /// Notes a successful attempt.
     pub fn began(&mut self, now: Instant) {
         self.since = Some(now);
     }
 
-    /// What [`Backoff::began`] is lost: how long to wait before the next attempt.
+    /// Notes the loss of the result; returns the time to wait before the next attempt.
     pub fn ended(&mut self, now: Instant, random: &mut impl Rng) -> Duration {
         if self
             .since
@@ -57,13 +58,13 @@ impl Backoff {
         self.failed(random)
     }
 
-    /// Forgets all failures.
+    /// Starts over.
     pub fn reset(&mut self) {
         self.failures = 0;
     }
 }
 
-/// 2^20 times any useful least delay is more than any useful most delay.
+/// The most doublings: 2^20 times any useful least delay is more than any useful most delay.
 const MAX_DOUBLINGS: u32 = 20;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A private CA and the certificates of nodes.
 //!
 //! A directory of the CA holds `ca.pem` and `ca.key`; a node's holds `ca.pem`, `node.pem` and
-//! `node.key`. Keys are readable by their owner alone. Nothing that exists is overwritten.
+//! `node.key`. Keys are readable by their owner alone. Existing files are never overwritten.
 
 use std::{
     fmt,
@@ -28,7 +28,7 @@ pub fn init(dir: &Path) -> Result<(), Error> {
     write_new(&dir.join(tls::CA_FILE), &certificate.pem(), PUBLIC)
 }
 
-/// What [`issue`] makes.
+/// The parameters of [`issue`].
 #[derive(Clone, Debug, clap::Args)]
 pub struct Issue {
     /// The tier the certificate is for
@@ -76,7 +76,7 @@ pub fn issue(request: &Issue) -> Result<(), Error> {
     write_new(&request.out.join(tls::CA_FILE), &ca_pem, PUBLIC)
 }
 
-/// An edge and an origin of a CA that nobody else has and nothing keeps.
+/// An edge and an origin of a CA that exists in this process alone.
 pub fn temporary() -> Result<Pair, Error> {
     let (ca, ca_key) = authority()?;
     let issuer = Issuer::from_ca_cert_der(ca.der(), ca_key)?;
@@ -103,24 +103,19 @@ pub struct Pair {
     pub origin: Identity,
 }
 
-/// A certificate was not made. The text names the remedy.
+/// The reason for which a certificate was not made. The text names the remedy.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A file or directory could not be read or written.
-    File {
-        /// Which.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The name or alias cannot stand in a certificate.
+    File { file: PathBuf, source: io::Error },
+    /// The name or alias is not allowed in a certificate.
     Name(String),
     /// Only origins have aliases.
     AliasOfEdge,
     /// The CA's files cannot be used, or signing failed.
     Sign(rcgen::Error),
-    /// What was made does not hold.
+    /// The new certificate does not pass the check.
     Unfit(String),
 }
 
@@ -202,7 +197,7 @@ fn node(
     }
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    // Both: a node dials and accepts, and its role is read from its URI.
+    // Both usages: a node may dial and accept, and its role is read from its URI.
     params.extended_key_usages = vec![
         ExtendedKeyUsagePurpose::ServerAuth,
         ExtendedKeyUsagePurpose::ClientAuth,
@@ -267,7 +262,7 @@ const PUBLIC: u32 = 0o644;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const CA_LIFE: Duration = Duration::from_secs(3650 * DAY.as_secs());
 const NODE_LIFE: Duration = Duration::from_secs(730 * DAY.as_secs());
-/// A node whose clock is behind accepts a certificate made just now.
+/// The age of a new certificate, which a node with a clock that is behind still accepts.
 const CLOCK_SKEW: Duration = DAY;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The control stream of a link, as both tiers write and read it.
+//! The control stream of a link: the reader and writer of both tiers.
 
 use bytes::BytesMut;
 use tributary_protocol::link::{
@@ -21,7 +21,7 @@ pub struct ControlReceiver {
     reader: FrameReader,
 }
 
-/// Opens the control stream: the dialling end's first stream.
+/// Opens the control stream, the first stream of the dialling end.
 pub async fn open(link: &Link) -> Result<(ControlSender, ControlReceiver), LinkError> {
     Ok(ends(link.open_lane(StreamKind::Control).await?))
 }
@@ -65,15 +65,15 @@ impl ControlReceiver {
         }
     }
 
-    /// The peer's hello, which comes first and states the name on its certificate.
+    /// The peer's Hello, which is the first frame and states the name on the peer's certificate.
     pub async fn hello(&mut self, link: &Link) -> Result<Hello, LinkError> {
         let Control::Hello(hello) = self.next().await? else {
-            return Err(LinkError::Refused("no hello came first".into()));
+            return Err(LinkError::Refused("the first frame is not a Hello".into()));
         };
         let name = &link.peer().name;
         if hello.node != *name {
             return Err(LinkError::Refused(format!(
-                "{name} says it is {}",
+                "{name} claims to be {}",
                 hello.node
             )));
         }

@@ -1,4 +1,4 @@
-//! The planned emptying of a process: one signal, many watchers, and who still holds it up.
+//! The drain of a process: one signal, many watchers, and the guards that it waits for.
 
 use std::{
     fmt,
@@ -29,27 +29,27 @@ pub fn channel() -> (Signal, Watch) {
     )
 }
 
-/// Starts the drain and waits for it.
+/// Begins the drain and waits for its end.
 #[derive(Debug)]
 pub struct Signal {
     begin: watch::Sender<bool>,
     held: Arc<Held>,
 }
 
-/// Learns of the drain. Clones are cheap and do not hold it up; a [`Guard`] does.
+/// Receives the signal. Clones are cheap and do not delay the drain; a [`Guard`] does.
 #[derive(Clone, Debug)]
 pub struct Watch {
     begun: watch::Receiver<bool>,
     held: Arc<Held>,
 }
 
-/// Something that a drain waits for, until it is dropped.
+/// Delays the end of a drain until it is dropped.
 #[derive(Debug)]
 pub struct Guard {
     held: Arc<Held>,
 }
 
-/// A drain's time was up with this many guards still held.
+/// The drain's time has passed with this many guards still held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfinished(pub usize);
 
@@ -60,12 +60,12 @@ struct Held {
 }
 
 impl Signal {
-    /// Tells every watcher. Telling them twice changes nothing.
+    /// Notifies every watcher. A second call has no effect.
     pub fn begin(&self) {
         self.begin.send_replace(true);
     }
 
-    /// Tells every watcher and waits until no guard is held, `limit` at most.
+    /// Notifies every watcher and waits until no guard is held, `limit` at most.
     pub async fn drain(&self, limit: Duration) -> Result<(), Unfinished> {
         self.begin();
         let result = timeout(limit, self.held.gone()).await;
@@ -74,8 +74,8 @@ impl Signal {
 }
 
 impl Watch {
-    /// Waits for the drain to begin; returns at once when it has. A signal that was dropped
-    /// counts as begun: its owner is gone. Cancel safe.
+    /// Waits for the begin of the drain. A dropped signal counts as begun, since its owner is gone.
+    /// Cancel safe.
     pub async fn signaled(&mut self) {
         let _ = self.begun.wait_for(|begun| *begun).await;
     }
@@ -85,7 +85,7 @@ impl Watch {
         *self.begun.borrow() || self.begun.has_changed().is_err()
     }
 
-    /// Makes the drain wait until the guard is dropped.
+    /// A guard: the drain waits until it is dropped.
     pub fn guard(&self) -> Guard {
         self.held.count.fetch_add(1, Ordering::AcqRel);
         Guard {
@@ -122,8 +122,8 @@ impl fmt::Display for Unfinished {
 
 impl std::error::Error for Unfinished {}
 
-/// Listens for SIGTERM and SIGINT from now on. The future ends at the first one, with its name.
-/// Call it within a runtime.
+/// Handles SIGTERM and SIGINT from now on. The future ends at the first one, with its name. It
+/// needs a runtime.
 pub fn terminated() -> std::io::Result<impl Future<Output = &'static str>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,4 +1,4 @@
-//! Writing a live stream's ring into feeds: the same at either end of a link.
+//! The writer of a live stream's ring into feeds, for either end of a link.
 
 use std::{future::Future, pin::pin, time::Duration};
 
@@ -13,15 +13,15 @@ use tributary_protocol::{
 
 use crate::transport::{Link, LinkError, SendStream, StreamError};
 
-/// A ring that feeds are written from.
+/// A ring that a feed writer reads.
 pub trait FeedSource {
     /// Reads the ring.
     fn with_ring<R>(&self, read: impl FnOnce(&Ring<Message>) -> R) -> R;
 
-    /// Waits for a message pushed, or an end declared, after this call.
+    /// Waits for a push, or the end of the source, after this call.
     fn changed(&self) -> impl Future<Output = ()>;
 
-    /// Whether nothing more will be pushed.
+    /// Whether the source will push no further message.
     fn is_finished(&self) -> bool;
 }
 
@@ -35,70 +35,70 @@ pub struct FeedWriter {
     /// The number of the first message of the first feed.
     since: u64,
     publications: Publications,
-    /// What the feed's reader knows of publications.
-    told: Told,
+    /// The publication that the feed's reader knows.
+    named: Named,
     /// The first message of the publication that the feed carries.
     carries: Option<u64>,
-    /// A feed was begun: the next one repeats what may not have arrived.
+    /// Whether a feed was begun: the next one repeats messages that may not have arrived.
     begun: bool,
-    /// The feed has carried video that may be waiting in it.
+    /// Whether the feed has carried video that may still be queued in it.
     carries_video: bool,
     resets: u64,
 }
 
-/// How a feed's reader hears that a fresh publication begins in its stream.
+/// The way in which a feed's reader learns of a fresh publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Publications {
-    /// It never does: the feed carries one publish.
+    /// None: the feed carries one publish.
     One,
-    /// By a frame within the feed.
+    /// A frame within the feed.
     ByFrame,
-    /// By a feed of a new epoch: it does not know the frame.
+    /// A feed of a new epoch, for a reader that does not know the frame.
     ByEpoch,
 }
 
-/// How far a feed may be behind its stream before it is given up for a new one. Reason: nobody
-/// waits for stale video.
+/// The stream time by which a feed may be behind before the writer resets it and begins another.
+/// Reason: viewers do not wait for stale video.
 pub const MAX_LAG: Duration = Duration::from_secs(2);
 
-/// What is gathered for one write, in bytes.
+/// The bytes gathered for one write.
 const BATCH: usize = 32 * 1024;
 
-/// How a feed came to its end.
+/// The reason for which the writer has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedEnd {
-    /// The source is finished and the feed holds it to the end.
+    /// The source is finished, and the feed carries all of it.
     Finished,
-    /// The peer does not want it.
+    /// The peer has refused the feed.
     Refused,
-    /// The link is gone: the writer can go on with another.
+    /// The link is lost: the writer can continue on another.
     Link(LinkError),
 }
 
-/// What filling a batch came to.
+/// The result of filling a batch.
 enum Filled {
     /// Messages were gathered.
     Some,
-    /// There is nothing now.
+    /// The source has no message now.
     Nothing,
-    /// The feed is behind: another must follow.
+    /// The feed is behind: the writer begins another.
     Behind,
-    /// What comes next is for another feed.
+    /// The next message belongs to another feed.
     Over,
 }
 
-/// How the writing of one feed came to its end.
+/// The reason for which one feed has ended.
 enum Written {
-    /// To the source's end.
+    /// The source has ended.
     All,
-    /// It fell behind.
+    /// The feed fell behind.
     Behind,
-    /// To the end of its publication.
+    /// The publication has ended.
     Publication,
 }
 
 impl FeedWriter {
-    /// A writer whose first message is `cursor`'s.
+    /// A writer whose first message is that at `cursor`.
     pub fn new(live: LiveId, writer: WriterId, cursor: Cursor, publications: Publications) -> Self {
         Self {
             live,
@@ -107,7 +107,7 @@ impl FeedWriter {
             cursor,
             batch: FeedBatch::default(),
             publications,
-            told: Told::default(),
+            named: Named::default(),
             carries: None,
             begun: false,
             carries_video: false,
@@ -115,17 +115,17 @@ impl FeedWriter {
         }
     }
 
-    /// Goes on at `cursor`: the receiver passes over what it has.
+    /// Continues at `cursor`; the receiver skips messages that it has.
     pub fn go_on_at(&mut self, cursor: Cursor) {
         self.cursor = cursor;
     }
 
-    /// Feeds given up because the link was too slow, since this was last asked.
+    /// The count of feeds reset because the link was too slow, since the last call.
     pub fn take_resets(&mut self) -> u64 {
         std::mem::take(&mut self.resets)
     }
 
-    /// Writes `source` into feeds of `link` until either ends. `epoch` numbers the feeds: it rises
+    /// Writes `source` into feeds of `link` until either ends. `epoch` numbers the feeds and rises
     /// with each.
     pub async fn run(
         &mut self,
@@ -155,8 +155,8 @@ impl FeedWriter {
         }
     }
 
-    /// Gathers what a feed begins with. What an earlier one carried may not have arrived: headers
-    /// are repeated, and the last data messages, which the receiver knows by their numbers.
+    /// Gathers the begin of a feed. Messages of an earlier feed may not have arrived: headers are
+    /// repeated, and the last data messages, which the receiver recognises by their numbers.
     fn begin(&mut self, source: &impl FeedSource, epoch: u64) {
         self.carries_video = false;
         self.batch = FeedBatch::default();
@@ -165,13 +165,13 @@ impl FeedWriter {
             epoch,
             writer: self.writer,
         });
-        self.told = Told::default();
+        self.named = Named::default();
         self.carries = None;
         if std::mem::replace(&mut self.begun, true) {
             source.with_ring(|ring| {
                 for (number, publication, message) in ring.data_before(&self.cursor, self.since) {
                     if self.publications == Publications::ByFrame {
-                        self.told.tell(publication, &mut self.batch);
+                        self.named.name(publication, &mut self.batch);
                     }
                     self.batch.message(Some(number), message);
                 }
@@ -185,11 +185,11 @@ impl FeedWriter {
         send: &mut SendStream,
         source: &impl FeedSource,
     ) -> Result<Written, StreamError> {
-        // The first message of a feed restarts by nature.
+        // The first message of a feed is a restart in any case.
         let mut fresh = true;
         loop {
             let changed = source.changed();
-            // Asked first: what is pushed before the end belongs to the feed.
+            // The check precedes the reading: messages before the end belong to the feed.
             let is_finished = source.is_finished();
             match self.fill(source, &mut fresh) {
                 Filled::Some => {
@@ -205,7 +205,7 @@ impl FeedWriter {
         }
     }
 
-    /// Writes what is gathered, unless the feed falls too far behind meanwhile.
+    /// Writes the gathered messages, unless the feed falls too far behind meanwhile.
     async fn write(
         &mut self,
         send: &mut SendStream,
@@ -226,19 +226,19 @@ impl FeedWriter {
         }
     }
 
-    /// Whether a new feed would serve better: this one is late, and holds video that is stale or
-    /// can be passed over.
+    /// Whether another feed should replace this one: it is late, and has queued video that is stale
+    /// or can be skipped.
     fn is_behind(&self, ring: &Ring<Message>) -> bool {
         ring.is_late(&self.cursor, MAX_LAG)
             && (self.carries_video || ring.is_key_ahead(&self.cursor))
     }
 
-    /// Comes to a message of this publication. Whether it is for this feed.
+    /// Enters the publication of the next message. Whether the message belongs to this feed.
     fn enter(&mut self, publication: Publication) -> bool {
         match self.publications {
             Publications::One => true,
             Publications::ByFrame => {
-                self.told.tell(publication, &mut self.batch);
+                self.named.name(publication, &mut self.batch);
                 true
             }
             Publications::ByEpoch => {
@@ -258,7 +258,7 @@ impl FeedWriter {
                     break;
                 };
                 if delivery.restart && !std::mem::replace(fresh, false) {
-                    // The next feed begins with the jump; what was gathered leads nowhere.
+                    // The next feed begins with the jump; the gathered messages do not lead to it.
                     self.cursor = before;
                     return Filled::Behind;
                 }
@@ -282,12 +282,12 @@ impl FeedWriter {
     }
 }
 
-/// What a feed has told of publications.
+/// The publication that the frames of a feed have named.
 #[derive(Debug, Default)]
-struct Told(Publication);
+struct Named(Publication);
 
-impl Told {
-    fn tell(&mut self, publication: Publication, batch: &mut FeedBatch) {
+impl Named {
+    fn name(&mut self, publication: Publication, batch: &mut FeedBatch) {
         if std::mem::replace(&mut self.0, publication) != publication {
             batch.publication(publication);
         }

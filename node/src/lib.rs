@@ -1,4 +1,4 @@
-//! What both tiers of Tributary share and is not protocol.
+//! Code of both tiers of Tributary that is no protocol.
 
 pub mod admin;
 pub mod backoff;

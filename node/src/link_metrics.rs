@@ -1,4 +1,4 @@
-//! What both ends of links count.
+//! Metrics of either end of links.
 
 use std::{fmt::Debug, hash::Hash};
 
@@ -8,30 +8,29 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// A label that names the other end.
+/// A label that names the peer.
 pub trait Peer: Clone + Debug + Eq + Hash + EncodeLabelSet + Send + Sync + 'static {}
 
 impl<T: Clone + Debug + Eq + Hash + EncodeLabelSet + Send + Sync + 'static> Peer for T {}
 
-/// Counters and gauges that both tiers have, by peer where `P` names one; clones count into the
-/// same.
+/// Counters and gauges of both tiers, by peer if `P` names one. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct LinkCounts<P: Peer> {
     /// UDP payload received from a peer.
     pub bytes_in: Family<P, Counter>,
     /// UDP payload sent to a peer.
     pub bytes_out: Family<P, Counter>,
-    /// Lanes open, those of lost links among them.
+    /// Open lanes, those of lost links included.
     pub lanes: Gauge,
     /// Feeds being received.
     pub feeds_in: Gauge,
     /// Feeds being sent.
     pub feeds_out: Gauge,
-    /// Feeds given up because the link was too slow, and begun again.
+    /// Feeds reset and begun again because the link was too slow.
     pub feeds_reset: Counter,
-    /// Messages of shared objects to all of an audience, each on a link once.
+    /// Messages of shared objects to all of an audience; each crosses a link once.
     pub audience_messages: Counter,
-    /// Links closed because the peer broke the protocol.
+    /// Links closed because the peer violated the protocol.
     pub protocol_errors: Counter,
 }
 
@@ -51,7 +50,7 @@ impl<P: Peer> Default for LinkCounts<P> {
 }
 
 impl<P: Peer> LinkCounts<P> {
-    /// Makes the figures known under their names, in a registry with the tier's prefix.
+    /// Registers the metrics, in a registry with the tier's prefix.
     pub fn register(&self, registry: &mut Registry) {
         let counters = [
             (
@@ -61,12 +60,12 @@ impl<P: Peer> LinkCounts<P> {
             ),
             (
                 "audience_messages",
-                "Messages of shared objects to all members, each on a link once",
+                "Messages of shared objects to all members; each crosses a link once",
                 &self.audience_messages,
             ),
             (
                 "protocol_errors",
-                "Links closed because the peer broke the link protocol",
+                "Links closed because the peer violated the link's protocol",
                 &self.protocol_errors,
             ),
         ];

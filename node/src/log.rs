@@ -1,4 +1,4 @@
-//! Logging: text for people, JSON for machines.
+//! Logging: text or JSON.
 
 use std::io::IsTerminal;
 
@@ -15,9 +15,9 @@ use lines::Lines;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// What is logged: a level, or levels by module (`info,tributary_edge=debug`).
+    /// The filter: a level, or levels by module (`info,tributary_edge=debug`).
     pub filter: String,
-    /// How it is written.
+    /// The format of lines.
     pub format: Format,
 }
 
@@ -30,7 +30,7 @@ impl Default for Config {
     }
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -45,13 +45,13 @@ pub enum Format {
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(skip)]
 pub struct Flags {
-    /// What is logged: a level, or levels by module
+    /// The filter of log lines: a level, or levels by module
     #[arg(long = "log", value_name = "FILTER")]
     pub filter: Option<String>,
 }
 
 impl Flags {
-    /// Puts the flags that were given over the layers below.
+    /// Adds the flags as the topmost layer.
     pub fn layer(&self, layers: Layers) -> Layers {
         layers.flag("--log", "log.filter", self.filter.as_ref())
     }
@@ -60,14 +60,14 @@ impl Flags {
 impl Check for Config {
     fn check(&self, at: &At, mistakes: &mut Mistakes) {
         let what = match EnvFilter::try_new(&self.filter) {
-            Err(error) => format!("no filter: {error}"),
+            Err(error) => format!("not a filter: {error}"),
             Ok(_) => match self
                 .filter
                 .split(',')
                 .map(str::trim)
                 .find(|part| is_neither(part))
             {
-                Some(part) => format!("{part:?} is no level, and no module without one"),
+                Some(part) => format!("{part:?} is neither a level nor a module with a level"),
                 None => return,
             },
         };
@@ -80,14 +80,14 @@ impl Check for Config {
     }
 }
 
-/// Whether a word alone is neither a level nor a module of this program. The filter would take it
-/// for a module, and a level that is misspelt would silence everything.
+/// Whether a single word is neither a level nor a module of this program. The filter would take a
+/// misspelt level for a module, and suppress all lines.
 fn is_neither(part: &str) -> bool {
     let alone = !part.is_empty() && !part.contains(['=', '[', ':']);
     alone && !part.starts_with("tributary") && part.parse::<LevelFilter>().is_err()
 }
 
-/// Writes the lines that wait when it is dropped: the program keeps it until it ends.
+/// Writes the waiting lines when it is dropped: the program keeps it until it ends.
 #[derive(Debug)]
 #[must_use]
 pub struct Flush(&'static Lines);
@@ -98,7 +98,7 @@ impl Drop for Flush {
     }
 }
 
-/// Starts logging to standard error. Later calls change nothing.
+/// Starts logging to standard error. Later calls have no effect.
 pub fn start(config: &Config) -> Flush {
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let written = Lines::to_stderr();
@@ -114,7 +114,7 @@ pub fn start(config: &Config) -> Flush {
             tracing::subscriber::set_global_default(lines.with_ansi(colour).finish())
         }
     };
-    // Another subscriber is there already: an embedder's, or a test's.
+    // Another subscriber is installed: an embedder's, or a test's.
     drop(started);
     Flush(written)
 }

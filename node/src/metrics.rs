@@ -1,4 +1,4 @@
-//! The registry of a process, and what every process says of itself.
+//! The registry of a process, and the metrics of every process.
 
 use std::{fmt, fs, time::Instant};
 
@@ -14,12 +14,12 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// A registry that knows the process: its build, memory, descriptors and CPU time.
+/// A registry with the metrics of the process: its build, memory, descriptors and CPU time.
 pub fn registry(version: &'static str) -> Registry {
     let mut registry = Registry::default();
     registry.register(
         "tributary_build",
-        "What runs here",
+        "The running build",
         Info::new([("version", version)]),
     );
     registry.register_collector(Box::new(Process {
@@ -28,7 +28,7 @@ pub fn registry(version: &'static str) -> Registry {
     registry
 }
 
-/// Reads `/proc/self` at each scrape.
+/// The metrics of `/proc/self`, read at each scrape.
 #[derive(Debug)]
 struct Process {
     started: Instant,
@@ -75,7 +75,7 @@ fn resident_bytes() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// CPU time of this process, all threads.
+/// The CPU time of this process, over all threads.
 fn cpu_seconds() -> Option<f64> {
     let schedstat = |entry: fs::DirEntry| {
         let text = fs::read_to_string(entry.path().join("schedstat")).ok()?;
@@ -86,12 +86,11 @@ fn cpu_seconds() -> Option<f64> {
     Some(nanoseconds as f64 / 1e9)
 }
 
-/// Counts in a gauge for as long as it lives.
+/// Adds one to a gauge for as long as it lives.
 #[derive(Debug)]
 pub struct Counted(Gauge);
 
 impl Counted {
-    /// Counts one more.
     pub fn new(gauge: &Gauge) -> Self {
         gauge.inc();
         Self(gauge.clone())

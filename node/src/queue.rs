@@ -1,14 +1,14 @@
 //! A queue between threads that is bounded by weight and holds no memory while it is empty.
 //!
-//! Every hand-over between tasks uses it: a client's commands, a lane's frames, a group's mail.
-//! The policy of a full queue belongs to the caller: [`Sender::push`] gives the item back.
+//! All hand-overs between tasks use it: a client's commands, a lane's frames, a group's mail. The
+//! caller decides about a full queue: [`Sender::push`] returns the item.
 //!
 //! Three kinds of items share its order:
 //!
 //! | kind | bound |
 //! |---|---|
 //! | [`Sender::push`]: items with a payload | the queue's limit, in weight |
-//! | [`Sender::push_control`]: small items that say how things stand | [`CONTROL_ITEMS`] |
+//! | [`Sender::push_control`]: small items that report a state | [`CONTROL_ITEMS`] |
 //! | [`Sender::push_final`]: items that end or answer something | one for each thing that was counted when it began |
 
 use std::{
@@ -27,14 +27,14 @@ mod gather;
 use gather::wake;
 pub use gather::{Gather, gather};
 
-/// Makes a queue that refuses items once it holds `limit` in weight: it holds at most the limit and
-/// one item, so that a limit never makes a permitted item impossible.
+/// Makes a queue that refuses items once it holds `limit` in weight. It holds at most the limit and
+/// one item, so that every permitted item fits an empty queue.
 pub fn queue<T>(limit: usize) -> (Sender<T>, Receiver<T>) {
     make(limit, None)
 }
 
-/// As [`queue`]; what it holds beyond its limit comes out of `excess`, which many queues share, and
-/// an item that does not fit into that is refused.
+/// As [`queue`]. The weight beyond its limit is taken from `excess`, which many queues share; an
+/// item that does not fit there is refused.
 pub fn queue_within<T>(limit: usize, excess: &Excess) -> (Sender<T>, Receiver<T>) {
     make(limit, Some(excess.clone()))
 }
@@ -60,7 +60,7 @@ fn make<T>(limit: usize, excess: Option<Excess>) -> (Sender<T>, Receiver<T>) {
     )
 }
 
-/// What many queues may hold together beyond their limits. Clones are the same budget.
+/// The weight that many queues may hold together beyond their limits. Clones share the budget.
 #[derive(Clone, Debug)]
 pub struct Excess(Arc<Budget>);
 
@@ -84,7 +84,7 @@ impl Excess {
         self.0.used.load(Ordering::Acquire)
     }
 
-    /// Takes a weight if it is there; one alone fits whatever the limit.
+    /// Takes a weight if the budget allows it; the first one fits any limit.
     fn take(&self, weight: usize) -> bool {
         let take = |used: usize| {
             let sum = used.checked_add(weight)?;
@@ -106,29 +106,29 @@ pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// The reading end. Dropping it closes the queue and drops what it holds.
+/// The reading end. A drop closes the queue and drops its items.
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// Sees whether a queue is empty, from beside its reader.
+/// A view of a queue, beside its reader, that shows whether the queue is empty.
 pub struct Probe<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// A [`Probe`] of a queue of any items.
+/// A [`Probe`] of a queue with items of any type.
 pub struct AnyProbe(Arc<dyn IsEmpty>);
 
-/// The item could not be queued.
+/// The reason for which an item was not queued.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PushError<T> {
-    /// The queue holds its limit.
+    /// The queue has reached its limit.
     Full(T),
-    /// The reader is gone, or the queue was closed.
+    /// The reader is gone, or the queue is closed.
     Closed(T),
 }
 
-/// What an item counts against.
+/// The bound that an item counts against.
 #[derive(Clone, Copy)]
 enum Weight {
     Bytes(usize),
@@ -136,8 +136,8 @@ enum Weight {
     Final,
 }
 
-/// Control items that a queue holds at most. Reason: one for each session that an edge may bring to
-/// one group; a reader that has so many unread is hung.
+/// The most control items of a queue. Reason: one for each session that an edge may bring to one
+/// group; a reader with so many unread ones hangs.
 pub const CONTROL_ITEMS: usize = 65_536;
 
 struct Shared<T> {
@@ -157,7 +157,7 @@ struct State<T> {
 
 impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // Nothing in this module panics with the lock held; a poisoned state is a whole state.
+        // No code panics with the lock held, so a poisoned state is complete.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -171,14 +171,14 @@ impl<T> Shared<T> {
 }
 
 impl<T> State<T> {
-    /// What the queue holds beyond `limit`, with this much more.
+    /// The weight of the queue beyond `limit`, with `more` added.
     fn over(&self, limit: usize, more: usize) -> usize {
         (self.weight + more).saturating_sub(limit)
     }
 }
 
 impl<T> Sender<T> {
-    /// Appends `item`, or gives it back.
+    /// Appends `item`, or returns it.
     pub fn push(&self, item: T, weight: usize) -> Result<(), PushError<T>> {
         let state = self.shared.lock();
         if state.closed {
@@ -197,8 +197,8 @@ impl<T> Sender<T> {
         Ok(())
     }
 
-    /// Appends a small item that says how something stands. Payload that waits does not keep it out;
-    /// it is refused when [`CONTROL_ITEMS`] of its kind are unread.
+    /// Appends a small item that reports a state. Waiting payload does not keep it out; it is
+    /// refused if [`CONTROL_ITEMS`] of its kind are unread.
     pub fn push_control(&self, item: T) -> Result<(), PushError<T>> {
         let state = self.shared.lock();
         if state.closed {
@@ -211,7 +211,7 @@ impl<T> Sender<T> {
         Ok(())
     }
 
-    /// Appends `item` whatever the queue holds: for an item that ends or answers something, of which
+    /// Appends `item` at any fill level. It is for items that end or answer something, of which
     /// there is at most one for each thing that was counted when it began (a session, a lane, a
     /// message, a write).
     pub fn push_final(&self, item: T) -> Result<(), PushError<T>> {
@@ -223,7 +223,7 @@ impl<T> Sender<T> {
         Ok(())
     }
 
-    /// Closes the queue: the reader gets what is queued, then the end.
+    /// Closes the queue: the reader gets the queued items, then the end.
     pub fn close(&self) {
         self.shared.close();
     }
@@ -233,7 +233,7 @@ impl<T> Sender<T> {
         self.shared.lock().weight
     }
 
-    /// Whether pushing is in vain.
+    /// Whether the queue refuses all items.
     pub fn is_closed(&self) -> bool {
         self.shared.lock().closed
     }
@@ -278,12 +278,12 @@ impl<T> Receiver<T> {
         Self::take(&self.shared, &mut state)
     }
 
-    /// Waits for an item; `None` after the queue was closed and emptied. Cancel safe.
+    /// Waits for an item; `None` once the queue is closed and empty. Cancel safe.
     pub async fn next(&mut self) -> Option<T> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// Polls for an item; `Ready(None)` after the queue was closed and emptied.
+    /// Polls for an item; `Ready(None)` once the queue is closed and empty.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let mut state = self.shared.lock();
         if let Some(item) = Self::take(&self.shared, &mut state) {
@@ -304,12 +304,12 @@ impl<T> Receiver<T> {
         self.shared.lock().weight
     }
 
-    /// Whether there is nothing in the queue.
+    /// Whether the queue has no items.
     pub fn is_empty(&self) -> bool {
         self.shared.lock().items.is_empty()
     }
 
-    /// Sees the queue as this reader does.
+    /// A probe of this queue.
     pub fn probe(&self) -> Probe<T> {
         Probe {
             shared: Arc::clone(&self.shared),
@@ -328,7 +328,7 @@ impl<T> Receiver<T> {
             excess.give_back(before - state.over(shared.limit, 0));
         }
         if state.items.is_empty() {
-            // An idle client's queue costs nothing.
+            // The queue of an idle client holds no memory.
             state.items = VecDeque::new();
         }
         Some(item)
@@ -336,21 +336,21 @@ impl<T> Receiver<T> {
 }
 
 impl<T> Probe<T> {
-    /// Whether there is nothing in the queue.
+    /// Whether the queue has no items.
     pub fn is_empty(&self) -> bool {
         self.shared.lock().items.is_empty()
     }
 }
 
 impl<T: 'static> Probe<T> {
-    /// The same probe for a holder that does not know the items.
+    /// The same probe without the type of the items.
     pub fn of_any(self) -> AnyProbe {
         AnyProbe(self.shared)
     }
 }
 
 impl AnyProbe {
-    /// Whether there is nothing in the queue.
+    /// Whether the queue has no items.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -400,7 +400,7 @@ impl<T> Drop for Receiver<T> {
         }
         state.weight = 0;
         drop(state);
-        // Items may own other queues' ends: they go after the lock.
+        // Items may own ends of other queues: they are dropped after the lock.
         drop(items);
     }
 }

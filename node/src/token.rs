@@ -1,4 +1,5 @@
-//! The bearer token of the admin API: made on first start, in a file that only its user reads.
+//! The bearer token of the admin API: made at the first start, in a file that only its owner may
+//! read.
 
 use std::{
     fmt, fs,
@@ -10,25 +11,25 @@ use std::{
 use ring::rand::{SecureRandom, SystemRandom};
 use subtle::ConstantTimeEq;
 
-/// What a caller of the admin API has to know.
+/// The secret that authorises a caller of the admin API.
 #[derive(Clone)]
 pub struct Token(String);
 
 /// The token's file in the data directory.
 pub const FILE: &str = "admin-token";
 
-/// Random bytes of a token: nobody guesses 256 bits.
+/// The random bytes of a token: 256 bits cannot be guessed.
 const BYTES: usize = 32;
 
-/// Who may read the file.
+/// The permissions of the file.
 const MODE: u32 = 0o600;
 
-/// The longest file that is read. Reason: a token is far shorter; another file was named by
+/// The longest file that is read. Reason: a token is far shorter; a longer file was named by
 /// mistake.
 const MAX_FILE: u64 = 4 * 1024;
 
 impl Token {
-    /// The token of a data directory, made if it has none.
+    /// The token of a data directory, made if the directory has none.
     pub fn of(data: &Path) -> Result<Self, TokenError> {
         let file = data.join(FILE);
         match Self::load(&file) {
@@ -40,7 +41,7 @@ impl Token {
         }
     }
 
-    /// Reads a token's file, which nobody but its owner may read.
+    /// Reads a token's file, which only its owner may read.
     pub fn load(file: &Path) -> Result<Self, TokenError> {
         let fault = |what| TokenError {
             file: file.to_owned(),
@@ -70,7 +71,7 @@ impl Token {
         let random = SystemRandom::new().fill(&mut bytes);
         random.map_err(|_| fault(io::Error::other("no random numbers")))?;
         let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        // Whoever finds the file finds all of it.
+        // A reader of the file finds all of it or no file.
         let new = file.with_extension("new");
         let _ = fs::remove_file(&new);
         let mut options = fs::OpenOptions::new();
@@ -82,12 +83,12 @@ impl Token {
         Ok(Self(token))
     }
 
-    /// Whether this is the token; takes as long whatever is given.
+    /// Whether this is the token; the time does not depend on `given`.
     pub fn is(&self, given: &str) -> bool {
         self.0.as_bytes().ct_eq(given.as_bytes()).into()
     }
 
-    /// The token itself, to be sent and never to be logged.
+    /// The token itself, for sending and never for the log.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -99,7 +100,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A token could not be read or made.
+/// The reason for which a token was not read or made.
 #[derive(Debug)]
 pub struct TokenError {
     file: PathBuf,
@@ -109,7 +110,7 @@ pub struct TokenError {
 #[derive(Debug)]
 enum Fault {
     Io(io::Error),
-    /// Others may read it.
+    /// Other users may read it.
     Open,
     NoToken,
 }

@@ -4,11 +4,11 @@ use std::{fmt, net::SocketAddr};
 
 use serde::{Deserialize, Deserializer, de};
 
-/// Why a text is no address to listen on: such an address has numbers only.
+/// The text is no address to listen on: such an address has numbers only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressError;
 
-/// Reads `IP:PORT`: what flags and settings that name an address to listen on are read with.
+/// Reads `IP:PORT`, for flags and settings with an address to listen on.
 ///
 /// # Errors
 /// Anything else, host names included: a name may stand for several addresses.
@@ -16,7 +16,7 @@ pub fn address(text: &str) -> Result<SocketAddr, AddressError> {
     text.trim().parse().map_err(|_| AddressError)
 }
 
-/// As [`address`], for `#[serde(deserialize_with)]`, of a setting that may be left out too.
+/// As [`address`], for `#[serde(deserialize_with)]`, also of an optional setting.
 pub fn read_address<'de, D, T>(from: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

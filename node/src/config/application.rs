@@ -9,60 +9,60 @@ use super::{
     At, Check, Displace, Durability, Duration, Mistakes, Secret, SharedObjects, Size, Target,
 };
 
-/// How one application treats its publishers and sessions.
+/// The policy of one application for its publishers and sessions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Application {
-    /// Which built-in application this is, where no folder of its name says otherwise.
+    /// The built-in application of this name, unless a folder has the name.
     pub builtin: Builtin,
-    /// What happens to running groups when a new version is deployed.
+    /// The effect of a new version on running groups.
     pub on_deploy: OnDeploy,
-    /// Groups of this application at a time, on one origin.
+    /// The most groups of this application at a time, on one origin.
     pub max_groups: usize,
-    /// What happens to a second publisher of a live name.
+    /// The effect of a second publisher on a live name.
     pub second_publisher: SecondPublisher,
-    /// Which players are told that a stream's data begins.
+    /// The players that get a notice of a stream's data.
     pub data_start: DataStart,
-    /// How long a publisher may send nothing before it is pinged, and again before its name may be
+    /// The silence after which a publisher is pinged, and after another such time its name may be
     /// taken over.
     pub stall_time: Duration,
-    /// How long a stream waits for a publisher that was lost without an unpublish.
+    /// The time that a stream waits for a publisher that was lost without an unpublish.
     pub return_time: Duration,
-    /// How long the sessions of a lost link are kept.
+    /// The time for which the sessions of a lost link are kept.
     pub grace_time: Duration,
-    /// How long an instance without clients lives on; unset, `live` ends at once and any other
-    /// after 10 min.
+    /// The life of an instance without clients; unset, `live` ends at once and any other after 10
+    /// min.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_time: Option<Duration>,
-    /// How long the application may leave a connect undecided.
+    /// The time in which the application must decide a connect.
     pub connect_time: Duration,
-    /// Stream names are secret: logs, metrics and admin answers show a keyed hash.
+    /// Whether stream names are secret: logs, metrics and admin answers show a keyed hash.
     pub secret_names: bool,
-    /// Where publishers may come from when there is no token.
+    /// The addresses from which publishers may come without a token.
     pub publish_from: PublishFrom,
-    /// What a publisher must give as `token=...`, in the query of the stream name, of `app` or of
-    /// `tcUrl`; with it publishers may come from anywhere.
+    /// The value of `token=...` that a publisher must give, in the query of the stream name, of
+    /// `app` or of `tcUrl`; with it publishers may come from any address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub publish_token: Option<Secret>,
-    /// The servers that the application may connect to; none, unless they are named here.
+    /// The servers that the application may connect to; empty, it may connect to none.
     pub outgoing: Vec<Target>,
-    /// Which shared objects clients may create; unset, `live` and `counter` have temporary ones,
+    /// The shared objects that clients may create; unset, `live` and `counter` have temporary ones,
     /// any other all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shared_objects: Option<SharedObjects>,
-    /// Messages of shared objects a second that one session may send on average.
+    /// The messages of shared objects that one session may send per second, on average.
     pub shared_object_rate: u32,
-    /// What all persistent shared objects of the application may take in the store.
+    /// The bytes of all persistent shared objects of the application in the store.
     pub object_storage: Size,
-    /// When members hear of a change of a persistent shared object.
+    /// The time at which members receive a change of a persistent shared object.
     pub durability: Durability,
-    /// Whether a group with persistent data may start elsewhere while its home is away.
+    /// Whether a group with persistent data may start at another origin while its home is away.
     pub displace: Displace,
-    /// Memory of one group's script.
+    /// The memory of one group's script.
     pub script_memory: Size,
-    /// Processor time of one turn of a script; its start may take ten times that.
+    /// The processor time of one turn of a script; its start may take ten times that.
     pub script_turn_time: Duration,
-    /// Timers of one group's script.
+    /// The timers of one group's script.
     pub script_timers: usize,
 }
 
@@ -100,69 +100,69 @@ impl Default for Application {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Builtin {
-    /// Publish and play live streams.
+    /// Live streams: clients publish and play.
     #[default]
     Live,
-    /// For diagnosis: counts numbered calls, so that one lost or executed twice shows.
+    /// For diagnosis: counts numbered calls and reports losses and repetitions.
     Counter,
-    /// None: without a folder of its name there is no such application.
+    /// None: without a folder of its name the application does not exist.
     None,
 }
 
-/// What happens to running groups when a new version is deployed.
+/// The effect of a new version on running groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OnDeploy {
-    /// They keep the version they have, until they end or are restarted.
+    /// They keep their version until they end or are restarted.
     #[default]
     Keep,
-    /// Their sessions end with NetConnection.Connect.AppShutdown; who connects again gets the new
+    /// Their sessions end with NetConnection.Connect.AppShutdown; the next connect gets the new
     /// version.
     Restart,
 }
 
-/// What happens to a second publisher of a live name.
+/// The effect of a second publisher on a live name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SecondPublisher {
-    /// It is refused.
+    /// The second publisher is refused.
     #[default]
     Reject,
-    /// It takes the name over if it is the same identity.
+    /// The second publisher takes the name over if it has the same identity.
     Takeover,
 }
 
-/// Which players get NetStream.Data.Start, from which ffmpeg and GStreamer make a track of data.
+/// The players that get NetStream.Data.Start, from which ffmpeg and GStreamer make a track of data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DataStart {
-    /// Those that connected with objectEncoding 3, which are players in ActionScript.
+    /// Players with objectEncoding 3, which are players in ActionScript.
     #[default]
     Amf3,
-    /// All.
+    /// All players.
     Always,
 }
 
-/// Where publishers may come from.
+/// The addresses from which publishers may come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PublishFrom {
-    /// From the edge's own machine.
+    /// The edge's own machine.
     #[default]
     Loopback,
-    /// From any address.
+    /// Any address.
     Anywhere,
 }
 
 impl Application {
-    /// Half of what an origin runs in all by default, so that one application cannot keep the
+    /// Half of an origin's default for all applications, so that one application cannot keep the
     /// others out.
     pub const DEFAULT_MAX_GROUPS: usize = 25_000;
-    /// More than a client that draws or moves with every frame sends.
+    /// Above the rate of a client that draws or moves with every frame.
     pub const DEFAULT_SHARED_OBJECT_RATE: u32 = 250;
 
     /// Whether the application may connect to this host and port.
@@ -189,7 +189,7 @@ impl Application {
     }
 }
 
-/// The first `token=` of a query, which may have question marks of its own.
+/// The value of the first `token=` in a query, which may contain question marks.
 pub fn token(query: &str) -> Option<&str> {
     let mut pairs = query.split(['&', '?']);
     pairs.find_map(|pair| pair.strip_prefix("token="))
@@ -265,7 +265,7 @@ impl Application {
     }
 }
 
-/// Why a publish is not admitted.
+/// The reason for which a publish is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PublishRefused {

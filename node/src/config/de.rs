@@ -1,4 +1,4 @@
-//! Reads settings out of a [`Node`], and says where what is wrong stands.
+//! Reads settings out of a [`Node`], and reports the source of each mistake.
 
 use std::fmt;
 
@@ -18,14 +18,14 @@ use super::{
 
 /// A setting that cannot be read.
 #[derive(Debug)]
-pub(super) struct Error {
+pub(super) struct SettingError {
     pub(super) path: Vec<String>,
     place: Option<String>,
     what: String,
     remedy: String,
 }
 
-impl Error {
+impl SettingError {
     fn new(what: String, remedy: String) -> Self {
         Self {
             path: Vec::new(),
@@ -35,7 +35,7 @@ impl Error {
         }
     }
 
-    /// This error, one level further out.
+    /// This error with the key of the enclosing table or list.
     fn within(mut self, key: impl ToString, place: &Place) -> Self {
         self.path.insert(0, key.to_string());
         self.place = self.place.or_else(|| place.text());
@@ -58,17 +58,17 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}; {}", self.what, self.remedy)
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for SettingError {}
 
-impl de::Error for Error {
+impl de::Error for SettingError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        // A type's own message may hold its remedy after a semicolon.
+        // A type's own message may have a remedy behind a semicolon.
         let text = message.to_string();
         let (what, remedy) = text.split_once("; ").unwrap_or((&text, ""));
         Self::new(what.to_owned(), remedy.to_owned())
@@ -100,7 +100,7 @@ impl de::Error for Error {
     }
 }
 
-/// The nearest of what is possible, or all of it.
+/// The nearest of the possible words, or all of them.
 fn choice(given: &str, possible: &[&str]) -> String {
     let near = possible
         .iter()
@@ -114,7 +114,7 @@ fn choice(given: &str, possible: &[&str]) -> String {
     }
 }
 
-/// How many letters must be changed, added or removed.
+/// The count of letters to change, add or remove.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -130,9 +130,9 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 impl<'de> Deserializer<'de> for &'de Node {
-    type Error = Error;
+    type Error = SettingError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         match &self.value {
             Value::Bool(on) => visitor.visit_bool(*on),
             Value::Integer(number) => visitor.visit_i64(*number),
@@ -150,18 +150,18 @@ impl<'de> Deserializer<'de> for &'de Node {
         }
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         match &self.value {
             Value::Raw(text) => visitor.visit_borrowed_str(text),
             _ => self.deserialize_any(visitor),
         }
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         let Value::Raw(text) = &self.value else {
             return self.deserialize_any(visitor);
         };
@@ -179,7 +179,7 @@ impl<'de> Deserializer<'de> for &'de Node {
         owned(&Node::new(self.place.clone(), Value::List(list)), visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingError> {
         visitor.visit_some(self)
     }
 
@@ -187,7 +187,7 @@ impl<'de> Deserializer<'de> for &'de Node {
         self,
         _name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, SettingError> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -196,10 +196,10 @@ impl<'de> Deserializer<'de> for &'de Node {
         name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, SettingError> {
         match &self.value {
             Value::Text(text) | Value::Raw(text) => {
-                let variant: de::value::StrDeserializer<'_, Error> =
+                let variant: de::value::StrDeserializer<'_, SettingError> =
                     text.as_str().into_deserializer();
                 variant.deserialize_enum(name, variants, visitor)
             }
@@ -210,7 +210,7 @@ impl<'de> Deserializer<'de> for &'de Node {
                 };
                 visitor.visit_enum(MapAccessDeserializer::new(access))
             }
-            _ => Err(Error::custom(format!(
+            _ => Err(SettingError::custom(format!(
                 "it is not one word; possible are {}",
                 variants.join(", ")
             ))),
@@ -223,15 +223,15 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 }
 
-/// Visits a node made on the way: nothing of it can be borrowed.
-fn owned<'de, V: Visitor<'de>>(node: &Node, visitor: V) -> Result<V::Value, Error> {
+/// Visits a temporary node, from which nothing can be borrowed.
+fn owned<'de, V: Visitor<'de>>(node: &Node, visitor: V) -> Result<V::Value, SettingError> {
     match &node.value {
         Value::Bool(on) => visitor.visit_bool(*on),
         Value::Integer(number) => visitor.visit_i64(*number),
         Value::Float(number) => visitor.visit_f64(*number),
         Value::Text(text) | Value::Raw(text) => visitor.visit_str(text),
         Value::List(list) => visitor.visit_seq(Owned { list, next: 0 }),
-        Value::Table(_) => Err(Error::custom(
+        Value::Table(_) => Err(SettingError::custom(
             "a table cannot stand in a variable or flag; set its keys one by one",
         )),
     }
@@ -243,12 +243,12 @@ struct List<'de> {
 }
 
 impl<'de> SeqAccess<'de> for List<'de> {
-    type Error = Error;
+    type Error = SettingError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Error> {
+    ) -> Result<Option<T::Value>, SettingError> {
         let Some(node) = self.list.get(self.next) else {
             return Ok(None);
         };
@@ -267,17 +267,17 @@ struct Owned<'a> {
 }
 
 impl<'de> SeqAccess<'de> for Owned<'_> {
-    type Error = Error;
+    type Error = SettingError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Error> {
+    ) -> Result<Option<T::Value>, SettingError> {
         let Some(node) = self.list.get(self.next) else {
             return Ok(None);
         };
         self.next += 1;
-        // The mistake belongs to the whole variable: its items have no place of their own.
+        // The mistake belongs to the whole variable: its items have no source of their own.
         let value = match &node.value {
             Value::Text(text) | Value::Raw(text) => {
                 seed.deserialize(text.clone().into_deserializer())
@@ -285,7 +285,7 @@ impl<'de> SeqAccess<'de> for Owned<'_> {
             Value::Integer(number) => seed.deserialize((*number).into_deserializer()),
             Value::Float(number) => seed.deserialize((*number).into_deserializer()),
             Value::Bool(on) => seed.deserialize((*on).into_deserializer()),
-            Value::List(_) | Value::Table(_) => Err(Error::custom(
+            Value::List(_) | Value::Table(_) => Err(SettingError::custom(
                 "a list in a variable holds plain values; use the file",
             )),
         };
@@ -299,23 +299,26 @@ struct Table<'de> {
 }
 
 impl<'de> MapAccess<'de> for Table<'de> {
-    type Error = Error;
+    type Error = SettingError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Error> {
+    ) -> Result<Option<K::Value>, SettingError> {
         let Some((key, node)) = self.entries.next() else {
             return Ok(None);
         };
         self.pending = Some((key, node));
-        let name: de::value::StrDeserializer<'_, Error> = key.as_str().into_deserializer();
+        let name: de::value::StrDeserializer<'_, SettingError> = key.as_str().into_deserializer();
         seed.deserialize(name)
             .map(Some)
             .map_err(|e| e.within(key, &node.place))
     }
 
-    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
+    fn next_value_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<T::Value, SettingError> {
         let (key, node) = self
             .pending
             .take()

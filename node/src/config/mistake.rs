@@ -1,8 +1,8 @@
-//! What is wrong in a configuration, where, and what to do about it.
+//! The mistakes in a configuration: setting, reason and remedy.
 
 use std::fmt;
 
-/// Where a setting stands: `edge.rtmp`, `applications.live`.
+/// The path of a setting: `edge.rtmp`, `applications.live`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct At(Vec<String>);
 
@@ -12,7 +12,7 @@ impl At {
         Self::default()
     }
 
-    /// A key of the table here, or a place in the list here.
+    /// The path of a key of the table here, or of an item of the list here.
     pub fn key(&self, key: impl ToString) -> Self {
         let mut keys = self.0.clone();
         keys.push(key.to_string());
@@ -37,13 +37,10 @@ impl fmt::Display for At {
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// The setting.
     pub at: At,
     /// The file with line and column, the variable or the flag; `None` for a default.
     pub place: Option<String>,
-    /// What is wrong.
     pub what: String,
-    /// What to do about it.
     pub remedy: String,
 }
 
@@ -68,7 +65,7 @@ impl fmt::Display for Mistake {
 pub struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
-    /// Adds what is wrong with the setting at `at`, and what to do about it.
+    /// Adds a mistake of the setting at `at`, with the remedy.
     pub fn add(&mut self, at: At, what: impl Into<String>, remedy: impl Into<String>) {
         self.push(Mistake {
             at,
@@ -78,12 +75,12 @@ impl Mistakes {
         });
     }
 
-    /// Whether there are none.
+    /// Whether there are no mistakes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All of them, in the order they were found.
+    /// The mistakes in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
         self.0.iter()
     }
@@ -92,7 +89,7 @@ impl Mistakes {
         self.0.push(mistake);
     }
 
-    /// Fills in where the settings came from, which `place` finds by their keys.
+    /// Adds the sources of the settings, which `place` finds by their keys.
     pub(super) fn locate(&mut self, place: impl Fn(&[String]) -> Option<String>) {
         for mistake in &mut self.0 {
             if mistake.place.is_none() {

@@ -1,9 +1,8 @@
 //! Settings in layers: file < environment < flags, and every mistake in them at once.
 //!
-//! A settings struct derives `Serialize` and `Deserialize` with `default` and
-//! `deny_unknown_fields` (and does not flatten), and implements [`Check`] for what its types
-//! cannot say. [`Layers::read`] gives it, or all [`Mistakes`] with the line, variable or flag
-//! each came from.
+//! A settings struct derives `Serialize` and `Deserialize` with `default` and `deny_unknown_fields`
+//! (and does not flatten), and implements [`Check`] for rules that its types cannot express.
+//! [`Layers::read`] returns it, or all [`Mistakes`], each with its line, variable or flag.
 
 mod address;
 mod application;
@@ -29,13 +28,13 @@ pub use units::{Duration, Secret, Size, UnitError};
 
 use tree::{Node, Place, Value};
 
-/// Settings that know what is wrong with them beyond their types.
+/// Settings with rules beyond their types.
 pub trait Check {
-    /// Adds every mistake; `at` is where these settings stand in the configuration.
+    /// Adds every mistake; `at` is the path of these settings in the configuration.
     fn check(&self, at: &At, mistakes: &mut Mistakes);
 }
 
-/// The layers of a configuration. Later ones win, key by key.
+/// The layers of a configuration. A later layer wins, key by key.
 #[derive(Debug)]
 pub struct Layers {
     root: Node,
@@ -65,10 +64,10 @@ impl Layers {
         self
     }
 
-    /// Adds the variables that begin with `TRIBUTARY_`. The word after it is the section, the rest
-    /// the key, and two underscores go one table down: `TRIBUTARY_LOG_FILTER` is `log.filter`,
+    /// Adds the variables that begin with `TRIBUTARY_`. The word behind it is the section, the rest
+    /// the key, and two underscores lead one table down: `TRIBUTARY_LOG_FILTER` is `log.filter`,
     /// `TRIBUTARY_APPLICATIONS_LIVE__STALL_TIME` is `applications.live.stall_time`. A value is
-    /// text, or TOML, or a list separated by commas, as the setting needs it.
+    /// text, TOML, or a list separated by commas, as the setting requires.
     pub fn environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         for (name, value) in variables {
             let Some(rest) = name.strip_prefix(PREFIX) else {
@@ -85,7 +84,8 @@ impl Layers {
         self
     }
 
-    /// Adds a flag's value as text, for the setting at a dotted path; `None` was not given.
+    /// Adds a flag's value as text, for the setting at a dotted path; `None` is a flag that was not
+    /// given.
     pub fn flag(mut self, flag: &'static str, path: &str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {
             let path: Vec<&str> = path.split('.').collect();
@@ -94,7 +94,7 @@ impl Layers {
         self
     }
 
-    /// Adds a repeated flag's values as a list; none leaves the setting as it is.
+    /// Adds a repeated flag's values as a list; an empty list leaves the setting as it is.
     pub fn flags<V: ToString>(mut self, flag: &'static str, path: &str, values: &[V]) -> Self {
         if !values.is_empty() {
             let node = |value: &V| Node::new(Place::Flag(flag), Value::Raw(value.to_string()));
@@ -113,7 +113,7 @@ impl Layers {
             match T::deserialize(&rest) {
                 Ok(value) => break Some(value),
                 Err(e) => {
-                    // One mistake hides the next: without the setting that has it, the others show.
+                    // One mistake hides the next: without its setting the others show.
                     let again = rest.remove(&e.path);
                     mistakes.push(e.into_mistake());
                     if !again {
@@ -156,7 +156,7 @@ impl Default for Layers {
     }
 }
 
-/// What the names of environment variables begin with.
+/// The prefix of environment variables.
 const PREFIX: &str = "TRIBUTARY_";
 
 #[cfg(test)]

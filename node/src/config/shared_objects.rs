@@ -1,31 +1,32 @@
-//! Settings of shared objects: those of `[applications.NAME]` that are a choice.
+//! The settings of shared objects in `[applications.NAME]`.
 
 use serde::{Deserialize, Serialize};
 
-/// Which shared objects clients may create. What the application opens itself is its own affair.
+/// The shared objects that clients may create. Objects that the application opens itself are not
+/// bound by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SharedObjects {
     /// None.
     None,
-    /// Those that end with their members.
+    /// Objects that end with their members.
     Temporary,
-    /// Those too that are stored.
+    /// Persistent objects too.
     All,
 }
 
-/// When members hear of a change of a persistent shared object.
+/// The time at which members receive a change of a persistent shared object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Durability {
-    /// The author when it is stored, the others at once.
+    /// The author receives it when it is stored, the others at once.
     #[default]
     Author,
-    /// Everybody when it is stored.
+    /// All members receive it when it is stored.
     Strict,
-    /// Everybody at once.
+    /// All members receive it at once.
     Lazy,
 }
 
@@ -34,9 +35,9 @@ pub enum Durability {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Displace {
-    /// It waits for its home, which has the data; one without data may.
+    /// The group waits for its home, which has the data; a group without data may start.
     #[default]
     WithoutData,
-    /// It may; it begins there without the data, and what it stores there is lost to its home.
+    /// The group may start, without the data; changes that it stores there are lost to its home.
     Always,
 }

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A server that an application may connect to: `HOST`, any port of it, or `HOST:PORT`.
+/// A server that an application may connect to: `HOST` with any port, or `HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
     /// In lower case; an IPv6 address without its brackets.
@@ -12,13 +12,13 @@ pub struct Target {
     port: Option<u16>,
 }
 
-/// A text that names no server.
+/// The text names no server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetError;
 
 impl Target {
-    /// Whether a connection to this host and port is one to this server. Names are compared as
-    /// written, without regard to case; an IPv6 address has no brackets here.
+    /// Whether this server has this host and port. Names are compared as written, without regard to
+    /// case; an IPv6 address has no brackets here.
     pub fn admits(&self, host: &str, port: u16) -> bool {
         let host = host.trim_end_matches('.');
         self.host.eq_ignore_ascii_case(host) && self.port.is_none_or(|own| own == port)
@@ -63,7 +63,7 @@ impl FromStr for Target {
     }
 }
 
-/// The longest host name there is (RFC 1035).
+/// The longest host name (RFC 1035).
 const MAX_HOST: usize = 253;
 
 impl fmt::Display for Target {

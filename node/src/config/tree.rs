@@ -1,4 +1,4 @@
-//! A configuration as written, each setting with where it came from.
+//! A configuration as written, with the source of each setting.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -9,7 +9,7 @@ use toml::{
 
 use super::mistake::{At, Mistake};
 
-/// One setting or table, and where it came from.
+/// One setting or table, with its source.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) place: Place,
@@ -22,13 +22,13 @@ pub(super) enum Value {
     Integer(i64),
     Float(f64),
     Text(String),
-    /// From the environment or a flag: what it is depends on the setting.
+    /// Text of the environment or a flag, whose type depends on the setting.
     Raw(String),
     List(Vec<Node>),
     Table(BTreeMap<String, Node>),
 }
 
-/// Where a setting came from.
+/// The source of a setting.
 #[derive(Clone, Debug)]
 pub(super) enum Place {
     Default,
@@ -50,7 +50,7 @@ impl Node {
         Self::new(Place::Default, Value::Table(BTreeMap::new()))
     }
 
-    /// Puts `over` on top: tables merge, anything else is replaced.
+    /// Puts `over` on top: tables merge, other values are replaced.
     pub(super) fn overlay(&mut self, over: Self) {
         match (&mut self.value, over.value) {
             (Value::Table(under), Value::Table(over)) => {
@@ -67,7 +67,7 @@ impl Node {
         }
     }
 
-    /// Takes out the setting at `path`; `false` if there is none.
+    /// Removes the setting at `path`; `false` if there is none.
     pub(super) fn remove(&mut self, path: &[String]) -> bool {
         let Some((key, rest)) = path.split_first() else {
             return false;
@@ -87,7 +87,7 @@ impl Node {
         }
     }
 
-    /// Where the setting at `path`, or the nearest table around it, came from.
+    /// The source of the setting at `path`, or of the nearest table around it.
     pub(super) fn place(&self, path: &[String]) -> Option<String> {
         let below = path
             .split_first()
@@ -117,11 +117,11 @@ impl fmt::Display for Place {
     }
 }
 
-/// How many places of a file that are no TOML are told. Reason: more of them means another kind of
-/// file, and nobody reads hundreds of lines.
+/// The most faults of TOML that are reported for a file. Reason: a file with more of them is of
+/// another kind.
 const SHOWN_MISTAKES: usize = 10;
 
-/// Reads TOML, as much of it as is well formed, and what is not.
+/// Reads the well-formed part of a TOML text, and the faults.
 pub(super) fn parse(file: &str, text: &str) -> (Node, Vec<Mistake>) {
     let reader = Reader {
         file: file.into(),
@@ -144,7 +144,7 @@ pub(super) fn parse(file: &str, text: &str) -> (Node, Vec<Mistake>) {
     )
 }
 
-/// One TOML value that stands alone, as in a variable.
+/// One TOML value by itself, as in a variable.
 pub(super) fn parse_value(place: &Place, text: &str) -> Option<Node> {
     let value = DeValue::parse(text).ok()?.into_inner();
     let reader = Reader {

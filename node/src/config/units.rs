@@ -9,17 +9,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Duration(pub std::time::Duration);
 
 impl Duration {
-    /// So many seconds.
+    /// A time of this many seconds.
     pub const fn from_secs(seconds: u64) -> Self {
         Self(std::time::Duration::from_secs(seconds))
     }
 
-    /// So many milliseconds.
+    /// A time of this many milliseconds.
     pub const fn from_millis(milliseconds: u64) -> Self {
         Self(std::time::Duration::from_millis(milliseconds))
     }
 
-    /// The time as the standard library's.
+    /// The time as the standard library's type.
     pub const fn get(self) -> std::time::Duration {
         self.0
     }
@@ -30,12 +30,12 @@ impl Duration {
 pub struct Size(pub usize);
 
 impl Size {
-    /// So many KiB.
+    /// This many KiB.
     pub const fn from_kib(kib: usize) -> Self {
         Self(kib << 10)
     }
 
-    /// So many MiB.
+    /// This many MiB.
     pub const fn from_mib(mib: usize) -> Self {
         Self(mib << 20)
     }
@@ -56,13 +56,13 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text, for comparing.
+    /// The text, for a comparison.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 }
 
-/// A text is not a number with a unit.
+/// The text is not a number with a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitError {
     text: String,
@@ -194,7 +194,7 @@ fn number(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     (product < MAX_FRACTION).then_some(product.round() as u64)
 }
 
-/// In the largest unit that leaves a whole number.
+/// The value in the largest unit that leaves a whole number.
 fn with_unit(value: u64, units: &[(&str, u64)], of_zero: &str) -> String {
     if value == 0 {
         return format!("0 {of_zero}");
@@ -223,7 +223,7 @@ const SIZES: &[(&str, u64)] = &[
     ("GiB", 1 << 30),
 ];
 
-/// Whole numbers below are exact in an f64.
+/// The whole numbers below it are exact in an f64.
 const MAX_FRACTION: f64 = (1_u64 << 53) as f64;
 
 const HIDDEN: &str = "(hidden)";

@@ -95,7 +95,7 @@ impl FeedSource for Source {
     }
 }
 
-/// A link and what keeps it.
+/// A link, with the endpoints that keep it.
 async fn link() -> (Link, Link, [Endpoint; 2]) {
     let identities = cert::temporary().unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
@@ -114,7 +114,7 @@ async fn accept(link: &Link) -> RecvStream {
     accepted.expect("a feed in time").unwrap()
 }
 
-/// What a feed brings until it ends: its epoch, and each message's kind and number.
+/// The content of a feed until it ends: its epoch, and each message's kind and number.
 async fn read(mut recv: RecvStream) -> (u64, Vec<String>) {
     let mut reader = FeedReader::new(1 << 20);
     let (mut pieces, mut epoch, mut messages) = (Vec::new(), 0, Vec::new());
@@ -154,8 +154,8 @@ fn epochs() -> impl FnMut() -> u64 {
     }
 }
 
-/// The sender's writes come to a stop, because the receiver does not read; then more than the
-/// lag allowed goes by in stream time, audio and video in turn. The last number pushed.
+/// Stalls the sender's writes, because the receiver does not read; then pushes audio and video in
+/// turn for more stream time than the allowed lag. Returns the last number pushed.
 async fn stall(source: &Source) -> u32 {
     let at = |n: u32| 20 * n;
     for n in 3..40 {
@@ -190,7 +190,7 @@ async fn a_feed_that_falls_behind_gives_way_to_one_with_audio_at_once_and_video_
     source.finish();
     let (epoch, messages) = read(next).await;
     assert_eq!((epoch, writing.await.unwrap()), (2, (FeedEnd::Finished, 1)));
-    // The data message is repeated, whether or not the first feed brought it.
+    // The data message is repeated, even if it arrived on the first feed.
     assert_eq!(messages[..2], ["d2", "x*"]);
     let (audio, video) = messages[2..].split_at(messages.len() - 4);
     assert!(audio.iter().all(|m| m.starts_with('a')), "{messages:?}");
@@ -263,7 +263,7 @@ async fn a_finished_feed_holds_everything_pushed_before_its_end() {
         let source = Source::new();
         let mut writer = source.writer();
         let pushing = source.clone();
-        // From another thread, as a client's worker does it.
+        // A client's worker pushes from another thread, too.
         let pushed = std::thread::spawn(move || {
             for n in 0..200 {
                 pushing.push('a', n, 0);
@@ -279,7 +279,7 @@ async fn a_finished_feed_holds_everything_pushed_before_its_end() {
     }
 }
 
-/// A source with a publication, then one that begins afresh, then another writer of that.
+/// A source with a publication, then a fresh one, then another writer of that.
 fn two_publications() -> Source {
     let source = Source::new();
     source.push('x', 0, 0);
@@ -326,7 +326,7 @@ async fn a_feed_that_follows_another_says_which_publication_it_carries() {
     };
     for expected in [
         ["|3,6", "k6"].as_slice(),
-        // The data message of the publication before comes before the frame.
+        // The data message of the old publication precedes the frame.
         &["|3,6", "k6"],
     ] {
         whole(&mut writer);
@@ -353,6 +353,6 @@ async fn a_reader_that_does_not_know_the_frame_gets_a_feed_for_each_publication(
     assert_eq!(feeds.0.0, 1);
     assert_eq!(feeds.0.1, ["x*", "k1", "d2"]);
     assert_eq!(feeds.1.0, 2);
-    // What the reader knows by its number, then the fresh publication.
+    // Messages that the reader knows by their numbers, then the fresh publication.
     assert_eq!(feeds.1.1, ["d2", "a3", "x4", "k5", "k6"]);
 }

@@ -14,28 +14,28 @@ use std::{
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long a line waits for others at most.
+/// The longest wait of a line for others.
 const WAIT: Duration = Duration::from_millis(20);
 
-/// Bytes that wait at most. Whoever logs beyond this writes, and waits for the reader of standard
-/// error if it is slow, as it would without the buffer.
+/// The bytes that may wait. A task that logs beyond this writes itself. It waits for the reader of
+/// standard error if that is slow, as it would without the buffer.
 const FULL: usize = 64 * 1024;
 
 /// The lines that wait.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     waiting: Mutex<Vec<u8>>,
-    /// There is something to write.
+    /// Notifies the writing thread that lines wait.
     begun: Condvar,
-    /// Held while lines are written, so that they keep their order. The buffer it holds is the one
-    /// that is filled next.
+    /// Locked while lines are written, so that they keep their order. It holds the buffer that is
+    /// filled next.
     spare: Mutex<Vec<u8>>,
-    /// Whether there is a thread that writes.
+    /// Whether the writing thread has started.
     writer: OnceLock<bool>,
 }
 
 impl Lines {
-    /// Those of this process. The first call starts the thread that writes them.
+    /// The lines of this process. The first call starts the writing thread.
     pub(super) fn to_stderr() -> &'static Self {
         static LINES: OnceLock<Lines> = OnceLock::new();
         let lines = LINES.get_or_init(Self::default);
@@ -56,7 +56,7 @@ impl Lines {
         }
     }
 
-    /// Writes what waits. An error is nobody's to hear: the log is where it would be told.
+    /// Writes the waiting lines. An error is dropped: there is no other log to report it.
     pub(super) fn flush(&self) {
         self.flush_to(&mut io::stderr());
     }
@@ -70,11 +70,11 @@ impl Lines {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-        // Whole lines only come and go.
+        // Only whole lines are added and removed, so a poisoned state is complete.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds to the lines; returns whether there are too many.
+    /// Adds a line; returns whether too many bytes wait.
     fn push(&self, bytes: &[u8]) -> bool {
         let mut waiting = self.lock();
         let first = waiting.is_empty();
@@ -88,7 +88,7 @@ impl Lines {
     }
 }
 
-/// Takes in one line.
+/// The writer of one line.
 #[derive(Debug)]
 pub(super) struct Line {
     lines: &'static Lines,

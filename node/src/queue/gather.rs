@@ -1,10 +1,11 @@
-//! Waking the readers of queues once for many items.
+//! Gathering of wake-ups: many items wake a queue's reader once.
 
 use std::{cell::RefCell, marker::PhantomData, task::Waker};
 
-/// What is pushed on this thread wakes its readers when this is dropped, not before. Reason: a
+/// Delays the wake-ups of items that this thread pushes until the result is dropped. Reason: a
 /// reader on another thread that wakes for the first item takes that alone, sleeps, and has to be
-/// woken again for the second. Never hold it across a wait: other tasks of the thread push too.
+/// woken again for the second. It must not be held across a wait: other tasks of the thread push
+/// too.
 #[must_use]
 pub fn gather() -> Gather {
     GATHERED.with_borrow_mut(|gathered| gathered.depth += 1);
@@ -14,7 +15,7 @@ pub fn gather() -> Gather {
 /// See [`gather`].
 #[derive(Debug)]
 pub struct Gather(
-    /// It belongs to its thread.
+    /// Not `Send`: it belongs to its thread.
     PhantomData<*const ()>,
 );
 
@@ -28,7 +29,7 @@ impl Drop for Gather {
         for waker in wakers.drain(..) {
             waker.wake();
         }
-        // The memory stays for the next time, unless it is a lot.
+        // The memory is kept for the next time, up to [`KEPT_WAKERS`].
         wakers.shrink_to(KEPT_WAKERS);
         GATHERED.with_borrow_mut(|gathered| gathered.wakers = wakers);
     }
@@ -37,7 +38,7 @@ impl Drop for Gather {
 #[derive(Default)]
 struct Gathered {
     depth: usize,
-    /// One of each queue that was empty: its reader leaves no other before it is woken.
+    /// One waker of each queue that was empty: its reader registers no other before it is woken.
     wakers: Vec<Waker>,
 }
 
@@ -45,10 +46,10 @@ thread_local! {
     static GATHERED: RefCell<Gathered> = RefCell::default();
 }
 
-/// Places for wakers that a thread keeps.
+/// The room for wakers that a thread keeps.
 const KEPT_WAKERS: usize = 64;
 
-/// Wakes a queue's reader, now or when what is gathered leaves.
+/// Wakes a queue's reader, at once or when the gathered wake-ups leave.
 pub(super) fn wake(waker: Option<Waker>) {
     let Some(waker) = waker else { return };
     let now = GATHERED.with_borrow_mut(|gathered| {
@@ -78,7 +79,7 @@ mod tests {
         *,
     };
 
-    /// Counts how often it is woken.
+    /// Counts its wake-ups.
     #[derive(Default)]
     struct Bell(AtomicUsize);
 

@@ -1,8 +1,8 @@
-//! Mutual TLS of the link: who this node is, and which certificates it accepts.
+//! Mutual TLS of the link: the identity of a node, and the check of the peer's certificate.
 //!
 //! A private CA signs the certificate of every node ([`crate::cert`] makes both). The chain is
-//! checked here; role and name are read from the peer's certificate by [`peer()`], and whoever
-//! owns the connection decides on them: a CA constraint is never relied on.
+//! checked here; [`peer()`] reads role and name from the peer's certificate, and the owner of the
+//! connection decides about them. No code relies on a constraint of the CA.
 
 mod peer;
 mod verify;
@@ -38,7 +38,7 @@ pub const CERTIFICATE_FILE: &str = "node.pem";
 /// The name of the node's private key in a certificate directory.
 pub const KEY_FILE: &str = "node.key";
 
-/// What a node proves itself with: its certificate and key, and the CA it trusts.
+/// The identity of a node: its certificate and key, and its CA.
 #[derive(Clone)]
 pub struct Identity {
     roots: Arc<RootCertStore>,
@@ -91,7 +91,7 @@ impl Identity {
         })
     }
 
-    /// What this node's own certificate says.
+    /// The holder of this node's own certificate.
     pub fn peer(&self) -> &Peer {
         &self.peer
     }
@@ -108,8 +108,8 @@ impl Identity {
         })
     }
 
-    /// A secret for one purpose, the same at every start with the same key and of no use for
-    /// finding the key: QUIC's stateless reset, connection ids, names in logs.
+    /// A secret for one purpose. It is the same at every start with the same key, and does not
+    /// reveal the key. Purposes are QUIC's stateless reset, connection ids and names in logs.
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(self.key.secret_der())
             .expect("HMAC takes keys of any length");
@@ -117,7 +117,7 @@ impl Identity {
         mac.finalize().into_bytes().into()
     }
 
-    /// TLS for accepting links: TLS 1.3, a client certificate of the CA is required.
+    /// TLS for accepting links: TLS 1.3, and a client certificate of the CA is required.
     pub(crate) fn server_config(&self) -> Result<rustls::ServerConfig, rustls::Error> {
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::clone(&self.roots), provider())
@@ -129,13 +129,13 @@ impl Identity {
             .with_single_cert(self.chain.clone(), self.key.clone_key())?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.max_early_data_size = 0;
-        // A resumed session would outlive the certificate it began with.
+        // A resumed session would outlive the certificate with which it began.
         config.send_tls13_tickets = 0;
         Ok(config)
     }
 
-    /// TLS for dialling links: TLS 1.3, the server's chain must end at the CA. Its name is not
-    /// compared with the address dialled; see [`peer()`].
+    /// TLS for dialling links: TLS 1.3, and the server's chain must end at the CA. Its name is not
+    /// compared with the address; see [`peer()`].
     pub(crate) fn client_config(&self) -> Result<rustls::ClientConfig, rustls::Error> {
         let verifier = ChainVerifier::new(Arc::clone(&self.roots), provider());
         let mut config = rustls::ClientConfig::builder_with_provider(provider())
@@ -158,38 +158,26 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Why a node has no identity. The text names the file, the reason and the remedy.
+/// The reason for which a node has no identity. The text names the file, the reason and the remedy.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A file cannot be read.
     Read {
-        /// The file.
         file: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
-    /// A file does not hold what its name says.
-    Pem {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    /// The content of a file does not fit its name.
+    Pem { file: PathBuf, reason: String },
     /// A certificate or key does not fit the others, or is not valid now.
-    Unfit {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    Unfit { file: PathBuf, reason: String },
     /// The certificate is for the other tier.
     Role {
-        /// The name on it.
+        /// The name on the certificate.
         name: String,
-        /// The role on it.
+        /// The role on the certificate.
         found: Role,
-        /// The role it should have.
+        /// The role that is required.
         wanted: Role,
     },
 }
@@ -232,7 +220,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// What is wrong with one part of an identity, before it is known which directory it is from.
+/// The fault of one part of an identity, without its directory.
 #[derive(Debug)]
 pub(crate) struct Flaw {
     file: &'static str,

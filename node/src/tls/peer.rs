@@ -1,15 +1,15 @@
-//! Role and name of a node, as its certificate states them.
+//! Role and name of a node, as stated in its certificate.
 
 use std::{fmt, net::IpAddr};
 
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-/// The tier a node belongs to.
+/// The tier of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Role {
-    /// Terminates clients; dials links.
+    /// Serves clients; dials links.
     Edge,
-    /// Holds the applications; accepts links.
+    /// Runs the applications; accepts links.
     Origin,
 }
 
@@ -29,19 +29,18 @@ impl fmt::Display for Role {
     }
 }
 
-/// Who a certificate says its holder is.
+/// The holder of a certificate, as stated in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Its tier.
     pub role: Role,
-    /// Its name, unique among the nodes of its tier.
+    /// Unique among the nodes of its tier.
     pub name: String,
-    /// Other host names and addresses it answers to.
+    /// Other host names and addresses of the node.
     pub aliases: Vec<String>,
 }
 
 impl Peer {
-    /// Whether `host` is its name or one of its aliases. Letter case does not matter.
+    /// Whether `host` is its name or one of its aliases, in any case of letters.
     pub fn answers_to(&self, host: &str) -> bool {
         let is = |name: &str| name.eq_ignore_ascii_case(host);
         is(&self.name) || self.aliases.iter().any(|alias| is(alias))
@@ -54,15 +53,15 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A certificate does not say who its holder is.
+/// The reason for which a certificate names no holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PeerError {
-    /// It is not an X.509 certificate.
+    /// The bytes are not an X.509 certificate.
     Malformed,
-    /// It names no role: it has no `tributary:edge:NAME` or `tributary:origin:NAME`.
+    /// The certificate names no role: it has no `tributary:edge:NAME` or `tributary:origin:NAME`.
     NoRole,
-    /// It names more than one role.
+    /// The certificate names more than one role.
     ManyRoles,
 }
 
@@ -140,5 +139,5 @@ fn address(bytes: &[u8]) -> Option<String> {
 
 const SCHEME: &str = "tributary:";
 
-/// The common name of a certificate holds no more (X.520, ub-common-name).
+/// The longest common name of a certificate (X.520, ub-common-name).
 const MAX_NAME: usize = 64;

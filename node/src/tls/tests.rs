@@ -5,7 +5,7 @@ use rustls::{ClientConnection, ServerConnection, pki_types::ServerName};
 use super::*;
 use crate::cert;
 
-/// Carries bytes between the two until nothing moves; the first error ends it.
+/// Carries bytes between the two until none are left; the first error ends it.
 fn shake(
     client: &mut ClientConnection,
     server: &mut ServerConnection,
@@ -81,7 +81,7 @@ fn another_ca_is_refused_in_both_directions() {
     let (mut client, mut server) = connect(&ours.edge, &theirs.origin);
     assert!(shake(&mut client, &mut server).is_err());
 
-    // The server does not trust the client, which would trust it.
+    // The server does not trust the client, although the client trusts the server.
     let mut rogue = theirs.edge;
     rogue.roots = Arc::clone(&ours.edge.roots);
     let (mut client, mut server) = connect(&rogue, &ours.origin);

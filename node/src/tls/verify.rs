@@ -1,4 +1,4 @@
-//! Checks a server's chain against the private CA, and leaves its name to the caller.
+//! The check of a server's chain against the private CA; the caller checks the name.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(super) fn chain(
     )
 }
 
-/// A verifier for links: an edge dials an address, the certificate carries a node's name.
+/// A verifier for links: an edge dials an address, and the certificate has a node's name.
 #[derive(Debug)]
 pub(super) struct ChainVerifier {
     roots: Arc<RootCertStore>,

@@ -1,4 +1,4 @@
-//! Where links are dialled and accepted.
+//! Endpoints, which dial and accept links.
 
 use std::{
     fmt, io,
@@ -20,16 +20,16 @@ use super::{
 };
 use crate::tls::{self, Identity, Role};
 
-/// A UDP socket that dials or accepts links. Lives on the runtime it was made on.
+/// A UDP socket that dials or accepts links. It belongs to the runtime on which it was made.
 #[derive(Debug)]
 pub struct Endpoint {
     endpoint: quinn::Endpoint,
-    /// Whom this endpoint talks to.
+    /// The role of this endpoint's peers.
     wanted: Role,
     handshakes: Arc<AtomicUsize>,
 }
 
-/// A peer that asks for a link.
+/// A peer that dials.
 #[derive(Debug)]
 pub struct Incoming {
     incoming: quinn::Incoming,
@@ -46,18 +46,18 @@ impl Drop for Handshake {
     }
 }
 
-/// What is asked of the kernel for each direction of the socket, in bytes. Reason: its default
-/// holds less than a hundred full packets.
+/// The size of each buffer of the socket, as requested from the kernel, in bytes. Reason: the
+/// default holds less than a hundred full packets.
 const SOCKET_BUFFER: usize = 8 << 20;
 
 impl Endpoint {
-    /// An origin's endpoint: accepts edges.
+    /// An origin's endpoint, which accepts edges.
     pub fn accepting(address: SocketAddr, identity: &Identity) -> Result<Self, BindError> {
         let server = settings::server(identity).map_err(|e| BindError::Tls(e.to_string()))?;
         Self::bind(address, identity, Some(server), Role::Edge)
     }
 
-    /// An edge's endpoint: dials origins.
+    /// An edge's endpoint, which dials origins.
     pub fn dialling(identity: &Identity, address: SocketAddr) -> Result<Self, BindError> {
         let client = settings::client(identity).map_err(|e| BindError::Tls(e.to_string()))?;
         let mut endpoint = Self::bind(address, identity, None, Role::Origin)?;
@@ -87,24 +87,23 @@ impl Endpoint {
         })
     }
 
-    /// The address bound.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.endpoint.local_addr()
     }
 
-    /// The next peer that asks for a link; `None` once the endpoint is closed. Spoofed addresses
-    /// are sent away when many handshakes are under way.
+    /// The next peer that dials; `None` once the endpoint is closed. Addresses without a proof are
+    /// sent away while many handshakes are under way.
     pub async fn accept(&self) -> Option<Incoming> {
         loop {
             let incoming = self.endpoint.accept().await?;
             if self.handshakes.load(Ordering::Acquire) >= HANDSHAKES {
-                // It will ask again, or it was a flood.
+                // A peer dials again; a flood does not matter.
                 incoming.ignore();
                 continue;
             }
             let crowded = self.handshakes.load(Ordering::Acquire) >= UNVALIDATED;
             if crowded && !incoming.remote_address_validated() && incoming.may_retry() {
-                // The address may be false: it costs nothing until it has answered.
+                // The address may be false: it costs no memory before it has answered.
                 let _ = incoming.retry();
                 continue;
             }
@@ -120,7 +119,7 @@ impl Endpoint {
 
     /// Dials an origin.
     pub async fn connect(&self, address: SocketAddr) -> Result<Link, LinkError> {
-        // The name is not compared: the certificate's role and name are, by the caller.
+        // The name is not compared here: the caller compares the certificate's role and name.
         let connecting = self
             .endpoint
             .connect(address, "tributary")
@@ -131,10 +130,10 @@ impl Endpoint {
         check(connection, self.wanted)
     }
 
-    /// Closes every link and the socket once the peers know.
+    /// Closes every link, and the socket once the peers are notified.
     pub async fn close(&self) {
         self.endpoint.close(CloseCode::Shutdown.code(), b"");
-        // Peers that do not answer find out by themselves.
+        // Peers that do not answer have their idle timeout.
         let _ = timeout(
             std::time::Duration::from_millis(500),
             self.endpoint.wait_idle(),
@@ -144,7 +143,7 @@ impl Endpoint {
 }
 
 impl Incoming {
-    /// Where it comes from.
+    /// The peer's address.
     pub fn address(&self) -> SocketAddr {
         self.incoming.remote_address()
     }
@@ -160,7 +159,7 @@ impl Incoming {
     }
 }
 
-/// The role is checked from the leaf certificate, not left to constraints of the CA.
+/// Checks the role on the leaf certificate, without a constraint of the CA.
 fn check(connection: quinn::Connection, wanted: Role) -> Result<Link, LinkError> {
     let peer = connection
         .peer_identity()
@@ -191,18 +190,16 @@ fn socket(address: SocketAddr) -> io::Result<net::UdpSocket> {
     Ok(socket.into())
 }
 
-/// The endpoint could not be made.
+/// The reason for which an endpoint was not made.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BindError {
     /// The address could not be bound.
     Socket {
-        /// Which.
         address: SocketAddr,
-        /// Why.
         source: io::Error,
     },
-    /// The certificate or key does not fit.
+    /// The certificate or key is not usable.
     Tls(String),
 }
 

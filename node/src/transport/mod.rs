@@ -1,4 +1,4 @@
-//! Links over QUIC. Nothing outside this module knows the library that carries them.
+//! Links over QUIC. The library that carries them is used in this module only.
 //!
 //! An [`Endpoint`] dials or accepts; a [`Link`] is one connection whose peer's certificate has
 //! been checked; lanes, feeds and the control stream are its [`SendStream`]s and [`RecvStream`]s.
@@ -41,27 +41,27 @@ struct Limits {
     feeds: AtomicU32,
 }
 
-/// Streams of either kind that a peer may have open before its certificate is accepted. Reason:
-/// each costs memory as soon as it is allowed.
+/// The streams of either kind that a peer may have open before its certificate is accepted. Reason:
+/// each costs memory once it is allowed.
 const UNTRUSTED_STREAMS: u32 = 64;
 
-/// By how much the number of streams allowed exceeds those open, at most.
+/// The most streams that a limit allows beyond the open ones.
 const STREAM_STEP: u32 = 4096;
 
-/// The most streams of one kind a peer may ever have open.
+/// The most streams of one kind that a peer may have open.
 const MAX_STREAMS: u32 = 100_000;
 
-/// What a closing end tells the other.
+/// The reason that a closing end sends to its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseCode {
     /// The process ends.
     Shutdown,
-    /// The peer broke the link protocol.
+    /// The peer violated the link's protocol.
     Protocol,
     /// The peer's certificate is for another role or name.
     Role,
-    /// A newer link of the same process takes over.
+    /// A newer link of the same process fences this one.
     Fenced,
 }
 
@@ -92,7 +92,7 @@ impl Link {
         link
     }
 
-    /// Who is at the other end, by its certificate.
+    /// The holder of the peer's certificate.
     pub fn peer(&self) -> &Peer {
         &self.peer
     }
@@ -133,7 +133,7 @@ impl Link {
         Ok(RecvStream::new(self.connection.accept_uni().await?))
     }
 
-    /// Says how many lanes the peer has open, so that it may open more.
+    /// Allows further lanes, given the count of lanes that the peer has open.
     pub fn allow_lanes(&self, open: usize) {
         if let Some(limit) = raise(&self.limits.lanes, open) {
             self.connection
@@ -141,7 +141,7 @@ impl Link {
         }
     }
 
-    /// Says how many feeds the peer has open, so that it may open more.
+    /// Allows further feeds, given the count of feeds that the peer has open.
     pub fn allow_feeds(&self, open: usize) {
         if let Some(limit) = raise(&self.limits.feeds, open) {
             self.connection
@@ -154,12 +154,12 @@ impl Link {
         self.connection.close(code.code(), b"");
     }
 
-    /// Waits until the connection is gone.
+    /// Waits for the end of the connection.
     pub async fn closed(&self) -> LinkError {
         self.connection.closed().await.into()
     }
 
-    /// Whether the connection is gone.
+    /// Whether the connection has ended.
     pub fn is_closed(&self) -> bool {
         self.connection.close_reason().is_some()
     }
@@ -170,7 +170,7 @@ impl Link {
         (stats.udp_tx.bytes, stats.udp_rx.bytes)
     }
 
-    /// The round trip as QUIC sees it.
+    /// The round trip, as QUIC measures it.
     pub fn round_trip(&self) -> Duration {
         self.connection.rtt()
     }
@@ -188,39 +188,39 @@ fn raise(limit: &AtomicU32, open: usize) -> Option<u32> {
     Some(raised)
 }
 
-/// A link could not be made, or is gone.
+/// The reason for which a link was not made, or has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LinkError {
-    /// Nothing was heard from the peer for [`IDLE`], or the dial took too long.
+    /// No packet of the peer arrived within [`IDLE`], or the dial took too long.
     TimedOut,
-    /// The peer closed it, with this code.
+    /// The peer closed the link with this code.
     Closed(u64),
-    /// The peer's process is another one now.
+    /// Another process answers at the peer's address.
     Reset,
-    /// This end closed it.
+    /// This end closed the link.
     Local,
-    /// The TLS handshake failed, or a certificate is not what it should be.
+    /// The TLS handshake failed, or a certificate was refused.
     Refused(String),
-    /// Anything else that QUIC reports.
+    /// Any other error of QUIC.
     Transport(String),
 }
 
-/// Where TLS alerts begin among QUIC's codes (RFC 9001, 4.8).
+/// The code of QUIC at which TLS alerts begin (RFC 9001, 4.8).
 const CRYPTO_ERROR: u64 = 0x100;
 
-/// The TLS alerts that are about a certificate: bad, unsupported, revoked, expired, unknown,
-/// illegal, of an unknown CA, not signed by it (RFC 8446, 6.2).
+/// The TLS alerts about a certificate: bad, unsupported, revoked, expired, unknown, illegal, of an
+/// unknown CA, not signed by it (RFC 8446, 6.2).
 const CERTIFICATE_ALERTS: &[u64] = &[42, 43, 44, 45, 46, 47, 48, 51];
 
 impl LinkError {
-    /// Whether one of the two ends has closed the link because it stops or starts anew.
+    /// Whether one of the two ends has closed the link because it stops or restarts.
     pub fn is_orderly(&self) -> bool {
         *self == Self::Local || *self == Self::Closed(CloseCode::Shutdown.code().into_inner())
     }
 
-    /// QUIC's own refusal. Of a certificate it says in the words of TLS what is wrong with it; what
-    /// to do is always the same.
+    /// A refusal by QUIC. For a certificate, TLS names the fault, and this adds the remedy, which
+    /// is always the same.
     fn refused(code: quinn_proto::TransportErrorCode, why: &dyn fmt::Display) -> Self {
         let alert = u64::from(code).checked_sub(CRYPTO_ERROR);
         Self::Refused(match alert {

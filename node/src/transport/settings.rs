@@ -1,4 +1,4 @@
-//! What differs from the library's defaults, and why.
+//! The settings that differ from the library's defaults, with reasons.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,33 +11,33 @@ use quinn_proto::HashedConnectionIdGenerator;
 use super::UNTRUSTED_STREAMS;
 use crate::tls::Identity;
 
-/// How long a silent link lives: three keep-alives may be lost.
+/// The silence after which a link is given up: three keep-alives may be lost.
 pub const IDLE: Duration = Duration::from_secs(3);
 
-/// How often an edge shows on an idle link that it lives.
+/// The interval of an edge's keep-alives on an idle link.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
-/// How long a handshake may take. Reason: a dialled origin that is down must not hold its edge.
+/// The longest handshake. Reason: a dialled origin that is down must not hold its edge.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// Handshakes at once above which no more are begun. Reason: each costs memory and signatures
-/// before anything is known of its peer; there are few edges.
+/// The handshakes at once at which no more are begun. Reason: each costs memory and signatures
+/// before its peer is known; there are few edges.
 pub(super) const HANDSHAKES: usize = 128;
 
-/// Handshakes at once above which a dialling address must prove itself first.
+/// The handshakes at once at which a dialling address must prove itself first.
 pub(super) const UNVALIDATED: usize = 32;
 
 fn transport(keep_alive: Option<Duration>) -> Result<TransportConfig, SettingsError> {
     let mut ack_frequency = AckFrequencyConfig::default();
     ack_frequency
         .ack_eliciting_threshold(VarInt::from_u32(10))
-        // An acknowledgement wakes both ends: it waits for something to go along with.
+        // An acknowledgement wakes both ends: it waits for a packet that leaves anyway.
         .max_ack_delay(Some(Duration::from_millis(25)));
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(UNTRUSTED_STREAMS))
         .max_concurrent_uni_streams(VarInt::from_u32(UNTRUSTED_STREAMS))
-        // Bounds what one stream can have in reassembly; 10 Mbit/s over 200 ms.
+        // The bound of one stream's bytes in reassembly: 10 Mbit/s over 200 ms.
         .stream_receive_window(VarInt::from_u32(256 * 1024))
         .receive_window(VarInt::from_u32(64 << 20))
         .send_window(32 << 20)
@@ -76,8 +76,8 @@ pub(super) fn client(identity: &Identity) -> Result<quinn::ClientConfig, Setting
     Ok(config)
 }
 
-/// Keys from the node's secret: a process that restarts on the same port can tell its peers, in
-/// answer to their next packet, that the old connections are gone.
+/// Keys from the node's secret. A process that has restarted on the same port answers the next
+/// packet of an old connection with a reset.
 pub(super) fn endpoint(identity: &Identity) -> EndpointConfig {
     let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &identity.derive("quic reset"));
     let ids = identity.derive("quic connection ids");
@@ -87,7 +87,7 @@ pub(super) fn endpoint(identity: &Identity) -> EndpointConfig {
     config
 }
 
-/// The settings do not fit together.
+/// The settings contradict each other.
 #[derive(Debug)]
 pub(super) enum SettingsError {
     Idle,

@@ -1,9 +1,10 @@
-//! Fair shares of a link: lanes together do not hold feeds below half of it, nor feeds lanes.
+//! Fair shares of a link: lanes together do not hold feeds below half of it, and feeds do not hold
+//! lanes.
 //!
-//! QUIC sends by strict priority, and what it was handed cannot give way. A lane usually goes
-//! first: its commands are few. One that has more to send than its window takes is *in bulk* and
-//! goes behind the feeds, in turn with the others in bulk. While there are such lanes, feeds may
-//! be handed only as much as they were, and a little more.
+//! QUIC sends by strict priority, and bytes in its buffers cannot give way. A lane usually goes
+//! first: its commands are few. A lane whose window holds frames back is *in bulk*: it goes behind
+//! the feeds, in turn with the others in bulk. While there are such lanes, feeds may send only as
+//! many bytes as these lanes have sent, and a little more.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -12,11 +13,11 @@ use std::{
 
 use tokio::{sync::Notify, time::timeout};
 
-/// What feeds may be ahead of lanes in bulk, and the other way round, in bytes.
+/// The bytes that feeds may be ahead of lanes in bulk, and lanes of feeds.
 const SLACK: u64 = 512 * 1024;
 
-/// A feed waits for lanes no longer than this for each piece. Reason: a peer that acknowledges
-/// nothing stops its lanes; it must not stop feeds.
+/// The longest wait of a feed for lanes, for each piece. Reason: a peer without acknowledgements
+/// stops its lanes; it must not stop feeds.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Default)]
@@ -29,27 +30,27 @@ pub(super) struct Shares {
 struct State {
     /// Lanes in bulk.
     bulk: usize,
-    /// Feeds with something to send.
+    /// Feeds with bytes to send.
     wanting: usize,
-    /// What lanes and feeds were handed since there are any.
+    /// The bytes that lanes and feeds have passed to QUIC since there are lanes in bulk.
     lanes: u64,
     feeds: u64,
 }
 
-/// A feed with something to send; until it is dropped.
+/// A feed with bytes to send, until it is dropped.
 pub(super) struct Wanting<'a>(&'a Shares);
 
-/// A lane in bulk; until it is dropped.
+/// A lane in bulk, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Bulk(Arc<Shares>);
 
 impl Shares {
     fn with<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
-        // Whole at every point: nothing in here panics.
+        // No code panics with the lock held, so the state is complete at every point.
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A lane has more than its window takes.
+    /// Counts a lane in bulk.
     pub(super) fn bulk(self: &Arc<Self>) -> Bulk {
         self.with(|state| {
             if state.bulk == 0 {
@@ -60,12 +61,12 @@ impl Shares {
         Bulk(Arc::clone(self))
     }
 
-    /// A lane was handed over in part.
+    /// Counts bytes that a lane has passed to QUIC.
     pub(super) fn lane(&self, bytes: usize) {
         let waited_for = self.with(|state| {
             state.lanes += bytes as u64;
             if state.wanting == 0 {
-                // Feeds that have nothing to send save nothing up.
+                // Feeds without bytes to send save up no share.
                 state.feeds = state.feeds.max(state.lanes.saturating_sub(SLACK));
             }
             state.bulk > 0
@@ -75,13 +76,13 @@ impl Shares {
         }
     }
 
-    /// A feed has something to send.
+    /// Counts a feed with bytes to send.
     pub(super) fn wanting(&self) -> Wanting<'_> {
         self.with(|state| state.wanting += 1);
         Wanting(self)
     }
 
-    /// Waits until a feed may be handed `bytes`.
+    /// Waits until a feed may send `bytes`.
     pub(super) async fn feed(&self, bytes: usize) {
         let turn = async {
             loop {
@@ -114,7 +115,7 @@ impl Drop for Bulk {
 mod tests {
     use super::*;
 
-    /// How many pieces of 1000 bytes feeds are handed in a while, a thousand at most.
+    /// The count of pieces of 1000 bytes that feeds may send in a while, a thousand at most.
     async fn handed(shares: &Shares) -> u64 {
         let mut pieces = 0;
         let _ = timeout(Duration::from_millis(50), async {
@@ -137,7 +138,7 @@ mod tests {
         assert_eq!(handed(&shares).await, slack);
         shares.lane(10_000);
         assert_eq!(handed(&shares).await, 10);
-        // What they did not use they have not saved up.
+        // The feeds have not saved up the unused share.
         shares.lane(100_000_000);
         assert!((slack..=2 * slack + 1).contains(&handed(&shares).await));
         drop(bulk);

@@ -1,9 +1,8 @@
 //! The UDP socket of an endpoint.
 //!
-//! Tokio's own UDP socket asks the kernel about reading and writing at once, and Linux reports a
-//! socket as writable each time a datagram of it was consumed: every packet sent would wake its
-//! sender once more for nothing. So this one is asked about reading only, and about writing while
-//! it takes no more.
+//! Tokio's own UDP socket registers for reading and writing at once, and Linux reports a socket as
+//! writable each time a datagram of it was consumed: every packet sent would wake its sender once
+//! more. This socket is registered for reading only, and for writing while it is full.
 
 use std::{
     io::{self, IoSliceMut},
@@ -22,13 +21,13 @@ use quinn::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// A socket that wakes its runtime only for what is needed. It belongs to the runtime it was made
-/// on.
+/// A socket that wakes its runtime only when necessary. It belongs to the runtime on which it was
+/// made.
 #[derive(Debug)]
 pub(super) struct UdpSocket {
     socket: AsyncFd<StdUdpSocket>,
     state: UdpSocketState,
-    /// The last send found no room.
+    /// Whether the last send found no room.
     is_full: AtomicBool,
 }
 
@@ -36,8 +35,7 @@ pub(super) struct UdpSocket {
 #[derive(Debug)]
 struct Room {
     socket: Arc<UdpSocket>,
-    /// The socket under another descriptor, known to the kernel's queue of events as long as there
-    /// is something to wait for.
+    /// The socket under another descriptor, registered with the kernel while a send waits for room.
     watched: Option<AsyncFd<StdUdpSocket>>,
 }
 
@@ -51,8 +49,8 @@ impl UdpSocket {
     }
 }
 
-/// Has the runtime wait for a socket. Whatever replaces this function in tokio is unsafe code, since
-/// it takes types that lie about their descriptor; the standard library's sockets do not.
+/// Registers a socket with the runtime. The function that replaces it in tokio is unsafe, since it
+/// accepts types with a false descriptor; the standard library's sockets have none.
 #[allow(deprecated, reason = "the replacement is for other types")]
 fn registered(socket: StdUdpSocket, interest: Interest) -> io::Result<AsyncFd<StdUdpSocket>> {
     AsyncFd::with_interest(socket, interest)
@@ -87,7 +85,7 @@ impl AsyncUdpSocket for UdpSocket {
             match self.state.recv(self.socket.get_ref().into(), buffers, meta) {
                 Ok(count) => {
                     if count < buffers.len() {
-                        // That was all: the next poll need not look again.
+                        // No datagram is left: the next poll need not read.
                         readable.clear_ready();
                     }
                     return Poll::Ready(Ok(count));
@@ -199,13 +197,13 @@ mod tests {
         }
     }
 
-    /// A socket whose datagrams nobody takes has no room; when they are taken it has.
+    /// A socket has no room while its datagrams are not read, and has room after that.
     #[tokio::test]
     async fn a_full_socket_says_when_there_is_room() {
         let pairs = std::os::unix::net::UnixDatagram::pair().unwrap();
         pairs.0.set_nonblocking(true).unwrap();
         pairs.1.set_nonblocking(true).unwrap();
-        // A local socket, since those of UDP are never full over loopback.
+        // A local socket: sockets of UDP are never full over loopback.
         let socket = UdpSocket {
             state: UdpSocketState::new((&bound(1 << 16)).into()).unwrap(),
             socket: registered(

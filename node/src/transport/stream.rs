@@ -16,7 +16,7 @@ use super::{
     shares::{Bulk, Shares},
 };
 
-/// What a stream carries: decides its priority.
+/// The content of a stream, which decides its priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamKind {
     /// The control stream.
@@ -28,7 +28,7 @@ pub enum StreamKind {
 }
 
 impl StreamKind {
-    /// Priorities are strict; how lanes and feeds share all the same, `shares` tells.
+    /// The priority, which is strict; `shares` divides the link between lanes and feeds.
     fn priority(self) -> i32 {
         match self {
             Self::Control => 30,
@@ -41,7 +41,7 @@ impl StreamKind {
 /// The priority of a lane in bulk.
 const IN_BULK: i32 = 5;
 
-/// The writing end of a stream. Dropping it resets nothing: what was written is delivered.
+/// The writing end of a stream. A drop does not reset it: written bytes are delivered.
 #[derive(Debug)]
 pub struct SendStream {
     stream: quinn::SendStream,
@@ -57,12 +57,12 @@ pub struct RecvStream {
     finished: bool,
 }
 
-/// Pieces taken from a stream at once.
+/// The pieces read from a stream at once.
 const READ_BATCH: usize = 16;
 
 impl SendStream {
     pub(super) fn new(stream: quinn::SendStream, kind: StreamKind, shares: Arc<Shares>) -> Self {
-        // It fails for a stream that is closed, which the first write tells.
+        // It fails for a closed stream, and so does the first write.
         let _ = stream.set_priority(kind.priority());
         Self {
             stream,
@@ -72,7 +72,7 @@ impl SendStream {
         }
     }
 
-    /// Writes all of `pieces`. Not cancel safe: after a cancelled write the stream is useless.
+    /// Writes all of `pieces`. Not cancel safe: after a cancelled write the stream is unusable.
     pub async fn write(&mut self, mut pieces: &mut [Bytes]) -> Result<(), StreamError> {
         let shares = Arc::clone(&self.shares);
         let _wanting = (self.kind == StreamKind::Feed).then(|| shares.wanting());
@@ -99,7 +99,7 @@ impl SendStream {
         Ok(())
     }
 
-    /// A lane has more to send than it may: from now on it gives way to feeds. Or no longer.
+    /// Sets whether a lane is in bulk: a lane in bulk gives way to feeds.
     pub fn set_in_bulk(&mut self, in_bulk: bool) {
         if self.kind != StreamKind::Lane || in_bulk == self.bulk.is_some() {
             return;
@@ -110,17 +110,17 @@ impl SendStream {
         } else {
             self.kind.priority()
         };
-        // It fails for a stream that is closed, which the next write tells.
+        // It fails for a closed stream, and so does the next write.
         let _ = self.stream.set_priority(priority);
     }
 
-    /// Says that nothing more comes.
+    /// Ends the stream after the bytes written so far.
     pub fn finish(&mut self) {
-        // It fails only for a stream that is closed already.
+        // It fails only for a closed stream.
         let _ = self.stream.finish();
     }
 
-    /// Gives the stream up: what the peer has not read is discarded.
+    /// Resets the stream: bytes that the peer has not read are discarded.
     pub fn reset(&mut self) {
         let _ = self.stream.reset(VarInt::from_u32(0));
     }
@@ -134,7 +134,7 @@ impl RecvStream {
         }
     }
 
-    /// Whether the peer finished the stream and all of it was read.
+    /// Whether the peer has finished the stream and all of it was read.
     pub fn is_finished(&self) -> bool {
         self.finished
     }
@@ -156,13 +156,13 @@ impl RecvStream {
     }
 }
 
-/// A stream ended other than by its finish.
+/// The reason for which a stream has ended without its finish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// The peer gave it up, or stopped reading it.
+    /// The peer has reset the stream, or has stopped reading it.
     Reset,
-    /// The link is gone.
+    /// The link is lost.
     Link(LinkError),
 }
 

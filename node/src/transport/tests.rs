@@ -47,7 +47,7 @@ async fn more_lanes_than_the_untrusted_limit_open_once_the_peer_is_known() {
 async fn an_edge_is_refused_where_an_origin_is_wanted() {
     let identities = cert::temporary().unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
-    // An edge's certificate on the accepting side.
+    // An accepting endpoint with an edge's certificate.
     let impostor = Endpoint::accepting(any, &identities.edge).unwrap();
     let edge = Endpoint::dialling(&identities.edge, any).unwrap();
     let address = impostor.local_addr().unwrap();
@@ -100,7 +100,7 @@ async fn a_flood_of_dials_is_held_to_a_number_of_handshakes() {
         held.push(incoming);
     }
     assert_eq!(held.len(), settings::HANDSHAKES);
-    // Once they have gone there is room again.
+    // The dropped handshakes make room again.
     drop(held);
     let again = timeout(Duration::from_secs(5), origin.accept()).await;
     assert!(again.is_ok());
@@ -113,7 +113,7 @@ async fn a_flood_of_dials_is_held_to_a_number_of_handshakes() {
 async fn a_peer_that_says_nothing_more_is_given_up_in_five_seconds() {
     let identities = cert::temporary().unwrap();
     let edge = Endpoint::dialling(&identities.edge, "127.0.0.1:0".parse().unwrap()).unwrap();
-    // Somebody who listens and never answers.
+    // A socket that receives and never answers.
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let start = std::time::Instant::now();
     let refused = edge.connect(silent.local_addr().unwrap()).await;

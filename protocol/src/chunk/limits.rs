@@ -109,7 +109,7 @@ impl fmt::Display for ReadError {
                 "format {format} header inside a message on chunk stream {}",
                 chunk_stream.0
             ),
-            Self::ChunkSize { size } => write!(f, "chunk size {size}"),
+            Self::ChunkSize { size } => write!(f, "chunk size {size} is not allowed"),
             Self::ShortControl { kind } => write!(f, "message of type {} is too short", kind.0),
             Self::MessageTooLong {
                 chunk_stream,
@@ -117,7 +117,7 @@ impl fmt::Display for ReadError {
             } => {
                 write!(
                     f,
-                    "message of {length} bytes on chunk stream {}",
+                    "message of {length} bytes on chunk stream {} is too long",
                     chunk_stream.0
                 )
             }

@@ -180,7 +180,7 @@ impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFlv => f.write_str("not an FLV file"),
-            Self::TagTooLong { length } => write!(f, "tag of {length} bytes"),
+            Self::TagTooLong { length } => write!(f, "tag of {length} bytes is too long"),
             Self::Encrypted => f.write_str("encrypted tag"),
         }
     }

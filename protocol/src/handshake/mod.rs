@@ -70,7 +70,7 @@ impl fmt::Display for Error {
             Self::Encrypted { version } => write!(f, "RTMPE (version {version}) is not supported"),
             Self::Tls => f.write_str("TLS on a plain RTMP port"),
             Self::Http => f.write_str("HTTP on an RTMP port"),
-            Self::Version { version } => write!(f, "handshake version {version}"),
+            Self::Version { version } => write!(f, "handshake version {version} is not supported"),
         }
     }
 }
