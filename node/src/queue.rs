@@ -112,12 +112,7 @@ pub struct Receiver<T> {
 }
 
 /// A view of a queue, beside its reader, that shows whether the queue is empty.
-pub struct Probe<T> {
-    shared: Arc<Shared<T>>,
-}
-
-/// A [`Probe`] of a queue with items of any type.
-pub struct AnyProbe(Arc<dyn IsEmpty>);
+pub struct Probe(Arc<dyn IsEmpty>);
 
 /// The reason for which an item was not queued.
 #[derive(Debug, PartialEq, Eq)]
@@ -310,10 +305,12 @@ impl<T> Receiver<T> {
     }
 
     /// A probe of this queue.
-    pub fn probe(&self) -> Probe<T> {
-        Probe {
-            shared: Arc::clone(&self.shared),
-        }
+    pub fn probe(&self) -> Probe
+    where
+        T: 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        Probe(shared)
     }
 
     fn take(shared: &Shared<T>, state: &mut State<T>) -> Option<T> {
@@ -335,21 +332,7 @@ impl<T> Receiver<T> {
     }
 }
 
-impl<T> Probe<T> {
-    /// Whether the queue has no items.
-    pub fn is_empty(&self) -> bool {
-        self.shared.lock().items.is_empty()
-    }
-}
-
-impl<T: 'static> Probe<T> {
-    /// The same probe without the type of the items.
-    pub fn of_any(self) -> AnyProbe {
-        AnyProbe(self.shared)
-    }
-}
-
-impl AnyProbe {
+impl Probe {
     /// Whether the queue has no items.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -366,13 +349,7 @@ impl<T> IsEmpty for Shared<T> {
     }
 }
 
-impl fmt::Debug for AnyProbe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AnyProbe").finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Debug for Probe<T> {
+impl fmt::Debug for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Probe").finish_non_exhaustive()
     }

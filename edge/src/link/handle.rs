@@ -335,7 +335,7 @@ impl SessionLink {
     }
 
     /// Sees whether there is something from the origin.
-    pub(crate) fn probe(&self) -> queue::Probe<FromOrigin> {
+    pub(crate) fn probe(&self) -> queue::Probe {
         self.inbox.probe()
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tributary_node::queue::AnyProbe;
+use tributary_node::queue::Probe;
 use tributary_protocol::{
     Message, MessageStreamId, SessionId, amf::ObjectEncoding, shared_object::Flags,
 };
@@ -25,7 +25,7 @@ pub(crate) struct Seat {
     pub(super) session: SessionId,
     wire: Rc<Wire>,
     /// What the link has for the session besides.
-    inbox: AnyProbe,
+    inbox: Probe,
     encoding: ObjectEncoding,
     /// The message stream on which it uses objects.
     stream: Cell<MessageStreamId>,
@@ -105,7 +105,7 @@ impl Seat {
     pub(crate) fn new(
         session: SessionId,
         wire: Rc<Wire>,
-        inbox: AnyProbe,
+        inbox: Probe,
         encoding: ObjectEncoding,
     ) -> Rc<Self> {
         Rc::new(Self {

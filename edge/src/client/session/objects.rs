@@ -18,7 +18,7 @@ impl Session {
         };
         if self.seat.is_none() {
             let wire = Rc::clone(&self.wire);
-            let inbox = link.probe().of_any();
+            let inbox = link.probe();
             let seat = Seat::new(link.id(), wire, inbox, self.encoding());
             self.seat = Some(self.worker.hub.enter(seat));
         }
