@@ -191,17 +191,7 @@ const EDGE: CrateMap = CrateMap {
         ("lib", "config metrics start"),
     ],
     against: &[],
-    circles: &[
-        "link/audiences.rs",
-        "link/driver.rs",
-        "link/feeds.rs",
-        "link/handle.rs",
-        "link/lane.rs",
-        "link/origin.rs",
-        "link/publish.rs",
-        "link/run.rs",
-        "link/waiting.rs",
-    ],
+    circles: &[],
 };
 
 const ORIGIN: CrateMap = CrateMap {

@@ -8,7 +8,7 @@ use tributary_protocol::link::{
     feed::{Feed, FeedOpen, FeedReader},
 };
 
-use super::{driver::Driver, metrics::Counted};
+use super::{metrics::Counted, origin::Origin, shared::Shared};
 
 /// The newest epoch of each live stream on one link: an older feed of it is passed over.
 type Epochs = Rc<RefCell<HashMap<LiveId, u64>>>;
@@ -17,28 +17,22 @@ type Epochs = Rc<RefCell<HashMap<LiveId, u64>>>;
 const MAX_MESSAGE: usize = 16 << 20;
 
 /// Accepts the feeds of a link until it is gone.
-pub(super) async fn accept(driver: Rc<Driver>, origin: usize, link: Link) {
+pub(super) async fn accept(shared: Rc<Shared>, origin: Rc<Origin>, link: Link) {
     let epochs = Epochs::default();
     let mut tasks = tokio::task::JoinSet::new();
     while let Ok(recv) = link.accept_feed().await {
         while tasks.try_join_next().is_some() {}
         link.allow_feeds(tasks.len());
-        let process = driver.origins[origin].process();
-        let (driver, link, epochs) = (Rc::clone(&driver), link.clone(), Rc::clone(&epochs));
+        let process = origin.process();
+        let (shared, link, epochs) = (Rc::clone(&shared), link.clone(), Rc::clone(&epochs));
         tasks.spawn_local(async move {
-            let _counted = Counted::new(&driver.metrics.feeds_in);
-            read(&driver, process, &link, &epochs, recv).await;
+            let _counted = Counted::new(&shared.metrics.feeds_in);
+            read(&shared, process, &link, &epochs, recv).await;
         });
     }
 }
 
-async fn read(
-    driver: &Rc<Driver>,
-    process: u64,
-    link: &Link,
-    epochs: &Epochs,
-    mut recv: RecvStream,
-) {
+async fn read(shared: &Shared, process: u64, link: &Link, epochs: &Epochs, mut recv: RecvStream) {
     let mut reader = FeedReader::new(MAX_MESSAGE);
     let mut pieces = Vec::new();
     let mut opened: Option<(FeedOpen, _)> = None;
@@ -50,7 +44,7 @@ async fn read(
             let result = reader.poll_frame();
             match (result, &opened) {
                 (Ok(Some(Feed::Open(open))), None) if is_newest(epochs, &open) => {
-                    let live = driver.streams.get_or_create(process, open.live);
+                    let live = shared.streams.get_or_create(process, open.live);
                     live.restart();
                     opened = Some((open, live));
                 }
@@ -71,7 +65,7 @@ async fn read(
                 }
                 (Ok(None), _) => break,
                 (Err(error), _) => {
-                    driver.protocol_error(link, &error);
+                    shared.protocol_error(link, &error);
                     return;
                 }
             }
@@ -81,7 +75,7 @@ async fn read(
         let mut epochs = epochs.borrow_mut();
         if recv.is_finished() && epochs.get(&open.live) == Some(&open.epoch) {
             epochs.remove(&open.live);
-            // Whoever waits for a place in it waits no more.
+            // Viewers that wait for a place in the stream go on.
             live.end();
         }
     }

@@ -1,18 +1,36 @@
-//! The edge's end of its links: lanes, feeds, and the sessions in them.
+//! The edge's end of its links.
+//!
+//! ```text
+//! thread -> ownership -> placing -> lanes -> lane -> outgoing -> origin
+//!    └────────┴───► dial -> feeds              └────► shared -> sessions
+//! ```
+//!
+//! [`thread`] follows the commands of clients. [`dial`] keeps the link of one [`origin`] and reports its
+//! news to [`ownership`], which moves lanes; [`placing`] gives sessions their lanes; a [`lane`] carries
+//! the sessions of one group. Nothing imports what stands left of it.
 
-mod audiences;
 mod config;
-mod driver;
+mod dial;
 mod feeds;
 pub mod handle;
+mod journal;
 mod lane;
+mod lanes;
 mod metrics;
 mod origin;
+mod origins;
+mod outgoing;
+mod ownership;
+mod placing;
 pub mod publish;
-mod run;
-mod waiting;
+mod readiness;
+mod session;
+mod sessions;
+mod shared;
+mod thread;
 
 pub use config::{LinkConfig, OriginAddress, OriginAddressError};
 pub use handle::{OpenRequest, SessionLink, Upstream};
 pub use metrics::{LinkMetrics, OriginLabel};
-pub use run::{Links, Readiness};
+pub use readiness::Readiness;
+pub use thread::Links;

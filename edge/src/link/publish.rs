@@ -1,8 +1,7 @@
-//! Feeds that leave: what clients of this edge publish.
+//! The rings between clients that publish and the link.
 
 use std::{
     fmt,
-    rc::Rc,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -11,15 +10,11 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use tributary_node::feed::{FeedEnd, FeedSource, FeedWriter, Publications};
+use tributary_node::feed::FeedSource;
 use tributary_protocol::{
-    Message,
-    link::Target,
-    media,
+    Message, media,
     ring::{Cursor, Limits, Ring, Start},
 };
-
-use super::{driver::Driver, metrics::Counted};
 
 /// Where the media of an accepted publish goes. Dropping it ends the feed once all is sent.
 pub struct PublishFeed {
@@ -30,7 +25,7 @@ pub struct PublishFeed {
 #[derive(Debug)]
 pub(crate) struct PublishSource {
     shared: Arc<Shared>,
-    cursor: Cursor,
+    pub(super) cursor: Cursor,
 }
 
 struct Shared {
@@ -108,41 +103,5 @@ impl FeedSource for PublishSource {
 
     fn is_finished(&self) -> bool {
         self.shared.finished.load(Ordering::Acquire)
-    }
-}
-
-/// Carries a publish over its origin's links until it is finished or nobody wants it.
-pub(super) async fn run(driver: Rc<Driver>, origin: usize, target: Target, source: PublishSource) {
-    let process = driver.origins[origin].process();
-    let mut feed = FeedWriter::new(target.live, target.writer, source.cursor, Publications::One);
-    let mut links = driver.links(origin);
-    let mut epoch = 0;
-    let _counted = Counted::new(&driver.metrics.feeds_out);
-    loop {
-        let changed = source.changed();
-        let link = links.borrow_and_update().clone();
-        let Some(link) = link.filter(|link| !link.is_closed()) else {
-            if source.is_finished() || driver.origins[origin].process() != process {
-                break;
-            }
-            tokio::select! {
-                _ = links.changed() => {}
-                () = changed => {}
-            }
-            continue;
-        };
-        if driver.origins[origin].process() != process {
-            break;
-        }
-        let next = || {
-            epoch += 1;
-            epoch
-        };
-        let end = feed.run(&link, &source, next).await;
-        driver.metrics.feeds_reset.inc_by(feed.take_resets());
-        match end {
-            FeedEnd::Finished | FeedEnd::Refused => break,
-            FeedEnd::Link(_) => {}
-        }
     }
 }

@@ -1,51 +1,19 @@
-//! Sessions without a lane, by where they want to go: all that want the same are placed at once.
+//! Sessions without a lane, by their wish: all with the same wish are placed at once.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
     time::Instant,
 };
 
-use tributary_node::queue;
 use tributary_protocol::{GroupName, SessionId};
 
-use super::{
-    handle::{FromOrigin, Opening, Park},
-    lane::Journal,
-};
-use crate::objects::HubOut;
-
-/// A session without a lane.
-pub(super) struct Waiting {
-    pub(super) session: SessionId,
-    pub(super) journal: Box<Journal>,
-    pub(super) inbox: queue::Sender<FromOrigin>,
-    pub(super) park: Arc<Park>,
-    pub(super) hub: Option<Arc<HubOut>>,
-}
-
-impl Waiting {
-    pub(super) fn new(session: SessionId, opening: Opening) -> Self {
-        let journal = Journal {
-            request: opening.request,
-            messages: Vec::new(),
-            asked_home: false,
-        };
-        Self {
-            session,
-            journal: Box::new(journal),
-            inbox: opening.inbox,
-            park: opening.park,
-            hub: opening.hub,
-        }
-    }
-}
+use crate::link::{journal::Journal, session::Waiting};
 
 /// All sessions that wait.
 #[derive(Default)]
 pub(super) struct WaitingRoom {
     wishes: HashMap<GroupName, Vec<Wish>>,
-    /// What each session's wish is.
+    /// The group of each session.
     sessions: HashMap<SessionId, GroupName>,
 }
 
@@ -70,7 +38,7 @@ impl WaitingRoom {
     pub(super) fn add(&mut self, waiting: Waiting, until: Instant) {
         let request = &waiting.journal.request;
         let group = request.group.clone();
-        self.sessions.insert(waiting.session, group.clone());
+        self.sessions.insert(waiting.id, group.clone());
         let wishes = self.wishes.entry(group).or_default();
         let asked_home = waiting.journal.asked_home;
         let same = |wish: &Wish| wish.origin == request.origin && wish.asked_home == asked_home;
@@ -85,10 +53,10 @@ impl WaitingRoom {
         });
         let wish = &mut wishes[place];
         wish.until = wish.until.min(until);
-        wish.sessions.insert(waiting.session, waiting);
+        wish.sessions.insert(waiting.id, waiting);
     }
 
-    /// What a waiting session has said so far.
+    /// The journal of a waiting session.
     pub(super) fn journal(&mut self, session: SessionId) -> Option<&mut Journal> {
         let wishes = self.wishes.get_mut(self.sessions.get(&session)?)?;
         let found = wishes
@@ -127,7 +95,7 @@ impl WaitingRoom {
         due.map(|(group, _)| group.clone()).collect()
     }
 
-    /// Everyone who waits for a group, those that want the same together and in order.
+    /// The sessions that wait for a group, those with the same wish together and in order.
     pub(super) fn take(&mut self, group: &GroupName) -> Vec<Vec<Waiting>> {
         let wishes = self.wishes.remove(group).unwrap_or_default();
         let taken: Vec<Vec<_>> = wishes
@@ -135,7 +103,7 @@ impl WaitingRoom {
             .map(|wish| wish.sessions.into_values().collect())
             .collect();
         for waiting in taken.iter().flatten() {
-            self.sessions.remove(&waiting.session);
+            self.sessions.remove(&waiting.id);
         }
         taken
     }
@@ -143,33 +111,31 @@ impl WaitingRoom {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
+    use tributary_node::queue;
     use tributary_protocol::link::OpenSession;
 
-    use super::{super::handle::OpenRequest, *};
+    use super::*;
+    use crate::link::handle::{OpenRequest, Opening};
 
     fn waiting(session: u64, group: &str, origin: Option<&str>) -> Waiting {
         let (inbox, _) = queue::queue(1);
-        Waiting {
-            session: SessionId(session),
-            journal: Box::new(Journal {
-                request: OpenRequest {
-                    group: GroupName::from_app(group).unwrap(),
-                    origin: origin.map(str::to_owned),
-                    open: OpenSession {
-                        peer: "192.0.2.1:1".parse().unwrap(),
-                        protocol: "rtmp".into(),
-                        connect: Default::default(),
-                    },
+        let opening = Opening {
+            request: OpenRequest {
+                group: GroupName::from_app(group).unwrap(),
+                origin: origin.map(str::to_owned),
+                open: OpenSession {
+                    peer: "192.0.2.1:1".parse().unwrap(),
+                    protocol: "rtmp".into(),
+                    connect: Default::default(),
                 },
-                messages: Vec::new(),
-                asked_home: false,
-            }),
+            },
             inbox,
             park: Arc::default(),
             hub: None,
-        }
+        };
+        Waiting::new(SessionId(session), opening)
     }
 
     #[test]
@@ -195,14 +161,14 @@ mod tests {
         let taken = room.take(&GroupName::from_app("a/x").unwrap());
         let mut taken: Vec<Vec<u64>> = taken
             .iter()
-            .map(|wish| wish.iter().map(|w| w.session.0).collect())
+            .map(|wish| wish.iter().map(|w| w.id.0).collect())
             .collect();
         taken.sort();
         assert_eq!(taken, [vec![1, 3], vec![4]]);
         assert_eq!((room.len(), room.due()), (0, None));
     }
 
-    /// What every client's command costs while all of them wait must not grow with their number.
+    /// The cost of a client's command must not grow with the number of those that wait.
     #[test]
     fn twenty_thousand_who_wait_cost_no_scan_each() {
         let mut room = WaitingRoom::default();

@@ -1,20 +1,28 @@
-//! The driver without a link: what its lanes would send, as an origin's lane takes it.
+//! The lanes without a link: the frames that they would send, as an origin's lane takes them.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::LocalSet;
-use tributary_node::cert;
+use tributary_node::{cert, queue};
 use tributary_protocol::{
-    MessageStreamId, MessageType, RtmpTimestamp,
-    link::{FromSession, OpenSession, OriginEvent, OriginLane, Statistics, credit::Budget},
+    Message, MessageStreamId, MessageType, RtmpTimestamp,
+    link::{
+        CloseReason, FromSession, Generation, OpenSession, OriginEvent, OriginLane, Statistics,
+        credit::Budget, features,
+    },
 };
 
 use super::*;
-use crate::link::{OpenRequest, SessionLink, Upstream};
-use crate::routing::Health;
+use crate::{
+    fanout::Streams,
+    link::{LinkConfig, LinkMetrics, OpenRequest, SessionLink, Upstream, handle::ToLane},
+};
 
-/// A driver with two origins that are up, and what clients' drivers tell it.
+/// The lanes to two origins that are up, and the commands of clients' drivers.
 struct Edge {
-    driver: Rc<Driver>,
+    ownership: Rc<Ownership>,
+    placing: Rc<Placing>,
     upstream: Upstream,
     commands: queue::Receiver<ToLane>,
 }
@@ -29,17 +37,28 @@ impl Edge {
             capacity: 0,
             rate: Default::default(),
         };
-        let (metrics, ready) = (LinkMetrics::default(), Readiness::default());
-        let driver = Driver::new(config, 1, Streams::new(), metrics, ready);
+        let shared = Rc::new(Shared::new(Streams::new(), LinkMetrics::default()));
+        let placing = Placing::new(&config, Rc::clone(&shared));
+        let ownership = Ownership::new(shared, Rc::clone(&placing), Readiness::default());
         for origin in 0..2 {
-            driver.set_health(origin, Health::Up);
-            driver.displaced(origin, true, Vec::new(), &[]);
+            ownership.set_health(origin, Health::Up);
+            ownership.displaced(origin, true, Vec::new(), &[]);
         }
         Self {
-            driver,
+            ownership,
+            placing,
             upstream,
             commands,
         }
+    }
+
+    fn lane(&self) -> Rc<Lane> {
+        self.placing.lanes.of(&group()).unwrap()
+    }
+
+    /// The origin of the group's lane.
+    fn origin(&self) -> usize {
+        self.lane().origin.index
     }
 
     fn open(&self) -> SessionLink {
@@ -54,7 +73,7 @@ impl Edge {
         })
     }
 
-    /// What was said since, in another order.
+    /// Handles the commands since, in another order.
     fn obey(&mut self, order: &[usize]) {
         let mut said: Vec<_> = std::iter::from_fn(|| self.commands.try_next())
             .map(Some)
@@ -62,20 +81,19 @@ impl Edge {
         assert_eq!(said.len(), order.len());
         for &index in order {
             let command = said[index].take().unwrap();
-            self.driver.handle_command(command);
+            let ToLane::Session { session, event } = command else {
+                panic!("{command:?}");
+            };
+            self.placing.handle(session, event);
         }
     }
 
-    /// What an origin reads from the group's lane.
+    /// The events that an origin reads from the group's lane.
     fn read(&self, origin: &mut OriginLane) -> Vec<OriginEvent> {
-        let lane = Rc::clone(&self.driver.lanes.borrow()[&group()]);
-        let mut lane = lane.state.borrow_mut();
         let now = Instant::now();
-        lane.connected(origin.received()).unwrap();
-        while let Some(bytes) = lane.poll_transmit(now) {
+        for bytes in self.lane().frames(origin.received(), now) {
             origin.handle_bytes(now, &bytes).expect("frames in order");
         }
-        lane.disconnected();
         std::iter::from_fn(|| origin.poll_event()).collect()
     }
 }
@@ -148,7 +166,7 @@ async fn sessions_of_two_workers_may_come_out_of_turn() {
             ),
             "{events:?}"
         );
-        assert_eq!(edge.driver.sessions.borrow().len(), 1);
+        assert_eq!(edge.ownership.shared.sessions.len(), 1);
         drop(second);
     };
     LocalSet::new().run_until(scenario).await;
@@ -161,15 +179,15 @@ async fn sessions_that_move_to_another_origin_come_behind_those_that_are_there()
         let moved: Vec<_> = (0..20).map(|_| edge.open()).collect();
         edge.obey(&(0..20).collect::<Vec<_>>());
         assert_eq!(opened(&edge.read(&mut origin())), 20);
-        let lost = edge.driver.lanes.borrow()[&group()].origin;
+        let lost = edge.origin();
         let until = Instant::now() + Duration::from_secs(15);
-        edge.driver.origin_lost(lost, until);
+        edge.ownership.lost(lost, until);
         let late = edge.open();
         edge.obey(&[0]);
         let mut other = origin();
         assert_eq!(opened(&edge.read(&mut other)), 1);
-        edge.driver.place_group(&group());
-        assert_ne!(edge.driver.lanes.borrow()[&group()].origin, lost);
+        edge.placing.place_group(&group());
+        assert_ne!(edge.origin(), lost);
         assert_eq!(opened(&edge.read(&mut other)), 20);
         moved[3]
             .send(message(b"still here"), Generation(0))
@@ -187,20 +205,20 @@ async fn a_group_with_nobody_in_it_leaves_an_origin_that_goes_away() {
         let mut edge = Edge::new();
         let staying = edge.open();
         edge.obey(&[0]);
-        let home = edge.driver.lanes.borrow()[&group()].origin;
-        edge.driver.origin_leaving(home);
+        let home = edge.origin();
+        edge.ownership.leaving(home);
         // While somebody is there, so is the next one.
         let next = edge.open();
         edge.obey(&[0]);
-        assert_eq!(edge.driver.lanes.borrow()[&group()].origin, home);
+        assert_eq!(edge.origin(), home);
         drop((staying, next));
         edge.obey(&[0, 1]);
-        edge.driver.close_idle(Instant::now());
+        edge.placing.close_idle(Instant::now());
         let _elsewhere = edge.open();
         edge.obey(&[0]);
-        assert_ne!(edge.driver.lanes.borrow()[&group()].origin, home);
+        assert_ne!(edge.origin(), home);
         // Nor does it call its copy back.
-        assert_eq!(edge.driver.home_in_use(&group()), None);
+        assert_eq!(edge.placing.home_in_use(&group()), None);
     };
     LocalSet::new().run_until(scenario).await;
 }
@@ -214,8 +232,7 @@ async fn an_origin_gets_the_count_of_frames_if_it_knows_of_it() {
             let mut origin = origin();
             let session = edge.open();
             edge.obey(&[0]);
-            let lane = Rc::clone(&edge.driver.lanes.borrow()[&group()]);
-            edge.driver.origins[lane.origin].set_features(features);
+            edge.lane().origin.set_features(features);
             edge.read(&mut origin);
             session.statistics(Statistics {
                 received: Some(7),
@@ -236,4 +253,26 @@ async fn an_origin_gets_the_count_of_frames_if_it_knows_of_it() {
         }
     };
     LocalSet::new().run_until(scenario).await;
+}
+
+#[test]
+fn groups_at_a_lost_origin_are_named_in_frames_of_a_bounded_length() {
+    let frames = |count: usize| -> Vec<_> {
+        let groups: Vec<_> = (0..count)
+            .map(|n| GroupName::from_app(&format!("live/{n}")).unwrap())
+            .collect();
+        let frames = living("a", &groups).into_iter();
+        let frame = |frame| match frame {
+            Control::Living {
+                complete, groups, ..
+            } => (complete, groups.len()),
+            other => panic!("{other:?}"),
+        };
+        frames.map(frame).collect()
+    };
+    // An empty list replaces the one before.
+    assert_eq!(frames(0), [(true, 0)]);
+    assert_eq!(frames(GROUPS_PER_FRAME), [(true, GROUPS_PER_FRAME)]);
+    let two = [(false, GROUPS_PER_FRAME), (true, 1)];
+    assert_eq!(frames(GROUPS_PER_FRAME + 1), two);
 }

@@ -1,0 +1,365 @@
+//! The link to one origin: dialled, greeted, kept, and dialled again.
+
+use std::{
+    net::SocketAddr,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use rand::{SeedableRng, rngs::StdRng};
+use tokio::{task::spawn_local, time::timeout};
+use tributary_node::{
+    backoff::Backoff,
+    control::{self, ControlReceiver, ControlSender},
+    drain, queue,
+    transport::{CloseCode, Endpoint, Link, LinkError},
+};
+use tributary_protocol::{
+    GroupName,
+    link::{Control, Hello, features},
+};
+
+use super::{config::LinkConfig, feeds, origin::Origin, shared::Shared};
+
+/// The dialling of one origin.
+pub(super) struct Dialler<O> {
+    pub(super) config: Rc<LinkConfig>,
+    /// Drawn when the process started.
+    pub(super) epoch: u64,
+    pub(super) shared: Rc<Shared>,
+    pub(super) origin: Rc<Origin>,
+    pub(super) observer: Rc<O>,
+}
+
+/// The receiver of an origin's news.
+pub(super) trait Observer {
+    /// Acts on the news before the link goes on.
+    fn report(&self, origin: usize, news: News);
+
+    /// The heartbeat with the edge's load.
+    fn heartbeat(&self) -> Control;
+}
+
+/// A change at an origin.
+#[derive(Debug)]
+pub(super) enum News {
+    /// Its link is up. Lanes get the link after this.
+    Up {
+        /// The process is not the one known before.
+        new_process: bool,
+    },
+    /// Its link is lost.
+    Lost {
+        /// When its groups are free to start elsewhere.
+        until: Instant,
+    },
+    /// Its groups are free to start elsewhere.
+    Down,
+    /// It will go.
+    Leaving,
+    /// Groups live there away from their home, or no longer do.
+    Displaced {
+        complete: bool,
+        added: Vec<GroupName>,
+        removed: Vec<GroupName>,
+    },
+    /// Groups have data there.
+    Kept { anew: bool, groups: Vec<GroupName> },
+}
+
+/// The pauses between dials.
+struct Pauses {
+    random: StdRng,
+    near: Backoff,
+    far: Backoff,
+    /// The grace time of the lost origin ends then.
+    lost_until: Option<Instant>,
+}
+
+/// How long a dial may take before another is tried. Reason: after an outage the next packet must
+/// not be far away.
+const DIAL: Duration = Duration::from_millis(1500);
+
+/// Redials follow within this time while sessions wait for them.
+const REDIAL_GRACE: Duration = Duration::from_millis(250);
+
+/// Redials of an origin that has been away for longer come at most this far apart.
+const REDIAL_DOWN: Duration = Duration::from_secs(3);
+
+/// A link that lasted this long was a healthy one.
+const HEALTHY: Duration = Duration::from_secs(10);
+
+/// How often a heartbeat leaves.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Silence of the control stream after which the link is given up: QUIC's keep-alive only shows
+/// that the peer's QUIC task lives.
+const CONTROL_SILENCE: Duration = Duration::from_secs(5);
+
+/// Control frames that may wait for the stream at once.
+const CONTROL_QUEUE: usize = 4096;
+
+/// A link whose two ends have greeted each other.
+struct Greeted {
+    link: Link,
+    /// Keeps the link's socket.
+    endpoint: Endpoint,
+    hello: Hello,
+    send: ControlSender,
+    recv: ControlReceiver,
+}
+
+impl<O: Observer> Dialler<O> {
+    /// Keeps the link for as long as the edge runs.
+    pub(super) async fn run(self, drain: drain::Watch) {
+        let mut pauses = Pauses::new();
+        let mut last_error = None;
+        loop {
+            let soon = match self.dial().await {
+                Ok(greeted) => {
+                    last_error = None;
+                    pauses.near.began(Instant::now());
+                    let error = self.carry(greeted).await;
+                    Some(self.lost(&error, &mut pauses, drain.is_signaled()))
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    // An edge that ends needs none.
+                    if last_error.as_ref() != Some(&text) && !drain.is_signaled() {
+                        tracing::warn!(
+                            origin = self.origin.name(),
+                            address = self.origin.configured.address,
+                            error = text,
+                            "no link; dialling goes on"
+                        );
+                        last_error = Some(text);
+                    }
+                    None
+                }
+            };
+            tokio::time::sleep(self.pause(&mut pauses, soon)).await;
+        }
+    }
+
+    /// Reports that the link is lost; the first pause before it is dialled again.
+    fn lost(&self, error: &LinkError, pauses: &mut Pauses, is_drained: bool) -> Duration {
+        let now = Instant::now();
+        let until = self.origin.free_at(error, now);
+        let origin = self.origin.name();
+        if is_drained {
+            tracing::info!(origin, %error, "link ends");
+        } else {
+            tracing::warn!(origin, %error, "link lost");
+        }
+        let label = self.origin.label();
+        self.shared.metrics.lost.get_or_create(&label).inc();
+        pauses.lost_until = Some(until);
+        pauses.far.reset();
+        self.report(News::Lost { until });
+        pauses.near.ended(now, &mut pauses.random)
+    }
+
+    /// The pause before the next dial; reports the end of the grace time.
+    fn pause(&self, pauses: &mut Pauses, soon: Option<Duration>) -> Duration {
+        let now = Instant::now();
+        match pauses.lost_until {
+            Some(until) if until > now => {
+                let delay = soon.unwrap_or_else(|| pauses.near.failed(&mut pauses.random));
+                delay.min(until - now)
+            }
+            Some(_) => {
+                pauses.lost_until = None;
+                self.report(News::Down);
+                Duration::ZERO
+            }
+            None => pauses.far.failed(&mut pauses.random),
+        }
+    }
+
+    fn report(&self, news: News) {
+        self.observer.report(self.origin.index, news);
+    }
+
+    async fn dial(&self) -> Result<Greeted, LinkError> {
+        let configured = &self.origin.configured;
+        let address = resolve(&configured.address).await?;
+        let any: SocketAddr = if address.is_ipv4() {
+            ([0, 0, 0, 0], 0).into()
+        } else {
+            (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
+        };
+        let endpoint = Endpoint::dialling(&self.config.identity, any)
+            .map_err(|error| LinkError::Transport(error.to_string()))?;
+        let link = timeout(DIAL, endpoint.connect(address))
+            .await
+            .map_err(|_| LinkError::TimedOut)??;
+        if let Some(name) = &configured.name
+            && !link.peer().answers_to(name)
+        {
+            let why = format!(
+                "its certificate is for `{}`, not `{name}`",
+                link.peer().name
+            );
+            return Err(LinkError::Refused(why));
+        }
+        timeout(DIAL, self.greet(link, endpoint))
+            .await
+            .map_err(|_| LinkError::TimedOut)?
+    }
+
+    async fn greet(&self, link: Link, endpoint: Endpoint) -> Result<Greeted, LinkError> {
+        let hello = Hello {
+            node: self.config.identity.peer().name.clone(),
+            epoch: self.epoch,
+            incarnation: self.origin.next_incarnation(),
+            connection: 0,
+            features: features::PUBLICATION,
+            zone: self.config.zone.clone(),
+            capacity: self.config.capacity,
+            known_as: self.origin.name().to_owned(),
+            grace_ms: 0,
+        };
+        let (mut send, mut recv) = control::open(&link).await?;
+        send.write(&Control::Hello(hello)).await?;
+        let hello = recv.hello(&link).await?;
+        Ok(Greeted {
+            link,
+            endpoint,
+            hello,
+            send,
+            recv,
+        })
+    }
+
+    /// Runs a link until it is gone.
+    async fn carry(&self, greeted: Greeted) -> LinkError {
+        let Greeted {
+            link,
+            endpoint,
+            hello,
+            mut send,
+            mut recv,
+        } = greeted;
+        let queued = self.link_up(&link, &hello);
+        let feeds = feeds::accept(
+            Rc::clone(&self.shared),
+            Rc::clone(&self.origin),
+            link.clone(),
+        );
+        let feeds = spawn_local(feeds);
+        let error = tokio::select! {
+            error = link.closed() => error,
+            error = self.read_control(&link, &mut recv) => error,
+            error = self.write_control(&link, &mut send, queued) => error,
+        };
+        feeds.abort();
+        link.close(CloseCode::Shutdown);
+        self.origin.set_control(None);
+        self.origin.set_link(None);
+        self.set_up(false);
+        // The socket goes last: it tells the peer of the close.
+        spawn_local(async move { endpoint.close().await });
+        error
+    }
+
+    /// Notes and reports that the link is up, then gives it to the lanes.
+    fn link_up(&self, link: &Link, hello: &Hello) -> queue::Receiver<Control> {
+        let new_process = self.origin.greeted(hello, link.peer().clone());
+        if new_process {
+            self.origin.set_process(self.shared.new_process());
+        }
+        let (control, queued) = queue::queue(CONTROL_QUEUE);
+        self.origin.set_control(Some(control));
+        tracing::info!(
+            origin = self.origin.name(),
+            node = hello.node,
+            new_process,
+            "link up"
+        );
+        self.set_up(true);
+        self.report(News::Up { new_process });
+        self.origin.set_link(Some(link.clone()));
+        queued
+    }
+
+    fn set_up(&self, is_up: bool) {
+        let up = self.shared.metrics.up.get_or_create(&self.origin.label());
+        up.set(i64::from(is_up));
+    }
+
+    async fn read_control(&self, link: &Link, recv: &mut ControlReceiver) -> LinkError {
+        loop {
+            let control = match timeout(CONTROL_SILENCE, recv.next()).await {
+                Ok(Ok(control)) => control,
+                Ok(Err(error)) => return error,
+                Err(_) => return LinkError::TimedOut,
+            };
+            match control {
+                Control::Displaced {
+                    complete,
+                    added,
+                    removed,
+                } => self.report(News::Displaced {
+                    complete,
+                    added,
+                    removed,
+                }),
+                Control::Kept { anew, groups } => self.report(News::Kept { anew, groups }),
+                Control::Ping(number) => self.origin.send(Control::Pong(number)),
+                Control::GoAway { within_ms } => {
+                    tracing::info!(origin = link.peer().name, within_ms, "origin goes away");
+                    self.report(News::Leaving);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn write_control(
+        &self,
+        link: &Link,
+        send: &mut ControlSender,
+        mut queued: queue::Receiver<Control>,
+    ) -> LinkError {
+        let label = self.origin.label();
+        let metrics = &self.shared.metrics;
+        let mut counted = (0, 0);
+        let mut beat = tokio::time::interval(HEARTBEAT);
+        loop {
+            let control = tokio::select! {
+                Some(control) = queued.next() => control,
+                _ = beat.tick() => {
+                    let (sent, received) = link.bytes();
+                    metrics.bytes_out.get_or_create(&label).inc_by(sent - counted.0);
+                    metrics.bytes_in.get_or_create(&label).inc_by(received - counted.1);
+                    counted = (sent, received);
+                    let round_trip = link.round_trip().as_secs_f64();
+                    metrics.round_trip.get_or_create(&label).set(round_trip);
+                    self.observer.heartbeat()
+                }
+            };
+            if let Err(error) = send.write(&control).await {
+                return error;
+            }
+        }
+    }
+}
+
+impl Pauses {
+    fn new() -> Self {
+        Self {
+            random: StdRng::from_os_rng(),
+            near: Backoff::new(Duration::from_millis(20), REDIAL_GRACE, HEALTHY),
+            far: Backoff::new(REDIAL_GRACE, REDIAL_DOWN, HEALTHY),
+            lost_until: None,
+        }
+    }
+}
+
+async fn resolve(address: &str) -> Result<SocketAddr, LinkError> {
+    let unknown = |why: String| LinkError::Transport(format!("{address}: {why}"));
+    let mut found = tokio::net::lookup_host(address)
+        .await
+        .map_err(|error| unknown(error.to_string()))?;
+    found.next().ok_or_else(|| unknown("no address".into()))
+}

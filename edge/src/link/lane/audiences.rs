@@ -1,0 +1,304 @@
+//! The audiences of a lane: their members, and the contents of their objects.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tributary_protocol::{
+    GroupName, LaneId, SessionId,
+    amf::ObjectEncoding,
+    link::AudienceId,
+    shared_object::{Flags, Mirror},
+};
+
+use super::session::{InboxFull, LaneSession};
+use crate::{
+    link::handle::ObjectInfo,
+    objects::{Delivery, HubOut, ObjectKey, ToHub},
+};
+
+/// The audiences of one lane.
+#[derive(Debug)]
+pub(super) struct Audiences {
+    lane: LaneId,
+    group: GroupName,
+    table: HashMap<AudienceId, Audience>,
+}
+
+/// One object, as far as this edge knows it.
+#[derive(Debug, Default)]
+struct Audience {
+    name: String,
+    persistent: bool,
+    /// The object's contents after the messages to all. Read only: nothing is decided by it.
+    mirror: Mirror,
+    members: HashMap<SessionId, Standing>,
+    /// The workers with members.
+    sides: Vec<Side>,
+}
+
+/// How a member of an audience gets its messages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    pub(super) flags: Flags,
+    /// Messages to all pass it by.
+    pub(super) aside: bool,
+}
+
+/// The members of an audience on one worker.
+#[derive(Debug)]
+struct Side {
+    hub: Arc<HubOut>,
+    members: usize,
+    /// The last message handed over, by its place, and the one before it that its author got too.
+    last: (u64, Option<SessionId>),
+    before: u64,
+}
+
+/// The rest of a delivery to the hubs.
+#[derive(Debug, Default)]
+pub(super) struct Delivered {
+    /// Sessions whose worker's hub is full.
+    pub(super) slow: Vec<SessionId>,
+    /// Members whose sessions have no worker: tests hold them.
+    pub(super) without_hub: Vec<(SessionId, Flags)>,
+}
+
+impl Audiences {
+    pub(super) fn new(lane: LaneId, group: GroupName) -> Self {
+        Self {
+            lane,
+            group,
+            table: HashMap::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Lists the objects.
+    pub(super) fn info(&self, out: &mut Vec<ObjectInfo>) {
+        let group = self.group.to_string();
+        out.extend(self.table.values().map(|audience| ObjectInfo {
+            group: group.clone(),
+            name: audience.name.clone(),
+            persistent: audience.persistent,
+            version: audience.mirror.version(),
+            complete: audience.mirror.is_complete(),
+            slots: audience.mirror.len(),
+            members: audience.members.len(),
+            bytes: audience.mirror.bytes(),
+        }));
+    }
+
+    pub(super) fn begin(&mut self, id: AudienceId, name: String, persistent: bool) {
+        let audience = Audience {
+            name,
+            persistent,
+            ..Audience::default()
+        };
+        self.table.insert(id, audience);
+    }
+
+    pub(super) fn join(
+        &mut self,
+        id: AudienceId,
+        session: SessionId,
+        state: &mut LaneSession,
+        standing: Standing,
+    ) -> Result<(), InboxFull> {
+        let key = self.key(id);
+        let Some(audience) = self.table.get_mut(&id) else {
+            return Ok(());
+        };
+        if !state.audiences.contains(&id) {
+            state.audiences.push(id);
+        }
+        let hub = state.session.hub.as_ref();
+        audience.join(session, standing, hub);
+        let Some(hub) = hub else { return Ok(()) };
+        let join = ToHub::Join {
+            audience: key,
+            session,
+            flags: standing.flags,
+            aside: standing.aside,
+        };
+        hub.hand(join).map(drop).map_err(|_| InboxFull)
+    }
+
+    pub(super) fn leave(&mut self, id: AudienceId, session: SessionId, state: &mut LaneSession) {
+        state.audiences.retain(|&of| of != id);
+        let hub = state.session.hub.as_ref();
+        self.remove(id, session, hub);
+        if let Some(hub) = hub {
+            let audience = self.key(id);
+            // A worker that hangs passes over members that are gone.
+            let _ = hub.hand(ToHub::Leave { audience, session });
+        }
+    }
+
+    pub(super) fn end(&mut self, id: AudienceId, sessions: &mut HashMap<SessionId, LaneSession>) {
+        let members: Vec<_> = self.members(id).collect();
+        for session in members {
+            if let Some(state) = sessions.get_mut(&session) {
+                self.leave(id, session, state);
+            }
+        }
+        self.table.remove(&id);
+    }
+
+    /// A session is over.
+    pub(super) fn forget(&mut self, session: SessionId, state: &LaneSession) {
+        for &audience in &state.audiences {
+            self.remove(audience, session, state.session.hub.as_ref());
+        }
+    }
+
+    /// Takes a message into the mirror and hands it to the members' hubs: once for each worker.
+    pub(super) fn deliver(
+        &mut self,
+        delivery: &Delivery,
+        sessions: &HashMap<SessionId, LaneSession>,
+    ) -> Delivered {
+        let ObjectKey(_, id) = delivery.audience;
+        let Some(audience) = self.table.get_mut(&id) else {
+            return Delivered::default();
+        };
+        // Of two forms, the one for AMF3 holds everything.
+        if delivery.encoding != Some(ObjectEncoding::Amf0)
+            && let Err(error) = audience.mirror.apply(delivery.message.body())
+        {
+            tracing::warn!(group = %self.group, name = audience.name, %error, "unreadable");
+        }
+        let full = audience.hand(delivery);
+        let without_hub = audience.without_hub(delivery.all_but, sessions);
+        let mut slow = Vec::new();
+        for hub in full {
+            slow.extend(self.close_side(id, &hub, sessions));
+        }
+        Delivered { slow, without_hub }
+    }
+
+    /// The place in its worker's hub that comes before the session's next item.
+    pub(super) fn place_before(&self, session: SessionId, state: &LaneSession) -> u64 {
+        let Some(hub) = &state.session.hub else {
+            return 0;
+        };
+        let audiences = state.audiences.iter().filter_map(|id| self.table.get(id));
+        let places = audiences.map(|audience| audience.place_before(session, hub));
+        places.max().unwrap_or(0)
+    }
+
+    fn key(&self, audience: AudienceId) -> ObjectKey {
+        ObjectKey(self.lane, audience)
+    }
+
+    fn members(&self, id: AudienceId) -> impl Iterator<Item = SessionId> {
+        let audience = self.table.get(&id).into_iter();
+        audience.flat_map(|it| it.members.keys().copied())
+    }
+
+    fn remove(&mut self, id: AudienceId, session: SessionId, hub: Option<&Arc<HubOut>>) {
+        if let Some(audience) = self.table.get_mut(&id) {
+            audience.remove(session, hub);
+        }
+    }
+
+    /// The sessions of a worker whose hub cannot take a message that they would have got.
+    fn close_side(
+        &self,
+        id: AudienceId,
+        hub: &Arc<HubOut>,
+        sessions: &HashMap<SessionId, LaneSession>,
+    ) -> Vec<SessionId> {
+        let is_on_it = |session: &SessionId| {
+            let session = sessions.get(session);
+            let hub_of = session.and_then(|it| it.session.hub.as_ref());
+            hub_of.is_some_and(|of| Arc::ptr_eq(of, hub))
+        };
+        let members: Vec<_> = self.members(id).filter(is_on_it).collect();
+        tracing::error!(group = %self.group, sessions = members.len(), "a worker does not keep up");
+        members
+    }
+}
+
+impl Audience {
+    fn join(&mut self, session: SessionId, standing: Standing, hub: Option<&Arc<HubOut>>) {
+        if self.members.insert(session, standing).is_some() {
+            return;
+        }
+        let Some(hub) = hub else { return };
+        match self.sides.iter_mut().find(|it| Arc::ptr_eq(&it.hub, hub)) {
+            Some(side) => side.members += 1,
+            None => self.sides.push(Side {
+                hub: Arc::clone(hub),
+                members: 1,
+                last: (0, None),
+                before: 0,
+            }),
+        }
+    }
+
+    fn remove(&mut self, session: SessionId, hub: Option<&Arc<HubOut>>) {
+        if self.members.remove(&session).is_none() {
+            return;
+        }
+        let side = |side: &Side| hub.is_some_and(|hub| Arc::ptr_eq(hub, &side.hub));
+        if let Some(at) = self.sides.iter().position(side) {
+            self.sides[at].members -= 1;
+            if self.sides[at].members == 0 {
+                self.sides.swap_remove(at);
+            }
+        }
+    }
+
+    /// Hands a message to every worker with members; the hubs that are full.
+    fn hand(&mut self, delivery: &Delivery) -> Vec<Arc<HubOut>> {
+        let mut full = Vec::new();
+        for side in &mut self.sides {
+            match side.hub.hand(ToHub::Deliver(delivery.clone())) {
+                Ok(place) => side.note(place, delivery.all_but),
+                Err(_) => full.push(Arc::clone(&side.hub)),
+            }
+        }
+        full
+    }
+
+    fn without_hub(
+        &self,
+        all_but: Option<SessionId>,
+        sessions: &HashMap<SessionId, LaneSession>,
+    ) -> Vec<(SessionId, Flags)> {
+        let in_hubs: usize = self.sides.iter().map(|side| side.members).sum();
+        if in_hubs == self.members.len() {
+            return Vec::new();
+        }
+        let no_hub = |session| {
+            let session: Option<&LaneSession> = sessions.get(session);
+            session.is_some_and(|it| it.session.hub.is_none())
+        };
+        let members = self.members.iter();
+        members
+            .filter(|(session, member)| !member.aside && Some(**session) != all_but)
+            .filter(|(session, _)| no_hub(session))
+            .map(|(&session, member)| (session, member.flags))
+            .collect()
+    }
+
+    fn place_before(&self, session: SessionId, hub: &Arc<HubOut>) -> u64 {
+        let side = self.sides.iter().find(|it| Arc::ptr_eq(&it.hub, hub));
+        side.map_or(0, |side| match side.last {
+            (_, Some(author)) if author == session => side.before,
+            (place, _) => place,
+        })
+    }
+}
+
+impl Side {
+    /// Notes where a message is in the worker's hub.
+    fn note(&mut self, place: u64, all_but: Option<SessionId>) {
+        if all_but.is_none() || self.last.1 != all_but {
+            self.before = self.last.0;
+        }
+        self.last = (place, all_but);
+    }
+}

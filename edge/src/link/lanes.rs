@@ -1,0 +1,128 @@
+//! The lanes of this edge.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    time::Instant,
+};
+
+use tributary_protocol::{GroupName, LaneId};
+
+use super::{handle::ObjectInfo, lane::Lane, metrics::LinkMetrics};
+
+/// The lanes that are not over.
+pub(super) struct Lanes {
+    /// The lanes that new sessions of their group get.
+    by_group: RefCell<HashMap<GroupName, Rc<Lane>>>,
+    /// All lanes, those that close among them.
+    all: RefCell<HashMap<LaneId, Rc<Lane>>>,
+    next: Cell<u64>,
+    metrics: LinkMetrics,
+}
+
+impl Lanes {
+    pub(super) fn new(metrics: LinkMetrics) -> Self {
+        Self {
+            by_group: RefCell::default(),
+            all: RefCell::default(),
+            next: Cell::new(1),
+            metrics,
+        }
+    }
+
+    /// The lane that new sessions of a group get.
+    pub(super) fn of(&self, group: &GroupName) -> Option<Rc<Lane>> {
+        self.by_group.borrow().get(group).cloned()
+    }
+
+    pub(super) fn get(&self, id: LaneId) -> Option<Rc<Lane>> {
+        self.all.borrow().get(&id).cloned()
+    }
+
+    /// The lanes to an origin, without those that close.
+    pub(super) fn at(&self, origin: usize) -> Vec<Rc<Lane>> {
+        let lanes = self.by_group.borrow();
+        let lanes = lanes.values();
+        lanes
+            .filter(|lane| lane.origin.index == origin)
+            .cloned()
+            .collect()
+    }
+
+    /// The number of groups with a lane that new sessions get.
+    pub(super) fn group_count(&self) -> usize {
+        self.by_group.borrow().len()
+    }
+
+    /// A number for a lane that no other lane of this edge has had.
+    pub(super) fn next_id(&self) -> LaneId {
+        let id = LaneId(self.next.get());
+        self.next.set(id.0 + 1);
+        id
+    }
+
+    pub(super) fn add(&self, lane: &Rc<Lane>) {
+        let group = lane.group().clone();
+        self.by_group.borrow_mut().insert(group, Rc::clone(lane));
+        self.all.borrow_mut().insert(lane.id(), Rc::clone(lane));
+        self.count();
+    }
+
+    /// New sessions of the lane's group get another lane.
+    pub(super) fn unlist(&self, lane: &Rc<Lane>) {
+        let mut lanes = self.by_group.borrow_mut();
+        let listed = lanes.get(lane.group());
+        if listed.is_some_and(|listed| Rc::ptr_eq(listed, lane)) {
+            lanes.remove(lane.group());
+        }
+    }
+
+    /// Forgets a lane that is over.
+    pub(super) fn forget(&self, lane: &Rc<Lane>) {
+        self.unlist(lane);
+        self.all.borrow_mut().remove(&lane.id());
+        let audiences = lane.audience_count();
+        self.metrics.audiences.dec_by(audiences as i64);
+        self.count();
+    }
+
+    /// Closes lanes that have had no sessions for a while, and at once those to origins that go
+    /// away: the next session of their group may go elsewhere.
+    pub(super) fn close_idle(&self, now: Instant, is_leaving: impl Fn(usize) -> bool) {
+        let is_idle = |lane: &&Rc<Lane>| lane.is_idle(now, is_leaving(lane.origin.index));
+        let lanes = self.by_group.borrow();
+        let idle: Vec<_> = lanes.values().filter(is_idle).cloned().collect();
+        drop(lanes);
+        for lane in idle {
+            self.by_group.borrow_mut().remove(lane.group());
+            lane.close();
+        }
+    }
+
+    /// Ends the lanes that close and whose origin is gone for good.
+    pub(super) fn give_up_closing(&self, origin: usize) {
+        let lanes = self.all.borrow();
+        for lane in lanes.values().filter(|lane| lane.origin.index == origin) {
+            lane.give_up_closing();
+        }
+    }
+
+    /// Whether the origins have acknowledged everything.
+    pub(super) fn are_settled(&self) -> bool {
+        self.all.borrow().values().all(|lane| lane.is_settled())
+    }
+
+    /// Lists the shared objects that sessions use.
+    pub(super) fn objects(&self) -> Vec<ObjectInfo> {
+        let mut objects = Vec::new();
+        for lane in self.all.borrow().values() {
+            lane.objects(&mut objects);
+        }
+        objects
+    }
+
+    fn count(&self) {
+        self.metrics.lanes.set(self.all.borrow().len() as i64);
+    }
+}

@@ -1,0 +1,228 @@
+//! The groups of each origin: the frames that this edge sends about them, and the origins' news.
+
+use std::{rc::Rc, time::Instant};
+
+use tributary_protocol::{
+    GroupName,
+    link::{Control, hello::GROUPS_PER_FRAME},
+};
+
+use super::{
+    dial::{News, Observer},
+    handle::FromOrigin,
+    lane::Lane,
+    placing::Placing,
+    readiness::Readiness,
+    shared::Shared,
+};
+use crate::routing::Health;
+
+/// The receiver of the origins' news: sessions and lanes are placed by them.
+pub(super) struct Ownership {
+    shared: Rc<Shared>,
+    placing: Rc<Placing>,
+    readiness: Readiness,
+}
+
+impl Observer for Ownership {
+    fn report(&self, origin: usize, news: News) {
+        match news {
+            News::Up { new_process } => self.up(origin, new_process),
+            News::Lost { until } => self.lost(origin, until),
+            News::Down => self.down(origin),
+            News::Leaving => self.leaving(origin),
+            News::Displaced {
+                complete,
+                added,
+                removed,
+            } => self.displaced(origin, complete, added, &removed),
+            News::Kept { anew, groups } => {
+                let kept = self.placing.update(|table| {
+                    table.kept(origin, anew, groups);
+                    table.kept_count()
+                });
+                self.shared.metrics.kept.set(kept as i64);
+            }
+        }
+    }
+
+    fn heartbeat(&self) -> Control {
+        Control::Heartbeat {
+            sessions: self.shared.sessions.len() as u64,
+            groups: self.placing.lanes.group_count() as u64,
+        }
+    }
+}
+
+impl Ownership {
+    pub(super) fn new(shared: Rc<Shared>, placing: Rc<Placing>, readiness: Readiness) -> Rc<Self> {
+        Rc::new(Self {
+            shared,
+            placing,
+            readiness,
+        })
+    }
+
+    /// The link to an origin came up; `new_process` if it is not the process known before.
+    fn up(&self, origin: usize, new_process: bool) {
+        self.send_lost_groups(origin);
+        if new_process {
+            self.placing.update(|table| table.forget(origin));
+            for lane in self.lanes_at(origin) {
+                if lane.has_history() {
+                    self.placing.replace(&lane, true);
+                }
+            }
+        }
+        self.set_health(origin, Health::Up);
+        for lane in self.lanes_at(origin) {
+            lane.push_all(|| FromOrigin::LinkBack);
+        }
+        for lane in self.lanes_at(origin) {
+            let copy = self.placing.table().displaced_at(lane.group());
+            if let (Some(home), Some(copy)) = (self.placing.home_in_use(lane.group()), copy)
+                && home != copy
+            {
+                self.send_at_home(copy, home, lane.group().clone());
+            }
+        }
+        self.send_living_end(origin, !new_process);
+    }
+
+    /// The link to an origin is lost. Groups without an accepted session are free at once.
+    fn lost(&self, origin: usize, until: Instant) {
+        self.set_health(origin, Health::Lost { until });
+        let mut living = Vec::new();
+        for lane in self.lanes_at(origin) {
+            if lane.has_accepted() {
+                lane.push_all(|| FromOrigin::LinkLost);
+                living.push(lane.group().clone());
+            } else {
+                self.placing.replace(&lane, false);
+            }
+        }
+        self.send_living(origin, &living);
+    }
+
+    /// An origin will go: groups that do not live there are placed elsewhere from now on.
+    fn leaving(&self, origin: usize) {
+        self.placing.update(|table| table.set_leaving(origin));
+        self.placing.close_idle(Instant::now());
+    }
+
+    /// The grace time of an origin is over: its groups are free to start elsewhere.
+    fn down(&self, origin: usize) {
+        self.set_health(origin, Health::Down);
+        for lane in self.lanes_at(origin) {
+            self.placing.replace(&lane, true);
+        }
+        self.placing.lanes.give_up_closing(origin);
+        self.send_living_end(origin, false);
+    }
+
+    /// An origin named groups that live there away from home, and groups that no longer do.
+    fn displaced(
+        &self,
+        origin: usize,
+        complete: bool,
+        added: Vec<GroupName>,
+        removed: &[GroupName],
+    ) {
+        for group in &added {
+            if let Some(home) = self.placing.home_in_use(group)
+                && home != origin
+            {
+                self.send_at_home(origin, home, group.clone());
+            }
+        }
+        let named: Vec<_> = added.iter().chain(removed).cloned().collect();
+        let has_started = self.placing.update(|table| {
+            let starting = table.starting(Instant::now());
+            table.displaced(origin, complete, added, removed);
+            starting != table.starting(Instant::now())
+        });
+        if has_started {
+            self.placing.try_all();
+        }
+        for group in &named {
+            self.placing.place_group(group);
+        }
+    }
+
+    fn set_health(&self, origin: usize, health: Health) {
+        let ready = self.placing.update(|table| {
+            table.set_health(origin, health);
+            table.is_ready()
+        });
+        self.readiness.set(ready);
+        self.placing.try_all();
+    }
+
+    fn lanes_at(&self, origin: usize) -> Vec<Rc<Lane>> {
+        self.placing.lanes.at(origin)
+    }
+
+    fn name(&self, origin: usize) -> String {
+        self.placing.table().name(origin).to_owned()
+    }
+
+    /// Sends every other origin the groups that live at a lost one.
+    fn send_living(&self, lost: usize, groups: &[GroupName]) {
+        for living in living(&self.name(lost), groups) {
+            self.placing.origins.send_others(lost, &living);
+        }
+    }
+
+    /// Sends every other origin that its groups need not wait for this one any more.
+    fn send_living_end(&self, origin: usize, resumed: bool) {
+        let end = Control::LivingEnd {
+            origin: self.name(origin),
+            resumed,
+        };
+        self.placing.origins.send_others(origin, &end);
+    }
+
+    /// Sends the groups that live at origins that are lost now: the link to an origin comes up
+    /// meanwhile.
+    fn send_lost_groups(&self, to: usize) {
+        for origin in self.placing.origins.iter() {
+            let lost = origin.index;
+            let health = self.placing.table().health(lost);
+            if lost == to || !matches!(health, Health::Lost { .. }) {
+                continue;
+            }
+            let lanes = self.lanes_at(lost);
+            let groups: Vec<_> = lanes.iter().map(|lane| lane.group().clone()).collect();
+            self.send_living(lost, &groups);
+        }
+    }
+
+    /// Sends an origin that a group which lives there is at its home as well.
+    fn send_at_home(&self, to: usize, home: usize, group: GroupName) {
+        self.placing.origins.get(to).send(Control::AtHome {
+            origin: self.name(home),
+            groups: vec![group],
+        });
+    }
+}
+
+/// The frames that name the groups at a lost origin; the last one completes the list.
+fn living(origin: &str, groups: &[GroupName]) -> Vec<Control> {
+    let mut frames = Vec::new();
+    let mut rest = groups;
+    loop {
+        let (groups, later) = rest.split_at(rest.len().min(GROUPS_PER_FRAME));
+        frames.push(Control::Living {
+            origin: origin.to_owned(),
+            complete: later.is_empty(),
+            groups: groups.to_vec(),
+        });
+        if later.is_empty() {
+            return frames;
+        }
+        rest = later;
+    }
+}
+
+#[cfg(test)]
+mod tests;

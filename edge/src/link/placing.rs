@@ -1,0 +1,269 @@
+//! The places of sessions: found, waited for, or looked for again.
+
+use std::{
+    cell::{Ref, RefCell},
+    rc::Rc,
+    time::Instant,
+};
+
+use tokio::task::spawn_local;
+use tributary_protocol::{
+    GroupName, Message, SessionId,
+    link::{CloseReason, FromSession, Generation, Rate, features},
+};
+
+use super::{
+    config::LinkConfig,
+    handle::{FromOrigin, Opening},
+    journal::Journal,
+    lane::{Lane, LaneEnd, LaneOpening},
+    lanes::Lanes,
+    origins::Origins,
+    session::Waiting,
+    shared::Shared,
+};
+use crate::routing::{Health, Place, Table};
+
+mod decision;
+mod line;
+mod waiting;
+
+use decision::{Named, Wish};
+use line::WaitingLine;
+
+/// The sessions of this edge and their lanes.
+pub(super) struct Placing {
+    shared: Rc<Shared>,
+    /// The rate of each session.
+    rate: Rate,
+    table: RefCell<Table>,
+    pub(super) origins: Origins,
+    pub(super) lanes: Lanes,
+    line: WaitingLine,
+}
+
+/// Groups with waiting sessions that are placed before other tasks get a turn.
+const PLACED: usize = 64;
+
+impl Placing {
+    pub(super) fn new(config: &LinkConfig, shared: Rc<Shared>) -> Rc<Self> {
+        let names = config.origins.iter();
+        let names = names.map(|origin| origin.known_as().to_owned()).collect();
+        Rc::new(Self {
+            rate: config.rate,
+            table: RefCell::new(Table::new(names, Instant::now())),
+            origins: Origins::new(&config.origins),
+            lanes: Lanes::new(shared.metrics.clone()),
+            line: WaitingLine::default(),
+            shared,
+        })
+    }
+
+    /// The state of the origins.
+    pub(super) fn table(&self) -> Ref<'_, Table> {
+        self.table.borrow()
+    }
+
+    /// Changes the state of the origins. The sessions that this concerns are to be placed afterwards.
+    pub(super) fn update<R>(&self, change: impl FnOnce(&mut Table) -> R) -> R {
+        change(&mut self.table.borrow_mut())
+    }
+
+    /// Handles an event of a session.
+    pub(super) fn handle(self: &Rc<Self>, session: SessionId, event: FromSession<Box<Opening>>) {
+        match event {
+            FromSession::Open(opening) => self.place(Waiting::new(session, *opening)),
+            FromSession::Message {
+                generation,
+                message,
+            } => self.handle_message(session, generation, message),
+            FromSession::Stalled { stream, stalled } => {
+                if let Some(lane) = self.lane_of(session) {
+                    lane.send(session, FromSession::Stalled { stream, stalled });
+                }
+            }
+            FromSession::Statistics(mut statistics) => {
+                if let Some(lane) = self.lane_of(session) {
+                    if !lane.origin.has(features::COUNTED) {
+                        statistics.received = None;
+                    }
+                    lane.send(session, FromSession::Statistics(statistics));
+                }
+            }
+            FromSession::Close(reason) => self.handle_close(session, reason),
+            _ => {}
+        }
+    }
+
+    fn handle_message(&self, session: SessionId, generation: Generation, message: Message) {
+        if let Some(lane) = self.lane_of(session) {
+            lane.send_message(session, generation, message);
+        } else if self.line.append(session, message, generation).is_err()
+            && let Some(waiting) = self.line.remove(session)
+        {
+            waiting.session.close(CloseReason::Limit);
+        }
+    }
+
+    fn handle_close(&self, session: SessionId, reason: CloseReason) {
+        let Some(lane) = self.shared.sessions.remove(session) else {
+            self.line.remove(session);
+            return;
+        };
+        if let Some(lane) = self.lanes.get(lane) {
+            lane.session_ended(session, reason);
+        }
+    }
+
+    fn lane_of(&self, session: SessionId) -> Option<Rc<Lane>> {
+        self.lanes.get(self.shared.sessions.lane(session)?)
+    }
+
+    /// Gives a session its lane, lets it wait, or refuses it.
+    fn place(self: &Rc<Self>, session: Waiting) {
+        let place = self.decide(&session.journal);
+        self.place_at(session, place);
+    }
+
+    fn place_at(self: &Rc<Self>, session: Waiting, place: Place) {
+        match place {
+            Place::At(origin) => self.open(session, origin),
+            Place::Wait(until) if !self.line.is_full() => self.line.add(session, until),
+            Place::Wait(_) | Place::Nowhere => {
+                let item = match self.named(&session.journal) {
+                    Named::Unknown => FromOrigin::UnknownOrigin,
+                    Named::None | Named::Origin(_) => FromOrigin::NoOrigin,
+                };
+                session.session.end(item);
+            }
+        }
+    }
+
+    fn decide(&self, journal: &Journal) -> Place {
+        match self.lanes.of(&journal.request.group) {
+            Some(lane) => Place::At(lane.origin.index),
+            None => self.wish(journal).decide(&self.table(), Instant::now()),
+        }
+    }
+
+    fn wish<'a>(&self, journal: &'a Journal) -> Wish<'a> {
+        Wish {
+            group: &journal.request.group,
+            named: self.named(journal),
+            asked_home: journal.asked_home,
+        }
+    }
+
+    fn named(&self, journal: &Journal) -> Named {
+        match &journal.request.origin {
+            None => Named::None,
+            Some(host) => match self.origins.named(host) {
+                Some(origin) => Named::Origin(origin),
+                None => Named::Unknown,
+            },
+        }
+    }
+
+    fn open(self: &Rc<Self>, session: Waiting, origin: usize) {
+        let group = &session.journal.request.group;
+        let lane = self.lanes.of(group);
+        let lane = lane.unwrap_or_else(|| self.new_lane(&session.journal, origin));
+        lane.open(session);
+    }
+
+    /// A lane for the session's group, and its task.
+    fn new_lane(self: &Rc<Self>, journal: &Journal, origin: usize) -> Rc<Lane> {
+        let group = &journal.request.group;
+        let opening = {
+            let table = self.table();
+            LaneOpening {
+                id: self.lanes.next_id(),
+                group: group.clone(),
+                home: table.name(table.home(group)).to_owned(),
+                only_if_living: self.wish(journal).only_asks(&table, origin),
+            }
+        };
+        let (shared, origin) = (Rc::clone(&self.shared), Rc::clone(self.origins.get(origin)));
+        let lane = Lane::new(shared, origin, opening, self.rate);
+        self.lanes.add(&lane);
+        let (placing, running) = (Rc::clone(self), Rc::clone(&lane));
+        spawn_local(async move {
+            let end = running.run().await;
+            placing.lane_ended(&running, end);
+        });
+        lane
+    }
+
+    fn lane_ended(&self, lane: &Rc<Lane>, end: LaneEnd) {
+        match end {
+            LaneEnd::Over => {}
+            LaneEnd::Unknown => {
+                if lane.opening.only_if_living {
+                    lane.home_was_asked();
+                }
+                self.replace(lane, true);
+            }
+            LaneEnd::PlaceAgain => self.replace(lane, false),
+        }
+        self.lanes.forget(lane);
+    }
+
+    /// Ends a lane whose origin cannot go on with it. Sessions not yet accepted find a new place;
+    /// accepted ones are closed if `close`, and there are none otherwise.
+    pub(super) fn replace(&self, lane: &Rc<Lane>, close: bool) {
+        debug_assert!(close || !lane.has_accepted());
+        self.lanes.unlist(lane);
+        for (id, session) in lane.take_sessions() {
+            match session.leave(id) {
+                Ok(waiting) => self.line.add(waiting, Instant::now()),
+                Err(accepted) => accepted.close(CloseReason::OriginLost),
+            }
+        }
+        lane.end(CloseReason::OriginLost);
+    }
+
+    /// Lets every waiting session be tried again.
+    pub(super) fn try_all(&self) {
+        self.line.try_all();
+    }
+
+    /// Tries waiting sessions again whenever something changes or a wait is over.
+    pub(super) async fn place_waiting(self: Rc<Self>) {
+        loop {
+            for (index, group) in self.line.due().await.iter().enumerate() {
+                self.place_group(group);
+                if index % PLACED == PLACED - 1 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// Tries again the sessions that wait for a group, all with the same wish at once.
+    pub(super) fn place_group(self: &Rc<Self>, group: &GroupName) {
+        for wish in self.line.take(group) {
+            let Some(first) = wish.first() else { continue };
+            let place = self.decide(&first.journal);
+            for session in wish {
+                self.place_at(session, place);
+            }
+        }
+    }
+
+    /// Closes lanes that are not used any more.
+    pub(super) fn close_idle(&self, now: Instant) {
+        let table = self.table();
+        self.lanes
+            .close_idle(now, |origin| table.is_leaving(origin));
+    }
+
+    /// The home of a group, if it is up and this edge has accepted sessions of the group there.
+    pub(super) fn home_in_use(&self, group: &GroupName) -> Option<usize> {
+        let lane = self.lanes.of(group).filter(|lane| lane.has_accepted())?;
+        let table = self.table();
+        let home = table.home(group);
+        // A home that goes away does not call its groups back.
+        let stays = table.health(home) == Health::Up && !table.is_leaving(home);
+        (lane.origin.index == home && stays).then_some(home)
+    }
+}

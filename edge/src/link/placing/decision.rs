@@ -1,0 +1,139 @@
+//! Where a session goes, by its client's wish and the state of the origins.
+
+use std::time::Instant;
+
+use tributary_protocol::GroupName;
+
+use crate::routing::{Health, Place, Table};
+
+/// The wish of a session without a lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish<'a> {
+    pub(super) group: &'a GroupName,
+    pub(super) named: Named,
+    /// The group does not live at its home.
+    pub(super) asked_home: bool,
+}
+
+/// The origin that a client names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// The client names none.
+    None,
+    /// The name is of no configured origin.
+    Unknown,
+    /// A configured origin.
+    Origin(usize),
+}
+
+impl Wish<'_> {
+    /// The place of a session whose group has no lane.
+    pub(super) fn decide(&self, table: &Table, now: Instant) -> Place {
+        let group = self.group;
+        if self.named == Named::None {
+            return table.place(group, now);
+        }
+        if let Some(until) = table.starting(now) {
+            // Neither the origins' names nor their displaced groups are all known.
+            return Place::Wait(until);
+        }
+        let Named::Origin(named) = self.named else {
+            return Place::Nowhere;
+        };
+        if table.displaced_at(group).is_some() || table.is_kept(group) {
+            return table.place(group, now);
+        }
+        let home = table.home(group);
+        if home != named && !self.asked_home && table.health(home) == Health::Up {
+            return Place::At(home);
+        }
+        match table.health(named) {
+            Health::Up => Place::At(named),
+            Health::Lost { until } if until > now => Place::Wait(until),
+            _ => Place::Nowhere,
+        }
+    }
+
+    /// Whether the session goes to an origin other than the one its client names, to see whether the
+    /// group lives there.
+    pub(super) fn only_asks(&self, table: &Table, origin: usize) -> bool {
+        let elsewhere = match self.named {
+            Named::None => false,
+            Named::Unknown => true,
+            Named::Origin(named) => named != origin,
+        };
+        elsewhere && table.displaced_at(self.group).is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Two origins that are up; the group's home and the other.
+    fn table(group: &GroupName, now: Instant) -> (Table, usize, usize) {
+        let mut table = Table::new(vec!["a".into(), "b".into()], now);
+        for origin in 0..2 {
+            table.set_health(origin, Health::Up);
+            table.displaced(origin, true, Vec::new(), &[]);
+        }
+        let home = table.home(group);
+        (table, home, 1 - home)
+    }
+
+    fn wish(group: &GroupName, named: Named) -> Wish<'_> {
+        Wish {
+            group,
+            named,
+            asked_home: false,
+        }
+    }
+
+    #[test]
+    fn a_client_that_names_an_origin_gets_it_once_the_home_was_asked() {
+        let (group, now) = (GroupName::from_app("live/x").unwrap(), Instant::now());
+        let (mut table, home, other) = table(&group, now);
+        let mut wish = wish(&group, Named::Origin(other));
+        assert_eq!(wish.decide(&table, now), Place::At(home));
+        assert!(wish.only_asks(&table, home));
+        wish.asked_home = true;
+        assert_eq!(wish.decide(&table, now), Place::At(other));
+        assert!(!wish.only_asks(&table, other));
+        wish.asked_home = false;
+        table.set_health(home, Health::Down);
+        assert_eq!(wish.decide(&table, now), Place::At(other));
+    }
+
+    #[test]
+    fn a_named_origin_is_waited_for_as_long_as_its_groups_are_bound_to_it() {
+        let (group, now) = (GroupName::from_app("live/x").unwrap(), Instant::now());
+        let (mut table, home, _) = table(&group, now);
+        let wish = wish(&group, Named::Origin(home));
+        let until = now + Duration::from_secs(15);
+        table.set_health(home, Health::Lost { until });
+        assert_eq!(wish.decide(&table, now), Place::Wait(until));
+        assert_eq!(wish.decide(&table, until), Place::Nowhere);
+    }
+
+    #[test]
+    fn a_displaced_group_is_reached_where_it_lives() {
+        let (group, now) = (GroupName::from_app("live/x").unwrap(), Instant::now());
+        let (mut table, home, other) = table(&group, now);
+        let wish = wish(&group, Named::Origin(home));
+        table.displaced(other, false, vec![group.clone()], &[]);
+        assert_eq!(wish.decide(&table, now), Place::At(other));
+        assert!(!wish.only_asks(&table, other));
+    }
+
+    #[test]
+    fn an_unknown_name_waits_for_the_start_and_then_leads_nowhere() {
+        let (group, now) = (GroupName::from_app("live/x").unwrap(), Instant::now());
+        let starting = Table::new(vec!["a".into(), "b".into()], now);
+        let wish = wish(&group, Named::Unknown);
+        assert!(matches!(wish.decide(&starting, now), Place::Wait(_)));
+        let (table, ..) = table(&group, now);
+        assert_eq!(wish.decide(&table, now), Place::Nowhere);
+    }
+}

@@ -1,0 +1,61 @@
+//! A session as the link thread has it, in a lane or on the way to one.
+
+use std::sync::Arc;
+
+use tributary_node::queue;
+use tributary_protocol::{
+    SessionId,
+    link::{CloseReason, ToSession},
+};
+
+use super::{
+    handle::{FromOrigin, Opening, Park},
+    journal::Journal,
+};
+use crate::objects::HubOut;
+
+/// The link thread's end of a session. It moves as a whole from lane to lane.
+#[derive(Debug)]
+pub(super) struct LinkSession {
+    pub(super) inbox: queue::Sender<FromOrigin>,
+    pub(super) park: Arc<Park>,
+    /// The hub of the session's worker, which gets the messages of shared objects.
+    pub(super) hub: Option<Arc<HubOut>>,
+}
+
+/// A session without a lane.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) id: SessionId,
+    pub(super) session: LinkSession,
+    pub(super) journal: Box<Journal>,
+}
+
+impl LinkSession {
+    /// Queues the last item of the session's inbox.
+    pub(super) fn end(&self, item: FromOrigin) {
+        // A reader that is gone needs no end.
+        let _ = self.inbox.push_final(item);
+    }
+
+    /// Closes the session at this edge.
+    pub(super) fn close(&self, reason: CloseReason) {
+        self.end(FromOrigin::Order(ToSession::Close(reason)));
+    }
+}
+
+impl Waiting {
+    pub(super) fn new(id: SessionId, opening: Opening) -> Self {
+        let Opening {
+            request,
+            inbox,
+            park,
+            hub,
+        } = opening;
+        Self {
+            id,
+            session: LinkSession { inbox, park, hub },
+            journal: Box::new(Journal::new(request)),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The state of the link thread that no lane and no origin owns.
+
+use std::{cell::Cell, sync::Arc};
+
+use tributary_node::transport::{CloseCode, Link};
+use tributary_protocol::link::FrameError;
+
+use super::{metrics::LinkMetrics, sessions::SessionLanes};
+use crate::fanout::Streams;
+
+/// State that every task of the link thread may use. No task keeps a borrow across a wait.
+pub(super) struct Shared {
+    pub(super) streams: Arc<Streams>,
+    pub(super) metrics: LinkMetrics,
+    pub(super) sessions: SessionLanes,
+    processes: Cell<u64>,
+}
+
+impl Shared {
+    pub(super) fn new(streams: Arc<Streams>, metrics: LinkMetrics) -> Self {
+        Self {
+            streams,
+            sessions: SessionLanes::new(metrics.sessions.clone()),
+            metrics,
+            processes: Cell::new(0),
+        }
+    }
+
+    /// A number for a process of an origin that was not seen before.
+    pub(super) fn new_process(&self) -> u64 {
+        self.processes.set(self.processes.get() + 1);
+        self.processes.get()
+    }
+
+    /// Closes a link whose peer broke the protocol: nothing that it sends can be trusted.
+    pub(super) fn protocol_error(&self, link: &Link, error: &FrameError) {
+        tracing::error!(origin = %link.peer().name, %error, "link closed: protocol error");
+        self.metrics.protocol_errors.inc();
+        link.close(CloseCode::Protocol);
+    }
+}
