@@ -31,7 +31,7 @@ use rquickjs::{Ctx, Function, Result, Value};
 
 use crate::{
     host::state::State,
-    program::globals::{GLOBALS, Global, When, named},
+    program::globals::{GLOBALS, HostGlobal, When, named},
 };
 
 pub(crate) mod application;
@@ -83,37 +83,37 @@ fn first_use(state: Rc<State>) -> impl for<'js> Fn(Ctx<'js>, String) -> Result<V
 }
 
 /// Makes what a global is: a constructor, a function, an object.
-fn define_one<'js>(ctx: &Ctx<'js>, state: &Rc<State>, global: Global) -> Result<Value<'js>> {
+fn define_one<'js>(ctx: &Ctx<'js>, state: &Rc<State>, global: HostGlobal) -> Result<Value<'js>> {
     let define: class::Define = match global {
-        Global::Application => application::define,
-        Global::Client => client::define,
-        Global::SharedObject => shared_object::define,
-        Global::Trace => globals::trace,
-        Global::Load => globals::load,
-        Global::SetInterval => globals::set_interval,
-        Global::SetTimeout => globals::set_timeout,
-        Global::ClearInterval => globals::clear,
-        Global::ClearTimeout => globals::clear,
-        Global::GetGlobal => globals::get_global,
-        Global::SetAttributes => protect::set_attributes,
-        Global::ProtectObject => protect::protect_object,
-        Global::Stream => stream::define,
-        Global::NetConnection => net_connection::define,
-        Global::NetStream => net_stream::define,
-        Global::Console => console::define,
-        Global::File => library::file,
-        Global::LoadVars => library::load_vars,
-        Global::Xml => library::xml,
-        Global::XmlNode => library::xml_node,
-        Global::XmlSocket => library::xml_socket,
-        Global::XmlStreams => library::xml_streams,
-        Global::ByteArray => library::byte_array,
-        Global::Fetch => library::fetch,
-        Global::Sha256 => library::sha256,
-        Global::Log => library::log,
-        Global::WebService => library::web_service,
-        Global::SoapCall => library::soap_call,
-        Global::SoapFault => library::soap_fault,
+        HostGlobal::Application => application::define,
+        HostGlobal::Client => client::define,
+        HostGlobal::SharedObject => shared_object::define,
+        HostGlobal::Trace => globals::trace,
+        HostGlobal::Load => globals::load,
+        HostGlobal::SetInterval => globals::set_interval,
+        HostGlobal::SetTimeout => globals::set_timeout,
+        HostGlobal::ClearInterval => globals::clear,
+        HostGlobal::ClearTimeout => globals::clear,
+        HostGlobal::GetGlobal => globals::get_global,
+        HostGlobal::SetAttributes => protect::set_attributes,
+        HostGlobal::ProtectObject => protect::protect_object,
+        HostGlobal::Stream => stream::define,
+        HostGlobal::NetConnection => net_connection::define,
+        HostGlobal::NetStream => net_stream::define,
+        HostGlobal::Console => console::define,
+        HostGlobal::File => library::file,
+        HostGlobal::LoadVars => library::load_vars,
+        HostGlobal::Xml => library::xml,
+        HostGlobal::XmlNode => library::xml_node,
+        HostGlobal::XmlSocket => library::xml_socket,
+        HostGlobal::XmlStreams => library::xml_streams,
+        HostGlobal::ByteArray => library::byte_array,
+        HostGlobal::Fetch => library::fetch,
+        HostGlobal::Sha256 => library::sha256,
+        HostGlobal::Log => library::log,
+        HostGlobal::WebService => library::web_service,
+        HostGlobal::SoapCall => library::soap_call,
+        HostGlobal::SoapFault => library::soap_fault,
     };
     define(ctx, state)
 }

@@ -2,7 +2,7 @@
 
 /// A global of every script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Global {
+pub(crate) enum HostGlobal {
     Application,
     Client,
     SharedObject,
@@ -44,40 +44,40 @@ pub(crate) enum When {
 }
 
 /// Every global of the host with its name in scripts.
-pub(crate) const GLOBALS: &[(Global, &str, When)] = &[
-    (Global::Application, "application", When::Start),
-    (Global::Client, "Client", When::Start),
-    (Global::SharedObject, "SharedObject", When::FirstUse),
-    (Global::Trace, "trace", When::Start),
-    (Global::Load, "load", When::Start),
-    (Global::SetInterval, "setInterval", When::Start),
-    (Global::SetTimeout, "setTimeout", When::FirstUse),
-    (Global::ClearInterval, "clearInterval", When::Start),
-    (Global::ClearTimeout, "clearTimeout", When::FirstUse),
-    (Global::GetGlobal, "getGlobal", When::FirstUse),
-    (Global::SetAttributes, "setAttributes", When::FirstUse),
-    (Global::ProtectObject, "protectObject", When::FirstUse),
-    (Global::Stream, "Stream", When::FirstUse),
-    (Global::NetConnection, "NetConnection", When::FirstUse),
-    (Global::NetStream, "NetStream", When::FirstUse),
-    (Global::Console, "console", When::FirstUse),
-    (Global::File, "File", When::FirstUse),
-    (Global::LoadVars, "LoadVars", When::FirstUse),
-    (Global::Xml, "XML", When::FirstUse),
-    (Global::XmlNode, "XMLNode", When::FirstUse),
-    (Global::XmlSocket, "XMLSocket", When::FirstUse),
-    (Global::XmlStreams, "XMLStreams", When::FirstUse),
-    (Global::ByteArray, "ByteArray", When::FirstUse),
-    (Global::Fetch, "fetch", When::FirstUse),
-    (Global::Sha256, "SHA256", When::FirstUse),
-    (Global::Log, "Log", When::FirstUse),
-    (Global::WebService, "WebService", When::FirstUse),
-    (Global::SoapCall, "SOAPCall", When::FirstUse),
-    (Global::SoapFault, "SOAPFault", When::FirstUse),
+pub(crate) const GLOBALS: &[(HostGlobal, &str, When)] = &[
+    (HostGlobal::Application, "application", When::Start),
+    (HostGlobal::Client, "Client", When::Start),
+    (HostGlobal::SharedObject, "SharedObject", When::FirstUse),
+    (HostGlobal::Trace, "trace", When::Start),
+    (HostGlobal::Load, "load", When::Start),
+    (HostGlobal::SetInterval, "setInterval", When::Start),
+    (HostGlobal::SetTimeout, "setTimeout", When::FirstUse),
+    (HostGlobal::ClearInterval, "clearInterval", When::Start),
+    (HostGlobal::ClearTimeout, "clearTimeout", When::FirstUse),
+    (HostGlobal::GetGlobal, "getGlobal", When::FirstUse),
+    (HostGlobal::SetAttributes, "setAttributes", When::FirstUse),
+    (HostGlobal::ProtectObject, "protectObject", When::FirstUse),
+    (HostGlobal::Stream, "Stream", When::FirstUse),
+    (HostGlobal::NetConnection, "NetConnection", When::FirstUse),
+    (HostGlobal::NetStream, "NetStream", When::FirstUse),
+    (HostGlobal::Console, "console", When::FirstUse),
+    (HostGlobal::File, "File", When::FirstUse),
+    (HostGlobal::LoadVars, "LoadVars", When::FirstUse),
+    (HostGlobal::Xml, "XML", When::FirstUse),
+    (HostGlobal::XmlNode, "XMLNode", When::FirstUse),
+    (HostGlobal::XmlSocket, "XMLSocket", When::FirstUse),
+    (HostGlobal::XmlStreams, "XMLStreams", When::FirstUse),
+    (HostGlobal::ByteArray, "ByteArray", When::FirstUse),
+    (HostGlobal::Fetch, "fetch", When::FirstUse),
+    (HostGlobal::Sha256, "SHA256", When::FirstUse),
+    (HostGlobal::Log, "Log", When::FirstUse),
+    (HostGlobal::WebService, "WebService", When::FirstUse),
+    (HostGlobal::SoapCall, "SOAPCall", When::FirstUse),
+    (HostGlobal::SoapFault, "SOAPFault", When::FirstUse),
 ];
 
 /// The global of this name.
-pub(crate) fn named(name: &str) -> Option<Global> {
+pub(crate) fn named(name: &str) -> Option<HostGlobal> {
     let found = GLOBALS.iter().find(|(_, known, _)| *known == name);
     found.map(|(global, _, _)| *global)
 }
