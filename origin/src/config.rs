@@ -55,17 +55,17 @@ impl Flags {
 
 impl Config {
     /// Where edges dial by default.
-    pub const DEFAULT_PORT: u16 = 4935;
+    pub(crate) const DEFAULT_PORT: u16 = 4935;
     /// A group costs some kilobytes and a lane of each edge that has sessions of it.
-    pub const DEFAULT_MAX_GROUPS: usize = 50_000;
+    pub(crate) const DEFAULT_MAX_GROUPS: usize = 50_000;
     /// What a Flash client takes for a current server.
-    pub const DEFAULT_FMS_VERSION: &str = "FMS/3,5,7,7009";
+    pub(crate) const DEFAULT_FMS_VERSION: &str = "FMS/3,5,7,7009";
     const MOST_WORKERS: usize = 1024;
     /// The longest payload an RTMP message header can state.
     const MOST_MESSAGE: usize = 0xff_ffff;
 
     /// Threads to start.
-    pub fn worker_count(&self) -> usize {
+    pub(crate) fn worker_count(&self) -> usize {
         match self.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,

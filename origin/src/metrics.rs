@@ -9,7 +9,7 @@ use tributary_protocol::link::CloseReason;
 
 /// The origin's metrics; clones count into the same.
 #[derive(Clone, Debug, Default)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     pub(crate) groups: Gauge,
     pub(crate) sessions: Gauge,
     pub(crate) streams: Gauge,
@@ -55,7 +55,7 @@ struct ReasonLabel {
 
 impl Metrics {
     /// Metrics that `registry` shows, under names that begin with `tributary_origin_`.
-    pub fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let origin = registry.sub_registry_with_prefix("tributary_origin");
         origin.register(

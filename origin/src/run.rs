@@ -41,7 +41,8 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Running {
     link: link::Running,
-    deployer: Deployer,
+    /// Ends the watch over the applications directory when it is dropped.
+    _deployer: Deployer,
     api: Router,
     store: Option<Store>,
 }
@@ -50,11 +51,6 @@ impl Running {
     /// Where edges dial.
     pub fn address(&self) -> SocketAddr {
         self.link.address
-    }
-
-    /// What deploys applications.
-    pub fn deployer(&self) -> &Deployer {
-        &self.deployer
     }
 
     /// The admin API of its applications, for the admin server.
@@ -143,7 +139,7 @@ pub fn start(
     let link = link::start(link, groups, link_metrics, drain).map_err(StartError::Link)?;
     Ok(Running {
         link,
-        deployer,
+        _deployer: deployer,
         api,
         store,
     })

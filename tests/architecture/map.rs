@@ -208,7 +208,7 @@ const ORIGIN: CrateMap = CrateMap {
         ("deploy", "app group"),
         ("config", ""),
         ("run", "app config deploy group link metrics store"),
-        ("lib", "config run"),
+        ("lib", "config link run store"),
     ],
     against: &[("app", "group")],
     circles: &[],

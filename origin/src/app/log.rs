@@ -23,7 +23,7 @@ pub struct Line {
     pub level: Level,
     /// The instance that said it; none for what concerns the application as a whole.
     pub instance: Option<Arc<str>>,
-    /// What was said, cut at [`MAX_LINE`].
+    /// What was said, cut at 4 KiB.
     pub text: String,
 }
 
@@ -46,14 +46,14 @@ struct Lines {
 }
 
 /// The longest line that is kept, in bytes. Reason: a script may trace whole data sets.
-pub const MAX_LINE: usize = 4 * 1024;
+const MAX_LINE: usize = 4 * 1024;
 
 /// How many lines are kept for each application. Reason: enough to see what led to an error.
-pub const MAX_LINES: usize = 1_000;
+const MAX_LINES: usize = 1_000;
 
 /// What all lines of an application may hold, in bytes. Reason: a thousand applications that all
 /// trace what they can stay below 256 MiB.
-pub const MAX_BYTES: usize = 256 * 1024;
+const MAX_BYTES: usize = 256 * 1024;
 
 /// What a line holds besides its text.
 const LINE_COST: usize = size_of::<Line>();

@@ -36,12 +36,9 @@ pub use arguments::{FromArguments, FromValue, WrongArgument, read_arguments};
 pub use connections::{
     ConnectTo, ConnectionCall, ConnectionId, NetStreamId, RemoteObjectId, TooMany,
 };
-pub use log::{
-    Level, Line, Log, MAX_BYTES as MAX_LOG_BYTES, MAX_LINE as MAX_LOG_LINE,
-    MAX_LINES as MAX_LOG_LINES,
-};
-pub(crate) use registry::Registered;
-pub use registry::{Applications, Factory, Summary};
+pub use log::{Level, Line, Log};
+pub use registry::{Applications, Summary};
+pub(crate) use registry::{Factory, Registered};
 pub use request::{
     Admission, Answer, Call, CallToken, ClientId, DECISION_TIME, Decision, Event, Identity,
     PublishGrant, Rejection, RequestId, Responder, StartError, StopReason, StreamRequest,

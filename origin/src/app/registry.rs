@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Makes an instance of an application; runs on the group's thread.
-pub type Factory = Arc<dyn Fn(&GroupName) -> Box<dyn Application> + Send + Sync>;
+pub(crate) type Factory = Arc<dyn Fn(&GroupName) -> Box<dyn Application> + Send + Sync>;
 
 /// The applications of this process, by name. Clones are the same applications.
 ///

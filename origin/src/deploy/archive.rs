@@ -13,7 +13,7 @@ use super::folder::{Listing, MAX_DEPTH, MAX_ENTRIES, MAX_PATH, MAX_SIZE};
 
 /// The longest archive, in bytes: the largest application, and a header and padding for each
 /// file and folder.
-pub const MAX_ARCHIVE: u64 = MAX_SIZE + MAX_ENTRIES as u64 * ENTRY_COST + ENDING;
+pub(crate) const MAX_ARCHIVE: u64 = MAX_SIZE + MAX_ENTRIES as u64 * ENTRY_COST + ENDING;
 
 /// What a file of any size takes besides its bytes: a header, up to one block of padding, and a
 /// header with the path when it is long.
@@ -151,7 +151,7 @@ impl<R: Read> Read for Bounded<R> {
 /// An archive that is refused.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum ArchiveError {
+pub(crate) enum ArchiveError {
     /// It is no tar archive, or ends too early, or could not be written.
     Io(io::Error),
     /// It has no files.

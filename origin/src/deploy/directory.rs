@@ -17,7 +17,7 @@ pub(super) const STAGING: &str = ".staging";
 
 /// The most folders that are applications. Reason: each is looked at twice a second and keeps a
 /// log.
-pub const MAX_APPLICATIONS: usize = 1_000;
+pub(crate) const MAX_APPLICATIONS: usize = 1_000;
 
 /// The names of the folders that are applications, in order.
 pub(super) fn folders(apps: &Path) -> io::Result<Vec<String>> {

@@ -12,7 +12,7 @@ use super::{
 /// Why a deployment, a removal or a restart did not take place. Nothing has changed.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum DeployError {
+pub(crate) enum DeployError {
     /// There is no such application.
     Unknown,
     /// It is built in and has no folder.
@@ -37,7 +37,7 @@ pub enum DeployError {
 
 impl DeployError {
     /// What to do about it.
-    pub fn remedy(&self) -> &'static str {
+    pub(crate) fn remedy(&self) -> &'static str {
         match self {
             Self::Unknown => "see which there are with: tributary apps list",
             Self::BuiltIn => "deploy a folder of its name to replace it",

@@ -39,15 +39,16 @@ use crate::{
     group::Groups,
 };
 
-pub mod api;
 pub mod archive;
 pub mod folder;
-pub mod loader;
-pub mod status;
+
+pub(crate) mod api;
 
 mod admission;
 mod directory;
 mod error;
+mod loader;
+mod status;
 mod versions;
 mod watch;
 
@@ -55,10 +56,12 @@ mod watch;
 mod tests;
 
 pub use admission::check;
-pub use directory::MAX_APPLICATIONS;
-pub use error::{DeployError, StartError};
-pub use loader::{Loaded, Loader, NoLoader, Place, Problem};
-pub use status::{Refused, Status};
+pub use error::StartError;
+pub use loader::{Loaded, Loader, Make, NoLoader, Place, Problem};
+
+pub(crate) use directory::MAX_APPLICATIONS;
+pub(crate) use error::DeployError;
+pub(crate) use status::{Refused, Status};
 
 use admission::{Admitted, Version};
 use directory::{STAGING, exchange, folders, look_at, settled};
@@ -69,18 +72,18 @@ use watch::{Change, Watch};
 
 /// What a [`Deployer`] is made with.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The applications directory.
-    pub apps: Option<PathBuf>,
+    pub(crate) apps: Option<PathBuf>,
     /// What must survive the process.
-    pub data: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
     /// The tables `[applications.NAME]`.
-    pub applications: BTreeMap<String, config::Application>,
+    pub(crate) applications: BTreeMap<String, config::Application>,
 }
 
 /// Deploys applications; clones are the same.
 #[derive(Clone)]
-pub struct Deployer(Arc<Shared>);
+pub(crate) struct Deployer(Arc<Shared>);
 
 struct Shared {
     settings: Settings,
@@ -111,7 +114,7 @@ struct InForce {
 
 /// How an upload is to be treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Force {
+pub(crate) enum Force {
     /// A version that fails its trial is refused.
     #[default]
     No,
@@ -121,7 +124,7 @@ pub enum Force {
 
 /// How much is removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Purge {
+pub(crate) enum Purge {
     /// The folder; what the application has stored stays.
     #[default]
     No,
@@ -131,13 +134,13 @@ pub enum Purge {
 
 /// How a deployment ended that was not refused.
 #[derive(Clone, Debug)]
-pub struct Deployed {
+pub(crate) struct Deployed {
     /// Whether there is a new version: the same files again make none.
-    pub is_new: bool,
+    pub(crate) is_new: bool,
     /// What its trial failed with, if that was to be overlooked.
-    pub overlooked: Vec<Problem>,
+    pub(crate) overlooked: Vec<Problem>,
     /// Groups that were restarted.
-    pub restarted: usize,
+    pub(crate) restarted: usize,
 }
 
 /// How often the applications directory is looked at.
@@ -157,7 +160,7 @@ const PURGE_POLL: Duration = Duration::from_millis(10);
 
 impl Deployer {
     /// Deploys what is in the applications directory and goes on watching it.
-    pub fn start(
+    pub(crate) fn start(
         settings: Settings,
         groups: Groups,
         loader: Arc<dyn Loader>,
@@ -183,7 +186,7 @@ impl Deployer {
     }
 
     /// Every application, in the order of their names.
-    pub fn list(&self) -> Vec<Status> {
+    pub(crate) fn list(&self) -> Vec<Status> {
         let mut names = self.0.known().keys().cloned().collect::<Vec<_>>();
         let running = self.0.groups.applications().summaries();
         names.extend(running.into_iter().map(|summary| summary.name));
@@ -194,18 +197,18 @@ impl Deployer {
     }
 
     /// One application.
-    pub fn status(&self, name: &str) -> Option<Status> {
+    pub(crate) fn status(&self, name: &str) -> Option<Status> {
         self.0.status(name)
     }
 
     /// What an application has said.
-    pub fn log(&self, name: &str) -> Option<Log> {
+    pub(crate) fn log(&self, name: &str) -> Option<Log> {
         self.0.groups.applications().log(name)
     }
 
     /// Deploys an archive: unpacks it beside the others, and puts it in place if it is not
     /// refused. Blocks until it is done.
-    pub fn put(
+    pub(crate) fn put(
         &self,
         name: &str,
         archive: impl Read,
@@ -229,7 +232,7 @@ impl Deployer {
     }
 
     /// Removes an application's folder. Blocks until it is done.
-    pub fn delete(&self, name: &str, purge: Purge) -> Result<usize, DeployError> {
+    pub(crate) fn delete(&self, name: &str, purge: Purge) -> Result<usize, DeployError> {
         let shared = &self.0;
         let apps = shared.writable(name)?;
         let mut work = shared.work();
@@ -252,7 +255,7 @@ impl Deployer {
     }
 
     /// Restarts the groups of an application; how many there were.
-    pub fn restart(&self, name: &str) -> Result<usize, DeployError> {
+    pub(crate) fn restart(&self, name: &str) -> Result<usize, DeployError> {
         if self.status(name).is_none() {
             return Err(DeployError::Unknown);
         }

@@ -13,38 +13,37 @@ use crate::app;
 
 /// An application at this moment.
 #[derive(Clone, Debug, Serialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Where it comes from.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// The version that new groups take; none if it cannot be connected to.
-    pub version: Option<u64>,
+    pub(crate) version: Option<u64>,
     /// The SHA-256 of that version's files: the same on every origin that has it.
-    pub digest: Option<String>,
+    pub(crate) digest: Option<String>,
     /// When that version came into force here.
-    pub deployed_at: Option<String>,
+    pub(crate) deployed_at: Option<String>,
     /// What happens to running groups at a deployment.
-    pub on_deploy: OnDeploy,
+    pub(crate) on_deploy: OnDeploy,
     /// How many groups it may have.
-    pub max_groups: usize,
+    pub(crate) max_groups: usize,
     /// Groups that run, of any version.
-    pub groups: usize,
+    pub(crate) groups: usize,
     /// Of those, how many run an older version.
-    pub older_groups: usize,
+    pub(crate) older_groups: usize,
     /// Sessions of all its groups.
-    pub sessions: usize,
+    pub(crate) sessions: usize,
     /// What is worth knowing about the folder although it is used.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// A version that was not taken, if that was the last that came.
-    pub refused: Option<Refused>,
+    pub(crate) refused: Option<Refused>,
 }
 
 /// Where an application comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A folder of the applications directory.
     Folder,
     /// The program itself.
@@ -53,20 +52,19 @@ pub enum Kind {
 
 /// A version that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Refused {
+pub(crate) struct Refused {
     /// When.
-    pub at: String,
+    pub(crate) at: String,
     /// What it failed at.
-    pub stage: Stage,
+    pub(crate) stage: Stage,
     /// Everything that is wrong with it.
-    pub problems: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
 }
 
 /// What a version has to pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Stage {
+pub(crate) enum Stage {
     /// Its files can be read and are within the limits.
     Files,
     /// Everything that is reached from its main file compiles.
@@ -77,17 +75,17 @@ pub enum Stage {
 
 /// A line of an application's log.
 #[derive(Clone, Debug, Serialize)]
-pub struct LogLine {
+pub(crate) struct LogLine {
     /// Counts the application's lines.
-    pub number: u64,
+    pub(crate) number: u64,
     /// When it was said.
-    pub at: String,
+    pub(crate) at: String,
     /// `info`, `warning` or `error`.
-    pub level: &'static str,
+    pub(crate) level: &'static str,
     /// The instance that said it.
-    pub instance: Option<String>,
+    pub(crate) instance: Option<String>,
     /// What was said.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl From<app::Line> for LogLine {

@@ -32,11 +32,6 @@ pub(super) struct Lease {
 const MAIL_WEIGHT: usize = 256;
 
 impl GroupHandle {
-    /// The group's name.
-    pub fn name(&self) -> &Arc<GroupName> {
-        &self.lease.name
-    }
-
     /// The settings of the group's application, the grace time among them.
     pub fn application(&self) -> &config::Application {
         &self.lease.version.settings

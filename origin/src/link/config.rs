@@ -6,17 +6,17 @@ use tributary_node::tls::Identity;
 
 /// The settings of an origin's links.
 #[derive(Debug)]
-pub struct LinkConfig {
+pub(crate) struct LinkConfig {
     /// The address that edges dial, UDP.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The origin's certificate and key.
-    pub identity: Identity,
+    pub(crate) identity: Identity,
     /// Drawn at random when the process starts.
-    pub epoch: u64,
+    pub(crate) epoch: u64,
     /// The longest grace time of any application.
-    pub grace: Duration,
+    pub(crate) grace: Duration,
     /// The longest message of a client, in bytes.
-    pub max_message: u32,
+    pub(crate) max_message: u32,
     /// The memory for long messages under way, in bytes.
-    pub message_budget: u64,
+    pub(crate) message_budget: u64,
 }

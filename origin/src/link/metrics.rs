@@ -12,49 +12,49 @@ pub(super) use tributary_node::metrics::Counted;
 
 /// The edge a figure belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct EdgeLabel {
+pub(crate) struct EdgeLabel {
     /// The name on its certificate.
-    pub edge: String,
+    pub(crate) edge: String,
 }
 
 /// An edge, and where it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct PlaceLabel {
+pub(crate) struct PlaceLabel {
     /// The name on its certificate.
-    pub edge: String,
+    pub(crate) edge: String,
     /// Its `edge.zone`.
-    pub zone: String,
+    pub(crate) zone: String,
 }
 
 /// Counters and gauges of the links; clones count into the same.
 #[derive(Clone, Debug, Default)]
-pub struct LinkMetrics {
+pub(crate) struct LinkMetrics {
     counts: LinkCounts<EdgeLabel>,
     /// Links that are up.
-    pub links: Gauge,
+    pub(crate) links: Gauge,
     /// Links that were lost.
-    pub lost: Counter,
+    pub(crate) lost: Counter,
     /// Links refused, by their certificate or hello.
-    pub refused: Counter,
+    pub(crate) refused: Counter,
     /// Client connections that each edge with a link is meant for.
-    pub capacity: Family<PlaceLabel, Gauge>,
+    pub(crate) capacity: Family<PlaceLabel, Gauge>,
     /// Lanes that went on over a new link.
-    pub resumed: Counter,
+    pub(crate) resumed: Counter,
     /// Groups that live here away from their home.
-    pub displaced: Gauge,
+    pub(crate) displaced: Gauge,
     /// Messages of shared objects for one member.
-    pub member_messages: Counter,
+    pub(crate) member_messages: Counter,
     /// Messages of shared objects that became part of another.
-    pub audience_merged: Counter,
+    pub(crate) audience_merged: Counter,
     /// Times an audience needed a snapshot.
-    pub audience_lapses: Counter,
+    pub(crate) audience_lapses: Counter,
     /// Data messages of publishers that were not right to their last byte.
-    pub data_faulty: Counter,
+    pub(crate) data_faulty: Counter,
 }
 
 impl LinkMetrics {
     /// Makes the figures known under their names.
-    pub fn register(&self, registry: &mut Registry) {
+    pub(crate) fn register(&self, registry: &mut Registry) {
         let r = registry.sub_registry_with_prefix("tributary_origin_link");
         self.counts.register(r);
         r.register("up", "Links that are up", self.links.clone());

@@ -21,6 +21,8 @@ mod serve;
 mod shared;
 mod thread;
 
-pub use config::LinkConfig;
-pub use metrics::{EdgeLabel, LinkMetrics, PlaceLabel};
-pub use thread::{Running, StartError, start};
+pub use thread::StartError;
+
+pub(crate) use config::LinkConfig;
+pub(crate) use metrics::LinkMetrics;
+pub(crate) use thread::{Running, start};

@@ -17,15 +17,15 @@ use crate::group::Groups;
 
 /// The links at work.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     /// The address bound.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     thread: JoinHandle<()>,
 }
 
 impl Running {
     /// Waits until the links are closed, after the drain.
-    pub fn join(self) {
+    pub(crate) fn join(self) {
         if self.thread.join().is_err() {
             tracing::error!("the link thread panicked");
         }
@@ -33,7 +33,7 @@ impl Running {
 }
 
 /// Starts the links on a thread of their own: QUIC batches best where nothing else runs.
-pub fn start(
+pub(crate) fn start(
     config: LinkConfig,
     groups: Groups,
     metrics: LinkMetrics,

@@ -25,7 +25,7 @@ use timeline::{Timeline, Track};
 ///
 /// The group decides who writes; the link's thread writes and reads. Publishers come and go
 /// ([`LiveStream::begin_writer`]), the stream's time and numbers go on.
-pub struct LiveStream {
+pub(crate) struct LiveStream {
     id: LiveId,
     state: Mutex<State>,
     changed: Notify,
@@ -45,20 +45,20 @@ struct State {
 
 /// What went into a live stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Messages taken.
-    pub messages: u64,
+    pub(crate) messages: u64,
     /// Their payload bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Messages refused because their writer had been superseded or ended.
-    pub stale: u64,
+    pub(crate) stale: u64,
     /// Data messages that were not right to their last byte.
-    pub faulty: u64,
+    pub(crate) faulty: u64,
 }
 
 /// How a writer's messages relate to those before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begins {
+pub(crate) enum Begins {
     /// Another publication: nothing from before belongs to it.
     Afresh,
     /// The same one: the publisher has returned, or another has taken over.
@@ -73,23 +73,23 @@ pub(crate) struct Writing {
 }
 
 /// Exclusive access to a stream's ring; publishing waits while it is held.
-pub struct RingAccess<'a>(MutexGuard<'a, State>);
+pub(crate) struct RingAccess<'a>(MutexGuard<'a, State>);
 
 /// The most payload a live stream's ring holds. Reason: one group of pictures of 10 s at
 /// 25 Mbit/s; it bounds what a publisher can make the origin keep.
-pub const RING_BYTES: usize = 32 * 1024 * 1024;
+pub(crate) const RING_BYTES: usize = 32 * 1024 * 1024;
 
 /// The most messages a live stream's ring holds. Reason: tiny messages cost their bookkeeping,
 /// not their bytes; this is over 30 s of 60 frames and 50 audio packets a second.
-pub const RING_MESSAGES: usize = 4_096;
+pub(crate) const RING_MESSAGES: usize = 4_096;
 
 /// The longest time a live stream's ring spans. Reason: a viewer never joins further back than
 /// one group of pictures, and encoders send a key frame at least every 10 s.
-pub const RING_SPAN: Duration = Duration::from_secs(30);
+pub(crate) const RING_SPAN: Duration = Duration::from_secs(30);
 
 impl LiveStream {
     /// A stream without a writer. `id` is never used twice by one process.
-    pub fn new(id: LiveId) -> Arc<Self> {
+    pub(crate) fn new(id: LiveId) -> Arc<Self> {
         let limits = Limits {
             bytes: RING_BYTES,
             messages: RING_MESSAGES,
@@ -110,13 +110,13 @@ impl LiveStream {
     }
 
     /// The stream's number in this process.
-    pub fn id(&self) -> LiveId {
+    pub(crate) fn id(&self) -> LiveId {
         self.id
     }
 
     /// Lets a new publisher write; whatever an older one still sends is refused from here on.
     /// Viewers get its audio at once and its video from its first key frame.
-    pub fn begin_writer(&self, how: Begins) -> WriterId {
+    pub(crate) fn begin_writer(&self, how: Begins) -> WriterId {
         let mut state = self.lock();
         state.last = WriterId(state.last.0 + 1);
         state.open = true;
@@ -130,7 +130,7 @@ impl LiveStream {
 
     /// What `writer` sends from here on comes from another source, a publication of its own: the
     /// stream's time goes on, its audio at once and its video from the next key frame.
-    pub fn splice(&self, writer: WriterId) {
+    pub(crate) fn splice(&self, writer: WriterId) {
         let mut state = self.lock();
         if state.may_write(writer) {
             state.timeline.change_writer();
@@ -149,7 +149,7 @@ impl LiveStream {
 
     /// Adds a data message of the application at the stream's present time, whoever publishes.
     /// Returns its number, or `None` if nothing is left of it for viewers.
-    pub fn insert(&self, message: Message, now: Instant) -> Option<u64> {
+    pub(crate) fn insert(&self, message: Message, now: Instant) -> Option<u64> {
         let mut message = frame::for_viewers(message).message?;
         let class = media::classify(message.kind, &message.payload);
         let mut state = self.lock();
@@ -161,14 +161,14 @@ impl LiveStream {
     }
 
     /// The metadata in force.
-    pub fn metadata(&self) -> Option<Message> {
+    pub(crate) fn metadata(&self) -> Option<Message> {
         self.lock().ring.metadata().cloned()
     }
 
     /// Adds a message of `writer` that arrived at `now`, with its time moved to the stream's.
     /// Returns its number, or `None` if the writer may not write (any more) or the message is
     /// not for viewers.
-    pub fn push(&self, writer: WriterId, message: Message, now: Instant) -> Option<u64> {
+    pub(crate) fn push(&self, writer: WriterId, message: Message, now: Instant) -> Option<u64> {
         let mut state = self.lock();
         let number = state.push(writer, message, now, false)?;
         drop(state);
@@ -178,7 +178,7 @@ impl LiveStream {
 
     /// A feed of the writer begins. One that follows another repeats what it must; video goes on
     /// at its next key frame.
-    pub fn begin_feed(&self, writer: WriterId) {
+    pub(crate) fn begin_feed(&self, writer: WriterId) {
         let mut state = self.lock();
         if state.may_write(writer) && state.received.is_some() {
             state.ring.restart();
@@ -187,7 +187,7 @@ impl LiveStream {
 
     /// [`LiveStream::push`] for a message of a feed, which its sender numbers; a header that is
     /// repeated has no number. What was taken before is not taken again.
-    pub fn push_numbered(
+    pub(crate) fn push_numbered(
         &self,
         writer: WriterId,
         number: Option<u64>,
@@ -229,7 +229,7 @@ impl LiveStream {
     }
 
     /// Ends a writer; nothing happens if another has taken over meanwhile.
-    pub fn end_writer(&self, writer: WriterId) {
+    pub(crate) fn end_writer(&self, writer: WriterId) {
         let mut state = self.lock();
         if state.last == writer {
             state.open = false;
@@ -237,28 +237,29 @@ impl LiveStream {
     }
 
     /// Whether this writer may write.
-    pub fn is_writer(&self, writer: WriterId) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_writer(&self, writer: WriterId) -> bool {
         self.lock().may_write(writer)
     }
 
     /// The place of the newest message, if there was any.
-    pub fn place(&self) -> Option<FeedPlace> {
+    pub(crate) fn place(&self) -> Option<FeedPlace> {
         self.lock().ring.head().checked_sub(1).map(FeedPlace)
     }
 
     /// What went in so far.
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         self.lock().counts
     }
 
     /// The ring, for joining and reading. Hold it for a few messages at a time.
-    pub fn ring(&self) -> RingAccess<'_> {
+    pub(crate) fn ring(&self) -> RingAccess<'_> {
         RingAccess(self.lock())
     }
 
     /// Resolves when something was added after this call. Take it first, then read the ring, then
     /// wait: nothing is missed between. Any number of tasks on any thread may wait.
-    pub fn changed(&self) -> Notified<'_> {
+    pub(crate) fn changed(&self) -> Notified<'_> {
         self.changed.notified()
     }
 

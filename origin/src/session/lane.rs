@@ -13,11 +13,11 @@ use crate::live::LiveStream;
 
 /// An order of a group to a session. Its source and target are the live streams themselves, which
 /// the lane resolves to their numbers.
-pub type Order = ToSession<Arc<LiveStream>, Target<Arc<LiveStream>>>;
+pub(crate) type Order = ToSession<Arc<LiveStream>, Target<Arc<LiveStream>>>;
 
 /// One command of a group to a lane.
 #[derive(Debug)]
-pub enum LaneCommand {
+pub(crate) enum LaneCommand {
     /// An order to one session.
     Session {
         /// The session.
@@ -45,7 +45,7 @@ pub enum LaneCommand {
 
 /// Whom a lane's queue had no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
+pub(crate) enum Lost {
     /// One session.
     Session(SessionId),
     /// The members of an audience.
@@ -55,7 +55,7 @@ pub enum Lost {
 /// What a lane's queue holds at most, in bytes of payload and 64 for each command. Reason:
 /// what groups send in one turn waits here until the link's thread takes it, which then keeps a
 /// quarter of this for an edge that takes nothing.
-pub const LANE_QUEUE: usize = 64 * 1024 * 1024;
+pub(crate) const LANE_QUEUE: usize = 64 * 1024 * 1024;
 
 /// What a command weighs besides its payload.
 const COMMAND: usize = 64;
@@ -67,7 +67,7 @@ const COMMAND: usize = 64;
 /// group. So does a lane whose queue
 /// is full ([`LANE_QUEUE`]): the session that a command was for is closed, of an audience every member.
 #[derive(Clone, Debug)]
-pub struct LaneOut {
+pub(crate) struct LaneOut {
     key: LaneKey,
     edge: Arc<str>,
     commands: queue::Sender<LaneCommand>,
@@ -75,7 +75,7 @@ pub struct LaneOut {
 
 impl LaneOut {
     /// A lane's two ends; `edge` is the name on the edge's certificate.
-    pub fn new(key: LaneKey, edge: Arc<str>) -> (Self, queue::Receiver<LaneCommand>) {
+    pub(crate) fn new(key: LaneKey, edge: Arc<str>) -> (Self, queue::Receiver<LaneCommand>) {
         let (commands, receiver) = queue::queue(LANE_QUEUE);
         let out = Self {
             key,
@@ -86,24 +86,24 @@ impl LaneOut {
     }
 
     /// The lane.
-    pub fn key(&self) -> LaneKey {
+    pub(crate) fn key(&self) -> LaneKey {
         self.key
     }
 
     /// The name of the edge.
-    pub fn edge(&self) -> &Arc<str> {
+    pub(crate) fn edge(&self) -> &Arc<str> {
         &self.edge
     }
 
     /// Queues an order to a session. Nothing happens if the lane is gone: it has reported the close of
     /// its sessions.
-    pub fn send(&self, session: SessionId, order: Order) {
+    pub(crate) fn send(&self, session: SessionId, order: Order) {
         let size = order.size();
         self.push(LaneCommand::Session { session, order }, size);
     }
 
     /// Queues an order to an audience of the lane, in sequence with the orders to sessions.
-    pub fn audience(&self, audience: AudienceId, order: ToAudience) {
+    pub(crate) fn audience(&self, audience: AudienceId, order: ToAudience) {
         let size = order.size();
         self.push(LaneCommand::Audience { audience, order }, size);
     }
@@ -148,7 +148,7 @@ impl LaneOut {
 
     /// Gives a session back the credit of a handled message: once for each message, whose weight the
     /// group's mailbox has counted.
-    pub fn consumed(&self, session: SessionId, bytes: usize) {
+    pub(crate) fn consumed(&self, session: SessionId, bytes: usize) {
         let _ = self
             .commands
             .push_final(LaneCommand::Consumed { session, bytes });

@@ -6,7 +6,7 @@ use super::{LaneKey, LaneOut, SessionKey};
 
 /// A piece of a group's mail. The mail of one lane arrives in sequence.
 #[derive(Debug)]
-pub enum Mail {
+pub(crate) enum Mail {
     /// An event of a session. The group answers an opening with an accept and its `_result`, or
     /// with its `_error` and a close. It gives a message's credit back with [`LaneOut::consumed`]
     /// once it has handled the message.
@@ -35,11 +35,11 @@ pub enum Mail {
 
 /// The opening of a session.
 #[derive(Debug)]
-pub struct Opening {
+pub(crate) struct Opening {
     /// The group's way to the session's lane.
-    pub lane: LaneOut,
+    pub(crate) lane: LaneOut,
     /// The client and its connect command.
-    pub open: OpenSession,
+    pub(crate) open: OpenSession,
 }
 
 /// A group as its lanes reach it. The group lives at least as long as this.

@@ -10,12 +10,12 @@ mod mail;
 
 use tributary_protocol::SessionId;
 
-pub use lane::{LANE_QUEUE, LaneCommand, LaneOut, Lost, Order};
-pub use mail::{Destination, Mail, Opening};
+pub(crate) use lane::{LaneCommand, LaneOut, Lost, Order};
+pub(crate) use mail::{Destination, Mail, Opening};
 
 /// A lane of this process: one edge and one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LaneKey(pub u64);
+pub(crate) struct LaneKey(pub(crate) u64);
 
 impl LaneKey {
     /// The key of a group's own application, which has no lane.
@@ -29,9 +29,9 @@ impl LaneKey {
 
 /// A session of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionKey {
+pub(crate) struct SessionKey {
     /// Its lane.
-    pub lane: LaneKey,
+    pub(crate) lane: LaneKey,
     /// Its number there.
-    pub session: SessionId,
+    pub(crate) session: SessionId,
 }

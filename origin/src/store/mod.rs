@@ -14,8 +14,8 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-pub mod redb;
-pub mod storage;
+mod redb;
+mod storage;
 
 mod kept;
 mod objects;
@@ -27,7 +27,8 @@ pub(crate) mod tests;
 
 pub(crate) use kept::Extent;
 pub(crate) use objects::StoredObject;
-pub use storage::{Changes, Storage, StorageError};
+pub use storage::StorageError;
+pub(crate) use storage::{Changes, Storage};
 
 use kept::Kept;
 use objects::Usage;
@@ -36,7 +37,7 @@ use writer::Writer;
 
 /// A store; clones are the same.
 #[derive(Clone)]
-pub struct Store {
+pub(crate) struct Store {
     shared: Arc<Shared>,
 }
 
@@ -49,11 +50,11 @@ struct Shared {
 }
 
 /// The file of an origin's store, in its data directory.
-pub const FILE: &str = "objects.redb";
+pub(crate) const FILE: &str = "objects.redb";
 
 impl Store {
     /// Opens the store of a data directory, which is made if it is not there.
-    pub fn open(data: &Path) -> Result<Self, StorageError> {
+    pub(crate) fn open(data: &Path) -> Result<Self, StorageError> {
         let failed = |error: std::io::Error| StorageError(error.to_string());
         std::fs::create_dir_all(data).map_err(failed)?;
         let storage = redb::RedbStorage::open(&data.join(FILE))?;
@@ -61,7 +62,7 @@ impl Store {
     }
 
     /// A store on a storage, whose writing thread it starts.
-    pub fn on(storage: Arc<dyn Storage>) -> Result<Self, StorageError> {
+    pub(crate) fn on(storage: Arc<dyn Storage>) -> Result<Self, StorageError> {
         let crashes = objects::begin(&*storage)?;
         let (usage, kept) = objects::survey(&*storage)?;
         let writer = Writer::start(storage)?;
@@ -77,7 +78,7 @@ impl Store {
     }
 
     /// A store that begins with what this one has and keeps what is written to itself.
-    pub fn scratch(&self) -> Result<Self, StorageError> {
+    pub(crate) fn scratch(&self) -> Result<Self, StorageError> {
         let shared = Shared {
             writer: Writer::start(Arc::new(Scratch::new(self.clone())))?,
             usage: self.shared.usage.apart(),
@@ -116,7 +117,7 @@ impl Store {
     }
 
     /// Writes what is left and ends the writing thread. What is written after this is lost.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.shared.writer.close(objects::end(self.shared.crashes));
     }
 }

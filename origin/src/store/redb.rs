@@ -7,22 +7,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition};
+use redb::{Database, ReadableDatabase, TableDefinition};
 
 use super::{Changes, Storage, StorageError};
 
 /// One table in one file.
-pub struct RedbStorage {
-    place: Place,
+pub(crate) struct RedbStorage {
+    /// Where it is opened again; a backend of a test cannot be.
+    file: Option<PathBuf>,
     /// None while the file cannot be opened again after a failure.
     database: RwLock<Option<Database>>,
-}
-
-/// Where it is opened again.
-enum Place {
-    File(PathBuf),
-    /// A backend of a test cannot be opened again.
-    Backend,
 }
 
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("entries");
@@ -33,9 +27,9 @@ const CACHE: usize = 16 * 1024 * 1024;
 
 impl RedbStorage {
     /// Opens a file, or makes it.
-    pub fn open(file: &Path) -> Result<Self, StorageError> {
+    pub(crate) fn open(file: &Path) -> Result<Self, StorageError> {
         let storage = Self {
-            place: Place::File(file.to_owned()),
+            file: Some(file.to_owned()),
             database: RwLock::new(Some(open(file)?)),
         };
         storage.make_table()?;
@@ -43,13 +37,14 @@ impl RedbStorage {
     }
 
     /// Opens what a backend holds.
-    pub fn with_backend(backend: impl StorageBackend) -> Result<Self, StorageError> {
+    #[cfg(test)]
+    pub(crate) fn with_backend(backend: impl redb::StorageBackend) -> Result<Self, StorageError> {
         let database = redb::Builder::new()
             .set_cache_size(CACHE)
             .create_with_backend(backend)
             .map_err(failed)?;
         let storage = Self {
-            place: Place::Backend,
+            file: None,
             database: RwLock::new(Some(database)),
         };
         storage.make_table()?;
@@ -74,7 +69,7 @@ impl RedbStorage {
 
     /// After a failed write redb refuses all others until its file is opened anew.
     fn reopen(&self) {
-        let Place::File(file) = &self.place else {
+        let Some(file) = &self.file else {
             return;
         };
         let mut database = self

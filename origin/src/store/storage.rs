@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 /// Entries by key, in the order of their keys.
-pub trait Storage: Send + Sync + 'static {
+pub(crate) trait Storage: Send + Sync + 'static {
     /// All entries whose key begins with this, in order.
     fn read(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Bytes)>, StorageError>;
 
@@ -19,7 +19,7 @@ pub trait Storage: Send + Sync + 'static {
 
 /// Changes of entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub(crate) struct Changes {
     /// All entries whose key begins with one of these go, before the others are put.
     cleared: BTreeSet<Vec<u8>>,
     /// What each entry is to be; `None` for none.
@@ -29,12 +29,12 @@ pub struct Changes {
 
 impl Changes {
     /// No changes.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Puts an entry, or takes it out.
-    pub fn put(&mut self, key: Vec<u8>, value: Option<Bytes>) {
+    pub(crate) fn put(&mut self, key: Vec<u8>, value: Option<Bytes>) {
         self.bytes += size(&key, value.as_ref());
         let length = key.len();
         if let Some(before) = self.entries.insert(key, value) {
@@ -43,7 +43,7 @@ impl Changes {
     }
 
     /// Takes out all entries whose key begins with this, those put before it among them.
-    pub fn clear(&mut self, prefix: Vec<u8>) {
+    pub(crate) fn clear(&mut self, prefix: Vec<u8>) {
         let within: Vec<_> = self.keys_of(&prefix).cloned().collect();
         for key in within {
             let value = self.entries.remove(&key).flatten();
@@ -56,7 +56,7 @@ impl Changes {
     }
 
     /// Makes later changes part of these.
-    pub fn append(&mut self, later: Self) {
+    pub(crate) fn append(&mut self, later: Self) {
         for prefix in later.cleared {
             self.clear(prefix);
         }
@@ -66,7 +66,7 @@ impl Changes {
     }
 
     /// Makes these changes to entries that were read by this prefix.
-    pub fn apply(&self, prefix: &[u8], entries: &mut BTreeMap<Vec<u8>, Bytes>) {
+    pub(crate) fn apply(&self, prefix: &[u8], entries: &mut BTreeMap<Vec<u8>, Bytes>) {
         for cleared in &self.cleared {
             entries.retain(|key, _| !key.starts_with(cleared));
         }
@@ -79,7 +79,7 @@ impl Changes {
     }
 
     /// Those that concern entries whose key begins with this.
-    pub fn within(&self, prefix: &[u8]) -> Self {
+    pub(crate) fn within(&self, prefix: &[u8]) -> Self {
         let concerns =
             |cleared: &&Vec<u8>| cleared.starts_with(prefix) || prefix.starts_with(cleared);
         let mut within = Self::new();
@@ -93,23 +93,23 @@ impl Changes {
     }
 
     /// The prefixes whose entries all go first.
-    pub fn cleared(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn cleared(&self) -> impl Iterator<Item = &[u8]> {
         self.cleared.iter().map(Vec::as_slice)
     }
 
     /// What each entry is to be.
-    pub fn entries(&self) -> impl Iterator<Item = (&[u8], Option<&Bytes>)> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&[u8], Option<&Bytes>)> {
         let entries = self.entries.iter();
         entries.map(|(key, value)| (key.as_slice(), value.as_ref()))
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.cleared.is_empty() && self.entries.is_empty()
     }
 
     /// The bytes of keys and values.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 

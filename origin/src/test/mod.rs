@@ -14,6 +14,7 @@
 //! ```
 
 mod client;
+mod idle;
 mod lanes;
 
 use std::{
@@ -30,6 +31,7 @@ use tributary_node::config;
 use tributary_protocol::{GroupName, amf::Value};
 
 pub use client::{Client, ConnectAs, Heard};
+pub use idle::{IdleGroups, IdleLane};
 
 use crate::{
     app::{Application, Applications, Line},

@@ -74,7 +74,7 @@ const MAX_UPLOAD: Duration = Duration::from_secs(600);
 const LINES: usize = 100;
 
 /// The routes below `/api`, with their metrics.
-pub fn routes(deployer: Deployer, token: Token, registry: &mut Registry) -> Router {
+pub(crate) fn routes(deployer: Deployer, token: Token, registry: &mut Registry) -> Router {
     let denied = Counter::default();
     registry.register(
         "tributary_admin_denied",
@@ -101,7 +101,7 @@ pub fn routes(deployer: Deployer, token: Token, registry: &mut Registry) -> Rout
 }
 
 /// The routes below `/api` of an origin that cannot have a token.
-pub fn closed() -> Router {
+pub(crate) fn closed() -> Router {
     Router::new().nest(
         "/api",
         Router::new().fallback(async || Refusal::no_token_made()),
