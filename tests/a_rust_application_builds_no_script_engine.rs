@@ -39,7 +39,7 @@ const OF_SCRIPTS: &[&str] = &[
     "tributary-web",
 ];
 
-/// What makes these crates a client.
+/// The features that make these crates a client.
 const CLIENTS: &[(&str, &str)] = &[("hyper", "client"), ("hyper-util", "client-legacy")];
 
 #[test]

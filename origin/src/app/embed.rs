@@ -1,4 +1,4 @@
-//! What an application in another language needs besides [`Application`](super::Application).
+//! For applications in another language: the means besides [`Application`](super::Application).
 //!
 //! An engine calls functions of its host with nothing but what the engine gives them. While a
 //! script runs, its group is lent to the thread by [`Context::lend`], and the host's functions

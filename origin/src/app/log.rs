@@ -23,7 +23,7 @@ pub struct Line {
     pub level: Level,
     /// The instance that said it; none for what concerns the application as a whole.
     pub instance: Option<Arc<str>>,
-    /// What was said, cut at 4 KiB.
+    /// The text, cut at 4 KiB.
     pub text: String,
 }
 

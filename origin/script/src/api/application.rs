@@ -329,7 +329,7 @@ fn tell<'js>(ctx: &Ctx<'js>, state: &State, error: &ScriptError) -> Result<()> {
     class::callback(&application, "onStatus", (info,)).map(drop)
 }
 
-/// What a caller gets for a call whose method failed.
+/// The answer to a call whose method failed.
 pub(crate) fn call_failed(name: &str, message: Option<&str>) -> amf::Value {
     let description = message.map_or_else(|| format!("The method {name} failed."), str::to_owned);
     amf::Value::Object(Status::CallFailed.info(Some(&description), None))

@@ -1,4 +1,4 @@
-//! What the classes of the host are built with: methods, properties, prototypes, calls.
+//! Tools that build the classes of the host: methods, properties, prototypes, calls.
 
 use std::rc::Rc;
 

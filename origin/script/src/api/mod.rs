@@ -15,7 +15,7 @@
 //!    A peer's call reaches no native function; what is written in JavaScript has to be kept
 //!    from it with `State::hide`, as `class::prototype` does.
 //! 4. Closures given to the engine hold an `Rc<State>` and plain data, never a script value, which
-//!    would never be freed. What has to be remembered (callbacks, listeners) is kept with
+//!    would never be freed. Values that the host remembers (callbacks, listeners) are kept with
 //!    `state.keeper.keep` and let go with `state.keeper.release`.
 //! 5. Answers that come later: `let later = state.later();` goes to another thread or task, and
 //!    there `later.run(move |ctx, state| ...)` has that work done in a turn of its own. Take the
@@ -48,9 +48,9 @@ pub(crate) mod remote_object;
 pub(crate) mod shared_object;
 pub(crate) mod stream;
 
-/// What has to be there when the boot script looks at the language.
+/// Prepares the language for the boot script.
 pub(crate) fn before_boot(ctx: &Ctx<'_>) -> Result<()> {
-    // What belongs to web pages and would only cost memory here.
+    // They belong to web pages and would only cost memory here.
     for name in ["performance", "DOMException"] {
         ctx.globals().remove(name)?;
     }

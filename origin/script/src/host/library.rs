@@ -41,7 +41,7 @@ pub(crate) struct Library {
 }
 
 impl Library {
-    /// What an instance of this program may use.
+    /// The library of an instance of this program.
     pub(crate) fn new(program: &Arc<Program>, host: &Host, group: &GroupName) -> Self {
         let data = host.data.as_deref();
         let deployed = program.folder();

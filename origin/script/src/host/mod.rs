@@ -1,4 +1,4 @@
-//! What the host remembers of one script, and what the process gives it.
+//! The host's side of one script: the values it remembers, and the means the process gives it.
 //!
 //! [`state::State`] holds all of it; the other files are its parts, and know nothing of it.
 
@@ -23,13 +23,13 @@ pub use allowance::THREAD_STACK;
 
 use crate::library::outbound::Outbound;
 
-/// What the process gives to script applications.
+/// The means that the process gives to script applications.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
     /// Where the application keeps what it writes: `DATA/apps/NAME`. Without it scripts have no
     /// files of their own.
     pub data: Option<PathBuf>,
-    /// What scripts connect to web servers with; clones of one share its thread.
+    /// The way to web servers; clones of one share its thread.
     pub outbound: Outbound,
     /// The instance is only tried out: it reaches no web server.
     pub is_trial: bool,

@@ -1,6 +1,6 @@
 //! Kinds of script objects.
 
-/// What kind of object a script object is, where that is not a plain one.
+/// The kind of a script object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     Object,
@@ -15,7 +15,7 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    /// What the boot script says a thing is.
+    /// The kind that the boot script has a number for.
     pub(crate) fn of(number: i32) -> Self {
         match number {
             1 => Self::Array,

@@ -56,7 +56,7 @@ impl Context<'_> {
         self.core_ref().objects.entries.len()
     }
 
-    /// What the slots of all of them take, in bytes.
+    /// The size of the slots of all of them, in bytes.
     pub fn object_bytes(&self) -> usize {
         self.core_ref().objects.bytes
     }
