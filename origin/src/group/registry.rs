@@ -165,11 +165,6 @@ impl Groups {
         self.registry.lock().len()
     }
 
-    /// The names of the groups that run now.
-    pub fn names(&self) -> Vec<Arc<GroupName>> {
-        self.registry.lock().keys().cloned().collect()
-    }
-
     /// Ends the sessions of every running group of an application with
     /// NetConnection.Connect.AppShutdown; what connects after that starts it anew, in the version
     /// in force. How many instances lived.

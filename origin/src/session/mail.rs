@@ -43,7 +43,7 @@ pub(crate) struct Opening {
 }
 
 /// A group as its lanes reach it. The group lives at least as long as this.
-pub trait Destination: Send {
+pub(crate) trait Destination: Send {
     /// Puts mail into the group's mailbox. A session whose mail does not fit is closed.
     fn send(&self, mail: Mail);
 }
