@@ -20,6 +20,7 @@ use tributary_protocol::{
 };
 
 use super::{config::LinkConfig, feeds, origin::Origin, shared::Shared};
+use crate::routing::OriginId;
 
 /// The dialling of one origin.
 pub(super) struct Dialler<O> {
@@ -34,7 +35,7 @@ pub(super) struct Dialler<O> {
 /// The receiver of an origin's news.
 pub(super) trait Observer {
     /// Acts on the news before the link goes on.
-    fn report(&self, origin: usize, news: News);
+    fn report(&self, origin: OriginId, news: News);
 
     /// The heartbeat with the edge's load.
     fn heartbeat(&self) -> Control;
@@ -177,7 +178,7 @@ impl<O: Observer> Dialler<O> {
     }
 
     fn report(&self, news: News) {
-        self.observer.report(self.origin.index, news);
+        self.observer.report(self.origin.id, news);
     }
 
     async fn dial(&self) -> Result<Greeted, LinkError> {

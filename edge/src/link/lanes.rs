@@ -10,6 +10,7 @@ use std::{
 use tributary_protocol::{GroupName, LaneId};
 
 use super::{handle::ObjectInfo, lane::Lane, metrics::LinkMetrics};
+use crate::routing::OriginId;
 
 /// The lanes that are not over.
 pub(super) struct Lanes {
@@ -41,11 +42,11 @@ impl Lanes {
     }
 
     /// The lanes to an origin, without those that close.
-    pub(super) fn at(&self, origin: usize) -> Vec<Rc<Lane>> {
+    pub(super) fn at(&self, origin: OriginId) -> Vec<Rc<Lane>> {
         let lanes = self.by_group.borrow();
         let lanes = lanes.values();
         lanes
-            .filter(|lane| lane.origin.index == origin)
+            .filter(|lane| lane.origin.id == origin)
             .cloned()
             .collect()
     }
@@ -89,8 +90,8 @@ impl Lanes {
 
     /// Closes lanes that have had no sessions for a while, and at once those to origins that go
     /// away: the next session of their group may go elsewhere.
-    pub(super) fn close_idle(&self, now: Instant, is_leaving: impl Fn(usize) -> bool) {
-        let is_idle = |lane: &&Rc<Lane>| lane.is_idle(now, is_leaving(lane.origin.index));
+    pub(super) fn close_idle(&self, now: Instant, is_leaving: impl Fn(OriginId) -> bool) {
+        let is_idle = |lane: &&Rc<Lane>| lane.is_idle(now, is_leaving(lane.origin.id));
         let lanes = self.by_group.borrow();
         let idle: Vec<_> = lanes.values().filter(is_idle).cloned().collect();
         drop(lanes);
@@ -101,9 +102,9 @@ impl Lanes {
     }
 
     /// Ends the lanes that close and whose origin is gone for good.
-    pub(super) fn give_up_closing(&self, origin: usize) {
+    pub(super) fn give_up_closing(&self, origin: OriginId) {
         let lanes = self.all.borrow();
-        for lane in lanes.values().filter(|lane| lane.origin.index == origin) {
+        for lane in lanes.values().filter(|lane| lane.origin.id == origin) {
             lane.give_up_closing();
         }
     }

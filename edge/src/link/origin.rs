@@ -14,10 +14,11 @@ use tributary_node::{
 use tributary_protocol::link::{Control, Hello};
 
 use super::{config::OriginAddress, metrics::OriginLabel};
+use crate::routing::OriginId;
 
 /// One origin: its link, if it is up, and the figures of its newest process.
 pub(super) struct Origin {
-    pub(super) index: usize,
+    pub(super) id: OriginId,
     pub(super) configured: OriginAddress,
     link: watch::Sender<Option<Link>>,
     control: RefCell<Option<queue::Sender<Control>>>,
@@ -32,9 +33,9 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub(super) fn new(index: usize, configured: OriginAddress) -> Self {
+    pub(super) fn new(id: OriginId, configured: OriginAddress) -> Self {
         Self {
-            index,
+            id,
             configured,
             link: watch::channel(None).0,
             control: RefCell::default(),

@@ -1,43 +1,41 @@
 //! The origins of the configuration.
 
-use std::rc::Rc;
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use tributary_protocol::link::Control;
 
-use super::{config::OriginAddress, origin::Origin};
+use super::origin::Origin;
+use crate::routing::OriginId;
 
-/// All origins, in the order of the configuration.
-pub(super) struct Origins(Vec<Rc<Origin>>);
+/// All origins, in the order in which they came.
+#[derive(Default)]
+pub(super) struct Origins(RefCell<BTreeMap<OriginId, Rc<Origin>>>);
 
 impl Origins {
-    pub(super) fn new(configured: &[OriginAddress]) -> Self {
-        let origins = configured.iter().cloned().enumerate();
-        Self(
-            origins
-                .map(|(index, address)| Rc::new(Origin::new(index, address)))
-                .collect(),
-        )
+    pub(super) fn add(&self, origin: Origin) {
+        self.0.borrow_mut().insert(origin.id, Rc::new(origin));
     }
 
-    pub(super) fn get(&self, origin: usize) -> &Rc<Origin> {
-        &self.0[origin]
+    pub(super) fn get(&self, origin: OriginId) -> Option<Rc<Origin>> {
+        self.0.borrow().get(&origin).cloned()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Rc<Origin>> {
-        self.0.iter()
+    pub(super) fn all(&self) -> Vec<Rc<Origin>> {
+        self.0.borrow().values().cloned().collect()
     }
 
     /// The origin that answers to `host`, a port cut off.
-    pub(super) fn named(&self, host: &str) -> Option<usize> {
+    pub(super) fn named(&self, host: &str) -> Option<OriginId> {
         let bare = host.rsplit_once(':').map_or(host, |(bare, _)| bare);
-        let mut origins = self.iter();
-        let found = origins.find(|origin| origin.is_named(host, bare));
-        found.map(|origin| origin.index)
+        let origins = self.0.borrow();
+        let found = origins.values().find(|it| it.is_named(host, bare));
+        found.map(|origin| origin.id)
     }
 
     /// Queues a control frame for all origins but one.
-    pub(super) fn send_others(&self, but: usize, control: &Control) {
-        for origin in self.iter().filter(|origin| origin.index != but) {
+    pub(super) fn send_others(&self, but: OriginId, control: &Control) {
+        let origins = self.0.borrow();
+        for origin in origins.values().filter(|origin| origin.id != but) {
             origin.send(control.clone());
         }
     }
@@ -49,16 +47,18 @@ mod tests {
 
     #[test]
     fn an_origin_answers_to_its_name_with_or_without_a_port() {
-        let addresses = ["a@host:1", "b.example:2"].map(|it| it.parse().unwrap());
-        let origins = Origins::new(&addresses);
+        let origins = Origins::default();
+        for (id, address) in [(0, "a@host:1"), (7, "b.example:2")] {
+            origins.add(Origin::new(OriginId(id), address.parse().unwrap()));
+        }
         for (host, found) in [
             ("a", Some(0)),
             ("A:1935", Some(0)),
-            ("B.example:2", Some(1)),
+            ("B.example:2", Some(7)),
             ("b.example", None),
             ("host:1", None),
         ] {
-            assert_eq!(origins.named(host), found, "{host}");
+            assert_eq!(origins.named(host), found.map(OriginId), "{host}");
         }
     }
 }

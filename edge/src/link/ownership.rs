@@ -15,7 +15,7 @@ use super::{
     readiness::Readiness,
     shared::Shared,
 };
-use crate::routing::Health;
+use crate::routing::{Health, OriginId};
 
 /// The receiver of the origins' news: sessions and lanes are placed by them.
 pub(super) struct Ownership {
@@ -25,7 +25,7 @@ pub(super) struct Ownership {
 }
 
 impl Observer for Ownership {
-    fn report(&self, origin: usize, news: News) {
+    fn report(&self, origin: OriginId, news: News) {
         match news {
             News::Up { new_process } => self.up(origin, new_process),
             News::Lost { until } => self.lost(origin, until),
@@ -64,7 +64,7 @@ impl Ownership {
     }
 
     /// The link to an origin came up; `new_process` if it is not the process known before.
-    fn up(&self, origin: usize, new_process: bool) {
+    fn up(&self, origin: OriginId, new_process: bool) {
         self.send_lost_groups(origin);
         if new_process {
             self.placing.update(|table| table.forget(origin));
@@ -90,7 +90,7 @@ impl Ownership {
     }
 
     /// The link to an origin is lost. Groups without an accepted session are free at once.
-    fn lost(&self, origin: usize, until: Instant) {
+    fn lost(&self, origin: OriginId, until: Instant) {
         self.set_health(origin, Health::Lost { until });
         let mut living = Vec::new();
         for lane in self.lanes_at(origin) {
@@ -105,13 +105,13 @@ impl Ownership {
     }
 
     /// An origin will go: groups that do not live there are placed elsewhere from now on.
-    fn leaving(&self, origin: usize) {
+    fn leaving(&self, origin: OriginId) {
         self.placing.update(|table| table.set_leaving(origin));
         self.placing.close_idle(Instant::now());
     }
 
     /// The grace time of an origin is over: its groups are free to start elsewhere.
-    fn down(&self, origin: usize) {
+    fn down(&self, origin: OriginId) {
         self.set_health(origin, Health::Down);
         for lane in self.lanes_at(origin) {
             self.placing.replace(&lane, true);
@@ -123,7 +123,7 @@ impl Ownership {
     /// An origin named groups that live there away from home, and groups that no longer do.
     fn displaced(
         &self,
-        origin: usize,
+        origin: OriginId,
         complete: bool,
         added: Vec<GroupName>,
         removed: &[GroupName],
@@ -149,7 +149,7 @@ impl Ownership {
         }
     }
 
-    fn set_health(&self, origin: usize, health: Health) {
+    fn set_health(&self, origin: OriginId, health: Health) {
         let ready = self.placing.update(|table| {
             table.set_health(origin, health);
             table.is_ready()
@@ -158,23 +158,24 @@ impl Ownership {
         self.placing.try_all();
     }
 
-    fn lanes_at(&self, origin: usize) -> Vec<Rc<Lane>> {
+    fn lanes_at(&self, origin: OriginId) -> Vec<Rc<Lane>> {
         self.placing.lanes.at(origin)
     }
 
-    fn name(&self, origin: usize) -> String {
-        self.placing.table().name(origin).to_owned()
+    fn name(&self, origin: OriginId) -> String {
+        let origin = self.placing.origins.get(origin);
+        origin.map_or_else(String::new, |origin| origin.name().to_owned())
     }
 
     /// Sends every other origin the groups that live at a lost one.
-    fn send_living(&self, lost: usize, groups: &[GroupName]) {
+    fn send_living(&self, lost: OriginId, groups: &[GroupName]) {
         for living in living(&self.name(lost), groups) {
             self.placing.origins.send_others(lost, &living);
         }
     }
 
     /// Sends every other origin that its groups need not wait for this one any more.
-    fn send_living_end(&self, origin: usize, resumed: bool) {
+    fn send_living_end(&self, origin: OriginId, resumed: bool) {
         let end = Control::LivingEnd {
             origin: self.name(origin),
             resumed,
@@ -184,9 +185,9 @@ impl Ownership {
 
     /// Sends the groups that live at origins that are lost now: the link to an origin comes up
     /// meanwhile.
-    fn send_lost_groups(&self, to: usize) {
-        for origin in self.placing.origins.iter() {
-            let lost = origin.index;
+    fn send_lost_groups(&self, to: OriginId) {
+        for origin in self.placing.origins.all() {
+            let lost = origin.id;
             let health = self.placing.table().health(lost);
             if lost == to || !matches!(health, Health::Lost { .. }) {
                 continue;
@@ -198,11 +199,13 @@ impl Ownership {
     }
 
     /// Sends an origin that a group which lives there is at its home as well.
-    fn send_at_home(&self, to: usize, home: usize, group: GroupName) {
-        self.placing.origins.get(to).send(Control::AtHome {
-            origin: self.name(home),
-            groups: vec![group],
-        });
+    fn send_at_home(&self, to: OriginId, home: OriginId, group: GroupName) {
+        if let Some(origin) = self.placing.origins.get(to) {
+            origin.send(Control::AtHome {
+                origin: self.name(home),
+                groups: vec![group],
+            });
+        }
     }
 }
 

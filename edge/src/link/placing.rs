@@ -18,11 +18,12 @@ use super::{
     journal::Journal,
     lane::{Lane, LaneEnd, LaneOpening},
     lanes::Lanes,
+    origin::Origin,
     origins::Origins,
     session::Waiting,
     shared::Shared,
 };
-use crate::routing::{Health, Place, Table};
+use crate::routing::{Health, OriginId, Place, Placement, Router, Table};
 
 mod decision;
 mod line;
@@ -36,7 +37,7 @@ pub(super) struct Placing {
     shared: Rc<Shared>,
     /// The rate of each session.
     rate: Rate,
-    table: RefCell<Table>,
+    router: RefCell<Router>,
     pub(super) origins: Origins,
     pub(super) lanes: Lanes,
     line: WaitingLine,
@@ -46,13 +47,22 @@ pub(super) struct Placing {
 const PLACED: usize = 64;
 
 impl Placing {
-    pub(super) fn new(config: &LinkConfig, shared: Rc<Shared>) -> Rc<Self> {
-        let names = config.origins.iter();
-        let names = names.map(|origin| origin.known_as().to_owned()).collect();
+    /// No origin has been reached yet. `placement` has no origins.
+    pub(super) fn new(
+        config: &LinkConfig,
+        shared: Rc<Shared>,
+        placement: Box<dyn Placement>,
+    ) -> Rc<Self> {
+        let mut router = Router::new(placement, Instant::now());
+        let origins = Origins::default();
+        for address in &config.origins {
+            let id = router.add(address.known_as());
+            origins.add(Origin::new(id, address.clone()));
+        }
         Rc::new(Self {
             rate: config.rate,
-            table: RefCell::new(Table::new(names, Instant::now())),
-            origins: Origins::new(&config.origins),
+            router: RefCell::new(router),
+            origins,
             lanes: Lanes::new(shared.metrics.clone()),
             line: WaitingLine::default(),
             shared,
@@ -61,12 +71,12 @@ impl Placing {
 
     /// The state of the origins.
     pub(super) fn table(&self) -> Ref<'_, Table> {
-        self.table.borrow()
+        Ref::map(self.router.borrow(), Router::table)
     }
 
     /// Changes the state of the origins. The sessions that this concerns are to be placed afterwards.
     pub(super) fn update<R>(&self, change: impl FnOnce(&mut Table) -> R) -> R {
-        change(&mut self.table.borrow_mut())
+        change(self.router.borrow_mut().table_mut())
     }
 
     /// Handles an event of a session.
@@ -141,8 +151,11 @@ impl Placing {
 
     fn decide(&self, journal: &Journal) -> Place {
         match self.lanes.of(&journal.request.group) {
-            Some(lane) => Place::At(lane.origin.index),
-            None => self.wish(journal).decide(&self.table(), Instant::now()),
+            Some(lane) => Place::At(lane.origin.id),
+            None => {
+                let router = self.router.borrow();
+                self.wish(journal).decide(&router, Instant::now())
+            }
         }
     }
 
@@ -164,34 +177,40 @@ impl Placing {
         }
     }
 
-    fn open(self: &Rc<Self>, session: Waiting, origin: usize) {
-        let group = &session.journal.request.group;
-        let lane = self.lanes.of(group);
-        let lane = lane.unwrap_or_else(|| self.new_lane(&session.journal, origin));
-        lane.open(session);
+    fn open(self: &Rc<Self>, session: Waiting, origin: OriginId) {
+        let lane = self.lanes.of(&session.journal.request.group);
+        match lane.or_else(|| self.new_lane(&session.journal, origin)) {
+            Some(lane) => lane.open(session),
+            None => session.session.end(FromOrigin::NoOrigin),
+        }
     }
 
-    /// A lane for the session's group, and its task.
-    fn new_lane(self: &Rc<Self>, journal: &Journal, origin: usize) -> Rc<Lane> {
+    /// A lane for the session's group, and its task; `None` if the origin has gone.
+    fn new_lane(self: &Rc<Self>, journal: &Journal, origin: OriginId) -> Option<Rc<Lane>> {
+        let to = self.origins.get(origin)?;
         let group = &journal.request.group;
-        let opening = {
-            let table = self.table();
-            LaneOpening {
-                id: self.lanes.next_id(),
-                group: group.clone(),
-                home: table.name(table.home(group)).to_owned(),
-                only_if_living: self.wish(journal).only_asks(&table, origin),
-            }
+        let wish = self.wish(journal);
+        let opening = LaneOpening {
+            id: self.lanes.next_id(),
+            group: group.clone(),
+            home: self.home_name(group),
+            only_if_living: wish.only_asks(&self.table(), origin),
         };
-        let (shared, origin) = (Rc::clone(&self.shared), Rc::clone(self.origins.get(origin)));
-        let lane = Lane::new(shared, origin, opening, self.rate);
+        let lane = Lane::new(Rc::clone(&self.shared), to, opening, self.rate);
         self.lanes.add(&lane);
         let (placing, running) = (Rc::clone(self), Rc::clone(&lane));
         spawn_local(async move {
             let end = running.run().await;
             placing.lane_ended(&running, end);
         });
-        lane
+        Some(lane)
+    }
+
+    /// The name by which the edges call the home of a group.
+    fn home_name(&self, group: &GroupName) -> String {
+        let home = self.router.borrow().home(group);
+        let home = home.and_then(|home| self.origins.get(home));
+        home.map_or_else(String::new, |home| home.name().to_owned())
     }
 
     fn lane_ended(&self, lane: &Rc<Lane>, end: LaneEnd) {
@@ -258,12 +277,12 @@ impl Placing {
     }
 
     /// The home of a group, if it is up and this edge has accepted sessions of the group there.
-    pub(super) fn home_in_use(&self, group: &GroupName) -> Option<usize> {
+    pub(super) fn home_in_use(&self, group: &GroupName) -> Option<OriginId> {
         let lane = self.lanes.of(group).filter(|lane| lane.has_accepted())?;
-        let table = self.table();
-        let home = table.home(group);
+        let router = self.router.borrow();
+        let (home, table) = (router.home(group)?, router.table());
         // A home that goes away does not call its groups back.
         let stays = table.health(home) == Health::Up && !table.is_leaving(home);
-        (lane.origin.index == home && stays).then_some(home)
+        (lane.origin.id == home && stays).then_some(home)
     }
 }

@@ -19,7 +19,7 @@ use super::{
     readiness::Readiness,
     shared::Shared,
 };
-use crate::fanout::Streams;
+use crate::{fanout::Streams, routing::Rendezvous};
 
 /// The links, not yet at work.
 #[derive(Debug)]
@@ -71,15 +71,16 @@ impl Links {
     /// upstream and every session is gone. To be run on a `LocalSet`.
     pub async fn run(self) {
         let shared = Rc::new(Shared::new(self.streams, self.metrics));
-        let placing = Placing::new(&self.config, Rc::clone(&shared));
+        let placement = Box::new(Rendezvous::default());
+        let placing = Placing::new(&self.config, Rc::clone(&shared), placement);
         let ownership = Ownership::new(Rc::clone(&shared), Rc::clone(&placing), self.readiness);
         let config = Rc::new(self.config);
-        for origin in placing.origins.iter() {
+        for origin in placing.origins.all() {
             let dialler = Dialler {
                 config: Rc::clone(&config),
                 epoch: self.epoch,
                 shared: Rc::clone(&shared),
-                origin: Rc::clone(origin),
+                origin,
                 observer: Rc::clone(&ownership),
             };
             spawn_local(dialler.run(self.drain.clone()));
@@ -128,7 +129,7 @@ async fn finish(placing: &Placing) {
         }
     };
     let _ = tokio::time::timeout(Duration::from_millis(500), settled).await;
-    for origin in placing.origins.iter() {
+    for origin in placing.origins.all() {
         if let Some(link) = origin.link() {
             link.close(CloseCode::Shutdown);
         }

@@ -1,7 +1,13 @@
-//! Which origin a group belongs to.
+//! The origin that a group belongs to.
+//!
+//! A [`Router`] keeps a [`Table`] of the origins' states and asks a [`Placement`] where a group goes.
 
+mod placement;
 mod rendezvous;
+mod router;
 mod table;
 
-pub use rendezvous::order;
-pub use table::{Health, Place, STARTING, Table};
+pub use placement::{Place, Placement};
+pub use rendezvous::Rendezvous;
+pub use router::Router;
+pub use table::{Health, OriginId, STARTING, Table};

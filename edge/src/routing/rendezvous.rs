@@ -1,30 +1,98 @@
 //! Rendezvous hashing: every edge with the same list of origins orders them alike for a group.
 
+use std::{cmp::Reverse, collections::BTreeMap, time::Instant};
+
 use tributary_protocol::GroupName;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The origins by weight for `group`, the home first. `names` are what the edges' configurations
-/// call the origins; when one is added or removed, only groups that go to or come from it move.
-pub fn order(names: &[String], group: &GroupName) -> Vec<usize> {
-    let group = group.to_string();
-    let weight = |name: &String| {
-        let mut key = Vec::with_capacity(name.len() + 1 + group.len());
-        key.extend_from_slice(name.as_bytes());
-        key.push(0);
-        key.extend_from_slice(group.as_bytes());
-        xxh3_64(&key)
-    };
-    let mut order: Vec<_> = names.iter().map(weight).zip(0..).collect();
-    order.sort_unstable_by_key(|&(weight, index)| (std::cmp::Reverse(weight), index));
-    order.into_iter().map(|(_, index)| index).collect()
+use super::{
+    placement::{Place, Placement},
+    table::{Health, OriginId, Table},
+};
+
+/// Placement by weight: the origin with the highest weight is the home, the others follow in order.
+/// When an origin comes or goes, only groups that go to or come from it move.
+#[derive(Debug, Default)]
+pub struct Rendezvous {
+    /// The names by which the edges call the origins.
+    names: BTreeMap<OriginId, String>,
+}
+
+impl Rendezvous {
+    /// The origins by weight for a group, the home first.
+    pub fn order(&self, group: &GroupName) -> Vec<OriginId> {
+        let group = group.to_string();
+        let weight = |name: &str| {
+            let mut key = Vec::with_capacity(name.len() + 1 + group.len());
+            key.extend_from_slice(name.as_bytes());
+            key.push(0);
+            key.extend_from_slice(group.as_bytes());
+            xxh3_64(&key)
+        };
+        let weights = self
+            .names
+            .iter()
+            .map(|(&origin, name)| (weight(name), origin));
+        let mut order: Vec<_> = weights.collect();
+        order.sort_unstable_by_key(|&(weight, origin)| (Reverse(weight), origin));
+        order.into_iter().map(|(_, origin)| origin).collect()
+    }
+}
+
+impl Placement for Rendezvous {
+    fn added(&mut self, origin: OriginId, name: &str) {
+        self.names.insert(origin, name.to_owned());
+    }
+
+    fn removed(&mut self, origin: OriginId) {
+        self.names.remove(&origin);
+    }
+
+    fn home(&self, group: &GroupName) -> Option<OriginId> {
+        self.order(group).first().copied()
+    }
+
+    fn place(&self, group: &GroupName, origins: &Table, now: Instant) -> Place {
+        let order = self.order(group);
+        let Some(&home) = order.first() else {
+            return Place::Nowhere;
+        };
+        if origins.kept_at(group) == Some(home) {
+            return match origins.health(home) {
+                Health::Up => Place::At(home),
+                Health::Lost { until } if until > now => Place::Wait(until),
+                _ => Place::Nowhere,
+            };
+        }
+        let mut up = order
+            .into_iter()
+            .filter(|&origin| origins.health(origin) == Health::Up);
+        let first = up.clone().next();
+        // With nowhere else to go, an origin that goes away answers for itself.
+        if let Some(origin) = up.find(|&origin| !origins.is_leaving(origin)).or(first) {
+            return Place::At(origin);
+        }
+        let returns = origins.last_return(now);
+        returns.map_or(Place::Nowhere, Place::Wait)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn names(count: usize) -> Vec<String> {
-        (0..count).map(|n| format!("origin{n}")).collect()
+    /// The rule with origins 0, 1 and so on.
+    fn rule(count: u32) -> Rendezvous {
+        let mut rule = Rendezvous::default();
+        for n in 0..count {
+            rule.added(OriginId(n), &format!("origin{n}"));
+        }
+        rule
+    }
+
+    fn home(rule: &Rendezvous, n: usize) -> usize {
+        let OriginId(home) = rule.home(&group(n)).unwrap();
+        home as usize
     }
 
     fn group(n: usize) -> GroupName {
@@ -33,10 +101,10 @@ mod tests {
 
     #[test]
     fn groups_spread_evenly() {
-        let names = names(4);
+        let rule = rule(4);
         let mut counts = [0; 4];
         for n in 0..10_000 {
-            counts[order(&names, &group(n))[0]] += 1;
+            counts[home(&rule, n)] += 1;
         }
         assert!(
             counts.iter().all(|count| (2300..2700).contains(count)),
@@ -46,10 +114,10 @@ mod tests {
 
     #[test]
     fn a_new_origin_only_takes_and_its_share_only() {
-        let (before, after) = (names(4), names(5));
+        let (before, after) = (rule(4), rule(5));
         let mut moved = 0;
         for n in 0..10_000 {
-            let (old, new) = (order(&before, &group(n))[0], order(&after, &group(n))[0]);
+            let (old, new) = (home(&before, n), home(&after, n));
             if old != new {
                 assert_eq!(new, 4);
                 moved += 1;
@@ -58,11 +126,21 @@ mod tests {
         assert!((1800..2200).contains(&moved), "{moved} of 10,000 moved");
     }
 
+    #[test]
+    fn the_groups_of_an_origin_that_goes_spread_and_no_others_move() {
+        let (before, mut after) = (rule(4), rule(4));
+        after.removed(OriginId(2));
+        for n in 0..1_000 {
+            let (old, new) = (home(&before, n), home(&after, n));
+            assert_eq!(old == 2, old != new);
+        }
+    }
+
     /// Edges of different versions must agree: these places never change.
     #[test]
     fn places_are_stable_across_versions() {
-        let names = names(3);
-        let places: Vec<_> = (0..8).map(|n| order(&names, &group(n))[0]).collect();
+        let rule = rule(3);
+        let places: Vec<_> = (0..8).map(|n| home(&rule, n)).collect();
         assert_eq!(places, PLACES);
     }
 

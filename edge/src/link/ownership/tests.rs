@@ -17,6 +17,7 @@ use super::*;
 use crate::{
     fanout::Streams,
     link::{LinkConfig, LinkMetrics, OpenRequest, SessionLink, Upstream, handle::ToLane},
+    routing::Rendezvous,
 };
 
 /// The lanes to two origins that are up, and the commands of clients' drivers.
@@ -38,9 +39,11 @@ impl Edge {
             rate: Default::default(),
         };
         let shared = Rc::new(Shared::new(Streams::new(), LinkMetrics::default()));
-        let placing = Placing::new(&config, Rc::clone(&shared));
+        let placement = Box::new(Rendezvous::default());
+        let placing = Placing::new(&config, Rc::clone(&shared), placement);
         let ownership = Ownership::new(shared, Rc::clone(&placing), Readiness::default());
-        for origin in 0..2 {
+        for origin in placing.origins.all() {
+            let origin = origin.id;
             ownership.set_health(origin, Health::Up);
             ownership.displaced(origin, true, Vec::new(), &[]);
         }
@@ -57,8 +60,8 @@ impl Edge {
     }
 
     /// The origin of the group's lane.
-    fn origin(&self) -> usize {
-        self.lane().origin.index
+    fn origin(&self) -> OriginId {
+        self.lane().origin.id
     }
 
     fn open(&self) -> SessionLink {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tributary_protocol::GroupName;
 
-use crate::routing::{Health, Place, Table};
+use crate::routing::{Health, OriginId, Place, Router, Table};
 
 /// The wish of a session without a lane.
 #[derive(Clone, Copy, Debug)]
@@ -23,15 +23,15 @@ pub(super) enum Named {
     /// The name is of no configured origin.
     Unknown,
     /// A configured origin.
-    Origin(usize),
+    Origin(OriginId),
 }
 
 impl Wish<'_> {
     /// The place of a session whose group has no lane.
-    pub(super) fn decide(&self, table: &Table, now: Instant) -> Place {
-        let group = self.group;
+    pub(super) fn decide(&self, router: &Router, now: Instant) -> Place {
+        let (group, table) = (self.group, router.table());
         if self.named == Named::None {
-            return table.place(group, now);
+            return router.place(group, now);
         }
         if let Some(until) = table.starting(now) {
             // Neither the origins' names nor their displaced groups are all known.
@@ -40,11 +40,14 @@ impl Wish<'_> {
         let Named::Origin(named) = self.named else {
             return Place::Nowhere;
         };
-        if table.displaced_at(group).is_some() || table.is_kept(group) {
-            return table.place(group, now);
+        if table.displaced_at(group).is_some() || router.is_kept(group) {
+            return router.place(group, now);
         }
-        let home = table.home(group);
-        if home != named && !self.asked_home && table.health(home) == Health::Up {
+        if let Some(home) = router.home(group)
+            && home != named
+            && !self.asked_home
+            && table.health(home) == Health::Up
+        {
             return Place::At(home);
         }
         match table.health(named) {
@@ -56,7 +59,7 @@ impl Wish<'_> {
 
     /// Whether the session goes to an origin other than the one its client names, to see whether the
     /// group lives there.
-    pub(super) fn only_asks(&self, table: &Table, origin: usize) -> bool {
+    pub(super) fn only_asks(&self, table: &Table, origin: OriginId) -> bool {
         let elsewhere = match self.named {
             Named::None => false,
             Named::Unknown => true,
@@ -71,16 +74,25 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::routing::Rendezvous;
+
+    /// No origin of two has been reached yet.
+    fn starting(now: Instant) -> (Router, [OriginId; 2]) {
+        let mut router = Router::new(Box::new(Rendezvous::default()), now);
+        let origins = ["a", "b"].map(|name| router.add(name));
+        (router, origins)
+    }
 
     /// Two origins that are up; the group's home and the other.
-    fn table(group: &GroupName, now: Instant) -> (Table, usize, usize) {
-        let mut table = Table::new(vec!["a".into(), "b".into()], now);
-        for origin in 0..2 {
-            table.set_health(origin, Health::Up);
-            table.displaced(origin, true, Vec::new(), &[]);
+    fn routed(group: &GroupName, now: Instant) -> (Router, OriginId, OriginId) {
+        let (mut router, origins) = starting(now);
+        for origin in origins {
+            router.table_mut().set_health(origin, Health::Up);
+            router.table_mut().displaced(origin, true, Vec::new(), &[]);
         }
-        let home = table.home(group);
-        (table, home, 1 - home)
+        let home = router.home(group).unwrap();
+        let other = origins.into_iter().find(|&it| it != home).unwrap();
+        (router, home, other)
     }
 
     fn wish(group: &GroupName, named: Named) -> Wish<'_> {
@@ -94,46 +106,48 @@ mod tests {
     #[test]
     fn a_client_that_names_an_origin_gets_it_once_the_home_was_asked() {
         let (group, now) = (GroupName::from_app("live/x").unwrap(), Instant::now());
-        let (mut table, home, other) = table(&group, now);
+        let (mut router, home, other) = routed(&group, now);
         let mut wish = wish(&group, Named::Origin(other));
-        assert_eq!(wish.decide(&table, now), Place::At(home));
-        assert!(wish.only_asks(&table, home));
+        assert_eq!(wish.decide(&router, now), Place::At(home));
+        assert!(wish.only_asks(router.table(), home));
         wish.asked_home = true;
-        assert_eq!(wish.decide(&table, now), Place::At(other));
-        assert!(!wish.only_asks(&table, other));
+        assert_eq!(wish.decide(&router, now), Place::At(other));
+        assert!(!wish.only_asks(router.table(), other));
         wish.asked_home = false;
-        table.set_health(home, Health::Down);
-        assert_eq!(wish.decide(&table, now), Place::At(other));
+        router.table_mut().set_health(home, Health::Down);
+        assert_eq!(wish.decide(&router, now), Place::At(other));
     }
 
     #[test]
     fn a_named_origin_is_waited_for_as_long_as_its_groups_are_bound_to_it() {
         let (group, now) = (GroupName::from_app("live/x").unwrap(), Instant::now());
-        let (mut table, home, _) = table(&group, now);
+        let (mut router, home, _) = routed(&group, now);
         let wish = wish(&group, Named::Origin(home));
         let until = now + Duration::from_secs(15);
-        table.set_health(home, Health::Lost { until });
-        assert_eq!(wish.decide(&table, now), Place::Wait(until));
-        assert_eq!(wish.decide(&table, until), Place::Nowhere);
+        router.table_mut().set_health(home, Health::Lost { until });
+        assert_eq!(wish.decide(&router, now), Place::Wait(until));
+        assert_eq!(wish.decide(&router, until), Place::Nowhere);
     }
 
     #[test]
     fn a_displaced_group_is_reached_where_it_lives() {
         let (group, now) = (GroupName::from_app("live/x").unwrap(), Instant::now());
-        let (mut table, home, other) = table(&group, now);
+        let (mut router, home, other) = routed(&group, now);
         let wish = wish(&group, Named::Origin(home));
-        table.displaced(other, false, vec![group.clone()], &[]);
-        assert_eq!(wish.decide(&table, now), Place::At(other));
-        assert!(!wish.only_asks(&table, other));
+        router
+            .table_mut()
+            .displaced(other, false, vec![group.clone()], &[]);
+        assert_eq!(wish.decide(&router, now), Place::At(other));
+        assert!(!wish.only_asks(router.table(), other));
     }
 
     #[test]
     fn an_unknown_name_waits_for_the_start_and_then_leads_nowhere() {
         let (group, now) = (GroupName::from_app("live/x").unwrap(), Instant::now());
-        let starting = Table::new(vec!["a".into(), "b".into()], now);
+        let (starting, _) = starting(now);
         let wish = wish(&group, Named::Unknown);
         assert!(matches!(wish.decide(&starting, now), Place::Wait(_)));
-        let (table, ..) = table(&group, now);
-        assert_eq!(wish.decide(&table, now), Place::Nowhere);
+        let (router, ..) = routed(&group, now);
+        assert_eq!(wish.decide(&router, now), Place::Nowhere);
     }
 }
