@@ -44,9 +44,9 @@ pub(super) struct Lane {
     out: LaneOut,
     pub(super) state: RefCell<OriginLane>,
     /// The live stream that each message stream of a session plays.
-    playing: RefCell<HashMap<(SessionId, MessageStreamId), Arc<LiveStream>>>,
+    playing: RefCell<HashMap<StreamKey, Arc<LiveStream>>>,
     /// The accepted publishes whose feed has not ended.
-    publishing: RefCell<HashMap<(SessionId, MessageStreamId), Target<Arc<LiveStream>>>>,
+    publishing: RefCell<HashMap<StreamKey, Target<Arc<LiveStream>>>>,
     /// Events of sessions that wait for the end of a feed, each wait with its number.
     held: RefCell<HashMap<SessionId, (u64, VecDeque<FromSession>)>>,
     holds: Cell<u64>,
@@ -60,6 +60,9 @@ pub(super) struct Lane {
     ended: Notify,
     wake: Notify,
 }
+
+/// A message stream of a session.
+type StreamKey = (SessionId, MessageStreamId);
 
 /// A lane without a group is forgotten when nothing has carried it for this long.
 const FORGOTTEN: Duration = Duration::from_secs(1);

@@ -76,11 +76,7 @@ impl EdgeLane {
                 self.highest = self.highest.max(Some(session));
                 self.sessions.insert(session, EdgeSession::new());
             }
-            FromSession::Close(reason) => {
-                if !self.begin_close(session, reason) {
-                    return;
-                }
-            }
+            FromSession::Close(reason) if !self.begin_close(session, reason) => return,
             _ => {}
         }
         if let Some(state) = self.sessions.get_mut(&session) {
