@@ -5,8 +5,8 @@
 //!    └────────┴───► dial -> feeds              └────► shared -> sessions
 //! ```
 //!
-//! [`thread`] follows the commands of clients. [`dial`] keeps the link of one [`origin`] and reports its
-//! news to [`ownership`], which moves lanes; [`placing`] gives sessions their lanes; a [`lane`] carries
+//! `thread` follows the commands of clients. `dial` keeps the link of one `origin` and reports its
+//! news to `ownership`, which moves lanes; `placing` gives sessions their lanes; a `lane` carries
 //! the sessions of one group. Nothing imports what stands left of it.
 
 mod config;

@@ -136,7 +136,7 @@ pub trait Application {
         Answer::Unknown
     }
 
-    /// The other side of a connection of the application has answered a [`Connection::call`] that
+    /// The other side of a connection of the application has answered a [`Connection::call`](super::Connection::call) that
     /// carried a token; `Err` if it answered with an error, or the connection ended without an
     /// answer. Exactly once for each.
     fn connection_answered(
@@ -150,7 +150,7 @@ pub trait Application {
     }
 
     /// Something happened to a shared object of the other side of a connection: see
-    /// [`Connection::open_object`].
+    /// [`Connection::open_object`](super::Connection::open_object).
     fn remote_object_news(
         &mut self,
         context: &mut Context<'_>,
@@ -207,7 +207,7 @@ pub trait Application {
         let _ = context;
     }
 
-    /// Something a [`Poster`] brought in.
+    /// Something a [`Poster`](super::Poster) brought in.
     fn event(&mut self, context: &mut Context<'_>, event: Event) {
         let _ = (context, event);
     }

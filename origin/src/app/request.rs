@@ -28,8 +28,9 @@ pub enum Admission {
         /// Where the client may try instead.
         uri: String,
     },
-    /// The application decides later, by [`Context::accept`], [`Context::reject`] or
-    /// [`Context::redirect`]. What the client sends meanwhile waits.
+    /// The application decides later, by [`Context::accept`](super::Context::accept),
+    /// [`Context::reject`](super::Context::reject) or
+    /// [`Context::redirect`](super::Context::redirect). Messages of the client wait until then.
     Pending,
 }
 
@@ -71,7 +72,7 @@ pub enum Answer {
     Error(Value),
     /// There is no such method: `_error` with NetConnection.Call.Failed.
     Unknown,
-    /// The application answers by [`Context::respond`], or never.
+    /// The application answers by [`Context::respond`](super::Context::respond), or never.
     Deferred,
 }
 
@@ -110,8 +111,8 @@ pub enum Decision<T> {
     Accept(T),
     /// NetStream.Publish.BadName or NetStream.Play.Failed, with this description.
     Refuse(String),
-    /// The application decides later, by [`Context::decide_publish`] or
-    /// [`Context::decide_play`]; after [`DECISION_TIME`] it is refused.
+    /// The application decides later, by [`Context::decide_publish`](super::Context::decide_publish) or
+    /// [`Context::decide_play`](super::Context::decide_play); after [`DECISION_TIME`] it is refused.
     Pending,
 }
 

@@ -5,8 +5,8 @@
 //!                      └──────────┴─────┴──► shared -> residents
 //! ```
 //!
-//! [`thread`] accepts links and [`serve`] runs each of them. An [`edge`] has lanes; a [`lane`] carries
-//! the sessions of one group and has its edge's [`feeds`]. Nothing imports what stands left of it.
+//! `thread` accepts links and `serve` runs each of them. An `edge` has lanes; a `lane` carries
+//! the sessions of one group and has its edge's `feeds`. Nothing imports what stands left of it.
 
 mod config;
 mod edge;
