@@ -6,6 +6,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    str::FromStr,
     thread,
     time::{Duration, Instant},
 };
@@ -35,6 +36,52 @@ pub(crate) enum Kind {
     Echo,
 }
 
+/// A server to measure: a kind, and for tributary the program's path if it is not this tree's.
+/// Written `KIND` or `tributary=PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Contender {
+    kind: Kind,
+    program: Option<PathBuf>,
+}
+
+impl Contender {
+    /// The name that reports show.
+    pub(crate) fn name(&self) -> String {
+        match &self.program {
+            None => self.kind.name().to_owned(),
+            Some(program) => format!("{}={}", self.kind.name(), program.display()),
+        }
+    }
+
+    pub(crate) fn start(&self) -> Server {
+        self.kind.start(self.program.as_deref())
+    }
+}
+
+impl From<Kind> for Contender {
+    fn from(kind: Kind) -> Self {
+        let program = None;
+        Self { kind, program }
+    }
+}
+
+impl FromStr for Contender {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, program) = match text.split_once('=') {
+            None => (text, None),
+            Some((kind, program)) => (kind, Some(PathBuf::from(program))),
+        };
+        let kind = Kind::from_str(kind, false)?;
+        match &program {
+            Some(_) if kind != Kind::Tributary => Err("only tributary has a path".to_owned()),
+            Some(path) if !path.is_file() => Err(format!("{} is no file", path.display())),
+            _ => Ok(Self { kind, program }),
+        }
+    }
+}
+
 impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -47,10 +94,13 @@ impl Kind {
         }
     }
 
-    pub(crate) fn start(self) -> Server {
+    fn start(self, program: Option<&Path>) -> Server {
         let directory = tempfile::tempdir().expect("a temporary directory");
         match self {
-            Self::Tributary => tributary(directory),
+            Self::Tributary => {
+                let own = Path::new(env!("CARGO_BIN_EXE_tributary"));
+                tributary(directory, program.unwrap_or(own))
+            }
             Self::Nginx => nginx(directory, "1", None),
             Self::NginxAuto => nginx(directory, "auto", None),
             Self::NginxNodelay => {
@@ -87,8 +137,7 @@ impl Server {
     }
 }
 
-fn tributary(directory: TempDir) -> Server {
-    let executable = Path::new(env!("CARGO_BIN_EXE_tributary"));
+fn tributary(directory: TempDir, executable: &Path) -> Server {
     let path = directory.path();
     let certificates = path.join("certificates");
     program::run(

@@ -8,7 +8,7 @@ use crate::{
     driver::{Generator, number},
     meter::Sample,
     report::{Figures, Report},
-    servers::Kind,
+    servers::Contender,
 };
 
 /// How many at a time and how long.
@@ -20,7 +20,7 @@ pub(crate) struct Options {
         value_delimiter = ',',
         default_value = "tributary,nginx,nginx-nodelay"
     )]
-    servers: Vec<Kind>,
+    servers: Vec<Contender>,
     /// Numbers of clients that connect at the same time.
     #[arg(long, value_delimiter = ',', default_value = "1,256")]
     concurrency: Vec<usize>,
@@ -50,17 +50,22 @@ pub(crate) fn run(options: &Options) {
                 None => format!("{concurrency} at a time"),
                 Some(rate) => format!("{rate} per second"),
             };
-            for &kind in &options.servers {
-                let (busy, figures) = one(options.seconds, kind, concurrency, rate);
-                report.add(kind.name(), &load, busy, figures);
+            for server in &options.servers {
+                let (busy, figures) = one(options.seconds, server, concurrency, rate);
+                report.add(&server.name(), &load, busy, figures);
             }
         }
     }
     report.finish();
 }
 
-fn one(seconds: f64, kind: Kind, concurrency: usize, rate: Option<f64>) -> (f64, Figures) {
-    let server = kind.start();
+fn one(
+    seconds: f64,
+    contender: &Contender,
+    concurrency: usize,
+    rate: Option<f64>,
+) -> (f64, Figures) {
+    let server = contender.start();
     let (count, rate) = (concurrency.to_string(), rate.map(|rate| rate.to_string()));
     let mut arguments = vec![("--app", "live"), ("--concurrency", count.as_str())];
     arguments.extend(rate.as_deref().map(|rate| ("--rate", rate)));

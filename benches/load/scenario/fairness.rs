@@ -6,7 +6,7 @@ use crate::{
     driver::{Generator, number},
     meter::Sample,
     report::{Figures, Report},
-    servers::Kind,
+    servers::{Contender, Kind},
 };
 
 /// How many call, and what the one sends.
@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Options) {
         options.bytes
     );
     let mut report = Report::begin("fairness", &remarks);
-    let server = Kind::Tributary.start();
+    let server = Contender::from(Kind::Tributary).start();
     let (count, bytes) = (
         (options.sessions - 1).to_string(),
         options.bytes.to_string(),

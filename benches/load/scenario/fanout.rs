@@ -8,7 +8,7 @@ use crate::{
     driver::{Generator, number},
     meter::Sample,
     report::{Figures, Report},
-    servers::{self, Kind},
+    servers::{self, Contender},
 };
 
 /// How much, of what, how often.
@@ -20,7 +20,7 @@ pub(crate) struct Options {
         value_delimiter = ',',
         default_value = "tributary,nginx,nginx-nodelay,bare"
     )]
-    servers: Vec<Kind>,
+    servers: Vec<Contender>,
     /// Numbers of viewers.
     #[arg(long, value_delimiter = ',', default_value = "500,1000")]
     viewers: Vec<usize>,
@@ -49,17 +49,17 @@ pub(crate) fn run(options: &Options) {
     let mut report = Report::begin("fanout", &remarks);
     for _ in 0..options.rounds {
         for &viewers in &options.viewers {
-            for &kind in &options.servers {
-                let (busy, figures) = one(options, kind, viewers);
-                report.add(kind.name(), &format!("{viewers} viewers"), busy, figures);
+            for server in &options.servers {
+                let (busy, figures) = one(options, server, viewers);
+                report.add(&server.name(), &format!("{viewers} viewers"), busy, figures);
             }
         }
     }
     report.finish();
 }
 
-fn one(options: &Options, kind: Kind, viewers: usize) -> (f64, Figures) {
-    let server = kind.start();
+fn one(options: &Options, contender: &Contender, viewers: usize) -> (f64, Figures) {
+    let server = contender.start();
     let bitrate = options.bitrate.to_string();
     let stream = [("--app", "live"), ("--name", "load")];
     let publisher = Generator::start(

@@ -8,7 +8,7 @@ use crate::{
     driver::{Generator, number},
     meter::Sample,
     report::{Figures, Report},
-    servers::Kind,
+    servers::{Contender, Kind},
 };
 
 /// How many groups.
@@ -46,7 +46,7 @@ pub(crate) fn run(options: &Options) {
 }
 
 fn one(options: &Options) -> (f64, Figures) {
-    let server = Kind::Tributary.start();
+    let server = Contender::from(Kind::Tributary).start();
     let app = format!("{}/g{{}}", options.app);
     let share = options.groups.div_ceil(options.processes);
     let mut generators: Vec<_> = (0..options.processes)

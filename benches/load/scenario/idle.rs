@@ -8,7 +8,7 @@ use crate::{
     driver::{Generator, number},
     meter::Sample,
     report::{Figures, Report},
-    servers::Kind,
+    servers::Contender,
 };
 
 /// How many, and how long they rest.
@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct Options {
     /// The servers, in this order in each round.
     #[arg(long, value_delimiter = ',', default_value = "tributary,nginx")]
-    servers: Vec<Kind>,
+    servers: Vec<Contender>,
     /// Sessions at the first reading.
     #[arg(long, default_value_t = 2_000)]
     from: usize,
@@ -39,16 +39,16 @@ pub(crate) fn run(options: &Options) {
     let mut report = Report::begin("idle", &remarks);
     let load = format!("{} to {} sessions", options.from, options.to);
     for _ in 0..options.rounds {
-        for &kind in &options.servers {
-            let (busy, figures) = one(options, kind);
-            report.add(kind.name(), &load, busy, figures);
+        for server in &options.servers {
+            let (busy, figures) = one(options, server);
+            report.add(&server.name(), &load, busy, figures);
         }
     }
     report.finish();
 }
 
-fn one(options: &Options, kind: Kind) -> (f64, Figures) {
-    let server = kind.start();
+fn one(options: &Options, contender: &Contender) -> (f64, Figures) {
+    let server = contender.start();
     let mut sessions = Generator::start("sessions", server.rtmp, &[("--app", "live")]);
     let mut reading = |count: usize| {
         let answer = sessions.ask(&format!("grow {count}"));

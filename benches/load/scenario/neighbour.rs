@@ -6,7 +6,7 @@ use crate::{
     driver::{Generator, number},
     meter::Sample,
     report::{Figures, Report},
-    servers::Kind,
+    servers::{Contender, Kind},
 };
 
 /// How many call beside it.
@@ -42,7 +42,7 @@ pub(crate) fn run(options: &Options) {
 }
 
 fn one(options: &Options, burners: usize) -> (f64, Figures) {
-    let server = Kind::Tributary.start();
+    let server = Contender::from(Kind::Tributary).start();
     let sessions = options.sessions.to_string();
     let arguments = [
         ("--app", "rpc/neighbour"),

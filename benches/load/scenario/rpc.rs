@@ -8,7 +8,7 @@ use crate::{
     driver::{Generator, number},
     meter::Sample,
     report::{Figures, Report},
-    servers::Kind,
+    servers::{Contender, Kind},
 };
 
 /// How many call and how long.
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &Options) {
     for _ in 0..options.rounds {
         for &sessions in &options.sessions {
             for (name, kind, app) in ANSWERERS {
-                let (busy, figures) = one(options, sessions, kind, app);
+                let (busy, figures) = one(options, sessions, &kind.into(), app);
                 report.add(name, &format!("{sessions} sessions"), busy, figures);
             }
         }
@@ -49,8 +49,13 @@ pub(crate) fn run(options: &Options) {
     report.finish();
 }
 
-fn one(options: &Options, sessions: usize, kind: Kind, app: Option<&str>) -> (f64, Figures) {
-    let server = kind.start();
+fn one(
+    options: &Options,
+    sessions: usize,
+    contender: &Contender,
+    app: Option<&str>,
+) -> (f64, Figures) {
+    let server = contender.start();
     let (count, groups) = (sessions.to_string(), options.groups.to_string());
     let mut arguments = vec![("--count", count.as_str()), ("--groups", groups.as_str())];
     if let Some(app) = app {

@@ -8,7 +8,7 @@ use crate::{
     driver::{Generator, number},
     meter::Sample,
     report::{Figures, Report},
-    servers::Kind,
+    servers::Contender,
 };
 
 /// How many members, and how often the object changes.
@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct Options {
     /// The servers, in this order in each round.
     #[arg(long, value_delimiter = ',', default_value = "tributary,bare")]
-    servers: Vec<Kind>,
+    servers: Vec<Contender>,
     /// Numbers of members.
     #[arg(long, value_delimiter = ',', default_value = "100,400")]
     members: Vec<usize>,
@@ -42,17 +42,17 @@ pub(crate) fn run(options: &Options) {
     let mut report = Report::begin("shared_object", &remarks);
     for _ in 0..options.rounds {
         for &members in &options.members {
-            for &kind in &options.servers {
-                let (busy, figures) = one(options, kind, members);
-                report.add(kind.name(), &format!("{members} members"), busy, figures);
+            for server in &options.servers {
+                let (busy, figures) = one(options, server, members);
+                report.add(&server.name(), &format!("{members} members"), busy, figures);
             }
         }
     }
     report.finish();
 }
 
-fn one(options: &Options, kind: Kind, members: usize) -> (f64, Figures) {
-    let server = kind.start();
+fn one(options: &Options, contender: &Contender, members: usize) -> (f64, Figures) {
+    let server = contender.start();
     let (count, rate) = (members.to_string(), options.rate.to_string());
     let arguments = [
         ("--app", options.app.as_str()),
