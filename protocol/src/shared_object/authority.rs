@@ -20,7 +20,7 @@
 //! *horizon*: a member with a version below it gets a clear and all slots.
 //!
 //! A version is used before it is stored. So an object that is loaded after a crash begins beyond
-//! every version that may have been used ([`VERSION_WINDOW`]), and its horizon is there too.
+//! every version that may have been used ([`VERSION_WINDOW`]), and its horizon is that version.
 
 use std::{
     collections::{HashMap, VecDeque},
