@@ -245,7 +245,8 @@ fn resident_mib(pid: u32) -> f64 {
 
 /// Honest clients beside each attack.
 const HONEST: usize = 4;
-/// When memory has to be what it was: 5 s on a machine that has nothing else to do.
+/// The time for memory to fall to what it was. The allocator gives it back when other connections use
+/// it, after 1 to 16 s here.
 const GIVEN_BACK: Duration = Duration::from_secs(60);
 /// The metric that counts connections closed for what they sent, by reason.
 const FAULTS: &str = "tributary_edge_faults_total";
