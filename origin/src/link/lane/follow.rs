@@ -55,6 +55,10 @@ impl Lane {
     }
 
     fn handle_command(self: &Rc<Self>, command: LaneCommand) {
+        if self.over.get() {
+            // A feed or a publish that begins now would have no end.
+            return;
+        }
         match command {
             LaneCommand::Session { session, order } => {
                 let order = self.resolve(session, order);
