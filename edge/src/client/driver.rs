@@ -213,8 +213,12 @@ fn read(session: &mut Session, now: Instant) -> Result<(), End> {
 async fn close(worker: &Worker, wire: &Wire) {
     let flushed = timeout(FLUSH, async {
         while !wire.flush() {
-            let writable = wire.transport().ready(Interest::WRITABLE);
-            if wire.has_failed() || writable.await.is_err() {
+            if wire.has_failed() {
+                return false;
+            }
+            if let Some(until) = wire.paced_until() {
+                sleep_until(until.into()).await;
+            } else if wire.transport().ready(Interest::WRITABLE).await.is_err() {
                 return false;
             }
         }
