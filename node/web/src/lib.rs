@@ -21,8 +21,9 @@
 //! caller.send(request, move |answer| {
 //!     let _ = sender.send(answer.result);
 //! });
-//! let refused = answers.recv().unwrap().unwrap_err();
+//! let refused = answers.recv()?.expect_err("the target is not permitted");
 //! assert!(refused.to_string().starts_with("elsewhere.example.com:443"));
+//! # Ok::<(), std::sync::mpsc::RecvError>(())
 //! ```
 //!
 //! | module | what it does |

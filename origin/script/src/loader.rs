@@ -10,7 +10,7 @@ use crate::{
     host::{Host, THREAD_STACK},
     instance::ScriptApplication,
     library::outbound::Outbound,
-    program::{Program, ProgramError, ScriptError},
+    program::{Program, ProgramError},
 };
 
 /// Every application goes out the same way: one thread of the process.
@@ -71,16 +71,5 @@ fn problems(error: ProgramError, folder: &Path) -> Vec<Problem> {
             message: other.to_string(),
             ..Problem::default()
         }],
-    }
-}
-
-impl From<ScriptError> for Problem {
-    fn from(error: ScriptError) -> Self {
-        Self {
-            message: error.message,
-            file: error.file,
-            line: error.line,
-            source: error.source_line,
-        }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! ```
 //! let script = "Client.prototype.add = function(a, b) { return a + b; };";
-//! let stage = tributary_script::test::script(script).unwrap();
+//! let stage = tributary_script::test::script(script)?;
 //! let alice = stage.connect("room1");
 //! assert_eq!(alice.call("add", [1.0.into(), 2.0.into()]), Ok(3.0.into()));
+//! # Ok::<(), tributary_script::ProgramError>(())
 //! ```
 
 use std::{path::Path, sync::Arc};

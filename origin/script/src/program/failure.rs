@@ -3,6 +3,7 @@
 use std::fmt;
 
 use rquickjs::{Ctx, Value};
+use tributary_origin::deploy::Problem;
 
 use super::{script_files::ScriptFiles, source};
 use crate::text::{shown, text};
@@ -50,20 +51,21 @@ impl ScriptError {
     }
 }
 
+impl From<ScriptError> for Problem {
+    fn from(error: ScriptError) -> Self {
+        Self {
+            message: error.message,
+            file: error.file,
+            line: error.line,
+            source: error.source_line,
+        }
+    }
+}
+
 impl fmt::Display for ScriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(file) = &self.file {
-            write!(f, "{file}:")?;
-            if let Some(line) = self.line {
-                write!(f, "{line}:")?;
-            }
-            f.write_str(" ")?;
-        }
-        f.write_str(&self.message)?;
-        if let Some(line) = &self.source_line {
-            write!(f, "\n    {}", line.trim())?;
-        }
-        Ok(())
+        // The same form as in the answers of a deployment.
+        Problem::from(self.clone()).fmt(f)
     }
 }
 
