@@ -3,7 +3,12 @@
 use std::io::IsTerminal;
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt};
+use tracing_subscriber::{
+    Layer, Registry,
+    filter::{LevelFilter, ParseError, Targets},
+    fmt,
+    layer::{Layered, SubscriberExt as _},
+};
 
 use crate::config::{At, Check, Layers, Mistakes};
 
@@ -59,7 +64,7 @@ impl Flags {
 
 impl Check for Config {
     fn check(&self, at: &At, mistakes: &mut Mistakes) {
-        let what = match EnvFilter::try_new(&self.filter) {
+        let what = match targets(&self.filter) {
             Err(error) => format!("not a filter: {error}"),
             Ok(_) => match self
                 .filter
@@ -80,10 +85,13 @@ impl Check for Config {
     }
 }
 
-/// Whether a single word is neither a level nor a module of this program. The filter would take a
-/// misspelt level for a module, and suppress all lines.
+/// Whether a part is neither a level nor a module of this program, nor a module with its level. The
+/// filter would take a misspelt level for a module, and suppress all lines.
 fn is_neither(part: &str) -> bool {
-    let alone = !part.is_empty() && !part.contains(['=', '[', ':']);
+    if part.contains(['[', ']', '{', '}']) {
+        return true;
+    }
+    let alone = !part.is_empty() && !part.contains(['=', ':']);
     alone && !part.starts_with("tributary") && part.parse::<LevelFilter>().is_err()
 }
 
@@ -98,25 +106,35 @@ impl Drop for Flush {
     }
 }
 
+/// Reads a filter. Only a level or a target stands in it, so that no pattern is matched at run time.
+fn targets(filter: &str) -> Result<Targets, ParseError> {
+    let parts: Vec<_> = filter.split(',').map(str::trim).collect();
+    parts.join(",").parse()
+}
+
 /// Starts logging to standard error. Later calls have no effect.
 pub fn start(config: &Config) -> Flush {
-    let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        targets(&config.filter).unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
     let written = Lines::to_stderr();
-    let lines = fmt::Subscriber::builder()
-        .with_env_filter(filter)
-        .with_writer(written);
-    let started = match config.format {
-        Format::Json => {
-            tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish())
-        }
+    let lines = fmt::layer().with_writer(written);
+    match config.format {
+        Format::Json => install(filter, lines.json().flatten_event(true)),
         Format::Text => {
             let colour = std::io::stderr().is_terminal();
-            tracing::subscriber::set_global_default(lines.with_ansi(colour).finish())
+            install(filter, lines.with_ansi(colour));
         }
-    };
-    // Another subscriber is installed: an embedder's, or a test's.
-    drop(started);
+    }
     Flush(written)
+}
+
+/// Makes this the program's subscriber, unless there is one: an embedder's, or a test's.
+fn install<L>(filter: Targets, lines: L)
+where
+    L: Layer<Layered<Targets, Registry>> + Send + Sync + 'static,
+{
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    drop(tracing::subscriber::set_global_default(subscriber));
 }
 
 #[cfg(test)]
@@ -137,6 +155,10 @@ mod tests {
             ("info,tributary_edge=debug,quinn=warn", true),
             ("tributary_edge", true),
             ("warn,tributary_edge::client", true),
+            ("warn, tributary_edge=debug", true),
+            ("warn,tributary_edge[client]=debug", false),
+            ("warn,tributary_edge=loud", false),
+            ("", true),
         ] {
             let mut mistakes = Mistakes::default();
             let config = Config {
