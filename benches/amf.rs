@@ -1,6 +1,6 @@
 //! AMF0 and AMF3 in bytes per second, and rml_amf0 over the same AMF0 bytes.
 //!
-//! `cargo bench --bench amf`. The group `hostile` is in time: what a 16 MiB message costs that is
+//! `cargo bench --bench amf`. The group `hostile` shows times: the cost of 16 MiB messages that are
 //! refused in the end.
 
 use std::hint::black_box;

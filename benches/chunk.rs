@@ -19,7 +19,7 @@ use tributary_protocol::{
 const MESSAGE_SIZES: [usize; 4] = [64, 1024, 16 * 1024, 64 * 1024];
 const CHUNK_SIZES: [u32; 3] = [128, 4096, 65_536];
 
-/// What one socket read gives at most.
+/// The most that one read of the socket gives.
 const READ: usize = 64 * 1024;
 
 /// Bytes of payload per iteration, so that short messages are many.
@@ -36,7 +36,7 @@ fn messages(size: usize) -> Vec<Message> {
         .collect()
 }
 
-/// The same messages as rml_rtmp writes them, so that neither reader meets what suits it.
+/// The same messages as rml_rtmp writes them, so that the bytes favour neither reader.
 fn serialized(size: usize, chunk_size: u32) -> Vec<u8> {
     let mut serializer = ChunkSerializer::new();
     let change = serializer.set_max_chunk_size(chunk_size, RmlTimestamp::new(0));
@@ -108,7 +108,7 @@ fn reader(c: &mut Criterion) {
 }
 
 /// A second of a client that sends 1 Mbit/s in chunks of one byte: 62,500 of them. The time is its
-/// share of a core; what is beyond 500,000 chunks a second is throttled.
+/// share of a core; the edge throttles a client above 500,000 chunks a second.
 fn one_byte_chunks(c: &mut Criterion) {
     const CHUNKS: usize = 1_000_000 / 8 / 2;
     let size = 1250;

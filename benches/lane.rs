@@ -13,7 +13,7 @@ use tributary_protocol::{
     },
 };
 
-/// Two ends with as many sessions.
+/// Two ends of a lane, with this many sessions.
 struct Pair {
     edge: EdgeLane,
     origin: OriginLane,
@@ -45,7 +45,7 @@ impl Pair {
         pair
     }
 
-    /// Moves bytes until all is still; gives back how many messages came.
+    /// Moves bytes until both ends are settled; returns the number of messages that came.
     fn pump(&mut self) -> usize {
         let mut messages = 0;
         loop {

@@ -65,7 +65,7 @@ fn push(c: &mut Criterion) {
     let mut group = c.benchmark_group("ring");
     group.throughput(Throughput::Elements(u64::from(MESSAGES)));
     group.bench_function("push", |b| {
-        // A ring that is full: each message that comes makes another go.
+        // In a full ring each new message removes another.
         let mut ring = Ring::new(Limits {
             messages: 1000,
             ..Limits::default()
@@ -99,7 +99,7 @@ fn next(c: &mut Criterion) {
         group.bench_function(format!("next, {count} cursors"), |b| {
             b.iter(|| {
                 cursors.fill(start);
-                // As in fan-out: every cursor gets what is new before anything else comes.
+                // As in fan-out: every cursor reads the new message before the next one comes.
                 for cursor in &mut cursors {
                     while let Some(delivery) = ring.next(cursor, MAX_LAG) {
                         black_box(&delivery);

@@ -16,16 +16,17 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Makes a private CA in DIR: ca.pem, which every node needs, and ca.key, which none does
+    /// Makes a private CA in DIR: ca.pem, which every node needs, and ca.key, which stays off the
+    /// nodes
     Init {
-        /// Where to write it
+        /// The directory for it
         dir: PathBuf,
     },
     /// Makes a node's certificate and key
     Issue(Issue),
 }
 
-/// Makes what is asked for.
+/// Runs the subcommand.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Init { dir } => {

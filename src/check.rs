@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// Whether it is a file of an application, and no configuration.
+/// Whether this file is a script and no configuration.
 fn is_script(file: &Path) -> bool {
     let is = |kind: &str| {
         file.extension()
@@ -56,7 +56,7 @@ fn is_script(file: &Path) -> bool {
     ["asc", "js", "mjs", "xml"].into_iter().any(is)
 }
 
-/// Whether it is a directory of applications: it has folders, and no script of its own.
+/// Whether this directory holds applications: it has folders, and no script of its own.
 fn holds_applications(directory: &Path) -> bool {
     let Ok(entries) = fs::read_dir(directory) else {
         return false;
@@ -71,7 +71,7 @@ fn applications(apps: &Path, config: &Config) -> Result<(), Failure> {
     let found = match fs::read_dir(apps) {
         Ok(found) => found,
         Err(error) => {
-            // It may be on another machine.
+            // The directory may be on another machine.
             eprintln!("origin.apps: {}: {error}; not checked", apps.display());
             return Ok(());
         }
@@ -100,7 +100,7 @@ fn applications(apps: &Path, config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// Checks an application's folder; prints what is worth knowing about it.
+/// Checks an application's folder and prints its notes.
 fn application(name: &str, at: &Path, settings: &Application) -> Result<(), String> {
     let checked = deploy::check(&*tributary_script::loader(), name, at, settings);
     match checked {

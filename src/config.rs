@@ -8,7 +8,7 @@ use tributary_node::{
     log,
 };
 
-/// Everything that can be set.
+/// All settings of the program.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
@@ -23,8 +23,8 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Admin {
-    /// Where health, readiness and metrics are served. Unset: 127.0.0.1:8080, and 127.0.0.1:8081
-    /// for an origin.
+    /// The address for health, readiness and metrics. Unset: 127.0.0.1:8080, and 127.0.0.1:8081 for
+    /// an origin.
     #[serde(
         skip_serializing_if = "Option::is_none",
         deserialize_with = "read_address"
@@ -32,11 +32,11 @@ pub(crate) struct Admin {
     pub(crate) address: Option<SocketAddr>,
 }
 
-/// The flags that every node has.
+/// The flags of every node.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Flags {
-    /// Where health, readiness and metrics are served
+    /// The address for health, readiness and metrics
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) admin: Option<SocketAddr>,
     /// A TOML file; environment variables (TRIBUTARY_...) and flags win over it
@@ -52,7 +52,7 @@ impl Flags {
         self.layers_over(Layers::new())
     }
 
-    /// File, environment and these flags over what is there.
+    /// As [`Self::layers`], over these layers.
     pub(crate) fn layers_over(&self, mut layers: Layers) -> Layers {
         if let Some(file) = &self.config {
             layers = layers.file(file);

@@ -18,7 +18,7 @@ use crate::{
 /// long as it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Where RTMP clients connect; port 0 takes any free port [default: 127.0.0.1:1935]
+    /// The address for RTMP clients; port 0 takes any free port [default: 127.0.0.1:1935]
     #[arg(long, value_name = "ADDR", value_parser = address)]
     rtmp: Option<SocketAddr>,
     /// Do not publish the bundled clip as live/sample
@@ -30,19 +30,19 @@ pub(crate) struct Args {
     flags: Flags,
 }
 
-/// Where clients connect by default.
+/// The default address for RTMP clients.
 const RTMP: &str = "127.0.0.1:1935";
 
-/// Where `dev` keeps what must survive it by default.
+/// The default directory for data that outlasts `dev`.
 pub(crate) const DATA: &str = "./tributary-data";
 
-/// Where `dev` finds applications by default; it makes the directory, so that one that is put there
+/// The default directory of applications; `dev` makes it, so that an application that is put there
 /// later is found.
 const APPS: &str = "./applications";
 
-/// Runs both tiers until told to stop.
+/// Runs both tiers until a signal stops them.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    // A setting of the file or the environment wins over these; a flag over all.
+    // A setting of the file or the environment wins over these; a flag wins over all.
     let defaults = Layers::new()
         .flag("default", "edge.rtmp", Some(RTMP))
         .flag("default", "origin.data", Some(DATA))
@@ -54,14 +54,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut config: Config = layers.read()?;
     let _log = tributary_node::log::start(&config.log);
     if config.origin.apps.as_deref() == Some(Path::new(APPS)) {
-        // What keeps it from being made keeps it from being read, and is told then.
+        // A failure shows when the directory is read, which reports it.
         let _ = std::fs::create_dir_all(APPS);
     }
     open_for_publishers(&mut config.applications);
     node::block_on(serve(config, !args.no_sample))?
 }
 
-/// What is tried out on one machine needs no token, unless the configuration says otherwise.
+/// A trial on one machine needs no token, unless the configuration requires one.
 fn open_for_publishers(applications: &mut BTreeMap<String, Application>) {
     let open = Application {
         publish_from: PublishFrom::Anywhere,
@@ -119,7 +119,7 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What to try first, ready to be pasted.
+/// Prints commands to try first, ready to be pasted.
 fn print_lines(rtmp: SocketAddr, apps: Option<&Path>, data: Option<&Path>, sample: bool) {
     let host = if rtmp.ip().is_unspecified() {
         format!("127.0.0.1:{}", rtmp.port())

@@ -24,7 +24,7 @@ pub(crate) struct Args {
     flags: Flags,
 }
 
-/// Runs an edge until it is told to stop.
+/// Runs an edge until a signal stops it.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let config: Config = args.edge.layer(args.flags.layers()).read()?;
     let _log = tributary_node::log::start(&config.log);

@@ -1,5 +1,5 @@
-//! What the three kinds of node have in common: a runtime, the admin server, the line that says
-//! where they listen, and their end.
+//! The common parts of the three kinds of node: a runtime, the admin server, the line of listening
+//! addresses, and the end.
 
 use std::{error::Error, fs, io::Write, net::SocketAddr, path::Path, time::Duration};
 
@@ -11,13 +11,13 @@ use tributary_node::{
     tls::{Identity, Role},
 };
 
-/// Anything that ends the program with a message.
+/// An error that ends the program with its message.
 pub(crate) type Failure = Box<dyn Error>;
 
-/// In the data directory: where the admin API is.
+/// The file in the data directory that holds the address of the admin API.
 pub(crate) const ADDRESS_FILE: &str = "admin-address";
 
-/// How long everything may take to end.
+/// The time for all parts to end.
 const STOP: Duration = Duration::from_secs(4);
 
 /// The metrics registry of this build.
@@ -80,7 +80,7 @@ pub(crate) fn print_listening(addresses: &[(&str, SocketAddr)]) -> Result<(), Fa
     Ok(())
 }
 
-/// Waits for SIGTERM or SIGINT, then for the drain, which has its limit.
+/// Waits for SIGTERM or SIGINT, then for the drain within its limit.
 pub(crate) async fn until_stopped(
     stopped: impl Future<Output = &'static str>,
     signal: &drain::Signal,

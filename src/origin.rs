@@ -17,7 +17,7 @@ use crate::{
 /// The tier that holds applications, groups and live streams.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Where edges dial, UDP; port 0 takes any free port
+    /// The address that edges dial, UDP; port 0 takes any free port
     #[arg(long, value_name = "ADDR", value_parser = address)]
     link: Option<SocketAddr>,
     /// The node's certificate, as `tributary cert issue --role origin` made it; always needed
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     flags: Flags,
 }
 
-/// Runs an origin until it is told to stop.
+/// Runs an origin until a signal stops it.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let layers = args
         .origin

@@ -1,4 +1,4 @@
-//! The bundled clip, published in a loop through the front door, like any client's stream.
+//! The bundled clip, published in a loop over RTMP, like any client's stream.
 
 use std::{
     net::SocketAddr,
@@ -21,14 +21,14 @@ use tributary_protocol::{
 
 use crate::node::Failure;
 
-/// What `assets/README.md` describes.
+/// The clip that `assets/README.md` describes.
 const CLIP: &[u8] = include_bytes!("../assets/sample.flv");
 
 /// The application and the stream's name.
 const APPLICATION: &str = "live";
 const NAME: &str = "sample";
 
-/// How long a frame of the clip lasts: from the last one to the first of the next turn.
+/// The duration of a frame in milliseconds, also of the last one before the clip begins anew.
 const FRAME: u32 = 40;
 
 /// Publishes the clip at an RTMP server until cancelled, over a new connection whenever one ends.
@@ -156,7 +156,7 @@ async fn publish_once(server: SocketAddr, messages: &[Message]) -> Result<(), Fa
 /// The state of one publish.
 struct Publisher<'a> {
     stream: Option<MessageStreamId>,
-    /// When the first message left, and the message that is next.
+    /// The time at which the first message left, and the next message.
     began: Option<(Instant, (u32, &'a Message))>,
     turns: Turns<'a>,
 }
@@ -196,7 +196,7 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    /// When the next message must leave.
+    /// The time at which the next message must leave.
     fn due(&self) -> Option<Instant> {
         let (began, (time, _)) = self.began?;
         Some(began + Duration::from_millis(u64::from(time)))
@@ -218,7 +218,7 @@ impl Publisher<'_> {
     }
 }
 
-/// What the publisher's messages are cut into.
+/// The chunk size of the publisher.
 const CHUNK_SIZE: u32 = 65_536;
 
 #[cfg(test)]
@@ -259,7 +259,7 @@ mod tests {
         );
     }
 
-    /// Twenty-five days of wrapped 32-bit milliseconds are no panic.
+    /// Twenty-five days of wrapped 32-bit milliseconds do not panic.
     #[test]
     fn time_wraps() {
         let messages = clip().unwrap();

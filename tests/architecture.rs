@@ -1,8 +1,9 @@
 //! The direction of imports: which folder may use which, and no circle of files within a crate.
 //!
-//! An arrow between files is any `use` or path in code that is not for tests alone. It leads to the file that defines
-//! the name, through all re-exports. A child's use of the module that declares it is no arrow; a parent's use of its
-//! child is. A module's name by itself is no arrow either: the paths that go through it are.
+//! An arrow between files is any `use` or path in code that is not for tests alone. It leads to the
+//! file that defines the name, through all re-exports. A child's use of the module that declares it
+//! is no arrow; a parent's use of its child is. A module's name by itself is no arrow either; a
+//! path through the module is.
 
 #[path = "architecture/graph.rs"]
 mod graph;

@@ -1,4 +1,4 @@
-//! The documents that list what the code has are compared with it.
+//! Compares the documents that list parts of the code with the code.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
@@ -11,12 +11,19 @@ mod sentences;
 use sentences::{comments, faults};
 
 /// Folders of Rust sources whose comments keep the rule for sentences.
-const HELD: &[&str] = &["node/src", "protocol/src"];
+const HELD: &[&str] = &[
+    "benches",
+    "fuzz/bodies",
+    "node/src",
+    "protocol/src",
+    "src",
+    "tests",
+];
 
-/// Files in these folders that do not keep it yet.
+/// Files in these folders that break the rule today. This list only shrinks.
 const NOT_YET: &[&str] = &[];
 
-/// `tributary check` of this file, as a table.
+/// The output of `tributary check` for this file, as a table.
 fn in_force(text: &str) -> Table {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), text).unwrap();

@@ -1,4 +1,4 @@
-//! One RTMP client of the generator: as little work as a client can do.
+//! One RTMP client of the generator. It does as little as a client can.
 
 use std::{
     cell::RefCell,
@@ -51,14 +51,14 @@ impl Client {
         .await
     }
 
-    /// The connect command, accepted.
+    /// Sends connect and waits until it is accepted.
     pub(crate) async fn connect(&mut self, app: &str) -> io::Result<()> {
         let tc_url = format!("rtmp://{}/{app}", self.stream.peer_addr()?);
         self.call_raw(&wire::connect(app, &tc_url), 1.0).await?;
         Ok(())
     }
 
-    /// A message stream.
+    /// Creates a message stream.
     pub(crate) async fn create_stream(&mut self) -> io::Result<u32> {
         let command = ["createStream".into(), 2.0.into(), Amf::Null];
         let answer = self.call_raw(&command, 2.0).await?;
@@ -67,7 +67,7 @@ impl Client {
             .ok_or_else(|| io::Error::other("createStream without a number"))
     }
 
-    /// Asks to play and does not wait for an answer: the media is the answer.
+    /// Sends play and does not wait for an answer: the media is the answer.
     pub(crate) async fn play(&mut self, stream: u32, name: &str) -> io::Result<()> {
         let values = ["play".into(), 0.0.into(), Amf::Null, name.into()];
         let bytes = wire::command_on(stream, &values);
@@ -129,7 +129,7 @@ impl Client {
         }
     }
 
-    /// Takes what the socket holds into the buffer that all clients of a thread share.
+    /// Reads the socket's bytes into the buffer that all clients of a thread share.
     fn read_ready(&mut self, sink: &mut impl Sink) -> io::Result<()> {
         BUFFER.with_borrow_mut(|buffer| {
             if buffer.is_empty() {
@@ -148,7 +148,7 @@ impl Client {
         })
     }
 
-    /// Acknowledges what was received, now and then, as players do.
+    /// Sends an acknowledgement now and then, as players do.
     fn acknowledge(&mut self) {
         if self.received - self.acknowledged < ACKNOWLEDGE_EVERY {
             return;
@@ -166,7 +166,7 @@ impl Client {
             &(self.received as u32).to_be_bytes(),
             128,
         );
-        // A full send buffer would lose it; nothing waits for an acknowledgement here.
+        // A full send buffer loses the acknowledgement; nothing waits for it here.
         let _ = self.stream.try_write(&out);
     }
 
@@ -178,7 +178,7 @@ impl Client {
         }
     }
 
-    /// Reads until `found` answers for a message.
+    /// Reads until `found` returns a value for a message.
     async fn until<T>(&mut self, mut found: impl FnMut(&Message) -> Option<T>) -> io::Result<T> {
         loop {
             while let Some(message) = self.inbox.messages.pop_front() {
@@ -195,7 +195,7 @@ impl Client {
     }
 }
 
-/// The loopback address of the generator's n-th client: nobody shares one.
+/// The loopback address of the generator's n-th client; no two clients share one.
 pub(crate) fn source(index: usize) -> Ipv4Addr {
     Ipv4Addr::from(0x7f10_0001 + index as u32)
 }

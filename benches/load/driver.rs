@@ -15,7 +15,7 @@ pub(crate) struct Generator {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
-    /// What it said when it was ready.
+    /// The generator's line when it was ready.
     pub(crate) ready: Value,
 }
 
@@ -48,7 +48,7 @@ impl Generator {
     /// Gives a command and waits for the answer.
     pub(crate) fn ask(&mut self, command: &str) -> Value {
         if let Some(input) = &mut self.input {
-            // A generator that has gone shows by its silence.
+            // A generator that has ended sends no answer, which shows below.
             let _ = writeln!(input, "{command}");
         }
         self.listen()
@@ -69,13 +69,13 @@ impl Generator {
 impl Drop for Generator {
     fn drop(&mut self) {
         drop(self.input.take());
-        // It ends by itself when its input does, unless it hangs; then this ends it.
+        // The generator ends with its input, unless it hangs; then the kill ends it.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A number an answer holds.
+/// A number in an answer.
 pub(crate) fn number(answer: &Value, path: &str) -> f64 {
     answer
         .pointer(path)

@@ -25,7 +25,7 @@ impl Histogram {
         self.max = self.max.max(nanos);
     }
 
-    /// The value below which `share` (0 to 1) of what was recorded lies, in milliseconds.
+    /// The value below which `share` (0 to 1) of the recorded durations lies, in milliseconds.
     pub(crate) fn quantile_ms(&self, share: f64) -> f64 {
         let wanted = (self.count as f64 * share).ceil() as u64;
         let mut seen = 0;
@@ -38,7 +38,7 @@ impl Histogram {
         0.0
     }
 
-    /// What a generator process tells the harness.
+    /// The summary that a generator process sends to the harness.
     pub(crate) fn summary(&self) -> Value {
         json!({
             "count": self.count,

@@ -1,5 +1,6 @@
-//! Puts the same load on tributary and on nginx with its rtmp module, in turn, and reports what
-//! each costs: `cargo bench --bench load -- fanout|idle|connect|groups|fairness|rpc|shared_object|all`.
+//! Puts the same load on tributary and on nginx with its rtmp module, in turn, and reports the cost
+//! in each: `cargo bench --bench load --
+//! fanout|idle|connect|groups|fairness|rpc|shared_object|all`.
 
 use clap::{Parser, Subcommand};
 
@@ -23,7 +24,7 @@ mod wire;
 struct Arguments {
     #[command(subcommand)]
     action: Action,
-    /// Cargo says so to every bench; it means nothing here.
+    /// Cargo gives this flag to every bench; it has no effect here.
     #[arg(long, global = true, hide = true)]
     bench: bool,
 }
@@ -82,7 +83,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The options of a scenario nobody gave any.
+/// The default options of a scenario.
 fn defaults<T: clap::Args>() -> T {
     let command = T::augment_args(clap::Command::new("defaults"));
     let matches = command.get_matches_from(["defaults"]);

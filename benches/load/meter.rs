@@ -11,7 +11,7 @@ pub(crate) struct Sample {
     machine: f64,
 }
 
-/// What went by between two samples.
+/// Processor time between two samples.
 #[derive(Clone, Debug)]
 pub(crate) struct Spent {
     /// Wall time in seconds.
@@ -34,7 +34,7 @@ impl Sample {
         }
     }
 
-    /// What was spent since an earlier sample of the same processes.
+    /// The processor time since an earlier sample of the same processes.
     pub(crate) fn since(&self, earlier: &Self) -> Spent {
         let seconds = (self.at - earlier.at).as_secs_f64();
         let machine = self.machine - earlier.machine;
@@ -48,7 +48,7 @@ impl Sample {
     }
 }
 
-/// Seconds that a process's threads were on a processor; 0 if it has gone. `stat` says the same in
+/// Seconds that a process's threads were on a processor; 0 if it has ended. `stat` counts in
 /// hundredths, which is too coarse for a process that does little.
 pub(crate) fn process_seconds(pid: u32) -> f64 {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
@@ -87,7 +87,7 @@ pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Everything but idle, waiting for disks, and time stolen by other machines.
+/// All time except idle time, waiting for disks, and time stolen by other machines.
 fn machine_seconds() -> f64 {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let Some(line) = stat.lines().next() else {

@@ -9,7 +9,7 @@ use std::{
 
 use crate::meter;
 
-/// What one run of one server gave, by name of the figure.
+/// The figures of one run of one server, by name.
 pub(crate) type Figures = BTreeMap<String, f64>;
 
 /// All runs of a scenario: server, load and figures, in the order in which they were made.
@@ -41,7 +41,7 @@ impl Report {
         }
     }
 
-    /// Counts runs on a machine that is as busy as can be: for loads that take all there is, and
+    /// Counts also runs on a machine that is fully busy: for loads that take all processors, and
     /// whose figures are of processor time alone.
     pub(crate) fn however_busy(mut self) -> Self {
         self.busy_at_most = f64::INFINITY;
@@ -166,5 +166,5 @@ fn machine() -> String {
     )
 }
 
-/// A run on a busier machine says more about the machine than about the server.
+/// A run on a busier machine measures the machine more than the server.
 const BUSY_AT_MOST: f64 = 0.85;

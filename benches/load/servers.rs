@@ -1,4 +1,4 @@
-//! The servers that are measured, each with settings its careful operator would have.
+//! The measured servers, each with settings that a careful operator would choose.
 
 use std::{
     env, fs, io,
@@ -36,8 +36,8 @@ pub(crate) enum Kind {
     Echo,
 }
 
-/// A server to measure: a kind, and for tributary the program's path if it is not this tree's.
-/// Written `KIND` or `tributary=PATH`.
+/// A server to measure: its kind, and a path if it is a tributary program of another tree. Written
+/// `KIND` or `tributary=PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Contender {
     kind: Kind,
@@ -45,7 +45,7 @@ pub(crate) struct Contender {
 }
 
 impl Contender {
-    /// The name that reports show.
+    /// The name in reports.
     pub(crate) fn name(&self) -> String {
         match &self.program {
             None => self.kind.name().to_owned(),
@@ -113,12 +113,12 @@ impl Kind {
     }
 }
 
-/// A server that runs; ended when dropped.
+/// A running server; it ends when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     /// Where clients connect.
     pub(crate) rtmp: SocketAddr,
-    /// Its processes by name.
+    /// The server's processes by name.
     pub(crate) processes: Vec<(&'static str, u32)>,
     /// Dropped in this order: the edge before its origin, the directory last.
     _programs: Vec<Program>,
@@ -254,7 +254,7 @@ struct Bare(Child);
 
 impl Drop for Bare {
     fn drop(&mut self) {
-        // Already gone is as good.
+        // The process may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -286,7 +286,7 @@ fn bare(directory: TempDir, role: &str) -> Server {
     }
 }
 
-/// nginx cannot be asked for the port it was given, so one that was free a moment ago must do.
+/// nginx does not report its port; this one was free a moment ago.
 fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
@@ -301,16 +301,16 @@ fn await_listener(address: SocketAddr) {
     }
 }
 
-/// Says how nginx is set up, for the head of a report.
+/// The version of nginx for the head of a report.
 pub(crate) fn nginx_version() -> io::Result<String> {
     let output = Command::new("nginx").arg("-v").output()?;
     Ok(String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }
 
-/// The scripts that are called.
+/// The scripts of the scenarios.
 const APPLICATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/applications");
 
-/// The group that calls needs an application that answers them.
+/// The groups of the call scenario need an application that answers.
 const ORIGIN_CONFIGURATION: &str = r#"
 [applications.live]
 builtin = "live"
@@ -320,7 +320,7 @@ builtin = "counter"
 "#;
 
 /// Of these settings only the paths, `worker_processes` and the number of connections differ from
-/// what the module's own documentation shows; logging of each access is off, as on a busy server.
+/// the documentation of the module; the access log is off, as on a busy server.
 const NGINX_CONFIGURATION: &str = r#"
 load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
 daemon off;

@@ -1,10 +1,10 @@
-//! The stamp inside the media: which message it is, and when it was sent.
+//! The stamp inside the media: the number of a message and its time of sending.
 
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::wire;
 
-/// What a stamp says.
+/// The content of a stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub(crate) sequence: u64,

@@ -1,7 +1,7 @@
-//! What must hold for any bytes that claim to be AMF, a command or a shared-object message.
+//! Conditions for any bytes that are read as AMF, a command or a shared-object message.
 //!
-//! Each body is an ordinary function that panics when it does not hold. Whatever decodes is
-//! encoded, decoded and encoded again: both encodings of it have to be the same bytes.
+//! Each body is an ordinary function that panics when its condition does not hold. A decoded value
+//! is encoded, decoded and encoded again: both encodings have to be the same bytes.
 
 use bytes::BytesMut;
 use tributary_protocol::amf::{self, Budget, ObjectEncoding, Value};
@@ -9,7 +9,7 @@ use tributary_protocol::command::{self, Command, Connect, DataMessage, NetStream
 use tributary_protocol::shared_object::SharedObjectMessage;
 use tributary_protocol::{MessageType, TransactionId};
 
-/// Bytes as AMF0 values.
+/// Reads bytes as AMF0 values.
 pub fn amf0(input: &[u8]) {
     let Ok(values) = amf::amf0::decode_all(input, &Budget::default()) else {
         return;
@@ -23,7 +23,7 @@ pub fn amf0(input: &[u8]) {
     }
 }
 
-/// Bytes as AMF3 values.
+/// Reads bytes as AMF3 values.
 pub fn amf3(input: &[u8]) {
     let Ok(values) = amf::amf3::decode_all(input, &Budget::default()) else {
         return;
@@ -37,7 +37,7 @@ pub fn amf3(input: &[u8]) {
     amf::amf0::decode_all(&nearest, &Budget::default()).expect("the nearest AMF0 form decodes");
 }
 
-/// Bytes as commands and data messages of both types.
+/// Reads bytes as commands and data messages of both types.
 pub fn command(input: &[u8]) {
     for kind in [MessageType::COMMAND_AMF0, MessageType::COMMAND_AMF3] {
         let peeked = Command::peek(kind, input);
@@ -89,7 +89,7 @@ fn data_message(kind: MessageType, input: &[u8]) {
     }
 }
 
-/// Bytes as shared-object messages of both types.
+/// Reads bytes as shared-object messages of both types.
 pub fn shared_object_message(input: &[u8]) {
     for kind in [
         MessageType::SHARED_OBJECT_AMF0,

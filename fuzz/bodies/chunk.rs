@@ -1,5 +1,5 @@
-//! Fuzz bodies for what reads a peer's bytes below the commands: handshake, chunk streams, media,
-//! aggregates, FLV. Ordinary functions, which the tests run too.
+//! Fuzz bodies for the readers of a peer's bytes below the commands: handshake, chunk streams,
+//! media, aggregates, FLV. They are ordinary functions, which the tests run too.
 
 #[path = "chunker.rs"]
 mod chunker;
@@ -16,7 +16,7 @@ use tributary_protocol::{
 
 use chunker::Decisions;
 
-/// Any bytes to either side of a handshake: whole and in pieces they do the same.
+/// Gives any bytes to either side of a handshake: the result is the same whole and in pieces.
 pub(crate) fn handshake(data: &[u8]) {
     let Some((&step, data)) = data.split_first() else {
         return;
@@ -46,7 +46,7 @@ pub(crate) fn handshake(data: &[u8]) {
     }
 }
 
-/// What a side of the handshake says, and how many bytes after it were left alone.
+/// The output of one side of the handshake, and the number of bytes that it left unread.
 fn drive(
     pieces: &mut dyn Iterator<Item = &[u8]>,
     mut out: BytesMut,
@@ -60,7 +60,7 @@ fn drive(
     Ok((out, left))
 }
 
-/// Any bytes to a chunk reader: whole and in pieces they mean the same, and limits hold.
+/// Gives any bytes to a chunk reader: the result is the same whole and in pieces, and limits hold.
 pub(crate) fn chunk_reader(data: &[u8]) {
     let Some((&step, data)) = data.split_first() else {
         return;
@@ -108,8 +108,8 @@ fn read<'a>(
     (messages, Ok(()))
 }
 
-/// Anything a legal peer writes reads back, in pieces of any size; so does what our own writers
-/// make of the same messages.
+/// Reads the chunks of a legal peer in pieces of any size, and the chunks that our own writers make
+/// of the same messages.
 pub(crate) fn chunk_roundtrip(data: &[u8]) {
     let mut decisions = Decisions(data);
     let step = decisions.below(700) + 1;
@@ -140,7 +140,8 @@ pub(crate) fn chunk_roundtrip(data: &[u8]) {
     assert_eq!(read(out.chunks(step), limits), expected);
 }
 
-/// Any bytes as an FLV file, as the payload of an aggregate, and as that of any other message.
+/// Reads any bytes as an FLV file, as the payload of an aggregate, and as that of any other
+/// message.
 pub(crate) fn flv_aggregate(data: &[u8]) {
     let Some((&step, data)) = data.split_first() else {
         return;

@@ -1,5 +1,5 @@
 //! A chunk writer that does everything RTMP allows, driven by a string of bytes: any format that
-//! can carry a message, any interleaving, changes of the chunk size in mid-message, aborts,
+//! can carry a message, any interleaving, changes of the chunk size within a message, aborts,
 //! extended timestamps repeated or not.
 
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ impl Decisions<'_> {
     }
 }
 
-/// What was written, and what a reader must make of it.
+/// The written chunks, and the messages that a reader must make of them.
 #[derive(Default)]
 pub(crate) struct Chunked {
     pub(crate) bytes: Vec<u8>,
@@ -83,12 +83,12 @@ struct Stream {
     message: Message,
     delta: u32,
     extended: bool,
-    /// Payload not yet written, in front of which a format 3 header goes.
+    /// Unwritten payload, in front of which a format 3 header goes.
     left: VecDeque<u8>,
 }
 
 impl Chunker {
-    /// Begins a message on a chunk stream that has none under way.
+    /// Begins a message on a chunk stream without an unfinished one.
     fn begin(&mut self, decisions: &mut Decisions<'_>) {
         let id = IDS[decisions.below(IDS.len())];
         let place = self.streams.iter().position(|stream| stream.id == id);
@@ -143,7 +143,7 @@ impl Chunker {
             if same {
                 formats.push(2);
             }
-            // Without the repetition nobody can tell where such a header ends.
+            // Without the repetition a reader cannot tell the end of such a header.
             if same && delta == last.delta && (self.repeat_extended || !last.extended) {
                 formats.push(3);
             }
@@ -181,7 +181,7 @@ impl Chunker {
         }
     }
 
-    /// Writes one chunk's payload; the message is there when none is left.
+    /// Writes one chunk's payload; the last one completes the message.
     fn put_payload(&mut self, place: usize) {
         let stream = &mut self.streams[place];
         let count = stream.left.len().min(self.chunk_size);
@@ -191,7 +191,7 @@ impl Chunker {
         }
     }
 
-    /// Writes the next chunk of some message under way.
+    /// Writes the next chunk of an unfinished message.
     fn go_on(&mut self, decisions: &mut Decisions<'_>) {
         let under_way: Vec<usize> = self.under_way();
         if under_way.is_empty() {
@@ -255,7 +255,7 @@ impl Chunker {
     }
 }
 
-/// A message that has something in common with the last one, or nothing.
+/// A message that has some or no fields in common with the last one.
 fn next_message(decisions: &mut Decisions<'_>, last: Option<&Stream>) -> Message {
     const KINDS: [u8; 5] = [8, 9, 18, 20, 255];
     const LENGTHS: [usize; 10] = [0, 1, 2, 3, 100, 128, 129, 300, 5000, 20_000];

@@ -1,5 +1,5 @@
-//! What must hold for any bytes that claim to be the link's frames, and for any sequence of
-//! operations on the two ends of a lane.
+//! Conditions for any bytes that are read as the link's frames, and for any sequence of operations
+//! on the two ends of a lane.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,7 +20,7 @@ use tributary_protocol::{
     shared_object::{Flags, body::Events},
 };
 
-/// Bytes as a stream of frames of every kind. What decodes is encoded and decoded again.
+/// Reads bytes as a stream of frames of every kind. A decoded frame is encoded and decoded again.
 pub fn link_frame(input: &[u8]) {
     let (cut, bytes) = match input.split_first() {
         Some((&first, rest)) => (usize::from(first).min(rest.len()), rest),
@@ -68,7 +68,7 @@ pub fn link_frame(input: &[u8]) {
             assert_eq!(again.poll_frame(), Ok(Some(frame)));
         }
     }
-    // Either end of a lane takes anything, or says what is wrong with it.
+    // Either end of a lane takes any bytes, or returns an error.
     let now = now();
     let _ = OriginLane::new(1 << 16, Budget::new(1 << 20)).handle_bytes(now, bytes);
     let _ = EdgeLane::default().handle_bytes(now, bytes);
@@ -81,8 +81,8 @@ fn one(wire: &[u8]) -> tributary_protocol::link::frame::Frame {
     frame.expect("a whole one")
 }
 
-/// Bytes as operations on an edge and an origin that keep the rules: whatever the link does, each
-/// session's messages arrive once, whole and in order, in both directions.
+/// Reads bytes as operations on an edge and an origin that keep the rules: whatever the link does,
+/// each session's messages arrive once, whole and in order, in both directions.
 pub fn session_ops(input: &[u8]) {
     let mut pair = Pair::new();
     for op in input.chunks_exact(3) {
@@ -103,20 +103,20 @@ struct Pair {
     /// Messages that the group has not handled.
     mail: VecDeque<(SessionId, usize)>,
     sessions: BTreeMap<SessionId, State>,
-    /// The members of audiences, as the origin was told and as the edge was, and whether they stand
-    /// aside.
+    /// The members of audiences in the orders to the origin and in the events of the edge, and
+    /// whether they stand aside.
     members: BTreeMap<AudienceId, BTreeMap<SessionId, bool>>,
     seated: BTreeMap<AudienceId, BTreeMap<SessionId, bool>>,
-    /// What the last message towards the edge was called.
+    /// The number of the last message towards the edge.
     stamp: u32,
 }
 
-/// What was sent and has arrived, in messages, towards the origin and towards the edge.
+/// Messages sent and arrived, towards the origin and towards the edge.
 #[derive(Default)]
 struct State {
     sent: [u32; 2],
     arrived: [u32; 2],
-    /// What it has to hear, in order.
+    /// The numbers of the messages that must arrive, in order.
     expected: VecDeque<u32>,
     over: bool,
 }
@@ -124,7 +124,7 @@ struct State {
 const SESSIONS: u64 = 24;
 const AUDIENCES: u32 = 4;
 
-/// Above this an audience could lapse.
+/// An audience could lapse above this.
 const MOST_RETAINED: usize = 8 << 20;
 
 impl Pair {
@@ -212,7 +212,7 @@ impl Pair {
         let Some(state) = self.sessions.get_mut(&session) else {
             return;
         };
-        // Before its opening has arrived, nobody there knows of it.
+        // The origin knows a session once its opening has arrived.
         if !state.over && state.arrived[0] > 0 {
             self.stamp += 1;
             state.expected.push_back(self.stamp);
@@ -443,7 +443,7 @@ impl Pair {
         state.arrived[1] += 1;
     }
 
-    /// The link stays up and both ends work: all arrives.
+    /// Keeps the link up and both ends at work until all has arrived.
     fn finish(mut self) {
         if !self.connected {
             self.connect();
@@ -481,7 +481,7 @@ impl Pair {
     }
 }
 
-/// A message to the members of an object, which is neither left out nor moved.
+/// A message to the members of an object that no merge leaves out or moves.
 fn body(stamp: u32, length: usize) -> Bytes {
     let mut body = b"\0\x06object\0\0\0\x01\0\0\0\0\0\0\0\0\x06".to_vec();
     body.extend_from_slice(&(4 + length as u32).to_be_bytes());
@@ -499,7 +499,7 @@ fn message(number: u32, length: usize) -> Message {
     }
 }
 
-/// Where virtual time begins.
+/// The beginning of virtual time.
 #[allow(
     clippy::disallowed_methods,
     reason = "`Instant` offers no other beginning"

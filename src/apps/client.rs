@@ -1,4 +1,4 @@
-//! Talks to the admin API of an origin.
+//! A client of an origin's admin API.
 
 use std::{
     error::Error,
@@ -27,21 +27,21 @@ pub(super) struct Client {
     token: Token,
 }
 
-/// Where `dev` keeps its data, and an origin that is told so.
+/// The data directory of `dev`, and of an origin with that setting.
 pub(super) const DATA: &str = crate::dev::DATA;
 
-/// How long the origin may take to accept.
+/// The time for an origin to accept.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long an answer may take. Reason: a deployment waits for others, and for its trial.
+/// The time for an answer. Reason: a deployment waits for others, and for its trial.
 const ANSWER: Duration = Duration::from_secs(120);
 
-/// The longest answer that is read. Reason: the longest there is, a thousand applications with all
-/// that is wrong with each, is far shorter.
+/// The longest answer that is read. Reason: the longest possible answer, a thousand applications
+/// with all their problems, is far shorter.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
 impl Client {
-    /// The origin that the flags name, or that uses this data directory.
+    /// The origin of the flags, or the one that uses this data directory.
     pub(super) fn new(
         admin: Option<SocketAddr>,
         file: Option<&Path>,
@@ -128,14 +128,14 @@ impl Client {
     }
 }
 
-/// What the origin has written to its data directory, or an origin's usual address.
+/// The address that the origin has written to its data directory, or an origin's usual address.
 fn written(data: &Path) -> SocketAddr {
     let text = fs::read_to_string(data.join(ADDRESS_FILE)).ok();
     let address = text.and_then(|text| text.trim().parse().ok());
     address.unwrap_or_else(|| Admin::ORIGIN.into())
 }
 
-/// An address that is bound to every interface is reached on this machine's own.
+/// On this machine, the loopback address reaches a server that is bound to every interface.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -145,14 +145,14 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// What the origin says against a request.
+/// The reason of a refusal.
 fn refusal(status: StatusCode, answer: Option<&Value>) -> String {
     let Some(error) = answer.and_then(|answer| answer.get("error")) else {
         return format!("the origin answered {status}; is this an origin's admin address?");
     };
     let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
     let (thing, reason, remedy) = (text("thing"), text("reason"), text("remedy"));
-    // Behind a line of a script it would look like a part of it.
+    // After several lines of a script, text on the same line would look like a part of it.
     let between = if reason.contains('\n') { "\n" } else { "; " };
     format!("{thing}: {reason}{between}{remedy}")
 }

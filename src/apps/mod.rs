@@ -41,14 +41,14 @@ pub(crate) struct Args {
 enum Command {
     /// Lists the applications
     List,
-    /// Deploys a folder: new groups take it, running ones as the setting on_deploy says
+    /// Deploys a folder: new groups take it, running ones follow the setting on_deploy
     Deploy {
         /// The application's folder
         folder: PathBuf,
         /// The application's name [default: the folder's]
         #[arg(long)]
         name: Option<String>,
-        /// Deploy it although it fails at its start; not if it does not compile
+        /// Deploy it although it fails at its start; a folder that does not compile is refused
         #[arg(long)]
         force: bool,
     },
@@ -60,28 +60,29 @@ enum Command {
         #[arg(long)]
         purge: bool,
     },
-    /// Ends the sessions of an application's groups; who connects again gets the newest version
+    /// Ends the sessions of an application's groups; clients that connect again get the newest
+    /// version
     Restart {
         /// The application
         name: String,
     },
-    /// Prints what an application has said lately
+    /// Prints an application's latest log lines
     Logs {
         /// The application
         name: String,
-        /// How many lines
+        /// The number of lines
         #[arg(long, default_value_t = 100)]
         lines: usize,
-        /// Go on printing what comes
+        /// Go on printing new lines
         #[arg(long, short)]
         follow: bool,
     },
 }
 
-/// How often a followed log is asked for more.
+/// The time between two requests for a followed log.
 const FOLLOW: Duration = Duration::from_millis(500);
 
-/// Does what is asked for.
+/// Runs the subcommand.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let client = Client::new(args.admin, args.token.as_deref(), &args.data)?;
     node::block_on(async {
@@ -129,7 +130,7 @@ async fn deploy(
         None => full
             .file_name()
             .and_then(|name| name.to_str())
-            .ok_or_else(|| unusable(&"it has no name; say one with --name"))?,
+            .ok_or_else(|| unusable(&"it has no name; give one with --name"))?,
     };
     let path = path(name)?;
     let listing = Listing::of(&full).map_err(|error| unusable(&error))?;
@@ -163,7 +164,7 @@ async fn logs(client: &Client, name: &str, lines: usize, follow: bool) -> Result
     }
 }
 
-/// Where an application stands in the API.
+/// The path of an application in the API.
 fn path(name: &str) -> Result<String, Failure> {
     if folder::is_name(name) {
         return Ok(format!("/api/apps/{name}"));

@@ -1,4 +1,4 @@
-//! The API's answers as people read them.
+//! Prints the API's answers for people.
 
 use serde_json::Value;
 
@@ -63,7 +63,7 @@ fn row(application: &Value) -> [String; 6] {
     ]
 }
 
-/// What a deployment has done.
+/// Prints the result of a deployment.
 pub(super) fn deployed(name: &str, answer: &Value) {
     let version = &answer["application"]["version"];
     if answer["is_new"] == false {
@@ -84,7 +84,7 @@ pub(super) fn deployed(name: &str, answer: &Value) {
     println!("{name}: version {version} is in force{groups}");
 }
 
-/// What was ended.
+/// Prints the groups and sessions that were ended.
 pub(super) fn ended(name: &str, what: &str, answer: &Value) {
     let groups = match answer["restarted"].as_u64().unwrap_or(0) {
         1 => "1 group".to_owned(),
@@ -93,7 +93,7 @@ pub(super) fn ended(name: &str, what: &str, answer: &Value) {
     println!("{name}: {what}; {groups} ended");
 }
 
-/// Lines of a log; the number of the last of them.
+/// Prints lines of a log; returns the number of the last one.
 pub(super) fn lines(answer: &Value) -> Result<Option<u64>, Failure> {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();

@@ -1,4 +1,4 @@
-//! The files of a crate, the arrows between them, and the circles those make.
+//! The files of a crate, the arrows between them, and the circles that the arrows make.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,7 +29,7 @@ pub(crate) struct Arrow<'a> {
     uses: &'a [Use],
 }
 
-/// Files each of which uses all others, be it through others.
+/// Files each of which reaches every other along arrows.
 #[derive(Debug)]
 pub(crate) struct Circle<'a> {
     pub(crate) files: BTreeSet<&'a str>,

@@ -7,16 +7,16 @@ use std::collections::BTreeSet;
 
 use super::graph::Arrow;
 
-/// One crate's folders and what is left to be done about them.
+/// One crate's folders, and the known exceptions.
 #[derive(Debug)]
 pub(crate) struct CrateMap {
-    /// Its directory in the workspace.
+    /// The crate's directory in the workspace.
     pub(crate) member: &'static str,
     /// Each folder, and the folders it may use.
     pub(crate) folders: &'static [(&'static str, &'static str)],
-    /// Uses against the direction that are known. This list only shrinks.
+    /// Known uses against the direction. This list only shrinks.
     pub(crate) against: &'static [Pair],
-    /// Files that are known to stand in circles. This list only shrinks.
+    /// Known files in circles. This list only shrinks.
     pub(crate) circles: &'static [&'static str],
 }
 
@@ -33,7 +33,7 @@ pub(crate) enum Verdict {
 }
 
 impl CrateMap {
-    /// The folder a file belongs to: the deepest one that the map has.
+    /// The folder of a file: the deepest one that the map has.
     pub(crate) fn folder(&self, file: &str) -> Option<&'static str> {
         let stem = file.strip_suffix(".rs").unwrap_or(file);
         let stem = stem.strip_suffix("/mod").unwrap_or(stem);
@@ -63,7 +63,7 @@ impl CrateMap {
         entry.map_or("", |(_, uses)| *uses).split_whitespace()
     }
 
-    /// Folders that use what does not stand above them in the list.
+    /// Folders that use a folder which does not stand above them in the list.
     pub(crate) fn mistakes(&self) -> Vec<String> {
         let mut above = Vec::new();
         let mut mistakes = Vec::new();
@@ -81,7 +81,7 @@ impl CrateMap {
         mistakes
     }
 
-    /// Entries that stand for nothing any more.
+    /// Entries of the map that no folder and no use needs any more.
     pub(crate) fn unused(&self, folders: &BTreeSet<&str>, against: &BTreeSet<Pair>) -> Vec<String> {
         let member = self.member;
         let gone = self.folders.iter().filter(|(it, _)| !folders.contains(it));

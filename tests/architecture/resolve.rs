@@ -11,16 +11,16 @@ enum Found {
     Module(ModuleId),
 }
 
-/// Finds what paths name. One walk keeps the names it is looking up, so that imports which name
-/// each other end it.
+/// Finds the things that paths name. One walk keeps the names it is looking up, so that imports in
+/// a circle end it.
 struct Walk<'a> {
     source: &'a Source,
     open: Vec<(ModuleId, String, bool)>,
 }
 
 impl Source {
-    /// The files that define what a mention names: one as a rule, several where a name stands for a
-    /// type and a function, none for other crates' names and for modules.
+    /// The files that define the mentioned thing: as a rule one. A name of a type and of a function
+    /// has several; a module, or a name of another crate, has none.
     pub(crate) fn defining(&self, mention: &Mention) -> BTreeSet<FileId> {
         let mut walk = Walk {
             source: self,
@@ -42,7 +42,7 @@ impl Source {
 }
 
 impl Walk<'_> {
-    /// `is_whole` unless something of the named thing follows: a module then has precedence.
+    /// `is_whole`: no part of the path follows. A module then has precedence.
     fn resolve(&mut self, from: ModuleId, path: &[String], is_whole: bool) -> Vec<Found> {
         let Some((first, mut rest)) = path.split_first() else {
             return Vec::new();
@@ -70,7 +70,7 @@ impl Walk<'_> {
         self.follow(found, rest, is_whole)
     }
 
-    /// Goes down from modules; what belongs to an item is where the item is.
+    /// Goes down from modules. The parts of an item are in the item's file.
     fn follow(&mut self, found: Vec<Found>, rest: &[String], is_whole: bool) -> Vec<Found> {
         let Some((next, rest)) = rest.split_first() else {
             return found;

@@ -26,7 +26,7 @@ pub(crate) struct Source {
     pub(crate) files: Vec<File>,
     pub(crate) modules: Vec<Module>,
     pub(crate) mentions: Vec<Mention>,
-    /// Macros by name, for calls that find theirs by the order of the text.
+    /// Macros by name, for calls that find their macro by the order of the text.
     pub(crate) macros: HashMap<String, FileId>,
 }
 
@@ -155,7 +155,8 @@ struct Reader<'a> {
     module: ModuleId,
     /// Ends in a slash unless it is empty.
     directory: String,
-    /// Blocks of functions around the present place: their items are nobody else's.
+    /// Blocks of functions around the present place. Items of a block are visible in that block
+    /// alone.
     depth: usize,
 }
 
@@ -385,7 +386,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 }
 
-/// Whether only tests compile what this attribute stands at.
+/// Whether this attribute leaves its item to tests alone.
 fn is_for_tests(attribute: &Attribute) -> bool {
     match &attribute.meta {
         Meta::List(list) if list.path.is_ident("cfg") => list
@@ -395,7 +396,7 @@ fn is_for_tests(attribute: &Attribute) -> bool {
     }
 }
 
-/// Whether a condition of `cfg` holds for tests alone; the feature `test` is theirs.
+/// Whether a condition of `cfg` holds in tests alone; the feature `test` counts as one.
 fn needs_tests(condition: &Meta) -> bool {
     let all = |list: &syn::MetaList| {
         let parts = list.parse_args_with(Punctuated::<Meta, syn::Token![,]>::parse_terminated);
@@ -458,7 +459,7 @@ fn begins_path(before: &[TokenTree], first: &Ident) -> bool {
     }
 }
 
-/// The next word of a path, if the tokens go on with `::` and one.
+/// The next word of a path, if `::` and a word follow.
 fn continues_path(after: &[TokenTree]) -> Option<&Ident> {
     match after {
         [first, second, TokenTree::Ident(next), ..]

@@ -1,4 +1,4 @@
-//! The checker itself: small crates whose arrows are known.
+//! Tests of the checker: small crates whose arrows are known.
 
 use super::{
     graph::Graph,

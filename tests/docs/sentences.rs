@@ -9,7 +9,7 @@ use std::iter::Peekable;
 const WORDS: &[&str] = &["what", "who", "whoever", "nobody"];
 const PAIRS: &[(&str, &str)] = &[("one", "that"), ("one", "who")];
 
-/// Text without an end of a sentence that its layout gives: a paragraph, an item of a list, a cell.
+/// Consecutive lines without an end that the layout gives: a paragraph, an item of a list, a cell.
 type Passage<'t> = Vec<(usize, &'t str)>;
 
 /// Every sentence that breaks the rule, as `path:line: sentence`. A question may.

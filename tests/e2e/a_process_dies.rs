@@ -1,5 +1,5 @@
-//! An outage longer than the grace time, an origin that starts anew, an edge that is killed:
-//! sessions end with a clear status, and nothing is left behind.
+//! Sessions end with a clear status and leave nothing behind after an outage longer than the grace
+//! time, a restart of an origin, or the kill of an edge.
 
 use std::{thread, time::Duration};
 
@@ -35,7 +35,7 @@ fn sessions_end_when_their_origin_was_stopped_for_longer() {
     let call = client.call("count", &[1.0.into()]);
     assert_eq!(call.name().as_deref(), Some("_result"));
     stop(&cluster.origins[0]);
-    // What is on its way when the origin wakes belongs to nobody any more.
+    // The session of this call has ended when the origin wakes.
     client
         .send_call("count", &[2.0.into()])
         .expect("an open connection");
@@ -114,7 +114,7 @@ fn an_edge_that_is_killed_leaves_nothing_at_the_origin() {
         .expect("the name is free again");
 }
 
-/// A status that says why, then the close.
+/// Asserts that a status gives the reason before the close.
 fn assert_ends_clearly(client: &mut Wired) {
     let mut codes = Vec::new();
     let ended = client.wait(Duration::from_secs(30), |message| {

@@ -1,5 +1,5 @@
-//! A name is published again, with other tracks: players see the tracks of the publisher that is
-//! there, and nothing of the one before.
+//! A publisher returns or publishes afresh with other tracks: players see the tracks of the present
+//! publisher and none of the one before.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -39,25 +39,25 @@ fn await_tracks(cluster: &Cluster, edges: usize, expected: &[&str]) {
 #[test]
 fn players_see_the_tracks_of_the_publisher_that_is_there() {
     let cluster = Cluster::with_live_settings(1, 2, "");
-    // A viewer that waits over every change, so that the rings live on.
+    // A viewer that stays through every change keeps the rings alive.
     let waiting = cluster.url(1, "live", "clip");
     let player = Player::Ffmpeg.start(&waiting, cluster.directory());
     let both = ["aac,audio", "h264,video"];
     let mut first = publish(&cluster, 0, "a", &[]);
     await_tracks(&cluster, 2, &both);
 
-    // Lost, and back without audio.
+    // The publisher is lost and returns without audio.
     first.kill();
     let mut second = publish(&cluster, 1, "b", &["-an"]);
     await_tracks(&cluster, 2, &["h264,video"]);
 
-    // Ended, and published afresh without video.
+    // The publication ends; the next one has no video.
     second.signal(Signal::INT);
     second.wait_exit(PATIENCE);
     let mut third = publish(&cluster, 0, "c", &["-vn"]);
     await_tracks(&cluster, 2, &["aac,audio"]);
 
-    // Lost, and back with both.
+    // The publisher is lost and returns with both tracks.
     third.kill();
     let mut fourth = publish(&cluster, 0, "d", &[]);
     await_tracks(&cluster, 2, &both);

@@ -27,7 +27,7 @@ fn ffmpeg_plays_on_through_a_take_over_and_a_return() {
     });
     await_more(&mut player, 60);
 
-    // Without a word, so that the stream waits for its return.
+    // A killed publisher does not unpublish, so that the stream waits for its return.
     second.kill();
     thread::sleep(Duration::from_millis(1500));
     let mut third = publish(&cluster, 0, "c");
@@ -50,7 +50,7 @@ fn ffmpeg_plays_on_through_a_take_over_and_a_return() {
 }
 
 fn publish(cluster: &Cluster, edge: usize, number: &str) -> Program {
-    // The exact name with its query is what makes them the same identity.
+    // Publishers with the same name and query have the same identity.
     let url = cluster.url(edge, "live", "clip?publisher=one");
     let directory = cluster.directory().join(number);
     std::fs::create_dir_all(&directory).expect("a new directory");

@@ -1,4 +1,4 @@
-//! However many watch at one edge, the link carries their stream once.
+//! The link carries a stream once, however many viewers an edge has.
 
 use std::{thread, time::Duration};
 
@@ -19,12 +19,12 @@ fn two_hundred_viewers_cost_the_link_what_one_does() {
     let many = bytes_per_byte(&cluster, &publisher, &mut viewers);
     publisher.finish();
     println!("bytes on the link for each byte published: {one:.3} with 1, {many:.3} with 200");
-    // What is under way at the ends of a measurement, and a feed that begins again on a busy machine,
-    // move the figure a little; 199 more copies would not be little.
+    // Messages under way at the ends of a measurement, and a feed that begins again on a busy
+    // machine, move the figure a little; 199 more copies would not be little.
     assert!(many < 2.0 * one, "{one} became {many}");
 }
 
-/// Bytes towards the edges for each byte published, while every viewer gets its share.
+/// Bytes towards the edges for each byte published, while every viewer gets every frame.
 fn bytes_per_byte(cluster: &Cluster, publisher: &Synthetic, viewers: &mut Viewers) -> f64 {
     viewers.await_media();
     let before = (cluster.relays[0].traffic(), publisher.bytes());
@@ -51,7 +51,7 @@ impl Viewers {
         }
     }
 
-    /// Waits until every viewer has had a new frame.
+    /// Waits until every viewer has received a new frame.
     fn await_media(&mut self) {
         for (index, viewer) in self.0.iter_mut().enumerate() {
             let found = viewer.wait(Duration::from_secs(15), |message| {

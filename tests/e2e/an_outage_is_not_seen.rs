@@ -1,5 +1,5 @@
-//! The path between the tiers fails, or the origin stops for a while: no client notices but by a
-//! pause.
+//! The path between the tiers fails, or the origin stops for a while: clients notice a pause and
+//! nothing else.
 
 use std::{thread, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::support::{
 #[test]
 fn a_path_that_is_gone_for_two_seconds() {
     survive(|cluster| {
-        // On a path that has a length and is not perfect.
+        // A path with a delay and a loss.
         cluster.relays[0].delay(Duration::from_millis(10));
         cluster.relays[0].lose(0.005);
         thread::sleep(Duration::from_secs(1));
@@ -78,7 +78,7 @@ fn survive(outage: impl FnOnce(&Cluster)) {
     assert_gaps_end_at_key_frames(&played);
 }
 
-/// Where video frames are missing, it goes on at a key frame.
+/// Asserts that video continues at a key frame after missing frames.
 fn assert_gaps_end_at_key_frames(played: &Recording) {
     let video: Vec<_> = played.of(Kind::Video).collect();
     for pair in video.windows(2) {

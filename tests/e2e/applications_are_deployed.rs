@@ -29,7 +29,7 @@ struct Dev {
 }
 
 impl Dev {
-    /// With these applications and this configuration.
+    /// Starts `dev` with these applications and this configuration.
     fn start(applications: &[(&str, &str)], configuration: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(directory.path().join("applications")).expect("a directory");
@@ -52,12 +52,12 @@ impl Dev {
         Program::tributary("dev", Path::new(TRIBUTARY), directory, &arguments)
     }
 
-    /// Copies an application's folder to where it is deployed from.
+    /// Copies an application's folder into the directory of applications.
     fn copy(&self, name: &str, script: &str) {
         write(&self.directory.path().join("applications"), name, script);
     }
 
-    /// Writes an application's folder elsewhere; where.
+    /// Writes an application's folder outside the directory of applications; returns its path.
     fn draft(&self, name: &str, script: &str) -> String {
         let drafts = self.directory.path().join("drafts");
         write(&drafts, name, script);
@@ -68,7 +68,7 @@ impl Dev {
         Wired::session(self.program.address("rtmp"), app)
     }
 
-    /// What `tributary apps` prints, and whether it succeeds.
+    /// The output of `tributary apps`, and whether it succeeds.
     fn apps(&self, arguments: &[&str]) -> (bool, String) {
         let output = Command::new(TRIBUTARY)
             .arg("apps")
@@ -83,7 +83,7 @@ impl Dev {
         )
     }
 
-    /// The same, and it has to succeed.
+    /// As [`Self::apps`]; asserts that the command succeeds.
     fn apps_do(&self, arguments: &[&str]) -> String {
         let (good, said) = self.apps(arguments);
         assert!(good, "{arguments:?}: {said}");
@@ -120,7 +120,7 @@ fn ask(
     stream
         .write_all(head.as_bytes())
         .expect("an open connection");
-    // A refusal may come before all is sent.
+    // The server may refuse before the whole body is sent.
     let _ = stream.write_all(body);
     let mut answer = String::new();
     let _ = stream.read_to_string(&mut answer);
@@ -214,7 +214,7 @@ fn a_broken_version_is_refused_and_the_old_one_keeps_running() {
 
     let (good, said) = dev.apps(&["deploy", &dev.draft("chat", BROKEN)]);
     assert!(!good && said.contains("main.asc:2"), "{said}");
-    // The folder is what it was: a broken one may not take the place of a good one.
+    // The folder is unchanged: a broken application does not replace a good one.
     let throws = "function x() {}\nthrow new Error(\"on purpose\");\n";
     let draft = dev.draft("chat", throws);
     let (good, said) = dev.apps(&["deploy", &draft]);
@@ -299,7 +299,7 @@ fn a_purge_empties_persistent_objects_and_their_versions_go_on() {
     for seen in [stored, stored + 1, 0] {
         let told = use_board(&mut client, seen);
         let kinds: Vec<_> = told.events.iter().map(|(kind, _)| *kind).collect();
-        assert_eq!(kinds, [11, 8], "whoever returns begins anew: {told:?}");
+        assert_eq!(kinds, [11, 8], "a returning client begins anew: {told:?}");
         assert!(told.version >= last && told.version > stored, "{told:?}");
         last = told.version;
     }
@@ -309,19 +309,19 @@ fn a_purge_empties_persistent_objects_and_their_versions_go_on() {
     dev.program = Dev::program(dev.directory.path());
     let told = use_board(&mut dev.session("board/room"), 0);
     assert!(told.version >= last, "{told:?} after {last}");
-    assert_eq!(told.events.len(), 3, "it holds what came after: {told:?}");
+    assert_eq!(told.events.len(), 3, "it holds the later changes: {told:?}");
 }
 
 const BOARD: &str = "board";
 
-/// The answer to a use of a persistent object by a client that knows this version.
+/// The answer to a use of a persistent object by a client with this version.
 fn use_board(client: &mut Wired, version: u32) -> Told {
     let message = message(BOARD, version, PERSISTENT, &[(1, Vec::new())]);
     client.shared_object(&message).expect("an open connection");
     board(client, |told| told.events[0].0 == 11)
 }
 
-/// Changes the object, and waits until that is stored; its version then.
+/// Changes the object and waits until the change is stored; returns the version.
 fn change_board(client: &mut Wired, version: u32) -> u32 {
     let message = message(BOARD, version, PERSISTENT, &[(3, change("slot", 1.0))]);
     client.shared_object(&message).expect("an open connection");
@@ -382,7 +382,7 @@ fn the_api_wants_the_token_always() {
     let admin = dev.program.address("admin");
     for path in ["/healthz", "/readyz", "/metrics"] {
         let status = http::get(admin, path).map(|(status, _)| status);
-        // It may not be ready yet.
+        // The node may not be ready yet.
         assert!(matches!(status, Some(200 | 503)), "{path}: {status:?}");
     }
     let metrics = http::Metrics::scrape(admin);
@@ -401,20 +401,18 @@ fn the_api_wants_the_token_always() {
     assert!(with(&file).0);
 }
 
-/// Nothing but what the operator opens is reached from elsewhere.
+/// Other machines reach only the addresses that the operator opens.
 #[test]
 fn the_admin_address_is_loopback_by_default() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut command = Command::new(TRIBUTARY);
     let dev = ["dev", "--rtmp=127.0.0.1:0", "--no-sample"];
     command.args(dev).current_dir(directory.path());
-    // Whether the port is free or not, the address is said.
+    // The program prints the address whether the port is free or not.
     let program = Program::spawn("default", &mut command, directory.path());
-    wait::until(
-        "it says where it listens, or that it cannot",
-        PATIENCE,
-        || program.log().contains("127.0.0.1:8080"),
-    );
+    wait::until("it prints its address or an error", PATIENCE, || {
+        program.log().contains("127.0.0.1:8080")
+    });
     let help = |of: &str| {
         let output = Command::new(TRIBUTARY).args([of, "--help"]).output();
         String::from_utf8_lossy(&output.expect("it starts").stdout).into_owned()
@@ -604,7 +602,7 @@ fn the_version_in_force_outlives_the_process() {
     assert!(list.contains("refused: main.asc:2"), "{list}");
 }
 
-/// A tar archive of members: path, type, content, where a link leads.
+/// A tar archive of members: path, type, content, target of a link.
 fn tar(members: &[(&str, u8, &[u8], &str)]) -> Vec<u8> {
     let mut archive = Vec::new();
     for (path, kind, content, link) in members {
@@ -616,7 +614,7 @@ fn tar(members: &[(&str, u8, &[u8], &str)]) -> Vec<u8> {
     archive
 }
 
-/// The header of a member, as POSIX has it.
+/// The header of a member in the format of POSIX.
 fn header(path: &str, kind: u8, size: usize, link: &str) -> [u8; 512] {
     let mut header = [0; 512];
     let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);

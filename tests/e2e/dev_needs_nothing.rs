@@ -35,7 +35,7 @@ fn there_is_something_to_watch_within_seconds() {
     assert!(got.frames().count() > 100, "the sample plays");
     got.assert_time_never_goes_back();
     let log = dev.log();
-    // Lines to paste, and where what must survive goes.
+    // Lines to paste, and the directory of data that lasts.
     let host = dev.address("rtmp");
     for line in [
         format!("ffplay rtmp://{host}/live/sample"),
@@ -72,7 +72,7 @@ fn without_the_sample_there_is_none() {
     let (dev, _directory) = dev(&["--no-sample"]);
     let (mut viewer, _) = Wired::viewer(dev.address("rtmp"), "live", "sample");
     let media = viewer.wait(Duration::from_secs(2), is_media);
-    assert!(media.is_err(), "nobody publishes");
+    assert!(media.is_err(), "the name has no publisher");
     let publisher = Synthetic::start(dev.address("rtmp"), "live", "sample", Codec::Avc, 1000);
     viewer.wait(PATIENCE, is_media).expect("now somebody does");
     publisher.finish();
@@ -183,7 +183,7 @@ fn check_takes_an_application_or_a_directory_of_them() {
     for expected in ["good: compiles", "wrong/main.asc:1: SyntaxError"] {
         assert!(said.contains(expected), "{expected} in: {said}");
     }
-    // Nobody is told line by line that a script is no TOML.
+    // A script is not reported line by line as wrong TOML.
     let (code, said) = check(&apps.join("good/main.asc"));
     assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
     assert!(said.contains("name the application's folder"), "{said}");
@@ -237,7 +237,7 @@ fn stream_keys_stay_out_of_logs_and_metrics() {
     }
 }
 
-/// Runs the program to its end: its exit code, and what it has said.
+/// Runs the program to its end: its exit code and its output.
 fn run(arguments: &[&str], directory: &Path) -> (Option<i32>, String) {
     let mut command = Command::new(TRIBUTARY);
     let output = command.args(arguments).current_dir(directory).output();

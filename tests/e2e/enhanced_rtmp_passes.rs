@@ -54,11 +54,11 @@ fn passes_untouched(cluster: &Cluster, codec: Codec) {
         check(codec, "late", &sent, &late);
         let frames = early.of(Kind::Video).count();
         let all = sent.of(Kind::Video).count();
-        assert_eq!(frames, all, "{codec:?}: who waits misses nothing");
+        assert_eq!(frames, all, "{codec:?}: the waiting viewer misses nothing");
     });
 }
 
-/// What a viewer gets that has not said that it takes several tracks.
+/// The media for a viewer whose connect does not claim several tracks.
 fn first_tracks(sent: &Recording) -> Recording {
     let mut first = sent.clone();
     first.packets.retain(|packet| match packet.payload[..] {

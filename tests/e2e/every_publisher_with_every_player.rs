@@ -1,5 +1,5 @@
-//! The media that comes out at another edge is the media that went in, packet by packet, whoever
-//! publishes and whoever plays.
+//! The media that a player gets at another edge equals the published media, packet by packet, for
+//! every publisher and every player.
 
 use std::{fs, net::TcpListener, path::Path, process::Command, thread, time::Duration};
 
@@ -31,8 +31,8 @@ fn our_own_client_publishes() {
     across_the_tiers(Publisher::Ours);
 }
 
-/// The clients and the comparison themselves, against a server that is not ours: what this finds
-/// is a fault of the tests.
+/// The clients and the comparison themselves, against another server: a difference here is a fault
+/// of the tests.
 #[test]
 fn the_clients_agree_with_another_server() {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -43,10 +43,10 @@ fn the_clients_agree_with_another_server() {
             let url = format!("rtmp://{address}/live/{publisher:?}");
             scope.spawn(move || {
                 fs::create_dir(&directory).expect("a new directory");
-                // This server lets nobody wait for a stream.
+                // This server does not let a player wait for a stream.
                 let (sent, got) = run(publisher, &url, &url, &directory, Order::PublisherFirst);
                 for (player, got) in Player::ALL.into_iter().zip(&got) {
-                    // And it has its own order of audio and video.
+                    // The order of audio and video is the server's own.
                     let like = Likeness {
                         interleaving: false,
                         ..both(publisher, player)
@@ -74,14 +74,14 @@ fn across_the_tiers(publisher: Publisher) {
     }
 }
 
-/// Who comes first.
+/// The order of publisher and players.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     PublisherFirst,
     PlayersFirst,
 }
 
-/// Publishes the clip to every kind of player; what was sent and what each got.
+/// Publishes the clip to every kind of player; returns the sent media and the media that each got.
 fn run(
     publisher: Publisher,
     publish: &str,
@@ -131,6 +131,6 @@ const PUBLISHERS: [Publisher; 4] = [
     Publisher::Rml,
     Publisher::Ours,
 ];
-/// The clip and what a busy machine adds.
+/// The length of the clip and a margin for a busy machine.
 const CLIP_WITHIN: Duration = Duration::from_secs(40);
 const PLAYED_WITHIN: Duration = Duration::from_secs(6);

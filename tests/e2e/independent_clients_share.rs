@@ -23,7 +23,7 @@ fn every_kind_of_client_shares_one_object_across_edges() {
             member.until_slot("shared", &slot, &value);
         }
     }
-    // One slot, written by all in turn.
+    // All members write one slot in turn.
     for number in 0..members.len() {
         members[number].set("shared", "turn", json!(number));
         for member in &mut members {
@@ -34,7 +34,7 @@ fn every_kind_of_client_shares_one_object_across_edges() {
     for member in &mut members {
         member.until_there("shared", "of0", false);
     }
-    // Who comes late sees the same.
+    // A late member sees the same.
     let mut late = Driven::session(Kind::Amf3, cluster.rtmp(1), "counter/so");
     late.join("shared");
     let seen = late.replica("shared").map(|replica| &replica.slots);
@@ -104,7 +104,7 @@ fn clear_empties_the_object_for_all() {
         member.until_slot("shared", "a", &json!(1));
         member.until_slot("shared", "b", &json!(2));
     }
-    // npm rtmp-client is one that may ask for it.
+    // npm rtmp-client is the client that may ask for it.
     members[0].order(json!({"do": "clear", "object": "shared"}));
     for member in &mut members {
         member.until_there("shared", "a", false);
@@ -131,7 +131,7 @@ fn an_old_change_is_refused_with_the_present_value() {
     other.order(json!({
         "do": "set", "object": "shared", "slot": "x", "value": "late", "version": old,
     }));
-    // Both still hold the second value after the refusal.
+    // Both hold the second value after the refusal, too.
     other.set("shared", "y", json!(true));
     other.until_success("shared", "y");
     assert_eq!(other.slot("shared", "x"), Some(&json!("second")));
@@ -154,7 +154,7 @@ fn what_an_object_does_not_allow_is_refused_by_a_status() {
         let mut other = Driven::session(kind, cluster.rtmp(0), "counter/refused");
         other.use_object("temporary", true, 0);
         other.until_status("temporary", "SharedObject.BadPersistence");
-        // It stays, and so does what it uses.
+        // The client stays, and so do its objects.
         client.set("temporary", "y", json!(2));
         client.until_success("temporary", "y");
         assert_eq!(client.call("echo", json!(["there"])), Ok(json!("there")));

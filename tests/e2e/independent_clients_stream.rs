@@ -1,5 +1,5 @@
-//! Streams of a client on py3amf: data messages in both encodings, and what encoders say before
-//! they publish.
+//! Streams of a client on py3amf: data messages in both encodings, and the commands that encoders
+//! send before they publish.
 
 use serde_json::{Value, json};
 

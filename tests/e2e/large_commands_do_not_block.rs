@@ -1,5 +1,5 @@
-//! A member of a group that sends large commands without pause does not keep the others from
-//! being answered. How much later they are answered is measured by `load -- fairness`.
+//! A member of a group that sends large commands without pause does not keep the others from being
+//! answered. `load -- fairness` measures the delay of their answers.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},

@@ -1,5 +1,5 @@
-//! Two origins: one is killed and returns, or is stopped for a while. Groups move whole or not at
-//! all.
+//! Two origins: one is killed and returns, or is stopped for a while. A group moves as a whole or
+//! stays.
 
 use std::{
     thread,
@@ -56,13 +56,13 @@ fn a_killed_origin_is_routed_around_and_its_groups_come_home_whole() {
     for edge in &cluster.edges {
         await_links(edge, 2);
     }
-    // Seen from the other edge, a displaced group is where it is and not at its home.
+    // A displaced group is at the same origin for the other edge, and not at its home.
     for (client, group) in &mut moved {
         let mut other = Wired::session(cluster.rtmp(1), group);
         let seen = (members(client), members(&mut other));
         assert_eq!(seen, (2, 2), "{group} is in one piece");
     }
-    // Someone new finds a home there again.
+    // New groups get the returned origin as their home.
     wait::until("the origin that returned gets groups", PATIENCE, || {
         let group = format!("counter/fresh{}", fresh_number());
         let client = Wired::session(cluster.rtmp(1), &group);
@@ -86,7 +86,8 @@ fn a_stopped_origin_leaves_no_group_in_two_places() {
             .map(|group| {
                 let server = cluster.rtmp(1);
                 scope.spawn(move || {
-                    // At the edge that has no session of the group, after the link is lost.
+                    // These clients use the edge that has no session of the group, after the link
+                    // is lost.
                     thread::sleep(Duration::from_secs(5));
                     let mut client = Wired::open(server).expect("a handshake");
                     client.set_read_patience(Duration::from_secs(40));
@@ -121,7 +122,7 @@ fn a_stopped_origin_leaves_no_group_in_two_places() {
     assert_eq!(before, after, "nothing moved to the other origin");
 }
 
-/// Sessions in groups of both origins, opened one after the other to see which origin each got.
+/// Sessions in groups of both origins, opened one after the other to find the origin of each.
 struct Homes(Vec<(usize, Wired, String)>);
 
 impl Homes {
@@ -157,7 +158,7 @@ impl Homes {
     }
 }
 
-/// How many clients the instance that this client is in has seen.
+/// The number of clients that this client's instance has counted.
 fn members(client: &mut Wired) -> u64 {
     let answer = client.call("report", &[]);
     let values = answer.values();
@@ -174,5 +175,5 @@ fn fresh_number() -> u32 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The metric that says how many sessions a process has.
+/// The metric of the sessions of a process.
 const SESSIONS: &str = "tributary_origin_sessions";

@@ -1,5 +1,5 @@
-//! What a joining player is sent first makes no track that the source has not: at a join, after a
-//! return, after a fresh publish.
+//! The first messages to a joining player make no track that the source does not have: at a join,
+//! after a return, after a fresh publish.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn ffmpeg_finds_the_tracks_of_the_source_at_a_join_and_after_a_return() {
         for _ in 0..2 {
             assert_eq!(tracks(&watched), TRACKS, "after {publish} returns");
         }
-        // Lost, then ended.
+        // The publisher is lost the first time; then its stream ends.
         if publish == 0 {
             publisher.kill();
         } else {
@@ -41,7 +41,7 @@ fn ffmpeg_finds_the_tracks_of_the_source_at_a_join_and_after_a_return() {
             publisher = publisher_of(&url, clip(), &[], &directory);
         }
     }
-    // One that has stayed through all of it has them, too.
+    // A player that has stayed through all of it has these tracks, too.
     let file = cluster.directory().join("Ffmpeg.flv");
     player.finish(Duration::from_secs(20));
     assert_eq!(tracks(&file.display().to_string()), TRACKS);

@@ -1,7 +1,7 @@
-//! Publishers come, go, are killed and take over, edges are ended: what scripts believe is on the
-//! air, what viewers get and what the publishers know agree.
+//! Publishers come, go, are killed and take over, and edges end: the scripts' view of live streams,
+//! the media that viewers get and the publishers' own state agree.
 //!
-//! `TRIBUTARY_CHURN_SECONDS` says for how long (25), `TRIBUTARY_CHURN_SEED` repeats a choice.
+//! `TRIBUTARY_CHURN_SECONDS` sets the length of the run (25), `TRIBUTARY_CHURN_SEED` repeats a run.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +23,7 @@ mod agreement;
 mod publisher;
 mod viewer;
 
-/// An application that is watched.
+/// An application, with a client that asks its script and a viewer.
 struct Watched {
     app: &'static str,
     asker: Wired,
@@ -207,7 +207,7 @@ impl Churn {
         }
     }
 
-    /// Asks the scripts for a while what they believe; what must hold always is looked at each time.
+    /// Asks the scripts for a while, and checks each time the conditions that must hold always.
     fn look_on(&mut self) {
         let until = Instant::now() + Duration::from_millis(self.random.random_range(0..250));
         loop {
@@ -220,7 +220,8 @@ impl Churn {
         }
     }
 
-    /// What a script believes, after a look at what must hold always.
+    /// Asks a script for its view of the live streams, and checks the conditions that must hold
+    /// always.
     fn ask(&mut self, index: usize) -> Belief {
         let watched = &mut self.watched[index];
         let answer = watched.asker.call("believes", &[]);
@@ -262,7 +263,7 @@ impl Churn {
         assert!(agreed.is_some(), "{why:?}\n{}", self.recent());
     }
 
-    /// The first thing in which scripts, viewers and publishers differ.
+    /// The first difference between scripts, viewers and publishers.
     fn disagreement(&mut self, frames: &[BTreeMap<&str, u64>]) -> Option<String> {
         self.encoders.retain_mut(|one| one.program.is_running());
         if self
@@ -295,7 +296,7 @@ impl Churn {
         self.next_number
     }
 
-    /// A name, half of the time with a query that makes all of them one identity.
+    /// A name, half of the time with a query that gives all publishers one identity.
     fn name(&mut self) -> String {
         let name = self.pick(NAMES);
         match self.random.random_range(0..4) {

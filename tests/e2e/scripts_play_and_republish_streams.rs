@@ -14,7 +14,7 @@ use crate::support::{
     wire::Amf,
 };
 
-/// What clients can ask of it: mixes, copies elsewhere, ends.
+/// A script that mixes streams, copies them elsewhere, and ends them at its clients' request.
 const SCRIPT: &str = r#"
 application.onAppStart = function() {
     this.told = [];
@@ -171,14 +171,14 @@ fn a_script_publishes_to_another_instance_and_another_server() {
     let mut there = far.play("mix/there", "copied");
     await_more(&mut here, 60);
     await_more(&mut there, 60);
-    // And back again: a stream of the other server under another name here.
+    // The stream comes back from the other server under another name.
     ask(&mut steering, "fetch", &["returned", &elsewhere, "copied"]);
     let mut returned = near.play("mix", "returned");
     await_more(&mut returned, 60);
     let said = told(&mut steering);
     ask(&mut steering, "kick", &["returned"]);
     returned.finish(PATIENCE).assert_time_never_goes_back();
-    // The copies go on, and players that are told to stop do.
+    // The copies go on; players end with the streams that the script ends.
     for player in [here, there] {
         if let Playing::Process { program, .. } = &player {
             program.signal(Signal::INT);
@@ -216,7 +216,7 @@ fn a_server_that_is_not_named_is_not_reached() {
     let mut steering = near.steer("mix");
     let uri = format!("rtmp://{}/mix", far.program.address("rtmp"));
     ask(&mut steering, "copy", &["cam", &uri, "copied"]);
-    wait::until("the script hears of it", PATIENCE, || {
+    wait::until("the script is notified", PATIENCE, || {
         told(&mut steering).contains("nc NetConnection.Connect.Failed")
     });
     wait::logged(&near.program, "applications.mix.outgoing");

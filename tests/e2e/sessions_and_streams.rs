@@ -1,4 +1,4 @@
-//! What clients are told: status codes, their order, and who is refused.
+//! Status codes for clients, their order, and refused clients.
 
 use std::{thread, time::Duration};
 
@@ -83,7 +83,7 @@ fn a_play_begins_in_the_decided_order() {
         .map(|step| seen.iter().position(|seen| seen == step))
         .collect();
     assert!(order.iter().all(Option::is_some), "{seen:#?}");
-    // Headers may come in either order, all else as decided.
+    // Headers may come in either order; the other messages have one order.
     let mut order = order;
     order[5..7].sort();
     assert!(order.is_sorted(), "{seen:#?}");
@@ -271,7 +271,7 @@ fn is_media(message: &Message) -> bool {
     matches!(message.header.kind, wire::AUDIO | wire::VIDEO)
 }
 
-/// What a message is to a player.
+/// A short name of a message for a player.
 fn describe(message: &Message, stream: u32) -> Option<String> {
     let payload = &message.payload;
     let text = match message.header.kind {

@@ -19,10 +19,10 @@ use crate::support::{
     wire::Message,
 };
 
-/// Any application stores here what its clients want stored, as fast as they like.
+/// All applications store their clients' objects, at any rate.
 const SETTINGS: &str = "shared_objects = \"all\"\nshared_object_rate = 100000\n";
 
-/// How often the origin is killed.
+/// Kills of the origin.
 const KILLS: u32 = 50;
 
 #[test]
@@ -43,7 +43,7 @@ fn what_was_acknowledged_survives_fifty_kills_under_load() {
             author.slots, reader.slots,
             "both see the same after {kill} kills"
         );
-        // Between the kill's first effect and its last, anything may be on its way.
+        // The origin is killed while changes are under way, at a different moment each time.
         let until = Instant::now() + Duration::from_millis(40 + u64::from(kill * 37 % 120));
         while Instant::now() < until {
             for _ in 0..20 {
@@ -67,7 +67,7 @@ fn what_was_acknowledged_survives_fifty_kills_under_load() {
 #[test]
 fn a_group_with_stored_data_waits_for_its_home() {
     let mut cluster = Cluster::with_data(2, 1, &format!("grace_time = \"2 s\"\n{SETTINGS}"));
-    // Of two groups that have stored something each origin has one, or they are asked for again.
+    // Groups are made until each origin has one with stored data.
     let mut stored = BTreeMap::new();
     for number in 0.. {
         let group = format!("counter/stored{number}");
@@ -98,14 +98,14 @@ fn a_group_with_stored_data_waits_for_its_home() {
     wait::until("the link is declared lost", PATIENCE, || {
         cluster.edge_metrics(0).sum(LINKS_UP) < 2.0
     });
-    // Its group waits for the grace time, and is refused after it.
+    // A connect to its group waits for the grace time and is then refused.
     let (group, replica) = stored.get_mut(&lost).expect("it has a group");
     let mut client = Wired::open(cluster.rtmp(0)).expect("a handshake");
     assert_eq!(
         client.connect(group).code().as_deref(),
         Some("NetConnection.Connect.Failed")
     );
-    // What has stored nothing starts elsewhere; so does whatever is at home there.
+    // A group without stored data starts at the other origin, and so does a group at home there.
     for number in 0..8 {
         Wired::session(cluster.rtmp(0), &format!("counter/nothing{number}"));
     }
@@ -133,7 +133,7 @@ fn a_group_whose_data_is_purged_may_start_elsewhere() {
     let home = home.expect("one has it");
     Replica::with_something_stored(&mut client);
     drop(client);
-    // An edge without a lane of the group; it hears who has stored something.
+    // The restarted edge has no lane of the group; frame Kept reports the group to it.
     cluster.restart_edge(0);
     cluster.await_links();
     let kept = |cluster: &Cluster| {
@@ -165,12 +165,12 @@ fn a_group_whose_data_is_purged_may_start_elsewhere() {
 /// The object's name in its group.
 const NAME: &str = "board";
 
-/// What a client knows of the object, across its connections.
+/// A client's copy of the object, across its connections.
 #[derive(Default)]
 struct Replica {
     version: u32,
     slots: BTreeMap<String, f64>,
-    /// What was written and not answered, by slot; and the last of each that was acknowledged.
+    /// Values without an answer, by slot; and the last acknowledged value of each slot.
     asked: BTreeMap<String, VecDeque<f64>>,
     acknowledged: BTreeMap<String, f64>,
     acknowledgements: u64,
@@ -178,7 +178,7 @@ struct Replica {
 }
 
 impl Replica {
-    /// Uses the object, writes, and waits until that is acknowledged.
+    /// Uses the object, writes, and waits for the acknowledgement.
     fn with_something_stored(client: &mut Wired) -> Self {
         let mut replica = Self::default();
         replica.use_object(client);
@@ -192,12 +192,12 @@ impl Replica {
     fn come_back(&mut self, server: SocketAddr) -> Wired {
         let deadline = Instant::now() + PATIENCE;
         let mut client = loop {
-            // The edge may still be on its way to its origin.
+            // The edge may still dial its origin.
             let mut client = Wired::open(server).expect("a handshake");
             if client.connect("counter/room").name().as_deref() == Some("_result") {
                 break client;
             }
-            assert!(Instant::now() < deadline, "nobody is let in");
+            assert!(Instant::now() < deadline, "no client is let in");
             thread::sleep(Duration::from_millis(20));
         };
         self.asked.clear();
@@ -234,7 +234,7 @@ impl Replica {
         }
     }
 
-    /// Takes in what comes within this time, or until there is nothing.
+    /// Applies the messages that come within this time.
     fn hear(&mut self, client: &mut Wired, at_most: Duration) {
         let deadline = Instant::now() + at_most;
         loop {
@@ -280,7 +280,7 @@ impl Replica {
         }
     }
 
-    /// A slot may hold what was written later and not acknowledged, never what was before.
+    /// A slot holds the acknowledged value or a later one.
     fn has_what_was_acknowledged(&self) {
         for (slot, value) in &self.acknowledged {
             let now = self.slots.get(slot);

@@ -1,4 +1,4 @@
-//! What one viewer asks for or fails to take concerns that viewer alone.
+//! A viewer's wishes, and its failure to read, concern that viewer alone.
 
 use std::{thread, time::Duration};
 
@@ -76,7 +76,7 @@ fn a_viewer_gets_what_it_asked_for() {
 #[test]
 fn a_viewer_that_takes_nothing_is_closed_and_no_one_else_waits() {
     let cluster = Cluster::start(1, 1);
-    // Enough that what the kernel holds for a stalled viewer is soon full.
+    // At this rate the kernel's buffers of a stalled viewer are soon full.
     let publisher = Synthetic::start(cluster.rtmp(0), "live", "slow", Codec::Avc, 60_000);
     let (mut healthy, _) = Wired::viewer(cluster.rtmp(0), "live", "slow");
     healthy.wait(PATIENCE, is_video).expect("the stream plays");
@@ -243,7 +243,8 @@ fn switch(client: &mut Wired, stream: u32, command: &str, on: bool) {
     client.command(stream, &values).expect("an open connection");
 }
 
-/// Until the origin has acted on what was sent before, and a moment for what was on its way.
+/// Waits until the origin has handled the earlier messages, and skips the messages that are under
+/// way.
 fn settle(client: &mut Wired) {
     client.call("nothing", &[]);
     thread::sleep(Duration::from_millis(300));

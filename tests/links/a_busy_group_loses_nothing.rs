@@ -1,4 +1,4 @@
-//! A group whose application takes its time: what publishers send in their feeds does not fill its
+//! A group whose application takes its time: messages of publishers in their feeds do not fill its
 //! mailbox.
 
 use std::{
@@ -22,7 +22,7 @@ use crate::{
     rig::{Ca, Edge, Origin},
 };
 
-/// Answers `echo`; `wait` blocks until the test says so.
+/// Answers `echo`; `wait` blocks until the test sends.
 struct Busy {
     go: Arc<Mutex<Receiver<()>>>,
 }
@@ -31,7 +31,7 @@ impl Application for Busy {
     fn call(&mut self, _: &mut Context<'_>, call: &Call) -> Answer {
         if call.name == "wait" {
             let go = self.go.lock().expect("no panic holds it");
-            go.recv().expect("the test says so");
+            go.recv().expect("the test sends");
         }
         Answer::Result(call.arguments.first().cloned().unwrap_or(Value::Null))
     }

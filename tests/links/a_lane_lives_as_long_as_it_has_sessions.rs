@@ -1,4 +1,4 @@
-//! Lanes come with the first session of a group and go some time after the last.
+//! A lane opens with the first session of a group and closes some time after the last.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ async fn opens_that_meet_a_closing_lane_are_all_accepted() {
         .await
         .link
         .close(CloseReason::Client);
-    // Around the time at which the lane closes, whenever that is exactly.
+    // The lane closes at about this time.
     tokio::time::sleep(Duration::from_millis(9_500)).await;
     let start = Instant::now();
     let mut clients = 0;

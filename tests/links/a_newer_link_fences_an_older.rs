@@ -1,4 +1,5 @@
-//! A hello of the same process with a higher incarnation ends the older link, and no other does.
+//! A hello of the same process with a higher incarnation closes the older link, and no other hello
+//! does.
 
 use std::time::Duration;
 
@@ -68,7 +69,7 @@ pub(crate) async fn write(send: &mut SendStream, frames: &[ToOrigin]) {
     for frame in frames {
         frame.encode(&mut out);
     }
-    // A link that is closed meanwhile says so elsewhere.
+    // The tests notice a closed link elsewhere.
     let _ = send.write(&mut [out.freeze()]).await;
 }
 
@@ -143,7 +144,7 @@ async fn another_epoch_is_another_process() {
         LaneAnswer::Unknown,
         "nothing is resumed with another process"
     );
-    // The first one ends, and with its grace time its session.
+    // The first link closes, and its session ends with the grace time.
     first.close(tributary_node::transport::CloseCode::Shutdown);
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert_eq!(origin.figure(SESSIONS), 1.0, "within the grace time");
@@ -169,7 +170,7 @@ async fn a_lane_goes_on_over_another_stream_of_the_same_link() {
     assert_eq!(answer, LaneAnswer::Open { received: 1 });
     write(&mut again, &[opening(2)]).await;
     origin.until(SESSIONS, 2.0).await;
-    // All that is said to the edge comes over the new one.
+    // All frames towards the edge come over the new stream.
     let mut pieces = Vec::new();
     assert!(
         timeout(PATIENCE, recv.read(&mut pieces))
@@ -181,7 +182,7 @@ async fn a_lane_goes_on_over_another_stream_of_the_same_link() {
     drop(answers);
 }
 
-/// An edge gives lanes up without a word when their sessions have gone elsewhere.
+/// An edge abandons a lane when its sessions have gone elsewhere.
 #[tokio::test]
 async fn a_lane_that_is_not_resumed_ends_with_its_grace_time() {
     let ca = Ca::new();

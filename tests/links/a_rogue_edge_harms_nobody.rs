@@ -1,4 +1,4 @@
-//! What an edge with a valid certificate may not do, and that it hurts itself alone.
+//! Violations by an edge with a valid certificate harm that edge alone.
 
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ async fn frames_that_break_the_lane_close_that_link_alone() {
             "after {what}"
         );
     }
-    // Whatever the rogue's sessions were, they are gone with the grace time.
+    // The rogue's sessions end with the grace time.
     origin.until("tributary_origin_sessions", 1.0).await;
     origin.until("tributary_origin_link_lanes", 1.0).await;
     origin.until("tributary_origin_link_up", 1.0).await;
@@ -115,14 +115,14 @@ async fn bytes_that_are_no_frames_close_that_link_alone() {
         let (mut lane, _answers, _) = open_lane(&link, 1, None).await;
         let _ = lane.write(&mut [Bytes::from_static(bytes)]).await;
         is_closed(&link, what).await;
-        // The same on a feed, where unknown frames are passed over: first comes FeedOpen.
+        // A feed has to begin with FeedOpen, although later unknown frames are skipped.
         let (link, _send, _recv) = greet(&rogue, epoch as u64, 2).await;
         let mut feed = link.open_feed().await.unwrap();
         let _ = feed
             .write(&mut [Bytes::from_static(&[0x40, 0x41, 6, 9, 0, 0, 0, 0, 1])])
             .await;
         is_closed(&link, "a feed that does not begin with its opening").await;
-        // And on the control stream.
+        // A control stream has to begin with Hello.
         let link = rogue.dial().await;
         let (mut send, _recv) = link.open_lane(StreamKind::Control).await.unwrap();
         let _ = send.write(&mut [Bytes::from_static(&[0x05, 1, 1])]).await;
@@ -149,7 +149,7 @@ async fn a_name_that_is_not_on_the_certificate_is_refused() {
     is_closed(&link, "another's name").await;
 }
 
-/// Lanes and session numbers belong to an edge: the same ones of another are others.
+/// Lanes and session numbers belong to an edge: equal numbers of another edge are other sessions.
 #[tokio::test]
 async fn an_edge_cannot_name_sessions_of_another() {
     let ca = Ca::new();
@@ -219,7 +219,7 @@ async fn a_flood_of_streams_that_are_reset_closes_the_link() {
     let count = timeout(3 * PATIENCE, flood).await;
     match count {
         Ok(count) => assert!(count >= 20_000, "{count}"),
-        // A machine too slow for a flood has held it down by its own means.
+        // A slow machine holds a flood down by itself.
         Err(_) => assert!(!link.is_closed()),
     }
     assert_eq!(

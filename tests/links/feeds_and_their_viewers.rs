@@ -1,4 +1,5 @@
-//! A published stream crosses to another session's ring, whichever comes first, and ends whole.
+//! A published stream crosses to another session's ring, in either order of publish and play, and
+//! ends whole.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ fn audio(time: u32) -> Message {
     }
 }
 
-/// Publishes, and gives back where the media goes.
+/// Publishes; returns the feed for the media.
 pub(crate) async fn publish(client: &mut Client, name: &str) -> PublishFeed {
     client.stream("publish", name).await;
     loop {
@@ -79,8 +80,8 @@ async fn the_end_of_one_publish_leaves_the_others_of_its_lane() {
         publishers.push((client, Some(feed)));
     }
     origin.until("tributary_origin_link_feeds_in", 8.0).await;
-    // Each ends by its feed first, and then by its command, at once: nothing waits for a feed
-    // that has ended.
+    // Each feed ends first, and then the command ends the publish at once: the origin does not wait
+    // for a feed that has ended.
     for (n, (client, feed)) in publishers.iter_mut().enumerate() {
         feed.take();
         let left = 7.0 - n as f64;

@@ -1,4 +1,4 @@
-//! A client may name an origin; its group is joined where it lives.
+//! A client may name an origin; it still joins its group where the group lives.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn edge(ca: &Ca, name: &str, origins: &[Origin; 2]) -> Edge {
     Edge::start(ca, name, &origins)
 }
 
-/// How many clients the group of this one has seen.
+/// The number of clients that the group of this one has counted.
 async fn members(client: &mut Client) -> f64 {
     let report = client.call("report", Value::Null).await;
     let group = report.get("group").cloned().expect("a group");
@@ -33,13 +33,13 @@ async fn a_group_that_lives_nowhere_starts_at_the_origin_that_is_named() {
     let origins = two(&ca);
     let (one, other) = (edge(&ca, "one", &origins), edge(&ca, "other", &origins));
     let mut clients = Vec::new();
-    // Some of these are at home at the one, some at the other.
+    // Some of these groups have one origin as their home, some the other.
     for number in 0..8 {
         for host in ["a", "b"] {
             let group = format!("counter/named{number}-{host}");
             let mut client = one.open(&group, Some(&format!("{host}:1935")));
             client.accepted().await;
-            // The other edge hears of it, if it is away from home.
+            // The other edge is notified of a displaced group.
             tokio::time::sleep(Duration::from_millis(100)).await;
             let mut implicit = other.connect(&group).await;
             assert_eq!(members(&mut implicit).await, 2.0, "{group} is in one piece");

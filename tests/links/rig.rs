@@ -1,4 +1,4 @@
-//! Origins and edges without RTMP, and sessions as clients' drivers hold them.
+//! Origins and edges without RTMP, and sessions as drivers of clients hold them.
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +33,7 @@ use tributary_protocol::{
     link::{Generation, Hello, OpenSession, Rate, ToSession},
 };
 
-/// Nothing on loopback takes this long.
+/// Everything on loopback takes less time than this.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A private CA.
@@ -73,7 +73,7 @@ impl Origin {
         Self::with_applications(ca, name, grace, Applications::new())
     }
 
-    /// An origin that has these applications besides.
+    /// An origin with these applications besides its own.
     pub(crate) fn with_applications(ca: &Ca, name: &str, grace: u64, own: Applications) -> Self {
         let identity = ca.identity(Role::Origin, name, &["alias.example"]);
         let (signal, watch) = drain::channel();
@@ -109,12 +109,12 @@ impl Origin {
         }
     }
 
-    /// A figure of the origin, all labels together.
+    /// The sum of a metric of the origin over all labels.
     pub(crate) fn figure(&self, name: &str) -> f64 {
         figure(&self.registry, name)
     }
 
-    /// Waits until a figure is what it should be.
+    /// Waits until a metric has this value.
     pub(crate) async fn until(&self, name: &str, value: f64) {
         until(&self.registry, name, value).await;
     }
@@ -150,7 +150,7 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    /// An edge of these origins, reached at these addresses.
+    /// An edge with these origins, dialled at these addresses.
     pub(crate) fn start(ca: &Ca, name: &str, origins: &[(&str, SocketAddr)]) -> Self {
         let identity = ca.identity(Role::Edge, name, &[]);
         let (signal, watch) = drain::channel();
@@ -198,12 +198,12 @@ impl Edge {
         figure(&self.registry, name)
     }
 
-    /// Waits until a figure is what it should be.
+    /// Waits until a metric has this value.
     pub(crate) async fn until(&self, name: &str, value: f64) {
         until(&self.registry, name, value).await;
     }
 
-    /// A session that asks to connect.
+    /// A session that has sent connect.
     pub(crate) fn open(&self, group: &str, origin: Option<&str>) -> Client {
         let group_name = GroupName::from_app(group).expect("a group's name");
         let link = self.upstream.open(OpenRequest {
@@ -214,7 +214,7 @@ impl Edge {
         Client { link, calls: 1 }
     }
 
-    /// A session that was accepted.
+    /// An accepted session.
     pub(crate) async fn connect(&self, group: &str) -> Client {
         let mut client = self.open(group, None);
         client.accepted().await;
@@ -222,7 +222,7 @@ impl Edge {
     }
 }
 
-/// A session as the origin is told of it.
+/// The opening of a session for the origin.
 pub(crate) fn open(group: &str) -> OpenSession {
     let properties = Object::new()
         .with("app", group)
@@ -241,10 +241,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// The next thing the origin, or the edge, says.
+    /// The next order or event from the origin or the edge.
     pub(crate) async fn next(&mut self) -> FromOrigin {
         let next = timeout(PATIENCE, self.link.next()).await;
-        next.expect("something is said in time")
+        next.expect("an order or an event in time")
             .expect("the lane lives")
     }
 
@@ -258,7 +258,7 @@ impl Client {
         assert_eq!(answer.name, "_result");
     }
 
-    /// The next command, other messages passed over.
+    /// The next command; other messages are skipped.
     pub(crate) async fn command(&mut self) -> Command {
         loop {
             if let FromOrigin::Order(ToSession::Message { message, .. }) = self.next().await
@@ -281,7 +281,7 @@ impl Client {
         sent.expect("the link's thread keeps up");
     }
 
-    /// Calls a method and gives back what it answers.
+    /// Calls a method and returns the result.
     pub(crate) async fn call(&mut self, method: &str, argument: Value) -> Value {
         self.calls += 1;
         let transaction = TransactionId(f64::from(self.calls));
@@ -298,7 +298,7 @@ impl Client {
         answer.arguments.into_iter().next().unwrap_or(Value::Null)
     }
 
-    /// Makes a stream, on message stream 1, and has it publish or play.
+    /// Creates message stream 1 and sends publish or play on it.
     pub(crate) async fn stream(&mut self, what: &str, name: &str) {
         self.call("createStream", Value::Null).await;
         let command = Command::new(what, TransactionId(0.0)).with(name);
@@ -311,7 +311,7 @@ impl Client {
     }
 }
 
-/// An edge of the test's own, which says what it likes.
+/// An edge that sends any frames a test gives it.
 pub(crate) struct RawEdge {
     endpoint: Endpoint,
     pub(crate) name: String,

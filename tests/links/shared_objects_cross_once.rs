@@ -39,7 +39,7 @@ impl Client {
         }
     }
 
-    /// Messages until one has such an event.
+    /// Skips messages until one has such an event.
     async fn until(&mut self, is: impl Fn(&Event) -> bool) -> SharedObjectMessage {
         loop {
             let message = self.object().await;
@@ -113,7 +113,7 @@ async fn an_edge_mirrors_the_objects_its_sessions_use() {
             .until(|event| matches!(event, Event::Success { .. }))
             .await;
     }
-    // The second edge comes later, and knows all the same.
+    // The second edge joins later and receives the same state.
     let mut others = members(&two, 3).await;
     let name = "a".to_owned();
     author.say(2, vec![Event::RequestRemove { name }]);

@@ -1,4 +1,5 @@
-//! On a path of 50 Mbit/s, lanes in bulk do not hold a feed below half of it, nor one lane others.
+//! On a path of 50 Mbit/s, lanes in bulk leave a feed at least half of it, and one lane does not
+//! stop others.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +15,7 @@ use tributary_node::{
     transport::{Endpoint, Link, StreamKind},
 };
 
-/// What one bulk lane among many costs the others. Run it with
+/// The effect of one bulk lane on many others. Run it with
 /// `cargo test --profile ci --test links -- --ignored --nocapture a_bulk_lane`.
 #[tokio::test]
 #[ignore = "a measurement"]
@@ -34,7 +35,7 @@ async fn a_bulk_lane_among_ten_thousand() {
     }
 }
 
-/// How long messages of 100 bytes take on 10,000 lanes, and what the bulk gets.
+/// The delay of messages of 100 bytes on 10,000 lanes, and the rate of the bulk lanes in Mbit/s.
 async fn latencies(narrow: bool, bulk: usize) -> (Vec<Duration>, f64) {
     const LANES: usize = 10_000;
     let local = tokio::task::LocalSet::new();
@@ -79,7 +80,7 @@ async fn latencies(narrow: bool, bulk: usize) -> (Vec<Duration>, f64) {
         .await
 }
 
-/// Takes in everything; messages of 100 bytes say when they were sent.
+/// Receives everything; a message of 100 bytes carries its time of sending.
 async fn receive(
     link: Link,
     arrived: Shared,
@@ -109,7 +110,7 @@ async fn receive(
     }
 }
 
-/// Passes datagrams at a limited rate in each direction, after a delay, from a short queue, as a
+/// Forwards datagrams at a limited rate in each direction, after a delay, from a short queue, as a
 /// narrow path does.
 fn narrow_path(target: SocketAddr) -> SocketAddr {
     let bind = || UdpSocket::bind("127.0.0.1:0").expect("a socket");
@@ -264,7 +265,7 @@ fn bulk_feed(link: &Link) {
     });
 }
 
-/// What arrives in four seconds, after one to settle.
+/// The bytes that arrive in four seconds, after one second to settle.
 async fn measure(lanes: usize, feeds: usize) -> (Vec<f64>, f64) {
     let local = tokio::task::LocalSet::new();
     local

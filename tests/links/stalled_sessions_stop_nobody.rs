@@ -1,4 +1,4 @@
-//! Always drain: sessions whose clients take nothing are their own trouble, never the link's.
+//! Always drain: sessions whose clients read nothing harm themselves and never the link.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ async fn rate(client: &mut Client, number: &mut u32) -> u32 {
     best
 }
 
-/// Asks for more than a client's queue at the edge holds, and takes nothing.
+/// Calls for more than a client's queue at the edge holds, and reads nothing.
 fn stall(client: &Client) {
     let text = "x".repeat(16_000);
     for n in 0..8 {
@@ -36,7 +36,7 @@ fn stall(client: &Client) {
     }
 }
 
-/// 700 lanes, more than the unread streams that stop a link, and sessions in one lane.
+/// 700 lanes, more unread streams than would stop a link, and more sessions in one lane.
 #[tokio::test]
 async fn a_hot_session_goes_on_beside_thousands_that_read_nothing() {
     let ca = Ca::new();
@@ -61,7 +61,7 @@ async fn a_hot_session_goes_on_beside_thousands_that_read_nothing() {
     for client in &stalled {
         stall(client);
     }
-    // It is answered while they overflow, and as before when they have.
+    // The hot session is answered while the others overflow, and as fast as before after that.
     let value = Value::Number(f64::from(number));
     assert_eq!(hot.call("count", value.clone()).await, value);
     number += 1;
@@ -69,7 +69,7 @@ async fn a_hot_session_goes_on_beside_thousands_that_read_nothing() {
     let beside = rate(&mut hot, &mut number).await;
     println!("{alone} calls a second alone, {beside} beside 2,200 stalled sessions");
     assert_eq!(edge.figure("tributary_edge_link_lost"), 0.0);
-    // Each was told so, once what had come before is read.
+    // Each is closed for that reason, after the messages before it.
     for client in &mut stalled {
         loop {
             match client.next().await {

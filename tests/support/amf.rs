@@ -1,8 +1,8 @@
-//! AMF0, as far as tests and load need it.
+//! AMF0 for tests and load.
 
 use super::be32;
 
-/// The AMF0 values tests need.
+/// The AMF0 values of the tests.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Amf {
     Number(f64),

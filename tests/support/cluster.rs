@@ -20,13 +20,13 @@ pub(crate) const TRIBUTARY: &str = env!("CARGO_BIN_EXE_tributary");
 pub(crate) struct Cluster {
     pub(crate) edges: Vec<Program>,
     pub(crate) origins: Vec<Program>,
-    /// One for each origin; every edge reaches it through its relay.
+    /// One relay for each origin; every edge dials the origin through it.
     pub(crate) relays: Vec<UdpRelay>,
     directory: TempDir,
     keeps: Keeps,
 }
 
-/// What the origins of a cluster have a directory for.
+/// The directories of the cluster's origins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Keeps {
     Nothing,
@@ -40,17 +40,17 @@ impl Cluster {
         Self::configured(origins, edges, "", "")
     }
 
-    /// The same, with more settings of the application `live`.
+    /// As [`Self::start`], with more settings of the application `live`.
     pub(crate) fn with_live_settings(origins: usize, edges: usize, live: &str) -> Self {
         Self::configured(origins, edges, live, "")
     }
 
-    /// The same, with more settings of both applications.
+    /// As [`Self::start`], with more settings of both applications.
     pub(crate) fn with_settings(origins: usize, edges: usize, both: &str) -> Self {
         Self::configured(origins, edges, both, both)
     }
 
-    /// The same with the applications that `write` puts into a directory.
+    /// As [`Self::start`], with the applications that `write` puts into a directory.
     pub(crate) fn with_applications(
         origins: usize,
         edges: usize,
@@ -59,7 +59,7 @@ impl Cluster {
         Self::with_applications_and_tables(origins, edges, "", write)
     }
 
-    /// The same, with more tables of the configuration.
+    /// As [`Self::with_applications`], with more tables of the configuration.
     pub(crate) fn with_applications_and_tables(
         origins: usize,
         edges: usize,
@@ -70,11 +70,11 @@ impl Cluster {
         let apps = directory.path().join(APPS);
         fs::create_dir(&apps).expect("a directory of applications");
         write(&apps);
-        // The settings of `counter` are the file's last.
+        // The settings of `counter` end the file.
         Self::in_directory(directory, origins, edges, "", tables, Keeps::Data)
     }
 
-    /// The same as [`Self::with_settings`], where each origin has a data directory.
+    /// As [`Self::with_settings`]; each origin has a data directory.
     pub(crate) fn with_data(origins: usize, edges: usize, both: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         Self::in_directory(directory, origins, edges, both, both, Keeps::Data)
@@ -133,7 +133,7 @@ impl Cluster {
         }
     }
 
-    /// Tells an origin to stop, waits until it has, and starts it again where it was.
+    /// Sends SIGTERM to an origin, waits for its end, and starts it again at its address.
     pub(crate) fn stop_and_restart_origin(&mut self, index: usize) {
         self.origins[index].signal(Signal::TERM);
         let status = self.origins[index].wait_exit(STOP_WITHIN);
@@ -141,20 +141,20 @@ impl Cluster {
         self.restart_origin(index);
     }
 
-    /// Starts a killed origin again, where it was.
+    /// Starts a killed origin again at its address.
     pub(crate) fn restart_origin(&mut self, index: usize) {
         let link = self.origins[index].address("link").to_string();
         self.origins[index].kill();
         self.origins[index] = self.start_origin(index, &link);
     }
 
-    /// Kills an edge and starts it anew, which takes no account of anything before.
+    /// Kills an edge and starts it anew, without any state.
     pub(crate) fn restart_edge(&mut self, index: usize) {
         self.edges[index].kill();
         self.edges[index] = self.start_edge(&format!("edge{index}"));
     }
 
-    /// Tells an edge to stop, waits until it has, and starts it anew.
+    /// Sends SIGTERM to an edge, waits for its end, and starts it anew.
     pub(crate) fn stop_and_restart_edge(&mut self, index: usize) {
         self.edges[index].signal(Signal::TERM);
         let status = self.edges[index].wait_exit(STOP_WITHIN);
@@ -162,12 +162,12 @@ impl Cluster {
         self.restart_edge(index);
     }
 
-    /// Where clients of an edge connect.
+    /// The address for clients of an edge.
     pub(crate) fn rtmp(&self, edge: usize) -> SocketAddr {
         self.edges[edge].address("rtmp")
     }
 
-    /// A stream's address at an edge.
+    /// The URL of a stream at an edge.
     pub(crate) fn url(&self, edge: usize, app: &str, name: &str) -> String {
         format!("rtmp://{}/{app}/{name}", self.rtmp(edge))
     }
@@ -180,7 +180,7 @@ impl Cluster {
         Metrics::scrape(self.origins[origin].address("admin"))
     }
 
-    /// A place for files of the test.
+    /// The directory for files of the test.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -216,7 +216,7 @@ impl Cluster {
         if self.keeps == Keeps::Data {
             arguments.extend(["--data", &data]);
         }
-        // Its files carry another name than its certificate's directory.
+        // The process's files have another name than the directory of its certificate.
         let process = format!("{name}-process");
         Program::tributary(&process, Path::new(TRIBUTARY), self.directory(), &arguments)
     }
@@ -255,15 +255,15 @@ pub(crate) fn await_links(edge: &Program, links: usize) {
     });
 }
 
-/// Where the applications of a cluster stand, in its directory.
+/// The cluster's directory of applications, below its own.
 const APPS: &str = "apps";
 
-/// The metric that says how many links are up.
+/// The metric of links that are up.
 pub(crate) const LINKS_UP: &str = "tributary_edge_link_up";
 const START_WITHIN: Duration = Duration::from_secs(20);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
-/// Stops a process; returns when every thread of it stands still. The signal wakes one thread, which
+/// Stops a process; returns when all its threads stand still. The signal wakes one thread, which
 /// stops the others when it gets its turn on a processor: until then they run on.
 pub(crate) fn stop(program: &Program) {
     program.signal(Signal::STOP);

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// The status and body of a GET; `None` if nobody answers.
+/// The status and body of a GET; `None` without an answer.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
@@ -31,7 +31,7 @@ impl Metrics {
         Self(body)
     }
 
-    /// The sum over all label sets of a metric; 0 if it is not there.
+    /// The sum over all label sets of a metric; 0 if it does not exist.
     pub(crate) fn sum(&self, name: &str) -> f64 {
         self.with(name, "")
     }

@@ -1,4 +1,4 @@
-//! Media as it was sent and as it came out, packet by packet.
+//! Media as it was sent and as it was received, packet by packet.
 
 use std::{
     env, fmt, fs,
@@ -10,7 +10,7 @@ use std::{
 
 use super::{program, wire};
 
-/// What a packet is.
+/// The kind of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Audio,
@@ -103,14 +103,14 @@ fn audio_kind(first: u8, second: u8) -> Kind {
     }
 }
 
-/// Packets in the order in which they were sent or came.
+/// Packets in the order of sending or arrival.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recording {
     pub(crate) packets: Vec<Packet>,
 }
 
 impl Recording {
-    /// Reads an FLV file; a last tag cut short is left out.
+    /// Reads an FLV file; a truncated last tag is left out.
     pub(crate) fn read_flv(path: &Path) -> Self {
         let bytes = fs::read(path).unwrap_or_default();
         let mut rest = bytes.get(13..).unwrap_or_default();
@@ -145,7 +145,7 @@ impl Recording {
             .filter(|packet| matches!(packet.kind, Kind::Audio | Kind::Video))
     }
 
-    /// Asserts that no track's time ever goes back.
+    /// Asserts that the time of a track never goes back.
     pub(crate) fn assert_time_never_goes_back(&self) {
         for kind in [Kind::Audio, Kind::Video] {
             let frames: Vec<_> = self.of(kind).collect();
@@ -161,19 +161,19 @@ impl Recording {
     }
 }
 
-/// How closely what came out must follow what went in.
+/// The precision that a comparison of received and sent media requires.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Likeness {
-    /// How far a timestamp may be off, for clients that round.
+    /// The largest difference of a timestamp, for clients that round.
     pub(crate) tolerance_ms: i64,
-    /// How many frames of a track may be missing at the end of what came out.
+    /// Frames of a track that may be missing at the end.
     pub(crate) missing_at_end: usize,
     /// Whether audio and video must also keep their order among each other.
     pub(crate) interleaving: bool,
 }
 
 impl Likeness {
-    /// Everything from the first key frame to the end, as it was.
+    /// Everything from the first key frame to the end is received unchanged.
     pub(crate) const EXACT: Self = Self {
         tolerance_ms: 0,
         missing_at_end: 0,
@@ -181,8 +181,8 @@ impl Likeness {
     };
 }
 
-/// Compares: what came out begins at a key frame of what went in, and from there on it is the same:
-/// payloads, their order, and the differences of timestamps.
+/// Compares: the received media begins at a key frame of the sent media, and from there on it has
+/// the same payloads, order, and differences of timestamps.
 pub(crate) fn compare(sent: &Recording, got: &Recording, like: Likeness) -> Result<(), String> {
     for kind in [Kind::VideoHeader, Kind::AudioHeader] {
         let has = |recording: &Recording, header: &Packet| {
@@ -259,7 +259,7 @@ fn compare_track(
     Ok(())
 }
 
-/// Every frame that came out stands between the same neighbours as when it was sent.
+/// Checks that every received frame has the same neighbours as when it was sent.
 fn compare_order(sent: &Recording, got: &Recording) -> Result<(), String> {
     let sent: Vec<_> = sent.frames().collect();
     let mut at = 0;
@@ -284,7 +284,7 @@ pub(crate) fn clip() -> &'static Path {
         let path = directory.join("clip-2.flv");
         if !path.exists() {
             fs::create_dir_all(directory).expect("cargo's own directory");
-            // Made aside and moved, since another test process may look for it now.
+            // The file is made aside and then moved: another test process may look for it now.
             let aside = directory.join(format!("clip-{}.flv", std::process::id()));
             program::run(
                 Command::new("ffmpeg")

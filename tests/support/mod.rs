@@ -1,4 +1,4 @@
-//! What the end-to-end tests stand on: processes, a network between them, and clients.
+//! The common parts of the end-to-end tests: processes, a network between them, and clients.
 
 pub(crate) mod clients;
 pub(crate) mod cluster;

@@ -1,4 +1,4 @@
-//! A process under test: started, asked for its addresses, signalled, ended.
+//! A process under test: its start, addresses, signals, and end.
 
 use std::{
     collections::HashMap,
@@ -44,13 +44,13 @@ impl Program {
         }
     }
 
-    /// The process has children, so it is asked to end before it is made to.
+    /// Marks a process with children: it is asked to end before it is killed.
     pub(crate) fn with_children(mut self) -> Self {
         self.has_children = true;
         self
     }
 
-    /// Starts a subcommand of tributary and waits until it says where it listens.
+    /// Starts a subcommand of tributary and waits for its line of addresses.
     pub(crate) fn tributary<A: AsRef<OsStr>>(
         name: &str,
         executable: &Path,
@@ -59,7 +59,7 @@ impl Program {
     ) -> Self {
         let mut command = Command::new(executable);
         command.args(arguments).current_dir(directory);
-        // The program takes every variable with its prefix for a setting; these are of the tests.
+        // The program reads every variable with its prefix as a setting; these belong to the tests.
         for variable in OF_THE_TESTS {
             command.env_remove(variable);
         }
@@ -108,12 +108,12 @@ impl Program {
 
     /// Ends the process at once.
     pub(crate) fn kill(&mut self) {
-        // Already gone is as good.
+        // The process may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Everything printed so far, standard output first.
+    /// The output so far, standard output first.
     pub(crate) fn log(&self) -> String {
         let read =
             |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
@@ -157,7 +157,7 @@ impl Drop for Program {
     }
 }
 
-/// Runs a command to its end, which must be a good one.
+/// Runs a command to its end, which must be a success.
 pub(crate) fn run(command: &mut Command) {
     let output = command
         .stdin(Stdio::null())

@@ -1,4 +1,4 @@
-//! A UDP relay between an edge and its origin: counts, delays, loses, or swallows everything.
+//! A UDP relay between an edge and its origin: it counts, delays, loses, or swallows datagrams.
 
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ pub(crate) struct UdpRelay {
     state: Arc<State>,
 }
 
-/// What went through in each direction.
+/// The datagrams and bytes in each direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
     pub(crate) bytes_to_target: u64,
@@ -56,7 +56,7 @@ struct Delayed {
 }
 
 impl UdpRelay {
-    /// Starts a relay; what it loses is decided by `seed`.
+    /// Starts a relay; `seed` decides about losses.
     pub(crate) fn start(target: SocketAddr, seed: u64) -> Self {
         let listener = Arc::new(socket());
         let address = listener.local_addr().expect("a bound socket");
@@ -79,7 +79,7 @@ impl UdpRelay {
         self.address
     }
 
-    /// From now on nothing passes, or everything again.
+    /// Turns the loss of all datagrams on or off.
     pub(crate) fn black_hole(&self, on: bool) {
         self.state.black_hole.store(on, Relaxed);
     }

@@ -1,4 +1,4 @@
-//! Messages of shared objects, byte by byte: nothing of the product's.
+//! Messages of shared objects, byte by byte, without the product's code.
 
 use super::wire::{self, Message};
 
@@ -6,7 +6,7 @@ use super::wire::{self, Message};
 pub(crate) const PERSISTENT: u32 = 2;
 pub(crate) const TEMPORARY: u32 = 0;
 
-/// What a server's message says.
+/// The content of a server's message.
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) name: String,
@@ -67,7 +67,7 @@ pub(crate) fn change(slot: &str, value: f64) -> Vec<u8> {
     data
 }
 
-/// The slot an event is about, and what follows its name.
+/// The slot of an event, and the bytes that follow its name.
 pub(crate) fn slot(data: &[u8]) -> (String, &[u8]) {
     let length = usize::from(u16::from_be_bytes([data[0], data[1]]));
     let (name, rest) = data[2..].split_at(length);

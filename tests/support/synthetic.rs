@@ -1,4 +1,4 @@
-//! Media made up by the tests: opaque frames under the headers of H.264, AAC and Enhanced RTMP.
+//! Synthetic media: opaque frames under the headers of H.264, AAC and Enhanced RTMP.
 
 use std::{
     net::SocketAddr,
@@ -16,7 +16,7 @@ use super::{
     wire,
 };
 
-/// What a made-up stream looks like.
+/// The codecs of a synthetic stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codec {
     /// H.264 and AAC under the old headers.
@@ -32,7 +32,6 @@ pub(crate) enum Codec {
 }
 
 impl Codec {
-    /// The sequence headers.
     pub(crate) fn headers(self) -> Vec<Packet> {
         let made = match self {
             Self::Avc => vec![
@@ -78,7 +77,7 @@ impl Codec {
             .collect()
     }
 
-    /// The frames of one instant: `number` makes them unlike all others.
+    /// The frames of one instant; `number` makes them unlike all others.
     pub(crate) fn frames(self, number: u32, key: bool, bytes: usize) -> Vec<(u8, Vec<u8>)> {
         let frame = if key { 0x10 } else { 0x20 };
         let stamp = number.to_be_bytes();
@@ -114,7 +113,7 @@ impl Codec {
     }
 }
 
-/// A publisher of a made-up stream at an even rate, in a thread.
+/// A publisher of a synthetic stream at an even rate, in a thread.
 #[derive(Debug)]
 pub(crate) struct Synthetic {
     stop: Arc<AtomicBool>,
@@ -149,7 +148,7 @@ impl Synthetic {
         self.bytes.load(Relaxed)
     }
 
-    /// Ends the stream; what was sent.
+    /// Ends the stream; returns the sent media.
     pub(crate) fn finish(mut self) -> Recording {
         self.stop.store(true, Relaxed);
         let thread = self.thread.take().expect("taken only here");
@@ -191,10 +190,10 @@ fn publish(
             send(&mut client, kind, timestamp, &payload);
         }
         number += 1;
-        // What the server says is read, so that its window never fills.
+        // Messages of the server are read so that its window never fills.
         let due = begun + Duration::from_micros(u64::from(number) * 100_000 / 3);
         while let Some(left) = due.checked_duration_since(Instant::now()) {
-            // Nothing it says concerns this client.
+            // The messages do not matter to this client.
             let _ = client.next(left.max(Duration::from_micros(100)));
         }
     }
@@ -207,7 +206,7 @@ fn publish(
     client
         .command(0, &values)
         .expect("the publisher stays connected");
-    // Until the server has taken it all in.
+    // The answer shows that the server has handled all media.
     client.call("nothing", &[]);
     recording
 }

@@ -1,4 +1,4 @@
-//! Waiting for a state, never for a time.
+//! Waits for a state, never for a time.
 
 use std::{
     thread,
@@ -7,13 +7,13 @@ use std::{
 
 use super::program::Program;
 
-/// Waits until `reached` answers true; panics with `what` when it does not in time.
+/// Waits until `reached` is true; panics with `what` when it is not in time.
 pub(crate) fn until(what: &str, at_most: Duration, mut reached: impl FnMut() -> bool) {
     let found = some(at_most, || reached().then_some(()));
     assert!(found.is_some(), "not within {at_most:?}: {what}");
 }
 
-/// Waits until `found` answers something, or the time is over.
+/// Waits until `found` returns a value, or the time is over.
 pub(crate) fn some<T>(at_most: Duration, mut found: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + at_most;
     loop {
@@ -27,8 +27,8 @@ pub(crate) fn some<T>(at_most: Duration, mut found: impl FnMut() -> Option<T>) -
     }
 }
 
-/// The first line of a program's log that contains this text. A line is written up to 20 ms after its
-/// event: a test that has seen the event by other means waits here for the line.
+/// The first line of a program's log that contains this text. A line is written up to 20 ms after
+/// its event: a test that has noticed the event by other means waits here for the line.
 pub(crate) fn logged(program: &Program, text: &str) -> String {
     let line = some(LOGGED_WITHIN, || {
         let log = program.log();

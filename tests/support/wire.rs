@@ -1,8 +1,8 @@
-//! RTMP on the wire, written for tests and load alone and sharing no code with the product, so
-//! that a mistake made there is not made here as well.
+//! RTMP on the wire for tests and load alone. It shares no code with the product, so that a mistake
+//! there is not repeated here.
 //!
-//! The parser hands out payloads piece by piece and keeps only the first bytes of each message,
-//! which is all a load generator needs; [`Assembler`] keeps whole messages.
+//! The parser hands out payloads piece by piece and keeps only the first bytes of each message, as
+//! many as a load generator needs; [`Assembler`] keeps whole messages.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ mod amf;
 
 pub(crate) use amf::Amf;
 
-/// What is known of a message from its chunk headers.
+/// The fields of a message in its chunk headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) csid: u32,
@@ -21,7 +21,7 @@ pub(crate) struct Header {
     pub(crate) length: u32,
 }
 
-/// Takes what [`Parser`] finds.
+/// Takes the messages that [`Parser`] finds.
 pub(crate) trait Sink {
     /// Some bytes of a message's payload.
     fn piece(&mut self, _header: &Header, _bytes: &[u8]) {}
@@ -30,7 +30,7 @@ pub(crate) trait Sink {
     fn complete(&mut self, header: &Header, prefix: &[u8]);
 }
 
-/// Reads chunks. It trusts its peer, as a test of a server may.
+/// Reads chunks. It trusts its peer, the server under test.
 #[derive(Debug)]
 pub(crate) struct Parser {
     chunk_size: u32,
@@ -117,7 +117,7 @@ impl Parser {
         rest
     }
 
-    /// How many header bytes this chunk has, as far as what is here tells.
+    /// The number of header bytes of this chunk, by the bytes so far.
     fn header_len(&self) -> usize {
         let head = &self.head[..self.head_len];
         let basic = match head[0] & 0x3f {
@@ -225,7 +225,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// The AMF0 values of a command or data message; what cannot be read is left out.
+    /// The AMF0 values of a command or data message; unreadable ones are left out.
     pub(crate) fn values(&self) -> Vec<Amf> {
         let bytes = match self.header.kind {
             COMMAND_AMF3 | DATA_AMF3 => self.payload.get(1..).unwrap_or_default(),
@@ -345,7 +345,7 @@ pub(crate) fn connect(app: &str, tc_url: &str) -> Vec<Amf> {
     connect_with(app, tc_url, Vec::new())
 }
 
-/// The same with further properties.
+/// As [`connect`], with further properties.
 pub(crate) fn connect_with(app: &str, tc_url: &str, more: Vec<(String, Amf)>) -> Vec<Amf> {
     let mut properties = vec![
         ("app".into(), app.into()),
@@ -375,7 +375,7 @@ fn be32(bytes: &[u8]) -> u32 {
     u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
-/// How much of a message's beginning the parser keeps.
+/// The bytes of a message's beginning that the parser keeps.
 pub(crate) const PREFIX: usize = 64;
 
 /// The size of C1, S1, C2 and S2.

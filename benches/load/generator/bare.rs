@@ -1,4 +1,4 @@
-//! The bare loop: what the writes alone cost.
+//! The bare loop: the cost of the writes alone.
 //!
 //! It answers every client with the same few prepared messages, chunks each message of its one
 //! publisher once, and writes it to every viewer in a loop. No timers, no queues, no policies.
@@ -24,7 +24,7 @@ pub(super) async fn run(mut commands: Commands) -> io::Result<()> {
             accepted = listener.accept() => {
                 let (stream, _) = accepted?;
                 let viewers = Rc::clone(&viewers);
-                // A client that leaves ends its task; nobody waits for the reason.
+                // A client that leaves ends its task; the reason does not matter.
                 task::spawn_local(async move { let _ = serve(stream, &viewers).await; });
             }
             command = commands.next() => {
@@ -93,14 +93,15 @@ async fn serve(mut stream: TcpStream, viewers: &Viewers) -> io::Result<()> {
     }
 }
 
-/// Writes to every viewer. Who cannot take a message whole is dropped: this loop has no queues.
+/// Writes to every viewer. A viewer that cannot take a message whole is dropped: this loop has no
+/// queues.
 fn send(viewers: &Viewers, bytes: &[u8]) {
     viewers
         .borrow_mut()
         .retain(|viewer| matches!(viewer.try_write(bytes), Ok(n) if n == bytes.len()));
 }
 
-/// Appends the answer to a command; whether it was a play.
+/// Appends the answer to a command; returns whether the command was a play.
 fn answer_to(message: &wire::Message, out: &mut Vec<u8>) -> bool {
     let values = message.values();
     let transaction = values.get(1).cloned().unwrap_or(Amf::Null);
@@ -144,5 +145,5 @@ fn status(info: Amf) -> Vec<Amf> {
     vec!["onStatus".into(), 0.0.into(), Amf::Null, info]
 }
 
-/// Large, so that a message is one chunk, as an efficient server would have it.
+/// A message is one chunk, as in an efficient server.
 const CHUNK_SIZE: usize = 65_536;

@@ -1,4 +1,4 @@
-//! Sessions of one group that call; beside them one that sends large commands without pause.
+//! Sessions of one group that call, and one more that sends large commands without pause.
 
 use std::{cell::RefCell, io, net::SocketAddr, rc::Rc, time::Duration};
 
@@ -49,7 +49,7 @@ pub(super) async fn run(
     say(&json!({"ready": true, "failed": tally.borrow().failed}));
     while let Some((command, seconds)) = commands.next().await {
         bulk.send_replace(command == "bulk");
-        // What is on its way from before has to settle.
+        // Answers that are under way have to arrive first.
         sleep(Duration::from_secs(1)).await;
         tally.borrow_mut().reset();
         sleep(Duration::from_secs_f64(seconds)).await;
@@ -68,7 +68,7 @@ async fn call(
     let mut client = join(server, app, index, tally).await?;
     let mut ticks = interval(CALL_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The callers spread over the interval instead of calling in one burst.
+    // The callers spread their calls over the interval and do not call in one burst.
     sleep(CALL_EVERY * (index % 100) as u32 / 100).await;
     for transaction in 10_u32.. {
         ticks.tick().await;
@@ -89,7 +89,7 @@ async fn call(
     Ok(())
 }
 
-/// Sends one large command after the other, each once the one before is answered.
+/// Sends one large command after the other, with two under way.
 async fn flood(
     server: SocketAddr,
     app: &str,
@@ -130,7 +130,7 @@ async fn flood(
         wire::write_message(&mut out, &header, &Amf::encode_all(&values), 65_536);
         client.send(&out).await?;
         ahead += 1;
-        // Two are always under way, so that the sender never pauses for an answer.
+        // Two are always under way, so that the sender never waits for an answer.
         if ahead == 2 {
             client.answer(transaction - 1.0).await?;
             ahead -= 1;

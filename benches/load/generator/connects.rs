@@ -1,4 +1,4 @@
-//! Connects: handshake, connect, createStream, and away.
+//! Clients that connect and leave: handshake, connect, createStream.
 
 use std::{
     cell::Cell,
@@ -29,14 +29,14 @@ pub(super) async fn run(
     for index in 0..concurrency {
         let (tally, turns, app) = (Rc::clone(&tally), Rc::clone(&turns), app.clone());
         task::spawn_local(async move {
-            // A new address each time: closed connections keep theirs for a minute.
+            // Each client has a new address: a closed connection keeps its address for a minute.
             for turn in (0..).map(|turn| turn % 100_000) {
                 turns.next().await;
                 match come_and_go(server, &app, index + turn * concurrency).await {
                     Ok(()) => tally.done.set(tally.done.get() + 1),
                     Err(_) => {
                         tally.failed.set(tally.failed.get() + 1);
-                        // A server that refuses must not be asked in a busy loop.
+                        // This pause keeps a server that refuses from being asked in a busy loop.
                         sleep(Duration::from_millis(10)).await;
                     }
                 }
@@ -53,7 +53,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// When clients come: each as soon as the one before it is served, or at a rate.
+/// The times at which clients come: each when the one before it is served, or at a rate.
 struct Turns {
     interval: Option<Duration>,
     next: Cell<Instant>,
@@ -67,7 +67,7 @@ impl Turns {
         }
     }
 
-    /// Waits for the next client's time. What a slow server misses is not made up for.
+    /// Waits for the next client's time. Times that a slow server misses are not made up for.
     async fn next(&self) {
         if let Some(interval) = self.interval {
             let at = self.next.get().max(Instant::now() - interval);

@@ -1,4 +1,4 @@
-//! The bare echo: what one read and one write for each call cost.
+//! The bare echo: the cost of one read and one write for each call.
 
 use std::{io, net::Ipv4Addr};
 
@@ -18,7 +18,7 @@ pub(super) async fn run(mut commands: Commands) -> io::Result<()> {
         tokio::select! {
             accepted = listener.accept() => {
                 let (stream, _) = accepted?;
-                // A client that leaves ends its task; nobody waits for the reason.
+                // A client that leaves ends its task; the reason does not matter.
                 task::spawn_local(async move { let _ = serve(stream).await; });
             }
             command = commands.next() => {

@@ -152,9 +152,8 @@ const NAME: &str = "board";
 const SLOT: &str = "position";
 const REQUEST_CHANGE: u8 = 3;
 
-/// The message type.
 pub(super) const SHARED_OBJECT: u8 = 19;
 /// The event that begins the use of an object.
 pub(super) const USE: u8 = 1;
-/// Where in a message of [`NAME`] the first event's type is.
+/// The place of the first event's type in a message of [`NAME`].
 pub(super) const EVENT_AT: usize = 2 + NAME.len() + 12;

@@ -1,5 +1,5 @@
-//! The generator's processes: the load harness starts itself anew in one of these roles, so that
-//! their processor time can be told from the servers'.
+//! The generator's processes: the load harness starts itself in one of these roles, so that their
+//! processor time is separate from the servers'.
 //!
 //! A generator prints one JSON line when it is ready and one for each command line it reads; it
 //! ends when its input ends.
@@ -24,7 +24,7 @@ mod rpc;
 mod sessions;
 mod viewers;
 
-/// What a generator process does.
+/// The roles of a generator process.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Role {
     /// Publishes one stamped stream.
@@ -67,10 +67,10 @@ pub(crate) enum Role {
         server: SocketAddr,
         #[arg(long)]
         app: String,
-        /// How many at a time.
+        /// The number of clients at a time.
         #[arg(long)]
         concurrency: usize,
-        /// How many per second; as many as the server takes if there is none.
+        /// The number of clients per second; without one, as many as the server takes.
         #[arg(long)]
         rate: Option<f64>,
     },
@@ -93,32 +93,32 @@ pub(crate) enum Role {
         #[arg(long)]
         server: SocketAddr,
         /// The application, `{}` in it standing for the group's number; without one, the server
-        /// sends back what it gets.
+        /// sends the calls back.
         #[arg(long)]
         app: Option<String>,
-        /// How many sessions.
+        /// The number of sessions.
         #[arg(long)]
         count: usize,
-        /// How many groups they are in.
+        /// The number of groups of these sessions.
         #[arg(long)]
         groups: usize,
     },
-    /// Members of one shared object that one more changes.
+    /// Members of one shared object, and one more that changes it.
     Members {
         #[arg(long)]
         server: SocketAddr,
         #[arg(long)]
         app: String,
-        /// How many members besides the author.
+        /// The number of members besides the author.
         #[arg(long)]
         count: usize,
         /// Changes per second.
         #[arg(long)]
         rate: f64,
     },
-    /// Not a generator: the bare loop, a server that does nothing but write.
+    /// The bare loop, a server that only writes.
     Bare,
-    /// Not a generator either: a server that sends back what it gets.
+    /// The bare echo, a server that sends its input back.
     Echo,
 }
 
@@ -209,6 +209,6 @@ impl Commands {
 }
 
 fn say(value: &Value) {
-    // The harness that reads this may be gone; then the input ends too.
+    // The harness that reads this may have ended; then the input ends too.
     let _ = writeln!(std::io::stdout().lock(), "{value}");
 }

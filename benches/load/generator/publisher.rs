@@ -39,7 +39,7 @@ pub(super) async fn run(
             }
             () = sleep_until(publisher.due().into()) => {
                 client.send(publisher.message()).await?;
-                // What the server says is read so that its window never fills.
+                // Messages of the server are read so that its window never fills.
                 let _ = timeout(Duration::ZERO, client.receive(&mut Nothing)).await;
             }
         }
@@ -65,7 +65,7 @@ impl Publisher {
             begun: Instant::now(),
             video: 0,
             audio: 0,
-            // A key frame is five times the others, and one in `KEY_EVERY`.
+            // A key frame is five times as large as the others, and one in `KEY_EVERY`.
             inter_bytes: (video * KEY_EVERY as f64 / (KEY_EVERY as f64 + 4.0)) as usize,
             payload: Vec::new(),
             out: Vec::new(),
@@ -106,7 +106,7 @@ impl Publisher {
         out
     }
 
-    /// When the next message is due.
+    /// The time at which the next message must leave.
     fn due(&self) -> Instant {
         let video = self.video as f64 / VIDEO_PER_SECOND;
         let audio = self.audio as f64 / AUDIO_PER_SECOND;
@@ -152,14 +152,14 @@ impl Sink for Nothing {
 
 /// The publisher's number among the clients; no run has as many viewers.
 const PUBLISHER: usize = 1_000_000;
-/// What OBS sends, too.
+/// The chunk size that OBS sends, too.
 const CHUNK_SIZE: usize = 4096;
 const VIDEO_PER_SECOND: f64 = 30.0;
 const AUDIO_PER_SECOND: f64 = 43.0;
 const AUDIO_BYTES: usize = 370;
 /// A key frame every two seconds.
 const KEY_EVERY: u64 = 60;
-/// A sequence header as x264 makes it for 640x360, so that a server that parses it finds no fault.
+/// A sequence header as x264 makes it for 640x360; a server that parses it finds no fault.
 const AVC_HEADER: &[u8] = &[
     0x17, 0, 0, 0, 0, 1, 0x64, 0, 0x1e, 0xff, 0xe1, 0, 0x18, 0x67, 0x64, 0, 0x1e, 0xac, 0xd9, 0x40,
     0xa0, 0x2f, 0xf9, 0x70, 0x11, 0, 0, 3, 0, 1, 0, 0, 3, 0, 0x3c, 0x0f, 0x16, 0x2d, 0x96, 1, 0, 6,

@@ -18,12 +18,12 @@ use crate::{
     wire::{self, Amf},
 };
 
-/// Who answers.
+/// The server of the calls.
 #[derive(Clone, Debug)]
 pub(super) enum Answers {
-    /// An application, `{}` in its name being the group's number; there are so many groups.
+    /// An application, `{}` in its name being the group's number, and the number of groups.
     Application { app: String, groups: usize },
-    /// A server that sends back what it gets.
+    /// A server that sends the calls back.
     Echo,
 }
 

@@ -74,14 +74,14 @@ struct Shared {
 #[derive(Default)]
 struct State {
     connected: usize,
-    /// Those that failed, connected or not.
+    /// Sessions that failed, connected or not.
     gone: usize,
     answered: usize,
     latency: Option<Histogram>,
 }
 
 impl Shared {
-    /// Waits until `count` of the sessions came so far, or no more can.
+    /// Waits until `count` of the sessions have come `so_far`, or the rest has failed.
     async fn wait(&self, count: usize, so_far: impl Fn(&State) -> usize) {
         for _ in 0..WAIT_TURNS {
             if self.reached(count, &so_far) {

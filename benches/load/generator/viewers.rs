@@ -1,4 +1,4 @@
-//! Many viewers of one stream: counts what arrives and how late.
+//! Viewers of one stream, which count messages and measure their delay.
 
 use std::{cell::RefCell, io, net::SocketAddr, rc::Rc, time::Duration};
 
@@ -148,5 +148,5 @@ impl Tally {
     }
 }
 
-/// More at once would measure the listen queue.
+/// More clients at once would measure the listen queue.
 const CONNECTING_AT_ONCE: usize = 32;

@@ -11,7 +11,7 @@ use crate::{
     servers::Contender,
 };
 
-/// How many at a time and how long.
+/// Load, servers and repetitions.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// The servers, in this order in each round.
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     /// Numbers of clients that connect at the same time.
     #[arg(long, value_delimiter = ',', default_value = "1,256")]
     concurrency: Vec<usize>,
-    /// Numbers of clients that connect each second, so that all servers have the same to do.
+    /// Numbers of clients that connect each second, so that all servers do the same work.
     #[arg(long, value_delimiter = ',', default_value = "3000")]
     rates: Vec<f64>,
     /// Seconds of each measured time.
@@ -35,7 +35,7 @@ pub(crate) struct Options {
     rounds: usize,
 }
 
-/// Clients at the same time when they come at a rate. Reason: more than a server that keeps up has.
+/// Clients at the same time when they come at a rate. Reason: a server that keeps up has fewer.
 const AT_A_RATE: usize = 1_000;
 
 pub(crate) fn run(options: &Options) {

@@ -9,7 +9,7 @@ use crate::{
     servers::{Contender, Kind},
 };
 
-/// How many call, and what the one sends.
+/// Callers, heavy commands and repetitions.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// Sessions of the group, the heavy one included.
@@ -18,7 +18,7 @@ pub(crate) struct Options {
     /// The application of the group.
     #[arg(long, default_value = "counter/fairness")]
     app: String,
-    /// The method that is called.
+    /// The called method.
     #[arg(long, default_value = "count")]
     method: String,
     /// Bytes of each of the heavy member's commands.

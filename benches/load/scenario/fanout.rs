@@ -11,7 +11,7 @@ use crate::{
     servers::{self, Contender},
 };
 
-/// How much, of what, how often.
+/// Load, servers and repetitions.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// The servers, in this order in each round.

@@ -11,13 +11,13 @@ use crate::{
     servers::{Contender, Kind},
 };
 
-/// How many groups.
+/// Groups, processes and repetitions.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// Groups, with one session in each.
     #[arg(long, default_value_t = 10_000)]
     groups: usize,
-    /// Generator processes they are spread over.
+    /// Generator processes for the groups.
     #[arg(long, default_value_t = 2)]
     processes: usize,
     /// The application of the groups.
@@ -26,7 +26,7 @@ pub(crate) struct Options {
     /// Seconds of silence before the processor time of doing nothing is measured.
     #[arg(long, default_value_t = 5.0)]
     settle: f64,
-    /// Seconds over which it is measured.
+    /// Seconds of that measurement.
     #[arg(long, default_value_t = 20.0)]
     seconds: f64,
     /// Runs.
@@ -83,7 +83,7 @@ fn one(options: &Options) -> (f64, Figures) {
         .map(|answer| number(answer, "/latency/p99_ms"));
     put("call p99 ms, all at once", p99.fold(0.0, f64::max));
     for ((name, _), seconds) in server.processes.iter().zip(&opened.servers) {
-        // The session with its connect, its lane and the start of the group.
+        // The time contains the session's connect, its lane and the start of the group.
         put(&format!("CPU us to open {name}"), seconds * 1e6 / connected);
     }
     let full = server.resident();

@@ -11,7 +11,7 @@ use crate::{
     servers::Contender,
 };
 
-/// How many, and how long they rest.
+/// Sessions, servers and repetitions.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// The servers, in this order in each round.

@@ -1,4 +1,4 @@
-//! What is measured, one file each.
+//! The scenarios, one file each.
 
 pub(crate) mod connect;
 pub(crate) mod fairness;

@@ -9,7 +9,7 @@ use crate::{
     servers::{Contender, Kind},
 };
 
-/// How many call beside it.
+/// Callers, busy groups and repetitions.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// Sessions of a group of scripts that call.

@@ -11,13 +11,13 @@ use crate::{
     servers::{Contender, Kind},
 };
 
-/// How many call and how long.
+/// Load and repetitions.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// Sessions; each calls again when it has its answer.
     #[arg(long, value_delimiter = ',', default_value = "16,256,1000")]
     sessions: Vec<usize>,
-    /// Groups the sessions are spread over.
+    /// Groups of these sessions.
     #[arg(long, default_value_t = 16)]
     groups: usize,
     /// Seconds of each measured time.
@@ -28,7 +28,7 @@ pub(crate) struct Options {
     rounds: usize,
 }
 
-/// Who answers: the name in the report, the server, and the application.
+/// The servers of calls: the name in the report, the kind, and the application.
 const ANSWERERS: [(&str, Kind, Option<&str>); 3] = [
     ("bare echo", Kind::Echo, None),
     ("Rust handler", Kind::Tributary, Some("counter/g{}")),

@@ -11,7 +11,7 @@ use crate::{
     servers::Contender,
 };
 
-/// How many members, and how often the object changes.
+/// Load, servers and repetitions.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// The servers, in this order in each round.
@@ -69,7 +69,7 @@ fn one(options: &Options, contender: &Contender, members: usize) -> (f64, Figure
     let mut figures = Figures::new();
     let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
     put("changes/s", changes / spent.seconds);
-    // The edge is the first process, and the only one of the bare loop.
+    // The edge is the first process; the bare loop has one process.
     put("updates per CPU s edge", updates / spent.servers[0]);
     put("messages per update", number(&tally, "/messages") / updates);
     for ((name, _), seconds) in server.processes.iter().zip(&spent.servers) {

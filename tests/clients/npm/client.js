@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The npm package rtmp-client for the tests: calls both ways, and shared objects as far as it has
-// them. What it can be asked for, and what it says by itself, stands in ../README.md.
+// them. ../README.md describes its requests and events.
 "use strict";
 
 const readline = require("node:readline");
@@ -54,7 +54,7 @@ const actions = {
 			version: object.version,
 			events: list.map(change),
 		});
-		// Of one message it tells onStatus before onSync; we say what it holds first.
+		// The package calls onStatus before onSync for one message; the event with the slots goes first.
 		object.onStatus = (info) => queueMicrotask(() => event("object", {
 			name,
 			version: object.version,

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A client for the tests on py3amf, as a Flash Player is: calls, shared objects, streams, AMF0
-and AMF3. What it can be asked for, and what it says by itself, stands in ../README.md."""
+and AMF3. ../README.md describes its requests and events."""
 
 import sys
 import threading
@@ -24,8 +24,8 @@ class Client:
         self.encoding = 0
         self.transactions = CONNECT_TRANSACTION
         self.open = {}  # transaction id: request
-        self.answers = {}  # what we answer when the server calls a method
-        self.versions = {}  # of the objects we use
+        self.answers = {}  # answers to the server's calls, by method
+        self.versions = {}  # of the objects in use
         self.persistent = {}
         self.seen_media = set()
 
@@ -38,7 +38,7 @@ class Client:
         if self.connection:
             self.connection.close()
 
-    # What the test asks for.
+    # Requests of the test.
 
     def do_connect(self, request):
         url = urlsplit(request["url"])
@@ -164,9 +164,9 @@ class Client:
                 chunks = AUDIO_CHUNKS if kind == rtmp.AUDIO else VIDEO_CHUNKS
                 self.connection.send(rtmp.Message(kind, stream, payload, at), chunks)
         except OSError:
-            pass  # The receiving side says that the connection is closed.
+            pass  # The receiving side reports the closed connection.
 
-    # What the server sends.
+    # Messages of the server.
 
     def _receive(self):
         try:

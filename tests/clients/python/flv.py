@@ -24,7 +24,7 @@ def tags(file):
 
 
 def endless(file):
-    """The same again and again, with times that go on."""
+    """The tags again and again, with times that go on."""
     every = list(tags(file))
     length = max(time for _, time, _ in every) + GAP
     begin = 0

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """python-librtmp for the tests: connect, calls to the server, calls from the server.
 
-librtmp reads only while it is asked to, so the test says when to wait: see "pump" in ../README.md.
+librtmp reads only when it is called, so the test decides when to wait: see "pump" in ../README.md.
 """
 
 import sys
@@ -36,7 +36,7 @@ class Client:
     def do_connect(self, request):
         arguments = request.get("args")
         self.connection = librtmp.RTMP(request["url"], connect_data=arguments, timeout=TIMEOUT)
-        # What follows the application's name is part of the application here, not a playpath.
+        # The text after the application's name is part of the application here, not a playpath.
         self.connection.set_option("app", request["url"].split("/", 3)[3])
         self.connection.set_option("tcUrl", request["url"])
         for name, handler in self.handlers.items():
@@ -48,7 +48,7 @@ class Client:
         return self._finish(self.connection.call(request["name"], *arguments))
 
     def do_answer(self, request):
-        """What we answer when the server calls a method. librtmp answers by _result alone."""
+        """Sets the answer to the server's calls of a method. librtmp answers by _result alone."""
         name, value = request["name"], _from_json(request.get("value"))
 
         def called(*arguments):

@@ -8,23 +8,23 @@ _writing = threading.Lock()
 
 
 def requests():
-    """What the test asks for, until it closes our input."""
+    """The requests of the test, until it closes the input."""
     for line in sys.stdin:
         yield json.loads(line)
 
 
 def answer(request, value):
-    """Says what became of a request that went well."""
+    """Writes the result of a request."""
     _write({"id": request, "value": value})
 
 
 def refuse(request, error):
-    """Says why a request did not go well."""
+    """Writes the error of a request."""
     _write({"id": request, "error": error})
 
 
 def event(what, /, **details):
-    """Says that something happened that the test did not ask for."""
+    """Writes an event that is no answer."""
     _write({"event": what, **details})
 
 

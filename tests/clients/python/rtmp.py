@@ -31,7 +31,7 @@ class Message:
 
 @dataclass
 class Chunks:
-    """What is known of a chunk stream we read."""
+    """The state of a received chunk stream."""
 
     time: int = 0
     delta: int = 0

@@ -1,6 +1,6 @@
 """ActionScript values as bytes, by py3amf, and as JSON for the test.
 
-JSON says what it can: null, booleans, numbers, strings, arrays, objects. Other values are objects
+JSON has some values of its own: null, booleans, numbers, strings, arrays, objects. Other values are objects
 with a "$": {"$": "undefined"}, {"$": "date", "ms": 0}, {"$": "bytes", "hex": "00ff"},
 {"$": "xml", "text": "<a/>"}, {"$": "array", "value": {}} (an array with names),
 {"$": "collection", "value": []}, {"$": "typed", "class": "a.B", "value": {}},
@@ -24,7 +24,7 @@ def encode(values, object_encoding):
     Player sends them."""
     stream = util.BufferedByteStream()
     for value in values:
-        # An encoder for each value: nothing is referred to across values.
+        # An encoder for each value: values share no references.
         encoder = pyamf.get_encoder(pyamf.AMF0, stream)
         encoder.use_amf3 = object_encoding == 3 and not isinstance(value, PRIMITIVE)
         encoder.writeElement(value)
@@ -46,7 +46,7 @@ def decode_one(stream):
 
 
 def from_json(value):
-    """What the test wrote, as py3amf takes it."""
+    """A value of the test for py3amf."""
     if isinstance(value, list):
         return [from_json(item) for item in value]
     if not isinstance(value, dict):
@@ -58,7 +58,7 @@ def from_json(value):
 
 
 def to_json(value):
-    """What py3amf made, as the test reads it."""
+    """A value of py3amf for the test."""
     if isinstance(value, float) and not math.isfinite(value):
         return {"$": "number", "text": str(value)}
     if value is pyamf.Undefined:

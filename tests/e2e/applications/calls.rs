@@ -1,4 +1,4 @@
-//! Calls between clients and a script, both ways, and how a connect is decided.
+//! Calls between clients and a script, both ways, and decisions about connects.
 
 use std::path::Path;
 
@@ -159,7 +159,7 @@ fn what_a_pending_client_sends_and_is_sent_waits_for_the_decision() {
             client.send(json!({"do": "call", "name": "add", "args": args}))
         })
         .collect();
-    // Lines come in the order of the messages: the answer to connect is the first.
+    // The client prints lines in the order of the messages; the answer to connect is the first.
     let first = client.line();
     assert_eq!(first["id"], connect, "{first}");
     assert_eq!(first["value"]["code"], "NetConnection.Connect.Success");
@@ -214,7 +214,7 @@ fn a_client_is_told_how_fast_it_is() {
     for kind in [Kind::Amf0, Kind::Amf3] {
         let mut client = Driven::session_with(kind, cluster.rtmp(0), "calls/fast", json!(["x"]));
         client.hears(&["onBWCheck", "onBWDone"]);
-        // Its script asks for one, it asks for another itself.
+        // The script asks one client for a check; the other client asks for it itself.
         let asked = match kind {
             Kind::Amf0 => "measure",
             _ => "checkBandwidth",
@@ -243,6 +243,6 @@ fn a_bandwidth_check_of_a_script_measures_what_its_call_sends() {
     let done = client.called("onBWDone");
     let (rate, kbit) = (done[0].as_f64(), done[1].as_f64());
     assert!(rate > Some(0.0), "{done}");
-    // At least its first text of 2 KiB.
+    // The script's first text has 2 KiB.
     assert!(kbit >= Some(16.0), "{done}");
 }

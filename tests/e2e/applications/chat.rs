@@ -54,7 +54,7 @@ fn a_room_spans_edges_and_kinds_of_clients() {
         let error = ann.call("say", json!([""])).expect_err("nothing is said");
         assert_eq!(error["code"], "NetConnection.Call.Failed", "{app}");
 
-        // One that does not read shared objects takes part by calls.
+        // A client that does not read shared objects takes part by calls.
         let mut dan = Driven::session_with(Kind::Librtmp, cluster.rtmp(0), &room, json!(["Dan"]));
         assert_eq!(dan.call("say", json!(["from librtmp"])), Ok(json!(4)));
         ann.until_slot("history", "count", &json!(4));
@@ -94,7 +94,7 @@ fn nobody_takes_a_name_or_writes_for_others() {
         bob.set("history", "count", json!(1000));
         bob.until_status("history", "SharedObject.NoWriteAccess");
         bob.until_slot("history", "count", &json!(1));
-        // What shows who is writing is everybody's.
+        // Every client may write the object that shows who is typing.
         for client in [&mut ann, &mut bob] {
             client.join("typing/now");
         }

@@ -44,7 +44,7 @@ fn everybody_in_a_room_sees_everybody() {
             }
         }
     }
-    // Nobody publishes for another.
+    // A client cannot publish for another one.
     let (eve, _) = &mut people[2];
     let stream = eve.create_stream();
     eve.command(stream, "publish", json!(["p1/screen", "live"]));
@@ -52,7 +52,7 @@ fn everybody_in_a_room_sees_everybody() {
 
     eve.call("mute", json!([true])).expect("it is muted");
     eve.call("tell", json!(["p1", {"hand": "up"}]))
-        .expect("it is told");
+        .expect("it is delivered");
     let (ann, _) = &mut people[0];
     assert_eq!(ann.called("onTold"), json!(["p3", {"hand": "up"}]));
     ann.until("Eve is muted", |ann| {

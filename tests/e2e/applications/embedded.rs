@@ -26,7 +26,7 @@ fn a_program_with_its_own_application_serves_it() {
 
     let mut nameless = Driven::start(Kind::Npm);
     let refused = nameless.connect(rtmp, "poll/lunch", json!([]));
-    let info = refused.expect_err("it does not say who it is");
+    let info = refused.expect_err("it gives no name");
     assert_eq!(info["description"], "Say who you are.", "{info}");
 
     let enter = |kind, name| {

@@ -14,7 +14,7 @@ fn players_are_paired_and_play_by_the_rules() {
     let mut ann = enter(Kind::Amf0, &cluster, 0, "Ann");
     let mut bob = enter(Kind::Npm, &cluster, 1, "Bob");
 
-    // The answer to the first comes when there is a second.
+    // The first call of `find` is answered when a second client calls it.
     let found = ann.send(json!({"do": "call", "name": "find", "args": []}));
     bob.until("Ann waits", |bob| {
         bob.slot("players", "Ann")
@@ -72,7 +72,7 @@ fn a_player_challenges_another_who_may_decline() {
     let error = eve.call("challenge", json!(["Nobody"])).expect_err("gone");
     assert_eq!(error["code"], "NetConnection.Call.Failed");
 
-    // Who leaves loses.
+    // A player that leaves loses the game.
     drop(bob);
     let over = ann.called("onGameOver");
     assert_eq!(over, json!([{"winner": "Ann", "why": "left"}]));

@@ -22,8 +22,8 @@ fn example(name: &str) -> Cluster {
     })
 }
 
-/// One origin with the application `calls` of the tests, and two edges. The files are written as
-/// old editors did: with a byte-order mark and CR line ends.
+/// One origin with the application `calls` of the tests, and two edges. The files have a byte-order
+/// mark and CR line ends, as old editors wrote them.
 fn old_scripts() -> Cluster {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/applications/calls");
     let old = |text: String| format!("\u{feff}{}", text.replace('\n', "\r"));

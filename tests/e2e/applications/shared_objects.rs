@@ -41,7 +41,7 @@ fn a_script_sees_and_writes_what_clients_share() {
     let got = members[boss].call("get", json!(["shared", "from-npm"]));
     assert_eq!(got, Ok(json!("x")));
 
-    // One batch of a script is one message to each.
+    // Changes that a script makes in one batch reach each member as one message.
     let before = received(&members[3]);
     let slots = json!({"a": 1, "b": [2], "c": {"d": 3}});
     members[boss]
@@ -147,7 +147,7 @@ fn a_persistent_object_survives_its_origin_and_members_resume_by_version() {
     back.set("kept", "s1", json!("changed"));
     back.until_success("kept", "s1");
 
-    // One that knows a version of this life of the object gets what changed since.
+    // A client with a version of this life of the object gets the later changes.
     let mut returning = guest(Kind::Amf3, &cluster, 0, "calls/kept", "member");
     returning.use_object("kept", true, version);
     returning.until_joined("kept");

@@ -26,7 +26,7 @@ fn everybody_draws_and_sees_it() {
             drawer.until_slot(BOARD, &name, &stroke(json!([1, 1, 2, 2, 3, 3.5])));
         }
     }
-    // Pointers go to all and are kept nowhere.
+    // Pointers go to all members and are stored nowhere.
     let (drawer, pen) = &mut drawers[0];
     let pen = pen.clone();
     drawer.send_to(BOARD, "onPointer", json!([pen, 5, 6]));
@@ -83,7 +83,7 @@ fn what_is_not_a_stroke_is_taken_away() {
     }
 }
 
-/// The object.
+/// The shared object of the strokes.
 const BOARD: &str = "board/strokes";
 
 fn enter(kind: Kind, cluster: &Cluster, edge: usize) -> (Driven, String) {

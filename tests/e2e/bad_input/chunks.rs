@@ -114,7 +114,7 @@ fn legal_interleaving_and_aborts() {
         let values = [&values[..], &[filler.as_str().into()]].concat();
         Amf::encode_all(&values)
     };
-    // Three calls woven chunk by chunk over ids of one, two and three bytes.
+    // The chunks of three calls interleave, on chunk stream ids of one, two and three bytes.
     let woven: Vec<_> = [(10, 1.0), (100, 2.0), (1000, 3.0)]
         .into_iter()
         .map(|(csid, number)| chunks(csid, &call(number)))
@@ -133,7 +133,7 @@ fn legal_interleaving_and_aborts() {
         });
         answer.expect("row 7: every woven call is answered");
     }
-    // A message begun, aborted, and the chunk stream used anew.
+    // A message begins and is aborted; the chunk stream is then used anew.
     let aborted = chunks(10, &call(7.0));
     let mut bytes = aborted[0].clone();
     bytes.extend(control(ABORT, &10_u32.to_be_bytes()));

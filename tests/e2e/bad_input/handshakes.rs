@@ -1,4 +1,4 @@
-//! Rows 1 and 2: what comes before the first chunk.
+//! Rows 1 and 2: input before the first chunk.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn handshakes_that_never_end() {
     neighbours.unharmed();
 }
 
-/// Sends a handshake of 25 minutes; the deadline is for the whole and ends it long before.
+/// Sends a handshake of 25 minutes; the deadline for the whole handshake ends it long before.
 fn trickle(server: SocketAddr) {
     let mut stream = tcp(server).expect("a connection");
     let begun = Instant::now();
@@ -54,7 +54,7 @@ fn thousands_of_half_open_connections() {
     };
     connect();
     let before = resident_mib(pid);
-    // As many as descriptors allow, this process's and the edge's own.
+    // The number of connections that the descriptors of this process and of the edge allow.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let limit = limit.unwrap_or(u64::MAX);
     let count = limit.saturating_sub(1000).min(15_000) as usize;
@@ -109,7 +109,7 @@ fn bytes_that_are_not_rtmp() {
             await_close(&mut stream, what);
         });
     }
-    // A digest that does not fit is a simple handshake.
+    // A handshake with a wrong digest is treated as a simple handshake.
     let mut stream = tcp(neighbours.server()).expect("a connection");
     let mut hello = wire::c0c1();
     hello[5..9].copy_from_slice(&[9, 0, 124, 2]);

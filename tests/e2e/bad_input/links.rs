@@ -1,4 +1,4 @@
-//! Row 23: those who would be edges.
+//! Row 23: peers that claim to be edges.
 
 use std::{
     collections::HashSet,
@@ -18,14 +18,14 @@ use tributary_protocol::link::{Control, Hello};
 use super::*;
 use crate::support::{cluster::TRIBUTARY, program};
 
-/// One who dials the origin of a cluster, whatever its certificate.
+/// A peer that dials the origin of a cluster, whatever its certificate.
 struct Stranger {
     origin: SocketAddr,
     identity: Identity,
 }
 
 impl Stranger {
-    /// With a certificate of a CA of its own.
+    /// A stranger with a certificate of a CA of its own.
     fn with_foreign_certificate(cluster: &Cluster, role: &str) -> Self {
         let directory = cluster.directory().join(format!("foreign-{role}"));
         program::run(
@@ -36,7 +36,7 @@ impl Stranger {
         Self::issued(cluster, role, "stranger", &directory.join("ca"))
     }
 
-    /// With a certificate of the cluster's CA.
+    /// A stranger with a certificate of the cluster's CA.
     fn with_certificate(cluster: &Cluster, role: &str, name: &str) -> Self {
         Self::issued(cluster, role, name, &cluster.directory().join("ca"))
     }
@@ -57,7 +57,7 @@ impl Stranger {
         }
     }
 
-    /// A socket on an address that nobody else has.
+    /// A socket on a loopback address of its own.
     fn endpoint(&self) -> Endpoint {
         Endpoint::dialling(&self.identity, (next_source(), 0).into()).expect("a socket")
     }
@@ -97,7 +97,7 @@ fn a_flood_of_dials_that_never_go_on() {
     let (retries, sent, received) = thread::scope(|scope| {
         let flood = scope.spawn(|| flood(honest.origin, &first_packets, &stop));
         runtime().block_on(async {
-            // It is asked whether its address is its own, and then let in.
+            // The origin validates the stranger's address and then accepts the dial.
             tokio::time::sleep(Duration::from_secs(1)).await;
             for _ in 0..3 {
                 let endpoint = honest.endpoint();
@@ -115,7 +115,7 @@ fn a_flood_of_dials_that_never_go_on() {
     neighbours.unharmed();
 }
 
-/// The first packets of this many dials, as a listener sees them who never answers.
+/// The first packets of this many dials, as a listener that never answers receives them.
 async fn first_packets(stranger: &Stranger, count: usize) -> Vec<Vec<u8>> {
     let listener = tokio::net::UdpSocket::bind("127.0.0.1:0").await;
     let listener = listener.expect("a socket");
@@ -130,7 +130,7 @@ async fn first_packets(stranger: &Stranger, count: usize) -> Vec<Vec<u8>> {
             _ = dial => {}
             read = listener.recv_from(&mut buffer) => {
                 let (length, _) = read.expect("a bound socket");
-                // Not what a dial that was given up says last.
+                // Later packets of a dial that was given up do not count.
                 let connection = buffer[6..14].to_vec();
                 if length >= 1200 && connections.insert(connection) {
                     packets.push(buffer[..length].to_vec());
@@ -141,15 +141,15 @@ async fn first_packets(stranger: &Stranger, count: usize) -> Vec<Vec<u8>> {
     packets
 }
 
-/// Sends them from ever other addresses; how many Retry packets came back, and how many bytes
-/// were sent and came back.
+/// Sends the packets from changing addresses; returns the number of Retry packets that came back,
+/// and the bytes sent and received.
 fn flood(origin: SocketAddr, packets: &[Vec<u8>], stop: &AtomicBool) -> (usize, usize, usize) {
     let (mut retries, mut sent, mut received) = (0, 0, 0);
     let mut buffer = [0; 2000];
     let mut take = |socket: &UdpSocket| {
         while let Ok(length) = socket.recv(&mut buffer) {
             received += length;
-            // A long header of type 3.
+            // The long header of a Retry packet has type 3.
             retries += usize::from(buffer[0] & 0xf0 == 0xf0);
         }
     };
@@ -176,7 +176,7 @@ fn flood(origin: SocketAddr, packets: &[Vec<u8>], stop: &AtomicBool) -> (usize, 
 fn a_flood_of_dials_with_bad_certificates() {
     const DIALS: usize = 300;
     let neighbours = Neighbours::start();
-    // One whose certificate nobody here knows, and one that is no edge.
+    // The first certificate is of an unknown CA; the second is not an edge's.
     let foreign = Stranger::with_foreign_certificate(&neighbours.cluster, "edge");
     let origin = Stranger::with_certificate(&neighbours.cluster, "origin", "origin9");
     let before = refused(&neighbours);
@@ -200,7 +200,7 @@ fn a_flood_of_dials_with_bad_certificates() {
     neighbours.unharmed();
 }
 
-/// Dials and is refused, at once or with the first thing it says.
+/// Dials and is refused at once or after its first frame.
 async fn dial_in_vain(stranger: &Stranger) {
     let endpoint = stranger.endpoint();
     if let Ok(link) = endpoint.connect(stranger.origin).await {
@@ -229,7 +229,7 @@ fn a_flood_of_streams_that_are_reset() {
                 count += 1;
             }
         };
-        // Less than it may be silent on its control stream.
+        // The flood is shorter than the silence that the control stream may have.
         let closed = tokio::time::timeout(Duration::from_secs(4), flood).await;
         println!("row 23: {count} streams, {closed:?}");
         if closed.is_ok() {
@@ -237,7 +237,7 @@ fn a_flood_of_streams_that_are_reset() {
         }
         closed.is_ok()
     });
-    // A machine too slow for such a flood holds it down by its own means.
+    // A slow machine holds such a flood down by itself.
     let expected = usize::from(closed);
     assert_eq!(errors(), expected as f64, "row 23: counted once");
     let origin = &neighbours.cluster.origins[0];
@@ -250,7 +250,7 @@ fn a_flood_of_streams_that_are_reset() {
     neighbours.unharmed();
 }
 
-/// Refused links, as they are counted and as they are logged.
+/// The number of refused links in the metrics, and in the log.
 fn refused(neighbours: &Neighbours) -> (f64, usize) {
     let metrics = neighbours.cluster.origin_metrics(0);
     let counted = metrics.sum("tributary_origin_link_refused_total");

@@ -1,4 +1,4 @@
-//! Rows 8 to 14: what the chunks carry.
+//! Rows 8 to 14: the messages in the chunks.
 
 use super::*;
 
@@ -64,7 +64,7 @@ fn bombs_in_a_connect() {
 fn bombs_in_a_call() {
     let neighbours = Neighbours::start();
     let call = Amf::encode_all(&["echo".into(), 7.0.into(), Amf::Null]);
-    // The edge passes commands on unread: the origin counts and logs these.
+    // The edge passes commands on undecoded: the origin counts and logs these.
     let closed = || {
         let origin = &neighbours.cluster.origins[0];
         let metrics = neighbours.cluster.origin_metrics(0);
@@ -89,7 +89,7 @@ fn bombs_in_a_call() {
         });
         assert_eq!(closed(), expected, "{what} is counted and logged once");
     }
-    // References that add less than a mebibyte are what they say.
+    // References that decode to less than a mebibyte are accepted.
     let mut client = Wired::session(neighbours.server(), "counter/bombs");
     let payload = [call.as_slice(), &repeated(500)].concat();
     client
@@ -175,7 +175,7 @@ fn names_that_lead_astray() {
             assert!(client.wait_closed(PATIENCE), "row 11: {app:.20?}");
         });
     }
-    // Case counts: this is the name of no application, and nobody's fault.
+    // Names of applications are case-sensitive: the connect is refused and no fault is counted.
     let mut client = Wired::open(neighbours.server()).expect("a handshake");
     let values = wire::connect("LIVE", "rtmp://x/y");
     client.command(0, &values).expect("an open connection");
@@ -232,8 +232,8 @@ fn a_client_that_waits_for_each_acknowledgement() {
         client
             .send(&control(5, &window.to_be_bytes()))
             .expect("an open connection");
-        // Data on the connection itself: the application does nothing about it. Every 128 bytes
-        // have a header of one byte.
+        // Data messages on message stream 0, which the application ignores. Every 128 bytes have a
+        // header of one byte.
         let payload = vec![5; window as usize / 129 * 128 - 12];
         let data = message(3, wire::DATA_AMF0, 0, &payload);
         assert!(data.len() <= window as usize);
@@ -306,7 +306,8 @@ fn times_that_jump_and_media_that_is_none() {
         })
         .expect("row 14: the stream goes on");
     let aggregate = [9, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3];
-    // Sizes that lie end the publisher or are passed over; the server lives on either way.
+    // The edge may close the publisher for false sizes or skip them; the server lives on either
+    // way.
     let _ = publisher.media(stream, AGGREGATE, 160, &aggregate);
     drop((publisher, viewer));
     neighbours.unharmed();

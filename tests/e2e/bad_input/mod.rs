@@ -1,6 +1,6 @@
-//! What hostile and broken clients send gets a clear close and one counted log line, or is served
-//! as if it were sound, and nobody else notices. The numbers are the rows of the table of bad
-//! input in `docs/testing.md`.
+//! Input of hostile and broken clients leads to a clear close and one counted log line, or is
+//! served like sound input; other clients do not notice it. The numbers are the rows of the table
+//! of bad input in `docs/testing.md`.
 
 use std::{
     io::{Read as _, Write as _},
@@ -29,11 +29,11 @@ mod overload;
 mod publishers;
 mod scripts;
 
-/// A cluster in which honest clients call all the time, to show that they do not notice.
+/// A cluster in which honest clients call all the time; they must not notice an attack.
 struct Neighbours {
     cluster: Cluster,
     honest: Callers,
-    /// What each process held before anything happened, in MiB.
+    /// The memory of each process before an attack, in MiB.
     baseline: Vec<(u32, f64)>,
 }
 
@@ -62,33 +62,33 @@ impl Neighbours {
         self.cluster.rtmp(0)
     }
 
-    /// Closed connections the edge has counted as somebody's fault.
+    /// The edge's count of connections closed by a client's fault.
     fn faults(&self) -> f64 {
         self.cluster.edge_metrics(0).sum(FAULTS)
     }
 
-    /// The same of one reason.
+    /// As [`Self::faults`], for one reason.
     fn faults_of(&self, reason: &str) -> f64 {
         let label = format!("reason=\"{reason}\"");
         self.cluster.edge_metrics(0).with(FAULTS, &label)
     }
 
-    /// Connections the edge has closed for a reason, whether or not anybody is to blame.
+    /// The edge's count of connections closed for a reason, whether or not it is a fault.
     fn closed_for(&self, reason: &str) -> f64 {
         let label = format!("reason=\"{reason}\"");
         let metrics = self.cluster.edge_metrics(0);
         metrics.with("tributary_edge_closed_total", &label)
     }
 
-    /// Lines of the edge's log that hold this.
+    /// The lines of the edge's log that contain this text.
     fn lines_with(&self, text: &str) -> usize {
         let log = self.cluster.edges[0].log();
         log.lines().filter(|line| line.contains(text)).count()
     }
 
-    /// Waits until the edge's log has this many lines that hold this; it must not have more.
+    /// Waits until the edge's log has this many lines with this text; it must not have more.
     fn logged_exactly(&self, text: &str, lines: usize) {
-        // A line follows its count.
+        // The edge writes a line after it has counted.
         wait::until(&format!("{lines} lines of {text}"), PATIENCE, || {
             self.lines_with(text) >= lines
         });
@@ -126,7 +126,7 @@ impl Neighbours {
         self.logged_exactly(&line, before.1 + 1);
     }
 
-    /// Only honest clients are connected, and memory is what it was before.
+    /// Asserts that only honest clients are connected and memory is back at the baseline.
     fn at_baseline(&self) {
         for edge in 0..self.cluster.edges.len() {
             let honest = if edge == 0 { HONEST as f64 } else { 0.0 };
@@ -148,7 +148,8 @@ impl Neighbours {
         }
     }
 
-    /// Everybody else was served, both processes live, and nothing is left of the attack.
+    /// Asserts that honest clients were served, both processes live, and nothing of the attack is
+    /// left.
     fn unharmed(mut self) {
         self.at_baseline();
         let before = self.honest.answered();
@@ -245,10 +246,10 @@ fn resident_mib(pid: u32) -> f64 {
 
 /// Honest clients beside each attack.
 const HONEST: usize = 4;
-/// The time for memory to fall to what it was. The allocator gives it back when other connections use
-/// it, after 1 to 16 s here.
+/// The time in which memory falls to the baseline. The allocator gives it back when other
+/// connections use it, after 1 to 16 s here.
 const GIVEN_BACK: Duration = Duration::from_secs(60);
-/// The metric that counts connections closed for what they sent, by reason.
+/// The metric of connections closed by a client's fault, by reason.
 const FAULTS: &str = "tributary_edge_faults_total";
 const ABORT: u8 = 2;
 const AGGREGATE: u8 = 22;

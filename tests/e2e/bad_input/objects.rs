@@ -25,7 +25,7 @@ impl Member {
             .expect("an open connection");
     }
 
-    /// Asks something of any object, and waits for the answer.
+    /// Sends an event for any object and waits for the answer.
     fn ask(&mut self, name: &str, flags: u32, events: &[(u8, Vec<u8>)]) -> Told {
         self.client
             .shared_object(&message(name, u32::MAX, flags, events))
@@ -41,7 +41,7 @@ impl Member {
         Told::read(&heard).expect("it was wanted")
     }
 
-    /// Changes a slot to this and waits until it is done.
+    /// Sets a slot to this value and waits for the answer.
     fn change(&mut self, value: f64) {
         self.say(&[(3, change("honest", value))]);
         self.hear(|told| told.events.iter().any(|(kind, _)| *kind == 5));
@@ -68,7 +68,7 @@ fn shared_objects_are_bounded_and_their_floods_harm_nobody() {
     };
     serves("before");
 
-    // A million names are a few hundred.
+    // The origin creates a few hundred objects of a client and refuses the rest.
     let mut names = Member::new(server, "names");
     for number in 0..400 {
         let name = format!("name{number}");
@@ -85,7 +85,7 @@ fn shared_objects_are_bounded_and_their_floods_harm_nobody() {
     );
     serves("names");
 
-    // A hundred thousand slots are sixteen thousand.
+    // An object takes sixteen thousand slots and refuses more.
     let mut slots = Member::new(server, "slots");
     for batch in 0..100 {
         let changes: Vec<_> = (0..200)
@@ -100,7 +100,7 @@ fn shared_objects_are_bounded_and_their_floods_harm_nobody() {
     );
     serves("slots");
 
-    // A value of a megabyte is none.
+    // The origin refuses a value of a megabyte.
     let mut values = Member::new(server, "values");
     let mut large = change("large", 1.0);
     large.truncate(2 + 5);
@@ -114,7 +114,8 @@ fn shared_objects_are_bounded_and_their_floods_harm_nobody() {
     assert_eq!(slot(&answer.events[1].1).0, "large");
     serves("a large value");
 
-    // Objects that this application does not store, that are nobody's, or not even a name.
+    // The origin refuses names that this application does not store, objects that do not exist, and
+    // malformed names.
     let mut stranger = Member::new(server, "own");
     for (name, flags, event, status) in [
         ("stored", PERSISTENT, 1, "ObjectCreationFailed"),
@@ -130,7 +131,7 @@ fn shared_objects_are_bounded_and_their_floods_harm_nobody() {
     }
     serves("strangers");
 
-    // Events that claim more than there is are passed over, and the client stays.
+    // The origin skips an event whose length exceeds its message, and the client stays.
     let mut lie = message("own", 0, TEMPORARY, &[(3, change("a", 1.0))]);
     let length = lie.len() - change("a", 1.0).len() - 4;
     lie[length..length + 4].copy_from_slice(&u32::MAX.to_be_bytes());
@@ -140,13 +141,13 @@ fn shared_objects_are_bounded_and_their_floods_harm_nobody() {
         .expect("an open connection");
     stranger.ask("own", TEMPORARY, &[(3, change("a", 1.0))]);
 
-    // Before its connect a client has nothing to say.
+    // The edge closes a client that sends messages of shared objects before its connect.
     let mut early = Wired::open(server).expect("a handshake");
     let use_it = message("room", 0, TEMPORARY, &[(1, Vec::new())]);
     early.shared_object(&use_it).expect("an open connection");
     assert!(early.wait_closed(PATIENCE));
 
-    // Who clears without a pause is closed.
+    // The edge closes a client that clears an object without a pause.
     let mut storm = Member::new(server, "storm");
     let clears = message("storm", 0, TEMPORARY, &[(14, Vec::new())]);
     let deadline = Instant::now() + PATIENCE;

@@ -1,4 +1,4 @@
-//! Rows 16 and 18 to 20: floods, and clients that take nothing.
+//! Rows 16 and 18 to 20: floods, and clients that read nothing.
 
 use std::sync::{
     Mutex,
@@ -68,7 +68,7 @@ impl Live {
         }
     }
 
-    /// The 99th percentile of the latencies since this was last asked.
+    /// The 99th percentile of the latencies since the last call.
     fn p99(&self) -> Duration {
         let mut late = std::mem::take(&mut *self.late.lock().expect("no panic"));
         late.sort();
@@ -109,7 +109,8 @@ fn a_thousand_stalled_players_and_a_healthy_one() {
             "row 18: p99 {alone:?} alone, {beside:?} beside {STALLED} stalled players; \
              {each:.1} KiB for each"
         );
-        // Its own output that the socket does not take, see `MAX_OUTPUT`; the ring is shared.
+        // A viewer has its own output that the socket does not take, see `MAX_OUTPUT`; the ring is
+        // shared.
         assert!(each < 64.0, "row 18: {each:.1} KiB for each");
         neighbours.logged_exactly("fault=\"no_progress\"", STALLED);
         assert_eq!(neighbours.faults_of("no_progress"), STALLED as f64);
@@ -140,8 +141,8 @@ fn thousands_of_stalled_sessions_and_a_hot_one() {
             let group = ["counter/hot", "counter/crowd"][number % 2];
             let mut client = Wired::narrow_session(server, group);
             client.set_chunk_size(65_536);
-            // One in ten overflows its queue at the edge, the others stall with what their sockets
-            // hold.
+            // One client in ten overflows its queue at the edge; the others stall with the bytes
+            // that their sockets hold.
             for _ in 0..if number % 10 == 0 { 24 } else { 2 } {
                 if client.send_call("echo", &[filler.as_str().into()]).is_err() {
                     break;
@@ -184,7 +185,7 @@ fn a_flood_of_calls() {
     let begun = Instant::now();
     neighbours.closes_for("row 20: calls without end", "message_rate", |server| {
         let mut client = Wired::session(server, "counter/flood");
-        // Without a transaction nothing is answered, so that it need not read.
+        // A call without a transaction has no answer that the client must read.
         let call = wire::command(&["count".into(), 0.0.into(), Amf::Null, 1.0.into()]);
         let batch = call.repeat(1000);
         while client.send(&batch).is_ok() {
@@ -230,7 +231,7 @@ fn plays_of_names_that_never_publish() {
     neighbours.unharmed();
 }
 
-/// Plays names nobody publishes on 20 message streams in turn: 16 of them may wait.
+/// Plays names without a publisher on 20 message streams in turn: 16 of them may wait.
 fn play_without_end(server: SocketAddr, number: usize, plays: usize) {
     const STREAMS: usize = 20;
     let mut client = Wired::session(server, "live/nothing");
@@ -244,7 +245,7 @@ fn play_without_end(server: SocketAddr, number: usize, plays: usize) {
             let subscribe = [&subscribe[..], &[name.as_str().into()]].concat();
             client.command(0, &subscribe).expect("an open connection");
         }
-        // One that does not read what it asks for is closed for that.
+        // The edge closes a client that does not read its answers.
         let last = client
             .send_call("nothing", &[])
             .expect("an open connection");
@@ -257,7 +258,7 @@ fn play_without_end(server: SocketAddr, number: usize, plays: usize) {
     assert_eq!(refused, plays * 4 / STREAMS, "row 16: the rest wait");
 }
 
-/// Stops a thread also when the test has failed meanwhile.
+/// Stops a thread when the test ends, also by a panic.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {

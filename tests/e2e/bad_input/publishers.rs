@@ -4,12 +4,12 @@ use std::sync::Barrier;
 
 use super::*;
 
-/// Who wins a race, and what becomes of the other.
+/// The rule for the second publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Policy {
     /// The second is refused.
     Reject,
-    /// The second, who is the same identity, takes over.
+    /// The second one has the same identity and takes over.
     TakeOver,
 }
 
@@ -34,8 +34,8 @@ impl Racer {
         }
     }
 
-    /// A frame that says whose it is and which, the first a key frame. The one who lost its name
-    /// may be closed.
+    /// Sends a frame with its publisher and its number, the first as a key frame. The session may
+    /// be closed when it has lost its name.
     fn frame(&mut self) {
         let first = if self.sent == 0 { 0x17 } else { 0x27 };
         let payload = [first, 1, 0, 0, 0, self.who, self.sent];
@@ -44,7 +44,7 @@ impl Racer {
         self.sent += 1;
     }
 
-    /// The next of its publish's codes.
+    /// The code of the next status of its publish.
     fn code(&mut self, at_most: Duration) -> Option<String> {
         let is_publish = |message: &wire::Message| {
             let code = message.code().unwrap_or_default();
@@ -54,7 +54,7 @@ impl Racer {
     }
 }
 
-/// A thousand races, half of them for names that may be taken over, all through a viewer's eyes.
+/// A thousand races, half of them for names that may be taken over, as one viewer sees them.
 #[test]
 fn of_two_publishers_one_writes_at_any_time() {
     let takeover = "[applications.races]\nbuiltin = \"live\"\nsecond_publisher = \"takeover\"\n";
@@ -99,7 +99,7 @@ fn races(edges: [SocketAddr; 2], policy: Policy, track: usize) {
         delete_stream(&mut viewer, screen);
         for (who, mut racer) in racers.into_iter().enumerate() {
             delete_stream(&mut racer.client, racer.stream);
-            // One that was refused, or lost its name, is closed after a second.
+            // The edge closes a publisher a second after it is refused or loses its name.
             if who == winner {
                 sessions[who] = Some(racer.client);
             }
@@ -107,7 +107,8 @@ fn races(edges: [SocketAddr; 2], policy: Policy, track: usize) {
     }
 }
 
-/// Both publish at the same moment; who has the name in the end.
+/// Both publish at the same moment; returns the index of the publisher that has the name in the
+/// end.
 fn run(racers: &mut [Racer; 2], name: &str, policy: Policy) -> usize {
     let barrier = Barrier::new(2);
     let codes: Vec<_> = thread::scope(|scope| {
@@ -141,7 +142,7 @@ fn run(racers: &mut [Racer; 2], name: &str, policy: Policy) -> usize {
         }
         Policy::TakeOver => {
             assert!(codes.iter().all(started), "{name}: {codes:?}");
-            // The one who came first is told.
+            // The publisher that loses its name receives a status.
             let told = wait::some(PATIENCE, || {
                 let soon = Duration::from_millis(20);
                 racers
@@ -153,8 +154,8 @@ fn run(racers: &mut [Racer; 2], name: &str, policy: Policy) -> usize {
     }
 }
 
-/// The viewer gets the winner's frames, all in order, and before them at most some that the one
-/// who was first sent until it lost the name; time never goes back.
+/// Asserts that the viewer gets all frames of the winner in order, before them at most frames that
+/// the first publisher sent until it lost the name, and no time that goes back.
 fn assert_one_writer(viewer: &mut Wired, screen: u32, policy: Policy, winner: usize, name: &str) {
     let mut seen: Vec<(u8, u8)> = Vec::new();
     let mut time = 0;
@@ -193,7 +194,7 @@ fn delete_stream(client: &mut Wired, stream: u32) {
         Amf::Null,
         f64::from(stream).into(),
     ];
-    // A closed session has none.
+    // A closed session has no stream to delete.
     let _ = client.command(0, &values);
 }
 

@@ -1,10 +1,10 @@
-//! Row 24: an application that fails, here a script that takes more than there is.
+//! Row 24: an application that fails, here a script that uses more than its limits.
 
 use std::{fs, path::Path};
 
 use super::*;
 
-/// How often a failed instance is started again within its period, and the first start.
+/// Starts of a failed instance within its period, the first one included.
 const STARTS: usize = 3;
 
 /// More calls than an instance may fail in.
@@ -30,7 +30,7 @@ fn greedy_scripts_end_alone_and_are_held_off() {
             let mut bystander = Wired::session(neighbours.server(), &instance);
             let mut greedy = Wired::session(neighbours.server(), &instance);
             for _ in 0..CALLS {
-                // It may be closed meanwhile.
+                // The session may be closed meanwhile.
                 let _ = greedy.send_call(method, &[]);
             }
             bystander.wait_code("NetConnection.Connect.AppShutdown");
@@ -53,7 +53,7 @@ fn greedy_scripts_end_alone_and_are_held_off() {
     }
     assert_eq!(failures(), expected, "each is counted once");
 
-    // Another instance of the same application serves, and refuses what it could not survive.
+    // Another instance of the same application serves, and refuses calls that exceed its limits.
     let mut client = Wired::session(neighbours.server(), "greedy/join");
     for _ in 0..CALLS {
         let answer = client.call("join", &[]);

@@ -1,4 +1,4 @@
-//! Who publishes as the publishers know it, and whether scripts and viewers know the same.
+//! The publishers of live streams by their own account, compared with scripts and viewers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,12 @@ use super::{
 };
 use crate::support::wire::Amf;
 
-/// What a script says of itself.
+/// A script's view of its live streams.
 #[derive(Debug)]
 pub(super) struct Belief {
-    /// The nick of who publishes each name.
+    /// Live streams, with the nick of the publisher.
     pub(super) names: BTreeMap<String, String>,
-    /// What its handlers should not have been told.
+    /// Calls of its handlers that should not have happened.
     pub(super) wrong: Vec<Amf>,
 }
 
@@ -36,11 +36,11 @@ impl Belief {
     }
 }
 
-/// The publishers of an application, as they know it themselves.
+/// The publishers of an application by their own account.
 #[derive(Debug)]
 pub(super) struct Air {
     holders: BTreeMap<String, Vec<(String, Whose)>>,
-    /// Everybody with a connection.
+    /// The nicks of all publishers with a connection.
     people: BTreeSet<String>,
 }
 
@@ -66,7 +66,7 @@ impl Air {
         Self { holders, people }
     }
 
-    /// The first difference to what a script believes and a viewer sees; `frames` have come before.
+    /// The first difference to the script and to the viewer; `frames` were counted before.
     pub(super) fn differs(
         &self,
         app: &str,
@@ -90,7 +90,7 @@ impl Air {
             .or_else(|| self.differs_on_the_board(app, &names, seen))
     }
 
-    /// A name whose media are not those of its holder.
+    /// A name whose media is not its publisher's.
     fn unseen(&self, seen: &Seen, frames: &BTreeMap<&str, u64>) -> Option<String> {
         frames.iter().find_map(|(&name, &before)| {
             let now = seen.names.get(name).copied().unwrap_or_default();
@@ -101,7 +101,7 @@ impl Air {
         })
     }
 
-    /// What the application's shared object says, where it has one.
+    /// The first difference to the application's shared object, if it has one.
     fn differs_on_the_board(
         &self,
         app: &str,

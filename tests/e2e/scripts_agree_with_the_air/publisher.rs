@@ -1,4 +1,4 @@
-//! Publishers that are told what to do: clients of the tests' own in threads, and ffmpeg.
+//! Publishers that take orders: clients of the tests' own in threads, and ffmpeg.
 
 use std::{
     net::SocketAddr,
@@ -20,14 +20,14 @@ use crate::support::{
     wire::{self, Amf, Message},
 };
 
-/// What a publisher does, as far as it knows.
+/// The state of a publisher by its own account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Doing {
     Nothing,
-    /// It has asked to publish a name and has no answer yet.
+    /// A publish has no answer yet.
     Asking,
     Publishing(String),
-    /// Its connection is over.
+    /// The connection is over.
     Gone,
 }
 
@@ -38,13 +38,13 @@ pub(super) enum Order {
     Unpublish,
     /// Unpublish and close the connection.
     Leave,
-    /// Close the connection in the middle of everything.
+    /// Close the connection without unpublish.
     Vanish,
-    /// The same by a TCP reset.
+    /// Reset the TCP connection.
     Reset,
 }
 
-/// A session that publishes one stream at a time, each frame of which bears its number.
+/// A session that publishes one stream at a time; its frames bear its number.
 #[derive(Debug)]
 pub(super) struct Publisher {
     pub(super) app: &'static str,
@@ -124,7 +124,7 @@ impl Work {
         *self.doing.lock().expect("no panic") = Doing::Gone;
     }
 
-    /// Takes one order and one message; nothing once the connection is over.
+    /// Takes one order and one message; returns `None` once the connection is over.
     fn turn(&mut self, orders: &Receiver<Order>) -> Option<()> {
         match orders.try_recv() {
             Ok(Order::Publish(name)) => self.publish(&name)?,
@@ -168,7 +168,7 @@ impl Work {
         self.client.command(self.stream, &values).ok()
     }
 
-    /// An answer counts for the name that was asked for last; others are late.
+    /// An answer counts only for the last name that was asked for.
     fn hear(&mut self, message: &Message) {
         let Some(code) = message.code() else {
             return;
@@ -257,10 +257,10 @@ impl Encoder {
     }
 }
 
-/// The room of everybody in the chat.
+/// The room of all publishers in the chat.
 pub(super) const ROOM: &str = "lobby";
 
-/// Orders that a publisher has not carried out; the driver gives the next when one is done.
+/// Orders that a publisher has not carried out; the driver gives the next one after that.
 const ORDERS: usize = 16;
 
 const FRAME: Duration = Duration::from_millis(80);

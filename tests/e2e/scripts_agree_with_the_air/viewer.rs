@@ -1,4 +1,4 @@
-//! A viewer of all names of an application: whose media comes, and the application's shared object.
+//! A viewer of all names of an application and of its shared object.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,28 +18,28 @@ use crate::support::{
     wire::{self, Amf, Message},
 };
 
-/// Whose media a viewer gets.
+/// The source of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
     Publisher(u32),
     Encoder,
 }
 
-/// What a viewer has got.
+/// The media and the slots that a viewer has received.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) names: BTreeMap<String, OfName>,
     /// The slots of the shared object.
     pub(super) slots: BTreeMap<String, Amf>,
-    /// Everybody whose media ever came.
+    /// The numbers of all publishers whose media ever came.
     pub(super) everybody: BTreeSet<u32>,
     pub(super) closed: bool,
 }
 
-/// What has come of one name.
+/// The media of one name.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct OfName {
-    /// Whose media came last; nobody's after the end of the stream.
+    /// The source of the last media; none after the end of the stream.
     pub(super) whose: Option<Whose>,
     pub(super) frames: u64,
 }

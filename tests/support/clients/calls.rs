@@ -14,7 +14,7 @@ use std::{
 use super::wired::{Nothing, PATIENCE, Wired, answers};
 use crate::support::wire::Amf;
 
-/// Many callers at work.
+/// A group of callers.
 #[derive(Debug)]
 pub(crate) struct Callers {
     stop: Arc<AtomicBool>,
@@ -22,12 +22,12 @@ pub(crate) struct Callers {
     threads: Vec<JoinHandle<Calls>>,
 }
 
-/// What one caller did.
+/// The result of one caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Calls {
-    /// How many calls it made; each was answered, once and in order.
+    /// Calls that it made; each was answered, once and in order.
     pub(crate) made: u64,
-    /// What the application counted for this client.
+    /// Calls that the application counted for this client.
     pub(crate) counted: u64,
     /// Calls the application saw twice, missed, or saw out of order.
     pub(crate) wrong: u64,
@@ -52,7 +52,7 @@ impl Callers {
         }
     }
 
-    /// How many calls of all callers are answered by now.
+    /// The answered calls of all callers.
     pub(crate) fn answered(&self) -> u64 {
         self.answered.load(Relaxed)
     }
@@ -113,7 +113,7 @@ fn call(mut client: Wired, stop: &AtomicBool, answered: &AtomicU64) -> Calls {
     }
 }
 
-/// Takes the next answer, if one comes in time; it must be the one expected.
+/// Takes the next answer if it comes in time; it must be the expected one.
 fn take_answers(client: &mut Wired, expected: u64, at_most: Duration, answered: &AtomicU64) -> u64 {
     match client.next(at_most) {
         Ok(message) if answers(&message).is_some() => {
@@ -138,5 +138,5 @@ fn take_answers(client: &mut Wired, expected: u64, at_most: Duration, answered: 
 }
 
 const CALL_EVERY: Duration = Duration::from_millis(10);
-/// Longer than any outage in these tests and the answers that pile up in it.
+/// Longer than any outage in these tests, with the answers that wait for its end.
 const OUTAGE_PATIENCE: Duration = PATIENCE.saturating_mul(2);

@@ -1,5 +1,5 @@
-//! Clients in other languages that take requests and tell what happens in lines of JSON, as
-//! `tests/clients/README.md` says: npm `rtmp-client`, python-librtmp, and one on py3amf.
+//! Clients in other languages that take requests and report events in lines of JSON, as
+//! `tests/clients/README.md` describes: npm `rtmp-client`, python-librtmp, and one on py3amf.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,34 +17,33 @@ use serde_json::{Value, json};
 
 use super::{replica::Replica, wired::PATIENCE};
 
-/// Which client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The npm package `rtmp-client`.
     Npm,
     /// python-librtmp.
     Librtmp,
-    /// The one on py3amf that asks for objectEncoding 0.
+    /// The py3amf client with objectEncoding 0.
     Amf0,
-    /// The one on py3amf that asks for objectEncoding 3.
+    /// The py3amf client with objectEncoding 3.
     Amf3,
 }
 
-/// A running client. It is killed when dropped.
+/// A running client; it is killed when dropped.
 pub(crate) struct Driven {
     kind: Kind,
     child: Child,
     input: ChildStdin,
     lines: Receiver<Value>,
-    /// What came and nobody has asked for yet.
+    /// Events that no test has asked for yet.
     kept: VecDeque<Value>,
-    /// The shared objects it has heard of.
+    /// The shared objects in its events.
     pub(super) objects: BTreeMap<String, Replica>,
     requests: u64,
 }
 
 impl Kind {
-    /// Those that can do calls.
+    /// The clients that can call.
     pub(crate) const ALL: [Self; 4] = [Self::Npm, Self::Librtmp, Self::Amf0, Self::Amf3];
 
     fn command(self) -> Command {
@@ -64,7 +63,7 @@ impl Kind {
 }
 
 impl Driven {
-    /// Starts a client. One that is not installed is a failure.
+    /// Starts a client. A client that is not installed is a failure.
     pub(crate) fn start(kind: Kind) -> Self {
         let list = match kind {
             Kind::Npm => "npm/installed.json",
@@ -107,7 +106,7 @@ impl Driven {
         Self::session_with(kind, server, app, json!([]))
     }
 
-    /// The same, with arguments of connect.
+    /// As [`Self::session`], with arguments of connect.
     pub(crate) fn session_with(kind: Kind, server: SocketAddr, app: &str, args: Value) -> Self {
         let mut client = Self::start(kind);
         let info = client
@@ -121,13 +120,13 @@ impl Driven {
         self.kind
     }
 
-    /// Whether it is the one on py3amf, which shows what npm `rtmp-client` does not know: messages
-    /// to all members, and message types.
+    /// Whether it is the py3amf client, which reports messages to all members, and message types;
+    /// npm `rtmp-client` does not.
     pub(crate) fn is_python(&self) -> bool {
         matches!(self.kind, Kind::Amf0 | Kind::Amf3)
     }
 
-    /// Connects; the info object, whether it went well or not.
+    /// Connects; returns the info object of either outcome.
     pub(crate) fn connect(
         &mut self,
         server: SocketAddr,
@@ -139,7 +138,7 @@ impl Driven {
         self.ask(json!({"do": "connect", "url": url, "args": args, "encoding": encoding}))
     }
 
-    /// Calls a method and waits for its result, or its error.
+    /// Calls a method and waits for its result or error.
     pub(crate) fn call(&mut self, name: &str, args: Value) -> Result<Value, Value> {
         self.ask(json!({"do": "call", "name": name, "args": args}))
     }
@@ -150,15 +149,15 @@ impl Driven {
         told.expect("the connection is open");
     }
 
-    /// Lets the client have these methods, which answer null, for the server to call. A call of
-    /// npm `rtmp-client` or librtmp before it has the method is not seen.
+    /// Gives the client these methods, which answer null, for the server to call. npm `rtmp-client`
+    /// and librtmp drop a call that comes before the method is there.
     pub(crate) fn hears(&mut self, methods: &[&str]) {
         for method in methods {
             self.order(json!({"do": "answer", "name": method, "value": null}));
         }
     }
 
-    /// Sends a request that always goes well.
+    /// Sends a request that must succeed.
     pub(crate) fn order(&mut self, request: Value) {
         let text = request.to_string();
         self.ask(request)
@@ -171,7 +170,7 @@ impl Driven {
         self.answer(id)
     }
 
-    /// Sends a request; its answer is taken by [`Driven::answer`].
+    /// Sends a request; [`Driven::answer`] takes its answer.
     pub(crate) fn send(&mut self, mut request: Value) -> u64 {
         self.requests += 1;
         request["id"] = self.requests.into();
@@ -199,7 +198,7 @@ impl Driven {
         self.wait(what, found)
     }
 
-    /// Waits for the server's call of a method; its arguments.
+    /// Waits for the server's call of a method; returns its arguments.
     pub(crate) fn called(&mut self, name: &str) -> Value {
         if self.kind == Kind::Librtmp {
             let pumped = self.ask(json!({"do": "pump", "until": name}));
@@ -228,7 +227,7 @@ impl Driven {
         self.order(json!({"do": "command", "stream": stream, "name": name, "args": args}));
     }
 
-    /// Publishes an FLV file's media without an end; the message stream.
+    /// Publishes an FLV file's media without an end; returns the message stream.
     pub(crate) fn publish(&mut self, name: &str, file: &Path) -> u64 {
         let stream = self.create_stream();
         self.command(stream, "publish", json!([name, "live"]));
@@ -237,7 +236,7 @@ impl Driven {
         stream
     }
 
-    /// Plays a stream; the message stream.
+    /// Plays a stream; returns the message stream.
     pub(crate) fn play(&mut self, name: &str) -> u64 {
         let stream = self.create_stream();
         self.command(stream, "play", json!([name]));
@@ -254,7 +253,7 @@ impl Driven {
         }
     }
 
-    /// Takes what comes until `done`.
+    /// Takes lines until `done`.
     pub(crate) fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
@@ -262,7 +261,7 @@ impl Driven {
         }
     }
 
-    /// Takes one line: what it says of a shared object goes there, everything else is kept.
+    /// Takes one line: an event of a shared object is applied to it, any other line is kept.
     fn take(&mut self, what: &str, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
         match self.lines.recv_timeout(left) {
@@ -290,16 +289,16 @@ impl fmt::Debug for Driven {
 
 impl Drop for Driven {
     fn drop(&mut self) {
-        // Already gone is as good.
+        // The process may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Lines that a test has not taken yet; a client that says more waits.
+/// Lines that a test has not taken yet; a client that writes more waits.
 const LINES: usize = 16 * 1024;
 
-/// Where `scripts/test-clients.sh` installs.
+/// The directory to which `scripts/test-clients.sh` installs.
 fn installed() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("clients")
 }

@@ -1,4 +1,4 @@
-//! Clients: those that others wrote, and two of the tests' own.
+//! Clients: independent ones, and two of the tests' own.
 
 use std::{
     path::{Path, PathBuf},
@@ -21,7 +21,6 @@ pub(crate) mod replica;
 pub(crate) mod rml;
 pub(crate) mod wired;
 
-/// Who publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Publisher {
     Ffmpeg,
@@ -30,7 +29,6 @@ pub(crate) enum Publisher {
     Ours,
 }
 
-/// Who plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Player {
     Ffmpeg,
@@ -40,14 +38,14 @@ pub(crate) enum Player {
     Ours,
 }
 
-/// A publisher at work.
+/// A running publisher.
 #[derive(Debug)]
 pub(crate) enum Publishing {
     Process(Program),
     Thread(JoinHandle<()>),
 }
 
-/// A player at work.
+/// A running player.
 #[derive(Debug)]
 pub(crate) enum Playing {
     Process { program: Program, file: PathBuf },
@@ -81,7 +79,7 @@ impl Publisher {
         }
     }
 
-    /// What it sends of a file. GStreamer muxes anew, with other composition times.
+    /// The media that it sends of a file. GStreamer muxes anew, with other composition times.
     pub(crate) fn sends(self, file: &Path, directory: &Path) -> Recording {
         if self != Self::Gstreamer {
             return Recording::read_flv(file);
@@ -95,11 +93,11 @@ impl Publisher {
         Recording::read_flv(&muxed)
     }
 
-    /// How closely what it sends follows that.
+    /// The precision with which it sends that media.
     pub(crate) fn likeness(self) -> Likeness {
         match self {
             Self::Ffmpeg => Likeness {
-                // It orders by decoding time anew.
+                // GStreamer orders by decoding time anew.
                 interleaving: false,
                 ..Likeness::EXACT
             },
@@ -152,7 +150,7 @@ impl Player {
             Self::Ffmpeg => {
                 let mut command = ffmpeg();
                 command.args(["-i", url, "-c", "copy", "-copyts", "-f", "flv"]);
-                // The file grows as packets come, so that a test can watch it.
+                // The file grows with each packet, so that a test can watch it.
                 command.args([
                     "-flush_packets",
                     "1",
@@ -184,14 +182,14 @@ impl Player {
         Playing::Process { program, file }
     }
 
-    /// How closely what this player writes down follows what it was sent.
+    /// The precision with which this player records its media.
     pub(crate) fn likeness(self) -> Likeness {
         match self {
             Self::Ffmpeg => Likeness {
                 interleaving: false,
                 ..Likeness::EXACT
             },
-            // It forgets what it has not handed on when the stream ends.
+            // GStreamer drops the packets that are in its pipeline when the stream ends.
             Self::Gstreamer => Likeness {
                 missing_at_end: 5,
                 ..Likeness::EXACT
@@ -202,7 +200,7 @@ impl Player {
 }
 
 impl Playing {
-    /// What has come so far, where it can be seen from outside.
+    /// The media so far, if the player's file can be read while it plays.
     pub(crate) fn so_far(&self) -> Recording {
         match self {
             Self::Process { file, .. } => Recording::read_flv(file),
@@ -217,7 +215,7 @@ impl Playing {
         }
     }
 
-    /// Waits for the player to end with its stream; one that stays is told to.
+    /// Waits for the player to end with its stream; a signal ends a player that stays.
     pub(crate) fn finish(self, at_most: Duration) -> Recording {
         match self {
             Self::Process { mut program, file } => {
@@ -232,7 +230,7 @@ impl Playing {
     }
 }
 
-/// What both a publisher and a player allow.
+/// The lower precision of a publisher and a player.
 pub(crate) fn both(publisher: Publisher, player: Player) -> Likeness {
     let (one, other) = (publisher.likeness(), player.likeness());
     Likeness {
@@ -242,7 +240,7 @@ pub(crate) fn both(publisher: Publisher, player: Player) -> Likeness {
     }
 }
 
-/// An ffmpeg that plays a file in an endless loop to a stream.
+/// An ffmpeg that publishes a file in an endless loop.
 pub(crate) fn endless_publisher(url: &str, file: &Path, directory: &Path) -> Program {
     let mut command = ffmpeg();
     command.args(["-re", "-stream_loop", "-1", "-i"]).arg(file);
@@ -251,7 +249,7 @@ pub(crate) fn endless_publisher(url: &str, file: &Path, directory: &Path) -> Pro
     Program::spawn(&name.replace('?', "-"), &mut command, directory)
 }
 
-/// The same with further arguments for the output: `-an` leaves audio out.
+/// As [`endless_publisher`], with further arguments for the output: `-an` leaves audio out.
 pub(crate) fn publisher_of(url: &str, file: &Path, with: &[&str], directory: &Path) -> Program {
     let mut command = ffmpeg();
     command.args(["-re", "-stream_loop", "-1", "-i"]).arg(file);
@@ -262,7 +260,7 @@ pub(crate) fn publisher_of(url: &str, file: &Path, with: &[&str], directory: &Pa
     Program::spawn("ffmpeg-publisher", &mut command, directory)
 }
 
-/// The codecs and kinds of all tracks that ffprobe sees in a stream or a file, sorted.
+/// The codecs and kinds of all tracks that ffprobe finds in a stream or a file, sorted.
 pub(crate) fn tracks(url: &str) -> Vec<String> {
     let mut command = Command::new("ffprobe");
     command.args([

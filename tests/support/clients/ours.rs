@@ -62,7 +62,7 @@ pub(crate) fn play(url: &str) -> Recording {
     recording
 }
 
-/// A blocking driver.
+/// A blocking driver of the client end.
 pub(crate) struct Client {
     pub(crate) connection: ClientConnection,
     stream: TcpStream,
@@ -139,7 +139,7 @@ impl Client {
         );
     }
 
-    /// Waits for what is looked for; panics if it does not come.
+    /// Waits for a message that `found` accepts; panics if none comes in time.
     pub(crate) fn wait<T>(
         &mut self,
         at_most: Duration,
@@ -160,8 +160,8 @@ impl Client {
         }
     }
 
-    /// Sends what there is to send and takes what arrives within a time; whether the connection
-    /// is still open.
+    /// Sends the queued bytes and takes the bytes that arrive within a time; returns whether the
+    /// connection is still open.
     pub(crate) fn turn(&mut self, at_most: Duration) -> bool {
         let output = self.connection.take_output();
         if self.stream.write_all(&output).is_err() {

@@ -1,4 +1,4 @@
-//! Shared objects as a driven client holds them: what it was told, applied in order.
+//! Shared objects of a driven client: its events, applied in order.
 
 use std::collections::BTreeMap;
 
@@ -15,16 +15,15 @@ pub(crate) struct Replica {
     pub(crate) slots: BTreeMap<String, Value>,
     /// The version of the last message.
     pub(crate) version: u64,
-    /// How many messages came.
+    /// The number of messages.
     pub(crate) received: usize,
-    /// The type of the last message, where the client shows it.
+    /// The type of the last message, if the client reports it.
     pub(crate) kind: Option<u64>,
     joined: bool,
-    /// What `send` brought: handler and arguments.
+    /// Messages by `send`: handler and arguments.
     messages: Vec<(String, Value)>,
     /// Slots whose change by this client has succeeded.
     successes: Vec<String>,
-    /// Status codes.
     statuses: Vec<String>,
 }
 
@@ -57,7 +56,7 @@ impl Replica {
                 self.slots.remove(&text("slot"));
             }
             Some("success") => {
-                // With the value it has now, to a client that speaks like a server.
+                // A client that behaves like a server gets the present value with a success.
                 if let Some(value) = event.get("value") {
                     self.slots.insert(text("slot"), value.clone());
                 }
@@ -73,15 +72,14 @@ impl Replica {
     }
 }
 
-/// Shared objects.
 impl Driven {
-    /// Uses an object and waits until it is told what that holds.
+    /// Uses an object and waits for its slots.
     pub(crate) fn join(&mut self, object: &str) {
         self.use_object(object, false, 0);
         self.until_joined(object);
     }
 
-    /// Asks for an object and waits for nothing.
+    /// Sends use for an object and does not wait.
     pub(crate) fn use_object(&mut self, object: &str, persistent: bool, version: u64) {
         let request = json!({
             "do": "use", "object": object, "persistent": persistent, "version": version,
@@ -116,23 +114,23 @@ impl Driven {
         self.order(json!({"do": "send", "object": object, "handler": handler, "args": args}));
     }
 
-    /// An object it has heard of.
+    /// An object of its events.
     pub(crate) fn replica(&self, object: &str) -> Option<&Replica> {
         self.objects.get(object)
     }
 
-    /// What a slot holds.
+    /// The value of a slot.
     pub(crate) fn slot(&self, object: &str, slot: &str) -> Option<&Value> {
         self.replica(object)?.slots.get(slot)
     }
 
-    /// Waits until a slot holds a value.
+    /// Waits until a slot has a value.
     pub(crate) fn until_slot(&mut self, object: &str, slot: &str, value: &Value) {
         let what = format!("{object}.{slot} = {value}");
         self.until(&what, |client| client.slot(object, slot) == Some(value));
     }
 
-    /// Waits until a slot holds anything, or nothing any more.
+    /// Waits until a slot has any value, or none.
     pub(crate) fn until_there(&mut self, object: &str, slot: &str, there: bool) {
         let what = format!("{object}.{slot}, there: {there}");
         self.until(&what, |client| client.slot(object, slot).is_some() == there);
@@ -152,7 +150,7 @@ impl Driven {
         }
     }
 
-    /// Waits for a message that somebody sent to the object; its arguments.
+    /// Waits for a message to all members of the object; returns its arguments.
     pub(crate) fn until_message(&mut self, object: &str, handler: &str) -> Value {
         let sent = |client: &Self| {
             let mut messages = client.replica(object)?.messages.iter();

@@ -60,7 +60,7 @@ pub(crate) fn publish(url: &str, file: &Path) {
     }
     let stopped = client.session.stop_publishing().unwrap_or_default();
     client.send(stopped);
-    // The server reads what is left before it sees the end.
+    // The server reads the remaining bytes before it reads the end.
     let _ = client.stream.shutdown(std::net::Shutdown::Write);
     while client.read(Duration::from_secs(1)) {}
 }
@@ -122,7 +122,7 @@ impl Client {
         client
     }
 
-    /// Reads until an event is the one looked for; panics if it does not come.
+    /// Reads until `wanted` accepts an event; panics if none comes in time.
     fn wait(&mut self, at_most: Duration, mut wanted: impl FnMut(&ClientSessionEvent) -> bool) {
         let deadline = Instant::now() + at_most;
         loop {
@@ -137,7 +137,7 @@ impl Client {
         }
     }
 
-    /// Takes what arrives within a time; whether the connection is still open.
+    /// Takes the bytes that arrive within a time; returns whether the connection is still open.
     fn read(&mut self, at_most: Duration) -> bool {
         let mut buffer = [0; 16 * 1024];
         self.stream

@@ -1,5 +1,5 @@
-//! A client that speaks through [`wire`] alone: it shares no code with the product, says exactly
-//! what a test wants said, and shows every message it gets.
+//! A client that uses [`wire`] alone: it shares no code with the product, sends exactly the bytes
+//! that a test gives it, and returns every message.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -26,10 +26,9 @@ pub(crate) struct Wired {
     patience: Duration,
 }
 
-/// Why no message came.
+/// The reason why no message came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Nothing {
-    /// The time is over.
     Late,
     /// The server closed the connection.
     Closed,
@@ -41,12 +40,13 @@ impl Wired {
         Self::open_with(server, |stream, bytes| stream.write_all(bytes))
     }
 
-    /// The same with room for next to nothing on its way: once it does not read, the server notices.
+    /// As [`Self::open`], with a small receive buffer: the server soon notices a client that does
+    /// not read.
     pub(crate) fn open_narrow(server: SocketAddr) -> io::Result<Self> {
         Self::shake(narrow_tcp(server)?, |stream, bytes| stream.write_all(bytes))
     }
 
-    /// The same in segments of one byte.
+    /// As [`Self::open`], in segments of one byte.
     pub(crate) fn open_slowly(server: SocketAddr) -> Self {
         let byte_by_byte = |stream: &mut TcpStream, bytes: &[u8]| {
             bytes.iter().try_for_each(|byte| stream.write_all(&[*byte]))
@@ -99,7 +99,7 @@ impl Wired {
         client
     }
 
-    /// An accepted session with room for next to nothing on its way to it.
+    /// An accepted session with a small receive buffer.
     pub(crate) fn narrow_session(server: SocketAddr, app: &str) -> Self {
         let mut client = Self::open_narrow(server).expect("a handshake");
         let answer = client.connect(app);
@@ -112,7 +112,7 @@ impl Wired {
         self.connect_with(app, Vec::new(), &[])
     }
 
-    /// The same with further properties and arguments.
+    /// As [`Self::connect`], with further properties and arguments.
     fn connect_with(&mut self, app: &str, more: Vec<(String, Amf)>, arguments: &[Amf]) -> Message {
         let host = self.stream.peer_addr().expect("a connected socket");
         let mut values = wire::connect_with(app, &format!("rtmp://{host}/{app}"), more);
@@ -128,7 +128,7 @@ impl Wired {
         self.answer(transaction)
     }
 
-    /// Calls a method; its transaction id comes back.
+    /// Calls a method; returns the transaction id.
     pub(crate) fn send_call(&mut self, name: &str, arguments: &[Amf]) -> io::Result<f64> {
         self.transaction += 1.0;
         let mut values = vec![name.into(), self.transaction.into(), Amf::Null];
@@ -170,7 +170,7 @@ impl Wired {
             .unwrap_or_default()
     }
 
-    /// Tries to publish; the code of the answer.
+    /// Sends publish, which must be refused; returns the code of the answer.
     pub(crate) fn publish_refused(mut self, name: &str) -> String {
         let stream = self.create_stream();
         self.publish(stream, name)
@@ -189,7 +189,7 @@ impl Wired {
         (client, stream)
     }
 
-    /// A session that has asked to play a name.
+    /// A session that has sent play.
     pub(crate) fn viewer(server: SocketAddr, app: &str, name: &str) -> (Self, u32) {
         let mut client = Self::session(server, app);
         let stream = client.create_stream();
@@ -197,7 +197,7 @@ impl Wired {
         (client, stream)
     }
 
-    /// A session that takes several tracks and has asked to play a name.
+    /// A session that takes several tracks and has sent play.
     pub(crate) fn multitrack_viewer(server: SocketAddr, app: &str, name: &str) -> Self {
         let mut client = Self::open(server).expect("a handshake");
         client.connect_with(app, vec![("capsEx".into(), 2.0.into())], &[]);
@@ -206,14 +206,14 @@ impl Wired {
         client
     }
 
-    /// Records what arrives until `done` says so, or the time is over.
+    /// Records messages until `done` accepts one, or the time is over.
     pub(crate) fn record(
         &mut self,
         at_most: Duration,
         mut done: impl FnMut(&Message, &Recording) -> bool,
     ) -> Recording {
         let mut recording = Recording::default();
-        // The recording says whether it is what the caller waited for.
+        // The caller checks the recording.
         let _ = self.wait(at_most, |message| {
             let header = &message.header;
             recording.push(header.kind, header.timestamp, &message.payload);
@@ -251,7 +251,7 @@ impl Wired {
         self.message(csid, kind, stream, timestamp, payload)
     }
 
-    /// Answers a ping request; a client that only listens is closed without that.
+    /// Answers a ping request; the edge closes a client that does not.
     pub(crate) fn answer_ping(&mut self, message: &Message) -> io::Result<()> {
         match message.payload.split_first_chunk() {
             Some((&PING_REQUEST, time)) if message.header.kind == wire::USER_CONTROL => {
@@ -287,12 +287,12 @@ impl Wired {
         self.send(&out)
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
-    /// Has the connection end by a TCP reset when it is dropped.
+    /// Makes the connection end by a TCP reset when it is dropped.
     pub(crate) fn reset_when_dropped(&self) {
         let socket = SockRef::from(&self.stream);
         socket.set_linger(Some(Duration::ZERO)).expect("a socket");
@@ -302,7 +302,7 @@ impl Wired {
         self.stream.local_addr().expect("a connected socket")
     }
 
-    /// How long an answer may take.
+    /// The time for an answer.
     pub(crate) fn set_read_patience(&mut self, patience: Duration) {
         self.patience = patience;
     }
@@ -332,7 +332,7 @@ impl Wired {
         }
     }
 
-    /// The next message that `wanted` accepts; others are passed over.
+    /// The next message that `wanted` accepts; others are skipped.
     pub(crate) fn wait(
         &mut self,
         at_most: Duration,
@@ -367,7 +367,7 @@ impl Wired {
     }
 }
 
-/// The transaction that a message answers.
+/// The transaction id of an answer.
 pub(crate) fn answers(message: &Message) -> Option<f64> {
     match message.name()?.as_str() {
         "_result" | "_error" => message.values().get(1)?.number(),
@@ -375,13 +375,13 @@ pub(crate) fn answers(message: &Message) -> Option<f64> {
     }
 }
 
-/// A TCP connection from a loopback address of its own, so that no limit per address is shared.
+/// A TCP connection from a loopback address of its own; limits per address apply to it alone.
 pub(crate) fn tcp(server: SocketAddr) -> io::Result<TcpStream> {
     let socket = socket()?;
     connect(socket, server)
 }
 
-/// The same with the least window the kernel allows.
+/// As [`tcp`], with the smallest receive buffer that the kernel allows.
 fn narrow_tcp(server: SocketAddr) -> io::Result<TcpStream> {
     let socket = socket()?;
     socket.set_recv_buffer_size(1)?;
@@ -390,7 +390,7 @@ fn narrow_tcp(server: SocketAddr) -> io::Result<TcpStream> {
 
 fn socket() -> io::Result<Socket> {
     let number = NEXT_SOURCE.fetch_add(1, Ordering::Relaxed);
-    // Tests in other processes count from elsewhere.
+    // Tests in other processes use other addresses.
     let process = std::process::id() % 64;
     let source = Ipv4Addr::from(0x7f40_0001 + (process << 16) + number % 0xffff);
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
@@ -410,5 +410,5 @@ const PING_RESPONSE: [u8; 2] = [0, 7];
 
 static NEXT_SOURCE: AtomicU32 = AtomicU32::new(0);
 
-/// How long an answer may take on a machine that is busy with other tests.
+/// The time for an answer on a machine that is busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
