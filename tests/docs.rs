@@ -15,6 +15,7 @@ const HELD: &[&str] = &[
     "benches",
     "fuzz/bodies",
     "node/src",
+    "node/web",
     "protocol/src",
     "src",
     "tests",

@@ -19,11 +19,11 @@ use crate::{
     thread::OutboundThread,
 };
 
-/// How a request has ended. A response holds its request's place until it is dropped, so that
-/// responses do not pile up before a caller that is busy.
+/// The end of a request. A response holds its request's place until it is dropped, so that
+/// responses do not pile up before a busy caller.
 #[derive(Debug)]
 pub struct Answer {
-    /// The response, or why there is none.
+    /// The response, or the reason why there is none.
     pub result: Result<Response, HttpError>,
     _counted: Option<(Pending, Option<Permits>)>,
 }
@@ -43,7 +43,7 @@ struct Shared {
     running: Arc<Semaphore>,
 }
 
-/// A caller of a client, such as a group or a hook: it has bounds of its own.
+/// A caller of a client, such as a group or a hook, with bounds of its own.
 pub struct HttpCaller {
     client: HttpClient,
     allowed: Allowed,
@@ -52,7 +52,7 @@ pub struct HttpCaller {
 }
 
 impl HttpClient {
-    /// A client that works on `thread`. It costs nothing until the first request.
+    /// A client on `thread`. It costs nothing until the first request.
     pub fn new(thread: OutboundThread, roots: Roots) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -64,7 +64,7 @@ impl HttpClient {
         }
     }
 
-    /// A caller with bounds of its own.
+    /// A new caller.
     pub fn caller(&self, allowed: Allowed) -> HttpCaller {
         HttpCaller {
             client: self.clone(),
@@ -82,9 +82,8 @@ impl Shared {
 }
 
 impl HttpCaller {
-    /// Begins a request; `done` is called on another thread, exactly once unless the process
-    /// ends, also if the request fails at once. The request counts until the [`Answer`] is
-    /// dropped.
+    /// Begins a request. `done` is called exactly once on another thread, also if the request fails
+    /// at once; not if the process ends. The request counts until the [`Answer`] is dropped.
     pub fn send(&self, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
         let pending = Pending::take(&self.pending);
         let shared = Arc::clone(&self.client.shared);
@@ -114,14 +113,14 @@ impl HttpCaller {
         });
     }
 
-    /// How many requests are under way or wait.
+    /// The requests that run or wait.
     pub fn pending(&self) -> usize {
         self.pending.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for HttpCaller {
-    /// Requests that still wait are not begun.
+    /// Drops the requests that wait.
     fn drop(&mut self) {
         self.running.close();
     }
@@ -141,7 +140,8 @@ impl fmt::Debug for HttpClient {
     }
 }
 
-/// The caller's turn first, so that one caller's waiting requests take no place of the process.
+/// Takes the caller's turn first, so that one caller's waiting requests take no place of the
+/// process.
 async fn permits(caller: Arc<Semaphore>, shared: &Shared) -> Result<Permits, HttpError> {
     let ended = |_| HttpError::Failed("the caller has ended".to_owned());
     let caller = caller.acquire_owned().await.map_err(ended)?;

@@ -1,4 +1,4 @@
-//! How connections to servers are made, and which servers are trusted.
+//! Connections to servers, and the certificates that servers are trusted by.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ use crate::limits::{CONNECT_TIME, IDLE_PER_HOST, IDLE_TIME, MAX_RESPONSE_HEAD};
 
 pub(crate) type HyperClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// Which certificates servers are trusted by.
+/// The certificates that servers are trusted by.
 #[derive(Clone, Debug, Default)]
 pub enum Roots {
-    /// Those of the machine.
+    /// The certificates of the machine.
     #[default]
     System,
-    /// These alone.
+    /// These certificates alone.
     Only(Vec<CertificateDer<'static>>),
 }
 
-/// A client that trusts these.
+/// A client that trusts these certificates.
 pub(crate) fn client(roots: &Roots) -> HyperClient {
     let mut http = HttpConnector::new();
     http.enforce_http(false);

@@ -1,9 +1,9 @@
 //! An HTTP client for scripts and hooks.
 //!
-//! A process has one [`HttpClient`] on one [`OutboundThread`]; each group or hook that asks has an
-//! [`HttpCaller`] of its own. A caller has a few requests under way, the others wait their turn;
-//! each request has its time, and a body a bound. A caller reaches only the targets that it is
-//! allowed, redirects included.
+//! A process has one [`HttpClient`] on one [`OutboundThread`]; each group or hook that sends
+//! requests has an [`HttpCaller`] of its own. A caller runs a few requests at a time, the others
+//! wait; each request has a time limit, and a body a bound. A caller reaches only permitted
+//! targets, redirects included.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -26,7 +26,7 @@
 //! # Ok::<(), std::sync::mpsc::RecvError>(())
 //! ```
 //!
-//! | module | what it does |
+//! | module | content |
 //! |---|---|
 //! | `client` | callers and their turns |
 //! | `perform` | one request from its first byte to the end of its response |
@@ -34,7 +34,7 @@
 //! | `connect` | connections, and which servers are trusted |
 //! | `message` | requests, responses, errors |
 //! | `limits` | the bounds |
-//! | `thread` | the thread that all of it runs on |
+//! | `thread` | the thread of the client |
 
 mod client;
 mod connect;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// Requests a caller has under way at a time; the others wait.
+/// Requests that a caller runs at a time; the others wait.
 pub const MAX_CALLER_RUNNING: usize = 8;
 
 /// Requests of a caller in all, waiting ones included. Reason: each holds its body and a callback.
 pub const MAX_CALLER_REQUESTS: usize = 128;
 
-/// Requests the process has under way at a time; the others wait.
+/// Requests that the process runs at a time; the others wait.
 pub const MAX_RUNNING: usize = 256;
 
 /// Bytes of a request's body.
@@ -21,19 +21,19 @@ pub const MAX_RESPONSE_BODY: usize = 2 * 1024 * 1024;
 /// Bytes of a response's head.
 pub const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 
-/// Header lines of a request that a caller sets.
+/// Header lines of a request, those of its caller.
 pub const MAX_REQUEST_HEADERS: usize = 64;
 
 /// Redirects of one request.
 pub const MAX_REDIRECTS: usize = 5;
 
-/// From the call to the whole response, waiting included.
+/// The time from the call to the whole response, waiting included.
 pub const TIME: Duration = Duration::from_secs(30);
 
-/// For a TCP connection.
+/// The time for a TCP connection.
 pub const CONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// How long a connection without a request stays open.
+/// The time for which a connection without a request stays open.
 pub(crate) const IDLE_TIME: Duration = Duration::from_secs(15);
 
 /// Connections without a request to one host.

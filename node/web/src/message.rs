@@ -1,4 +1,4 @@
-//! Requests, responses, and why there is no response.
+//! Requests, responses, and errors.
 
 use std::{error::Error, fmt};
 
@@ -6,16 +6,14 @@ use bytes::Bytes;
 
 use crate::limits::{MAX_CALLER_REQUESTS, MAX_REDIRECTS, TIME};
 
-/// A request.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// `GET`, `POST`, ...; any token.
     pub method: String,
     /// The whole address.
     pub url: String,
-    /// Header lines; those that belong to the connection are refused.
+    /// Header lines; those that belong to the connection are not sent.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: Bytes,
 }
 
@@ -26,20 +24,19 @@ pub struct Response {
     pub status: u16,
     /// Header lines, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: Bytes,
-    /// Where it came from at last.
+    /// The address after all redirects.
     pub url: String,
 }
 
 impl Response {
-    /// The header line of this name, the first of several.
+    /// The header line of this name; the first one of several.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut named = self.headers.iter().filter(|(key, _)| key == name);
         named.next().map(|(_, value)| value.as_str())
     }
 
-    /// The body as text: UTF-8, or Latin-1 if the response says so.
+    /// The body as text: UTF-8, or Latin-1 if the response declares it.
     pub fn text(&self) -> String {
         let kind = self.header("content-type").unwrap_or_default();
         let kind = kind.to_ascii_lowercase();
@@ -56,11 +53,11 @@ impl Response {
     }
 }
 
-/// Why there is no response.
+/// The reason why there is no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// The address, a header line or the method is none: what is wrong.
+    /// The address, a header line or the method is malformed; the text names it.
     BadRequest(String),
     /// The application's `outgoing` does not name this target, `HOST:PORT`.
     NotAllowed(String),
@@ -72,7 +69,7 @@ pub enum HttpError {
     Timeout,
     /// More than [`MAX_REDIRECTS`] redirects.
     Redirects,
-    /// The connection, TLS or HTTP failed: how.
+    /// The connection, TLS or HTTP failed; the text names the cause.
     Failed(String),
 }
 

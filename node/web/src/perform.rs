@@ -30,7 +30,7 @@ const OURS: &[HeaderName] = &[
     header::UPGRADE,
 ];
 
-/// Header lines that are for the first host alone.
+/// Header lines that only the first host receives.
 const PRIVATE: &[HeaderName] = &[header::AUTHORIZATION, header::COOKIE];
 
 const AGENT: &str = concat!("Tributary/", env!("CARGO_PKG_VERSION"));
@@ -124,7 +124,7 @@ fn redirect(
         .transpose()
 }
 
-/// Whether a redirect is asked for by GET, as browsers do it.
+/// Whether a redirect turns the method into GET, as in browsers.
 fn see_other(status: StatusCode, method: &Method) -> bool {
     match status.as_u16() {
         303 => method != Method::HEAD,
@@ -165,7 +165,7 @@ async fn whole(
     })
 }
 
-/// An error with its reasons; the outer ones alone say nothing.
+/// An error with its causes; the outer error alone does not name the cause.
 fn failed(error: &dyn Error) -> HttpError {
     let mut text = error.to_string();
     let mut source = error.source();

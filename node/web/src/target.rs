@@ -1,4 +1,4 @@
-//! Addresses of requests and redirects, and which of them may be reached.
+//! Addresses of requests and redirects.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::message::HttpError;
 /// Whether a caller may connect to a host and port.
 pub type Allowed = Arc<dyn Fn(&str, u16) -> bool + Send + Sync>;
 
-/// A target that can be asked whether it is allowed.
+/// The target of a request, for a check whether it is permitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) uri: Uri,
@@ -52,7 +52,7 @@ impl Target {
         Ok(Self { uri, host, port })
     }
 
-    /// Where a `Location` header leads from here.
+    /// The address of a `Location` header, relative to this one.
     pub(crate) fn redirect(&self, location: &str) -> Result<Self, HttpError> {
         let location = location.trim();
         let scheme = self.uri.scheme_str().unwrap_or("http");
@@ -87,7 +87,7 @@ impl Target {
     }
 }
 
-/// An address for a log line: its query may hold a key.
+/// An address for a log line, without its query, which may hold a key.
 fn shown(text: &str) -> &str {
     text.split(['?', '#']).next().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A server on loopback that answers as it is told, for tests.
+//! A server on loopback with the answers of a test.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -7,8 +7,8 @@ use std::{
     thread,
 };
 
-/// A server that answers each connection's requests, in any number of threads. It ends with the
-/// process of the test.
+/// Starts a server that answers each connection's requests with `answer`, in any number of threads.
+/// It ends with the process of the test.
 pub fn serve(answer: impl Fn(&str, &[u8]) -> Vec<u8> + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     let address = listener.local_addr().expect("a listener has an address");

@@ -1,4 +1,4 @@
-//! The client against servers on loopback.
+//! Tests of the client against servers on loopback.
 
 use std::{
     net::{Ipv4Addr, TcpListener, TcpStream},
@@ -72,7 +72,7 @@ fn requests_and_responses() {
         "{seen}"
     );
     assert!(seen.ends_with("\r\n\r\na=1"), "{seen}");
-    // The place is free when the other thread has let go of the answer.
+    // The place is free when the other thread has dropped the answer.
     while caller.pending() > 0 {
         std::thread::yield_now();
     }
@@ -102,7 +102,7 @@ fn only_allowed_targets_are_reached() {
     let name = other.to_string();
     let refused = HttpError::NotAllowed(name.clone());
     assert!(refused.to_string().contains("outgoing") && refused.to_string().contains(&name));
-    // Neither directly nor by a redirect.
+    // The target is refused directly and by a redirect.
     for address in [other, first] {
         let answer = ask(&caller, request("GET", format!("http://{address}/")));
         assert_eq!(answer.unwrap_err(), refused);

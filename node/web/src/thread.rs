@@ -1,4 +1,4 @@
-//! The thread that connections are made on.
+//! The thread of connections to other servers.
 
 use std::{
     fmt,
@@ -7,8 +7,8 @@ use std::{
 
 use tokio::{runtime, sync::Notify};
 
-/// One thread of the process, called `web`, for connections to others; it begins at the first use.
-/// It ends with the last of its clones, and its work ends with it.
+/// The thread `web` of the process, for connections to other servers; it starts at the first use.
+/// It ends with the last of its clones, and so does its work.
 #[derive(Clone, Default)]
 pub struct OutboundThread {
     shared: Arc<Shared>,
@@ -20,11 +20,11 @@ struct Shared {
     stop: Arc<Notify>,
 }
 
-/// Threads that look up names, which the system does one at a time each.
+/// Threads that look up names; the system looks up one name on each.
 const LOOKUPS: usize = 4;
 
 impl OutboundThread {
-    /// Runs `work` there. Without a thread (the system gave none) it is dropped.
+    /// Runs `work` on the thread. If the system gives no thread, the work is dropped.
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         match self.shared.handle() {
             Some(handle) => drop(handle.spawn(work)),
@@ -49,7 +49,7 @@ impl Shared {
             .name("web".to_owned())
             .spawn(move || {
                 runtime.block_on(stop.notified());
-                // A lookup that hangs does not hold up the end of the process.
+                // A lookup that hangs does not delay the end of the process.
                 runtime.shutdown_background();
             })?;
         Ok(handle)
