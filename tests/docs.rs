@@ -16,6 +16,7 @@ const HELD: &[&str] = &[
     "fuzz/bodies",
     "node/src",
     "node/web",
+    "origin/script",
     "protocol/src",
     "src",
     "tests",

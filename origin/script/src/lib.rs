@@ -29,21 +29,21 @@
 //! # }
 //! ```
 //!
-//! Or it adds a [`Program`] to its own applications, with a [`ScriptApplication`] for each
-//! instance. A program is a snapshot of an application's folder; an instance has a script runtime
-//! of its own.
+//! A program may also add a [`Program`] to its own applications, with a [`ScriptApplication`] for
+//! each instance. A `Program` is a snapshot of an application's folder; an instance has a script
+//! runtime of its own.
 //!
 //! # What imports what
 //!
-//! Each of these imports only those below it.
+//! Each row imports only from rows below it.
 //!
-//! | module | what it holds |
+//! | module | content |
 //! |---|---|
 //! | `loader` | folders of scripts, for the origin's deployments |
-//! | `instance` | one instance: it asks its script what the group asks it. `engine` has the runtime, `admission`, `rpc`, `hooks` and `idle` connects, calls, publish and play requests, idle clients |
+//! | `instance` | one instance, which calls the script for its group. `engine` has the runtime, `admission`, `rpc`, `hooks` and `idle` connects, calls, publish and play requests, idle clients |
 //! | `api` | the classes and functions that scripts use, one file for each; `api::library` has those of `library` |
 //! | `value` | AMF values as script values, and back |
-//! | `host` | what the host remembers of one script: `state`, and its parts |
+//! | `host` | the host's state of one script: `state`, and its parts |
 //! | `program` | files: reading, encodings, compiling, `import`, notes, errors with their place |
 //! | `text` | the text of script values |
 //! | `library` | files, XML, remoting and the like, without an engine |
@@ -52,11 +52,10 @@
 //!
 //! The group calls the application, which lends the group to the thread and calls the script. A
 //! function of the host that needs the group borrows it with
-//! [`lent`](tributary_origin::app::embed::lent):
-//! `lent(|context| context.accept(client))`. It must not call into the script inside that closure;
-//! convert values before and after. After the script's own code come its promise jobs, under the
-//! same allowance. An exception that nobody catches is logged with its place and told to
-//! `application.onStatus`.
+//! [`lent`](tributary_origin::app::embed::lent): `lent(|context| context.accept(client))`. It must
+//! not call into the script inside that closure; convert values before and after. The promise jobs
+//! of the script's code run after it, in the same turn. An uncaught exception is logged with its
+//! place, and `application.onStatus` is called.
 
 mod api;
 mod host;

@@ -13,7 +13,7 @@ use crate::{
     program::{Program, ProgramError},
 };
 
-/// Every application goes out the same way: one thread of the process.
+/// Loads all script applications, which share one thread for their connections.
 struct Scripts {
     outbound: Outbound,
 }
@@ -55,7 +55,7 @@ impl Loader for Scripts {
 }
 
 fn problems(error: ProgramError, folder: &Path) -> Vec<Problem> {
-    // A copy of the folder was read, which is not where anybody looks.
+    // `folder` is a copy of the application's folder: its path would mislead.
     let within = |path: &Path| {
         let path = path.strip_prefix(folder).unwrap_or(path);
         Some(path.display().to_string())

@@ -1,4 +1,4 @@
-//! Scripts on a stage, for tests: with the feature `test`.
+//! Script applications on a stage, for tests (feature `test`).
 //!
 //! ```
 //! let script = "Client.prototype.add = function(a, b) { return a + b; };";

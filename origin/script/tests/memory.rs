@@ -1,5 +1,5 @@
-//! What a script group costs: memory, the time to start, the time of a call. Times are figures and
-//! no bounds:
+//! Costs of a script group: memory, the time to start, the time of a call. Times are figures, not
+//! bounds:
 //! `cargo test --release -p tributary-script --test memory -- --nocapture`.
 
 use std::{fs, sync::Arc, time::Duration};
@@ -9,7 +9,7 @@ use tributary_node::config;
 use tributary_origin::test::Stage;
 use tributary_script::{Host, Program, ScriptApplication};
 
-/// The chat example in small: presence, a shared object, a timer, an answered call.
+/// The chat example, reduced: presence, a shared object, a timer, an answered call.
 const CHAT: &str = r#"
 application.onAppStart = function() {
     this.users = SharedObject.get("users", false);
@@ -40,7 +40,7 @@ fn stage() -> Stage {
     })
 }
 
-/// Memory of this process that is its own, in bytes.
+/// The process's own memory, in bytes.
 fn resident() -> usize {
     let text = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
     let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap();
@@ -48,7 +48,7 @@ fn resident() -> usize {
     kib * 1024
 }
 
-/// Of all threads of this process.
+/// The processor time of all threads of this process.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
@@ -95,5 +95,5 @@ fn a_call_takes_its_time() {
     }
 }
 
-/// As many as are handled in one go.
+/// Calls that are handled at one go.
 const CALLS: u32 = 5_000;

@@ -17,7 +17,8 @@ use crate::{
     value::{from_script, to_values},
 };
 
-/// The global. Scripts put their handlers on it; what the host has is on its prototype.
+/// The global `application`. Scripts put their handlers on it; the host's methods are on its
+/// prototype.
 pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
     let host = class::prototype(ctx, state, "Application")?;
     facts(&host, state)?;
@@ -36,7 +37,7 @@ pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js
     Ok(application.into_value())
 }
 
-/// The application object: the host's own, whatever the script does with the global.
+/// The host's application object, whatever value the script gives the global.
 pub(crate) fn object<'js>(ctx: &Ctx<'js>, state: &State) -> Result<Object<'js>> {
     let clients = state.clients.borrow();
     match clients.application() {
@@ -57,7 +58,7 @@ fn facts<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     })
 }
 
-/// What `application.server` says.
+/// The value of `application.server`.
 const SERVER: &str = concat!("Tributary/", env!("CARGO_PKG_VERSION"));
 
 fn hostname() -> String {
@@ -91,7 +92,7 @@ fn deciding<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
         move |ctx: Ctx<'js>, client: Value<'js>, uri: Opt<Value<'js>>, why: Rest<Value<'js>>| {
             let client = named(&ctx, &client)?;
             let mut why = why.0;
-            // Here a single reason is the description.
+            // A single argument of this method is the description.
             why.resize(2, Value::new_undefined(ctx.clone()));
             let why = rejection(&ctx, &known, why)?;
             let uri = uri.0.filter(|uri| !is_nothing(uri));
@@ -124,7 +125,7 @@ fn named(ctx: &Ctx<'_>, client: &Value<'_>) -> Result<ClientId> {
     id_of(client).ok_or_else(|| Exception::throw_type(ctx, "the first argument must be a Client"))
 }
 
-/// Lets a client in: its answer leaves before whatever the script sends it next.
+/// Accepts a client: its answer leaves before later messages of the script to it.
 pub(crate) fn accept(ctx: &Ctx<'_>, state: &State, client: ClientId) -> Result<()> {
     if !state.clients.borrow_mut().decided(client) {
         return Ok(());
@@ -159,8 +160,8 @@ fn note_rejection(state: &State, client: ClientId) {
     }
 }
 
-/// What a script gives as the reason of a rejection: an object, or a description and an object. A
-/// text alone may be meant as either, and is both.
+/// Reads the reason of a rejection: an object, or a description and an object. A single text counts
+/// as both.
 fn rejection<'js>(ctx: &Ctx<'js>, state: &Rc<State>, why: Vec<Value<'js>>) -> Result<Rejection> {
     let mut why = why.into_iter();
     let (first, second) = (why.next(), why.next());
@@ -239,7 +240,7 @@ fn ruling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     class::method(host, "clearSharedObjects", |path: Coerced<String>| {
         lent(|context| context.clear_shared_objects(&path.0)).unwrap_or_default()
     })?;
-    // There are no recordings, which are what it deletes.
+    // The method deletes recordings, and there are none.
     class::method(host, "clearStreams", || false)?;
     class::method(host, "gc", |ctx: Ctx<'js>| ctx.run_gc())?;
     let known = Rc::clone(state);
@@ -271,7 +272,7 @@ fn ruling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     })
 }
 
-/// Logs what a script threw, and tells its `application.onStatus`.
+/// Logs an exception of a script, and calls its `application.onStatus`.
 pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, state: &Rc<State>, thrown: &Value<'js>) {
     state.failed.set(true);
     let mut error = ScriptError::thrown(ctx, thrown, state.program.scripts());
@@ -285,7 +286,7 @@ pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, state: &Rc<State>, thrown: &Value<'js>
         state.allowance.reported();
     }
     report(state, &error);
-    // Not about an error in onStatus itself, and not in a turn that is over.
+    // An error in onStatus itself is not reported to it, nor an error in a turn that is over.
     if state.allowance.exceeded().is_some() || state.telling.replace(true) {
         return;
     }
@@ -296,7 +297,7 @@ pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, state: &Rc<State>, thrown: &Value<'js>
     state.telling.set(false);
 }
 
-/// What the engine's own error of that kind says.
+/// The text of the engine's own error of that kind.
 const OUT_OF_MEMORY: &str = "InternalError: out of memory";
 
 /// Logs a script's error.
@@ -304,14 +305,14 @@ pub(crate) fn report(state: &State, error: &ScriptError) {
     state.log(Level::Error, &error.to_string());
 }
 
-/// Tells `application.onStatus` that the memory has run out.
+/// Calls `application.onStatus` because the memory has run out.
 pub(crate) fn low_memory(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<()> {
     let status = Status::ResourceLowMemory;
     let info = info(ctx, status, status.description())?;
     class::callback(&object(ctx, state)?, "onStatus", (info,)).map(drop)
 }
 
-/// What an `onStatus` is told.
+/// The argument of an `onStatus`.
 pub(crate) fn info<'js>(ctx: &Ctx<'js>, status: Status, description: &str) -> Result<Object<'js>> {
     let info = Object::new(ctx.clone())?;
     info.set("code", status.code())?;

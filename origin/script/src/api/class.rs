@@ -15,8 +15,8 @@ use crate::{host::state::State, value::to_script};
 /// Makes a value for the script.
 pub(crate) type Define = for<'js> fn(&Ctx<'js>, &Rc<State>) -> Result<Value<'js>>;
 
-/// Has the prototype of a host class there that the script may never have named, or has replaced;
-/// `define` makes the class.
+/// Makes the prototype of a host class if the script has not used the class yet, or has replaced
+/// it; `define` makes the class.
 pub(crate) fn need_class(
     ctx: &Ctx<'_>,
     state: &Rc<State>,
@@ -32,19 +32,19 @@ pub(crate) fn need_class(
     Ok(())
 }
 
-/// A value that is to be stored; none where `null` or `undefined` stands for taking one away.
+/// A value to store; `None` for `null` and `undefined`, which remove.
 pub(super) fn given(value: Opt<Value<'_>>) -> Option<Value<'_>> {
     value
         .0
         .filter(|value| !value.is_null() && !value.is_undefined())
 }
 
-/// A method: writable, and not seen by `for in`.
+/// Adds a method: writable, and hidden from `for in`.
 pub(crate) fn method<'js, P, F>(object: &Object<'js>, name: &str, function: F) -> Result<()>
 where
     F: IntoJsFunc<'js, P> + 'js,
 {
-    // One text for the key and the name.
+    // The key and the name share one text.
     let key = Atom::from_str(object.ctx().clone(), name)?;
     let function = Function::new(object.ctx().clone(), function)?;
     let shown = Property::from(key.to_js_string()?).configurable();
@@ -52,12 +52,12 @@ where
     object.prop(key, Property::from(function).writable().configurable())
 }
 
-/// A property that is not seen by `for in`.
+/// Adds a property that is hidden from `for in`.
 pub(crate) fn hidden<'js>(object: &Object<'js>, name: &str, value: Value<'js>) -> Result<()> {
     object.prop(name, Property::from(value).writable().configurable())
 }
 
-/// A property that scripts read and cannot write.
+/// Adds a property that scripts read and cannot write.
 pub(crate) fn getter<'js, P, F>(object: &Object<'js>, name: &str, get: F) -> Result<()>
 where
     F: IntoJsFunc<'js, P> + 'js,
@@ -65,7 +65,7 @@ where
     object.prop(name, Accessor::from(get).configurable())
 }
 
-/// A property with code behind it both ways.
+/// Adds a property with functions for both ways.
 pub(crate) fn property<'js, P, G, Q, S>(
     object: &Object<'js>,
     name: &str,
@@ -79,7 +79,7 @@ where
     object.prop(name, Accessor::new(get, set).configurable())
 }
 
-/// The prototype for objects of a host class, out of reach of peers' calls.
+/// The prototype for objects of a host class, hidden from peers' calls.
 pub(crate) fn prototype<'js>(
     ctx: &Ctx<'js>,
     state: &State,
@@ -91,7 +91,7 @@ pub(crate) fn prototype<'js>(
     Ok(prototype)
 }
 
-/// Calls a handler if there is one: `object.name(arguments)`. `None` if there is none.
+/// Calls a handler, `object.name(arguments)`; `None` if there is none.
 pub(crate) fn callback<'js>(
     object: &Object<'js>,
     name: &str,
@@ -139,7 +139,7 @@ pub(crate) fn or_null<'js>(ctx: &Ctx<'js>, object: Option<Object<'js>>) -> Value
     object.map_or_else(|| Value::new_null(ctx.clone()), Object::into_value)
 }
 
-/// Has one of two functions called when a promise is settled.
+/// Calls one of two functions when a promise is settled.
 pub(crate) fn then<'js>(
     promise: &Promise<'js>,
     resolved: Function<'js>,

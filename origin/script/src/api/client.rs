@@ -23,7 +23,8 @@ use crate::{
     value::{to_script, to_values},
 };
 
-/// The inside of a `Client` object. What the client said of itself stays readable when it is gone.
+/// The inside of a `Client` object. The properties from the client's connect stay readable when the
+/// client is gone.
 #[derive(JsLifetime)]
 pub(crate) struct ClientObject {
     #[qjs(skip_trace)]
@@ -35,8 +36,8 @@ pub(crate) struct ClientObject {
 
 class::host_class!(ClientObject, "Client");
 
-/// The class. Scripts put their methods on `Client.prototype`, which inherits the host's, and a
-/// script that overrides one of those still has it.
+/// The class. Scripts put their methods on `Client.prototype`, which inherits the host's; a script
+/// can still call a method of the host that it overrides.
 pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
     let host = Object::new(ctx.clone())?;
     facts(&host)?;
@@ -77,7 +78,7 @@ pub(crate) fn object<'js>(
     state.instance(ctx, inside)
 }
 
-/// The client that a script value stands for.
+/// The client of a script's `Client` object.
 pub(crate) fn id_of(value: &Value<'_>) -> Option<ClientId> {
     let class = value.as_object()?.as_class::<ClientObject>()?;
     Some(class.borrow().id)
@@ -91,8 +92,8 @@ impl ClientObject {
     }
 }
 
-/// Which folders it may read and write, and whose sound and pictures its player may read, as paths
-/// with `;` between them.
+/// The folders that a client may read and write, and those whose samples its player may read, as
+/// paths with `;` between them.
 fn access<'js>(host: &Object<'js>) -> Result<()> {
     class::property(
         host,
@@ -142,7 +143,7 @@ fn change_client(client: &OwnClient<'_>, change: impl FnOnce(&mut Client)) {
     });
 }
 
-/// What the client said of itself, and what is known of its connection.
+/// Properties from the client's connect and of its connection.
 fn facts<'js>(host: &Object<'js>) -> Result<()> {
     class::getter(host, "ip", |client: OwnClient<'js>| {
         client.0.borrow().peer.ip().to_canonical().to_string()
@@ -161,7 +162,7 @@ fn facts<'js>(host: &Object<'js>) -> Result<()> {
         host,
         "id",
         |client: OwnClient<'js>| client.0.borrow().id.to_string(),
-        // A script's own name for the client; the host goes on by its own.
+        // A script may give the client an id of its own; the host keeps using its own.
         |client: OwnClient<'js>, id: Value<'js>| own_member(&client.0, "id", id),
     )
 }
@@ -181,7 +182,7 @@ fn fact<'js>(
     })
 }
 
-/// Sets a member of the object itself where the host has one of the same name.
+/// Sets a member of the object itself, over the host's member of the same name.
 fn own_member<'js>(object: &Object<'js>, name: &str, value: Value<'js>) -> Result<()> {
     let own = rquickjs::object::Property::from(value);
     object.prop(name, own.writable().enumerable().configurable())
@@ -251,7 +252,7 @@ fn watching<'js>(host: &Object<'js>) -> Result<()> {
     )
 }
 
-/// What a script gives as a limit in bytes per second: 0 leaves the one there is.
+/// Reads a limit in bytes per second; 0 leaves the present one.
 fn limit(given: Option<Coerced<f64>>) -> Option<u32> {
     given
         .map(|given| given.0)
@@ -259,11 +260,10 @@ fn limit(given: Option<Coerced<f64>>) -> Option<u32> {
         .map(|given| given as u32)
 }
 
-/// What `getBandwidthLimit` says where there is none: as much as Flash Media Server allows a
-/// client at most.
+/// The value of `getBandwidthLimit` without a limit: the highest limit of Flash Media Server.
 const NO_LIMIT: f64 = 125_000_000.0;
 
-/// `client.call(name, responder, ...)`: `false` if the client is gone or too much waits for it.
+/// `client.call(name, responder, ...)`: `false` if the client is gone or its queue is full.
 fn call<'js>(
     ctx: &Ctx<'js>,
     state: &Rc<State>,
@@ -286,7 +286,7 @@ fn call<'js>(
     Ok(sent)
 }
 
-/// Gives a client's answer to the responder of the call: `onResult(value)` or `onStatus(info)`.
+/// Calls the responder of an answered call: `onResult(value)` or `onStatus(info)`.
 pub(crate) fn answered(
     ctx: &Ctx<'_>,
     state: &Rc<State>,
@@ -305,8 +305,8 @@ pub(crate) fn answered(
     class::callback(responder, name, (value,)).map(drop)
 }
 
-/// What the connection has carried. The edge is asked at the first time, and reports every 5 s from
-/// then on; what the lane carries in between is added.
+/// The counts of the connection. The first call asks the edge, which then reports every 5 s; the
+/// counts of the lane since the last report are added.
 fn stats<'js>(ctx: &Ctx<'js>, client: ClientId) -> Result<Option<Object<'js>>> {
     let known = lent(|context| {
         context.request_statistics(client);

@@ -4,7 +4,7 @@ use rquickjs::{Ctx, Object, Result};
 
 use crate::library::application_xml::ConfigValue;
 
-/// The members of `Application.xml`'s config as an object; of two with one name the last counts.
+/// The members of `Application.xml`'s config as an object; the last one of a name counts.
 pub(crate) fn config<'js>(
     ctx: &Ctx<'js>,
     members: &[(String, ConfigValue)],

@@ -1,4 +1,4 @@
-//! console.log and its like: lines of the application's log.
+//! console.log and its relatives: lines of the application's log.
 
 use std::rc::Rc;
 
@@ -8,7 +8,6 @@ use tributary_origin::app::Level;
 use super::{class, globals::say};
 use crate::{host::state::State, text};
 
-/// `console`.
 pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
     let console = Object::new(ctx.clone())?;
     for (name, level) in [
@@ -32,7 +31,7 @@ pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js
     Ok(console.into_value())
 }
 
-/// Objects as JSON where they have such a form.
+/// A value as JSON, if it is an object with such a form.
 fn shown<'js>(ctx: &Ctx<'js>, one: &Value<'js>) -> Result<String> {
     if one.is_object() && !one.is_function() && !one.is_error() {
         match ctx.json_stringify(one.clone()) {

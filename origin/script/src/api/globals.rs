@@ -24,21 +24,21 @@ pub(super) fn trace<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>
     named(ctx, "trace", Function::new(ctx.clone(), trace)?)
 }
 
-/// Logs a line of the script's own.
+/// Logs a line of the script.
 pub(super) fn say(state: &State, level: Level, text: &str) {
     state.log(level, source::shortened(text, LINE));
 }
 
-/// How much of one traced text is logged. Reason: a script may trace whole data sets.
+/// The bytes of one traced text that are logged. Reason: a script may trace whole data sets.
 const LINE: usize = 4 * 1024;
 
-/// `load(file)`: a file that the main file names is run after it, any other at once.
+/// `load(file)`: a file that the main file names runs after it, any other at once.
 pub(super) fn load<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
     let state = Rc::clone(state);
     let load = move |ctx: Ctx<'js>, name: Coerced<String>| {
         let scripts = state.program.scripts();
         let loader = running_file(&ctx).unwrap_or_default();
-        // A name that means nothing is an error where it stands.
+        // A name without a file is an error at the call.
         let Some(file) = scripts.find(&loader, &name.0) else {
             let why = format!(
                 "load: there is no file {:?}; see docs/porting-from-fms.md",
@@ -63,10 +63,10 @@ fn running_file(ctx: &Ctx<'_>) -> Option<String> {
     frames.next()?.to_string().ok()
 }
 
-/// How many functions of the engine may stand between a script's code and what it calls.
+/// The most functions of the engine between a script's code and the function of the host.
 const OWN_FRAMES: isize = 8;
 
-/// Runs a file of the application or of the framework, by its name as [`ScriptFiles::find`] gives it.
+/// Runs a file of the application or of the framework; [`ScriptFiles::find`] gives its name.
 ///
 /// [`ScriptFiles::find`]: crate::program::script_files::ScriptFiles::find
 pub(crate) fn run_file(ctx: &Ctx<'_>, state: &Rc<State>, file: &str) -> Result<()> {
@@ -122,7 +122,7 @@ fn timer<'js>(ctx: &Ctx<'js>, state: &Rc<State>, name: &str, repeats: bool) -> R
     named(ctx, name, Function::new(ctx.clone(), set)?)
 }
 
-/// Calls what a timer is for: an array of the object, the function or its name, the arguments.
+/// Runs a timer's call: an array of the object, the function or its name, the arguments.
 pub(crate) fn run_timer<'js>(ctx: &Ctx<'js>, call: &Array<'js>) -> Result<()> {
     let this: Value<'js> = call.get(0)?;
     let mut function: Value<'js> = call.get(1)?;
@@ -155,7 +155,7 @@ pub(super) fn clear<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>
     named(ctx, "clearInterval", Function::new(ctx.clone(), clear)?)
 }
 
-/// `getGlobal()`: the global object.
+/// `getGlobal()` returns the global object.
 pub(super) fn get_global<'js>(ctx: &Ctx<'js>, _: &Rc<State>) -> Result<Value<'js>> {
     let get = |ctx: Ctx<'js>| ctx.globals();
     named(ctx, "getGlobal", Function::new(ctx.clone(), get)?)

@@ -2,28 +2,28 @@
 //!
 //! # How to add a class or a function
 //!
-//! 1. Write `api/NAME.rs` with a function `define(ctx, state) -> Result<Value>` that gives what the
-//!    global is to be: a constructor, a function, an object.
+//! 1. Write `api/NAME.rs` with a function `define(ctx, state) -> Result<Value>` that gives the
+//!    global's value: a constructor, a function, an object.
 //! 2. Add it to `program::globals` and to `define_one` here. With `When::FirstUse` nothing of it
-//!    exists in a group until its script names it (and nothing at all if no word of the program is
-//!    its name): use that for all but what nearly every script uses, since a group with its script
-//!    must stay below 256 KiB.
-//! 3. Objects that stand for something of the host: a Rust struct with `host_class!`, its prototype
-//!    from `class::prototype`, methods with `class::method`, properties with `class::getter` and
-//!    `class::property`, instances from `State::instance`. When the script lets go of one, its
-//!    `Drop` runs; it must not call into the script.
-//!    A peer's call reaches no native function; what is written in JavaScript has to be kept
+//!    exists in a group until its script names it, and nothing at all if no word of the program is
+//!    its name. Use it for every global that few scripts use: a group with its script must stay
+//!    below 256 KiB.
+//! 3. An object that stands for something of the host needs a Rust struct with `host_class!`, its
+//!    prototype from `class::prototype`, methods with `class::method`, properties with
+//!    `class::getter` and `class::property`, instances from `State::instance`. The struct's `Drop`
+//!    runs when the script drops the object; it must not call into the script.
+//!    A peer's call reaches no native function; functions written in JavaScript have to be hidden
 //!    from it with `State::hide`, as `class::prototype` does.
 //! 4. Closures given to the engine hold an `Rc<State>` and plain data, never a script value, which
-//!    would never be freed. Values that the host remembers (callbacks, listeners) are kept with
-//!    `state.keeper.keep` and let go with `state.keeper.release`.
+//!    would never be freed. `state.keeper.keep` keeps values for the host (callbacks, listeners),
+//!    and `state.keeper.release` releases them.
 //! 5. Answers that come later: `let later = state.later();` goes to another thread or task, and
-//!    there `later.run(move |ctx, state| ...)` has that work done in a turn of its own. Take the
+//!    there `later.run(move |ctx, state| ...)` runs the closure in a turn of its own. Take the
 //!    callback out with `state.keeper.release(ctx, kept)` and call it with `class::callback`.
-//! 6. Bound what a script can pile up, with a setting or a named constant.
-//! 7. Errors for the script are exceptions: `Exception::throw_type(ctx, "...")`. Things that fail
-//!    in Flash Media Server without one (a status event, `false`) do so here.
-//! 8. Write it into `docs/applications.md`, and test it in `tests` on a stage.
+//! 6. Bound everything that a script can pile up, with a setting or a named constant.
+//! 7. Errors for the script are exceptions: `Exception::throw_type(ctx, "...")`. Failures without
+//!    one in Flash Media Server (a status event, `false`) have none here.
+//! 8. Describe it in `docs/applications.md`, and test it in `tests` on a stage.
 
 use std::rc::Rc;
 
@@ -50,7 +50,7 @@ pub(crate) mod stream;
 
 /// Prepares the language for the boot script.
 pub(crate) fn before_boot(ctx: &Ctx<'_>) -> Result<()> {
-    // They belong to web pages and would only cost memory here.
+    // These classes belong to web pages and would only cost memory here.
     for name in ["performance", "DOMException"] {
         ctx.globals().remove(name)?;
     }
@@ -74,7 +74,7 @@ pub(crate) fn define(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<()> {
     state.lazy(ctx, later, make)
 }
 
-/// Makes a global when it is first named.
+/// Makes a global at its first use.
 fn first_use(state: Rc<State>) -> impl for<'js> Fn(Ctx<'js>, String) -> Result<Value<'js>> {
     move |ctx, name| {
         let undefined = || Ok(Value::new_undefined(ctx.clone()));
@@ -82,7 +82,7 @@ fn first_use(state: Rc<State>) -> impl for<'js> Fn(Ctx<'js>, String) -> Result<V
     }
 }
 
-/// Makes what a global is: a constructor, a function, an object.
+/// Makes the value of a global: a constructor, a function, an object.
 fn define_one<'js>(ctx: &Ctx<'js>, state: &Rc<State>, global: HostGlobal) -> Result<Value<'js>> {
     let define: class::Define = match global {
         HostGlobal::Application => application::define,

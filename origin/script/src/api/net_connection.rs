@@ -27,12 +27,12 @@ use crate::{
 #[derive(JsLifetime)]
 pub(crate) struct NetConnectionObject {
     number: u64,
-    /// What it was connected with last.
+    /// The address of the last connect.
     uri: RefCell<Option<String>>,
-    /// What the script wants sent with every request to a gateway.
+    /// The headers for every request to a gateway.
     #[qjs(skip_trace)]
     headers: RefCell<Headers>,
-    /// While it is connected to an `http` address.
+    /// Present while the object is connected to an `http` address.
     #[qjs(skip_trace)]
     remoting: RefCell<Option<Remoting>>,
 }
@@ -47,7 +47,7 @@ pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js
     facts(&host, state)?;
     connecting(&host, state)?;
     calling(&host, state)?;
-    // What scripts put on the prototype is for the other side to call; what the host has is not.
+    // The other side may call functions that scripts put on the prototype, and none of the host's.
     let prototype = Object::new_proto(ctx.clone(), Some(&host))?;
     let known = Rc::clone(state);
     let class = Constructor::new_prototype(ctx, prototype.clone(), move |ctx: Ctx<'js>| {
@@ -67,13 +67,13 @@ pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js
     Ok(class.into_value())
 }
 
-/// The connection that a script value has now.
+/// The present connection of a script's `NetConnection` object.
 pub(crate) fn id_of(state: &State, value: &Value<'_>) -> Option<ConnectionId> {
     let number = number_of(value)?;
     state.media.borrow().connection_of(number)
 }
 
-/// The number of the `NetConnection` object that a script value is.
+/// The number of a script's `NetConnection` object.
 pub(super) fn number_of(value: &Value<'_>) -> Option<u64> {
     let class = value.as_object()?.as_class::<NetConnectionObject>()?;
     Some(class.borrow().number)
@@ -101,7 +101,7 @@ fn facts<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     class::getter(host, "uri", |object: OwnConnection<'js>| {
         object.0.borrow().uri.borrow().clone()
     })?;
-    // AMF0, unless the script sets its own.
+    // AMF0 is the default.
     class::hidden(
         host,
         "objectEncoding",
@@ -138,7 +138,7 @@ fn connecting<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     })
 }
 
-/// `connect(uri, ...)`: whether it succeeds comes to `onStatus`, however soon it is known.
+/// `connect(uri, ...)`: the outcome always comes to `onStatus`.
 fn connect<'js>(
     ctx: &Ctx<'js>,
     state: &Rc<State>,
@@ -179,7 +179,7 @@ fn connect<'js>(
     }
 }
 
-/// `connect("http://...")`: calls go to a remoting gateway, and nothing else does.
+/// `connect("http://...")`: a remoting gateway, for calls alone.
 fn connect_gateway<'js>(
     state: &Rc<State>,
     object: &Class<'js, NetConnectionObject>,
@@ -201,7 +201,7 @@ fn connect_gateway<'js>(
 
 fn close(state: &State, object: &Class<'_, NetConnectionObject>) {
     let number = object.borrow().number;
-    // Not while it is borrowed: its responders end with it.
+    // The object is not borrowed here: the responders end with the connection.
     let remoting = object.borrow().remoting.take();
     drop(remoting);
     let open = state.media.borrow_mut().part(number);
@@ -272,7 +272,7 @@ fn calling<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     class::method(host, "toString", || "[object NetConnection]")
 }
 
-/// Tells a connection's `onStatus` what has happened to it.
+/// Calls `onStatus` of a connection.
 pub(crate) fn status(
     ctx: &Ctx<'_>,
     state: &Rc<State>,
@@ -317,7 +317,7 @@ fn tell<'js>(
     class::callback(object, "onStatus", (info,)).map(drop)
 }
 
-/// Calls the method that the other side means: one that the script has put on its `NetConnection`.
+/// Calls the method that the other side names, if the script has put it on its `NetConnection`.
 pub(crate) fn called<'js>(
     ctx: &Ctx<'js>,
     state: &Rc<State>,
@@ -353,7 +353,7 @@ pub(crate) fn called<'js>(
     }
 }
 
-/// A result as the answer; a promise answers when it is settled.
+/// A result as the answer; a promise gives the answer when it is settled.
 fn answer<'js>(
     ctx: &Ctx<'js>,
     state: &Rc<State>,

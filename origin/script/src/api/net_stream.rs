@@ -24,9 +24,9 @@ use crate::{
 pub(crate) struct NetStreamObject {
     /// The number of its `NetConnection` object.
     connection: u64,
-    /// What the host has of it, and for which connection.
+    /// The host's NetStream, and its connection.
     open: Cell<Option<(ConnectionId, NetStreamId)>>,
-    /// The name of the stream that is attached.
+    /// The name of the attached stream.
     attached: RefCell<Option<String>>,
 }
 
@@ -62,8 +62,7 @@ pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js
     Ok(class.into_value())
 }
 
-/// Does something with the NetStream of an object, which is made on the connection that there is
-/// now.
+/// Runs `work` with the NetStream of an object; makes it on the present connection if necessary.
 fn with<'js, R: Default>(
     ctx: &Ctx<'js>,
     state: &Rc<State>,
@@ -179,7 +178,7 @@ fn speaking<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     class::method(host, "toString", || "[object NetStream]")
 }
 
-/// Tells a NetStream's `onStatus` what has happened to it.
+/// Calls `onStatus` of a NetStream.
 pub(crate) fn status(
     ctx: &Ctx<'_>,
     state: &Rc<State>,

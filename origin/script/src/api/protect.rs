@@ -18,8 +18,8 @@ pub(super) fn set_attributes<'js>(ctx: &Ctx<'js>, _: &Rc<State>) -> Result<Value
     )
 }
 
-/// `protectObject(object)`: an object with the same methods, which are called on the original, and
-/// with nothing else of it.
+/// `protectObject(object)` returns an object with the same methods, which call the original, and no
+/// other member of it.
 pub(super) fn protect_object<'js>(ctx: &Ctx<'js>, _: &Rc<State>) -> Result<Value<'js>> {
     own(
         ctx,

@@ -1,4 +1,4 @@
-//! SharedObject of another instance: what `SharedObject.get` gives with a NetConnection.
+//! SharedObject of another instance: the result of `SharedObject.get` with a NetConnection.
 
 use std::rc::Rc;
 
@@ -64,7 +64,7 @@ fn known<'js>(ctx: &Ctx<'js>, state: &State, id: RemoteObjectId) -> Option<Value
         .map(|kept| state.keeper.kept(ctx, kept))
 }
 
-/// Makes the prototype, under that of `SharedObject`: so `instanceof` holds.
+/// Makes the prototype on that of `SharedObject`, so that `instanceof` holds.
 fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<()> {
     let prototype = class::prototype(ctx, state, "RemoteSharedObject")?;
     prototype.set_prototype(Some(&state.prototype(ctx, "SharedObject")?))?;
@@ -83,7 +83,7 @@ fn with<R: Default>(own: &Own<'_>, work: impl FnOnce(&mut RemoteObject<'_>) -> R
     done.flatten().unwrap_or_default()
 }
 
-/// name, version, size(), and what a replica has none of.
+/// name, version, size(), and properties that a replica does not have.
 fn facts<'js>(prototype: &Object<'js>) -> Result<()> {
     class::getter(prototype, "name", |own: Own<'js>| {
         with(&own, |object| object.name().to_owned())
@@ -92,7 +92,8 @@ fn facts<'js>(prototype: &Object<'js>) -> Result<()> {
         with(&own, |object| object.version())
     })?;
     class::getter(prototype, "isDirty", |_: Own<'js>| false)?;
-    // What is stored and remembered is the authority's business; a script may set these all the same.
+    // The authority decides about storage and deleted slots; a script may set these here without
+    // effect.
     class::property(
         prototype,
         "autoCommit",
@@ -146,7 +147,7 @@ fn slots<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
     })
 }
 
-/// send, close, and what only the authority can do.
+/// send, close, and methods of the authority alone.
 fn ruling<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
     for name in ["send", "mark"] {
         let known = Rc::clone(state);
@@ -180,8 +181,8 @@ fn ruling<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
     })
 }
 
-/// Tells a script what has happened to an object: `onSync`, `onStatus`, and the handlers of
-/// messages, in their order.
+/// Calls the handlers of an object for its news: `onSync`, `onStatus`, and the handlers of
+/// messages, in order.
 pub(crate) fn news(
     ctx: &Ctx<'_>,
     state: &Rc<State>,
@@ -219,7 +220,7 @@ pub(crate) fn news(
     sync(state, ctx, &object, &mut list)
 }
 
-/// A change as `onSync` has it.
+/// A change as an item of `onSync`.
 fn change<'js>(ctx: &Ctx<'js>, state: &Rc<State>, news: &News) -> Result<Option<Object<'js>>> {
     let change = Object::new(ctx.clone())?;
     match news {
@@ -236,7 +237,7 @@ fn change<'js>(ctx: &Ctx<'js>, state: &Rc<State>, news: &News) -> Result<Option<
     Ok(Some(change))
 }
 
-/// Calls `onSync` with what has gathered, if something has.
+/// Calls `onSync` with the gathered changes, if there are any.
 fn sync<'js>(
     state: &Rc<State>,
     ctx: &Ctx<'js>,

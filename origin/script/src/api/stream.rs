@@ -21,7 +21,7 @@ use crate::{
     value::{to_script, to_values},
 };
 
-/// The inside of a `Stream` object: a name. What the host knows of it may come and go meanwhile.
+/// The inside of a `Stream` object: a name. The host's live stream of that name may come and go.
 #[derive(JsLifetime)]
 pub(crate) struct StreamObject {
     name: String,
@@ -73,7 +73,7 @@ fn statics<'js>(class: &Object<'js>, state: &Rc<State>) -> Result<()> {
         known.keeper.forget(kept);
         closed.is_some()
     })?;
-    // There are no recordings, which alone have a length or a size.
+    // Only recordings have a length or a size, and there are none.
     class::method(class, "length", || 0)?;
     class::method(class, "size", || 0)
 }
@@ -82,7 +82,7 @@ fn or_null<'js>(ctx: &Ctx<'js>, value: Option<Value<'js>>) -> Result<Value<'js>>
     Ok(value.unwrap_or_else(|| Value::new_null(ctx.clone())))
 }
 
-/// The object of a stream of this name; the same one for as long as it is known.
+/// The object of a stream of this name; the same object for as long as the host knows it.
 pub(crate) fn get<'js>(
     ctx: &Ctx<'js>,
     state: &Rc<State>,
@@ -123,7 +123,7 @@ fn open(ctx: &Ctx<'_>, state: &State, name: &str) -> Result<Option<StreamId>> {
     Ok(Some(id))
 }
 
-/// Lets go of streams that play nothing, the oldest first.
+/// Drops `Stream` objects of streams that play nothing, the oldest first.
 fn make_room(state: &State, but: StreamId) {
     let Some(streams) = state.media.borrow().crowd() else {
         return;
@@ -142,7 +142,7 @@ fn make_room(state: &State, but: StreamId) {
     state.media.borrow_mut().swept();
 }
 
-/// Does something with the stream of an object, which is known to the host from then on.
+/// Runs `work` with the stream of an object, which the host knows from then on.
 fn with<'js, R: Default>(
     ctx: &Ctx<'js>,
     state: &Rc<State>,
@@ -161,7 +161,7 @@ fn with<'js, R: Default>(
     Ok(done.flatten().unwrap_or_default())
 }
 
-/// The name of the stream that a script value stands for.
+/// The name of a script's `Stream` object.
 pub(crate) fn name_of(value: &Value<'_>) -> Option<String> {
     let class = value.as_object()?.as_class::<StreamObject>()?;
     Some(class.borrow().name.clone())
@@ -252,7 +252,7 @@ fn playing<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
 /// The longest buffer time that is remembered.
 const LONGEST_BUFFER: Duration = Duration::from_secs(3_600);
 
-/// A method, which may also be set like a property: scripts do both.
+/// Adds a method that may also be set like a property: scripts do both.
 fn receiving<'js>(
     host: &Object<'js>,
     state: &Rc<State>,
@@ -277,7 +277,7 @@ fn receiving<'js>(
     )
 }
 
-/// What a call of `play` asks for. Times are in seconds.
+/// Reads the arguments of `play`. Times are in seconds.
 fn request(
     name: String,
     start: Option<Value<'_>>,
@@ -288,7 +288,7 @@ fn request(
     let number = |value: &Option<Value<'_>>| value.as_ref().and_then(Value::as_number);
     let start = match number(&start) {
         Some(-1.0) => PlayStart::Live,
-        // The cast keeps to what fits.
+        // The cast clamps the number.
         Some(seconds) if seconds >= 0.0 => PlayStart::Recorded((seconds * 1000.0) as u32),
         _ => PlayStart::LiveOrRecorded,
     };
@@ -332,12 +332,12 @@ fn recording<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
             with(&ctx, &known, &stream.0, |stream| stream.clear())
         },
     )?;
-    // Nothing is held back, and there are no files.
+    // The host holds no data back, and there are no files.
     class::method(host, "flush", || true)?;
     class::method(host, "setVirtualPath", || false)
 }
 
-/// send, getOnMetaData, and ours: kick, getStats.
+/// send, getOnMetaData, and the additions kick and getStats.
 fn speaking<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
     class::method(
@@ -401,7 +401,7 @@ fn statistics<'js>(ctx: &Ctx<'js>, name: &str) -> Result<Option<Object<'js>>> {
     Ok(Some(stats))
 }
 
-/// Tells a stream's `onStatus` what has happened to it.
+/// Calls `onStatus` of a stream.
 pub(crate) fn status(
     ctx: &Ctx<'_>,
     state: &Rc<State>,

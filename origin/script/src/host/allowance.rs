@@ -1,32 +1,29 @@
-//! What one turn of a script may use of the processor and of the stack.
+//! The bounds of one turn of a script: processor time and stack.
 
 use std::{cell::Cell, ptr, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Watches one runtime's turns. The engine asks [`Allowance::is_over`] every few thousand steps;
-/// once it has said so, the turn ends with an error that no `catch` and no `finally` of the
-/// script sees.
+/// Bounds the turns of one runtime. The engine asks [`Allowance::is_over`] every few thousand
+/// steps; after a true answer the turn ends with an error that no `catch` and no `finally` of the
+/// script catches.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     turn: Duration,
     stack: usize,
     began: Cell<Duration>,
     end: Cell<Option<Duration>>,
-    /// Where the stack stood when the turn began.
+    /// The stack's position at the beginning of the turn.
     base: Cell<usize>,
     over: Cell<Option<Exceeded>>,
     reported: Cell<bool>,
 }
 
-/// What a turn had too much of.
+/// The exceeded bound of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exceeded {
-    /// Processor time.
     Time,
-    /// The stack.
     Stack,
-    /// Memory.
     Memory,
 }
 
@@ -40,16 +37,16 @@ impl Exceeded {
     }
 }
 
-/// The stack that a thread needs which runs scripts: the engine's own bound, and room for the
-/// group around it.
+/// The stack of a thread that runs scripts: the engine's own bound, and room for the group around
+/// it.
 pub const THREAD_STACK: usize = ENGINE_STACK + 8 * 1024 * 1024;
 
-/// The engine's own bound on the stack, which a script can catch. Reason: it is the last guard;
-/// between two looks of [`Allowance`] a recursion of small functions does not get that far.
+/// The engine's own bound on the stack, whose error a script can catch. Reason: it is the last
+/// guard; between two checks of [`Allowance`] a recursion of small functions does not get that far.
 pub(crate) const ENGINE_STACK: usize = 16 * 1024 * 1024;
 
-/// How deep a script's stack may be when the engine asks. Reason: some ten thousand nested calls;
-/// beyond it only a recursion without end goes.
+/// The deepest stack of a script when the engine asks. Reason: some ten thousand nested calls; only
+/// a recursion without end goes beyond it.
 const MAX_STACK: usize = 4 * 1024 * 1024;
 
 impl Allowance {
@@ -65,7 +62,7 @@ impl Allowance {
         }
     }
 
-    /// A turn begins; it may take `times` the usual time.
+    /// Begins a turn, which may take `times` the usual time.
     pub(crate) fn begin(&self, times: u32) {
         self.over.set(None);
         self.reported.set(false);
@@ -80,18 +77,18 @@ impl Allowance {
         processor_time().saturating_sub(self.began.get())
     }
 
-    /// The turn is over; what it exceeded.
+    /// Ends the turn; returns the exceeded bound.
     pub(crate) fn finish(&self) -> Option<Exceeded> {
         self.end.set(None);
         self.over.take()
     }
 
-    /// What the turn has exceeded so far.
+    /// The bound that the turn has exceeded so far.
     pub(crate) fn exceeded(&self) -> Option<Exceeded> {
         self.over.get()
     }
 
-    /// The error that ended the turn is logged.
+    /// Notes that the error that ended the turn is logged.
     pub(crate) fn reported(&self) {
         self.reported.set(true);
     }
@@ -101,7 +98,7 @@ impl Allowance {
         self.reported.get()
     }
 
-    /// Notes that the turn had too much of something.
+    /// Notes that the turn has exceeded a bound.
     pub(crate) fn exceed(&self, what: Exceeded) {
         if self.over.get().is_none() {
             self.over.set(Some(what));

@@ -6,7 +6,7 @@ use tributary_origin::app::CallToken;
 
 use super::kept::Kept;
 
-/// The responders of calls without an answer so far. A client has at most 1,024.
+/// The responders of calls without an answer. A client has at most 1,024.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     last: u64,
@@ -22,7 +22,7 @@ impl Calls {
         token
     }
 
-    /// The responder of a call that is over.
+    /// Takes the responder of a call that is over.
     pub(crate) fn take(&mut self, token: CallToken) -> Option<Kept> {
         self.responders.remove(&token)
     }

@@ -10,7 +10,7 @@ use super::kept::Kept;
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     known: HashMap<ClientId, Kept>,
-    /// Those without a decision.
+    /// Clients without a decision.
     pending: Vec<ClientId>,
     /// `application`.
     application: Option<Kept>,
@@ -28,12 +28,10 @@ impl Clients {
         self.known.insert(client, object);
     }
 
-    /// A client's object.
     pub(crate) fn get(&self, client: ClientId) -> Option<&Kept> {
         self.known.get(&client)
     }
 
-    /// Takes a client out.
     pub(crate) fn remove(&mut self, client: ClientId) -> Option<Kept> {
         self.pending.retain(|pending| *pending != client);
         self.known.remove(&client)
@@ -51,7 +49,6 @@ impl Clients {
         self.pending.contains(&client)
     }
 
-    /// The clients without a decision.
     pub(crate) fn pending(&self) -> &[ClientId] {
         &self.pending
     }

@@ -21,17 +21,17 @@ pub(crate) struct Gateways {
 /// One connection to a gateway.
 pub(crate) struct GatewayConnection {
     pub(crate) gateway: Gateway,
-    /// The NetConnection object while something is under way: its onStatus hears of failures.
+    /// The NetConnection object while a request is open, so that its onStatus can be called.
     pub(crate) owner: Option<Kept>,
     pub(crate) responders: HashMap<u32, Kept>,
-    /// The queued calls are about to be sent.
+    /// A turn that sends the queued calls is posted.
     pub(crate) flushing: bool,
     /// Requests without a response.
     pub(crate) under_way: usize,
 }
 
 impl Gateways {
-    /// Adds a connection, and numbers it.
+    /// Adds a connection; returns its number.
     pub(crate) fn add(&self, gateway: Gateway) -> u64 {
         let number = self.last.get() + 1;
         self.last.set(number);
@@ -47,7 +47,6 @@ impl Gateways {
         RefMut::filter_map(connections, |connections| connections.get_mut(&number)).ok()
     }
 
-    /// Takes a connection out.
     pub(crate) fn remove(&self, number: u64) -> Option<GatewayConnection> {
         self.connections.borrow_mut().remove(&number)
     }
@@ -74,7 +73,7 @@ impl GatewayConnection {
         self.gateway.call(method, arguments, wants_answer).ok()
     }
 
-    /// The owner, if nothing is under way that it would hear of.
+    /// The owner, if no request needs it any more.
     pub(crate) fn idle_owner(&mut self) -> Option<Kept> {
         if self.under_way == 0 && !self.flushing {
             return self.owner.take();

@@ -8,9 +8,9 @@ use std::{
 
 use rquickjs::{Ctx, Object, Persistent, Result, Value as JsValue};
 
-/// Holds script values for functions of the host, which must hold none themselves: a value in a
-/// closure would never be freed. A kept value lives until it is released, or until
-/// [`Keeper::clear`] before the runtime ends.
+/// Holds script values for functions of the host. These hold none themselves: a value in a closure
+/// would never be freed. A kept value lives until it is released, or until [`Keeper::clear`] before
+/// the runtime ends.
 #[derive(Default)]
 pub(crate) struct Keeper {
     values: RefCell<HashMap<u64, Persistent<JsValue<'static>>>>,
@@ -22,7 +22,7 @@ pub(crate) struct Keeper {
 pub(crate) struct Kept(u64);
 
 impl Keeper {
-    /// Remembers a script value until [`Keeper::release`], or for as long as the script runs.
+    /// Keeps a script value until [`Keeper::release`], or for as long as the script runs.
     pub(crate) fn keep<'js>(&self, ctx: &Ctx<'js>, value: impl AsRef<JsValue<'js>>) -> Kept {
         let id = self.last.get() + 1;
         self.last.set(id);
@@ -31,7 +31,7 @@ impl Keeper {
         Kept(id)
     }
 
-    /// A value that is kept.
+    /// A kept value.
     pub(crate) fn kept<'js>(&self, ctx: &Ctx<'js>, kept: &Kept) -> JsValue<'js> {
         let value = self.values.borrow().get(&kept.0).cloned();
         value
@@ -39,27 +39,27 @@ impl Keeper {
             .unwrap_or_else(|| JsValue::new_undefined(ctx.clone()))
     }
 
-    /// An object that is kept.
+    /// A kept object.
     pub(crate) fn kept_object<'js>(&self, ctx: &Ctx<'js>, kept: &Kept) -> Result<Object<'js>> {
         Object::from_value(self.kept(ctx, kept))
     }
 
-    /// Forgets a value, and gives it.
+    /// Removes a value and returns it.
     pub(crate) fn release<'js>(&self, ctx: &Ctx<'js>, kept: Kept) -> JsValue<'js> {
         let value = self.kept(ctx, &kept);
         self.forget(kept);
         value
     }
 
-    /// Forgets a value.
+    /// Removes a value.
     pub(crate) fn forget(&self, kept: impl Into<Option<Kept>>) {
         let Some(kept) = kept.into() else { return };
-        // Dropped outside the borrow: the end of a value may run a finalizer.
+        // The value is dropped outside the borrow: its end may run a finalizer.
         let value = self.values.borrow_mut().remove(&kept.0);
         drop(value);
     }
 
-    /// Forgets every value, which must be before the runtime ends.
+    /// Removes every value, which must happen before the runtime ends.
     pub(crate) fn clear(&self) {
         let values = std::mem::take(&mut *self.values.borrow_mut());
         drop(values);

@@ -5,10 +5,11 @@ use std::{fmt, marker::PhantomData, rc::Rc};
 use rquickjs::{Ctx, Result};
 use tributary_origin::app::{Event, Poster};
 
-/// Brings work into a group's script: `later.run(|ctx, state| ...)` runs it in a turn of its own.
-/// Clones go to the same group. Once the group has ended, or too many wait, the work is dropped.
+/// Posts work to a group's script: `later.run(|ctx, state| ...)` runs it in a turn of its own.
+/// Clones post to the same group. The work is dropped once the group has ended, or if too much
+/// waits.
 ///
-/// `S` is what the host knows of the script.
+/// `S` is the host's state of the script.
 #[derive(Debug)]
 pub(crate) struct Later<S> {
     poster: Poster,
@@ -18,15 +19,15 @@ pub(crate) struct Later<S> {
 
 type Work<S> = Box<dyn for<'js> FnOnce(&Ctx<'js>, &Rc<S>) -> Result<()> + Send>;
 
-/// Work on its way into a script.
+/// Work on its way to a script.
 pub(crate) struct Reply<S> {
     work: Work<S>,
-    /// The number of the script it is for. A script that has taken its place drops it.
+    /// The number of the script that the work is for. Another script in its place drops the work.
     script: u64,
 }
 
 impl<S: 'static> Later<S> {
-    /// The way into the script of this number.
+    /// Posts to the script of this number.
     pub(crate) fn new(poster: Poster, script: u64) -> Self {
         Self {
             poster,
@@ -35,8 +36,8 @@ impl<S: 'static> Later<S> {
         }
     }
 
-    /// Runs `work` in a turn of its own; an exception it lets through is logged as the script's.
-    /// `false` if the group has ended or too much waits for it.
+    /// Runs `work` in a turn of its own; an uncaught exception is logged as the script's. `false`
+    /// if the group has ended or too much waits for it.
     pub(crate) fn run(
         &self,
         work: impl for<'js> FnOnce(&Ctx<'js>, &Rc<S>) -> Result<()> + Send + 'static,
@@ -60,7 +61,7 @@ impl<S> Clone for Later<S> {
 }
 
 impl<S> Reply<S> {
-    /// Does the work, if it is for the script of this number.
+    /// Runs the work, if it is for the script of this number.
     pub(crate) fn run(self, ctx: &Ctx<'_>, script: u64, state: &Rc<S>) -> Result<()> {
         if self.script != script {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What one group has of the library: nothing until its script uses it.
+//! The library of one group; each part is made at its first use.
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -21,7 +21,7 @@ use crate::{
 
 /// One group's library.
 pub(crate) struct Library {
-    /// Where the instance writes, if it may.
+    /// The folder that the instance writes to, if it may.
     written: Option<PathBuf>,
     /// The application's folder, if it has one.
     deployed: Option<PathBuf>,
@@ -29,11 +29,11 @@ pub(crate) struct Library {
     allowed: Allowed,
     parts: RefCell<HashMap<&'static str, Kept>>,
     files: OnceCell<Rc<RefCell<Files>>>,
-    /// The turn that the files' allowance is for.
+    /// The turn of the files' present allowance.
     turn: Cell<Option<Instant>>,
     http: OnceCell<HttpCaller>,
     sockets: OnceCell<GroupSockets>,
-    /// What each socket tells.
+    /// The script's listener of each socket.
     listeners: RefCell<HashMap<u64, Kept>>,
     last_socket: Cell<u64>,
     /// Connections to remoting gateways.
@@ -61,12 +61,12 @@ impl Library {
         }
     }
 
-    /// What a part of the host's scripts gave.
+    /// The exports of a part of the host's scripts.
     pub(crate) fn part<R>(&self, name: &str, read: impl FnOnce(&Kept) -> R) -> Option<R> {
         self.parts.borrow().get(name).map(read)
     }
 
-    /// Remembers what a part gave.
+    /// Keeps the exports of a part.
     pub(crate) fn keep_part(&self, name: &'static str, exports: Kept) {
         self.parts.borrow_mut().insert(name, exports);
     }
@@ -80,8 +80,7 @@ impl Library {
         Rc::clone(files)
     }
 
-    /// Work on files in a turn, which began at `now`, that has not begun any has the whole
-    /// allowance.
+    /// Gives the files a new allowance, unless this turn, which began at `now`, has one already.
     pub(crate) fn new_turn(&self, now: Instant) {
         let now = Some(now);
         if self.turn.replace(now) != now
@@ -91,7 +90,7 @@ impl Library {
         }
     }
 
-    /// The group's way to HTTP.
+    /// The group's caller for HTTP.
     pub(crate) fn http(&self) -> &HttpCaller {
         self.http
             .get_or_init(|| self.outbound.http().caller(Arc::clone(&self.allowed)))
@@ -103,7 +102,7 @@ impl Library {
             .get_or_init(|| self.outbound.sockets().group(Arc::clone(&self.allowed)))
     }
 
-    /// Remembers what a socket tells, and numbers it.
+    /// Keeps the listener of a new socket; returns the socket's number.
     pub(crate) fn add_socket(&self, listener: Kept) -> u64 {
         let number = self.last_socket.get() + 1;
         self.last_socket.set(number);
@@ -111,12 +110,12 @@ impl Library {
         number
     }
 
-    /// What a socket tells.
+    /// The listener of a socket.
     pub(crate) fn with_socket<R>(&self, number: u64, read: impl FnOnce(&Kept) -> R) -> Option<R> {
         self.listeners.borrow().get(&number).map(read)
     }
 
-    /// Forgets a socket.
+    /// Removes a socket's listener.
     pub(crate) fn remove_socket(&self, number: u64) -> Option<Kept> {
         self.listeners.borrow_mut().remove(&number)
     }
@@ -137,15 +136,15 @@ fn allowed(program: &Arc<Program>, is_trial: bool) -> Allowed {
     Arc::new(move |host, port| !is_trial && program.settings().may_connect(host, port))
 }
 
-/// Where an instance's files are, below its application's folder. Instance names are any text:
-/// what is not a letter, a digit or one of `-_` is written as `%XX`, and a long one by its digest.
+/// The folder of an instance's files, below its application's folder. An instance name is any text:
+/// bytes other than letters, digits and `-_` are written as `%XX`, and a long name as its digest.
 pub(crate) fn files_folder(application: &Path, group: &GroupName) -> PathBuf {
     application
         .join(folder_name(group.instance()))
         .join("files")
 }
 
-/// The longest name that is written as it is. Reason: file systems take 255 bytes.
+/// The longest name that is not written as a digest. Reason: file systems take 255 bytes.
 const LONGEST_NAME: usize = 200;
 
 fn folder_name(instance: &str) -> String {

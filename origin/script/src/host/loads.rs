@@ -1,7 +1,7 @@
-//! Which files `load()` runs, and when.
+//! The files that `load()` runs, and their order.
 //!
-//! While the main file runs, the files that it names wait for its end; files of the framework do
-//! not. A file that is named while a loaded file runs, or after the start, is run at once.
+//! Files that the main file names wait until it has run; files of the framework do not wait. A file
+//! that is named while a loaded file runs, or after the start, runs at once.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -10,37 +10,37 @@ use std::{
 
 use crate::program::script_files::FileOwner;
 
-/// The files that one instance loads.
+/// The loaded files of one instance.
 #[derive(Debug)]
 pub(crate) struct Loads {
-    /// The start; `None` once the main file and those that it names have run.
+    /// The start; `None` once the main file and the files that it names have run.
     start: Option<Start>,
-    /// Loaded files whose top level runs at this moment, the innermost last.
+    /// Files whose top level runs at this moment, the innermost last.
     running: Vec<String>,
 }
 
 #[derive(Debug)]
 struct Start {
-    /// What the main file has named and is not run yet.
+    /// Files that the main file has named and that have not run.
     waiting: VecDeque<String>,
-    /// The main file, and every file that has begun to run: a start runs a file once.
+    /// The main file, and every file that has begun to run: a start runs each file once.
     begun: HashSet<String>,
-    /// How many calls there were.
+    /// Calls of `load()` in this start.
     calls: usize,
 }
 
-/// What becomes of a file that `load()` names.
+/// The time at which a file of `load()` runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// The file runs at once.
+    /// At once.
     Now,
-    /// The file runs after the main file.
+    /// After the main file.
     Later,
-    /// The file runs already, or this start has run it.
+    /// Never: the file runs already, or this start has run it.
     Done,
 }
 
-/// Why a file is not loaded.
+/// The reason why a file is not loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LoadRefusal {
     /// More than [`MAX_LOADS`] calls.
@@ -52,12 +52,12 @@ pub(crate) enum LoadRefusal {
 /// The most calls of `load()` in one start. Reason: files may load each other in ever new ways.
 const MAX_LOADS: usize = 1_024;
 
-/// How many files may run that each have loaded the next one. Reason: each takes its part of the
-/// thread's stack.
+/// The deepest nesting of files that load each other. Reason: each takes its part of the thread's
+/// stack.
 const MAX_DEPTH: usize = 256;
 
 impl Loads {
-    /// Of an instance that begins to run its main file.
+    /// The state of an instance that begins to run its main file.
     pub(crate) fn new(main: &str) -> Self {
         let start = Start {
             waiting: VecDeque::new(),
@@ -70,7 +70,7 @@ impl Loads {
         }
     }
 
-    /// A call of `load()` for this file, which waits if that is due later.
+    /// Notes a call of `load()` for this file; queues the file if it runs later.
     pub(crate) fn name(&mut self, file: &str, owner: FileOwner) -> Result<Due, LoadRefusal> {
         if self.running.iter().any(|running| running == file) {
             return Ok(Due::Done);
@@ -91,7 +91,7 @@ impl Loads {
         Ok(Due::Now)
     }
 
-    /// A file begins to run.
+    /// Notes that a file begins to run.
     pub(crate) fn begin(&mut self, file: &str) -> Result<(), LoadRefusal> {
         if self.running.len() >= MAX_DEPTH {
             return Err(LoadRefusal::TooDeep);
@@ -103,7 +103,7 @@ impl Loads {
         Ok(())
     }
 
-    /// The file that began last has run; one that failed may be loaded again.
+    /// Notes the end of the file that began last; a file that failed may be loaded again.
     pub(crate) fn end(&mut self, succeeded: bool) {
         let file = self.running.pop();
         if let (Some(file), Some(start)) = (file, &mut self.start)
@@ -113,7 +113,7 @@ impl Loads {
         }
     }
 
-    /// The next file that waited for the end of the main file. Without one, the start is over.
+    /// The next file that waited for the end of the main file; `None` ends the start.
     pub(crate) fn next(&mut self) -> Option<String> {
         let start = self.start.as_mut()?;
         while let Some(file) = start.waiting.pop_front() {

@@ -6,24 +6,24 @@ use tributary_origin::app::{ConnectionId, NetStreamId, RemoteObjectId, StreamId}
 
 use super::kept::Kept;
 
-/// What tells a script what happens to its streams and connections.
+/// Objects whose handlers are called with the events of streams and connections.
 #[derive(Debug, Default)]
 pub(crate) struct Media {
-    /// `Stream` objects of streams that are open, in the order they were opened.
+    /// `Stream` objects of open streams, in the order of opening.
     streams: Vec<(StreamId, Kept)>,
-    /// How many of them played something when it was last looked.
+    /// The streams that played something at the last sweep.
     left: usize,
     connections: HashMap<ConnectionId, Kept>,
     net_streams: HashMap<NetStreamId, Kept>,
     remote_objects: HashMap<RemoteObjectId, Kept>,
     last_connection: u64,
-    /// The connection that each `NetConnection` object has now, by the object's number.
+    /// The present connection of each `NetConnection` object, by the object's number.
     by_object: HashMap<u64, ConnectionId>,
 }
 
-/// How many streams that play nothing keep their `Stream` object. Reason: a script that asks for
-/// the stream of each publisher would collect them all; one that lets go is made anew when it is
-/// asked for again.
+/// Streams that play nothing and keep their `Stream` object. Reason: a script that asks for the
+/// stream of each publisher would collect them all; a dropped object is made anew when the script
+/// asks for it.
 pub(crate) const MAX_IDLE_STREAMS: usize = 64;
 
 impl Media {
@@ -42,13 +42,13 @@ impl Media {
         Some(self.streams.remove(place).1)
     }
 
-    /// The streams with an object, the oldest first, if they have become many.
+    /// The streams with an object, the oldest first, if there are many.
     pub(crate) fn crowd(&self) -> Option<Vec<StreamId>> {
         let many = self.streams.len() >= self.left + 2 * MAX_IDLE_STREAMS;
         many.then(|| self.streams.iter().map(|(id, _)| *id).collect())
     }
 
-    /// Those that can be let go are.
+    /// Notes the end of a sweep.
     pub(crate) fn swept(&mut self) {
         self.left = self.streams.len().saturating_sub(MAX_IDLE_STREAMS);
     }
@@ -59,7 +59,7 @@ impl Media {
         self.last_connection
     }
 
-    /// The connection that an object has now.
+    /// The present connection of an object.
     pub(crate) fn connection_of(&self, object: u64) -> Option<ConnectionId> {
         self.by_object.get(&object).copied()
     }
@@ -69,7 +69,7 @@ impl Media {
         self.connections.insert(id, kept);
     }
 
-    /// The object has no connection any more; the connection still tells how it ended.
+    /// Takes the connection from its object; the events of its end still reach the object.
     pub(crate) fn part(&mut self, object: u64) -> Option<ConnectionId> {
         self.by_object.remove(&object)
     }
@@ -78,7 +78,7 @@ impl Media {
         self.connections.get(&id)
     }
 
-    /// A connection that is over.
+    /// Removes a connection that is over.
     pub(crate) fn remove_connection(&mut self, id: ConnectionId) -> Option<Kept> {
         self.by_object.retain(|_, known| *known != id);
         self.connections.remove(&id)
@@ -104,7 +104,7 @@ impl Media {
         self.remote_objects.remove(&id)
     }
 
-    /// Shared objects of connections that are over by `is_over`.
+    /// Removes shared objects of connections that are over.
     pub(crate) fn take_remote_objects(
         &mut self,
         mut is_over: impl FnMut(RemoteObjectId) -> bool,
@@ -115,7 +115,7 @@ impl Media {
             .collect()
     }
 
-    /// NetStreams that are over by `is_over`.
+    /// Removes NetStreams of connections that are over.
     pub(crate) fn take_net_streams(
         &mut self,
         mut is_over: impl FnMut(NetStreamId) -> bool,

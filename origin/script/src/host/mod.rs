@@ -1,6 +1,6 @@
-//! The host's side of one script: the values it remembers, and the means the process gives it.
+//! The host's side of one script: the values it keeps, and the means of the process.
 //!
-//! [`state::State`] holds all of it; the other files are its parts, and know nothing of it.
+//! [`state::State`] holds all of it; the other files are its parts and do not use it.
 
 pub(crate) mod allowance;
 pub(crate) mod calls;
@@ -26,11 +26,11 @@ use crate::library::outbound::Outbound;
 /// The means that the process gives to script applications.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
-    /// Where the application keeps what it writes: `DATA/apps/NAME`. Without it scripts have no
-    /// files of their own.
+    /// The folder for the application's files: `DATA/apps/NAME`. Without it scripts have no files
+    /// of their own.
     pub data: Option<PathBuf>,
-    /// The way to web servers; clones of one share its thread.
+    /// The connections to web servers; clones share one thread.
     pub outbound: Outbound,
-    /// The instance is only tried out: it reaches no web server.
+    /// The instance is a trial: it connects to no web server.
     pub is_trial: bool,
 }

@@ -12,12 +12,12 @@ use tributary_origin::app::ObjectId;
 use super::kept::Kept;
 
 /// The `SharedObject`s of a script. Each lives until the script closes it or the instance ends,
-/// whether a variable of the script holds it or not; where they become many, [`crate::room`] lets
-/// some go.
+/// whether a variable of the script holds it or not; [`crate::room`] closes some when there are
+/// many.
 #[derive(Debug, Default)]
 pub(crate) struct Objects {
     known: HashMap<ObjectId, Known>,
-    /// The persistent ones among them, for `SharedObject.commit`.
+    /// The persistent ones, for `SharedObject.commit`.
     persistent: BTreeSet<ObjectId>,
     ledger: Rc<Ledger>,
     sweeps: Sweeps,
@@ -25,41 +25,41 @@ pub(crate) struct Objects {
 
 #[derive(Debug)]
 struct Known {
-    /// How often it is open: an object that is closed may be opened anew within a turn.
+    /// Script objects that are open for it: a closed object may be opened anew within a turn.
     times: u32,
     /// The script's newest object for it.
     object: Kept,
 }
 
-/// What the script's objects note of themselves.
+/// The uses and ends of script objects.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    /// What the script has let go of and the group does not know of yet.
+    /// Objects that the script has dropped and that the group still holds open.
     dropped: RefCell<Vec<ObjectId>>,
     uses: Cell<u64>,
 }
 
-/// When room was made, and what is to be logged of it.
+/// The time of the last search, and the closed objects that are not logged yet.
 #[derive(Debug, Default)]
 struct Sweeps {
-    /// Room is made again when so many objects live, or at that time.
+    /// The next search is due at this number of objects, or at this time.
     again: Option<(usize, Instant)>,
     logged: Option<Instant>,
     unlogged: usize,
 }
 
-/// How many objects more bring the next search for objects that can go. Reason: a search visits
-/// every object of the script.
+/// New objects that bring the next search for objects to close. Reason: a search visits every
+/// object of the script.
 const SEARCH_EVERY: usize = 64;
 
-/// After this time the next search may come whatever the number of objects.
+/// The next search may come after this time, whatever the number of objects.
 const SEARCH_AFTER: Duration = Duration::from_secs(1);
 
-/// How often objects that went are logged.
+/// The time between two log lines about closed objects.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
 impl Objects {
-    /// Notes the script's object for a shared object; gives an older one.
+    /// Adds the script's object for a shared object; returns an older one.
     pub(crate) fn add(
         &mut self,
         object: ObjectId,
@@ -83,7 +83,7 @@ impl Objects {
         self.known.get(&object).map(|known| &known.object)
     }
 
-    /// Notes that the script has let go of one; gives its object if it was the last.
+    /// Removes one use of an object; returns the script's object if it was the last.
     pub(crate) fn remove(&mut self, object: ObjectId) -> Option<Kept> {
         let known = self.known.get_mut(&object)?;
         known.times -= 1;
@@ -94,13 +94,13 @@ impl Objects {
         self.known.remove(&object).map(|known| known.object)
     }
 
-    /// Puts another reference in the place of the script's object; gives the one before.
+    /// Replaces the reference to the script's object; returns the one before.
     pub(crate) fn replace(&mut self, object: ObjectId, with: Kept) -> Option<Kept> {
         let known = self.known.get_mut(&object)?;
         Some(std::mem::replace(&mut known.object, with))
     }
 
-    /// Those that are open, in no order.
+    /// The open objects, in no order.
     pub(crate) fn open(&self) -> impl Iterator<Item = (ObjectId, &Kept)> {
         self.known.iter().map(|(id, known)| (*id, &known.object))
     }
@@ -109,29 +109,29 @@ impl Objects {
         self.known.len()
     }
 
-    /// The persistent ones that are open.
+    /// The open persistent objects.
     pub(crate) fn persistent(&self) -> impl Iterator<Item = ObjectId> + '_ {
         self.persistent.iter().copied()
     }
 
-    /// Where an object notes its use and its end.
+    /// The record of uses and ends.
     pub(crate) fn ledger(&self) -> Rc<Ledger> {
         Rc::clone(&self.ledger)
     }
 
-    /// What was dropped since this was last asked.
+    /// The objects dropped since the last call.
     pub(crate) fn take_dropped(&self) -> Vec<ObjectId> {
         std::mem::take(&mut *self.ledger.dropped.borrow_mut())
     }
 
-    /// Whether a search for objects that can go is worth while when so many live.
+    /// Whether a search for objects to close is due with this number of objects.
     pub(crate) fn may_search(&self, living: usize, now: Instant) -> bool {
         let again = self.sweeps.again;
         again.is_none_or(|(number, at)| living >= number || now >= at)
     }
 
-    /// Notes a search that has left so many alive and let so many go. Returns how many went since
-    /// the last line of the log, if it is time for one.
+    /// Notes a search that has left `living` objects and closed `gone`. Returns the objects closed
+    /// since the last log line, if the next one is due.
     pub(crate) fn searched(&mut self, living: usize, gone: usize, now: Instant) -> Option<usize> {
         let sweeps = &mut self.sweeps;
         sweeps.again = Some((living + SEARCH_EVERY, now + SEARCH_AFTER));
@@ -146,13 +146,13 @@ impl Objects {
 }
 
 impl Ledger {
-    /// An object is used: the later, the higher the number.
+    /// Notes a use; returns its number, which rises.
     pub(crate) fn used(&self) -> u64 {
         self.uses.set(self.uses.get() + 1);
         self.uses.get()
     }
 
-    /// The script lets go of an object.
+    /// Notes that the script has dropped an object.
     pub(crate) fn dropped(&self, object: ObjectId) {
         self.dropped.borrow_mut().push(object);
     }

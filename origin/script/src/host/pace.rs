@@ -1,24 +1,24 @@
-//! How fast a script may fill the log.
+//! The rate at which a script may fill the log.
 
 use std::{
     cell::Cell,
     time::{Duration, Instant},
 };
 
-/// Counts a script's lines: so many at once, and so many a second.
+/// Counts a script's lines: a burst, and a rate.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// When what was said so far will have been allowed.
+    /// The time at which the lines so far fit the rate.
     until: Cell<Option<Instant>>,
     dropped: Cell<u64>,
 }
 
-/// What a line of a script gets.
+/// The decision about a line of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
-    /// It is logged; so many before it were not.
+    /// The line is logged, after this many dropped ones.
     After(u64),
-    /// It is not logged.
+    /// The line is not logged.
     Dropped,
 }
 
@@ -26,7 +26,7 @@ pub(crate) enum Pass {
 /// fill the disk and keep its worker from everything else.
 const LINES_PER_SECOND: u32 = 200;
 
-/// Lines that it may log at once after a rest.
+/// Lines that a script may log at once after a rest.
 const LINES_AT_ONCE: u32 = 2_000;
 
 const EACH: Duration = Duration::from_nanos(1_000_000_000 / LINES_PER_SECOND as u64);
@@ -39,7 +39,7 @@ impl Pace {
         }
     }
 
-    /// A line is to be logged.
+    /// Counts a line and decides about it.
     pub(crate) fn line(&self, now: Instant) -> Pass {
         let until = self.until.get().map_or(now, |until| until.max(now));
         if until - now >= EACH * LINES_AT_ONCE {

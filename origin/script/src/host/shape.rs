@@ -15,7 +15,7 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    /// The kind that the boot script has a number for.
+    /// The kind of a number of the boot script.
     pub(crate) fn of(number: i32) -> Self {
         match number {
             1 => Self::Array,

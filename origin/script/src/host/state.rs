@@ -1,4 +1,4 @@
-//! What the host knows of one running script, shared by all functions it gives to it.
+//! The host's state of one running script, shared by all functions it gives to the script.
 
 use std::{
     cell::{Cell, RefCell},
@@ -38,9 +38,8 @@ use crate::program::{Program, check::script_options};
 
 /// The host's side of one script runtime.
 ///
-/// Functions of the host hold it in an `Rc` and hold no script value: those would never be freed.
-/// A script value that the host has to remember is in the [`Keeper`], which ties it to the life of
-/// the runtime.
+/// Functions of the host hold it in an `Rc` and hold no script value, which would never be freed.
+/// The [`Keeper`] holds script values for the host and ties them to the life of the runtime.
 pub(crate) struct State {
     pub(crate) program: Arc<Program>,
     pub(crate) host: Host,
@@ -54,9 +53,9 @@ pub(crate) struct State {
     pub(crate) objects: RefCell<Objects>,
     pub(crate) library: Library,
     pub(crate) loads: RefCell<Loads>,
-    /// Whether something was thrown in this turn that nobody has caught.
+    /// Whether an exception was left uncaught in this turn.
     pub(crate) failed: Cell<bool>,
-    /// Whether `application.onStatus` hears of an error at this moment.
+    /// Whether `application.onStatus` runs with an error at this moment.
     pub(crate) telling: Cell<bool>,
     pace: Pace,
     /// The group's time in this turn.
@@ -69,7 +68,7 @@ pub(crate) struct State {
     values: RefCell<Option<Values>>,
 }
 
-/// What the boot script gives.
+/// The functions of the boot script.
 struct Tools {
     find: Kept,
     lazy: Kept,
@@ -79,18 +78,18 @@ struct Tools {
     strong: Kept,
     probe: Kept,
     handles: Kept,
-    /// `Object.prototype`.
+    /// The value of `Object.prototype`.
     objects: Kept,
 }
 
-/// What looks at objects that are more than plain ones and arrays.
+/// Functions for objects other than plain ones and arrays.
 struct Values {
     shape: Kept,
     bytes: Kept,
     items: Kept,
 }
 
-/// Numbers the scripts of this process.
+/// The last number of a script of this process.
 static LAST: AtomicU64 = AtomicU64::new(1);
 
 /// The most classes that `application.registerClass` takes. Reason: every typed object that a
@@ -139,12 +138,12 @@ impl State {
         self.number
     }
 
-    /// Brings answers into the script from other threads and tasks.
+    /// Posts work to the script from other threads and tasks.
     pub(crate) fn later(&self) -> Later<Self> {
         Later::new(self.poster.clone(), self.number)
     }
 
-    /// Has `work` done in a turn of its own, soon.
+    /// Runs `work` soon, in a turn of its own.
     pub(crate) fn soon(
         &self,
         work: impl for<'js> FnOnce(&Ctx<'js>, &Rc<Self>) -> Result<()> + Send + 'static,
@@ -152,8 +151,8 @@ impl State {
         self.later().run(work);
     }
 
-    /// Adds a line of the script's to the application's log and to the process's, unless it says
-    /// too much.
+    /// Adds a line of the script to the application's log and to the process's, unless the script
+    /// logs too much.
     pub(crate) fn log(&self, level: Level, text: &str) {
         match self.pace.line(self.now.get()) {
             Pass::Dropped => return,
@@ -168,7 +167,7 @@ impl State {
 
     fn write(&self, level: Level, text: &str) {
         match level {
-            // What becomes of a trial is told when it is over.
+            // The end of a trial reports its result.
             _ if self.host.is_trial => tracing::debug!(group = %self.group, "trial: {text}"),
             Level::Info => tracing::info!(group = %self.group, "{text}"),
             Level::Warning => tracing::warn!(group = %self.group, "{text}"),
@@ -203,7 +202,7 @@ impl State {
         }
     }
 
-    /// Makes an object of a host class, with its prototype.
+    /// Makes an object of a host class.
     pub(crate) fn instance<'js, C: JsClass<'js>>(
         &self,
         ctx: &Ctx<'js>,
@@ -212,12 +211,12 @@ impl State {
         Class::instance_proto(value, self.prototype(ctx, C::NAME)?)
     }
 
-    /// Keeps peers from reaching what an object of the host has.
+    /// Hides the members of an object of the host from peers' calls.
     pub(crate) fn hide<'js>(&self, ctx: &Ctx<'js>, object: &JsValue<'js>) -> Result<()> {
         self.tool(ctx, |tools| &tools.foreign, (object.clone(),))
     }
 
-    /// Defines globals that `make(name)` makes when they are first read.
+    /// Defines globals that `make(name)` makes at their first use.
     pub(crate) fn lazy<'js>(
         &self,
         ctx: &Ctx<'js>,
@@ -227,7 +226,7 @@ impl State {
         self.tool(ctx, |tools| &tools.lazy, (ctx.globals(), names, make))
     }
 
-    /// The function that a peer's call means, and the object it belongs to.
+    /// The function that a peer's call names, and its object.
     pub(crate) fn find<'js>(
         &self,
         ctx: &Ctx<'js>,
@@ -239,7 +238,7 @@ impl State {
         found.map_or(Ok(None), |found| Ok(Some((found.get(0)?, found.get(1)?))))
     }
 
-    /// What kind of object this is.
+    /// The kind of this object.
     pub(crate) fn kind<'js>(&self, ctx: &Ctx<'js>, object: &Object<'js>) -> Result<Shape> {
         if object.is_array() {
             return Ok(Shape::Array);
@@ -261,7 +260,7 @@ impl State {
     /// The bytes of a typed array or of a buffer.
     pub(crate) fn bytes<'js>(&self, ctx: &Ctx<'js>, object: &Object<'js>) -> Result<Vec<u8>> {
         let text: String = self.of_value(ctx, |values| &values.bytes, object)?;
-        // Every character is below 256.
+        // Every character of the text is below 256.
         Ok(text.chars().map(|byte| byte as u8).collect())
     }
 
@@ -270,7 +269,7 @@ impl State {
         self.of_value(ctx, |values| &values.items, object)
     }
 
-    /// Takes an item out of an array, which closes up.
+    /// Removes an item from an array and closes the gap.
     pub(crate) fn remove<'js>(
         &self,
         ctx: &Ctx<'js>,
@@ -299,7 +298,7 @@ impl State {
         self.tool(ctx, |tools| &tools.strong, (weak,))
     }
 
-    /// Takes so much memory for a moment: an exception if it is not there.
+    /// Allocates this much memory for a moment; an exception if it is not available.
     pub(crate) fn probe(&self, ctx: &Ctx<'_>, size: usize) -> Result<()> {
         self.tool(ctx, |tools| &tools.probe, (size as f64,))
     }
@@ -331,7 +330,7 @@ impl State {
         Constructor::from_value(self.keeper.kept(ctx, kept)).ok()
     }
 
-    /// The class name that an object is written with.
+    /// The class name with which an object is written.
     pub(crate) fn class_of<'js>(
         &self,
         ctx: &Ctx<'js>,
@@ -350,7 +349,7 @@ impl State {
         object.get(self.class_symbol(ctx)?)
     }
 
-    /// Under this an object remembers the class it came with.
+    /// The symbol under which an object keeps the class name it came with.
     pub(crate) fn class_symbol<'js>(&self, ctx: &Ctx<'js>) -> Result<Symbol<'js>> {
         Symbol::new_global(ctx.clone(), "amf.class")
     }
@@ -374,7 +373,7 @@ impl State {
         Ok(())
     }
 
-    /// Asks one of [`Values`], which are made at the first use.
+    /// Calls one of [`Values`], which are made at the first use.
     fn of_value<'js, R: rquickjs::FromJs<'js>>(
         &self,
         ctx: &Ctx<'js>,

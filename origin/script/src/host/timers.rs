@@ -20,18 +20,18 @@ pub(crate) struct Timers {
 pub(crate) struct Timer {
     at: Instant,
     every: Option<Duration>,
-    /// An array: the function, what it is called on, its arguments.
+    /// An array of the object, the function, and its arguments.
     pub(crate) call: Kept,
 }
 
-/// The shortest time of a timer. Reason: a shorter one would take the worker for itself.
+/// The shortest time of a timer. Reason: a shorter one would occupy the worker.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// The longest, some 24 days, as everywhere.
+/// The longest time, some 24 days, as in browsers.
 const LONGEST: f64 = 2_147_483_647.0;
 
 impl Timers {
-    /// Adds a timer and gives its number.
+    /// Adds a timer; returns its number.
     pub(crate) fn add(
         &mut self,
         now: Instant,
@@ -48,38 +48,36 @@ impl Timers {
         self.last
     }
 
-    /// Takes a timer out.
     pub(crate) fn remove(&mut self, number: u32) -> Option<Kept> {
         let timer = self.known.remove(&number)?;
         self.due.remove(&(timer.at, number));
         Some(timer.call)
     }
 
-    /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.known.len()
     }
 
-    /// When the next one is due.
+    /// The time at which the next timer is due.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// The next one that is due, put off to its next time if it repeats.
+    /// The next due timer; a repeating one is set to its next time.
     pub(crate) fn take_due(&mut self, now: Instant) -> Option<u32> {
         let (at, number) = self.due.first().copied().filter(|(at, _)| *at <= now)?;
         self.due.remove(&(at, number));
         if let Some(timer) = self.known.get_mut(&number)
             && let Some(every) = timer.every
         {
-            // What was missed is not made up for.
+            // Missed times are not made up for.
             timer.at = (at + every).max(now + SHORTEST);
             self.due.insert((timer.at, number));
         }
         Some(number)
     }
 
-    /// What a timer calls; whether it is over with that.
+    /// The call of a timer, and whether it is the last one.
     pub(crate) fn call(&self, number: u32) -> Option<(&Kept, bool)> {
         let timer = self.known.get(&number)?;
         Some((&timer.call, timer.every.is_none()))

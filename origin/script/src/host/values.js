@@ -1,4 +1,4 @@
-// Looks at script objects for the host. Made when an object first needs it.
+// Inspects script objects for the host. Evaluated when an object first needs it.
 (function () {
   "use strict";
   const { apply } = Reflect;
@@ -12,7 +12,7 @@
   const ErrorClass = Error, MapClass = Map, SetClass = Set, DateClass = Date, Bytes = Uint8Array;
   const Buffer = ArrayBuffer;
 
-  // Under this an object of the host's ByteArray has its bytes.
+  // The symbol under which a ByteArray of the host has its bytes.
   const ownBytes = Symbol.for("amf.bytes");
 
   function shape(object) {

@@ -12,10 +12,11 @@ use crate::{
     value::to_script,
 };
 
-/// Makes the client's object and asks `application.onConnect(client, ...)`.
+/// Makes the client's object and calls `application.onConnect(client, ...)`.
 ///
-/// Without a handler the client is accepted. `true` accepts and `false` rejects; a promise does so
-/// when it is settled; anything else decides nothing. What the handler itself decided holds.
+/// Without a handler the client is accepted. `true` accepts, `false` rejects, and a promise does so
+/// when it is settled; any other result decides nothing. A decision that the handler itself made
+/// holds.
 pub(crate) fn ask(ctx: &Ctx<'_>, state: &Rc<State>, id: ClientId, connect: &Connect) -> Result<()> {
     let object = client::object(ctx, state, id)?;
     let kept = state.keeper.keep(ctx, object.as_value());
@@ -66,7 +67,7 @@ fn decide<'js>(ctx: &Ctx<'js>, state: &State, id: ClientId, said: &JsValue<'js>)
     Ok(())
 }
 
-/// Takes a client out and tells `application.onDisconnect(client)`.
+/// Removes a client and calls `application.onDisconnect(client)`.
 pub(crate) fn left(ctx: &Ctx<'_>, state: &Rc<State>, id: ClientId) -> Result<()> {
     let removed = state.clients.borrow_mut().remove(id);
     let Some(removed) = removed else {

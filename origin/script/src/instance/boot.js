@@ -1,4 +1,4 @@
-// What the host needs of the language itself, taken before a script can change it.
+// Functions of the language for the host, taken before a script can change them.
 (function () {
   "use strict";
   const { apply, ownKeys } = Reflect;
@@ -11,7 +11,7 @@
   const { deref } = WeakRef.prototype;
   const Buffer = ArrayBuffer, Weak = WeakRef;
 
-  // A function of the script's own, or bound by it: peers' calls reach no others.
+  // A function that the script has defined or bound: peers' calls reach no others.
   const own = new WeakSet();
   const NATIVE = "{\n    [native code]\n}";
   function isOwn(value) {
@@ -25,7 +25,7 @@
     return true;
   }
 
-  // Where what an object has ends for peers: what the language or the host gives it.
+  // The end of an object's members for peers: prototypes of the language and of the host.
   const foreign = new WeakSet();
   const hide = (object) => { apply(add, foreign, [object]); };
   for (const { prototype } of [Object, Function, Array, String]) hide(prototype);
@@ -37,7 +37,7 @@
     return undefined;
   }
 
-  // The function that a peer means by a name, and the object it belongs to.
+  // The function of a name in a peer's call, and its object.
   function find(client, path) {
     if (!apply(includes, path, ["."]) && !apply(includes, path, ["/"])) {
       const method = member(client, path);
@@ -54,7 +54,7 @@
     return isOwn(method) ? [owner, method] : null;
   }
 
-  // Whether a peer's message can name a function here: of the object's own, or of plain objects in it.
+  // Whether a peer's message can name a function of this object, or of plain objects in it.
   function handles(owner, depth) {
     for (let at = owner; at !== null && !apply(has, foreign, [at]); at = getPrototypeOf(at)) {
       const names = ownKeys(at);
@@ -75,7 +75,7 @@
     if (at >= 0) apply(splice, list, [at, 1]);
   }
 
-  // Globals that are made when they are first read, and are ordinary ones from then on.
+  // Globals that are made at their first use, and are ordinary ones from then on.
   function lazy(global, names, make) {
     const define = (name, value, enumerable) => {
       defineProperty(global, name, { value, writable: true, enumerable, configurable: true });

@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// A script runtime and what the host knows of it.
+/// A script runtime and the host's state of the script.
 pub(crate) struct Engine {
     // Fields are dropped in this order, after every value the host keeps.
     state: Rc<State>,
@@ -38,23 +38,23 @@ pub(crate) struct Engine {
     memory: usize,
 }
 
-/// What a turn came to.
+/// The outcome of a turn.
 pub(crate) struct Outcome<R> {
-    /// What was asked for; none if it ended in an error.
+    /// The result; `None` after an error.
     pub(crate) result: Option<R>,
-    /// Whether something was thrown that nobody has caught.
+    /// Whether an exception was left uncaught.
     pub(crate) failed: bool,
-    /// What the turn had too much of.
+    /// The bound that the turn exceeded.
     pub(crate) exceeded: Option<Exceeded>,
 }
 
-/// Promises that were rejected and that nobody has looked at yet, each with its reason.
+/// Rejected promises without a handler so far, each with its reason.
 type Rejections = Rc<RefCell<Vec<(Kept, Kept)>>>;
 
-/// The most jobs of one turn whose rejections are remembered. Reason: each is logged.
+/// The most rejections of one turn that are kept. Reason: each is logged.
 const MAX_REJECTIONS: usize = 16;
 
-/// Methods of `Array.prototype` that go over as many items as an array says it has.
+/// Methods of `Array.prototype` that visit as many items as the array's length states.
 const ARRAY_METHODS: &[&str] = &[
     "join",
     "fill",
@@ -85,19 +85,20 @@ const STRING_METHODS: &[&str] = &[
     "replaceAll",
 ];
 
-/// A script that has not this part of its memory left has used it up. Reason: what it failed to
-/// get, and caught the error of, may have been large.
+/// A script with less than this part of its memory left has used it up. Reason: the allocation that
+/// failed may have been large, and the script may have caught the error.
 const FULL_PARTS: usize = 16;
 
-/// What a script gets more, once, when its memory has run out. Reason: a handler needs some to run.
+/// Memory that a script gets in addition, once, when its own has run out. Reason: a handler needs
+/// some to run.
 const RESERVE: usize = 64 * 1024;
 
-/// After a turn of this much processor time the memory is looked at. Reason: it takes some
+/// The memory is checked after a turn of more processor time than this. Reason: a check takes some
 /// microseconds.
 const LONG_TURN: Duration = Duration::from_micros(200);
 
 impl Engine {
-    /// Makes a runtime with the host's classes; nothing of the program has run yet.
+    /// Makes a runtime with the host's classes; the program has not run yet.
     pub(crate) fn new(
         program: Arc<Program>,
         host: Host,
@@ -157,13 +158,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Bounds built-in methods that do not look at the clock, those that the program may call.
+    /// Bounds built-in methods that do not check the turn's time, those that the program may call.
     fn guard(&self, ctx: &Ctx<'_>) -> rquickjs::Result<()> {
         let program = &self.state.program;
         let named = |names: &[&'static str]| -> Vec<&'static str> {
             let names = names.iter().copied();
             names
-                // A text that is made of an array joins it.
+                // The text of an array uses `join`.
                 .filter(|name| *name == "join" || program.may_name(name))
                 .collect()
         };
@@ -173,8 +174,8 @@ impl Engine {
         guard.call((named(ARRAY_METHODS), named(STRING_METHODS)))
     }
 
-    /// Runs one turn: `work`, and the promise jobs it leaves. The group must be lent to the thread.
-    /// Errors are reported as the script's.
+    /// Runs one turn: `work` and the promise jobs that it leaves. The group must be lent to the
+    /// thread. Errors are reported as the script's.
     pub(crate) fn turn<R>(
         &self,
         times: u32,
@@ -193,7 +194,7 @@ impl Engine {
         });
         self.jobs();
         let unexceeded = allowance.exceeded().is_none();
-        // A busy machine does not make a turn long.
+        // Waiting for a processor does not make a turn long.
         let is_long = began.elapsed() > LONG_TURN && allowance.used() > LONG_TURN;
         if unexceeded && is_long && self.is_full() {
             allowance.exceed(Exceeded::Memory);
@@ -210,8 +211,8 @@ impl Engine {
         }
     }
 
-    /// Runs the promise jobs until there are none, or the allowance is used up; the rest are run
-    /// in the next turn.
+    /// Runs the promise jobs until there are none or the turn's allowance is used up; the next turn
+    /// runs the rest.
     fn jobs(&self) {
         while self.runtime.is_job_pending() && !self.state.allowance.is_over() {
             match self.runtime.execute_pending_job() {
@@ -236,12 +237,12 @@ impl Engine {
         });
     }
 
-    /// Whether jobs are left that a turn had no time for.
+    /// Whether a turn has left jobs.
     pub(crate) fn has_jobs(&self) -> bool {
         self.runtime.is_job_pending()
     }
 
-    /// Evaluates the main file and what it loads.
+    /// Evaluates the main file and the files that it loads.
     pub(crate) fn main(ctx: &Ctx<'_>, state: &Rc<State>) -> rquickjs::Result<()> {
         let program = &state.program;
         let file = program.main();
@@ -252,7 +253,7 @@ impl Engine {
                 let (_, done) = Module::declare(ctx.clone(), file, text)?.eval()?;
                 let allowance = &state.allowance;
                 while !allowance.is_over() && ctx.execute_pending_job() {}
-                // Without a result it waits for something that comes later, and then goes on.
+                // Without a result the module waits, and goes on in a later turn.
                 if let Some(result) = done.result::<JsValue<'_>>() {
                     result?;
                 }
@@ -265,12 +266,12 @@ impl Engine {
         }
     }
 
-    /// Gives a script that has used up its memory a little more, to hear of it and make room.
+    /// Gives a script that has used up its memory a little more, for its handler to make room.
     pub(crate) fn open_reserve(&self) {
         self.runtime.set_memory_limit(self.memory + RESERVE);
     }
 
-    /// Whether the script holds nearly as much memory as it may, after a collection.
+    /// Whether the script holds nearly all its memory, after a collection.
     fn is_full(&self) -> bool {
         let rest = self.memory / FULL_PARTS;
         let has_room = || {
@@ -318,7 +319,8 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// Remembers rejected promises until the end of the turn; whoever looks at one takes it out.
+/// Keeps rejected promises until the end of the turn; a handler that is added meanwhile removes its
+/// promise.
 fn track(runtime: &Runtime, state: &Rc<State>, rejections: &Rejections) {
     let (state, rejections) = (Rc::clone(state), Rc::clone(rejections));
     runtime.set_host_promise_rejection_tracker(Some(Box::new(

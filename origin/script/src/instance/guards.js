@@ -1,6 +1,6 @@
-// Methods that go over items without a look at the clock: an array of this length, which holds
-// next to nothing, or a search of this many steps would take longer than a turn may. Only those
-// are guarded that a program names.
+// Bounds methods that visit items without a check of the turn's time: a long and nearly empty
+// array, or a search of many steps, would take longer than a turn may. Only methods that a
+// program names are bounded.
 (function (arrays, strings) {
   "use strict";
   const { apply } = Reflect;

@@ -13,15 +13,15 @@ use crate::{
     text::text,
 };
 
-/// What a hook says: refused with a description, or accepted, maybe with an identity.
+/// The decision of a hook: refused with a description, or accepted, maybe with an identity.
 enum Said {
     Accepted(Option<String>),
     Refused(String),
-    /// It says so later, if at all.
+    /// The decision comes later or never.
     Later,
 }
 
-/// Asks `application.onPublishRequest(client, name, type, query)`.
+/// Calls `application.onPublishRequest(client, name, type, query)`.
 pub(crate) fn publish<'js>(
     ctx: &Ctx<'js>,
     state: &Rc<State>,
@@ -39,7 +39,7 @@ pub(crate) fn publish<'js>(
     said.map(grant)
 }
 
-/// Asks `application.onPlayRequest(client, name, query)`.
+/// Calls `application.onPlayRequest(client, name, query)`.
 pub(crate) fn play<'js>(
     ctx: &Ctx<'js>,
     state: &Rc<State>,
@@ -68,7 +68,7 @@ fn client<'js>(
         .transpose()
 }
 
-/// What the hook returned: a promise says so when it is settled.
+/// The decision in a hook's result; a promise decides when it is settled.
 fn settle<'js>(
     ctx: &Ctx<'js>,
     said: &JsValue<'js>,
@@ -80,7 +80,7 @@ fn settle<'js>(
     let rejected = decide.clone();
     let resolved = move |said: JsValue<'js>| -> Result<()> {
         let said = match read(&said)? {
-            // It has said nothing, and nothing more comes.
+            // An undefined result of a promise accepts: no later decision can come.
             Said::Later => Said::Accepted(None),
             said => said,
         };
@@ -97,8 +97,8 @@ fn settle<'js>(
     Ok(Said::Later)
 }
 
-/// `false` and `{code, description}` refuse, `{identity}` names the publisher, undefined waits, and
-/// anything else accepts.
+/// `false` and `{code, description}` refuse, `{identity}` names the publisher, undefined waits, any
+/// other result accepts.
 fn read(said: &JsValue<'_>) -> Result<Said> {
     if said.is_undefined() {
         return Ok(Said::Later);
@@ -138,8 +138,8 @@ fn admit(said: &Said) -> Decision<()> {
     }
 }
 
-/// Tells `application.onPublish(client, stream)` or `application.onUnpublish(client, stream)`.
-/// Their return values mean nothing.
+/// Calls `application.onPublish(client, stream)` or `application.onUnpublish(client, stream)`, and
+/// ignores the result.
 pub(crate) fn notify(
     ctx: &Ctx<'_>,
     state: &Rc<State>,

@@ -1,4 +1,4 @@
-//! Clients that send nothing for long: `AutoCloseIdleClients` of `Application.xml`.
+//! Clients that send nothing for a long time: `AutoCloseIdleClients` of `Application.xml`.
 
 use std::{
     collections::HashMap,
@@ -8,16 +8,17 @@ use std::{
 use tributary_origin::app::{ClientId, Context};
 use tributary_protocol::command::Status;
 
-/// Watches the clients of an instance. One that publishes or plays is not idle, whatever it sends.
+/// Watches the clients of an instance. A client that publishes or plays is not idle, whatever it
+/// sends.
 #[derive(Debug)]
 pub(crate) struct IdleClients {
     limit: Duration,
-    /// What each client had sent, and since when it is no more.
+    /// The bytes that each client had sent, and the time since when there are no more.
     seen: HashMap<ClientId, (u64, Instant)>,
     next: Instant,
 }
 
-/// How often the clients are looked at: a part of the limit, within these.
+/// The bounds of the time between two checks, which is a part of the limit.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -30,12 +31,12 @@ impl IdleClients {
         }
     }
 
-    /// When the clients are looked at next.
+    /// The time of the next check.
     pub(crate) fn next(&self) -> Instant {
         self.next
     }
 
-    /// Closes clients that have been idle for too long, if it is time to look.
+    /// Closes clients that have been idle for too long, if a check is due.
     pub(crate) fn look(&mut self, context: &mut Context<'_>) {
         let now = context.now();
         if now < self.next {

@@ -1,4 +1,4 @@
-//! One instance of a script application: hears from its group and asks the script.
+//! One instance of a script application: it calls the script for its group.
 
 mod admission;
 mod engine;
@@ -43,31 +43,32 @@ pub struct ScriptApplication {
     host: Host,
     engine: Option<Engine>,
     strikes: Strikes,
-    /// Where `Application.xml` has clients closed that send nothing.
+    /// Present if `Application.xml` closes clients that send nothing.
     idle: Option<IdleClients>,
 }
 
-/// Turns that exceeded what they may use.
+/// Turns that exceeded a bound.
 #[derive(Debug, Default)]
 struct Strikes {
     at: Vec<Instant>,
     memory: u32,
 }
 
-/// How many turns within [`STRIKE_PERIOD`] may exceed their allowance: the last one ends the
-/// group. Reason: each holds up the other groups of its worker for as long as a turn may take.
+/// Turns within [`STRIKE_PERIOD`] that exceed their allowance until the group ends. Reason: each
+/// holds up the other groups of its worker for as long as a turn may take.
 const STRIKES: usize = 3;
 
 /// The period of [`STRIKES`].
 const STRIKE_PERIOD: Duration = Duration::from_secs(60);
 
-/// How often a script may run out of memory. Reason: it can catch the first time and make room.
+/// Times that a script runs out of memory until the group ends. Reason: a script can catch the
+/// first time and make room.
 const MEMORY_STRIKES: u32 = 2;
 
-/// The first turn compiles every file and runs it.
+/// The first turn's allowance, in turns. Reason: it compiles every file and runs it.
 const START_TIMES: u32 = 10;
 
-/// Timers that one turn calls; the others come in the next. Reason: they share its allowance.
+/// Timers that one turn calls; the next turn calls the others. Reason: they share its allowance.
 const TIMERS_PER_TURN: usize = 256;
 
 impl ScriptApplication {
@@ -82,7 +83,7 @@ impl ScriptApplication {
         }
     }
 
-    /// Runs one turn of the script. `None` if it ended in an error, which is logged.
+    /// Runs one turn of the script. `None` after an error, which is logged.
     fn turn<R>(
         &mut self,
         context: &mut Context<'_>,
@@ -128,7 +129,7 @@ impl ScriptApplication {
         }
     }
 
-    /// Gives an answer to the responder of its call.
+    /// Calls the responder of an answered call.
     fn answered_call(
         &mut self,
         context: &mut Context<'_>,
@@ -143,7 +144,7 @@ impl ScriptApplication {
         });
     }
 
-    /// Why a configured token refuses a publisher.
+    /// The reason why a configured token refuses a publisher.
     fn token_refuses(&self, context: &Context<'_>, request: &StreamRequest) -> Option<String> {
         let settings = self.program.settings();
         settings.publish_token.as_ref()?;
@@ -152,7 +153,7 @@ impl ScriptApplication {
         Some(refused.to_string())
     }
 
-    /// After a turn: forgets clients that left undecided, and sets the next deadline.
+    /// Ends a turn: removes clients that left undecided, and sets the next deadline.
     fn settle(&mut self, context: &mut Context<'_>) {
         let Some(engine) = &self.engine else { return };
         let state = engine.state();
@@ -181,7 +182,8 @@ impl ScriptApplication {
 }
 
 impl Strikes {
-    /// Notes a turn that exceeded its allowance; why the group must end, if it must.
+    /// Notes a turn that exceeded its allowance; returns the reason why the group must end, if it
+    /// must.
     fn add(&mut self, now: Instant, memory: bool) -> Option<String> {
         self.at
             .retain(|at| now.saturating_duration_since(*at) < STRIKE_PERIOD);
@@ -232,7 +234,7 @@ impl Application for ScriptApplication {
         if asked.is_none() {
             return Admission::Reject(Rejection::default());
         }
-        // What was decided has been said to the group already.
+        // The group has the script's decision already.
         Admission::Pending
     }
 
@@ -413,7 +415,7 @@ impl Application for ScriptApplication {
     }
 }
 
-/// Calls the timers that are due.
+/// Calls the due timers.
 fn run_timers(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<()> {
     let now = state.now.get();
     for _ in 0..TIMERS_PER_TURN {

@@ -13,7 +13,8 @@ use crate::{
     value::{from_script, to_script},
 };
 
-/// Calls the method that a client means. What it throws is logged, and told to the client.
+/// Calls the method that a client names. Its exception is logged, and becomes the error of the
+/// call.
 pub(crate) fn call<'js>(ctx: &Ctx<'js>, state: &Rc<State>, call: &Call) -> Result<Answer> {
     let Some(client) = client(ctx, state, call)? else {
         return Ok(Answer::Unknown);
@@ -52,7 +53,7 @@ fn client<'js>(ctx: &Ctx<'js>, state: &State, call: &Call) -> Result<Option<Obje
         .transpose()
 }
 
-/// The method of this name, or what the client's `__resolve` gives for it.
+/// The method of this name, or the result of the client's `__resolve` for it.
 fn method<'js>(
     ctx: &Ctx<'js>,
     state: &State,
@@ -69,7 +70,7 @@ fn method<'js>(
     Ok(found.into_function().map(|found| (client.clone(), found)))
 }
 
-/// A result as the client's answer; a promise answers when it is settled.
+/// A result as the client's answer; a promise gives the answer when it is settled.
 fn answer<'js>(
     ctx: &Ctx<'js>,
     state: &Rc<State>,

@@ -1,8 +1,8 @@
-//! `Application.xml`: the part of Flash Media Server's per-application settings that counts here.
+//! `Application.xml`: Flash Media Server's settings of an application, as far as they have an
+//! effect here.
 //!
-//! It lies in the application's folder. Elements that act are those of [`ApplicationXml`]'s
-//! fields; every other element that holds a value is listed in [`ApplicationXml::ignored`] with
-//! what to use instead.
+//! It lies in the application's folder. Elements with an effect have a field of [`ApplicationXml`];
+//! [`ApplicationXml::ignored`] lists every other element that holds a value, with its replacement.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -10,23 +10,24 @@ use tributary_node::config::{self, Size};
 
 use super::xml::{Piece, Reader};
 
-/// What an `Application.xml` says.
+/// The settings of an `Application.xml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApplicationXml {
     /// `JSEngine/ApplicationObject/config` (or `ScriptEngine/...`, as for every element of
-    /// `JSEngine`): what becomes `application.config`.
+    /// `JSEngine`): the members of `application.config`.
     pub config: Vec<(String, ConfigValue)>,
-    /// `MaxAppIdleTime`: how long an instance without clients lives on.
+    /// `MaxAppIdleTime`: the time for which an instance without clients lives on.
     pub max_app_idle_time: Option<Duration>,
-    /// `AutoCloseIdleClients enable="true"`: clients that send nothing for this long are closed.
+    /// `AutoCloseIdleClients enable="true"`: the time after which clients that send nothing are
+    /// closed.
     pub auto_close_idle_clients: Option<Duration>,
     /// `JSEngine/ScriptLibPath`: folders inside the application's, which `load()` searches too.
     pub script_lib_path: Vec<String>,
-    /// `SharedObjManager/ResyncDepth`; `None` is without an end.
+    /// `SharedObjManager/ResyncDepth`; `None` keeps every deleted slot.
     pub resync_depth: Option<u32>,
-    /// `JSEngine/RuntimeSize`: what the script may hold in memory, in bytes.
+    /// `JSEngine/RuntimeSize`: the bound of the script's memory, in bytes.
     pub runtime_size: Option<usize>,
-    /// The elements that mean nothing here, in their order.
+    /// The elements without an effect, in order.
     pub ignored: Vec<Ignored>,
 }
 
@@ -35,18 +36,18 @@ pub struct ApplicationXml {
 pub enum ConfigValue {
     /// An element with text, or an empty one.
     Text(String),
-    /// An element with elements in it.
+    /// An element with child elements.
     Members(Vec<(String, Self)>),
 }
 
-/// An element that means nothing here.
+/// An element without an effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ignored {
-    /// Its path below `Application`, such as `Client/Bandwidth`.
+    /// The path below `Application`, such as `Client/Bandwidth`.
     pub path: String,
     /// The line on which it begins, from 1.
     pub line: u32,
-    /// Why, or what replaces it.
+    /// The reason, or the replacement.
     pub instead: &'static str,
 }
 
@@ -61,12 +62,11 @@ impl fmt::Display for Ignored {
     }
 }
 
-/// An `Application.xml` that cannot be read.
+/// An error that makes an `Application.xml` unreadable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApplicationXmlError {
     /// The line, from 1.
     pub line: u32,
-    /// What is wrong.
     pub message: String,
 }
 
@@ -83,7 +83,7 @@ impl std::error::Error for ApplicationXmlError {}
 pub(crate) const MAX_APPLICATION_XML: usize = 256 * 1024;
 
 impl ApplicationXml {
-    /// The file's name in the application's folder; its letters may be of either case.
+    /// The file's name in the application's folder, in letters of either case.
     pub const NAME: &str = "Application.xml";
 
     /// Reads the text of an `Application.xml`.
@@ -107,8 +107,8 @@ impl ApplicationXml {
         Ok(settings)
     }
 
-    /// The settings of the application with what this file adds: the idle time where the server's
-    /// configuration has none, and less memory than it allows.
+    /// The settings of the application with those of this file: its idle time if the configuration
+    /// has none, and its memory bound if it is the lower one.
     pub(crate) fn over(&self, settings: &config::Application) -> config::Application {
         let mut settings = settings.clone();
         settings.idle_time = settings
@@ -121,7 +121,7 @@ impl ApplicationXml {
         settings
     }
 
-    /// Reads an element, or the ones in it.
+    /// Reads an element and its children.
     fn take(&mut self, path: &str, element: &Element) -> Result<(), ApplicationXmlError> {
         match &*known_path(path) {
             "MaxAppIdleTime" => self.max_app_idle_time = Some(element.seconds()?),
@@ -205,14 +205,14 @@ impl ApplicationXml {
     }
 }
 
-/// The least that `RuntimeSize` gives a script. Reason: Flash Media Server's own file says 1 MiB,
-/// which an engine of today has used up with the first few objects.
+/// The least memory that `RuntimeSize` gives a script. Reason: Flash Media Server's own file has 1
+/// MiB, which an engine of today uses up with the first few objects.
 const LEAST_RUNTIME: usize = 8 * 1024 * 1024;
 
-/// `AutoCloseIdleClients/MaxIdleTime` of Flash Media Server where there is none.
+/// Flash Media Server's default of `AutoCloseIdleClients/MaxIdleTime`.
 const DEFAULT_MAX_IDLE_TIME: Duration = Duration::from_secs(600);
 
-/// What replaces an element: the first row whose path the element's begins with or ends with.
+/// The replacements of elements: the first row counts whose path the element's begins or ends with.
 const INSTEAD: &[(&str, &str)] = &[
     ("LoadOnStartup", "an instance starts with its first client"),
     (
@@ -262,9 +262,9 @@ const INSTEAD: &[(&str, &str)] = &[
         "set client.readAccess and client.writeAccess in the script",
     ),
     ("Client", "the limits of clients are the edge's, in [edge]"),
-    ("DisallowedProtocols", "edges listen where edge.rtmp says"),
-    ("AllowHTTPTunnel", "edges listen where edge.rtmp says"),
-    ("HTTPTunneling", "edges listen where edge.rtmp says"),
+    ("DisallowedProtocols", "edge.rtmp sets where edges listen"),
+    ("AllowHTTPTunnel", "edge.rtmp sets where edges listen"),
+    ("HTTPTunneling", "edge.rtmp sets where edges listen"),
     ("SWFVerification", "SWF files are not verified"),
     (
         "Application/NetConnection",
@@ -276,7 +276,7 @@ const INSTEAD: &[(&str, &str)] = &[
     ),
     (
         "HTTP",
-        "the application's setting outgoing says where scripts may connect",
+        "the application's setting outgoing names the permitted servers",
     ),
     ("Password", "the admin server has a token of its own"),
     ("Debug", "logs are read with `tributary apps logs`"),
@@ -286,8 +286,8 @@ const INSTEAD: &[(&str, &str)] = &[
     ),
 ];
 
-/// The path under the name that the element has had longest: `ScriptEngine` is what later versions
-/// of the server call `JSEngine`.
+/// The path with the oldest name of the element: later versions of the server call `JSEngine`
+/// `ScriptEngine`.
 fn known_path(path: &str) -> Cow<'_, str> {
     path.strip_prefix("ScriptEngine")
         .filter(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -313,7 +313,7 @@ fn is_true(text: &str) -> bool {
     )
 }
 
-/// One element with what is in it.
+/// An element with its attributes and content.
 #[derive(Debug, Default)]
 struct Element {
     name: String,
@@ -380,7 +380,7 @@ impl Element {
         self.number("a number of seconds").map(Duration::from_secs)
     }
 
-    /// What is in it, as a script sees it.
+    /// The child elements, as a script sees them.
     fn members(&self) -> impl Iterator<Item = (String, ConfigValue)> {
         self.children.iter().map(|child| {
             let value = if child.children.is_empty() {
@@ -481,7 +481,7 @@ mod tests {
         assert_eq!(newer.config, older.config);
         assert_eq!(newer.script_lib_path, older.script_lib_path);
         assert_eq!(newer.runtime_size, older.runtime_size);
-        // What is said of an element uses the name that the file has.
+        // The note of an element uses the name in the file.
         let named = |settings: &ApplicationXml| settings.ignored[2].path.clone();
         assert_eq!(named(&older), "JSEngine/ScriptLibPath");
         assert_eq!(named(&newer), "ScriptEngine/ScriptLibPath");

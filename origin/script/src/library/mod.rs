@@ -1,5 +1,5 @@
-//! The parts of the script API that need no engine: what they read, write and allow is decided
-//! here, what scripts see of it in `api`.
+//! The parts of the script API that need no engine. They decide what is read, written and
+//! permitted; `api` shows the results to scripts.
 
 pub(crate) mod application_xml;
 pub(crate) mod files;

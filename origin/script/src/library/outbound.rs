@@ -1,4 +1,4 @@
-//! What a process's scripts connect with.
+//! Connections of a process's scripts to other servers.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use tributary_web::{HttpClient, OutboundThread, Roots};
 
 use super::socket::Sockets;
 
-/// The process's way out for scripts: one thread, one HTTP client. Clones are the same one; it
-/// costs nothing until a script connects somewhere.
+/// The outbound connections of a process's scripts: one thread, one HTTP client, which clones
+/// share. It costs nothing until a script connects somewhere.
 #[derive(Clone)]
 pub struct Outbound {
     http: HttpClient,
@@ -15,7 +15,7 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// A way out that trusts these certificates for `https`.
+    /// As the default, with these certificates for `https`.
     pub(crate) fn new(roots: Roots) -> Self {
         let thread = OutboundThread::default();
         Self {

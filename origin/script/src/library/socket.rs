@@ -21,7 +21,7 @@ use tributary_web::{Allowed, OutboundThread};
 /// Sockets that a group has at a time.
 pub(crate) const MAX_SOCKETS: usize = 16;
 
-/// Bytes of one text that comes, and of all that wait for the group.
+/// Bytes of one received text, and of all texts that wait for the group.
 pub(crate) const MAX_TEXT: usize = 1024 * 1024;
 
 /// Bytes of the texts of one socket that wait to be sent.
@@ -30,7 +30,7 @@ pub(crate) const MAX_UNSENT: usize = 1024 * 1024;
 /// Texts of one socket that wait to be sent.
 const UNSENT_TEXTS: usize = 1024;
 
-/// For a connection, name lookup included.
+/// The time for a connection, name lookup included.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// Makes sockets for the scripts of a process.
@@ -46,26 +46,27 @@ pub(crate) struct GroupSockets {
     open: Arc<AtomicUsize>,
 }
 
-/// The script's end of a socket; dropping it closes the connection once what was sent has left.
+/// The script's end of a socket. Dropping it closes the connection after the queued texts have
+/// left.
 #[derive(Debug)]
 pub(crate) struct Socket {
     unsent: mpsc::Sender<Bytes>,
     bytes: Arc<AtomicUsize>,
 }
 
-/// What happens to a socket.
+/// An event of a socket.
 #[derive(Debug)]
 pub(crate) enum SocketEvent {
     /// It is connected.
     Connected,
-    /// It could not be connected: why.
+    /// The connection failed; the reason.
     Failed(String),
-    /// A text came. What it weighs is free again when this is dropped.
+    /// A received text. Its weight is free again when this is dropped.
     Text(
         String,
         #[expect(dead_code, reason = "its drop counts")] OwnedSemaphorePermit,
     ),
-    /// It ended; nothing follows.
+    /// The connection has ended; no event follows.
     Closed,
 }
 
@@ -89,8 +90,8 @@ impl Sockets {
 }
 
 impl GroupSockets {
-    /// Begins a connection. `tell` is called on another thread; it says whether the event could be
-    /// brought to the group.
+    /// Begins a connection. `tell` is called on another thread; it returns whether the event
+    /// reached the group.
     pub(crate) fn connect(
         &self,
         host: &str,
@@ -116,7 +117,7 @@ impl GroupSockets {
 }
 
 impl Socket {
-    /// Queues a text; `false` if the connection has ended or too much waits.
+    /// Queues a text; `false` if the connection has ended or the queue is full.
     pub(crate) fn send(&self, text: &str) -> bool {
         let length = text.len() + 1;
         if self.bytes.fetch_add(length, Ordering::Relaxed) + length > MAX_UNSENT {
@@ -173,12 +174,12 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
     let stream = timed
         .map_err(|_| format!("{host}:{port} does not answer"))?
         .map_err(|error| format!("{host}:{port}: {error}"))?;
-    // Texts are short and answered one by one.
+    // Texts are short, and each waits for an answer.
     let _ = stream.set_nodelay(true);
     Ok(stream)
 }
 
-/// Reads texts until the peer ends, or sends one that is too long.
+/// Reads texts until the peer ends the connection or sends a text that is too long.
 async fn read(
     mut reader: tcp::OwnedReadHalf,
     tell: &(impl Fn(SocketEvent) -> bool + Send + Sync),
@@ -191,7 +192,7 @@ async fn read(
             let text = buffer.split_to(end + 1);
             searched = 0;
             let text = String::from_utf8_lossy(text.get(..end).unwrap_or_default()).into_owned();
-            // A group that does not keep up stops the reading, and so the peer.
+            // A slow group stops the reading, and so the peer.
             let weight = u32::try_from(end.clamp(1, MAX_TEXT)).unwrap_or(u32::MAX);
             let permit = Arc::clone(&budget).acquire_many_owned(weight).await;
             let permit = permit.map_err(io::Error::other)?;
@@ -212,7 +213,7 @@ fn position(buffer: &[u8], searched: usize) -> Option<usize> {
     Some(searched + rest.iter().position(|&byte| byte == 0)?)
 }
 
-/// Sends texts until the script lets go of its end.
+/// Sends texts until the script drops its end.
 async fn write(
     mut writer: tcp::OwnedWriteHalf,
     queue: &mut mpsc::Receiver<Bytes>,
@@ -347,7 +348,7 @@ mod tests {
         assert!(!socket.send(&"x".repeat(MAX_UNSENT)));
         assert!(matches!(events.recv().unwrap(), SocketEvent::Connected));
         let long = vec![b'x'; MAX_TEXT + 64 * 1024];
-        // The last of the connections that wait is the one of `socket`.
+        // The last waiting connection is that of `socket`.
         std::thread::spawn(move || {
             for peer in listener.incoming() {
                 let (mut peer, long) = (peer.unwrap(), long.clone());

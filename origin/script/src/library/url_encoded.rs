@@ -5,8 +5,8 @@ use std::borrow::Cow;
 /// Variables of one text. Reason: each becomes a property of a script's object.
 pub(crate) const MAX_VARIABLES: usize = 10_000;
 
-/// The variables in their order, at most [`MAX_VARIABLES`]: the rest is not read. A name without
-/// `=` has the value `undefined` in Flash; here the empty text.
+/// The variables in order; those above [`MAX_VARIABLES`] are not read. A name without `=` has the
+/// value `undefined` in Flash, and the empty text here.
 pub(crate) fn decode(text: &str) -> Vec<(String, String)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.split('&')
@@ -33,7 +33,7 @@ pub(crate) fn encode<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>
     out
 }
 
-/// As `escape` of Flash does it: every byte of UTF-8 but ASCII letters and digits becomes `%XX`.
+/// Escapes as Flash does: every byte of UTF-8 except ASCII letters and digits becomes `%XX`.
 fn escape_into(out: &mut String, text: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
@@ -47,8 +47,8 @@ fn escape_into(out: &mut String, text: &str) {
     }
 }
 
-/// `+` is a space, `%XX` a byte; a `%` that begins no such byte stays. Bytes that are no UTF-8 are
-/// read as Latin-1, which older servers send.
+/// `+` is a space, `%XX` a byte; any other `%` stays. Bytes that are not UTF-8 are read as Latin-1,
+/// which older servers send.
 fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return Cow::Borrowed(text);

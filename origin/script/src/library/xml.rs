@@ -1,20 +1,20 @@
 //! Reads XML the way ActionScript's `XML` object does.
 //!
-//! Elements, their attributes, text and CDATA; comments and processing instructions are skipped,
-//! the XML declaration and the document type are kept as text. There are no external entities and
-//! no entity declarations: `&amp;`, `&lt;`, `&gt;`, `&quot;`, `&apos;` and character references are
-//! read, any other `&name;` stays as it stands. So nothing in a document can grow.
+//! It reads elements, their attributes, text and CDATA. Comments and processing instructions are
+//! skipped; the XML declaration and the document type are kept as text. There are no external
+//! entities and no entity declarations: `&amp;`, `&lt;`, `&gt;`, `&quot;`, `&apos;` and character
+//! references are decoded, any other `&name;` stays. So no part of a document can grow.
 
 use std::{borrow::Cow, fmt};
 
-/// One piece of a document, in its order.
+/// One piece of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Piece<'a> {
-    /// A start tag. One that closes itself is followed by an [`Piece::End`].
+    /// A start tag. An [`Piece::End`] follows also a tag that closes itself.
     Start {
         /// The name with its prefix.
         name: &'a str,
-        /// The attributes in their order; of two with one name the first counts.
+        /// The attributes in order; the first one of a name counts.
         attributes: Vec<(&'a str, Cow<'a, str>)>,
     },
     /// The end of the element that began last.
@@ -27,7 +27,7 @@ pub(crate) enum Piece<'a> {
     DocType(&'a str),
 }
 
-/// What is wrong with a document: the numbers are those of `XML.status`.
+/// A fault of a document, with the number in `XML.status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i8)]
 pub(crate) enum Fault {
@@ -44,7 +44,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// The number that `XML.status` has for it.
+    /// The number in `XML.status`.
     pub(crate) fn status(self) -> i32 {
         self as i32
     }
@@ -66,11 +66,11 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Elements open at a time. Reason: what walks the finished tree may recurse.
+/// Elements open at a time. Reason: code that walks the finished tree may recurse.
 pub(crate) const MAX_DEPTH: usize = 256;
 
-/// Elements, texts and attributes of one document. Reason: each costs a group some hundred bytes
-/// of its heap, whatever it took on the wire.
+/// Elements, texts and attributes of one document. Reason: each costs a group some hundred bytes of
+/// its heap, whatever its length in the document.
 pub(crate) const MAX_PARTS: usize = 100_000;
 
 /// Reads a document piece by piece.
@@ -80,10 +80,10 @@ pub(crate) struct Reader<'a> {
     at: usize,
     open: Vec<&'a str>,
     parts: usize,
-    /// The last start tag closed itself: its end comes next.
+    /// The last start tag closed itself: its [`Piece::End`] is next.
     ends: bool,
     failed: bool,
-    /// How far lines were counted, and which line that is.
+    /// The offset up to which lines are counted, and the line there.
     counted: (usize, u32),
 }
 
@@ -155,7 +155,7 @@ impl<'a> Reader<'a> {
         Ok(Piece::Text(unescape(text)))
     }
 
-    /// What begins with `<`; `None` if it is something to skip.
+    /// Reads a piece that begins with `<`; `None` if it is skipped.
     fn markup(&mut self, rest: &'a str) -> Result<Option<Piece<'a>>, Fault> {
         if rest.starts_with("<!--") {
             self.skip(rest, 4, "-->", Fault::Comment)?;
@@ -203,7 +203,7 @@ impl<'a> Reader<'a> {
         let name = name.trim_ascii();
         match self.open.last() {
             Some(&open) if open == name => Ok(self.end()),
-            // An end tag of an outer element: the inner ones have none.
+            // The end tag of an outer element: the inner ones have none.
             _ if self.open.contains(&name) => Err(Fault::NoEnd),
             _ => Err(Fault::NoStart),
         }
@@ -249,7 +249,7 @@ impl<'a> Reader<'a> {
 impl<'a> Iterator for Reader<'a> {
     type Item = Result<Piece<'a>, Fault>;
 
-    /// Ends after the first fault.
+    /// The iterator ends after the first fault.
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
             return None;
@@ -303,7 +303,7 @@ pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The character that the text after a `&` names, and what follows it.
+/// The character of an entity after its `&`, and the text after it.
 fn entity(text: &str) -> Option<(char, &str)> {
     const LONGEST: usize = "#x10FFFF".len();
     let end = text
@@ -329,14 +329,14 @@ fn entity(text: &str) -> Option<(char, &str)> {
     Some((char, rest))
 }
 
-/// A name at the start of `text`, and what follows it.
+/// A name at the start of `text`, and the text after it.
 fn take_name(text: &str) -> Option<(&str, &str)> {
     let is_end = |char: char| char.is_ascii_whitespace() || "<>/=\"'".contains(char);
     let end = text.find(is_end)?;
     (end > 0).then(|| text.split_at(end))
 }
 
-/// `= "value"` at the start of `text`, and what follows it.
+/// `= "value"` at the start of `text`, and the text after it.
 fn take_value(text: &str) -> Result<(Cow<'_, str>, &str), Fault> {
     let text = text.trim_ascii_start();
     let text = text
@@ -352,7 +352,7 @@ fn take_value(text: &str) -> Result<(Cow<'_, str>, &str), Fault> {
     Ok((unescape(value), rest))
 }
 
-/// How long `<!DOCTYPE ...>` is, an internal subset in `[ ]` included.
+/// The length of `<!DOCTYPE ...>`, an internal subset in `[ ]` included.
 fn doctype_length(text: &str) -> Option<usize> {
     let mut quote = None;
     let mut brackets = 0usize;

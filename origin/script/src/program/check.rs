@@ -6,17 +6,17 @@ use rquickjs::{Ctx, Error, Module, Runtime, context::EvalOptions};
 
 use super::{failure::ScriptError, modules::Modules, script_files::ScriptFiles, source};
 
-/// How the main file is evaluated.
+/// The way in which the main file is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// As a sloppy global script: what Server-Side ActionScript is.
+    /// As a sloppy global script, like all Server-Side ActionScript.
     Script,
     /// As a module, since it has `import` or `export`.
     Module,
 }
 
-/// Compiles the main file and every file that is reached from it by `load("...")` or `import`;
-/// says how the main file is to be evaluated, or every error.
+/// Compiles the main file and every file that it reaches by `load("...")` or `import`; returns the
+/// kind of the main file, or every error.
 pub(crate) fn check(scripts: &Arc<ScriptFiles>) -> Result<Kind, Vec<ScriptError>> {
     let broken = |error: Error| vec![ScriptError::plain(error.to_string())];
     let runtime = Runtime::new().map_err(broken)?;
@@ -38,7 +38,7 @@ pub(crate) fn check(scripts: &Arc<ScriptFiles>) -> Result<Kind, Vec<ScriptError>
     })
 }
 
-/// Compiles what `load("...")` reaches from the main file.
+/// Compiles the files that `load("...")` reaches from the main file.
 fn reached(ctx: &Ctx<'_>, scripts: &ScriptFiles) -> Result<(), Vec<ScriptError>> {
     let mut errors = Vec::new();
     let mut seen = BTreeSet::from([scripts.main()]);
@@ -50,7 +50,7 @@ fn reached(ctx: &Ctx<'_>, scripts: &ScriptFiles) -> Result<(), Vec<ScriptError>>
         {
             errors.push(error);
         }
-        // What is loaded under a computed name is compiled when it is loaded.
+        // A file with a computed name is compiled when it is loaded.
         let loads = source::loads(text).filter_map(|name| scripts.find(file, name));
         left.extend(loads.filter(|file| seen.insert(file)));
     }
@@ -61,8 +61,8 @@ fn reached(ctx: &Ctx<'_>, scripts: &ScriptFiles) -> Result<(), Vec<ScriptError>>
     }
 }
 
-/// Compiles a sloppy global script. The engine compiles all of a script before it runs its first
-/// statement, and that one ends it.
+/// Compiles a sloppy global script. The engine compiles the whole script before it runs the first
+/// statement, which ends the run here.
 fn compile(
     ctx: &Ctx<'_>,
     scripts: &ScriptFiles,
@@ -96,7 +96,7 @@ fn caught(ctx: &Ctx<'_>, scripts: &ScriptFiles, error: &Error) -> ScriptError {
     }
 }
 
-/// How script files are evaluated: as sloppy global code under their own name.
+/// Options of script files: sloppy global code under their own name.
 pub(crate) fn script_options(file: &str) -> EvalOptions {
     let mut options = EvalOptions::default();
     options.strict = false;
@@ -131,7 +131,7 @@ fn begins_strict(text: &str) -> bool {
     }
 }
 
-/// What compiling may use. Reason: the text is at most 8 MiB, and code some times that.
+/// The memory for compiling. Reason: the text is at most 8 MiB, and its code some times that.
 const MEMORY: usize = 256 * 1024 * 1024;
 
 #[cfg(test)]

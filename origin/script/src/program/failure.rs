@@ -1,4 +1,4 @@
-//! What went wrong in a script, and where.
+//! Errors of scripts and their places.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use crate::text::{shown, text};
 /// An error of a script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScriptError {
-    /// What is wrong, with the error's class: `TypeError: x is not a function`.
+    /// The message with the error's class: `TypeError: x is not a function`.
     pub message: String,
     /// The file, relative to the application's folder.
     pub file: Option<String>,
-    /// The line in it, from 1.
+    /// The line in the file, from 1.
     pub line: Option<u32>,
-    /// That line.
+    /// The text of that line.
     pub source_line: Option<String>,
 }
 
@@ -30,7 +30,7 @@ impl ScriptError {
         }
     }
 
-    /// What a script threw, which may be anything.
+    /// The error of a thrown value, which may be of any kind.
     pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>, scripts: &ScriptFiles) -> Self {
         let mut error = Self::plain(describe(ctx, thrown));
         let stack: Option<String> = thrown
@@ -64,14 +64,14 @@ impl From<ScriptError> for Problem {
 
 impl fmt::Display for ScriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The same form as in the answers of a deployment.
+        // An error has one form here and in the answers of a deployment.
         Problem::from(self.clone()).fmt(f)
     }
 }
 
 impl std::error::Error for ScriptError {}
 
-/// A thrown value as text. Whatever its own code throws meanwhile is dropped.
+/// A thrown value as text. An exception of its own code is dropped.
 fn describe<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> String {
     let described = match thrown.as_object().filter(|object| object.is_error()) {
         Some(error) => {
@@ -110,7 +110,7 @@ fn place(stack: &str) -> Option<(&str, u32)> {
     })
 }
 
-/// How long a message is shown. Reason: a script can throw a text of any length.
+/// The longest message that is shown. Reason: a script can throw a text of any length.
 const MESSAGE_SHOWN: usize = 1024;
 
 #[cfg(test)]

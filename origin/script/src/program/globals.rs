@@ -1,4 +1,4 @@
-//! The names that the host adds to the language, and when each of them comes into being.
+//! The names that the host adds to the language, and the time at which each is made.
 
 /// A global of every script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +34,12 @@ pub(crate) enum HostGlobal {
     SoapFault,
 }
 
-/// When a global comes into being.
+/// The time at which a global is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
     /// Before the main file runs.
     Start,
-    /// When a script first names it: one that few scripts use costs the others nothing.
+    /// When a script first names it; a global that few scripts use costs the others nothing.
     FirstUse,
 }
 

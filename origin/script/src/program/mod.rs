@@ -1,5 +1,4 @@
-//! A script application's files: a snapshot of its folder, compiled once to see that they are
-//! right.
+//! A script application's files: a snapshot of its folder, compiled once to find errors.
 
 pub(crate) mod check;
 pub(crate) mod failure;
@@ -30,9 +29,9 @@ pub use failure::ScriptError;
 
 use script_files::ScriptFiles;
 
-/// The files of a script application as they were when it was loaded.
+/// The files of a script application at the time of loading.
 ///
-/// Groups that share a program share its text; what is deployed later makes another program.
+/// Groups of a program share its text; a later deployment makes another program.
 pub struct Program {
     name: String,
     folder: PathBuf,
@@ -45,7 +44,7 @@ pub struct Program {
     notes: Vec<String>,
 }
 
-/// Why a folder is not a script application.
+/// The reason why a folder is not a script application.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProgramError {
@@ -53,9 +52,9 @@ pub enum ProgramError {
     NoMain,
     /// A file or the folder cannot be read.
     Unreadable(PathBuf, io::Error),
-    /// There is more script text than a program may have.
+    /// The script text is longer than the bound of a program.
     TooLarge(PathBuf),
-    /// Files do not compile: every error found.
+    /// Files do not compile; all their errors.
     Wrong(Vec<ScriptError>),
 }
 
@@ -66,12 +65,12 @@ const MAX_TEXT: usize = 8 * 1024 * 1024;
 /// The most script files of one application. Reason: as for [`MAX_TEXT`].
 const MAX_FILES: usize = 1_024;
 
-/// How deep folders of script files are looked into.
+/// The deepest folder that is searched for script files.
 const MAX_FOLDERS: usize = 8;
 
 impl Program {
-    /// Reads the application in a folder, which is named for it, and compiles every file that its
-    /// main file reaches by `load()` or `import`.
+    /// Reads the application in the folder of its name, and compiles every file that its main file
+    /// reaches by `load()` or `import`.
     pub fn load(folder: &Path, settings: &config::Application) -> Result<Arc<Self>, ProgramError> {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         Self::load_as(&name, folder, settings)
@@ -142,12 +141,10 @@ impl Program {
         }))
     }
 
-    /// The application's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The folder it was read from.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -157,7 +154,7 @@ impl Program {
         self.scripts.main()
     }
 
-    /// How the main file is evaluated.
+    /// The way in which the main file is evaluated.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -172,25 +169,25 @@ impl Program {
         &self.scripts
     }
 
-    /// What is worth knowing and no error: elements of `Application.xml` that mean nothing here,
-    /// uses of the old language that do not work or work otherwise, files that are to be loaded and
-    /// missing, names that the main file needs too early.
+    /// Notes that are no errors: elements of `Application.xml` without an effect, uses of the old
+    /// language that do not work or work otherwise, missing files of `load()`, names that the main
+    /// file needs too early.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// What `Application.xml` says.
+    /// The settings of `Application.xml`.
     pub fn application_xml(&self) -> &ApplicationXml {
         &self.application_xml
     }
 
-    /// What the files use of the old language that is added to the engine.
+    /// The members of the old language that the files use.
     pub(crate) fn extras(&self) -> Extras {
         self.extras
     }
 
-    /// Whether the program may name this: a global of the host, a method of the language. `false`
-    /// only if the word is nowhere in its text, and nothing there makes code or names of others.
+    /// Whether the program may use this name of a global or of a method. `false` only if the word
+    /// is nowhere in its text, and the text makes neither code nor names at run time.
     pub(crate) fn may_name(&self, word: &str) -> bool {
         let words = self.words.as_ref();
         words.is_none_or(|words| words.contains(word))
@@ -275,7 +272,7 @@ fn read_folder(
     for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
         let entry = entry.map_err(unreadable(folder))?;
         let path = entry.path();
-        // Links are not followed: they may lead out of the folder.
+        // Links may lead out of the folder, so they are not followed.
         let kind = entry.file_type().map_err(unreadable(&path))?;
         let Ok(name) = entry.file_name().into_string() else {
             continue;

@@ -1,4 +1,4 @@
-//! Modules of a program: `import` reaches its own files and nothing else.
+//! Modules of a program: `import` reaches its own files alone.
 
 use std::sync::Arc;
 

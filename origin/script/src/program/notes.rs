@@ -1,4 +1,4 @@
-//! What is worth knowing of a program's files and no error, for `tributary check`.
+//! Notes on a program's files that are no errors, for `tributary check`.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::library::legacy;
 
-/// All notes that take more than the words of one line.
+/// All notes that need more than the words of one line.
 pub(crate) fn of(scripts: &ScriptFiles) -> Vec<String> {
     let mut notes = missing(scripts);
     notes.extend(too_early(scripts));
@@ -25,7 +25,7 @@ pub(crate) fn of(scripts: &ScriptFiles) -> Vec<String> {
     notes
 }
 
-/// Files that a `load()` names and nobody has. No error: a script may never get there.
+/// Files of `load()` that do not exist. This is no error: the script may never run that call.
 fn missing(scripts: &ScriptFiles) -> Vec<String> {
     let mut missing = Vec::new();
     for (file, text) in scripts.texts() {
@@ -39,7 +39,7 @@ fn missing(scripts: &ScriptFiles) -> Vec<String> {
     missing
 }
 
-/// Names that the main file's top level needs and a loaded file defines, which runs after it.
+/// Names that the main file's top level needs and that a loaded file defines, which runs after it.
 fn too_early(scripts: &ScriptFiles) -> Vec<String> {
     let main = scripts.main();
     let (own, framework) = loaded(scripts);
@@ -70,8 +70,7 @@ fn too_early(scripts: &ScriptFiles) -> Vec<String> {
     early.collect()
 }
 
-/// The files that are reached from the main file by `load()`: the application's, and those of the
-/// framework.
+/// The files that the main file reaches by `load()`: the application's, and those of the framework.
 fn loaded(scripts: &ScriptFiles) -> (BTreeSet<&str>, BTreeSet<&str>) {
     let mut own = BTreeSet::new();
     let mut framework = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The script files of an application, and how they name each other.
+//! The script files of an application, and the names by which they load each other.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -8,28 +8,27 @@ use crate::library::scriptlib;
 pub(crate) struct ScriptFiles {
     main: String,
     texts: BTreeMap<String, Arc<str>>,
-    /// Folders that `load()` looks into besides its own.
+    /// Folders that `load()` searches besides the application's own.
     places: Vec<String>,
 }
 
-/// Whose a file is.
+/// The owner of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileOwner {
-    /// The application has it.
     Application,
-    /// The framework that comes with Tributary has it.
+    /// The framework that comes with Tributary.
     Framework,
 }
 
-/// Where scripts may stand besides the folder itself.
+/// The folder for scripts besides the application's own.
 const SCRIPTS: &str = "scripts";
 
-/// Where Flash Media Server has its framework, and an application may have a copy.
+/// Flash Media Server's folder of the framework, of which an application may have a copy.
 const SCRIPTLIB: &str = "scriptlib";
 
 impl ScriptFiles {
-    /// The files of the application called `application`. `None` if none of them is its main file.
-    /// `places` are the folders that its `Application.xml` names.
+    /// The files of the application called `application`; `None` without a main file. `places` are
+    /// the folders in its `Application.xml`.
     pub(crate) fn new(
         application: &str,
         texts: BTreeMap<String, Arc<str>>,
@@ -43,7 +42,6 @@ impl ScriptFiles {
         })
     }
 
-    /// The main file, relative to the folder.
     pub(crate) fn main(&self) -> &str {
         &self.main
     }
@@ -53,15 +51,15 @@ impl ScriptFiles {
         self.texts.iter().map(|(file, text)| (&**file, &**text))
     }
 
-    /// The text of a file, by its name as errors and [`ScriptFiles::find`] give it.
+    /// The text of a file, by its name in errors and in results of [`ScriptFiles::find`].
     pub(crate) fn source(&self, file: &str) -> Option<&str> {
         let own = self.texts.get(file).map(|text| &**text);
         own.or_else(|| scriptlib::find(file).map(|(_, text)| text))
     }
 
-    /// The file that `load(name)` in the file `loader` means: beside that file, in the
-    /// application's folder, in its `scripts/` or `scriptlib/`, in a folder that its
-    /// `Application.xml` names, or a file of the framework.
+    /// The file of a `load(name)` in the file `loader`: beside that file, in the application's
+    /// folder, in its `scripts/` or `scriptlib/`, in a folder of its `Application.xml`, or in the
+    /// framework.
     pub(crate) fn find(&self, loader: &str, name: &str) -> Option<&str> {
         let name = name.replace('\\', "/");
         let beside = beside(loader, &name);
@@ -77,7 +75,7 @@ impl ScriptFiles {
             .or_else(|| scriptlib::find(&name).map(|(name, _)| name))
     }
 
-    /// Whose a file is that [`ScriptFiles::find`] has found.
+    /// The owner of a file that [`ScriptFiles::find`] has found.
     pub(crate) fn owner(&self, file: &str) -> FileOwner {
         if self.texts.contains_key(file) {
             FileOwner::Application
@@ -86,7 +84,7 @@ impl ScriptFiles {
         }
     }
 
-    /// The file that `import` of `name` in the file `base` means.
+    /// The file of an `import` of `name` in the file `base`.
     pub(crate) fn import(&self, base: &str, name: &str) -> Option<&str> {
         let path = normal(&format!("{}/{name}", folder_of(base)))?;
         self.texts
@@ -104,8 +102,8 @@ impl fmt::Debug for ScriptFiles {
     }
 }
 
-/// The main file, in the order of Flash Media Server: `main.asc`, `main.js`, then a file named for
-/// the application; each in `scripts/` before the folder itself.
+/// The main file, in Flash Media Server's order: `main.asc`, `main.js`, then a file named for the
+/// application; each in `scripts/` before the folder itself.
 fn main_file(application: &str, files: &BTreeMap<String, Arc<str>>) -> Option<String> {
     let stems = ["main", application];
     let names = stems
@@ -115,8 +113,7 @@ fn main_file(application: &str, files: &BTreeMap<String, Arc<str>>) -> Option<St
     places.find(|path| files.contains_key(path))
 }
 
-/// The path that a name has beside the file `loader`; a name that begins with a slash is that of
-/// the application's folder.
+/// The path of a name beside the file `loader`; a leading slash is the application's folder.
 pub(crate) fn beside(loader: &str, name: &str) -> Option<String> {
     if name.starts_with('/') {
         return None;

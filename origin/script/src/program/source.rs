@@ -1,13 +1,13 @@
-//! Script files as text: byte-order marks, encodings of old editors, lines, what they load.
+//! Script files as text: byte-order marks, encodings of old editors, lines, calls of `load`.
 
 use std::borrow::Cow;
 
 use encoding_rs::{GB18030, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-/// A script file's text as the engine gets it, and the encoding it was in where that is not UTF-8.
+/// A script file's text for the engine, and its encoding if that is not UTF-8.
 ///
-/// Files that are not UTF-8 are read as GB18030 (a superset of GBK) if they are valid in it, else
-/// as Windows-1252. The engine takes CR, LF and CRLF as line ends.
+/// Other files are read as GB18030 (a superset of GBK) if they are valid in it, else as
+/// Windows-1252. The engine takes CR, LF and CRLF as line ends.
 pub(crate) fn decode(bytes: &[u8]) -> (String, Option<&'static str>) {
     if let Some(rest) = bytes.strip_prefix(b"\xEF\xBB\xBF") {
         return decode(rest);
@@ -36,7 +36,7 @@ fn decode_old(bytes: &[u8]) -> (&'static str, Cow<'_, str>) {
     (WINDOWS_1252.name(), text)
 }
 
-/// A line of a source, from 1, as the engine counts them; cut to a length that fits a log line.
+/// A line of a source, from 1, as the engine counts them; cut to the length of a log line.
 pub(crate) fn line(source: &str, number: u32) -> Option<&str> {
     let mut rest = source;
     for _ in 1..number {
@@ -62,7 +62,7 @@ pub(crate) fn shortened(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
-/// The names in `load("name")` calls; comments may hold some as well, which does no harm.
+/// The names in `load("name")` calls; names in comments are included, which does no harm.
 pub(crate) fn loads(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices("load").filter_map(|(at, word)| {
         let before = text[..at].chars().next_back();
@@ -79,7 +79,7 @@ pub(crate) fn loads(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// How much of a source line an error shows. Reason: it goes into log lines and status objects.
+/// The bytes of a source line that an error shows. Reason: log lines and status objects contain it.
 const LINE_SHOWN: usize = 256;
 
 #[cfg(test)]
@@ -94,9 +94,9 @@ mod tests {
             ("\u{4f60}".as_bytes(), "\u{4f60}", None),
             (b"\xFF\xFEa\0b\0", "ab", Some("UTF-16LE")),
             (b"\xFE\xFF\0a\0b", "ab", Some("UTF-16BE")),
-            // "你好" as Chinese editors write it.
+            // The file of a Chinese editor with "你好".
             (b"'\xC4\xE3\xBA\xC3'", "'\u{4f60}\u{597d}'", Some("gb18030")),
-            // "café" with a quote after it, which GBK cannot be.
+            // The file of a western editor with "café" and a byte that GBK does not have.
             (b"'caf\xE9'\xFF", "'caf\u{e9}'\u{ff}", Some("windows-1252")),
         ] {
             assert_eq!(decode(bytes), (text.to_owned(), encoding), "{bytes:?}");

@@ -1,4 +1,4 @@
-//! The words of a program: what it never names need not be there.
+//! The words of a program. A global whose name is not among them is not made.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -7,8 +7,8 @@ use std::{
 
 use super::{script_files::beside, source::loads};
 
-/// The words of all files. `None` if code that is not in them may run: made at run time, or loaded
-/// from elsewhere.
+/// The words of all files. `None` if other code may run: code made at run time, or loaded from
+/// elsewhere.
 pub(crate) fn of(files: &BTreeMap<String, Arc<str>>) -> Option<HashSet<Box<str>>> {
     let mut words = HashSet::new();
     for (file, text) in files {
@@ -32,7 +32,8 @@ pub(crate) fn of(files: &BTreeMap<String, Arc<str>>) -> Option<HashSet<Box<str>>
     Some(words)
 }
 
-/// Whether what a file loads is one of these: beside it, or in the folder or its `scripts/`.
+/// Whether a file of `load()` is one of these: beside the loader, or in the folder or its
+/// `scripts/`.
 fn is_file(files: &BTreeMap<String, Arc<str>>, loader: &str, name: &str) -> bool {
     let name = name.replace('\\', "/");
     beside(loader, &name).is_some_and(|path| files.contains_key(&path))
@@ -40,7 +41,7 @@ fn is_file(files: &BTreeMap<String, Arc<str>>, loader: &str, name: &str) -> bool
         || files.contains_key(&format!("scripts/{name}"))
 }
 
-/// Words that make code, or names, which are not in the text.
+/// Words that make code or names at run time.
 const MAKERS: &[&str] = &["eval", "Function", "globalThis", "getGlobal"];
 
 #[cfg(test)]

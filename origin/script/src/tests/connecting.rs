@@ -1,4 +1,4 @@
-//! onConnect and what follows from it; calls both ways.
+//! Tests of onConnect and its decisions, and of calls both ways.
 
 use std::time::Duration;
 

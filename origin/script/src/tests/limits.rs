@@ -1,4 +1,4 @@
-//! What a script may use, and that exceeding it touches nobody else.
+//! Tests of the bounds of a script: exceeding one harms no other script.
 
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,7 @@ fn a_promise_chain_without_end_ends_with_its_group() {
     );
     let client = stage.connect("x");
     assert_eq!(client.call("chain", [1_000.0.into()]), Ok(text("done")));
-    // It goes on in turn after turn, and each exceeds the allowance.
+    // The jobs go on in turn after turn, and each turn exceeds the allowance.
     client.send("burn", []);
     stage.pass(Duration::from_millis(100));
     assert!(client.is_closed());
@@ -284,7 +284,7 @@ fn rejections_that_nobody_looks_at_are_logged() {
     assert!(said[0].starts_with("main.asc:1: Error: lost"), "{said:?}");
 }
 
-/// A group that burns its allowance does not get the next turn as long as others wait.
+/// A group that uses up its allowance does not get the next turn as long as others wait.
 #[test]
 fn a_burning_group_takes_turns_with_its_neighbours() {
     let stage = stage(

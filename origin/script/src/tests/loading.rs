@@ -1,4 +1,4 @@
-//! Which files `load()` finds, and when they run.
+//! Tests of the files that `load()` finds, and of their order.
 
 use super::*;
 
@@ -37,7 +37,7 @@ fn a_missing_file_is_an_error_that_names_it() {
     );
 }
 
-/// The lines of an instance of these files that has started.
+/// The log lines of a started instance of these files.
 fn said(of: &[(&str, &str)]) -> Vec<String> {
     let stage = files(of);
     stage.connect("x");
@@ -354,7 +354,7 @@ fn a_name_that_comes_after_the_main_file_is_named_with_the_remedy() {
             "{rest}"
         );
     }
-    // What the note says is so.
+    // The error that the note predicts happens.
     let of = [
         ("main.asc", "load('lib/util.asc');\nroom = new Room();"),
         util,

@@ -1,4 +1,4 @@
-//! What a script is told of publishers, and how it ends a publish.
+//! Tests of a script's handlers for publishers, and of its ways to end a publish.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tributary_origin::test::{Client, ConnectAs};
 
 use super::*;
 
-/// Tells what it is told, and sends away whoever connects as "bad".
+/// Traces the handlers' calls, and disconnects a client with the name "bad".
 const CHECK: &str = "
     application.onConnect = function(c, nm) { c.nm = nm; this.acceptConnection(c); };
     application.onPublish = function(c, s) {
@@ -55,7 +55,7 @@ fn a_check_in_on_publish_holds_for_a_name_that_was_lost() {
     assert_eq!(stage.said()[6..], ["on next cam "]);
 }
 
-/// What public scripts for Flash Media Live Encoder do.
+/// Handlers of public scripts for Flash Media Live Encoder.
 const ENCODERS: &str = "
     Client.prototype.releaseStream = function(name) { trace('free ' + Stream.get(name).play(false)); };
     Client.prototype.FCPublish = function(name) {
@@ -83,7 +83,7 @@ fn a_stock_script_frees_the_name_of_a_dead_encoder() {
         assert!(has(&next, "NetStream.Publish.Start"));
         let expected = ["on dead cam ", "free true", "off dead cam ", "on next cam "];
         assert_eq!(stage.said(), expected, "{command}");
-        // It may publish again, elsewhere.
+        // The encoder may publish again under another name.
         publish(&dead, "other");
         assert_eq!(stage.said()[4..], ["on dead other "]);
     }
@@ -134,7 +134,7 @@ fn a_name_is_freed_only_for_a_client_that_may_write_it() {
                 freed,
                 "{command} {name}"
             );
-            // At another occasion the script decides for itself.
+            // A call at another time may end the publish: the script decides.
             assert_eq!(thief.call("stop", [text("cam")]), Ok((!freed).into()));
         }
     }

@@ -1,4 +1,5 @@
-//! How long a script's shared objects live, and what goes where they become many.
+//! Tests of the life of a script's shared objects, and of the closing of objects when there are
+//! many.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::*;
 
 const RUN: &str = "Client.prototype.run = function(code) { return eval(code); };";
 
-/// A stage whose turns may take long: the machine may be busy.
+/// A stage with a long turn time, for a busy machine.
 fn patient(text: &str) -> Stage {
     let settings = config::Application {
         script_turn_time: config::Duration(Duration::from_secs(10)),
@@ -26,7 +27,7 @@ fn run(stage: &Stage, client: &Client, code: &str) -> Value {
         .unwrap_or_else(|_| panic!("{code}: {:?}", stage.said()))
 }
 
-/// The names `first` to `last` that are not empty.
+/// The number of objects from `first` to `last` that are not empty.
 fn filled(stage: &Stage, client: &Client, first: u32, last: u32) -> u32 {
     let code = format!(
         "var full = 0; for (var i = {first}; i <= {last}; i++) {{
@@ -138,7 +139,7 @@ fn what_is_needed_stays_and_the_least_used_go_first() {
         assert_eq!(size, 1.0.into(), "{name}");
     }
     assert_eq!(run(&stage, &client, "held.getProperty('v')"), 1.0.into());
-    // The newest are there, the oldest are not.
+    // The newest objects exist, the oldest do not.
     assert_eq!(filled(&stage, &client, 8_001, 10_000), 2_000);
     assert_eq!(filled(&stage, &client, 1, 1_000), 0);
     let change = Event::RequestChange {
@@ -156,7 +157,7 @@ fn many_objects_of_one_turn_make_room_as_well() {
     let code = "for (var i = 0; i < 6000; i++) {
         var so = SharedObject.get('s' + i); so.setProperty('v', i); } so.getProperty('v')";
     assert_eq!(run(&stage, &client, code), 5_999.0.into());
-    // Objects that hold each other go as well.
+    // Objects that hold each other are closed as well.
     let code = "for (var i = 0; i < 3000; i++) {
         var a = SharedObject.get('a' + i), b = SharedObject.get('b' + i);
         a.other = b; b.other = a; b.setProperty('v', i); } b.getProperty('v')";

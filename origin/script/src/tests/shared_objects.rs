@@ -39,7 +39,7 @@ fn what_the_script_sets_reaches_the_members() {
     let value =
         tributary_protocol::amf::Object::new().with("x", Value::StrictArray(vec![1.0.into()]));
     assert_eq!(client.object_events(), [changed("a", value)]);
-    // Null removes, from a script; so does a value that is not there.
+    // A script removes a slot by setting null or undefined.
     for nothing in ["null", "undefined"] {
         client
             .call("run", [text("so.setProperty('a', 1)")])
@@ -246,7 +246,7 @@ fn clear_shared_objects_takes_a_path() {
     );
 }
 
-/// Persistent objects outlive the process; `flush` and `commit` say that the write is queued.
+/// Persistent objects outlive the process; `flush` and `commit` report that the write is queued.
 #[test]
 fn persistent_objects_are_there_again() {
     let data = tempfile::tempdir().unwrap();

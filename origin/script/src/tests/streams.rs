@@ -6,7 +6,7 @@ use tributary_origin::test::Client;
 
 use super::*;
 
-/// Runs what a test calls, and tells what happens to streams and connections.
+/// Runs the code of a test, and traces the events of streams and connections.
 const RUN: &str = "
     function told(name) {
         return function(info) {
@@ -21,7 +21,7 @@ const RUN: &str = "
     nc.onStatus = told('nc');
 ";
 
-/// A stage with `RUN`, what is added to it, and a client of instance `x`.
+/// A stage with `RUN` and further code, and a client of instance `x`.
 fn running(more: &str) -> (Stage, Client) {
     let stage = stage(&format!("{RUN}{more}"));
     let client = stage.connect("x");
@@ -29,7 +29,7 @@ fn running(more: &str) -> (Stage, Client) {
     (stage, client)
 }
 
-/// What the script has said since this was last asked.
+/// The log lines of a script since the last call.
 struct Said<'a> {
     stage: &'a Stage,
     heard: usize,
@@ -201,7 +201,7 @@ fn streams_that_play_nothing_are_let_go() {
     );
     assert_eq!(run(&client, "Stream.get('s2999').mine"), 2999.0.into());
     assert_eq!(run(&client, "mix === Stream.get('mix')"), true.into());
-    // One that was let go works on, and is known again.
+    // A dropped `Stream` object still works, and the host knows it again.
     assert_eq!(run(&client, "first.send('x')"), true.into());
     assert_eq!(run(&client, "first === Stream.get('s0')"), true.into());
 }

@@ -1,4 +1,4 @@
-//! Scripts as they were written from 2005 to 2012, and as they are written now.
+//! Tests of scripts in the style of 2005 to 2012, and in today's style.
 
 use tributary_origin::test::ConnectAs;
 use tributary_protocol::amf::{Object, Value};
@@ -90,7 +90,7 @@ fn for_in_sees_data_alone() {
     assert_eq!(
         client.call("report", []),
         Ok(Value::StrictArray(vec![
-            // Methods on the prototype are data of the script's own.
+            // Methods on the prototype are the script's own data.
             list(&["own", "report"]),
             list(&["a"]),
             list(&["x", "y"]),

@@ -250,7 +250,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 64, 6, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::StrictArray),
-            // Names that are no indices: a script puts those first.
+            // Names that are no indices: a script visits indices first.
             prop::collection::btree_map("[a-z_]{1,6}", inner, 0..6)
                 .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]

@@ -14,7 +14,7 @@ use crate::{
     text::{shown, text},
 };
 
-/// Makes AMF values of script values, say the arguments of a call.
+/// Converts script values to AMF values, for example the arguments of a call.
 pub(crate) fn to_values<'js>(
     ctx: &Ctx<'js>,
     state: &Rc<State>,
@@ -26,7 +26,7 @@ pub(crate) fn to_values<'js>(
         .collect()
 }
 
-/// Makes an AMF value of a script value. What nests too deeply or is too much is a RangeError.
+/// Converts a script value to an AMF value. A value that is too deep or too large is a RangeError.
 pub(crate) fn from_script<'js>(
     ctx: &Ctx<'js>,
     state: &Rc<State>,
@@ -42,14 +42,14 @@ pub(crate) fn from_script<'js>(
     .value(value)
 }
 
-/// What one value may make, in bytes as they are counted here. Reason: a message is at most
-/// 16 MiB.
+/// The most that one value may become, in bytes as counted here. Reason: a message is at most 16
+/// MiB.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// What a value counts besides its text.
+/// The bytes that a value counts besides its text.
 const VALUE_COST: usize = 8;
 
-/// Two entries of a sparse array may be this far apart before their indices are written as names.
+/// Indices that an array may have above twice its entries; a sparser one is written with names.
 const SPARSE: usize = 16;
 
 struct Writer<'a, 'js> {
@@ -112,7 +112,7 @@ impl<'js> Writer<'_, 'js> {
         made
     }
 
-    /// Objects that stand for plain values.
+    /// The plain value of an object that wraps one.
     fn unboxed(&mut self, object: &Object<'js>, kind: Shape) -> Result<Option<Value>> {
         if kind != Shape::Boxed {
             return Ok(None);

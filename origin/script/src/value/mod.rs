@@ -11,7 +11,7 @@
 //! | XML, XML document | string | string |
 //! | byte array | `Uint8Array` | byte array |
 //! | dictionary | `Map` | dictionary |
-//! | `ArrayCollection`, `ArrayList`, `ObjectProxy` | what they are around | array, object |
+//! | `ArrayCollection`, `ArrayList`, `ObjectProxy` | the wrapped value | array, object |
 //! | any other externalizable | `Uint8Array` of its body | byte array |
 //! | unsupported, movie clip, record set | undefined | undefined |
 //!

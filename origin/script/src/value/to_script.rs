@@ -10,7 +10,7 @@ use tributary_protocol::amf::{Dictionary, ExternalBody, Object as AmfObject, Val
 
 use crate::host::state::State;
 
-/// Makes a script value of an AMF value.
+/// Converts an AMF value to a script value.
 ///
 /// The decoder has bounded its depth and its size.
 pub(crate) fn to_script<'js>(
@@ -76,7 +76,7 @@ impl<'js> Reader<'_, 'js> {
         })
     }
 
-    /// Notes that a complex value begins.
+    /// Notes the start of a complex value.
     fn begin(&mut self, value: Option<JsValue<'js>>) -> usize {
         self.begun.push(value);
         self.begun.len() - 1
@@ -118,7 +118,7 @@ impl<'js> Reader<'_, 'js> {
         for (name, value) in members {
             let value = self.value(value)?;
             if name == "__proto__" {
-                // As an ordinary member: a peer must not choose what an object inherits.
+                // An ordinary member: a peer must not choose the prototype of an object.
                 let own = Property::from(value).writable().enumerable().configurable();
                 object.prop(name.as_str(), own)?;
             } else {
@@ -134,9 +134,9 @@ impl<'js> Reader<'_, 'js> {
         for (name, value) in named {
             let value = self.value(value)?;
             match name.as_str() {
-                // It follows from the items.
+                // The items determine the length.
                 "length" => {}
-                // An index this high is a name: an array that long has no use but to be slow.
+                // An index this high becomes a name: an array of that length would only be slow.
                 name => match name.parse::<usize>() {
                     Ok(index) if index <= HIGHEST_INDEX && name == index.to_string() => {
                         array.set(index, value)?;
@@ -189,5 +189,5 @@ fn string<'js>(ctx: &Ctx<'js>, text: &str) -> Result<JsValue<'js>> {
     Ok(rquickjs::String::from_str(ctx.clone(), text)?.into_value())
 }
 
-/// The highest number that is an index of an array made of a peer's message.
+/// The highest index of an array in a peer's message.
 const HIGHEST_INDEX: usize = 0xFFFF_FFFE;

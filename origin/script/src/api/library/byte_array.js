@@ -33,7 +33,7 @@
     known.length = max(known.length, length);
   }
 
-  // The place of the next `count` bytes to read, which the position passes.
+  // The offset of the next `count` bytes to read; moves the position past them.
   function take(known, count) {
     const at = known.position;
     if (!(count >= 0) || at + count > known.length) {
@@ -43,7 +43,7 @@
     return at;
   }
 
-  // The same for bytes to write.
+  // The offset of the next `count` bytes to write; makes room for them.
   function room(known, count) {
     const at = known.position;
     grow(known, at + count);
@@ -80,11 +80,11 @@
       set(value) { own(this).little = value === "littleEndian"; },
     },
     objectEncoding: { get() { return 3; }, set() {} },
-    // What the host takes it for when it is sent.
+    // The bytes that the host sends.
     [Symbol.for("amf.bytes")]: {
       get() { const known = this[inside]; return known && known.buffer.subarray(0, known.length); },
     },
-    // Ours: a copy as the modern kind of bytes.
+    // An addition: a copy as a Uint8Array.
     bytes: { get() { const known = own(this); return known.buffer.slice(0, known.length); } },
   };
   for (const name of Reflect.ownKeys(properties)) {

@@ -1,4 +1,4 @@
-//! What ByteArray needs of the host: texts and AMF3 values as bytes.
+//! The host's functions for ByteArray: texts and AMF3 values as bytes.
 
 use std::rc::Rc;
 

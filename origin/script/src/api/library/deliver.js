@@ -1,4 +1,4 @@
-// Hands what a web server answered to a LoadVars or XML object.
+// Calls the handlers of a LoadVars or XML object with the response of a web server.
 (function (target, response, bytes) {
   "use strict";
   const failed = response === null || response.status >= 400;

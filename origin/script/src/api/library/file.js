@@ -4,7 +4,7 @@
   const { defineProperty, keys } = Object;
   const text = (value) => String(value).toWellFormed();
   const inside = Symbol("file");
-  // The path from the application's folder, or null if it is none.
+  // The path from the application's folder, or null if it is not permitted.
   const normal = (name) => host.path(text(name)) ?? null;
 
   function File(name) {
@@ -53,7 +53,7 @@
     enumerable: true, configurable: true,
   });
 
-  // What fails as files do is logged and `otherwise` returned; a limit is an exception.
+  // A failure of a file is logged, and `otherwise` returned; a limit is an exception.
   const attempt = (what, otherwise, work) => {
     try {
       return work();
@@ -79,8 +79,8 @@
     }
     return attempt("File." + what, false, () => { work(path); return true; });
   };
-  // A name that copyTo and its like are given is one from the application's folder. What is none
-  // stays none.
+  // The name for copyTo and its relatives starts at the application's folder. A name that is not
+  // permitted stays null.
   const target = (name) => {
     const path = normal(name);
     return path === null ? "/../" : path;

@@ -1,4 +1,4 @@
-//! What File needs of the host.
+//! The host's functions for File.
 
 use std::{
     cell::RefCell,
@@ -20,7 +20,7 @@ use crate::{
     value::to_script,
 };
 
-/// An open file in a script's hands; it is closed when the script lets go of it.
+/// A script's open file; the engine closes it with the last reference.
 #[derive(JsLifetime)]
 pub(crate) struct FileHandle {
     #[qjs(skip_trace)]
@@ -60,7 +60,7 @@ impl Drop for FileHandle {
     }
 }
 
-/// A class name that `file.js` knows: those are logged, and the method returns false.
+/// The class name of errors that `file.js` logs; the method then returns false.
 const EXPECTED: &str = "FileError";
 
 fn throw(ctx: &Ctx<'_>, error: &FileError) -> rquickjs::Error {
@@ -72,7 +72,7 @@ fn throw(ctx: &Ctx<'_>, error: &FileError) -> rquickjs::Error {
     };
     match thrown {
         Ok(exception) => {
-            // Without the name it is thrown all the same.
+            // The error is thrown even if it cannot have this name.
             let _ = exception.as_object().set("name", EXPECTED);
             exception.throw()
         }
@@ -80,7 +80,7 @@ fn throw(ctx: &Ctx<'_>, error: &FileError) -> rquickjs::Error {
     }
 }
 
-/// The functions that `file.js` calls. Paths are those that `path` gave.
+/// The functions that `file.js` calls. Paths are results of `path`.
 pub(super) fn host<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     let known = Rc::clone(state);
     method(host, "failed", move |ctx: Ctx<'js>, text: String| {
@@ -96,7 +96,7 @@ pub(super) fn host<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     bytes(host, state)
 }
 
-/// Logs what has failed, and tells `application.onStatus`.
+/// Logs a failure, and calls `application.onStatus`.
 fn failed<'js>(ctx: &Ctx<'js>, state: &Rc<State>, text: &str) -> Result<()> {
     state.log(Level::Warning, text);
     let info = Status::ScriptWarning.info(Some(text), None);

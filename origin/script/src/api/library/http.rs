@@ -44,7 +44,7 @@ pub(super) fn host<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     )
 }
 
-/// As [`host`], for classes that hand the answer to an object's handlers.
+/// As [`host`], for classes that call an object's handlers with the response.
 pub(super) fn delivering<'js>(object: &Object<'js>, state: &Rc<State>) -> Result<()> {
     host(object, state)?;
     let text = include_str!("deliver.js");

@@ -34,7 +34,7 @@
     decode(source) {
       const found = host.decode(text(source));
       for (let i = 0; i < found.length; i += 2) {
-        // A server does not take the place of a handler.
+        // A variable of the server replaces no handler.
         if (!(found[i] in inside)) shown(this, found[i], found[i + 1]);
       }
     },
@@ -83,7 +83,7 @@
     return text(method).toUpperCase() === "GET" ? "GET" : "POST";
   }
 
-  // Sends what `from` has to say; what comes back is for `to`.
+  // Sends the variables of `from`; `to` gets the response.
   function ask(from, to, url, method, body) {
     if (typeof url !== "string" || url === "") return false;
     url = text(url);

@@ -2,7 +2,8 @@
 //! XMLSocket, ByteArray, fetch and others.
 //!
 //! A part is evaluated when a script first names one of its classes, so it costs other groups
-//! nothing. Its text is a function of an object, the host, that gives the classes.
+//! nothing. The part is a function: it takes an object with the host's functions and returns the
+//! classes.
 
 mod bytes;
 mod file;
@@ -20,10 +21,10 @@ use crate::{host::state::State, program::check::script_options};
 
 /// A script of the host.
 struct Part {
-    /// Stands in stacks; what is in `<>` is no file of the application.
+    /// The name in stacks; a name in `<>` is no file of the application.
     name: &'static str,
     text: &'static str,
-    /// Puts what the script needs on an object.
+    /// Puts the host's functions for the part on an object.
     host: for<'js> fn(&Object<'js>, &Rc<State>) -> Result<()>,
 }
 
@@ -97,7 +98,7 @@ globals! {
     soap_fault, SMALL, "SOAPFault";
 }
 
-/// What a part gives, evaluated once for each script.
+/// The classes of a part, evaluated once for each script.
 fn exports<'js>(ctx: &Ctx<'js>, state: &Rc<State>, part: &Part) -> Result<Object<'js>> {
     let known = state
         .library
@@ -111,7 +112,7 @@ fn exports<'js>(ctx: &Ctx<'js>, state: &Rc<State>, part: &Part) -> Result<Object
     let exports: Object<'js> = make.call((host,))?;
     for class in exports.values::<Value<'js>>() {
         let class = class?;
-        // No peer's call reaches what the host's classes have.
+        // A peer's call reaches no member of the host's classes.
         state.hide(ctx, &class)?;
         let prototype = class
             .as_object()

@@ -1,7 +1,7 @@
-//! AMF remoting: what a NetConnection to an `http` address does.
+//! AMF remoting: a NetConnection to an `http` address.
 //!
-//! The class NetConnection holds a [`Remoting`] while it is connected to such an address. Calls of
-//! one turn leave together once it is over.
+//! The class NetConnection holds a [`Remoting`] while it is connected to such an address. The calls
+//! of one turn are sent together after the turn.
 
 use std::rc::Rc;
 
@@ -17,8 +17,8 @@ use crate::{
     value::to_script,
 };
 
-/// A connection to a remoting gateway, by its number among those of the group. Dropping it closes
-/// it: calls without an answer get none.
+/// A connection to a remoting gateway, by its number in the group. Dropping it closes it: open
+/// calls then have no answer.
 #[derive(Debug)]
 pub(crate) struct Remoting {
     number: u64,
@@ -34,8 +34,8 @@ impl Remoting {
         })
     }
 
-    /// A connection. Nothing is sent before the first call; whether the address may be reached
-    /// shows then.
+    /// Makes a connection. Nothing is sent before the first call, which also shows whether the
+    /// address may be reached.
     pub(crate) fn connect(
         state: &Rc<State>,
         uri: &str,
@@ -49,11 +49,11 @@ impl Remoting {
         }
     }
 
-    /// Sends a header with every request from now on, unless there are too many; an undefined value
-    /// takes it back.
+    /// Sends a header with every later request, unless there are too many; an undefined value
+    /// removes it.
     pub(crate) fn add_header(&self, name: &str, must_understand: bool, value: Value) {
         if let Some(mut connection) = self.state.library.gateways.get(self.number) {
-            // Those beyond the limit are not sent.
+            // Headers above the limit are not sent.
             let _ = connection.gateway.set_header(name, must_understand, value);
         }
     }
@@ -99,7 +99,7 @@ impl Remoting {
 impl Drop for Remoting {
     fn drop(&mut self) {
         let removed = self.state.library.gateways.remove(self.number);
-        // Not while the table is borrowed: what is forgotten may be a connection itself.
+        // The table is not borrowed here: a forgotten value may be a connection itself.
         let Some(connection) = removed else { return };
         self.state.keeper.forget(connection.owner);
         for kept in connection.responders.into_values() {
@@ -108,7 +108,7 @@ impl Drop for Remoting {
     }
 }
 
-/// Sends what is queued.
+/// Sends the queued calls.
 fn flush(state: &Rc<State>, number: u64) {
     let Some(mut connection) = state.library.gateways.get(number) else {
         return;
@@ -145,7 +145,7 @@ fn answered(ctx: &Ctx<'_>, state: &Rc<State>, number: u64, sent: Sent, answer: A
         let told = told(ctx, state, &mut connection, outcomes);
         (told, connection.idle_owner())
     };
-    // Not while the table is borrowed: its end may be that of the connection.
+    // The table is not borrowed here: the end of the owner may be that of the connection.
     state.keeper.forget(owner);
     for (object, handler, value) in told {
         let called = object.and_then(|object| {
@@ -162,7 +162,7 @@ fn answered(ctx: &Ctx<'_>, state: &Rc<State>, number: u64, sent: Sent, answer: A
     }
 }
 
-/// What is to be called: the object, its handler, the argument.
+/// A call to the script: the object, its handler, the argument.
 type Told<'js> = (Result<Object<'js>>, &'static str, Value);
 
 fn told<'js>(

@@ -1,4 +1,4 @@
-//! What the small classes need of the host.
+//! The host's functions for the small classes.
 
 use std::{fmt::Write, rc::Rc};
 

@@ -1,4 +1,4 @@
-// Classes of a few lines: SHA256, Log, and those that are not there.
+// Classes of a few lines: SHA256, Log, and classes that do not exist here.
 (function (host) {
   "use strict";
   const text = (value) => String(value).toWellFormed();

@@ -1,4 +1,4 @@
-//! What XMLSocket needs of the host.
+//! The host's functions for XMLSocket.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -11,7 +11,7 @@ use crate::{
     library::socket::{Socket, SocketEvent},
 };
 
-/// A connection in a script's hands; it closes when the script lets go of it.
+/// A script's connection; the engine closes it with the last reference.
 #[derive(JsLifetime)]
 pub(crate) struct SocketHandle {
     #[qjs(skip_trace)]

@@ -63,7 +63,7 @@
     },
   });
 
-  // Takes a node out of where it is.
+  // Removes a node from its parent.
   function detach(node) {
     const owner = node[parent];
     if (!owner) return;
@@ -147,7 +147,7 @@
     toString() { return write(this); },
   });
 
-  // Visits what is below a node without recursion: trees may be deeper than the stack.
+  // Visits the nodes below a node without recursion: trees may be deeper than the stack.
   function walk(root, enter, made) {
     const copies = [made];
     let node = root.childNodes[0];

@@ -1,4 +1,4 @@
-//! What LoadVars and XML need of the host: reading and writing their texts.
+//! The host's functions for LoadVars and XML: reading and writing their texts.
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// The longest text that is parsed. Reason: the parser does not look at the clock.
+/// The longest text that is parsed. Reason: the parser does not check the turn's time.
 const MAX_XML: usize = 4 * 1024 * 1024;
 
 /// `decode(text)`: names and values in turn; `encode(list)`: the way back.
@@ -33,7 +33,7 @@ pub(super) fn load_vars_host<'js>(host: &Object<'js>, state: &Rc<State>) -> Resu
     })
 }
 
-/// `parse(text, ignoreWhite)`: the status, then the pieces; `escape(text)`.
+/// `parse(text, ignoreWhite)` returns the status, then the pieces; `escape(text)`.
 pub(super) fn host<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     http::delivering(host, state)?;
     method(host, "escape", |text: String| {
@@ -46,7 +46,7 @@ pub(super) fn host<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     )
 }
 
-/// What each piece begins with in the list.
+/// The first byte of each piece in the list.
 const START: u8 = 1;
 const END: u8 = 2;
 const TEXT: u8 = 3;

@@ -26,7 +26,7 @@
         ? "localhost" : text(address).replace(/^[a-z]+:\/\//i, "").replace(/[:/].*$/, "");
       port = +port;
       if (!(port >= 1 && port <= 65535)) return false;
-      // What comes from a connection that has been replaced is not heard.
+      // Events of a replaced connection are dropped.
       const number = ++known.number;
       known.handle = host.connect(host_, port, (event, data) => {
         if (known.number !== number) return;

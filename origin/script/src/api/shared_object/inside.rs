@@ -7,7 +7,7 @@ use tributary_origin::app::ObjectId;
 
 use crate::{api::class, host::objects::Ledger};
 
-/// The inside of a `SharedObject`. Its end, or `close()`, lets go of the group's object.
+/// The inside of a `SharedObject`. Its end, or `close()`, closes the group's object.
 #[derive(JsLifetime)]
 pub(super) struct ObjectInside {
     #[qjs(skip_trace)]
@@ -23,7 +23,7 @@ pub(super) struct ObjectInside {
 class::host_class!(ObjectInside, "SharedObject");
 
 impl ObjectInside {
-    /// The inside of an object that is opened and used now.
+    /// The inside of an object that is just opened; this counts as a use.
     pub(super) fn new(id: ObjectId, ledger: Rc<Ledger>) -> Self {
         Self {
             id,
@@ -43,7 +43,7 @@ impl ObjectInside {
         }
     }
 
-    /// Whether it is open; then it is used now.
+    /// Whether it is open; if so, this counts as a use.
     pub(super) fn use_now(&self) -> bool {
         if self.open.get() {
             self.used.set(self.ledger.used());
@@ -58,7 +58,7 @@ impl Drop for ObjectInside {
     }
 }
 
-/// When an object was last used, as a number that rises; `None` if it is closed.
+/// The number of an object's last use, which rises with each use; `None` if it is closed.
 pub(super) fn last_use(object: &Object<'_>) -> Option<u64> {
     let class = object.as_class::<ObjectInside>()?;
     let inside = class.borrow();

@@ -64,7 +64,7 @@ fn truth(value: Option<Value<'_>>) -> Result<bool> {
     value.map_or(Ok(false), |value| Ok(value.get::<Coerced<bool>>()?.0))
 }
 
-/// `SharedObject.get(name, persistence, connection)`: null where there can be no such object.
+/// `SharedObject.get(name, persistence, connection)`: null if there can be no such object.
 fn get<'js>(
     ctx: &Ctx<'js>,
     state: &Rc<State>,
@@ -92,7 +92,7 @@ fn get<'js>(
         None => return Ok(None),
     };
     if let Some(known) = known(ctx, state, id) {
-        // The one that is there holds it already.
+        // The script's present object holds it already.
         lent(|context| context.close_object(id));
         return Ok(Some(known));
     }
@@ -112,7 +112,7 @@ fn get<'js>(
     Ok(Some(object))
 }
 
-/// The script's object for a shared object, if it is open; it is used now.
+/// The script's object for a shared object, if it is open; this counts as a use.
 fn known<'js>(ctx: &Ctx<'js>, state: &State, id: ObjectId) -> Option<Object<'js>> {
     let kept = {
         let objects = state.objects.borrow();
@@ -123,7 +123,7 @@ fn known<'js>(ctx: &Ctx<'js>, state: &State, id: ObjectId) -> Option<Object<'js>
     open.then_some(object)
 }
 
-/// `SharedObject.commit(name)`, or all persistent ones: `true` if the writes are queued.
+/// `SharedObject.commit(name)`, or all persistent ones; `true` if the writes are queued.
 fn commit(state: &State, name: Option<&str>) -> bool {
     let objects: Vec<_> = state.objects.borrow().persistent().collect();
     let all = lent(|context| {
@@ -250,7 +250,7 @@ fn ruling<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
     class::method(prototype, "unlock", |own: Own<'js>| {
         change(&own, |object| object.unlock()).unwrap_or(0)
     })?;
-    // A mark is a message in its place among the changes, and so is every other.
+    // A mark is a message in its place among the changes, as every message is.
     for name in ["send", "mark"] {
         let known = Rc::clone(state);
         class::method(
@@ -284,7 +284,7 @@ fn ruling<'js>(prototype: &Object<'js>, state: &Rc<State>) -> Result<()> {
     class::method(prototype, "close", |own: Own<'js>| own.0.borrow().close())
 }
 
-/// Tells `onSync(list)` what a client has changed. Only the object's own handler counts.
+/// Calls `onSync(list)` with a client's changes. Only a handler of the object itself counts.
 pub(crate) fn changed(
     ctx: &Ctx<'_>,
     state: &Rc<State>,
@@ -332,7 +332,7 @@ pub(crate) fn message(
     }
 }
 
-/// Tells `onStatus(info)` that something of the object has failed.
+/// Calls `onStatus(info)` after a failure.
 pub(crate) fn status(
     ctx: &Ctx<'_>,
     state: &Rc<State>,

@@ -1,9 +1,9 @@
-//! Shared objects that nothing needs any more make room for others.
+//! Closes shared objects that nothing needs any more, to make room for others.
 //!
-//! An object that the script has opened lives until it is closed, and scripts of old never close
-//! one. So where the group's objects or the script's memory become scarce, those go that have
-//! neither members nor handlers and that no variable of the script reaches: the least used first,
-//! whether they hold something or not.
+//! A script's object lives until the script closes it, and old scripts never do. When the group's
+//! objects or the script's memory become scarce, objects are closed that have no members and no
+//! handlers and that no variable of the script reaches: the least recently used first, whether they
+//! are empty or not.
 
 use std::rc::Rc;
 
@@ -16,21 +16,21 @@ use tributary_origin::app::{
 use super::inside::last_use;
 use crate::host::state::State;
 
-/// How many objects go at a time. Reason: the search for them visits each.
+/// The most objects that are closed at a time. Reason: the search for them visits each.
 const AT_A_TIME: usize = MAX_OBJECTS / 8;
 
-/// The script's memory is looked at when so many objects were opened. Reason: it takes some
-/// microseconds.
+/// The objects that are opened between two checks of the script's memory. Reason: a check takes
+/// some microseconds.
 const LOOK_EVERY: usize = 16;
 
-/// What has become scarce.
+/// The scarce resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scarce {
     Objects,
     Memory,
 }
 
-/// Makes room if there is little.
+/// Closes objects if there is little room.
 pub(crate) fn make(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<()> {
     let living = lent(|context| context.living_objects()).unwrap_or_default();
     let now = state.now.get();
@@ -113,7 +113,7 @@ fn idle(ctx: &Ctx<'_>, state: &Rc<State>) -> Result<Vec<(u64, ObjectId)>> {
     Ok(idle)
 }
 
-/// Lets go of the first `wanted` of these that no variable reaches. Returns how many went.
+/// Closes the first `wanted` of these that no variable reaches; returns the number of closed ones.
 fn let_go(
     ctx: &Ctx<'_>,
     state: &Rc<State>,
@@ -133,7 +133,7 @@ fn let_go(
         }
     }
     if gone < wanted {
-        // Objects that hold each other go only so.
+        // Only a collection frees objects that hold each other.
         ctx.run_gc();
         gone += forget_dropped(state);
     }
@@ -143,7 +143,7 @@ fn let_go(
     Ok(gone)
 }
 
-/// Holds an object weakly.
+/// Replaces the reference to an object by a weak one.
 fn loosen(ctx: &Ctx<'_>, state: &Rc<State>, id: ObjectId) -> Result<()> {
     let object = {
         let objects = state.objects.borrow();
@@ -162,7 +162,7 @@ fn loosen(ctx: &Ctx<'_>, state: &Rc<State>, id: ObjectId) -> Result<()> {
     Ok(())
 }
 
-/// Holds an object that is still there as before.
+/// Replaces the weak reference to an object that still exists by a strong one.
 fn hold(ctx: &Ctx<'_>, state: &Rc<State>, id: ObjectId) -> Result<()> {
     let weak = {
         let objects = state.objects.borrow();
@@ -179,7 +179,7 @@ fn hold(ctx: &Ctx<'_>, state: &Rc<State>, id: ObjectId) -> Result<()> {
     Ok(())
 }
 
-/// Has the group forget what the script has let go of. Returns how many objects that were.
+/// Closes the group's objects that the script has dropped; returns their number.
 fn forget_dropped(state: &State) -> usize {
     let dropped = state.objects.borrow().take_dropped();
     for &object in &dropped {

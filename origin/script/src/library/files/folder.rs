@@ -1,4 +1,4 @@
-//! One folder of the disk, and what is below it. No link is followed on the way: each part of a
+//! One folder of the disk, and the entries below it. No link on the way is followed: each part of a
 //! name is opened by itself, below the part before it.
 
 use std::{
@@ -21,21 +21,19 @@ pub(super) struct Folder {
     root: PathBuf,
 }
 
-/// What a name stands for.
+/// The entry of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileStat {
-    /// Whether it is a folder.
     pub(crate) is_folder: bool,
-    /// Bytes of a file.
     pub(crate) length: u64,
-    /// When it was last written.
+    /// The time of the last write.
     pub(crate) modified: SystemTime,
-    /// When its name, its place or what is in it changed last: what comes nearest to a creation
-    /// time on every file system.
+    /// The time of the last change of its name, its place or its content: the nearest to a time of
+    /// creation that every file system has.
     pub(crate) changed: SystemTime,
 }
 
-/// How a file is opened.
+/// The way in which a file is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Access {
     pub(super) write: bool,
@@ -43,7 +41,7 @@ pub(super) struct Access {
     pub(super) truncate: bool,
 }
 
-/// What a folder holds in all.
+/// The content of a folder in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     pub(super) bytes: u64,
@@ -55,7 +53,7 @@ const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// Readable by the server's group, to nobody else.
+/// The server's group may read; others have no access.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o750);
 
@@ -64,13 +62,13 @@ impl Folder {
         Self { root }
     }
 
-    /// Where it is.
+    /// The folder's path.
     #[cfg(test)]
     pub(super) fn root(&self) -> &std::path::Path {
         &self.root
     }
 
-    /// What `name` stands for; `None` for nothing, and for what is neither file nor folder.
+    /// The entry of `name`; `None` if there is none, or it is neither file nor folder.
     pub(super) fn stat(&self, name: &FileName) -> Option<FileStat> {
         let stat = match name.split() {
             None => rustix::fs::stat(&self.root).ok()?,
@@ -114,7 +112,7 @@ impl Folder {
             .collect())
     }
 
-    /// Makes a folder and those above it.
+    /// Makes a folder and the missing ones above it.
     pub(super) fn make(&self, parts: &[String]) -> io::Result<()> {
         fs::create_dir_all(&self.root)?;
         let mut folder = self.open_folder(&[])?;
@@ -128,7 +126,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes a file or an empty folder; a full one too if `recursive`.
+    /// Removes a file or an empty folder; with `recursive` also a full one.
     pub(super) fn remove(&self, name: &FileName, recursive: bool) -> io::Result<()> {
         let (folders, last) = name.split().ok_or(io::ErrorKind::PermissionDenied)?;
         let folder = self.open_folder(folders)?;
@@ -148,7 +146,7 @@ impl Folder {
         Ok(())
     }
 
-    /// What is below the folder in all, as far as `most` entries.
+    /// The content below the folder in all, up to `most` entries.
     pub(super) fn usage(&self, most: usize) -> Usage {
         let mut usage = Usage::default();
         if let Ok(folder) = self.open_folder(&[]) {
@@ -188,7 +186,7 @@ fn time(seconds: impl Into<i64>) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-/// The files and folders in a folder (links and others are left out), and which are folders.
+/// The files and folders in a folder (links and others are left out), and whether each is a folder.
 fn entries(folder: &OwnedFd, most: usize) -> io::Result<Vec<(String, bool)>> {
     let mut found = Vec::new();
     for entry in Dir::read_from(folder)? {

@@ -1,11 +1,11 @@
 //! Files of a script: confined to two folders, within allowances.
 //!
-//! A script sees one tree. What it writes lies in a folder of its instance; what it reads is
-//! looked for there first, then in the application's deployed folder, which it cannot change: a
-//! deployed file that is opened for writing is copied first, one that is removed stays.
+//! A script sees one tree. The script's writes go to a folder of its instance. Its reads look there
+//! first, then in the application's deployed folder, which it cannot change: a deployed file is
+//! copied before it is opened for writing, and is never removed.
 //!
-//! Work on files is done on the group's thread, so it has an allowance of bytes and of time for
-//! each turn. A disk that is slower than that ends the work, not the other groups' turns.
+//! The group's thread reads and writes the files, so each turn has an allowance of bytes and of
+//! time. A disk that is too slow ends the script's work on files and not the other groups' turns.
 
 use std::{
     collections::BTreeSet,
@@ -33,32 +33,32 @@ pub(crate) struct Files {
     writes: bool,
     written: Folder,
     readable: Vec<Folder>,
-    /// What `written` holds; counted at the first write.
+    /// The content of `written`; counted at the first write.
     usage: Option<Usage>,
     allowance: Allowance,
     open: usize,
 }
 
-/// Why a file cannot be used.
+/// The reason why a file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FileError {
-    /// The path is none that a script may write.
+    /// A script may not use this path.
     BadName,
-    /// The type or the mode is none that `File.open` knows.
+    /// `File.open` has no such type or mode.
     BadMode,
-    /// The process keeps no data (`origin.data`), so scripts write no files.
+    /// The process has no data directory (`origin.data`), so scripts write no files.
     NoData,
-    /// There is nothing of this name, or no file.
+    /// The name has no entry, or a folder.
     NotFound,
-    /// There is something of this name already.
+    /// The name has an entry already.
     Exists,
     /// The file is not open for this.
     NotOpenFor(&'static str),
-    /// A limit: its name.
+    /// A limit is reached; its name.
     Limit(&'static str),
     /// The turn's allowance of bytes or time is used up.
     Allowance,
-    /// The system says no.
+    /// The system's error.
     System(io::ErrorKind),
 }
 
@@ -93,22 +93,22 @@ impl From<io::Error> for FileError {
     }
 }
 
-/// Files a group has open at a time. Reason: descriptors are shared by the whole process.
+/// Files that a group has open at a time. Reason: all groups of the process share its descriptors.
 pub(crate) const MAX_OPEN_FILES: usize = 32;
 
-/// Bytes an instance may keep on the disk.
+/// Bytes that an instance keeps on the disk.
 pub(crate) const MAX_STORED: u64 = 256 * 1024 * 1024;
 
-/// Files and folders an instance may keep; also the longest listing.
+/// Files and folders that an instance keeps; also the longest listing.
 pub(crate) const MAX_ENTRIES: usize = 10_000;
 
 /// Bytes read and written in one turn.
 pub(crate) const TURN_BYTES: usize = 16 * 1024 * 1024;
 
-/// Time spent on files in one turn, by the clock: the disk's time is the worker's.
+/// Time spent on files in one turn, in wall-clock time: the worker waits for the disk.
 pub(crate) const TURN_TIME: Duration = Duration::from_millis(500);
 
-/// How a file is opened, as `File.open` names it.
+/// A mode of `File.open`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mode {
     /// `read`, `readWrite`, `readAppend`.
@@ -117,7 +117,7 @@ pub(crate) struct Mode {
     pub(crate) write: bool,
     /// `append`, `readAppend`.
     pub(crate) append: bool,
-    /// `create`: what was in it is gone.
+    /// `create`: the old content is removed.
     pub(crate) create: bool,
 }
 
@@ -144,7 +144,7 @@ impl Mode {
 }
 
 impl Files {
-    /// Writes go to `written`, which is made when it is needed, and fail without it; reads look
+    /// Writes go to `written`, which is made at the first write; `None` refuses them. Reads look
     /// there, then in each of `readable`.
     pub(crate) fn new(
         written: Option<PathBuf>,
@@ -152,7 +152,7 @@ impl Files {
     ) -> Self {
         Self {
             writes: written.is_some(),
-            // Nothing has the empty path.
+            // The empty path has no entries.
             written: Folder::new(written.unwrap_or_default()),
             readable: readable.into_iter().map(Folder::new).collect(),
             usage: None,
@@ -161,12 +161,12 @@ impl Files {
         }
     }
 
-    /// A new turn has a new allowance.
+    /// Gives the turn a new allowance.
     pub(crate) fn begin_turn(&mut self) {
         self.allowance = Allowance::full();
     }
 
-    /// What `name` stands for.
+    /// The entry of `name`.
     pub(crate) fn stat(&mut self, name: &FileName) -> Result<Option<FileStat>, FileError> {
         let started = self.allowance.check(0)?;
         let found = self.layers().find_map(|layer| layer.stat(name));
@@ -191,7 +191,7 @@ impl Files {
         OpenFile::new(file, mode)
     }
 
-    /// A file that [`Files::open`] gave is closed.
+    /// Notes the end of a file of [`Files::open`].
     pub(crate) fn closed(&mut self) {
         self.open = self.open.saturating_sub(1);
     }
@@ -208,7 +208,7 @@ impl Files {
             }
         }
         self.allowance.spend(names.len() * LISTED_WEIGHT, started);
-        // The written folder is made at the first write: until then it is empty.
+        // The written folder is made at the first write and is empty until then.
         if found || name.split().is_none() {
             Ok(names.into_iter().take(MAX_ENTRIES).collect())
         } else {
@@ -216,7 +216,7 @@ impl Files {
         }
     }
 
-    /// Makes a folder and those above it.
+    /// Makes a folder and the missing ones above it.
     pub(crate) fn make_folder(&mut self, name: &FileName) -> Result<(), FileError> {
         let started = self.allowance.check(0)?;
         self.may_write()?;
@@ -234,13 +234,13 @@ impl Files {
         let started = self.allowance.check(0)?;
         self.may_write()?;
         let removed = self.written.remove(name, recursive);
-        // What it held is not known any more: count anew at the next write.
+        // The size of the removed entry is not known: the next write counts anew.
         self.usage = None;
         self.allowance.spend(0, started);
         Ok(removed?)
     }
 
-    /// Moves a written file or folder to a name that is free.
+    /// Moves a written file or folder to a free name.
     pub(crate) fn rename(&mut self, from: &FileName, to: &FileName) -> Result<(), FileError> {
         let started = self.allowance.check(0)?;
         self.may_write()?;
@@ -255,7 +255,7 @@ impl Files {
         Ok(moved?)
     }
 
-    /// Copies a file over whatever file has the other name.
+    /// Copies a file, over an existing file of the other name.
     pub(crate) fn copy(&mut self, from: &FileName, to: &FileName) -> Result<(), FileError> {
         let mut source = self.open(from, Mode::READ)?;
         let copied = self.copy_open(&mut source, to);
@@ -351,7 +351,7 @@ impl Files {
         }
     }
 
-    /// Room for `more` bytes on the disk.
+    /// Reserves `more` bytes on the disk.
     fn reserve(&mut self, more: u64) -> Result<(), FileError> {
         let usage = self.usage();
         if usage.bytes.saturating_add(more) > MAX_STORED {
@@ -380,7 +380,7 @@ impl Files {
         self.usage.get_or_insert_with(|| written.usage(MAX_ENTRIES))
     }
 
-    /// Where writes go.
+    /// The folder for writes.
     #[cfg(test)]
     fn written(&self) -> &std::path::Path {
         self.written.root()
@@ -405,10 +405,10 @@ impl Mode {
 /// Bytes copied at a time.
 const COPY: usize = 64 * 1024;
 
-/// What a listed name costs of the turn's bytes.
+/// The bytes that a listed name takes from the turn's allowance.
 const LISTED_WEIGHT: usize = 64;
 
-/// What is left of a turn's allowance.
+/// The rest of a turn's allowance.
 #[derive(Clone, Copy, Debug)]
 struct Allowance {
     bytes: usize,
@@ -419,7 +419,7 @@ impl Allowance {
     fn full() -> Self {
         Self {
             bytes: TURN_BYTES,
-            // No test is to fail because the machine is busy with others.
+            // A test must not fail because the machine is busy with others.
             time: if cfg!(test) {
                 TURN_TIME * 100
             } else {
@@ -428,7 +428,7 @@ impl Allowance {
         }
     }
 
-    /// Whether work on `bytes` may begin, and when it does.
+    /// Checks that work on `bytes` may begin; returns its start.
     fn check(&self, bytes: usize) -> Result<Instant, FileError> {
         if bytes > self.bytes || self.time.is_zero() {
             return Err(FileError::Allowance);

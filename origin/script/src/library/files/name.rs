@@ -2,20 +2,20 @@
 
 use super::FileError;
 
-/// A file's place below the application's folder: its folders, then its own name. Empty for the
-/// folder itself.
+/// The place of a file below the application's folder: its folders, then its name. The folder
+/// itself has the empty name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileName(Vec<String>);
 
 /// Folders above a file. Reason: each costs a system call at every use.
 pub(crate) const MAX_FOLDERS: usize = 16;
 
-/// Bytes of one part of a name: what file systems take.
+/// Bytes of one part of a name. Reason: file systems take no more.
 pub(crate) const MAX_PART: usize = 255;
 
 impl FileName {
     /// Reads a path. A leading `/` is the application's folder; `.`, `..` and a backslash are
-    /// refused wherever they stand, as in Flash Media Server.
+    /// refused anywhere, as in Flash Media Server.
     pub(crate) fn parse(path: &str) -> Result<Self, FileError> {
         if path.contains(|char: char| char == '\\' || char.is_control()) {
             return Err(FileError::BadName);
@@ -32,7 +32,7 @@ impl FileName {
         Ok(Self(parts))
     }
 
-    /// The folders and the name in them; `None` for the application's folder.
+    /// The folders, and the last name; `None` for the application's folder.
     pub(super) fn split(&self) -> Option<(&[String], &str)> {
         let (last, folders) = self.0.split_last()?;
         Some((folders, last))

@@ -7,22 +7,22 @@ use std::{
 
 use super::{FileError, Files, Mode, TURN_BYTES};
 
-/// A file that is open. Whoever drops it says so by [`Files::closed`].
+/// An open file. Its owner calls [`Files::closed`] when it drops the file.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     file: fs::File,
     mode: Mode,
-    /// Where the next read or write is.
+    /// The offset of the next read or write.
     position: u64,
-    /// What was read ahead, and from where.
+    /// The bytes that are read ahead, and their offset.
     ahead: Vec<u8>,
     ahead_at: u64,
 }
 
-/// How bytes become characters: the first argument of `File.open`.
+/// The encoding of a file's characters: the first argument of `File.open`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Text {
-    /// `text` and `utf8`: UTF-8. A byte that is none is read as Latin-1.
+    /// `text` and `utf8`: UTF-8. Invalid bytes are read as Latin-1.
     Utf8,
     /// `binary`: one character for each byte.
     Binary,
@@ -38,7 +38,7 @@ impl Text {
         }
     }
 
-    /// The characters that bytes stand for.
+    /// Decodes bytes.
     pub(crate) fn decode(self, bytes: &[u8]) -> String {
         match self {
             Self::Binary => bytes.iter().copied().map(char::from).collect(),
@@ -53,7 +53,7 @@ impl Text {
         }
     }
 
-    /// The bytes that characters stand for; in [`Text::Binary`] the low byte of each.
+    /// Encodes characters; [`Text::Binary`] takes the low byte of each.
     pub(crate) fn encode(self, text: &str) -> Vec<u8> {
         match self {
             Self::Utf8 => text.as_bytes().to_vec(),
@@ -81,7 +81,7 @@ impl OpenFile {
         })
     }
 
-    /// Where the next read or write is, in bytes.
+    /// The offset of the next read or write, in bytes.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
@@ -91,18 +91,18 @@ impl OpenFile {
         self.file.metadata().map_or(0, |metadata| metadata.size())
     }
 
-    /// Whether nothing is left to read.
+    /// Whether all bytes are read.
     pub(crate) fn at_end(&self) -> bool {
         self.position >= self.length()
     }
 
-    /// Moves the place of the next read or write; not beyond the end.
+    /// Moves the next read or write to this offset, at most to the end.
     pub(crate) fn seek(&mut self, position: u64) -> u64 {
         self.position = position.min(self.length());
         self.position
     }
 
-    /// Reads `count` bytes, or what is left.
+    /// Reads `count` bytes, fewer at the end.
     pub(crate) fn read(&mut self, files: &mut Files, count: usize) -> Result<Vec<u8>, FileError> {
         self.may_read()?;
         let left = self.length().saturating_sub(self.position);
@@ -123,7 +123,7 @@ impl OpenFile {
         Ok(bytes)
     }
 
-    /// Reads `count` characters, or what is left.
+    /// Reads `count` characters, fewer at the end.
     pub(crate) fn read_chars(
         &mut self,
         files: &mut Files,
@@ -142,7 +142,7 @@ impl OpenFile {
             let length = char_length(first).min(ahead.len());
             let char = match ahead.get(..length) {
                 Some(char) if std::str::from_utf8(char).is_ok() => length,
-                // A character may straddle what was read ahead.
+                // The bytes that are read ahead may end within a character.
                 _ if length == ahead.len() && char_length(first) > length => {
                     self.ahead.clear();
                     let more = self.look_ahead(files)?;
@@ -198,7 +198,7 @@ impl OpenFile {
         }
     }
 
-    /// Writes bytes at the position, or at the end if it was opened to append.
+    /// Writes bytes at the position, or at the end of a file that is opened to append.
     pub(crate) fn write(&mut self, files: &mut Files, bytes: &[u8]) -> Result<(), FileError> {
         if !self.mode.changes() {
             return Err(FileError::NotOpenFor("writing"));
@@ -217,13 +217,13 @@ impl OpenFile {
         self.position = end;
         files.allowance.spend(bytes.len(), started);
         if written.is_err() {
-            // How much of it was written is not known: count anew.
+            // The number of written bytes is not known: the next write counts anew.
             files.usage = None;
         }
         Ok(written?)
     }
 
-    /// Hands what was written to the system's disk. Nothing is held back here.
+    /// Syncs the file to the disk. Writes are not buffered here.
     pub(crate) fn flush(&mut self, files: &mut Files) -> Result<(), FileError> {
         let started = files.allowance.check(0)?;
         let flushed = self.file.sync_data();
@@ -248,7 +248,7 @@ impl OpenFile {
         Ok(())
     }
 
-    /// What follows the position; empty at the end of the file.
+    /// The bytes after the position; empty at the end of the file.
     fn look_ahead(&mut self, files: &mut Files) -> Result<&[u8], FileError> {
         self.may_read()?;
         let inside = |this: &Self| {
@@ -271,7 +271,7 @@ impl OpenFile {
     }
 }
 
-/// How many bytes a character has by its first one.
+/// The length of a character with this first byte.
 fn char_length(first: u8) -> usize {
     match first {
         0xc0..=0xdf => 2,

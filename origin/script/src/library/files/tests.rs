@@ -1,4 +1,4 @@
-//! What a script can and cannot reach.
+//! Tests of the files that a script can and cannot reach.
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
@@ -80,7 +80,7 @@ fn reads_look_in_the_written_folder_first() {
     assert_eq!(fixture.read("texts/hello.txt").unwrap(), "mine");
     let deployed = fs::read_to_string(fixture.deployed.join("texts/hello.txt")).unwrap();
     assert_eq!(deployed, "hello\r\nworld\rlast");
-    // What is removed shows the deployed one again; that one cannot be removed.
+    // A removed copy shows the deployed file again, which cannot be removed.
     fixture
         .files
         .remove(&name("texts/hello.txt"), false)
@@ -253,7 +253,7 @@ fn bytes_entries_and_open_files_are_bounded() {
     big.set_len(MAX_STORED).unwrap();
     let full = FileError::Limit("MAX_STORED");
     assert_eq!(fixture.write("a", "create", "x"), Err(full.clone()));
-    // Overwriting needs no room, and what is removed is free again.
+    // Overwriting needs no further bytes, and the bytes of a removed file are free again.
     fixture.write("big", "readWrite", "x").unwrap();
     assert_eq!(fixture.write("big", "append", "x"), Err(full));
     fixture.write("big", "create", "").unwrap();

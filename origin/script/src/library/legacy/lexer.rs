@@ -1,14 +1,14 @@
-//! The words of a script: as much of a lexer as it takes to tell code from strings, comments,
-//! templates and regular expressions.
+//! The tokens of a script: a lexer that tells code from strings, comments, templates and regular
+//! expressions, and no more.
 
-/// A piece of code. Comments and white space are none.
+/// A piece of code, no comment and no white space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token<'a> {
     pub(super) kind: Kind,
     pub(super) text: &'a str,
-    /// Where it begins, in bytes.
+    /// The offset of its first byte.
     pub(super) at: usize,
-    /// The line on which it begins, from 1.
+    /// The line of its first byte, from 1.
     pub(super) line: u32,
 }
 
@@ -22,7 +22,7 @@ pub(super) enum Kind {
     Text,
     /// A regular expression.
     Pattern,
-    /// One character of anything else.
+    /// Any other single character.
     Sign,
 }
 
@@ -36,7 +36,7 @@ impl Token<'_> {
     }
 }
 
-/// All tokens of a text. A text that is no script gives tokens all the same.
+/// All tokens of a text, even if the text is no script.
 pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     Lexer {
         text,
@@ -54,16 +54,16 @@ struct Lexer<'a> {
     at: usize,
     line: u32,
     tokens: Vec<Token<'a>>,
-    /// What is open.
+    /// The open brackets.
     brackets: Vec<Bracket>,
-    /// The last `)` that ended the head of a statement: behind it an operand follows, unlike
-    /// behind `f()`.
+    /// The last `)` that ended the head of a statement: an operand follows it, unlike the `)` of
+    /// `f()`.
     head_end: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bracket {
-    /// `(` behind `if`, `while`, `for` or `with`: a statement follows its end.
+    /// The `(` after `if`, `while`, `for` or `with`: a statement follows the closing bracket.
     Head,
     /// Any other `(`.
     Parenthesis,
@@ -72,7 +72,7 @@ enum Bracket {
     Substitution,
 }
 
-/// Keywords that an operand follows, so that `/` behind them begins a regular expression.
+/// Keywords before an operand: a `/` after them begins a regular expression.
 const BEFORE_OPERAND: &[&str] = &[
     "await",
     "case",
@@ -92,7 +92,7 @@ const BEFORE_OPERAND: &[&str] = &[
 
 impl<'a> Lexer<'a> {
     fn run(mut self) -> Vec<Token<'a>> {
-        // Before the first line only: the engine takes it for a comment too.
+        // On the first line alone, which is a comment for the engine too.
         if self.text.starts_with("#!") {
             self.skip_line();
         }
@@ -187,7 +187,7 @@ impl<'a> Lexer<'a> {
         };
         match last.kind {
             Kind::Number | Kind::Pattern => false,
-            // Behind the opening of a substitution; not behind the end of a template.
+            // A substitution opens with an operand; a template that ends does not.
             Kind::Text => last.text.ends_with("${"),
             Kind::Word => BEFORE_OPERAND.contains(&last.text),
             Kind::Sign if last.text == ")" => self.head_end == Some(self.tokens.len() - 1),
@@ -245,7 +245,7 @@ fn string_length(text: &str, quote: char) -> usize {
         match char {
             '\\' if text[at + 1..].starts_with("\r\n") => at += 3,
             '\\' => at += 1 + next_length(&text[at + 1..]),
-            // An unterminated string: the engine will say so.
+            // An unterminated string, which the engine reports.
             '\n' | '\r' => return at,
             char => {
                 at += char.len_utf8();

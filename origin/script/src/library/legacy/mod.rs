@@ -1,9 +1,8 @@
-//! What JavaScript 1.5, the old engine's language, has and QuickJS has not.
+//! Features of JavaScript 1.5, the old engine's language, that QuickJS does not have.
 //!
-//! Three ways: conditional `catch` is written in today's syntax before a file is compiled
-//! ([`translate`]); members of the standard objects are added to groups whose files use them
-//! ([`Extras`]), so that they cost the others nothing; the rest is listed with its line for
-//! `tributary check` ([`findings`]).
+//! A conditional `catch` is rewritten before a file is compiled ([`translate`]). Members of the
+//! standard objects are added to groups whose files use them ([`Extras`]), so that they cost the
+//! others nothing. `tributary check` lists all other features with their lines ([`findings`]).
 
 use std::borrow::Cow;
 
@@ -19,12 +18,12 @@ pub(crate) use self::{
     order::{Walk, walks},
 };
 
-/// Something of the old language that does not work here.
+/// A feature of the old language that does not work here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     /// The line, from 1.
     pub(crate) line: u32,
-    /// What it is, and what to write instead.
+    /// The feature, and its replacement.
     pub(crate) what: &'static str,
 }
 
@@ -35,7 +34,7 @@ impl Finding {
     }
 }
 
-/// Members of the standard objects that a script's files use and the engine has not.
+/// Members of the standard objects that a script's files use and the engine does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extras {
     /// `RegExp.$1`, `RegExp.lastMatch` and the others.
@@ -49,9 +48,9 @@ pub(crate) struct Extras {
 }
 
 impl Extras {
-    /// What a file uses.
+    /// The members that a file uses.
     pub(crate) fn of(text: &str) -> Self {
-        // Most files use nothing of it: do not look at each word of those.
+        // Most files use none of these: their words are not looked at.
         const HINTS: &[&str] = &[
             "RegExp", "toSource", "uneval", "quote", "Array.", "String.", "watch",
         ];
@@ -80,7 +79,7 @@ impl Extras {
         extras
     }
 
-    /// What either uses.
+    /// The members that either uses.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             regexp: self.regexp || other.regexp,
@@ -90,7 +89,7 @@ impl Extras {
         }
     }
 
-    /// The scripts that add them, with a name for each.
+    /// The scripts that add these members, each with its name.
     pub(crate) fn scripts(self) -> impl Iterator<Item = (&'static str, &'static str)> {
         [
             (self.regexp, "regexp.js", include_str!("regexp.js")),
@@ -104,8 +103,7 @@ impl Extras {
     }
 }
 
-/// A file's text with conditional `catch` clauses written as today's engines take them. Lines stay
-/// where they are.
+/// A file's text with conditional `catch` clauses in today's syntax. Every line keeps its number.
 pub(crate) fn translate(text: &str) -> Cow<'_, str> {
     if text.contains("catch") {
         translate::conditional_catch(text)
@@ -114,8 +112,8 @@ pub(crate) fn translate(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The calls of `load` with a name as it stands, and their lines. Unlike a search in the text it
-/// leaves out comments and strings.
+/// The calls of `load` with a literal name, and their lines. Unlike a search in the text it leaves
+/// out comments and strings.
 pub(crate) fn loads(text: &str) -> Vec<(u32, &str)> {
     if !text.contains("load") {
         return Vec::new();
@@ -135,8 +133,8 @@ pub(crate) fn loads(text: &str) -> Vec<(u32, &str)> {
     named.collect()
 }
 
-/// What does not work, in the order of the file. It is a look at the words, not at their meaning:
-/// a member of the script's own with such a name is listed too.
+/// The features that do not work, in the order of the file. This is a look at the words, not at
+/// their meaning: a member of the script's own with such a name is listed too.
 pub(crate) fn findings(text: &str) -> Vec<Finding> {
     let tokens = lexer::tokens(text);
     let mut found = Vec::new();

@@ -7,8 +7,8 @@ use super::{
     scopes::Script,
 };
 
-/// Names that a file's top level uses and the file does not define, each with its first line.
-/// What a `try` or a `typeof` guards is left out.
+/// Names that a file's top level uses and the file does not define, each with its first line. Names
+/// under a `try` or a `typeof` are left out.
 pub(crate) fn needed(text: &str) -> Vec<(u32, &str)> {
     let script = Script::of(text);
     let mut known = declared(&script, |_| true);
@@ -33,7 +33,7 @@ pub(crate) fn defined(text: &str) -> HashSet<&str> {
     defined
 }
 
-/// Names that declarations and assignments at these tokens make.
+/// Names that are declared or assigned at these tokens.
 fn declared<'a>(script: &Script<'a>, counts: impl Fn(usize) -> bool) -> HashSet<&'a str> {
     let mut names = HashSet::new();
     for (at, token) in script.tokens.iter().enumerate() {
@@ -61,14 +61,14 @@ fn declared<'a>(script: &Script<'a>, counts: impl Fn(usize) -> bool) -> HashSet<
     names
 }
 
-/// The names that follow `var`.
+/// The names that a `var` declares.
 fn declarators<'a>(tokens: &[Token<'a>], names: &mut HashSet<&'a str>) {
     let mut depth = 0_usize;
     let mut is_name = true;
     let mut pattern = 0;
     let mut last: Option<&Token<'_>> = None;
     for token in tokens.iter().take(MAX_DECLARATION) {
-        // A line that cannot go on with what the one before ended with.
+        // A new line that cannot continue the expression of the line before.
         let ended = last.is_some_and(|last| {
             let operand = last.kind != Kind::Sign || [")", "]", "}"].contains(&last.text);
             last.line < token.line && operand && token.kind == Kind::Word
@@ -100,7 +100,7 @@ fn declarators<'a>(tokens: &[Token<'a>], names: &mut HashSet<&'a str>) {
     }
 }
 
-/// The name that an assignment to a variable or to a member of the global object gives a value.
+/// The name of a variable, or of a member of the global object, that is assigned here.
 fn assigned<'a>(script: &Script<'a>, at: usize) -> Option<&'a str> {
     let token = script.tokens.get(at)?;
     let is_simple = script.is(at + 1, "=") && !script.is(at + 2, "=") && !script.is(at + 2, ">");
@@ -118,7 +118,7 @@ fn assigned<'a>(script: &Script<'a>, at: usize) -> Option<&'a str> {
     (!is_member || of_global).then_some(token.text)
 }
 
-/// Names that `typeof` or `in` asks for.
+/// Names in the operand of `typeof` or `in`.
 fn guarded<'a>(script: &Script<'a>) -> impl Iterator<Item = &'a str> {
     script
         .tokens
@@ -137,7 +137,7 @@ fn guarded<'a>(script: &Script<'a>) -> impl Iterator<Item = &'a str> {
         .flatten()
 }
 
-/// Whether the token is a variable whose value is asked for.
+/// Whether the token is a variable whose value is read.
 fn is_use(script: &Script<'_>, at: usize) -> bool {
     let token = script.tokens[at];
     if token.kind != Kind::Word || KEYWORDS.contains(&token.text) {
@@ -152,7 +152,7 @@ fn is_use(script: &Script<'_>, at: usize) -> bool {
     !(member || no_value || key)
 }
 
-/// How many tokens of a declaration are looked at. Reason: each could be as long as the file.
+/// Tokens of a declaration that are looked at. Reason: each could be as long as the file.
 const MAX_DECLARATION: usize = 512;
 
 /// Words that are no variables.

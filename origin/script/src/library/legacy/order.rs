@@ -7,19 +7,19 @@ use std::{
 
 use super::lexer::{self, Kind, Token};
 
-/// A walk with `for in` over an object that is filled under computed names.
+/// A walk with `for in` over an object whose members have computed names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Walk<'a> {
     /// The line of the walk, from 1.
     pub(crate) line: u32,
     /// The object's name.
     pub(crate) name: &'a str,
-    /// The line that fills it.
+    /// The line that adds members.
     pub(crate) filled: u32,
 }
 
-/// The first walk over each object that may have number-like names. It is a look at the words:
-/// objects are told apart by their last name, and what may be an array is left out.
+/// The first walk over each object that may have number-like names. This is a look at the words:
+/// objects are told apart by their last name, and possible arrays are left out.
 pub(crate) fn walks(text: &str) -> Vec<Walk<'_>> {
     if !text.contains("for") {
         return Vec::new();
@@ -35,7 +35,7 @@ pub(crate) fn walks(text: &str) -> Vec<Walk<'_>> {
         let Some((line, name, index)) = fill(&tokens[at..]) else {
             continue;
         };
-        // A walk that changes what it visits adds nothing.
+        // A walk that sets the member it visits adds none.
         let visits = |walk: &Walked<'_>| {
             walk.name == name
                 && walk.body.contains(&at)
@@ -96,7 +96,7 @@ fn walk<'a>(tokens: &[Token<'a>], at: usize) -> Option<Walked<'a>> {
     })
 }
 
-/// How many tokens the statement has that these begin with.
+/// The number of tokens of the statement that begins here.
 fn statement(tokens: &[Token<'_>]) -> usize {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().take(MAX_BODY) {
@@ -112,7 +112,7 @@ fn statement(tokens: &[Token<'_>]) -> usize {
     tokens.len().min(MAX_BODY)
 }
 
-/// `name[index] = `: its line, the name, the index, if that may be number-like.
+/// `name[index] = `: the line, the name, and the index if it may be number-like.
 fn fill<'a, 'b>(tokens: &'b [Token<'a>]) -> Option<(u32, &'a str, &'b [Token<'a>])> {
     let [name, open, rest @ ..] = tokens else {
         return None;
@@ -135,8 +135,8 @@ fn fill<'a, 'b>(tokens: &'b [Token<'a>]) -> Option<(u32, &'a str, &'b [Token<'a>
     (is_set && may_be_number(index)).then_some((name.line, name.text, index))
 }
 
-/// Whether the value may be a whole number. A text with anything but digits, alone or added to
-/// something, makes it none.
+/// Whether the value may be a whole number. A text with a character other than a digit, alone or in
+/// a sum, rules it out.
 fn may_be_number(index: &[Token<'_>]) -> bool {
     let is_word = |token: &Token<'_>| {
         let text = token.text.trim_matches(['"', '\'', '`', '$', '{', '}']);
@@ -163,7 +163,7 @@ fn may_be_number(index: &[Token<'_>]) -> bool {
     !(is_sum && has_word)
 }
 
-/// Names that are given an array, or used as one.
+/// Names of variables that hold an array, or are used as one.
 fn arrays<'a>(tokens: &[Token<'a>]) -> HashSet<&'a str> {
     let mut arrays = HashSet::new();
     for (at, name) in tokens.iter().enumerate() {
@@ -183,20 +183,20 @@ fn arrays<'a>(tokens: &[Token<'a>]) -> HashSet<&'a str> {
     arrays
 }
 
-/// How many tokens are looked at for the end of an index or of a walk's head. Reason: each could be
-/// as long as the file.
+/// Tokens that are searched for the end of an index or of a walk's head. Reason: each could be as
+/// long as the file.
 const MAX_INDEX: usize = 64;
 
-/// How many tokens of a walk's body are looked at. Reason: as for [`MAX_INDEX`].
+/// Tokens of a walk's body that are looked at. Reason: as for [`MAX_INDEX`].
 const MAX_BODY: usize = 512;
 
-/// How many walks of a file are looked at. Reason: each fill is compared with each of them.
+/// Walks of a file that are looked at. Reason: each fill is compared with each of them.
 const MAX_WALKS: usize = 512;
 
 /// Words that stand for many objects.
 const NO_NAMES: &[&str] = &["this", "arguments", "return", "in", "of", "typeof", "case"];
 
-/// Members by which an array is known.
+/// Members that only arrays have.
 const ARRAY_MEMBERS: &[&str] = &[
     "length", "push", "pop", "shift", "unshift", "splice", "sort",
 ];

@@ -1,4 +1,4 @@
-// What the last match was, on RegExp itself.
+// The last match, as properties of RegExp itself.
 (function () {
   "use strict";
   const exec = RegExp.prototype.exec;

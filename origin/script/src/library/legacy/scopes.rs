@@ -1,48 +1,48 @@
-//! The functions of a script, and which of its code runs while the file is evaluated.
+//! The functions of a script, and the code that runs while the file is evaluated.
 
 use std::collections::HashMap;
 
 use super::lexer::{self, Kind, Token};
 
-/// A script's tokens, each with the function it stands in.
+/// A script's tokens, each with its function.
 pub(super) struct Script<'a> {
     pub(super) tokens: Vec<Token<'a>>,
     places: Vec<Place>,
     functions: Vec<Function<'a>>,
 }
 
-/// Where a token stands.
+/// The function and the guard of a token.
 #[derive(Clone, Copy)]
 struct Place {
     /// The innermost function; 0 is the top level.
     function: usize,
-    /// Whether an error there is caught by a `try`.
+    /// Whether a `try` catches an error here.
     guarded: bool,
 }
 
 struct Function<'a> {
-    /// What calls name it by.
+    /// The name in calls.
     name: Option<&'a str>,
-    /// Where it stands itself.
+    /// The place of the function itself.
     outside: Place,
-    /// Its first token, and the one after its last.
+    /// The first token, and the one after the last.
     span: (usize, usize),
 }
 
-/// A bracket that is open.
+/// An open bracket.
 struct Open {
     at: usize,
     outside: Place,
-    /// The function that the bracket holds the body of.
+    /// The function whose body the bracket holds.
     function: Option<usize>,
-    /// Whether it is no bracket but the body of an arrow function, which an expression is.
+    /// Whether this is no bracket but the body of an arrow function without one.
     arrow: bool,
 }
 
 /// Words before `(` whose block is no function.
 const CONTROL: &[&str] = &["if", "for", "while", "switch", "with", "catch", "each"];
 
-/// Methods that call the function they are given before they return.
+/// Methods that call their argument before they return.
 const CALLERS: &[&str] = &["forEach", "map", "filter", "some", "every", "reduce"];
 
 impl<'a> Script<'a> {
@@ -67,7 +67,7 @@ impl<'a> Script<'a> {
             span: (0, self.tokens.len()),
         });
         let mut open: Vec<Open> = Vec::new();
-        // Where the bracket began that was closed last.
+        // The start of the bracket that was closed last.
         let mut closed = 0;
         for at in 0..self.tokens.len() {
             let token = self.tokens[at];
@@ -115,7 +115,7 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// Closes what was opened last: where it began, and the place around it.
+    /// Closes the innermost bracket; returns its start and the place around it.
     fn close(&mut self, open: &mut Vec<Open>, end: usize) -> Option<(usize, Place)> {
         let last = open.pop()?;
         if let Some(function) = last.function {
@@ -148,7 +148,7 @@ impl<'a> Script<'a> {
         Some((None, closed - 1))
     }
 
-    /// Where an arrow function begins whose `=` is at `equals`.
+    /// The first token of the arrow function whose `=` is at `equals`.
     fn parameters(&self, equals: usize, closed: usize) -> usize {
         if self.is_before(equals, 1, ")") {
             closed
@@ -170,7 +170,7 @@ impl<'a> Script<'a> {
         (plain && name.kind == Kind::Word).then_some(name.text)
     }
 
-    /// For each function, whether it runs while the file is evaluated, its errors not caught.
+    /// Whether each function runs while the file is evaluated, its errors not caught.
     fn evaluated(&self) -> Vec<bool> {
         let mut named: HashMap<&str, Vec<usize>> = HashMap::new();
         let mut next: Vec<Vec<usize>> = vec![Vec::new(); self.functions.len()];
@@ -202,7 +202,7 @@ impl<'a> Script<'a> {
         evaluated
     }
 
-    /// Whether a function is called where it stands.
+    /// Whether a function is called at its definition.
     fn is_immediate(&self, function: &Function<'_>) -> bool {
         let (start, end) = function.span;
         if self.is_before(start, 1, "new") {
@@ -230,12 +230,12 @@ impl<'a> Script<'a> {
             .map(|(at, _)| at)
     }
 
-    /// Whether a token stands in no function.
+    /// Whether a token is outside all functions.
     pub(super) fn is_outermost(&self, at: usize) -> bool {
         self.places[at].function == 0
     }
 
-    /// The tokens of every function's parameters and every `catch`'s.
+    /// The tokens of the parameters of all functions and `catch` clauses.
     pub(super) fn parameters_of_all(&self) -> impl Iterator<Item = &'a str> {
         let functions = self.functions.iter().skip(1);
         let heads = functions.flat_map(|function| {

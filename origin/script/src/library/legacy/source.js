@@ -31,7 +31,7 @@
     if (value instanceof Number) return "(new Number(" + value + "))";
     if (value instanceof Boolean) return "(new Boolean(" + value + "))";
     if (value instanceof Error) return "(new " + value.name + "(" + quote(value.message) + "))";
-    // What holds itself is left out, as sharp variables do not exist.
+    // A value that holds itself is left out: there are no sharp variables.
     if (inside.includes(value)) return Array.isArray(value) ? "[]" : "{}";
     inside.push(value);
     let out;

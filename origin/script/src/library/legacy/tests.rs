@@ -1,10 +1,10 @@
-//! The old language in the engine.
+//! Tests of the old language in the engine.
 
 use rquickjs::{CatchResultExt, Coerced, Context, Runtime, context::EvalOptions};
 
 use super::*;
 
-/// The value of a script as text, or what it threw; with the extras it uses.
+/// The value of a script as text, or its exception; the engine has the extras that the script uses.
 fn run(text: &str) -> String {
     let runtime = Runtime::new().unwrap();
     let context = Context::full(&runtime).unwrap();
@@ -86,7 +86,7 @@ fn conditional_catch_clauses_nest_and_throw_on() {
              catch (e if e == 2) { r = 'inner' } } r",
             "inner",
         ),
-        // What looks like one.
+        // Text that looks like such a clause.
         (
             "var s = 'catch (e if e) {'; try { throw 1 } catch (e) { s.length }",
             "16",

@@ -11,18 +11,18 @@ use std::borrow::Cow;
 
 use super::lexer::{self, Kind, Token};
 
-/// One clause of a `catch` chain: places of its tokens.
+/// One clause of a `catch` chain: the places of its tokens.
 struct Clause<'a> {
     catch: Token<'a>,
     open: Token<'a>,
     name: &'a str,
-    /// `if`, where there is a condition.
+    /// The `if`, if there is a condition.
     condition: Option<Token<'a>>,
     /// The `)` of the head.
     close: Token<'a>,
     /// The last `}`.
     end: Token<'a>,
-    /// Which token follows.
+    /// The index of the token after the clause.
     next: usize,
 }
 
@@ -33,7 +33,7 @@ pub(super) fn conditional_catch(text: &str) -> Cow<'_, str> {
     while index < tokens.len() {
         match chain(&tokens, index) {
             Some(clauses) => {
-                // The heads alone: bodies may have chains of their own.
+                // Only the heads are skipped: bodies may have chains of their own.
                 index += 1;
                 rewrite(&clauses, &mut edits);
             }
@@ -171,7 +171,7 @@ struct Edit {
     from: usize,
     to: usize,
     with: String,
-    /// Among edits at one place.
+    /// The order among edits at one place.
     order: usize,
 }
 

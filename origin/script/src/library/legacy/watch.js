@@ -1,4 +1,4 @@
-// Object.watch: a handler is asked before a property changes.
+// Object.watch: a handler is called before a property changes.
 (function () {
   "use strict";
   const { apply } = Reflect;

@@ -1,8 +1,8 @@
-//! AMF remoting over HTTP: what a NetConnection to an `http` address does.
+//! AMF remoting over HTTP: a NetConnection to an `http` address.
 //!
-//! [`Gateway`] is one such connection without its I/O. Calls of one turn are gathered into one
-//! packet ([`Gateway::take_request`]); what comes back ([`Gateway::handle_response`]) names the
-//! calls by the numbers that [`Gateway::call`] gave.
+//! [`Gateway`] is one such connection without its I/O. It gathers the calls of one turn into one
+//! packet ([`Gateway::take_request`]); the response ([`Gateway::handle_response`]) names the calls
+//! by the numbers from [`Gateway::call`].
 
 use std::collections::VecDeque;
 
@@ -17,7 +17,7 @@ pub(crate) mod packet;
 /// Calls of one connection that wait for their answer, or to be sent.
 pub(crate) const MAX_CALLS: usize = 256;
 
-/// Headers a connection sends with each request.
+/// Headers that a connection sends with each request.
 pub(crate) const MAX_HEADERS: usize = 32;
 
 /// A connection to a remoting gateway.
@@ -32,20 +32,20 @@ pub(crate) struct Gateway {
     last: u32,
 }
 
-/// What a request was for; comes back with its response.
+/// The calls of a request, for its response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
     calls: Vec<u32>,
 }
 
-/// What became of calls.
+/// The outcome of calls.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Outcome {
-    /// The call's `onResult`.
+    /// A call of the responder's `onResult`.
     Result(u32, Value),
-    /// The call's `onStatus`.
+    /// A call of the responder's `onStatus`.
     Status(u32, Value),
-    /// The connection's own `onStatus`: the info object.
+    /// A call of the connection's own `onStatus`, with the info object.
     Failed(Value),
 }
 
@@ -53,12 +53,12 @@ pub(crate) enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
-/// What goes with each request.
+/// The headers of each request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Headers(Vec<PacketHeader>);
 
 impl Headers {
-    /// Adds a header, or replaces the one of its name; an undefined value takes it back.
+    /// Adds or replaces the header of this name; an undefined value removes it.
     pub(crate) fn set(
         &mut self,
         name: &str,
@@ -82,7 +82,7 @@ impl Headers {
 }
 
 impl Gateway {
-    /// A connection; nothing is sent before the first call.
+    /// A new connection; nothing is sent before the first call.
     pub(crate) fn new(url: &str, encoding: ObjectEncoding, headers: Headers) -> Self {
         Self {
             url: url.to_owned(),
@@ -94,7 +94,7 @@ impl Gateway {
         }
     }
 
-    /// Sends this header with every request; an undefined value takes it back.
+    /// Sends this header with every later request; an undefined value removes it.
     pub(crate) fn set_header(
         &mut self,
         name: &str,
@@ -104,7 +104,7 @@ impl Gateway {
         self.headers.set(name, must_understand, value)
     }
 
-    /// Queues a call; its number comes back in an [`Outcome`] if it `wants_answer`.
+    /// Queues a call; an [`Outcome`] has its number if it `wants_answer`.
     pub(crate) fn call(
         &mut self,
         method: &str,
@@ -154,7 +154,8 @@ impl Gateway {
         Some((request, Sent { calls }))
     }
 
-    /// Reads the response to a request. Every call of it that wants an answer has one after this.
+    /// Reads the response to a request. It gives an outcome for every call of the request that
+    /// wants an answer.
     pub(crate) fn handle_response(
         &mut self,
         sent: Sent,
@@ -210,7 +211,7 @@ impl Gateway {
         outcomes
     }
 
-    /// A header of a response that is meant for the connection.
+    /// Obeys a header of a response that is meant for the connection.
     fn heed(&mut self, header: PacketHeader) {
         match (header.name.as_str(), &header.value) {
             ("AppendToGatewayUrl", Value::String(suffix))
@@ -227,7 +228,7 @@ impl Gateway {
                 };
                 let must = value.get("mustUnderstand").and_then(Value::as_bool);
                 let data = value.get("data").cloned().unwrap_or(Value::Undefined);
-                // A gateway that asks for too many is not heeded.
+                // Headers above the limit are ignored.
                 let _ = self.set_header(name, must.unwrap_or_default(), data);
             }
             _ => {}
@@ -259,7 +260,7 @@ impl Gateway {
     }
 }
 
-/// The longest address a gateway may make of its own.
+/// The longest address that a gateway may set.
 const MAX_URL: usize = 4096;
 
 const MEDIA_TYPE: &str = "application/x-amf";

@@ -1,4 +1,4 @@
-//! The packet of AMF remoting: what `application/x-amf` bodies are made of.
+//! The packet of AMF remoting: the body of type `application/x-amf`.
 //!
 //! ```text
 //! u16 version   u16 headers   { name, u8 must understand, u32 length, value } ...
@@ -39,20 +39,20 @@ pub(crate) struct PacketBody {
     pub(crate) value: Value,
 }
 
-/// Headers of a packet, and bodies. Reason: more than a gateway ever sends; a count alone
-/// allocates nothing.
+/// Headers of a packet, and bodies. Reason: more than a gateway ever sends; a count alone allocates
+/// nothing.
 pub(crate) const MAX_PARTS: u16 = 1024;
 
-/// A length that is not stated.
+/// The length of a value whose length is not stated.
 const UNKNOWN: u32 = u32::MAX;
 
 impl Packet {
-    /// What Flash Media Server states as the version of its requests.
+    /// The version in requests of Flash Media Server.
     pub(crate) const SERVER: u16 = 1;
-    /// What clients state whose values are AMF3.
+    /// The version in requests of clients whose values are AMF3.
     pub(crate) const AMF3: u16 = 3;
 
-    /// Reads a packet. Every part has reference tables of its own, all share one budget.
+    /// Reads a packet. Every part has its own reference tables; all parts share one budget.
     pub(crate) fn decode(input: &[u8]) -> Result<Self, PacketError> {
         let mut reader = Reader {
             input,
@@ -109,14 +109,14 @@ impl Packet {
     }
 }
 
-/// A packet that cannot be read.
+/// An error that makes a packet unreadable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PacketError {
-    /// It ends too early.
+    /// The packet ends too early.
     Truncated,
-    /// It states more than [`MAX_PARTS`] parts.
+    /// The packet states more than [`MAX_PARTS`] parts.
     TooMany,
-    /// A value is none.
+    /// A value is malformed.
     Value(Error),
 }
 
@@ -130,7 +130,7 @@ impl std::fmt::Display for PacketError {
     }
 }
 
-/// The arguments of a call as one value: references move with them.
+/// The arguments of a call as one value; references move with them.
 pub(crate) fn arguments(mut arguments: Vec<Value>) -> Value {
     let mut before = 1;
     for argument in &mut arguments {
@@ -140,7 +140,8 @@ pub(crate) fn arguments(mut arguments: Vec<Value>) -> Value {
     Value::StrictArray(arguments)
 }
 
-/// How many complex values a value has, itself included. As deep as values can be.
+/// The number of complex values in a value, itself included. The depth is bounded, as that of every
+/// value.
 fn complex_values(value: &Value) -> u32 {
     if !value.is_complex() {
         return 0;
@@ -207,8 +208,8 @@ impl<'a> Reader<'a> {
         Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 
-    /// A value behind its length. The length is only believed where a value is shorter than it:
-    /// gateways are known to state wrong ones.
+    /// Reads a value after its length. A length counts only if the value is shorter: some gateways
+    /// state wrong ones.
     fn value(&mut self) -> Result<Value, PacketError> {
         let bytes = self.take(4)?.try_into();
         let length = u32::from_be_bytes(bytes.unwrap_or_default());

@@ -1,11 +1,12 @@
-//! The files that `load()` finds although no application brings them: NetServices and the
-//! component framework, written from their documented behaviour.
+//! Files that `load()` finds in every application: NetServices and the component framework, written
+//! from their documented behaviour.
 //!
-//! Files of the framework hold what they stand on, so that one load is enough. Flash Media
-//! Server's user interface components (FCChat, FCPeopleList and the others) are not among them.
+//! A file of the framework contains the files that it needs, so that one load is enough. Flash
+//! Media Server's user interface components (FCChat, FCPeopleList and the others) do not exist
+//! here.
 
-/// A file of the framework by the name scripts load it by; its letters may be of either case, as
-/// they were on Windows.
+/// A file of the framework by the name in `load()`; its letters may be of either case, as on
+/// Windows.
 pub(crate) fn find(name: &str) -> Option<(&'static str, &'static str)> {
     FILES
         .iter()

@@ -1,4 +1,4 @@
-//! ByteArray, SHA256, Log, and what is not there.
+//! Tests of ByteArray, SHA256, Log, and of classes that do not exist here.
 
 use tributary_origin::test::ConnectAs;
 

@@ -28,8 +28,8 @@ fn every_global_is_declared() {
     }
 }
 
-/// What the host gives an object of each class, and each class itself: the names along the chain of
-/// prototypes, up to `Object.prototype` or `Function.prototype`.
+/// The host's members of an object of each class, and of each class itself: the names along the
+/// chain of prototypes, up to `Object.prototype` or `Function.prototype`.
 const MEMBERS: &str = "
     var nc = new NetConnection();
     var samples = {
@@ -56,7 +56,7 @@ const MEMBERS: &str = "
         return names.join();
     };";
 
-/// What functions and classes have of the language, and what our own tests put there.
+/// Members that functions and classes have by the language, and members of these tests.
 const OF_THE_LANGUAGE: &[&str] = &[
     "constructor",
     "length",
@@ -66,7 +66,7 @@ const OF_THE_LANGUAGE: &[&str] = &[
     "toString",
 ];
 
-/// The members of a class in the declarations: those that must be there, and those that may be.
+/// The members of a class in the declarations: the required ones and the optional ones.
 fn declared(class: &str) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
     let (mut must, mut may) = (BTreeSet::new(), BTreeSet::new());
     let heads = [

@@ -41,7 +41,7 @@ impl Place {
     }
 }
 
-/// A log file as scripts of the time kept it.
+/// A script of the time that keeps a log file.
 #[test]
 fn a_script_keeps_a_log() {
     let place = Place::new();

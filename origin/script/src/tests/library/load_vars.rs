@@ -25,7 +25,7 @@ fn for_in_sees_variables_alone() {
     );
 }
 
-/// As in 2006: a login against a PHP script, deferred.
+/// A script of 2006: a login against a PHP script, deferred.
 #[test]
 fn a_pending_client_is_decided_by_a_web_server() {
     let address = serve(|head, body| {

@@ -19,7 +19,7 @@ use std::{
 
 use super::*;
 
-/// A stage for files whose script may connect to these.
+/// A stage for files whose script may connect to these addresses.
 fn connecting(files: &[(&str, &str)], to: &[SocketAddr]) -> Stage {
     let outgoing = to
         .iter()
@@ -47,19 +47,19 @@ fn with_settings(
     Program::of_files("app", folder, files, settings).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What a script says in `onAppStart`.
+/// The log lines of a script in `onAppStart`.
 fn said(script: &str) -> Vec<String> {
     let stage = stage(&starting(script));
     stage.connect("x");
     stage.said()
 }
 
-/// A script that does this when its instance starts.
+/// A script that runs this code when its instance starts.
 fn starting(script: &str) -> String {
     format!("application.onAppStart = function() {{ {script}\n }};")
 }
 
-/// What a script has said when it has said so much; answers come from another thread.
+/// The log lines of a script once there are this many; answers come from another thread.
 fn said_at_last(stage: &Stage, lines: usize) -> Vec<String> {
     let until = Instant::now() + Duration::from_secs(20);
     loop {

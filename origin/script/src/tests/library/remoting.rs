@@ -8,7 +8,7 @@ use tributary_web::test::{response, serve};
 use super::*;
 use crate::library::remoting::packet::{Packet, PacketBody};
 
-/// A gateway: what it answers to each call, and what it was asked.
+/// A gateway with these answers to calls, and the calls that it received.
 fn gateway(
     answer: impl Fn(&PacketBody) -> (&'static str, Value) + Send + Sync + 'static,
 ) -> (SocketAddr, Arc<Mutex<Vec<Packet>>>) {

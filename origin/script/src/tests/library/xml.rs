@@ -75,7 +75,7 @@ fn trees_deeper_than_the_stack_are_written_and_copied() {
             return x;
         }
         trace(deep(10000).toString().length + ' ' + deep(3000).cloneNode(true).toString().length);";
-    // Each but the innermost is <a></a>.
+    // Each element but the innermost is `<a></a>`.
     let length = |count: usize| (count - 1) * 7 + 5;
     let expected = format!("{} {}", length(10_000), length(3_000));
     assert_eq!(said(script), [expected]);
