@@ -131,7 +131,7 @@ impl Objects {
         stored: Option<StoredObject>,
     ) {
         let name: Rc<str> = Rc::from(name);
-        let bytes = object.bytes();
+        let bytes = object.contents().bytes();
         self.bytes += bytes;
         self.by_name.insert(Rc::clone(&name), id);
         let entry = Entry {

@@ -22,69 +22,45 @@
 //! A version is used before it is stored. So an object that is loaded after a crash begins beyond
 //! every version that may have been used ([`VERSION_WINDOW`]), and its horizon is that version.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    fmt::Debug,
-    hash::Hash,
-    sync::Arc,
-};
+use std::{collections::VecDeque, fmt::Debug, hash::Hash, sync::Arc};
 
 use super::{
     Encoded, Flags, Limits, SharedObjectMessage,
     body::{Body, Told},
-    slots::{Slots, VersionedSlot},
 };
 use crate::command::Status;
 
 mod application;
 mod batch;
+mod contents;
 mod durable;
+mod event_list;
 mod gate;
+mod lock;
+mod member_output;
 mod members;
+mod requests;
+mod unstored;
 
+pub use contents::Contents;
 pub use durable::{Durability, Header, Stored, StoredSlot, Ticket, VERSION_WINDOW, Write};
 
-use batch::ChangeBatch;
-use durable::Durable;
-use gate::StoreGate;
+use durable::{Durable, Progress};
+use lock::ObjectLock;
+use member_output::MemberOutput;
 
 /// One shared object. `M` names a member and is never used again for another.
 #[derive(Debug)]
 pub struct Authority<M> {
-    limits: Limits,
-    incarnation: u64,
-    version: u32,
-    /// A member with a version below it gets a clear and all slots.
-    horizon: u32,
-    /// The last version of a removal that is no longer remembered.
-    forgotten: u32,
-    resync_depth: u32,
-    slots: Slots<M>,
-    members: HashMap<M, Flags>,
-    /// The count of the application's locks.
-    depth: u32,
-    /// The application's changes since its first lock.
-    locked: Option<ChangeBatch<M>>,
-    waiting: VecDeque<Waiting<M>>,
+    contents: Contents<M>,
+    members: MemberOutput<M>,
+    lock: ObjectLock<M>,
+    /// The writes; none for a temporary object.
     durable: Option<Durable>,
-    gate: StoreGate<M>,
-    outputs: VecDeque<Output<M>>,
     handled: VecDeque<Handled<M>>,
     observed: bool,
     seen: VecDeque<Seen<M>>,
     refused: u64,
-}
-
-/// An item of a member that waits for the lock.
-#[derive(Debug)]
-enum Waiting<M> {
-    Messages {
-        member: M,
-        access: Access,
-        messages: Vec<SharedObjectMessage>,
-        bytes: usize,
-    },
-    Gone(M),
 }
 
 /// Messages of a member that have been handled.
@@ -196,26 +172,7 @@ pub enum Refused {
 impl<M: Copy + Eq + Hash + Debug> Authority<M> {
     /// A temporary object without slots.
     pub fn temporary(incarnation: u64, limits: Limits) -> Self {
-        Self {
-            limits,
-            incarnation,
-            version: 0,
-            horizon: 0,
-            forgotten: 0,
-            resync_depth: u32::MAX,
-            slots: Slots::new(),
-            members: HashMap::new(),
-            depth: 0,
-            locked: None,
-            waiting: VecDeque::new(),
-            durable: None,
-            gate: StoreGate::new(),
-            outputs: VecDeque::new(),
-            handled: VecDeque::new(),
-            observed: false,
-            seen: VecDeque::new(),
-            refused: 0,
-        }
+        Self::new(Contents::new(incarnation, limits), None)
     }
 
     /// A persistent object as stored; `incarnation` is for an object that is not stored.
@@ -225,38 +182,27 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         durability: Durability,
         stored: Stored,
     ) -> Self {
-        let mut object = Self::temporary(incarnation, limits);
-        let header = stored.header.unwrap_or_else(|| Header {
-            incarnation,
-            version: stored.floor,
-            horizon: stored.floor,
-            forgotten: stored.floor,
-            ..Header::default()
-        });
-        object.incarnation = header.incarnation;
-        object.version = header.version.max(header.reserve);
-        (object.horizon, object.forgotten) = (header.horizon, header.forgotten);
-        if stored.crashes > 0 || header.reserve > header.version {
-            // Members may have seen versions beyond the stored one, with changes that are lost.
-            let jump = (VERSION_WINDOW + 1).saturating_mul(stored.crashes);
-            object.version = object.version.saturating_add(jump);
-            (object.horizon, object.forgotten) = (object.version, object.version);
+        let contents = Contents::from_store(incarnation, limits, stored);
+        let durable = Durable::new(durability, contents.version());
+        Self::new(contents, Some(durable))
+    }
+
+    fn new(contents: Contents<M>, durable: Option<Durable>) -> Self {
+        Self {
+            contents,
+            members: MemberOutput::new(),
+            lock: ObjectLock::new(),
+            durable,
+            handled: VecDeque::new(),
+            observed: false,
+            seen: VecDeque::new(),
+            refused: 0,
         }
-        for (name, slot) in stored.slots {
-            let slot = VersionedSlot {
-                version: slot.version,
-                author: None,
-                value: slot.value,
-            };
-            object.slots.put(name, slot);
-        }
-        object.durable = Some(Durable::new(durability, object.version));
-        object
     }
 
     /// The next order to the members.
     pub fn poll_output(&mut self) -> Option<Output<M>> {
-        self.outputs.pop_front()
+        self.members.poll()
     }
 
     /// The next report of handled messages.
@@ -277,9 +223,9 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         }
     }
 
-    /// The number of this object among those of its name, each of which has another.
-    pub fn incarnation(&self) -> u64 {
-        self.incarnation
+    /// The slots and their versions.
+    pub fn contents(&self) -> &Contents<M> {
+        &self.contents
     }
 
     /// Whether the object outlives its members.
@@ -287,74 +233,28 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.durable.is_some()
     }
 
-    /// The version of the last change.
-    pub fn version(&self) -> u32 {
-        self.version
-    }
-
-    /// The version below which a returning member gets a clear and all slots.
-    pub fn horizon(&self) -> u32 {
-        self.horizon
-    }
-
-    /// The count of slots that have a value.
-    pub fn len(&self) -> usize {
-        self.slots.live_count()
-    }
-
-    /// Whether no slot has a value.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The count of removed slots that are remembered.
-    pub fn tombstones(&self) -> usize {
-        self.slots.tombstone_count()
-    }
-
-    /// The bytes of all slots, names and tombstones included.
-    pub fn bytes(&self) -> usize {
-        self.slots.bytes()
-    }
-
-    /// A slot's value.
-    pub fn slot(&self, name: &str) -> Option<&Encoded> {
-        self.slots.value(name)
-    }
-
-    /// The version of a slot's last change, which may have removed it.
-    pub fn slot_version(&self, name: &str) -> Option<u32> {
-        self.slots.get(name).map(|slot| slot.version)
-    }
-
-    /// The slots that have a value: name, version, value.
-    pub fn slots(&self) -> impl Iterator<Item = (&str, u32, &Encoded)> {
-        self.slots
-            .live()
-            .map(|(name, version, value)| (&**name, version, value))
-    }
-
     /// Whether this member uses the object.
     pub fn is_member(&self, member: M) -> bool {
-        self.members.contains_key(&member)
+        self.members.flags(member).is_some()
     }
 
     /// The members, in no order.
     pub fn members(&self) -> impl Iterator<Item = M> {
-        self.members.keys().copied()
+        self.members.members()
     }
 
     /// The count of members.
     pub fn member_count(&self) -> usize {
-        self.members.len()
+        self.members.member_count()
     }
 
     /// Whether the object has no members, and no item waits for the lock or for the store.
     pub fn is_idle(&self) -> bool {
-        self.members.is_empty()
-            && self.waiting.is_empty()
-            && self.depth == 0
-            && !self.durable.as_ref().is_some_and(Durable::is_busy)
+        let durable = self.durable.as_ref();
+        self.members.member_count() == 0
+            && !self.lock.has_waiting()
+            && self.lock.depth() == 0
+            && !durable.is_some_and(|durable| durable.is_busy(self.progress()))
     }
 
     /// The count of members' requests that a limit refused.
@@ -362,33 +262,23 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.refused
     }
 
-    /// The whole object for an edge's mirror: a clear, and a change for every slot.
-    pub fn snapshot(&self) -> Body {
-        let mut events = vec![Told::Clear];
-        events.extend(self.all_slots());
-        Body {
-            version: self.version,
-            events,
-        }
-    }
-
-    fn all_slots(&self) -> impl Iterator<Item = Told> {
-        self.slots.live().map(|(name, _, value)| Told::Change {
-            name: Arc::clone(name),
-            value: value.clone(),
-        })
-    }
-
     /// Whether members' messages must wait.
     fn is_locked(&self) -> bool {
-        self.depth > 0 || self.gate.is_full() || self.is_ahead()
+        self.lock.depth() > 0 || self.members.is_full() || self.is_ahead()
     }
 
     /// Whether too many versions are in use that are not stored.
     fn is_ahead(&self) -> bool {
         self.durable
             .as_ref()
-            .is_some_and(|durable| durable.is_ahead(self.version))
+            .is_some_and(|durable| durable.is_ahead(self.contents.version()))
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            version: self.contents.version(),
+            has_unstored: self.contents.has_unstored(),
+        }
     }
 }
 

@@ -101,27 +101,27 @@ impl SharedObject<'_> {
 
     /// The version of its last change.
     pub fn version(&self) -> u32 {
-        self.entry.object.version()
+        self.entry.object.contents().version()
     }
 
     /// How many slots have a value.
     pub fn len(&self) -> usize {
-        self.entry.object.len()
+        self.entry.object.contents().len()
     }
 
     /// Whether no slot has a value.
     pub fn is_empty(&self) -> bool {
-        self.entry.object.is_empty()
+        self.entry.object.contents().is_empty()
     }
 
     /// A slot's value.
     pub fn get(&self, slot: &str) -> Option<Value> {
-        self.entry.object.slot(slot).map(Encoded::value)
+        self.entry.object.contents().slot(slot).map(Encoded::value)
     }
 
     /// The names of the slots that have a value, in order.
     pub fn slot_names(&self) -> impl Iterator<Item = &str> {
-        self.entry.object.slots().map(|(name, ..)| name)
+        self.entry.object.contents().slots().map(|(name, ..)| name)
     }
 
     /// The clients that use it, in no order.
@@ -137,7 +137,7 @@ impl SharedObject<'_> {
     /// How many versions back a returning client may be and still get the difference alone;
     /// `u32::MAX` is without end.
     pub fn resync_depth(&self) -> u32 {
-        self.entry.object.resync_depth()
+        self.entry.object.contents().resync_depth()
     }
 
     /// Whether changes are stored as they are made; `false` for a temporary object.

@@ -71,7 +71,7 @@ impl Core {
                 client.consumed_many(handled.messages, handled.bytes);
             }
         }
-        let bytes = entry.object.bytes();
+        let bytes = entry.object.contents().bytes();
         objects.bytes = objects.bytes - entry.bytes + bytes;
         entry.bytes = bytes;
         let refused = entry.object.refused_by_limit();

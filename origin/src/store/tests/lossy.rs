@@ -163,13 +163,14 @@ fn one_life(store: &Store, name: &str, told: &mut Told, rng: &mut StdRng, round:
     let (mut stored, found) = store.load(&group, name, tell).unwrap();
     let mut object = Authority::<u32>::persistent(1, Limits::default(), Durability::Author, found);
     assert!(
-        round == 0 || object.version() > told.version,
+        round == 0 || object.contents().version() > told.version,
         "{} is used again after {}",
-        object.version(),
+        object.contents().version(),
         told.version
     );
     for (slot, value) in &told.acknowledged {
         let now = object
+            .contents()
             .slot(slot)
             .and_then(|value| value.value().as_number());
         // Something later may have been stored without a word of it.
@@ -182,7 +183,7 @@ fn one_life(store: &Store, name: &str, told: &mut Told, rng: &mut StdRng, round:
         object
             .set(&slot, Encoded::new(&Value::from(value)))
             .unwrap();
-        told.version = told.version.max(object.version());
+        told.version = told.version.max(object.contents().version());
         while let Some(write) = object.poll_write() {
             under_way.push((write.ticket, slot.clone(), value));
             stored.write(write);

@@ -57,7 +57,7 @@ impl Held {
     }
 
     fn slots(&self) -> Vec<(String, Value)> {
-        let slots = self.object.slots();
+        let slots = self.object.contents().slots();
         slots
             .map(|(name, _, value)| (name.to_owned(), value.value()))
             .collect()
@@ -82,7 +82,13 @@ fn what_is_written_is_read_at_once_and_after_a_restart() {
     let again = load(&store, "o");
     let expected = [("b".to_owned(), Value::ByteArray(vec![1].into()))];
     assert_eq!(again.slots(), expected);
-    assert_eq!((again.object.version(), again.object.tombstones()), (3, 1));
+    assert_eq!(
+        (
+            again.object.contents().version(),
+            again.object.contents().tombstones()
+        ),
+        (3, 1)
+    );
     assert_eq!(store.names(&group()).unwrap(), ["o"]);
     memory.release();
     while first.object.is_dirty() {
@@ -92,8 +98,12 @@ fn what_is_written_is_read_at_once_and_after_a_restart() {
     let store = on(&memory);
     let again = load(&store, "o");
     assert_eq!(again.slots(), expected);
-    assert_eq!(again.object.version(), 3, "it was closed in order");
-    assert_eq!(again.object.incarnation(), 7);
+    assert_eq!(
+        again.object.contents().version(),
+        3,
+        "it was closed in order"
+    );
+    assert_eq!(again.object.contents().incarnation(), 7);
     assert_eq!(load(&store, "other").slots(), []);
 }
 
@@ -181,10 +191,10 @@ fn a_process_that_ends_without_a_word_has_crashed() {
     let mut object = load(&store, "o");
     object.set("a", 1.0);
     object.wait();
-    let version = object.object.version();
+    let version = object.object.contents().version();
     store.close();
     // It was 3 when this began, and ended in order.
-    assert_eq!(load(&on(&memory), "o").object.version(), version);
+    assert_eq!(load(&on(&memory), "o").object.contents().version(), version);
 }
 
 #[test]
@@ -239,7 +249,7 @@ fn a_file_holds_it() {
     let store = Store::on(std::sync::Arc::new(storage)).unwrap();
     let object = load(&store, "o");
     assert_eq!(object.slots(), [("last".to_owned(), "one".into())]);
-    assert_eq!(object.object.version(), 102);
+    assert_eq!(object.object.contents().version(), 102);
 }
 
 #[test]
@@ -293,7 +303,7 @@ fn a_purge_takes_all_of_one_application_and_nothing_else() {
     assert_eq!(store.used("app"), 0);
     store.close();
     let store = on(&memory);
-    let left = names.map(|name| load(&store, &name).1.slots().count());
+    let left = names.map(|name| load(&store, &name).1.contents().slots().count());
     assert_eq!(left, [0, 0, 1, 1]);
     assert_eq!(store.used("app"), 0);
     assert!(store.used("app2") > 0);
@@ -327,19 +337,19 @@ fn versions_of_what_was_purged_are_not_used_again() {
     assert_eq!(store.names(&group()).unwrap(), Vec::<String>::new());
     let again = load(&store, "o");
     assert_eq!(again.slots().len(), 0);
-    let floor = again.object.version();
+    let floor = again.object.contents().version();
     assert!(floor > 5);
-    assert_eq!(again.object.horizon(), floor);
+    assert_eq!(again.object.contents().horizon(), floor);
     drop((object, again));
     store.purge("app").unwrap();
     store.close();
     let store = on(&memory);
-    assert_eq!(load(&store, "o").object.version(), floor);
-    assert_eq!(load(&store, "p").object.version(), floor);
+    assert_eq!(load(&store, "o").object.contents().version(), floor);
+    assert_eq!(load(&store, "p").object.contents().version(), floor);
     // The second purge counts from where the first one has led.
     let mut object = load(&store, "o");
     object.set("a", 1.0);
-    assert_eq!(object.object.version(), floor + 1);
+    assert_eq!(object.object.contents().version(), floor + 1);
     store.purge("app").unwrap();
-    assert!(load(&store, "o").object.version() > floor + 1);
+    assert!(load(&store, "o").object.contents().version() > floor + 1);
 }

@@ -1,91 +1,81 @@
 //! The methods for the application.
 
-use super::{Authority, ChangeBatch, Debug, Durability, Durable, Encoded, Hash, Refused, Told};
+use super::{
+    Authority, Contents, Debug, Durability, Durable, Encoded, Hash, Refused, batch::ChangeBatch,
+};
 
 impl<M: Copy + Eq + Hash + Debug> Authority<M> {
     /// Gives a slot a value, regardless of members' requests.
     pub fn set(&mut self, name: &str, value: Encoded) -> Result<(), Refused> {
-        self.fits(name, &value)?;
-        self.act(|object, batch| {
-            object.set_slot(batch, name, value);
+        self.contents.fits(name, &value)?;
+        self.act(|contents, batch| {
+            batch.set(contents, name, value);
         });
         Ok(())
     }
 
     /// Removes a slot; `false` if there is none.
     pub fn remove(&mut self, name: &str) -> bool {
-        if self.slots.value(name).is_none() {
+        if self.contents.slot(name).is_none() {
             return false;
         }
-        self.act(|object, batch| object.remove_slot(batch, name));
+        self.act(|contents, batch| batch.remove(contents, name));
         true
     }
 
     /// Removes all slots.
     pub fn clear(&mut self) {
-        self.act(Self::clear_slots);
+        self.act(|contents, batch| batch.clear(contents));
     }
 
     /// Sends a message to all members: a handler's name and its arguments. Within a lock it keeps
     /// its order among the changes.
     pub fn send(&mut self, values: Encoded) -> Result<(), Refused> {
-        if values.size() > self.limits.value {
-            return Err(Refused::Value);
-        }
-        self.act(|_, batch| batch.all(Told::Message(values)));
+        self.contents.fits_message(&values)?;
+        self.act(|_, batch| batch.message(values));
         Ok(())
     }
 
     /// Locks the object: the application's changes from now on leave as one message, and members'
     /// messages wait. Returns the count of locks.
     pub fn lock(&mut self) -> u32 {
-        self.depth = self.depth.saturating_add(1);
-        self.depth
+        self.lock.lock()
     }
 
     /// Takes one lock back. Returns the count of locks left; the last one releases the changes and
     /// the members' messages.
     pub fn unlock(&mut self) -> u32 {
-        self.depth = self.depth.saturating_sub(1);
-        if self.depth == 0 {
-            if let Some(batch) = self.locked.take() {
+        let depth = self.lock.unlock();
+        if depth == 0 {
+            if let Some(batch) = self.lock.take_changes() {
                 self.deliver(batch);
             }
             self.catch_up();
         }
-        self.depth
+        depth
     }
 
     /// Takes all locks back. Returns their count.
     pub fn unlock_all(&mut self) -> u32 {
-        let depth = self.depth;
-        self.depth = depth.min(1);
+        let depth = self.lock.unlock_to_one();
         self.unlock();
         depth
     }
 
     /// The count of locks.
     pub fn lock_depth(&self) -> u32 {
-        self.depth
+        self.lock.depth()
     }
 
     /// Drops the tombstones of slots removed before this version: a member with an older version
     /// gets a clear and all slots.
     pub fn purge(&mut self, version: u32) {
-        self.forget_before(version);
-        self.horizon = self.horizon.max(version.min(self.version));
-        self.save_header();
+        self.contents.purge(version);
     }
 
-    /// The count of versions that a returning member may be behind and still get only the changes.
-    pub fn resync_depth(&self) -> u32 {
-        self.resync_depth
-    }
-
-    /// Sets that count; `u32::MAX`, the default, is no limit.
+    /// Sets [`Contents::resync_depth`]; `u32::MAX`, the default, is no limit.
     pub fn set_resync_depth(&mut self, depth: u32) {
-        self.resync_depth = depth;
-        self.trim();
+        self.contents.set_resync_depth(depth);
     }
 
     /// Whether each change is stored at once; `false` for a temporary object.
@@ -103,7 +93,7 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
 
     /// Releases the application's hold on the object: an object without members is stored.
     pub fn let_go(&mut self) {
-        if self.members.is_empty() {
+        if self.members.member_count() == 0 {
             self.flush();
         }
     }
@@ -118,7 +108,8 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
 
     /// Whether the object has changes that are not stored.
     pub fn is_dirty(&self) -> bool {
-        self.durable.as_ref().is_some_and(Durable::is_dirty)
+        let durable = self.durable.as_ref();
+        durable.is_some_and(|durable| durable.is_dirty(self.progress()))
     }
 
     /// The time at which members receive changes that have to be stored.
@@ -126,19 +117,12 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         self.durable.as_ref().map(Durable::durability)
     }
 
-    fn save_header(&mut self) {
-        if let Some(durable) = &mut self.durable {
-            durable.header_changed();
-        }
-    }
-
     /// Makes a change as part of the lock's batch, or as a batch of its own.
-    fn act(&mut self, what: impl FnOnce(&mut Self, &mut ChangeBatch<M>)) {
-        let mut batch = self.locked.take().unwrap_or_else(|| ChangeBatch::new(None));
-        what(self, &mut batch);
-        if self.depth > 0 {
-            self.locked = Some(batch);
-        } else {
+    fn act(&mut self, change: impl FnOnce(&mut Contents<M>, &mut ChangeBatch<M>)) {
+        let locked = self.lock.take_changes();
+        let mut batch = locked.unwrap_or_else(ChangeBatch::of_application);
+        change(&mut self.contents, &mut batch);
+        if let Some(batch) = self.lock.keep_changes(batch) {
             self.deliver(batch);
         }
     }

@@ -1,169 +1,286 @@
 //! Batches: the result of one message of a member, or of one lock of the application.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{fmt::Debug, hash::Hash, sync::Arc};
 
-use super::{Change, Told};
+use super::{Change, ChangeKind, Contents, Encoded, Seen, Told, event_list::EventList};
 
-/// Events that leave as one message, with at most one new version.
+/// Changes that leave as one message, with at most one new version.
 #[derive(Debug)]
 pub(super) struct ChangeBatch<M> {
     /// The member; none for the application.
-    pub(super) author: Option<M>,
+    author: Option<M>,
+    /// Whether the application receives the author's changes.
+    observed: bool,
     /// Whether the batch has taken a version.
-    pub(super) versioned: bool,
+    versioned: bool,
     /// The events for all members but the author.
-    pub(super) others: EventList,
+    others: EventList,
     /// The events for the author.
-    pub(super) own: EventList,
+    own: EventList,
     /// Whether an event for the author waits for the store.
-    pub(super) acknowledges: bool,
+    acknowledges: bool,
     /// Whether the author's events differ from those of the others.
-    pub(super) differs: bool,
-    pub(super) changes: Vec<Change>,
+    differs: bool,
+    /// The changes since the last message to the members.
+    changes: Vec<Change>,
+    seen: Vec<Seen<M>>,
+    /// The count of requests that a limit refused.
+    refused: u64,
 }
 
-impl<M> ChangeBatch<M> {
-    pub(super) fn new(author: Option<M>) -> Self {
+/// The events that leave, and their recipients.
+#[derive(Debug, PartialEq)]
+pub(super) enum BatchEvents<M> {
+    /// All members receive the same.
+    Same(Vec<Told>),
+    Differ {
+        author: M,
+        /// For the author.
+        own: Vec<Told>,
+        /// For all others.
+        others: Vec<Told>,
+    },
+}
+
+impl<M: Copy + Eq + Hash + Debug> ChangeBatch<M> {
+    /// A batch of the application.
+    pub(super) fn of_application() -> Self {
+        Self::new(None, false)
+    }
+
+    /// A batch of a member, of which the application receives the changes if it observes them.
+    pub(super) fn of_member(member: M, observed: bool) -> Self {
+        Self::new(Some(member), observed)
+    }
+
+    fn new(author: Option<M>, observed: bool) -> Self {
         Self {
             author,
+            observed,
             versioned: false,
             others: EventList::default(),
             own: EventList::default(),
             acknowledges: false,
             differs: false,
             changes: Vec::new(),
+            seen: Vec::new(),
+            refused: 0,
+        }
+    }
+
+    /// Gives a slot a value; all members but the author receive it.
+    pub(super) fn set(
+        &mut self,
+        contents: &mut Contents<M>,
+        name: &str,
+        value: Encoded,
+    ) -> Arc<str> {
+        let name = self.put(contents, name, Some(value.clone()), ChangeKind::Changed);
+        self.others.push(Told::Change {
+            name: Arc::clone(&name),
+            value,
+        });
+        name
+    }
+
+    /// Removes a slot that has a value.
+    pub(super) fn remove(&mut self, contents: &mut Contents<M>, name: &str) {
+        let name = self.put(contents, name, None, ChangeKind::Removed);
+        self.push_all(Told::Remove { name });
+    }
+
+    /// Removes all slots, without tombstones.
+    pub(super) fn clear(&mut self, contents: &mut Contents<M>) {
+        self.take_version(contents);
+        contents.clear();
+        if self.observed {
+            self.changes.push(Change {
+                name: Arc::from(""),
+                kind: ChangeKind::Cleared,
+                old: None,
+            });
+        }
+        self.push_all(Told::Clear);
+    }
+
+    /// Sends a message to all members.
+    pub(super) fn message(&mut self, values: Encoded) {
+        if let Some(member) = self.author.filter(|_| self.observed) {
+            // The application receives the member's changes before its message.
+            self.end_changes();
+            self.seen.push(Seen::Message {
+                member,
+                values: values.clone(),
+            });
+        }
+        self.push_all(Told::Message(values));
+    }
+
+    /// Adds an event for the author alone.
+    pub(super) fn push_own(&mut self, event: Told) {
+        self.differs = true;
+        self.own.push(event);
+    }
+
+    /// Notes that the author has made a change, and waits until it is stored.
+    pub(super) fn acknowledge(&mut self) {
+        self.acknowledges = true;
+    }
+
+    /// Counts a request that a limit refused.
+    pub(super) fn count_refused(&mut self) {
+        self.refused += 1;
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Whether the batch has changed a slot.
+    pub(super) fn is_versioned(&self) -> bool {
+        self.versioned
+    }
+
+    /// Whether the author has no events yet.
+    pub(super) fn is_without_own(&self) -> bool {
+        self.own.is_empty()
+    }
+
+    /// Whether the author waits until the changes are stored.
+    pub(super) fn acknowledges(&self) -> bool {
+        self.acknowledges
+    }
+
+    /// The events for the application.
+    pub(super) fn take_seen(&mut self) -> Vec<Seen<M>> {
+        self.end_changes();
+        std::mem::take(&mut self.seen)
+    }
+
+    /// The events for the members. The author's are apart if they differ, or `apart` says so.
+    pub(super) fn into_events(self, apart: bool) -> BatchEvents<M> {
+        match self.author {
+            Some(author) if self.differs || apart => BatchEvents::Differ {
+                author,
+                own: self.own.into_list(),
+                others: self.others.into_list(),
+            },
+            _ => BatchEvents::Same(self.others.into_list()),
+        }
+    }
+
+    fn put(
+        &mut self,
+        contents: &mut Contents<M>,
+        name: &str,
+        value: Option<Encoded>,
+        kind: ChangeKind,
+    ) -> Arc<str> {
+        self.take_version(contents);
+        let name = contents.shared_name(name);
+        if self.observed {
+            self.changes.push(Change {
+                name: Arc::clone(&name),
+                kind,
+                old: contents.slot(&name).cloned(),
+            });
+        }
+        contents.put(&name, self.author, value);
+        name
+    }
+
+    /// Takes the next version for the first change.
+    fn take_version(&mut self, contents: &mut Contents<M>) {
+        if !std::mem::replace(&mut self.versioned, true) {
+            contents.take_version();
         }
     }
 
     /// Adds an event for the author and for all others.
-    pub(super) fn all(&mut self, event: Told) {
+    fn push_all(&mut self, event: Told) {
         if self.author.is_some() {
             self.own.push(event.clone());
         }
         self.others.push(event);
     }
 
-    /// Adds an event for the author alone.
-    pub(super) fn author(&mut self, event: Told) {
-        self.differs = true;
-        self.own.push(event);
-    }
-}
-
-/// Events in order, in which the last event of each slot counts. Events before a message to the
-/// members stay before it.
-#[derive(Debug, Default)]
-pub(super) struct EventList {
-    /// The events; a superseded one leaves a hole.
-    list: Vec<Option<Told>>,
-    holes: usize,
-    size: usize,
-    /// The position of each slot's last event since the last message. Empty while there is one
-    /// event, which is the usual case.
-    places: HashMap<Arc<str>, usize>,
-    /// The count of events that `places` takes into account.
-    placed: usize,
-}
-
-impl EventList {
-    pub(super) fn push(&mut self, event: Told) {
-        self.size += event.longest();
-        if matches!(event, Told::Message(_)) {
-            self.list.push(Some(event));
-            self.places.clear();
-            self.placed = self.list.len();
-            return;
-        }
-        if !self.list.is_empty() {
-            self.place();
-            self.supersede(&event);
-            self.placed = self.list.len() + 1;
-        }
-        self.list.push(Some(event));
-        if self.holes >= MOST_HOLES && self.holes > self.list.len() / 2 {
-            self.close_holes();
-        }
-    }
-
-    /// The bytes of the events in a message.
-    pub(super) fn size(&self) -> usize {
-        self.size
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    pub(super) fn into_list(self) -> Vec<Told> {
-        self.list.into_iter().flatten().collect()
-    }
-
-    /// Enters the events that `places` does not take into account yet.
-    fn place(&mut self) {
-        for at in self.placed..self.list.len() {
-            if let Some(name) = self.list[at].as_ref().and_then(word_on) {
-                self.places.insert(Arc::clone(name), at);
-            }
-        }
-        self.placed = self.list.len();
-    }
-
-    /// Removes the events that the next event supersedes.
-    fn supersede(&mut self, event: &Told) {
-        if matches!(event, Told::Clear) {
-            for (_, at) in std::mem::take(&mut self.places) {
-                self.take(at);
-            }
-        } else if let Some(name) = word_on(event)
-            && let Some(at) = self.places.insert(Arc::clone(name), self.list.len())
+    fn end_changes(&mut self) {
+        if let Some(member) = self.author
+            && !self.changes.is_empty()
         {
-            self.take(at);
+            let changes = std::mem::take(&mut self.changes);
+            self.seen.push(Seen::Changed { member, changes });
         }
-    }
-
-    fn take(&mut self, at: usize) {
-        if let Some(event) = self.list[at].take() {
-            self.size -= event.longest();
-            self.holes += 1;
-        }
-    }
-
-    fn close_holes(&mut self) {
-        // Positions before the last message are no longer used; those behind it move.
-        let mut closed = Vec::with_capacity(self.list.len() - self.holes);
-        for (at, event) in std::mem::take(&mut self.list).into_iter().enumerate() {
-            if event.is_none() {
-                continue;
-            }
-            if let Some(name) = event.as_ref().and_then(word_on)
-                && let Some(place) = self.places.get_mut(name)
-                && *place == at
-            {
-                *place = closed.len();
-            }
-            closed.push(event);
-        }
-        self.list = closed;
-        self.holes = 0;
-        self.placed = self.list.len();
     }
 }
 
-impl FromIterator<Told> for EventList {
-    fn from_iter<I: IntoIterator<Item = Told>>(events: I) -> Self {
-        let mut made = Self::default();
-        events.into_iter().for_each(|event| made.push(event));
-        made
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{amf::Value, shared_object::Limits};
+
+    fn value() -> Encoded {
+        Encoded::new(&Value::Null)
     }
-}
 
-/// The holes below which the list is not compacted.
-const MOST_HOLES: usize = 64;
+    #[test]
+    fn a_batch_takes_one_version_and_sends_the_same_to_all() {
+        let mut contents = Contents::new(1, Limits::default());
+        let mut batch = ChangeBatch::of_member(1_u8, false);
+        batch.set(&mut contents, "a", value());
+        batch.remove(&mut contents, "a");
+        batch.clear(&mut contents);
+        assert_eq!(contents.version(), 1);
+        assert_eq!(batch.take_seen(), []);
+        let same = BatchEvents::Same(vec![Told::Clear]);
+        assert_eq!(batch.into_events(false), same);
+    }
 
-/// The slot whose state an event determines.
-fn word_on(event: &Told) -> Option<&Arc<str>> {
-    match event {
-        Told::Change { name, .. } | Told::Remove { name } => Some(name),
-        _ => None,
+    #[test]
+    fn an_answer_to_the_author_sets_its_events_apart() {
+        let mut contents = Contents::new(1, Limits::default());
+        let mut batch = ChangeBatch::of_member(1_u8, false);
+        let name = batch.set(&mut contents, "a", value());
+        batch.push_own(Told::Success {
+            name: Arc::clone(&name),
+        });
+        assert_eq!(
+            batch.into_events(false),
+            BatchEvents::Differ {
+                author: 1,
+                own: vec![Told::Success {
+                    name: Arc::clone(&name)
+                }],
+                others: vec![Told::Change {
+                    name,
+                    value: value()
+                }],
+            }
+        );
+    }
+
+    #[test]
+    fn the_application_receives_changes_before_the_message_behind_them() {
+        let mut contents = Contents::new(1, Limits::default());
+        let mut batch = ChangeBatch::of_member(1_u8, true);
+        batch.set(&mut contents, "a", value());
+        batch.message(value());
+        batch.remove(&mut contents, "a");
+        let kinds: Vec<_> = batch
+            .take_seen()
+            .iter()
+            .map(|seen| match seen {
+                Seen::Changed { changes, .. } => changes[0].kind,
+                _ => ChangeKind::Cleared,
+            })
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                ChangeKind::Changed,
+                ChangeKind::Cleared,
+                ChangeKind::Removed
+            ]
+        );
     }
 }

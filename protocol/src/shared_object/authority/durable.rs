@@ -1,7 +1,7 @@
 //! The stored part of a persistent object, and its writes under way.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     fmt::Debug,
     hash::Hash,
     sync::Arc,
@@ -86,13 +86,29 @@ pub const VERSION_WINDOW: u32 = 4_096;
 /// The count of versions since the last write at which a header is written by itself.
 const HEADER_EVERY: u32 = VERSION_WINDOW / 4;
 
+/// The progress of an object, as its store must know it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    /// The version of the last change.
+    pub(super) version: u32,
+    /// Whether changes wait for a write.
+    pub(super) has_unstored: bool,
+}
+
+/// The content of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All changes since the last such write.
+    Changes,
+    /// The version alone.
+    Version,
+}
+
+/// The writes of a persistent object: when they are due, and those under way.
 #[derive(Debug)]
 pub(super) struct Durable {
     durability: Durability,
     auto_commit: bool,
-    dirty: BTreeSet<Arc<str>>,
-    clear: bool,
-    header: bool,
     /// Whether everything must be stored, even without `auto_commit`.
     due: bool,
     next: u64,
@@ -108,9 +124,6 @@ impl Durable {
         Self {
             durability,
             auto_commit: true,
-            dirty: BTreeSet::new(),
-            clear: false,
-            header: false,
             due: false,
             next: 1,
             under_way: VecDeque::new(),
@@ -138,29 +151,14 @@ impl Durable {
         self.due = true;
     }
 
-    pub(super) fn dirty(&mut self, name: &Arc<str>) {
-        self.dirty.insert(Arc::clone(name));
+    /// Whether changes are not stored.
+    pub(super) fn is_dirty(&self, progress: Progress) -> bool {
+        progress.has_unstored || !self.under_way.is_empty()
     }
 
-    pub(super) fn cleared(&mut self) {
-        self.dirty.clear();
-        self.clear = true;
-    }
-
-    pub(super) fn header_changed(&mut self) {
-        self.header = true;
-    }
-
-    pub(super) fn is_dirty(&self) -> bool {
-        self.has_changes() || !self.under_way.is_empty()
-    }
-
-    pub(super) fn is_busy(&self) -> bool {
-        (self.due && self.has_changes()) || !self.under_way.is_empty()
-    }
-
-    fn has_changes(&self) -> bool {
-        self.clear || self.header || !self.dirty.is_empty()
+    /// Whether a write is under way, or due.
+    pub(super) fn is_busy(&self, progress: Progress) -> bool {
+        (self.due && progress.has_unstored) || !self.under_way.is_empty()
     }
 
     /// Whether too many versions are in use that are not stored.
@@ -174,71 +172,59 @@ impl Durable {
     }
 
     /// The write for which all output made now waits.
-    pub(super) fn strict_ticket(&self, version: u32) -> Option<Ticket> {
+    pub(super) fn strict_ticket(&self, progress: Progress) -> Option<Ticket> {
         let strict = self.auto_commit && self.durability == Durability::Strict;
-        if !strict && !self.is_ahead(version) {
+        if !strict && !self.is_ahead(progress.version) {
             return None;
         }
-        let last = self.under_way.back().map(|(ticket, _)| *ticket);
-        if self.will_write(version) {
-            Some(Ticket(self.next))
-        } else {
-            last
+        match self.next_extent(progress) {
+            Some(_) => Some(Ticket(self.next)),
+            None => self.under_way.back().map(|(ticket, _)| *ticket),
         }
     }
 
-    fn will_write(&self, version: u32) -> bool {
-        self.writes_all() || version.saturating_sub(self.queued) >= HEADER_EVERY
+    /// Begins the next write, if one is due.
+    pub(super) fn begin(&mut self, progress: Progress) -> Option<(Ticket, Extent)> {
+        let extent = self.next_extent(progress);
+        self.due = false;
+        let extent = extent?;
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        self.queued = progress.version;
+        self.under_way.push_back((ticket, progress.version));
+        Some((ticket, extent))
     }
 
-    fn writes_all(&self) -> bool {
-        (self.due || self.auto_commit) && self.has_changes()
+    /// Ends a write, and all writes before.
+    pub(super) fn end(&mut self, ticket: Ticket, stored: bool) {
+        while let Some((_, version)) = self.under_way.pop_front_if(|(done, _)| *done <= ticket) {
+            if stored {
+                self.stored = self.stored.max(version);
+            }
+        }
+    }
+
+    fn next_extent(&self, progress: Progress) -> Option<Extent> {
+        if (self.due || self.auto_commit) && progress.has_unstored {
+            return Some(Extent::Changes);
+        }
+        let behind = progress.version.saturating_sub(self.queued);
+        (behind >= HEADER_EVERY).then_some(Extent::Version)
     }
 }
 
 impl<M: Copy + Eq + Hash + Debug> Authority<M> {
     /// The next write for the store.
     pub fn poll_write(&mut self) -> Option<Write> {
-        if self.locked.is_some() {
+        if self.lock.has_changes() {
             // A batch is stored whole.
             return None;
         }
-        let durable = self.durable.as_mut()?;
-        let (all, some) = (durable.writes_all(), durable.will_write(self.version));
-        durable.due = false;
-        if !some {
-            return None;
-        }
-        let ticket = Ticket(durable.next);
-        durable.next += 1;
-        durable.queued = self.version;
-        durable.under_way.push_back((ticket, self.version));
-        if !all {
-            let mut header = self.header();
-            // The stored slots are still those of an earlier version.
-            header.version = header.version.min(header.reserve.saturating_sub(1));
-            return Some(Write {
-                ticket,
-                header,
-                clear: false,
-                slots: Vec::new(),
-            });
-        }
-        durable.header = false;
-        let clear = std::mem::take(&mut durable.clear);
-        let dirty = std::mem::take(&mut durable.dirty);
-        let slots = dirty.into_iter().map(|name| {
-            let slot = self.slots.get(&name).map(|slot| StoredSlot {
-                version: slot.version,
-                value: slot.value.clone(),
-            });
-            (name, slot)
-        });
-        Some(Write {
-            ticket,
-            clear,
-            slots: slots.collect(),
-            header: self.header(),
+        let progress = self.progress();
+        let (ticket, extent) = self.durable.as_mut()?.begin(progress)?;
+        Some(match extent {
+            Extent::Changes => self.contents.take_write(ticket),
+            Extent::Version => self.contents.version_write(ticket),
         })
     }
 
@@ -248,34 +234,73 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         let Some(durable) = &mut self.durable else {
             return;
         };
-        while let Some(&(done, version)) = durable.under_way.front()
-            && done <= ticket
-        {
-            durable.under_way.pop_front();
-            if stored {
-                durable.stored = durable.stored.max(version);
-            }
-        }
+        durable.end(ticket, stored);
         if !stored {
-            // The object's own next write reports that the store works again.
-            durable.header |= durable.is_ahead(self.version);
+            if durable.is_ahead(self.contents.version()) {
+                // The object's own next write reports that the store works again.
+                self.contents.note_header();
+            }
             self.seen.push_back(Seen::FlushFailed);
             let failed = Told::Status(Status::SharedObjectFlushFailed);
-            self.gate.fail(ticket, &[failed]);
+            self.members.fail(ticket, &[failed]);
         }
-        self.gate.open(ticket, &self.members, &mut self.outputs);
+        self.members.release(ticket);
         self.catch_up();
     }
+}
 
-    fn header(&self) -> Header {
-        Header {
-            incarnation: self.incarnation,
-            version: self.version,
-            horizon: self.horizon,
-            forgotten: self.forgotten,
-            reserve: self.version,
-            slots: self.slots.live_count() as u32,
-            bytes: self.slots.bytes() as u64,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(version: u32, has_unstored: bool) -> Progress {
+        Progress {
+            version,
+            has_unstored,
         }
+    }
+
+    #[test]
+    fn changes_are_written_at_once_or_when_they_are_due() {
+        let mut durable = Durable::new(Durability::Author, 0);
+        let first = Some((Ticket(1), Extent::Changes));
+        assert_eq!(durable.ticket(), Some(Ticket(1)));
+        assert_eq!(durable.begin(at(1, true)), first);
+        assert!(durable.is_dirty(at(1, false)) && durable.is_busy(at(1, false)));
+        durable.end(Ticket(1), true);
+        assert!(!durable.is_dirty(at(1, false)));
+        durable.set_auto_commit(false);
+        assert_eq!(durable.ticket(), None);
+        assert_eq!(durable.begin(at(2, true)), None);
+        assert!(durable.is_dirty(at(2, true)) && !durable.is_busy(at(2, true)));
+        durable.commit();
+        let second = Some((Ticket(2), Extent::Changes));
+        assert_eq!(durable.begin(at(2, true)), second);
+    }
+
+    #[test]
+    fn a_version_is_written_before_too_many_are_in_use() {
+        let mut durable = Durable::new(Durability::Lazy, 0);
+        durable.set_auto_commit(false);
+        assert_eq!(durable.begin(at(HEADER_EVERY - 1, true)), None);
+        let version = Some((Ticket(1), Extent::Version));
+        assert_eq!(durable.begin(at(HEADER_EVERY, true)), version);
+        let ahead = VERSION_WINDOW + 1;
+        assert!(durable.is_ahead(ahead));
+        assert_eq!(durable.strict_ticket(at(ahead, true)), Some(Ticket(2)));
+        durable.end(Ticket(1), true);
+        assert!(!durable.is_ahead(ahead));
+        assert_eq!(durable.strict_ticket(at(ahead, true)), None);
+    }
+
+    #[test]
+    fn strict_output_waits_for_the_last_write() {
+        let mut durable = Durable::new(Durability::Strict, 0);
+        assert_eq!(durable.strict_ticket(at(0, false)), None);
+        assert_eq!(durable.strict_ticket(at(1, true)), Some(Ticket(1)));
+        durable.begin(at(1, true));
+        assert_eq!(durable.strict_ticket(at(1, false)), Some(Ticket(1)));
+        durable.end(Ticket(1), false);
+        assert_eq!(durable.strict_ticket(at(1, false)), None);
     }
 }

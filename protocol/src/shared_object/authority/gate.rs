@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Body, Flags, Limits, Output, Ticket, To, Told, batch::EventList};
+use super::{Body, Flags, Limits, Output, Ticket, To, Told, event_list::EventList};
 
 #[derive(Debug)]
 pub(super) struct StoreGate<M> {

@@ -181,7 +181,7 @@ impl Room {
     }
 
     fn value(&self, name: &str) -> Option<Value> {
-        self.object.slot(name).map(Encoded::value)
+        self.object.contents().slot(name).map(Encoded::value)
     }
 }
 

@@ -54,7 +54,7 @@ impl Core {
             let persistent = entry.object.is_persistent();
             let name = entry.name.to_string();
             side.say(ToAudience::Begin { name, persistent });
-            let body = entry.object.snapshot();
+            let body = entry.object.contents().snapshot();
             side.snapshot(&mut Forms::new(&entry.name, &body));
             entry.sides.0.push(side);
         }
@@ -122,7 +122,7 @@ impl Core {
             Some((entry, side))
         });
         if let Some((entry, side)) = found {
-            let body = entry.object.snapshot();
+            let body = entry.object.contents().snapshot();
             side.snapshot(&mut Forms::new(&entry.name, &body));
         }
     }

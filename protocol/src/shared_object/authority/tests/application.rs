@@ -146,16 +146,34 @@ fn purge_forgets_what_was_removed_before() {
     }
     room.object.remove("a");
     room.object.remove("b");
-    assert_eq!((room.object.version(), room.object.tombstones()), (5, 2));
+    assert_eq!(
+        (
+            room.object.contents().version(),
+            room.object.contents().tombstones()
+        ),
+        (5, 2)
+    );
     room.object.purge(5);
-    assert_eq!((room.object.horizon(), room.object.tombstones()), (5, 1));
+    assert_eq!(
+        (
+            room.object.contents().horizon(),
+            room.object.contents().tombstones()
+        ),
+        (5, 1)
+    );
     room.ask(1, 4, [Event::Use]);
     assert_eq!(room.heard(1), ["v5 use, clear, c=1"]);
     room.ask(1, 5, [Event::Use]);
     assert_eq!(room.heard(1), ["v5 use"]);
     // A version beyond the last one is cut to it.
     room.object.purge(u32::MAX);
-    assert_eq!((room.object.horizon(), room.object.tombstones()), (5, 0));
+    assert_eq!(
+        (
+            room.object.contents().horizon(),
+            room.object.contents().tombstones()
+        ),
+        (5, 0)
+    );
 }
 
 #[test]
@@ -166,18 +184,22 @@ fn beyond_the_resync_depth_there_is_only_everything() {
     for value in [1.0, 2.0, 3.0] {
         room.set("b", value);
     }
-    assert_eq!(room.object.version(), 5);
+    assert_eq!(room.object.contents().version(), 5);
     room.ask(1, 1, [Event::Use]);
     assert_eq!(room.heard(1), ["v5 use, remove a, b=3"]);
     room.object.set_resync_depth(3);
-    assert_eq!(room.object.tombstones(), 1, "5 - 2 is not beyond 3");
+    assert_eq!(
+        room.object.contents().tombstones(),
+        1,
+        "5 - 2 is not beyond 3"
+    );
     room.ask(1, 1, [Event::Use]);
     assert_eq!(room.heard(1), ["v5 use, clear, b=3"]);
     room.ask(1, 2, [Event::Use]);
     assert_eq!(room.heard(1), ["v5 use, b=3"]);
     room.set("b", 4.0);
-    assert_eq!(room.object.tombstones(), 0);
-    assert_eq!(room.object.horizon(), 3);
+    assert_eq!(room.object.contents().tombstones(), 0);
+    assert_eq!(room.object.contents().horizon(), 3);
     // New slots are not in the list of removed ones: a change in flight is no conflict.
     room.object.set_resync_depth(0);
     room.forget();

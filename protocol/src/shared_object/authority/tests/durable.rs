@@ -212,13 +212,14 @@ fn what_was_stored_is_there_after_a_restart() {
     room.ask(1, 0, [change("a", 1.0), change("b", bytes.clone())]);
     room.ask(1, 1, [remove("a")]);
     let again = disk(&room, 2).load(0);
-    assert_eq!((again.version(), again.incarnation()), (2, 1));
-    assert_eq!(again.slot("b").unwrap().value(), bytes);
+    let contents = again.contents();
+    assert_eq!((contents.version(), contents.incarnation()), (2, 1));
+    assert_eq!(again.contents().slot("b").unwrap().value(), bytes);
     let mut again = Room::with(again);
     again.ask(1, 1, [Event::Use]);
     assert_eq!(again.heard(1), ["v2 use, remove a"]);
     again.ask(1, 2, [change("a", 5.0)]);
-    assert_eq!(again.object.version(), 3);
+    assert_eq!(again.object.contents().version(), 3);
 }
 
 #[test]
@@ -232,18 +233,18 @@ fn no_version_is_used_twice_after_a_crash() {
     assert_eq!(room.heard(2).last().unwrap(), "v3 b=2");
     for crashes in 1..4 {
         let again = disk(&room, 1).load(crashes);
-        assert!(again.version() > 3 + VERSION_WINDOW - 3);
+        assert!(again.contents().version() > 3 + VERSION_WINDOW - 3);
         let mut again = Room::with(again);
         again.ask(2, 3, [Event::Use]);
-        let version = again.object.version();
+        let version = again.object.contents().version();
         assert_eq!(again.heard(2), [format!("v{version} use, clear, a=1")]);
         again.ask(2, version, [change("a", 3.0)]);
-        assert_eq!(again.object.version(), version + 1);
+        assert_eq!(again.object.contents().version(), version + 1);
     }
     // The rule also holds for an object that was never stored.
-    assert!(Disk::default().load(1).version() > 3);
-    let once = disk(&room, 1).load(1).version();
-    let twice = disk(&room, 1).load(2).version();
+    assert!(Disk::default().load(1).contents().version() > 3);
+    let once = disk(&room, 1).load(1).contents().version();
+    let twice = disk(&room, 1).load(2).contents().version();
     assert!(twice > once + VERSION_WINDOW, "{once} {twice}");
 }
 
@@ -288,11 +289,11 @@ fn versions_are_reserved_also_while_nothing_is_committed() {
     assert_eq!(room.heard(1).len(), 2 * VERSION_WINDOW as usize);
     assert!(room.writes.len() < 10);
     assert!(room.writes.iter().all(|write| write.slots.is_empty()));
-    let seen = room.object.version();
+    let seen = room.object.contents().version();
     let again = disk(&room, room.writes.len()).load(1);
-    assert!(again.is_empty());
-    assert!(again.version() > seen);
-    assert_eq!(again.horizon(), again.version());
+    assert!(again.contents().is_empty());
+    assert!(again.contents().version() > seen);
+    assert_eq!(again.contents().horizon(), again.contents().version());
 }
 
 #[test]
@@ -326,9 +327,16 @@ fn a_clear_goes_before_what_follows_it() {
     room.object.unlock();
     room.settle();
     let again = disk(&room, room.writes.len()).load(0);
-    let slots: Vec<_> = again.slots().map(|(name, ..)| name.to_owned()).collect();
+    let slots: Vec<_> = again
+        .contents()
+        .slots()
+        .map(|(name, ..)| name.to_owned())
+        .collect();
     assert_eq!(slots, ["c"]);
-    assert_eq!((again.version(), again.horizon()), (3, 3));
+    assert_eq!(
+        (again.contents().version(), again.contents().horizon()),
+        (3, 3)
+    );
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn what_exceeds_a_limit_is_refused_like_a_write_without_access() {
             room.set(name, "v".repeat(if name == "a" { 1 } else { 280 }));
         }
         room.forget();
-        let before = room.object.bytes();
+        let before = room.object.contents().bytes();
         assert_eq!(
             room.object.set(name, Encoded::new(&value)),
             Err(refused),
@@ -43,7 +43,7 @@ fn what_exceeds_a_limit_is_refused_like_a_write_without_access() {
         assert_eq!(room.heard(1), [format!("v3 NoWriteAccess, {now}")]);
         assert_eq!(room.heard(2), nothing());
         assert_eq!(room.object.refused_by_limit(), 1);
-        assert_eq!(room.object.bytes(), before);
+        assert_eq!(room.object.contents().bytes(), before);
     }
 }
 
@@ -65,16 +65,16 @@ fn the_oldest_tombstones_go_first_and_raise_the_horizon() {
         room.set(name, 1.0);
         room.object.remove(name);
     }
-    assert_eq!(room.object.tombstones(), 2);
-    assert_eq!(room.object.slot_version("a"), None);
-    assert_eq!(room.object.horizon(), 2);
+    assert_eq!(room.object.contents().tombstones(), 2);
+    assert_eq!(room.object.contents().slot_version("a"), None);
+    assert_eq!(room.object.contents().horizon(), 2);
     // Tombstones give way to slots with values.
     for name in ["x", "y", "z"] {
         room.set(name, "v".repeat(250));
     }
-    assert!(room.object.bytes() <= 1_000);
-    assert_eq!(room.object.len(), 3);
-    assert!(room.object.tombstones() < 2);
+    assert!(room.object.contents().bytes() <= 1_000);
+    assert_eq!(room.object.contents().len(), 3);
+    assert!(room.object.contents().tombstones() < 2);
 }
 
 #[test]

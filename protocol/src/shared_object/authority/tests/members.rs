@@ -40,7 +40,7 @@ fn a_server_style_member_gets_its_change_back_and_may_clear() {
     room.ask_as(1, access, SERVER_STYLE, 1, [Event::RequestClear]);
     assert_eq!(room.heard(1), ["v2 clear"]);
     assert_eq!(room.heard(2), ["v1 a=5", "v2 clear"]);
-    assert!(room.object.is_empty());
+    assert!(room.object.contents().is_empty());
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn what_was_cleared_does_not_come_back_by_a_change_in_flight() {
     room.forget();
     room.ask(2, 1, [change("a", 2.0)]);
     assert_eq!(room.heard(2), ["v2 remove a"]);
-    assert!(room.object.is_empty());
+    assert!(room.object.contents().is_empty());
     // A member that knows no version restores no slot.
     room.ask(3, 0, [Event::Use, change("a", 3.0)]);
     assert_eq!(room.heard(3), ["v2 use, clear", "v3 success a"]);
@@ -147,10 +147,10 @@ fn events_are_judged_alone_and_those_accepted_share_a_version() {
         ["v2 success a, taken=1, success b, remove never, success a"]
     );
     assert_eq!(room.heard(1), ["v2 b=2, a=3"], "only the last value counts");
-    assert_eq!(room.object.version(), 2);
+    assert_eq!(room.object.contents().version(), 2);
     // A message that is refused as a whole makes no version.
     room.ask(2, 0, [change("taken", 2.0)]);
-    assert_eq!(room.object.version(), 2);
+    assert_eq!(room.object.contents().version(), 2);
     assert_eq!(room.heard(1), nothing());
 }
 
@@ -256,7 +256,7 @@ fn events_that_are_no_requests_are_nothing() {
     ];
     room.ask(1, 0, odd);
     assert_eq!((room.heard(1), room.heard(2)), (nothing(), nothing()));
-    assert_eq!(room.object.version(), 0);
+    assert_eq!(room.object.contents().version(), 0);
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn versions_that_run_out_tell_everybody_everything() {
     let mut room = Room::with(object).of(&[1]);
     room.set("a", 1.0);
     room.set("a", 2.0);
-    assert_eq!(room.object.version(), u32::MAX);
+    assert_eq!(room.object.contents().version(), u32::MAX);
     room.ask(2, u32::MAX, [Event::Use]);
     assert_eq!(room.heard(2), [format!("v{} use, clear, a=2", u32::MAX)]);
 }

@@ -166,7 +166,7 @@ impl World {
             }
             (88, _) => self.object.clear(),
             (89, _) => {
-                let version = self.object.version();
+                let version = self.object.contents().version();
                 self.object.purge(self.rng.random_range(0..=version));
             }
             (90, _) if self.object.lock_depth() < 2 => {
@@ -251,7 +251,7 @@ impl World {
         }
         while self.object.poll_handled().is_some() {}
         for name in NAMES {
-            if let Some(version) = self.object.slot_version(name) {
+            if let Some(version) = self.object.contents().slot_version(name) {
                 let told = self.told.entry(name.to_owned()).or_default();
                 assert!(version >= *told, "a slot's version goes back");
                 *told = version;
@@ -302,10 +302,13 @@ impl World {
             crashes: self.crashes - crashes.unwrap_or(0),
             floor: 0,
         };
-        let before = self.object.version();
+        let before = self.object.contents().version();
         let durability = self.object.durability().unwrap();
         self.object = Authority::persistent(1, Limits::default(), durability, stored);
-        assert!(self.object.version() > before, "a version is used again");
+        assert!(
+            self.object.contents().version() > before,
+            "a version is used again"
+        );
         self.told.clear();
         let clients: Vec<_> = self.clients.keys().copied().collect();
         for one in clients {
@@ -337,6 +340,7 @@ impl World {
     fn check(&self, seed: u64) {
         let holds: BTreeMap<String, Value> = self
             .object
+            .contents()
             .slots()
             .map(|(name, _, value)| (name.to_owned(), value.value()))
             .collect();
