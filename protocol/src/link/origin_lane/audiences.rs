@@ -1,34 +1,13 @@
-//! The audiences of a lane at its origin: one frame for all members, in its order among the orders
-//! to each of them.
-//!
-//! A member with a queue of its own (a long answer) *stands aside*: messages to all pass it by, and
-//! it gets a copy of each in its queue, until the queue is empty. A message longer than a fragment
-//! takes turns with the sessions. Until its last fragment has left, orders for its audience and for
-//! members of that audience stand in a *line* behind it.
+//! The audiences of a lane at its origin, with the standing of each member.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
-use bytes::Bytes;
-
-use super::{
-    OriginEvent, OriginLane, RETENTION,
-    queue::{Order, Turn},
-};
+use super::lapse::Lapse;
 use crate::{
     SessionId,
-    amf::ObjectEncoding,
-    link::{
-        AudienceId, CloseReason, MAX_AUDIENCES, Recipients, ToAudience,
-        lane_frame::{AudienceFrame, AudienceHead, AudiencePiece, MAX_FRAGMENT, Member, ToEdge},
-        outbox::BATCH,
-    },
+    link::{AudienceId, MAX_AUDIENCES, Recipients, lane_frame::AudienceFrame},
     shared_object::Flags,
 };
-
-mod lapse;
-mod lapsing;
-
-use lapse::Lapse;
 
 /// The messages of a lane's audiences, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,22 +24,15 @@ pub struct AudienceCounts {
 
 #[derive(Debug, Default)]
 pub(super) struct OriginAudiences {
-    known: HashMap<AudienceId, Audience>,
-    /// A long message under way, and the orders that must not pass it, in order.
-    line: VecDeque<Standing>,
-    /// Whether the line has a place among the turns.
-    has_turn: bool,
-    /// The items of each audience in the line.
-    in_line: HashMap<AudienceId, usize>,
-    /// The orders in the line that change a member's standing.
-    moves_in_line: usize,
-    /// OriginAudiences that wait for a snapshot.
+    known: HashMap<AudienceId, OriginAudience>,
+    /// Audiences that wait for a snapshot.
     lapsed: Vec<AudienceId>,
-    counts: AudienceCounts,
+    pub(super) counts: AudienceCounts,
 }
 
+/// The members of an audience.
 #[derive(Debug, Default)]
-struct Audience {
+pub(super) struct OriginAudience {
     members: HashMap<SessionId, Standpoint>,
     /// Members with a queue, and members that the edge has not taken back yet.
     busy: Vec<SessionId>,
@@ -79,75 +51,54 @@ struct Standpoint {
     missed: bool,
 }
 
-/// An item of the line.
-#[derive(Debug)]
-enum Standing {
-    Audience(AudienceId, ToAudience),
-    /// A message to all, of which `sent` bytes have been encoded.
-    Long {
-        audience: AudienceId,
-        head: AudienceHead,
-        body: Bytes,
-        sent: usize,
-    },
-    Session(SessionId, Order),
-    /// The member's queue is empty.
-    Rejoin(AudienceId, SessionId),
-}
-
 impl OriginAudiences {
-    /// Whether an order to a session must stand in the line: the session has `in_line` items there,
-    /// or one of its audiences has.
-    pub(super) fn hold_back(&self, audiences: &[AudienceId], in_line: usize) -> bool {
-        let concerned = |audience| self.in_line.contains_key(audience);
-        !self.line.is_empty() && (in_line > 0 || audiences.iter().any(concerned))
-    }
-
-    pub(super) fn stand_session(&mut self, session: SessionId, order: Order) {
-        self.line.push_back(Standing::Session(session, order));
-    }
-
-    /// Notes that a session has a queue from now on.
-    pub(super) fn is_busy(&mut self, audiences: &[AudienceId], session: SessionId) {
-        for audience in audiences {
-            if let Some(audience) = self.known.get_mut(audience) {
-                audience.note_busy(session);
-            }
+    /// Begins an audience; false if it exists, or if there are too many.
+    pub(super) fn begin(&mut self, id: AudienceId) -> bool {
+        let begins = !self.known.contains_key(&id) && self.known.len() < MAX_AUDIENCES;
+        if begins {
+            self.known.insert(id, OriginAudience::default());
         }
+        begins
     }
 
-    /// Removes a session that is over.
-    pub(super) fn forget_member(&mut self, audience: AudienceId, session: SessionId) {
-        if let Some(audience) = self.known.get_mut(&audience) {
-            audience.forget(session);
+    /// Ends an audience; returns its members.
+    pub(super) fn end(&mut self, id: AudienceId) -> Option<Vec<SessionId>> {
+        let audience = self.known.remove(&id)?;
+        if self.known.is_empty() {
+            self.known = HashMap::new();
         }
+        self.lapsed.retain(|&lapsed| lapsed != id);
+        Some(audience.members.into_keys().collect())
     }
 
-    /// Whether an audience exists and has not lapsed.
-    pub(super) fn is_whole(&self, audience: AudienceId) -> bool {
-        let known = self.known.get(&audience);
-        known.is_some_and(|known| known.lapse == Lapse::None)
+    pub(super) fn has(&self, id: AudienceId) -> bool {
+        self.known.contains_key(&id)
     }
 
-    /// Whether the line has no order that changes a member's standing.
-    pub(super) fn is_settled(&self) -> bool {
-        self.moves_in_line == 0
+    pub(super) fn get_mut(&mut self, id: AudienceId) -> Option<&mut OriginAudience> {
+        self.known.get_mut(&id)
     }
 
-    pub(super) fn members(&self, audience: AudienceId) -> Vec<SessionId> {
-        let known = self.known.get(&audience);
+    /// The flags of a member, if the session is one.
+    pub(super) fn flags(&self, id: AudienceId, session: SessionId) -> Option<Flags> {
+        let member = self.known.get(&id)?.members.get(&session)?;
+        Some(member.flags)
+    }
+
+    pub(super) fn members(&self, id: AudienceId) -> Vec<SessionId> {
+        let known = self.known.get(&id);
         let members = known.into_iter().flat_map(|known| known.members.keys());
         members.copied().collect()
     }
 
     /// The members that receive a message to an audience.
-    pub(super) fn recipients(&self, audience: AudienceId, to: Recipients) -> Vec<SessionId> {
+    pub(super) fn recipients(&self, id: AudienceId, to: Recipients) -> Vec<SessionId> {
         let receives = |session: SessionId| match to {
             Recipients::All => true,
             Recipients::AllBut(but) => session != but,
             Recipients::One(one) => session == one,
         };
-        let known = self.known.get(&audience);
+        let known = self.known.get(&id);
         let members = known.into_iter().flat_map(|known| &known.members);
         members
             .filter(|(session, member)| !member.held && receives(**session))
@@ -155,441 +106,227 @@ impl OriginAudiences {
             .collect()
     }
 
-    pub(super) fn count_merged(&mut self) {
-        self.counts.merged += 1;
-    }
-
-    fn stand(&mut self, audience: AudienceId, standing: Standing) {
-        *self.in_line.entry(audience).or_default() += 1;
-        self.line.push_back(standing);
-    }
-
-    fn left_line(&mut self, audience: AudienceId) {
-        if let Some(count) = self.in_line.get_mut(&audience) {
-            *count -= 1;
-            if *count == 0 {
-                self.in_line.remove(&audience);
+    /// Notes that a session has a queue from now on.
+    pub(super) fn note_busy(&mut self, audiences: &[AudienceId], session: SessionId) {
+        for audience in audiences {
+            if let Some(audience) = self.known.get_mut(audience) {
+                audience.note_busy(session);
             }
         }
+    }
+
+    /// Whether an audience exists and has not lapsed.
+    pub(super) fn is_whole(&self, id: AudienceId) -> bool {
+        let known = self.known.get(&id);
+        known.is_some_and(|known| known.lapse == Lapse::None)
+    }
+
+    /// Whether the lane takes a message to all, which fits the retention or does not. An audience
+    /// whose message does not fit lapses until a snapshot fits.
+    pub(super) fn admit(&mut self, id: AudienceId, is_snapshot: bool, fits: bool) -> bool {
+        let Some(audience) = self.known.get_mut(&id) else {
+            // The audience may begin in the line.
+            return fits;
+        };
+        let (lapse, takes) = audience.lapse.after(is_snapshot, fits);
+        match (std::mem::replace(&mut audience.lapse, lapse), lapse) {
+            (Lapse::None, Lapse::Dropping) => {
+                self.lapsed.push(id);
+                self.counts.lapses += 1;
+            }
+            (Lapse::Dropping | Lapse::Asked, Lapse::None) => {
+                self.lapsed.retain(|&lapsed| lapsed != id);
+            }
+            _ => {}
+        }
+        takes
+    }
+
+    pub(super) fn has_lapsed(&self) -> bool {
+        !self.lapsed.is_empty()
+    }
+
+    /// The audiences whose snapshots have to be asked for; there is room for them.
+    pub(super) fn ask_snapshots(&mut self) -> Vec<AudienceId> {
+        let known = &mut self.known;
+        let mut ask = |id: &AudienceId| {
+            let audience = known.get_mut(id)?;
+            audience.lapse.ask().then_some(*id)
+        };
+        self.lapsed.iter().filter_map(&mut ask).collect()
     }
 }
 
-impl Audience {
-    fn note_busy(&mut self, session: SessionId) {
-        if self.members.contains_key(&session) && !self.busy.contains(&session) {
-            self.busy.push(session);
-        }
-    }
-
-    fn forget(&mut self, session: SessionId) {
-        self.members.remove(&session);
-        self.busy.retain(|&busy| busy != session);
-    }
-}
-
-impl OriginLane {
-    /// Sends an order to an audience. It keeps its order among the orders to the members.
-    pub fn audience(&mut self, audience: AudienceId, order: ToAudience) {
-        if !self.merge(audience, &order) {
-            self.unmerge_before(audience, &order);
-            self.order_audience(audience, order);
-        }
-    }
-
-    pub(super) fn order_audience(&mut self, audience: AudienceId, order: ToAudience) {
-        if let ToAudience::Send {
-            to: Recipients::One(session),
-            encoding,
-            body,
-        } = order
-        {
-            self.send_to_member(audience, session, encoding, body);
-            return;
-        }
-        if !self.fits(audience, &order) {
-            return self.lose(audience, &order);
-        }
-        if self.audiences.line.is_empty() {
-            self.do_audience(audience, order);
-            return;
-        }
-        self.queued += order.size();
-        self.audiences.moves_in_line += usize::from(order.moves());
-        if let Some(session) = order.mover()
-            && let Some(state) = self.sessions.get_mut(&session)
-        {
-            state.in_line += 1;
-        }
-        self.audiences
-            .stand(audience, Standing::Audience(audience, order));
-    }
-
-    /// The counts since the last call.
-    pub fn take_audience_counts(&mut self) -> AudienceCounts {
-        std::mem::take(&mut self.audiences.counts)
-    }
-
-    fn send_to_member(
-        &mut self,
-        audience: AudienceId,
-        session: SessionId,
-        encoding: Option<ObjectEncoding>,
-        body: Bytes,
-    ) {
-        let known = self.audiences.known.get(&audience);
-        let standpoint = known.and_then(|audience| audience.members.get(&session));
-        let member = Member {
-            audience,
-            flags: standpoint
-                .map(|standpoint| standpoint.flags)
-                .unwrap_or_default(),
-            encoding,
-        };
-        self.audiences.counts.member_messages += 1;
-        self.queue_order(session, Order::Object { member, body });
-    }
-
-    fn do_audience(&mut self, audience: AudienceId, order: ToAudience) {
-        let known = self.audiences.known.contains_key(&audience);
-        match order {
-            ToAudience::Begin { name, persistent } => {
-                if !known && self.audiences.known.len() < MAX_AUDIENCES {
-                    self.audiences.known.insert(audience, Audience::default());
-                    self.frame(audience, AudienceFrame::Begin { name, persistent });
-                }
-            }
-            _ if !known => {}
-            ToAudience::Join { session, flags } => self.join(audience, session, flags),
-            ToAudience::Stand { session, aside } => self.stand_aside(audience, session, aside),
-            ToAudience::Leave { session } => self.leave(audience, session),
-            ToAudience::Send { to, encoding, body } => self.send_all(audience, to, encoding, body),
-            ToAudience::Snapshot { encoding, body } => {
-                self.note_missed(audience);
-                self.send_all(audience, Recipients::All, encoding, body);
-            }
-            ToAudience::End => self.end_audience(audience),
-        }
-    }
-
-    fn frame(&mut self, audience: AudienceId, frame: AudienceFrame) {
-        self.outbox
-            .append(|out| ToEdge::Audience { audience, frame }.encode(out));
-    }
-
-    fn join(&mut self, audience: AudienceId, session: SessionId, flags: Flags) {
-        let Some(state) = self.sessions.get_mut(&session).filter(|it| !it.closing) else {
-            return;
-        };
-        let Some(known) = self.audiences.known.get_mut(&audience) else {
-            return;
-        };
-        let busy = !state.queue.is_empty();
-        let aside = busy || known.busy.contains(&session);
+impl OriginAudience {
+    /// A session becomes a member; `busy` says that it has a queue.
+    pub(super) fn join(&mut self, session: SessionId, flags: Flags, busy: bool) -> AudienceFrame {
+        let aside = busy || self.busy.contains(&session);
         let standpoint = Standpoint {
             flags,
             aside,
             held: false,
             missed: false,
         };
-        known.members.insert(session, standpoint);
+        self.members.insert(session, standpoint);
         if busy {
-            known.note_busy(session);
+            self.note_busy(session);
         }
-        if !state.audiences.contains(&audience) {
-            state.audiences.push(audience);
-        }
-        let join = AudienceFrame::Join {
+        AudienceFrame::Join {
             session,
             flags,
             aside,
-        };
-        self.frame(audience, join);
+        }
     }
 
-    /// Changes whether the group has a member stand aside.
-    fn stand_aside(&mut self, id: AudienceId, session: SessionId, held: bool) {
-        let Some(audience) = self.audiences.known.get_mut(&id) else {
-            return;
-        };
-        let is_busy = audience.busy.contains(&session);
-        let Some(standpoint) = audience.members.get_mut(&session) else {
-            return;
+    /// Changes whether the group has a member stand aside. Returns whether the member has missed a
+    /// snapshot, and the frame for the edge.
+    pub(super) fn stand(
+        &mut self,
+        session: SessionId,
+        held: bool,
+    ) -> (bool, Option<AudienceFrame>) {
+        let is_busy = self.busy.contains(&session);
+        let Some(standpoint) = self.members.get_mut(&session) else {
+            return (false, None);
         };
         standpoint.held = held;
-        if !held && std::mem::take(&mut standpoint.missed) {
-            // The dropped messages may be older than the time at which the member stood aside.
-            self.events
-                .push_back(OriginEvent::SnapshotWanted { audience: id });
-        }
+        let missed = !held && std::mem::take(&mut standpoint.missed);
         // A member with a queue returns when the queue is empty.
         let aside = held || (is_busy && standpoint.aside);
-        if std::mem::replace(&mut standpoint.aside, aside) != aside {
-            let flags = standpoint.flags;
-            let join = AudienceFrame::Join {
-                session,
-                flags,
-                aside,
-            };
-            self.frame(id, join);
+        (missed, standpoint.set_aside(session, aside))
+    }
+
+    /// Takes back a member whose queue is empty.
+    pub(super) fn rejoin(&mut self, session: SessionId) -> Option<AudienceFrame> {
+        self.busy.retain(|&busy| busy != session);
+        let standpoint = self.members.get_mut(&session)?;
+        if standpoint.held {
+            return None;
+        }
+        standpoint.set_aside(session, false)
+    }
+
+    /// Has the members with queues stand aside, before a message to all passes them by.
+    pub(super) fn set_busy_aside(&mut self) -> Vec<AudienceFrame> {
+        let Self { members, busy, .. } = self;
+        let mut set = |session: &SessionId| members.get_mut(session)?.set_aside(*session, true);
+        busy.iter().filter_map(&mut set).collect()
+    }
+
+    /// The members with queues that get a copy of a message to all.
+    pub(super) fn busy_recipients(&self, all_but: Option<SessionId>) -> Vec<(SessionId, Flags)> {
+        let busy = self
+            .busy
+            .iter()
+            .filter(|&&session| Some(session) != all_but);
+        busy.filter_map(|session| Some((*session, self.members.get(session)?)))
+            .filter(|(_, standpoint)| !standpoint.held)
+            .map(|(session, standpoint)| (session, standpoint.flags))
+            .collect()
+    }
+
+    pub(super) fn has_busy(&self) -> bool {
+        !self.busy.is_empty()
+    }
+
+    pub(super) fn is_busy(&self, session: SessionId) -> bool {
+        self.busy.contains(&session)
+    }
+
+    /// Notes the members that the group has stand aside: a snapshot passes them by.
+    pub(super) fn note_missed(&mut self) {
+        for member in self.members.values_mut().filter(|member| member.held) {
+            member.missed = true;
         }
     }
 
-    fn leave(&mut self, audience: AudienceId, session: SessionId) {
-        let Some(state) = self.sessions.get_mut(&session) else {
-            return;
-        };
-        state.audiences.retain(|&of| of != audience);
-        self.audiences.forget_member(audience, session);
-        // Messages in its queue still reach it.
-        self.frame(audience, AudienceFrame::Leave { session });
+    /// Removes a session that is over, or is no member any more.
+    pub(super) fn forget(&mut self, session: SessionId) {
+        self.members.remove(&session);
+        self.busy.retain(|&busy| busy != session);
     }
 
-    fn end_audience(&mut self, id: AudienceId) {
-        let Some(audience) = self.audiences.known.remove(&id) else {
-            return;
-        };
-        if self.audiences.known.is_empty() {
-            self.audiences.known = HashMap::new();
+    fn note_busy(&mut self, session: SessionId) {
+        if self.members.contains_key(&session) && !self.busy.contains(&session) {
+            self.busy.push(session);
         }
-        self.audiences.lapsed.retain(|&lapsed| lapsed != id);
-        for session in audience.members.into_keys() {
-            if let Some(state) = self.sessions.get_mut(&session) {
-                state.audiences.retain(|&of| of != id);
-            }
-        }
-        self.frame(id, AudienceFrame::End);
     }
+}
 
-    fn send_all(
-        &mut self,
-        audience: AudienceId,
-        to: Recipients,
-        encoding: Option<ObjectEncoding>,
-        body: Bytes,
-    ) {
-        let is_member = |session: &SessionId| {
-            let known = self.audiences.known.get(&audience);
-            known.is_some_and(|known| known.members.contains_key(session))
-        };
-        let all_but = match to {
-            // The edge knows only members.
-            Recipients::AllBut(session) => Some(session).filter(is_member),
-            Recipients::All | Recipients::One(_) => None,
-        };
-        self.copy_for_busy(audience, all_but, encoding, &body);
-        self.audiences.counts.messages += 1;
-        let head = AudienceHead {
-            all_but,
-            encoding,
-            // A message has at most 2^24 - 1 bytes on the RTMP wire.
-            length: u32::try_from(body.len()).unwrap_or(u32::MAX),
-        };
-        if body.len() <= MAX_FRAGMENT {
-            let piece = AudiencePiece {
-                head: Some(head),
-                data: body,
-            };
-            return self.frame(audience, AudienceFrame::Send(piece));
-        }
-        self.queued += body.len();
-        let long = Standing::Long {
-            audience,
-            head,
-            body,
-            sent: 0,
-        };
-        self.audiences.line.push_front(long);
-        *self.audiences.in_line.entry(audience).or_default() += 1;
-        self.take_line_place();
+impl Standpoint {
+    /// Sets whether messages to all pass the member by; a change needs a frame.
+    fn set_aside(&mut self, session: SessionId, aside: bool) -> Option<AudienceFrame> {
+        let changes = std::mem::replace(&mut self.aside, aside) != aside;
+        changes.then_some(AudienceFrame::Join {
+            session,
+            flags: self.flags,
+            aside,
+        })
     }
+}
 
-    fn take_line_place(&mut self) {
-        if !self.audiences.line.is_empty() && !self.audiences.has_turn {
-            self.audiences.has_turn = true;
-            self.turns.push_back(Turn::Line);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: AudienceId = AudienceId(1);
+    const ONE: SessionId = SessionId(1);
+    const FLAGS: Flags = Flags::TEMPORARY;
+
+    fn join(aside: bool) -> AudienceFrame {
+        AudienceFrame::Join {
+            session: ONE,
+            flags: FLAGS,
+            aside,
         }
     }
 
-    /// Copies a message for members with queues, which messages to all pass by at the edge.
-    fn copy_for_busy(
-        &mut self,
-        id: AudienceId,
-        all_but: Option<SessionId>,
-        encoding: Option<ObjectEncoding>,
-        body: &Bytes,
-    ) {
-        let Some(audience) = self.audiences.known.get_mut(&id) else {
-            return;
-        };
-        if audience.busy.is_empty() {
-            return;
-        }
-        let mut copies = Vec::with_capacity(audience.busy.len());
-        let mut asides = Vec::new();
-        for &session in &audience.busy {
-            let Some(standpoint) = audience.members.get_mut(&session) else {
-                continue;
-            };
-            let flags = standpoint.flags;
-            if !std::mem::replace(&mut standpoint.aside, true) {
-                asides.push((session, flags));
-            }
-            // A session receives nothing after its close.
-            let receives = self.sessions.get(&session).is_some_and(|it| !it.closing);
-            if receives && !standpoint.held && Some(session) != all_but {
-                copies.push((session, flags));
-            }
-        }
-        for (session, flags) in asides {
-            // The order bypasses the member's queue: it is in force for the message that follows.
-            let aside = true;
-            let join = AudienceFrame::Join {
-                session,
-                flags,
-                aside,
-            };
-            self.frame(id, join);
-        }
-        for (session, flags) in copies {
-            let member = Member {
-                audience: id,
-                flags,
-                encoding,
-            };
-            self.audiences.counts.member_messages += 1;
-            if self.retained() + body.len() > RETENTION {
-                self.fail(session, CloseReason::Retention);
-                continue;
-            }
-            let body = body.clone();
-            self.send_order(session, Order::Object { member, body });
-        }
+    fn audience() -> OriginAudience {
+        let mut audience = OriginAudience::default();
+        assert_eq!(audience.join(ONE, FLAGS, false), join(false));
+        audience
     }
 
-    /// The session's queue is empty: the edge takes it back into its audiences.
-    pub(super) fn has_caught_up(&mut self, session: SessionId) {
-        let Some(state) = self.sessions.get(&session) else {
-            return;
-        };
-        for id in state.audiences.clone() {
-            let busy = |audience: &Audience| audience.busy.contains(&session);
-            if !self.audiences.known.get(&id).is_some_and(busy) {
-                continue;
-            }
-            if self.audiences.in_line.contains_key(&id) {
-                self.audiences.stand(id, Standing::Rejoin(id, session));
-            } else {
-                self.rejoin(id, session);
-            }
-        }
+    #[test]
+    fn a_member_with_a_queue_gets_copies_until_it_is_taken_back() {
+        let mut audience = audience();
+        assert_eq!(audience.set_busy_aside(), []);
+        audience.note_busy(ONE);
+        assert_eq!(audience.set_busy_aside(), [join(true)]);
+        assert_eq!(audience.set_busy_aside(), [], "it stands aside");
+        assert_eq!(audience.busy_recipients(None), [(ONE, FLAGS)]);
+        assert_eq!(audience.busy_recipients(Some(ONE)), []);
+        assert_eq!(audience.rejoin(ONE), Some(join(false)));
+        assert!(!audience.has_busy());
     }
 
-    fn rejoin(&mut self, id: AudienceId, session: SessionId) {
-        let queues = |state: &super::OriginSession| !state.queue.is_empty();
-        if self.sessions.get(&session).is_none_or(queues) {
-            return;
-        }
-        let Some(audience) = self.audiences.known.get_mut(&id) else {
-            return;
-        };
-        audience.busy.retain(|&busy| busy != session);
-        let Some(standpoint) = audience.members.get_mut(&session) else {
-            return;
-        };
-        if !standpoint.held && std::mem::replace(&mut standpoint.aside, false) {
-            let flags = standpoint.flags;
-            let aside = false;
-            let join = AudienceFrame::Join {
-                session,
-                flags,
-                aside,
-            };
-            self.frame(id, join);
-        }
+    #[test]
+    fn the_group_has_a_member_stand_aside_and_hears_of_a_missed_snapshot() {
+        let mut audience = audience();
+        assert_eq!(audience.stand(ONE, true), (false, Some(join(true))));
+        audience.note_busy(ONE);
+        assert_eq!(audience.busy_recipients(None), [], "the group serves it");
+        assert_eq!(audience.rejoin(ONE), None);
+        audience.note_missed();
+        assert_eq!(audience.stand(ONE, false), (true, Some(join(false))));
+        assert_eq!(audience.stand(ONE, false), (false, None));
+        assert_eq!(audience.stand(SessionId(2), true), (false, None));
     }
 
-    /// Encodes the first item of the line and the items behind it that need not wait any more, up
-    /// to a batch. Returns the size.
-    pub(super) fn advance_line(&mut self) -> usize {
-        self.audiences.has_turn = false;
-        let mut encoded = 0;
-        while encoded < BATCH
-            && let Some(standing) = self.audiences.line.pop_front()
-        {
-            encoded += self.advance(standing);
-            if let Some(Standing::Long { .. }) = self.audiences.line.front() {
-                break;
-            }
-        }
-        self.take_line_place();
-        encoded
-    }
-
-    fn advance(&mut self, standing: Standing) -> usize {
-        match standing {
-            Standing::Long {
-                audience,
-                head,
-                body,
-                sent,
-            } => self.encode_piece(audience, head, body, sent),
-            Standing::Audience(audience, order) => {
-                self.audiences.left_line(audience);
-                let size = order.size();
-                self.queued -= size;
-                self.audiences.moves_in_line -= usize::from(order.moves());
-                if let Some(session) = order.mover() {
-                    self.session_left_line(session);
-                }
-                self.do_audience(audience, order);
-                size + 16
-            }
-            Standing::Session(session, order) => {
-                let size = order.size();
-                self.queued -= size;
-                self.session_left_line(session);
-                self.send_order(session, order);
-                size + 16
-            }
-            Standing::Rejoin(audience, session) => {
-                self.audiences.left_line(audience);
-                self.rejoin(audience, session);
-                16
-            }
-        }
-    }
-
-    fn session_left_line(&mut self, session: SessionId) {
-        if let Some(state) = self.sessions.get_mut(&session) {
-            state.in_line -= 1;
-        }
-    }
-
-    fn encode_piece(
-        &mut self,
-        audience: AudienceId,
-        head: AudienceHead,
-        body: Bytes,
-        sent: usize,
-    ) -> usize {
-        let size = (body.len() - sent).min(MAX_FRAGMENT);
-        let piece = AudiencePiece {
-            head: (sent == 0).then_some(head),
-            data: body.slice(sent..sent + size),
-        };
-        self.queued -= size;
-        self.frame(audience, AudienceFrame::Send(piece));
-        let sent = sent + size;
-        if sent == body.len() {
-            self.audiences.left_line(audience);
-        } else {
-            self.audiences.line.push_front(Standing::Long {
-                audience,
-                head,
-                body,
-                sent,
-            });
-        }
-        size
+    #[test]
+    fn an_audience_that_lapses_is_whole_with_the_next_snapshot_that_fits() {
+        let mut audiences = OriginAudiences::default();
+        assert!(audiences.begin(ID) && !audiences.begin(ID));
+        assert!(audiences.admit(ID, false, true));
+        assert!(!audiences.admit(ID, false, false));
+        assert!(!audiences.admit(ID, false, true), "messages are dropped");
+        assert!(audiences.has_lapsed() && !audiences.is_whole(ID));
+        assert_eq!(audiences.ask_snapshots(), [ID]);
+        assert_eq!(audiences.ask_snapshots(), [], "it was asked for");
+        assert!(!audiences.admit(ID, true, false));
+        assert_eq!(audiences.ask_snapshots(), [ID]);
+        assert!(audiences.admit(ID, true, true));
+        assert!(!audiences.has_lapsed() && audiences.is_whole(ID));
+        assert_eq!(audiences.counts.lapses, 1);
     }
 }

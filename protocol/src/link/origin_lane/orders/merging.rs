@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{OriginLane, RETENTION};
+use super::{LaneSessions, Orders, RETENTION};
 use crate::{
     SessionId,
     link::{AudienceId, Recipients, ToAudience, lane_frame::MAX_FRAGMENT, outbox::WINDOW},
@@ -61,9 +61,14 @@ impl Merging {
     }
 }
 
-impl OriginLane {
+impl Orders {
     /// Takes a message to all of an audience, unless it must leave by itself.
-    pub(super) fn merge(&mut self, id: AudienceId, order: &ToAudience) -> bool {
+    pub(super) fn merge(
+        &mut self,
+        sessions: &mut LaneSessions,
+        id: AudienceId,
+        order: &ToAudience,
+    ) -> bool {
         let ToAudience::Send {
             to: Recipients::All,
             encoding: None,
@@ -77,17 +82,17 @@ impl OriginLane {
             return false;
         }
         if self.merging.add(id, body) {
-            self.audiences.count_merged();
+            self.audiences.counts.merged += 1;
             return true;
         }
         // A change of members in the line must take effect first.
-        if self.outbox.unsent() < MERGE_FROM || !self.audiences.is_settled() {
+        if self.outbox.unsent() < MERGE_FROM || !self.line.is_settled() {
             return false;
         }
         let Some(merged) = Merged::new(body) else {
             return false;
         };
-        self.unmerge_before(id, order);
+        self.unmerge_before(sessions, id, order);
         if !self.audiences.is_whole(id) {
             return false;
         }
@@ -97,43 +102,49 @@ impl OriginLane {
 
     /// Another order follows for an audience: merged messages for it, and for audiences that have
     /// members in common with it, leave first.
-    pub(super) fn unmerge_before(&mut self, audience: AudienceId, order: &ToAudience) {
-        self.unmerge(audience);
+    pub(super) fn unmerge_before(
+        &mut self,
+        sessions: &mut LaneSessions,
+        audience: AudienceId,
+        order: &ToAudience,
+    ) {
+        self.unmerge(sessions, audience);
         if let Some(session) = order.mover() {
-            self.unmerge_for(session);
+            self.unmerge_for(sessions, session);
         }
         if !self.merging.audiences.is_empty() {
             for session in self.audiences.members(audience) {
-                self.unmerge_for(session);
+                self.unmerge_for(sessions, session);
             }
         }
     }
 
-    fn unmerge(&mut self, audience: AudienceId) {
+    fn unmerge(&mut self, sessions: &mut LaneSessions, audience: AudienceId) {
         if let Some(merged) = self.merging.take(audience) {
             let (to, encoding, body) = (Recipients::All, None, merged.into_body());
-            self.order_audience(audience, ToAudience::Send { to, encoding, body });
+            let order = ToAudience::Send { to, encoding, body };
+            self.order_audience(sessions, audience, order);
         }
     }
 
     /// An order follows for a session: the merged message for it leaves first.
-    pub(super) fn unmerge_for(&mut self, session: SessionId) {
-        let Some(state) = self.sessions.get(&session) else {
+    pub(super) fn unmerge_for(&mut self, sessions: &mut LaneSessions, session: SessionId) {
+        let Some(state) = sessions.get(session) else {
             return;
         };
         let of = |audience: &&AudienceId| self.merging.audiences.contains_key(*audience);
         // A session is a member of at most one such audience.
         if let Some(&audience) = state.audiences.iter().find(of) {
-            self.unmerge(audience);
+            self.unmerge(sessions, audience);
         }
     }
 
     /// Sends all merged messages once the lane has caught up.
-    pub(super) fn unmerge_all(&mut self) {
+    pub(super) fn unmerge_all(&mut self, sessions: &mut LaneSessions) {
         while self.outbox.unsent() < MERGE_FROM / 2
             && let Some((&audience, _)) = self.merging.audiences.first_key_value()
         {
-            self.unmerge(audience);
+            self.unmerge(sessions, audience);
         }
     }
 }
