@@ -1,4 +1,6 @@
-//! The writer of a live stream's ring into feeds, for either end of a link.
+//! The writer of a live stream's ring into feeds, and the reader of a feed, for either end of a link.
+
+mod stream;
 
 use std::{future::Future, pin::pin, time::Duration};
 
@@ -10,6 +12,8 @@ use tributary_protocol::{
     },
     ring::{Cursor, Publication, Ring},
 };
+
+pub use stream::FeedStream;
 
 use crate::transport::{Link, LinkError, SendStream, StreamError};
 
@@ -295,4 +299,4 @@ impl Named {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
 use tributary_node::{
-    control::{self, ControlReceiver, ControlSender},
+    link::{self, ControlReceiver, ControlSender},
     transport::{Link, LinkError, RecvStream, SendStream, StreamKind},
 };
 use tributary_protocol::{
     GroupName, LaneId, SessionId,
     link::{
-        CloseReason, Control, FromSession,
+        CloseReason, FromSession,
         frame::{FrameReader, MAX_BODY},
         lane_frame::{LaneAnswer, OpenLane, ToOrigin},
     },
@@ -26,12 +26,10 @@ pub(crate) async fn greet(
     incarnation: u64,
 ) -> (Link, ControlSender, ControlReceiver) {
     let link = edge.dial().await;
-    let (mut send, mut recv) = control::open(&link).await.unwrap();
-    send.write(&Control::Hello(edge.hello(epoch, incarnation)))
-        .await
-        .unwrap();
-    recv.hello(&link).await.expect("the origin's hello");
-    (link, send, recv)
+    let hello = edge.hello(epoch, incarnation);
+    let greeted = link::greet(&link, hello).await;
+    let greeted = greeted.expect("the origin's hello");
+    (link, greeted.send, greeted.recv)
 }
 
 pub(crate) async fn open_lane(
@@ -116,9 +114,8 @@ async fn the_same_or_a_lower_incarnation_is_refused_and_harms_nothing() {
     origin.until(SESSIONS, 1.0).await;
     for incarnation in [5, 4] {
         let other = edge.dial().await;
-        let (mut send, _recv) = control::open(&other).await.unwrap();
-        let hello = Control::Hello(edge.hello(7, incarnation));
-        send.write(&hello).await.unwrap();
+        let hello = edge.hello(7, incarnation);
+        assert!(link::greet(&other, hello).await.is_err());
         let closed = timeout(PATIENCE, other.closed()).await.unwrap();
         assert_eq!(closed, LinkError::Closed(1));
     }

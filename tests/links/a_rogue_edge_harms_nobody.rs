@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 use tributary_node::{
-    control,
+    link::greet as greet_raw,
     transport::{Link, LinkError, StreamKind},
 };
 use tributary_protocol::{
@@ -140,12 +140,9 @@ async fn a_name_that_is_not_on_the_certificate_is_refused() {
     let origin = Origin::start(&ca, "origin", 2);
     let rogue = RawEdge::new(&ca, "rogue", &origin);
     let link = rogue.dial().await;
-    let (mut send, _recv) = control::open(&link).await.unwrap();
     let mut hello = rogue.hello(1, 1);
     hello.node = "edge".into();
-    send.write(&tributary_protocol::link::Control::Hello(hello))
-        .await
-        .unwrap();
+    assert!(greet_raw(&link, hello).await.is_err());
     is_closed(&link, "another's name").await;
 }
 

@@ -10,8 +10,9 @@ use rand::{SeedableRng, rngs::StdRng};
 use tokio::{task::spawn_local, time::timeout};
 use tributary_node::{
     backoff::Backoff,
-    control::{self, ControlReceiver, ControlSender},
-    drain, queue,
+    drain,
+    link::{ControlDriver, Greeted, Traffic, control_queue, greet, run_control},
+    queue,
     transport::{CloseCode, Endpoint, Link, LinkError},
 };
 use tributary_protocol::{
@@ -90,24 +91,19 @@ const REDIAL_DOWN: Duration = Duration::from_secs(3);
 /// A link that lasted this long was a healthy one.
 const HEALTHY: Duration = Duration::from_secs(10);
 
-/// How often a heartbeat leaves.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-
-/// Silence of the control stream after which the link is given up: QUIC's keep-alive only shows
-/// that the peer's QUIC task lives.
-const CONTROL_SILENCE: Duration = Duration::from_secs(5);
-
-/// Control frames that may wait for the stream at once.
-const CONTROL_QUEUE: usize = 4096;
-
-/// A link whose two ends have greeted each other.
-struct Greeted {
+/// A link that was greeted.
+struct Dialled {
     link: Link,
     /// Keeps the link's socket.
     endpoint: Endpoint,
-    hello: Hello,
-    send: ControlSender,
-    recv: ControlReceiver,
+    greeted: Greeted,
+}
+
+/// The control stream of a link that is up.
+struct ControlEnd<'a, O> {
+    dialler: &'a Dialler<O>,
+    link: &'a Link,
+    traffic: Traffic,
 }
 
 impl<O: Observer> Dialler<O> {
@@ -117,10 +113,10 @@ impl<O: Observer> Dialler<O> {
         let mut last_error = None;
         loop {
             let soon = match self.dial().await {
-                Ok(greeted) => {
+                Ok(dialled) => {
                     last_error = None;
                     pauses.near.began(Instant::now());
-                    let error = self.carry(greeted).await;
+                    let error = self.carry(dialled).await;
                     Some(self.lost(&error, &mut pauses, drain.is_signaled()))
                 }
                 Err(error) => {
@@ -181,7 +177,7 @@ impl<O: Observer> Dialler<O> {
         self.observer.report(self.origin.id, news);
     }
 
-    async fn dial(&self) -> Result<Greeted, LinkError> {
+    async fn dial(&self) -> Result<Dialled, LinkError> {
         let configured = &self.origin.configured;
         let address = resolve(&configured.address).await?;
         let any: SocketAddr = if address.is_ipv4() {
@@ -203,13 +199,18 @@ impl<O: Observer> Dialler<O> {
             );
             return Err(LinkError::Refused(why));
         }
-        timeout(DIAL, self.greet(link, endpoint))
+        let greeted = timeout(DIAL, greet(&link, self.hello()))
             .await
-            .map_err(|_| LinkError::TimedOut)?
+            .map_err(|_| LinkError::TimedOut)??;
+        Ok(Dialled {
+            link,
+            endpoint,
+            greeted,
+        })
     }
 
-    async fn greet(&self, link: Link, endpoint: Endpoint) -> Result<Greeted, LinkError> {
-        let hello = Hello {
+    fn hello(&self) -> Hello {
+        Hello {
             node: self.config.identity.peer().name.clone(),
             epoch: self.epoch,
             incarnation: self.origin.next_incarnation(),
@@ -219,28 +220,21 @@ impl<O: Observer> Dialler<O> {
             capacity: self.config.capacity,
             known_as: self.origin.name().to_owned(),
             grace_ms: 0,
-        };
-        let (mut send, mut recv) = control::open(&link).await?;
-        send.write(&Control::Hello(hello)).await?;
-        let hello = recv.hello(&link).await?;
-        Ok(Greeted {
-            link,
-            endpoint,
-            hello,
-            send,
-            recv,
-        })
+        }
     }
 
     /// Runs a link until it is gone.
-    async fn carry(&self, greeted: Greeted) -> LinkError {
-        let Greeted {
+    async fn carry(&self, dialled: Dialled) -> LinkError {
+        let Dialled {
             link,
             endpoint,
-            hello,
-            mut send,
-            mut recv,
-        } = greeted;
+            greeted:
+                Greeted {
+                    hello,
+                    mut send,
+                    mut recv,
+                },
+        } = dialled;
         let queued = self.link_up(&link, &hello);
         let feeds = feeds::accept(
             Rc::clone(&self.shared),
@@ -248,10 +242,14 @@ impl<O: Observer> Dialler<O> {
             link.clone(),
         );
         let feeds = spawn_local(feeds);
+        let control = ControlEnd {
+            dialler: self,
+            link: &link,
+            traffic: Traffic::new(&self.shared.metrics, &self.origin.label()),
+        };
         let error = tokio::select! {
             error = link.closed() => error,
-            error = self.read_control(&link, &mut recv) => error,
-            error = self.write_control(&link, &mut send, queued) => error,
+            error = run_control(&control, &mut send, &mut recv, Vec::new(), queued) => error,
         };
         feeds.abort();
         link.close(CloseCode::Shutdown);
@@ -269,7 +267,7 @@ impl<O: Observer> Dialler<O> {
         if new_process {
             self.origin.set_process(self.shared.new_process());
         }
-        let (control, queued) = queue::queue(CONTROL_QUEUE);
+        let (control, queued) = control_queue();
         self.origin.set_control(Some(control));
         tracing::info!(
             origin = self.origin.name(),
@@ -287,62 +285,47 @@ impl<O: Observer> Dialler<O> {
         let up = self.shared.metrics.up.get_or_create(&self.origin.label());
         up.set(i64::from(is_up));
     }
+}
 
-    async fn read_control(&self, link: &Link, recv: &mut ControlReceiver) -> LinkError {
-        loop {
-            let control = match timeout(CONTROL_SILENCE, recv.next()).await {
-                Ok(Ok(control)) => control,
-                Ok(Err(error)) => return error,
-                Err(_) => return LinkError::TimedOut,
-            };
-            match control {
-                Control::Displaced {
-                    complete,
-                    added,
-                    removed,
-                } => self.report(News::Displaced {
-                    complete,
-                    added,
-                    removed,
-                }),
-                Control::Kept { anew, groups } => self.report(News::Kept { anew, groups }),
-                Control::Ping(number) => self.origin.send(Control::Pong(number)),
-                Control::GoAway { within_ms } => {
-                    tracing::info!(origin = link.peer().name, within_ms, "origin goes away");
-                    self.report(News::Leaving);
-                }
-                _ => {}
+impl<O: Observer> ControlDriver for ControlEnd<'_, O> {
+    fn handle(&self, control: Control) -> Result<(), LinkError> {
+        match control {
+            Control::Displaced {
+                complete,
+                added,
+                removed,
+            } => self.dialler.report(News::Displaced {
+                complete,
+                added,
+                removed,
+            }),
+            Control::Kept { anew, groups } => self.dialler.report(News::Kept { anew, groups }),
+            Control::GoAway { within_ms } => {
+                let origin = &self.link.peer().name;
+                tracing::info!(origin, within_ms, "origin goes away");
+                self.dialler.report(News::Leaving);
             }
+            _ => {}
         }
+        Ok(())
     }
 
-    async fn write_control(
-        &self,
-        link: &Link,
-        send: &mut ControlSender,
-        mut queued: queue::Receiver<Control>,
-    ) -> LinkError {
-        let label = self.origin.label();
-        let metrics = &self.shared.metrics;
-        let mut counted = (0, 0);
-        let mut beat = tokio::time::interval(HEARTBEAT);
-        loop {
-            let control = tokio::select! {
-                Some(control) = queued.next() => control,
-                _ = beat.tick() => {
-                    let (sent, received) = link.bytes();
-                    metrics.bytes_out.get_or_create(&label).inc_by(sent - counted.0);
-                    metrics.bytes_in.get_or_create(&label).inc_by(received - counted.1);
-                    counted = (sent, received);
-                    let round_trip = link.round_trip().as_secs_f64();
-                    metrics.round_trip.get_or_create(&label).set(round_trip);
-                    self.observer.heartbeat()
-                }
-            };
-            if let Err(error) = send.write(&control).await {
-                return error;
-            }
-        }
+    fn heartbeat(&self) -> Control {
+        self.traffic.count(self.link);
+        let Dialler {
+            shared,
+            origin,
+            observer,
+            ..
+        } = self.dialler;
+        let round_trip = self.link.round_trip().as_secs_f64();
+        let measured = &shared.metrics.round_trip;
+        measured.get_or_create(&origin.label()).set(round_trip);
+        observer.heartbeat()
+    }
+
+    fn send(&self, control: Control) {
+        self.dialler.origin.send(control);
     }
 }
 

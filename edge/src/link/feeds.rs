@@ -2,10 +2,10 @@
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
-use tributary_node::transport::{Link, RecvStream};
+use tributary_node::{feed::FeedStream, transport::Link};
 use tributary_protocol::link::{
     LiveId,
-    feed::{Feed, FeedOpen, FeedReader},
+    feed::{Feed, FeedOpen},
 };
 
 use super::{metrics::Counted, origin::Origin, shared::Shared};
@@ -27,53 +27,40 @@ pub(super) async fn accept(shared: Rc<Shared>, origin: Rc<Origin>, link: Link) {
         let (shared, link, epochs) = (Rc::clone(&shared), link.clone(), Rc::clone(&epochs));
         tasks.spawn_local(async move {
             let _counted = Counted::new(&shared.metrics.feeds_in);
-            read(&shared, process, &link, &epochs, recv).await;
+            let feed = FeedStream::new(recv, MAX_MESSAGE);
+            read(&shared, process, &link, &epochs, feed).await;
         });
     }
 }
 
-async fn read(shared: &Shared, process: u64, link: &Link, epochs: &Epochs, mut recv: RecvStream) {
-    let mut reader = FeedReader::new(MAX_MESSAGE);
-    let mut pieces = Vec::new();
+async fn read(shared: &Shared, process: u64, link: &Link, epochs: &Epochs, mut feed: FeedStream) {
     let mut opened: Option<(FeedOpen, _)> = None;
-    while matches!(recv.read(&mut pieces).await, Ok(true)) {
-        for piece in pieces.drain(..) {
-            reader.push(&piece);
-        }
-        loop {
-            let result = reader.poll_frame();
-            match (result, &opened) {
-                (Ok(Some(Feed::Open(open))), None) if is_newest(epochs, &open) => {
-                    let live = shared.streams.get_or_create(process, open.live);
-                    live.restart();
-                    opened = Some((open, live));
-                }
-                (Ok(Some(Feed::Message(feed))), Some((open, live)))
-                    if epochs.borrow().get(&open.live) == Some(&open.epoch) =>
-                {
-                    live.push(feed.number, feed.message);
-                }
-                (Ok(Some(Feed::NewPublication(publication))), Some((open, live)))
-                    if epochs.borrow().get(&open.live) == Some(&open.epoch) =>
-                {
-                    live.follow(publication);
-                }
-                (Ok(Some(_)), _) => {
-                    // A newer feed of the stream is here.
-                    recv.stop();
-                    return;
-                }
-                (Ok(None), _) => break,
-                (Err(error), _) => {
-                    shared.protocol_error(link, &error);
-                    return;
-                }
+    loop {
+        match (feed.next().await, &opened) {
+            (Ok(Some(Feed::Open(open))), None) if is_newest(epochs, &open) => {
+                let live = shared.streams.get_or_create(process, open.live);
+                live.restart();
+                opened = Some((open, live));
             }
+            (Ok(Some(Feed::Message(message))), Some((open, live)))
+                if epochs.borrow().get(&open.live) == Some(&open.epoch) =>
+            {
+                live.push(message.number, message.message);
+            }
+            (Ok(Some(Feed::NewPublication(publication))), Some((open, live)))
+                if epochs.borrow().get(&open.live) == Some(&open.epoch) =>
+            {
+                live.follow(publication);
+            }
+            // A newer feed of the stream is here.
+            (Ok(Some(_)), _) => return feed.stop(),
+            (Ok(None), _) => break,
+            (Err(error), _) => return shared.protocol_error(link, &error),
         }
     }
     if let Some((open, live)) = opened {
         let mut epochs = epochs.borrow_mut();
-        if recv.is_finished() && epochs.get(&open.live) == Some(&open.epoch) {
+        if feed.is_finished() && epochs.get(&open.live) == Some(&open.epoch) {
             epochs.remove(&open.live);
             // Viewers that wait for a place in the stream go on.
             live.end();

@@ -6,20 +6,17 @@ use std::sync::{
 use tokio::{sync::Notify, time::timeout};
 use tributary_protocol::{
     MessageStreamId, MessageType, RtmpTimestamp,
-    link::feed::{Feed, FeedReader},
+    link::feed::Feed,
     media,
     ring::{Limits, Start},
 };
 
 use super::*;
-use crate::{
-    cert,
-    transport::{Endpoint, RecvStream},
-};
+use crate::transport::{Endpoint, RecvStream, tests::pair};
 
 /// A source whose ring the test fills.
 #[derive(Clone)]
-struct Source(Arc<Shared>);
+pub(crate) struct Source(Arc<Shared>);
 
 struct Shared {
     ring: Mutex<Ring<Message>>,
@@ -28,7 +25,7 @@ struct Shared {
 }
 
 impl Source {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Shared {
             ring: Mutex::new(Ring::new(Limits::default())),
             changed: Notify::new(),
@@ -38,7 +35,7 @@ impl Source {
 
     /// One letter is one message at `time`: `x` video header, `k` key frame, `p` inter frame of
     /// `length` bytes, `a` audio, `d` data message.
-    fn push(&self, letter: char, time: u32, length: usize) {
+    pub(crate) fn push(&self, letter: char, time: u32, length: usize) {
         let (kind, head): (_, &[u8]) = match letter {
             'x' => (MessageType::VIDEO, &[0x17, 0, 0, 0, 0, 1]),
             'k' => (MessageType::VIDEO, &[0x17, 1, 0, 0, 0]),
@@ -61,12 +58,12 @@ impl Source {
         self.0.changed.notify_waiters();
     }
 
-    fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.0.finished.store(true, Ordering::Release);
         self.0.changed.notify_waiters();
     }
 
-    fn writer(&self) -> FeedWriter {
+    pub(crate) fn writer(&self) -> FeedWriter {
         self.writer_of(Publications::One)
     }
 
@@ -97,49 +94,37 @@ impl FeedSource for Source {
 
 /// A link, with the endpoints that keep it.
 async fn link() -> (Link, Link, [Endpoint; 2]) {
-    let identities = cert::temporary().unwrap();
-    let any = "127.0.0.1:0".parse().unwrap();
-    let origin = Endpoint::accepting(any, &identities.origin).unwrap();
-    let edge = Endpoint::dialling(&identities.edge, any).unwrap();
-    let address = origin.local_addr().unwrap();
-    let (dialled, accepted) = tokio::join!(edge.connect(address), async {
-        origin.accept().await.unwrap().handshake().await
-    });
-    (dialled.unwrap(), accepted.unwrap(), [edge, origin])
+    let (edge, origin, dialled, accepted) = pair().await;
+    (dialled, accepted, [edge, origin])
 }
 
 /// The next feed at the receiver.
-async fn accept(link: &Link) -> RecvStream {
+pub(crate) async fn accept(link: &Link) -> RecvStream {
     let accepted = timeout(Duration::from_secs(10), link.accept_feed()).await;
     accepted.expect("a feed in time").unwrap()
 }
 
 /// The content of a feed until it ends: its epoch, and each message's kind and number.
-async fn read(mut recv: RecvStream) -> (u64, Vec<String>) {
-    let mut reader = FeedReader::new(1 << 20);
-    let (mut pieces, mut epoch, mut messages) = (Vec::new(), 0, Vec::new());
-    while let Ok(true) = recv.read(&mut pieces).await {
-        for piece in pieces.drain(..) {
-            reader.push(&piece);
-        }
-        while let Some(frame) = reader.poll_frame().unwrap() {
-            match frame {
-                Feed::Open(open) => epoch = open.epoch,
-                Feed::Message(feed) => {
-                    let (kind, head) = (feed.message.kind, feed.message.payload[0]);
-                    let letter = match (kind, head) {
-                        (MessageType::VIDEO, 0x17) if feed.message.payload[1] == 0 => 'x',
-                        (MessageType::VIDEO, 0x17) => 'k',
-                        (MessageType::VIDEO, _) => 'p',
-                        (MessageType::AUDIO, _) => 'a',
-                        _ => 'd',
-                    };
-                    let number = feed.number.map_or_else(|| "*".into(), |n| n.to_string());
-                    messages.push(format!("{letter}{number}"));
-                }
-                Feed::NewPublication(Publication { first, writer }) => {
-                    messages.push(format!("|{first},{writer}"));
-                }
+pub(crate) async fn read(recv: RecvStream) -> (u64, Vec<String>) {
+    let mut stream = FeedStream::new(recv, 1 << 20);
+    let (mut epoch, mut messages) = (0, Vec::new());
+    while let Some(frame) = stream.next().await.unwrap() {
+        match frame {
+            Feed::Open(open) => epoch = open.epoch,
+            Feed::Message(feed) => {
+                let (kind, head) = (feed.message.kind, feed.message.payload[0]);
+                let letter = match (kind, head) {
+                    (MessageType::VIDEO, 0x17) if feed.message.payload[1] == 0 => 'x',
+                    (MessageType::VIDEO, 0x17) => 'k',
+                    (MessageType::VIDEO, _) => 'p',
+                    (MessageType::AUDIO, _) => 'a',
+                    _ => 'd',
+                };
+                let number = feed.number.map_or_else(|| "*".into(), |n| n.to_string());
+                messages.push(format!("{letter}{number}"));
+            }
+            Feed::NewPublication(Publication { first, writer }) => {
+                messages.push(format!("|{first},{writer}"));
             }
         }
     }

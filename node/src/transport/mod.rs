@@ -272,4 +272,4 @@ impl From<quinn::ConnectionError> for LinkError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

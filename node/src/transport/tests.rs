@@ -6,7 +6,8 @@ use tokio::time::timeout;
 use super::*;
 use crate::cert;
 
-async fn pair() -> (Endpoint, Endpoint, Link, Link) {
+/// Two endpoints, which keep the link between them: the edge's, the origin's, the link's two ends.
+pub(crate) async fn pair() -> (Endpoint, Endpoint, Link, Link) {
     let identities = cert::temporary().unwrap();
     let origin = Endpoint::accepting("127.0.0.1:0".parse().unwrap(), &identities.origin).unwrap();
     let edge = Endpoint::dialling(&identities.edge, "127.0.0.1:0".parse().unwrap()).unwrap();

@@ -10,6 +10,7 @@ use std::{
 
 use tributary_node::{
     queue::{self, PushError},
+    rate::Rate,
     transport::{CloseCode, Link, LinkError},
 };
 use tributary_protocol::{
@@ -21,7 +22,6 @@ use super::{
     feeds::Feeds,
     lane::Lane,
     metrics::{LinkMetrics, PlaceLabel},
-    rate::Rate,
 };
 
 /// One edge process: a name and a start epoch.

@@ -125,7 +125,7 @@ impl Edges {
     }
 
     /// The edge process of this hello, unless it has a newer link.
-    pub(super) fn greet(&self, hello: &Hello) -> Option<Rc<Edge>> {
+    pub(super) fn edge_of(&self, hello: &Hello) -> Option<Rc<Edge>> {
         let name: Arc<str> = hello.node.as_str().into();
         let key = EdgeKey {
             name: Arc::clone(&name),

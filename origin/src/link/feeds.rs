@@ -13,16 +13,17 @@ use tokio::{
     task::spawn_local,
 };
 use tributary_node::{
-    feed::{FeedEnd, FeedSource, FeedWriter, Publications},
+    feed::{FeedSource, FeedWriter, Publications},
+    link::{LastingFeed, keep_feed},
     transport::Link,
 };
 use tributary_protocol::{
     Message,
-    link::{CloseReason, LiveId, Target, WriterId, features},
-    ring::{Ring, Start},
+    link::{CloseReason, LiveId, Target, WriterId, features, feed::FeedOpen},
+    ring::{Cursor, Ring, Start},
 };
 
-use super::metrics::{Counted, LinkMetrics};
+use super::metrics::LinkMetrics;
 use crate::live::LiveStream;
 
 /// The feeds of one edge, over its links in turn.
@@ -45,7 +46,7 @@ pub(super) type PublishKey = (LiveId, WriterId);
 pub(super) struct Publish {
     pub(super) live: Arc<LiveStream>,
     /// The epoch of its newest feed; older feeds are dropped.
-    pub(super) epoch: Rc<Cell<u64>>,
+    epoch: Rc<Cell<u64>>,
     /// A faulty data message of it was logged.
     pub(super) is_faulty: Rc<Cell<bool>>,
     publisher: Rc<dyn Publisher>,
@@ -72,6 +73,12 @@ struct LiveSource {
     live: Arc<LiveStream>,
     finished: Rc<Cell<bool>>,
     wake: Rc<Notify>,
+}
+
+/// The feed of a live stream to the edge, over its links in turn.
+struct LiveFeed {
+    feeds: Rc<Feeds>,
+    source: LiveSource,
 }
 
 /// How soon a feed that the edge refused is tried again.
@@ -199,50 +206,61 @@ impl Feeds {
 
     /// Writes a live stream to the edge, over its links in turn.
     async fn write(self: Rc<Self>, source: LiveSource) {
-        let mut links = self.link.subscribe();
-        let _counted = Counted::new(&self.metrics.feeds_out);
-        let mut writer: Option<FeedWriter> = None;
-        while !source.finished.get() {
-            let Some(link) = links
-                .borrow_and_update()
-                .clone()
-                .filter(|link| !link.is_closed())
-            else {
-                tokio::select! {
-                    changed = links.changed() => if changed.is_err() { break },
-                    () = source.wake.notified() => {}
-                }
-                continue;
-            };
-            let cursor = source.with_ring(|ring| ring.join(Start::Gop));
-            let writer = match &mut writer {
-                // The edge passes over messages that it has.
-                Some(writer) => {
-                    writer.go_on_at(cursor);
-                    writer
-                }
-                None => {
-                    let (live, publications) = (source.live.id(), self.publications());
-                    writer.insert(FeedWriter::new(live, WriterId(0), cursor, publications))
-                }
-            };
-            let epoch = || {
-                self.epoch.set(self.epoch.get() + 1);
-                self.epoch.get()
-            };
-            let end = writer.run(&link, &source, epoch).await;
-            self.metrics.feeds_reset.inc_by(writer.take_resets());
-            match end {
-                FeedEnd::Finished => break,
-                // The edge gave this feed up for a newer one, or is broken.
-                FeedEnd::Refused => tokio::time::sleep(AGAIN).await,
-                FeedEnd::Link(_) => {}
-            }
-        }
+        let links = self.link.subscribe();
+        let metrics = self.metrics.clone();
+        let feed = LiveFeed {
+            feeds: self,
+            source,
+        };
+        keep_feed(&feed, links, &metrics).await;
+    }
+}
+
+impl LastingFeed for LiveFeed {
+    type Source = LiveSource;
+
+    fn source(&self) -> &LiveSource {
+        &self.source
+    }
+
+    fn goes_on(&self, _is_linked: bool) -> bool {
+        !self.source.finished.get()
+    }
+
+    fn begin(&self) -> FeedWriter {
+        let (live, publications) = (self.source.live.id(), self.feeds.publications());
+        FeedWriter::new(live, WriterId(0), self.source.cursor(), publications)
+    }
+
+    /// The edge passes over messages that it has.
+    fn resume(&self, writer: &mut FeedWriter) {
+        writer.go_on_at(self.source.cursor());
+    }
+
+    fn next_epoch(&self) -> u64 {
+        let epoch = &self.feeds.epoch;
+        epoch.set(epoch.get() + 1);
+        epoch.get()
+    }
+
+    /// The edge gave this feed up for a newer one, or is broken.
+    fn pause_after_refusal(&self) -> Option<Duration> {
+        Some(AGAIN)
+    }
+}
+
+impl LiveSource {
+    fn cursor(&self) -> Cursor {
+        self.with_ring(|ring| ring.join(Start::Gop))
     }
 }
 
 impl Publish {
+    /// Whether this feed of it is its newest.
+    pub(super) fn is_newest(&self, open: &FeedOpen) -> bool {
+        self.epoch.get() == open.epoch
+    }
+
     /// Its newest feed has ended.
     pub(super) fn ended(&self, writer: WriterId) {
         let key = (self.live.id(), writer);

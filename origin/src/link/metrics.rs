@@ -7,7 +7,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
-use tributary_node::link_metrics::LinkCounts;
+use tributary_node::link::LinkCounts;
 pub(super) use tributary_node::metrics::Counted;
 
 /// The edge a figure belongs to.

@@ -1,12 +1,12 @@
 //! The origin's end of its links.
 //!
 //! ```text
-//! thread -> serve -> edges -> edge -> lane -> feeds
-//!                      └──────────┴─────┴──► shared -> residents
+//! thread, serve -> edges -> edge -> lane -> feeds
+//!                    └────────┴──────┴──► shared -> residents
 //! ```
 //!
-//! `thread` accepts links and `serve` runs each of them. An `edge` has lanes; a `lane` carries
-//! the sessions of one group and has its edge's `feeds`. Nothing imports what stands left of it.
+//! `thread` accepts links, and `serve` answers what each of them brings: `node::link` drives both.
+//! An `edge` has lanes; a `lane` carries the sessions of one group and has its edge's `feeds`. Nothing imports what stands left of it.
 
 mod config;
 mod edge;
@@ -15,7 +15,6 @@ mod elsewhere;
 mod feeds;
 mod lane;
 mod metrics;
-mod rate;
 mod residents;
 mod serve;
 mod shared;

@@ -5,12 +5,13 @@ use std::{io, net::SocketAddr, rc::Rc, sync::mpsc, thread::JoinHandle, time::Dur
 use tokio::task::spawn_local;
 use tributary_node::{
     drain,
+    link::accept,
     transport::{BindError, Endpoint},
 };
 use tributary_protocol::link::Control;
 
 use super::{
-    config::LinkConfig, edge::Edge, edges::Edges, metrics::LinkMetrics, residents::kept, serve,
+    config::LinkConfig, edge::Edge, edges::Edges, metrics::LinkMetrics, residents::kept,
     shared::Shared,
 };
 use crate::group::Groups;
@@ -74,20 +75,9 @@ async fn run(shared: &Rc<Shared>, endpoint: &Endpoint, mut drain: drain::Watch) 
     spawn_local(tick(Rc::clone(&edges)));
     spawn_local(announce_displaced(Rc::clone(&edges)));
     spawn_local(announce_kept(Rc::clone(&edges)));
-    loop {
-        let incoming = tokio::select! {
-            incoming = endpoint.accept() => incoming,
-            () = drain.signaled() => break,
-        };
-        let Some(incoming) = incoming else { break };
-        let edges = Rc::clone(&edges);
-        spawn_local(async move {
-            let address = incoming.address();
-            match incoming.handshake().await {
-                Ok(link) => serve::link(edges, link).await,
-                Err(error) => edges.shared.refused(&address.to_string(), &error),
-            }
-        });
+    tokio::select! {
+        () = accept(endpoint, &edges) => {}
+        () = drain.signaled() => {}
     }
     shut_down(&edges, endpoint).await;
 }

@@ -9,11 +9,11 @@ use std::{
 
 use bytes::Bytes;
 use tributary_node::{
-    control,
+    link::{Greeted, greet},
     tls::Identity,
     transport::{Endpoint, Link, LinkError},
 };
-use tributary_protocol::link::{Control, Hello};
+use tributary_protocol::link::Hello;
 
 use super::*;
 use crate::support::{cluster::TRIBUTARY, program};
@@ -63,12 +63,8 @@ impl Stranger {
     }
 
     /// A link after both hellos.
-    async fn greet(
-        &self,
-        endpoint: &Endpoint,
-    ) -> (Link, control::ControlSender, control::ControlReceiver) {
+    async fn greet(&self, endpoint: &Endpoint) -> (Link, Greeted) {
         let link = endpoint.connect(self.origin).await.expect("a link");
-        let (mut send, mut recv) = control::open(&link).await.expect("a stream");
         let hello = Hello {
             node: self.identity.peer().name.clone(),
             epoch: 1,
@@ -80,10 +76,8 @@ impl Stranger {
             known_as: "origin0".into(),
             grace_ms: 0,
         };
-        let hello = Control::Hello(hello);
-        send.write(&hello).await.expect("a stream");
-        recv.hello(&link).await.expect("the origin's hello");
-        (link, send, recv)
+        let greeted = greet(&link, hello).await.expect("the origin's hello");
+        (link, greeted)
     }
 }
 
@@ -220,7 +214,7 @@ fn a_flood_of_streams_that_are_reset() {
     };
     let closed = runtime().block_on(async {
         let endpoint = rogue.endpoint();
-        let (link, _send, _recv) = rogue.greet(&endpoint).await;
+        let (link, _greeted) = rogue.greet(&endpoint).await;
         let mut count = 0_u64;
         let flood = async {
             while let Ok(mut feed) = link.open_feed().await {

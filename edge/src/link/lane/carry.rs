@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use tokio::sync::Notify;
 use tributary_node::{
+    link::{Carriage, Carried, LaneDriver, LaneStream},
     queue,
-    transport::{Link, RecvStream, SendStream, StreamKind},
+    transport::Link,
 };
 use tributary_protocol::link::{
-    frame::{FrameReader, MAX_BODY},
+    FrameError,
     lane_frame::{LaneAnswer, OpenLane},
 };
 
@@ -29,11 +31,46 @@ enum Outcome {
     Done,
 }
 
-/// How long the origin may take to answer a lane's opening.
-const ANSWER: Duration = Duration::from_secs(5);
+impl LaneDriver for Lane {
+    fn receive(&self, now: Instant, pieces: &mut Vec<Bytes>) -> Result<(), FrameError> {
+        // A worker whose sessions get several items wakes once.
+        let _together = queue::gather();
+        for piece in pieces.drain(..) {
+            self.state.borrow_mut().handle_bytes(now, &piece)?;
+        }
+        self.settle();
+        Ok(())
+    }
 
-/// The most that one write hands to QUIC, in bytes.
-const WRITE: usize = 32 * 1024;
+    fn transmit(&self, now: Instant) -> Option<Bytes> {
+        self.state.borrow_mut().poll_transmit(now)
+    }
+
+    fn settle(&self) {
+        Self::settle(self);
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.state.borrow().is_blocked()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.state.borrow().poll_timeout()
+    }
+
+    fn wake(&self) -> &Notify {
+        &self.wake
+    }
+
+    fn carriage(&self) -> Carriage {
+        match self.phase.get() {
+            Phase::Open => Carriage::On,
+            Phase::Closing if !self.is_settled() => Carriage::On,
+            Phase::Closing => Carriage::Finish,
+            Phase::Dead => Carriage::Reset,
+        }
+    }
+}
 
 impl Lane {
     /// Carries the lane over its origin's links until it ends.
@@ -93,53 +130,30 @@ impl Lane {
     }
 
     async fn on_link(&self, link: &Link) -> Outcome {
-        let Ok((mut send, mut recv)) = link.open_lane(StreamKind::Lane).await else {
+        let Ok(mut stream) = LaneStream::open(link).await else {
             return Outcome::Disconnected;
         };
-        let mut reader = FrameReader::new(MAX_BODY);
-        let opening = self.open_stream(&mut send, &mut recv, &mut reader);
-        match tokio::time::timeout(ANSWER, opening).await {
-            Ok(Some(LaneAnswer::Open { received })) => {
+        match stream.ask(&self.open_frame()).await {
+            Some(LaneAnswer::Open { received }) => {
                 self.opened.set(true);
                 if let Err(error) = self.state.borrow_mut().connected(received) {
                     tracing::error!(group = %self.group(), %error, "lane cannot be resumed");
                     return Outcome::Unknown;
                 }
             }
-            Ok(Some(LaneAnswer::Unknown)) => return Outcome::Unknown,
-            Ok(Some(LaneAnswer::Wait { retry_ms })) => {
+            Some(LaneAnswer::Unknown) => return Outcome::Unknown,
+            Some(LaneAnswer::Wait { retry_ms }) => {
                 return Outcome::Wait(Duration::from_millis(u64::from(retry_ms.min(1000))));
             }
-            Ok(Some(_)) => return Outcome::Refused,
-            Ok(None) | Err(_) => return Outcome::Disconnected,
+            Some(_) => return Outcome::Refused,
+            None => return Outcome::Disconnected,
         }
-        tokio::select! {
-            outcome = self.read(link, &mut recv, reader) => outcome,
-            outcome = self.write(&mut send) => outcome,
-        }
-    }
-
-    async fn open_stream(
-        &self,
-        send: &mut SendStream,
-        recv: &mut RecvStream,
-        reader: &mut FrameReader,
-    ) -> Option<LaneAnswer> {
-        let mut out = BytesMut::new();
-        self.open_frame().encode(&mut out);
-        send.write(&mut [out.freeze()]).await.ok()?;
-        let mut pieces = Vec::new();
-        loop {
-            match reader.poll_frame() {
-                Ok(Some(frame)) => return LaneAnswer::decode(&frame).ok(),
-                Ok(None) => {}
-                Err(_) => return None,
-            }
-            if !recv.read(&mut pieces).await.ok()? {
-                return None;
-            }
-            for piece in pieces.drain(..) {
-                reader.push(&piece);
+        match stream.carry(self).await {
+            Carried::Done => Outcome::Done,
+            Carried::Disconnected => Outcome::Disconnected,
+            Carried::Broken(error) => {
+                self.shared.protocol_error(link, &error);
+                Outcome::Disconnected
             }
         }
     }
@@ -152,72 +166,6 @@ impl Lane {
             home: self.opening.home.clone(),
             resume: state.has_history().then(|| state.received()),
             only_if_living: self.opening.only_if_living,
-        }
-    }
-
-    /// Takes in everything that comes, at once: a session whose inbox is full is closed.
-    async fn read(&self, link: &Link, recv: &mut RecvStream, mut opening: FrameReader) -> Outcome {
-        let mut pieces: Vec<Bytes> = opening.take_rest().into_iter().collect();
-        loop {
-            {
-                // A worker whose sessions get several items wakes once.
-                let _together = queue::gather();
-                for piece in pieces.drain(..) {
-                    let result = self.state.borrow_mut().handle_bytes(Instant::now(), &piece);
-                    if let Err(error) = result {
-                        self.shared.protocol_error(link, &error);
-                        return Outcome::Disconnected;
-                    }
-                }
-                self.settle();
-            }
-            self.wake.notify_one();
-            match recv.read(&mut pieces).await {
-                Ok(true) => {}
-                Ok(false) | Err(_) => return Outcome::Disconnected,
-            }
-        }
-    }
-
-    async fn write(&self, send: &mut SendStream) -> Outcome {
-        let mut pieces: Vec<Bytes> = Vec::new();
-        loop {
-            let mut size = 0;
-            while size < WRITE
-                && let Some(bytes) = self.state.borrow_mut().poll_transmit(Instant::now())
-            {
-                size += bytes.len();
-                pieces.push(bytes);
-            }
-            self.settle();
-            if !pieces.is_empty() {
-                if send.write(&mut pieces).await.is_err() {
-                    return Outcome::Disconnected;
-                }
-                pieces.clear();
-                continue;
-            }
-            send.set_in_bulk(self.state.borrow().is_blocked());
-            match self.phase.get() {
-                Phase::Open => {}
-                Phase::Closing if !self.is_settled() => {}
-                Phase::Closing => {
-                    send.finish();
-                    return Outcome::Done;
-                }
-                Phase::Dead => {
-                    send.reset();
-                    return Outcome::Done;
-                }
-            }
-            let due = self.state.borrow().poll_timeout();
-            match due {
-                None => self.wake.notified().await,
-                Some(due) => tokio::select! {
-                    () = self.wake.notified() => {}
-                    () = tokio::time::sleep_until(due.into()) => {}
-                },
-            }
         }
     }
 }

@@ -84,8 +84,8 @@ impl Lane {
             },
             |_, target| {
                 let (feed, source) = PublishFeed::new();
-                let (shared, origin) = (Rc::clone(&self.shared), Rc::clone(&self.origin));
-                spawn_local(outgoing::run(shared, origin, target, source));
+                let (metrics, origin) = (self.shared.metrics.clone(), Rc::clone(&self.origin));
+                spawn_local(outgoing::run(metrics, origin, target, source));
                 feed
             },
         )

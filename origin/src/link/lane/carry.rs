@@ -2,19 +2,28 @@
 
 use std::{rc::Rc, time::Instant};
 
-use bytes::{Bytes, BytesMut};
-use tributary_node::transport::{Link, RecvStream, SendStream};
-use tributary_protocol::link::{frame::FrameReader, lane_frame::LaneAnswer};
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tributary_node::{
+    link::{Carriage, Carried, LaneDriver, LaneStream},
+    transport::Link,
+};
+use tributary_protocol::link::{FrameError, lane_frame::LaneAnswer};
 
 use super::Lane;
-
-/// What one write hands to QUIC at most, in bytes.
-const WRITE: usize = 32 * 1024;
 
 /// The link that carries a lane.
 pub(in crate::link) struct Carrier {
     link: Link,
     is_current: Box<dyn Fn() -> bool>,
+}
+
+/// A lane on one of its streams.
+struct OnStream {
+    lane: Rc<Lane>,
+    carrier: Carrier,
+    /// The number of the stream among those of the lane.
+    turn: u64,
 }
 
 impl Carrier {
@@ -32,18 +41,15 @@ impl Lane {
     /// Carries the lane over one stream until that or the lane ends.
     pub(in crate::link) async fn carry(
         self: Rc<Self>,
-        carrier: &Carrier,
+        carrier: Carrier,
         received_by_edge: u64,
-        (mut send, mut recv): (SendStream, RecvStream),
-        reader: FrameReader,
+        mut stream: LaneStream,
     ) {
         // A stream that carried it before is over, even if that is not known here yet.
         self.disconnect(Instant::now());
         self.uncarried.set(None);
         let turn = self.turn.get();
-        let mut answer = BytesMut::new();
         let received = self.state.borrow().received();
-        LaneAnswer::Open { received }.encode(&mut answer);
         let connected = self
             .state
             .borrow_mut()
@@ -51,78 +57,67 @@ impl Lane {
         if let Err(error) = connected {
             return self.shared.protocol_error(&carrier.link, &error);
         }
-        if send.write(&mut [answer.freeze()]).await.is_ok() {
-            tokio::select! {
-                () = self.read(carrier, turn, &mut recv, reader) => {}
-                () = self.write(turn, &mut send) => {}
+        if stream.answer(&LaneAnswer::Open { received }).await.is_ok() {
+            let on_stream = OnStream {
+                lane: Rc::clone(&self),
+                carrier,
+                turn,
+            };
+            if let Carried::Broken(error) = stream.carry(&on_stream).await {
+                let link = &on_stream.carrier.link;
+                self.shared.protocol_error(link, &error);
             }
         }
         if self.turn.get() == turn {
             self.disconnect(Instant::now());
         }
     }
+}
 
-    async fn read(
-        self: &Rc<Self>,
-        carrier: &Carrier,
-        turn: u64,
-        recv: &mut RecvStream,
-        mut opening: FrameReader,
-    ) {
-        let mut pieces: Vec<Bytes> = opening.take_rest().into_iter().collect();
-        loop {
-            for piece in pieces.drain(..) {
-                let result = self.state.borrow_mut().handle_bytes(Instant::now(), &piece);
-                if let Err(error) = result {
-                    return self.shared.protocol_error(&carrier.link, &error);
-                }
-            }
-            self.settle();
-            self.wake.notify_one();
-            let more = matches!(recv.read(&mut pieces).await, Ok(true));
-            if self.over.get() {
-                // The rest leaves in its own time.
-                std::future::pending::<()>().await;
-            }
-            if !more || !(carrier.is_current)() || self.turn.get() != turn {
-                return;
-            }
+impl LaneDriver for OnStream {
+    fn receive(&self, now: Instant, pieces: &mut Vec<Bytes>) -> Result<(), FrameError> {
+        for piece in pieces.drain(..) {
+            self.lane.state.borrow_mut().handle_bytes(now, &piece)?;
         }
+        self.settle();
+        Ok(())
     }
 
-    async fn write(self: &Rc<Self>, turn: u64, send: &mut SendStream) {
-        let mut pieces: Vec<Bytes> = Vec::new();
-        while self.turn.get() == turn {
-            let now = Instant::now();
-            self.state.borrow_mut().handle_timeout(now);
-            let mut size = 0;
-            while size < WRITE
-                && let Some(bytes) = self.state.borrow_mut().poll_transmit(now)
-            {
-                size += bytes.len();
-                pieces.push(bytes);
-            }
-            self.settle();
-            if !pieces.is_empty() {
-                if send.write(&mut pieces).await.is_err() {
-                    return;
-                }
-                pieces.clear();
-                continue;
-            }
-            send.set_in_bulk(self.state.borrow().is_blocked());
-            if self.over.get() {
-                send.finish();
-                return;
-            }
-            let due = self.state.borrow().poll_timeout();
-            match due {
-                None => self.wake.notified().await,
-                Some(due) => tokio::select! {
-                    () = self.wake.notified() => {}
-                    () = tokio::time::sleep_until(due.into()) => {}
-                },
-            }
+    fn may_receive(&self) -> bool {
+        (self.carrier.is_current)() && self.lane.turn.get() == self.turn
+    }
+
+    fn handle_timeout(&self, now: Instant) {
+        self.lane.state.borrow_mut().handle_timeout(now);
+    }
+
+    fn transmit(&self, now: Instant) -> Option<Bytes> {
+        self.lane.state.borrow_mut().poll_transmit(now)
+    }
+
+    fn settle(&self) {
+        self.lane.settle();
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.lane.state.borrow().is_blocked()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.lane.state.borrow().poll_timeout()
+    }
+
+    fn wake(&self) -> &Notify {
+        &self.lane.wake
+    }
+
+    fn carriage(&self) -> Carriage {
+        if self.lane.turn.get() != self.turn {
+            Carriage::Off
+        } else if self.lane.over.get() {
+            Carriage::Finish
+        } else {
+            Carriage::On
         }
     }
 }

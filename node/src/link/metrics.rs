@@ -1,6 +1,6 @@
-//! Metrics of either end of links.
+//! Metrics of either end of links, and the traffic of one link.
 
-use std::{fmt::Debug, hash::Hash};
+use std::{cell::Cell, fmt::Debug, hash::Hash};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -8,14 +8,16 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// A label that names the peer.
-pub trait Peer: Clone + Debug + Eq + Hash + EncodeLabelSet + Send + Sync + 'static {}
+use crate::transport::Link;
 
-impl<T: Clone + Debug + Eq + Hash + EncodeLabelSet + Send + Sync + 'static> Peer for T {}
+/// A label that names the peer.
+pub trait PeerLabel: Clone + Debug + Eq + Hash + EncodeLabelSet + Send + Sync + 'static {}
+
+impl<T: Clone + Debug + Eq + Hash + EncodeLabelSet + Send + Sync + 'static> PeerLabel for T {}
 
 /// Counters and gauges of both tiers, by peer if `P` names one. Clones share the counts.
 #[derive(Clone, Debug)]
-pub struct LinkCounts<P: Peer> {
+pub struct LinkCounts<P: PeerLabel> {
     /// UDP payload received from a peer.
     pub bytes_in: Family<P, Counter>,
     /// UDP payload sent to a peer.
@@ -34,7 +36,7 @@ pub struct LinkCounts<P: Peer> {
     pub protocol_errors: Counter,
 }
 
-impl<P: Peer> Default for LinkCounts<P> {
+impl<P: PeerLabel> Default for LinkCounts<P> {
     fn default() -> Self {
         Self {
             bytes_in: Family::default(),
@@ -49,7 +51,7 @@ impl<P: Peer> Default for LinkCounts<P> {
     }
 }
 
-impl<P: Peer> LinkCounts<P> {
+impl<P: PeerLabel> LinkCounts<P> {
     /// Registers the metrics, in a registry with the tier's prefix.
     pub fn register(&self, registry: &mut Registry) {
         let counters = [
@@ -91,6 +93,34 @@ impl<P: Peer> LinkCounts<P> {
         for (name, help, family) in bytes {
             registry.register(name, help, family.clone());
         }
+    }
+}
+
+/// The bytes of one link, counted for its peer.
+#[derive(Debug)]
+pub struct Traffic {
+    sent: Counter,
+    received: Counter,
+    /// The bytes that are counted so far, sent and received.
+    counted: Cell<(u64, u64)>,
+}
+
+impl Traffic {
+    /// The traffic of a new link to this peer.
+    pub fn new<P: PeerLabel>(counts: &LinkCounts<P>, peer: &P) -> Self {
+        Self {
+            sent: counts.bytes_out.get_or_create(peer).clone(),
+            received: counts.bytes_in.get_or_create(peer).clone(),
+            counted: Cell::default(),
+        }
+    }
+
+    /// Counts the bytes since the last call.
+    pub fn count(&self, link: &Link) {
+        let (sent, received) = link.bytes();
+        let before = self.counted.replace((sent, received));
+        self.sent.inc_by(sent - before.0);
+        self.received.inc_by(received - before.1);
     }
 }
 

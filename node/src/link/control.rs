@@ -1,11 +1,12 @@
-//! The control stream of a link: the reader and writer of both tiers.
+//! The two ends of a link's control stream.
 
 use bytes::BytesMut;
 use tributary_protocol::link::{
-    Control, FrameError, Hello,
+    Control, FrameError,
     frame::{FrameReader, MAX_BODY},
 };
 
+use super::control_loop::{ControlSink, ControlSource};
 use crate::transport::{Link, LinkError, RecvStream, SendStream, StreamKind};
 
 /// The writing end.
@@ -22,12 +23,12 @@ pub struct ControlReceiver {
 }
 
 /// Opens the control stream, the first stream of the dialling end.
-pub async fn open(link: &Link) -> Result<(ControlSender, ControlReceiver), LinkError> {
+pub(super) async fn open(link: &Link) -> Result<(ControlSender, ControlReceiver), LinkError> {
     Ok(ends(link.open_lane(StreamKind::Control).await?))
 }
 
 /// Accepts the control stream.
-pub async fn accept(link: &Link) -> Result<(ControlSender, ControlReceiver), LinkError> {
+pub(super) async fn accept(link: &Link) -> Result<(ControlSender, ControlReceiver), LinkError> {
     Ok(ends(link.accept_lane(StreamKind::Control).await?))
 }
 
@@ -39,18 +40,16 @@ fn ends((send, recv): (SendStream, RecvStream)) -> (ControlSender, ControlReceiv
     (ControlSender { stream: send }, receiver)
 }
 
-impl ControlSender {
-    /// Writes one frame.
-    pub async fn write(&mut self, control: &Control) -> Result<(), LinkError> {
+impl ControlSink for ControlSender {
+    async fn write(&mut self, control: &Control) -> Result<(), LinkError> {
         let mut out = BytesMut::new();
         control.encode(&mut out);
         Ok(self.stream.write(&mut [out.freeze()]).await?)
     }
 }
 
-impl ControlReceiver {
-    /// The next frame. Cancel safe.
-    pub async fn next(&mut self) -> Result<Control, LinkError> {
+impl ControlSource for ControlReceiver {
+    async fn next(&mut self) -> Result<Control, LinkError> {
         let mut pieces = Vec::new();
         loop {
             if let Some(frame) = self.reader.poll_frame().map_err(refused)? {
@@ -63,21 +62,6 @@ impl ControlReceiver {
                 self.reader.push(&piece);
             }
         }
-    }
-
-    /// The peer's Hello, which is the first frame and states the name on the peer's certificate.
-    pub async fn hello(&mut self, link: &Link) -> Result<Hello, LinkError> {
-        let Control::Hello(hello) = self.next().await? else {
-            return Err(LinkError::Refused("the first frame is not a Hello".into()));
-        };
-        let name = &link.peer().name;
-        if hello.node != *name {
-            return Err(LinkError::Refused(format!(
-                "{name} claims to be {}",
-                hello.node
-            )));
-        }
-        Ok(hello)
     }
 }
 

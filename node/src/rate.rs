@@ -1,10 +1,10 @@
-//! How often a peer may do something.
+//! A bound of how often a peer may do something.
 
 use std::time::{Duration, Instant};
 
 /// A budget that fills with time, up to a burst.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub struct Rate {
     per_second: u32,
     burst: u32,
     left: f64,
@@ -13,7 +13,7 @@ pub(super) struct Rate {
 
 impl Rate {
     /// A full budget.
-    pub(super) fn new(per_second: u32, burst: u32, now: Instant) -> Self {
+    pub fn new(per_second: u32, burst: u32, now: Instant) -> Self {
         Self {
             per_second,
             burst,
@@ -23,7 +23,7 @@ impl Rate {
     }
 
     /// Takes one, if there is one.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub fn take(&mut self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.filled);
         self.filled = now;
         let filled = self.left + passed.min(HOUR).as_secs_f64() * f64::from(self.per_second);
