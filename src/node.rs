@@ -80,16 +80,14 @@ pub(crate) fn print_listening(addresses: &[(&str, SocketAddr)]) -> Result<(), Fa
     Ok(())
 }
 
-/// Waits for SIGTERM or SIGINT, then for the drain within its limit.
+/// Waits for SIGTERM or SIGINT, then begins the drain.
 pub(crate) async fn until_stopped(
     stopped: impl Future<Output = &'static str>,
     signal: &drain::Signal,
 ) {
     let name = stopped.await;
     tracing::info!(signal = name, "stopping");
-    if let Err(unfinished) = signal.drain(STOP).await {
-        tracing::warn!(%unfinished, "stopped with work left");
-    }
+    signal.begin();
 }
 
 /// Waits for `end` within the limit of a stop.

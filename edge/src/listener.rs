@@ -78,7 +78,7 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     /// Accepts until the process is being emptied; then the listener is closed.
-    pub(crate) async fn run(self, mut drain: drain::Watch) {
+    pub(crate) async fn run(self, drain: drain::Watch) {
         tokio::select! {
             () = self.accept() => {}
             () = drain.signaled() => {}

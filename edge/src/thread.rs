@@ -76,7 +76,7 @@ impl Thread {
 }
 
 async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
-    let mut drain = setup.drain.clone();
+    let drain = setup.drain.clone();
     let worker = Rc::new(Worker::new(setup));
     // It ends with the thread.
     spawn_local(Rc::clone(&worker.hub).run());

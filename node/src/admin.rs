@@ -69,7 +69,7 @@ impl Admin {
 
     /// Serves until the drain begins.
     pub async fn serve(self, registry: Registry, ready: Ready, drain: drain::Watch) {
-        let mut watch = drain.clone();
+        let watch = drain.clone();
         let shared = Arc::new(Shared {
             registry,
             ready,

@@ -58,8 +58,7 @@
 //!     println!("edges dial {}", origin.address());
 //!
 //!     // A server drains when it is told to stop; see `drain::terminated`.
-//!     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-//!     let _ = runtime.block_on(signal.drain(std::time::Duration::from_secs(4)));
+//!     signal.begin();
 //!     origin.join();
 //!     Ok(())
 //! }

@@ -8,6 +8,7 @@ use std::{
 
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{task::spawn_local, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tributary_node::{
     backoff::Backoff,
     drain,
@@ -31,6 +32,11 @@ pub(super) struct Dialler<O> {
     pub(super) shared: Rc<Shared>,
     pub(super) origin: Rc<Origin>,
     pub(super) observer: Rc<O>,
+    pub(super) drain: drain::Watch,
+    /// Ends the dialling, and the link.
+    pub(super) end: CancellationToken,
+    /// The tasks that end with the links: the sockets' closes are among them.
+    pub(super) tasks: TaskTracker,
 }
 
 /// The receiver of an origin's news.
@@ -107,22 +113,26 @@ struct ControlEnd<'a, O> {
 }
 
 impl<O: Observer> Dialler<O> {
-    /// Keeps the link for as long as the edge runs.
-    pub(super) async fn run(self, drain: drain::Watch) {
+    /// Keeps the link until the dialling ends.
+    pub(super) async fn run(self) {
         let mut pauses = Pauses::new();
         let mut last_error = None;
-        loop {
-            let soon = match self.dial().await {
+        while let Some(dialled) = self.end.run_until_cancelled(self.dial()).await {
+            let soon = match dialled {
                 Ok(dialled) => {
                     last_error = None;
                     pauses.near.began(Instant::now());
                     let error = self.carry(dialled).await;
-                    Some(self.lost(&error, &mut pauses, drain.is_signaled()))
+                    if self.end.is_cancelled() {
+                        tracing::info!(origin = self.origin.name(), "link ends");
+                        break;
+                    }
+                    Some(self.lost(&error, &mut pauses))
                 }
                 Err(error) => {
                     let text = error.to_string();
                     // An edge that ends needs none.
-                    if last_error.as_ref() != Some(&text) && !drain.is_signaled() {
+                    if last_error.as_ref() != Some(&text) && !self.drain.is_signaled() {
                         tracing::warn!(
                             origin = self.origin.name(),
                             address = self.origin.configured.address,
@@ -134,16 +144,19 @@ impl<O: Observer> Dialler<O> {
                     None
                 }
             };
-            tokio::time::sleep(self.pause(&mut pauses, soon)).await;
+            let pause = tokio::time::sleep(self.pause(&mut pauses, soon));
+            if self.end.run_until_cancelled(pause).await.is_none() {
+                break;
+            }
         }
     }
 
     /// Reports that the link is lost; the first pause before it is dialled again.
-    fn lost(&self, error: &LinkError, pauses: &mut Pauses, is_drained: bool) -> Duration {
+    fn lost(&self, error: &LinkError, pauses: &mut Pauses) -> Duration {
         let now = Instant::now();
         let until = self.origin.free_at(error, now);
         let origin = self.origin.name();
-        if is_drained {
+        if self.drain.is_signaled() {
             tracing::info!(origin, %error, "link ends");
         } else {
             tracing::warn!(origin, %error, "link lost");
@@ -223,7 +236,7 @@ impl<O: Observer> Dialler<O> {
         }
     }
 
-    /// Runs a link until it is gone.
+    /// Runs a link until it is gone, or the dialling ends.
     async fn carry(&self, dialled: Dialled) -> LinkError {
         let Dialled {
             link,
@@ -248,6 +261,9 @@ impl<O: Observer> Dialler<O> {
             traffic: Traffic::new(&self.shared.metrics, &self.origin.label()),
         };
         let error = tokio::select! {
+            // A link that ends counts and reports nothing more.
+            biased;
+            () = self.end.cancelled() => LinkError::Local,
             error = link.closed() => error,
             error = run_control(&control, &mut send, &mut recv, Vec::new(), queued) => error,
         };
@@ -255,9 +271,12 @@ impl<O: Observer> Dialler<O> {
         link.close(CloseCode::Shutdown);
         self.origin.set_control(None);
         self.origin.set_link(None);
-        self.set_up(false);
-        // The socket goes last: it tells the peer of the close.
-        spawn_local(async move { endpoint.close().await });
+        if !self.end.is_cancelled() {
+            self.set_up(false);
+        }
+        // The socket goes last: it sends the close to the peer.
+        let close = async move { endpoint.close().await };
+        self.tasks.spawn_local(close);
         error
     }
 

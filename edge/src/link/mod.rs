@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! thread -> ownership -> placing -> lanes -> lane -> outgoing -> origin
-//!    └────────┴───► dial -> feeds              └────► shared -> sessions
+//!    │        └───► dial -> feeds              └────► shared -> sessions
+//!    └─► diallers ───┘
 //! ```
 //!
-//! `thread` follows the commands of clients. `dial` keeps the link of one `origin` and reports its
-//! news to `ownership`, which moves lanes; `placing` gives sessions their lanes; a `lane` carries
+//! `thread` follows the commands of clients. `diallers` has a `dial` for each origin, which keeps
+//! the link of that `origin` and reports its news to `ownership`, which moves lanes; `placing` gives sessions their lanes; a `lane` carries
 //! the sessions of one group. Nothing imports what stands left of it.
 
 mod config;
 mod dial;
+mod diallers;
 mod feeds;
 pub mod handle;
 mod journal;

@@ -82,10 +82,6 @@ impl Origin {
         self.process.get()
     }
 
-    pub(super) fn link(&self) -> Option<Link> {
-        self.link.borrow().clone()
-    }
-
     /// The links of the origin as they come and go.
     pub(super) fn links(&self) -> watch::Receiver<Option<Link>> {
         self.link.subscribe()

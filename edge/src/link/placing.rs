@@ -225,6 +225,18 @@ impl Placing {
             LaneEnd::PlaceAgain => self.replace(lane, false),
         }
         self.lanes.forget(lane);
+        self.shared.progress.notify_waiters();
+    }
+
+    /// Waits until the origins have acknowledged everything.
+    pub(super) async fn settled(&self) {
+        loop {
+            let progress = self.shared.progress.notified();
+            if self.lanes.are_settled() {
+                return;
+            }
+            progress.await;
+        }
     }
 
     /// Ends a lane whose origin cannot go on with it. Sessions not yet accepted find a new place;

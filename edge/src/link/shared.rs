@@ -2,6 +2,7 @@
 
 use std::{cell::Cell, sync::Arc};
 
+use tokio::sync::Notify;
 use tributary_node::transport::{CloseCode, Link};
 use tributary_protocol::link::FrameError;
 
@@ -13,6 +14,8 @@ pub(super) struct Shared {
     pub(super) streams: Arc<Streams>,
     pub(super) metrics: LinkMetrics,
     pub(super) sessions: SessionLanes,
+    /// Notified when a lane may have settled: the stop of the edge waits for that.
+    pub(super) progress: Notify,
     processes: Cell<u64>,
 }
 
@@ -22,6 +25,7 @@ impl Shared {
             streams,
             sessions: SessionLanes::new(metrics.sessions.clone()),
             metrics,
+            progress: Notify::new(),
             processes: Cell::new(0),
         }
     }

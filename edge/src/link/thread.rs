@@ -7,11 +7,11 @@ use std::{
 };
 
 use tokio::task::spawn_local;
-use tributary_node::{drain, queue, transport::CloseCode};
+use tributary_node::{drain, queue};
 
 use super::{
     config::LinkConfig,
-    dial::Dialler,
+    diallers::Diallers,
     handle::{ToLane, Upstream},
     metrics::LinkMetrics,
     ownership::Ownership,
@@ -38,6 +38,9 @@ const COMMANDS: usize = 256;
 
 /// How often idle lanes are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// The time that lanes have at a stop to send the rest.
+const REST_LEAVES: Duration = Duration::from_millis(500);
 
 impl Links {
     /// The links, and where clients' drivers open sessions. `epoch` is drawn at each start of the
@@ -74,24 +77,18 @@ impl Links {
         let placement = Box::new(Rendezvous::default());
         let placing = Placing::new(&self.config, Rc::clone(&shared), placement);
         let ownership = Ownership::new(Rc::clone(&shared), Rc::clone(&placing), self.readiness);
-        let config = Rc::new(self.config);
+        let drain = self.drain.clone();
+        let diallers = Diallers::new(self.config, self.epoch, shared, ownership, drain);
         for origin in placing.origins.all() {
-            let dialler = Dialler {
-                config: Rc::clone(&config),
-                epoch: self.epoch,
-                shared: Rc::clone(&shared),
-                origin,
-                observer: Rc::clone(&ownership),
-            };
-            spawn_local(dialler.run(self.drain.clone()));
+            diallers.start(origin);
         }
         spawn_local(Rc::clone(&placing).place_waiting());
         spawn_local(sweep(Rc::clone(&placing)));
         follow(&placing, self.commands).await;
         // Every client's driver is gone; the events that they sent last still go out.
-        let mut drain = self.drain;
-        drain.signaled().await;
-        finish(&placing).await;
+        self.drain.signaled().await;
+        let _ = tokio::time::timeout(REST_LEAVES, placing.settled()).await;
+        diallers.finish().await;
     }
 }
 
@@ -119,21 +116,4 @@ async fn sweep(placing: Rc<Placing>) {
         tokio::time::sleep(SWEEP).await;
         placing.close_idle(Instant::now());
     }
-}
-
-/// Lets the lanes send what they have, within reason, then closes the links.
-async fn finish(placing: &Placing) {
-    let settled = async {
-        while !placing.lanes.are_settled() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let _ = tokio::time::timeout(Duration::from_millis(500), settled).await;
-    for origin in placing.origins.all() {
-        if let Some(link) = origin.link() {
-            link.close(CloseCode::Shutdown);
-        }
-    }
-    // The close leaves with the endpoint's next turn.
-    tokio::time::sleep(Duration::from_millis(20)).await;
 }

@@ -70,8 +70,7 @@ async fn serve(rtmp: SocketAddr) -> Result<(), Box<dyn Error>> {
     println!("listening rtmp={}", edge.rtmp());
 
     stopped.await;
-    // Whatever is left after this time ends with the process.
-    let _ = signal.drain(std::time::Duration::from_secs(4)).await;
+    signal.begin();
     edge.finished().await;
     tokio::task::spawn_blocking(move || origin.join()).await?;
     Ok(())

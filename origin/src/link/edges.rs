@@ -182,6 +182,7 @@ impl Edges {
             lane.disconnect(lost);
             lane.outage(true);
         }
+        self.shared.progress.notify_waiters();
         graces.sort_unstable();
         graces.dedup();
         let (edges, edge) = (Rc::clone(self), Rc::clone(edge));
@@ -216,6 +217,18 @@ impl Edges {
     pub(super) fn forget_unused(&self) {
         for edge in self.all() {
             self.forget(&edge);
+        }
+    }
+
+    /// Waits until no edge with a link has anything left to acknowledge.
+    pub(super) async fn acknowledged(&self) {
+        loop {
+            let progress = self.shared.progress.notified();
+            let is_busy = |edge: &Rc<Edge>| edge.link().is_some() && edge.is_busy();
+            if !self.all().iter().any(is_busy) {
+                return;
+            }
+            progress.await;
         }
     }
 
@@ -272,10 +285,11 @@ impl Edges {
         );
         edge.add_lane(Rc::clone(&lane));
         self.shared.metrics.lanes.inc();
-        let (edge, run) = (Rc::clone(edge), Rc::clone(&lane));
+        let (edge, run, shared) = (Rc::clone(edge), Rc::clone(&lane), Rc::clone(&self.shared));
         spawn_local(async move {
             Rc::clone(&run).obey(commands).await;
             edge.forget_if_ended(&run);
+            shared.progress.notify_waiters();
         });
         lane
     }

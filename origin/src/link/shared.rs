@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use tokio::sync::Notify;
 use tributary_node::transport::{CloseCode, Link, LinkError};
 use tributary_protocol::{
     GroupName,
@@ -18,6 +19,8 @@ pub(super) struct Shared {
     pub(super) metrics: LinkMetrics,
     pub(super) budget: Budget,
     pub(super) residents: Residents,
+    /// Notified when a lane may have nothing left to send: the stop of the process waits for that.
+    pub(super) progress: Notify,
 }
 
 impl Shared {
@@ -28,6 +31,7 @@ impl Shared {
             groups,
             residents: Residents::new(metrics.displaced.clone()),
             metrics,
+            progress: Notify::new(),
         }
     }
 

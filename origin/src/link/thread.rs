@@ -11,8 +11,7 @@ use tributary_node::{
 use tributary_protocol::link::Control;
 
 use super::{
-    config::LinkConfig, edge::Edge, edges::Edges, metrics::LinkMetrics, residents::kept,
-    shared::Shared,
+    config::LinkConfig, edges::Edges, metrics::LinkMetrics, residents::kept, shared::Shared,
 };
 use crate::group::Groups;
 
@@ -70,7 +69,7 @@ pub(crate) fn start(
 }
 
 /// Accepts links until the drain; returns when every group has ended and the edges know.
-async fn run(shared: &Rc<Shared>, endpoint: &Endpoint, mut drain: drain::Watch) {
+async fn run(shared: &Rc<Shared>, endpoint: &Endpoint, drain: drain::Watch) {
     let edges = Edges::new(Rc::clone(shared));
     spawn_local(tick(Rc::clone(&edges)));
     spawn_local(announce_displaced(Rc::clone(&edges)));
@@ -124,14 +123,7 @@ async fn shut_down(edges: &Edges, endpoint: &Endpoint) {
     if ended.is_err() {
         tracing::warn!("groups did not end in time");
     }
-    let edges = edges.all();
-    let sent = async {
-        let is_busy = |edge: &Rc<Edge>| edge.link().is_some() && edge.is_busy();
-        while edges.iter().any(is_busy) {
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    let _ = tokio::time::timeout(REST_LEAVES, sent).await;
+    let _ = tokio::time::timeout(REST_LEAVES, edges.acknowledged()).await;
     endpoint.close().await;
 }
 
@@ -141,9 +133,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// The time that groups have to end.
 const GROUPS_END: Duration = Duration::from_secs(2);
 
-/// The time that lanes have to send the rest, and how often they are looked at meanwhile.
+/// The time that lanes have to send the rest.
 const REST_LEAVES: Duration = Duration::from_secs(1);
-const LOOK: Duration = Duration::from_millis(10);
 
 /// The links could not be started.
 #[derive(Debug)]

@@ -24,6 +24,7 @@ impl Lane {
             let Some(event) = event else { break };
             self.handle_event(event);
         }
+        self.shared.progress.notify_waiters();
     }
 
     fn handle_event(&self, event: EdgeEvent) {

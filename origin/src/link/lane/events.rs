@@ -68,6 +68,7 @@ impl Lane {
         metrics.member_messages.inc_by(counts.member_messages);
         metrics.audience_merged.inc_by(counts.merged);
         metrics.audience_lapses.inc_by(counts.lapses);
+        self.shared.progress.notify_waiters();
     }
 
     fn handle_event(self: &Rc<Self>, event: OriginEvent) {
