@@ -6,6 +6,7 @@ mod a_newer_link_fences_an_older;
 mod a_rogue_edge_harms_nobody;
 mod feeds_and_their_viewers;
 mod named_origins_and_displaced_groups;
+mod origins_come_and_go;
 mod shared_objects_cross_once;
 mod shares_are_fair;
 mod stalled_sessions_stop_nobody;

@@ -14,8 +14,8 @@ use tokio::{task::LocalSet, time::timeout};
 use tributary_edge::{
     fanout::Streams,
     link::{
-        LinkConfig, LinkMetrics, Links, OpenRequest, OriginAddress, SessionLink, Upstream,
-        handle::FromOrigin,
+        LinkConfig, LinkMetrics, Links, OpenRequest, OriginAddress, Readiness, SessionLink,
+        Upstream, handle::FromOrigin,
     },
 };
 use tributary_node::{
@@ -145,6 +145,7 @@ fn figure(registry: &Registry, name: &str) -> f64 {
 /// A running edge without listeners.
 pub(crate) struct Edge {
     pub(crate) upstream: Upstream,
+    pub(crate) readiness: Readiness,
     pub(crate) registry: Registry,
     _drain: drain::Signal,
 }
@@ -176,6 +177,7 @@ impl Edge {
         let streams = Streams::new();
         let (links, upstream) =
             Links::new(config, rand::random(), Arc::clone(&streams), metrics, watch);
+        let readiness = links.readiness();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -185,6 +187,7 @@ impl Edge {
         });
         Self {
             upstream,
+            readiness,
             registry,
             _drain: signal,
         }

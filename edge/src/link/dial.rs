@@ -226,7 +226,7 @@ impl<O: Observer> Dialler<O> {
         Hello {
             node: self.config.identity.peer().name.clone(),
             epoch: self.epoch,
-            incarnation: self.origin.next_incarnation(),
+            incarnation: self.shared.next_incarnation(),
             connection: 0,
             features: features::PUBLICATION,
             zone: self.config.zone.clone(),

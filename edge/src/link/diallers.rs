@@ -1,6 +1,6 @@
-//! The diallers of this edge's origins, and their end.
+//! The diallers of this edge's origins: each starts with its origin and ends with it.
 
-use std::rc::Rc;
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tributary_node::drain;
@@ -11,6 +11,8 @@ use super::{
     origin::Origin,
     shared::Shared,
 };
+use crate::routing::OriginId;
+
 /// The diallers at work.
 pub(super) struct Diallers<O> {
     config: Rc<LinkConfig>,
@@ -21,6 +23,8 @@ pub(super) struct Diallers<O> {
     drain: drain::Watch,
     /// Ends all diallers.
     end: CancellationToken,
+    /// Ends one dialler.
+    ends: RefCell<HashMap<OriginId, CancellationToken>>,
     /// The diallers, and the sockets of their links.
     tasks: TaskTracker,
 }
@@ -40,12 +44,15 @@ impl<O: Observer + 'static> Diallers<O> {
             observer,
             drain,
             end: CancellationToken::new(),
+            ends: RefCell::default(),
             tasks: TaskTracker::new(),
         }
     }
 
     /// Dials an origin from now on.
     pub(super) fn start(&self, origin: Rc<Origin>) {
+        let end = self.end.child_token();
+        self.ends.borrow_mut().insert(origin.id, end.clone());
         let dialler = Dialler {
             config: Rc::clone(&self.config),
             epoch: self.epoch,
@@ -53,10 +60,17 @@ impl<O: Observer + 'static> Diallers<O> {
             origin,
             observer: Rc::clone(&self.observer),
             drain: self.drain.clone(),
-            end: self.end.clone(),
+            end,
             tasks: self.tasks.clone(),
         };
         self.tasks.spawn_local(dialler.run());
+    }
+
+    /// Closes the link of an origin, which is not dialled any more.
+    pub(super) fn stop(&self, origin: OriginId) {
+        if let Some(end) = self.ends.borrow_mut().remove(&origin) {
+            end.cancel();
+        }
     }
 
     /// Closes all links, and waits until the origins are notified, which has a bound.

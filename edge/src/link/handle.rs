@@ -17,7 +17,7 @@ use tributary_protocol::{
 
 use crate::{
     fanout::LiveStream,
-    link::publish::PublishFeed,
+    link::{config::OriginAddress, publish::PublishFeed},
     objects::{HubOut, ObjectMessage},
 };
 
@@ -63,6 +63,8 @@ pub enum ToLane {
         /// The event.
         event: FromSession<Box<Opening>>,
     },
+    /// The origins from now on.
+    OriginsChanged(Vec<OriginAddress>),
     /// A request for the shared objects that sessions use.
     ListObjects(oneshot::Sender<Vec<ObjectInfo>>),
 }
@@ -173,6 +175,15 @@ impl Upstream {
         let (answer, answered) = oneshot::channel();
         let _ = self.lanes.push_control(ToLane::ListObjects(answer));
         answered.await.unwrap_or_default()
+    }
+
+    /// Replaces the origins of this edge. An origin whose name and address stay keeps its link and
+    /// its sessions. Of an origin that leaves, the sessions that are not accepted look for another,
+    /// and the accepted ones are closed with [`CloseReason::OriginLost`]. A group that lives at an
+    /// origin which stays is not moved, also when a new origin is its home from now on; an edge
+    /// without a lane of it opens sessions at the new home. Dropped when the link's thread hangs.
+    pub fn set_origins(&self, origins: Vec<OriginAddress>) {
+        let _ = self.lanes.push_control(ToLane::OriginsChanged(origins));
     }
 
     /// Opens a session. Never blocks: what comes of it arrives in the session's inbox.

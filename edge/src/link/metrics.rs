@@ -68,6 +68,17 @@ impl LinkMetrics {
     }
 }
 
+impl LinkMetrics {
+    /// Removes the figures of an origin that has gone.
+    pub(super) fn forget(&self, origin: &OriginLabel) {
+        self.up.remove(origin);
+        self.lost.remove(origin);
+        self.round_trip.remove(origin);
+        self.counts.bytes_in.remove(origin);
+        self.counts.bytes_out.remove(origin);
+    }
+}
+
 impl Deref for LinkMetrics {
     type Target = LinkCounts<OriginLabel>;
 

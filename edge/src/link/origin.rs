@@ -1,4 +1,4 @@
-//! One origin of the configuration, as far as this edge knows it.
+//! One origin, as far as this edge knows it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -26,7 +26,6 @@ pub(super) struct Origin {
     epoch: Cell<Option<u64>>,
     /// The number of the process that was greeted last; no two processes of this edge's origins share it.
     process: Cell<u64>,
-    incarnation: Cell<u64>,
     grace: Cell<Duration>,
     /// The features that the process supports.
     features: Cell<u64>,
@@ -42,7 +41,6 @@ impl Origin {
             peer: RefCell::default(),
             epoch: Cell::new(None),
             process: Cell::new(0),
-            incarnation: Cell::new(0),
             grace: Cell::new(Duration::ZERO),
             features: Cell::default(),
         }
@@ -102,12 +100,6 @@ impl Origin {
             // A control stream that takes nothing is about to be given up.
             let _ = queue.push(control, 1);
         }
-    }
-
-    /// The incarnation of the next link.
-    pub(super) fn next_incarnation(&self) -> u64 {
-        self.incarnation.set(self.incarnation.get() + 1);
-        self.incarnation.get()
     }
 
     /// Notes the hello of a link; whether it is of a process other than the one known before.

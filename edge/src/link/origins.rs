@@ -1,4 +1,4 @@
-//! The origins of the configuration.
+//! The origins of this edge, as they come and go.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
@@ -12,8 +12,14 @@ use crate::routing::OriginId;
 pub(super) struct Origins(RefCell<BTreeMap<OriginId, Rc<Origin>>>);
 
 impl Origins {
-    pub(super) fn add(&self, origin: Origin) {
-        self.0.borrow_mut().insert(origin.id, Rc::new(origin));
+    pub(super) fn add(&self, origin: Origin) -> Rc<Origin> {
+        let origin = Rc::new(origin);
+        self.0.borrow_mut().insert(origin.id, Rc::clone(&origin));
+        origin
+    }
+
+    pub(super) fn remove(&self, origin: OriginId) {
+        self.0.borrow_mut().remove(&origin);
     }
 
     pub(super) fn get(&self, origin: OriginId) -> Option<Rc<Origin>> {

@@ -11,6 +11,7 @@ use super::{
     dial::{News, Observer},
     handle::FromOrigin,
     lane::Lane,
+    origin::Origin,
     placing::Placing,
     readiness::Readiness,
     shared::Shared,
@@ -37,11 +38,9 @@ impl Observer for Ownership {
                 removed,
             } => self.displaced(origin, complete, added, &removed),
             News::Kept { anew, groups } => {
-                let kept = self.placing.update(|table| {
-                    table.kept(origin, anew, groups);
-                    table.kept_count()
-                });
-                self.shared.metrics.kept.set(kept as i64);
+                self.placing
+                    .update(|table| table.kept(origin, anew, groups));
+                self.count_kept();
             }
         }
     }
@@ -118,6 +117,22 @@ impl Ownership {
         }
         self.placing.lanes.give_up_closing(origin);
         self.send_living_end(origin, false);
+    }
+
+    /// An origin does not belong to this edge any more: its groups are free to start elsewhere, as
+    /// when its grace time is over. Its dialler is to be stopped afterwards.
+    pub(super) fn removed(&self, origin: &Origin) {
+        self.down(origin.id);
+        self.placing.remove_origin(origin.id);
+        self.count_kept();
+        // Without it the lists of all origins may be there.
+        self.placing.try_all();
+        self.shared.metrics.forget(&origin.label());
+    }
+
+    fn count_kept(&self) {
+        let kept = self.placing.table().kept_count();
+        self.shared.metrics.kept.set(kept as i64);
     }
 
     /// An origin named groups that live there away from home, and groups that no longer do.

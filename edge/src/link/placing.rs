@@ -13,7 +13,7 @@ use tributary_protocol::{
 };
 
 use super::{
-    config::LinkConfig,
+    config::{LinkConfig, OriginAddress},
     handle::{FromOrigin, Opening},
     journal::Journal,
     lane::{Lane, LaneEnd, LaneOpening},
@@ -53,20 +53,30 @@ impl Placing {
         shared: Rc<Shared>,
         placement: Box<dyn Placement>,
     ) -> Rc<Self> {
-        let mut router = Router::new(placement, Instant::now());
-        let origins = Origins::default();
-        for address in &config.origins {
-            let id = router.add(address.known_as());
-            origins.add(Origin::new(id, address.clone()));
-        }
-        Rc::new(Self {
+        let placing = Self {
             rate: config.rate,
-            router: RefCell::new(router),
-            origins,
+            router: RefCell::new(Router::new(placement, Instant::now())),
+            origins: Origins::default(),
             lanes: Lanes::new(shared.metrics.clone()),
             line: WaitingLine::default(),
             shared,
-        })
+        };
+        for address in &config.origins {
+            placing.add_origin(address.clone());
+        }
+        Rc::new(placing)
+    }
+
+    /// Adds an origin that has not been reached yet.
+    pub(super) fn add_origin(&self, address: OriginAddress) -> Rc<Origin> {
+        let id = self.router.borrow_mut().add(address.known_as());
+        self.origins.add(Origin::new(id, address))
+    }
+
+    /// Removes an origin, which has no lanes any more.
+    pub(super) fn remove_origin(&self, origin: OriginId) {
+        self.router.borrow_mut().remove(origin);
+        self.origins.remove(origin);
     }
 
     /// The state of the origins.

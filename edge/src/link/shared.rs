@@ -17,6 +17,7 @@ pub(super) struct Shared {
     /// Notified when a lane may have settled: the stop of the edge waits for that.
     pub(super) progress: Notify,
     processes: Cell<u64>,
+    incarnation: Cell<u64>,
 }
 
 impl Shared {
@@ -27,6 +28,7 @@ impl Shared {
             metrics,
             progress: Notify::new(),
             processes: Cell::new(0),
+            incarnation: Cell::new(0),
         }
     }
 
@@ -34,6 +36,13 @@ impl Shared {
     pub(super) fn new_process(&self) -> u64 {
         self.processes.set(self.processes.get() + 1);
         self.processes.get()
+    }
+
+    /// The incarnation of the next link. It rises over all origins: one that is removed and added
+    /// again knows the links from before.
+    pub(super) fn next_incarnation(&self) -> u64 {
+        self.incarnation.set(self.incarnation.get() + 1);
+        self.incarnation.get()
     }
 
     /// Closes a link whose peer broke the protocol: nothing that it sends can be trusted.

@@ -10,10 +10,11 @@ use tokio::task::spawn_local;
 use tributary_node::{drain, queue};
 
 use super::{
-    config::LinkConfig,
+    config::{LinkConfig, OriginAddress},
     diallers::Diallers,
     handle::{ToLane, Upstream},
     metrics::LinkMetrics,
+    origin::Origin,
     ownership::Ownership,
     placing::Placing,
     readiness::Readiness,
@@ -31,6 +32,13 @@ pub struct Links {
     readiness: Readiness,
     commands: queue::Receiver<ToLane>,
     drain: drain::Watch,
+}
+
+/// The parts of the links at work.
+struct LinkThread {
+    placing: Rc<Placing>,
+    ownership: Rc<Ownership>,
+    diallers: Diallers<Ownership>,
 }
 
 /// Commands of clients that are followed before lanes and links get a turn.
@@ -78,35 +86,81 @@ impl Links {
         let placing = Placing::new(&self.config, Rc::clone(&shared), placement);
         let ownership = Ownership::new(Rc::clone(&shared), Rc::clone(&placing), self.readiness);
         let drain = self.drain.clone();
-        let diallers = Diallers::new(self.config, self.epoch, shared, ownership, drain);
+        let observer = Rc::clone(&ownership);
+        let diallers = Diallers::new(self.config, self.epoch, shared, observer, drain);
         for origin in placing.origins.all() {
             diallers.start(origin);
         }
         spawn_local(Rc::clone(&placing).place_waiting());
         spawn_local(sweep(Rc::clone(&placing)));
-        follow(&placing, self.commands).await;
+        let thread = LinkThread {
+            placing,
+            ownership,
+            diallers,
+        };
+        thread.follow(self.commands).await;
         // Every client's driver is gone; the events that they sent last still go out.
         self.drain.signaled().await;
-        let _ = tokio::time::timeout(REST_LEAVES, placing.settled()).await;
-        diallers.finish().await;
+        let _ = tokio::time::timeout(REST_LEAVES, thread.placing.settled()).await;
+        thread.diallers.finish().await;
     }
 }
 
-/// Follows the commands of clients' drivers until all of them are gone.
-async fn follow(placing: &Rc<Placing>, mut commands: queue::Receiver<ToLane>) {
-    let mut count: usize = 0;
-    while let Some(command) = commands.next().await {
-        match command {
-            ToLane::Session { session, event } => placing.handle(session, event),
-            ToLane::ListObjects(answer) => {
-                let _ = answer.send(placing.lanes.objects());
+impl LinkThread {
+    /// Follows the commands of clients' drivers until all of them are gone.
+    async fn follow(&self, mut commands: queue::Receiver<ToLane>) {
+        let mut count: usize = 0;
+        while let Some(command) = commands.next().await {
+            match command {
+                ToLane::Session { session, event } => self.placing.handle(session, event),
+                ToLane::OriginsChanged(origins) => self.change_origins(&origins),
+                ToLane::ListObjects(answer) => {
+                    let _ = answer.send(self.placing.lanes.objects());
+                }
+            }
+            count = count.wrapping_add(1);
+            if count.is_multiple_of(COMMANDS) {
+                // The queue is always ready while clients are faster than this.
+                tokio::task::yield_now().await;
             }
         }
-        count = count.wrapping_add(1);
-        if count.is_multiple_of(COMMANDS) {
-            // The queue is always ready while clients are faster than this.
-            tokio::task::yield_now().await;
+    }
+
+    /// Removes the origins that are not in the list, and adds those that are new in it. An origin
+    /// that stays keeps its identity and its link.
+    fn change_origins(&self, wanted: &[OriginAddress]) {
+        let mut present = self.placing.origins.all();
+        present.retain(|origin| {
+            let stays = wanted.contains(&origin.configured);
+            if !stays {
+                self.remove_origin(origin);
+            }
+            stays
+        });
+        for address in wanted {
+            let named = present.iter();
+            let mut named = named.filter(|origin| origin.name() == address.known_as());
+            match named.next() {
+                None => present.push(self.add_origin(address)),
+                Some(other) if other.configured == *address => {}
+                Some(_) => {
+                    tracing::error!(origin = %address, "origin ignored: another has its name");
+                }
+            }
         }
+    }
+
+    fn add_origin(&self, address: &OriginAddress) -> Rc<Origin> {
+        tracing::info!(origin = %address, "origin added");
+        let origin = self.placing.add_origin(address.clone());
+        self.diallers.start(Rc::clone(&origin));
+        origin
+    }
+
+    fn remove_origin(&self, origin: &Origin) {
+        tracing::info!(origin = %origin.configured, "origin removed");
+        self.ownership.removed(origin);
+        self.diallers.stop(origin.id);
     }
 }
 

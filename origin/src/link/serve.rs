@@ -7,7 +7,7 @@ use tributary_node::{
     feed::FeedStream,
     link::{ControlDriver, GREETING, LaneStream, LinkHost, ServedLink, Traffic},
     queue,
-    transport::{Link, LinkError, RecvStream},
+    transport::{CloseCode, Link, LinkError, RecvStream},
 };
 use tributary_protocol::link::{
     CloseReason, Control, FrameError, Hello, features,
@@ -154,6 +154,11 @@ impl ControlDriver for Served {
 
 impl ServedLink for Served {
     fn up(&self, control: queue::Sender<Control>) -> Vec<Control> {
+        if !self.is_newest() {
+            // A newer link has greeted meanwhile.
+            self.link.close(CloseCode::Fenced);
+            return Vec::new();
+        }
         let shared = &self.edges.shared;
         self.edges.end_overdue(&self.edge);
         let mut first = shared.residents.displaced();

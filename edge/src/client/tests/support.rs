@@ -254,7 +254,7 @@ impl Peer {
 fn event(told: ToLane) -> (SessionId, FromSession<Box<Opening>>) {
     match told {
         ToLane::Session { session, event } => (session, event),
-        ToLane::ListObjects(_) => panic!("nobody asks for objects"),
+        other => panic!("no event of a session: {other:?}"),
     }
 }
 

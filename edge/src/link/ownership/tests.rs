@@ -203,6 +203,32 @@ async fn sessions_that_move_to_another_origin_come_behind_those_that_are_there()
 }
 
 #[tokio::test]
+async fn sessions_of_an_origin_that_is_removed_move_unless_they_are_accepted() {
+    let scenario = async {
+        let mut edge = Edge::new();
+        let moved: Vec<_> = (0..3).map(|_| edge.open()).collect();
+        edge.obey(&[0, 1, 2]);
+        assert_eq!(opened(&edge.read(&mut origin())), 3);
+        let removed = edge.lane().origin.clone();
+        edge.ownership.removed(&removed);
+        assert!(edge.placing.origins.get(removed.id).is_none());
+        edge.placing.place_group(&group());
+        assert_ne!(edge.origin(), removed.id);
+        assert_eq!(opened(&edge.read(&mut origin())), 3);
+        // The last one leaves too: nobody can take them.
+        let last = edge.lane().origin.clone();
+        edge.ownership.removed(&last);
+        edge.placing.place_group(&group());
+        assert!(edge.placing.lanes.of(&group()).is_none());
+        assert!(!edge.ownership.readiness.is_ready());
+        for mut session in moved {
+            assert!(matches!(session.try_next(), Some(FromOrigin::NoOrigin)));
+        }
+    };
+    LocalSet::new().run_until(scenario).await;
+}
+
+#[tokio::test]
 async fn a_group_with_nobody_in_it_leaves_an_origin_that_goes_away() {
     let scenario = async {
         let mut edge = Edge::new();
