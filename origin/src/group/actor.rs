@@ -14,12 +14,8 @@ use tributary_protocol::{
 };
 
 use super::{
-    context::Context,
-    core::{Core, Ending},
-    mailbox::Item,
-    open_refused::OpenRefused,
-    restarts::Restarts,
-    turn::Turn,
+    context::Context, core::Core, mailbox::Item, open_refused::OpenRefused, restarts::Restarts,
+    room::Ending, turn::Turn,
 };
 use crate::{
     app::{AppVersion, Application, Factory, Instance, Level, Registered, StopReason},
@@ -112,7 +108,7 @@ impl Actor {
         loop {
             let wake = self.wait().await;
             let began = Instant::now();
-            self.core.now = self.core.process.clock.read(now());
+            self.core.room.now = self.core.room.process.clock.read(now());
             match wake {
                 Wake::Item(Item::Shutdown) => {
                     self.shut_down().await;
@@ -132,8 +128,8 @@ impl Actor {
                 tokio::task::yield_now().await;
             }
         }
-        self.core.load.remove(1);
-        tracing::debug!(group = %self.core.name, "group ends");
+        self.core.room.load.remove(1);
+        tracing::debug!(group = %self.core.room.name, "group ends");
     }
 
     async fn wait(&mut self) -> Wake {
@@ -144,7 +140,7 @@ impl Actor {
             return self.next_item().await;
         };
         // In a box: most groups have no deadline, and all have this future.
-        let deadline = self.core.process.clock.real(deadline, now());
+        let deadline = self.core.room.process.clock.real(deadline, now());
         let sleep = Box::pin(tokio::time::sleep_until(deadline.into()));
         tokio::select! {
             biased;
@@ -162,22 +158,13 @@ impl Actor {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let timers = self.core.timers.next();
-        [timers, self.core.app_deadline, self.idle_end()]
-            .into_iter()
-            .flatten()
-            .min()
+        let due = self.core.room.deadline();
+        due.into_iter().chain(self.idle_end()).min()
     }
 
     fn is_due(&self) -> bool {
-        let next = self
-            .core
-            .timers
-            .next()
-            .into_iter()
-            .chain(self.core.app_deadline)
-            .min();
-        next.is_some_and(|at| at <= self.core.now)
+        let next = self.core.room.deadline();
+        next.is_some_and(|at| at <= self.core.room.now)
     }
 
     fn item(&mut self, item: Item) {
@@ -213,7 +200,7 @@ impl Actor {
             }
             Item::Released => self.idle_since = None,
             Item::Stored(object, ticket, stored) => {
-                self.core.object_stored(object, ticket, stored);
+                self.core.object_acts().stored(object, ticket, stored);
                 self.turn(|turn| turn.settle());
             }
             Item::Restart => self.restart(),
@@ -225,7 +212,7 @@ impl Actor {
     /// Starts the application.
     fn start(&mut self) -> Result<(), OpenRefused> {
         self.take_newest()?;
-        if !self.restarts.may_start(self.core.now) {
+        if !self.restarts.may_start(self.core.room.now) {
             return Err(OpenRefused::DoesNotStart);
         }
         self.launch().map_err(|why| {
@@ -238,18 +225,18 @@ impl Actor {
     fn launch(&mut self) -> Result<(), String> {
         let (core, factory) = (&mut self.core, &self.factory);
         let started = catch_unwind(AssertUnwindSafe(|| {
-            let mut app = factory(&core.name);
+            let mut app = factory(&core.room.name);
             let result = app.start(&mut Context::new(core));
             (app, result)
         }));
         match started {
             Ok((app, Ok(()))) => {
-                if let Some(Ending::Failed(why)) = &self.core.ending {
+                if let Some(Ending::Failed(why)) = &self.core.room.agenda.ending {
                     let why = why.clone();
                     discard(app);
                     return Err(why);
                 }
-                let counted = Instance::new(Arc::clone(&self.core.version));
+                let counted = Instance::new(Arc::clone(&self.core.room.version));
                 self.app = Some(Running { app, counted });
                 self.end_if_asked();
                 let runs = self.app.is_some();
@@ -274,8 +261,8 @@ impl Actor {
     /// Whatever starts does so in the version in force; a new version has not failed yet.
     fn take_newest(&mut self) -> Result<(), OpenRefused> {
         let core = &mut self.core;
-        let newest = self.home.newest(&core.name, &core.version)?;
-        if !Arc::ptr_eq(&newest.version, &core.version) {
+        let newest = self.home.newest(&core.room.name, &core.room.version)?;
+        if !Arc::ptr_eq(&newest.version, &core.room.version) {
             core.take_version(newest.version);
             self.factory = newest.factory;
             self.restarts = Restarts::default();
@@ -309,7 +296,7 @@ impl Actor {
     }
 
     fn end_if_asked(&mut self) {
-        match self.core.ending.take() {
+        match self.core.room.agenda.ending.take() {
             Some(Ending::Failed(why)) => self.failed(&why),
             Some(Ending::Unloaded) => self.end_application(),
             None => {}
@@ -317,10 +304,10 @@ impl Actor {
     }
 
     fn failed(&mut self, why: &str) {
-        tracing::error!(group = %self.core.name, why, "application failed");
-        self.core.log(Level::Error, why);
-        self.core.process.metrics.failures.inc();
-        self.restarts.failed(self.core.now);
+        tracing::error!(group = %self.core.room.name, why, "application failed");
+        self.core.room.log(Level::Error, why);
+        self.core.room.process.metrics.failures.inc();
+        self.restarts.failed(self.core.room.now);
         let _counted = self.drop_app();
         self.core.reset(CloseReason::Application);
     }
@@ -328,7 +315,7 @@ impl Actor {
     /// When the group ends if it stays as idle as it is.
     fn idle_end(&self) -> Option<Instant> {
         let idle_time = match &self.app {
-            Some(_) => self.core.version.idle_time,
+            Some(_) => self.core.room.version.idle_time,
             None => Duration::ZERO,
         };
         let end = self.idle_since? + idle_time;
@@ -346,29 +333,29 @@ impl Actor {
             self.idle_since = None;
             return Life::GoesOn;
         }
-        if self.home.is_leased(&self.core.name) {
+        if self.home.is_leased(&self.core.room.name) {
             // The lane's end brings `Released`.
             self.idle_since = None;
             return Life::GoesOn;
         }
-        self.idle_since.get_or_insert(self.core.now);
+        self.idle_since.get_or_insert(self.core.room.now);
         if self.core.objects.are_dirty() {
             // The store's answer wakes the group.
-            self.core.commit_objects();
+            self.core.object_acts().commit_all();
             return Life::GoesOn;
         }
-        if self.idle_end().is_some_and(|end| end > self.core.now) {
+        if self.idle_end().is_some_and(|end| end > self.core.room.now) {
             return Life::GoesOn;
         }
         if self.turn(|turn| turn.stop(StopReason::Idle)) == Some(false) {
-            self.idle_since = Some(self.core.now);
+            self.idle_since = Some(self.core.room.now);
             return Life::GoesOn;
         }
         let _counted = self.drop_app();
         let inbox = &self.inbox;
         let nothing_waits = &mut || inbox.weight() == 0;
-        if self.home.remove_idle(&self.core.name, nothing_waits) {
-            self.core.mailbox.close();
+        if self.home.remove_idle(&self.core.room.name, nothing_waits) {
+            self.core.room.mailbox.close();
             return Life::Ends;
         }
         // A lane came at the last moment; the application starts anew for it.
@@ -379,8 +366,8 @@ impl Actor {
 
     /// Ends the sessions and the application; the next session starts it anew.
     fn restart(&mut self) {
-        tracing::info!(group = %self.core.name, "group restarts");
-        self.core.process.metrics.restarts.inc();
+        tracing::info!(group = %self.core.room.name, "group restarts");
+        self.core.room.process.metrics.restarts.inc();
         self.end_application();
         self.restarts = Restarts::default();
         self.idle_since = None;
@@ -401,7 +388,7 @@ impl Actor {
     fn end_sessions(&mut self) {
         self.core.end_all(CloseReason::Shutdown);
         self.turn(|turn| turn.settle());
-        self.core.commit_objects();
+        self.core.object_acts().commit_all();
     }
 
     fn stop_application(&mut self) {
@@ -414,18 +401,18 @@ impl Actor {
 
     async fn shut_down(&mut self) {
         self.end_sessions();
-        let store = self.core.process.settings.store.as_ref();
+        let store = self.core.room.process.settings.store.as_ref();
         if let Some(store) = store.filter(|_| self.core.objects.are_dirty()) {
             let synced = tokio::time::timeout(SYNC, store.synced()).await;
             if synced.is_err() {
-                tracing::error!(group = %self.core.name, "shared objects are not stored yet");
+                tracing::error!(group = %self.core.room.name, "shared objects are not stored yet");
             }
         }
         self.take_last_items();
         self.stop_application();
-        self.core.mailbox.close();
+        self.core.room.mailbox.close();
         self.take_last_items();
-        self.home.remove(&self.core.name);
+        self.home.remove(&self.core.room.name);
     }
 
     /// What is in the mailbox of a group that ends: the store's answers count, nobody is let in.
@@ -434,7 +421,7 @@ impl Actor {
             match item {
                 Item::Mail(mail) => refuse_mail(&self.core, mail, OpenRefused::Shutdown),
                 Item::Stored(object, ticket, stored) => {
-                    self.core.object_stored(object, ticket, stored);
+                    self.core.object_acts().stored(object, ticket, stored);
                 }
                 _ => {}
             }
@@ -448,8 +435,9 @@ fn refuse_mail(core: &Core, mail: Mail, refused: OpenRefused) {
         event: FromSession::Open(Opening { lane, open }),
     } = mail
     {
-        core.process
-            .refuse(&core.name, &lane, session, &open, refused.into());
+        core.room
+            .process
+            .refuse(&core.room.name, &lane, session, &open, refused.into());
     }
 }
 

@@ -5,7 +5,6 @@ use std::{
     fmt,
     net::SocketAddr,
     rc::Rc,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,25 +12,26 @@ use bytes::Bytes;
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, TransactionId,
     amf::Value,
-    command::{Command, Connect, ObjectEncoding, connect, stream::PlayStart},
-    link::{FeedPlace, Filter, Generation, OpenSession, ToSession},
+    command::{Command, Connect, ObjectEncoding, connect},
+    link::{FeedPlace, Generation, OpenSession, ToSession},
 };
 
+pub(super) mod calls;
 pub(super) mod limits;
 
+use calls::Calls;
 use limits::PENDING_BYTES;
 
 use super::{
     access::{Access, SampleAccess},
     answer,
-    bandwidth::Measurement,
+    encoders::Encoder,
+    message_stream::{MessageStreams, Role},
     shared_objects::Uses,
-    streams::Place,
     watched::{Traffic, Watched},
 };
 use crate::{
-    app::{CallToken, ClientId, ClientStream, Identity},
-    live::LiveStream,
+    app::{ClientId, ClientStream, Identity},
     session::{LaneOut, Order, SessionKey},
 };
 
@@ -46,17 +46,13 @@ pub struct Client {
     protocol: &'static str,
     connect: Bytes,
     encoding: ObjectEncoding,
-    /// An encoder that has done nothing but publish.
-    pub(super) is_encoder: bool,
-    /// When an encoder whose publish was refused or lost is parted with.
-    pub(super) parting_at: Option<Instant>,
+    pub(super) encoder: Encoder,
     state: State,
-    pub(super) streams: Vec<NetStream>,
-    calls: Option<Box<Calls>>,
+    pub(super) streams: MessageStreams,
+    pub(super) calls: Calls,
     pub(super) identity: Option<Box<Identity>>,
     pub(super) opened: Instant,
     pub(super) traffic: Traffic,
-    next_serial: u32,
     pub(super) bandwidth_checked: bool,
     pub(super) read_access: Access,
     pub(super) write_access: Access,
@@ -85,119 +81,9 @@ struct Pending {
     call_bytes: usize,
 }
 
-/// Calls to the client that it has not answered.
-struct Calls {
-    last: u32,
-    open: Vec<(u32, CallToken)>,
-    measurement: Option<Box<Measurement>>,
-}
-
-/// A message stream of a client, made by createStream.
-pub(super) struct NetStream {
-    pub(super) id: MessageStreamId,
-    pub(super) filter: Filter,
-    pub(super) role: Role,
-    /// What it plays next; never empty, and hardly ever there.
-    pub(super) playlist: Option<Box<Playlist>>,
-}
-
-/// Plays that wait on one message stream.
-#[derive(Default)]
-pub(super) struct Playlist {
-    pub(super) waiting: VecDeque<Queued>,
-}
-
-/// A play that waits for the end of those before it.
-pub(super) struct Queued {
-    pub(super) name: String,
-    pub(super) start: PlayStart,
-    pub(super) how: PlayHow,
-}
-
-/// What a message stream is used for.
-pub(super) enum Role {
-    Idle,
-    /// The application has not decided yet.
-    Asking(Box<Asking>),
-    Publishing {
-        name: Rc<str>,
-        generation: Generation,
-    },
-    Playing(Playing),
-}
-
-/// A publish or play request that waits for the application.
-pub(super) struct Asking {
-    pub(super) serial: u32,
-    pub(super) name: String,
-    pub(super) query: String,
-    pub(super) what: Asked,
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Asked {
-    Publish(Generation),
-    Play(PlayHow),
-}
-
-/// How a player wants to play.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PlayHow {
-    pub(super) announce: Announce,
-    /// For how long, from its first media on; to its end if there is none.
-    pub(super) length: Option<Duration>,
-}
-
-/// What a player is told when its play begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Announce {
-    /// Play.Reset, Play.Start.
-    Reset,
-    /// Play.Start.
-    Start,
-    /// Play.Transition, and onPlayStatus Play.TransitionComplete once it gets the new stream.
-    Transition,
-}
-
-/// What a player watches.
-pub(super) struct Playing {
-    pub(super) name: Rc<str>,
-    /// The stream it is attached to.
-    pub(super) live: Option<Arc<LiveStream>>,
-    /// The stream's end has been announced and no new beginning since.
-    pub(super) ended: bool,
-    pub(super) length: PlayLength,
-}
-
-/// How long a play lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PlayLength {
-    /// As long as there is something.
-    Unlimited,
-    /// So long from its first media on.
-    Asked(Duration),
-    /// Until then.
-    Until(Instant),
-}
-
 /// How much an application may send to a client that it has not accepted yet. Reason: it is kept
 /// in memory until then.
 pub(super) const PENDING_CALLS: usize = 64 * 1024;
-
-/// The most calls to one client that may be without an answer. Reason: a client need not answer,
-/// and each is remembered.
-pub(super) const OPEN_CALLS: usize = 1_024;
-
-/// Calls to a client are numbered from here. Reason: npm `rtmp-client` takes any command whose
-/// transaction id is that of a call it waits for as the answer; clients count from 1.
-const BEFORE_FIRST_CALL: u32 = 1 << 24;
-
-/// The most plays that wait on one message stream. Reason: each keeps a name as its client wrote
-/// it.
-pub(super) const MAX_PLAYLIST: usize = 16;
-
-/// The most message streams of one client. Reason: each is kept until the client deletes it.
-pub(super) const MAX_STREAMS: usize = 64;
 
 impl Client {
     pub(super) fn new(
@@ -215,15 +101,13 @@ impl Client {
             // The bytes may be part of a larger buffer; a session keeps its own alone.
             connect: Bytes::copy_from_slice(&open.connect),
             encoding: connect.object_encoding,
-            is_encoder: is_encoder(&connect),
-            parting_at: None,
+            encoder: Encoder::of(&connect),
             state: State::Pending(Box::new(Pending::new(connect))),
-            streams: Vec::new(),
-            calls: None,
+            streams: MessageStreams::default(),
+            calls: Calls::default(),
             identity: None,
             opened: now,
             traffic: Traffic::default(),
-            next_serial: 0,
             bandwidth_checked: false,
             read_access: Access::default(),
             write_access: Access::default(),
@@ -290,13 +174,13 @@ impl Client {
 
     /// Its message streams, and what each of them does.
     pub fn streams(&self) -> impl Iterator<Item = ClientStream<'_>> {
-        self.streams.iter().map(|net_stream| ClientStream {
-            stream: net_stream.id,
-            publishes: match &net_stream.role {
+        self.streams.iter().map(|message_stream| ClientStream {
+            stream: message_stream.id,
+            publishes: match &message_stream.role {
                 Role::Publishing { name, .. } => Some(&**name),
                 _ => None,
             },
-            plays: match &net_stream.role {
+            plays: match &message_stream.role {
                 Role::Playing(playing) => Some(&*playing.name),
                 _ => None,
             },
@@ -319,13 +203,6 @@ impl Client {
     /// Payload bytes of what it was sent in its lane.
     pub fn bytes_out(&self) -> u64 {
         self.traffic.bytes_out
-    }
-
-    pub(super) fn place(&self, stream: MessageStreamId) -> Place {
-        Place {
-            session: self.key,
-            stream,
-        }
     }
 
     pub(super) fn tell(&self, order: Order) {
@@ -424,98 +301,6 @@ impl Client {
         pending.held.push_back((generation, message));
         pending.held_bytes <= PENDING_BYTES
     }
-
-    /// Notes a call with an answer to come, and gives its transaction id; `None` if too many wait.
-    pub(super) fn begin_call(&mut self, token: CallToken) -> Option<TransactionId> {
-        if self.calls().open.len() >= OPEN_CALLS {
-            return None;
-        }
-        let transaction = self.next_transaction();
-        let calls = self.calls();
-        calls.open.push((calls.last, token));
-        Some(transaction)
-    }
-
-    /// A transaction id for a call to the client.
-    pub(super) fn next_transaction(&mut self) -> TransactionId {
-        let calls = self.calls();
-        calls.last = calls.last.checked_add(1).unwrap_or(BEFORE_FIRST_CALL + 1);
-        TransactionId(f64::from(calls.last))
-    }
-
-    /// What is known of how fast the client is.
-    pub(super) fn measurement(&mut self) -> &mut Option<Box<Measurement>> {
-        &mut self.calls().measurement
-    }
-
-    /// The measurement that waits for the answer to this call.
-    pub(super) fn take_measurement(&mut self, open: TransactionId) -> Option<Box<Measurement>> {
-        let measurement = &mut self.calls.as_mut()?.measurement;
-        measurement.take_if(|running| running.waits_for(open))
-    }
-
-    fn calls(&mut self) -> &mut Calls {
-        self.calls.get_or_insert_with(|| {
-            Box::new(Calls {
-                last: BEFORE_FIRST_CALL,
-                open: Vec::new(),
-                measurement: None,
-            })
-        })
-    }
-
-    /// The call that an answer with this transaction id belongs to.
-    pub(super) fn end_call(&mut self, transaction: TransactionId) -> Option<CallToken> {
-        let calls = self.calls.as_mut()?;
-        let at = calls
-            .open
-            .iter()
-            .position(|(id, _)| f64::from(*id) == transaction.0)?;
-        Some(calls.open.remove(at).1)
-    }
-
-    /// All calls without an answer.
-    pub(super) fn take_calls(&mut self) -> Vec<CallToken> {
-        let calls = self
-            .calls
-            .take()
-            .map(|calls| calls.open)
-            .unwrap_or_default();
-        calls.into_iter().map(|(_, token)| token).collect()
-    }
-
-    /// Makes a message stream with the lowest free number; `None` if there are too many.
-    pub(super) fn create_stream(&mut self) -> Option<MessageStreamId> {
-        if self.streams.len() >= MAX_STREAMS {
-            return None;
-        }
-        let free = |id: &u32| self.streams.iter().all(|stream| stream.id.0 != *id);
-        let id = MessageStreamId((1..).find(free)?);
-        if self.streams.capacity() == 0 {
-            // Most clients have one.
-            self.streams.reserve_exact(1);
-        }
-        self.streams.push(NetStream {
-            id,
-            filter: Filter::default(),
-            role: Role::Idle,
-            playlist: None,
-        });
-        Some(id)
-    }
-
-    pub(super) fn stream(&mut self, id: MessageStreamId) -> Option<&mut NetStream> {
-        self.streams.iter_mut().find(|stream| stream.id == id)
-    }
-
-    pub(super) fn delete_stream(&mut self, id: MessageStreamId) {
-        self.streams.retain(|stream| stream.id != id);
-    }
-
-    pub(super) fn next_serial(&mut self) -> u32 {
-        self.next_serial = self.next_serial.wrapping_add(1);
-        self.next_serial
-    }
 }
 
 impl Pending {
@@ -526,27 +311,6 @@ impl Pending {
             held_bytes: 0,
             calls: Vec::new(),
             call_bytes: 0,
-        }
-    }
-}
-
-impl PlayHow {
-    /// `length` is in milliseconds. 0 asks for a single frame of a recording; a live stream has
-    /// none to begin with, so that it means no limit there.
-    pub(super) fn new(announce: Announce, length: Option<u32>) -> Self {
-        let length = length.filter(|&length| length > 0);
-        Self {
-            announce,
-            length: length.map(|length| Duration::from_millis(length.into())),
-        }
-    }
-}
-
-impl NetStream {
-    pub(super) fn playing(&mut self) -> Option<&mut Playing> {
-        match &mut self.role {
-            Role::Playing(playing) => Some(playing),
-            _ => None,
         }
     }
 }
@@ -581,13 +345,4 @@ pub(super) fn call(name: &str, transaction: TransactionId, arguments: &[Value]) 
     let mut command = Command::new(name, transaction);
     command.arguments = arguments.to_vec();
     command
-}
-
-/// Whether a client that connects so is an encoder: it says `type: nonprivate`, or goes by the name of
-/// Flash Media Live Encoder, as nearly all of them do.
-fn is_encoder(connect: &Connect) -> bool {
-    let kind = connect.properties.get("type");
-    let is_named = |agent: &str| agent.starts_with("FMLE/");
-    kind.is_some_and(|kind| kind.as_str() == Some("nonprivate"))
-        || connect.flash_ver.as_deref().is_some_and(is_named)
 }

@@ -4,7 +4,10 @@ use std::fmt;
 
 use tributary_protocol::{TransactionId, amf::Value, command::stream::PublishKind};
 
-use super::{connections, core::Core};
+use super::{
+    connections::{OutConnection, acts::ConnectionActs},
+    core::Core,
+};
 use crate::app::{CallToken, ConnectionId, NetStreamId, RemoteObjectId, TooMany};
 
 /// A connection of the application to another instance or server, during one call of it.
@@ -16,7 +19,7 @@ pub struct Connection<'a> {
 /// A NetStream of such a connection, during one call of the application: it publishes a stream of
 /// this instance there.
 pub struct NetStream<'a> {
-    core: &'a mut Core,
+    acts: ConnectionActs<'a>,
     id: NetStreamId,
 }
 
@@ -36,18 +39,19 @@ impl<'a> Connection<'a> {
 
     /// Answers a call that was [`Answer::Deferred`](crate::app::Answer::Deferred).
     pub fn respond(&mut self, transaction: TransactionId, answer: Result<Value, Value>) {
-        self.core.respond_on(self.id, transaction, answer);
+        self.core.connections.respond(self.id, transaction, answer);
     }
 
     /// Makes a NetStream.
     pub fn open_stream(&mut self) -> Result<NetStreamId, TooMany> {
-        self.core.open_net_stream(self.id)
+        self.core.connections.open_stream(self.id)
     }
 
     /// Uses a shared object of the other side; the same one for the same name. What happens to it
     /// comes to [`Application::remote_object_news`](crate::app::Application::remote_object_news).
     pub fn open_object(&mut self, name: &str, persistent: bool) -> Result<RemoteObjectId, TooMany> {
-        self.core.open_remote_object(self.id, name, persistent)
+        let mut acts = self.core.remote_object_acts();
+        acts.open(self.id, name, persistent)
     }
 
     /// Ends the connection and its NetStreams; the application hears
@@ -66,48 +70,49 @@ impl<'a> Connection<'a> {
         self.open().map_or("", |open| &open.uri)
     }
 
-    fn open(&self) -> Option<&connections::Connection> {
+    fn open(&self) -> Option<&OutConnection> {
         self.core.connections.get(self.id)
     }
 }
 
 impl<'a> NetStream<'a> {
     /// `None` if it is over.
-    pub(super) fn new(core: &'a mut Core, id: NetStreamId) -> Option<Self> {
-        core.connections.has_stream(id).then_some(Self { core, id })
+    pub(super) fn new(acts: ConnectionActs<'a>, id: NetStreamId) -> Option<Self> {
+        let is_open = acts.connections.has_stream(id);
+        is_open.then_some(Self { acts, id })
     }
 
     /// What it publishes: the stream of this instance with this name, now or once somebody
     /// publishes it; nothing if there is no name. `false` if too many streams are waited for.
     pub fn attach(&mut self, name: Option<&str>) -> bool {
-        self.core.attach(self.id, name)
+        self.acts.attach(self.id, name)
     }
 
     /// Publishes what it is attached to under this name, which may have a query. `false` if too
     /// much waits; the rest comes to
     /// [`Application::net_stream_status`](crate::app::Application::net_stream_status).
     pub fn publish(&mut self, name: &str, kind: PublishKind) -> bool {
-        self.core.publish_net_stream(self.id, name, kind)
+        self.acts.publish(self.id, name, kind)
     }
 
     /// Stops publishing.
     pub fn unpublish(&mut self) {
-        self.core.unpublish_net_stream(self.id);
+        self.acts.connections.unpublish(self.id);
     }
 
     /// Sends a data message in what it publishes. `false` if too much waits.
     pub fn send(&mut self, handler: &str, values: &[Value]) -> bool {
-        self.core.send_net_stream(self.id, handler, values)
+        self.acts.connections.send(self.id, handler, values)
     }
 
     /// Gives it up.
-    pub fn close(self) {
-        self.core.close_net_stream(self.id);
+    pub fn close(mut self) {
+        self.acts.close_stream(self.id);
     }
 
     /// What it is attached to.
     pub fn attached(&self) -> Option<&str> {
-        self.core.connections.attached(self.id).map(|name| &**name)
+        self.acts.connections.attached(self.id).map(|name| &**name)
     }
 }
 

@@ -2,29 +2,34 @@
 //!
 //! The work is done by tasks on the media thread ([`outgoing`](crate::outgoing)); the group orders
 //! and is told.
+//!
+//! State is each connection's URI, its calls without an answer, and the roles of its NetStreams.
+//! `outgoing` is a handle: a restored group dials anew, or tells its application that the connection
+//! is closed.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{collections::HashMap, rc::Rc, sync::Arc};
 
-use tributary_protocol::amf::Value;
+use tributary_protocol::{TransactionId, amf::Value};
 
 use crate::{
     app::{CallToken, ConnectionId, NetStreamId, StreamId, TooMany},
+    live::LiveStream,
     outgoing::{Order, Outgoing},
 };
 
-mod acts;
+pub(super) mod acts;
 mod turn;
 
 /// The connections of an application and their NetStreams.
 #[derive(Default)]
 pub(super) struct Connections {
-    table: HashMap<ConnectionId, Connection>,
-    streams: HashMap<NetStreamId, NetStream>,
+    table: HashMap<ConnectionId, OutConnection>,
+    streams: HashMap<NetStreamId, OutStream>,
     last: u64,
 }
 
 /// A connection of the application.
-pub(super) struct Connection {
+pub(super) struct OutConnection {
     pub(super) uri: String,
     pub(super) is_connected: bool,
     /// `None` once the application has closed it.
@@ -34,13 +39,13 @@ pub(super) struct Connection {
 }
 
 /// A NetStream of a connection.
-struct NetStream {
+struct OutStream {
     connection: ConnectionId,
-    role: Role,
+    role: OutRole,
 }
 
 /// What a NetStream is for.
-enum Role {
+enum OutRole {
     /// The application publishes on it.
     Publisher {
         /// The name of the stream of this group that it publishes.
@@ -58,7 +63,7 @@ pub(super) const MAX_CONNECTIONS: usize = 64;
 pub(super) const MAX_NET_STREAMS: usize = 256;
 
 impl Connections {
-    pub(super) fn get(&self, id: ConnectionId) -> Option<&Connection> {
+    pub(super) fn get(&self, id: ConnectionId) -> Option<&OutConnection> {
         self.table.get(&id)
     }
 
@@ -98,6 +103,22 @@ impl Connections {
         true
     }
 
+    /// Answers a call that came on a connection, if its caller waits.
+    pub(super) fn respond(
+        &self,
+        id: ConnectionId,
+        transaction: TransactionId,
+        answer: Result<Value, Value>,
+    ) {
+        if transaction.expects_answer() {
+            let order = Order::Respond {
+                transaction,
+                answer,
+            };
+            self.order(id, order);
+        }
+    }
+
     /// Whether a connection takes orders now.
     pub(super) fn has_room(&self, id: ConnectionId) -> bool {
         let outgoing = self.table.get(&id).and_then(|open| open.outgoing.as_ref());
@@ -111,25 +132,66 @@ impl Connections {
         }
     }
 
+    /// Makes a NetStream for the application to publish on.
+    pub(super) fn open_stream(&mut self, id: ConnectionId) -> Result<NetStreamId, TooMany> {
+        self.add_stream(id, OutRole::Publisher { attached: None })
+    }
+
+    /// Stops publishing; the NetStream can publish again.
+    pub(super) fn unpublish(&self, stream: NetStreamId) {
+        if let Some(connection) = self.connection_of(stream) {
+            self.order_final(connection, Order::Close { stream });
+        }
+    }
+
+    /// Sends a data message in what a NetStream publishes; `false` if too much waits.
+    pub(super) fn send(&self, stream: NetStreamId, handler: &str, values: &[Value]) -> bool {
+        let order = Order::Data {
+            stream,
+            handler: handler.to_owned(),
+            values: values.to_vec(),
+        };
+        self.connection_of(stream)
+            .is_some_and(|connection| self.order(connection, order))
+    }
+
+    /// Publishes this media on a NetStream from here on.
+    pub(super) fn feed(&self, stream: NetStreamId, live: Option<Arc<LiveStream>>) {
+        let connection = self.connection_of(stream);
+        let open = connection.and_then(|id| self.table.get(&id));
+        if let Some(outgoing) = open.and_then(|open| open.outgoing.as_ref()) {
+            outgoing.order_feed(stream, live);
+        }
+    }
+
+    fn connection_of(&self, stream: NetStreamId) -> Option<ConnectionId> {
+        let found = self.streams.get(&stream)?;
+        Some(found.connection)
+    }
+
     fn next(&mut self) -> u64 {
         self.last += 1;
         self.last
     }
 
-    fn add_stream(&mut self, connection: ConnectionId, role: Role) -> Result<NetStreamId, TooMany> {
+    fn add_stream(
+        &mut self,
+        connection: ConnectionId,
+        role: OutRole,
+    ) -> Result<NetStreamId, TooMany> {
         let open = self.table.get(&connection);
         let is_open = open.is_some_and(|open| open.outgoing.is_some());
         if !is_open || self.streams.len() >= MAX_NET_STREAMS {
             return Err(TooMany);
         }
         let id = NetStreamId(self.next());
-        self.streams.insert(id, NetStream { connection, role });
+        self.streams.insert(id, OutStream { connection, role });
         Ok(id)
     }
 
     /// Gives up a NetStream that a stream of the application played from.
     pub(super) fn close_source(&mut self, stream: NetStreamId) {
-        if let Some(NetStream { connection, .. }) = self.streams.remove(&stream) {
+        if let Some(OutStream { connection, .. }) = self.streams.remove(&stream) {
             self.order_final(connection, Order::Close { stream });
         }
     }
@@ -142,7 +204,7 @@ impl Connections {
         name: &str,
         start: f64,
     ) -> Option<NetStreamId> {
-        let stream = self.add_stream(connection, Role::Source(own)).ok()?;
+        let stream = self.add_stream(connection, OutRole::Source(own)).ok()?;
         let name = name.to_owned();
         let play = Order::Play {
             stream,
@@ -159,14 +221,14 @@ impl Connections {
     /// What a publishing NetStream is attached to.
     pub(super) fn attached(&self, stream: NetStreamId) -> Option<&Rc<str>> {
         match &self.streams.get(&stream)?.role {
-            Role::Publisher { attached } => attached.as_ref(),
-            Role::Source(_) => None,
+            OutRole::Publisher { attached } => attached.as_ref(),
+            OutRole::Source(_) => None,
         }
     }
 
     /// Whether the application has this NetStream.
     pub(super) fn has_stream(&self, stream: NetStreamId) -> bool {
         let found = self.streams.get(&stream);
-        found.is_some_and(|found| matches!(found.role, Role::Publisher { .. }))
+        found.is_some_and(|found| matches!(found.role, OutRole::Publisher { .. }))
     }
 }

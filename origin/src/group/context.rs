@@ -8,10 +8,8 @@ use tributary_protocol::{
 };
 
 use super::{
-    Connection, NetStream, RemoteObject, Stream, answer, client,
-    client::Client,
-    core::{Core, Ending},
-    mailbox::Item,
+    Connection, NetStream, RemoteObject, Stream, answer, bandwidth::Measurement, client,
+    client::Client, core::Core, mailbox::Item, room::Ending, streams::StreamSlot,
 };
 use crate::app::{
     CallToken, ClientId, ConnectTo, ConnectionId, Decision, Event, Level, NetStreamId,
@@ -39,49 +37,34 @@ impl<'a> Context<'a> {
         Self { core }
     }
 
-    pub(super) fn core(&mut self) -> &mut Core {
-        self.core
-    }
-
-    pub(super) fn core_ref(&self) -> &Core {
-        self.core
-    }
-
     /// The group's name.
     pub fn name(&self) -> &GroupName {
-        &self.core.name
+        &self.core.room.name
     }
 
     /// Adds a line to the application's log, which keeps the last of them.
     pub fn log(&self, level: Level, text: &str) {
-        self.core.log(level, text);
+        self.core.room.log(level, text);
     }
 
     /// The time of this call, on the groups' clock: it stands still while the process is stopped.
     pub fn now(&self) -> Instant {
-        self.core.now
+        self.core.room.now
     }
 
     /// The accepted clients, in no order.
     pub fn clients(&self) -> impl Iterator<Item = &Client> {
-        self.core
-            .clients
-            .values()
-            .map(|client| &**client)
-            .filter(|client| client.is_accepted())
+        self.core.clients.accepted()
     }
 
     /// A client, accepted or pending.
     pub fn client(&self, client: ClientId) -> Option<&Client> {
-        self.core.clients.get(&client.0).map(|client| &**client)
+        self.core.clients.get(client.0)
     }
 
     /// A client, to be changed.
     pub fn client_mut(&mut self, client: ClientId) -> Option<&mut Client> {
-        self.core
-            .clients
-            .get_mut(&client.0)
-            .map(|client| &mut **client)
+        self.core.clients.get_mut(client.0)
     }
 
     /// Accepts a pending client. Its answer leaves before anything else this call sends it.
@@ -110,12 +93,12 @@ impl<'a> Context<'a> {
         arguments: &[Value],
         token: Option<CallToken>,
     ) -> bool {
-        let Some(client) = self.core.clients.get_mut(&client.0) else {
+        let Some(client) = self.core.clients.get_mut(client.0) else {
             return false;
         };
         let transaction = match token {
             None => TransactionId::NONE,
-            Some(token) => match client.begin_call(token) {
+            Some(token) => match client.calls.begin(token) {
                 Some(transaction) => transaction,
                 None => return false,
             },
@@ -124,7 +107,7 @@ impl<'a> Context<'a> {
         let message = answer::on_connection(&command, client.encoding());
         let sent = client.app_message(message);
         if !sent {
-            client.end_call(transaction);
+            client.calls.end(transaction);
         }
         sent
     }
@@ -132,45 +115,47 @@ impl<'a> Context<'a> {
     /// Measures how fast an accepted client takes what it is sent, and tells it by `onBWDone`.
     /// `false` if it is gone or pending, or was measured less than 10 s ago.
     pub fn check_bandwidth(&mut self, client: ClientId) -> bool {
-        self.core.measure_bandwidth(client.0)
+        let now = self.core.room.now;
+        let client = self.core.clients.get_mut(client.0);
+        client.is_some_and(|client| Measurement::begin(client, now))
     }
 
     /// Calls a method of every accepted client, without an answer.
     pub fn broadcast(&mut self, name: &str, arguments: &[Value]) {
         let command = client::call(name, TransactionId::NONE, arguments);
-        self.core.broadcast(&command);
+        self.core.clients.broadcast(&command);
     }
 
     /// Answers a call that was [`Answer::Deferred`](crate::app::Answer::Deferred).
     pub fn respond(&mut self, responder: Responder, answer: Result<Value, Value>) {
-        self.core.respond(responder, answer);
+        self.core.clients.respond(responder, answer);
     }
 
     /// Decides a pending publish.
     pub fn decide_publish(&mut self, request: RequestId, decision: Decision<PublishGrant>) {
-        self.core.decide_publish(request, decision);
+        self.core.publish_acts().decide(request, decision);
     }
 
     /// Decides a pending play.
     pub fn decide_play(&mut self, request: RequestId, decision: Decision<()>) {
-        self.core.decide_play(request, decision);
+        self.core.play_acts().decide(request, decision);
     }
 
     /// Opens a stream of the application by its name; the same one for the same name. It is a way
     /// to that name, whoever publishes it; what is played into it is published under it. It stays
     /// until [`Context::close_stream`].
     pub fn open_stream(&mut self, name: &str) -> Result<StreamId, StreamError> {
-        self.core.open_stream(name)
+        self.core.own_streams.open(name)
     }
 
     /// Stops what a stream of the application plays, and forgets it.
     pub fn close_stream(&mut self, stream: StreamId) {
-        self.core.close_stream(stream);
+        self.core.publish_acts().close_own(stream);
     }
 
     /// A stream of the application, to be asked or changed; `None` if it is closed.
     pub fn stream(&mut self, stream: StreamId) -> Option<Stream<'_>> {
-        Stream::new(self.core, stream)
+        Stream::new(self.core.publish_acts(), stream)
     }
 
     /// The names that have a publisher, or one that may return, in no order.
@@ -180,33 +165,37 @@ impl<'a> Context<'a> {
 
     /// What there is to say of a stream that has a publisher, or one that may return.
     pub fn stream_statistics(&self, name: &str) -> Option<StreamStatistics> {
-        self.core.stream_statistics(name)
+        self.core.streams.statistics(name, self.core.room.now)
     }
 
     /// The clients that play a name, or wait for it, each as often as it does.
     pub fn viewers(&self, name: &str) -> Vec<ClientId> {
-        let places = self.core.streams.viewers(name).into_iter();
-        let clients = places.filter(|place| place.of().is_none());
-        clients.map(|place| ClientId(place.session)).collect()
+        let slots = self.core.streams.viewers(name).into_iter();
+        let clients = slots.filter(|slot| slot.of().is_none());
+        clients.map(|slot| ClientId(slot.session)).collect()
     }
 
     /// Takes a name from whoever publishes it: a client hears NetStream.Publish.BadName with this
     /// description and is disconnected unless it does something else as well, viewers hear that
     /// nobody publishes any more. `false` if nobody does.
     pub fn kick(&mut self, name: &str, why: &str) -> bool {
-        self.core.kick(name, why)
+        self.core.publish_acts().kick(name, why)
     }
 
     /// Ends what a client's message stream plays: NetStream.Play.Stop. `false` if it plays nothing.
     pub fn stop_playing(&mut self, client: ClientId, stream: MessageStreamId) -> bool {
-        self.core.stop_playing(client.0, stream)
+        let slot = StreamSlot {
+            session: client.0,
+            stream,
+        };
+        self.core.play_acts().stop(slot)
     }
 
     /// Connects to another instance or server as a client. Whether that succeeds comes to
     /// [`Application::connection_status`](crate::app::Application::connection_status), never within
     /// this call. A server must stand in the application's setting `outgoing`.
     pub fn open_connection(&mut self, to: ConnectTo) -> Result<ConnectionId, TooMany> {
-        self.core.open_connection(to)
+        self.core.connection_acts().open(to)
     }
 
     /// A connection of the application, to be used; `None` once it is over.
@@ -216,18 +205,18 @@ impl<'a> Context<'a> {
 
     /// A shared object of the other side of a connection; `None` once it or the connection is over.
     pub fn remote_object(&mut self, object: RemoteObjectId) -> Option<RemoteObject<'_>> {
-        RemoteObject::new(self.core, object)
+        RemoteObject::new(self.core.remote_object_acts(), object)
     }
 
     /// A NetStream of the application, to be used; `None` once it or its connection is over.
     pub fn net_stream(&mut self, stream: NetStreamId) -> Option<NetStream<'_>> {
-        NetStream::new(self.core, stream)
+        NetStream::new(self.core.connection_acts(), stream)
     }
 
     /// Ends a client's session: what is queued for it is flushed, then `close`, then TCP closes.
     /// A pending client is rejected.
     pub fn disconnect(&mut self, client: ClientId) {
-        let Some(known) = self.core.clients.get(&client.0) else {
+        let Some(known) = self.core.clients.get(client.0) else {
             return;
         };
         if known.is_accepted() {
@@ -241,27 +230,27 @@ impl<'a> Context<'a> {
     /// When [`Application::deadline`](crate::app::Application::deadline) is to be called; `None`
     /// takes it back. There is one, counted from [`Context::now`].
     pub fn set_deadline(&mut self, at: Option<Instant>) {
-        self.core.app_deadline = at;
+        self.core.room.agenda.app_deadline = at;
     }
 
     /// Ends the application once the present turn is over, as a panic would: its sessions get
     /// NetConnection.Connect.AppShutdown, and it is started anew for the next client, at most
     /// twice in 300 s.
     pub fn fail(&mut self, why: impl Into<String>) {
-        self.core.ending = Some(Ending::Failed(why.into()));
+        self.core.room.agenda.ending = Some(Ending::Failed(why.into()));
     }
 
     /// Unloads the application once the present turn is over: its sessions get
     /// NetConnection.Connect.AppShutdown, it is told to
     /// [`stop`](crate::app::Application::stop), and the next client starts it anew.
     pub fn unload(&mut self) {
-        self.core.ending.get_or_insert(Ending::Unloaded);
+        self.core.room.agenda.ending.get_or_insert(Ending::Unloaded);
     }
 
     /// A way into this group for other threads and tasks.
     pub fn poster(&self) -> Poster {
         Poster {
-            mailbox: self.core.mailbox.clone(),
+            mailbox: self.core.room.mailbox.clone(),
         }
     }
 }

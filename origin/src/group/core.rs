@@ -1,95 +1,55 @@
-//! What a group owns besides its application, and how it speaks to its sessions.
+//! A group without its application: its parts, and the acts that concern all of them, such as the
+//! end of a session.
 
 use std::{
-    collections::{HashMap, VecDeque},
     fmt,
-    rc::Rc,
     sync::{Arc, atomic::Ordering},
-    time::Instant,
 };
 
 use tributary_node::queue;
 use tributary_protocol::{
-    GroupName, Message, MessageType,
+    GroupName, MessageType,
     amf::{Object, Value},
-    command::{self, Command, Status},
-    link::{CloseReason, Generation, ToSession, WriterId},
+    command::{self, Command, ObjectEncoding, Status},
+    link::{CloseReason, ToSession},
 };
 
 use super::{
     answer,
+    bandwidth::Measurement,
     client::Client,
-    connections::Connections,
-    freeing::Freeing,
+    clients::Clients,
+    connections::{Connections, acts::ConnectionActs},
     mailbox::Item,
+    notice::Notice,
     own_streams::OwnStreams,
+    playing::PlayActs,
     process::Process,
-    remote_objects::RemoteObjects,
-    shared_objects::{ObjectNotice, Objects},
-    streams::{Place, Streams},
-    timers::{Timer, Timers},
+    publishing::PublishActs,
+    remote_objects::{RemoteObjects, acts::RemoteObjectActs},
+    room::{Agenda, Room},
+    shared_objects::{Objects, acts::ObjectActs},
+    streams::Streams,
+    timers::Timer,
+    verdict::Verdict,
     worker::Load,
 };
 use crate::{
-    app::{AppVersion, CallToken, ClientId, Level, ObjectId, Rejection, Responder},
+    app::{AppVersion, ClientId, ConnectionId, Rejection},
     metrics::ConnectResult,
     session::SessionKey,
 };
 
 /// Everything of a group but its application, which acts on this through a
-/// [`Context`](super::Context).
+/// [`Context`](super::Context). Acts of one area borrow the parts that they work on.
 pub(super) struct Core {
-    pub(super) name: Arc<GroupName>,
-    pub(super) version: Arc<AppVersion>,
-    pub(super) process: Arc<Process>,
-    pub(super) mailbox: queue::Sender<Item>,
-    pub(super) load: Load,
-    pub(super) clients: HashMap<SessionKey, Box<Client>>,
+    pub(super) room: Room,
+    pub(super) clients: Clients,
     pub(super) streams: Streams,
     pub(super) own_streams: OwnStreams,
     pub(super) connections: Connections,
     pub(super) remote_objects: RemoteObjects,
     pub(super) objects: Objects,
-    pub(super) timers: Timers,
-    pub(super) app_deadline: Option<Instant>,
-    /// What the application is to be told once the present call of it has returned.
-    pub(super) notices: VecDeque<Notice>,
-    /// The application is to end once the present turn is over.
-    pub(super) ending: Option<Ending>,
-    /// The client whose command to free a name the application answers just now.
-    pub(super) freeing: Option<Freeing>,
-    /// The name that the application is just told is published no more, and its query then.
-    pub(super) unpublished: Option<(Rc<str>, Box<str>)>,
-    /// The time of this turn.
-    pub(super) now: Instant,
-}
-
-/// How an application ends that has asked for its end.
-#[derive(Debug)]
-pub(super) enum Ending {
-    /// As one that has failed, for this reason.
-    Failed(String),
-    /// As one that is unloaded.
-    Unloaded,
-}
-
-/// Something the application, or the turn itself, has to attend to.
-#[derive(Debug)]
-pub(super) enum Notice {
-    /// The client was accepted and had sent these messages before.
-    Ready(SessionKey, VecDeque<(Generation, Message)>),
-    /// An accepted client is gone.
-    Left(SessionKey, CloseReason),
-    /// This writer's publisher has claimed the name and goes on air once the application knows.
-    Published(Place, Rc<str>, WriterId),
-    /// A client publishes this name, with this query, no more.
-    Unpublished(SessionKey, Rc<str>, Box<str>),
-    /// What a message stream plays is over, and something waits behind it.
-    PlayNext(Place),
-    Answered(SessionKey, CallToken, Result<Value, Value>),
-    Object(ObjectId, ObjectNotice),
-    /// Many shared objects live.
-    ObjectsCrowd,
 }
 
 impl Core {
@@ -101,26 +61,14 @@ impl Core {
         load: Load,
     ) -> Self {
         let ids = Arc::clone(&process.live_ids);
-        let streams = Streams::new(ids, Arc::clone(&version));
         Self {
-            name,
-            version,
-            process,
-            mailbox,
-            load,
-            clients: HashMap::new(),
-            streams,
+            streams: Streams::new(ids, Arc::clone(&version)),
+            room: Room::new(name, version, process, mailbox, load),
+            clients: Clients::default(),
             own_streams: OwnStreams::default(),
             connections: Connections::default(),
             remote_objects: RemoteObjects::default(),
             objects: Objects::default(),
-            timers: Timers::default(),
-            app_deadline: None,
-            notices: VecDeque::new(),
-            ending: None,
-            freeing: None,
-            unpublished: None,
-            now: Instant::now(),
         }
     }
 
@@ -132,78 +80,119 @@ impl Core {
     /// Ends everything, for an application that is no more.
     pub(super) fn reset(&mut self, reason: CloseReason) {
         self.end_all(reason);
-        self.drop_objects();
-        self.process
-            .metrics
-            .streams
-            .dec_by(self.streams.published() as i64);
-        let ids = Arc::clone(&self.process.live_ids);
-        self.streams = Streams::new(ids, Arc::clone(&self.version));
-        self.own_streams.reset();
-        self.connections.reset();
-        self.remote_objects.reset();
-        self.timers = Timers::default();
-        self.notices = VecDeque::new();
-        self.freeing = None;
-        self.unpublished = None;
-        self.ending = None;
-        self.app_deadline = None;
+        self.object_acts().drop_all();
+        // Every part by name, so that a new one is not forgotten. The clients are gone.
+        let Self {
+            room,
+            clients: _,
+            streams,
+            own_streams,
+            connections,
+            remote_objects,
+            objects,
+        } = self;
+        let published = streams.published() as i64;
+        room.process.metrics.streams.dec_by(published);
+        room.agenda = Agenda::default();
+        streams.reset();
+        own_streams.reset();
+        connections.reset();
+        remote_objects.reset();
+        objects.reset();
     }
 
     /// Takes another version; the application that ran is no more.
     pub(super) fn take_version(&mut self, version: Arc<AppVersion>) {
-        self.streams = Streams::new(Arc::clone(&self.process.live_ids), Arc::clone(&version));
-        self.version = version;
+        let ids = Arc::clone(&self.room.process.live_ids);
+        self.streams = Streams::new(ids, Arc::clone(&version));
+        self.room.version = version;
+    }
+}
+
+/// The parts, as the acts of each area borrow them.
+impl Core {
+    pub(super) fn object_acts(&mut self) -> ObjectActs<'_> {
+        ObjectActs {
+            room: &mut self.room,
+            clients: &mut self.clients,
+            objects: &mut self.objects,
+        }
     }
 
-    /// Adds a line to the application's log.
-    pub(super) fn log(&self, level: Level, text: &str) {
-        let log = &self.version.common.log;
-        log.push(level, Some(self.name.instance()), text);
+    pub(super) fn play_acts(&mut self) -> PlayActs<'_> {
+        PlayActs {
+            room: &mut self.room,
+            clients: &mut self.clients,
+            streams: &mut self.streams,
+        }
     }
 
+    pub(super) fn publish_acts(&mut self) -> PublishActs<'_> {
+        PublishActs {
+            room: &mut self.room,
+            clients: &mut self.clients,
+            streams: &mut self.streams,
+            own_streams: &mut self.own_streams,
+            connections: &mut self.connections,
+        }
+    }
+
+    pub(super) fn connection_acts(&mut self) -> ConnectionActs<'_> {
+        ConnectionActs {
+            room: &mut self.room,
+            streams: &mut self.streams,
+            connections: &mut self.connections,
+        }
+    }
+
+    pub(super) fn remote_object_acts(&mut self) -> RemoteObjectActs<'_> {
+        RemoteObjectActs {
+            connections: &mut self.connections,
+            objects: &mut self.remote_objects,
+        }
+    }
+}
+
+/// Sessions: begun, decided, ended.
+impl Core {
     /// Takes a client in as pending.
     pub(super) fn add(&mut self, client: Client) {
+        let room = &self.room;
         tracing::info!(
             client = %client.id(),
             address = %client.peer(),
-            application = self.name.application(),
-            instance = self.name.instance(),
+            application = room.name.application(),
+            instance = room.name.instance(),
             edge = client.edge(),
             "session begins",
         );
-        self.load.add(1);
-        self.process.metrics.sessions.inc();
-        self.version.common.sessions.fetch_add(1, Ordering::Relaxed);
-        self.clients.insert(client.key, Box::new(client));
+        room.load.add(1);
+        room.process.metrics.sessions.inc();
+        room.version.common.sessions.fetch_add(1, Ordering::Relaxed);
+        self.clients.insert(client);
     }
 
     /// Accepts a pending client.
     pub(super) fn accept(&mut self, key: SessionKey) {
-        let Some(client) = self
-            .clients
-            .get_mut(&key)
-            .filter(|client| !client.is_accepted())
-        else {
+        let client = self.clients.get_mut(key);
+        let Some(client) = client.filter(|client| !client.is_accepted()) else {
             return;
         };
-        let held = client.accept(&self.process.settings.fms_version);
+        let held = client.accept(&self.room.process.settings.fms_version);
         if !held.is_empty() {
             // Handled after the present call of the application.
-            self.notices.push_back(Notice::Ready(key, held));
+            self.room.notify(Notice::Ready(key, held));
         }
-        self.process.metrics.connected(ConnectResult::Accepted);
+        let metrics = &self.room.process.metrics;
+        metrics.connected(ConnectResult::Accepted);
     }
 
     /// Leaves a client pending for as long as its application allows.
     pub(super) fn wait_for_decision(&mut self, key: SessionKey) {
-        if self
-            .clients
-            .get(&key)
-            .is_some_and(|client| !client.is_accepted())
-        {
-            let at = self.now + self.version.settings.connect_time.get();
-            self.timers.add(at, Timer::Connect(key));
+        let pending = |client: &Client| !client.is_accepted();
+        if self.clients.get(key).is_some_and(pending) {
+            let at = self.room.now + self.room.version.settings.connect_time.get();
+            self.room.wake_at(at, Timer::Connect(key));
         }
     }
 
@@ -220,26 +209,24 @@ impl Core {
 
     /// Ends a pending client's session with this answer to its connect.
     pub(super) fn refuse(&mut self, key: SessionKey, info: Object, reason: CloseReason) {
-        let Some(client) = self.clients.get_mut(&key) else {
+        let Some(client) = self.clients.get_mut(key) else {
             return;
         };
         let Some(transaction) = client.undecided() else {
             return;
         };
         for command in &answer::refusal(transaction, info) {
-            client.send(answer::on_connection(
-                command,
-                command::ObjectEncoding::Amf0,
-            ));
+            client.send(answer::on_connection(command, ObjectEncoding::Amf0));
         }
         client.tell(ToSession::Close(reason));
-        self.process.metrics.connected(ConnectResult::Rejected);
+        let metrics = &self.room.process.metrics;
+        metrics.connected(ConnectResult::Rejected);
         self.forget(key, reason);
     }
 
     /// Ends an accepted client's session with these last commands.
     pub(super) fn end(&mut self, key: SessionKey, last: &[Command], reason: CloseReason) {
-        let Some(client) = self.clients.get_mut(&key) else {
+        let Some(client) = self.clients.get_mut(key) else {
             return;
         };
         for command in last {
@@ -249,16 +236,20 @@ impl Core {
         self.forget(key, reason);
     }
 
+    /// Ends a session if an act has found that it has to.
+    pub(super) fn obey(&mut self, key: SessionKey, verdict: Verdict) {
+        match verdict {
+            Verdict::GoesOn => {}
+            Verdict::Ends(reason) => self.end(key, &[command::close()], reason),
+        }
+    }
+
     /// Ends every session because the application is gone.
     pub(super) fn end_all(&mut self, reason: CloseReason) {
-        let keys: Vec<_> = self.clients.keys().copied().collect();
+        let keys: Vec<_> = self.clients.keys().collect();
         for key in keys {
             let info = Status::ConnectAppShutdown.info(None, None);
-            if self
-                .clients
-                .get(&key)
-                .is_some_and(|client| client.is_accepted())
-            {
+            if self.clients.get(key).is_some_and(Client::is_accepted) {
                 self.end(key, &[command::on_status(info), command::close()], reason);
             } else {
                 self.refuse(key, info, reason);
@@ -269,81 +260,62 @@ impl Core {
     /// Takes a client out: its streams, its calls, its line in the log.
     pub(super) fn forget(&mut self, key: SessionKey, reason: CloseReason) {
         self.leave_streams(key, reason);
-        self.leave_objects(key, reason);
-        let Some(mut client) = self.clients.remove(&key) else {
+        self.object_acts().leave(key, reason);
+        let Some(mut client) = self.clients.remove(key) else {
             return;
         };
-        if self.clients.is_empty() {
-            self.clients = HashMap::new();
-        }
-        for token in client.take_calls() {
+        for token in client.calls.take_all() {
             let failed = Value::Object(Status::CallFailed.info(None, None));
-            self.notices
-                .push_back(Notice::Answered(key, token, Err(failed)));
+            self.room.notify(Notice::Answered(key, token, Err(failed)));
         }
         if client.is_accepted() {
-            self.notices.push_back(Notice::Left(key, reason));
+            self.room.notify(Notice::Left(key, reason));
         }
-        self.load.remove(1);
-        self.process.metrics.session_ended(reason);
-        self.version.common.sessions.fetch_sub(1, Ordering::Relaxed);
-        let duration = self.now.saturating_duration_since(client.opened);
+        self.count_out(&client, reason);
+        if self.streams.is_lost(key.lane) && !self.clients.has_lane(key.lane) {
+            // Nobody is left to say that the lane is back.
+            self.publish_acts().lane_back(key.lane);
+        }
+    }
+
+    fn count_out(&self, client: &Client, reason: CloseReason) {
+        let room = &self.room;
+        room.load.remove(1);
+        room.process.metrics.session_ended(reason);
+        room.version.common.sessions.fetch_sub(1, Ordering::Relaxed);
+        let duration = room.now.saturating_duration_since(client.opened);
         tracing::info!(
-            client = %ClientId(key),
+            client = %client.id(),
             address = %client.peer(),
-            application = self.name.application(),
-            instance = self.name.instance(),
+            application = room.name.application(),
+            instance = room.name.instance(),
             bytes_in = client.bytes_in(),
             bytes_out = client.bytes_out(),
             duration_ms = duration.as_millis() as u64,
             reason = reason.label(),
             "session ends",
         );
-        if self.streams.is_lost(key.lane)
-            && !self.clients.keys().any(|other| other.lane == key.lane)
-        {
-            // Nobody is left to say that the lane is back.
-            self.lane_back(key.lane);
-        }
-    }
-
-    /// Sends a command to every accepted client, encoded once for each encoding.
-    pub(super) fn broadcast(&mut self, command: &Command) {
-        let mut encoded: [Option<_>; 2] = [None, None];
-        for client in self
-            .clients
-            .values_mut()
-            .filter(|client| client.is_accepted())
-        {
-            let encoding = client.encoding();
-            let slot = usize::from(encoding == command::ObjectEncoding::Amf3);
-            let message =
-                encoded[slot].get_or_insert_with(|| answer::on_connection(command, encoding));
-            client.send(message.clone());
-        }
     }
 
     /// Takes a client's answer to a call of the application.
     pub(super) fn answered(&mut self, key: SessionKey, command: Command) {
-        if self.measured(key, command.transaction) {
-            return;
-        }
-        let Some(client) = self.clients.get_mut(&key) else {
+        let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        if let Some(token) = client.end_call(command.transaction) {
-            let value = command
-                .arguments
-                .into_iter()
-                .next()
-                .unwrap_or(Value::Undefined);
-            let answer = if command.name == "_result" {
-                Ok(value)
-            } else {
-                Err(value)
-            };
-            self.notices.push_back(Notice::Answered(key, token, answer));
+        let transaction = command.transaction;
+        if Measurement::answered(client, transaction, self.room.now) {
+            return;
         }
+        let Some(token) = client.calls.end(transaction) else {
+            return;
+        };
+        let value = command.arguments.into_iter().next();
+        let value = value.unwrap_or(Value::Undefined);
+        let answer = match command.name.as_str() {
+            "_result" => Ok(value),
+            _ => Err(value),
+        };
+        self.room.notify(Notice::Answered(key, token, answer));
     }
 
     /// A command that cannot be read: the client does not speak RTMP.
@@ -357,33 +329,34 @@ impl Core {
         self.end(key, &[command::close()], CloseReason::Protocol);
     }
 
-    /// Answers a call, if its caller is still there and waits.
-    pub(super) fn respond(&mut self, responder: Responder, answer: Result<Value, Value>) {
-        let Some(client) = self.clients.get_mut(&responder.client.0) else {
-            return;
-        };
-        if !responder.transaction.expects_answer() {
-            return;
+    /// Ends the session of an encoder whose time without a publish is over.
+    pub(super) fn part_with_encoder(&mut self, key: SessionKey) {
+        let now = self.room.now;
+        let client = self.clients.get_mut(key);
+        if client.is_some_and(|client| client.encoder.parts(now) && client.streams.are_idle()) {
+            self.end(key, &[], CloseReason::PublishOver);
         }
-        let (name, value) = match answer {
-            Ok(value) => ("_result", value),
-            Err(value) => ("_error", value),
-        };
-        let command = Command::new(name, responder.transaction).with(value);
-        let message = answer::on_connection(&command, client.encoding());
-        if answer::fits(&message) {
-            return client.send(message);
+    }
+}
+
+/// Connections of the application.
+impl Core {
+    /// Ends a connection: the application hears NetConnection.Connect.Closed.
+    pub(super) fn close_connection(&mut self, id: ConnectionId) {
+        let lost = self.connection_acts().end(id);
+        for (stream, source) in lost {
+            let mut publishers = self.publish_acts();
+            let air = publishers.source_acts().remote_lost(stream, source);
+            publishers.follow(stream, air);
         }
-        let why = "The answer is longer than a message can be.";
-        let info = Status::CallFailed.info(Some(why), None);
-        client.command(&command::error(responder.transaction, info));
+        self.remote_objects.end(id);
     }
 }
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core")
-            .field("name", &self.name)
+            .field("name", &self.room.name)
             .field("clients", &self.clients.len())
             .field("streams", &self.streams)
             .finish_non_exhaustive()

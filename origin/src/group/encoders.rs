@@ -1,58 +1,102 @@
 //! Encoders whose publish is refused or lost: they would go on sending into nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tributary_protocol::link::CloseReason;
+use tributary_protocol::command::Connect;
 
-use super::{client::Role, core::Core, timers::Timer};
-use crate::session::SessionKey;
+/// Whether a client is an encoder, and when the group parts with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Encoder {
+    /// It has done nothing but publish.
+    is_one: bool,
+    /// When an encoder whose publish was refused or lost is parted with.
+    parting_at: Option<Instant>,
+}
 
 /// How long an encoder keeps its connection after its publish was refused or taken. Reason: it reads
 /// the status, and may publish another name.
 const PARTING: Duration = Duration::from_secs(1);
 
-impl Core {
-    /// The client calls a method of the application, plays or uses a shared object: its connection
-    /// is more than a publish.
-    pub(super) fn is_no_encoder(&mut self, key: SessionKey) {
-        if let Some(client) = self.clients.get_mut(&key) {
-            client.is_encoder = false;
+impl Encoder {
+    /// A client is an encoder if its connect has `type: nonprivate`, or the name of Flash Media Live
+    /// Encoder, as those of nearly all encoders do.
+    pub(super) fn of(connect: &Connect) -> Self {
+        let kind = connect.properties.get("type");
+        let is_named = |agent: &str| agent.starts_with("FMLE/");
+        let is_one = kind.is_some_and(|kind| kind.as_str() == Some("nonprivate"))
+            || connect.flash_ver.as_deref().is_some_and(is_named);
+        Self {
+            is_one,
+            parting_at: None,
         }
     }
 
-    /// A publish of this client was refused, or taken from it. The connection of an encoder closes
-    /// after a while, unless it publishes again.
-    pub(super) fn publish_is_over(&mut self, key: SessionKey) {
-        let Some(client) = self.clients.get_mut(&key) else {
-            return;
-        };
-        if client.is_encoder && client.parting_at.is_none() {
-            let at = self.now + PARTING;
-            client.parting_at = Some(at);
-            self.timers.add(at, Timer::Encoder(key));
+    /// The client calls a method of the application, plays or uses a shared object: its connection
+    /// is more than a publish.
+    pub(super) fn is_more(&mut self) {
+        self.is_one = false;
+    }
+
+    /// A publish of this client was refused, or taken from it. Returns when the connection of an
+    /// encoder closes, unless it publishes again; `None` if that is known already.
+    pub(super) fn publish_is_over(&mut self, now: Instant) -> Option<Instant> {
+        if !self.is_one || self.parting_at.is_some() {
+            return None;
         }
+        self.parting_at = Some(now + PARTING);
+        self.parting_at
     }
 
     /// A publish of this client is accepted.
-    pub(super) fn publish_goes_on(&mut self, key: SessionKey) {
-        if let Some(client) = self.clients.get_mut(&key) {
-            client.parting_at = None;
-        }
+    pub(super) fn publish_goes_on(&mut self) {
+        self.parting_at = None;
     }
 
-    /// The time of an encoder without a publish may be over.
-    pub(super) fn part_with_encoder(&mut self, key: SessionKey) {
-        let now = self.now;
-        let Some(client) = self.clients.get_mut(&key) else {
-            return;
-        };
-        if client.parting_at.take_if(|at| *at <= now).is_none() {
-            return;
-        }
-        let mut streams = client.streams.iter();
-        let is_idle = streams.all(|stream| matches!(stream.role, Role::Idle));
-        if client.is_encoder && is_idle {
-            self.end(key, &[], CloseReason::PublishOver);
-        }
+    /// Whether the time of an encoder without a publish is over.
+    pub(super) fn parts(&mut self, now: Instant) -> bool {
+        self.parting_at.take_if(|at| *at <= now).is_some() && self.is_one
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tributary_protocol::{TransactionId, amf::Object, command::Command};
+
+    use super::*;
+
+    fn encoder(flash_ver: &str) -> Encoder {
+        let mut connect = Command::new("connect", TransactionId(1.0));
+        let object = Object::new()
+            .with("app", "live")
+            .with("flashVer", flash_ver);
+        connect.object = object.into();
+        Encoder::of(&Connect::parse(connect).unwrap())
+    }
+
+    #[test]
+    fn an_encoder_has_a_second_to_publish_again() {
+        let start = Instant::now();
+        let mut encoder = encoder("FMLE/3.0 (compatible; FMSc/1.0)");
+        assert_eq!(encoder.publish_is_over(start), Some(start + PARTING));
+        let later = start + PARTING / 2;
+        assert_eq!(encoder.publish_is_over(later), None, "the first counts");
+        assert!(!encoder.parts(later));
+        assert!(encoder.parts(start + PARTING));
+        assert!(!encoder.parts(start + PARTING), "once");
+    }
+
+    #[test]
+    fn an_encoder_that_publishes_again_or_does_more_stays() {
+        let start = Instant::now();
+        let mut again = encoder("FMLE/3.0");
+        again.publish_is_over(start);
+        again.publish_goes_on();
+        assert!(!again.parts(start + PARTING));
+        let mut more = encoder("FMLE/3.0");
+        more.publish_is_over(start);
+        more.is_more();
+        assert!(!more.parts(start + PARTING));
+        let mut player = encoder("WIN 10,0,32,18");
+        assert_eq!(player.publish_is_over(start), None);
     }
 }

@@ -6,25 +6,33 @@
 //! | module | what it does |
 //! |---|---|
 //! | `actor` | takes mail, one turn at a time; contains panics; ends the group |
-//! | `turn` | what a turn does: sessions, commands, deadlines |
-//! | `net_stream`, `live_streams` | publish, play, pause and the rest |
+//! | `turn`, `net_stream`, `playlist` | what a turn does: sessions, commands, deadlines |
 //! | `context` | what an application may do |
 //! | `lend` | the context of a script that runs |
 //! | `handle`, `refusal` | the ways in |
 //! | `trial` | an instance without clients, apart from all others |
-//! | `core` | what a group owns, and how it speaks to its sessions |
-//! | `client`, `streams` | one session; all live streams by name |
+//! | `core` | all parts, and the acts that concern all of them: sessions begin and end |
+//! | `room` | what every act may use: the time, deadlines, notices, the log |
+//! | `clients`, `client`, `message_stream` | the sessions, one session, its message streams |
+//! | `streams`, `publishing`, `playing` | live streams by name; their publishers; their players |
 //! | `shared_objects` | all shared objects, their members, and what clients ask of them |
-//! | `bandwidth` | how fast a client takes what it is sent |
+//! | `bandwidth`, `watched` | measurements of a client's connection; its figures and limits |
 //! | `access` | what a client may read and write |
 //! | `own_streams`, `stream` | the streams of the application, and what it may do with one |
 //! | `connections`, `connection` | its connections to others, and what it may do with one |
+//! | `remote_objects` | shared objects that it uses over its connections |
+//!
+//! A part (`clients`, `streams`, `own_streams`, `connections`, `remote_objects`, `shared_objects`) holds
+//! state and uses no other part. Acts work on parts: a type such as `ObjectActs` borrows the room and the
+//! parts that one area needs, and nothing else of the core. An act that finds that a session or a
+//! stream has to end returns that (`Verdict`, `Air`); its caller, which has the other parts, ends it.
 
 mod access;
 mod actor;
 mod answer;
 mod bandwidth;
 mod client;
+mod clients;
 mod clock;
 mod connection;
 mod connections;
@@ -34,13 +42,15 @@ mod encoders;
 mod freeing;
 mod handle;
 mod lend;
-mod live_streams;
 mod mailbox;
 mod media;
+mod message_stream;
 mod name;
 mod net_stream;
+mod notice;
 mod open_refused;
 mod own_streams;
+mod playing;
 mod playlist;
 mod process;
 mod publisher;
@@ -48,8 +58,8 @@ mod publishing;
 mod refusal;
 mod registry;
 mod remote_objects;
-mod remote_sources;
 mod restarts;
+mod room;
 mod shared_objects;
 mod stream;
 mod streams;
@@ -57,6 +67,7 @@ mod timers;
 mod token;
 mod trial;
 mod turn;
+mod verdict;
 mod watched;
 mod worker;
 

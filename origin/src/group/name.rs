@@ -34,6 +34,11 @@ impl<'a> StreamName<'a> {
     }
 }
 
+/// A name as it was written, without what may be a key.
+pub(super) fn without_query(name: &str) -> &str {
+    name.split('?').next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

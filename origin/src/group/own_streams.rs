@@ -10,6 +10,16 @@
 //!    │ send                 │ source ends, time is up: the next of the playlist
 //!    └───► holds the name loosely: whoever publishes gets it
 //! ```
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `acts` | a stream as a publisher: played into, sent to, stopped, closed |
+//! | `sources` | its sources: begun, ended, followed by the next |
+//! | `remote` | sources on the other side of a connection |
+//! | `status` | statuses for the application |
+//!
+//! State of [`OwnStreams`] is each stream's name, filter and playlist, the source of the moment, and
+//! the last number. A restore makes anew: the relay, the writer and the live streams.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -20,12 +30,16 @@ use std::{
 
 use tributary_protocol::link::{Filter, WriterId};
 
+use super::name::StreamName;
 use crate::{
     app::{ConnectionId, NetStreamId, StreamError, StreamId},
     live::{LiveStream, relay::Relay},
 };
 
 mod acts;
+mod remote;
+pub(super) mod sources;
+mod status;
 
 /// The streams of an application, by number and by name.
 #[derive(Default)]
@@ -41,12 +55,12 @@ pub(super) struct OwnStream {
     pub(super) filter: Filter,
     /// Kept for the application.
     pub(super) buffer: Duration,
-    playlist: VecDeque<Item>,
+    playlist: VecDeque<PlaylistItem>,
     on_air: Option<OnAir>,
 }
 
 /// What waits in a playlist.
-struct Item {
+struct PlaylistItem {
     name: Rc<str>,
     length: Option<Duration>,
     /// On the other side of a connection, with what the play command says of where to begin.
@@ -54,24 +68,24 @@ struct Item {
 }
 
 /// A stream that publishes its name.
-pub(super) struct OnAir {
+struct OnAir {
     live: Arc<LiveStream>,
     writer: WriterId,
-    pub(super) relay: Relay,
+    relay: Relay,
     since: Instant,
     /// How often something else was played.
     serial: u64,
-    pub(super) playing: Option<Playing>,
+    playing: Option<Source>,
 }
 
 /// The source of the moment.
-pub(super) struct Playing {
+struct Source {
     name: Rc<str>,
     length: Option<Duration>,
     /// What brings it, if it is not of this group.
-    pub(super) remote: Option<NetStreamId>,
+    remote: Option<NetStreamId>,
     /// Where its media comes from, once there is some.
-    pub(super) live: Option<Arc<LiveStream>>,
+    live: Option<Arc<LiveStream>>,
     /// When it is over, once it has begun.
     until: Option<Instant>,
 }
@@ -85,7 +99,7 @@ pub(super) const MAX_PLAYLIST: usize = 1_024;
 
 impl OwnStreams {
     /// The stream of this name, if it is open.
-    pub(super) fn named(&self, name: &str) -> Option<StreamId> {
+    fn named(&self, name: &str) -> Option<StreamId> {
         self.names.get(name).copied()
     }
 
@@ -105,7 +119,9 @@ impl OwnStreams {
         };
     }
 
-    fn open(&mut self, name: &str) -> Result<StreamId, StreamError> {
+    /// Opens a stream of the application; the same one for the same name.
+    pub(super) fn open(&mut self, name: &str) -> Result<StreamId, StreamError> {
+        let name = StreamName::parse(name).ok_or(StreamError::BadName)?.name;
         if let Some(&id) = self.names.get(name) {
             return Ok(id);
         }
@@ -124,6 +140,33 @@ impl OwnStreams {
         self.names.insert(name, id);
         self.table.insert(id, stream);
         Ok(id)
+    }
+
+    fn on_air(&mut self, id: StreamId) -> Option<&mut OnAir> {
+        self.get_mut(id)?.on_air.as_mut()
+    }
+
+    /// Whether a stream plays what this NetStream brings.
+    fn plays_from(&self, id: StreamId, stream: NetStreamId) -> bool {
+        let playing = self.get(id).and_then(OwnStream::playing);
+        playing.is_some_and(|playing| playing.remote == Some(stream))
+    }
+
+    /// Whether a stream of this name plays, directly or through others of the application, the
+    /// stream `target`.
+    fn leads_to(&self, name: &str, target: &str) -> bool {
+        let mut name = name;
+        for _ in 0..=MAX_OWN_STREAMS {
+            if name == target {
+                return true;
+            }
+            let own = self.named(name).and_then(|id| self.get(id));
+            match own.and_then(OwnStream::local_source) {
+                Some(source) => name = source,
+                None => return false,
+            }
+        }
+        true
     }
 
     fn remove(&mut self, id: StreamId) {
@@ -156,7 +199,7 @@ impl OwnStream {
         playing.remote.is_none().then_some(&playing.name)
     }
 
-    pub(super) fn playing(&self) -> Option<&Playing> {
+    fn playing(&self) -> Option<&Source> {
         self.on_air.as_ref()?.playing.as_ref()
     }
 
@@ -169,4 +212,4 @@ impl OwnStream {
 }
 
 /// A source that was found: what brings it, and its media if there is some; or why not.
-pub(super) type Found = Result<(Option<NetStreamId>, Option<Arc<LiveStream>>), &'static str>;
+type Found = Result<(Option<NetStreamId>, Option<Arc<LiveStream>>), &'static str>;

@@ -15,12 +15,12 @@ use crate::{
 
 /// A message stream of a client, or a stream of the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place {
+pub(super) struct StreamSlot {
     pub(super) session: SessionKey,
     pub(super) stream: MessageStreamId,
 }
 
-impl Place {
+impl StreamSlot {
     /// Where a stream of the application publishes and plays.
     pub(super) fn of_application(stream: StreamId) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for StreamSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.of() {
             Some(_) => f.write_str("application"),
@@ -80,7 +80,7 @@ const NET_STREAM: MessageStreamId = MessageStreamId(1);
 /// Who asks for a name.
 #[derive(Clone, Debug)]
 pub(super) struct Claimant {
-    pub(super) place: Place,
+    pub(super) slot: StreamSlot,
     pub(super) generation: Generation,
     pub(super) identity: Option<Identity>,
     /// The query of its publish name.
@@ -119,7 +119,7 @@ pub(super) enum Claim {
 /// A publisher and what it holds.
 #[derive(Clone, Debug)]
 pub(super) struct Holder {
-    pub(super) place: Place,
+    pub(super) slot: StreamSlot,
     pub(super) generation: Generation,
     pub(super) writer: WriterId,
     pub(super) query: Box<str>,
@@ -147,7 +147,7 @@ pub(super) enum News {
 pub(super) struct Ended {
     pub(super) live: Arc<LiveStream>,
     /// Who published last.
-    pub(super) publisher: Place,
+    pub(super) publisher: StreamSlot,
     pub(super) holds: Holds,
     /// Whether viewers were told that it is published.
     pub(super) announced: bool,
@@ -158,7 +158,7 @@ pub(super) struct Ended {
 pub(super) struct Known<'a> {
     pub(super) live: &'a Arc<LiveStream>,
     /// Who publishes, or did last.
-    pub(super) publisher: Place,
+    pub(super) publisher: StreamSlot,
     pub(super) viewers: usize,
     pub(super) since: Instant,
 }

@@ -3,25 +3,41 @@
 use std::{rc::Rc, sync::Arc};
 
 use tributary_protocol::{
-    MessageStreamId,
     command::Status,
     link::{Generation, Target, ToSession, WriterId},
 };
 
 use super::{
     answer,
-    client::{Asking, Client, Role},
-    core::{Core, Notice},
+    client::Client,
+    clients::{Clients, slot_of},
+    connections::Connections,
     freeing::Freeing,
+    message_stream::{Asked, Asking, Role},
     name::StreamName,
-    streams::{Claim, Claimant, Ended, Holder, Holds, Own, Place},
+    notice::Notice,
+    own_streams::{OwnStreams, sources::SourceActs},
+    playing::PlayActs,
+    room::Room,
+    streams::{Claim, Claimant, Ended, Holder, Holds, Own, StreamSlot, Streams},
     timers::Timer,
 };
 use crate::{
-    app::{Identity, PublishGrant},
+    app::{Decision, Identity, PublishGrant, RequestId},
+    live::LiveStream,
     metrics::PublishResult,
     session::{LaneKey, SessionKey},
 };
+
+/// A group's publishers at work: clients, and the application with its own streams. What one of them
+/// does reaches all that watch the name: players, streams of the application, connections.
+pub(super) struct PublishActs<'a> {
+    pub(super) room: &'a mut Room,
+    pub(super) clients: &'a mut Clients,
+    pub(super) streams: &'a mut Streams,
+    pub(super) own_streams: &'a mut OwnStreams,
+    pub(super) connections: &'a mut Connections,
+}
 
 /// What becomes of the connection of a publisher that has lost its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,21 +50,60 @@ enum Afterwards {
     Asked,
 }
 
-impl Core {
-    pub(super) fn start_publish(
+impl PublishActs<'_> {
+    pub(super) fn play_acts(&mut self) -> PlayActs<'_> {
+        PlayActs {
+            room: self.room,
+            clients: self.clients,
+            streams: self.streams,
+        }
+    }
+
+    pub(super) fn source_acts(&mut self) -> SourceActs<'_> {
+        SourceActs {
+            room: self.room,
+            streams: self.streams,
+            own_streams: self.own_streams,
+            connections: self.connections,
+        }
+    }
+
+    /// The application has decided about a publish, or asks for more time.
+    pub(super) fn decide(&mut self, request: RequestId, decision: Decision<PublishGrant>) {
+        let grant = match decision {
+            Decision::Pending => return self.play_acts().wait_for_decision(request),
+            Decision::Accept(grant) => Ok(grant),
+            Decision::Refuse(why) => Err(why),
+        };
+        let Some(asking) = self.clients.take_asking(request) else {
+            return;
+        };
+        let Asked::Publish(generation) = asking.what else {
+            return self.clients.put_back(request, asking);
+        };
+        let slot = slot_of(request);
+        match grant {
+            Ok(grant) => self.start(slot, generation, &asking, grant),
+            Err(why) => {
+                let status = Status::PublishBadName;
+                self.refuse(slot, generation, status, &why, &asking.name);
+            }
+        }
+    }
+
+    fn start(
         &mut self,
-        key: SessionKey,
-        stream: MessageStreamId,
+        slot: StreamSlot,
         generation: Generation,
         asking: &Asking,
         grant: PublishGrant,
     ) {
-        let Some(client) = self.clients.get(&key) else {
+        let Some(client) = self.clients.get(slot.session) else {
             return;
         };
-        let query = client.publish_query(&self.version.settings, &asking.query);
+        let query = client.publish_query(&self.room.version.settings, &asking.query);
         let claimant = Claimant {
-            place: client.place(stream),
+            slot,
             generation,
             identity: grant
                 .identity
@@ -56,55 +111,75 @@ impl Core {
             query: asking.query.as_str().into(),
             holds: Holds::Firmly,
         };
-        let (name, claim) = self.streams.claim(&asking.name, claimant, self.now);
+        let (name, claim) = self.streams.claim(&asking.name, claimant, self.room.now);
         let (writer, fresh) = match claim {
             Claim::Taken => {
                 let (status, why) = (Status::PublishBadName, "The name is being published.");
-                return self.refuse_publish(key, stream, generation, status, why, &name);
+                return self.refuse(slot, generation, status, why, &name);
             }
             Claim::Fresh { writer, .. } => (writer, true),
             Claim::Continued {
                 writer, displaced, ..
             } => {
                 if let Some(holder) = displaced {
-                    self.displace(&name, &holder, key);
+                    self.displace(&name, &holder, slot.session);
                 }
                 (writer, false)
             }
         };
-        let place = Place {
-            session: key,
-            stream,
-        };
-        self.log_stream("publish begins", place, &name, fresh);
-        let client = self.clients.get_mut(&key);
-        if let Some(net_stream) = client.and_then(|client| client.stream(stream)) {
-            net_stream.role = Role::Publishing {
-                name: Rc::clone(&name),
-                generation,
-            };
+        self.room.log_stream("publish begins", slot, &name, fresh);
+        if let Some(message_stream) = self.clients.stream(slot) {
+            let name = Rc::clone(&name);
+            message_stream.role = Role::Publishing { name, generation };
         }
+        let metrics = &self.room.process.metrics;
         if fresh {
-            self.process.metrics.published(PublishResult::Started);
-            self.process.metrics.streams.inc();
+            metrics.published(PublishResult::Started);
+            metrics.streams.inc();
         } else {
-            self.process.metrics.published(PublishResult::Continued);
+            metrics.published(PublishResult::Continued);
         }
-        self.notices
-            .push_back(Notice::Published(place, name, writer));
+        self.room.notify(Notice::Published(slot, name, writer));
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        slot: StreamSlot,
+        generation: Generation,
+        status: Status,
+        description: &str,
+        name: &str,
+    ) {
+        if let Some(client) = self.clients.get(slot.session) {
+            let stream = slot.stream;
+            client.tell(ToSession::StopPublish { stream, generation });
+        }
+        let metrics = &self.room.process.metrics;
+        metrics.published(PublishResult::Refused);
+        self.clients.stream_status(slot, status, description, name);
+        self.is_over(slot.session);
+    }
+
+    /// A publish of this client was refused, or taken from it: an encoder is parted with.
+    pub(super) fn is_over(&mut self, key: SessionKey) {
+        let client = self.clients.get_mut(key);
+        let at = client.and_then(|client| client.encoder.publish_is_over(self.room.now));
+        if let Some(at) = at {
+            self.room.wake_at(at, Timer::Encoder(key));
+        }
     }
 
     /// A publisher that holds its name is accepted: its media reach viewers from here on.
-    pub(super) fn accept_publisher(&mut self, name: &Rc<str>, writer: WriterId) {
+    pub(super) fn accept(&mut self, name: &Rc<str>, writer: WriterId) {
         let Some((holder, live)) = self.streams.written(name, writer) else {
             return;
         };
-        let (place, generation, live) = (holder.place, holder.generation, Arc::clone(live));
-        self.publish_goes_on(place.session);
-        let Some(client) = self.clients.get_mut(&place.session) else {
+        let (slot, generation, live) = (holder.slot, holder.generation, Arc::clone(live));
+        let Some(client) = self.clients.get_mut(slot.session) else {
             return;
         };
-        let stream = place.stream;
+        client.encoder.publish_goes_on();
+        let stream = slot.stream;
         client.tell(ToSession::AcceptPublish {
             stream,
             generation,
@@ -122,28 +197,42 @@ impl Core {
         }
     }
 
+    /// Ends a publish at its client's word; its role was taken from the message stream.
+    pub(super) fn close(&mut self, slot: StreamSlot, name: &Rc<str>, generation: Generation) {
+        if let Some(client) = self.clients.get_mut(slot.session) {
+            let stream = slot.stream;
+            client.tell(ToSession::StopPublish { stream, generation });
+            let description = format!("Stopped publishing {name}.");
+            let status = answer::status(Status::UnpublishSuccess, &description, name);
+            client.command_on(stream, &status);
+        }
+        self.unpublish(name, slot);
+    }
+
     /// A client publishes a name no more: the application is told at once if it was told that the
     /// client does.
     fn gone_off_air(&mut self, name: &Rc<str>, holder: &Holder) {
         if holder.told {
-            let (session, query) = (holder.place.session, holder.query.clone());
-            self.notices
-                .push_back(Notice::Unpublished(session, Rc::clone(name), query));
+            let (session, query) = (holder.slot.session, holder.query.clone());
+            let notice = Notice::Unpublished(session, Rc::clone(name), query);
+            self.room.notify(notice);
         }
     }
 
-    pub(super) fn release_stream(&mut self, key: SessionKey, name: &str) {
-        let (Some(parsed), Some(client)) = (StreamName::parse(name), self.clients.get(&key)) else {
+    /// Frees a name for a client that is about to publish it, if it may have it.
+    pub(super) fn release(&mut self, key: SessionKey, name: &str) {
+        let (Some(parsed), Some(client)) = (StreamName::parse(name), self.clients.get(key)) else {
             return;
         };
-        let query = client.publish_query(&self.version.settings, parsed.query);
+        let query = client.publish_query(&self.room.version.settings, parsed.query);
         let identity = identity(client, parsed.name, &query);
+        let now = self.room.now;
         let released = self
             .streams
-            .release(parsed.name, key, identity.as_ref(), self.now);
+            .release(parsed.name, key, identity.as_ref(), now);
         if let Some(holder) = released {
             let name = Rc::from(parsed.name);
-            self.schedule_stream(&name);
+            self.schedule(&name);
             self.displace(&name, &holder, key);
         }
     }
@@ -151,7 +240,7 @@ impl Core {
     /// Tells a publisher that its name has gone to somebody else.
     pub(super) fn displace(&mut self, name: &Rc<str>, holder: &Holder, by: SessionKey) {
         let why = "Another publisher has taken the name over.";
-        let afterwards = if holder.place.session == by {
+        let afterwards = if holder.slot.session == by {
             Afterwards::Stays
         } else {
             self.gone_off_air(name, holder);
@@ -163,48 +252,48 @@ impl Core {
     /// Ends a stream whoever publishes it.
     pub(super) fn kick(&mut self, name: &str, why: &str) -> bool {
         if let Some(holder) = self.streams.holder(name)
-            && let Some(Own::Stream(own)) = holder.place.of()
+            && let Some(Own::Stream(own)) = holder.slot.of()
         {
             return self.stop_own(own);
         }
-        self.end_publish(name, why, Afterwards::Closes)
+        self.end(name, why, Afterwards::Closes)
     }
 
     /// Ends a client's publish at the word of the application; its connection stays. `false` if no
     /// client publishes the name, or if the application answers a client that may not free it.
-    pub(super) fn stop_publish(&mut self, name: &str) -> bool {
+    pub(super) fn stop(&mut self, name: &str) -> bool {
         let why = "The application has ended the stream.";
-        let own = |holder: &Holder| holder.place.of().is_some();
+        let own = |holder: &Holder| holder.slot.of().is_some();
         if self.streams.holder(name).is_some_and(own) {
             return false;
         }
-        match &self.freeing {
+        match &self.room.agenda.freeing {
             Some(freeing) if self.publishes(freeing.client, name) => {
-                self.end_publish(name, "The client has asked for it.", Afterwards::Asked)
+                self.end(name, "The client has asked for it.", Afterwards::Asked)
             }
             Some(freeing) if !self.may_free(freeing, name) => false,
-            _ => self.end_publish(name, why, Afterwards::Stays),
+            _ => self.end(name, why, Afterwards::Stays),
         }
     }
 
     fn publishes(&self, client: SessionKey, name: &str) -> bool {
         let holder = self.streams.holder(name);
-        holder.is_some_and(|holder| holder.place.session == client)
+        holder.is_some_and(|holder| holder.slot.session == client)
     }
 
     /// Whether a client that asks for it may free a name that another publishes.
     fn may_free(&self, freeing: &Freeing, name: &str) -> bool {
-        let Some(client) = self.clients.get(&freeing.client) else {
+        let Some(client) = self.clients.get(freeing.client) else {
             return false;
         };
-        let settings = &self.version.settings;
+        let settings = &self.room.version.settings;
         let has_token = settings.publish_token.is_none()
             || client.may_publish(settings, &freeing.query).is_ok();
         has_token && client.may_write(name)
     }
 
-    fn end_publish(&mut self, name: &str, why: &str, afterwards: Afterwards) -> bool {
-        let Some((holder, ended)) = self.streams.kick(name, self.now) else {
+    fn end(&mut self, name: &str, why: &str, afterwards: Afterwards) -> bool {
+        let Some((holder, ended)) = self.streams.kick(name, self.room.now) else {
             return false;
         };
         let name = Rc::from(name);
@@ -221,17 +310,17 @@ impl Core {
 
     /// Tells a publisher that the name is not its own any more.
     fn lose_name(&mut self, holder: &Holder, why: &str, afterwards: Afterwards) {
-        let Place { session, stream } = holder.place;
-        let Some(client) = self.clients.get_mut(&session) else {
+        let StreamSlot { session, stream } = holder.slot;
+        let Some(client) = self.clients.get_mut(session) else {
             return;
         };
-        let Some(net_stream) = client.stream(stream) else {
+        let Some(message_stream) = client.streams.get_mut(stream) else {
             return;
         };
-        let name = match std::mem::replace(&mut net_stream.role, Role::Idle) {
+        let name = match std::mem::replace(&mut message_stream.role, Role::Idle) {
             Role::Publishing { name, .. } => name,
             other => {
-                net_stream.role = other;
+                message_stream.role = other;
                 return;
             }
         };
@@ -245,54 +334,50 @@ impl Core {
         };
         client.command_on(stream, &answer::status(status, why, &name));
         if afterwards == Afterwards::Closes {
-            self.publish_is_over(session);
+            self.is_over(session);
         }
     }
 
-    pub(super) fn stalled(&mut self, key: SessionKey, stream: MessageStreamId, stalled: bool) {
-        let Some(client) = self.clients.get_mut(&key) else {
-            return;
-        };
-        let place = client.place(stream);
-        if let Some(net_stream) = client.stream(stream)
-            && let Role::Publishing { name, .. } = &net_stream.role
+    pub(super) fn stalled(&mut self, slot: StreamSlot, stalled: bool) {
+        if let Some(message_stream) = self.clients.stream(slot)
+            && let Role::Publishing { name, .. } = &message_stream.role
         {
-            self.streams.stalled(name, place, stalled);
+            self.streams.stalled(name, slot, stalled);
         }
     }
 
     /// The link of a lane is lost. Where no session of the lane is left, nothing would tell that it
     /// is over, so its lost publishers are waited for as if it were there.
     pub(super) fn lane_lost(&mut self, lane: LaneKey) {
-        if self.clients.keys().any(|key| key.lane == lane) {
-            self.streams.lane_lost(lane, self.now);
+        if self.clients.has_lane(lane) {
+            self.streams.lane_lost(lane, self.room.now);
         }
     }
 
     pub(super) fn lane_back(&mut self, lane: LaneKey) {
-        for name in self.streams.lane_back(lane, self.now) {
-            self.schedule_stream(&name);
+        for name in self.streams.lane_back(lane, self.room.now) {
+            self.schedule(&name);
         }
     }
 
     /// A publisher is gone without a word: its viewers wait for its return.
-    pub(super) fn lose_publisher(&mut self, name: &Rc<str>, place: Place) {
-        if let Some(holder) = self.streams.lose(name, place, self.now) {
+    pub(super) fn lose(&mut self, name: &Rc<str>, slot: StreamSlot) {
+        if let Some(holder) = self.streams.lose(name, slot, self.room.now) {
             self.gone_off_air(name, &holder);
-            self.schedule_stream(name);
-            self.log_stream("publisher lost", place, name, false);
+            self.schedule(name);
+            self.room.log_stream("publisher lost", slot, name, false);
         }
     }
 
-    pub(super) fn expire_stream(&mut self, name: &Rc<str>) {
-        if let Some(ended) = self.streams.expire(name, self.now) {
+    pub(super) fn expire(&mut self, name: &Rc<str>) {
+        if let Some(ended) = self.streams.expire(name, self.room.now) {
             self.ended(name, &ended);
         }
         self.streams.prune(name);
     }
 
-    pub(super) fn unpublish(&mut self, name: &Rc<str>, place: Place) {
-        if let Some((holder, ended)) = self.streams.unpublish(name, place, self.now) {
+    pub(super) fn unpublish(&mut self, name: &Rc<str>, slot: StreamSlot) {
+        if let Some((holder, ended)) = self.streams.unpublish(name, slot, self.room.now) {
             self.gone_off_air(name, &holder);
             self.ended(name, &ended);
         }
@@ -301,18 +386,52 @@ impl Core {
 
     fn ended(&mut self, name: &Rc<str>, ended: &Ended) {
         if ended.holds == Holds::Firmly {
-            self.process.metrics.streams.dec();
-            self.log_stream("publish ends", ended.publisher, name, false);
+            self.room.process.metrics.streams.dec();
+            let publisher = ended.publisher;
+            self.room.log_stream("publish ends", publisher, name, false);
         }
         if ended.holds == Holds::Firmly && ended.announced {
             self.announce_end(name, &ended.live);
         }
-        self.schedule_stream(name);
+        self.schedule(name);
     }
 
-    fn schedule_stream(&mut self, name: &Rc<str>) {
+    fn schedule(&mut self, name: &Rc<str>) {
         if let Some(at) = self.streams.deadline(name) {
-            self.timers.add(at, Timer::Stream(Rc::clone(name)));
+            self.room.wake_at(at, Timer::Stream(Rc::clone(name)));
+        }
+    }
+
+    /// All that watch a name get its stream.
+    pub(super) fn announce_start(&mut self, name: &Rc<str>, live: &Arc<LiveStream>, holds: Holds) {
+        let description = format!("{name} is now published.");
+        let status = answer::status(Status::PlayPublishNotify, &description, name);
+        let status = (holds == Holds::Firmly).then_some(&status);
+        for slot in self.streams.viewers(name) {
+            match slot.of() {
+                Some(Own::Stream(own)) => self.source_acts().begins(own, name, live),
+                Some(Own::NetStream(stream)) => {
+                    self.connections.feed(stream, Some(Arc::clone(live)));
+                }
+                None => self.play_acts().stream_begins(slot, status, live),
+            }
+        }
+    }
+
+    /// All that watch a name learn that it has no publisher any more.
+    fn announce_end(&mut self, name: &Rc<str>, live: &Arc<LiveStream>) {
+        let description = format!("{name} is now unpublished.");
+        let status = answer::status(Status::PlayUnpublishNotify, &description, name);
+        let after = live.place();
+        for slot in self.streams.viewers(name) {
+            match slot.of() {
+                Some(Own::Stream(own)) => {
+                    let air = self.source_acts().ends(own, name);
+                    self.follow(own, air);
+                }
+                Some(Own::NetStream(_)) => {}
+                None => self.play_acts().stream_ends(slot, &status, after),
+            }
         }
     }
 }

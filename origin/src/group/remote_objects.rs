@@ -1,4 +1,7 @@
 //! Shared objects of other instances and servers, which the application uses over its connections.
+//!
+//! State is the replica of each object with its connection. A restored group has none: its
+//! connections are gone, and the objects end with them.
 
 use std::collections::HashMap;
 
@@ -6,7 +9,7 @@ use tributary_protocol::shared_object::Replica;
 
 use crate::app::{ConnectionId, RemoteObjectId};
 
-mod acts;
+pub(super) mod acts;
 pub(super) mod api;
 mod turn;
 

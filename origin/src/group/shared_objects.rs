@@ -2,6 +2,8 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | `acts` | the parts that acts on shared objects work on |
+//! | `life` | made, settled, locked and dropped |
 //! | `requests` | what clients ask: who may, of which object |
 //! | `rate` | how fast a client may ask; what waits is put together |
 //! | `sides` | what an object says, to one audience for each lane |
@@ -10,6 +12,10 @@
 //!
 //! The rules of an object itself are the protocol's
 //! [`Authority`](tributary_protocol::shared_object::Authority).
+//!
+//! State of [`Objects`] is the authority of each object with its name, how often it was opened and
+//! locked, and the numbers of objects and audiences. A restore makes anew: the way into the store,
+//! the audiences on lanes, and the count of what is stored.
 
 use std::{collections::HashMap, rc::Rc};
 
@@ -22,6 +28,7 @@ use tributary_protocol::{
 
 use crate::{app::ObjectId, session::SessionKey, store::StoredObject};
 
+pub(super) mod acts;
 pub(super) mod api;
 mod life;
 mod rate;
@@ -171,6 +178,16 @@ impl Objects {
     /// The application hears that there are many.
     pub(super) fn crowd_told(&mut self) {
         self.crowd = false;
+    }
+
+    /// No objects, but their numbers go on: an edge may still have an audience of an older one.
+    pub(super) fn reset(&mut self) {
+        *self = Self {
+            next_object: self.next_object,
+            next_audience: self.next_audience,
+            stored: self.stored,
+            ..Self::default()
+        };
     }
 
     /// Another call of the application begins.

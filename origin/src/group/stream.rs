@@ -7,25 +7,21 @@ use tributary_protocol::{
     command::{DataMessage, Status, stream::PublishKind},
 };
 
-use super::{
-    core::Core,
-    own_streams::OwnStream,
-    streams::{Known, Own, Place},
-};
-use crate::app::{ClientId, PlayRequest, Publisher, StreamId, StreamStatistics};
+use super::{own_streams::OwnStream, publishing::PublishActs};
+use crate::app::{PlayRequest, StreamId, StreamStatistics};
 
 /// A stream of the application, during one call of it: a name that it plays other streams into,
 /// or asks about.
 pub struct Stream<'a> {
-    core: &'a mut Core,
+    acts: PublishActs<'a>,
     id: StreamId,
 }
 
 impl<'a> Stream<'a> {
     /// `None` if it is closed.
-    pub(super) fn new(core: &'a mut Core, id: StreamId) -> Option<Self> {
-        core.own_streams.get(id)?;
-        Some(Self { core, id })
+    pub(super) fn new(acts: PublishActs<'a>, id: StreamId) -> Option<Self> {
+        acts.own_streams.get(id)?;
+        Some(Self { acts, id })
     }
 
     /// Plays a live stream of this instance into this one, which so gets a publisher, or puts it
@@ -36,7 +32,7 @@ impl<'a> Stream<'a> {
     /// A source that nobody publishes is waited for. One that ends gives way to the next in the
     /// list, or, where there is none, is waited for again.
     pub fn play(&mut self, request: &PlayRequest) -> bool {
-        self.core.play_own(self.id, request)
+        self.acts.play_own(self.id, request)
     }
 
     /// Stops playing and empties the list: the stream has no publisher any more. If a client
@@ -47,22 +43,22 @@ impl<'a> Stream<'a> {
     /// another client's publish ends only if that client may write the name.
     pub fn stop(&mut self) -> bool {
         if self.is_playing() {
-            return self.core.stop_own(self.id);
+            return self.acts.stop_own(self.id);
         }
         let name = self.name().to_owned();
-        self.core.stop_publish(&name)
+        self.acts.stop(&name)
     }
 
     /// Sends a data message to everyone who watches a stream of this name, whoever publishes it.
     /// With `@setDataFrame` before a handler's name it is metadata, which later viewers get too.
     /// `false` if it is longer than a message can be.
     pub fn send(&mut self, handler: &str, values: &[Value]) -> bool {
-        self.core.send_own(self.id, handler, values)
+        self.acts.send_own(self.id, handler, values)
     }
 
     /// What of its sources the stream takes over; `None` leaves it as it is.
     pub fn receive(&mut self, audio: Option<bool>, video: Option<bool>) {
-        if let Some(stream) = self.core.own_streams.get_mut(self.id) {
+        if let Some(stream) = self.acts.own_streams.get_mut(self.id) {
             let mut filter = stream.filter;
             filter.audio = audio.unwrap_or(filter.audio);
             filter.video = video.unwrap_or(filter.video);
@@ -77,7 +73,8 @@ impl<'a> Stream<'a> {
         }
         let name = self.name().to_owned();
         let status = Status::RecordNoAccess;
-        self.core
+        self.acts
+            .room
             .own_status(self.id, status, "This server does not record.", &name);
         false
     }
@@ -87,14 +84,15 @@ impl<'a> Stream<'a> {
     pub fn clear(&mut self) -> bool {
         let name = self.name().to_owned();
         let why = "There is no such recorded stream.";
-        self.core
+        self.acts
+            .room
             .own_status(self.id, Status::ClearFailed, why, &name);
         false
     }
 
     /// Keeps a buffer time for the application; a live stream needs none.
     pub fn set_buffer_time(&mut self, time: Duration) {
-        if let Some(stream) = self.core.own_streams.get_mut(self.id) {
+        if let Some(stream) = self.acts.own_streams.get_mut(self.id) {
             stream.buffer = time;
         }
     }
@@ -122,7 +120,7 @@ impl<'a> Stream<'a> {
     /// For how long it has been playing.
     pub fn time(&self) -> Duration {
         self.own()
-            .map_or(Duration::ZERO, |own| own.time(self.core.now))
+            .map_or(Duration::ZERO, |own| own.time(self.acts.room.now))
     }
 
     /// What [`Stream::set_buffer_time`] has set.
@@ -134,55 +132,31 @@ impl<'a> Stream<'a> {
     /// the application is told that a client publishes it no more, that client's.
     pub fn publish_query(&self) -> &str {
         let name = self.name();
-        if let Some((unpublished, query)) = &self.core.unpublished
+        if let Some((unpublished, query)) = &self.acts.room.agenda.unpublished
             && **unpublished == *name
         {
             return query;
         }
-        let holder = self.core.streams.holder(name);
+        let holder = self.acts.streams.holder(name);
         holder.map_or("", |holder| &holder.query)
     }
 
     /// The metadata that its publisher has sent.
     pub fn metadata(&self) -> Option<Value> {
-        let message = self.core.streams.known(self.name())?.live.metadata()?;
+        let message = self.acts.streams.known(self.name())?.live.metadata()?;
         let data = DataMessage::decode(message.kind, &message.payload).ok()?;
         data.values.into_iter().next()
     }
 
     /// What there is to say of the stream, if it has a publisher.
     pub fn statistics(&self) -> Option<StreamStatistics> {
-        self.core.stream_statistics(self.name())
+        self.acts
+            .streams
+            .statistics(self.name(), self.acts.room.now)
     }
 
     fn own(&self) -> Option<&OwnStream> {
-        self.core.own_streams.get(self.id)
-    }
-}
-
-impl Core {
-    pub(super) fn stream_statistics(&self, name: &str) -> Option<StreamStatistics> {
-        let Known {
-            live,
-            publisher,
-            viewers,
-            since,
-        } = self.streams.known(name)?;
-        let counts = live.counts();
-        Some(StreamStatistics {
-            publisher: self::publisher(publisher),
-            viewers,
-            messages: counts.messages,
-            bytes: counts.bytes,
-            time: self.now.saturating_duration_since(since),
-        })
-    }
-}
-
-fn publisher(place: Place) -> Publisher {
-    match place.of() {
-        Some(Own::Stream(stream)) => Publisher::Application(stream),
-        _ => Publisher::Client(ClientId(place.session)),
+        self.acts.own_streams.get(self.id)
     }
 }
 

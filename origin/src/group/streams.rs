@@ -1,4 +1,7 @@
 //! The live streams of a group: who publishes, who watches, who may take over.
+//!
+//! State is the table of names, each with its holder and viewers, and the lost lanes. A restore makes
+//! anew: the rings, the numbers of streams in this process, and the application's version.
 
 use std::{
     collections::HashMap,
@@ -15,10 +18,10 @@ use tributary_node::config::SecondPublisher;
 use tributary_protocol::link::{LiveId, WriterId};
 
 pub(super) use super::publisher::{
-    Claim, Claimant, Ended, Holder, Holds, Known, News, Own, Place, Watch,
+    Claim, Claimant, Ended, Holder, Holds, Known, News, Own, StreamSlot, Watch,
 };
 use crate::{
-    app::{AppVersion, Identity},
+    app::{AppVersion, ClientId, Identity, Publisher, StreamStatistics},
     live::{Begins, LiveStream},
     session::{LaneKey, SessionKey},
 };
@@ -38,7 +41,7 @@ struct Stream {
     live: Option<Arc<LiveStream>>,
     holding: Holding,
     /// Sorted: sessions mostly come in ascending order.
-    viewers: Vec<Place>,
+    viewers: Vec<StreamSlot>,
     /// Whether the name counts as waited for.
     counted: bool,
     /// Whether viewers were told that it is published, and not yet that it is no more.
@@ -65,7 +68,7 @@ enum Holding {
 }
 
 struct Lost {
-    publisher: Place,
+    publisher: StreamSlot,
     writer: WriterId,
     identity: Option<Identity>,
     since: Instant,
@@ -90,6 +93,11 @@ impl Streams {
             app,
             lost_lanes: Vec::new(),
         }
+    }
+
+    /// No streams, as for a group that begins.
+    pub(super) fn reset(&mut self) {
+        *self = Self::new(Arc::clone(&self.ids), Arc::clone(&self.app));
     }
 
     /// Gives the name to the claimant, if it may have it.
@@ -122,12 +130,12 @@ impl Streams {
         });
         let live = Arc::clone(live);
         let goes_on = match &stream.holding {
-            Holding::Held(old) => old.told && old.place.session == claimant.place.session,
+            Holding::Held(old) => old.told && old.slot.session == claimant.slot.session,
             _ => false,
         };
         let writer = live.begin_writer(stream.holding.next_writer());
         let holder = Holder {
-            place: claimant.place,
+            slot: claimant.slot,
             generation: claimant.generation,
             writer,
             query: claimant.query,
@@ -172,14 +180,14 @@ impl Streams {
         let Holding::Held(holder) = &self.table.get(name)?.holding else {
             return None;
         };
-        if holder.place.session == by
+        if holder.slot.session == by
             || holder.holds == Holds::Loosely
             || !self.may_displace(holder, identity)
         {
             return None;
         }
-        let place = holder.place;
-        self.lose(name, place, now)
+        let slot = holder.slot;
+        self.lose(name, slot, now)
     }
 
     /// What the application is to be told of a publisher that holds its name since it claimed it;
@@ -222,14 +230,14 @@ impl Streams {
     pub(super) fn unpublish(
         &mut self,
         name: &str,
-        place: Place,
+        slot: StreamSlot,
         now: Instant,
     ) -> Option<(Holder, Ended)> {
         let stream = self.table.get_mut(name)?;
         match &stream.holding {
-            Holding::Held(holder) if holder.place == place => {
+            Holding::Held(holder) if holder.slot == slot => {
                 let holder = holder.clone();
-                let ended = stream.end(holder.writer, place, holder.holds, now)?;
+                let ended = stream.end(holder.writer, slot, holder.holds, now)?;
                 Some((holder, ended))
             }
             _ => None,
@@ -242,8 +250,8 @@ impl Streams {
         match &stream.holding {
             Holding::Held(holder) => {
                 let holder = holder.clone();
-                let (place, holds) = (holder.place, holder.holds);
-                let ended = stream.end(holder.writer, place, holds, now)?;
+                let (slot, holds) = (holder.slot, holder.holds);
+                let ended = stream.end(holder.writer, slot, holds, now)?;
                 Some((Some(holder), ended))
             }
             Holding::Lost(lost) => {
@@ -267,7 +275,7 @@ impl Streams {
     pub(super) fn known(&self, name: &str) -> Option<Known<'_>> {
         let stream = self.table.get(name)?;
         let (publisher, since) = match &stream.holding {
-            Holding::Held(holder) => (holder.place, holder.since),
+            Holding::Held(holder) => (holder.slot, holder.since),
             Holding::Lost(lost) => (lost.publisher, lost.since),
             Holding::Free | Holding::Ended { .. } => return None,
         };
@@ -279,6 +287,22 @@ impl Streams {
         })
     }
 
+    /// The figures of a stream that has a publisher, or one that may return.
+    pub(super) fn statistics(&self, name: &str, now: Instant) -> Option<StreamStatistics> {
+        let known = self.known(name)?;
+        let counts = known.live.counts();
+        Some(StreamStatistics {
+            publisher: match known.publisher.of() {
+                Some(Own::Stream(stream)) => Publisher::Application(stream),
+                _ => Publisher::Client(ClientId(known.publisher.session)),
+            },
+            viewers: known.viewers,
+            messages: counts.messages,
+            bytes: counts.bytes,
+            time: now.saturating_duration_since(known.since),
+        })
+    }
+
     /// The names that have a publisher, or one that may return, in no order.
     pub(super) fn names(&self) -> impl Iterator<Item = &Rc<str>> {
         let table = self.table.iter();
@@ -286,12 +310,12 @@ impl Streams {
     }
 
     /// A publisher is gone without a word: the stream waits for its return. Returns what it held.
-    pub(super) fn lose(&mut self, name: &str, place: Place, now: Instant) -> Option<Holder> {
-        let still = self.lost_lanes.contains(&place.session.lane);
+    pub(super) fn lose(&mut self, name: &str, slot: StreamSlot, now: Instant) -> Option<Holder> {
+        let still = self.lost_lanes.contains(&slot.session.lane);
         let wait = self.app.settings.return_time.get();
         let stream = self.table.get_mut(name)?;
         let holder = match &stream.holding {
-            Holding::Held(holder) if holder.place == place => holder.clone(),
+            Holding::Held(holder) if holder.slot == slot => holder.clone(),
             _ => return None,
         };
         let timer = if still {
@@ -300,7 +324,7 @@ impl Streams {
             Timer::Runs(now + wait)
         };
         stream.holding = Holding::Lost(Lost {
-            publisher: place,
+            publisher: slot,
             writer: holder.writer,
             identity: holder.identity.clone(),
             since: holder.since,
@@ -343,12 +367,12 @@ impl Streams {
     }
 
     /// A publisher's edge says that it sends nothing, or sends again.
-    pub(super) fn stalled(&mut self, name: &str, place: Place, stalled: bool) {
+    pub(super) fn stalled(&mut self, name: &str, slot: StreamSlot, stalled: bool) {
         if let Some(Stream {
             holding: Holding::Held(holder),
             ..
         }) = self.table.get_mut(name)
-            && holder.place == place
+            && holder.slot == slot
         {
             holder.stalled = stalled;
         }
@@ -395,7 +419,7 @@ impl Streams {
     }
 
     /// Adds a viewer.
-    pub(super) fn watch(&mut self, name: &str, place: Place) -> (Rc<str>, Watch) {
+    pub(super) fn watch(&mut self, name: &str, slot: StreamSlot) -> (Rc<str>, Watch) {
         let key = self.key(name);
         if !self.table.contains_key(&key) {
             if !self.app.common.waiting.enter() {
@@ -410,12 +434,12 @@ impl Streams {
         let Some(stream) = self.table.get_mut(&key) else {
             return (key, Watch::Full);
         };
-        if let Err(at) = stream.viewers.binary_search(&place) {
+        if let Err(at) = stream.viewers.binary_search(&slot) {
             if stream.viewers.capacity() == 0 {
                 // Most names that are waited for have one viewer.
                 stream.viewers.reserve_exact(1);
             }
-            stream.viewers.insert(at, place);
+            stream.viewers.insert(at, slot);
         }
         let live = stream.live.as_ref().filter(|_| stream.is_on_air());
         let watch = live.map_or(Watch::Wait, |live| Watch::Live(Arc::clone(live)));
@@ -423,9 +447,9 @@ impl Streams {
     }
 
     /// Removes a viewer.
-    pub(super) fn unwatch(&mut self, name: &str, place: Place) {
+    pub(super) fn unwatch(&mut self, name: &str, slot: StreamSlot) {
         if let Some(stream) = self.table.get_mut(name) {
-            if let Ok(at) = stream.viewers.binary_search(&place) {
+            if let Ok(at) = stream.viewers.binary_search(&slot) {
                 stream.viewers.remove(at);
             }
             self.prune(name);
@@ -461,7 +485,7 @@ impl Streams {
     }
 
     /// Everyone who watches this name.
-    pub(super) fn viewers(&self, name: &str) -> Vec<Place> {
+    pub(super) fn viewers(&self, name: &str) -> Vec<StreamSlot> {
         self.table
             .get(name)
             .map(|stream| stream.viewers.clone())
@@ -483,7 +507,7 @@ impl Streams {
         let same = identity.is_some() && holder.identity.as_ref() == identity;
         let policy = self.app.settings.second_publisher == SecondPublisher::Takeover;
         let yields = holder.stalled || holder.holds == Holds::Loosely;
-        yields || (same && (policy || self.is_lost(holder.place.session.lane)))
+        yields || (same && (policy || self.is_lost(holder.slot.session.lane)))
     }
 }
 
@@ -503,10 +527,10 @@ impl Stream {
 
     /// Whether no client has to do with it.
     fn is_of_application(&self) -> bool {
-        let ours = |place: &Place| place.of().is_some();
+        let ours = |slot: &StreamSlot| slot.of().is_some();
         let held = match &self.holding {
             Holding::Free => true,
-            Holding::Held(holder) => ours(&holder.place),
+            Holding::Held(holder) => ours(&holder.slot),
             Holding::Ended { .. } | Holding::Lost(_) => false,
         };
         held && self.viewers.iter().all(ours)
@@ -515,7 +539,7 @@ impl Stream {
     fn end(
         &mut self,
         writer: WriterId,
-        publisher: Place,
+        publisher: StreamSlot,
         holds: Holds,
         now: Instant,
     ) -> Option<Ended> {

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::streams::Place;
+use super::streams::StreamSlot;
 use crate::{
     app::{ObjectId, StreamId},
     session::SessionKey,
@@ -19,10 +19,10 @@ pub(super) enum Timer {
     /// A pending connect is rejected.
     Connect(SessionKey),
     /// A pending publish or play is refused; the number tells which of its message stream.
-    Request(Place, u32),
+    Request(StreamSlot, u32),
     /// A play that was asked for a certain time may be over; the moment tells which of its message
     /// stream.
-    Play(Place, Instant),
+    Play(StreamSlot, Instant),
     /// What a stream of the application plays may be over; the number tells which of its plays.
     Source(StreamId, u64),
     /// Something is due for a stream.

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, rc::Rc};
 
 use tributary_protocol::{
-    Message, MessageStreamId, TransactionId,
+    Message, MessageStreamId,
     amf::Value,
     command::{self, Command, NetStreamCommand, Status},
     link::{CloseReason, FromSession, Generation, OpenSession, WriterId},
@@ -11,12 +11,15 @@ use tributary_protocol::{
 
 use super::{
     Context, answer,
-    client::{Announce, Client, PlayHow, read_connect},
-    core::{Core, Notice},
+    bandwidth::Measurement,
+    client::{Client, read_connect},
+    core::Core,
     freeing::Freeing,
+    message_stream::{Announce, PlayHow},
+    notice::Notice,
     refusal::Refusal,
     shared_objects::{ObjectNotice, handler},
-    streams::{News, Place},
+    streams::{News, StreamSlot},
     timers::Timer,
 };
 use crate::{
@@ -37,9 +40,9 @@ impl Turn<'_> {
     pub(super) fn mail(&mut self, mail: Mail) {
         match mail {
             Mail::Session { session, event } => self.session(session, event),
-            Mail::Outage { lane, lost: true } => self.core.lane_lost(lane),
-            Mail::Outage { lane, lost: false } => self.core.lane_back(lane),
-            Mail::SnapshotWanted { audience } => self.core.snapshot_wanted(audience),
+            Mail::Outage { lane, lost: true } => self.core.publish_acts().lane_lost(lane),
+            Mail::Outage { lane, lost: false } => self.core.publish_acts().lane_back(lane),
+            Mail::SnapshotWanted { audience } => self.core.object_acts().snapshot_wanted(audience),
         }
         self.settle();
     }
@@ -52,9 +55,14 @@ impl Turn<'_> {
                 message,
             } => self.message(session, generation, message),
             FromSession::Stalled { stream, stalled } => {
-                self.core.stalled(session, stream, stalled);
+                let slot = StreamSlot { session, stream };
+                self.core.publish_acts().stalled(slot, stalled);
             }
-            FromSession::Statistics(statistics) => self.core.counted(session, statistics),
+            FromSession::Statistics(statistics) => {
+                if let Some(client) = self.core.clients.get_mut(session) {
+                    client.report(statistics, self.core.room.now);
+                }
+            }
             FromSession::Close(reason) => self.core.forget(session, reason),
             _ => {}
         }
@@ -81,20 +89,25 @@ impl Turn<'_> {
 
     /// Everything that is due.
     pub(super) fn expire(&mut self) {
-        while let Some(timer) = self.core.timers.take_due(self.core.now) {
+        let now = self.core.room.now;
+        while let Some(timer) = self.core.room.agenda.timers.take_due(now) {
             match timer {
                 Timer::Connect(key) => self.connect_timed_out(key),
-                Timer::Request(place, serial) => self.core.request_timed_out(place, serial),
-                Timer::Play(place, until) => self.core.play_may_be_over(place, until),
-                Timer::Source(stream, serial) => self.core.source_may_be_over(stream, serial),
-                Timer::Stream(name) => self.core.expire_stream(&name),
-                Timer::Objects(key) => self.core.object_messages_due(key),
+                Timer::Request(slot, serial) => self.core.request_timed_out(slot, serial),
+                Timer::Play(slot, until) => self.core.play_acts().may_be_over(slot, until),
+                Timer::Source(stream, serial) => {
+                    let mut publishers = self.core.publish_acts();
+                    let air = publishers.source_acts().may_be_over(stream, serial);
+                    publishers.follow(stream, air);
+                }
+                Timer::Stream(name) => self.core.publish_acts().expire(&name),
+                Timer::Objects(key) => self.core.object_acts().messages_due(key),
                 Timer::Encoder(key) => self.core.part_with_encoder(key),
-                Timer::Lock(object, lock) => self.core.lock_expired(object, lock),
+                Timer::Lock(object, lock) => self.core.object_acts().lock_expired(object, lock),
             }
         }
-        if self.core.app_deadline.is_some_and(|at| at <= self.core.now) {
-            self.core.app_deadline = None;
+        let app_deadline = &mut self.core.room.agenda.app_deadline;
+        if app_deadline.take_if(|at| *at <= now).is_some() {
             self.ask(|app, context| app.deadline(context));
         }
         self.settle();
@@ -116,21 +129,21 @@ impl Turn<'_> {
 
     /// Delivers what calls of the application have caused, until there is nothing left.
     pub(super) fn settle(&mut self) {
-        while self.core.ending.is_none()
-            && let Some(notice) = self.core.notices.pop_front()
+        while self.core.room.agenda.ending.is_none()
+            && let Some(notice) = self.core.room.agenda.notices.pop_front()
         {
             match notice {
                 Notice::Ready(key, held) => self.handle_held(key, held),
                 Notice::Left(key, reason) => {
                     self.ask(|app, context| app.disconnect(context, ClientId(key), reason));
                 }
-                Notice::Published(place, name, writer) => self.published(place, &name, writer),
+                Notice::Published(slot, name, writer) => self.published(slot, &name, writer),
                 Notice::Unpublished(key, name, query) => {
-                    self.core.unpublished = Some((Rc::clone(&name), query));
+                    self.core.room.agenda.unpublished = Some((Rc::clone(&name), query));
                     self.ask(|app, context| app.unpublished(context, ClientId(key), &name));
-                    self.core.unpublished = None;
+                    self.core.room.agenda.unpublished = None;
                 }
-                Notice::PlayNext(place) => self.play_next(place),
+                Notice::PlayNext(slot) => self.play_next(slot),
                 Notice::Answered(key, token, answer) => {
                     self.ask(|app, context| app.answered(context, ClientId(key), token, answer));
                 }
@@ -144,16 +157,16 @@ impl Turn<'_> {
     }
 
     /// A publisher goes on air once the application knows of it, unless that has sent it away.
-    fn published(&mut self, place: Place, name: &Rc<str>, writer: WriterId) {
+    fn published(&mut self, slot: StreamSlot, name: &Rc<str>, writer: WriterId) {
         match self.core.streams.tell(name, writer) {
             News::Gone => return,
             News::Known => {}
             News::New => {
-                let client = ClientId(place.session);
+                let client = ClientId(slot.session);
                 self.ask(|app, context| app.published(context, client, name));
             }
         }
-        self.core.accept_publisher(name, writer);
+        self.core.publish_acts().accept(name, writer);
     }
 
     fn object_notice(&mut self, object: ObjectId, notice: ObjectNotice) {
@@ -172,8 +185,8 @@ impl Turn<'_> {
     }
 
     fn open(&mut self, key: SessionKey, lane: LaneOut, open: &OpenSession) {
-        if self.core.clients.contains_key(&key) {
-            tracing::warn!(group = %self.core.name, session = %key.session, "session opened twice");
+        if self.core.clients.contains(key) {
+            tracing::warn!(group = %self.core.room.name, session = %key.session, "session opened twice");
             return;
         }
         let Some(connect) = read_connect(&open.connect) else {
@@ -182,12 +195,12 @@ impl Turn<'_> {
                 reason: CloseReason::Protocol,
                 description: None,
             };
-            let process = &self.core.process;
-            process.refuse(&self.core.name, &lane, key, open, refusal);
+            let process = &self.core.room.process;
+            process.refuse(&self.core.room.name, &lane, key, open, refusal);
             return;
         };
         let connect = Rc::new(connect);
-        let client = Client::new(key, lane, open, Rc::clone(&connect), self.core.now);
+        let client = Client::new(key, lane, open, Rc::clone(&connect), self.core.room.now);
         self.core.add(client);
         let client = ClientId(key);
         match self.ask(|app, context| app.connect(context, client, &connect)) {
@@ -210,18 +223,23 @@ impl Turn<'_> {
     /// Handles what a client had sent before it was accepted, up to the first message that the
     /// application has to hear of before the next.
     fn handle_held(&mut self, key: SessionKey, mut held: VecDeque<(Generation, Message)>) {
-        while self.core.clients.contains_key(&key)
+        while self.core.clients.contains(key)
             && let Some((generation, message)) = held.pop_front()
         {
             self.handle(key, generation, message);
-            if !self.core.notices.is_empty() && !held.is_empty() {
-                return self.core.notices.push_back(Notice::Ready(key, held));
+            if !self.core.room.agenda.notices.is_empty() && !held.is_empty() {
+                return self
+                    .core
+                    .room
+                    .agenda
+                    .notices
+                    .push_back(Notice::Ready(key, held));
             }
         }
     }
 
     fn message(&mut self, key: SessionKey, generation: Generation, message: Message) {
-        let Some(client) = self.core.clients.get_mut(&key) else {
+        let Some(client) = self.core.clients.get_mut(key) else {
             return;
         };
         client.traffic.receive(message.payload.len());
@@ -242,11 +260,12 @@ impl Turn<'_> {
             }
         } else if message.kind.is_shared_object() {
             // It may have to wait, and its credit with it.
-            return self.core.shared_object_message(key, &message);
+            let verdict = self.core.object_acts().message(key, &message);
+            return self.core.obey(key, verdict);
         }
         // Data messages on the connection have no meaning of their own, nor have user control
         // messages: a live stream needs no buffer length.
-        if let Some(client) = self.core.clients.get(&key) {
+        if let Some(client) = self.core.clients.get(key) {
             client.consumed(bytes);
         }
     }
@@ -261,18 +280,26 @@ impl Turn<'_> {
         if matches!(command.name.as_str(), "_result" | "_error") {
             return self.core.answered(key, command);
         }
+        let slot = StreamSlot {
+            session: key,
+            stream,
+        };
+        let responder = Responder {
+            client: ClientId(key),
+            transaction: command.transaction,
+        };
         match NetStreamCommand::parse(&command) {
-            Ok(NetStreamCommand::Call) => self.call(key, command),
+            Ok(NetStreamCommand::Call) => self.call(responder, command),
             Ok(parsed) if may_be_overridden(&parsed) => {
-                self.core.freeing = Freeing::of(key, &parsed);
-                let offered = self.offer(key, command);
-                self.core.freeing = None;
-                if let Some(command) = offered {
-                    self.core.default_method(key, command.transaction, parsed);
+                self.core.room.agenda.freeing = Freeing::of(key, &parsed);
+                let offered = self.offer(responder, command);
+                self.core.room.agenda.freeing = None;
+                if offered.is_some() {
+                    self.core.default_method(responder, parsed);
                 }
             }
             Ok(NetStreamCommand::Publish { name, kind }) => {
-                self.publish(key, stream, generation, &name, kind);
+                self.publish(slot, generation, &name, kind);
             }
             Ok(NetStreamCommand::Play {
                 name,
@@ -282,85 +309,51 @@ impl Turn<'_> {
             }) => {
                 if reset.replaces() {
                     let how = PlayHow::new(Announce::Reset, length);
-                    self.play(key, stream, &name, start, how);
+                    self.play(slot, &name, start, how);
                 } else {
                     let how = PlayHow::new(Announce::Start, length);
-                    self.play_behind(key, stream, name, start, how);
+                    self.play_behind(slot, name, start, how);
                 }
             }
-            Ok(NetStreamCommand::Play2(options)) => self.play2(key, stream, &options),
-            Ok(parsed) => self
-                .core
-                .stream_command(key, stream, command.transaction, parsed),
-            Err(error) => {
-                self.core
-                    .bad_arguments(key, stream, generation, &command, &error);
-            }
+            Ok(NetStreamCommand::Play2(options)) => self.play2(slot, &options),
+            Ok(parsed) => self.core.stream_command(slot, responder, parsed),
+            Err(error) => self.core.bad_arguments(slot, generation, &command, &error),
         }
     }
 
     /// A call of the application's own method.
-    fn call(&mut self, key: SessionKey, command: Command) {
-        let offered = self.offer(key, command);
-        if offered.is_none() {
-            self.core.is_no_encoder(key);
+    fn call(&mut self, responder: Responder, command: Command) {
+        let key = responder.client.0;
+        let Some(name) = self.offer(responder, command) else {
+            return self.core.clients.is_no_encoder(key);
+        };
+        if name != CHECK_BANDWIDTH {
+            let failed = answer::call_failed(&name);
+            return self.core.clients.fail_call(responder, failed);
         }
-        if let Some(command) = offered {
-            if command.name == CHECK_BANDWIDTH {
-                let client = ClientId(key);
-                let transaction = command.transaction;
-                let responder = Responder {
-                    client,
-                    transaction,
-                };
-                self.core.respond(responder, Ok(Value::Undefined));
-                self.core.measure_bandwidth(key);
-                return;
-            }
-            let failed = answer::call_failed(&command.name);
-            self.core.fail_call(key, command.transaction, failed);
+        self.core.clients.respond(responder, Ok(Value::Undefined));
+        if let Some(client) = self.core.clients.get_mut(key) {
+            Measurement::begin(client, self.core.room.now);
         }
     }
 
-    /// Lets the application answer a call; gives it back if there is no such method.
-    fn offer(&mut self, key: SessionKey, command: Command) -> Option<Command> {
-        let responder = Responder {
-            client: ClientId(key),
-            transaction: command.transaction,
-        };
-        let Command {
-            name,
-            transaction,
-            object,
-            arguments,
-        } = command;
+    /// Lets the application answer a call; returns the method's name if it has none.
+    fn offer(&mut self, responder: Responder, command: Command) -> Option<String> {
         let call = Call {
             responder,
-            name,
-            arguments,
+            name: command.name,
+            arguments: command.arguments,
         };
         let answer = self.ask(|app, context| app.call(context, &call));
-        self.core.process.metrics.calls.inc();
+        self.core.room.process.metrics.calls.inc();
+        let clients = &mut self.core.clients;
         match answer {
-            Answer::Unknown => {
-                let Call {
-                    name, arguments, ..
-                } = call;
-                return Some(Command {
-                    name,
-                    transaction,
-                    object,
-                    arguments,
-                });
+            Answer::Unknown => return Some(call.name),
+            Answer::Result(value) => clients.respond(responder, Ok(value)),
+            Answer::Error(value) if responder.transaction.expects_answer() => {
+                clients.respond(responder, Err(value));
             }
-            Answer::Result(value) => self.core.respond(responder, Ok(value)),
-            Answer::Error(value) if transaction.expects_answer() => {
-                self.core.respond(responder, Err(value));
-            }
-            Answer::Error(_) => {
-                let failed = answer::call_failed(&call.name);
-                self.core.fail_call(key, TransactionId::NONE, failed);
-            }
+            Answer::Error(_) => clients.fail_call(responder, answer::call_failed(&call.name)),
             Answer::Deferred => {}
         }
         None

@@ -61,15 +61,16 @@ impl Client {
 
     /// Whether its player may read the sound and the pictures of what a message stream plays.
     pub(in crate::group) fn may_sample(&mut self, stream: MessageStreamId) -> (bool, bool) {
-        let Some(known) = self.samples.take() else {
-            return (false, false);
-        };
-        let playing = self.stream(stream).and_then(|found| found.playing());
-        let may = playing.map_or((false, false), |playing| {
-            let name = &playing.name;
-            (known.audio.allows(name), known.video.allows(name))
-        });
-        self.samples = Some(known);
-        may
+        let playing = self
+            .streams
+            .get_mut(stream)
+            .and_then(|found| found.playing());
+        match (&self.samples, playing) {
+            (Some(known), Some(playing)) => {
+                let name = &playing.name;
+                (known.audio.allows(name), known.video.allows(name))
+            }
+            _ => (false, false),
+        }
     }
 }

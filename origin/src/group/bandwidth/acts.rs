@@ -9,48 +9,35 @@ use tributary_protocol::{
 };
 
 use super::{APART, Measurement, QUICK, ROUNDS};
-use crate::{
-    group::{answer, client::Client, core::Core},
-    session::SessionKey,
-};
+use crate::group::{answer, client::Client};
 
-impl Core {
-    /// Begins to measure; `false` if the client is not accepted, or was measured a moment ago.
-    pub(in crate::group) fn measure_bandwidth(&mut self, key: SessionKey) -> bool {
-        let now = self.now;
-        let Some(client) = self.clients.get_mut(&key) else {
-            return false;
-        };
-        let last = client.measurement().as_ref().map(|last| last.began);
+impl Measurement {
+    /// Begins to measure a client; `false` if it is not accepted, or was measured a moment ago.
+    pub(in crate::group) fn begin(client: &mut Client, now: Instant) -> bool {
+        let last = client.calls.measurement().as_ref().map(|last| last.began);
         if !client.is_accepted() || last.is_some_and(|last| now < last + APART) {
             return false;
         }
-        let mut measurement = Measurement::new(now);
+        let mut measurement = Self::new(now);
         measurement.send(client, now);
-        *client.measurement() = Some(Box::new(measurement));
+        *client.calls.measurement() = Some(Box::new(measurement));
         true
     }
 
-    /// Takes the answer to a call of a measurement; `false` if it is to another call.
-    pub(in crate::group) fn measured(
-        &mut self,
-        key: SessionKey,
+    /// Takes a client's answer to a call of its measurement; `false` if it is to another call.
+    pub(in crate::group) fn answered(
+        client: &mut Client,
         transaction: TransactionId,
+        now: Instant,
     ) -> bool {
-        let now = self.now;
-        let Some(client) = self.clients.get_mut(&key) else {
-            return false;
-        };
-        let Some(mut measurement) = client.take_measurement(transaction) else {
+        let Some(mut measurement) = client.calls.take_measurement(transaction) else {
             return false;
         };
         measurement.take(client, now);
-        *client.measurement() = Some(measurement);
+        *client.calls.measurement() = Some(measurement);
         true
     }
-}
 
-impl Measurement {
     /// The client has what was sent last: an error says so as well.
     fn take(&mut self, client: &mut Client, now: Instant) {
         let took = now.saturating_duration_since(self.round_began);
@@ -76,7 +63,7 @@ impl Measurement {
             0 => Value::from(""),
             count => Value::StrictArray((0..count).map(|it| Value::Number(it as f64)).collect()),
         };
-        let transaction = client.next_transaction();
+        let transaction = client.calls.next_transaction();
         let call = Command::new("onBWCheck", transaction).with(payload);
         let message = answer::on_connection(&call, client.encoding());
         if self.round > 0 {

@@ -3,22 +3,19 @@
 use std::sync::Arc;
 
 use tributary_protocol::{
-    TransactionId,
-    amf::Value,
     command::{Status, stream::PublishKind},
     handshake,
 };
 
-use super::{Connection, MAX_CONNECTIONS, NetStream, Role};
+use super::{Connections, MAX_CONNECTIONS, OutConnection, OutRole, OutStream};
 use crate::{
-    app::{ConnectTo, ConnectionId, Level, NetStreamId, TooMany},
+    app::{ConnectTo, ConnectionId, Level, NetStreamId, StreamId, TooMany},
     group::{
-        core::Core,
         mailbox::Item,
         open_refused::OpenRefused,
-        streams::{Place, Watch},
+        room::Room,
+        streams::{StreamSlot, Streams, Watch},
     },
-    live::LiveStream,
     outgoing::{
         self, Connect, Order, Told,
         memory::{self, Join},
@@ -27,17 +24,21 @@ use crate::{
     },
 };
 
-impl Core {
+/// An application's connections at work, and the live streams that they publish elsewhere.
+pub(in crate::group) struct ConnectionActs<'a> {
+    pub(in crate::group) room: &'a mut Room,
+    pub(in crate::group) streams: &'a mut Streams,
+    pub(in crate::group) connections: &'a mut Connections,
+}
+
+impl ConnectionActs<'_> {
     /// Opens a connection. Whether it succeeds comes later, however soon it is known.
-    pub(in crate::group) fn open_connection(
-        &mut self,
-        to: ConnectTo,
-    ) -> Result<ConnectionId, TooMany> {
+    pub(in crate::group) fn open(&mut self, to: ConnectTo) -> Result<ConnectionId, TooMany> {
         if self.connections.table.len() >= MAX_CONNECTIONS {
             return Err(TooMany);
         }
         let id = ConnectionId(self.connections.next());
-        let mailbox = self.mailbox.clone();
+        let mailbox = self.room.mailbox.clone();
         let tell = move |told: Told, weight: usize| {
             let item = Item::Connection(id, told);
             let is_last = matches!(&item, Item::Connection(_, told) if told.is_last());
@@ -49,7 +50,7 @@ impl Core {
         let (outgoing, inbox) = outgoing::open(Box::new(tell));
         self.connections.table.insert(
             id,
-            Connection {
+            OutConnection {
                 uri: to.uri.clone(),
                 is_connected: false,
                 outgoing: Some(outgoing),
@@ -57,8 +58,8 @@ impl Core {
             },
         );
         match self.route(&to) {
-            Ok(Route::Here(join)) => self.process.media.spawn(memory::run(join, inbox)),
-            Ok(Route::There(dial)) => self.process.media.spawn(rtmp::run(*dial, inbox)),
+            Ok(Route::Here(join)) => self.room.process.media.spawn(memory::run(join, inbox)),
+            Ok(Route::There(dial)) => self.room.process.media.spawn(rtmp::run(*dial, inbox)),
             Err((status, why)) => inbox.close(status.info(Some(why), None).into()),
         }
         Ok(id)
@@ -72,8 +73,9 @@ impl Core {
             Connect::new(&target.app, tc_url, &to.properties, arguments)
         };
         if target.is_here() {
-            let lane = self.process.own_lane();
+            let lane = self.room.process.own_lane();
             let group = self
+                .room
                 .process
                 .open(&target.group, lane)
                 .map_err(|refused| (refused_status(&refused), NOT_TAKEN))?;
@@ -84,6 +86,7 @@ impl Core {
             }));
         }
         if !self
+            .room
             .version
             .settings
             .may_connect(target.host(), target.port())
@@ -91,10 +94,10 @@ impl Core {
             let text = format!(
                 "a connection to {} was refused: applications.{}.outgoing does not name it",
                 target.authority(),
-                self.name.application(),
+                self.room.name.application(),
             );
-            tracing::warn!(group = %self.name, "{text}");
-            self.log(Level::Warning, &text);
+            tracing::warn!(group = %self.room.name, "{text}");
+            self.room.log(Level::Warning, &text);
             return Err((Status::ConnectFailed, NOT_NAMED));
         }
         let mut random = [0; handshake::RANDOM];
@@ -104,51 +107,37 @@ impl Core {
             target,
             connect,
             random,
-            live_ids: Arc::clone(&self.process.live_ids),
+            live_ids: Arc::clone(&self.room.process.live_ids),
         })))
     }
 
-    /// Ends a connection: the application hears NetConnection.Connect.Closed.
-    pub(in crate::group) fn close_connection(&mut self, id: ConnectionId) {
+    /// Ends a connection and its NetStreams. Returns the streams of the application that played from
+    /// it, each with the NetStream that brought its source.
+    pub(in crate::group) fn end(&mut self, id: ConnectionId) -> Vec<(StreamId, NetStreamId)> {
         if let Some(connection) = self.connections.table.get_mut(&id) {
             connection.is_connected = false;
             connection.outgoing = None;
         }
-        self.end_streams_of(id);
-        self.remote_objects.end(id);
-    }
-
-    fn end_streams_of(&mut self, id: ConnectionId) {
-        let of = |(&stream, found): (&NetStreamId, &NetStream)| {
-            (found.connection == id).then_some(stream)
-        };
-        let streams: Vec<_> = self.connections.streams.iter().filter_map(of).collect();
-        for stream in streams {
-            match self
-                .connections
-                .streams
-                .remove(&stream)
-                .map(|found| found.role)
-            {
-                Some(Role::Source(own)) => self.remote_lost(own, stream),
-                Some(Role::Publisher {
+        let over = self
+            .connections
+            .streams
+            .extract_if(|_, of| of.connection == id);
+        let mut lost = Vec::new();
+        for (stream, OutStream { role, .. }) in over {
+            match role {
+                OutRole::Source(own) => lost.push((own, stream)),
+                OutRole::Publisher {
                     attached: Some(name),
-                }) => self.streams.unwatch(&name, Place::of_net_stream(stream)),
-                _ => {}
+                } => self
+                    .streams
+                    .unwatch(&name, StreamSlot::of_net_stream(stream)),
+                OutRole::Publisher { attached: None } => {}
             }
         }
+        lost
     }
 
-    /// Makes a NetStream for the application to publish on.
-    pub(in crate::group) fn open_net_stream(
-        &mut self,
-        id: ConnectionId,
-    ) -> Result<NetStreamId, TooMany> {
-        let role = Role::Publisher { attached: None };
-        self.connections.add_stream(id, role)
-    }
-
-    pub(in crate::group) fn close_net_stream(&mut self, stream: NetStreamId) {
+    pub(in crate::group) fn close_stream(&mut self, stream: NetStreamId) {
         if self.connections.has_stream(stream) {
             self.attach(stream, None);
             self.connections.close_source(stream);
@@ -157,46 +146,46 @@ impl Core {
 
     /// What a NetStream publishes: a stream of this group, by name.
     pub(in crate::group) fn attach(&mut self, stream: NetStreamId, name: Option<&str>) -> bool {
-        let place = Place::of_net_stream(stream);
-        let Some(NetStream {
-            role: Role::Publisher { attached },
+        let slot = StreamSlot::of_net_stream(stream);
+        let Some(OutStream {
+            role: OutRole::Publisher { attached },
             ..
         }) = self.connections.streams.get_mut(&stream)
         else {
             return false;
         };
         if let Some(old) = attached.take() {
-            self.streams.unwatch(&old, place);
+            self.streams.unwatch(&old, slot);
         }
         let Some(name) = name else {
-            self.feed(stream, None);
+            self.connections.feed(stream, None);
             return true;
         };
-        let (name, watch) = self.streams.watch(name, place);
+        let (name, watch) = self.streams.watch(name, slot);
         let live = match watch {
             Watch::Live(live) => Some(live),
             Watch::Wait => None,
             Watch::Full => return false,
         };
-        if let Some(NetStream {
-            role: Role::Publisher { attached },
+        if let Some(OutStream {
+            role: OutRole::Publisher { attached },
             ..
         }) = self.connections.streams.get_mut(&stream)
         {
             *attached = Some(name);
         }
-        self.feed(stream, live);
+        self.connections.feed(stream, live);
         true
     }
 
     /// Publishes on a NetStream; `false` if it is over or too much waits.
-    pub(in crate::group) fn publish_net_stream(
+    pub(in crate::group) fn publish(
         &mut self,
         stream: NetStreamId,
         name: &str,
         kind: PublishKind,
     ) -> bool {
-        let Some(connection) = self.connection_of(stream) else {
+        let Some(connection) = self.connections.connection_of(stream) else {
             return false;
         };
         let order = Order::Publish {
@@ -209,71 +198,8 @@ impl Core {
         }
         let attached = self.connections.attached(stream).cloned();
         let known = attached.and_then(|name| Some(Arc::clone(self.streams.known(&name)?.live)));
-        self.feed(stream, known);
+        self.connections.feed(stream, known);
         true
-    }
-
-    /// Stops publishing; the NetStream can publish again.
-    pub(in crate::group) fn unpublish_net_stream(&mut self, stream: NetStreamId) {
-        if let Some(connection) = self.connection_of(stream) {
-            self.connections
-                .order_final(connection, Order::Close { stream });
-        }
-    }
-
-    pub(in crate::group) fn send_net_stream(
-        &mut self,
-        stream: NetStreamId,
-        handler: &str,
-        values: &[Value],
-    ) -> bool {
-        let order = Order::Data {
-            stream,
-            handler: handler.to_owned(),
-            values: values.to_vec(),
-        };
-        self.connection_of(stream)
-            .is_some_and(|connection| self.connections.order(connection, order))
-    }
-
-    /// What a NetStream is attached to has a publisher.
-    pub(in crate::group) fn net_stream_begins(
-        &mut self,
-        stream: NetStreamId,
-        live: &Arc<LiveStream>,
-    ) {
-        self.feed(stream, Some(Arc::clone(live)));
-    }
-
-    fn feed(&self, stream: NetStreamId, live: Option<Arc<LiveStream>>) {
-        let connection = self.connection_of(stream);
-        let open = connection.and_then(|id| self.connections.table.get(&id));
-        if let Some(outgoing) = open.and_then(|open| open.outgoing.as_ref()) {
-            outgoing.order_feed(stream, live);
-        }
-    }
-
-    fn connection_of(&self, stream: NetStreamId) -> Option<ConnectionId> {
-        let found = self.connections.streams.get(&stream)?;
-        Some(found.connection)
-    }
-}
-
-impl Core {
-    /// Answers a call that came on a connection, if its caller waits.
-    pub(in crate::group) fn respond_on(
-        &self,
-        id: ConnectionId,
-        transaction: TransactionId,
-        answer: Result<Value, Value>,
-    ) {
-        if transaction.expects_answer() {
-            let order = Order::Respond {
-                transaction,
-                answer,
-            };
-            self.connections.order(id, order);
-        }
     }
 }
 

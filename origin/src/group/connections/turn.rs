@@ -2,7 +2,7 @@
 
 use tributary_protocol::{amf::Value, command::Status};
 
-use super::Role;
+use super::OutRole;
 use crate::{
     app::{Answer, ConnectionCall, ConnectionId},
     group::{answer, turn::Turn},
@@ -59,8 +59,12 @@ impl Turn<'_> {
             Happening::StreamStatus { stream, info } => {
                 let role = self.core.connections.streams.get(&stream);
                 match role.map(|found| &found.role) {
-                    Some(&Role::Source(own)) => self.core.remote_status(own, stream, &info),
-                    Some(Role::Publisher { .. }) => {
+                    Some(&OutRole::Source(own)) => {
+                        let mut publishers = self.core.publish_acts();
+                        let air = publishers.source_acts().remote_status(own, stream, &info);
+                        publishers.follow(own, air);
+                    }
+                    Some(OutRole::Publisher { .. }) => {
                         self.ask(|app, context| app.net_stream_status(context, stream, &info));
                     }
                     None => {}
@@ -69,8 +73,9 @@ impl Turn<'_> {
             Happening::Object(message) => self.remote_object(id, message),
             Happening::Media { stream, live } => {
                 let role = self.core.connections.streams.get(&stream);
-                if let Some(&Role::Source(own)) = role.map(|found| &found.role) {
-                    self.core.remote_media(own, stream, live);
+                if let Some(&OutRole::Source(own)) = role.map(|found| &found.role) {
+                    let mut publishers = self.core.publish_acts();
+                    publishers.source_acts().remote_media(own, stream, live);
                 }
             }
         }
@@ -84,6 +89,6 @@ impl Turn<'_> {
             Answer::Unknown => Err(Value::Object(answer::call_failed(&call.name))),
             Answer::Deferred => return,
         };
-        self.core.respond_on(id, call.transaction, answer);
+        self.core.connections.respond(id, call.transaction, answer);
     }
 }

@@ -2,24 +2,30 @@
 
 use tributary_protocol::shared_object::{Limits, Replica, SharedObjectMessage};
 
-use super::{MAX_REMOTE_BYTES, MAX_REMOTE_OBJECTS, Open};
+use super::{MAX_REMOTE_BYTES, MAX_REMOTE_OBJECTS, Open, RemoteObjects};
 use crate::{
     app::{ConnectionId, RemoteObjectId, TooMany},
-    group::{core::Core, name::MAX_NAME},
+    group::{connections::Connections, name::MAX_NAME},
     outgoing::Order,
 };
 
-impl Core {
-    pub(in crate::group) fn open_remote_object(
+/// An application's remote objects at work, over its connections.
+pub(in crate::group) struct RemoteObjectActs<'a> {
+    pub(in crate::group) connections: &'a mut Connections,
+    pub(in crate::group) objects: &'a mut RemoteObjects,
+}
+
+impl RemoteObjectActs<'_> {
+    pub(in crate::group) fn open(
         &mut self,
         connection: ConnectionId,
         name: &str,
         persistent: bool,
     ) -> Result<RemoteObjectId, TooMany> {
-        if let Some(known) = self.remote_objects.find(connection, name) {
+        if let Some(known) = self.objects.find(connection, name) {
             return Ok(known);
         }
-        if self.remote_objects.table.len() >= MAX_REMOTE_OBJECTS || name.len() > MAX_NAME {
+        if self.objects.table.len() >= MAX_REMOTE_OBJECTS || name.len() > MAX_NAME {
             return Err(TooMany);
         }
         let limits = Limits {
@@ -33,30 +39,30 @@ impl Core {
         {
             return Err(TooMany);
         }
-        self.remote_objects.last += 1;
-        let id = RemoteObjectId(self.remote_objects.last);
+        self.objects.last += 1;
+        let id = RemoteObjectId(self.objects.last);
         let open = Open {
             connection,
             replica,
         };
-        self.remote_objects.table.insert(id, open);
+        self.objects.table.insert(id, open);
         Ok(id)
     }
 
-    pub(super) fn close_remote_object(&mut self, id: RemoteObjectId) {
-        if let Some(open) = self.remote_objects.table.remove(&id) {
+    pub(super) fn close(&mut self, id: RemoteObjectId) {
+        if let Some(open) = self.objects.table.remove(&id) {
             let release = Order::Object(open.replica.close());
             self.connections.order_final(open.connection, release);
         }
     }
 
     /// Changes an object, here and there; `false` if too much waits, or there is no room for it.
-    pub(super) fn change_remote_object(
+    pub(super) fn change(
         &mut self,
         id: RemoteObjectId,
         change: impl FnOnce(&mut Replica) -> Option<SharedObjectMessage>,
     ) -> bool {
-        let Some(open) = self.remote_objects.table.get_mut(&id) else {
+        let Some(open) = self.objects.table.get_mut(&id) else {
             return false;
         };
         if !self.connections.has_room(open.connection) {

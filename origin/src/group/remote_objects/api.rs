@@ -4,49 +4,49 @@ use std::fmt;
 
 use tributary_protocol::{amf::Value, shared_object::Replica};
 
-use crate::{app::RemoteObjectId, group::core::Core};
+use super::acts::RemoteObjectActs;
+use crate::app::RemoteObjectId;
 
 /// A shared object of the other side of a connection, during one call of the application. Changes
 /// show at once; what the other side makes of them comes as news.
 pub struct RemoteObject<'a> {
-    core: &'a mut Core,
+    acts: RemoteObjectActs<'a>,
     id: RemoteObjectId,
 }
 
 impl<'a> RemoteObject<'a> {
     /// `None` if it is over.
-    pub(in crate::group) fn new(core: &'a mut Core, id: RemoteObjectId) -> Option<Self> {
-        core.remote_objects.table.get(&id)?;
-        Some(Self { core, id })
+    pub(in crate::group) fn new(acts: RemoteObjectActs<'a>, id: RemoteObjectId) -> Option<Self> {
+        acts.objects.table.get(&id)?;
+        Some(Self { acts, id })
     }
 
     /// Sets a slot. `false` if too much waits, or there is no room for it.
     pub fn set(&mut self, slot: &str, value: &Value) -> bool {
-        self.core
-            .change_remote_object(self.id, |replica| replica.set(slot, value))
+        self.acts
+            .change(self.id, |replica| replica.set(slot, value))
     }
 
     /// Removes a slot. `false` if too much waits.
     pub fn remove(&mut self, slot: &str) -> bool {
-        self.core
-            .change_remote_object(self.id, |replica| Some(replica.remove(slot)))
+        self.acts
+            .change(self.id, |replica| Some(replica.remove(slot)))
     }
 
     /// Removes every slot. `false` if too much waits.
     pub fn clear(&mut self) -> bool {
-        self.core
-            .change_remote_object(self.id, |replica| Some(replica.clear()))
+        self.acts.change(self.id, |replica| Some(replica.clear()))
     }
 
     /// Sends a message to all members, this one too. `false` if too much waits.
     pub fn send(&mut self, handler: &str, arguments: &[Value]) -> bool {
-        self.core
-            .change_remote_object(self.id, |replica| Some(replica.send(handler, arguments)))
+        self.acts
+            .change(self.id, |replica| Some(replica.send(handler, arguments)))
     }
 
     /// Stops using it.
-    pub fn close(self) {
-        self.core.close_remote_object(self.id);
+    pub fn close(mut self) {
+        self.acts.close(self.id);
     }
 
     /// Its name.
@@ -75,7 +75,7 @@ impl<'a> RemoteObject<'a> {
     }
 
     fn replica(&self) -> Option<&Replica> {
-        let open = self.core.remote_objects.table.get(&self.id)?;
+        let open = self.acts.objects.table.get(&self.id)?;
         Some(&open.replica)
     }
 }

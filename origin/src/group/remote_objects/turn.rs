@@ -25,9 +25,9 @@ impl Turn<'_> {
         if news.contains(&News::TooLarge) {
             let name = open.replica.name();
             let text = format!("the remote shared object {name:?} is too large and was let go");
-            tracing::warn!(group = %self.core.name, "{text}");
-            self.core.log(Level::Warning, &text);
-            self.core.close_remote_object(id);
+            tracing::warn!(group = %self.core.room.name, "{text}");
+            self.core.room.log(Level::Warning, &text);
+            self.core.remote_object_acts().close(id);
         }
         if !news.is_empty() {
             self.ask(|app, context| app.remote_object_news(context, id, &news));

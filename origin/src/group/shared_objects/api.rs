@@ -1,13 +1,13 @@
 //! What an application may do with shared objects.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use tributary_protocol::{amf::Value, shared_object::Encoded};
 
-use super::{Entry, is_name, object_name, storing::Missing};
+use super::{Entry, acts::ObjectActs, is_name, object_name, storing::Missing};
 use crate::{
     app::{ClientId, ObjectError, ObjectId},
-    group::{context::Context, core::Core},
+    group::context::Context,
 };
 
 /// A shared object of the group, to look at.
@@ -19,9 +19,8 @@ pub struct SharedObject<'a> {
 /// A shared object of the group, to change. What is done leaves at once, in its place among
 /// everything else that the application sends; under a lock it leaves with the last unlock, as one
 /// message.
-#[derive(Debug)]
 pub struct SharedObjectMut<'a> {
-    core: &'a mut Core,
+    acts: ObjectActs<'a>,
     id: ObjectId,
 }
 
@@ -30,22 +29,24 @@ impl Context<'_> {
     /// until it is closed as often as it was opened; of an open one the application hears what
     /// members do.
     pub fn open_object(&mut self, name: &str, persistent: bool) -> Result<ObjectId, ObjectError> {
-        self.core().open_object(object_name(name), persistent)
+        self.core
+            .object_acts()
+            .open_object(object_name(name), persistent)
     }
 
     /// Lets go of a shared object that was opened.
     pub fn close_object(&mut self, object: ObjectId) {
-        self.core().close_object(object);
+        self.core.object_acts().close_object(object);
     }
 
     /// The shared object of this name that lives now, open or not.
     pub fn find_object(&self, name: &str) -> Option<ObjectId> {
-        self.core_ref().objects.find(object_name(name))
+        self.core.objects.find(object_name(name))
     }
 
     /// The shared objects that live now, in no order.
     pub fn objects(&self) -> impl Iterator<Item = (ObjectId, SharedObject<'_>)> {
-        let entries = &self.core_ref().objects.entries;
+        let entries = &self.core.objects.entries;
         entries
             .iter()
             .map(|(&id, entry)| (id, SharedObject { entry }))
@@ -53,38 +54,38 @@ impl Context<'_> {
 
     /// How many shared objects live now.
     pub fn living_objects(&self) -> usize {
-        self.core_ref().objects.entries.len()
+        self.core.objects.entries.len()
     }
 
     /// The size of the slots of all of them, in bytes.
     pub fn object_bytes(&self) -> usize {
-        self.core_ref().objects.bytes
+        self.core.objects.bytes
     }
 
     /// A shared object that lives.
     pub fn object(&self, object: ObjectId) -> Option<SharedObject<'_>> {
-        let entry = self.core_ref().objects.get(object)?;
+        let entry = self.core.objects.get(object)?;
         Some(SharedObject { entry })
     }
 
     /// A shared object that lives, to be changed.
     pub fn object_mut(&mut self, object: ObjectId) -> Option<SharedObjectMut<'_>> {
-        let core = self.core();
-        core.objects.get(object)?;
-        Some(SharedObjectMut { core, id: object })
+        let acts = self.core.object_acts();
+        acts.objects.get(object)?;
+        Some(SharedObjectMut { acts, id: object })
     }
 
     /// Removes all slots of every shared object whose name matches, stored ones too: `/` for all,
     /// else a path in which `*` stands for any text and `?` for any character. `true` if all
     /// that were found are cleared.
     pub fn clear_shared_objects(&mut self, path: &str) -> bool {
-        self.core().clear_objects(path)
+        self.core.object_acts().clear_objects(path)
     }
 
     /// Takes back every lock that the present call of the application has taken, for one that
     /// fails and cannot unlock. Returns how many there were.
     pub fn release_locks(&mut self) -> usize {
-        self.core().release_locks()
+        self.core.object_acts().release_locks()
     }
 }
 
@@ -154,7 +155,7 @@ impl SharedObject<'_> {
 impl SharedObjectMut<'_> {
     /// The object, to look at.
     pub fn as_ref(&self) -> Option<SharedObject<'_>> {
-        let entry = self.core.objects.get(self.id)?;
+        let entry = self.acts.objects.get(self.id)?;
         Some(SharedObject { entry })
     }
 
@@ -189,12 +190,12 @@ impl SharedObjectMut<'_> {
     /// waits. Returns how often it is locked. A lock may outlast the call that took it, by 30 s at
     /// most.
     pub fn lock(&mut self) -> u32 {
-        self.core.lock_object(self.id)
+        self.acts.lock_object(self.id)
     }
 
     /// Takes one lock back; with the last one everything goes on. Returns how many are left.
     pub fn unlock(&mut self) -> u32 {
-        self.core.unlock_object(self.id)
+        self.acts.unlock_object(self.id)
     }
 
     /// Has everything stored that is not; `false` for a temporary object. If it fails,
@@ -225,14 +226,26 @@ impl SharedObjectMut<'_> {
         &mut self,
         what: impl FnOnce(&mut super::Authority<super::SessionKey>) -> R,
     ) -> Option<R> {
-        let done = what(&mut self.core.objects.get_mut(self.id)?.object);
-        self.core.settle_object(self.id);
+        let done = what(&mut self.acts.objects.get_mut(self.id)?.object);
+        self.acts.settle_object(self.id);
         Some(done)
     }
 }
 
-impl Core {
-    fn open_object(&mut self, name: &str, persistent: bool) -> Result<ObjectId, ObjectError> {
+impl fmt::Debug for SharedObjectMut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedObjectMut")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ObjectActs<'_> {
+    pub(in crate::group) fn open_object(
+        &mut self,
+        name: &str,
+        persistent: bool,
+    ) -> Result<ObjectId, ObjectError> {
         if !is_name(name) {
             return Err(ObjectError::Name);
         }

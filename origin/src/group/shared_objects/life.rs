@@ -6,17 +6,16 @@ use tributary_protocol::{
     shared_object::{Authority, Limits, authority::Seen},
 };
 
-use super::{CROWD, Entry, LOCK_TIME, MAX_OBJECTS, ObjectNotice, storing::Missing};
+use super::{
+    CROWD, Entry, LOCK_TIME, MAX_OBJECTS, ObjectNotice, acts::ObjectActs, storing::Missing,
+};
 use crate::{
     app::{Level, ObjectError, ObjectId},
-    group::{
-        core::{Core, Notice},
-        timers::Timer,
-    },
+    group::{notice::Notice, timers::Timer},
     session::SessionKey,
 };
 
-impl Core {
+impl ObjectActs<'_> {
     /// Makes an object that does not live.
     pub(super) fn create_object(
         &mut self,
@@ -28,13 +27,13 @@ impl Core {
         }
         if self.objects.entries.len() >= CROWD && !self.objects.crowd {
             self.objects.crowd = true;
-            self.notices.push_back(Notice::ObjectsCrowd);
+            self.room.notify(Notice::ObjectsCrowd);
         }
         if persistent {
             return self.load_object(name, Missing::Create);
         }
-        let object = Authority::temporary(self.process.incarnation(), Limits::default());
-        self.process.metrics.shared_objects.inc();
+        let object = Authority::temporary(self.room.process.incarnation(), Limits::default());
+        self.room.process.metrics.shared_objects.inc();
         let id = self.objects.next_id();
         self.objects.insert(id, name, object, None);
         Ok(id)
@@ -51,9 +50,9 @@ impl Core {
             }
         }
         while let Some(seen) = entry.object.poll_seen() {
-            self.notices.push_back(Notice::Object(id, notice(seen)));
+            self.room.notify(Notice::Object(id, notice(seen)));
         }
-        let next = |core: &mut Self| core.objects.get_mut(id)?.object.poll_output();
+        let next = |acts: &mut Self| acts.objects.get_mut(id)?.object.poll_output();
         while let Some(output) = next(self) {
             self.follow_output(id, output);
         }
@@ -62,12 +61,12 @@ impl Core {
     }
 
     fn count_object(&mut self, id: ObjectId) {
-        let objects = &mut self.objects;
+        let objects = &mut *self.objects;
         let Some(entry) = objects.entries.get_mut(&id) else {
             return;
         };
         while let Some(handled) = entry.object.poll_handled() {
-            if let Some(client) = self.clients.get(&handled.member) {
+            if let Some(client) = self.clients.get(handled.member) {
                 client.consumed_many(handled.messages, handled.bytes);
             }
         }
@@ -76,7 +75,8 @@ impl Core {
         entry.bytes = bytes;
         let refused = entry.object.refused_by_limit();
         if refused > entry.refused {
-            self.process
+            self.room
+                .process
                 .metrics
                 .shared_object_refusals
                 .inc_by(refused - entry.refused);
@@ -88,7 +88,7 @@ impl Core {
         let unused = |entry: &Entry| entry.opened == 0 && entry.object.is_idle();
         if self.objects.get(id).is_some_and(unused) {
             self.objects.remove(id);
-            self.process.metrics.shared_objects.dec();
+            self.room.process.metrics.shared_objects.dec();
         }
     }
 
@@ -131,7 +131,7 @@ impl Core {
         if depth == 1 {
             entry.locks = entry.locks.wrapping_add(1);
             let timer = Timer::Lock(id, entry.locks);
-            self.timers.add(self.now + LOCK_TIME, timer);
+            self.room.wake_at(self.room.now + LOCK_TIME, timer);
         }
         self.objects.locks.push(id);
         depth
@@ -152,7 +152,7 @@ impl Core {
 
     /// Forgets all objects, for an application that is no more. What they have to store is with
     /// the store, and there for whoever opens them next.
-    pub(in crate::group) fn drop_objects(&mut self) {
+    pub(in crate::group) fn drop_all(&mut self) {
         for id in self.objects.ids() {
             if let Some(entry) = self.objects.get_mut(id) {
                 entry.object.observe(false);
@@ -162,19 +162,19 @@ impl Core {
             self.settle_object(id);
             if self.objects.get(id).is_some() {
                 self.objects.remove(id);
-                self.process.metrics.shared_objects.dec();
+                self.room.process.metrics.shared_objects.dec();
             }
         }
     }
 
     fn log_error(&self, text: &str) {
-        tracing::error!(group = %self.name, text);
-        self.log(Level::Error, text);
+        tracing::error!(group = %self.room.name, text);
+        self.room.log(Level::Error, text);
     }
 
     /// Which objects clients of this application may create.
     pub(super) fn permitted_objects(&self) -> config::SharedObjects {
-        let settings = &self.version.settings;
+        let settings = &self.room.version.settings;
         settings
             .shared_objects
             .unwrap_or(config::SharedObjects::All)

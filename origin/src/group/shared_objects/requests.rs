@@ -3,32 +3,34 @@
 use tributary_node::config::SharedObjects;
 use tributary_protocol::{
     Message,
-    command::{self, Status},
+    command::Status,
     link::CloseReason,
     shared_object::{Access, Event, Flags, SharedObjectMessage},
 };
 
 use super::{
-    MAX_GROUP_BYTES, MAX_USED, is_name, object_name,
+    MAX_GROUP_BYTES, MAX_USED,
+    acts::ObjectActs,
+    is_name, object_name,
     rate::{Admit, Gathered},
     sides,
     storing::Missing,
 };
 use crate::{
     app::{Level, ObjectError, ObjectId},
-    group::{core::Core, timers::Timer},
+    group::{timers::Timer, verdict::Verdict},
     session::SessionKey,
 };
 
-impl Core {
+impl ObjectActs<'_> {
     /// A message of types 16 or 19. Its credit comes back when it has been handled.
-    pub(in crate::group) fn shared_object_message(&mut self, key: SessionKey, message: &Message) {
-        self.is_no_encoder(key);
+    pub(in crate::group) fn message(&mut self, key: SessionKey, message: &Message) -> Verdict {
+        self.clients.is_no_encoder(key);
         let bytes = message.payload.len();
-        let rate = self.version.settings.shared_object_rate;
+        let rate = self.room.version.settings.shared_object_rate;
         let behind = self.is_store_behind();
-        let Some(client) = self.clients.get_mut(&key) else {
-            return;
+        let Some(client) = self.clients.get_mut(key) else {
+            return Verdict::GoesOn;
         };
         let asked = match SharedObjectMessage::decode(message.kind, &message.payload) {
             Ok(asked) => SharedObjectMessage {
@@ -38,12 +40,16 @@ impl Core {
             Err(error) => {
                 // Of this message alone; nothing that follows depends on it.
                 tracing::debug!(client = %client.id(), %error, "unreadable shared-object message");
-                self.process.metrics.shared_object_unreadable.inc();
-                return client.consumed(bytes);
+                self.room.process.metrics.shared_object_unreadable.inc();
+                client.consumed(bytes);
+                return Verdict::GoesOn;
             }
         };
-        self.process.metrics.shared_object_messages.inc();
-        match client.uses().admit(self.now, rate, behind, asked, bytes) {
+        self.room.process.metrics.shared_object_messages.inc();
+        match client
+            .uses()
+            .admit(self.room.now, rate, behind, asked, bytes)
+        {
             (Admit::Now, Some(asked)) => {
                 let messages = vec![asked];
                 self.ask_object(key, Gathered { messages, bytes });
@@ -51,21 +57,22 @@ impl Core {
             (Admit::First, _) => self.wait_for_tokens(key),
             (Admit::Flood, _) => {
                 tracing::warn!(client = %client.id(), "shared-object messages come too fast");
-                self.process.metrics.shared_object_floods.inc();
-                self.end(key, &[command::close()], CloseReason::Limit);
+                self.room.process.metrics.shared_object_floods.inc();
+                return Verdict::Ends(CloseReason::Limit);
             }
             _ => {}
         }
+        Verdict::GoesOn
     }
 
     /// A session that was too fast may go on.
-    pub(in crate::group) fn object_messages_due(&mut self, key: SessionKey) {
-        let rate = self.version.settings.shared_object_rate;
+    pub(in crate::group) fn messages_due(&mut self, key: SessionKey) {
+        let rate = self.room.version.settings.shared_object_rate;
         let behind = self.is_store_behind();
-        let Some(client) = self.clients.get_mut(&key) else {
+        let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        if behind || !client.uses().may_go_on(self.now, rate) {
+        if behind || !client.uses().may_go_on(self.room.now, rate) {
             return self.wait_for_tokens(key);
         }
         for gathered in client.uses().gather() {
@@ -74,20 +81,16 @@ impl Core {
     }
 
     fn wait_for_tokens(&mut self, key: SessionKey) {
-        let rate = self.version.settings.shared_object_rate;
-        if let Some(client) = self.clients.get_mut(&key) {
-            let due = client.uses().due(self.now, rate);
-            self.timers.add(due, Timer::Objects(key));
+        let rate = self.room.version.settings.shared_object_rate;
+        if let Some(client) = self.clients.get_mut(key) {
+            let due = client.uses().due(self.room.now, rate);
+            self.room.wake_at(due, Timer::Objects(key));
         }
     }
 
     /// A session ends: what it has asked for is done, then its objects go on without it.
-    pub(in crate::group) fn leave_objects(&mut self, key: SessionKey, reason: CloseReason) {
-        let Some(client) = self
-            .clients
-            .get_mut(&key)
-            .filter(|client| client.has_uses())
-        else {
+    pub(in crate::group) fn leave(&mut self, key: SessionKey, reason: CloseReason) {
+        let Some(client) = self.clients.get_mut(key).filter(|client| client.has_uses()) else {
             return;
         };
         let waiting = client.uses().gather();
@@ -96,7 +99,7 @@ impl Core {
                 self.ask_object(key, gathered);
             }
         }
-        let Some(client) = self.clients.get_mut(&key) else {
+        let Some(client) = self.clients.get_mut(key) else {
             return;
         };
         for id in client.uses().objects().to_vec() {
@@ -133,7 +136,7 @@ impl Core {
                 if let Some(status) = status {
                     self.refuse_object(key, &name, status);
                 }
-                if let Some(client) = self.clients.get(&key) {
+                if let Some(client) = self.clients.get(key) {
                     client.consumed_many(messages.len(), bytes);
                 }
             }
@@ -149,7 +152,7 @@ impl Core {
     ) {
         let storage_full = self.is_storage_full();
         let full = self.objects.bytes > MAX_GROUP_BYTES;
-        let (Some(client), Some(entry)) = (self.clients.get(&key), self.objects.get_mut(id)) else {
+        let (Some(client), Some(entry)) = (self.clients.get(key), self.objects.get_mut(id)) else {
             return;
         };
         let full = full || (storage_full && entry.object.is_persistent());
@@ -169,7 +172,7 @@ impl Core {
     ) -> Result<ObjectId, Option<Status>> {
         let persistent = flags.is_persistent();
         let no = |status| Err(Some(status));
-        let Some(client) = self.clients.get_mut(&key) else {
+        let Some(client) = self.clients.get_mut(key) else {
             return Err(None);
         };
         if !client.may_read(name) {
@@ -208,16 +211,17 @@ impl Core {
             (false, false) => return no(Status::SharedObjectCreationFailed),
         };
         made.or_else(|error| {
-            tracing::debug!(group = %self.name, name, %error, "shared object is not made");
+            tracing::debug!(group = %self.room.name, name, %error, "shared object is not made");
             if matches!(error, ObjectError::NoStore | ObjectError::Store) {
-                self.log(Level::Error, &format!("shared object {name}: {error}"));
+                self.room
+                    .log(Level::Error, &format!("shared object {name}: {error}"));
             }
             no(Status::SharedObjectCreationFailed)
         })
     }
 
     fn refuse_object(&mut self, key: SessionKey, name: &str, status: Status) {
-        let Some(client) = self.clients.get_mut(&key) else {
+        let Some(client) = self.clients.get_mut(key) else {
             return;
         };
         let answer = SharedObjectMessage {

@@ -6,10 +6,10 @@ use tributary_protocol::shared_object::{
     authority::{Durability, Ticket},
 };
 
-use super::MAX_STORED;
+use super::{MAX_STORED, acts::ObjectActs};
 use crate::{
     app::{ObjectError, ObjectId},
-    group::{core::Core, mailbox::Item},
+    group::mailbox::Item,
     store::{StorageError, Store},
 };
 
@@ -20,22 +20,22 @@ pub(super) enum Missing {
     Refuse,
 }
 
-impl Core {
+impl ObjectActs<'_> {
     /// Brings a persistent object to life.
     pub(super) fn load_object(
         &mut self,
         name: &str,
         missing: Missing,
     ) -> Result<ObjectId, ObjectError> {
-        let store = self.process.settings.store.clone();
+        let store = self.room.process.settings.store.clone();
         let store = store.ok_or(ObjectError::NoStore)?;
         let id = self.objects.next_id();
-        let mailbox = self.mailbox.clone();
+        let mailbox = self.room.mailbox.clone();
         let told = move |ticket, stored| {
             // One for each write. A group that has ended needs no answer.
             let _ = mailbox.push_final(Item::Stored(id, ticket, stored));
         };
-        let loaded = store.load(&self.name, name, told);
+        let loaded = store.load(&self.room.name, name, told);
         let (stored_object, stored) = loaded.map_err(|error| self.store_failed(&error))?;
         if stored.header.is_none() {
             if missing == Missing::Refuse || self.has_stored_too_much(&store)? {
@@ -43,20 +43,20 @@ impl Core {
             }
             self.objects.stored = self.objects.stored.map(|count| count + 1);
         }
-        let incarnation = self.process.incarnation();
-        let durability = match self.version.settings.durability {
+        let incarnation = self.room.process.incarnation();
+        let durability = match self.room.version.settings.durability {
             config::Durability::Strict => Durability::Strict,
             config::Durability::Lazy => Durability::Lazy,
             _ => Durability::Author,
         };
         let object = Authority::persistent(incarnation, Limits::default(), durability, stored);
-        self.process.metrics.shared_objects.inc();
+        self.room.process.metrics.shared_objects.inc();
         self.objects.insert(id, name, object, Some(stored_object));
         Ok(id)
     }
 
     /// A write, and all before it of this object, is stored, or could not be.
-    pub(in crate::group) fn object_stored(&mut self, id: ObjectId, ticket: Ticket, stored: bool) {
+    pub(in crate::group) fn stored(&mut self, id: ObjectId, ticket: Ticket, stored: bool) {
         if let Some(entry) = self.objects.get_mut(id) {
             entry.object.handle_stored(ticket, stored);
             self.settle_object(id);
@@ -64,7 +64,7 @@ impl Core {
     }
 
     /// Has everything stored that is not.
-    pub(in crate::group) fn commit_objects(&mut self) {
+    pub(in crate::group) fn commit_all(&mut self) {
         for id in self.objects.ids() {
             if let Some(entry) = self.objects.get_mut(id) {
                 entry.object.flush();
@@ -75,23 +75,23 @@ impl Core {
 
     /// Whether the application may store no more.
     pub(super) fn is_storage_full(&self) -> bool {
-        let most = self.version.settings.object_storage.get() as u64;
-        let store = self.process.settings.store.as_ref();
-        store.is_some_and(|store| store.used(self.name.application()) >= most)
+        let most = self.room.version.settings.object_storage.get() as u64;
+        let store = self.room.process.settings.store.as_ref();
+        store.is_some_and(|store| store.used(self.room.name.application()) >= most)
     }
 
     /// Whether the disk is too far behind for anything more of clients.
     pub(super) fn is_store_behind(&self) -> bool {
-        let store = self.process.settings.store.as_ref();
+        let store = self.room.process.settings.store.as_ref();
         store.is_some_and(Store::is_full)
     }
 
     /// The names of the stored objects, living or not.
     pub(super) fn stored_names(&self) -> Result<Vec<String>, ObjectError> {
-        match &self.process.settings.store {
+        match &self.room.process.settings.store {
             None => Ok(Vec::new()),
             Some(store) => store
-                .names(&self.name)
+                .names(&self.room.name)
                 .map_err(|error| self.store_failed(&error)),
         }
     }
@@ -100,7 +100,7 @@ impl Core {
         let count = match self.objects.stored {
             Some(count) => count,
             None => {
-                let names = store.names(&self.name);
+                let names = store.names(&self.room.name);
                 names.map_err(|error| self.store_failed(&error))?.len()
             }
         };
@@ -109,7 +109,7 @@ impl Core {
     }
 
     fn store_failed(&self, error: &StorageError) -> ObjectError {
-        tracing::error!(group = %self.name, %error, "the store cannot be read");
+        tracing::error!(group = %self.room.name, %error, "the store cannot be read");
         ObjectError::Store
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tributary_protocol::amf::Value;
 
 use super::stage::{Lane, Stage, live_settings, pass, play};
-use crate::group::client::MAX_PLAYLIST;
+use crate::group::message_stream::MAX_PLAYLIST;
 
 impl Lane {
     /// Plays behind what session 9 plays.

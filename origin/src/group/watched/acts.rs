@@ -1,16 +1,16 @@
 //! Reports of edges.
 
+use std::time::Instant;
+
 use tributary_protocol::link::Statistics;
 
-use crate::{group::core::Core, session::SessionKey};
+use crate::group::client::Client;
 
-impl Core {
-    /// An edge says what a session's connection has carried.
-    pub(in crate::group) fn counted(&mut self, session: SessionKey, statistics: Statistics) {
-        if let Some(client) = self.clients.get_mut(&session) {
-            let traffic = client.traffic;
-            let watched = client.watched.get_or_insert_default();
-            watched.report(statistics, traffic, self.now);
-        }
+impl Client {
+    /// Takes an edge's report of what the session's connection has carried.
+    pub(in crate::group) fn report(&mut self, statistics: Statistics, now: Instant) {
+        let traffic = self.traffic;
+        let watched = self.watched.get_or_insert_default();
+        watched.report(statistics, traffic, now);
     }
 }

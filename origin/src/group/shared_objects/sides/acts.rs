@@ -8,14 +8,10 @@ use tributary_protocol::{
     shared_object::{Body, Flags, Output, To},
 };
 
-use super::{Forms, Member, Side, message};
-use crate::{
-    app::ObjectId,
-    group::{client::Client, core::Core},
-    session::SessionKey,
-};
+use super::{super::acts::ObjectActs, Forms, Member, Side, message};
+use crate::{app::ObjectId, group::client::Client, session::SessionKey};
 
-impl Core {
+impl ObjectActs<'_> {
     pub(in crate::group) fn follow_output(&mut self, id: ObjectId, output: Output<SessionKey>) {
         match output {
             Output::Join { member, flags } => self.join_side(id, member, flags),
@@ -35,7 +31,7 @@ impl Core {
     }
 
     fn join_side(&mut self, id: ObjectId, key: SessionKey, flags: Flags) {
-        let (Some(client), session) = (self.clients.get_mut(&key), key.session) else {
+        let (Some(client), session) = (self.clients.get_mut(key), key.session) else {
             return;
         };
         let (out, encoding) = (client.lane().clone(), client.encoding());
@@ -69,7 +65,7 @@ impl Core {
     }
 
     fn leave_side(&mut self, id: ObjectId, key: SessionKey) {
-        if let Some(client) = self.clients.get_mut(&key) {
+        if let Some(client) = self.clients.get_mut(key) {
             client.uses().remove(id);
         }
         let Some(entry) = self.objects.get_mut(id) else {
@@ -100,7 +96,7 @@ impl Core {
             To::All => None,
             To::AllBut(author) => Some(author),
             To::One(key) => {
-                if let Some(client) = self.clients.get_mut(&key) {
+                if let Some(client) = self.clients.get_mut(key) {
                     tell_one(entry.sides.side(key), client, &mut forms);
                 }
                 return;

@@ -8,15 +8,15 @@ use tributary_protocol::{
 };
 
 use super::{
-    core::Core,
-    own_streams::{Found, OwnStream},
+    Found,
+    sources::{Air, SourceActs},
 };
 use crate::{
     app::{ConnectionId, NetStreamId, StreamId},
     live::LiveStream,
 };
 
-impl Core {
+impl SourceActs<'_> {
     /// A source on the other side of a connection; its media comes later.
     pub(super) fn find_remote(
         &mut self,
@@ -30,19 +30,19 @@ impl Core {
     }
 
     /// Media of a source on the other side of a connection, or its end.
-    pub(super) fn remote_media(
+    pub(in crate::group) fn remote_media(
         &mut self,
         id: StreamId,
         stream: NetStreamId,
         live: Option<Arc<LiveStream>>,
     ) {
-        if !self.plays_from(id, stream) {
+        if !self.own_streams.plays_from(id, stream) {
             return;
         }
         match live {
             Some(live) => self.play_media(id, &live),
             None => {
-                if let Some(on_air) = self.on_air(id) {
+                if let Some(on_air) = self.own_streams.on_air(id) {
                     on_air.relay.play(None);
                     if let Some(playing) = &mut on_air.playing {
                         playing.live = None;
@@ -53,41 +53,43 @@ impl Core {
     }
 
     /// What the other side says of a source. That it begins has been said here.
-    pub(super) fn remote_status(&mut self, id: StreamId, stream: NetStreamId, info: &Value) {
-        if !self.plays_from(id, stream) {
-            return;
+    pub(in crate::group) fn remote_status(
+        &mut self,
+        id: StreamId,
+        stream: NetStreamId,
+        info: &Value,
+    ) -> Air {
+        if !self.own_streams.plays_from(id, stream) {
+            return Air::Stays;
         }
         let text = |name| info.get(name).and_then(Value::as_str).unwrap_or_default();
         let Some(status) = Status::from_code(text("code")) else {
-            return;
+            return Air::Stays;
         };
         if matches!(status, Status::PlayReset | Status::PlayStart) {
-            return;
+            return Air::Stays;
         }
-        self.own_status(id, status, text("description"), text("details"));
+        self.room
+            .own_status(id, status, text("description"), text("details"));
         match status {
             Status::PlayUnpublishNotify | Status::PlayStop | Status::PlayComplete => {
-                self.give_way(id);
+                self.give_way(id)
             }
             Status::PlayFailed | Status::PlayStreamNotFound | Status::StreamFailed => {
-                self.end_source(id);
-                self.play_next(id);
+                self.end(id);
+                self.next(id)
             }
-            _ => {}
+            _ => Air::Stays,
         }
     }
 
     /// The connection that brought a source is over.
-    pub(super) fn remote_lost(&mut self, id: StreamId, stream: NetStreamId) {
-        if self.plays_from(id, stream) {
-            self.end_source(id);
-            self.play_next(id);
+    pub(in crate::group) fn remote_lost(&mut self, id: StreamId, stream: NetStreamId) -> Air {
+        if !self.own_streams.plays_from(id, stream) {
+            return Air::Stays;
         }
-    }
-
-    fn plays_from(&self, id: StreamId, stream: NetStreamId) -> bool {
-        let playing = self.own_streams.get(id).and_then(OwnStream::playing);
-        playing.is_some_and(|playing| playing.remote == Some(stream))
+        self.end(id);
+        self.next(id)
     }
 }
 

@@ -1,0 +1,223 @@
+//! The clients of a group, by session.
+//!
+//! All of it is state but the lanes that clients are reached by, which are handles.
+
+use std::collections::HashMap;
+
+use tributary_protocol::{
+    amf::{Object, Value},
+    command::{self, Command, ObjectEncoding, Status},
+};
+
+use super::{
+    answer,
+    client::Client,
+    message_stream::{Asked, Asking, MessageStream, Playing, Playlist, Role},
+    name::{StreamName, without_query},
+    streams::StreamSlot,
+};
+use crate::{
+    app::{ClientId, RequestId, Responder, StreamRequest},
+    session::{LaneKey, SessionKey},
+};
+
+/// All clients of a group, pending ones included.
+#[derive(Debug, Default)]
+pub(super) struct Clients(HashMap<SessionKey, Box<Client>>);
+
+impl Clients {
+    pub(super) fn get(&self, key: SessionKey) -> Option<&Client> {
+        self.0.get(&key).map(|client| &**client)
+    }
+
+    pub(super) fn get_mut(&mut self, key: SessionKey) -> Option<&mut Client> {
+        self.0.get_mut(&key).map(|client| &mut **client)
+    }
+
+    pub(super) fn contains(&self, key: SessionKey) -> bool {
+        self.0.contains_key(&key)
+    }
+
+    pub(super) fn insert(&mut self, client: Client) {
+        self.0.insert(client.key, Box::new(client));
+    }
+
+    pub(super) fn remove(&mut self, key: SessionKey) -> Option<Box<Client>> {
+        let client = self.0.remove(&key)?;
+        if self.0.is_empty() {
+            self.0 = HashMap::new();
+        }
+        Some(client)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = SessionKey> {
+        self.0.keys().copied()
+    }
+
+    /// The accepted ones, in no order.
+    pub(super) fn accepted(&self) -> impl Iterator<Item = &Client> {
+        let clients = self.0.values().map(|client| &**client);
+        clients.filter(|client| client.is_accepted())
+    }
+
+    /// Whether one of them comes by this lane.
+    pub(super) fn has_lane(&self, lane: LaneKey) -> bool {
+        self.0.keys().any(|key| key.lane == lane)
+    }
+
+    pub(super) fn may_read(&self, key: SessionKey, name: &str) -> bool {
+        self.get(key).is_some_and(|client| client.may_read(name))
+    }
+
+    pub(super) fn may_write(&self, key: SessionKey, name: &str) -> bool {
+        self.get(key).is_some_and(|client| client.may_write(name))
+    }
+
+    /// The client does more than an encoder.
+    pub(super) fn is_no_encoder(&mut self, key: SessionKey) {
+        if let Some(client) = self.get_mut(key) {
+            client.encoder.is_more();
+        }
+    }
+}
+
+/// Message streams.
+impl Clients {
+    pub(super) fn stream(&mut self, slot: StreamSlot) -> Option<&mut MessageStream> {
+        self.get_mut(slot.session)?.streams.get_mut(slot.stream)
+    }
+
+    pub(super) fn has_stream(&mut self, slot: StreamSlot) -> bool {
+        self.stream(slot).is_some()
+    }
+
+    /// The play of a message stream, if it plays.
+    pub(super) fn playing(&mut self, slot: StreamSlot) -> Option<&mut Playing> {
+        self.stream(slot)?.playing()
+    }
+
+    pub(super) fn take_playlist(&mut self, slot: StreamSlot) -> Option<Box<Playlist>> {
+        self.stream(slot)?.playlist.take()
+    }
+
+    /// Ends what a message stream does, and drops what waits on it.
+    pub(super) fn take_role(&mut self, slot: StreamSlot) -> Option<Role> {
+        let stream = self.stream(slot)?;
+        stream.playlist = None;
+        Some(std::mem::replace(&mut stream.role, Role::Idle))
+    }
+
+    /// Notes that a message stream waits for the application's decision.
+    pub(super) fn ask(
+        &mut self,
+        slot: StreamSlot,
+        name: StreamName<'_>,
+        what: Asked,
+    ) -> Option<StreamRequest> {
+        let StreamSlot { session, stream } = slot;
+        let StreamName { name, query } = name;
+        let streams = &mut self.get_mut(session)?.streams;
+        let serial = streams.ask(stream, name, query, what)?;
+        Some(StreamRequest {
+            id: RequestId {
+                client: ClientId(session),
+                stream,
+                serial,
+            },
+            name: name.to_owned(),
+            query: query.to_owned(),
+            kind: String::new(),
+        })
+    }
+
+    /// The request, unless it was withdrawn or decided.
+    pub(super) fn take_asking(&mut self, request: RequestId) -> Option<Asking> {
+        self.stream(slot_of(request))?.take_asking(request.serial)
+    }
+
+    /// Takes back that a request was taken: a decision of the wrong kind changes nothing.
+    pub(super) fn put_back(&mut self, request: RequestId, asking: Asking) {
+        if let Some(stream) = self.stream(slot_of(request)) {
+            stream.role = Role::Asking(Box::new(asking));
+        }
+    }
+
+    /// An onStatus on a message stream, about a name as the client wrote it.
+    pub(super) fn stream_status(
+        &mut self,
+        slot: StreamSlot,
+        status: Status,
+        description: &str,
+        name: &str,
+    ) {
+        if let Some(client) = self.get_mut(slot.session) {
+            let command = answer::status(status, description, without_query(name));
+            client.command_on(slot.stream, &command);
+        }
+    }
+}
+
+/// Calls.
+impl Clients {
+    /// Sends a command to every accepted client, encoded once for each encoding.
+    pub(super) fn broadcast(&mut self, command: &Command) {
+        let mut encoded: [Option<_>; 2] = [None, None];
+        let clients = self.0.values_mut();
+        for client in clients.filter(|client| client.is_accepted()) {
+            let encoding = client.encoding();
+            let form = &mut encoded[usize::from(encoding == ObjectEncoding::Amf3)];
+            let message = form.get_or_insert_with(|| answer::on_connection(command, encoding));
+            client.send(message.clone());
+        }
+    }
+
+    /// Answers a call, if its caller is still there and waits.
+    pub(super) fn respond(&mut self, responder: Responder, answer: Result<Value, Value>) {
+        let Some(client) = self.get_mut(responder.client.0) else {
+            return;
+        };
+        if !responder.transaction.expects_answer() {
+            return;
+        }
+        let (name, value) = match answer {
+            Ok(value) => ("_result", value),
+            Err(value) => ("_error", value),
+        };
+        let command = Command::new(name, responder.transaction).with(value);
+        let message = answer::on_connection(&command, client.encoding());
+        if answer::fits(&message) {
+            return client.send(message);
+        }
+        let why = "The answer is longer than a message can be.";
+        let info = Status::CallFailed.info(Some(why), None);
+        client.command(&command::error(responder.transaction, info));
+    }
+
+    /// A call that failed: `_error` if the client waits for an answer, else onStatus.
+    pub(super) fn fail_call(&mut self, responder: Responder, info: Object) {
+        let Some(client) = self.get_mut(responder.client.0) else {
+            return;
+        };
+        if responder.transaction.expects_answer() {
+            client.command(&command::error(responder.transaction, info));
+        } else {
+            client.command(&command::on_status(info));
+        }
+    }
+}
+
+/// The message stream that a request is about.
+pub(super) fn slot_of(request: RequestId) -> StreamSlot {
+    StreamSlot {
+        session: request.client.0,
+        stream: request.stream,
+    }
+}

@@ -1,0 +1,194 @@
+//! The sources of streams of the application: each begins, ends, and gives way to the next.
+
+use std::{rc::Rc, sync::Arc};
+
+use tributary_protocol::command::Status;
+
+use super::{Found, OnAir, OwnStream, OwnStreams, Source};
+use crate::{
+    app::StreamId,
+    group::{
+        connections::Connections,
+        name::without_query,
+        room::Room,
+        streams::{StreamSlot, Streams, Watch},
+        timers::{LONGEST_TIMER, Timer},
+    },
+    live::LiveStream,
+};
+
+/// The streams of an application at work as players of others.
+pub(in crate::group) struct SourceActs<'a> {
+    pub(in crate::group) room: &'a mut Room,
+    pub(in crate::group) streams: &'a mut Streams,
+    pub(in crate::group) own_streams: &'a mut OwnStreams,
+    pub(in crate::group) connections: &'a mut Connections,
+}
+
+/// Whether a stream of the application has something left to play. Its end reaches viewers, which
+/// do not belong here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(in crate::group) enum Air {
+    Stays,
+    /// Nothing is left: the stream is to be taken off air.
+    Leaves,
+}
+
+pub(super) const CIRCLE: &str = "The stream would play itself.";
+const TOO_MANY_WAITED: &str = "Too many streams are waited for.";
+
+impl SourceActs<'_> {
+    /// A source that streams of the application wait for has a publisher.
+    pub(in crate::group) fn begins(
+        &mut self,
+        id: StreamId,
+        name: &Rc<str>,
+        live: &Arc<LiveStream>,
+    ) {
+        let description = format!("{name} is now published.");
+        self.room
+            .own_status(id, Status::PlayPublishNotify, &description, name);
+        self.play_media(id, live);
+    }
+
+    /// A source has lost its publisher for good.
+    pub(in crate::group) fn ends(&mut self, id: StreamId, name: &Rc<str>) -> Air {
+        let description = format!("{name} is now unpublished.");
+        self.room
+            .own_status(id, Status::PlayUnpublishNotify, &description, name);
+        self.give_way(id)
+    }
+
+    /// The source of the moment has ended: what waits follows. If nothing does, the source is
+    /// waited for.
+    pub(in crate::group) fn give_way(&mut self, id: StreamId) -> Air {
+        let waits = |stream: &OwnStream| !stream.playlist.is_empty();
+        if !self.own_streams.get(id).is_some_and(waits) {
+            return Air::Stays;
+        }
+        self.end(id);
+        self.next(id)
+    }
+
+    /// The time of a play may be over.
+    pub(in crate::group) fn may_be_over(&mut self, id: StreamId, serial: u64) -> Air {
+        let Some(OnAir {
+            serial: present,
+            playing: Some(playing),
+            ..
+        }) = self.own_streams.get(id).and_then(|own| own.on_air.as_ref())
+        else {
+            return Air::Stays;
+        };
+        let Some(until) = playing.until.filter(|_| *present == serial) else {
+            return Air::Stays;
+        };
+        if until > self.room.now {
+            let at = until.min(self.room.now + LONGEST_TIMER);
+            self.room.wake_at(at, Timer::Source(id, serial));
+            return Air::Stays;
+        }
+        self.end(id);
+        self.next(id)
+    }
+
+    /// Ends the source of the moment, if there is one.
+    pub(in crate::group) fn end(&mut self, id: StreamId) {
+        let Some(on_air) = self.own_streams.on_air(id) else {
+            return;
+        };
+        let Some(playing) = on_air.playing.take() else {
+            return;
+        };
+        on_air.relay.play(None);
+        match playing.remote {
+            Some(stream) => self.connections.close_source(stream),
+            None => self
+                .streams
+                .unwatch(&playing.name, StreamSlot::of_application(id)),
+        }
+        let name = without_query(&playing.name);
+        let description = format!("Stopped playing {name}.");
+        self.room
+            .own_status(id, Status::PlayStop, &description, name);
+    }
+
+    /// Begins with what waits next.
+    pub(in crate::group) fn next(&mut self, id: StreamId) -> Air {
+        loop {
+            let Some(stream) = self.own_streams.get_mut(id) else {
+                return Air::Leaves;
+            };
+            let own_name = Rc::clone(&stream.name);
+            let Some(item) = stream.playlist.pop_front() else {
+                return Air::Leaves;
+            };
+            let found = match item.remote {
+                Some((connection, start)) => self.find_remote(connection, id, &item.name, start),
+                None => self.find_local(id, &own_name, &item.name),
+            };
+            let shown = without_query(&item.name);
+            let (remote, live) = match found {
+                Ok(found) => found,
+                Err(why) => {
+                    self.room.own_status(id, Status::PlayFailed, why, shown);
+                    continue;
+                }
+            };
+            let description = format!("Started playing {shown}.");
+            self.room
+                .own_status(id, Status::PlayStart, &description, shown);
+            if let Some(on_air) = self.own_streams.on_air(id) {
+                on_air.serial += 1;
+                on_air.playing = Some(Source {
+                    name: item.name,
+                    length: item.length,
+                    remote,
+                    live: None,
+                    until: None,
+                });
+            }
+            if let Some(live) = live {
+                self.play_media(id, &live);
+            }
+            return Air::Stays;
+        }
+    }
+
+    /// A source of this group, and its media if there is some.
+    fn find_local(&mut self, id: StreamId, own_name: &str, name: &Rc<str>) -> Found {
+        // Asked again: who plays what has changed since it was put there.
+        if self.own_streams.leads_to(name, own_name) {
+            return Err(CIRCLE);
+        }
+        match self.streams.watch(name, StreamSlot::of_application(id)).1 {
+            Watch::Full => Err(TOO_MANY_WAITED),
+            Watch::Live(live) => Ok((None, Some(live))),
+            Watch::Wait => Ok((None, None)),
+        }
+    }
+
+    /// Copies from a source that is there.
+    pub(in crate::group) fn play_media(&mut self, id: StreamId, live: &Arc<LiveStream>) {
+        let now = self.room.now;
+        let Some(on_air) = self.own_streams.on_air(id) else {
+            return;
+        };
+        let Some(playing) = &mut on_air.playing else {
+            return;
+        };
+        let before = playing.live.replace(Arc::clone(live));
+        if before.is_some_and(|before| Arc::ptr_eq(&before, live)) {
+            // The same ring goes on; the relay reads it still.
+            return;
+        }
+        on_air.relay.play(Some(Arc::clone(live)));
+        if let (Some(length), None) = (playing.length, playing.until) {
+            let until = now + length;
+            playing.until = Some(until);
+            let timer = Timer::Source(id, on_air.serial);
+            self.room.wake_at(until.min(now + LONGEST_TIMER), timer);
+        }
+    }
+}
