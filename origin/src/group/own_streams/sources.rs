@@ -192,3 +192,163 @@ impl SourceActs<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use tributary_node::config;
+    use tributary_protocol::link::{Generation, LiveId};
+
+    use super::{
+        super::{MAX_PLAYLIST, PlaylistItem},
+        *,
+    };
+    use crate::{
+        group::{
+            streams::{Claim, Claimant, Holds},
+            tests::part,
+        },
+        live::{Begins, relay::Relay},
+        session::{LaneKey, SessionKey},
+    };
+
+    /// A stream of the application, `out`, that is on air, with the parts around it.
+    struct Parts {
+        room: Room,
+        streams: Streams,
+        own_streams: OwnStreams,
+        connections: Connections,
+        out: StreamId,
+    }
+
+    impl Parts {
+        fn new() -> Self {
+            let (room, _) = part::room(config::Application::default());
+            let streams = part::streams(&room);
+            let mut own_streams = OwnStreams::default();
+            let out = own_streams.open("out").unwrap();
+            let live = LiveStream::new(LiveId(1_000));
+            let writer = live.begin_writer(Begins::Afresh);
+            let (relay, _) = Relay::new(Arc::clone(&live), writer);
+            own_streams.get_mut(out).unwrap().on_air = Some(OnAir {
+                live,
+                writer,
+                relay,
+                since: room.now,
+                serial: 0,
+                playing: None,
+            });
+            Self {
+                room,
+                streams,
+                own_streams,
+                connections: Connections::default(),
+                out,
+            }
+        }
+
+        fn acts(&mut self) -> SourceActs<'_> {
+            SourceActs {
+                room: &mut self.room,
+                streams: &mut self.streams,
+                own_streams: &mut self.own_streams,
+                connections: &mut self.connections,
+            }
+        }
+
+        fn queue(&mut self, name: &str, length: Option<Duration>) {
+            let stream = self.own_streams.get_mut(self.out).unwrap();
+            assert!(stream.playlist.len() < MAX_PLAYLIST);
+            stream.playlist.push_back(PlaylistItem {
+                name: name.into(),
+                length,
+                remote: None,
+            });
+        }
+
+        fn source(&self) -> Option<&str> {
+            let stream = self.own_streams.get(self.out)?;
+            stream.source().map(|name| &**name)
+        }
+
+        /// A client publishes this name.
+        fn publish(&mut self, name: &str) -> Arc<LiveStream> {
+            let claimant = Claimant {
+                slot: StreamSlot {
+                    session: SessionKey {
+                        lane: LaneKey(1),
+                        session: tributary_protocol::SessionId(1),
+                    },
+                    stream: tributary_protocol::MessageStreamId(1),
+                },
+                generation: Generation::default(),
+                identity: None,
+                query: Box::default(),
+                holds: Holds::Firmly,
+            };
+            let claim = self.streams.claim(name, claimant, self.room.now).1;
+            assert!(self.streams.announce(name));
+            match claim {
+                Claim::Fresh { live, .. } => live,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_source_that_ends_gives_way_to_the_next_or_is_waited_for() {
+        let mut parts = Parts::new();
+        let (out, a): (_, Rc<str>) = (parts.out, "a".into());
+        parts.queue("a", None);
+        assert_eq!(parts.acts().next(out), Air::Stays);
+        assert_eq!(parts.source(), Some("a"), "nobody publishes it yet");
+        assert_eq!(parts.acts().ends(out, &a), Air::Stays);
+        assert_eq!(parts.source(), Some("a"), "nothing waits behind it");
+        parts.queue("b", None);
+        assert_eq!(parts.acts().ends(out, &a), Air::Stays);
+        assert_eq!(parts.source(), Some("b"));
+        assert!(parts.streams.viewers("a").is_empty());
+        assert_eq!(parts.streams.viewers("b").len(), 1);
+    }
+
+    #[test]
+    fn a_stream_whose_sources_all_fail_leaves_the_air() {
+        let mut parts = Parts::new();
+        let out = parts.out;
+        assert_eq!(parts.acts().next(out), Air::Leaves, "an empty playlist");
+        parts.queue("out", None);
+        parts.queue("a", None);
+        assert_eq!(parts.acts().next(out), Air::Stays);
+        assert_eq!(parts.source(), Some("a"), "it does not play itself");
+        parts.queue("out", None);
+        assert_eq!(parts.acts().give_way(out), Air::Leaves);
+        assert_eq!(parts.source(), None);
+    }
+
+    #[test]
+    fn the_time_of_a_play_begins_with_its_media() {
+        let mut parts = Parts::new();
+        let (out, length) = (parts.out, Duration::from_secs(90));
+        parts.queue("a", Some(length));
+        assert_eq!(parts.acts().next(out), Air::Stays);
+        assert_eq!(parts.room.deadline(), None, "there is no media");
+        parts.room.now += Duration::from_secs(5);
+        let live = parts.publish("a");
+        parts.acts().begins(out, &"a".into(), &live);
+        let begun = parts.room.now;
+        let due = |parts: &mut Parts| -> Instant {
+            let at = parts.room.deadline().unwrap();
+            assert!(parts.room.agenda.timers.take_due(at).is_some());
+            at
+        };
+        // No timer is longer than a minute.
+        assert_eq!(due(&mut parts), begun + LONGEST_TIMER);
+        parts.room.now = begun + LONGEST_TIMER;
+        assert_eq!(parts.acts().may_be_over(out, 1), Air::Stays);
+        assert_eq!(due(&mut parts), begun + length);
+        parts.room.now = begun + length;
+        assert_eq!(parts.acts().may_be_over(out, 0), Air::Stays, "another play");
+        assert_eq!(parts.acts().may_be_over(out, 1), Air::Leaves);
+    }
+}
