@@ -112,7 +112,7 @@ pub fn start(
     };
     let metrics = Metrics::register(registry);
     let groups = Groups::start(settings, known, metrics).map_err(StartError::Threads)?;
-    let deploying = deploy::Settings {
+    let deploying = deploy::DeploySettings {
         apps: config.apps.clone(),
         data: data.clone(),
         applications,
@@ -159,7 +159,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// Its applications.
-    Deploy(deploy::StartError),
+    Deploy(deploy::DeployStartError),
     /// The token of its admin API.
     Token(TokenError),
     /// The store in its data directory.

@@ -24,7 +24,7 @@ pub(crate) type Factory = Arc<dyn Fn(&GroupName) -> Box<dyn Application> + Send 
 /// its application ends: by itself, by a restart, or by failing.
 #[derive(Clone, Debug, Default)]
 pub struct Applications {
-    table: Arc<RwLock<HashMap<String, Entry>>>,
+    table: Arc<RwLock<HashMap<String, AppEntry>>>,
 }
 
 /// What an application is at this moment.
@@ -45,7 +45,7 @@ pub struct Summary {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct AppEntry {
     /// `None` once removed, while groups of it may still run.
     current: Option<Registered>,
     /// The highest version so far.
@@ -98,7 +98,7 @@ impl Applications {
     ) -> u64 {
         let mut table = self.write();
         table.retain(|_, entry| !entry.is_over());
-        let entry = table.entry(name).or_insert_with(Entry::new);
+        let entry = table.entry(name).or_insert_with(AppEntry::new);
         let version = version.unwrap_or(entry.last + 1);
         entry.last = entry.last.max(version);
         let common = Arc::clone(&entry.common);
@@ -124,7 +124,7 @@ impl Applications {
     /// Knows an application, with its log, until it is removed: with a version or without.
     pub(crate) fn keep(&self, name: &str) {
         let mut table = self.write();
-        let entry = table.entry(name.to_owned()).or_insert_with(Entry::new);
+        let entry = table.entry(name.to_owned()).or_insert_with(AppEntry::new);
         entry.is_kept = true;
     }
 
@@ -169,17 +169,17 @@ impl Applications {
         self.read().get(name)?.current.clone()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Entry>> {
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, AppEntry>> {
         // Only whole entries change under this lock.
         self.table.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Entry>> {
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, AppEntry>> {
         self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Entry {
+impl AppEntry {
     fn new() -> Self {
         Self {
             current: None,

@@ -11,10 +11,10 @@ use tributary_node::config;
 use tributary_protocol::GroupName;
 
 use super::{
-    Force, Shared,
+    Deployments, Force,
     folder::{self, Digest, FolderError, Listing, Temporary},
     loader::{Loaded, Loader, Place, Problem},
-    status::{Refused, Stage, timestamp},
+    status::{DeployStage, Refused, timestamp},
     versions::Snapshot,
 };
 use crate::{
@@ -53,7 +53,7 @@ pub fn check(
     Ok(notes)
 }
 
-impl Shared {
+impl Deployments {
     /// Lets a folder's application pass, or remembers and says why not. `work` is held.
     pub(super) fn admit(&self, name: &str, from: &Path, force: Force) -> Result<Admitted, Refused> {
         self.groups.applications().keep(name);
@@ -82,8 +82,8 @@ impl Shared {
         name: &str,
         from: &Path,
         force: Force,
-    ) -> Result<Admitted, (Stage, Vec<Problem>)> {
-        let unusable = |error: FolderError| (Stage::Files, vec![of_folder(&error)]);
+    ) -> Result<Admitted, (DeployStage, Vec<Problem>)> {
+        let unusable = |error: FolderError| (DeployStage::Files, vec![of_folder(&error)]);
         let listing = Listing::of(from).map_err(unusable)?;
         // What was refused before this has left its number.
         self.versions.sweep();
@@ -102,7 +102,7 @@ impl Shared {
         }
         let settings = self.settings_of(name);
         let loaded = self.loader.load(name, snapshot.path(), &settings);
-        let mut loaded = loaded.map_err(|problems| (Stage::Compile, problems))?;
+        let mut loaded = loaded.map_err(|problems| (DeployStage::Compile, problems))?;
         loaded.notes.extend(left_out(&listing));
         let mut version = Version {
             number,
@@ -113,7 +113,7 @@ impl Shared {
         };
         if let Err(problem) = self.try_out(name, &version) {
             match force {
-                Force::No => return Err((Stage::Trial, vec![problem])),
+                Force::No => return Err((DeployStage::Trial, vec![problem])),
                 Force::DespiteTrial => version.overlooked.push(problem),
             }
         }

@@ -6,7 +6,7 @@ use super::{
     MAX_APPLICATIONS,
     archive::ArchiveError,
     folder::MAX_NAME,
-    status::{Refused, Stage},
+    status::{DeployStage, Refused},
 };
 
 /// Why a deployment, a removal or a restart did not take place. Nothing has changed.
@@ -47,9 +47,9 @@ impl DeployError {
             Self::Busy => "try again in a moment",
             Self::Archive(_) => "send a plain tar archive of the folder's content",
             Self::Refused(refused) => match refused.stage {
-                Stage::Files => "put it right and deploy it again",
-                Stage::Compile => "put the files right and deploy them again",
-                Stage::Trial => "put it right, or deploy it with --force (?force=true)",
+                DeployStage::Files => "put it right and deploy it again",
+                DeployStage::Compile => "put the files right and deploy them again",
+                DeployStage::Trial => "put it right, or deploy it with --force (?force=true)",
             },
             Self::StillRunning => "try again; the folder is gone, what it has stored is not",
             Self::Io(_) => "see that the origin may write its applications and data directories",
@@ -82,7 +82,7 @@ impl std::error::Error for DeployError {}
 /// Deploying could not begin.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum StartError {
+pub enum DeployStartError {
     /// The applications directory cannot be read.
     Apps {
         /// Which.
@@ -96,7 +96,7 @@ pub enum StartError {
     Thread(io::Error),
 }
 
-impl fmt::Display for StartError {
+impl fmt::Display for DeployStartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Apps { apps, source } => write!(
@@ -115,4 +115,4 @@ impl fmt::Display for StartError {
     }
 }
 
-impl std::error::Error for StartError {}
+impl std::error::Error for DeployStartError {}

@@ -56,7 +56,7 @@ mod watch;
 mod tests;
 
 pub use admission::check;
-pub use error::StartError;
+pub use error::DeployStartError;
 pub use loader::{Loaded, Loader, Make, NoLoader, Place, Problem};
 
 pub(crate) use directory::MAX_APPLICATIONS;
@@ -72,7 +72,7 @@ use watch::{Change, Watch};
 
 /// What a [`Deployer`] is made with.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Settings {
+pub(crate) struct DeploySettings {
     /// The applications directory.
     pub(crate) apps: Option<PathBuf>,
     /// What must survive the process.
@@ -83,10 +83,10 @@ pub(crate) struct Settings {
 
 /// Deploys applications; clones are the same.
 #[derive(Clone)]
-pub(crate) struct Deployer(Arc<Shared>);
+pub(crate) struct Deployer(Arc<Deployments>);
 
-struct Shared {
-    settings: Settings,
+struct Deployments {
+    settings: DeploySettings,
     groups: Groups,
     loader: Arc<dyn Loader>,
     versions: Versions,
@@ -161,12 +161,13 @@ const PURGE_POLL: Duration = Duration::from_millis(10);
 impl Deployer {
     /// Deploys what is in the applications directory and goes on watching it.
     pub(crate) fn start(
-        settings: Settings,
+        settings: DeploySettings,
         groups: Groups,
         loader: Arc<dyn Loader>,
-    ) -> Result<Self, StartError> {
-        let versions = Versions::open(settings.data.as_deref()).map_err(StartError::Versions)?;
-        let deployer = Self(Arc::new(Shared {
+    ) -> Result<Self, DeployStartError> {
+        let versions =
+            Versions::open(settings.data.as_deref()).map_err(DeployStartError::Versions)?;
+        let deployer = Self(Arc::new(Deployments {
             settings,
             groups,
             loader,
@@ -180,7 +181,7 @@ impl Deployer {
             let shared = Arc::downgrade(&deployer.0);
             let watcher = thread::Builder::new().name("deploy".to_owned());
             let watcher = watcher.spawn(move || watch_apps(&shared));
-            watcher.map_err(StartError::Thread)?;
+            watcher.map_err(DeployStartError::Thread)?;
         }
         Ok(deployer)
     }
@@ -267,10 +268,10 @@ impl Deployer {
     }
 }
 
-impl Shared {
+impl Deployments {
     /// Deploys what was there before the process. A folder that is still being copied waits.
-    fn first_look(&self, apps: &Path) -> Result<(), StartError> {
-        let unreadable = |source| StartError::Apps {
+    fn first_look(&self, apps: &Path) -> Result<(), DeployStartError> {
+        let unreadable = |source| DeployStartError::Apps {
             apps: apps.to_owned(),
             source,
         };
@@ -505,7 +506,7 @@ impl Shared {
     }
 }
 
-impl Shared {
+impl Deployments {
     /// The settings of an application, whether the configuration has a table for it or not.
     fn settings_of(&self, name: &str) -> config::Application {
         let settings = self.settings.applications.get(name);
@@ -545,7 +546,7 @@ impl Shared {
 }
 
 /// Looks at the directory for as long as there is a deployer.
-fn watch_apps(shared: &Weak<Shared>) {
+fn watch_apps(shared: &Weak<Deployments>) {
     let mut pause = POLL;
     loop {
         thread::sleep(pause);

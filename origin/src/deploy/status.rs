@@ -56,7 +56,7 @@ pub(crate) struct Refused {
     /// When.
     pub(crate) at: String,
     /// What it failed at.
-    pub(crate) stage: Stage,
+    pub(crate) stage: DeployStage,
     /// Everything that is wrong with it.
     pub(crate) problems: Vec<Problem>,
 }
@@ -64,7 +64,7 @@ pub(crate) struct Refused {
 /// What a version has to pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Stage {
+pub(crate) enum DeployStage {
     /// Its files can be read and are within the limits.
     Files,
     /// Everything that is reached from its main file compiles.

@@ -21,7 +21,7 @@ use tributary_protocol::{
 use super::{folder::Listing, *};
 use crate::{
     app::{Application, Applications, Context, StartError as AppError, StopReason},
-    group::{GroupHandle, OpenRefused, Settings as GroupSettings},
+    group::{GroupHandle, OpenRefused, Settings},
     metrics::Metrics,
     session::{LaneCommand, LaneKey, LaneOut, Mail, Opening, SessionKey},
     store::Store,
@@ -152,7 +152,7 @@ impl Bench {
         };
         self.store = Some(store.clone());
         self.groups = groups(&self.applications, Some(store));
-        let settings = Settings {
+        let settings = DeploySettings {
             apps: Some(self.directory.path().join("apps")),
             data: Some(data),
             applications: self.applications.clone(),
@@ -229,12 +229,12 @@ fn groups(applications: &BTreeMap<String, config::Application>, store: Option<St
     for (name, settings) in applications {
         known.replace_with_builtin(name, settings.clone());
     }
-    let settings = GroupSettings {
+    let settings = Settings {
         workers: 1,
         max_groups: 100,
         fms_version: "FMS/3,5,7,7009".to_owned(),
         store,
-        stack: GroupSettings::DEFAULT_STACK,
+        stack: Settings::DEFAULT_STACK,
     };
     Groups::start(settings, known, Metrics::default()).unwrap()
 }
@@ -309,7 +309,7 @@ fn what_throws_at_its_start_is_refused_unless_forced() {
         let DeployError::Refused(refused) = &error else {
             panic!("{error}")
         };
-        assert_eq!(refused.stage, status::Stage::Trial);
+        assert_eq!(refused.stage, status::DeployStage::Trial);
         assert!(error.to_string().contains(said), "{error}");
         assert_eq!(bench.read("apps/chat/main.txt").unwrap(), "one");
     }

@@ -32,7 +32,7 @@ pub(super) struct Actor {
     core: Core,
     factory: Factory,
     home: Arc<dyn Home>,
-    app: Option<Running>,
+    app: Option<RunningApp>,
     inbox: queue::Receiver<Item>,
     restarts: Restarts,
     /// Since when the group has had nothing to do and no lane, as far as it knows.
@@ -59,7 +59,7 @@ pub(super) trait Home: Send + Sync {
 }
 
 /// An application at work.
-struct Running {
+struct RunningApp {
     app: Box<dyn Application>,
     counted: Instance,
 }
@@ -237,7 +237,7 @@ impl Actor {
                     return Err(why);
                 }
                 let counted = Instance::new(Arc::clone(&self.core.room.version));
-                self.app = Some(Running { app, counted });
+                self.app = Some(RunningApp { app, counted });
                 self.end_if_asked();
                 let runs = self.app.is_some();
                 runs.then_some(())
@@ -375,7 +375,7 @@ impl Actor {
 
     /// Drops the application. What comes back counts the instance until it is over.
     fn drop_app(&mut self) -> Option<Instance> {
-        let Running { app, counted } = self.app.take()?;
+        let RunningApp { app, counted } = self.app.take()?;
         discard(app);
         Some(counted)
     }

@@ -14,7 +14,7 @@ use tributary_protocol::{TransactionId, amf::Value};
 use crate::{
     app::{CallToken, ConnectionId, NetStreamId, StreamId, TooMany},
     live::LiveStream,
-    outgoing::{Order, Outgoing},
+    outgoing::{Outgoing, OutgoingOrder},
 };
 
 pub(super) mod acts;
@@ -76,7 +76,7 @@ impl Connections {
     }
 
     /// Orders something of a connection; `false` if it is over or too much waits.
-    pub(super) fn order(&self, id: ConnectionId, order: Order) -> bool {
+    pub(super) fn order(&self, id: ConnectionId, order: OutgoingOrder) -> bool {
         let outgoing = self.table.get(&id).and_then(|open| open.outgoing.as_ref());
         outgoing.is_some_and(|outgoing| outgoing.order(order))
     }
@@ -89,7 +89,7 @@ impl Connections {
         arguments: &[Value],
         token: Option<CallToken>,
     ) -> bool {
-        let order = Order::Call {
+        let order = OutgoingOrder::Call {
             name: name.to_owned(),
             arguments: arguments.to_vec(),
             token,
@@ -111,7 +111,7 @@ impl Connections {
         answer: Result<Value, Value>,
     ) {
         if transaction.expects_answer() {
-            let order = Order::Respond {
+            let order = OutgoingOrder::Respond {
                 transaction,
                 answer,
             };
@@ -125,7 +125,7 @@ impl Connections {
         outgoing.is_some_and(Outgoing::has_room)
     }
 
-    pub(super) fn order_final(&self, id: ConnectionId, order: Order) {
+    pub(super) fn order_final(&self, id: ConnectionId, order: OutgoingOrder) {
         let outgoing = self.table.get(&id).and_then(|open| open.outgoing.as_ref());
         if let Some(outgoing) = outgoing {
             outgoing.order_final(order);
@@ -140,13 +140,13 @@ impl Connections {
     /// Stops publishing; the NetStream can publish again.
     pub(super) fn unpublish(&self, stream: NetStreamId) {
         if let Some(connection) = self.connection_of(stream) {
-            self.order_final(connection, Order::Close { stream });
+            self.order_final(connection, OutgoingOrder::Close { stream });
         }
     }
 
     /// Sends a data message in what a NetStream publishes; `false` if too much waits.
     pub(super) fn send(&self, stream: NetStreamId, handler: &str, values: &[Value]) -> bool {
-        let order = Order::Data {
+        let order = OutgoingOrder::Data {
             stream,
             handler: handler.to_owned(),
             values: values.to_vec(),
@@ -192,7 +192,7 @@ impl Connections {
     /// Gives up a NetStream that a stream of the application played from.
     pub(super) fn close_source(&mut self, stream: NetStreamId) {
         if let Some(OutStream { connection, .. }) = self.streams.remove(&stream) {
-            self.order_final(connection, Order::Close { stream });
+            self.order_final(connection, OutgoingOrder::Close { stream });
         }
     }
 
@@ -206,7 +206,7 @@ impl Connections {
     ) -> Option<NetStreamId> {
         let stream = self.add_stream(connection, OutRole::Source(own)).ok()?;
         let name = name.to_owned();
-        let play = Order::Play {
+        let play = OutgoingOrder::Play {
             stream,
             name,
             start,

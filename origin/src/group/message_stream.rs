@@ -45,7 +45,7 @@ pub(super) struct Queued {
     pub(super) how: PlayHow,
 }
 
-/// What a message stream is used for.
+/// The use of a message stream.
 pub(super) enum Role {
     Idle,
     /// The application has not decided yet.
@@ -79,7 +79,7 @@ pub(super) struct PlayHow {
     pub(super) length: Option<Duration>,
 }
 
-/// What a player is told when its play begins.
+/// The statuses for a player whose play begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Announce {
     /// Play.Reset, Play.Start.
@@ -90,7 +90,7 @@ pub(super) enum Announce {
     Transition,
 }
 
-/// What a player watches.
+/// A play that has begun.
 pub(super) struct Playing {
     pub(super) name: Rc<str>,
     /// The stream it is attached to.

@@ -22,10 +22,11 @@
 //! | `connections`, `connection` | its connections to others, and what it may do with one |
 //! | `remote_objects` | shared objects that it uses over its connections |
 //!
-//! A part (`clients`, `streams`, `own_streams`, `connections`, `remote_objects`, `shared_objects`) holds
-//! state and uses no other part. Acts work on parts: a type such as `ObjectActs` borrows the room and the
-//! parts that one area needs, and nothing else of the core. An act that finds that a session or a
-//! stream has to end returns that (`Verdict`, `Air`); its caller, which has the other parts, ends it.
+//! A part (`clients`, `streams`, `own_streams`, `connections`, `remote_objects`, `shared_objects`)
+//! holds state and uses no other part. Acts work on parts: a type such as `ObjectActs` borrows the
+//! room and the parts that one area needs, and nothing else of the core. An act that finds that a
+//! session or a stream has to end returns that (`Verdict`, `Air`); its caller, which has the other
+//! parts, ends it.
 
 mod access;
 mod actor;

@@ -16,7 +16,7 @@ use super::{
     message_stream::{Announce, Asked, PlayHow, PlayLength, Playing, Role},
     notice::Notice,
     room::Room,
-    streams::{StreamSlot, Streams, Watch},
+    streams::{StreamSlot, Streams, Viewing},
     timers::{LONGEST_TIMER, Timer},
 };
 use crate::{
@@ -31,7 +31,7 @@ pub(super) struct PlayActs<'a> {
     pub(super) streams: &'a mut Streams,
 }
 
-/// What a client hears when its message stream stops publishing or playing at its own word.
+/// The statuses for a client whose message stream stops publishing or playing at its own command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Farewell {
     /// Unpublish.Success, Play.Stop.
@@ -90,9 +90,9 @@ impl PlayActs<'_> {
         }
         let (name, watch) = self.streams.watch(name, slot);
         let live = match watch {
-            Watch::Live(live) => Some(live),
-            Watch::Wait => None,
-            Watch::Full => {
+            Viewing::Live(live) => Some(live),
+            Viewing::Wait => None,
+            Viewing::Full => {
                 let why = "Too many streams are waited for.";
                 return self.clients.stream_status(slot, failed, why, &name);
             }
@@ -325,7 +325,7 @@ impl PlayActs<'_> {
     }
 }
 
-/// What a player hears first.
+/// Sends the first statuses of a play.
 fn announce_play(client: &mut Client, stream: MessageStreamId, name: &str, announce: Announce) {
     if announce != Announce::Transition {
         client.send(answer::stream_begin(stream));

@@ -155,7 +155,7 @@ pub(super) struct Ended {
 
 /// A stream as its group knows it.
 #[derive(Debug)]
-pub(super) struct Known<'a> {
+pub(super) struct KnownStream<'a> {
     pub(super) live: &'a Arc<LiveStream>,
     /// Who publishes, or did last.
     pub(super) publisher: StreamSlot,
@@ -165,7 +165,7 @@ pub(super) struct Known<'a> {
 
 /// What a viewer of a name gets.
 #[derive(Debug)]
-pub(super) enum Watch {
+pub(super) enum Viewing {
     /// The stream: it is being published, or its publisher may return.
     Live(Arc<LiveStream>),
     /// Nothing until somebody publishes.

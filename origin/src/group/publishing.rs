@@ -29,8 +29,8 @@ use crate::{
     session::{LaneKey, SessionKey},
 };
 
-/// A group's publishers at work: clients, and the application with its own streams. What one of them
-/// does reaches all that watch the name: players, streams of the application, connections.
+/// A group's publishers at work: clients, and the application with its own streams. Their acts reach
+/// all that watch the name: players, streams of the application, connections.
 pub(super) struct PublishActs<'a> {
     pub(super) room: &'a mut Room,
     pub(super) clients: &'a mut Clients,
@@ -39,14 +39,14 @@ pub(super) struct PublishActs<'a> {
     pub(super) connections: &'a mut Connections,
 }
 
-/// What becomes of the connection of a publisher that has lost its name.
+/// The treatment of a publisher that has lost its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Afterwards {
-    /// That of an encoder closes.
+    /// The connection of an encoder closes.
     Closes,
-    /// It stays.
+    /// The connection stays.
     Stays,
-    /// It stays, and the client has asked for the end.
+    /// The connection stays, and the client has asked for the end.
     Asked,
 }
 
@@ -237,7 +237,7 @@ impl PublishActs<'_> {
         }
     }
 
-    /// Tells a publisher that its name has gone to somebody else.
+    /// Notifies a publisher that its name has gone to another.
     pub(super) fn displace(&mut self, name: &Rc<str>, holder: &Holder, by: SessionKey) {
         let why = "Another publisher has taken the name over.";
         let afterwards = if holder.slot.session == by {
@@ -249,7 +249,7 @@ impl PublishActs<'_> {
         self.lose_name(holder, why, afterwards);
     }
 
-    /// Ends a stream whoever publishes it.
+    /// Ends the publish of a name by a client or by the application.
     pub(super) fn kick(&mut self, name: &str, why: &str) -> bool {
         if let Some(holder) = self.streams.holder(name)
             && let Some(Own::Stream(own)) = holder.slot.of()
@@ -308,7 +308,7 @@ impl PublishActs<'_> {
         true
     }
 
-    /// Tells a publisher that the name is not its own any more.
+    /// Notifies a publisher that the name is not its own any more.
     fn lose_name(&mut self, holder: &Holder, why: &str, afterwards: Afterwards) {
         let StreamSlot { session, stream } = holder.slot;
         let Some(client) = self.clients.get_mut(session) else {
@@ -436,7 +436,7 @@ impl PublishActs<'_> {
     }
 }
 
-/// Who a client is when it publishes this name.
+/// A client's identity as the publisher of this name.
 fn identity(client: &Client, name: &str, query: &str) -> Option<Identity> {
     match &client.identity {
         Some(identity) => Some(Identity::clone(identity)),

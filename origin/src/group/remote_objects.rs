@@ -16,11 +16,11 @@ mod turn;
 /// The shared objects that an application uses elsewhere.
 #[derive(Default)]
 pub(super) struct RemoteObjects {
-    table: HashMap<RemoteObjectId, Open>,
+    table: HashMap<RemoteObjectId, OpenObject>,
     last: u64,
 }
 
-struct Open {
+struct OpenObject {
     connection: ConnectionId,
     replica: Replica,
 }

@@ -69,7 +69,7 @@ pub(super) const LOCK_TIME: std::time::Duration = std::time::Duration::from_secs
 #[derive(Debug, Default)]
 pub(super) struct Objects {
     by_name: HashMap<Rc<str>, ObjectId>,
-    entries: HashMap<ObjectId, Box<Entry>>,
+    entries: HashMap<ObjectId, Box<LivingObject>>,
     next_object: u32,
     next_audience: u32,
     /// What all slots take.
@@ -83,7 +83,7 @@ pub(super) struct Objects {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct LivingObject {
     name: Rc<str>,
     object: Authority<SessionKey>,
     /// Where it is written, if it is persistent.
@@ -112,11 +112,11 @@ impl Objects {
         self.by_name.get(name).copied()
     }
 
-    fn get(&self, id: ObjectId) -> Option<&Entry> {
+    fn get(&self, id: ObjectId) -> Option<&LivingObject> {
         self.entries.get(&id).map(|entry| &**entry)
     }
 
-    fn get_mut(&mut self, id: ObjectId) -> Option<&mut Entry> {
+    fn get_mut(&mut self, id: ObjectId) -> Option<&mut LivingObject> {
         self.entries.get_mut(&id).map(|entry| &mut **entry)
     }
 
@@ -141,7 +141,7 @@ impl Objects {
         let bytes = object.contents().bytes();
         self.bytes += bytes;
         self.by_name.insert(Rc::clone(&name), id);
-        let entry = Entry {
+        let entry = LivingObject {
             name,
             object,
             stored,

@@ -18,7 +18,7 @@ use tributary_node::config::SecondPublisher;
 use tributary_protocol::link::{LiveId, WriterId};
 
 pub(super) use super::publisher::{
-    Claim, Claimant, Ended, Holder, Holds, Known, News, Own, StreamSlot, Watch,
+    Claim, Claimant, Ended, Holder, Holds, KnownStream, News, Own, StreamSlot, Viewing,
 };
 use crate::{
     app::{AppVersion, ClientId, Identity, Publisher, StreamStatistics},
@@ -28,7 +28,7 @@ use crate::{
 
 /// All live streams of a group, by name.
 pub(super) struct Streams {
-    table: HashMap<Rc<str>, Stream>,
+    table: HashMap<Rc<str>, NamedStream>,
     ids: Arc<AtomicU64>,
     app: Arc<AppVersion>,
     /// Lanes whose link is lost: their publishers' timers stand still.
@@ -36,7 +36,7 @@ pub(super) struct Streams {
 }
 
 #[derive(Default)]
-struct Stream {
+struct NamedStream {
     /// Since the first publish.
     live: Option<Arc<LiveStream>>,
     holding: Holding,
@@ -64,18 +64,18 @@ enum Holding {
         empty_at: Instant,
     },
     Held(Holder),
-    Lost(Lost),
+    Lost(LostHolder),
 }
 
-struct Lost {
+struct LostHolder {
     publisher: StreamSlot,
     writer: WriterId,
     identity: Option<Identity>,
     since: Instant,
-    timer: Timer,
+    timer: ReturnTimer,
 }
 
-enum Timer {
+enum ReturnTimer {
     Runs(Instant),
     /// The publisher's link is lost; this much is left.
     Still(Duration),
@@ -272,14 +272,14 @@ impl Streams {
     }
 
     /// The stream of this name, if it has a publisher, or one that may return.
-    pub(super) fn known(&self, name: &str) -> Option<Known<'_>> {
+    pub(super) fn known(&self, name: &str) -> Option<KnownStream<'_>> {
         let stream = self.table.get(name)?;
         let (publisher, since) = match &stream.holding {
             Holding::Held(holder) => (holder.slot, holder.since),
             Holding::Lost(lost) => (lost.publisher, lost.since),
             Holding::Free | Holding::Ended { .. } => return None,
         };
-        Some(Known {
+        Some(KnownStream {
             live: stream.live.as_ref()?,
             publisher,
             viewers: stream.viewers.len(),
@@ -319,11 +319,11 @@ impl Streams {
             _ => return None,
         };
         let timer = if still {
-            Timer::Still(wait)
+            ReturnTimer::Still(wait)
         } else {
-            Timer::Runs(now + wait)
+            ReturnTimer::Runs(now + wait)
         };
-        stream.holding = Holding::Lost(Lost {
+        stream.holding = Holding::Lost(LostHolder {
             publisher: slot,
             writer: holder.writer,
             identity: holder.identity.clone(),
@@ -337,8 +337,8 @@ impl Streams {
     pub(super) fn expire(&mut self, name: &str, now: Instant) -> Option<Ended> {
         let stream = self.table.get_mut(name)?;
         match &stream.holding {
-            Holding::Lost(Lost {
-                timer: Timer::Runs(at),
+            Holding::Lost(LostHolder {
+                timer: ReturnTimer::Runs(at),
                 writer,
                 publisher,
                 ..
@@ -368,7 +368,7 @@ impl Streams {
 
     /// A publisher's edge says that it sends nothing, or sends again.
     pub(super) fn stalled(&mut self, name: &str, slot: StreamSlot, stalled: bool) {
-        if let Some(Stream {
+        if let Some(NamedStream {
             holding: Holding::Held(holder),
             ..
         }) = self.table.get_mut(name)
@@ -387,9 +387,9 @@ impl Streams {
         for stream in self.table.values_mut() {
             if let Holding::Lost(lost) = &mut stream.holding
                 && lost.publisher.session.lane == lane
-                && let Timer::Runs(at) = lost.timer
+                && let ReturnTimer::Runs(at) = lost.timer
             {
-                lost.timer = Timer::Still(at.saturating_duration_since(now));
+                lost.timer = ReturnTimer::Still(at.saturating_duration_since(now));
             }
         }
     }
@@ -404,9 +404,9 @@ impl Streams {
         for (name, stream) in &mut self.table {
             if let Holding::Lost(lost) = &mut stream.holding
                 && lost.publisher.session.lane == lane
-                && let Timer::Still(left) = lost.timer
+                && let ReturnTimer::Still(left) = lost.timer
             {
-                lost.timer = Timer::Runs(now + left);
+                lost.timer = ReturnTimer::Runs(now + left);
                 running.push(Rc::clone(name));
             }
         }
@@ -419,20 +419,20 @@ impl Streams {
     }
 
     /// Adds a viewer.
-    pub(super) fn watch(&mut self, name: &str, slot: StreamSlot) -> (Rc<str>, Watch) {
+    pub(super) fn watch(&mut self, name: &str, slot: StreamSlot) -> (Rc<str>, Viewing) {
         let key = self.key(name);
         if !self.table.contains_key(&key) {
             if !self.app.common.waiting.enter() {
-                return (key, Watch::Full);
+                return (key, Viewing::Full);
             }
-            let stream = Stream {
+            let stream = NamedStream {
                 counted: true,
-                ..Stream::default()
+                ..NamedStream::default()
             };
             self.table.insert(Rc::clone(&key), stream);
         }
         let Some(stream) = self.table.get_mut(&key) else {
-            return (key, Watch::Full);
+            return (key, Viewing::Full);
         };
         if let Err(at) = stream.viewers.binary_search(&slot) {
             if stream.viewers.capacity() == 0 {
@@ -442,7 +442,7 @@ impl Streams {
             stream.viewers.insert(at, slot);
         }
         let live = stream.live.as_ref().filter(|_| stream.is_on_air());
-        let watch = live.map_or(Watch::Wait, |live| Watch::Live(Arc::clone(live)));
+        let watch = live.map_or(Viewing::Wait, |live| Viewing::Live(Arc::clone(live)));
         (key, watch)
     }
 
@@ -474,13 +474,13 @@ impl Streams {
 
     /// Whether this name has a publisher, or one that may return.
     pub(super) fn is_published(&self, name: &str) -> bool {
-        self.table.get(name).is_some_and(Stream::is_published)
+        self.table.get(name).is_some_and(NamedStream::is_published)
     }
 
     /// How many names have a publisher, or one that may return; those of data messages alone do
     /// not count.
     pub(super) fn published(&self) -> usize {
-        let counts = |stream: &&Stream| stream.is_published() && !stream.is_held_loosely();
+        let counts = |stream: &&NamedStream| stream.is_published() && !stream.is_held_loosely();
         self.table.values().filter(counts).count()
     }
 
@@ -494,7 +494,7 @@ impl Streams {
 
     /// Whether nothing is published, waited for or about to end but by the application itself.
     pub(super) fn is_empty(&self) -> bool {
-        self.table.values().all(Stream::is_of_application)
+        self.table.values().all(NamedStream::is_of_application)
     }
 
     fn key(&self, name: &str) -> Rc<str> {
@@ -511,7 +511,7 @@ impl Streams {
     }
 }
 
-impl Stream {
+impl NamedStream {
     fn is_published(&self) -> bool {
         matches!(self.holding, Holding::Held(_) | Holding::Lost(_))
     }
@@ -569,7 +569,7 @@ impl Holding {
     }
 }
 
-impl Timer {
+impl ReturnTimer {
     fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Runs(at) => Some(*at),

@@ -228,12 +228,7 @@ impl Turn<'_> {
         {
             self.handle(key, generation, message);
             if !self.core.room.agenda.notices.is_empty() && !held.is_empty() {
-                return self
-                    .core
-                    .room
-                    .agenda
-                    .notices
-                    .push_back(Notice::Ready(key, held));
+                return self.core.room.notify(Notice::Ready(key, held));
             }
         }
     }

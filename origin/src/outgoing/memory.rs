@@ -19,7 +19,7 @@ use tributary_protocol::{
 };
 
 use super::{
-    Connect, Happening, Inbox, Order, info,
+    Connect, Happening, Inbox, OutgoingOrder, info,
     peer::{CONNECT_TRANSACTION, Peer},
     rtmp::data_message,
 };
@@ -191,16 +191,16 @@ impl Session {
         });
     }
 
-    fn handle_order(&mut self, order: Order) {
+    fn handle_order(&mut self, order: OutgoingOrder) {
         match &order {
-            Order::Feed { stream, live } => {
+            OutgoingOrder::Feed { stream, live } => {
                 self.sources.insert(*stream, live.clone());
                 let publishing = self.publishing.values();
                 for publishing in publishing.filter(|publishing| publishing.stream == *stream) {
                     publishing.relay.play(live.clone());
                 }
             }
-            Order::Data {
+            OutgoingOrder::Data {
                 stream,
                 handler,
                 values,
@@ -211,12 +211,12 @@ impl Session {
                     found.live.insert(message, crate::live::now());
                 }
             }
-            Order::Close { stream } => {
+            OutgoingOrder::Close { stream } => {
                 self.sources.remove(stream);
                 self.publishing
                     .retain(|_, publishing| publishing.stream != *stream);
             }
-            Order::Object(message) => {
+            OutgoingOrder::Object(message) => {
                 let (kind, payload) = message.encode(self.encoding);
                 self.send(MessageStreamId::CONNECTION, kind, payload);
             }

@@ -1,9 +1,9 @@
 //! Connections of applications to other instances and servers: the origin as an RTMP client.
 //!
 //! ```text
-//! group ── Order ──► task on the media thread ──► instance of this process (memory)
-//!       ◄─ Happening ─┤  Peer: calls, NetStreams └─► another server (rtmp, TCP)
-//!                     └─ rings: what it plays, what it publishes
+//! group ─ OutgoingOrder ─► task on the media thread ──► instance of this process (memory)
+//!       ◄─── Happening ──┤  Peer: calls, NetStreams └─► another server (rtmp, TCP)
+//!                        └─ rings: what it plays, what it publishes
 //! ```
 //!
 //! A group never waits for one and handles no media of it: a stream that is played comes as a
@@ -42,7 +42,7 @@ mod tests;
 
 /// What a group wants of a connection.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) enum OutgoingOrder {
     /// Call a method.
     Call {
         name: String,
@@ -128,14 +128,14 @@ pub(crate) type Tell = Box<dyn Fn(Told, usize) -> bool + Send + Sync>;
 /// was told before.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    orders: queue::Sender<(Order, usize)>,
+    orders: queue::Sender<(OutgoingOrder, usize)>,
     /// Dropped with this, whatever waits.
     _alive: oneshot::Sender<()>,
 }
 
 /// The task's end of a connection.
 pub(crate) struct Inbox {
-    orders: queue::Receiver<(Order, usize)>,
+    orders: queue::Receiver<(OutgoingOrder, usize)>,
     gone: oneshot::Receiver<()>,
     tell: Tell,
     backlog: Arc<Backlog>,
@@ -197,7 +197,7 @@ pub(crate) fn open(tell: Tell) -> (Outgoing, Inbox) {
 
 impl Outgoing {
     /// Gives an order; `false` if too many wait or the connection is over.
-    pub(crate) fn order(&self, order: Order) -> bool {
+    pub(crate) fn order(&self, order: OutgoingOrder) -> bool {
         let weight = order.weight();
         self.orders.push((order, weight), weight).is_ok()
     }
@@ -208,14 +208,16 @@ impl Outgoing {
     }
 
     /// Gives an order that ends something: it is taken whatever waits.
-    pub(crate) fn order_final(&self, order: Order) {
+    pub(crate) fn order_final(&self, order: OutgoingOrder) {
         let _ = self.orders.push_final((order, 0));
     }
 
     /// Gives an order about what a NetStream publishes. A connection that hangs, with too many of
     /// them unread, goes on with what it has.
     pub(crate) fn order_feed(&self, stream: NetStreamId, live: Option<Arc<LiveStream>>) {
-        let _ = self.orders.push_control((Order::Feed { stream, live }, 0));
+        let _ = self
+            .orders
+            .push_control((OutgoingOrder::Feed { stream, live }, 0));
     }
 }
 
@@ -258,7 +260,7 @@ impl Connect {
     }
 }
 
-impl Order {
+impl OutgoingOrder {
     fn weight(&self) -> usize {
         WEIGHT
             + match self {

@@ -9,7 +9,7 @@ use tributary_protocol::{
     shared_object::SharedObjectMessage,
 };
 
-use super::{Happening, Order, info, weigh};
+use super::{Happening, OutgoingOrder, info, weigh};
 use crate::app::{CallToken, NetStreamId};
 
 /// The calls and NetStreams of one connection. Orders and commands go in, commands and happenings
@@ -18,7 +18,7 @@ use crate::app::{CallToken, NetStreamId};
 pub(super) struct Peer {
     last_transaction: u32,
     calls: HashMap<u32, Waiting>,
-    streams: HashMap<NetStreamId, NetStream>,
+    streams: HashMap<NetStreamId, PeerStream>,
     commands: VecDeque<(MessageStreamId, Command)>,
     happenings: VecDeque<(Happening, usize)>,
 }
@@ -32,7 +32,7 @@ enum Waiting {
 
 /// A NetStream of the connection.
 #[derive(Debug, Default)]
-struct NetStream {
+struct PeerStream {
     /// Its message stream, once there is one.
     id: Option<MessageStreamId>,
     /// Commands that wait for that.
@@ -58,14 +58,14 @@ impl Peer {
     }
 
     /// Does what a group wants, as far as commands do it: media is its driver's.
-    pub(super) fn handle_order(&mut self, order: Order) {
+    pub(super) fn handle_order(&mut self, order: OutgoingOrder) {
         match order {
-            Order::Call {
+            OutgoingOrder::Call {
                 name,
                 arguments,
                 token,
             } => self.call(name, arguments, token),
-            Order::Respond {
+            OutgoingOrder::Respond {
                 transaction,
                 answer,
             } => {
@@ -76,8 +76,8 @@ impl Peer {
                 let command = Command::new(name, transaction).with(value);
                 self.say(MessageStreamId::CONNECTION, command);
             }
-            Order::Publish { stream, name, kind } => self.publish(stream, &name, kind),
-            Order::Play {
+            OutgoingOrder::Publish { stream, name, kind } => self.publish(stream, &name, kind),
+            OutgoingOrder::Play {
                 stream,
                 name,
                 start,
@@ -88,8 +88,8 @@ impl Peer {
                 let play = Command::new("play", TransactionId::NONE);
                 self.on_stream(stream, play.with(name).with(start));
             }
-            Order::Close { stream } => self.close(stream),
-            Order::Feed { .. } | Order::Data { .. } | Order::Object(_) => {}
+            OutgoingOrder::Close { stream } => self.close(stream),
+            OutgoingOrder::Feed { .. } | OutgoingOrder::Data { .. } | OutgoingOrder::Object(_) => {}
         }
     }
 
@@ -339,8 +339,8 @@ mod tests {
             .collect()
     }
 
-    fn publish(stream: u64) -> Order {
-        Order::Publish {
+    fn publish(stream: u64) -> OutgoingOrder {
+        OutgoingOrder::Publish {
             stream: NetStreamId(stream),
             name: "cam".to_owned(),
             kind: PublishKind::Live,
@@ -359,7 +359,7 @@ mod tests {
         peer.handle_status(MessageStreamId(5), start);
         assert_eq!(peer.publishes(NetStreamId(7)), Some(MessageStreamId(5)));
         assert_eq!(told(&mut peer), ["stream 7 NetStream.Publish.Start"]);
-        peer.handle_order(Order::Close {
+        peer.handle_order(OutgoingOrder::Close {
             stream: NetStreamId(7),
         });
         assert_eq!(said(&mut peer), ["0 deleteStream 0"]);
@@ -371,7 +371,7 @@ mod tests {
         let mut peer = Peer::new();
         peer.handle_order(publish(7));
         said(&mut peer);
-        peer.handle_order(Order::Close {
+        peer.handle_order(OutgoingOrder::Close {
             stream: NetStreamId(7),
         });
         assert_eq!(said(&mut peer).len(), 0);
@@ -404,7 +404,7 @@ mod tests {
     #[test]
     fn calls_are_answered_once_and_bounded() {
         let mut peer = Peer::new();
-        let call = |token| Order::Call {
+        let call = |token| OutgoingOrder::Call {
             name: "add".to_owned(),
             arguments: Vec::new(),
             token,

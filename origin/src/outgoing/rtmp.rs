@@ -24,7 +24,7 @@ use tributary_protocol::{
     session::{ClientConnection, ClientEvent, Limits},
 };
 
-use super::{CONNECT, Connect, Happening, Inbox, Order, info, peer::Peer, target::Target};
+use super::{CONNECT, Connect, Happening, Inbox, OutgoingOrder, info, peer::Peer, target::Target};
 use crate::{
     app::NetStreamId,
     live::{LiveStream, Writing, relay::Relay},
@@ -77,7 +77,7 @@ struct Feed {
 enum Wake {
     Read(io::Result<usize>),
     Written(io::Result<usize>),
-    Order(Option<Order>),
+    Order(Option<OutgoingOrder>),
     /// There may be media, or the group has caught up.
     Again,
     Due,
@@ -303,14 +303,14 @@ impl Session {
         }
     }
 
-    fn handle_order(&mut self, order: Order) {
+    fn handle_order(&mut self, order: OutgoingOrder) {
         match &order {
-            Order::Publish { stream, .. } => self.feed(*stream).cursor = None,
-            Order::Feed { stream, live } => {
+            OutgoingOrder::Publish { stream, .. } => self.feed(*stream).cursor = None,
+            OutgoingOrder::Feed { stream, live } => {
                 let live = live.clone();
                 self.feed(*stream).relay.play(live);
             }
-            Order::Data {
+            OutgoingOrder::Data {
                 stream,
                 handler,
                 values,
@@ -319,19 +319,19 @@ impl Session {
                 let out = &self.feed(*stream).out;
                 out.live().insert(message, crate::live::now());
             }
-            Order::Play { stream, .. } => {
+            OutgoingOrder::Play { stream, .. } => {
                 let play = self.new_stream();
                 let live = Some(Arc::clone(play.live()));
                 self.plays.insert(*stream, play);
                 let stream = *stream;
                 self.peer.happens(Happening::Media { stream, live }, 0);
             }
-            Order::Close { stream } => {
+            OutgoingOrder::Close { stream } => {
                 self.feeds.retain(|feed| feed.stream != *stream);
                 self.plays.remove(stream);
                 self.ended.remove(stream);
             }
-            Order::Object(message) => {
+            OutgoingOrder::Object(message) => {
                 let (kind, payload) = message.encode(self.encoding);
                 let message = Message {
                     kind,
@@ -341,7 +341,7 @@ impl Session {
                 };
                 self.connection.send(ChunkStreamId::SHARED_OBJECT, &message);
             }
-            Order::Call { .. } | Order::Respond { .. } => {}
+            OutgoingOrder::Call { .. } | OutgoingOrder::Respond { .. } => {}
         }
         self.peer.handle_order(order);
     }

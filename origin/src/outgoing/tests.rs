@@ -30,7 +30,8 @@ use tributary_protocol::{
 };
 
 use super::{
-    BACKLOG, Connect, Happening, Order, Outgoing, Told, open, rtmp, rtmp::Dial, target::Target,
+    BACKLOG, Connect, Happening, Outgoing, OutgoingOrder, Told, open, rtmp, rtmp::Dial,
+    target::Target,
 };
 use crate::{
     app::{CallToken, NetStreamId},
@@ -200,8 +201,8 @@ fn video(source: &Writing, at: u32, body: &'static [u8]) {
 const KEY: &[u8] = b"\x17\x01\0\0\0K";
 const STREAM: NetStreamId = NetStreamId(5);
 
-fn publish(name: &str) -> Order {
-    Order::Publish {
+fn publish(name: &str) -> OutgoingOrder {
+    OutgoingOrder::Publish {
         stream: STREAM,
         name: name.to_owned(),
         kind: PublishKind::Live,
@@ -212,7 +213,7 @@ fn publish(name: &str) -> Order {
 fn connect_says_who_it_is_and_calls_wait_for_the_answer() {
     run(async {
         let (mut client, mut server) = dial(100).await;
-        let call = Order::Call {
+        let call = OutgoingOrder::Call {
             name: "sum".to_owned(),
             arguments: vec![1.0.into()],
             token: Some(CallToken(3)),
@@ -238,7 +239,7 @@ fn connect_says_who_it_is_and_calls_wait_for_the_answer() {
             panic!("no call");
         };
         assert_eq!(name, "ping");
-        client.outgoing.order(Order::Respond {
+        client.outgoing.order(OutgoingOrder::Respond {
             transaction: TransactionId(4.0),
             answer: Ok("y".into()),
         });
@@ -248,7 +249,7 @@ fn connect_says_who_it_is_and_calls_wait_for_the_answer() {
             ("_result", 4.0)
         );
         // What was ordered before the end is done.
-        client.outgoing.order(Order::Call {
+        client.outgoing.order(OutgoingOrder::Call {
             name: "last".to_owned(),
             arguments: Vec::new(),
             token: None,
@@ -322,7 +323,7 @@ fn a_publish_carries_media_and_metadata_once_it_is_accepted() {
         );
         video(&source, 900, KEY);
         client.outgoing.order(publish("cam?key=2"));
-        client.outgoing.order(Order::Feed {
+        client.outgoing.order(OutgoingOrder::Feed {
             stream: STREAM,
             live: Some(Arc::clone(source.live())),
         });
@@ -346,7 +347,7 @@ fn a_publish_carries_media_and_metadata_once_it_is_accepted() {
             (message.kind, message.timestamp.0),
             (MessageType::VIDEO, 900)
         );
-        client.outgoing.order(Order::Data {
+        client.outgoing.order(OutgoingOrder::Data {
             stream: STREAM,
             handler: "cue".to_owned(),
             values: vec![1.0.into()],
@@ -355,7 +356,9 @@ fn a_publish_carries_media_and_metadata_once_it_is_accepted() {
         let data = DataMessage::decode(message.kind, &message.payload).unwrap();
         assert_eq!(data.name, "cue");
         assert!(message.timestamp.0 >= 900, "{}", message.timestamp.0);
-        client.outgoing.order_final(Order::Close { stream: STREAM });
+        client
+            .outgoing
+            .order_final(OutgoingOrder::Close { stream: STREAM });
         let (_, delete) = server.command().await;
         assert_eq!(delete.name, "deleteStream");
     });
@@ -367,7 +370,7 @@ fn what_a_server_plays_comes_as_a_stream() {
         let (mut client, mut server) = dial(100).await;
         server.accept().await;
         assert_eq!(client.code().await, "NetConnection.Connect.Success");
-        client.outgoing.order(Order::Play {
+        client.outgoing.order(OutgoingOrder::Play {
             stream: STREAM,
             name: "cam".to_owned(),
             start: -1.0,
@@ -419,7 +422,7 @@ fn a_server_that_does_not_read_costs_a_bounded_amount() {
         let (mut client, mut server) = dial(100).await;
         server.accept().await;
         client.code().await;
-        let big = || Order::Call {
+        let big = || OutgoingOrder::Call {
             name: "x".to_owned(),
             arguments: vec!["y".repeat(60_000).into()],
             token: None,
@@ -517,9 +520,9 @@ fn shared_objects_pass_both_ways() {
             flags: Flags::TEMPORARY,
             events,
         };
-        client
-            .outgoing
-            .order(Order::Object(message(vec![shared_object::Event::Use])));
+        client.outgoing.order(OutgoingOrder::Object(message(vec![
+            shared_object::Event::Use,
+        ])));
         let used = server.message().await.unwrap();
         assert_eq!(
             (used.kind, used.stream.0),

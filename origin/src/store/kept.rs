@@ -11,7 +11,7 @@ use tributary_protocol::GroupName;
 /// The groups in the order they came; clones are the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
-    groups: Arc<Mutex<Groups>>,
+    groups: Arc<Mutex<KeptGroups>>,
     /// How many they are, and how often some were taken out.
     extent: watch::Sender<Extent>,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Extent {
 }
 
 #[derive(Debug, Default)]
-struct Groups {
+struct KeptGroups {
     known: HashSet<GroupName>,
     list: Vec<GroupName>,
 }
@@ -66,7 +66,7 @@ impl Kept {
     pub(super) fn forget(&self, application: &str) {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let before = groups.list.len();
-        let Groups { known, list } = &mut *groups;
+        let KeptGroups { known, list } = &mut *groups;
         list.retain(|group| group.application() != application);
         known.retain(|group| group.application() != application);
         let count = list.len();

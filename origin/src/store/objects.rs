@@ -28,7 +28,7 @@ use tributary_protocol::{
     },
 };
 
-use super::{Changes, Kept, Storage, StorageError, Store, writer::Told};
+use super::{Changes, Kept, Storage, StorageError, Store, writer::OnStored};
 
 /// A shared object of a store, for its group to write.
 pub(crate) struct StoredObject {
@@ -40,7 +40,7 @@ pub(crate) struct StoredObject {
     used: Arc<AtomicU64>,
     /// What it counts there.
     bytes: u64,
-    told: Told,
+    told: OnStored,
     group: GroupName,
     /// Whether the store knows that the group has something.
     is_known: bool,

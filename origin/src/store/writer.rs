@@ -44,11 +44,11 @@ struct State {
 
 struct Waiting {
     ticket: Ticket,
-    told: Told,
+    told: OnStored,
 }
 
 /// Hears of an object's writes: the ticket, and whether it is on the disk.
-pub(super) type Told = Arc<dyn Fn(Ticket, bool) + Send + Sync>;
+pub(super) type OnStored = Arc<dyn Fn(Ticket, bool) + Send + Sync>;
 
 /// What may wait to be written. Reason: it is kept in memory; a disk that is this far behind gets
 /// nothing more from clients.
@@ -99,7 +99,7 @@ impl Writer {
     }
 
     /// Queues changes of one object.
-    pub(super) fn write(&self, changes: Changes, object: u64, ticket: Ticket, told: &Told) {
+    pub(super) fn write(&self, changes: Changes, object: u64, ticket: Ticket, told: &OnStored) {
         let mut state = self.shared.lock();
         state.queued.append(changes);
         let waiting = state.objects.entry(object).or_insert_with(|| Waiting {

@@ -13,7 +13,7 @@ use super::super::{DeployError, Problem, archive::ArchiveError};
 
 /// Why a request is refused.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct ApiRefusal {
     status: StatusCode,
     body: ErrorBody,
 }
@@ -36,7 +36,7 @@ struct Explanation {
     problems: Vec<Problem>,
 }
 
-impl Refusal {
+impl ApiRefusal {
     fn new(
         status: StatusCode,
         thing: impl Into<String>,
@@ -141,7 +141,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiRefusal {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {

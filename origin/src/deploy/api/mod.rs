@@ -34,7 +34,7 @@ mod answer;
 #[cfg(test)]
 mod tests;
 
-use answer::Refusal;
+use answer::ApiRefusal;
 
 /// What the requests share.
 struct Api {
@@ -93,7 +93,7 @@ pub(crate) fn routes(deployer: Deployer, token: Token, registry: &mut Registry) 
         routes = routes.route(path, methods().fallback(wrong_method));
     }
     let routes = routes
-        .fallback(async || Refusal::no_such_path())
+        .fallback(async || ApiRefusal::no_such_path())
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(Arc::clone(&api), authorise))
         .with_state(api);
@@ -104,7 +104,7 @@ pub(crate) fn routes(deployer: Deployer, token: Token, registry: &mut Registry) 
 pub(crate) fn closed() -> Router {
     Router::new().nest(
         "/api",
-        Router::new().fallback(async || Refusal::no_token_made()),
+        Router::new().fallback(async || ApiRefusal::no_token_made()),
     )
 }
 
@@ -119,9 +119,9 @@ async fn authorise(State(api): State<Arc<Api>>, request: Request, next: Next) ->
 }
 
 impl Api {
-    fn allows(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn allows(&self, headers: &HeaderMap) -> Result<(), ApiRefusal> {
         let given = headers.get(header::AUTHORIZATION);
-        let given = given.ok_or_else(Refusal::token_missing)?;
+        let given = given.ok_or_else(ApiRefusal::token_missing)?;
         let token = given.to_str().ok().and_then(|given| {
             let (scheme, token) = given.split_once(' ')?;
             scheme
@@ -130,7 +130,7 @@ impl Api {
         });
         match token {
             Some(token) if self.token.is(token) => Ok(()),
-            _ => Err(Refusal::token_wrong()),
+            _ => Err(ApiRefusal::token_wrong()),
         }
     }
 
@@ -148,8 +148,8 @@ async fn openapi() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
 }
 
-async fn wrong_method() -> Refusal {
-    Refusal::wrong_method()
+async fn wrong_method() -> ApiRefusal {
+    ApiRefusal::wrong_method()
 }
 
 #[derive(Serialize)]
@@ -166,9 +166,9 @@ async fn list(State(api): State<Arc<Api>>) -> impl IntoResponse {
 async fn one(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
-) -> Result<Json<Status>, Refusal> {
+) -> Result<Json<Status>, ApiRefusal> {
     let status = api.deployer.status(&name);
-    status.map(Json).ok_or_else(|| Refusal::unknown(&name))
+    status.map(Json).ok_or_else(|| ApiRefusal::unknown(&name))
 }
 
 #[derive(Default, Deserialize)]
@@ -192,12 +192,12 @@ async fn deploy(
     query: Result<Query<PutQuery>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Put>, Refusal> {
-    let Query(query) = query.map_err(|error| Refusal::bad_query(&error))?;
+) -> Result<Json<Put>, ApiRefusal> {
+    let Query(query) = query.map_err(|error| ApiRefusal::bad_query(&error))?;
     let stated = headers.get(header::CONTENT_LENGTH);
     let stated = stated.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if stated.is_some_and(|length| length > MAX_ARCHIVE) {
-        return Err(Refusal::too_long(&name));
+        return Err(ApiRefusal::too_long(&name));
     }
     let force = if query.force {
         Force::DespiteTrial
@@ -213,7 +213,7 @@ async fn deploy(
         is_new,
         overlooked,
         restarted,
-    } = deployed.and_then(|deployed| deployed.map_err(|error| Refusal::of(&name, &error)))?;
+    } = deployed.and_then(|deployed| deployed.map_err(|error| ApiRefusal::of(&name, &error)))?;
     Ok(Json(Put {
         application: api.deployer.status(&name),
         is_new,
@@ -237,21 +237,21 @@ async fn remove(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
     query: Result<Query<DeleteQuery>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<Restarted>, Refusal> {
-    let Query(query) = query.map_err(|error| Refusal::bad_query(&error))?;
+) -> Result<Json<Restarted>, ApiRefusal> {
+    let Query(query) = query.map_err(|error| ApiRefusal::bad_query(&error))?;
     let purge = if query.purge { Purge::Data } else { Purge::No };
     let (of, deployer) = (name.clone(), api.deployer.clone());
     let removed = blocking(move || deployer.delete(&of, purge)).await?;
-    let restarted = removed.map_err(|error| Refusal::of(&name, &error))?;
+    let restarted = removed.map_err(|error| ApiRefusal::of(&name, &error))?;
     Ok(Json(Restarted { restarted }))
 }
 
 async fn restart(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
-) -> Result<Json<Restarted>, Refusal> {
+) -> Result<Json<Restarted>, ApiRefusal> {
     let restarted = api.deployer.restart(&name);
-    let restarted = restarted.map_err(|error| Refusal::of(&name, &error))?;
+    let restarted = restarted.map_err(|error| ApiRefusal::of(&name, &error))?;
     Ok(Json(Restarted { restarted }))
 }
 
@@ -280,10 +280,10 @@ async fn logs(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
     query: Result<Query<LogQuery>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<Lines>, Refusal> {
-    let Query(query) = query.map_err(|error| Refusal::bad_query(&error))?;
+) -> Result<Json<Lines>, ApiRefusal> {
+    let Query(query) = query.map_err(|error| ApiRefusal::bad_query(&error))?;
     let log = api.deployer.log(&name);
-    let log = log.ok_or_else(|| Refusal::unknown(&name))?;
+    let log = log.ok_or_else(|| ApiRefusal::unknown(&name))?;
     let lines = log.after(query.after, query.lines).into_iter();
     Ok(Json(Lines {
         lines: lines.map(LogLine::from).collect(),
@@ -293,9 +293,9 @@ async fn logs(
 /// Runs what takes its time on a thread of its own.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Refusal> {
+) -> Result<T, ApiRefusal> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Refusal::broken(&error))
+    done.map_err(|error| ApiRefusal::broken(&error))
 }
 
 /// Hands a body on piece by piece, as fast as it is taken; what nobody takes any more is dropped,

@@ -14,10 +14,10 @@ use crate::{
         mailbox::Item,
         open_refused::OpenRefused,
         room::Room,
-        streams::{StreamSlot, Streams, Watch},
+        streams::{StreamSlot, Streams, Viewing},
     },
     outgoing::{
-        self, Connect, Order, Told,
+        self, Connect, OutgoingOrder, Told,
         memory::{self, Join},
         rtmp::{self, Dial},
         target::Target,
@@ -163,9 +163,9 @@ impl ConnectionActs<'_> {
         };
         let (name, watch) = self.streams.watch(name, slot);
         let live = match watch {
-            Watch::Live(live) => Some(live),
-            Watch::Wait => None,
-            Watch::Full => return false,
+            Viewing::Live(live) => Some(live),
+            Viewing::Wait => None,
+            Viewing::Full => return false,
         };
         if let Some(OutStream {
             role: OutRole::Publisher { attached },
@@ -188,7 +188,7 @@ impl ConnectionActs<'_> {
         let Some(connection) = self.connections.connection_of(stream) else {
             return false;
         };
-        let order = Order::Publish {
+        let order = OutgoingOrder::Publish {
             stream,
             name: name.to_owned(),
             kind,

@@ -11,7 +11,7 @@ use crate::{
         connections::Connections,
         name::without_query,
         room::Room,
-        streams::{StreamSlot, Streams, Watch},
+        streams::{StreamSlot, Streams, Viewing},
         timers::{LONGEST_TIMER, Timer},
     },
     live::LiveStream,
@@ -163,9 +163,9 @@ impl SourceActs<'_> {
             return Err(CIRCLE);
         }
         match self.streams.watch(name, StreamSlot::of_application(id)).1 {
-            Watch::Full => Err(TOO_MANY_WAITED),
-            Watch::Live(live) => Ok((None, Some(live))),
-            Watch::Wait => Ok((None, None)),
+            Viewing::Full => Err(TOO_MANY_WAITED),
+            Viewing::Live(live) => Ok((None, Some(live))),
+            Viewing::Wait => Ok((None, None)),
         }
     }
 

@@ -2,11 +2,11 @@
 
 use tributary_protocol::shared_object::{Limits, Replica, SharedObjectMessage};
 
-use super::{MAX_REMOTE_BYTES, MAX_REMOTE_OBJECTS, Open, RemoteObjects};
+use super::{MAX_REMOTE_BYTES, MAX_REMOTE_OBJECTS, OpenObject, RemoteObjects};
 use crate::{
     app::{ConnectionId, RemoteObjectId, TooMany},
     group::{connections::Connections, name::MAX_NAME},
-    outgoing::Order,
+    outgoing::OutgoingOrder,
 };
 
 /// An application's remote objects at work, over its connections.
@@ -35,13 +35,13 @@ impl RemoteObjectActs<'_> {
         let replica = Replica::new(name, persistent, limits);
         if !self
             .connections
-            .order(connection, Order::Object(replica.open()))
+            .order(connection, OutgoingOrder::Object(replica.open()))
         {
             return Err(TooMany);
         }
         self.objects.last += 1;
         let id = RemoteObjectId(self.objects.last);
-        let open = Open {
+        let open = OpenObject {
             connection,
             replica,
         };
@@ -51,7 +51,7 @@ impl RemoteObjectActs<'_> {
 
     pub(super) fn close(&mut self, id: RemoteObjectId) {
         if let Some(open) = self.objects.table.remove(&id) {
-            let release = Order::Object(open.replica.close());
+            let release = OutgoingOrder::Object(open.replica.close());
             self.connections.order_final(open.connection, release);
         }
     }
@@ -74,6 +74,6 @@ impl RemoteObjectActs<'_> {
         message.events.is_empty()
             || self
                 .connections
-                .order(open.connection, Order::Object(message))
+                .order(open.connection, OutgoingOrder::Object(message))
     }
 }

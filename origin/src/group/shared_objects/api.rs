@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt};
 
 use tributary_protocol::{amf::Value, shared_object::Encoded};
 
-use super::{Entry, acts::ObjectActs, is_name, object_name, storing::Missing};
+use super::{LivingObject, acts::ObjectActs, is_name, object_name, storing::Missing};
 use crate::{
     app::{ClientId, ObjectError, ObjectId},
     group::context::Context,
@@ -13,7 +13,7 @@ use crate::{
 /// A shared object of the group, to look at.
 #[derive(Clone, Copy, Debug)]
 pub struct SharedObject<'a> {
-    entry: &'a Entry,
+    entry: &'a LivingObject,
 }
 
 /// A shared object of the group, to change. What is done leaves at once, in its place among

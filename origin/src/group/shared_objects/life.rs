@@ -7,7 +7,7 @@ use tributary_protocol::{
 };
 
 use super::{
-    CROWD, Entry, LOCK_TIME, MAX_OBJECTS, ObjectNotice, acts::ObjectActs, storing::Missing,
+    CROWD, LOCK_TIME, LivingObject, MAX_OBJECTS, ObjectNotice, acts::ObjectActs, storing::Missing,
 };
 use crate::{
     app::{Level, ObjectError, ObjectId},
@@ -85,7 +85,7 @@ impl ObjectActs<'_> {
     }
 
     fn end_if_unused(&mut self, id: ObjectId) {
-        let unused = |entry: &Entry| entry.opened == 0 && entry.object.is_idle();
+        let unused = |entry: &LivingObject| entry.opened == 0 && entry.object.is_idle();
         if self.objects.get(id).is_some_and(unused) {
             self.objects.remove(id);
             self.room.process.metrics.shared_objects.dec();

@@ -487,7 +487,7 @@ fn names_that_never_come_leave_nothing_behind() {
 
 #[test]
 fn names_waited_for_are_bounded_for_the_application() {
-    use crate::group::streams::{StreamSlot, Streams, Watch};
+    use crate::group::streams::{StreamSlot, Streams, Viewing};
     use std::sync::{Arc, atomic::AtomicU64};
     let mut applications = crate::app::Applications::new();
     applications.add_builtin("live", live_settings());
@@ -504,19 +504,25 @@ fn names_waited_for_are_bounded_for_the_application() {
     };
     for name in 0..limit {
         let watch = streams.watch(&name.to_string(), slot(1)).1;
-        assert!(matches!(watch, Watch::Wait));
+        assert!(matches!(watch, Viewing::Wait));
     }
-    assert!(matches!(streams.watch("one more", slot(1)).1, Watch::Full));
+    assert!(matches!(
+        streams.watch("one more", slot(1)).1,
+        Viewing::Full
+    ));
     assert!(
-        matches!(streams.watch("5", slot(2)).1, Watch::Wait),
+        matches!(streams.watch("5", slot(2)).1, Viewing::Wait),
         "a name that is there"
     );
     streams.unwatch("7", slot(1));
-    assert!(matches!(streams.watch("one more", slot(1)).1, Watch::Wait));
+    assert!(matches!(
+        streams.watch("one more", slot(1)).1,
+        Viewing::Wait
+    ));
     drop(streams);
     let mut streams = Streams::new(Arc::new(AtomicU64::new(1)), Arc::clone(&app.version));
     assert!(
-        matches!(streams.watch("x", slot(1)).1, Watch::Wait),
+        matches!(streams.watch("x", slot(1)).1, Viewing::Wait),
         "all were given back"
     );
 }
