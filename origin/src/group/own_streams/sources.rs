@@ -198,19 +198,15 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use tributary_node::config;
-    use tributary_protocol::link::{Generation, LiveId};
+    use tributary_protocol::link::LiveId;
 
     use super::{
         super::{MAX_PLAYLIST, PlaylistItem},
         *,
     };
     use crate::{
-        group::{
-            streams::{Claim, Claimant, Holds},
-            tests::part,
-        },
+        group::tests::part,
         live::{Begins, relay::Relay},
-        session::{LaneKey, SessionKey},
     };
 
     /// A stream of the application, `out`, that is on air, with the parts around it.
@@ -271,29 +267,6 @@ mod tests {
             let stream = self.own_streams.get(self.out)?;
             stream.source().map(|name| &**name)
         }
-
-        /// A client publishes this name.
-        fn publish(&mut self, name: &str) -> Arc<LiveStream> {
-            let claimant = Claimant {
-                slot: StreamSlot {
-                    session: SessionKey {
-                        lane: LaneKey(1),
-                        session: tributary_protocol::SessionId(1),
-                    },
-                    stream: tributary_protocol::MessageStreamId(1),
-                },
-                generation: Generation::default(),
-                identity: None,
-                query: Box::default(),
-                holds: Holds::Firmly,
-            };
-            let claim = self.streams.claim(name, claimant, self.room.now).1;
-            assert!(self.streams.announce(name));
-            match claim {
-                Claim::Fresh { live, .. } => live,
-                other => panic!("{other:?}"),
-            }
-        }
     }
 
     #[test]
@@ -334,7 +307,7 @@ mod tests {
         assert_eq!(parts.acts().next(out), Air::Stays);
         assert_eq!(parts.room.deadline(), None, "there is no media");
         parts.room.now += Duration::from_secs(5);
-        let live = parts.publish("a");
+        let live = part::publish(&mut parts.streams, "a", parts.room.now);
         parts.acts().begins(out, &"a".into(), &live);
         let begun = parts.room.now;
         let due = |parts: &mut Parts| -> Instant {

@@ -9,6 +9,7 @@ mod object_acts;
 mod own_streams;
 pub(super) mod part;
 mod persistent_objects;
+mod play_acts;
 mod playlists;
 mod policy;
 mod publishers;

@@ -8,10 +8,10 @@ use std::{
 
 use tributary_node::{config, queue};
 use tributary_protocol::{
-    GroupName, SessionId, TransactionId,
+    GroupName, MessageStreamId, SessionId, TransactionId,
     amf::Object,
     command::{Command, ObjectEncoding},
-    link::OpenSession,
+    link::{Generation, OpenSession},
 };
 
 use super::stage::settings;
@@ -25,9 +25,10 @@ use crate::{
         open_refused::OpenRefused,
         process::{Instances, Process},
         room::Room,
-        streams::Streams,
+        streams::{Claim, Claimant, Holds, StreamSlot, Streams},
         worker::Load,
     },
+    live::LiveStream,
     metrics::Metrics,
     session::{Destination, LaneCommand, LaneKey, LaneOut, SessionKey},
 };
@@ -67,6 +68,33 @@ pub(in crate::group) fn room(settings_of: config::Application) -> (Room, queue::
 pub(in crate::group) fn streams(room: &Room) -> Streams {
     let ids = Arc::clone(&room.process.live_ids);
     Streams::new(ids, Arc::clone(&room.version))
+}
+
+/// Publishes and announces a name, as a client of another lane.
+pub(in crate::group) fn publish(
+    streams: &mut Streams,
+    name: &str,
+    now: Instant,
+) -> Arc<LiveStream> {
+    let claimant = Claimant {
+        slot: StreamSlot {
+            session: SessionKey {
+                lane: LaneKey(9),
+                session: SessionId(9),
+            },
+            stream: MessageStreamId(1),
+        },
+        generation: Generation::default(),
+        identity: None,
+        query: Box::default(),
+        holds: Holds::Firmly,
+    };
+    let claim = streams.claim(name, claimant, now).1;
+    assert!(streams.announce(name));
+    match claim {
+        Claim::Fresh { live, .. } => live,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// An accepted client of the lane that the test reads.
