@@ -19,7 +19,10 @@ use tributary_protocol::{
     session::{Limits, ServerConnection},
 };
 
-use super::session::{End, READ_LIMITS, Session};
+use super::{
+    end::End,
+    session::{READ_LIMITS, Session},
+};
 use crate::{
     admission::Permit,
     link::{SessionLink, handle::FromOrigin},
@@ -110,7 +113,7 @@ async fn run(session: &mut Session) -> End {
 async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Result<Wake, End> {
     let now = Instant::now();
     let throttled = session.throttled_until(now);
-    let reads = session.may_read() && throttled.is_none();
+    let reads = session.forwarding.has_room() && throttled.is_none();
     let due = session.deadline().into_iter().chain(throttled).min();
     let due = due.unwrap_or(now + NEVER);
     // A deadline that moves away costs nothing until the old one has come.
@@ -128,18 +131,18 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
         (false, true) => Some(Interest::WRITABLE),
         (false, false) => None,
     };
-    let takes = session.link.is_some() && !session.awaits_objects();
-    let parked = session.is_parked();
+    let takes = session.forwarding.link().is_some() && !session.awaits_objects();
+    let parked = session.forwarding.is_parked();
     let park = session
-        .link
-        .as_ref()
+        .forwarding
+        .link()
         .filter(|_| parked)
         .map(|link| Arc::clone(link.park()));
     Ok(tokio::select! {
         ready = wire.transport().ready(interest.unwrap_or(Interest::READABLE)), if interest.is_some() => {
             Wake::Socket(ready)
         }
-        what = next(session.link.as_mut()), if takes => Wake::Origin(what),
+        what = next(session.forwarding.link_mut()), if takes => Wake::Origin(what),
         () = wire.signal().notified() => Wake::Other,
         () = worker.drained() => Wake::Drain,
         () = async { if let Some(park) = &park { park.room().await } }, if park.is_some() => Wake::Other,
@@ -158,7 +161,7 @@ fn handle(session: &mut Session, now: Instant, wake: Wake, due: Instant) -> Resu
     match wake {
         Wake::Socket(Ok(ready)) => {
             let readable = ready.is_readable() || ready.is_read_closed() || ready.is_error();
-            if readable && session.may_read() {
+            if readable && session.forwarding.has_room() {
                 read(session, now)?;
             }
             Ok(())
@@ -170,7 +173,11 @@ fn handle(session: &mut Session, now: Instant, wake: Wake, due: Instant) -> Resu
                 if session.awaits_objects() {
                     break;
                 }
-                let Some(what) = session.link.as_mut().and_then(SessionLink::try_next) else {
+                let Some(what) = session
+                    .forwarding
+                    .link_mut()
+                    .and_then(SessionLink::try_next)
+                else {
                     break;
                 };
                 session.on_origin(now, Some(what))?;
@@ -198,7 +205,10 @@ fn read(session: &mut Session, now: Instant) -> Result<(), End> {
             Ok(bytes) => {
                 session.on_bytes(now, &scratch[..bytes])?;
                 let is_all = bytes < scratch.len();
-                if is_all || !session.may_read() || session.throttled_until(now).is_some() {
+                if is_all
+                    || !session.forwarding.has_room()
+                    || session.throttled_until(now).is_some()
+                {
                     break;
                 }
             }

@@ -7,9 +7,13 @@
 //! ```
 //!
 //! A connection is one task on a worker's thread. [`driver`] waits and moves bytes, [`session`]
-//! decides, [`crate::wire`] writes, [`publishing`] and [`playing`] keep what message streams carry.
+//! decides, [`forwarding`] sends to the origin, [`crate::wire`] writes to the client, [`publishing`]
+//! and [`playing`] keep what message streams carry.
 
 mod driver;
+mod end;
+mod figures;
+mod forwarding;
 mod pace;
 mod playing;
 mod publishing;

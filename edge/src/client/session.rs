@@ -9,34 +9,29 @@ use std::{
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, TransactionId,
     chunk::ReadLimits,
-    command::{self, Command, Connect, NetStreamCommand, ObjectEncoding, Status, connect::caps_ex},
-    link::{CloseReason, Generation, OpenSession, lane_frame::MAX_CONNECT as MAX_OPEN},
+    command::{self, Command, Connect, ObjectEncoding, Status, connect::caps_ex},
+    link::{CloseReason, OpenSession, lane_frame::MAX_CONNECT as MAX_OPEN},
     message::{aggregate, user_control::UserControl},
     ring::WantedTracks,
-    session::{self, ErrorKind, Event},
+    session::Event,
 };
 
 use super::{
-    pace::Pace,
+    end::End,
+    figures::Figures,
+    forwarding::Forwarding,
     playing::Playing,
-    publishing::Publishing,
     route::{Route, RouteError},
     timers::{NO_PROGRESS, STALL, Stall, Timers, UNDECIDED},
 };
 use crate::{
-    admission::Permit,
-    link::{OpenRequest, SessionLink},
-    metrics::Counted,
-    objects::Seated,
-    wire::Wire,
+    admission::Permit, link::OpenRequest, metrics::Counted, objects::Seated, wire::Wire,
     worker::Worker,
 };
 
 mod from_origin;
 mod objects;
-mod watched;
-
-use watched::Watched;
+mod report;
 
 /// A client's session, without its socket's waiting.
 #[derive(Debug)]
@@ -44,25 +39,17 @@ pub(super) struct Session {
     pub(super) worker: Rc<Worker>,
     pub(super) wire: Rc<Wire>,
     pub(super) peer: SocketAddr,
-    pub(super) link: Option<SessionLink>,
+    pub(super) forwarding: Forwarding,
     pub(super) timers: Timers,
-    pub(super) received: u64,
-    pace: Pace,
+    pub(super) figures: Figures,
     phase: Phase,
     /// From the connect command on.
     who: Option<Box<Who>>,
-    publishing: Publishing,
     playing: Playing,
-    /// Once the client has said something of a shared object.
+    /// From the client's first message of a shared object on.
     seat: Option<Seated>,
-    messages_in: u64,
-    /// One of its aggregates was: it has its line in the log.
+    /// Whether the log has a line about an aggregate of the client that was cut off.
     was_cut_off: bool,
-    /// [`frames`](tributary_protocol::link::frames) of messages from the origin.
-    frames: u64,
-    /// How long the client took to answer the last ping it answered, in milliseconds.
-    round_trip: Option<u32>,
-    watched: Option<Box<Watched>>,
     permit: Permit,
     began: Instant,
     /// Bytes of output that may wait: what the origin made wait, and a margin for our own answers.
@@ -93,14 +80,6 @@ struct Who {
     tracks: WantedTracks,
 }
 
-/// A session is over. What is in the output is still sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct End {
-    pub(super) reason: CloseReason,
-    /// What the client did, if it is to blame.
-    pub(super) fault: Option<&'static str>,
-}
-
 /// Bytes of the session's own output that may wait for the client, one message of any permitted
 /// size not counted.
 pub(super) const MAX_OUTPUT: usize = 64 * 1024;
@@ -116,33 +95,6 @@ pub(super) const READ_LIMITS: ReadLimits = ReadLimits {
     chunk_streams: ReadLimits::CHUNK_STREAMS,
 };
 
-impl End {
-    pub(super) fn because(reason: CloseReason) -> Self {
-        Self {
-            reason,
-            fault: None,
-        }
-    }
-
-    fn fault(reason: CloseReason, fault: &'static str) -> Self {
-        Self {
-            reason,
-            fault: Some(fault),
-        }
-    }
-}
-
-impl From<session::Error> for End {
-    fn from(error: session::Error) -> Self {
-        let reason = match error.kind() {
-            ErrorKind::Protocol | ErrorKind::Unsupported => CloseReason::Protocol,
-            ErrorKind::Limit => CloseReason::Limit,
-            ErrorKind::Timeout => CloseReason::Timeout,
-        };
-        Self::fault(reason, error.reason())
-    }
-}
-
 impl Session {
     pub(super) fn new(
         worker: Rc<Worker>,
@@ -152,23 +104,17 @@ impl Session {
         now: Instant,
     ) -> Self {
         Self {
-            pace: Pace::new(worker.message_rate(), now),
+            forwarding: Forwarding::new(worker.message_rate(), now),
             worker,
             wire,
             peer,
-            link: None,
             timers: Timers::new(now),
-            received: 0,
+            figures: Figures::default(),
             phase: Phase::Handshake,
             who: None,
-            publishing: Publishing::default(),
             playing: Playing::default(),
             seat: None,
-            messages_in: 0,
-            frames: 0,
             was_cut_off: false,
-            round_trip: None,
-            watched: None,
             permit,
             began: now,
             ceiling: MAX_OUTPUT,
@@ -177,12 +123,11 @@ impl Session {
 
     /// Takes in bytes from the client.
     pub(super) fn on_bytes(&mut self, now: Instant, bytes: &[u8]) -> Result<(), End> {
-        self.received += bytes.len() as u64;
+        self.figures.count_read(now, bytes.len());
         self.worker.metrics.bytes_in.inc_by(bytes.len() as u64);
         if self.timers.heard(now) {
-            self.tell_stalled(false);
+            self.forwarding.notify_stalled(false);
         }
-        self.count_read(now, bytes.len());
         let result = self.wire.session().handle_input(now, bytes);
         // What came before an error counts.
         loop {
@@ -193,27 +138,17 @@ impl Session {
         Ok(result?)
     }
 
-    /// Whether the client is to be read.
-    pub(super) fn may_read(&self) -> bool {
-        !self.is_parked() && self.publishing.full_since().is_none()
-    }
-
     /// Until when the client is not to be read, because it makes more work, or sends more, than it may.
     pub(super) fn throttled_until(&self, now: Instant) -> Option<Instant> {
         let chunks = self.wire.session().throttled_until();
         let until = chunks
-            .max(self.pace.shut_until(now))
-            .max(self.read_again_at(now));
+            .max(self.forwarding.shut_until(now))
+            .max(self.figures.read_again_at(now));
         until.filter(|&until| until > now)
     }
 
-    /// Whether as much waits for the origin's credit as may.
-    pub(super) fn is_parked(&self) -> bool {
-        self.link.as_ref().is_some_and(SessionLink::is_full)
-    }
-
     fn on_event(&mut self, now: Instant, event: Event) -> Result<(), End> {
-        self.messages_in += u64::from(matches!(event, Event::Message(_)));
+        self.figures.messages_in += u64::from(matches!(event, Event::Message(_)));
         match event {
             Event::Connected => {
                 self.permit.established();
@@ -233,11 +168,11 @@ impl Session {
                     stream,
                     milliseconds,
                 };
-                self.forward(now, event.to_message())
+                self.forwarding.forward(now, event.to_message())
             }
             Event::Pong { round_trip } => {
                 let milliseconds = u32::try_from(round_trip.as_millis());
-                self.round_trip = milliseconds.ok();
+                self.figures.round_trip = milliseconds.ok();
                 Ok(())
             }
             // Nobody waits for these.
@@ -305,7 +240,7 @@ impl Session {
         let link = self.worker.upstream.open(request);
         let (application, instance) = self.name();
         tracing::info!(address = %self.peer, application, instance, session = %link.id(), "session begins");
-        self.link = Some(link);
+        self.forwarding.open(link);
     }
 
     fn refuse_route(&mut self, error: RouteError) -> End {
@@ -330,7 +265,7 @@ impl Session {
             if message.payload.is_empty() {
                 return Ok(());
             }
-            return self.forward(now, message);
+            return self.forwarding.forward(now, message);
         }
         if kind == MessageType::AGGREGATE {
             self.on_aggregate(&message);
@@ -358,7 +293,7 @@ impl Session {
 
     fn on_media(&mut self, message: Message) {
         if message.kind.is_media() {
-            self.publishing.push(message);
+            self.forwarding.publishing.push(message);
         }
     }
 
@@ -370,46 +305,11 @@ impl Session {
                 return Err(End::fault(CloseReason::Protocol, "second_connect"));
             }
             Some("publish" | "deleteStream" | "closeStream") => {
-                return self.on_stream_command(now, message);
+                return self.forwarding.forward_stream_command(now, message);
             }
             _ => {}
         }
-        self.forward(now, message)
-    }
-
-    /// Forwards a command that begins a generation of a message stream, if it does.
-    fn on_stream_command(&mut self, now: Instant, message: Message) -> Result<(), End> {
-        let stream = message.stream;
-        let command = Command::decode(message.kind, &message.payload).ok();
-        let parsed = command.as_ref().map(NetStreamCommand::parse);
-        let generation = match (parsed, command) {
-            (Some(Ok(NetStreamCommand::DeleteStream(stream))), _) => self.publishing.end(stream),
-            (Some(Ok(NetStreamCommand::CloseStream | NetStreamCommand::StopPublish)), _) => {
-                self.publishing.end(stream)
-            }
-            // Also with arguments that cannot be read: the origin refuses it by its generation.
-            (_, Some(command)) if command.name == "publish" => {
-                let begun = self.publishing.begin(stream, now);
-                begun.map_err(|_| End::fault(CloseReason::Limit, "too_many_publishes"))?
-            }
-            _ => self.publishing.generation(stream),
-        };
-        self.send(now, message, generation)
-    }
-
-    /// Forwards a message that changes nothing here.
-    fn forward(&mut self, now: Instant, message: Message) -> Result<(), End> {
-        let generation = self.publishing.generation(message.stream);
-        self.send(now, message, generation)
-    }
-
-    fn send(&mut self, now: Instant, message: Message, generation: Generation) -> Result<(), End> {
-        if let Some(link) = &self.link {
-            let queued = link.send(message, generation);
-            queued.map_err(|_| End::fault(CloseReason::Limit, "link_behind"))?;
-        }
-        let counted = self.pace.spend(now);
-        counted.map_err(|_| End::fault(CloseReason::Limit, "message_rate"))
+        self.forwarding.forward(now, message)
     }
 
     fn pending(&self) -> usize {
@@ -449,7 +349,8 @@ impl Session {
 
     /// When [`Self::on_timeout`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let publishes = self.publishing.feeding().next().is_some();
+        let publishes = self.forwarding.is_feeding();
+        let full_since = self.forwarding.publishing.full_since();
         let stuck = self.wire.stuck_since().filter(|_| !self.timers.lost);
         [
             self.wire.session().poll_timeout(),
@@ -458,8 +359,8 @@ impl Session {
             self.playing.deadline(),
             stuck.map(|since| since + NO_PROGRESS),
             self.wire.paced_until(),
-            self.report_at(),
-            self.publishing.full_since().map(|since| since + UNDECIDED),
+            self.figures.report_at(),
+            full_since.map(|since| since + UNDECIDED),
         ]
         .into_iter()
         .flatten()
@@ -469,7 +370,7 @@ impl Session {
     /// Does what is due.
     pub(super) fn on_timeout(&mut self, now: Instant) -> Result<(), End> {
         self.report(now);
-        if !self.may_read() || self.throttled_until(now).is_some() {
+        if !self.forwarding.has_room() || self.throttled_until(now).is_some() {
             // A client that is not heard is not silent.
             self.wire.session().note_unread(now);
             self.timers.excuse(now);
@@ -482,14 +383,14 @@ impl Session {
         if stuck.is_some_and(|since| now >= since + NO_PROGRESS) {
             return Err(End::fault(CloseReason::SlowReader, "no_progress"));
         }
-        let undecided = self.publishing.full_since();
+        let undecided = self.forwarding.publishing.full_since();
         if undecided.is_some_and(|since| now >= since + UNDECIDED) {
             return Err(End::fault(CloseReason::Timeout, "publish_undecided"));
         }
-        if self.publishing.feeding().next().is_some() {
+        if self.forwarding.is_feeding() {
             match self.timers.stall(now) {
                 Some(Stall::Ping) => self.wire.session().send_ping(now),
-                Some(Stall::Tell) => self.tell_stalled(true),
+                Some(Stall::Tell) => self.forwarding.notify_stalled(true),
                 None => {}
             }
         }
@@ -501,16 +402,7 @@ impl Session {
         self.wire.session().postpone(by);
         self.wire.postpone(by);
         self.timers.postpone(by);
-        self.pace.postpone(by);
-    }
-
-    /// Tells the origin whether this publisher is silent.
-    fn tell_stalled(&self, stalled: bool) {
-        if let Some(link) = &self.link {
-            for stream in self.publishing.feeding() {
-                link.stalled(stream, stalled);
-            }
-        }
+        self.forwarding.postpone(by);
     }
 
     /// Lets go of everything but the socket, and tells the origin.
@@ -523,29 +415,20 @@ impl Session {
         self.permit.established();
         self.wire.set_limit(None);
         self.playing = Playing::default();
-        self.publishing = Publishing::default();
         self.seat = None;
-        if let Some(link) = self.link.take() {
-            link.close(end.reason);
-        }
+        self.forwarding.close(end.reason);
         let (application, instance) = self.name();
         tracing::info!(
             address = %self.peer,
             application,
             instance,
-            bytes_in = self.received,
+            bytes_in = self.figures.received,
             bytes_out = self.wire.sent(),
             duration_ms = now.duration_since(self.began).as_millis() as u64,
             reason = end.reason.label(),
             fault = end.fault,
             "session ends"
         );
-    }
-
-    /// Track 0 alone for a client that has not said that it takes several.
-    fn wanted_tracks(&self) -> WantedTracks {
-        let who = self.who.as_ref();
-        who.map_or(WantedTracks::First, |who| who.tracks)
     }
 
     /// What the client asked to be written to in.

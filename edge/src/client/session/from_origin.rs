@@ -9,12 +9,14 @@ use tributary_protocol::{
     command::{self, Command, ObjectEncoding, Status},
     link::{CloseReason, ToSession, frames},
     message::user_control::UserControl,
+    ring::WantedTracks,
     session::ServerConnection,
     shared_object::Flags,
 };
 
-use super::{CONNECTION, End, MAX_OUTPUT, Phase, Session};
+use super::{CONNECTION, MAX_OUTPUT, Phase, Session};
 use crate::{
+    client::end::End,
     fanout::PlaysOn,
     link::handle::{FromOrigin, Order},
     metrics::Counted,
@@ -62,17 +64,19 @@ impl Session {
             }
             ToSession::Message { message, after } => {
                 self.note_refusal(&message);
-                self.frames += frames(message.payload.len());
+                self.figures.frames += frames(message.payload.len());
                 if let Some(message) = self.playing.hold(message, after, now) {
                     self.tell(&message)?;
                 }
             }
             ToSession::Attach { stream, source } => {
                 self.detach(stream)?;
+                let who = self.who.as_ref();
                 let on = PlaysOn {
                     stream,
                     encoding: self.encoding(),
-                    tracks: self.wanted_tracks(),
+                    // Track 0 alone for a client that has not announced that it takes several.
+                    tracks: who.map_or(WantedTracks::First, |who| who.tracks),
                 };
                 let viewer = self
                     .worker
@@ -86,7 +90,8 @@ impl Session {
                 target: feed,
             } => {
                 let counted = Counted::new(&self.worker.metrics.publishers);
-                if self.publishing.accept(stream, generation, feed, counted) {
+                let publishing = &mut self.forwarding.publishing;
+                if publishing.accept(stream, generation, feed, counted) {
                     self.wire.session().set_read_limits(ReadLimits {
                         partial: ReadLimits::PARTIAL_PUBLISHING,
                         ..ReadLimits::default()
@@ -95,7 +100,7 @@ impl Session {
                 }
             }
             ToSession::StopPublish { stream, generation } => {
-                self.publishing.stop(stream, generation);
+                self.forwarding.publishing.stop(stream, generation);
             }
             ToSession::Filter { stream, filter } => self.playing.set_filter(stream, filter),
             ToSession::Watch => self.watch(now),

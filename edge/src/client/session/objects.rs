@@ -4,16 +4,19 @@
 use std::rc::Rc;
 
 use tributary_protocol::{
-    Message, MessageStreamId, amf::ObjectEncoding, link::CloseReason, shared_object::Flags,
+    MessageStreamId, amf::ObjectEncoding, link::CloseReason, shared_object::Flags,
 };
 
-use super::{End, Session};
-use crate::objects::{ObjectMessage, Recipient, Seat};
+use super::Session;
+use crate::{
+    client::end::End,
+    objects::{ObjectMessage, Recipient, Seat},
+};
 
 impl Session {
     /// The client says something of a shared object: it is answered on this message stream.
     pub(super) fn use_objects(&mut self, stream: MessageStreamId) {
-        let Some(link) = &self.link else {
+        let Some(link) = self.forwarding.link() else {
             return;
         };
         if self.seat.is_none() {
@@ -73,17 +76,13 @@ impl Session {
         let Some(place) = seat.after().filter(|&place| hub.has_passed(place)) else {
             return Ok(());
         };
-        while let Some(message) = self.take_object_before(place) {
+        while let Some(message) = self.seat.as_ref().and_then(|seat| seat.take_before(place)) {
             self.tell(&message)?;
         }
         if let Some(seat) = &self.seat {
             seat.set_after(None);
         }
         Ok(())
-    }
-
-    fn take_object_before(&self, place: u64) -> Option<Message> {
-        self.seat.as_ref()?.take_before(place)
     }
 
     /// Sends what waits of objects, now that the client takes something again.
@@ -93,10 +92,5 @@ impl Session {
             self.wire.flush();
         }
         Ok(())
-    }
-
-    /// Bytes of objects' messages that wait.
-    pub(super) fn waiting_objects(&self) -> usize {
-        self.seat.as_ref().map_or(0, |seat| seat.waiting())
     }
 }

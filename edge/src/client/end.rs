@@ -1,0 +1,41 @@
+//! The end of a client's session.
+
+use tributary_protocol::{
+    link::CloseReason,
+    session::{self, ErrorKind},
+};
+
+/// The reason for which a session is over. The output that is queued is still sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) reason: CloseReason,
+    /// The client's fault, as metrics and logs name it; none if it is not to blame.
+    pub(super) fault: Option<&'static str>,
+}
+
+impl End {
+    pub(super) fn because(reason: CloseReason) -> Self {
+        Self {
+            reason,
+            fault: None,
+        }
+    }
+
+    pub(super) fn fault(reason: CloseReason, fault: &'static str) -> Self {
+        Self {
+            reason,
+            fault: Some(fault),
+        }
+    }
+}
+
+impl From<session::Error> for End {
+    fn from(error: session::Error) -> Self {
+        let reason = match error.kind() {
+            ErrorKind::Protocol | ErrorKind::Unsupported => CloseReason::Protocol,
+            ErrorKind::Limit => CloseReason::Limit,
+            ErrorKind::Timeout => CloseReason::Timeout,
+        };
+        Self::fault(reason, error.reason())
+    }
+}
