@@ -6,7 +6,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use tributary_protocol::{
     ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp,
-    chunk::shared::{self, Encoded},
+    chunk::shared::{self, SharedChunks},
     media::{self, Class},
     ring::{Cursor, Limits, Ring, Start},
 };
@@ -16,7 +16,7 @@ const MAX_LAG: Duration = Duration::from_secs(4);
 /// Two seconds of 25 frames and 50 audio packets a second, with their headers in force.
 const MESSAGES: u32 = 150;
 
-fn message(number: u32) -> (Class, RtmpTimestamp, Encoded) {
+fn message(number: u32) -> (Class, RtmpTimestamp, SharedChunks) {
     let (kind, payload) = match number % 3 {
         0 if number.is_multiple_of(MESSAGES) => (MessageType::VIDEO, &b"\x17\x01\x00\x00\x00"[..]),
         0 => (MessageType::VIDEO, &b"\x27\x01\x00\x00\x00"[..]),
@@ -33,7 +33,7 @@ fn message(number: u32) -> (Class, RtmpTimestamp, Encoded) {
     (class, message.timestamp, encoded)
 }
 
-fn ring() -> Ring<Encoded> {
+fn ring() -> Ring<SharedChunks> {
     let mut ring = Ring::new(Limits::default());
     for (kind, payload) in [
         (MessageType::VIDEO, &b"\x17\x00\x00\x00\x00h"[..]),
@@ -53,7 +53,7 @@ fn ring() -> Ring<Encoded> {
     ring
 }
 
-fn filled() -> Ring<Encoded> {
+fn filled() -> Ring<SharedChunks> {
     let mut ring = ring();
     for (class, timestamp, encoded) in (0..MESSAGES).map(message) {
         ring.push(class, timestamp, encoded);

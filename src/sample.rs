@@ -52,7 +52,7 @@ pub(crate) async fn publish(server: SocketAddr) {
 
 /// The clip's messages, its metadata as a publisher sends it.
 fn clip() -> Result<Vec<Message>, Failure> {
-    let mut reader = flv::Reader::default();
+    let mut reader = flv::FlvReader::default();
     let mut input = CLIP;
     let mut messages = Vec::new();
     while let Some(mut message) = reader.read(&mut input)? {
@@ -115,7 +115,7 @@ async fn publish_once(server: SocketAddr, messages: &[Message]) -> Result<(), Fa
     let mut socket = TcpStream::connect(server).await?;
     let random = std::array::from_fn(|_| rand::random());
     let now = Instant::now();
-    let kind = handshake::Kind::Simple;
+    let kind = handshake::HandshakeKind::Simple;
     let mut connection = ClientConnection::new(kind, random, now, Limits::default());
     let mut publisher = Publisher {
         stream: None,

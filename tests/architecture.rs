@@ -1,4 +1,4 @@
-//! The direction of imports: which folder may use which, and no circle of files within a crate.
+//! The direction of imports: which folder may use which, and no circle of files within a crate. Also the names of types.
 //!
 //! An arrow between files is any `use` or path in code that is not for tests alone. It leads to the
 //! file that defines the name, through all re-exports. A child's use of the module that declares it
@@ -9,6 +9,8 @@
 mod graph;
 #[path = "architecture/map.rs"]
 mod map;
+#[path = "architecture/names.rs"]
+mod names;
 #[path = "architecture/resolve.rs"]
 mod resolve;
 #[path = "architecture/source.rs"]
@@ -20,6 +22,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use graph::Graph;
 use map::{CRATES, CrateMap};
+use names::{HELD, shared_names};
 use source::Source;
 use toml::{Table, Value};
 
@@ -35,15 +38,18 @@ fn members() -> Vec<String> {
     names.chain([".".to_owned()]).collect()
 }
 
-/// The graphs of a crate's roots.
-fn graphs(member: &str) -> Vec<Graph> {
+/// The sources of a crate's roots.
+fn sources(member: &str) -> Vec<Source> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(member);
     let files = source::read(&directory.join("src"));
     let roots = ["lib.rs", "main.rs"].into_iter();
     let roots = roots.filter(|root| files.contains_key(*root));
-    roots
-        .map(|root| Graph::new(&Source::parse(&files, root)))
-        .collect()
+    roots.map(|root| Source::parse(&files, root)).collect()
+}
+
+/// The graphs of a crate's roots.
+fn graphs(member: &str) -> Vec<Graph> {
+    sources(member).iter().map(Graph::new).collect()
 }
 
 fn map_of(member: &str) -> &'static CrateMap {
@@ -109,6 +115,26 @@ fn a_folder_uses_only_what_the_map_allows() {
             }
         }
         problems.extend(map.unused(&folders, &against));
+    }
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn a_type_that_other_files_see_has_a_name_of_its_own() {
+    let mut problems = Vec::new();
+    for (member, known) in HELD {
+        let shared: Vec<_> = sources(member).iter().flat_map(shared_names).collect();
+        let new = shared
+            .iter()
+            .filter(|it| !known.contains(&it.name.as_str()));
+        problems.extend(new.map(|it| format!("{member}: {it}")));
+        for name in *known {
+            if !shared.iter().any(|it| it.name == *name) {
+                problems.push(format!(
+                    "{member}: {name} is the only type of its name: it leaves the list in tests/architecture/names.rs"
+                ));
+            }
+        }
     }
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }

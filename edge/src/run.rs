@@ -29,7 +29,7 @@ const LISTEN_BACKLOG: i32 = 4096;
 
 /// An edge that serves clients.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningClients {
     rtmp: SocketAddr,
     admission: Arc<Admission>,
     workers: Vec<JoinHandle<()>>,
@@ -45,7 +45,7 @@ pub fn run(
     links: Option<Links>,
     metrics: Arc<Metrics>,
     drain: drain::Watch,
-) -> io::Result<Running> {
+) -> io::Result<RunningClients> {
     let listener = bind(config.rtmp)?;
     let rtmp = listener.local_addr()?;
     let threads: Vec<_> = (0..config.worker_count())
@@ -87,7 +87,7 @@ pub fn run(
     let workers = workers
         .map(|(thread, arrivals)| thread.start(setup.clone(), arrivals, mem::take(&mut beside)))
         .collect::<Result<_, _>>()?;
-    Ok(Running {
+    Ok(RunningClients {
         rtmp,
         admission,
         workers,
@@ -113,7 +113,7 @@ async fn close_after(acceptor: Acceptor, drain: drain::Watch) {
     }
 }
 
-impl Running {
+impl RunningClients {
     /// Where clients connect.
     pub fn rtmp(&self) -> SocketAddr {
         self.rtmp

@@ -35,7 +35,7 @@ pub struct Start {
 /// An edge at work.
 #[derive(Debug)]
 pub struct Running {
-    clients: run::Running,
+    clients: run::RunningClients,
     readiness: Readiness,
     upstream: Upstream,
 }

@@ -9,9 +9,9 @@ use tributary_protocol::{
     ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp,
     chunk::{ReadError, ReadLimits, Reader, Writer, shared},
     flv,
-    handshake::{ClientHandshake, Error, Kind, RANDOM, ServerHandshake},
+    handshake::{ClientHandshake, Error, HandshakeKind, RANDOM, ServerHandshake},
     media,
-    message::{aggregate, control::Control, user_control::UserControl},
+    message::{aggregate, control::ControlMessage, user_control::UserControl},
 };
 
 use chunker::Decisions;
@@ -33,7 +33,7 @@ pub(crate) fn handshake(data: &[u8]) {
     if let Ok((answer, _)) = &whole {
         assert!([0, 3073].contains(&answer.len()));
     }
-    for kind in [Kind::Simple, Kind::Digest] {
+    for kind in [HandshakeKind::Simple, HandshakeKind::Digest] {
         let client = |pieces: &mut dyn Iterator<Item = &[u8]>| {
             let mut out = BytesMut::new();
             let mut handshake = ClientHandshake::new(kind, &[7; RANDOM], &mut out);
@@ -186,17 +186,17 @@ fn classify(message: &Message) {
             let written = event.to_message().payload;
             assert!(message.payload.starts_with(&written));
         }
-    } else if let Some(Ok(control)) = Control::decode(message.kind, &message.payload) {
+    } else if let Some(Ok(control)) = ControlMessage::decode(message.kind, &message.payload) {
         let written = control.to_message();
-        let again = Control::decode(written.kind, &written.payload);
+        let again = ControlMessage::decode(written.kind, &written.payload);
         assert_eq!(again, Some(Ok(control)));
     }
 }
 
 fn read_flv<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> (Vec<Message>, Result<(), flv::ReadError>) {
-    let mut reader = flv::Reader::default();
+) -> (Vec<Message>, Result<(), flv::FlvError>) {
+    let mut reader = flv::FlvReader::default();
     let mut messages = Vec::new();
     for mut piece in pieces {
         loop {

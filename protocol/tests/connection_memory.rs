@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tributary_protocol::{
     ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp,
     chunk::{ReadLimits, Reader, Writer},
-    handshake::{ClientHandshake, Kind, RANDOM},
+    handshake::{ClientHandshake, HandshakeKind, RANDOM},
     message::user_control::UserControl,
     session::{Event, Limits, ServerConnection},
 };
@@ -34,7 +34,7 @@ fn command(stream: u32, length: usize) -> Message {
 /// What a client sends up to C2, and the chunks after it.
 fn client_bytes() -> (BytesMut, BytesMut) {
     let mut hello = BytesMut::new();
-    ClientHandshake::new(Kind::Simple, &[2; RANDOM], &mut hello);
+    ClientHandshake::new(HandshakeKind::Simple, &[2; RANDOM], &mut hello);
     let mut rest = BytesMut::zeroed(1536);
     let mut writer = Writer::new();
     writer.set_chunk_size(4096, &mut rest);

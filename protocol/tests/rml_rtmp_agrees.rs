@@ -15,7 +15,7 @@ use tributary_protocol::{
     ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp,
     chunk::{ReadLimits, Reader, Writer},
     command::stream::PublishKind,
-    handshake::{ClientHandshake, Kind, RANDOM, ServerHandshake},
+    handshake::{ClientHandshake, HandshakeKind, RANDOM, ServerHandshake},
     session::{ClientConnection, ClientEvent, Limits},
 };
 
@@ -144,7 +144,7 @@ fn handshakes_finish_either_way_round() {
     let mut server = ServerHandshake::new(&[5; RANDOM]);
     let mut out = BytesMut::new();
     assert_eq!(server.read(&mut &c0_c1[..], &mut out), Ok(false));
-    assert_eq!(server.kind(), Kind::Digest);
+    assert_eq!(server.kind(), HandshakeKind::Digest);
     let HandshakeProcessResult::Completed {
         response_bytes,
         remaining_bytes,
@@ -155,7 +155,10 @@ fn handshakes_finish_either_way_round() {
     assert_eq!(remaining_bytes, []);
     assert_eq!(server.read(&mut &response_bytes[..], &mut out), Ok(true));
 
-    for (kind, verified) in [(Kind::Digest, true), (Kind::Simple, false)] {
+    for (kind, verified) in [
+        (HandshakeKind::Digest, true),
+        (HandshakeKind::Simple, false),
+    ] {
         let mut out = BytesMut::new();
         let mut client = ClientHandshake::new(kind, &[6; RANDOM], &mut out);
         let mut server = Handshake::new(PeerType::Server);
@@ -248,7 +251,8 @@ fn our_client_publishes_to_its_server() {
     )]
     let now = Instant::now();
     let mut server = Server::new();
-    let mut client = ClientConnection::new(Kind::Digest, [3; RANDOM], now, Limits::default());
+    let mut client =
+        ClientConnection::new(HandshakeKind::Digest, [3; RANDOM], now, Limits::default());
     let mut events = Vec::new();
     let mut settle = |client: &mut ClientConnection, server: &mut Server| {
         while client.output_len() > 0 {

@@ -10,7 +10,7 @@ use std::{
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::{
-    Attribute, ItemMacro, ItemMod, ItemUse, Macro, Meta, UseTree,
+    Attribute, ItemMacro, ItemMod, ItemUse, Macro, Meta, UseTree, Visibility,
     ext::IdentExt,
     punctuated::Punctuated,
     spanned::Spanned,
@@ -28,6 +28,16 @@ pub(crate) struct Source {
     pub(crate) mentions: Vec<Mention>,
     /// Macros by name, for calls that find their macro by the order of the text.
     pub(crate) macros: HashMap<String, FileId>,
+    pub(crate) types: Vec<TypeName>,
+}
+
+/// A type or trait that a module defines.
+#[derive(Debug)]
+pub(crate) struct TypeName {
+    pub(crate) name: String,
+    pub(crate) file: FileId,
+    /// Whether other modules see it.
+    pub(crate) is_visible: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -239,19 +249,26 @@ impl Reader<'_> {
     }
 
     fn define(&mut self, item: &syn::Item) {
-        let ident = match item {
-            syn::Item::Const(item) => &item.ident,
-            syn::Item::Enum(item) => &item.ident,
-            syn::Item::Fn(item) => &item.sig.ident,
-            syn::Item::Static(item) => &item.ident,
-            syn::Item::Struct(item) => &item.ident,
-            syn::Item::Trait(item) => &item.ident,
-            syn::Item::TraitAlias(item) => &item.ident,
-            syn::Item::Type(item) => &item.ident,
-            syn::Item::Union(item) => &item.ident,
+        let (ident, visibility) = match item {
+            syn::Item::Const(item) => (&item.ident, None),
+            syn::Item::Fn(item) => (&item.sig.ident, None),
+            syn::Item::Static(item) => (&item.ident, None),
+            syn::Item::Enum(item) => (&item.ident, Some(&item.vis)),
+            syn::Item::Struct(item) => (&item.ident, Some(&item.vis)),
+            syn::Item::Trait(item) => (&item.ident, Some(&item.vis)),
+            syn::Item::TraitAlias(item) => (&item.ident, Some(&item.vis)),
+            syn::Item::Type(item) => (&item.ident, Some(&item.vis)),
+            syn::Item::Union(item) => (&item.ident, Some(&item.vis)),
             _ => return,
         };
         self.source.name(self.module, ident, Name::Item);
+        if let Some(visibility) = visibility {
+            self.source.types.push(TypeName {
+                name: text(ident),
+                file: self.source.modules[self.module.0].file,
+                is_visible: !matches!(visibility, Visibility::Inherited),
+            });
+        }
     }
 
     /// Finds the paths in tokens that are not parsed: the arguments of a macro or of an attribute.

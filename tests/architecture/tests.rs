@@ -3,6 +3,7 @@
 use super::{
     graph::Graph,
     map::{CrateMap, Verdict},
+    names::shared_names,
     source::{Files, Source},
 };
 
@@ -277,5 +278,36 @@ fn the_map_itself_has_no_circle() {
             "x: there is no folder b",
             "x: b does not use a any more: the pair leaves the list"
         ]
+    );
+}
+
+#[test]
+fn a_visible_type_shares_its_name_with_no_other_type() {
+    let files = [
+        ("lib.rs", "mod a; mod b; mod c;"),
+        (
+            "a.rs",
+            "pub struct One; pub(super) enum Two {} struct State; pub(crate) type Own = u8;",
+        ),
+        (
+            "b.rs",
+            "pub trait One {} struct Two; struct State;\n#[cfg(test)] pub struct Own;",
+        ),
+        (
+            "c.rs",
+            "fn f() { struct One; }\nmod tests { pub struct One; }",
+        ),
+    ];
+    let files: Files = files
+        .iter()
+        .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
+        .collect();
+    let shared = shared_names(&Source::parse(&files, "lib.rs"));
+    let shared: Vec<_> = shared.iter().map(ToString::to_string).collect();
+    let remedy =
+        "rename all but one by what each of them is, or make all of them private to their files";
+    assert_eq!(
+        shared,
+        ["One", "Two"].map(|name| format!("the type {name} stands in a.rs, b.rs: {remedy}"))
     );
 }

@@ -14,7 +14,7 @@ pub(super) struct Pace {
 
 /// The client never left off: it has sent [`PATIENCE`] bursts without a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooMany;
+pub(super) struct Flood;
 
 /// What may be sent at once after a rest, in time.
 const BURST: Duration = Duration::from_secs(1);
@@ -36,14 +36,14 @@ impl Pace {
     }
 
     /// Counts a message.
-    pub(super) fn spend(&mut self, now: Instant) -> Result<(), TooMany> {
+    pub(super) fn spend(&mut self, now: Instant) -> Result<(), Flood> {
         if self.used(now) < NO_PAUSE {
             self.pressed = 0;
         }
         self.pressed += 1;
         self.full_at = self.full_at.max(now) + Duration::from_secs(1) / self.per_second;
         if self.pressed > self.per_second.saturating_mul(PATIENCE) {
-            return Err(TooMany);
+            return Err(Flood);
         }
         Ok(())
     }
@@ -67,7 +67,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn spend(pace: &mut Pace, now: Instant, count: u32) -> Result<(), TooMany> {
+    fn spend(pace: &mut Pace, now: Instant, count: u32) -> Result<(), Flood> {
         (0..count).try_for_each(|_| pace.spend(now))
     }
 
@@ -94,7 +94,7 @@ mod tests {
             now = pace.shut_until(now).unwrap_or(now);
             match spend(&mut pace, now, 100) {
                 Ok(()) => sent += 100,
-                Err(TooMany) => break sent,
+                Err(Flood) => break sent,
             }
         };
         assert!((10_000..=10_700).contains(&flooded), "{flooded}");

@@ -61,7 +61,7 @@ const MESSAGE_COST: usize = 128;
 
 /// There are [`MAX_STREAMS`] already.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooMany;
+pub(super) struct TooManyPublishes;
 
 impl Publishing {
     /// The generation a message of this stream belongs to now.
@@ -75,7 +75,7 @@ impl Publishing {
         &mut self,
         stream: MessageStreamId,
         now: Instant,
-    ) -> Result<Generation, TooMany> {
+    ) -> Result<Generation, TooManyPublishes> {
         let generation = self.next_generation();
         let state = State::Held(Box::new(Held {
             messages: VecDeque::new(),
@@ -88,7 +88,7 @@ impl Publishing {
             return Ok(generation);
         }
         if self.streams.len() >= MAX_STREAMS {
-            return Err(TooMany);
+            return Err(TooManyPublishes);
         }
         self.streams.push(Publish {
             stream,

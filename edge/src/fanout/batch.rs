@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tributary_protocol::{
-    MessageStreamId, chunk::shared::Header, command::ObjectEncoding, ring::Cursor,
+    MessageStreamId, chunk::shared::SharedHeader, command::ObjectEncoding, ring::Cursor,
 };
 
 use super::LiveStream;
@@ -29,7 +29,7 @@ pub(super) struct Batch {
 /// One message of a batch.
 #[derive(Debug)]
 pub(super) struct Piece {
-    pub(super) header: Header,
+    pub(super) header: SharedHeader,
     pub(super) body: Bytes,
     /// The cursor after it, with what was dropped since the batch's start.
     pub(super) after: Cursor,

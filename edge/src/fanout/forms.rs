@@ -2,7 +2,7 @@
 
 use tributary_protocol::{
     ChunkStreamId, Message, MessageType, RtmpTimestamp,
-    chunk::shared::{self, Encoded},
+    chunk::shared::{self, SharedChunks},
     command::{ObjectEncoding, data},
     media::{Class, Codec, TrackSet},
     ring,
@@ -13,11 +13,11 @@ use tributary_protocol::{
 /// in a second form, for those who connected with objectEncoding 3.
 #[derive(Clone, Debug)]
 pub(super) struct Forms {
-    every: Encoded,
+    every: SharedChunks,
     /// It cannot be read, and is for those with objectEncoding 3 alone.
     only_amf3: bool,
     /// Rare: every other message pays for a pointer alone.
-    amf3: Option<Box<Encoded>>,
+    amf3: Option<Box<SharedChunks>>,
 }
 
 impl Forms {
@@ -54,7 +54,7 @@ impl Forms {
     }
 
     /// The form for a viewer that connected with this encoding, if there is one.
-    pub(super) fn get(&self, encoding: ObjectEncoding) -> Option<&Encoded> {
+    pub(super) fn get(&self, encoding: ObjectEncoding) -> Option<&SharedChunks> {
         match (&self.amf3, encoding) {
             (Some(amf3), ObjectEncoding::Amf3) => Some(amf3),
             (_, ObjectEncoding::Amf0) if self.only_amf3 => None,

@@ -14,11 +14,11 @@ use super::{LiveStream, stream::RING};
 #[derive(Debug)]
 pub struct Streams {
     limits: Limits,
-    table: Mutex<Table>,
+    table: Mutex<StreamTable>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct StreamTable {
     streams: HashMap<(u64, LiveId), Weak<LiveStream>>,
     /// Dead entries are cleared out when there are this many.
     sweep_at: usize,

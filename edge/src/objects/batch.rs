@@ -14,14 +14,14 @@ use crate::wire::{Wire, WrittenShared};
 /// Messages in the form of one encoding, in one buffer: what is a member's own is written into it
 /// before each write, where it differs from the last member's.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
-    pieces: Vec<Piece>,
+pub(super) struct ObjectBatch {
+    pieces: Vec<ObjectPiece>,
     wire: Vec<u8>,
     written_for: Option<(MessageStreamId, Flags)>,
 }
 
 #[derive(Debug)]
-struct Piece {
+struct ObjectPiece {
     message: Arc<ObjectMessage>,
     /// Which it is in the run of messages.
     index: usize,
@@ -44,7 +44,7 @@ pub(super) enum Got {
     Before(usize),
 }
 
-impl Batch {
+impl ObjectBatch {
     /// Appends a message.
     pub(super) fn push(
         &mut self,
@@ -58,7 +58,7 @@ impl Batch {
         self.wire.extend_from_slice(&header);
         let flags_at = self.wire.len() + form.flags_at();
         self.wire.extend_from_slice(form.body());
-        self.pieces.push(Piece {
+        self.pieces.push(ObjectPiece {
             message: Arc::clone(message),
             index,
             start,
@@ -94,7 +94,7 @@ impl Batch {
             WrittenShared::Nothing => return nothing,
             WrittenShared::Part(sent) => sent,
         };
-        let whole = |piece: &&Piece| piece.start < sent;
+        let whole = |piece: &&ObjectPiece| piece.start < sent;
         let Some((last, piece)) = self.pieces.iter().take_while(whole).enumerate().last() else {
             return nothing;
         };

@@ -27,7 +27,7 @@ use tributary_protocol::{Message, SessionId, amf::ObjectEncoding, shared_object:
 use super::{
     Delivery, HubOut, ObjectKey, ObjectMessage, Recipient, Seat, ToHub,
     audience::{Behind, LocalAudience},
-    batch::{Batch, Got},
+    batch::{Got, ObjectBatch},
     seat::Member,
 };
 use crate::{metrics::Metrics, wire::Wire};
@@ -41,7 +41,7 @@ pub(crate) struct Hub {
     next: RefCell<Option<ToHub>>,
     audiences: RefCell<HashMap<ObjectKey, Rc<LocalAudience>>>,
     seats: RefCell<HashMap<SessionId, Rc<Seat>>>,
-    batches: RefCell<[Batch; 2]>,
+    batches: RefCell<[ObjectBatch; 2]>,
     /// Sessions that wait for a place to be passed.
     waiting: RefCell<Vec<(u64, Rc<Wire>)>>,
     metrics: Arc<Metrics>,
@@ -303,7 +303,7 @@ impl Hub {
         let encoding = seat.encoding();
         let recipient = seat.recipient(member.flags.get());
         let got = if is_author {
-            let mut own = Batch::default();
+            let mut own = ObjectBatch::default();
             run.fill(&mut own, encoding, Some(seat.session));
             self.write(&mut own, seat.wire(), recipient)
         } else {
@@ -320,7 +320,7 @@ impl Hub {
         }
     }
 
-    fn write(&self, batch: &mut Batch, wire: &Wire, recipient: Recipient) -> Got {
+    fn write(&self, batch: &mut ObjectBatch, wire: &Wire, recipient: Recipient) -> Got {
         let got = batch.write(wire, recipient);
         if got == Got::All {
             self.metrics.object_messages.inc_by(batch.len() as u64);
@@ -357,7 +357,7 @@ impl Hub {
         let flags = member.flags.get();
         // The session puts messages of a server-style member among its commands.
         if !flags.is_server_style() && member.had.get().is_none() && seat.is_clear() {
-            let mut single = Batch::default();
+            let mut single = ObjectBatch::default();
             single.push(0, message, seat.encoding());
             if self.write(&mut single, seat.wire(), seat.recipient(flags)) == Got::All {
                 return;
@@ -404,7 +404,7 @@ impl Run {
     }
 
     /// Puts into a batch what members of this encoding get; an author is not told what it did.
-    fn fill(&self, batch: &mut Batch, encoding: ObjectEncoding, author: Option<SessionId>) {
+    fn fill(&self, batch: &mut ObjectBatch, encoding: ObjectEncoding, author: Option<SessionId>) {
         if let Some(sum) = &self.sum {
             let nobody = SessionId(u64::MAX);
             let body = sum.catch_up(0, author.unwrap_or(nobody), encoding);

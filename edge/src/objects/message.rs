@@ -38,7 +38,7 @@ pub struct Recipient {
 /// A message in chunks for members of one encoding.
 #[derive(Debug)]
 pub(crate) struct Form {
-    encoded: shared::Encoded,
+    encoded: shared::SharedChunks,
     /// Where the flags begin in the payload: within the first chunk.
     flags_at: usize,
 }
@@ -171,7 +171,7 @@ impl ObjectMessage {
 
 impl Form {
     /// The header of the first chunk.
-    pub(super) fn header(&self, stream: MessageStreamId) -> shared::Header {
+    pub(super) fn header(&self, stream: MessageStreamId) -> shared::SharedHeader {
         self.encoded.header(stream)
     }
 

@@ -15,7 +15,7 @@ use tributary_protocol::{
 
 use super::{
     ObjectKey, ObjectMessage, Recipient,
-    batch::{Batch, Got},
+    batch::{Got, ObjectBatch},
 };
 use crate::wire::Wire;
 
@@ -33,13 +33,13 @@ pub(crate) struct Seat {
     after: Cell<Option<u64>>,
     /// More waits than may.
     overflowed: Cell<bool>,
-    waiting: RefCell<Waiting>,
+    waiting: RefCell<SeatQueue>,
     members: RefCell<Vec<Rc<Member>>>,
 }
 
 /// What waits for a client that does not take everything at once.
 #[derive(Debug, Default)]
-struct Waiting {
+struct SeatQueue {
     entries: VecDeque<Entry>,
     weight: usize,
 }
@@ -192,7 +192,7 @@ impl Seat {
             if flags.is_server_style() {
                 return Some(message.to(recipient));
             }
-            let mut batch = Batch::default();
+            let mut batch = ObjectBatch::default();
             batch.push(0, &message, self.encoding);
             if let Got::Before(_) = batch.write(&self.wire, recipient) {
                 self.put_back(message, member);
@@ -341,7 +341,7 @@ impl Seat {
 
     /// The client is gone.
     pub(super) fn rise_from_all(&self) -> Vec<Rc<Member>> {
-        *self.waiting.borrow_mut() = Waiting::default();
+        *self.waiting.borrow_mut() = SeatQueue::default();
         std::mem::take(&mut self.members.borrow_mut())
     }
 }

@@ -22,7 +22,7 @@ use tributary_node::{drain, queue};
 use tributary_protocol::{
     Message, MessageStreamId, RtmpTimestamp, TransactionId,
     command::{self, Command, ObjectEncoding},
-    handshake::{Kind, RANDOM},
+    handshake::{HandshakeKind, RANDOM},
     link::{FromSession, ToSession},
     session::{ClientConnection, Limits},
 };
@@ -157,7 +157,8 @@ impl Script {
     fn new() -> Self {
         let now = Instant::now();
         let random = [7; RANDOM];
-        let mut client = ClientConnection::new(Kind::Simple, random, now, Limits::default());
+        let mut client =
+            ClientConnection::new(HandshakeKind::Simple, random, now, Limits::default());
         let hello = client.take_output();
         // A server's answer that a simple client takes.
         client

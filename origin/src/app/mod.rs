@@ -51,4 +51,4 @@ pub use streams::{
 pub(crate) use version::WAITING_NAMES;
 pub(crate) use version::{AppVersion, InUse, Instance};
 
-pub use tributary_protocol::shared_object::replica::{Kind as NewsKind, News};
+pub use tributary_protocol::shared_object::replica::{News, NewsKind};

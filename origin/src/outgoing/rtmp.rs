@@ -127,7 +127,7 @@ impl Session {
         };
         socket.set_nodelay(true)?;
         let now = crate::live::now();
-        let kind = handshake::Kind::Simple;
+        let kind = handshake::HandshakeKind::Simple;
         let connection = ClientConnection::new(kind, dial.random, now, Limits::default());
         Ok(Self {
             socket,

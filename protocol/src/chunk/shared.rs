@@ -19,13 +19,13 @@ use crate::{ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp}
 ///
 /// # Panics
 /// If the payload is longer than [`MAX_MESSAGE_LENGTH`], as [`Writer::write`](super::Writer).
-pub fn encode(message: &Message, csid: ChunkStreamId, chunk_size: u32) -> Encoded {
+pub fn encode(message: &Message, csid: ChunkStreamId, chunk_size: u32) -> SharedChunks {
     let length = message.payload.len();
     assert!(
         length <= MAX_MESSAGE_LENGTH as usize,
         "message of {length} bytes"
     );
-    let mut encoded = Encoded {
+    let mut encoded = SharedChunks {
         kind: message.kind,
         timestamp: message.timestamp,
         csid,
@@ -41,7 +41,7 @@ pub fn encode(message: &Message, csid: ChunkStreamId, chunk_size: u32) -> Encode
 
 /// A message as chunks, without its first header. A clone shares the payload.
 #[derive(Clone, Debug)]
-pub struct Encoded {
+pub struct SharedChunks {
     kind: MessageType,
     timestamp: RtmpTimestamp,
     csid: ChunkStreamId,
@@ -50,12 +50,12 @@ pub struct Encoded {
     body: Bytes,
 }
 
-impl Encoded {
+impl SharedChunks {
     /// The first chunk's header for a viewer that plays on this message stream. It precedes
     /// [`Self::body`].
     #[inline]
-    pub fn header(&self, stream: MessageStreamId) -> Header {
-        let mut header = Header {
+    pub fn header(&self, stream: MessageStreamId) -> SharedHeader {
+        let mut header = SharedHeader {
             bytes: [0; MAX_HEADER],
             length: 0,
         };
@@ -152,12 +152,12 @@ impl Encoded {
 
 /// A first chunk's header, at most 18 bytes, held inline.
 #[derive(Clone, Copy, Debug)]
-pub struct Header {
+pub struct SharedHeader {
     bytes: [u8; MAX_HEADER],
     length: u8,
 }
 
-impl Deref for Header {
+impl Deref for SharedHeader {
     type Target = [u8];
 
     #[inline]
@@ -166,7 +166,7 @@ impl Deref for Header {
     }
 }
 
-impl AsRef<[u8]> for Header {
+impl AsRef<[u8]> for SharedHeader {
     fn as_ref(&self) -> &[u8] {
         self
     }

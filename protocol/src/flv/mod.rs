@@ -5,7 +5,7 @@
 
 mod reader;
 
-pub use reader::{ReadError, Reader};
+pub use reader::{FlvError, FlvReader};
 
 use bytes::BufMut;
 

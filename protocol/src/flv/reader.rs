@@ -11,7 +11,7 @@ use crate::{Message, MessageStreamId, MessageType, RtmpTimestamp};
 ///
 /// It holds at most one tag, and allocates for the tag only as the bytes of it arrive.
 #[derive(Debug)]
-pub struct Reader {
+pub struct FlvReader {
     state: State,
     /// A header's first bytes.
     stash: Vec<u8>,
@@ -32,7 +32,7 @@ enum State {
     },
 }
 
-impl Reader {
+impl FlvReader {
     /// The longest tag that [`Self::default`] accepts: 16 MiB, more than the format can state.
     pub const TAG_LIMIT: usize = 16 * 1024 * 1024;
 
@@ -48,7 +48,7 @@ impl Reader {
     /// Consumes bytes from `input` up to the end of the next tag and returns it as a message of
     /// message stream 0; `None` once `input` is empty. The reader skips the back pointer after a
     /// tag: in files that were cut or joined it is wrong.
-    pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Message>, ReadError> {
+    pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Message>, FlvError> {
         loop {
             match &mut self.state {
                 State::FileHeader => {
@@ -110,17 +110,17 @@ impl Reader {
         (self.stash.len() == length).then(|| std::mem::take(&mut self.stash))
     }
 
-    fn begin(&mut self, header: &[u8]) -> Result<(), ReadError> {
+    fn begin(&mut self, header: &[u8]) -> Result<(), FlvError> {
         let &[kind, a, b, c, x, y, z, high, ..] = header else {
-            return Err(ReadError::NotFlv);
+            return Err(FlvError::NotFlv);
         };
         let length = u32::from_be_bytes([0, a, b, c]) as usize;
         if length > self.limit {
-            return Err(ReadError::TagTooLong { length });
+            return Err(FlvError::TagTooLong { length });
         }
         // Bit 5 marks an encrypted tag, whose payload cannot be sent.
         if kind & 0x20 != 0 {
-            return Err(ReadError::Encrypted);
+            return Err(FlvError::Encrypted);
         }
         let message = Message {
             kind: MessageType(kind & 0x1f),
@@ -137,21 +137,21 @@ impl Reader {
     }
 }
 
-impl Default for Reader {
+impl Default for FlvReader {
     fn default() -> Self {
         Self::new(Self::TAG_LIMIT)
     }
 }
 
 /// Checks the file header; returns the bytes between it and the first tag.
-fn file_header(header: &[u8]) -> Result<usize, ReadError> {
+fn file_header(header: &[u8]) -> Result<usize, FlvError> {
     let &[b'F', b'L', b'V', 1, _, a, b, c, d] = header else {
-        return Err(ReadError::NotFlv);
+        return Err(FlvError::NotFlv);
     };
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
     match length.checked_sub(FILE_HEADER) {
         Some(more) if more <= MAX_HEADER => Ok(more + BACK_POINTER),
-        _ => Err(ReadError::NotFlv),
+        _ => Err(FlvError::NotFlv),
     }
 }
 
@@ -164,7 +164,7 @@ const MAX_HEADER: usize = 4096;
 /// The reason for which the reader refuses bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ReadError {
+pub enum FlvError {
     /// The file header is malformed.
     NotFlv,
     /// A tag is longer than the limit.
@@ -176,7 +176,7 @@ pub enum ReadError {
     Encrypted,
 }
 
-impl fmt::Display for ReadError {
+impl fmt::Display for FlvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFlv => f.write_str("not an FLV file"),
@@ -186,4 +186,4 @@ impl fmt::Display for ReadError {
     }
 }
 
-impl std::error::Error for ReadError {}
+impl std::error::Error for FlvError {}

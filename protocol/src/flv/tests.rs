@@ -39,7 +39,7 @@ fn a_tag_is_laid_out_as_specified() {
 fn a_file_reads_back_in_pieces_of_any_size() {
     let (bytes, tags) = file();
     for step in 1..=bytes.len() {
-        let mut reader = Reader::default();
+        let mut reader = FlvReader::default();
         let mut read = Vec::new();
         for mut piece in bytes.chunks(step) {
             while let Some(message) = reader.read(&mut piece).expect("a sound file") {
@@ -58,25 +58,25 @@ fn a_longer_file_header_is_skipped() {
     longer[8] = 12;
     longer.extend_from_slice(b"abc");
     longer.extend_from_slice(&bytes[9..]);
-    let first = Reader::default().read(&mut &longer[..]);
+    let first = FlvReader::default().read(&mut &longer[..]);
     assert_eq!(first, Ok(Some(tags[0].clone())));
 }
 
 #[test]
 fn what_is_no_file_is_refused() {
     let (bytes, _) = file();
-    let table: [(usize, u8, ReadError); 5] = [
-        (0, b'X', ReadError::NotFlv),
-        (3, 2, ReadError::NotFlv),
-        (8, 8, ReadError::NotFlv),
-        (5, 1, ReadError::NotFlv),
-        (13, 0x32, ReadError::Encrypted),
+    let table: [(usize, u8, FlvError); 5] = [
+        (0, b'X', FlvError::NotFlv),
+        (3, 2, FlvError::NotFlv),
+        (8, 8, FlvError::NotFlv),
+        (5, 1, FlvError::NotFlv),
+        (13, 0x32, FlvError::Encrypted),
     ];
     for (place, byte, error) in table {
         let mut changed = bytes.clone();
         changed[place] = byte;
-        assert_eq!(Reader::default().read(&mut &changed[..]), Err(error));
+        assert_eq!(FlvReader::default().read(&mut &changed[..]), Err(error));
     }
-    let error = Reader::new(3).read(&mut &bytes[..]);
-    assert_eq!(error, Err(ReadError::TagTooLong { length: 14 }));
+    let error = FlvReader::new(3).read(&mut &bytes[..]);
+    assert_eq!(error, Err(FlvError::TagTooLong { length: 14 }));
 }

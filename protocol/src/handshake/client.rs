@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::{
-    Error, Kind, PACKET, RANDOM, VERSION, check_version,
+    Error, HandshakeKind, PACKET, RANDOM, VERSION, check_version,
     digest::{Role, Scheme, sign_answer, verify_answer},
     fill,
 };
@@ -41,10 +41,10 @@ enum State {
 
 impl ClientHandshake {
     /// Appends C0 and C1 to `out`; S0 is next. `random` goes into C1.
-    pub fn new(kind: Kind, random: &[u8; RANDOM], out: &mut BytesMut) -> Self {
+    pub fn new(kind: HandshakeKind, random: &[u8; RANDOM], out: &mut BytesMut) -> Self {
         let mut c1 = [0; PACKET];
         c1[PACKET - RANDOM..].copy_from_slice(random);
-        let digest = (kind == Kind::Digest).then(|| {
+        let digest = (kind == HandshakeKind::Digest).then(|| {
             c1[4..8].copy_from_slice(&CLIENT_VERSION);
             Scheme::DigestFirst.sign(&mut c1, Role::Client)
         });

@@ -25,7 +25,7 @@ const VERSION: u8 = 3;
 
 /// The kind of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum HandshakeKind {
     /// The kind of the specification: each side echoes the other's random bytes.
     Simple,
     /// With HMAC-SHA256 digests, as in Flash Player 9 and later.

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::{
-    Error, Kind, PACKET, RANDOM, VERSION, check_version,
+    Error, HandshakeKind, PACKET, RANDOM, VERSION, check_version,
     digest::{Role, Scheme, sign_answer},
     fill, skip,
 };
@@ -22,7 +22,7 @@ const SERVER_VERSION: [u8; 4] = [4, 5, 0, 1];
 #[derive(Debug)]
 pub struct ServerHandshake {
     state: State,
-    kind: Kind,
+    kind: HandshakeKind,
 }
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl ServerHandshake {
         packets.s1[PACKET - RANDOM..].copy_from_slice(random);
         Self {
             state: State::Version(packets),
-            kind: Kind::Simple,
+            kind: HandshakeKind::Simple,
         }
     }
 
@@ -104,7 +104,7 @@ impl ServerHandshake {
     }
 
     /// The kind of the handshake; known once C1 is complete.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> HandshakeKind {
         self.kind
     }
 }
@@ -112,17 +112,17 @@ impl ServerHandshake {
 impl Packets {
     /// Makes S1 and S2 for the C1 in `s2`. For simple peers `s2` stays as it is, the exact echo; a
     /// digest peer checks its signature only.
-    fn answer(&mut self) -> Kind {
+    fn answer(&mut self) -> HandshakeKind {
         // Version 0 is a C1 without a digest.
         if self.s2[4..8] == [0; 4] {
-            return Kind::Simple;
+            return HandshakeKind::Simple;
         }
         let Some((scheme, digest)) = Scheme::of(&self.s2, Role::Client) else {
-            return Kind::Simple;
+            return HandshakeKind::Simple;
         };
         self.s1[4..8].copy_from_slice(&SERVER_VERSION);
         scheme.sign(&mut self.s1, Role::Server);
         sign_answer(&mut self.s2, &digest, Role::Server);
-        Kind::Digest
+        HandshakeKind::Digest
     }
 }

@@ -12,7 +12,7 @@ fn random(seed: u8) -> [u8; RANDOM] {
 }
 
 /// Runs both sides against each other, `step` bytes at a time.
-fn run(kind: Kind, step: usize) -> (ServerHandshake, ClientHandshake) {
+fn run(kind: HandshakeKind, step: usize) -> (ServerHandshake, ClientHandshake) {
     let (mut to_server, mut to_client) = (BytesMut::new(), BytesMut::new());
     let mut server = ServerHandshake::new(&random(1));
     let mut client = ClientHandshake::new(kind, &random(2), &mut to_server);
@@ -36,11 +36,11 @@ fn run(kind: Kind, step: usize) -> (ServerHandshake, ClientHandshake) {
 #[test]
 fn both_kinds_finish_in_pieces_of_any_size() {
     for step in [1, 7, 1535, 1536, 1537, 3073, 10_000] {
-        let (server, client) = run(Kind::Simple, step);
-        assert_eq!(server.kind(), Kind::Simple);
+        let (server, client) = run(HandshakeKind::Simple, step);
+        assert_eq!(server.kind(), HandshakeKind::Simple);
         assert!(!client.is_verified());
-        let (server, client) = run(Kind::Digest, step);
-        assert_eq!(server.kind(), Kind::Digest);
+        let (server, client) = run(HandshakeKind::Digest, step);
+        assert_eq!(server.kind(), HandshakeKind::Digest);
         assert!(client.is_verified());
     }
 }
@@ -52,7 +52,7 @@ fn c0_c1(version: [u8; 4]) -> Vec<u8> {
     bytes
 }
 
-fn answer(c0_c1: &[u8]) -> (BytesMut, Kind) {
+fn answer(c0_c1: &[u8]) -> (BytesMut, HandshakeKind) {
     let mut out = BytesMut::new();
     let mut server = ServerHandshake::new(&random(1));
     let mut input = c0_c1;
@@ -67,7 +67,7 @@ fn a_simple_peer_gets_its_c1_back_exactly() {
     for version in [[0; 4], [9, 0, 124, 2]] {
         let c1 = c0_c1(version);
         let (out, kind) = answer(&c1);
-        assert_eq!(kind, Kind::Simple);
+        assert_eq!(kind, HandshakeKind::Simple);
         assert_eq!(out[0], 3);
         assert_eq!(out[5..9], [0; 4]);
         assert_eq!(out[9..1 + PACKET], random(1));
@@ -147,7 +147,7 @@ fn a_digest_peer_gets_a_digest_and_a_signature() {
         let c1 = bytes[1..].first_chunk_mut().expect("a whole C1");
         let digest = scheme.sign(c1, Role::Client);
         let (out, kind) = answer(&bytes);
-        assert_eq!(kind, Kind::Digest);
+        assert_eq!(kind, HandshakeKind::Digest);
         let s1 = out[1..].first_chunk().expect("a whole S1");
         let (answered, _) = Scheme::of(s1, Role::Server).expect("a digest");
         assert_eq!(answered, scheme);
@@ -196,7 +196,7 @@ fn recorded_blocks_verify() {
         assert_eq!(digest[..], crate::test_vectors::unhex(text("digest_hex")));
         if role == Role::Client {
             let bytes = [&[3], &packet[..]].concat();
-            assert_eq!(answer(&bytes).1, Kind::Digest);
+            assert_eq!(answer(&bytes).1, HandshakeKind::Digest);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{ChunkStreamId, MessageStreamId, RtmpTimestamp};
 
 /// A protocol control message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Control {
+pub enum ControlMessage {
     /// The length of the sender's chunks from now on.
     SetChunkSize(u32),
     /// The incomplete message of this chunk stream will not be finished.
@@ -40,7 +40,7 @@ pub enum BandwidthLimit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ControlTooShort(pub MessageType);
 
-impl Control {
+impl ControlMessage {
     /// Reads a message of types 1, 2, 3, 5 or 6; `None` for any other type. Bytes after the value
     /// are ignored.
     pub fn decode(kind: MessageType, payload: &[u8]) -> Option<Result<Self, ControlTooShort>> {
@@ -113,31 +113,36 @@ pub(super) fn of_connection(kind: MessageType, payload: Bytes) -> Message {
 mod tests {
     use super::*;
 
-    const TABLE: &[(&str, u8, &[u8], Control)] = &[
+    const TABLE: &[(&str, u8, &[u8], ControlMessage)] = &[
         (
             "chunk size",
             1,
             &[0, 0, 0x27, 0x10],
-            Control::SetChunkSize(10_000),
+            ControlMessage::SetChunkSize(10_000),
         ),
-        ("abort", 2, &[0, 0, 0, 7], Control::Abort(ChunkStreamId(7))),
+        (
+            "abort",
+            2,
+            &[0, 0, 0, 7],
+            ControlMessage::Abort(ChunkStreamId(7)),
+        ),
         (
             "acknowledgement",
             3,
             &[2, 0xbd, 0x33, 0xb0],
-            Control::Acknowledgement(45_953_968),
+            ControlMessage::Acknowledgement(45_953_968),
         ),
         (
             "window",
             5,
             &[0, 0x26, 0x25, 0xa0],
-            Control::WindowAckSize(2_500_000),
+            ControlMessage::WindowAckSize(2_500_000),
         ),
         (
             "hard limit",
             6,
             &[0, 0x26, 0x25, 0xa0, 0],
-            Control::SetPeerBandwidth {
+            ControlMessage::SetPeerBandwidth {
                 window: 2_500_000,
                 limit: BandwidthLimit::Hard,
             },
@@ -146,7 +151,7 @@ mod tests {
             "soft limit",
             6,
             &[0, 0, 0, 1, 1],
-            Control::SetPeerBandwidth {
+            ControlMessage::SetPeerBandwidth {
                 window: 1,
                 limit: BandwidthLimit::Soft,
             },
@@ -155,7 +160,7 @@ mod tests {
             "dynamic limit",
             6,
             &[0xff, 0xff, 0xff, 0xff, 2],
-            Control::SetPeerBandwidth {
+            ControlMessage::SetPeerBandwidth {
                 window: u32::MAX,
                 limit: BandwidthLimit::Dynamic,
             },
@@ -166,7 +171,11 @@ mod tests {
     fn control_messages_read_and_write() {
         for &(name, kind, bytes, control) in TABLE {
             let kind = MessageType(kind);
-            assert_eq!(Control::decode(kind, bytes), Some(Ok(control)), "{name}");
+            assert_eq!(
+                ControlMessage::decode(kind, bytes),
+                Some(Ok(control)),
+                "{name}"
+            );
             let message = control.to_message();
             assert_eq!(
                 (message.kind, &message.payload[..]),
@@ -174,7 +183,7 @@ mod tests {
                 "{name}"
             );
             for cut in 0..4 {
-                let short = Control::decode(kind, &bytes[..cut]);
+                let short = ControlMessage::decode(kind, &bytes[..cut]);
                 assert_eq!(
                     short,
                     Some(Err(ControlTooShort(kind))),
@@ -187,11 +196,11 @@ mod tests {
     #[test]
     fn a_peer_bandwidth_without_a_known_limit_is_dynamic() {
         for bytes in [&[0, 0, 0, 9][..], &[0, 0, 0, 9, 77]] {
-            let expected = Control::SetPeerBandwidth {
+            let expected = ControlMessage::SetPeerBandwidth {
                 window: 9,
                 limit: BandwidthLimit::Dynamic,
             };
-            let read = Control::decode(MessageType::SET_PEER_BANDWIDTH, bytes);
+            let read = ControlMessage::decode(MessageType::SET_PEER_BANDWIDTH, bytes);
             assert_eq!(read, Some(Ok(expected)));
         }
     }
@@ -199,7 +208,7 @@ mod tests {
     #[test]
     fn other_types_are_no_control_messages() {
         for kind in [0, 4, 7, 8, 9, 20, 22, 255] {
-            assert_eq!(Control::decode(MessageType(kind), &[0; 8]), None);
+            assert_eq!(ControlMessage::decode(MessageType(kind), &[0; 8]), None);
         }
     }
 }

@@ -11,7 +11,7 @@
 //!                     ^ cursor: delivers, or walks to `until` with data messages alone
 //! ```
 //!
-//! The ring does not depend on the transport: the edge keeps encoded chunks in it ([`Encoded`]),
+//! The ring does not depend on the transport: the edge keeps encoded chunks in it ([`SharedChunks`]),
 //! the origin whole messages.
 
 mod cursor;
@@ -31,7 +31,7 @@ use std::borrow::Cow;
 
 use crate::{
     Message, RtmpTimestamp,
-    chunk::shared::Encoded,
+    chunk::shared::SharedChunks,
     media::{self, Class, Codec, TrackSet},
 };
 
@@ -109,7 +109,7 @@ impl Item for Message {
     }
 }
 
-impl Item for Encoded {
+impl Item for SharedChunks {
     fn len(&self) -> usize {
         self.body().len()
     }

@@ -73,7 +73,7 @@ impl ClientConnection {
     /// A connection right after its TCP connect; C0 and C1 are in the output. `random` goes into
     /// C1. [`Limits::chunks_per_second`] does not apply.
     pub fn new(
-        kind: handshake::Kind,
+        kind: handshake::HandshakeKind,
         random: [u8; handshake::RANDOM],
         now: Instant,
         limits: Limits,

@@ -12,7 +12,7 @@ use crate::{
     ChunkStreamId, Message, MessageType,
     chunk::{Reader, Writer},
     message::{
-        control::{BandwidthLimit, Control, ControlTooShort},
+        control::{BandwidthLimit, ControlMessage, ControlTooShort},
         user_control::UserControl,
     },
 };
@@ -98,20 +98,20 @@ impl Connection {
         if message.kind == MessageType::USER_CONTROL {
             return Ok(self.take_user_control(now, &message));
         }
-        match Control::decode(message.kind, &message.payload) {
+        match ControlMessage::decode(message.kind, &message.payload) {
             None => return Ok(Some(Event::Message(message))),
             Some(Err(ControlTooShort(kind))) => return Err(Error::Control { kind }),
-            Some(Ok(Control::WindowAckSize(window))) => self.flow.set_window(window),
-            Some(Ok(Control::Acknowledgement(sequence))) => {
+            Some(Ok(ControlMessage::WindowAckSize(window))) => self.flow.set_window(window),
+            Some(Ok(ControlMessage::Acknowledgement(sequence))) => {
                 self.flow.acknowledged_by_peer(sequence);
             }
-            Some(Ok(Control::SetPeerBandwidth { window, limit })) => {
+            Some(Ok(ControlMessage::SetPeerBandwidth { window, limit })) => {
                 if let Some(answer) = self.flow.set_peer_bandwidth(window, limit) {
                     self.send_control(answer);
                 }
             }
             // The reader handles these itself and does not return them.
-            Some(Ok(Control::SetChunkSize(_) | Control::Abort(_))) => {}
+            Some(Ok(ControlMessage::SetChunkSize(_) | ControlMessage::Abort(_))) => {}
         }
         Ok(None)
     }
@@ -155,7 +155,7 @@ impl Connection {
     pub(super) fn begin(&mut self, chunk_size: u32, window: u32) {
         let control = self.flow.state_window(window);
         self.send_control(control);
-        self.send_control(Control::SetPeerBandwidth {
+        self.send_control(ControlMessage::SetPeerBandwidth {
             window,
             limit: BandwidthLimit::Dynamic,
         });
@@ -174,7 +174,7 @@ impl Connection {
         self.send_full(ChunkStreamId::CONTROL, &event.to_message());
     }
 
-    fn send_control(&mut self, control: Control) {
+    fn send_control(&mut self, control: ControlMessage) {
         self.send_full(ChunkStreamId::CONTROL, &control.to_message());
     }
 

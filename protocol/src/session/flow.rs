@@ -4,7 +4,7 @@
 //! counts the handshake too. Sent bytes are never held back for the peer's acknowledgements: many
 //! players send none.
 
-use crate::message::control::{BandwidthLimit, Control};
+use crate::message::control::{BandwidthLimit, ControlMessage};
 
 /// The smallest window that this end states. Reason: below it the peer would acknowledge almost
 /// every write. The peer's own window has no such bound: a peer with a small window may wait for
@@ -60,12 +60,12 @@ impl Flow {
     }
 
     /// The acknowledgement that is due, at most one for all bytes so far.
-    pub(super) fn acknowledgement(&mut self) -> Option<Control> {
+    pub(super) fn acknowledgement(&mut self) -> Option<ControlMessage> {
         if self.received.wrapping_sub(self.acknowledged) < self.due {
             return None;
         }
         self.acknowledged = self.received;
-        Some(Control::Acknowledgement(self.received))
+        Some(ControlMessage::Acknowledgement(self.received))
     }
 
     /// Sets the window that the peer has stated.
@@ -74,9 +74,9 @@ impl Flow {
     }
 
     /// The message that states a window to the peer.
-    pub(super) fn state_window(&mut self, window: u32) -> Control {
+    pub(super) fn state_window(&mut self, window: u32) -> ControlMessage {
         self.stated = window;
-        Control::WindowAckSize(window)
+        ControlMessage::WindowAckSize(window)
     }
 
     /// Handles the peer's limit; the answer is a window, if it differs from the one stated.
@@ -84,7 +84,7 @@ impl Flow {
         &mut self,
         window: u32,
         limit: BandwidthLimit,
-    ) -> Option<Control> {
+    ) -> Option<ControlMessage> {
         let window = window.clamp(MIN_STATED_WINDOW, MAX_WINDOW);
         let next = match limit {
             BandwidthLimit::Hard => window,
@@ -140,7 +140,7 @@ mod tests {
             flow.receive(100_000);
             total = total.wrapping_add(100_000);
             if let Some(acknowledgement) = flow.acknowledgement() {
-                assert_eq!(acknowledgement, Control::Acknowledgement(total));
+                assert_eq!(acknowledgement, ControlMessage::Acknowledgement(total));
                 count += 1;
             }
             assert_eq!(flow.acknowledgement(), None);
@@ -167,7 +167,7 @@ mod tests {
             flow.receive(1);
             assert_eq!(
                 flow.acknowledgement(),
-                Some(Control::Acknowledgement(due as u32))
+                Some(ControlMessage::Acknowledgement(due as u32))
             );
         }
     }
@@ -195,7 +195,7 @@ mod tests {
                     let due = flow.acknowledgement();
                     assert_eq!(
                         due,
-                        Some(Control::Acknowledgement(sent)),
+                        Some(ControlMessage::Acknowledgement(sent)),
                         "{window}, {counted}"
                     );
                     assert_eq!(flow.acknowledgement(), None, "one for each read");
@@ -223,7 +223,7 @@ mod tests {
             let answer = flow.set_peer_bandwidth(window, limit);
             assert_eq!(
                 answer,
-                expected.map(Control::WindowAckSize),
+                expected.map(ControlMessage::WindowAckSize),
                 "{window} {limit:?}"
             );
         }

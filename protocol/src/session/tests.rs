@@ -11,8 +11,8 @@ use super::*;
 use crate::{
     ChunkStreamId, MessageType, RtmpTimestamp,
     chunk::{ReadLimits, Reader, Writer},
-    handshake::{ClientHandshake, Kind, RANDOM},
-    message::control::{BandwidthLimit, Control},
+    handshake::{ClientHandshake, HandshakeKind, RANDOM},
+    message::control::{BandwidthLimit, ControlMessage},
 };
 
 /// A peer made of single parts, and its server.
@@ -33,7 +33,7 @@ impl Pair {
         let now = Instant::now();
         let mut server = ServerConnection::new([1; RANDOM], now, limits);
         let mut out = BytesMut::new();
-        let mut client = ClientHandshake::new(Kind::Simple, &[2; RANDOM], &mut out);
+        let mut client = ClientHandshake::new(HandshakeKind::Simple, &[2; RANDOM], &mut out);
         server.handle_input(now, &out.split()).expect("C0 and C1");
         assert_eq!(server.poll_event(), None);
         let done = client.read(&mut &server.take_output()[..], &mut out);
@@ -96,8 +96,8 @@ fn messages_arrive_and_leave() {
     pair.server.stream_begin(MessageStreamId(1));
     let window = ServerConnection::WINDOW;
     let expected = [
-        Control::WindowAckSize(window).to_message(),
-        Control::SetPeerBandwidth {
+        ControlMessage::WindowAckSize(window).to_message(),
+        ControlMessage::SetPeerBandwidth {
             window,
             limit: BandwidthLimit::Dynamic,
         }
@@ -253,7 +253,7 @@ fn pings_are_answered_and_buffers_reported() {
 #[test]
 fn one_acknowledgement_leaves_per_batch() {
     let mut pair = Pair::connected(Limits::default());
-    pair.send(&Control::WindowAckSize(1).to_message())
+    pair.send(&ControlMessage::WindowAckSize(1).to_message())
         .expect("a window");
     assert_eq!(pair.receive().len(), 1, "the read of the window itself");
     let mut bytes = BytesMut::new();
@@ -273,7 +273,7 @@ fn one_acknowledgement_leaves_per_batch() {
 fn a_small_window_is_acknowledged_within_it() {
     for window in [5_000, 8_192, 30_000] {
         let mut pair = Pair::connected(Limits::default());
-        pair.send(&Control::WindowAckSize(window).to_message())
+        pair.send(&ControlMessage::WindowAckSize(window).to_message())
             .expect("a window");
         pair.receive();
         let mut bytes = BytesMut::new();

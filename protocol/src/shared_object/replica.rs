@@ -39,7 +39,7 @@ pub enum News {
     InUse,
     /// A slot has changed, or the authority has answered an own change.
     Slot {
-        kind: Kind,
+        kind: NewsKind,
         name: String,
         /// The slot's value before.
         old: Option<Value>,
@@ -59,7 +59,7 @@ pub enum News {
 
 /// The kind of a slot's event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum NewsKind {
     /// The authority has accepted an own change.
     Success,
     /// The authority has refused an own change; the slot has the authority's value.
@@ -70,7 +70,7 @@ pub enum Kind {
     Delete,
 }
 
-impl Kind {
+impl NewsKind {
     /// The `code` in the list of `onSync`.
     pub fn code(self) -> &'static str {
         match self {
@@ -174,21 +174,21 @@ impl Replica {
             Event::Success { name } => {
                 self.answered(&name);
                 let old = self.get(&name);
-                news.push(slot(Kind::Success, name, old));
+                news.push(slot(NewsKind::Success, name, old));
             }
             Event::ChangeAccepted { name, value } => {
                 self.answered(&name);
                 let old = self.get(&name);
                 if self.put(&name, Some(Encoded::new(&value))) {
-                    news.push(slot(Kind::Success, name, old));
+                    news.push(slot(NewsKind::Success, name, old));
                 } else {
                     news.push(News::TooLarge);
                 }
             }
             Event::Remove { name } => {
                 let kind = match self.answered(&name) {
-                    true => Kind::Reject,
-                    false => Kind::Delete,
+                    true => NewsKind::Reject,
+                    false => NewsKind::Delete,
                 };
                 let old = self.take(&name);
                 news.push(slot(kind, name, old));
@@ -217,8 +217,8 @@ impl Replica {
         // While an own change is under way, another member's value arrives in the order of the
         // authority.
         let kind = match self.answered(&name) {
-            true => Kind::Reject,
-            false => Kind::Change,
+            true => NewsKind::Reject,
+            false => NewsKind::Change,
         };
         let old = self.get(&name);
         if name.len() <= Limits::MAX_SLOT_NAME && self.put(&name, Some(Encoded::new(value))) {
@@ -312,7 +312,7 @@ impl Replica {
     }
 }
 
-fn slot(kind: Kind, name: String, old: Option<Value>) -> News {
+fn slot(kind: NewsKind, name: String, old: Option<Value>) -> News {
     News::Slot { kind, name, old }
 }
 

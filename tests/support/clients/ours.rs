@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tributary_protocol::{
     MessageStreamId, MessageType, RtmpTimestamp,
     command::stream::PublishKind,
-    handshake::{self, Kind as Handshake},
+    handshake::{self, HandshakeKind as Handshake},
     session::{ClientConnection, ClientEvent, Limits},
 };
 

@@ -33,7 +33,7 @@ use crate::{
         handle::{FromOrigin, Opening, Park, ToLane},
     },
     objects::HubOut,
-    run::Running,
+    run::RunningClients,
 };
 
 /// Nothing in these tests takes this long.
@@ -42,7 +42,7 @@ pub(super) const LONG: Duration = Duration::from_secs(20);
 pub(super) const STREAM: MessageStreamId = MessageStreamId(1);
 
 pub(super) struct Edge {
-    pub(super) running: Running,
+    pub(super) running: RunningClients,
     pub(super) metrics: Arc<Metrics>,
     pub(super) drain: drain::Signal,
     lanes: queue::Receiver<ToLane>,
@@ -290,7 +290,7 @@ impl Client {
     pub(super) async fn begin(address: SocketAddr, from: IpAddr) -> Self {
         let socket = raw(address, from).await;
         let random = [7; handshake::RANDOM];
-        let kind = handshake::Kind::Simple;
+        let kind = handshake::HandshakeKind::Simple;
         let connection = ClientConnection::new(kind, random, Instant::now(), Limits::default());
         Self {
             socket,

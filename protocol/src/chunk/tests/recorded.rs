@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::*;
 use crate::{
     media::{self, Kind},
-    message::{control::Control, user_control::UserControl},
+    message::{control::ControlMessage, user_control::UserControl},
     test_vectors::{load, unhex},
 };
 
@@ -147,7 +147,7 @@ fn write_back(name: &str, message: &Message) {
     if message.kind == MessageType::USER_CONTROL {
         let event = UserControl::decode(&message.payload).expect(name);
         assert_eq!(event.to_message().payload, message.payload, "{name}");
-    } else if let Some(control) = Control::decode(message.kind, &message.payload) {
+    } else if let Some(control) = ControlMessage::decode(message.kind, &message.payload) {
         let control = control.expect(name);
         assert_eq!(control.to_message().payload, message.payload, "{name}");
     }

@@ -66,7 +66,7 @@ fn a_player_acknowledges_every_kibibyte_for_eight_hours() {
         let mut bytes = BytesMut::new();
         for _ in 0..122 {
             sequence = sequence.wrapping_add(1024);
-            let acknowledgement = Control::Acknowledgement(sequence).to_message();
+            let acknowledgement = ControlMessage::Acknowledgement(sequence).to_message();
             bytes.unsplit(pair.encode(&acknowledgement));
         }
         pair.server

@@ -22,7 +22,7 @@ struct Ends {
 }
 
 impl Ends {
-    fn new(kind: Kind) -> Self {
+    fn new(kind: HandshakeKind) -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "a test needs some instant to start from"
@@ -119,9 +119,9 @@ fn code(info: &Value) -> &str {
 #[test]
 fn a_client_publishes() {
     for (kind, step) in [
-        (Kind::Simple, 1),
-        (Kind::Digest, 1000),
-        (Kind::Digest, usize::MAX),
+        (HandshakeKind::Simple, 1),
+        (HandshakeKind::Digest, 1000),
+        (HandshakeKind::Digest, usize::MAX),
     ] {
         let mut ends = Ends::new(kind);
         ends.settle(step);
@@ -186,7 +186,7 @@ fn a_client_publishes() {
 #[test]
 fn calls_are_answered_in_either_encoding() {
     for encoding in [0.0, 3.0] {
-        let mut ends = Ends::new(Kind::Simple);
+        let mut ends = Ends::new(HandshakeKind::Simple);
         ends.settle(usize::MAX);
         let properties = Object::new()
             .with("app", "live")
@@ -217,7 +217,7 @@ fn calls_are_answered_in_either_encoding() {
 
 #[test]
 fn a_refused_connect_says_why() {
-    let mut ends = Ends::new(Kind::Simple);
+    let mut ends = Ends::new(HandshakeKind::Simple);
     ends.settle(usize::MAX);
     ends.events.clear();
     ends.client
@@ -231,7 +231,7 @@ fn a_refused_connect_says_why() {
 
 #[test]
 fn a_hostile_answer_is_no_stream() {
-    let mut ends = Ends::new(Kind::Simple);
+    let mut ends = Ends::new(HandshakeKind::Simple);
     ends.settle(usize::MAX);
     ends.events.clear();
     for value in [
@@ -256,7 +256,7 @@ fn a_hostile_answer_is_no_stream() {
 
 #[test]
 fn a_server_that_answers_nothing_is_given_up() {
-    let mut ends = Ends::new(Kind::Simple);
+    let mut ends = Ends::new(HandshakeKind::Simple);
     ends.now += Duration::from_secs(5);
     assert_eq!(
         ends.client.handle_timeout(ends.now),

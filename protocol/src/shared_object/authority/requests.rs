@@ -128,3 +128,63 @@ fn deny<M: Copy + Eq + Hash + Debug>(
         batch.push_own(contents.present(name));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        amf::Value,
+        shared_object::{Limits, authority::batch::BatchEvents},
+    };
+
+    fn change() -> Event {
+        Event::RequestChange {
+            name: "a".to_owned(),
+            value: Value::Null,
+        }
+    }
+
+    /// The answers to the requests of a member that knows the first version.
+    fn answers(
+        contents: &mut Contents<u8>,
+        write: bool,
+        requests: impl IntoIterator<Item = Event>,
+    ) -> Vec<Told> {
+        let requester = Requester {
+            member: 1,
+            access: Access { write },
+            known: 1,
+            flags: Flags::TEMPORARY,
+        };
+        let mut batch = ChangeBatch::of_member(1, false);
+        for request in requests {
+            requester.request(request, contents, &mut batch);
+        }
+        match batch.into_events(true) {
+            BatchEvents::Differ { own, .. } => own,
+            BatchEvents::Same(_) => panic!("a member has answers of its own"),
+        }
+    }
+
+    #[test]
+    fn a_change_without_access_or_against_a_later_one_is_answered_with_the_present_state() {
+        let name = || "a".into();
+        let mut contents = Contents::new(1, Limits::default());
+        let denied = Told::Status(Status::SharedObjectNoWriteAccess);
+        let gone = Told::Remove { name: name() };
+        let refused = [denied.clone(), gone];
+        assert_eq!(answers(&mut contents, false, [change()]), refused);
+        let accepted = [Told::Success { name: name() }];
+        assert_eq!(answers(&mut contents, true, [change()]), accepted);
+        let mut others = ChangeBatch::of_member(2, false);
+        let value = Encoded::new(&Value::from("other"));
+        others.set(&mut contents, "a", value.clone());
+        let present = [Told::Change {
+            name: name(),
+            value,
+        }];
+        assert_eq!(answers(&mut contents, true, [change()]), present);
+        let clear = [Event::RequestClear];
+        assert_eq!(answers(&mut contents, false, clear), [denied]);
+    }
+}
