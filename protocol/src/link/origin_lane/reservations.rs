@@ -110,13 +110,14 @@ impl Drop for Reservations {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::tests::start;
 
     const ONE: SessionId = SessionId(1);
     const TWO: SessionId = SessionId(2);
 
     #[test]
     fn a_lane_asks_again_for_a_budget_that_others_hold() {
-        let now = Instant::now();
+        let now = start();
         let budget = Budget::new(100);
         let mut other = Reservations::new(budget.clone());
         assert!(other.reserve(now, TWO, 80));
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn one_lane_holds_a_bounded_part_of_the_budget() {
-        let now = Instant::now();
+        let now = start();
         let mut lane = Reservations::new(Budget::new(4 * LANE_BUDGET));
         assert!(lane.reserve(now, ONE, LANE_BUDGET));
         assert!(!lane.reserve(now, TWO, 1));

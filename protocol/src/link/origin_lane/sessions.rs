@@ -221,6 +221,7 @@ fn grant(outbox: &mut Outbox, session: SessionId, offset: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::tests::start;
 
     const ONE: SessionId = SessionId(1);
 
@@ -243,7 +244,7 @@ mod tests {
     fn a_reservation_is_idle_from_its_grant_or_from_the_last_fragment() {
         let mut sessions = sessions();
         let mut outbox = Outbox::default();
-        let now = Instant::now();
+        let now = start();
         let state = sessions.get_mut(ONE).unwrap();
         state.account.begin(100_000);
         sessions.wait(ONE);

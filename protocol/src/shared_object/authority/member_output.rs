@@ -136,7 +136,7 @@ mod tests {
         let other = Flags([0x10, 0]);
         members.join(1, other, None);
         let leaves = Output::Leave { member: 1 };
-        assert_eq!(outputs(&mut members), [leaves.clone(), joins(other)]);
+        assert_eq!(outputs(&mut members), [leaves, joins(other)]);
         members.join(2, FLAGS, None);
         assert!(!members.leave(1, None), "2 is a member");
         assert!(members.leave(2, None));
