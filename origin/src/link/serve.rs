@@ -167,7 +167,7 @@ impl ServedLink for Served {
         shared.metrics.links.inc();
         self.note_place();
         tracing::info!(
-            edge = %self.edge.name,
+            edge = &*self.edge.name,
             zone = self.hello.zone,
             incarnation = self.hello.incarnation,
             "link up"
