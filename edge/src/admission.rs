@@ -1,4 +1,4 @@
-//! Who may connect: limits on connections that have not said anything yet, and on all of them.
+//! Admission of connections: limits on those without a finished handshake, and on all of them.
 
 use std::{
     collections::HashMap,
@@ -14,14 +14,14 @@ pub struct Admission {
     counts: Mutex<Counts>,
 }
 
-/// How many connections may be there.
+/// The most connections at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections in all.
     pub connections: usize,
     /// Connections that have not finished their handshake.
     pub half_open: usize,
-    /// Of those, from one address.
+    /// Half-open connections from one address.
     pub half_open_per_address: usize,
 }
 
@@ -32,16 +32,16 @@ struct Counts {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// Why a connection is not taken.
+/// The reason for which a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// There are as many as there may be.
+    /// [`Limits::connections`] is reached.
     Connections,
-    /// Too many have not finished their handshake.
+    /// [`Limits::half_open`] is reached.
     HalfOpen,
-    /// Too many from this address have not finished their handshake.
+    /// [`Limits::half_open_per_address`] is reached.
     HalfOpenPerAddress,
-    /// The worker has too many waiting.
+    /// The queue of the worker is full.
     WorkerBusy,
 }
 
@@ -53,7 +53,7 @@ pub struct Permit {
 }
 
 impl Admission {
-    /// Nobody is connected.
+    /// An admission without connections.
     pub fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             limits,
@@ -61,7 +61,7 @@ impl Admission {
         })
     }
 
-    /// A place for a connection that was just accepted.
+    /// Gives an accepted connection its place, or refuses it.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, Refused> {
         let address = address.to_canonical();
         let mut counts = self.lock();
@@ -84,7 +84,7 @@ impl Admission {
         })
     }
 
-    /// Connections now.
+    /// The connections of now.
     pub fn connections(&self) -> usize {
         self.lock().connections
     }
@@ -100,7 +100,7 @@ impl Admission {
 }
 
 impl Permit {
-    /// The handshake is done.
+    /// Ends the count of the connection as half-open: its handshake is finished.
     pub fn established(&mut self) {
         if let Some(address) = self.half_open.take() {
             self.admission.lock().leave_half_open(address);

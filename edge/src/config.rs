@@ -12,7 +12,7 @@ use crate::link::OriginAddress;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where RTMP clients connect; port 0 takes any free port.
+    /// Address for RTMP clients; port 0 takes any free port.
     #[serde(deserialize_with = "read_address")]
     pub rtmp: SocketAddr,
     /// The origins, each `HOST:PORT` or `NAME@HOST:PORT`.
@@ -25,20 +25,20 @@ pub struct Config {
     pub max_connections: usize,
     /// Connections that have not finished their handshake.
     pub max_half_open: usize,
-    /// Of those, from one address. The default leaves room for an office or a mobile network behind
-    /// one address: 64 at once, which a handshake that takes 100 ms makes 640 a second.
+    /// Half-open connections from one address. The default leaves room for an office or a mobile
+    /// network behind one address: with handshakes of 100 ms, 64 at once are 640 a second.
     pub max_half_open_per_address: usize,
-    /// What a session may send towards its origin on average, media not counted, in kbit/s.
+    /// Average rate of a session's messages towards its origin, media not counted, in kbit/s.
     pub session_kbit_per_second: u64,
-    /// What it may send at once after a rest.
+    /// Bytes that a session may send at once after a rest.
     pub session_burst: Size,
-    /// How many commands and shared-object messages a session may send towards its origin in a
-    /// second; one that sends ten times as many without a pause is closed.
+    /// Commands and shared-object messages that a session may send towards its origin in a second.
+    /// A session that sends ten times as many without a pause is closed.
     pub session_messages_per_second: u32,
     /// A viewer that is further behind than this jumps to the newest key frame.
     pub max_lag: Duration,
-    /// How long a message of a live stream waits at the edge for others, to leave with them in one
-    /// write for each viewer. 0 sends every message at once.
+    /// The wait of a live stream's message at the edge for other messages, to leave with them in
+    /// one write for each viewer. 0 sends every message at once.
     pub coalesce: Duration,
 }
 
@@ -66,34 +66,34 @@ impl Flags {
 }
 
 impl Config {
-    /// RTMP's own port.
+    /// The registered port of RTMP.
     pub const DEFAULT_PORT: u16 = 1935;
-    /// As many as one process can have descriptors for, on a system set up for it.
+    /// The descriptors of one process, on a system that is set up for them.
     pub const DEFAULT_MAX_CONNECTIONS: usize = 100_000;
-    /// 15,000 that never finish leave room for honest ones.
+    /// Room for honest clients beside 15,000 that never finish.
     pub const DEFAULT_MAX_HALF_OPEN: usize = 16_384;
     /// See [`Config::max_half_open_per_address`].
     pub const DEFAULT_MAX_HALF_OPEN_PER_ADDRESS: usize = 64;
-    /// Far above what people and their programs say to each other.
+    /// Far above the traffic of people and their programs.
     pub const DEFAULT_SESSION_KBIT_PER_SECOND: u64 = 2000;
-    /// A large shared object at the start of a session passes at once.
+    /// Room for a large shared object at the start of a session.
     pub const DEFAULT_SESSION_BURST: Size = Size::from_mib(4);
-    /// Far above what people do; a tenth of what would keep a core busy.
+    /// Far above the acts of people; a tenth of the load that keeps a core busy.
     pub const DEFAULT_SESSION_MESSAGES_PER_SECOND: u32 = 5000;
     const MOST_SESSION_MESSAGES_PER_SECOND: u32 = 1_000_000;
     const MOST_SESSION_KBIT_PER_SECOND: u64 = 10_000_000;
-    /// What a viewer may be behind before it is no longer watching live.
+    /// The lag up to which a viewer still watches live.
     pub const DEFAULT_MAX_LAG: Duration = Duration::from_secs(4);
-    /// The ring holds 12 s: more lag than this would fall off it.
+    /// The ring holds 12 s: a viewer with more lag would fall off it.
     const MOST_MAX_LAG: Duration = Duration::from_secs(10);
-    /// Sound and pictures are often a few milliseconds apart: with this wait many leave together,
-    /// and a quarter of the writes is saved; no player's buffer is as short.
+    /// Sound and pictures are often a few milliseconds apart. With this wait many leave together,
+    /// which saves a quarter of the writes; the buffer of a player is longer.
     pub const DEFAULT_COALESCE: Duration = Duration::from_millis(5);
-    /// A pass this rare would make every viewer late.
+    /// Rarer passes would make every viewer late.
     const MOST_COALESCE: Duration = Duration::from_millis(500);
     const MOST_WORKERS: usize = 1024;
 
-    /// What a session may send towards its origin.
+    /// The rate of a session's messages towards its origin.
     pub fn session_rate(&self) -> Rate {
         Rate {
             bytes_per_second: self.session_kbit_per_second * 1000 / 8,
@@ -139,7 +139,7 @@ impl Check for Config {
         for (key, _) in limits.into_iter().filter(|(_, limit)| *limit == 0) {
             mistakes.add(
                 at.key(key),
-                "0 lets nobody in",
+                "0 admits no client",
                 "write 1 or more, or leave it out",
             );
         }

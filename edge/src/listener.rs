@@ -1,4 +1,4 @@
-//! Accepting clients and handing them to workers.
+//! The listener, which accepts clients, and the acceptor, which gives them to workers.
 
 use std::{
     io,
@@ -16,15 +16,14 @@ use crate::{
     thread::Arrival,
 };
 
-/// Clients that wait for one worker. Reason: a worker that is this far behind has more than it can
-/// serve.
+/// Clients that wait for one worker. Reason: a worker that is this far behind is overloaded.
 pub(crate) const BACKLOG: usize = 1024;
 
-/// The first wait when the process has no descriptors left, and the longest.
+/// The first and the longest pause while the process has no descriptors left.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// A listening socket. Unlike tokio's, it does not watch the sockets it accepts: the worker that
-/// serves a client does.
+/// A listening socket. Unlike tokio's listener, it registers no accepted socket with the runtime:
+/// the client's worker does.
 #[derive(Debug)]
 pub(crate) struct Listener(AsyncFd<TcpListener>);
 
@@ -38,7 +37,7 @@ impl Listener {
         AsyncFd::new(listener).map(Self)
     }
 
-    /// A client's socket, which does not block, and its address.
+    /// Accepts a client: its socket, which does not block, and its address.
     async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
             let mut ready = self.0.readable().await?;
@@ -67,7 +66,7 @@ fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     Ok((socket, peer))
 }
 
-/// Hands clients to the workers in turn.
+/// The acceptor: it gives clients to the workers in turn.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     pub(crate) listener: Listener,
@@ -77,7 +76,7 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts until the process is being emptied; then the listener is closed.
+    /// Accepts until the drain begins; then it closes the listener.
     pub(crate) async fn run(self, drain: drain::Watch) {
         tokio::select! {
             () = self.accept() => {}
@@ -110,7 +109,8 @@ impl Acceptor {
                 }
                 Err(error) if is_about_the_client(&error) => {}
                 Err(error) => {
-                    // No descriptors or no memory: those who are here are served meanwhile.
+                    // Without descriptors or memory the acceptor waits; connected clients are
+                    // served meanwhile.
                     self.metrics.accept_backoffs.inc();
                     tracing::warn!(%error, wait_ms = wait.as_millis() as u64, "cannot accept");
                     sleep(wait).await;
@@ -121,7 +121,7 @@ impl Acceptor {
     }
 }
 
-/// Whether accepting failed because the client was gone already.
+/// Whether accepting failed because the client had gone already.
 fn is_about_the_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! What the edge counts of its clients.
+//! The counts of the edge's clients.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -10,14 +10,13 @@ use tributary_protocol::{link::CloseReason, ring};
 
 use crate::admission::Refused;
 
-/// A label that says why.
+/// A label with a reason.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Reason {
-    /// The reason.
     pub reason: &'static str,
 }
 
-/// Counters and gauges of the clients' side; clones count into the same.
+/// Counters and gauges of the clients' side; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     /// TCP connections open.
@@ -32,19 +31,18 @@ pub struct Metrics {
     pub bytes_in: Counter,
     /// Bytes sent to clients.
     pub bytes_out: Counter,
-    /// Messages that viewers did not get.
     pub dropped: DroppedMetrics,
-    /// Messages of shared objects sent to members, each counted.
+    /// Copies of shared objects' messages that were sent, one for each member.
     pub object_messages: Counter,
-    /// Changes of shared objects that members got with later ones.
+    /// Changes of shared objects that slow members got together with later ones.
     pub object_changes_gathered: Counter,
     /// Connections that ended.
     pub closed: Family<Reason, Counter>,
     /// Faults in what clients sent, in more detail than [`Metrics::closed`].
     pub faults: Family<Reason, Counter>,
-    /// Aggregates of which the rest was dropped.
+    /// Aggregates whose rest was dropped.
     pub aggregates_cut_off: Counter,
-    /// Connections that were not taken.
+    /// Connections that were refused.
     pub refused: Family<Reason, Counter>,
     /// Times the acceptor waited because the process had no descriptors left.
     pub accept_backoffs: Counter,
@@ -72,14 +70,14 @@ impl DroppedMetrics {
         }
     }
 
-    /// What was counted for a reason.
+    /// The number of dropped messages with this reason.
     pub fn count(&self, reason: &'static str) -> u64 {
         self.by_reason.get_or_create(&Reason { reason }).get()
     }
 }
 
 impl Metrics {
-    /// Makes the figures known under their names.
+    /// Registers the figures under their names.
     pub fn register(&self, registry: &mut Registry) {
         let r = registry.sub_registry_with_prefix("tributary_edge");
         r.register(

@@ -24,10 +24,10 @@ use crate::{
     worker::Setup,
 };
 
-/// Connections the kernel keeps until they are accepted; it has a limit of its own.
+/// Connections that the kernel keeps until they are accepted; the kernel has a limit of its own.
 const LISTEN_BACKLOG: i32 = 4096;
 
-/// An edge that serves clients.
+/// The clients' side of an edge at work.
 #[derive(Debug)]
 pub struct RunningClients {
     rtmp: SocketAddr,
@@ -35,8 +35,8 @@ pub struct RunningClients {
     workers: Vec<JoinHandle<()>>,
 }
 
-/// Binds the listener and serves clients until `drain` begins. The workers have threads of their
-/// own; the first of them accepts clients and runs the links besides, so that on a small machine a
+/// Binds the listener and serves clients until `drain` begins. Each worker has a thread of its own.
+/// The first worker's thread also accepts clients and runs the links, so that on a small machine a
 /// client's message crosses no threads.
 pub fn run(
     config: &Config,
@@ -94,7 +94,7 @@ pub fn run(
     })
 }
 
-/// Applications whose publishers may be silent for another time than usual.
+/// The stall times of the applications that set their own.
 fn stall_times(applications: &BTreeMap<String, Application>) -> Arc<HashMap<String, Duration>> {
     let usual = Application::default().stall_time;
     let others = applications
@@ -104,7 +104,8 @@ fn stall_times(applications: &BTreeMap<String, Application>) -> Arc<HashMap<Stri
     Arc::new(others.collect())
 }
 
-/// Accepts until the drain; then the workers' queues end, and the workers when their clients have.
+/// Accepts until the drain begins; then the workers' queues end, and the workers after their
+/// clients.
 async fn close_after(acceptor: Acceptor, drain: drain::Watch) {
     let workers = acceptor.workers.clone();
     acceptor.run(drain).await;
@@ -114,20 +115,20 @@ async fn close_after(acceptor: Acceptor, drain: drain::Watch) {
 }
 
 impl RunningClients {
-    /// Where clients connect.
+    /// The address for RTMP clients.
     pub fn rtmp(&self) -> SocketAddr {
         self.rtmp
     }
 
-    /// Who is connected.
+    /// The admission of connections, which counts them.
     pub fn admission(&self) -> &Arc<Admission> {
         &self.admission
     }
 
-    /// Waits until every client is gone. That is at most a few seconds after the drain begins.
+    /// Waits until every client is gone: a few seconds at most after the drain begins.
     pub async fn finished(self) {
         for worker in self.workers {
-            // It only fails by a panic, which has been reported.
+            // A join fails only after a panic, which has been reported.
             let _ = task::spawn_blocking(move || worker.join()).await;
         }
     }

@@ -1,4 +1,4 @@
-//! The edge in the order it starts and stops: links first, clients after them.
+//! Start and stop of an edge: links start first, clients after them.
 
 use std::{collections::BTreeMap, fmt, io, net::SocketAddr, sync::Arc};
 
@@ -19,14 +19,13 @@ use crate::{
     run,
 };
 
-/// What an edge is started with.
+/// The configuration and identity with which an edge starts.
 #[derive(Debug)]
 pub struct Start {
-    /// Its settings.
     pub config: Config,
-    /// Its certificate and key.
+    /// The edge's certificate and key.
     pub identity: Identity,
-    /// Drawn at random at each start.
+    /// The epoch: a random number, drawn at each start.
     pub epoch: u64,
     /// The settings of the applications, as far as they concern edges.
     pub applications: BTreeMap<String, Application>,
@@ -41,12 +40,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where clients connect.
+    /// The address for RTMP clients.
     pub fn rtmp(&self) -> SocketAddr {
         self.clients.rtmp()
     }
 
-    /// Says whether a client could be served now, and why not.
+    /// A function that reports whether the edge could serve a client now, or why not.
     pub fn ready(&self) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
         let readiness = self.readiness.clone();
         move || match readiness.is_ready() {
@@ -55,8 +54,8 @@ impl Running {
         }
     }
 
-    /// What the admin address has to say of an edge besides: the shared objects its sessions use,
-    /// without their values. The links end only once these routes are dropped.
+    /// The routes of an edge for the admin server: the shared objects that its sessions use,
+    /// without values. The links end only after these routes are dropped.
     pub fn routes(&self) -> Routes {
         let upstream = self.upstream.clone();
         admin::json("/debug/shared_objects", move || {
@@ -65,15 +64,15 @@ impl Running {
         })
     }
 
-    /// Waits until every client and every link is gone, after the drain.
+    /// Waits after the drain until every client and every link is gone.
     pub async fn finished(self) {
         drop(self.upstream);
         self.clients.finished().await;
     }
 }
 
-/// Starts an edge. Call it within a runtime; its threads have their own. It stops when the drain
-/// begins: the listener closes, clients get NetConnection.Connect.AppShutdown.
+/// Starts an edge; call it within a runtime. The edge has threads of its own. It stops when the
+/// drain begins: the listener closes, and clients get NetConnection.Connect.AppShutdown.
 pub fn start(
     start: Start,
     registry: &mut Registry,
@@ -141,7 +140,7 @@ fn origins(config: &Config) -> Result<Vec<OriginAddress>, StartError> {
     Ok(origins)
 }
 
-/// The edge could not be started.
+/// The reason for which an edge could not start.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
@@ -151,16 +150,13 @@ pub enum StartError {
     SameOrigin(String),
     /// A text that names no origin.
     Origin {
-        /// The text.
         text: String,
-        /// What is wrong with it.
+        /// The fault of the text.
         error: OriginAddressError,
     },
     /// The RTMP address could not be bound.
     Listener {
-        /// Which.
         address: SocketAddr,
-        /// Why.
         source: io::Error,
     },
 }

@@ -37,7 +37,7 @@ pub(crate) struct Thread {
     runtime: Runtime,
 }
 
-/// Something that runs on a worker's thread beside its clients.
+/// A future that runs on a worker's thread beside its clients.
 pub(crate) type Beside = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 impl Thread {
@@ -47,13 +47,13 @@ impl Thread {
         Ok(Self { index, runtime })
     }
 
-    /// What is made while the guard is there belongs to the thread's runtime.
+    /// Enters the runtime: sockets and tasks that are made under the guard belong to it.
     pub(crate) fn enter(&self) -> EnterGuard<'_> {
         self.runtime.enter()
     }
 
-    /// Starts a worker. Its thread ends when the arrivals do, its clients are gone and what runs
-    /// beside them has ended.
+    /// Starts a worker. Its thread ends when the queue of arrivals has ended, its clients are gone
+    /// and `beside` has ended.
     pub(crate) fn start(
         self,
         setup: Setup,
@@ -78,7 +78,7 @@ impl Thread {
 async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
     let drain = setup.drain.clone();
     let worker = Rc::new(Worker::new(setup));
-    // It ends with the thread.
+    // The task of the hub ends with the thread.
     spawn_local(Rc::clone(&worker.hub).run());
     let mut clients = tokio::task::JoinSet::new();
     loop {
@@ -116,7 +116,7 @@ fn receive(worker: &Rc<Worker>, arrival: Arrival) -> Option<impl Future<Output =
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
-        // A defect of ours; of a client's task, it cost that client its connection.
+        // A defect of ours. If the task was a client's, that client lost its connection.
         tracing::error!(%error, "a task failed");
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     wire::Wire,
 };
 
-/// What a worker's clients share.
+/// The state that a worker's clients share.
 pub(crate) struct Worker {
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Arc<Metrics>,
@@ -27,26 +27,26 @@ pub(crate) struct Worker {
     settings: Settings,
     stall_times: Arc<HashMap<String, Duration>>,
     message_rate: u32,
-    /// What every client of the thread reads into.
+    /// The buffer into which every client of the thread is read.
     scratch: RefCell<Box<[u8]>>,
-    /// The live streams that are watched here, by their address.
+    /// The live streams with viewers on this worker, by their address.
     streams: RefCell<HashMap<usize, Rc<LocalStream>>>,
     draining: Cell<bool>,
     drained: Notify,
 }
 
-/// What one read takes in at most, in bytes.
+/// Bytes that one read takes at most.
 const SCRATCH: usize = 64 * 1024;
 
-/// What every worker is started with.
+/// The settings with which every worker starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Settings,
-    /// Of the applications that have another than the usual one.
+    /// The stall times of the applications that set their own.
     pub(crate) stall_times: Arc<HashMap<String, Duration>>,
-    /// What a client may send towards its origin in a second.
+    /// Messages per second that a client may send towards its origin.
     pub(crate) message_rate: u32,
     pub(crate) drain: drain::Watch,
 }
@@ -68,12 +68,12 @@ impl Worker {
         }
     }
 
-    /// A buffer to read into; to be given back before anything is waited for.
+    /// The read buffer. Give it back before any wait.
     pub(crate) fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
         self.scratch.borrow_mut()
     }
 
-    /// A message stream of a client with this encoding plays a live stream from now on.
+    /// Begins to play a live stream on a message stream of a client with this encoding.
     pub(crate) fn attach(
         self: &Rc<Self>,
         wire: &Rc<Wire>,
@@ -103,27 +103,28 @@ impl Worker {
         viewer
     }
 
-    /// How long a publisher of this application may be silent, if it has a time of its own.
+    /// The time for which a publisher of this application may be silent, if the application sets
+    /// one.
     pub(crate) fn stall_time(&self, application: &str) -> Option<Duration> {
         self.stall_times.get(application).copied()
     }
 
-    /// How many messages a client may send towards its origin in a second.
+    /// The messages per second that a client may send towards its origin.
     pub(crate) fn message_rate(&self) -> u32 {
         self.message_rate
     }
 
-    /// Whether the process is being emptied.
+    /// Whether the drain has begun.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
     }
 
-    /// Waits until the process is being emptied.
+    /// Waits until the drain begins.
     pub(crate) async fn drained(&self) {
         self.drained.notified().await;
     }
 
-    /// The clients' sessions end.
+    /// Begins the drain: the clients' sessions end.
     pub(crate) fn begin_drain(&self) {
         self.draining.set(true);
         self.drained.notify_waiters();

@@ -63,7 +63,7 @@ fn a_message_to_a_viewer_costs_no_allocation() {
             };
             live.push(Some(number), message);
             number += 1;
-            // One by one: each is a pass of its own.
+            // One by one: each message is a pass of its own.
             for session in &mut sessions {
                 read_exactly(&mut session.socket, 12 + LENGTH);
             }
@@ -75,7 +75,7 @@ fn a_message_to_a_viewer_costs_no_allocation() {
     let after = dhat::HeapStats::get().total_blocks;
     let allocations = after - before;
     println!("{allocations} allocations for {MESSAGES} messages to {VIEWERS} viewers");
-    // A key frame stands with its own set of headers; nothing else allocates.
+    // A key frame has its own set of headers; no other message allocates.
     let most = u64::from(MESSAGES / GROUP) * 4 + 10;
     assert!(
         allocations <= most,

@@ -1,4 +1,4 @@
-//! What a connected session holds while nothing happens, counted by the allocator.
+//! The memory of a connected session without traffic, counted by the allocator.
 
 mod support;
 
@@ -10,8 +10,8 @@ use tributary_protocol::link::{CloseReason, ToSession};
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// A session may take 6 KiB of resident memory at the edge; its lane and the allocator's own losses
-/// have to fit in beside this.
+/// A session may take 6 KiB of resident memory at the edge; its lane and the losses of the
+/// allocator have to fit in beside this.
 const MOST: usize = 3 * 1024;
 
 const SESSIONS: usize = 1000;
@@ -30,7 +30,7 @@ fn an_idle_session_holds_little() {
     assert!(each <= MOST, "{each} bytes for each idle session");
     assert_eq!(edge.metrics.sessions.get(), 2 * SESSIONS as i64);
 
-    // It is a session still.
+    // The session still works.
     let mut last = sessions.pop().expect("there are many");
     let reason = CloseReason::Application;
     last.inbox

@@ -1,4 +1,4 @@
-//! A process without descriptors left serves those who are here, and others when there is room.
+//! A process without free descriptors serves its clients, and new ones once there is room.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -16,7 +16,7 @@ const DESCRIPTORS: usize = 64;
 
 const LONG: Duration = Duration::from_secs(20);
 
-/// Says that this process is the edge.
+/// Set in the process that is the edge.
 const EDGE: &str = "TRIBUTARY_TEST_EDGE";
 
 #[test]
@@ -28,22 +28,22 @@ fn clients_are_served_while_and_after_descriptors_run_out() {
     let mut first = process.client();
     assert!(shakes_hands(&mut first));
     let mut second = process.client();
-    // More than it can have; the kernel keeps those it does not accept.
+    // More clients than it has descriptors; the kernel keeps those that it does not accept.
     let crowd: Vec<_> = (0..DESCRIPTORS * 2).map(|_| process.client()).collect();
     process.says("no descriptors");
-    assert!(shakes_hands(&mut second), "who is here is served");
+    assert!(shakes_hands(&mut second), "a connected client is served");
     drop(crowd);
     let begun = Instant::now();
     assert!(
         shakes_hands(&mut process.client()),
-        "who comes later is served"
+        "a new client is served"
     );
     assert!(begun.elapsed() < Duration::from_secs(5));
-    // It is the same process all along.
+    // The process is the same all along.
     assert_eq!(process.child.try_wait().expect("a process"), None);
 }
 
-/// Sends C0 and C1; whether S0 to S2 come back.
+/// Sends C0 and C1. Returns whether S0 to S2 come back.
 fn shakes_hands(client: &mut TcpStream) -> bool {
     let hello = [&[3][..], &[0; 1536]].concat();
     let mut answer = [0; 1 + 1536 + 1536];
@@ -77,11 +77,11 @@ impl Process {
         process
     }
 
-    /// Waits for a line with this text; what follows it.
+    /// Waits for a line with this text. Returns the rest of the line.
     fn says(&mut self, text: &str) -> String {
         let mut lines = (&mut self.output).lines().map_while(Result::ok);
         let rest = lines.find_map(|line| Some(line.split_once(text)?.1.to_owned()));
-        rest.expect("the edge says so")
+        rest.expect("the edge writes the line")
     }
 
     fn client(&self) -> TcpStream {
@@ -93,7 +93,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may be gone already, which is what the test says then.
+        // The process may have ended already; then the test fails with that.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -31,36 +31,36 @@ use crate::{
     worker::Worker,
 };
 
-/// What a session woke up for.
+/// The events that wake a session's task.
 enum Wake {
     Socket(io::Result<Ready>),
     Origin(Option<FromOrigin>),
     Timer,
     Drain,
-    /// Something changed: settle.
+    /// A change within the session, which settles.
     Other,
 }
 
-/// Reads per wake. Reason: a client that sends without pause leaves the others their turn.
+/// Reads per wake. Reason: a client that sends without pause leaves other clients their turn.
 const MAX_READS: usize = 4;
 
-/// Things of the origin per wake, for the same reason.
+/// Items of the inbox per wake, for the same reason.
 const MAX_ITEMS: usize = 64;
 
-/// What is queued for a client has this long to leave before its connection is closed.
+/// The time for which the edge sends queued output before it closes a connection.
 const FLUSH: Duration = Duration::from_secs(2);
 
-/// A client whose connection was closed has this long to close its own side, so that what was
-/// sent last is not lost to a reset.
+/// The time for which the edge waits for the client to close its side. Reason: a reset could
+/// destroy the bytes that were sent last.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// Reads in that time. Reason: a client that goes on sending gets its reset.
+/// Reads within that time. Reason: a client that sends on gets a reset.
 const LINGER_READS: usize = 64;
 
-/// A timer that fires later than this says that the process was stopped.
+/// A timer that fires later than this shows that the process was stopped.
 const STOPPED: Duration = Duration::from_secs(1);
 
-/// Far enough for a session that waits for nothing.
+/// The sleep of a session that has no deadline.
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// Serves a client until its connection ends.
@@ -109,14 +109,14 @@ async fn run(session: &mut Session) -> End {
     }
 }
 
-/// Waits for something to happen.
+/// Waits for the next event of the session.
 async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Result<Wake, End> {
     let now = Instant::now();
     let throttled = session.throttled_until(now);
     let reads = session.forwarding.has_room() && throttled.is_none();
     let due = session.deadline().into_iter().chain(throttled).min();
     let due = due.unwrap_or(now + NEVER);
-    // A deadline that moves away costs nothing until the old one has come.
+    // A deadline that moves away does not reset the timer: it fires early once.
     if timer.is_elapsed() || due < timer.deadline().into_std() {
         timer.as_mut().reset(due.into());
     }
@@ -219,7 +219,7 @@ fn read(session: &mut Session, now: Instant) -> Result<(), End> {
     Ok(())
 }
 
-/// Sends what is queued, then closes so that it arrives.
+/// Sends the queued output, then closes the connection so that the client receives all of it.
 async fn close(worker: &Worker, wire: &Wire) {
     let flushed = timeout(FLUSH, async {
         while !wire.flush() {
@@ -240,7 +240,7 @@ async fn close(worker: &Worker, wire: &Wire) {
     if wire.transport().shutdown().is_err() {
         return;
     }
-    // The peer's own end, or anything that says it is gone; what it still sends is of no interest.
+    // Waits for the peer's end or an error; bytes from the peer are dropped.
     let _ = timeout(LINGER, async {
         for _ in 0..LINGER_READS {
             let readable = wire.transport().ready(Interest::READABLE);

@@ -1,10 +1,10 @@
-//! The figures of a client's connection, and what its application wants of it.
+//! The figures of a client's connection, and the limits that its application sets.
 
 use std::time::{Duration, Instant};
 
 use crate::wire::Throttle;
 
-/// What a client has sent and taken, counted for its application.
+/// Bytes and messages of a client's connection, counted for its application.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     /// Bytes from the client.
@@ -39,7 +39,7 @@ impl Figures {
         }
     }
 
-    /// The time at which the client is read again, if its rate has it wait.
+    /// The time at which the client is read again, if its rate is used up.
     pub(super) fn read_again_at(&self, now: Instant) -> Option<Instant> {
         let limit = self.wishes.as_ref()?.read_limit.as_ref()?;
         limit.shut_until(now)

@@ -30,7 +30,7 @@ impl Forwarding {
         }
     }
 
-    /// The origin of the session's group receives the messages from now on.
+    /// Opens the way to the origin: messages go there from now on.
     pub(super) fn open(&mut self, link: SessionLink) {
         self.link = Some(link);
     }
@@ -43,7 +43,7 @@ impl Forwarding {
         self.link.as_mut()
     }
 
-    /// Whether as many bytes wait for the origin's credit as may.
+    /// Whether the park is full.
     pub(super) fn is_parked(&self) -> bool {
         self.link.as_ref().is_some_and(SessionLink::is_full)
     }
@@ -53,7 +53,7 @@ impl Forwarding {
         !self.is_parked() && self.publishing.full_since().is_none()
     }
 
-    /// The time until which the client's pace has it wait.
+    /// The time until which the client's pace stops the reading.
     pub(super) fn shut_until(&self, now: Instant) -> Option<Instant> {
         self.pace.shut_until(now)
     }
@@ -91,7 +91,7 @@ impl Forwarding {
             (Some(Ok(NetStreamCommand::CloseStream | NetStreamCommand::StopPublish)), _) => {
                 Ok(self.publishing.end(stream))
             }
-            // Also with arguments that cannot be read: the origin refuses it by its generation.
+            // The origin refuses a publish with unreadable arguments by its generation.
             (_, Some(command)) if command.name == "publish" => {
                 let begun = self.publishing.begin(stream, now);
                 begun.map_err(|_| End::fault(CloseReason::Limit, "too_many_publishes"))
@@ -123,7 +123,7 @@ impl Forwarding {
         self.pace.postpone(by);
     }
 
-    /// Ends what the client publishes, and the session at its origin.
+    /// Ends the client's publishes, and the session at its origin.
     pub(super) fn close(&mut self, reason: CloseReason) {
         self.publishing = Publishing::default();
         if let Some(link) = self.link.take() {
@@ -166,7 +166,7 @@ mod tests {
         let publish = || command("publish", vec!["name".into(), "live".into()]);
         forwarding.forward_stream_command(now, publish()).unwrap();
         let first = forwarding.publishing.generation(STREAM);
-        // A publish that cannot be read begins one too.
+        // An unreadable publish begins a generation too.
         let unreadable = command("publish", Vec::new());
         forwarding.forward_stream_command(now, unreadable).unwrap();
         let second = forwarding.publishing.generation(STREAM);

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A connection is one task on a worker's thread. [`driver`] waits and moves bytes, [`session`]
-//! decides, [`forwarding`] sends to the origin, [`crate::wire`] writes to the client, [`publishing`]
-//! and [`playing`] keep what message streams carry.
+//! decides, [`forwarding`] sends to the origin, [`crate::wire`] writes to the client,
+//! [`publishing`] and [`playing`] hold the state of message streams.
 
 mod driver;
 mod end;

@@ -1,29 +1,29 @@
-//! How many messages a client may send towards its origin.
+//! The pace of a client's messages towards its origin.
 
 use std::time::{Duration, Instant};
 
-/// What a client has used of its rate, which has a second's worth of burst.
+/// The part of a client's rate that it has used. The burst is one second's worth.
 #[derive(Debug)]
 pub(super) struct Pace {
     per_second: u32,
-    /// Messages since there was last room to spare.
+    /// Messages since the client last used less than [`NO_PAUSE`] of its burst.
     pressed: u32,
-    /// When all of the burst is there again.
+    /// The time at which all of the burst is free again.
     full_at: Instant,
 }
 
-/// The client never left off: it has sent [`PATIENCE`] bursts without a pause.
+/// The client has sent [`PATIENCE`] bursts without a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Flood;
 
-/// What may be sent at once after a rest, in time.
+/// The messages that a client may send at once after a rest, as time at its rate.
 const BURST: Duration = Duration::from_secs(1);
 
-/// A client that has used more of its burst than this leaves no pause.
+/// A client that has used more of its burst than this makes no pause.
 const NO_PAUSE: Duration = Duration::from_millis(500);
 
-/// Bursts without a pause after which a client is closed. Reason: one that has much to say says it
-/// and waits for answers; this one only floods.
+/// Bursts without a pause after which a client is closed. Reason: an ordinary client sends its
+/// messages and waits for answers.
 const PATIENCE: u32 = 10;
 
 impl Pace {
@@ -48,12 +48,12 @@ impl Pace {
         Ok(())
     }
 
-    /// Until when the client is not to be read, if it has used up its burst.
+    /// The time until which the client is not read, if its burst is used up.
     pub(super) fn shut_until(&self, now: Instant) -> Option<Instant> {
         (self.used(now) > BURST).then(|| self.full_at - BURST)
     }
 
-    /// The process was stopped for this long.
+    /// Shifts the pace by the time for which the process was stopped.
     pub(super) fn postpone(&mut self, by: Duration) {
         self.full_at += by;
     }
@@ -90,7 +90,7 @@ mod tests {
         let mut now = begun;
         let mut sent = 0;
         let flooded = loop {
-            // It always has more waiting when it is read.
+            // Each read finds more messages.
             now = pace.shut_until(now).unwrap_or(now);
             match spend(&mut pace, now, 100) {
                 Ok(()) => sent += 100,

@@ -9,7 +9,7 @@ use tributary_protocol::{Message, MessageStreamId, link::FeedPlace, link::Filter
 
 use crate::fanout::Viewer;
 
-/// What a client plays, by message stream, and the messages that wait for a place in it.
+/// The viewers of a client by message stream, and the messages that wait for a place in a feed.
 #[derive(Debug, Default)]
 pub(super) struct Playing {
     plays: Vec<Play>,
@@ -18,7 +18,7 @@ pub(super) struct Playing {
 #[derive(Debug)]
 struct Play {
     viewer: Viewer,
-    /// In order; the first one says what is waited for.
+    /// In order. The place of the first message is awaited.
     held: VecDeque<Held>,
 }
 
@@ -27,22 +27,21 @@ struct Held {
     message: Message,
     after: Option<FeedPlace>,
     deadline: Instant,
-    /// What [`crate::fanout::LiveStream::waits`] said.
+    /// [`crate::fanout::LiveStream::waits`] when the wait began.
     waits: u64,
 }
 
-/// A message waits for its place in a feed at most this long.
+/// The longest wait of a message for its place in a feed.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
 impl Playing {
-    /// The viewer on this stream.
     fn find(&mut self, stream: MessageStreamId) -> Option<&mut Play> {
         self.plays
             .iter_mut()
             .find(|play| play.viewer.stream() == stream)
     }
 
-    /// A message stream plays from now on; it must have been taken off before.
+    /// Adds a viewer; the message stream has none.
     pub(super) fn attach(&mut self, viewer: Viewer) {
         self.plays.push(Play {
             viewer,
@@ -50,7 +49,7 @@ impl Playing {
         });
     }
 
-    /// The message stream plays no more. What waited for it leaves now.
+    /// Removes the viewer of a message stream. Returns the messages that wait on the stream.
     pub(super) fn detach(
         &mut self,
         stream: MessageStreamId,
@@ -69,14 +68,14 @@ impl Playing {
             .map(|held| held.message)
     }
 
-    /// What the viewer on this stream gets.
+    /// Sets the filter of the viewer on this stream.
     pub(super) fn set_filter(&mut self, stream: MessageStreamId, filter: Filter) {
         if let Some(play) = self.find(stream) {
             play.viewer.set_filter(filter);
         }
     }
 
-    /// Keeps a message that has to wait; gives back one that need not.
+    /// Keeps a message that has to wait; returns any other.
     pub(super) fn hold(
         &mut self,
         message: Message,
@@ -100,24 +99,24 @@ impl Playing {
         None
     }
 
-    /// The next message that need not wait any more.
+    /// The next message whose wait is over.
     pub(super) fn release(&mut self, now: Instant) -> Option<Message> {
         self.plays.iter_mut().find_map(|play| play.release(now))
     }
 
-    /// When a message stops waiting for its place.
+    /// The time at which the next wait ends without its place.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let firsts = self.plays.iter().filter_map(|play| play.held.front());
         firsts.map(|held| held.deadline).min()
     }
 
-    /// Bytes that wait.
+    /// Bytes of the waiting messages.
     pub(super) fn held_bytes(&self) -> usize {
         let held = self.plays.iter().flat_map(|play| &play.held);
         held.map(|held| held.message.payload.len()).sum()
     }
 
-    /// The socket can be written again: everyone goes on.
+    /// Sends on to every viewer: the socket takes bytes again.
     pub(super) fn go_on(&self) {
         for play in &self.plays {
             play.viewer.go_on();
@@ -126,8 +125,8 @@ impl Playing {
 }
 
 impl Drop for Playing {
-    /// Nothing is played any more, also if the session's task failed: a viewer that stays would
-    /// keep the socket open.
+    /// Detaches all viewers, also if the session's task failed: a viewer that stays would keep the
+    /// socket open.
     fn drop(&mut self) {
         for play in &self.plays {
             play.viewer.detach();

@@ -6,7 +6,7 @@ use tributary_protocol::{Message, MessageStreamId, link::Generation};
 
 use crate::{link::publish::PublishFeed, metrics::Counted};
 
-/// What a client publishes, by message stream.
+/// The publishes of a client, by message stream.
 ///
 /// ```text
 ///            publish                AcceptPublish
@@ -32,7 +32,7 @@ struct Publish {
 
 #[derive(Debug)]
 enum State {
-    /// Not decided: media waits.
+    /// Not decided: media is held.
     Held(Box<Held>),
     /// Accepted.
     Feeding {
@@ -50,27 +50,27 @@ struct Held {
     since: Instant,
 }
 
-/// A client may publish on this many message streams at once.
+/// Message streams on which a client may publish at one time.
 pub(super) const MAX_STREAMS: usize = 64;
 
-/// Media held before a publish is accepted, in bytes; beyond it the client is not read.
+/// Bytes of media held for a publish that is not decided; beyond it the client is not read.
 pub(super) const MAX_HELD: usize = 1024 * 1024;
 
-/// What a message counts besides its payload. Reason: empty messages take memory too.
+/// Bytes that a message counts besides its payload. Reason: empty messages take memory too.
 const MESSAGE_COST: usize = 128;
 
-/// There are [`MAX_STREAMS`] already.
+/// The client publishes on [`MAX_STREAMS`] message streams already.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooManyPublishes;
 
 impl Publishing {
-    /// The generation a message of this stream belongs to now.
+    /// The generation to which a message of this stream belongs now.
     pub(super) fn generation(&self, stream: MessageStreamId) -> Generation {
         self.find(stream)
             .map_or(self.last, |publish| publish.generation)
     }
 
-    /// A publish command on this stream.
+    /// Begins a generation for a publish command.
     pub(super) fn begin(
         &mut self,
         stream: MessageStreamId,
@@ -98,15 +98,16 @@ impl Publishing {
         Ok(generation)
     }
 
-    /// A command that ends what this stream publishes, if it does.
+    /// Begins a generation for a closeStream or deleteStream command, and ends the stream's
+    /// publish.
     pub(super) fn end(&mut self, stream: MessageStreamId) -> Generation {
         let generation = self.next_generation();
         self.streams.retain(|publish| publish.stream != stream);
         generation
     }
 
-    /// The publish of this generation is accepted: what waits goes out. Whether the stream feeds
-    /// now; an older generation does not.
+    /// Accepts the publish of this generation, and sends the held media. Returns whether the stream
+    /// feeds now: an accept of an older generation changes nothing.
     pub(super) fn accept(
         &mut self,
         stream: MessageStreamId,
@@ -130,7 +131,7 @@ impl Publishing {
         true
     }
 
-    /// The publish of this generation is refused or over.
+    /// Stops the publish of this generation, which was refused or is over.
     pub(super) fn stop(&mut self, stream: MessageStreamId, generation: Generation) {
         if let Some(publish) = self.find_mut(stream)
             && publish.generation == generation
@@ -139,7 +140,7 @@ impl Publishing {
         }
     }
 
-    /// Takes a message of a publishing stream.
+    /// Feeds, holds or drops a media message.
     pub(super) fn push(&mut self, message: Message) {
         let Some(publish) = self.find_mut(message.stream) else {
             return;
@@ -154,7 +155,7 @@ impl Publishing {
         }
     }
 
-    /// Since when the client must not be read, because too much waits for a decision.
+    /// The time since when held media fills [`MAX_HELD`] and keeps the client from being read.
     pub(super) fn full_since(&self) -> Option<Instant> {
         let full = self
             .streams
@@ -166,7 +167,7 @@ impl Publishing {
         full.min()
     }
 
-    /// The streams whose media goes to the origin.
+    /// The message streams whose media goes to the origin.
     pub(super) fn feeding(&self) -> impl Iterator<Item = MessageStreamId> + '_ {
         let feeding = |publish: &&Publish| matches!(publish.state, State::Feeding { .. });
         self.streams

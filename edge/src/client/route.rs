@@ -1,22 +1,22 @@
-//! Where a client's `app` leads.
+//! The route that a client's `app` names.
 
 use std::fmt;
 
 use tributary_protocol::{GroupName, GroupNameError};
 
-/// The application instance a client asks for, and the origin if it names one.
+/// The application instance that a client names, and the origin if its URL has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) group: GroupName,
     pub(super) origin: Option<String>,
 }
 
-/// Why an `app` leads nowhere.
+/// The fault of an `app` without a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RouteError {
-    /// It names no application instance.
+    /// No application instance.
     Group(GroupNameError),
-    /// It begins like an explicit proxy URL but names no origin.
+    /// The beginning of an explicit proxy URL, without an origin.
     Proxy,
 }
 
@@ -24,8 +24,8 @@ pub(super) enum RouteError {
 const MAX_HOST: usize = 255 + 6;
 
 impl Route {
-    /// Reads an `app`: `application/instance`, or `?rtmp://origin/application/instance`, where the
-    /// origin's port is left out: origins are known by name.
+    /// Reads an `app`: `application/instance`, or `?rtmp://origin/application/instance`. The port
+    /// of the origin is left out: an edge knows origins by name.
     pub(super) fn from_app(app: &str) -> Result<Self, RouteError> {
         let Some(proxy) = app.strip_prefix("?rtmp") else {
             let group = GroupName::from_app(app).map_err(RouteError::Group)?;

@@ -1,4 +1,4 @@
-//! A client's session: what its messages lead to, and what is due when.
+//! A client's session: it handles messages and deadlines.
 
 use std::{
     net::SocketAddr,
@@ -33,7 +33,7 @@ mod from_origin;
 mod objects;
 mod report;
 
-/// A client's session, without its socket's waiting.
+/// A client's session. [`super::driver`] waits for its socket.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) worker: Rc<Worker>,
@@ -43,16 +43,17 @@ pub(super) struct Session {
     pub(super) timers: Timers,
     pub(super) figures: Figures,
     phase: Phase,
-    /// From the connect command on.
+    /// Set by the connect command.
     who: Option<Box<Who>>,
     playing: Playing,
-    /// From the client's first message of a shared object on.
+    /// Set by the client's first message of a shared object.
     seat: Option<Seated>,
-    /// Whether the log has a line about an aggregate of the client that was cut off.
+    /// Whether the log has a line about a cut-off aggregate of the client.
     was_cut_off: bool,
     permit: Permit,
     began: Instant,
-    /// Bytes of output that may wait: what the origin made wait, and a margin for our own answers.
+    /// Bytes of output that may wait: the output that the origin's messages left, and
+    /// [`MAX_OUTPUT`] for answers of the session.
     ceiling: usize,
 }
 
@@ -60,9 +61,9 @@ pub(super) struct Session {
 enum Phase {
     Handshake,
     AwaitConnect,
-    /// The origin decides.
+    /// The connect command is sent to the origin.
     Pending {
-        /// It has said no: its close follows.
+        /// The origin has sent its refusal; its close follows.
         refused: bool,
     },
     Accepted {
@@ -70,7 +71,7 @@ enum Phase {
     },
 }
 
-/// What the client said of itself.
+/// The properties of the client, from its connect command.
 #[derive(Debug)]
 struct Who {
     application: String,
@@ -80,15 +81,15 @@ struct Who {
     tracks: WantedTracks,
 }
 
-/// Bytes of the session's own output that may wait for the client, one message of any permitted
-/// size not counted.
+/// Bytes of a session's output that may wait for the client, one message of any permitted size not
+/// counted.
 pub(super) const MAX_OUTPUT: usize = 64 * 1024;
 
-/// Before the connect command no message is longer than this: it holds an `app` of 64 KiB, which
-/// is refused by name. What is sent to an origin is far shorter: [`MAX_OPEN`].
+/// Longest message before the connect command. An `app` of 64 KiB fits, and is refused by name. A
+/// link carries far less: [`MAX_OPEN`].
 const MAX_CONNECT: u32 = 256 * 1024;
 
-/// What the reader may hold before the connect command.
+/// Limits of the reader before the connect command.
 pub(super) const READ_LIMITS: ReadLimits = ReadLimits {
     message: MAX_CONNECT,
     partial: MAX_CONNECT as usize,
@@ -121,7 +122,7 @@ impl Session {
         }
     }
 
-    /// Takes in bytes from the client.
+    /// Handles bytes from the client.
     pub(super) fn on_bytes(&mut self, now: Instant, bytes: &[u8]) -> Result<(), End> {
         self.figures.count_read(now, bytes.len());
         self.worker.metrics.bytes_in.inc_by(bytes.len() as u64);
@@ -129,7 +130,7 @@ impl Session {
             self.forwarding.notify_stalled(false);
         }
         let result = self.wire.session().handle_input(now, bytes);
-        // What came before an error counts.
+        // The messages before an error are handled.
         loop {
             let event = self.wire.session().poll_event();
             let Some(event) = event else { break };
@@ -138,7 +139,8 @@ impl Session {
         Ok(result?)
     }
 
-    /// Until when the client is not to be read, because it makes more work, or sends more, than it may.
+    /// The time until which the client is not read, because its chunks, messages or bytes exceed a
+    /// rate.
     pub(super) fn throttled_until(&self, now: Instant) -> Option<Instant> {
         let chunks = self.wire.session().throttled_until();
         let until = chunks
@@ -163,7 +165,7 @@ impl Session {
                 stream,
                 milliseconds,
             } => {
-                // The origin paces recordings by it.
+                // The origin paces recordings by this value.
                 let event = UserControl::SetBufferLength {
                     stream,
                     milliseconds,
@@ -175,12 +177,12 @@ impl Session {
                 self.figures.round_trip = milliseconds.ok();
                 Ok(())
             }
-            // Nobody waits for these.
+            // The session has no use for these events.
             Event::UserControl(_) | _ => Ok(()),
         }
     }
 
-    /// The first message has to be the connect command.
+    /// Handles the first message, which has to be the connect command.
     fn on_first(&mut self, message: Message) -> Result<(), End> {
         let fault = |fault| End::fault(CloseReason::Protocol, fault);
         let (name, _) = Command::peek(message.kind, &message.payload)
@@ -225,7 +227,7 @@ impl Session {
     fn open(&mut self, route: Route, connect: &Message) {
         let mut body = connect.payload.clone();
         if connect.kind == MessageType::COMMAND_AMF3 {
-            // The 0 that says that AMF0 values follow.
+            // The leading 0 announces AMF0 values.
             body = body.slice(1..);
         }
         let request = OpenRequest {
@@ -261,7 +263,7 @@ impl Session {
             self.use_objects(message.stream);
         }
         if kind.is_shared_object() || (kind.is_data() && message.stream == CONNECTION) {
-            // An empty one says nothing to anybody.
+            // An empty message is dropped.
             if message.payload.is_empty() {
                 return Ok(());
             }
@@ -275,7 +277,8 @@ impl Session {
         Ok(())
     }
 
-    /// Takes in the whole parts of an aggregate; the rest of one that is cut off is counted.
+    /// Handles the whole parts of an aggregate. The rest of a cut-off aggregate is dropped and
+    /// counted.
     fn on_aggregate(&mut self, message: &Message) {
         let mut parts = aggregate::split(message);
         for part in parts.by_ref() {
@@ -316,14 +319,14 @@ impl Session {
         self.wire.pending() + self.playing.held_bytes()
     }
 
-    /// Whether what the origin says next has to wait for messages of objects.
+    /// Whether the next item of the inbox has to wait for messages of objects.
     pub(super) fn awaits_objects(&self) -> bool {
         self.seat
             .as_ref()
             .is_some_and(|seat| seat.after().is_some())
     }
 
-    /// Sends what can be sent now, after anything that changed.
+    /// Sends everything that can be sent now. Called after every event.
     pub(super) fn settle(&mut self, now: Instant) -> Result<(), End> {
         while let Some(message) = self.playing.release(now) {
             self.tell(&message)?;
@@ -341,13 +344,13 @@ impl Session {
             return Err(End::because(CloseReason::Transport));
         }
         if self.wire.pending() > self.ceiling {
-            // Pings and the like: it asks without reading the answers.
+            // The client sends pings, for example, and does not read the answers.
             return Err(End::fault(CloseReason::SlowReader, "answers_unread"));
         }
         Ok(())
     }
 
-    /// When [`Self::on_timeout`] has something to do.
+    /// The next time for [`Self::on_timeout`].
     pub(super) fn deadline(&self) -> Option<Instant> {
         let publishes = self.forwarding.is_feeding();
         let full_since = self.forwarding.publishing.full_since();
@@ -367,11 +370,11 @@ impl Session {
         .min()
     }
 
-    /// Does what is due.
+    /// Handles the deadlines that have come.
     pub(super) fn on_timeout(&mut self, now: Instant) -> Result<(), End> {
         self.report(now);
         if !self.forwarding.has_room() || self.throttled_until(now).is_some() {
-            // A client that is not heard is not silent.
+            // A client that is not read does not count as silent.
             self.wire.session().note_unread(now);
             self.timers.excuse(now);
         }
@@ -397,7 +400,7 @@ impl Session {
         Ok(())
     }
 
-    /// The process was stopped for this long: nobody else is to blame for it.
+    /// Shifts all deadlines by the time for which the process was stopped.
     pub(super) fn postpone(&mut self, by: Duration) {
         self.wire.session().postpone(by);
         self.wire.postpone(by);
@@ -405,7 +408,7 @@ impl Session {
         self.forwarding.postpone(by);
     }
 
-    /// Lets go of everything but the socket, and tells the origin.
+    /// Releases everything but the socket, and sends the end to the origin.
     pub(super) fn end(&mut self, now: Instant, end: End) {
         let metrics = &self.worker.metrics;
         metrics.count_closed(end.reason);
@@ -431,13 +434,13 @@ impl Session {
         );
     }
 
-    /// What the client asked to be written to in.
+    /// The encoding that the client's connect command asks for.
     fn encoding(&self) -> ObjectEncoding {
         let who = self.who.as_deref();
         who.map_or(ObjectEncoding::Amf0, |who| who.encoding)
     }
 
-    /// Application and instance, as far as they are known.
+    /// Application and instance; empty before the connect command.
     fn name(&self) -> (&str, &str) {
         let who = self.who.as_deref();
         who.map_or(("", ""), |who| (&who.application, &who.instance))

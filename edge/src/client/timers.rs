@@ -1,51 +1,51 @@
-//! What is due when, besides what the protocol's own timers do.
+//! The deadlines of a session, besides those of the protocol's connection.
 
 use std::time::{Duration, Instant};
 
-/// The moments a session measures from.
+/// The times from which a session measures.
 #[derive(Debug)]
 pub(super) struct Timers {
-    /// When the connect command has to be there.
+    /// The deadline of the connect command; none once it has arrived.
     connect_by: Option<Instant>,
-    /// When the client was last heard, or could not have been.
+    /// The time of the last bytes, or the last time at which the client was not read.
     heard: Instant,
     silence: Silence,
     stall: Duration,
-    /// The link is lost: what concerns the other end of it stands still.
+    /// The link is lost: timers that concern the origin stand still.
     pub(super) lost: bool,
 }
 
-/// How a publisher that sends nothing is treated.
+/// The edge's reaction to a publisher that sends nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Silence {
     None,
-    /// It was pinged.
+    /// The edge has sent a ping.
     Pinged(Instant),
-    /// The origin knows.
+    /// The edge has notified the origin.
     Told,
 }
 
-/// What a publisher's silence asks for.
+/// The next act for a silent publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stall {
-    /// Ping it.
+    /// Send a ping to the client.
     Ping,
-    /// Tell the origin.
+    /// Notify the origin.
     Tell,
 }
 
-/// The connect command has to be there this long after the connection.
+/// Time from the TCP connection to the connect command.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// A publisher that is silent for this long is pinged, and after as long again its origin is told;
-/// an application may set another time.
+/// Silence of a publisher after which it is pinged; after as long again its origin is notified. An
+/// application may set another time.
 pub(super) const STALL: Duration = Duration::from_secs(5);
 
-/// A client that takes nothing for this long while something waits for it is closed.
+/// Time without progress after which a client with waiting output is closed.
 pub(super) const NO_PROGRESS: Duration = Duration::from_secs(10);
 
-/// A publish that is not decided in this long, while its media fills what may be held, ends the
-/// session. Longer than a link may be lost.
+/// Time after which an undecided publish with full `MAX_HELD` ends
+/// the session. It is longer than an outage of a link may last.
 pub(super) const UNDECIDED: Duration = Duration::from_secs(30);
 
 impl Timers {
@@ -59,7 +59,7 @@ impl Timers {
         }
     }
 
-    /// The connect command is there, for an application whose publishers may be silent for `stall`.
+    /// Notes the connect command; publishers of its application may be silent for `stall`.
     pub(super) fn connected(&mut self, stall: Duration) {
         self.connect_by = None;
         self.stall = stall;
@@ -70,13 +70,13 @@ impl Timers {
         self.connect_by.is_some_and(|by| now >= by)
     }
 
-    /// The client sent something. Whether the origin was told that it does not.
+    /// Notes bytes from the client. Returns whether the origin was notified of its silence.
     pub(super) fn heard(&mut self, now: Instant) -> bool {
         self.heard = now;
         std::mem::replace(&mut self.silence, Silence::None) == Silence::Told
     }
 
-    /// The client is not being read, or its origin cannot be told: its silence counts from now.
+    /// Restarts the silence: the client is not read, or its origin cannot be notified.
     pub(super) fn excuse(&mut self, now: Instant) {
         self.heard = now;
         if let Silence::Pinged(_) = self.silence {
@@ -84,7 +84,7 @@ impl Timers {
         }
     }
 
-    /// What a publisher's silence asks for now.
+    /// The act that a publisher's silence calls for now.
     pub(super) fn stall(&mut self, now: Instant) -> Option<Stall> {
         if self.lost || self.stall_at().is_none_or(|at| now < at) {
             return None;
@@ -97,7 +97,7 @@ impl Timers {
         Some(stall)
     }
 
-    /// When [`Self::stall`] has something to say of a publisher.
+    /// The next time for [`Self::stall`].
     pub(super) fn stall_at(&self) -> Option<Instant> {
         match self.silence {
             _ if self.lost => None,
@@ -111,7 +111,7 @@ impl Timers {
         self.connect_by
     }
 
-    /// The process was stopped for this long.
+    /// Shifts all times by that for which the process was stopped.
     pub(super) fn postpone(&mut self, by: Duration) {
         self.heard += by;
         if let Some(connect_by) = &mut self.connect_by {
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(timers.stall(start + seconds(60)), None);
         assert!(
             timers.heard(start + seconds(61)),
-            "the origin has to be told"
+            "the origin has to be notified"
         );
         assert!(!timers.heard(start + seconds(62)));
         assert_eq!(timers.stall(start + seconds(67)), Some(Stall::Ping));

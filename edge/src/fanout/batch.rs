@@ -1,4 +1,4 @@
-//! What a cursor gets next, gathered once for all viewers that stand at the same place.
+//! The next messages of a cursor, gathered once for all viewers at the same place.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(super) struct Batch {
     /// taking in a list of slices for each of them.
     wire: Vec<u8>,
     bytes: usize,
-    /// Whether the cursor has more.
+    /// Whether the cursor has more messages.
     full: bool,
 }
 
@@ -35,12 +35,11 @@ pub(super) struct Piece {
     pub(super) after: Cursor,
 }
 
-/// The batches of one pass. Cursors of viewers fall into few groups: those that are up to date,
-/// and a few others.
+/// The batches of one pass. The cursors of most viewers are up to date and equal.
 #[derive(Debug)]
 pub(super) struct Batches {
     batches: Vec<Batch>,
-    /// The next one to be replaced.
+    /// The next batch to be replaced.
     oldest: usize,
 }
 
@@ -51,7 +50,7 @@ const MAX_PIECES: usize = 64;
 /// its bound on unsent bytes at once.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// What a batch keeps of its buffer between passes: most frames fit, and a key frame may cost an
+/// Bytes of buffer that a batch keeps between passes. Most frames fit; a key frame may cost one
 /// allocation for all its viewers.
 const KEPT_BYTES: usize = 64 * 1024;
 
@@ -66,7 +65,7 @@ impl Batches {
         }
     }
 
-    /// What `cursor` gets now, on this message stream of a client with this encoding.
+    /// The batch for `cursor`, on this message stream of a client with this encoding.
     pub(super) fn of(
         &mut self,
         live: &LiveStream,
@@ -88,7 +87,7 @@ impl Batches {
         &self.batches[index]
     }
 
-    /// Lets go of all messages; memory for the next ones stays.
+    /// Releases all messages; the memory for the next ones stays.
     pub(super) fn clear(&mut self) {
         for batch in &mut self.batches {
             batch.clear();
@@ -142,7 +141,7 @@ impl Batch {
         self.encoding = encoding;
         let mut cursor = start;
         live.with_ring(|ring| {
-            // The version is read under the lock, so that it belongs to what is gathered.
+            // The version is read under the lock, so that it belongs to the gathered messages.
             self.version = live.version();
             while !self.is_full()
                 && let Some(delivery) = ring.next(&mut cursor, max_lag)
@@ -173,17 +172,17 @@ impl Batch {
         self.pieces.len() >= MAX_PIECES || self.bytes >= MAX_BYTES
     }
 
-    /// Whether there is nothing to send.
+    /// Whether the batch has no bytes.
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
-    /// Whether the cursor may get more after this batch.
+    /// Whether more messages may follow this batch.
     pub(super) fn has_more(&self) -> bool {
         self.full
     }
 
-    /// The cursor after the whole batch, with what was dropped on the way.
+    /// The cursor after the whole batch, with the dropped messages counted.
     pub(super) fn end(&self) -> Option<Cursor> {
         self.end
     }
@@ -192,7 +191,7 @@ impl Batch {
         &self.pieces
     }
 
-    /// All of it, as it goes to the socket.
+    /// The whole batch as bytes for a socket.
     pub(super) fn wire(&self) -> &[u8] {
         &self.wire
     }

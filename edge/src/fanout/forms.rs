@@ -1,4 +1,4 @@
-//! A message of a live stream as its viewers get it.
+//! The encoded forms of a live stream's message.
 
 use tributary_protocol::{
     ChunkStreamId, Message, MessageType, RtmpTimestamp,
@@ -9,14 +9,14 @@ use tributary_protocol::{
     session::ServerConnection,
 };
 
-/// A message, encoded once for all viewers. A data message with values that only AMF3 has is there
-/// in a second form, for those who connected with objectEncoding 3.
+/// A message, encoded once for all viewers. A data message with values that only AMF3 has is
+/// encoded twice: the second form is for viewers with objectEncoding 3.
 #[derive(Clone, Debug)]
 pub(super) struct Forms {
     every: SharedChunks,
-    /// It cannot be read, and is for those with objectEncoding 3 alone.
+    /// An unreadable message, which only viewers with objectEncoding 3 get.
     only_amf3: bool,
-    /// Rare: every other message pays for a pointer alone.
+    /// Boxed, since it is rare: every other message pays for a pointer alone.
     amf3: Option<Box<SharedChunks>>,
 }
 
@@ -53,7 +53,7 @@ impl Forms {
         }
     }
 
-    /// The form for a viewer that connected with this encoding, if there is one.
+    /// The form for a viewer with this encoding, if there is one.
     pub(super) fn get(&self, encoding: ObjectEncoding) -> Option<&SharedChunks> {
         match (&self.amf3, encoding) {
             (Some(amf3), ObjectEncoding::Amf3) => Some(amf3),

@@ -23,18 +23,18 @@ pub(crate) struct LocalStream {
     bell: Arc<Notify>,
     readers: RefCell<Slots>,
     batches: RefCell<Batches>,
-    /// The last seen [`LiveStream::waits`].
+    /// [`LiveStream::waits`] at the last pass.
     waits: Cell<u64>,
     settings: Settings,
     metrics: Arc<Metrics>,
 }
 
-/// How viewers are served.
+/// The settings of the fan-out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    /// A viewer that is further behind jumps.
+    /// Lag beyond which a viewer jumps.
     pub(crate) max_lag: Duration,
-    /// How long a message waits for others before a pass.
+    /// The wait of a message for others before a pass.
     pub(crate) coalesce: Duration,
 }
 
@@ -45,17 +45,17 @@ struct Slots {
     free: Vec<usize>,
 }
 
-/// Whether a reader has had all there is.
+/// The state of a reader after a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pumped {
-    /// It has, or its socket takes no more now.
+    /// The reader is up to date, or its socket takes no more now.
     Done,
-    /// It had its share of one pass; there is more.
+    /// The reader has had its share of one pass, and there is more.
     More,
 }
 
-/// Batches one reader gets in one pass. Reason: one that joins with a long group of pictures must
-/// not hold up the others.
+/// Batches for one reader in one pass. Reason: a viewer that joins at a long group of pictures must
+/// not delay the others.
 const MAX_BATCHES: usize = 4;
 
 /// Readers served before other tasks of the worker get a turn.
@@ -80,12 +80,12 @@ impl LocalStream {
         })
     }
 
-    /// Serves the readers until there are none. The first has to be there before it starts.
+    /// Serves the readers until there are none. The first reader is added before the call.
     pub(crate) async fn run(self: Rc<Self>) {
         let mut began = Instant::now();
         while !self.is_empty() {
             let first = self.rung(began).await;
-            // What comes meanwhile leaves in the same writes.
+            // Messages that arrive meanwhile leave in the same writes.
             sleep_until(first + self.settings.coalesce).await;
             began = Instant::now();
             self.pass().await;
@@ -93,8 +93,8 @@ impl LocalStream {
         self.live.remove_bell(&self.bell);
     }
 
-    /// Waits for something to send. Since when it is there, at the earliest: what came during a
-    /// pass has waited since that `began`.
+    /// Waits for the bell. Returns the earliest time at which the message may have arrived:
+    /// `began`, if it came during the last pass.
     async fn rung(&self, began: Instant) -> Instant {
         let rung_before = tokio::select! {
             biased;
@@ -112,13 +112,13 @@ impl LocalStream {
         &self.live
     }
 
-    /// Whether nobody watches here.
+    /// Whether the stream has no reader on this worker.
     pub(crate) fn is_empty(&self) -> bool {
         let slots = self.readers.borrow();
         slots.readers.len() == slots.free.len()
     }
 
-    /// Starts a pass.
+    /// Rings the bell, which starts a pass.
     pub(super) fn ring(&self) {
         self.bell.notify_one();
     }
@@ -144,12 +144,12 @@ impl LocalStream {
         }
         drop(slots);
         if self.is_empty() {
-            // The loop ends.
+            // The loop of `run` ends.
             self.ring();
         }
     }
 
-    /// Sends a reader what there is, outside of a pass.
+    /// Sends a reader its messages outside of a pass.
     pub(super) fn pump_alone(&self, reader: &Reader) -> Pumped {
         let mut batches = self.batches.borrow_mut();
         let pumped = self.pump(reader, &mut batches);
@@ -157,7 +157,7 @@ impl LocalStream {
         pumped
     }
 
-    /// Sends a reader what there is, up to its share of one pass.
+    /// Sends a reader its messages, up to its share of one pass.
     fn pump(&self, reader: &Reader, batches: &mut Batches) -> Pumped {
         let mut pumped = Pumped::More;
         for _ in 0..MAX_BATCHES {
@@ -170,7 +170,7 @@ impl LocalStream {
         pumped
     }
 
-    /// Sends one batch. Whether another may follow at once.
+    /// Sends one batch. Returns whether another may follow at once.
     fn send_batch(&self, reader: &Reader, batches: &mut Batches) -> bool {
         let (cursor, max_lag) = (reader.cursor(), self.settings.max_lag);
         let sent = reader.send(batches.of(&self.live, &cursor, reader.form(), max_lag));
@@ -197,12 +197,12 @@ impl LocalStream {
         }
     }
 
-    /// Serves the readers from one place on, up to a slice of them. Where to go on.
+    /// Serves one slice of the readers from a slot on. Returns the slot of the next slice.
     fn slice(&self, first: usize, released: bool, more: &mut bool) -> Option<usize> {
         let slots = self.readers.borrow();
         let mut batches = self.batches.borrow_mut();
         let end = slots.readers.len().min(first + SLICE);
-        // A reader that joins meanwhile is served when it does.
+        // A reader that joins during the pass is served when it joins.
         for reader in slots.readers.get(first..end)?.iter().flatten() {
             *more |= self.pump(reader, &mut batches) == Pumped::More;
             if released {

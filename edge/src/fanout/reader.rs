@@ -12,23 +12,22 @@ use tributary_protocol::{
 use super::batch::Batch;
 use crate::wire::{Wire, WrittenShared};
 
-/// Where and how a client plays a live stream.
+/// A client's message stream that plays, and the form of its messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlaysOn {
-    /// Its message stream.
     pub(crate) stream: MessageStreamId,
     pub(crate) encoding: ObjectEncoding,
     pub(crate) tracks: WantedTracks,
 }
 
-/// A message stream of a client, at its place in a live stream.
+/// A message stream of a client with its cursor in a live stream.
 #[derive(Debug)]
 pub(super) struct Reader {
     wire: Rc<Wire>,
     stream: MessageStreamId,
     encoding: ObjectEncoding,
     cursor: Cell<Cursor>,
-    /// The connection waits for this place to be passed.
+    /// The place in the feed that the connection waits for.
     awaited: Cell<Option<FeedPlace>>,
 }
 
@@ -53,12 +52,11 @@ impl Reader {
         }
     }
 
-    /// The client's message stream.
     pub(super) fn stream(&self) -> MessageStreamId {
         self.stream
     }
 
-    /// The form of the messages it gets.
+    /// The form of the messages that the reader gets.
     pub(super) fn form(&self) -> (MessageStreamId, ObjectEncoding) {
         (self.stream, self.encoding)
     }
@@ -67,14 +65,14 @@ impl Reader {
         self.cursor.get()
     }
 
-    /// Sets what it gets from now on.
+    /// Sets the filter from now on.
     pub(super) fn set_filter(&self, filter: Filter) {
         let mut cursor = self.cursor.get();
         cursor.set_filter(filter);
         self.cursor.set(cursor);
     }
 
-    /// Whether it has had, or will not get, the message at this place.
+    /// Whether the reader's cursor has passed this place.
     pub(super) fn has_passed(&self, place: FeedPlace) -> bool {
         self.cursor.get().position() > place.0
     }
@@ -117,8 +115,8 @@ impl Reader {
         }
     }
 
-    /// Keeps the message in which the socket stopped after so many bytes of a batch. Returns the
-    /// cursor after it.
+    /// Keeps the rest of the message in which the socket stopped after `sent` bytes of a batch.
+    /// Returns the cursor after that message.
     fn keep_rest(&self, batch: &Batch, mut sent: usize) -> Option<Cursor> {
         let mut after = None;
         for piece in batch.pieces() {

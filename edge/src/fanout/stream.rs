@@ -1,4 +1,4 @@
-//! A live stream as the edge has it.
+//! A live stream at the edge.
 
 use std::{
     fmt,
@@ -19,9 +19,8 @@ use tributary_protocol::{
 
 use super::forms::Forms;
 
-/// One live stream of an origin: a ring of messages that are encoded already, data messages with
-/// values that only AMF3 has in both forms, written by the link
-/// thread and read by the workers that have viewers of it.
+/// One live stream of an origin: a ring of encoded messages. The link thread writes it; the workers
+/// with viewers of the stream read it.
 pub struct LiveStream {
     state: Mutex<State>,
     /// Rises with every change of the ring.
@@ -36,10 +35,10 @@ struct State {
     bells: Arc<[Arc<Notify>]>,
 }
 
-/// What a live stream's ring keeps at the edge.
+/// The limits of a live stream's ring.
 ///
-/// It has to hold the newest group of pictures, which encoders keep to 10 s, and what a viewer may
-/// be behind by. 16 MiB are 12 s of 11 Mbit/s.
+/// The ring has to hold the newest group of pictures, which encoders keep to 10 s, and the lag of
+/// viewers. 16 MiB are 12 s of 11 Mbit/s.
 pub(super) const RING: Limits = Limits {
     bytes: 16 * 1024 * 1024,
     messages: 4096,
@@ -60,11 +59,11 @@ impl LiveStream {
         })
     }
 
-    /// Appends a message under its number in the stream; a header that is repeated has none. What
-    /// is there already is ignored.
+    /// Appends a message under its number in the stream. A repeated header has no number. A message
+    /// that the ring has already is ignored.
     pub fn push(&self, number: Option<u64>, message: Message) {
         if message.payload.len() > MAX_MESSAGE_LENGTH as usize {
-            // No origin of ours sends it, and no chunk stream can carry it.
+            // A sound origin does not send this, and no chunk stream can carry it.
             return;
         }
         let class = media::classify(message.kind, &message.payload);
@@ -76,8 +75,8 @@ impl LiveStream {
         });
     }
 
-    /// A new epoch of the feed begins: audio goes on, video at its next key frame, and nothing
-    /// waits for a place of the old one any more.
+    /// Begins a new epoch of the feed: audio goes on, video at its next key frame. Ends the waits
+    /// for a place of the old epoch.
     pub fn restart(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
         self.change(|ring| {
@@ -86,12 +85,12 @@ impl LiveStream {
         });
     }
 
-    /// What follows belongs to another publication, or comes from another writer of it.
+    /// The messages that follow are of this publication, or of another writer of it.
     pub fn follow(&self, publication: Publication) {
         self.change(|ring| ring.follow(publication));
     }
 
-    /// The feed is over: nothing waits for a place in it any more.
+    /// Ends the feed, and the waits for a place in it.
     pub fn end(&self) {
         self.ended.store(true, Ordering::Release);
         self.change(|_| true);
@@ -102,12 +101,12 @@ impl LiveStream {
         read(&self.lock().ring)
     }
 
-    /// A number that changes when a cursor may get something else than before.
+    /// A number that changes when a cursor may get something new.
     pub(super) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
-    /// A number that changes when the places of the feed that were waited for may never come.
+    /// A number that changes when awaited places of the feed may never come.
     pub(crate) fn waits(&self) -> u64 {
         let ended = u64::from(self.ended.load(Ordering::Acquire));
         self.epoch.load(Ordering::Acquire) * 2 + ended
@@ -133,7 +132,7 @@ impl LiveStream {
         }
         self.version.fetch_add(1, Ordering::AcqRel);
         let bells = Arc::clone(&state.bells);
-        // The workers that wake want the lock.
+        // The lock is free before the workers wake.
         drop(state);
         for bell in &*bells {
             bell.notify_one();
@@ -141,7 +140,7 @@ impl LiveStream {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic in the ring would be a defect of ours; the other viewers go on regardless.
+        // A panic while the lock was held is a defect of ours; the other viewers go on.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! The live streams this edge has a feed or a viewer of.
+//! The live streams of this edge that have a feed or a viewer.
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ pub struct Streams {
 #[derive(Debug, Default)]
 struct StreamTable {
     streams: HashMap<(u64, LiveId), Weak<LiveStream>>,
-    /// Dead entries are cleared out when there are this many.
+    /// Number of entries at which dead ones are removed.
     sweep_at: usize,
 }
 
@@ -33,8 +33,8 @@ impl Streams {
         })
     }
 
-    /// The stream with this number of this origin process. A feed that arrives before its first
-    /// viewer fills it, and the other way round it waits for the feed.
+    /// The live stream with this number of this origin process. Its feed and its first viewer may
+    /// come in either order.
     pub fn get_or_create(&self, origin: u64, live: LiveId) -> Arc<LiveStream> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if table.streams.len() >= table.sweep_at {
@@ -57,7 +57,7 @@ impl Streams {
     }
 }
 
-/// Entries below which clearing out is not worth it.
+/// Number of entries below which dead ones stay.
 const SWEEP: usize = 64;
 
 #[cfg(test)]

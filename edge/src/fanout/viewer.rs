@@ -16,13 +16,13 @@ use crate::wire::Wire;
 pub(crate) struct Viewer {
     reader: Rc<Reader>,
     local: Rc<LocalStream>,
-    /// Its reader's place among those of the stream.
+    /// The slot of its reader in the local stream.
     slot: usize,
 }
 
 impl Viewer {
     /// Begins to play at the newest key frame of the publication whose first message has this
-    /// number, and sends what there is.
+    /// number, and sends the messages from there.
     pub(crate) fn attach(
         wire: &Rc<Wire>,
         on: PlaysOn,
@@ -42,28 +42,27 @@ impl Viewer {
         viewer
     }
 
-    /// Plays no more.
+    /// Ends the play.
     pub(crate) fn detach(&self) {
         self.local.remove(self.slot);
     }
 
-    /// The client's message stream.
     pub(crate) fn stream(&self) -> MessageStreamId {
         self.reader.stream()
     }
 
-    /// The stream that it plays, on this worker.
+    /// The live stream on this worker.
     pub(crate) fn local(&self) -> &Rc<LocalStream> {
         &self.local
     }
 
-    /// Sets what it gets from now on.
+    /// Sets the filter from now on.
     pub(crate) fn set_filter(&self, filter: Filter) {
         self.reader.set_filter(filter);
         self.go_on();
     }
 
-    /// Whether it has had, or will not get, the message at this place.
+    /// Whether the viewer's cursor has passed this place.
     pub(crate) fn has_passed(&self, place: FeedPlace) -> bool {
         self.reader.has_passed(place)
     }
@@ -73,7 +72,7 @@ impl Viewer {
         self.reader.await_place(place);
     }
 
-    /// Sends what there is, outside of a pass: the socket can be written again.
+    /// Sends on outside of a pass: the socket takes bytes again.
     pub(crate) fn go_on(&self) {
         if self.local.pump_alone(&self.reader) == Pumped::More {
             self.local.ring();

@@ -1,8 +1,8 @@
 //! The sending side of one client's connection.
 //!
-//! Two things write to it: the driver, for what the session itself says, and the passes of the
-//! streams it plays, for media that was encoded for all viewers. Messages are never mixed: what is
-//! begun is finished first, then the session's own output goes, then media.
+//! The driver sends the session's own messages; the passes of the streams that it plays send media,
+//! which was encoded for all viewers. Messages are never mixed: the rest of a message that was sent
+//! in part leaves first, then the session's output, then media.
 
 use std::{
     cell::{Cell, RefCell, RefMut},
@@ -23,27 +23,26 @@ pub(crate) use socket::prepare;
 pub(crate) use throttle::Throttle;
 pub(crate) use transport::Transport;
 
-/// A transport, and what waits to be written to it.
+/// A transport, and the bytes that wait for it.
 #[derive(Debug)]
 pub(crate) struct Wire {
     transport: Transport,
-    /// Wakes the driver: the socket takes no more, failed, or a place in a feed is passed.
+    /// Wakes the driver: the socket takes no more, has failed, or a place in a feed is passed.
     signal: Notify,
     session: RefCell<ServerConnection>,
     state: Cell<State>,
-    /// Output of the session that was taken and is not all sent.
+    /// Bytes that were taken from the session's output and not all sent.
     unsent: RefCell<BytesMut>,
-    /// A message for all viewers that is begun.
+    /// The rest of a message for all viewers that was sent in part.
     begun: RefCell<Option<Box<Begun>>>,
-    /// When the peer last took something, while it takes no more.
+    /// The time at which the peer last took bytes; set while bytes wait.
     progress: Cell<Option<Instant>>,
     sent: Cell<u64>,
-    /// Messages sent, and messages of live streams that were not.
+    /// Messages that were sent, then messages of live streams that were dropped.
     messages: Cell<u64>,
     dropped: Cell<u64>,
-    /// How fast the client may be sent to.
+    /// The limit on bytes per second to the client.
     limit: RefCell<Option<Box<Throttle>>>,
-    /// Counts the bytes sent to all clients.
     all_sent: Counter,
 }
 
@@ -62,18 +61,18 @@ enum State {
 struct Begun {
     head: Box<[u8]>,
     body: Bytes,
-    /// Bytes of both that are sent.
+    /// Sent bytes of head and body together.
     sent: usize,
 }
 
-/// What became of messages for many.
+/// The outcome of a write of shared messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WrittenShared {
-    /// All of them were sent.
+    /// All bytes were sent.
     All,
-    /// So many bytes were; the rest of the message in which that ends has to be kept.
+    /// So many bytes were sent; the caller keeps the rest of the message in which they end.
     Part(usize),
-    /// The socket takes no more, or failed, or something else goes first.
+    /// No byte was sent: the socket takes no more, has failed, or other output goes first.
     Nothing,
 }
 
@@ -103,8 +102,7 @@ impl Wire {
         &self.signal
     }
 
-    /// The protocol's side of the connection. What it wants to send leaves with
-    /// [`Wire::flush`].
+    /// The protocol's side of the connection. Its output leaves with [`Wire::flush`].
     pub(crate) fn session(&self) -> RefMut<'_, ServerConnection> {
         self.session.borrow_mut()
     }
@@ -114,7 +112,8 @@ impl Wire {
         self.sent.get()
     }
 
-    /// Messages sent, or about to be; and messages of live streams that the client did not get.
+    /// Messages that were sent or will be, and messages of live streams that the client did not
+    /// get.
     pub(crate) fn messages(&self) -> (u64, u64) {
         (self.messages.get(), self.dropped.get())
     }
@@ -124,20 +123,20 @@ impl Wire {
         self.messages.set(self.messages.get() + count);
     }
 
-    /// Counts messages of a live stream that do not.
+    /// Counts messages of a live stream that the client does not get.
     pub(crate) fn count_dropped(&self, count: u64) {
         self.dropped.set(self.dropped.get() + count);
     }
 
-    /// The client is sent this many bytes per second at most, or as many as it takes.
+    /// Limits the bytes per second that the client is sent; `None` sets no limit.
     pub(crate) fn set_limit(&self, bytes_per_second: Option<u32>) {
         let pace = bytes_per_second.map(|rate| Box::new(Throttle::new(rate, Instant::now())));
         *self.limit.borrow_mut() = pace;
-        // Whoever waits looks again.
+        // The driver computes its deadline anew.
         self.signal.notify_one();
     }
 
-    /// When the pace allows more, if it is what is waited for.
+    /// The time at which the pace allows more, while the wire waits for that.
     pub(crate) fn paced_until(&self) -> Option<Instant> {
         let is_paced = self.state.get() == State::Paced;
         let pace = self.limit.borrow();
@@ -145,7 +144,7 @@ impl Wire {
         is_paced.then(|| pace.as_deref().and_then(shut).unwrap_or_else(Instant::now))
     }
 
-    /// Whether the socket is what is waited for.
+    /// Whether the wire waits for the socket.
     pub(crate) fn awaits_socket(&self) -> bool {
         matches!(self.state.get(), State::Blocked | State::Failed)
     }
@@ -155,24 +154,24 @@ impl Wire {
         self.state.get() != State::Clear
     }
 
-    /// Whether writing failed: the connection is gone.
+    /// Whether a write has failed: the connection is gone.
     pub(crate) fn has_failed(&self) -> bool {
         self.state.get() == State::Failed
     }
 
-    /// Since when the peer has taken nothing, if something waits for it.
+    /// The time since when the peer has taken no bytes, while bytes wait for it.
     pub(crate) fn stuck_since(&self) -> Option<Instant> {
         self.progress.get().filter(|_| self.awaits_socket())
     }
 
-    /// Counts the time without progress from `now`, if it runs.
+    /// Restarts the time without progress at `now`, if it runs.
     pub(crate) fn excuse(&self, now: Instant) {
         if self.progress.get().is_some() {
             self.progress.set(Some(now));
         }
     }
 
-    /// The process was stopped for this long.
+    /// Shifts all times by that for which the process was stopped.
     pub(crate) fn postpone(&self, by: Duration) {
         self.progress.set(self.progress.get().map(|at| at + by));
         if let Some(pace) = &mut *self.limit.borrow_mut() {
@@ -180,13 +179,13 @@ impl Wire {
         }
     }
 
-    /// Bytes of the session's own output that wait.
+    /// Waiting bytes of the session's own output.
     pub(crate) fn pending(&self) -> usize {
         let output = self.unsent.borrow().len() + self.session.borrow().output_len();
         output + self.transport.unsent()
     }
 
-    /// Sends what is begun and what the session has to say. Whether all of it left.
+    /// Sends the rest of a message and the session's output. Returns whether all of it left.
     pub(crate) fn flush(&self) -> bool {
         if self.has_failed() || self.must_wait() {
             return false;
@@ -239,7 +238,7 @@ impl Wire {
         }
     }
 
-    /// Keeps a message of which this much was sent; the body is shared with other clients.
+    /// Keeps a message of which `sent` bytes have left; its body is shared with other clients.
     pub(crate) fn keep_rest(&self, head: &[u8], body: Bytes, sent: usize) {
         if sent < head.len() + body.len() {
             let head = head.into();
@@ -308,7 +307,7 @@ impl Wire {
         }
     }
 
-    /// Whether the pace allows no more now.
+    /// Whether the pace allows no bytes now.
     fn must_wait(&self) -> bool {
         let pace = self.limit.borrow();
         let Some(pace) = pace.as_deref() else {
@@ -321,7 +320,7 @@ impl Wire {
         if self.state.replace(State::Paced) == State::Clear {
             self.signal.notify_one();
         }
-        // It is not the client who makes no progress.
+        // The pace, not the client, stops the progress.
         self.excuse(now);
         true
     }

@@ -4,16 +4,16 @@ use std::{io, time::Duration};
 
 use socket2::Socket;
 
-/// Unsent bytes the kernel holds for one client. Reason: they are beyond the reach of the latency
-/// cap. At 1 Mbit/s this is one second, at 250 kbit/s the usual cap of 4 s.
+/// Unsent bytes in the kernel for one client. Reason: the latency cap cannot reach them. They are
+/// one second at 1 Mbit/s, and the default cap of 4 s at 250 kbit/s.
 pub(super) const NOTSENT_LOWAT: u32 = 128 * 1024;
 
-/// Bytes that stay unacknowledged for this long break the connection. Longer than the driver's own
-/// limit, which has a counted reason; this one is for a peer that is gone altogether.
+/// Time for which bytes may stay unacknowledged before the connection breaks. It is longer than the
+/// driver's own limit, which counts a reason, and serves for a peer that is gone altogether.
 const USER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Sets the options of a listening socket, which those it accepts inherit: none of them costs a
-/// system call. What the system does not have is done without.
+/// Sets the options of a listening socket, which accepted sockets inherit without a system call of
+/// their own. Options that the system lacks are left out.
 pub(crate) fn prepare(listener: &Socket) -> io::Result<()> {
     listener.set_tcp_nodelay(true)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -24,7 +24,7 @@ pub(crate) fn prepare(listener: &Socket) -> io::Result<()> {
             return Ok(());
         }
     }
-    // The kernel doubles it for its own bookkeeping.
+    // The kernel doubles the value for its own bookkeeping.
     listener.set_send_buffer_size(NOTSENT_LOWAT as usize)
 }
 

@@ -1,16 +1,17 @@
-//! How fast a connection may be in one direction, on its application's word.
+//! The limit on the rate of a connection in one direction, set by its application.
 
 use std::time::{Duration, Instant};
 
-/// Bytes per second on average. What is begun is finished: a debt is paid by waiting.
+/// A limit on bytes per second, on average. Bytes are counted once they have passed; the next ones
+/// wait until the rate has caught up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Throttle {
     bytes_per_second: u32,
-    /// When everything so far would have passed at the pace; in the past if there was a rest.
+    /// The time at which all bytes so far would have passed at the pace; in the past after a rest.
     paid_at: Instant,
 }
 
-/// What may pass at once after a rest, as time at the pace. Reason: frames come in bursts.
+/// Bytes that may pass at once after a rest, as time at the pace. Reason: frames come in bursts.
 const BURST: Duration = Duration::from_millis(250);
 
 impl Throttle {
@@ -25,17 +26,17 @@ impl Throttle {
     /// Counts bytes that have passed.
     pub(crate) fn spend(&mut self, bytes: usize, now: Instant) {
         let time = bytes as f64 / f64::from(self.bytes_per_second.max(1));
-        // A pace of one byte per second and a message of 16 MiB are half a year.
+        // At one byte per second, a message of 16 MiB takes half a year.
         self.paid_at = self.paid_at.max(now) + Duration::from_secs_f64(time);
     }
 
-    /// Until when nothing may pass, if that is later than now.
+    /// The time until which no byte may pass, if that is later than now.
     pub(crate) fn shut_until(&self, now: Instant) -> Option<Instant> {
         let until = self.paid_at.checked_sub(BURST)?;
         (until > now).then_some(until)
     }
 
-    /// The process was stopped for this long.
+    /// Shifts the pace by the time for which the process was stopped.
     pub(crate) fn postpone(&mut self, by: Duration) {
         self.paid_at += by;
     }
@@ -55,7 +56,7 @@ mod tests {
         pace.spend(1_000, start);
         assert_eq!(pace.shut_until(start), Some(start + ms(1_000)));
         assert_eq!(pace.shut_until(start + ms(1_000)), None);
-        // A rest gives back the burst and no more.
+        // A rest frees the burst and no more.
         pace.spend(500, start + ms(60_000));
         assert_eq!(
             pace.shut_until(start + ms(60_000)),

@@ -27,7 +27,7 @@ use tributary_protocol::{
     session::{ClientConnection, Limits},
 };
 
-/// Nothing in these tests takes this long.
+/// A bound that no step of these tests reaches.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 pub(crate) struct Edge {
@@ -39,7 +39,7 @@ pub(crate) struct Edge {
     _drain: drain::Signal,
 }
 
-/// What every client sends, and how much it gets for it.
+/// The bytes that every client sends, and the answer to them.
 struct Script {
     hello: BytesMut,
     connect: BytesMut,
@@ -160,7 +160,7 @@ impl Script {
         let mut client =
             ClientConnection::new(HandshakeKind::Simple, random, now, Limits::default());
         let hello = client.take_output();
-        // A server's answer that a simple client takes.
+        // The answer of a server, for a client that checks little.
         client
             .handle_input(now, &[&[3][..], &[0; 1536], &hello[1..]].concat())
             .expect("S0 to S2");

@@ -54,7 +54,7 @@ impl Session {
     fn obey(&mut self, now: Instant, order: Order) -> Result<(), End> {
         match order {
             ToSession::Accept => {
-                // With the answer, which follows: one write for both.
+                // The answer follows: one write sends both.
                 self.wire
                     .session()
                     .begin(ServerConnection::CHUNK_SIZE, ServerConnection::WINDOW);
@@ -75,7 +75,7 @@ impl Session {
                 let on = PlaysOn {
                     stream,
                     encoding: self.encoding(),
-                    // Track 0 alone for a client that has not announced that it takes several.
+                    // A client that has not announced several tracks gets track 0 alone.
                     tracks: who.map_or(WantedTracks::First, |who| who.tracks),
                 };
                 let viewer = self
@@ -132,13 +132,13 @@ impl Session {
         Ok(())
     }
 
-    /// Sends a message of the origin. A client that leaves too much waiting is closed.
+    /// Sends a message of the origin. A client with too much waiting output is closed.
     pub(super) fn tell(&mut self, message: &Message) -> Result<(), End> {
         if self.pending() > MAX_OUTPUT && !self.wire.flush() && self.pending() > MAX_OUTPUT {
             return Err(End::fault(CloseReason::SlowReader, "output_full"));
         }
         if message.payload.len() > MAX_MESSAGE_LENGTH as usize {
-            // No origin of ours sends it, and no chunk stream can carry it.
+            // A sound origin does not send this, and no chunk stream can carry it.
             return Err(End::because(CloseReason::Limit));
         }
         self.wire.count_messages(1);
@@ -147,13 +147,14 @@ impl Session {
         Ok(())
     }
 
-    /// The process is being emptied.
+    /// Ends the session for the drain.
     pub(in crate::client) fn on_drain(&mut self) -> End {
         self.part(Status::ConnectAppShutdown, CloseReason::Shutdown)
     }
 
-    /// The origin, or the link on its behalf, closes the session. An application has said all it
-    /// has to say; a link has not, and a connect is never left without an answer.
+    /// Ends the session by order of the origin, or of the link on its behalf. An application has
+    /// sent its own last messages. After a link's close, and for a connect without an answer, the
+    /// edge sends the status.
     fn closed_by_origin(&mut self, reason: CloseReason) -> End {
         use CloseReason as R;
         let status = match reason {
@@ -170,7 +171,8 @@ impl Session {
         }
     }
 
-    /// Says goodbye: an error to a connect that has no answer yet, a notice otherwise.
+    /// Sends the last messages: an error as answer to an open connect, an onStatus otherwise, then
+    /// `close`.
     pub(super) fn part(&mut self, status: Status, reason: CloseReason) -> End {
         let Some(who) = &self.who else {
             return End::because(reason);
@@ -201,8 +203,8 @@ impl Session {
     }
 }
 
-/// The chunk stream of a shared-object message. Server-style members get it beside commands: npm
-/// `rtmp-client`, which is one, reads it nowhere else.
+/// The chunk stream of a shared-object message. Server-style members get it on the chunk stream of
+/// commands: npm `rtmp-client`, which is such a member, reads it nowhere else.
 fn object_stream(message: &Message) -> ChunkStreamId {
     match Flags::peek(message.kind, &message.payload) {
         Some(flags) if flags.is_server_style() => ChunkStreamId::COMMAND,
@@ -232,7 +234,7 @@ fn send(session: &mut ServerConnection, message: &Message) {
         _ => ChunkStreamId::STATUS,
     };
     if csid == ChunkStreamId::SHARED_OBJECT {
-        // Others of the kind are written past the session.
+        // Other messages on this chunk stream are written past the session.
         session.send_full(csid, message);
     } else {
         session.send(csid, message);

@@ -1,5 +1,5 @@
-//! Messages of shared objects that the session itself sends: those for it alone, and those that
-//! could not be written to its socket at once.
+//! Messages of shared objects that the session sends: messages for it alone, and messages that the
+//! hub could not write to its socket at once.
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Session {
-    /// The client says something of a shared object: it is answered on this message stream.
+    /// Gives the client a seat, and sets the message stream on which it gets messages of objects.
     pub(super) fn use_objects(&mut self, stream: MessageStreamId) {
         let Some(link) = self.forwarding.link() else {
             return;
@@ -30,7 +30,7 @@ impl Session {
         }
     }
 
-    /// A message of an object for this session alone.
+    /// Sends a message of an object that is for this session alone.
     pub(super) fn tell_object(
         &mut self,
         message: &ObjectMessage,
@@ -52,7 +52,7 @@ impl Session {
         self.tell(&message.to(recipient))
     }
 
-    /// What the origin says next comes after what it said of objects up to this place.
+    /// Holds the next item of the inbox until the hub has passed this place.
     pub(super) fn await_objects(&mut self, place: u64) -> Result<(), End> {
         let Some(seat) = &self.seat else {
             return Ok(());
@@ -64,7 +64,8 @@ impl Session {
         self.settle_objects()
     }
 
-    /// Goes on with what the origin says, once the messages of objects before it have passed.
+    /// Sends the messages of objects up to the awaited place once the hub has passed it; the inbox
+    /// goes on.
     pub(super) fn settle_objects(&mut self) -> Result<(), End> {
         let Some(seat) = &self.seat else {
             return Ok(());
@@ -85,7 +86,7 @@ impl Session {
         Ok(())
     }
 
-    /// Sends what waits of objects, now that the client takes something again.
+    /// Sends the waiting messages of objects: the socket takes bytes again.
     pub(super) fn release_objects(&mut self) -> Result<(), End> {
         while let Some(message) = self.seat.as_ref().and_then(|seat| seat.release()) {
             self.tell(&message)?;

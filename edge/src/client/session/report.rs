@@ -7,7 +7,7 @@ use tributary_protocol::link::{Bandwidth, Statistics};
 use super::Session;
 
 impl Session {
-    /// The application wants figures: now, and again and again.
+    /// Begins the reports to the application, the first one now.
     pub(super) fn watch(&mut self, now: Instant) {
         if self.figures.round_trip.is_none() {
             self.wire.session().send_ping(now);

@@ -1,4 +1,4 @@
-//! What bad-input rows 1, 2, 5, 6, 10 and 11 ask of a connection.
+//! Rows 1, 2, 5, 6, 10 and 11 of bad input (docs/testing.md), on client connections.
 
 use std::time::{Duration, Instant};
 
@@ -77,7 +77,7 @@ async fn half_open_connections_are_limited_by_address_and_honest_ones_pass() {
         reason: "too_many_half_open_per_address",
     });
     assert_eq!(refused.get(), 5);
-    // One that leaves makes room.
+    // A connection that leaves makes room.
     held.pop();
     edge.until("there is room", |_| {
         edge.running.admission().half_open() == 2
@@ -131,10 +131,10 @@ async fn chunks_that_break_the_stream_close_that_client_alone() {
     for bytes in [
         // Another header while a message is partial (CVE-2016-10191).
         [&partial[..], &begun[..]].concat(),
-        // Formats 2 and 3 on a chunk stream never seen.
+        // Formats 2 and 3 on a chunk stream without an earlier message.
         b"\x8a\x00\x00\x00".to_vec(),
         b"\xca".to_vec(),
-        // Set Chunk Size 0, and with the high bit.
+        // Set Chunk Size with 0, and with the high bit.
         b"\x02\x00\x00\x00\x00\x00\x04\x01\x00\x00\x00\x00\x00\x00\x00\x00".to_vec(),
         b"\x02\x00\x00\x00\x00\x00\x04\x01\x00\x00\x00\x00\x80\x00\x00\x00".to_vec(),
     ] {
@@ -152,7 +152,7 @@ async fn chunks_that_break_the_stream_close_that_client_alone() {
 async fn a_format_1_header_on_chunk_stream_2_is_accepted() {
     let mut edge = Edge::start();
     let (mut client, peer) = edge.session().await;
-    // librtmp's ping response.
+    // The ping response of librtmp.
     let bytes = b"\x42\x00\x00\x00\x00\x00\x06\x04\x00\x06\x00\x00\x0d\x0f";
     client.socket.write_all(bytes).await.unwrap();
     client.connection.notify("still here", Vec::new());
@@ -203,7 +203,7 @@ async fn the_first_message_is_the_connect_command_and_there_is_one() {
 #[tokio::test]
 async fn names_that_are_no_application_are_refused_by_name() {
     let long = "x".repeat(65_536);
-    // With its `/_definst_` it is one byte too long.
+    // The appended `/_definst_` makes it one byte too long.
     let too_long = "x".repeat(503);
     let long_query = format!("live?{}", "x".repeat(16_384));
     for (app, status) in [
@@ -213,7 +213,7 @@ async fn names_that_are_no_application_are_refused_by_name() {
         (&*long, "NetConnection.Connect.InvalidApp"),
         (&*too_long, "NetConnection.Connect.InvalidApp"),
         ("?rtmp://", "NetConnection.Connect.Rejected"),
-        // It does not fit one frame of the link, which would close the link for everyone.
+        // It fits no frame of the link: it would close the link for all sessions.
         (&*long_query, "NetConnection.Connect.Rejected"),
     ] {
         let mut edge = Edge::start();
@@ -244,7 +244,7 @@ async fn strange_numbers_pass_or_are_ignored() {
         let delete = Command::new("deleteStream", TransactionId(0.0)).with(argument);
         client.connection.send_command(STREAM_0, &delete);
     }
-    // Nothing in it, of any type: nobody's business.
+    // Empty messages of each type are dropped.
     for kind in [15, 16, 17, 18, 19, 20] {
         let empty = media(MessageType(kind), 0, &b""[..]);
         let empty = tributary_protocol::Message {
@@ -271,12 +271,12 @@ async fn a_flood_of_tiny_chunks_is_read_at_its_rate_and_others_do_not_wait() {
     let mut edge = Edge::start();
     let (mut honest, peer) = edge.session().await;
     let (mut client, _peer) = edge.session().await;
-    // An empty message of an unknown type, and then one more with every byte.
+    // The first bytes are an empty message of an unknown type. Each further byte is one more.
     let first = b"\x03\0\0\0\0\0\0\x63\0\0\0\0";
     client.socket.write_all(first).await.unwrap();
     let before = edge.metrics.bytes_in.get();
     let begun = Instant::now();
-    // A second's worth passes at once, the rest at 500,000 a second.
+    // One second's worth passes at once, the rest at 500,000 a second.
     const CHUNKS: usize = 1_500_000;
     let flood = vec![0xc3; CHUNKS];
     let (_read, mut write) = client.socket.split();
@@ -309,7 +309,7 @@ async fn a_flood_of_calls_is_read_at_its_rate_and_closed_when_it_never_leaves_of
         ..config()
     });
     let (mut client, peer) = edge.session().await;
-    // A burst and half of another: what is beyond the first waits.
+    // The client sends two bursts in all; messages beyond the first burst wait.
     for _ in 0..50 {
         client.connection.notify("call", Vec::new());
     }
@@ -329,7 +329,7 @@ async fn a_flood_of_calls_is_read_at_its_rate_and_closed_when_it_never_leaves_of
     client.send().await;
     assert_eq!(edge.command(&peer).await.0.name, "last");
     assert!(begun.elapsed() > Duration::from_millis(700));
-    // It sends on and on.
+    // The client sends without a pause.
     for _ in 0..1_000 {
         client.connection.notify("call", Vec::new());
     }

@@ -1,5 +1,4 @@
-//! Messages of shared objects: to members, in order with everything else, and to those who read
-//! slowly.
+//! Messages of shared objects: to members, in order with all other messages, and to slow clients.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -52,7 +51,7 @@ impl Peer {
         self.hub.hand(join).expect("it takes no room");
     }
 
-    /// Hands the worker a message for all members, once it has room; its place.
+    /// Queues a message for all members in the worker's hub, once it has room. Returns its place.
     fn deliver(&self, version: u32, events: Vec<Event>, all_but: Option<SessionId>) -> u64 {
         let message = ObjectMessage::new(body(version, events)).expect("a message");
         let delivery = Delivery {
@@ -80,7 +79,7 @@ impl Peer {
 }
 
 impl Edge {
-    /// A client that has asked to use an object.
+    /// A client that uses an object.
     async fn member(&mut self, encoding: ObjectEncoding) -> (Client, Peer) {
         let (mut client, peer) = self.session_in(encoding).await;
         client.ask(MessageStreamId::CONNECTION).await;
@@ -190,7 +189,7 @@ async fn objects_and_the_session_keep_one_order() {
         for number in 0..400_u32 {
             let which = random.random_range(0..10_usize);
             let Some((_, peer, told, expected)) = clients.get_mut(which) else {
-                // To all; plain messages, so that none stands for another.
+                // Messages to all that are not changes: none of them replaces another.
                 let place = clients[0]
                     .1
                     .deliver(number, vec![send(number.into())], None);
@@ -218,8 +217,8 @@ async fn objects_and_the_session_keep_one_order() {
     }
 }
 
-/// A client that does not read for a while gets the last values of what changed meanwhile, every
-/// message, and none of them before a change that went before it.
+/// A client that does not read for a while gets the last values of the slots that changed
+/// meanwhile, and every message, each behind the changes before it.
 #[tokio::test]
 async fn a_member_that_falls_behind_catches_up_in_one_message() {
     for encoding in [ObjectEncoding::Amf0, ObjectEncoding::Amf3] {
@@ -263,7 +262,8 @@ async fn a_member_that_falls_behind_catches_up_in_one_message() {
         }
         let mut held = BTreeMap::new();
         let (mut heard, mut messages, mut seen) = (0, 0, 0);
-        // What it catches up with may be of the last version; messages follow it all the same.
+        // The changes that it catches up with may have the last version; messages follow all the
+        // same.
         while seen < version || heard < sends {
             let (_, _, message) = slow.object().await;
             messages += 1;
@@ -328,7 +328,7 @@ async fn a_member_with_too_much_unread_is_closed_with_a_reason() {
     all.expect("the other gets everything").unwrap();
 }
 
-/// What gathers while a worker is busy leaves as what it comes to, for everybody.
+/// Changes that gather while a worker is busy leave merged, for all members.
 #[tokio::test]
 async fn a_storm_is_gathered_by_slot() {
     let mut edge = Edge::start();

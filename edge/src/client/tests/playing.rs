@@ -1,4 +1,4 @@
-//! Playing: what viewers get, in what order, and what becomes of slow ones.
+//! Playing: the messages of viewers, their order, and slow viewers.
 
 use std::{
     sync::Arc,
@@ -46,7 +46,7 @@ impl Source {
         }
     }
 
-    /// Pushes a message; its place.
+    /// Pushes a message. Returns its place.
     fn push(&mut self, kind: MessageType, payload: impl Into<Bytes>) -> FeedPlace {
         let number = self.number;
         self.number += 1;
@@ -187,7 +187,7 @@ async fn one_connection_plays_two_streams() {
             (*count * 40, [100_006, 90_006][stream as usize - 1])
         );
     }
-    // The same stream again on the same message stream replaces what played there.
+    // The same stream on the same message stream replaces the play there.
     two.attach(&peer, MessageStreamId(1));
     edge.until("both watch", |metrics| metrics.viewers.get() == 2)
         .await;
@@ -196,7 +196,7 @@ async fn one_connection_plays_two_streams() {
 #[tokio::test]
 async fn a_slow_reader_gets_whole_messages_and_commands_between_them() {
     let mut edge = Edge::start();
-    // All of it fits, and lag does not count.
+    // The ring holds all of it, and lag does not count.
     let mut source = Source::with(Limits {
         bytes: 1 << 30,
         ..Limits::default()
@@ -212,7 +212,7 @@ async fn a_slow_reader_gets_whole_messages_and_commands_between_them() {
     }
     let (mut frames, mut commands) = (0, 0);
     while frames < 60 || commands < 20 {
-        // A byte at a time would take for ever: small reads with pauses do.
+        // Small reads: single bytes would take too long.
         let mut buffer = [0; 3000];
         let bytes = client.socket.read(&mut buffer).await.unwrap();
         client
@@ -249,11 +249,11 @@ async fn a_message_waits_for_its_place_in_the_feed() {
         message: status(Status::PlayUnpublishNotify),
         after: Some(place),
     };
-    // Passed already.
+    // The place has passed already.
     assert_eq!(media(&mut client).await.1, 9);
     peer.say(tied(last));
     assert_eq!(client.status().await, "NetStream.Play.UnpublishNotify");
-    // Not yet there: what follows on its stream waits too, what belongs to others does not.
+    // The place is to come: later messages on its stream wait too, those of others do not.
     let next = FeedPlace(last.0 + 1);
     peer.say(tied(next));
     peer.say(ToSession::Message {
@@ -299,7 +299,7 @@ async fn nothing_waits_for_a_place_that_does_not_come() {
                 after,
             });
         }
-        // The wait has begun before it is ended.
+        // The wait begins before it is ended.
         tokio::time::sleep(Duration::from_millis(50)).await;
         release(&source, &peer);
         assert_eq!(client.status().await, "NetStream.Play.Stop", "{case}");
@@ -309,7 +309,7 @@ async fn nothing_waits_for_a_place_that_does_not_come() {
         }
         assert_eq!(client.status().await, "NetStream.Play.Stop", "{case}");
     }
-    // Without a viewer nothing waits at all.
+    // Without a viewer no message waits.
     let mut edge = Edge::start();
     let (mut client, peer) = edge.session().await;
     peer.say(ToSession::Message {
@@ -490,7 +490,7 @@ async fn commands_that_pile_up_close_the_session() {
     let text = "x".repeat(60_000);
     let much = Command::new("much", TransactionId(0.0)).with(text.as_str());
     let message = to_message(&much, MessageStreamId::CONNECTION);
-    // The sockets take some of it.
+    // The sockets take a part of it.
     for _ in 0..400 {
         let message = message.clone();
         if !peer.try_say(ToSession::Message {
@@ -561,7 +561,7 @@ async fn an_end_of_play_is_heard_after_the_last_frame() {
     assert_eq!(heard, 101);
 }
 
-/// What a viewer gets of these data messages, as type and message, in its own encoding.
+/// The data messages that a viewer gets, as type and message, in its own encoding.
 async fn data(client: &mut Client, count: usize) -> Vec<(u8, DataMessage)> {
     let mut heard = Vec::new();
     while heard.len() < count {
@@ -596,7 +596,7 @@ async fn data_that_only_amf3_can_say_reaches_everyone_in_the_form_it_reads() {
     source.attach(&peer, STREAM);
     edge.until("both watch", |metrics| metrics.viewers.get() == 2)
         .await;
-    // One that is longer than a chunk, one that AMF0 can say.
+    // The second is longer than a chunk. AMF0 has the value of the last.
     let long = Value::ByteArray(vec![7; 100_000].into());
     for value in [bytes(), long.clone()] {
         let (kind, payload) = sent(value).encode(ObjectEncoding::Amf3);
@@ -668,7 +668,7 @@ async fn every_kind_of_message_has_its_chunk_stream() {
     peer.say(on_stream(MessageType::DATA_AMF0, data.clone()));
     let begin = b"\0\0\0\0\0\x01";
     peer.say(on_stream(MessageType::USER_CONTROL, begin[..].into()));
-    // A pass may not come between.
+    // No pass may come between.
     tokio::time::sleep(Duration::from_millis(100)).await;
     source.push(AUDIO, SOUND);
     source.push(VIDEO, KEY);
@@ -778,7 +778,8 @@ async fn a_viewer_gets_nothing_of_the_publication_before_its_own() {
     }
     source.push(VIDEO, INTER);
     assert_eq!(media(&mut early).await.2, 120);
-    // The lane is faster than the feed: the ring has another publication, and its end to come.
+    // The lane is faster than the feed: the ring still has the publication before, whose end is to
+    // come.
     let next = source.number + 1;
     source.attach_to(&second, STREAM, next);
     source.push(VIDEO, INTER);
@@ -791,7 +792,7 @@ async fn a_viewer_gets_nothing_of_the_publication_before_its_own() {
     for client in [&mut early, &mut late] {
         assert_eq!(media(client).await, (1, 8, 200, 3));
     }
-    // A third one begins there as well, at the newest place.
+    // A third viewer begins there as well, at the newest place.
     let (mut last, third) = edge.session().await;
     source.attach_to(&third, STREAM, next);
     assert_eq!(media(&mut last).await, (1, 8, 200, 3));

@@ -1,4 +1,4 @@
-//! Publishing: generations, what waits for a decision, and where it goes.
+//! Publishing: generations, media that waits for a decision, and the way to the origin.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::link::publish::{PublishFeed, PublishSource};
 const AUDIO: MessageType = MessageType::AUDIO;
 const VIDEO: MessageType = MessageType::VIDEO;
 
-/// An AVC sequence header and a key frame, with nothing in them.
+/// An AVC sequence header and a key frame, both without content.
 const HEADER: &[u8] = b"\x17\x00\x00\x00\x00h";
 const KEY: &[u8] = b"\x17\x01\x00\x00\x00k";
 
@@ -33,7 +33,7 @@ impl Feed {
         (feed, Self { source, cursor })
     }
 
-    /// What was pushed since the last call, as kind and time.
+    /// The messages since the last call, as kind and time.
     fn take(&mut self) -> Vec<(u8, u32)> {
         let mut taken = Vec::new();
         self.source.with_ring(|ring| {
@@ -93,7 +93,7 @@ fn accept(peer: &Peer, generation: Generation) -> Feed {
 async fn media_waits_for_its_accept_and_then_flows() {
     let mut edge = Edge::start();
     let (mut client, peer) = edge.session().await;
-    // Before any publish it goes nowhere.
+    // Media before any publish is dropped.
     send(&mut client, &[media(AUDIO, 1, &b"\xaf\x01a"[..])]).await;
     let generation = publish(&mut edge, &mut client, &peer).await;
     send(
@@ -135,7 +135,7 @@ async fn media_belongs_to_the_generation_in_which_it_arrived() {
     let mut feed = accept(&peer, second);
     assert_eq!(feed.wait(1).await, [(8, 3)]);
     assert!(late.take().is_empty());
-    // A stop of an older generation means nothing; one of this ends the media.
+    // A stop of an older generation changes nothing; a stop of this one ends the media.
     peer.say(ToSession::StopPublish {
         stream: STREAM,
         generation: first,
@@ -207,7 +207,7 @@ async fn a_full_park_does_not_stop_the_media() {
     let (mut client, peer) = edge.session().await;
     let generation = publish(&mut edge, &mut client, &peer).await;
     let mut feed = accept(&peer, generation);
-    // Parked, but not full: media passes by.
+    // The session is parked, but not full: media passes by.
     client
         .connection
         .notify("waits", vec!["x".repeat(60_000).as_str().into()]);
@@ -283,7 +283,7 @@ async fn large_media_arrives_whole() {
     let mut feed = accept(&peer, generation);
     edge.until("one publisher", |metrics| metrics.publishers.get() == 1)
         .await;
-    // More than a client that does not publish may have incomplete.
+    // More bytes than a client that does not publish may have incomplete.
     let payload = Bytes::from([KEY, &[0; 7_000_000]].concat());
     let message = Message {
         timestamp: RtmpTimestamp(1),
@@ -305,7 +305,7 @@ async fn a_silent_publisher_is_pinged_then_reported_and_cleared_when_it_sends_ag
     let (mut client, peer) = edge.session().await;
     let generation = publish(&mut edge, &mut client, &peer).await;
     let mut feed = accept(&peer, generation);
-    // It reads and answers pings as any client does: nothing is reported.
+    // A client that reads and answers pings is not reported.
     let answers = async {
         for _ in 0..4 {
             let _ = tokio::time::timeout(stall / 2, client.try_event()).await;
@@ -313,7 +313,7 @@ async fn a_silent_publisher_is_pinged_then_reported_and_cleared_when_it_sends_ag
     };
     answers.await;
     let begun = std::time::Instant::now();
-    // Now it does not even read.
+    // The client reads no longer.
     let told = edge.told().await;
     assert!(
         matches!(

@@ -254,7 +254,7 @@ async fn a_full_park_leaves_the_client_unread_until_there_is_room() {
             .unwrap();
         write
     });
-    // Nothing leaves the park: the client is read no more after a little over 64 KiB.
+    // No message leaves the park: the client is read no more after a little over 64 KiB.
     let mut waiting = Vec::new();
     while let Some(told) = edge.told_soon().await {
         waiting.push(told);
@@ -265,7 +265,7 @@ async fn a_full_park_leaves_the_client_unread_until_there_is_room() {
         waiting.len()
     );
     assert!(!writer.is_finished());
-    // Once there is room it goes on to the end.
+    // Once there is room, the client is read to the end.
     for _ in &waiting {
         peer.park.remove(40_000 + Park::MESSAGE);
     }
@@ -305,7 +305,7 @@ async fn messages_of_next_to_nothing_fill_the_park_as_well() {
         waiting += 1;
     }
     let room = Park::LIMIT / Park::cost(&small);
-    // What one read of 64 KiB brought, two bytes each, is handed on whole.
+    // All messages of one read of 64 KiB, two bytes each, are parked.
     assert!(
         (room..room + 33_000).contains(&waiting),
         "{waiting} messages"

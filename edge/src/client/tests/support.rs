@@ -1,4 +1,4 @@
-//! An edge without a link: the test reads what its sessions say, and answers.
+//! An edge without a link: the test receives the events of its sessions, and answers.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -36,7 +36,7 @@ use crate::{
     run::RunningClients,
 };
 
-/// Nothing in these tests takes this long.
+/// A bound that no step of these tests reaches.
 pub(super) const LONG: Duration = Duration::from_secs(20);
 
 pub(super) const STREAM: MessageStreamId = MessageStreamId(1);
@@ -72,7 +72,7 @@ pub(super) fn config() -> Config {
     }
 }
 
-/// An address nobody else in this process uses.
+/// An address that no other test of this process uses.
 pub(super) fn own_address() -> IpAddr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     IpAddr::from([127, 9, NEXT.fetch_add(1, Ordering::Relaxed), 1])
@@ -116,15 +116,15 @@ impl Edge {
         Client::connect(self.address(), own_address()).await
     }
 
-    /// The next thing a session says.
+    /// The next event of a session.
     pub(super) async fn told(&mut self) -> (SessionId, FromSession<Box<Opening>>) {
         let told = timeout(LONG, self.lanes.next())
             .await
-            .expect("a session says something");
+            .expect("a session sends an event");
         event(told.expect("the edge runs"))
     }
 
-    /// The next thing a session says, if it says something soon.
+    /// The next event of a session, if one comes soon.
     pub(super) async fn told_soon(&mut self) -> Option<(SessionId, FromSession<Box<Opening>>)> {
         let told = timeout(Duration::from_millis(150), self.lanes.next()).await;
         told.ok().flatten().map(event)
@@ -169,7 +169,7 @@ impl Edge {
         (command, generation)
     }
 
-    /// The reason with which the session closes; what it says before is passed over.
+    /// The reason with which the session closes; events before the close are skipped.
     pub(super) async fn closed(&mut self) -> CloseReason {
         loop {
             if let (_, FromSession::Close(reason)) = self.told().await {
@@ -228,7 +228,7 @@ impl Peer {
         assert!(self.try_say(what), "the session is there");
     }
 
-    /// Says it if the session is still there.
+    /// Sends an item if the session is still there.
     pub(super) fn try_say(&self, what: impl Into<FromOrigin>) -> bool {
         self.inbox.push_final(what.into()).is_ok()
     }
@@ -286,7 +286,7 @@ impl Client {
         client
     }
 
-    /// A client that has said nothing.
+    /// A client that has sent nothing.
     pub(super) async fn begin(address: SocketAddr, from: IpAddr) -> Self {
         let socket = raw(address, from).await;
         let random = [7; handshake::RANDOM];
@@ -344,7 +344,7 @@ impl Client {
         }
     }
 
-    /// Everything until the edge closes.
+    /// All events until the edge closes.
     pub(super) async fn rest(&mut self) -> Vec<ClientEvent> {
         let mut events = Vec::new();
         while let Some(event) = self.try_event().await {

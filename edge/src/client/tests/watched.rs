@@ -1,4 +1,4 @@
-//! Figures, limits and pings, as an application asks for them.
+//! Figures, limits and pings, as an application orders them.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ async fn figures_are_told_at_once_and_every_five_seconds() {
     let asked = Instant::now();
     peer.say(ToSession::Watch);
     let first = statistics(&mut edge).await;
-    // The connect, and its answer beside the three.
+    // The connect; its answer and the three messages.
     assert_eq!((first.messages_in, first.messages_out), (1, 4));
     assert_eq!(first.received, Some(4), "frames of the lane");
     assert!(first.bytes_in > 3_000, "the handshake counts: {first:?}");
@@ -68,7 +68,7 @@ async fn a_client_is_sent_no_more_than_its_pace_and_not_blamed_for_it() {
         });
         client.event().await;
     }
-    // The first are the burst; the last one's debt is nobody's.
+    // The first bytes are the burst; the debt of the last ones is not waited for.
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(1_500), "{took:?}");
     peer.say(ToSession::Bandwidth(Bandwidth::default()));
@@ -113,7 +113,7 @@ async fn a_client_is_read_no_faster_than_its_pace() {
             }
         }
     }
-    // One read takes in 64 KiB at most.
+    // One read takes 64 KiB at most.
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(2_500), "{took:?}");
     writer.await.unwrap();

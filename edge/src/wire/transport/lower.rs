@@ -14,7 +14,7 @@ use tokio::{
 /// A connection to a client; the operations are those of the transport.
 #[derive(Debug)]
 pub(super) enum Lower {
-    /// TCP alone. The kernel has every byte that it takes.
+    /// TCP alone: the kernel has every byte that was taken.
     Plain(TcpStream),
 }
 
@@ -62,8 +62,8 @@ impl Lower {
     }
 }
 
-/// Reads what is there. A buffer that was not filled has emptied the socket: that is remembered, so
-/// that the next wait does not end with a read of nothing.
+/// Reads the bytes that are there. A buffer that was not filled has emptied the socket: the runtime
+/// is notified, so that the next wait does not end with an empty read.
 fn read_plain(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     let mut emptied = None;
     let result = socket.try_io(Interest::READABLE, || {

@@ -5,12 +5,12 @@
 //! ```
 //!
 //! The operations that move bytes only try: they do at once what the kernel takes and leave no
-//! waker, because passes write to the connections of other tasks. Waiting is [`Transport::ready`]
-//! alone, which the connection's own task does. Both levels are enums, so that a pass has no call
-//! through a table and no allocation.
+//! waker, because passes write to the connections of other tasks. The connection's own task waits,
+//! with [`Transport::ready`]. Both levels are enums, so that a pass has no call through a table and
+//! no allocation.
 //!
-//! A level that changes bytes on their way may have to hold some that it has taken. While it does,
-//! it takes no more: it sends those first, and a write ends with `WouldBlock` as long as some are
+//! A level that changes bytes on their way may have to hold some of them. While it does, it takes
+//! no more: it sends the held bytes first, and a write ends with `WouldBlock` as long as some are
 //! left. [`Transport::unsent`] counts them, [`Transport::try_flush`] sends them.
 
 mod lower;
@@ -34,7 +34,7 @@ pub(crate) struct Transport {
 /// The form of RTMP's bytes on the connection.
 #[derive(Debug)]
 enum Framing {
-    /// As they are.
+    /// RTMP's bytes without a frame.
     Raw,
 }
 
@@ -54,20 +54,20 @@ impl Transport {
         }
     }
 
-    /// Waits until an operation of the interest may do something. Cancel safe.
+    /// Waits until an operation of the interest may make progress. Cancel safe.
     pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         self.lower.ready(interest).await
     }
 
-    /// Reads what is there; 0 is the peer's end. A buffer that was not filled has emptied the
-    /// connection: [`Self::ready`] then waits for more.
+    /// Reads the bytes that are there; 0 is the peer's end. A buffer that was not filled has
+    /// emptied the connection: [`Self::ready`] then waits for more.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.framing {
             Framing::Raw => self.lower.try_read(buffer),
         }
     }
 
-    /// Writes as many bytes as are taken. Returns their number.
+    /// Writes as many bytes as the connection takes. Returns their number.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self.framing {
             Framing::Raw => self.lower.try_write(bytes),
@@ -81,17 +81,17 @@ impl Transport {
         }
     }
 
-    /// Sends the bytes that were taken and held. Whether all of them left.
+    /// Sends the bytes that a level holds. Returns whether all of them left.
     pub(crate) fn try_flush(&self) -> io::Result<bool> {
         self.lower.try_flush()
     }
 
-    /// Bytes that were taken and that the kernel does not have yet.
+    /// Bytes that a level has taken and the kernel does not have yet.
     pub(crate) fn unsent(&self) -> usize {
         self.lower.unsent()
     }
 
-    /// Ends the sending side: the peer gets what was sent, then the end.
+    /// Ends the sending side: the peer gets all sent bytes, then the end.
     pub(crate) fn shutdown(&self) -> io::Result<()> {
         self.lower.shutdown()
     }

@@ -8,7 +8,7 @@ use tokio::{
 
 use super::*;
 
-/// Nothing in these tests takes this long.
+/// A bound that no step of these tests reaches.
 const LONG: Duration = Duration::from_secs(20);
 
 /// A transport, and the peer's end of it.
@@ -24,7 +24,7 @@ async fn ready(transport: &Transport, interest: Interest) -> Ready {
     ready.expect("in time").expect("the connection is there")
 }
 
-/// Whether an operation of the interest may do something now.
+/// Whether an operation of the interest may make progress now.
 async fn is_ready(transport: &Transport, interest: Interest) -> bool {
     let mut ready = std::pin::pin!(transport.ready(interest));
     std::future::poll_fn(|cx| Poll::Ready(ready.as_mut().poll(cx).is_ready())).await
@@ -83,7 +83,7 @@ async fn a_shutdown_comes_behind_what_was_sent() {
     let mut got = Vec::new();
     peer.read_to_end(&mut got).await.unwrap();
     assert_eq!(got, b"last");
-    // The other side is open still.
+    // The other direction is still open.
     peer.write_all(b"x").await.unwrap();
     ready(&transport, Interest::READABLE).await;
     assert_eq!(transport.try_read(&mut [0; 8]).unwrap(), 1);
