@@ -1,4 +1,4 @@
-//! What the edge's links are configured with.
+//! Configuration of the edge's links.
 
 use std::{fmt, str::FromStr};
 
@@ -7,9 +7,9 @@ use tributary_protocol::link::Rate;
 
 /// An origin of the configuration: `HOST:PORT`, or `NAME@HOST:PORT`.
 ///
-/// All edges must call an origin the same: the name decides which groups are at home there. Where
-/// edges reach an origin under different addresses, the name on its certificate, written before
-/// the `@`, is what they have in common.
+/// All edges must use the same name for an origin: the name decides which groups are at home there.
+/// If edges reach an origin under different addresses, write the name on its certificate before the
+/// `@`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginAddress {
     /// The name on the origin's certificate, if stated.
@@ -19,7 +19,7 @@ pub struct OriginAddress {
 }
 
 impl OriginAddress {
-    /// What the edges call the origin.
+    /// The name by which the edges call the origin.
     pub fn known_as(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.address)
     }
@@ -61,7 +61,7 @@ impl fmt::Display for OriginAddress {
 
 const MAX_NAME: usize = tributary_protocol::link::hello::MAX_NAME;
 
-/// Why a text names no origin.
+/// The fault of a text that names no origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OriginAddressError {
@@ -85,18 +85,18 @@ impl fmt::Display for OriginAddressError {
 
 impl std::error::Error for OriginAddressError {}
 
-/// Everything the links need to run.
+/// Configuration of the links.
 #[derive(Debug)]
 pub struct LinkConfig {
     /// The edge's certificate and key.
     pub identity: Identity,
     /// The origins, with different names.
     pub origins: Vec<OriginAddress>,
-    /// Where the edge stands, for routing by locality; may be empty.
+    /// Location of the edge, for routing by locality; may be empty.
     pub zone: String,
-    /// Sessions the edge is meant for.
+    /// Number of sessions that the edge is meant for.
     pub capacity: u64,
-    /// What each session may send towards its origin, media not counted.
+    /// Rate of each session towards its origin, media not counted.
     pub rate: Rate,
 }
 

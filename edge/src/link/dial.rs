@@ -1,4 +1,4 @@
-//! The link to one origin: dialled, greeted, kept, and dialled again.
+//! The link to one origin: the edge dials it, greets, keeps it, and dials again.
 
 use std::{
     net::SocketAddr,
@@ -51,27 +51,27 @@ pub(super) trait Observer {
 /// A change at an origin.
 #[derive(Debug)]
 pub(super) enum News {
-    /// Its link is up. Lanes get the link after this.
+    /// The link to the origin is up. Lanes get the link after this news.
     Up {
-        /// The process is not the one known before.
+        /// The process is not the one that was greeted before.
         new_process: bool,
     },
-    /// Its link is lost.
+    /// The link to the origin is lost.
     Lost {
-        /// When its groups are free to start elsewhere.
+        /// The time at which the origin's groups may start elsewhere.
         until: Instant,
     },
-    /// Its groups are free to start elsewhere.
+    /// The origin's groups may start elsewhere.
     Down,
-    /// It will go.
+    /// The origin will go away.
     Leaving,
-    /// Groups live there away from their home, or no longer do.
+    /// Groups that live at the origin away from their home, and groups that no longer do.
     Displaced {
         complete: bool,
         added: Vec<GroupName>,
         removed: Vec<GroupName>,
     },
-    /// Groups have data there.
+    /// Groups with stored data at the origin.
     Kept { anew: bool, groups: Vec<GroupName> },
 }
 
@@ -80,21 +80,20 @@ struct Pauses {
     random: StdRng,
     near: Backoff,
     far: Backoff,
-    /// The grace time of the lost origin ends then.
+    /// The end of the lost origin's grace time.
     lost_until: Option<Instant>,
 }
 
-/// How long a dial may take before another is tried. Reason: after an outage the next packet must
-/// not be far away.
+/// Time for a dial before the next one. Reason: after an outage the next packet has to leave soon.
 const DIAL: Duration = Duration::from_millis(1500);
 
-/// Redials follow within this time while sessions wait for them.
+/// The longest pause between dials while sessions wait for the origin.
 const REDIAL_GRACE: Duration = Duration::from_millis(250);
 
-/// Redials of an origin that has been away for longer come at most this far apart.
+/// The longest pause between dials of an origin that has been away for longer.
 const REDIAL_DOWN: Duration = Duration::from_secs(3);
 
-/// A link that lasted this long was a healthy one.
+/// Age of a link after which the pauses start over.
 const HEALTHY: Duration = Duration::from_secs(10);
 
 /// A link that was greeted.
@@ -131,7 +130,7 @@ impl<O: Observer> Dialler<O> {
                 }
                 Err(error) => {
                     let text = error.to_string();
-                    // An edge that ends needs none.
+                    // An edge that drains needs no link.
                     if last_error.as_ref() != Some(&text) && !self.drain.is_signaled() {
                         tracing::warn!(
                             origin = self.origin.name(),
@@ -151,7 +150,7 @@ impl<O: Observer> Dialler<O> {
         }
     }
 
-    /// Reports that the link is lost; the first pause before it is dialled again.
+    /// Reports that the link is lost. Returns the pause before the next dial.
     fn lost(&self, error: &LinkError, pauses: &mut Pauses) -> Duration {
         let now = Instant::now();
         let until = self.origin.free_at(error, now);
@@ -169,7 +168,7 @@ impl<O: Observer> Dialler<O> {
         pauses.near.ended(now, &mut pauses.random)
     }
 
-    /// The pause before the next dial; reports the end of the grace time.
+    /// The pause before the next dial. Reports the end of the grace time.
     fn pause(&self, pauses: &mut Pauses, soon: Option<Duration>) -> Duration {
         let now = Instant::now();
         match pauses.lost_until {
@@ -261,7 +260,7 @@ impl<O: Observer> Dialler<O> {
             traffic: Traffic::new(&self.shared.metrics, &self.origin.label()),
         };
         let error = tokio::select! {
-            // A link that ends counts and reports nothing more.
+            // After its end a link counts and reports nothing.
             biased;
             () = self.end.cancelled() => LinkError::Local,
             error = link.closed() => error,
@@ -280,7 +279,7 @@ impl<O: Observer> Dialler<O> {
         error
     }
 
-    /// Notes and reports that the link is up, then gives it to the lanes.
+    /// Records and reports that the link is up, then gives it to the lanes.
     fn link_up(&self, link: &Link, hello: &Hello) -> queue::Receiver<Control> {
         let new_process = self.origin.greeted(hello, link.peer().clone());
         if new_process {

@@ -1,4 +1,4 @@
-//! Feeds that arrive: media of live streams that viewers of this edge watch.
+//! Feeds of live streams that arrive for viewers of this edge.
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
@@ -10,7 +10,7 @@ use tributary_protocol::link::{
 
 use super::{metrics::Counted, origin::Origin, shared::Shared};
 
-/// The newest epoch of each live stream on one link: an older feed of it is passed over.
+/// The newest epoch of each live stream on one link; an older feed is ignored.
 type Epochs = Rc<RefCell<HashMap<LiveId, u64>>>;
 
 /// The longest media message a feed may carry, in bytes.
@@ -52,7 +52,7 @@ async fn read(shared: &Shared, process: u64, link: &Link, epochs: &Epochs, mut f
             {
                 live.follow(publication);
             }
-            // A newer feed of the stream is here.
+            // A newer feed of the stream has arrived.
             (Ok(Some(_)), _) => return feed.stop(),
             (Ok(None), _) => break,
             (Err(error), _) => return shared.protocol_error(link, &error),
@@ -62,7 +62,7 @@ async fn read(shared: &Shared, process: u64, link: &Link, epochs: &Epochs, mut f
         let mut epochs = epochs.borrow_mut();
         if feed.is_finished() && epochs.get(&open.live) == Some(&open.epoch) {
             epochs.remove(&open.live);
-            // Viewers that wait for a place in the stream go on.
+            // Ends the waits for a place in the stream.
             live.end();
         }
     }

@@ -1,4 +1,4 @@
-//! A session's end of its lane: the items of its inbox, and the events it sends.
+//! A session's end of its lane: its inbox, and the events that it sends.
 
 use std::sync::{
     Arc,
@@ -27,27 +27,26 @@ pub type Order = ToSession<Source<Arc<LiveStream>>, PublishFeed>;
 /// An item of a session's inbox, in lane order.
 #[derive(Debug)]
 pub enum FromOrigin {
-    /// An order of the origin. A message with a place in a feed, and every later message of the
-    /// same message stream, waits until the viewer's cursor has passed that place, or 1 s. The
-    /// ring of an attached source may not have come to its publication.
+    /// An order of the origin. A message with a place in a feed waits until the viewer's cursor has
+    /// passed that place, 1 s at most; later messages of its message stream wait behind it. The
+    /// ring of an attached source may still be before its publication.
     Order(Order),
     /// A message of a shared object that the client uses.
     Object {
-        /// The message.
         message: Arc<ObjectMessage>,
-        /// The message is for clients of this encoding only.
+        /// Set if the message is for clients of this encoding only.
         encoding: Option<ObjectEncoding>,
-        /// The flags of its Use.
+        /// The flags of the session's Use.
         flags: Flags,
     },
-    /// The session waits until the worker's hub has passed this place.
+    /// A place in the worker's hub: the items that follow wait until it has passed.
     After(u64),
     /// No origin can take the session: answer its connect with NetConnection.Connect.Failed.
     NoOrigin,
-    /// The origin the client names is not a configured one: answer its connect with
+    /// The client names an origin that is not configured: answer its connect with
     /// NetConnection.Connect.Rejected.
     UnknownOrigin,
-    /// The link to the origin is lost; it may come back. Stall and progress timers stand still.
+    /// The link to the origin is lost and may come back. Stall and progress timers stand still.
     LinkLost,
     /// The link is back.
     LinkBack,
@@ -58,12 +57,10 @@ pub enum FromOrigin {
 pub enum ToLane {
     /// An event of a session.
     Session {
-        /// The session.
         session: SessionId,
-        /// The event.
         event: FromSession<Box<Opening>>,
     },
-    /// The origins from now on.
+    /// A new list of the edge's origins.
     OriginsChanged(Vec<OriginAddress>),
     /// A request for the shared objects that sessions use.
     ListObjects(oneshot::Sender<Vec<ObjectInfo>>),
@@ -72,11 +69,8 @@ pub enum ToLane {
 /// The opening of a session.
 #[derive(Debug)]
 pub struct Opening {
-    /// The client's request.
     pub request: OpenRequest,
-    /// The session's inbox.
     pub inbox: queue::Sender<FromOrigin>,
-    /// The session's park.
     pub park: Arc<Park>,
     /// The hub of the session's worker. Without it, messages of shared objects go through the inbox.
     pub hub: Option<Arc<HubOut>>,
@@ -88,16 +82,15 @@ impl From<Order> for FromOrigin {
     }
 }
 
-/// A shared object that sessions of this edge use, as its mirror here knows it.
+/// A shared object that sessions of this edge use, as its mirror shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ObjectInfo {
     /// The application instance.
     pub group: String,
-    /// The object.
     pub name: String,
     /// Whether it outlives its members.
     pub persistent: bool,
-    /// Its version.
+    /// The version of the mirror.
     pub version: u32,
     /// Whether the mirror holds all of it.
     pub complete: bool,
@@ -109,18 +102,18 @@ pub struct ObjectInfo {
     pub bytes: usize,
 }
 
-/// What a client asks for.
+/// A client's request for a session.
 #[derive(Clone, Debug)]
 pub struct OpenRequest {
     /// The application instance.
     pub group: GroupName,
-    /// The origin the client names (`rtmp://edge/?rtmp://origin/app/inst`).
+    /// The origin that the client names (`rtmp://edge/?rtmp://origin/app/inst`).
     pub origin: Option<String>,
-    /// Who the client is.
+    /// The client's address and connect command.
     pub open: OpenSession,
 }
 
-/// Where clients' drivers open their sessions. Clones open in the same place.
+/// The way of clients' drivers to the link thread; clones share it.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     lanes: queue::Sender<ToLane>,
@@ -129,26 +122,25 @@ pub struct Upstream {
     hub: Option<Arc<HubOut>>,
 }
 
-/// What waits in a session's inbox before it is closed as a slow reader, in bytes, one message of
-/// any permitted size not counted. Reason: commands are never dropped one by one.
+/// Bytes in a session's inbox at which it is closed as a slow reader, one message of any permitted
+/// size not counted. Reason: commands are never dropped one by one.
 pub const INBOX: usize = 64 * 1024;
 
-/// What all sessions' inboxes may hold together beyond that, in bytes. Reason: a message of the
-/// largest size fits for each of sixteen clients that do not read; with thousands of them the edge
-/// must not run out of memory, so those that come later are closed.
+/// Bytes of all sessions' inboxes together beyond [`INBOX`]. Reason: the memory of the edge is
+/// bounded. A message of the largest size fits for each of sixteen clients that do not read; later
+/// ones are closed.
 pub const INBOX_EXCESS: usize = 256 * 1024 * 1024;
 
-/// What all sessions together may have waiting for the link's thread, in bytes. Reason: each
-/// session's park bounds it alone, 64 KiB and a message; when the thread is behind by this much, those
-/// that still send are closed.
+/// Bytes of all sessions together that wait for the link thread. Reason: a park bounds one session
+/// alone, to 64 KiB and a message. Beyond this sum, a session that still sends is closed.
 pub const UPSTREAM: usize = 256 * 1024 * 1024;
 
-/// The link's thread is too far behind for the session.
+/// The link thread is too far behind: [`UPSTREAM`] is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpstreamFull;
 
 impl Upstream {
-    /// The clients' end and the lanes' end.
+    /// An upstream, and the queue that the link thread reads.
     pub fn new() -> (Self, queue::Receiver<ToLane>) {
         let (lanes, commands) = queue::queue(UPSTREAM);
         (
@@ -162,7 +154,7 @@ impl Upstream {
         )
     }
 
-    /// The same, for sessions of a worker with this hub.
+    /// The same upstream, for sessions of the worker with this hub.
     pub(crate) fn with_hub(self, hub: Arc<HubOut>) -> Self {
         Self {
             hub: Some(hub),
@@ -170,7 +162,7 @@ impl Upstream {
         }
     }
 
-    /// The shared objects that sessions of this edge use; none if the links are gone.
+    /// The shared objects that sessions of this edge use; empty if the link thread has ended.
     pub async fn list_objects(&self) -> Vec<ObjectInfo> {
         let (answer, answered) = oneshot::channel();
         let _ = self.lanes.push_control(ToLane::ListObjects(answer));
@@ -178,15 +170,15 @@ impl Upstream {
     }
 
     /// Replaces the origins of this edge. An origin whose name and address stay keeps its link and
-    /// its sessions. Of an origin that leaves, the sessions that are not accepted look for another,
-    /// and the accepted ones are closed with [`CloseReason::OriginLost`]. A group that lives at an
-    /// origin which stays is not moved, also when a new origin is its home from now on; an edge
-    /// without a lane of it opens sessions at the new home. Dropped when the link's thread hangs.
+    /// its sessions. Of a removed origin, sessions that are not accepted move to another; accepted
+    /// ones are closed with [`CloseReason::OriginLost`]. A group at an origin that stays is not
+    /// moved, even if a new origin becomes its home; an edge without a lane of it opens sessions at
+    /// the new home. The command is dropped if the link thread hangs.
     pub fn set_origins(&self, origins: Vec<OriginAddress>) {
         let _ = self.lanes.push_control(ToLane::OriginsChanged(origins));
     }
 
-    /// Opens a session. Never blocks: what comes of it arrives in the session's inbox.
+    /// Opens a session. Never blocks: the result arrives in the session's inbox.
     pub fn open(&self, request: OpenRequest) -> SessionLink {
         let session = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
         let (inbox, answers) = queue::queue_within(INBOX, &self.excess);
@@ -198,14 +190,14 @@ impl Upstream {
             hub: self.hub.clone(),
         };
         let event = FromSession::Open(Box::new(opening));
-        // When the lanes are gone, or hang, the inbox is dropped with the command: the session sees
-        // its end.
+        // If the link thread is gone or hangs, the inbox is dropped with the command: the session
+        // receives its end.
         let _ = self.lanes.push_control(ToLane::Session { session, event });
         SessionLink::new(session, self.lanes.clone(), answers, park)
     }
 }
 
-/// How much of a session waits in its lane for credit, shared by the session and the lane.
+/// The bytes of a session that wait in its lane for credit. The session and the lane share it.
 #[derive(Debug, Default)]
 pub struct Park {
     bytes: AtomicUsize,
@@ -213,27 +205,27 @@ pub struct Park {
 }
 
 impl Park {
-    /// What a session may park before its client is unread, in bytes: 64 KiB beyond the one
-    /// message that may be under way.
+    /// Bytes in the park at which the client is not read: 64 KiB beyond the one message that may be
+    /// under way.
     pub const LIMIT: usize = 64 * 1024;
 
-    /// What a message in the park counts besides its payload, in bytes. Reason: its head and its
-    /// place in a queue; a flood of empty messages must not be free.
+    /// Bytes that a message counts besides its payload. Reason: its head and its place in a queue
+    /// take memory, so that a flood of empty messages is bounded.
     pub const MESSAGE: usize = 128;
 
-    /// What a message counts.
+    /// The bytes that a message counts.
     pub fn cost(message: &Message) -> usize {
         Self::MESSAGE + message.payload.len()
     }
 
-    /// Counts bytes handed to the lane.
+    /// Counts bytes that are queued for the lane.
     pub fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
     }
 
     /// Counts bytes that left the lane for the origin.
     pub fn remove(&self, bytes: usize) {
-        // A session that moves to another lane sends again what it had sent: never below zero.
+        // A session that moves to another lane sends its messages again: the count stops at zero.
         let take = |held: usize| Some(held.saturating_sub(bytes));
         let before = self
             .bytes
@@ -244,12 +236,12 @@ impl Park {
         }
     }
 
-    /// Whether the client must not be read.
+    /// Whether the client is not to be read.
     pub fn is_full(&self) -> bool {
         self.bytes.load(Ordering::Acquire) > Self::LIMIT
     }
 
-    /// Waits until the client may be read.
+    /// Waits until the park has room.
     pub async fn room(&self) {
         loop {
             let room = self.room.notified();
@@ -261,7 +253,7 @@ impl Park {
     }
 }
 
-/// A session's end of its lane. Dropping it without [`SessionLink::close`] ends the session with
+/// A session's end of its lane. A drop without [`SessionLink::close`] ends the session with
 /// [`CloseReason::Transport`].
 #[derive(Debug)]
 pub struct SessionLink {
@@ -288,13 +280,12 @@ impl SessionLink {
         }
     }
 
-    /// The session's number in its lane, for logs.
+    /// The session's number.
     pub fn id(&self) -> SessionId {
         self.id
     }
 
-    /// Hands a message to the lane. Afterwards stop reading the client while
-    /// [`SessionLink::is_full`].
+    /// Queues a message for the lane. While [`SessionLink::is_full`], the client is not to be read.
     pub fn send(&self, message: Message, generation: Generation) -> Result<(), UpstreamFull> {
         let cost = Park::cost(&message);
         let event = FromSession::Message {
@@ -303,49 +294,49 @@ impl SessionLink {
         };
         self.park.add(cost);
         match self.lane.push(self.command(event), cost) {
-            // A closed lane has said so in the inbox.
+            // The inbox of a closed lane has its end already.
             Ok(()) | Err(PushError::Closed(_)) => Ok(()),
             Err(PushError::Full(_)) => Err(UpstreamFull),
         }
     }
 
-    /// Says that the client is silent while it publishes, or no longer. Dropped when the link's thread
-    /// hangs: the next change says it.
+    /// Notifies the origin that the client is silent while it publishes, or no longer. Dropped if
+    /// the link thread hangs: the next change replaces it.
     pub fn stalled(&self, stream: MessageStreamId, stalled: bool) {
         let _ = self
             .lane
             .push_control(self.command(FromSession::Stalled { stream, stalled }));
     }
 
-    /// Says what the session's connection has carried. Dropped when the link's thread hangs: the next
-    /// figures replace them.
+    /// Sends the origin the figures of the session's connection. Dropped if the link thread hangs:
+    /// the next figures replace them.
     pub fn statistics(&self, statistics: Statistics) {
         let _ = self
             .lane
             .push_control(self.command(FromSession::Statistics(statistics)));
     }
 
-    /// Whether the client must not be read.
+    /// Whether the client is not to be read.
     pub fn is_full(&self) -> bool {
         self.park.is_full()
     }
 
-    /// What the session shares with its lane; wait on [`Park::room`] while it is full.
+    /// The park. Wait on [`Park::room`] while it is full.
     pub fn park(&self) -> &Arc<Park> {
         &self.park
     }
 
-    /// Waits for the next thing from the origin; `None` when the lane is gone. Cancel safe.
+    /// Waits for the next item of the inbox; `None` if the lane is gone. Cancel safe.
     pub async fn next(&mut self) -> Option<FromOrigin> {
         self.inbox.next().await
     }
 
-    /// The next thing from the origin, if it is here.
+    /// The next item of the inbox, if there is one.
     pub fn try_next(&mut self) -> Option<FromOrigin> {
         self.inbox.try_next()
     }
 
-    /// Sees whether there is something from the origin.
+    /// A probe that shows whether the inbox has an item.
     pub(crate) fn probe(&self) -> queue::Probe {
         self.inbox.probe()
     }

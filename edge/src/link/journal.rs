@@ -1,4 +1,5 @@
-//! The journal of a session that the origin has not accepted: it opens the session at another origin.
+//! The journal of a session that is not accepted: with it the session can be opened at another
+//! origin.
 
 use tributary_protocol::{
     Message,
@@ -7,21 +8,21 @@ use tributary_protocol::{
 
 use super::handle::OpenRequest;
 
-/// The request of a session and the messages sent since.
+/// The request of a session, and the messages that it has sent since.
 #[derive(Debug)]
 pub(super) struct Journal {
     pub(super) request: OpenRequest,
     messages: Vec<(Message, Generation)>,
-    /// The group does not live at its home: the origin that the client names may have it.
+    /// The group does not live at its home: the session may go to the origin that the client names.
     pub(super) asked_home: bool,
 }
 
-/// The journal holds its limit.
+/// The journal is full: [`MAX_JOURNAL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct JournalFull;
 
-/// Messages a session may send before its connect is decided, kept so that it can be opened at
-/// another origin: as many as its credit allows.
+/// Messages in a journal. Reason: the credit of a session allows as many before its connect is
+/// decided.
 const MAX_JOURNAL: usize = (credit::BASE / credit::MESSAGE_COST) as usize;
 
 impl Journal {

@@ -1,4 +1,4 @@
-//! One lane: its state, its sessions' ends, and its way over its origin's links.
+//! One lane: its state, its sessions, and the links that carry it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -31,7 +31,6 @@ use sessions::LaneSessions;
 /// A lane of this edge.
 pub(super) struct Lane {
     pub(super) opening: LaneOpening,
-    /// The origin that it leads to.
     pub(super) origin: Rc<Origin>,
     shared: Rc<Shared>,
     /// The origin has opened it.
@@ -39,46 +38,47 @@ pub(super) struct Lane {
     state: RefCell<EdgeLane>,
     sessions: RefCell<LaneSessions>,
     phase: Cell<Phase>,
-    /// Since when it has no sessions.
+    /// The time since when it has no sessions.
     idle_since: Cell<Option<Instant>>,
-    /// The state has something to send, or the lane ended.
+    /// Notified when the state has frames to send, or the lane has ended.
     wake: Notify,
 }
 
-/// The figures of a lane that its origin is sent.
+/// The opening of a lane, as its origin gets it.
 #[derive(Debug)]
 pub(super) struct LaneOpening {
     pub(super) id: LaneId,
     pub(super) group: GroupName,
     /// The name of the group's home.
     pub(super) home: String,
-    /// It asks whether the group lives there, for clients that name another origin.
+    /// The lane only asks whether the group lives there, for clients that name another origin.
     pub(super) only_if_living: bool,
 }
 
-/// Where a lane is in its life.
+/// The phases of a lane's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Takes sessions.
+    /// New sessions may join.
     Open,
-    /// Has no sessions and has sent that; the origin's acknowledgement is awaited.
+    /// The lane has no sessions and has sent its close; the origin's acknowledgement is awaited.
     Closing,
-    /// Over: its sessions were closed or moved.
+    /// The lane is over: its sessions were closed or moved.
     Dead,
 }
 
-/// How a lane's task has ended.
+/// The end of a lane's task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LaneEnd {
     /// The lane is over.
     Over,
     /// The origin does not know the lane any more.
     Unknown,
-    /// The origin does not open the lane yet: its sessions look for their place once more.
+    /// The origin does not open the lane yet: its sessions are placed again.
     PlaceAgain,
 }
 
-/// How long a lane without sessions is kept: the next session of its group needs no new one.
+/// Time for which a lane without sessions is kept. Reason: the next session of its group needs no
+/// new lane.
 const LANE_IDLE: Duration = Duration::from_secs(10);
 
 impl Lane {
@@ -115,7 +115,7 @@ impl Lane {
         self.state.borrow().has_accepted()
     }
 
-    /// Whether the lane has exchanged anything with its origin.
+    /// Whether the lane has exchanged any frame with its origin.
     pub(super) fn has_history(&self) -> bool {
         self.state.borrow().has_history()
     }
@@ -125,7 +125,8 @@ impl Lane {
         self.state.borrow().is_settled()
     }
 
-    /// Whether the lane has had no sessions for a while, or has none and `at_once`.
+    /// Whether the lane has had no sessions for [`LANE_IDLE`], or has none now and `at_once` is
+    /// set.
     pub(super) fn is_idle(&self, now: Instant, at_once: bool) -> bool {
         let is_long = |since| now.duration_since(since) >= LANE_IDLE;
         let since = self.idle_since.get();
@@ -170,19 +171,19 @@ impl Lane {
         self.send(session, event);
     }
 
-    /// The client's end of a session is gone.
+    /// Handles the end of a client's side of a session.
     pub(super) fn session_ended(&self, session: SessionId, reason: CloseReason) {
         self.sessions.borrow_mut().forget(session);
         self.send(session, FromSession::Close(reason));
         self.note_if_empty();
     }
 
-    /// Queues a state of the link for every session.
+    /// Queues an item about the link for every session.
     pub(super) fn push_all(&self, item: impl Fn() -> FromOrigin) {
         self.sessions.borrow().push_all(item);
     }
 
-    /// Notes that the group does not live at its home.
+    /// Records that the group does not live at its home.
     pub(super) fn home_was_asked(&self) {
         self.sessions.borrow_mut().home_was_asked();
     }
@@ -206,7 +207,8 @@ impl Lane {
         self.sessions.borrow().audience_count()
     }
 
-    /// Closes the lane, which has no sessions, unless it is over: the origin is sent that.
+    /// Closes the lane, which has no sessions, and sends its close to the origin. A lane that is
+    /// over stays so.
     pub(super) fn close(&self) {
         if self.phase.get() == Phase::Open {
             self.phase.set(Phase::Closing);
@@ -215,13 +217,13 @@ impl Lane {
         }
     }
 
-    /// Ends the lane and closes every session that is still in it.
+    /// Ends the lane and closes every session in it.
     pub(super) fn end(&self, reason: CloseReason) {
         self.end_all(|| ToSession::Close(reason).into());
         self.wake.notify_one();
     }
 
-    /// The origin of a lane that closes is gone for good: the lane is over.
+    /// Ends a closing lane whose origin is gone for good.
     pub(super) fn give_up_closing(&self) {
         if self.phase.get() == Phase::Closing {
             self.phase.set(Phase::Dead);
@@ -229,7 +231,7 @@ impl Lane {
         }
     }
 
-    /// The frames that the next link would carry to an origin that has received so many.
+    /// The frames for an origin that has received this many, as the next link would carry them.
     #[cfg(test)]
     pub(super) fn frames(&self, received: u64, now: Instant) -> Vec<bytes::Bytes> {
         let mut state = self.state.borrow_mut();
@@ -250,7 +252,7 @@ impl Lane {
         }
     }
 
-    /// Closes a session that does not keep up, at both ends.
+    /// Closes a slow session at both ends.
     fn close_slow(&self, session: SessionId) {
         let reason = CloseReason::SlowReader;
         let forgotten = self.sessions.borrow_mut().forget(session);

@@ -14,9 +14,9 @@ use crate::routing::OriginId;
 
 /// The lanes that are not over.
 pub(super) struct Lanes {
-    /// The lanes that new sessions of their group get.
+    /// The lane of each group for new sessions.
     by_group: RefCell<HashMap<GroupName, Rc<Lane>>>,
-    /// All lanes, those that close among them.
+    /// All lanes, those that close included.
     all: RefCell<HashMap<LaneId, Rc<Lane>>>,
     next: Cell<u64>,
     metrics: LinkMetrics,
@@ -32,7 +32,7 @@ impl Lanes {
         }
     }
 
-    /// The lane that new sessions of a group get.
+    /// The lane of a group for new sessions.
     pub(super) fn of(&self, group: &GroupName) -> Option<Rc<Lane>> {
         self.by_group.borrow().get(group).cloned()
     }
@@ -51,12 +51,12 @@ impl Lanes {
             .collect()
     }
 
-    /// The number of groups with a lane that new sessions get.
+    /// The number of groups with a lane for new sessions.
     pub(super) fn group_count(&self) -> usize {
         self.by_group.borrow().len()
     }
 
-    /// A number for a lane that no other lane of this edge has had.
+    /// A lane number that this edge has not used before.
     pub(super) fn next_id(&self) -> LaneId {
         let id = LaneId(self.next.get());
         self.next.set(id.0 + 1);
@@ -70,7 +70,7 @@ impl Lanes {
         self.count();
     }
 
-    /// New sessions of the lane's group get another lane.
+    /// Ends the use of the lane for new sessions.
     pub(super) fn unlist(&self, lane: &Rc<Lane>) {
         let mut lanes = self.by_group.borrow_mut();
         let listed = lanes.get(lane.group());
@@ -79,7 +79,7 @@ impl Lanes {
         }
     }
 
-    /// Forgets a lane that is over.
+    /// Removes a lane that is over.
     pub(super) fn forget(&self, lane: &Rc<Lane>) {
         self.unlist(lane);
         self.all.borrow_mut().remove(&lane.id());
@@ -88,8 +88,8 @@ impl Lanes {
         self.count();
     }
 
-    /// Closes lanes that have had no sessions for a while, and at once those to origins that go
-    /// away: the next session of their group may go elsewhere.
+    /// Closes lanes that have had no sessions for a while. A lane to an origin that goes away
+    /// closes at once: the next session of its group may go elsewhere.
     pub(super) fn close_idle(&self, now: Instant, is_leaving: impl Fn(OriginId) -> bool) {
         let is_idle = |lane: &&Rc<Lane>| lane.is_idle(now, is_leaving(lane.origin.id));
         let lanes = self.by_group.borrow();
@@ -101,7 +101,7 @@ impl Lanes {
         }
     }
 
-    /// Ends the lanes that close and whose origin is gone for good.
+    /// Ends the closing lanes of an origin that is gone for good.
     pub(super) fn give_up_closing(&self, origin: OriginId) {
         let lanes = self.all.borrow();
         for lane in lanes.values().filter(|lane| lane.origin.id == origin) {

@@ -1,4 +1,4 @@
-//! What the edge's links count.
+//! The counts of the edge's links.
 
 use std::{ops::Deref, sync::atomic::AtomicU64};
 
@@ -10,14 +10,14 @@ use prometheus_client::{
 use tributary_node::link::LinkCounts;
 pub(super) use tributary_node::metrics::Counted;
 
-/// The origin a figure belongs to.
+/// The label of an origin's figures.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OriginLabel {
-    /// What the edges call it.
+    /// The name by which the edges call the origin.
     pub origin: String,
 }
 
-/// Counters and gauges of the links; clones count into the same.
+/// Counters and gauges of the links; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct LinkMetrics {
     counts: LinkCounts<OriginLabel>,
@@ -31,14 +31,14 @@ pub struct LinkMetrics {
     pub sessions: Gauge,
     /// Shared objects that sessions use.
     pub audiences: Gauge,
-    /// Groups that start at their home or not at all.
+    /// Groups with stored data at an origin, which start at their home or not at all.
     pub kept: Gauge,
     /// Times a session waited because it sent more than its rate.
     pub throttled: Counter,
 }
 
 impl LinkMetrics {
-    /// Makes the figures known under their names.
+    /// Registers the figures under their names.
     pub fn register(&self, registry: &mut Registry) {
         let r = registry.sub_registry_with_prefix("tributary_edge_link");
         self.counts.register(r);

@@ -1,4 +1,4 @@
-//! One origin, as far as this edge knows it.
+//! One origin as this edge knows it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,7 +16,7 @@ use tributary_protocol::link::{Control, Hello};
 use super::{config::OriginAddress, metrics::OriginLabel};
 use crate::routing::OriginId;
 
-/// One origin: its link, if it is up, and the figures of its newest process.
+/// One origin: its link, if it is up, and the figures of the process that was greeted last.
 pub(super) struct Origin {
     pub(super) id: OriginId,
     pub(super) configured: OriginAddress,
@@ -24,7 +24,7 @@ pub(super) struct Origin {
     control: RefCell<Option<queue::Sender<Control>>>,
     peer: RefCell<Option<Peer>>,
     epoch: Cell<Option<u64>>,
-    /// The number of the process that was greeted last; no two processes of this edge's origins share it.
+    /// The number of the process that was greeted last, unique over all origins of this edge.
     process: Cell<u64>,
     grace: Cell<Duration>,
     /// The features that the process supports.
@@ -80,15 +80,15 @@ impl Origin {
         self.process.get()
     }
 
-    /// The links of the origin as they come and go.
+    /// The link of the origin, and its changes.
     pub(super) fn links(&self) -> watch::Receiver<Option<Link>> {
         self.link.subscribe()
     }
 
-    /// Waits until the origin's task has noticed that its link is gone.
+    /// Waits until the origin's task has noticed the end of its link.
     pub(super) async fn link_closed(&self) {
         let mut links = self.links();
-        // The sender is this origin's own: it does not end during the wait.
+        // The origin owns the sender, which lives longer than the wait.
         let _ = links
             .wait_for(|link| link.as_ref().is_none_or(|link| !link.is_closed()))
             .await;
@@ -97,12 +97,12 @@ impl Origin {
     /// Queues a control frame. Without a link the frame is dropped.
     pub(super) fn send(&self, control: Control) {
         if let Some(queue) = &*self.control.borrow() {
-            // A control stream that takes nothing is about to be given up.
+            // A link whose control queue is full is about to be given up.
             let _ = queue.push(control, 1);
         }
     }
 
-    /// Notes the hello of a link; whether it is of a process other than the one known before.
+    /// Records the hello of a link. Returns whether the process is another than before.
     pub(super) fn greeted(&self, hello: &Hello, peer: Peer) -> bool {
         self.features.set(hello.features);
         self.grace
@@ -115,18 +115,18 @@ impl Origin {
         self.process.set(process);
     }
 
-    /// Control frames go into this queue from here on, or are dropped.
+    /// Sets the queue of control frames; without one, frames are dropped.
     pub(super) fn set_control(&self, control: Option<queue::Sender<Control>>) {
         *self.control.borrow_mut() = control;
     }
 
-    /// Lanes and feeds go over this link from here on, or wait for the next.
+    /// Sets the link for lanes and feeds; without one, they wait.
     pub(super) fn set_link(&self, link: Option<Link>) {
         let _ = self.link.send_replace(link);
     }
 
-    /// When groups of the lost origin are free to start elsewhere: after the origin itself has given
-    /// them up, which it does the grace time after it last heard of this edge.
+    /// The time at which the groups of the lost origin may start elsewhere. The origin has given
+    /// them up by then: the grace time after it last received bytes of this edge.
     pub(super) fn free_at(&self, error: &LinkError, now: Instant) -> Instant {
         let silent = if *error == LinkError::TimedOut {
             Duration::ZERO

@@ -1,4 +1,4 @@
-//! The origins of this edge, as they come and go.
+//! The origins of this edge.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
@@ -30,7 +30,7 @@ impl Origins {
         self.0.borrow().values().cloned().collect()
     }
 
-    /// The origin that answers to `host`, a port cut off.
+    /// The origin that answers to `host` without its port.
     pub(super) fn named(&self, host: &str) -> Option<OriginId> {
         let bare = host.rsplit_once(':').map_or(host, |(bare, _)| bare);
         let origins = self.0.borrow();

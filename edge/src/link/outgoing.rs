@@ -1,4 +1,4 @@
-//! Feeds that leave: media that clients of this edge publish.
+//! Feeds that carry the publishes of this edge's clients to an origin.
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 

@@ -1,4 +1,5 @@
-//! The groups of each origin: the frames that this edge sends about them, and the origins' news.
+//! The groups of each origin. This file handles the origins' news and sends origins the frames
+//! about groups.
 
 use std::{rc::Rc, time::Instant};
 
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::routing::{Health, OriginId};
 
-/// The receiver of the origins' news: sessions and lanes are placed by them.
+/// The receiver of the origins' news, which places sessions and lanes by them.
 pub(super) struct Ownership {
     shared: Rc<Shared>,
     placing: Rc<Placing>,
@@ -62,7 +63,7 @@ impl Ownership {
         })
     }
 
-    /// The link to an origin came up; `new_process` if it is not the process known before.
+    /// Handles a new link to an origin; `new_process` if its process is another than before.
     fn up(&self, origin: OriginId, new_process: bool) {
         self.send_lost_groups(origin);
         if new_process {
@@ -88,7 +89,7 @@ impl Ownership {
         self.send_living_end(origin, !new_process);
     }
 
-    /// The link to an origin is lost. Groups without an accepted session are free at once.
+    /// Handles the loss of a link. Groups without an accepted session may start elsewhere at once.
     fn lost(&self, origin: OriginId, until: Instant) {
         self.set_health(origin, Health::Lost { until });
         let mut living = Vec::new();
@@ -103,13 +104,14 @@ impl Ownership {
         self.send_living(origin, &living);
     }
 
-    /// An origin will go: groups that do not live there are placed elsewhere from now on.
+    /// Handles the news that an origin will go away: groups that do not live there are placed
+    /// elsewhere.
     fn leaving(&self, origin: OriginId) {
         self.placing.update(|table| table.set_leaving(origin));
         self.placing.close_idle(Instant::now());
     }
 
-    /// The grace time of an origin is over: its groups are free to start elsewhere.
+    /// Handles the end of an origin's grace time: its groups may start elsewhere.
     fn down(&self, origin: OriginId) {
         self.set_health(origin, Health::Down);
         for lane in self.lanes_at(origin) {
@@ -119,13 +121,13 @@ impl Ownership {
         self.send_living_end(origin, false);
     }
 
-    /// An origin does not belong to this edge any more: its groups are free to start elsewhere, as
-    /// when its grace time is over. Its dialler is to be stopped afterwards.
+    /// Handles the removal of an origin: its groups may start elsewhere, as after its grace time.
+    /// The caller stops its dialler afterwards.
     pub(super) fn removed(&self, origin: &Origin) {
         self.down(origin.id);
         self.placing.remove_origin(origin.id);
         self.count_kept();
-        // Without it the lists of all origins may be there.
+        // Without this origin, the lists of all origins may be complete.
         self.placing.try_all();
         self.shared.metrics.forget(&origin.label());
     }
@@ -135,7 +137,8 @@ impl Ownership {
         self.shared.metrics.kept.set(kept as i64);
     }
 
-    /// An origin named groups that live there away from home, and groups that no longer do.
+    /// Handles a list of groups that live at an origin away from home, and of groups that no longer
+    /// do.
     fn displaced(
         &self,
         origin: OriginId,
@@ -189,7 +192,7 @@ impl Ownership {
         }
     }
 
-    /// Sends every other origin that its groups need not wait for this one any more.
+    /// Sends every other origin the end of its wait for the groups of this one.
     fn send_living_end(&self, origin: OriginId, resumed: bool) {
         let end = Control::LivingEnd {
             origin: self.name(origin),
@@ -198,8 +201,7 @@ impl Ownership {
         self.placing.origins.send_others(origin, &end);
     }
 
-    /// Sends the groups that live at origins that are lost now: the link to an origin comes up
-    /// meanwhile.
+    /// Sends an origin with a new link the groups that live at origins that are lost now.
     fn send_lost_groups(&self, to: OriginId) {
         for origin in self.placing.origins.all() {
             let lost = origin.id;
@@ -213,7 +215,7 @@ impl Ownership {
         }
     }
 
-    /// Sends an origin that a group which lives there is at its home as well.
+    /// Sends an origin the news that a group which lives there is at its home as well.
     fn send_at_home(&self, to: OriginId, home: OriginId, group: GroupName) {
         if let Some(origin) = self.placing.origins.get(to) {
             origin.send(Control::AtHome {

@@ -1,4 +1,4 @@
-//! The places of sessions: found, waited for, or looked for again.
+//! The places of sessions: each session goes to a lane, waits, or is refused.
 
 use std::{
     cell::{Ref, RefCell},
@@ -47,7 +47,7 @@ pub(super) struct Placing {
 const PLACED: usize = 64;
 
 impl Placing {
-    /// No origin has been reached yet. `placement` has no origins.
+    /// All origins are new, and `placement` has none.
     pub(super) fn new(
         config: &LinkConfig,
         shared: Rc<Shared>,
@@ -73,7 +73,7 @@ impl Placing {
         self.origins.add(Origin::new(id, address))
     }
 
-    /// Removes an origin, which has no lanes any more.
+    /// Removes an origin that has no lanes.
     pub(super) fn remove_origin(&self, origin: OriginId) {
         self.router.borrow_mut().remove(origin);
         self.origins.remove(origin);
@@ -84,7 +84,7 @@ impl Placing {
         Ref::map(self.router.borrow(), Router::table)
     }
 
-    /// Changes the state of the origins. The sessions that this concerns are to be placed afterwards.
+    /// Changes the state of the origins. The caller places the affected sessions afterwards.
     pub(super) fn update<R>(&self, change: impl FnOnce(&mut Table) -> R) -> R {
         change(self.router.borrow_mut().table_mut())
     }
@@ -195,7 +195,7 @@ impl Placing {
         }
     }
 
-    /// A lane for the session's group, and its task; `None` if the origin has gone.
+    /// Makes a lane for the session's group, and starts its task; `None` if the origin has gone.
     fn new_lane(self: &Rc<Self>, journal: &Journal, origin: OriginId) -> Option<Rc<Lane>> {
         let to = self.origins.get(origin)?;
         let group = &journal.request.group;
@@ -249,8 +249,8 @@ impl Placing {
         }
     }
 
-    /// Ends a lane whose origin cannot go on with it. Sessions not yet accepted find a new place;
-    /// accepted ones are closed if `close`, and there are none otherwise.
+    /// Ends a lane whose origin cannot go on with it. Sessions that are not accepted are placed
+    /// again; accepted ones are closed if `close` is set, and there are none otherwise.
     pub(super) fn replace(&self, lane: &Rc<Lane>, close: bool) {
         debug_assert!(close || !lane.has_accepted());
         self.lanes.unlist(lane);
@@ -263,12 +263,12 @@ impl Placing {
         lane.end(CloseReason::OriginLost);
     }
 
-    /// Lets every waiting session be tried again.
+    /// Lets all waiting sessions be placed again.
     pub(super) fn try_all(&self) {
         self.line.try_all();
     }
 
-    /// Tries waiting sessions again whenever something changes or a wait is over.
+    /// Places waiting sessions again whenever an origin changes or a wait ends.
     pub(super) async fn place_waiting(self: Rc<Self>) {
         loop {
             for (index, group) in self.line.due().await.iter().enumerate() {
@@ -280,7 +280,7 @@ impl Placing {
         }
     }
 
-    /// Tries again the sessions that wait for a group, all with the same wish at once.
+    /// Places again the sessions that wait for a group; sessions with the same wish go together.
     pub(super) fn place_group(self: &Rc<Self>, group: &GroupName) {
         for wish in self.line.take(group) {
             let Some(first) = wish.first() else { continue };
@@ -291,7 +291,7 @@ impl Placing {
         }
     }
 
-    /// Closes lanes that are not used any more.
+    /// Closes lanes that have had no sessions for a while.
     pub(super) fn close_idle(&self, now: Instant) {
         let table = self.table();
         self.lanes
@@ -303,7 +303,7 @@ impl Placing {
         let lane = self.lanes.of(group).filter(|lane| lane.has_accepted())?;
         let router = self.router.borrow();
         let (home, table) = (router.home(group)?, router.table());
-        // A home that goes away does not call its groups back.
+        // A home that goes away does not take its groups back.
         let stays = table.health(home) == Health::Up && !table.is_leaving(home);
         (lane.origin.id == home && stays).then_some(home)
     }

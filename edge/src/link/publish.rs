@@ -16,7 +16,8 @@ use tributary_protocol::{
     ring::{Cursor, Limits, Ring, Start},
 };
 
-/// Where the media of an accepted publish goes. Dropping it ends the feed once all is sent.
+/// The client's end of an accepted publish, which takes its media. Its drop ends the feed once all
+/// media is sent.
 pub struct PublishFeed {
     shared: Arc<Shared>,
 }
@@ -34,8 +35,8 @@ struct Shared {
     finished: AtomicBool,
 }
 
-/// What is kept of a published stream for the link: through a short outage a group of pictures
-/// remains, so that the feed goes on from a key frame.
+/// The limits of a published stream's ring towards the link. Reason: a group of pictures outlasts a
+/// short outage, so that the feed goes on from a key frame.
 const LIMITS: Limits = Limits {
     bytes: 8 << 20,
     messages: 4096,
@@ -59,7 +60,8 @@ impl PublishFeed {
         )
     }
 
-    /// Appends a message. Never blocks: what the link cannot take in time is shed, video first.
+    /// Appends a message. Never blocks: media that the link cannot take in time is shed, video
+    /// first.
     pub fn push(&self, message: Message) {
         let class = media::classify(message.kind, &message.payload);
         self.shared.ring().push(class, message.timestamp, message);

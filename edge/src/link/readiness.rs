@@ -1,4 +1,4 @@
-//! Whether the edge can take clients.
+//! The readiness of the edge for clients.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,4 @@
-//! A session as the link thread has it, in a lane or on the way to one.
+//! A session as the link thread holds it, in a lane or on the way to one.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ use crate::objects::HubOut;
 pub(super) struct LinkSession {
     pub(super) inbox: queue::Sender<FromOrigin>,
     pub(super) park: Arc<Park>,
-    /// The hub of the session's worker, which gets the messages of shared objects.
+    /// The hub of the session's worker, which gets messages of shared objects.
     pub(super) hub: Option<Arc<HubOut>>,
 }
 
-/// A session without a lane.
+/// A session that waits for a lane.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) id: SessionId,
@@ -34,7 +34,7 @@ pub(super) struct Waiting {
 impl LinkSession {
     /// Queues the last item of the session's inbox.
     pub(super) fn end(&self, item: FromOrigin) {
-        // A reader that is gone needs no end.
+        // An inbox without a reader drops the item.
         let _ = self.inbox.push_final(item);
     }
 

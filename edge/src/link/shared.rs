@@ -1,4 +1,4 @@
-//! The state of the link thread that no lane and no origin owns.
+//! State of the link thread that belongs to no lane and no origin.
 
 use std::{cell::Cell, sync::Arc};
 
@@ -9,12 +9,12 @@ use tributary_protocol::link::FrameError;
 use super::{metrics::LinkMetrics, sessions::SessionLanes};
 use crate::fanout::Streams;
 
-/// State that every task of the link thread may use. No task keeps a borrow across a wait.
+/// State for every task of the link thread. No task keeps a borrow across a wait.
 pub(super) struct Shared {
     pub(super) streams: Arc<Streams>,
     pub(super) metrics: LinkMetrics,
     pub(super) sessions: SessionLanes,
-    /// Notified when a lane may have settled: the stop of the edge waits for that.
+    /// Notified when a lane may have settled: the stop of the edge waits for it.
     pub(super) progress: Notify,
     processes: Cell<u64>,
     incarnation: Cell<u64>,
@@ -32,20 +32,20 @@ impl Shared {
         }
     }
 
-    /// A number for a process of an origin that was not seen before.
+    /// A number for a process of an origin that has none yet.
     pub(super) fn new_process(&self) -> u64 {
         self.processes.set(self.processes.get() + 1);
         self.processes.get()
     }
 
-    /// The incarnation of the next link. It rises over all origins: one that is removed and added
-    /// again knows the links from before.
+    /// The incarnation of the next link. It rises over all origins: an origin that is removed and
+    /// added again has seen earlier links of this edge.
     pub(super) fn next_incarnation(&self) -> u64 {
         self.incarnation.set(self.incarnation.get() + 1);
         self.incarnation.get()
     }
 
-    /// Closes a link whose peer broke the protocol: nothing that it sends can be trusted.
+    /// Closes a link whose peer broke the protocol: its frames cannot be trusted.
     pub(super) fn protocol_error(&self, link: &Link, error: &FrameError) {
         tracing::error!(origin = %link.peer().name, %error, "link closed: protocol error");
         self.metrics.protocol_errors.inc();

@@ -1,4 +1,4 @@
-//! The thread that the links run on, from the first dial until the drain.
+//! The link thread, from the first dial until the drain.
 
 use std::{
     rc::Rc,
@@ -41,18 +41,18 @@ struct LinkThread {
     diallers: Diallers<Ownership>,
 }
 
-/// Commands of clients that are followed before lanes and links get a turn.
+/// Commands of clients that are handled before lanes and links get a turn.
 const COMMANDS: usize = 256;
 
-/// How often idle lanes are looked for.
+/// The period of the search for idle lanes.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// The time that lanes have at a stop to send the rest.
+/// The time at a stop in which lanes send the rest.
 const REST_LEAVES: Duration = Duration::from_millis(500);
 
 impl Links {
-    /// The links, and where clients' drivers open sessions. `epoch` is drawn at each start of the
-    /// process.
+    /// Makes the links, and the upstream through which clients' drivers open sessions. `epoch` is
+    /// drawn at each start of the process.
     pub fn new(
         config: LinkConfig,
         epoch: u64,
@@ -73,13 +73,13 @@ impl Links {
         (links, upstream)
     }
 
-    /// Whether any origin can be reached, as it changes.
+    /// The edge's readiness, which changes with its links.
     pub fn readiness(&self) -> Readiness {
         self.readiness.clone()
     }
 
-    /// Keeps the links until they are closed: after the drain, and after every clone of the
-    /// upstream and every session is gone. To be run on a `LocalSet`.
+    /// Runs the links on a `LocalSet`. Ends after the drain, once every clone of the upstream and
+    /// every session is gone.
     pub async fn run(self) {
         let shared = Rc::new(Shared::new(self.streams, self.metrics));
         let placement = Box::new(Rendezvous::default());
@@ -99,7 +99,7 @@ impl Links {
             diallers,
         };
         thread.follow(self.commands).await;
-        // Every client's driver is gone; the events that they sent last still go out.
+        // All clients' drivers have ended; the events that they queued last still leave.
         self.drain.signaled().await;
         let _ = tokio::time::timeout(REST_LEAVES, thread.placing.settled()).await;
         thread.diallers.finish().await;
@@ -107,7 +107,7 @@ impl Links {
 }
 
 impl LinkThread {
-    /// Follows the commands of clients' drivers until all of them are gone.
+    /// Handles the commands of clients' drivers until all drivers have ended.
     async fn follow(&self, mut commands: queue::Receiver<ToLane>) {
         let mut count: usize = 0;
         while let Some(command) = commands.next().await {
@@ -120,14 +120,14 @@ impl LinkThread {
             }
             count = count.wrapping_add(1);
             if count.is_multiple_of(COMMANDS) {
-                // The queue is always ready while clients are faster than this.
+                // The queue never becomes empty if clients are faster than this loop.
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    /// Removes the origins that are not in the list, and adds those that are new in it. An origin
-    /// that stays keeps its identity and its link.
+    /// Removes the origins that the list lacks, and adds those that are new in it. An origin that
+    /// stays keeps its identity and its link.
     fn change_origins(&self, wanted: &[OriginAddress]) {
         let mut present = self.placing.origins.all();
         present.retain(|origin| {

@@ -1,4 +1,4 @@
-//! The members of one object on one worker, and what those that fall behind will catch up with.
+//! The members of one object on one worker, and the changes for members that fall behind.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
@@ -18,25 +18,25 @@ pub(super) struct LocalAudience {
     behind: RefCell<Option<Box<Behind>>>,
 }
 
-/// Members at fixed places, so that a run can be interrupted.
+/// Members in fixed slots, so that a run can be interrupted.
 #[derive(Debug, Default)]
 struct Slots {
     members: Vec<Option<Rc<Member>>>,
     free: Vec<usize>,
 }
 
-/// What has changed since a place in the hub's order, by slot.
+/// The slots of an object that have changed since a place in the hub's order.
 #[derive(Debug, Default)]
 pub(super) struct Behind {
-    /// The members that will catch up with it.
+    /// The number of members that will catch up.
     members: usize,
     object: String,
-    /// What changed slots hold; it knows nothing of the others.
+    /// The values of the changed slots; it lacks the other slots.
     mirror: Mirror,
     changed: BTreeMap<Box<str>, Change>,
-    /// Everything was cleared.
+    /// The last clear of the object.
     cleared: Option<Change>,
-    /// The version of the last body for AMF3 members alone: its twin for AMF0 follows.
+    /// The version of the last message for AMF3 members alone: its twin for AMF0 follows.
     twin: Option<u32>,
 }
 
@@ -44,15 +44,15 @@ pub(super) struct Behind {
 #[derive(Clone, Copy, Debug)]
 struct Change {
     place: u64,
-    /// Who made it, and is not told.
+    /// The session that made the change, which does not get it.
     author: Option<SessionId>,
 }
 
-/// Slots that have changed since members fell behind. Reason: each costs some hundred bytes, and
-/// an object of ours has a quarter as many.
+/// Slots that change while members are behind. Reason: a slot costs some hundred bytes, and an
+/// object of an origin has a quarter as many.
 const MAX_CHANGED: usize = 65_536;
 
-/// What changed slots may hold meanwhile, in bytes: twice what an object of ours holds.
+/// Bytes of the changed slots' values: twice the bound of an object at its origin.
 const MAX_BEHIND: usize = 16 * 1024 * 1024;
 
 impl LocalAudience {
@@ -61,7 +61,7 @@ impl LocalAudience {
         slots.members.len() == slots.free.len()
     }
 
-    /// The members from one place on, up to another; none behind the last.
+    /// The members in the slots `from..to`; `None` behind the last slot.
     pub(super) fn members(&self, from: usize, to: usize) -> Option<Vec<Rc<Member>>> {
         let slots = self.members.borrow();
         let end = slots.members.len().min(to);
@@ -91,14 +91,14 @@ impl LocalAudience {
         }
     }
 
-    /// The member has had every change up to this place, and catches up with the rest later.
+    /// Marks a member as behind: it has every change up to the place `had`, and catches up later.
     pub(super) fn falls_behind(&self, member: &Member, had: u64) {
         member.had.set(Some(had));
         self.behind.borrow_mut().get_or_insert_default().members += 1;
     }
 
-    /// Notes what a message changes, if somebody has fallen behind. `false` if that is more than
-    /// may be kept.
+    /// Records the changes of a message if a member is behind. Returns `false` if they exceed a
+    /// bound.
     pub(super) fn note(&self, place: u64, delivery: &Delivery) -> bool {
         let mut behind = self.behind.borrow_mut();
         behind
@@ -106,7 +106,7 @@ impl LocalAudience {
             .is_none_or(|behind| behind.note(place, delivery))
     }
 
-    /// What the member has missed, in one body; it has not fallen behind any more.
+    /// The changes that the member has missed, in one body. The member is no longer behind.
     pub(super) fn catch_up(&self, member: &Member) -> Option<Bytes> {
         let had = member.had.take()?;
         let body = {
@@ -132,7 +132,7 @@ impl LocalAudience {
 }
 
 impl Behind {
-    /// Notes what a message changes. `false` if that is more than may be kept.
+    /// Records the changes of a message. Returns `false` if they exceed a bound.
     pub(super) fn note(&mut self, place: u64, delivery: &Delivery) -> bool {
         let body = delivery.message.body();
         let Ok(events) = Events::read(body) else {
@@ -147,7 +147,7 @@ impl Behind {
             delivery.encoding == Some(ObjectEncoding::Amf0) && self.twin == Some(events.version);
         self.twin = (delivery.encoding == Some(ObjectEncoding::Amf3)).then_some(events.version);
         if !is_twin {
-            // What can be read of it is there; the members get no more of it either.
+            // A mirror applies the readable events; members get no more of the message either.
             let _ = self.mirror.apply(body);
         }
         for event in events.flatten().filter(|event| event.changes()) {
@@ -164,7 +164,7 @@ impl Behind {
         self.changed.len() <= MAX_CHANGED && self.mirror.bytes() <= MAX_BEHIND
     }
 
-    /// What this member has missed since it had everything up to a place, in one body.
+    /// The changes after the place `had` that this member has missed, in one body.
     pub(super) fn catch_up(
         &self,
         had: u64,

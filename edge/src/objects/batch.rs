@@ -1,4 +1,4 @@
-//! Messages of one object in a row, as they go to the sockets of its members.
+//! Consecutive messages of one object as bytes for the sockets of its members.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use super::{
 };
 use crate::wire::{Wire, WrittenShared};
 
-/// Messages in the form of one encoding, in one buffer: what is a member's own is written into it
-/// before each write, where it differs from the last member's.
+/// Messages in the form of one encoding, in one buffer. The message stream and the flags of a
+/// member are written into the buffer before each write, if the last member's differ.
 #[derive(Debug, Default)]
 pub(super) struct ObjectBatch {
     pieces: Vec<ObjectPiece>,
@@ -23,24 +23,24 @@ pub(super) struct ObjectBatch {
 #[derive(Debug)]
 struct ObjectPiece {
     message: Arc<ObjectMessage>,
-    /// Which it is in the run of messages.
+    /// The index of the message in the run.
     index: usize,
     start: usize,
-    /// Where its flags begin in the buffer.
+    /// Where the flags begin in the buffer.
     flags_at: usize,
-    /// What follows the flags, shared.
+    /// The bytes behind the flags, shared.
     rest: Bytes,
 }
 
-/// What a batch keeps of its buffer between runs.
+/// Bytes of buffer that a batch keeps between runs.
 const KEPT_BYTES: usize = 64 * 1024;
 
-/// How far a member has got with a batch.
+/// The part of a batch that a member has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Got {
-    /// It has all of it.
+    /// All messages.
     All,
-    /// It gets what comes before the message with this index in the run, and nothing from there on.
+    /// The messages before the one with this index in the run.
     Before(usize),
 }
 
@@ -82,7 +82,7 @@ impl ObjectBatch {
         self.wire.shrink_to(KEPT_BYTES);
     }
 
-    /// Writes all of it to a member. What it has begun, its wire finishes.
+    /// Writes the batch to a member. The wire keeps the rest of a message that was sent in part.
     pub(super) fn write(&mut self, wire: &Wire, recipient: Recipient) -> Got {
         let Some(first) = self.pieces.first() else {
             return Got::All;
@@ -107,7 +107,7 @@ impl ObjectBatch {
         }
     }
 
-    /// Writes what is the member's own into the buffer.
+    /// Writes the member's message stream and flags into the buffer.
     fn write_for(&mut self, recipient: Recipient) {
         let (stream, flags) = (recipient.stream, recipient.flags);
         let before = self.written_for.replace((stream, flags));

@@ -1,10 +1,10 @@
-//! What the link hands to one worker of the objects its clients use, and how it reaches them.
+//! One worker's queue for shared objects, and the delivery from it.
 //!
-//! The link hands over a message once for each worker with members. The hub takes what has
-//! gathered of one object, makes one buffer of it for each encoding, and writes it to the members'
-//! sockets. Everything it is handed has a *place* in its order; what the link puts into a
-//! session's inbox says which place comes before it, so that a client hears its objects and its
-//! session in one order.
+//! The link thread queues a message once for each worker with members. The hub takes the messages
+//! that have gathered for one object, makes one buffer of them for each encoding, and writes it to
+//! the members' sockets. Each item of the queue has a *place* in its order. An item `After` in a
+//! session's inbox names a place: the session waits until the hub has passed it, so that a client
+//! gets its objects and its session in one order.
 
 use std::{
     cell::{Cell, RefCell},
@@ -32,52 +32,52 @@ use super::{
 };
 use crate::{metrics::Metrics, wire::Wire};
 
-/// The worker's end.
+/// The worker's end of the queue, its seats and its audiences.
 pub(crate) struct Hub {
     queue: RefCell<queue::Receiver<ToHub>>,
     taken: Cell<u64>,
     passed: Cell<u64>,
-    /// Taken after a run of messages that it does not belong to.
+    /// An item that ended the last run, and follows it.
     next: RefCell<Option<ToHub>>,
     audiences: RefCell<HashMap<ObjectKey, Rc<LocalAudience>>>,
     seats: RefCell<HashMap<SessionId, Rc<Seat>>>,
     batches: RefCell<[ObjectBatch; 2]>,
-    /// Sessions that wait for a place to be passed.
+    /// Connections that wait until the hub has passed a place.
     waiting: RefCell<Vec<(u64, Rc<Wire>)>>,
     metrics: Arc<Metrics>,
 }
 
-/// Messages of one object that gathered while others were delivered.
+/// Messages of one object that are delivered together.
 struct Run {
     deliveries: Vec<Delivery>,
-    /// The place of the first.
+    /// The place of the first message.
     place: u64,
-    /// What they come to, if they are many and change slots alone: all members get that.
+    /// The merged changes of a storm, which all members get in place of the messages.
     sum: Option<Box<Behind>>,
 }
 
-/// A member that did not get a run at once, and the first message it lacks.
+/// A member that did not get all of a run at once, and the index of the first message it lacks.
 struct Laggard {
     member: Rc<Member>,
     from: usize,
 }
 
-/// Messages of one object that are sent together.
+/// Messages in one run.
 const MAX_RUN: usize = 256;
 
-/// Changes of one object in a run from which on members get what they come to, and not each of
-/// them. Reason: with so many the worker is behind, or somebody storms.
+/// A run with at least this many messages, all of them changes alone, is sent as one merged change.
+/// Reason: the worker is behind, or a member storms.
 const STORM: usize = 16;
 
-/// Bytes of messages beyond which no other is added to a run. Reason: a socket takes little more
-/// than its bound on unsent bytes at once.
+/// Bytes of a run beyond which no message is added. Reason: a socket takes little more than its
+/// bound on unsent bytes at once.
 const MAX_RUN_BYTES: usize = 256 * 1024;
 
 /// Members served before other tasks of the worker get a turn.
 const SLICE: usize = 128;
 
-/// A run that took longer than this is followed by a rest of its own length, for as long as this
-/// at most: what comes meanwhile leaves in the same writes.
+/// A run that took longer than this is followed by a pause as long as the run, [`MOST_REST`] at
+/// most: messages that arrive meanwhile leave in the same writes.
 const LONG_RUN: Duration = Duration::from_micros(500);
 const MOST_REST: Duration = Duration::from_millis(4);
 
@@ -99,7 +99,7 @@ impl Hub {
         (hub, hub_out)
     }
 
-    /// Delivers what comes, for as long as there is a link.
+    /// Delivers the items of the queue for as long as the link thread runs.
     pub(crate) async fn run(self: Rc<Self>) {
         while let Some(what) = self.take().await {
             let begun = Instant::now();
@@ -118,13 +118,13 @@ impl Hub {
             if took >= LONG_RUN {
                 sleep_until(begun + took + took.min(MOST_REST)).await;
             } else if self.next.borrow().is_some() || !self.queue.borrow().is_empty() {
-                // Sessions have their turn between runs.
+                // Sessions get their turn between runs.
                 yield_now().await;
             }
         }
     }
 
-    /// A client of the worker may be a member of objects, for as long as the guard lives.
+    /// Adds the seat of a client, which may be a member of objects for as long as the guard lives.
     pub(crate) fn enter(self: &Rc<Self>, seat: Rc<Seat>) -> Seated {
         self.seats
             .borrow_mut()
@@ -140,12 +140,12 @@ impl Hub {
         }
     }
 
-    /// Whether everything up to this place has been delivered.
+    /// Whether all items up to this place are delivered.
     pub(crate) fn has_passed(&self, place: u64) -> bool {
         self.passed.get() >= place
     }
 
-    /// Wakes the connection when this place has been passed.
+    /// Wakes the connection when the hub has passed this place.
     pub(crate) fn wake_at(&self, place: u64, wire: &Rc<Wire>) {
         self.waiting.borrow_mut().push((place, Rc::clone(wire)));
     }
@@ -159,7 +159,7 @@ impl Hub {
         Some(what)
     }
 
-    /// What was taken has been delivered.
+    /// Passes the place of the last delivered item, and wakes the connections that wait for it.
     fn pass(&self) {
         let in_hand = u64::from(self.next.borrow().is_some());
         self.passed.set(self.taken.get() - in_hand);
@@ -203,7 +203,7 @@ impl Hub {
         }) else {
             return;
         };
-        // What it has missed it gets: it was a member then.
+        // A member that leaves still gets the changes from before.
         if member.had.get().is_some() {
             seat.freeze(&member, self.catch_up(&member));
         }
@@ -225,13 +225,13 @@ impl Hub {
         }
     }
 
-    /// What the member has missed, in one body.
+    /// The changes that the member has missed, in one body.
     fn catch_up(&self, member: &Member) -> Option<Bytes> {
         let audiences = self.audiences.borrow();
         audiences.get(&member.key)?.catch_up(member)
     }
 
-    /// Sends a message, and what has gathered of the same object behind it.
+    /// Delivers a run: this message, and those of the same object behind it.
     async fn deliver(&self, first: Delivery) {
         let run = self.gather(first);
         let key = run.deliveries[0].audience;
@@ -258,7 +258,7 @@ impl Hub {
         for (index, delivery) in run.deliveries.iter().enumerate() {
             let place = run.place + index as u64;
             self.follow(&audience, (place, index), delivery, &laggards);
-            // Before anything else runs: who was found to be behind relies on it.
+            // Records the changes before any other task runs: members that are behind rely on it.
             if !audience.note(place, delivery) {
                 for laggard in &laggards {
                     laggard.member.seat.overflow();
@@ -292,7 +292,8 @@ impl Hub {
         Run::new(run, place)
     }
 
-    /// Writes a run to a member that can take it at once. The first message that it still lacks.
+    /// Writes a run to a member whose socket takes it at once. Returns the first message that the
+    /// member lacks.
     fn write_run(&self, run: &Run, member: &Member) -> Option<usize> {
         let seat = &member.seat;
         let is_author = run.is_author(seat.session);
@@ -328,7 +329,7 @@ impl Hub {
         got
     }
 
-    /// Sends one message of a run to those who did not get it with the others.
+    /// Sends one message of a run to the members that lack it.
     fn follow(
         &self,
         audience: &LocalAudience,
@@ -355,7 +356,7 @@ impl Hub {
     ) {
         let seat = &member.seat;
         let flags = member.flags.get();
-        // The session puts messages of a server-style member among its commands.
+        // The session sends messages of a server-style member, among its commands.
         if !flags.is_server_style() && member.had.get().is_none() && seat.is_clear() {
             let mut single = ObjectBatch::default();
             single.push(0, message, seat.encoding());
@@ -386,7 +387,7 @@ impl Run {
         let sum = storms.then(|| {
             let mut sum = Box::<Behind>::default();
             for (place, delivery) in (place..).zip(&deliveries) {
-                // They are bounded by what one run may hold.
+                // The bounds of a run keep the changes within theirs.
                 let _ = sum.note(place, delivery);
             }
             sum
@@ -403,7 +404,8 @@ impl Run {
         deliveries.any(|delivery| delivery.all_but == Some(session))
     }
 
-    /// Puts into a batch what members of this encoding get; an author is not told what it did.
+    /// Fills a batch with the messages for members of this encoding, or for one author. An author
+    /// does not get its own changes.
     fn fill(&self, batch: &mut ObjectBatch, encoding: ObjectEncoding, author: Option<SessionId>) {
         if let Some(sum) = &self.sum {
             let nobody = SessionId(u64::MAX);
@@ -421,8 +423,8 @@ impl Run {
     }
 }
 
-/// A seat of a hub. Dropped, also by a session's task that fails, it gives up all memberships: one
-/// that stays would keep the socket open.
+/// A client's seat in a hub. Its drop, also by a session's task that fails, ends all memberships: a
+/// membership that stays would keep the socket open.
 #[derive(Debug)]
 pub(crate) struct Seated {
     hub: Rc<Hub>,
@@ -430,13 +432,13 @@ pub(crate) struct Seated {
 }
 
 impl Seated {
-    /// Takes the first message that waits, if it belongs before this place.
+    /// Takes the first waiting message, if its place is not after this one.
     pub(crate) fn take_before(&self, place: u64) -> Option<Message> {
         let catch_up = |member: &Member| self.hub.catch_up(member);
         self.seat.take_before(place, catch_up)
     }
 
-    /// Sends the messages that wait, as far as the client takes them. Returns a message that the
+    /// Sends the waiting messages for as long as the socket takes them. Returns a message that the
     /// session has to send.
     pub(crate) fn release(&self) -> Option<Message> {
         self.seat.release(|member| self.hub.catch_up(member))

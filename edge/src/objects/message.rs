@@ -1,4 +1,4 @@
-//! A message of a shared object, and what of it differs between members.
+//! A message of a shared object, and the parts of it that differ between members.
 
 use std::sync::OnceLock;
 
@@ -11,8 +11,8 @@ use tributary_protocol::{
     shared_object::{Flags, body::Events},
 };
 
-/// A message for any number of members, as it came over the link. What is sent of it is encoded
-/// once for each encoding that a member reads.
+/// A message for any number of members, as it came over the link. It is encoded once for each
+/// encoding that members read.
 #[derive(Debug)]
 pub struct ObjectMessage {
     /// In the form of type 19, with flags 0.
@@ -24,14 +24,13 @@ pub struct ObjectMessage {
     forms: [OnceLock<Form>; 2],
 }
 
-/// What a member's copy of a message has of its own.
+/// The parts of a message that differ between members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recipient {
-    /// The message stream it uses shared objects on.
+    /// The message stream on which the member uses shared objects.
     pub stream: MessageStreamId,
-    /// Its encoding.
     pub encoding: ObjectEncoding,
-    /// The flags of its Use.
+    /// The flags of the member's Use.
     pub flags: Flags,
 }
 
@@ -48,13 +47,13 @@ const VERSION_SIZE: usize = 4;
 pub(super) const FLAGS_SIZE: usize = 8;
 
 impl ObjectMessage {
-    /// A message with this body; `None` if it has no name, version and flags, or more than a chunk
-    /// stream carries.
+    /// A message with this body. `None` if the body has no name, version and flags, or is longer
+    /// than a chunk stream carries.
     pub fn new(body: Bytes) -> Option<Self> {
         let (length, _) = body.split_first_chunk()?;
         let version_at = 2 + usize::from(u16::from_be_bytes(*length));
         let header = version_at + VERSION_SIZE + FLAGS_SIZE;
-        // With the byte that type 16 begins with.
+        // Type 16 begins with one more byte.
         let fits = body.len() < MAX_MESSAGE_LENGTH as usize
             && header < ServerConnection::CHUNK_SIZE as usize;
         if body.len() < header || !fits {
@@ -80,14 +79,14 @@ impl ObjectMessage {
         })
     }
 
-    /// The object's version after it.
+    /// The version of the object after the message.
     pub(super) fn version(&self) -> u32 {
         let bytes = self.body.get(self.version_at..);
         let bytes = bytes.and_then(<[u8]>::first_chunk);
         bytes.map_or(0, |bytes| u32::from_be_bytes(*bytes))
     }
 
-    /// The same message for somebody who has seen a later version already.
+    /// The same message for a member that has got a later version already.
     pub(super) fn at_version(&self, version: u32) -> Self {
         let mut body = self.body.to_vec();
         body[self.version_at..][..VERSION_SIZE].copy_from_slice(&version.to_be_bytes());
@@ -105,23 +104,23 @@ impl ObjectMessage {
         &self.body
     }
 
-    /// Whether it says nothing but what slots hold: then a later message of the same slots stands
-    /// for it.
+    /// Whether all events change slots: then a later message of the same slots replaces it.
     pub(super) fn is_changes_alone(&self) -> bool {
         self.has_changes && !self.has_others
     }
 
-    /// Whether it says what slots hold.
+    /// Whether an event changes slots.
     pub(super) fn has_changes(&self) -> bool {
         self.has_changes
     }
 
-    /// Its length in bytes, as type 19.
+    /// The length in bytes, as type 19.
     pub fn size(&self) -> usize {
         self.body.len()
     }
 
-    /// The message for members of this encoding, but for what is each member's own.
+    /// The chunks for members of this encoding, with the parts that differ between members still
+    /// open.
     pub(crate) fn form(&self, encoding: ObjectEncoding) -> &Form {
         let slot = &self.forms[usize::from(encoding == ObjectEncoding::Amf3)];
         slot.get_or_init(|| self.make_form(encoding))
@@ -175,7 +174,7 @@ impl Form {
         self.encoded.header(stream)
     }
 
-    /// What follows the header: the payload with the headers of further chunks in it.
+    /// The bytes behind the header: the payload, with the headers of further chunks in it.
     pub(super) fn body(&self) -> &Bytes {
         self.encoded.body()
     }
@@ -190,7 +189,7 @@ impl Form {
     }
 }
 
-/// Writes flags to where they begin.
+/// Writes flags to the beginning of `at`.
 pub(super) fn write_flags(at: &mut [u8], flags: Flags) {
     let [first, second] = flags.0.map(u32::to_be_bytes);
     at[..4].copy_from_slice(&first);

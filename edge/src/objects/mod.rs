@@ -9,11 +9,11 @@
 //!                                            changes of one slot become one
 //! ```
 //!
-//! The origin decides; the edge knows who is a member, writes each member's flags into what it
-//! sends, and keeps nothing that the origin does not have.
+//! The origin decides. The edge knows the members, writes each member's flags into its messages,
+//! and keeps no data that the origin does not have.
 //!
-//! A member that falls behind gets, once it can take something, the latest values of the slots it
-//! has missed, in one message. Messages that are not changes alone (`send`) wait one by one, behind
+//! A member that falls behind gets one message with the latest values of the slots it has missed,
+//! once its socket takes bytes again. Messages with other events (`send`) wait one by one, behind
 //! the changes before them.
 
 mod audience;

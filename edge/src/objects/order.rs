@@ -1,4 +1,4 @@
-//! The words between the link and a worker's hub, in one order.
+//! The items between the link thread and a worker's hub, in one order.
 
 use std::sync::{
     Arc,
@@ -12,75 +12,69 @@ use tributary_protocol::{
 
 use super::ObjectMessage;
 
-/// An audience of a lane of this edge.
+/// One audience of one lane of this edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ObjectKey(pub LaneId, pub AudienceId);
 
-/// One thing the link says to a worker about objects, by lane and audience.
+/// An item of a hub's queue.
 #[derive(Debug)]
 pub enum ToHub {
-    /// A session is a member, or stands otherwise than before.
+    /// A session is a member, or its flags or standing have changed.
     Join {
-        /// The audience.
         audience: ObjectKey,
-        /// The session.
         session: SessionId,
-        /// What goes into every message to it.
+        /// The flags of the session's Use, which go into every message for it.
         flags: Flags,
-        /// Messages to all pass it by.
+        /// Whether the member stands aside.
         aside: bool,
     },
-    /// A session is a member no more.
+    /// A session is no longer a member.
     Leave {
-        /// The audience.
         audience: ObjectKey,
-        /// The session.
         session: SessionId,
     },
-    /// A message for those members that do not stand aside.
+    /// A message for the members that do not stand aside.
     Deliver(Delivery),
 }
 
 /// A message to the members of one object.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// The audience.
     pub audience: ObjectKey,
-    /// The message.
     pub message: Arc<ObjectMessage>,
-    /// All members but this one.
+    /// The one member that does not get it.
     pub all_but: Option<SessionId>,
-    /// Members of this encoding only.
+    /// Set if the message is for members of this encoding only.
     pub encoding: Option<ObjectEncoding>,
 }
 
-/// The link's end of a worker's hub.
+/// The link thread's end of a worker's hub.
 #[derive(Debug)]
 pub struct HubOut {
     queue: queue::Sender<ToHub>,
     handed: AtomicU64,
 }
 
-/// What may wait for one worker, in bytes. Reason: a worker that is this far behind is overloaded;
-/// what gathers of one object leaves in one write, so that it takes a lot.
+/// Bytes that wait for one worker. Reason: a worker that is this far behind is overloaded. The
+/// messages of one object leave in one write, so that less load never fills the queue.
 pub(crate) const HUB: usize = 32 * 1024 * 1024;
 
-/// What anything in the hub's queue counts besides its payload, in bytes.
+/// Bytes that an item of the hub's queue counts besides its payload.
 const ITEM: usize = 128;
 
-/// The worker does not keep up.
+/// The worker does not keep up: [`HUB`] is reached.
 #[derive(Debug)]
 pub(crate) struct HubFull;
 
 impl HubOut {
-    /// The link's end, and the queue that the hub reads.
+    /// The link thread's end, and the queue that the hub reads.
     pub(super) fn new() -> (Arc<Self>, queue::Receiver<ToHub>) {
         let (queue, receiver) = queue::queue(HUB);
         let handed = AtomicU64::new(0);
         (Arc::new(Self { queue, handed }), receiver)
     }
 
-    /// Hands something to the worker; returns its place.
+    /// Queues an item for the worker. Returns its place.
     pub(crate) fn hand(&self, what: ToHub) -> Result<u64, HubFull> {
         let pushed = match &what {
             ToHub::Deliver(delivery) => {

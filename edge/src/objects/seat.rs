@@ -1,4 +1,4 @@
-//! One client among the members of objects: what waits for it, in its order.
+//! One client in its worker's hub: its memberships, and the messages that wait for it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -19,25 +19,25 @@ use super::{
 };
 use crate::wire::Wire;
 
-/// A client, as far as shared objects are concerned.
+/// The seat of one client.
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(super) session: SessionId,
     wire: Rc<Wire>,
-    /// What the link has for the session besides.
+    /// Shows whether the session's inbox has items.
     inbox: Probe,
     encoding: ObjectEncoding,
-    /// The message stream on which it uses objects.
+    /// The message stream on which the client uses objects.
     stream: Cell<MessageStreamId>,
-    /// What the session gets next comes after this place in the hub's order.
+    /// The place that the hub has to pass before the session handles its next item.
     after: Cell<Option<u64>>,
-    /// More waits than may.
+    /// Whether the waiting messages have exceeded their bound.
     overflowed: Cell<bool>,
     waiting: RefCell<SeatQueue>,
     members: RefCell<Vec<Rc<Member>>>,
 }
 
-/// What waits for a client that does not take everything at once.
+/// The messages that wait until the client's socket takes them.
 #[derive(Debug, Default)]
 struct SeatQueue {
     entries: VecDeque<Entry>,
@@ -46,45 +46,44 @@ struct SeatQueue {
 
 #[derive(Debug)]
 struct Entry {
-    /// The place of the (first) message in the hub's order.
+    /// The place of the message in the hub's order; of several, that of the first.
     place: u64,
     what: What,
 }
 
 #[derive(Debug)]
 enum What {
-    /// A message of its own.
+    /// One message.
     Message(Arc<ObjectMessage>, Rc<Member>),
-    /// The latest values of the slots that the member has missed, whatever they are when it can
-    /// take them.
+    /// The values that the slots which the member has missed hold when the member can get them.
     CatchUp(Rc<Member>),
 }
 
-/// A client as a member of one object.
+/// A membership of one object.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) seat: Rc<Seat>,
     pub(super) key: ObjectKey,
     pub(super) flags: Cell<Flags>,
-    /// Messages to all pass it by.
+    /// Whether the member stands aside.
     pub(super) aside: Cell<bool>,
-    /// The place up to which it has had every change, if it is to catch up.
+    /// The place up to which the member has every change; set while it is behind.
     pub(super) had: Cell<Option<u64>>,
-    /// The version up to which it has caught up: what it gets after that is no older.
+    /// The highest version that the member has got; later messages have no lower one.
     seen: Cell<u32>,
-    /// Where it is among the audience's members.
+    /// The member's slot in the audience.
     pub(super) slot: Cell<usize>,
 }
 
-/// What anything that waits counts besides its payload, in bytes.
+/// Bytes that an entry counts besides its payload.
 const ENTRY: usize = 64;
 
-/// Bytes that wait at most for a client that takes nothing, one message of any size not counted.
-/// Reason: its inbox holds as much of its session's messages.
+/// Bytes that wait for a client that takes nothing, one message of any size not counted. Reason:
+/// its inbox holds as many bytes of its session's messages.
 const MOST_UNREAD: usize = 64 * 1024;
 
-/// What waits at most for a client that is not known to be slow, in bytes, one message of any size
-/// not counted: more than two runs, between which its session has its turn.
+/// Bytes that wait for a client that is not known to be slow, one message of any size not counted.
+/// Reason: more than two runs, between which its session has its turn.
 const MOST_WAITING: usize = 1024 * 1024;
 
 impl Member {
@@ -121,12 +120,12 @@ impl Seat {
         })
     }
 
-    /// The client uses objects on this message stream: it is answered there.
+    /// Sets the message stream on which the client uses objects, and gets their messages.
     pub(crate) fn set_stream(&self, stream: MessageStreamId) {
         self.stream.set(stream);
     }
 
-    /// What its copies of messages have of their own.
+    /// The parts of the client's copies that differ from those of others.
     pub(crate) fn recipient(&self, flags: Flags) -> Recipient {
         Recipient {
             stream: self.stream.get(),
@@ -135,8 +134,7 @@ impl Seat {
         }
     }
 
-    /// What the session gets next comes after this place in the hub's order, which may not have
-    /// passed.
+    /// Sets the place that the hub has to pass before the session handles its next item.
     pub(crate) fn set_after(&self, place: Option<u64>) {
         self.after.set(place);
     }
@@ -146,23 +144,23 @@ impl Seat {
         self.after.get()
     }
 
-    /// Whether more waits for the client than may.
+    /// Whether the waiting messages have exceeded their bound.
     pub(crate) fn has_overflowed(&self) -> bool {
         self.overflowed.get()
     }
 
-    /// The client cannot be given what it has missed.
+    /// Marks the seat as over its bound: the missed changes are lost.
     pub(super) fn overflow(&self) {
         self.overflowed.set(true);
         self.wire.signal().notify_one();
     }
 
-    /// Bytes that wait.
+    /// Bytes of the waiting messages.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.borrow().weight
     }
 
-    /// Takes the first message that waits, if it belongs before this place. `catch_up` makes the
+    /// Takes the first waiting message, if its place is not after this one. `catch_up` makes the
     /// body of the changes that a member has missed.
     pub(super) fn take_before(
         &self,
@@ -180,8 +178,8 @@ impl Seat {
         }
     }
 
-    /// Sends what waits, as far as the client takes it; gives back a message that the session has
-    /// to send. `catch_up` as for [`Self::take_before`].
+    /// Sends the waiting messages for as long as the socket takes them. Returns a message that the
+    /// session has to send. `catch_up` as for [`Self::take_before`].
     pub(super) fn release(&self, catch_up: impl Fn(&Member) -> Option<Bytes>) -> Option<Message> {
         while self.may_release() {
             let Some((message, member)) = self.take(&catch_up) else {
@@ -207,17 +205,17 @@ impl Seat {
         something && !self.wire.is_blocked() && !self.is_busy()
     }
 
-    /// Whether the client can be written to, past its session.
+    /// Whether the hub may write to the client's socket.
     pub(super) fn is_clear(&self) -> bool {
         !self.is_full() && !self.is_busy()
     }
 
-    /// Whether the client takes nothing more now.
+    /// Whether the client's socket takes nothing now, or messages wait already.
     pub(super) fn is_full(&self) -> bool {
         self.wire.is_blocked() || !self.waiting.borrow().entries.is_empty()
     }
 
-    /// Whether the session has something to do that may come before.
+    /// Whether the session has items to handle, which may come before messages of the hub.
     pub(super) fn is_busy(&self) -> bool {
         self.after.get().is_some() || !self.inbox.is_empty()
     }
@@ -230,20 +228,20 @@ impl Seat {
         self.encoding
     }
 
-    /// A message waits for a member.
+    /// Queues a message for a member.
     pub(super) fn push(&self, place: u64, message: Arc<ObjectMessage>, member: &Rc<Member>) {
         let weight = message.size() + ENTRY;
         self.add(place, What::Message(message, Rc::clone(member)), weight);
     }
 
-    /// The member has missed something that later values may stand for.
+    /// Queues the changes that a member has missed; later values may replace them while they wait.
     pub(super) fn push_catch_up(&self, place: u64, member: &Rc<Member>) {
         self.add(place, What::CatchUp(Rc::clone(member)), ENTRY);
     }
 
     fn add(&self, place: u64, what: What, weight: usize) {
         let mut waiting = self.waiting.borrow_mut();
-        // A client that takes something gets what waits in the session's next turn.
+        // A client that takes bytes gets the waiting messages in its session's next turn.
         let most = match self.wire.is_blocked() {
             true => MOST_UNREAD,
             false => MOST_WAITING,
@@ -258,8 +256,8 @@ impl Seat {
         self.wire.signal().notify_one();
     }
 
-    /// What the member has missed is put together now: something follows that later values must
-    /// not overtake.
+    /// Fixes the changes that the member has missed: later values must not overtake the message
+    /// that follows.
     pub(super) fn freeze(&self, member: &Rc<Member>, missed: Option<Bytes>) {
         let made = missed.and_then(ObjectMessage::new);
         let mut waiting = self.waiting.borrow_mut();
@@ -280,7 +278,7 @@ impl Seat {
         }
     }
 
-    /// Takes what waits first.
+    /// Takes the first waiting message.
     fn take(
         &self,
         catch_up: impl Fn(&Member) -> Option<Bytes>,
@@ -314,7 +312,7 @@ impl Seat {
         let mut waiting = self.waiting.borrow_mut();
         waiting.weight += message.size() + ENTRY;
         waiting.entries.push_front(Entry {
-            // Whatever comes next belongs after it.
+            // Place 0 keeps it before every other message.
             place: 0,
             what: What::Message(message, member),
         });
@@ -330,7 +328,7 @@ impl Seat {
         members.find(|member| member.key == audience).cloned()
     }
 
-    /// The client is this member no more.
+    /// Ends a membership.
     pub(super) fn rise(&self, member: &Rc<Member>) {
         let mut members = self.members.borrow_mut();
         members.retain(|other| !Rc::ptr_eq(other, member));
@@ -339,7 +337,7 @@ impl Seat {
         }
     }
 
-    /// The client is gone.
+    /// Ends all memberships, and drops the waiting messages.
     pub(super) fn rise_from_all(&self) -> Vec<Rc<Member>> {
         *self.waiting.borrow_mut() = SeatQueue::default();
         std::mem::take(&mut self.members.borrow_mut())

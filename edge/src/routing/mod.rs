@@ -1,6 +1,7 @@
-//! The origin that a group belongs to.
+//! The choice of an origin for each group.
 //!
-//! A [`Router`] keeps a [`Table`] of the origins' states and asks a [`Placement`] where a group goes.
+//! A [`Router`] has a [`Table`] of the origins' states, and asks a [`Placement`] where a group
+//! goes.
 
 mod placement;
 mod rendezvous;

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Placement by weight: the origin with the highest weight is the home, the others follow in order.
-/// When an origin comes or goes, only groups that go to or come from it move.
+/// If an origin comes or goes, only groups that go to or come from it move.
 #[derive(Debug, Default)]
 pub struct Rendezvous {
     /// The names by which the edges call the origins.
@@ -19,7 +19,7 @@ pub struct Rendezvous {
 }
 
 impl Rendezvous {
-    /// The origins by weight for a group, the home first.
+    /// The origins in order of their weight for a group, the home first.
     pub fn order(&self, group: &GroupName) -> Vec<OriginId> {
         let group = group.to_string();
         let weight = |name: &str| {
@@ -68,7 +68,7 @@ impl Placement for Rendezvous {
             .into_iter()
             .filter(|&origin| origins.health(origin) == Health::Up);
         let first = up.clone().next();
-        // With nowhere else to go, an origin that goes away answers for itself.
+        // If no other origin is up, the session goes to one that goes away, and gets its answer.
         if let Some(origin) = up.find(|&origin| !origins.is_leaving(origin)).or(first) {
             return Place::At(origin);
         }

@@ -1,4 +1,4 @@
-//! The origins' states together with the rule that places groups by them.
+//! The router: the origins' states, and the rule that places groups by them.
 
 use std::time::Instant;
 
@@ -9,7 +9,6 @@ use super::{
     table::{Health, OriginId, Table},
 };
 
-/// The way of groups to origins.
 #[derive(Debug)]
 pub struct Router {
     table: Table,
@@ -17,7 +16,7 @@ pub struct Router {
 }
 
 impl Router {
-    /// No origins yet; the edge starts now. `placement` has none either.
+    /// A router without origins, at the start of the edge. `placement` has none either.
     pub fn new(placement: Box<dyn Placement>, now: Instant) -> Self {
         Self {
             table: Table::new(now),
@@ -25,7 +24,7 @@ impl Router {
         }
     }
 
-    /// Adds an origin. `name` is what the edges call it, and no other origin's.
+    /// Adds an origin. `name` is the name by which the edges call it, and no other origin has it.
     pub fn add(&mut self, name: &str) -> OriginId {
         let origin = self.table.add();
         self.placement.added(origin, name);
@@ -38,28 +37,27 @@ impl Router {
         self.placement.removed(origin);
     }
 
-    /// The origins' states.
     pub fn table(&self) -> &Table {
         &self.table
     }
 
-    /// The origins' states, to note a change.
+    /// The origins' states, for changes.
     pub fn table_mut(&mut self) -> &mut Table {
         &mut self.table
     }
 
-    /// The origin that a group belongs to when all are well; `None` without origins.
+    /// The home of a group; `None` without origins.
     pub fn home(&self, group: &GroupName) -> Option<OriginId> {
         self.placement.home(group)
     }
 
-    /// Whether the group has data at its home, so that it starts there or not at all.
+    /// Whether the home of the group has its data: then the group starts there or not at all.
     pub fn is_kept(&self, group: &GroupName) -> bool {
         let at = self.table.kept_at(group);
         at.is_some_and(|at| self.home(group) == Some(at))
     }
 
-    /// Where a new session of `group` goes, if this edge has no lane of the group.
+    /// The place of a new session of `group`, if this edge has no lane of the group.
     pub fn place(&self, group: &GroupName, now: Instant) -> Place {
         if let Some(until) = self.table.starting(now) {
             return Place::Wait(until);

@@ -1,4 +1,4 @@
-//! The origins as this edge knows them.
+//! The states of the origins.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -7,23 +7,23 @@ use std::{
 
 use tributary_protocol::GroupName;
 
-/// An origin of this edge. No number is used twice, also after its origin has gone.
+/// The number of an origin at this edge. No number is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OriginId(pub u32);
 
-/// How an origin fares.
+/// The health of an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// Not reached since this edge started.
     New,
     /// Its link is up.
     Up,
-    /// Its link is lost; what lived there stays there until the grace time is over.
+    /// Its link is lost; its groups stay there until the grace time is over.
     Lost {
-        /// When the grace time ends for this edge.
+        /// The end of the grace time for this edge.
         until: Instant,
     },
-    /// It has been away for longer than the grace time, or has gone.
+    /// The grace time is over, or the origin has gone.
     Down,
 }
 
@@ -35,7 +35,7 @@ pub struct Table {
     displaced: HashMap<GroupName, OriginId>,
     /// Groups with data at an origin.
     kept: HashMap<GroupName, OriginId>,
-    /// Until when a starting edge waits for the lists of all origins; none once all have come.
+    /// The end of the starting edge's wait for the origins' lists; none once all have come.
     starting: Option<Instant>,
 }
 
@@ -43,23 +43,23 @@ pub struct Table {
 #[derive(Debug)]
 struct State {
     health: Health,
-    /// The origin has sent its whole list of displaced groups on its present link.
+    /// Whether the origin has sent its whole list of displaced groups on its present link.
     listed: bool,
-    /// The origin has said on its present link that it goes away.
+    /// Whether the origin has announced on its present link that it goes away.
     leaving: bool,
 }
 
-/// The most groups with data that are remembered, of all origins together. Reason: every instance
-/// that ever stored something is one; those beyond it may start without their data while their
+/// Groups with stored data that an edge remembers, of all origins together. Reason: an instance
+/// counts once it has stored data. Groups beyond the bound may start without their data while their
 /// home is away.
 pub(super) const MAX_KEPT: usize = 262_144;
 
-/// How long a starting edge waits for the displaced groups of all configured origins, unless all
-/// have answered before: without the lists it might start a second copy of a group.
+/// Longest wait of a starting edge for the displaced groups of all configured origins. Reason:
+/// without the lists the edge might start a second copy of a group.
 pub const STARTING: Duration = Duration::from_secs(3);
 
 impl Table {
-    /// No origins yet; the edge starts now.
+    /// A table without origins, at the start of the edge.
     pub fn new(now: Instant) -> Self {
         Self {
             origins: BTreeMap::new(),
@@ -91,13 +91,13 @@ impl Table {
         self.note_lists();
     }
 
-    /// How an origin fares.
+    /// The health of an origin.
     pub fn health(&self, origin: OriginId) -> Health {
         let state = self.origins.get(&origin);
         state.map_or(Health::Down, |state| state.health)
     }
 
-    /// An origin's health changed.
+    /// Sets the health of an origin.
     pub fn set_health(&mut self, origin: OriginId, health: Health) {
         let Some(state) = self.origins.get_mut(&origin) else {
             return;
@@ -110,25 +110,25 @@ impl Table {
         }
     }
 
-    /// An origin will go: while another is up, groups that do not live there go elsewhere.
+    /// Marks an origin that will go away: groups that do not live there go to others that are up.
     pub fn set_leaving(&mut self, origin: OriginId) {
         if let Some(state) = self.origins.get_mut(&origin) {
             state.leaving = true;
         }
     }
 
-    /// Whether an origin has said on its present link that it goes away.
+    /// Whether an origin has announced on its present link that it goes away.
     pub fn is_leaving(&self, origin: OriginId) -> bool {
         let state = self.origins.get(&origin);
         state.is_some_and(|state| state.leaving)
     }
 
-    /// An origin is another process now: nothing lives there any more.
+    /// Removes the groups that live at an origin, which is another process now.
     pub fn forget(&mut self, origin: OriginId) {
         self.displaced.retain(|_, &mut at| at != origin);
     }
 
-    /// An origin named groups that live there away from home, and groups that no longer do.
+    /// Records groups that live at an origin away from home, and groups that no longer do.
     pub fn displaced(
         &mut self,
         origin: OriginId,
@@ -157,7 +157,7 @@ impl Table {
         }
     }
 
-    /// An origin named groups whose data it has; `anew` if those it has named before count no more.
+    /// Records groups whose data an origin has; `anew` if they replace the ones from before.
     pub fn kept(&mut self, origin: OriginId, anew: bool, groups: Vec<GroupName>) {
         if anew {
             self.kept.retain(|_, &mut at| at != origin);
@@ -167,22 +167,22 @@ impl Table {
         self.kept.extend(groups.map(|group| (group, origin)));
     }
 
-    /// How many groups have data at an origin.
+    /// The number of groups with data at an origin.
     pub fn kept_count(&self) -> usize {
         self.kept.len()
     }
 
-    /// The origin that has said to have the group's data.
+    /// The origin that has the group's data.
     pub fn kept_at(&self, group: &GroupName) -> Option<OriginId> {
         self.kept.get(group).copied()
     }
 
-    /// Until when a starting edge waits for the origins' lists, if it does.
+    /// The end of the starting edge's wait for the origins' lists, while it waits.
     pub fn starting(&self, now: Instant) -> Option<Instant> {
         self.starting.filter(|&until| now < until)
     }
 
-    /// Where the group lives, if an origin has said that it lives there away from its home.
+    /// The origin at which a displaced group lives.
     pub fn displaced_at(&self, group: &GroupName) -> Option<OriginId> {
         self.displaced.get(group).copied()
     }
@@ -193,7 +193,7 @@ impl Table {
         states.any(|state| state.health == Health::Up)
     }
 
-    /// When the last of the grace times that run now is over.
+    /// The end of the last grace time that runs now.
     pub fn last_return(&self, now: Instant) -> Option<Instant> {
         let returns = self
             .origins

@@ -1,4 +1,4 @@
-//! The audiences of a lane: their members, and the contents of their objects.
+//! The audiences of a lane: their members, and the mirrors of their objects.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -23,23 +23,23 @@ pub(super) struct Audiences {
     table: HashMap<AudienceId, Audience>,
 }
 
-/// One object, as far as this edge knows it.
+/// One audience, with the mirror of its object.
 #[derive(Debug, Default)]
 struct Audience {
     name: String,
     persistent: bool,
-    /// The object's contents after the messages to all. Read only: nothing is decided by it.
+    /// The object's contents after the messages to all. No decision depends on it.
     mirror: Mirror,
     members: HashMap<SessionId, Standing>,
     /// The workers with members.
     sides: Vec<Side>,
 }
 
-/// How a member of an audience gets its messages.
+/// The state of one member of an audience.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
     pub(super) flags: Flags,
-    /// Messages to all pass it by.
+    /// Whether the member stands aside.
     pub(super) aside: bool,
 }
 
@@ -48,17 +48,18 @@ pub(super) struct Standing {
 struct Side {
     hub: Arc<HubOut>,
     members: usize,
-    /// The last message handed over, by its place, and the one before it that its author got too.
+    /// The place of the last message, and its author, which does not get it.
     last: (u64, Option<SessionId>),
+    /// The place of the last message that this author gets.
     before: u64,
 }
 
-/// The rest of a delivery to the hubs.
+/// The outcome of a delivery to the hubs.
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
     /// Sessions whose worker's hub is full.
     pub(super) slow: Vec<SessionId>,
-    /// Members whose sessions have no worker: tests hold them.
+    /// Members whose sessions have no worker; only tests have such.
     pub(super) without_hub: Vec<(SessionId, Flags)>,
 }
 
@@ -131,7 +132,7 @@ impl Audiences {
         self.remove(id, session, hub);
         if let Some(hub) = hub {
             let audience = self.key(id);
-            // A worker that hangs passes over members that are gone.
+            // A worker that hangs ignores members that are gone.
             let _ = hub.hand(ToHub::Leave { audience, session });
         }
     }
@@ -146,14 +147,14 @@ impl Audiences {
         self.table.remove(&id);
     }
 
-    /// A session is over.
+    /// Removes a session that is over.
     pub(super) fn forget(&mut self, session: SessionId, state: &LaneSession) {
         for &audience in &state.audiences {
             self.remove(audience, session, state.session.hub.as_ref());
         }
     }
 
-    /// Takes a message into the mirror and hands it to the members' hubs: once for each worker.
+    /// Applies a message to the mirror, and queues it for the members' hubs: once for each worker.
     pub(super) fn deliver(
         &mut self,
         delivery: &Delivery,
@@ -163,11 +164,11 @@ impl Audiences {
         let Some(audience) = self.table.get_mut(&id) else {
             return Delivered::default();
         };
-        // Of two forms, the one for AMF3 holds everything.
+        // If a message has two forms, the form for AMF3 holds everything.
         if delivery.encoding != Some(ObjectEncoding::Amf0)
             && let Err(error) = audience.mirror.apply(delivery.message.body())
         {
-            tracing::warn!(group = %self.group, name = audience.name, %error, "unreadable");
+            tracing::warn!(group = %self.group, name = audience.name, %error, "shared-object message is unreadable");
         }
         let full = audience.hand(delivery);
         let without_hub = audience.without_hub(delivery.all_but, sessions);
@@ -178,7 +179,7 @@ impl Audiences {
         Delivered { slow, without_hub }
     }
 
-    /// The place in its worker's hub that comes before the session's next item.
+    /// The place in the worker's hub that the session's next item has to wait for.
     pub(super) fn place_before(&self, session: SessionId, state: &LaneSession) -> u64 {
         let Some(hub) = &state.session.hub else {
             return 0;
@@ -203,7 +204,7 @@ impl Audiences {
         }
     }
 
-    /// The sessions of a worker whose hub cannot take a message that they would have got.
+    /// The members on a worker whose hub is full; the lane closes their sessions.
     fn close_side(
         &self,
         id: AudienceId,
@@ -251,7 +252,7 @@ impl Audience {
         }
     }
 
-    /// Hands a message to every worker with members; the hubs that are full.
+    /// Queues a message for every worker with members. Returns the hubs that are full.
     fn hand(&mut self, delivery: &Delivery) -> Vec<Arc<HubOut>> {
         let mut full = Vec::new();
         for side in &mut self.sides {
@@ -294,7 +295,7 @@ impl Audience {
 }
 
 impl Side {
-    /// Notes where a message is in the worker's hub.
+    /// Records the place of a message in the worker's hub.
     fn note(&mut self, place: u64, all_but: Option<SessionId>) {
         if all_but.is_none() || self.last.1 != all_but {
             self.before = self.last.0;

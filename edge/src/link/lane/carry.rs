@@ -1,4 +1,4 @@
-//! A lane's way from link to link.
+//! The task of a lane: it carries the lane over one link after another.
 
 use std::time::{Duration, Instant};
 
@@ -17,9 +17,9 @@ use tributary_protocol::link::{
 use super::{Lane, LaneEnd, Phase};
 use crate::link::handle::FromOrigin;
 
-/// How a lane's stream came to its end.
+/// The end of a lane's stream.
 enum Outcome {
-    /// The link is gone, or the stream; the lane may go on with another.
+    /// The link or the stream is gone; the lane may go on with another.
     Disconnected,
     /// The origin does not know the lane any more.
     Unknown,
@@ -27,7 +27,7 @@ enum Outcome {
     Refused,
     /// The origin may open the lane after this time.
     Wait(Duration),
-    /// The lane was ended here and the origin has everything.
+    /// The lane was ended here, and the origin has acknowledged everything.
     Done,
 }
 
@@ -89,7 +89,7 @@ impl Lane {
                 Outcome::Refused => self.end_all(|| FromOrigin::NoOrigin),
                 Outcome::Wait(time) => {
                     tokio::time::sleep(time).await;
-                    // By then the group's home may be back.
+                    // The group's home may be back by then.
                     return LaneEnd::PlaceAgain;
                 }
                 Outcome::Done => break,
@@ -98,7 +98,8 @@ impl Lane {
         LaneEnd::Over
     }
 
-    /// Whether the lane needs a link. A lane that closes informs its origin, if that knows of it.
+    /// Whether the lane needs a link. A lane that closes needs one only if its origin knows the
+    /// lane.
     fn goes_on(&self) -> bool {
         match self.phase.get() {
             Phase::Open => true,
@@ -107,12 +108,12 @@ impl Lane {
         }
     }
 
-    /// Whether the lane closes and its origin has everything.
+    /// Whether the lane closes and its origin has acknowledged everything.
     fn has_closed(&self) -> bool {
         self.phase.get() == Phase::Closing && self.is_settled()
     }
 
-    /// The link to the lane's origin, once there is one; `None` if the lane ends before.
+    /// Waits for a link to the lane's origin; `None` if the lane ends before.
     async fn link(&self) -> Option<Link> {
         let mut links = self.origin.links();
         loop {

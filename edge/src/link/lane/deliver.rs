@@ -1,4 +1,4 @@
-//! From the lane's state into the inboxes of its sessions.
+//! Delivery of a lane's events into the inboxes of its sessions.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -58,7 +58,7 @@ impl Lane {
         }
     }
 
-    /// Resolves an order and puts it into the session's inbox.
+    /// Resolves an order, and queues it in the session's inbox.
     fn handle_order(&self, session: SessionId, order: ToSession) {
         match order {
             ToSession::Accept => self.sessions.borrow_mut().accepted(session),
@@ -113,7 +113,7 @@ impl Lane {
             AudienceEvent::Message { to, encoding, body } => {
                 metrics.audience_messages.inc();
                 let Some(message) = ObjectMessage::new(body) else {
-                    tracing::warn!(group = %self.group(), "a message of no shared object");
+                    tracing::warn!(group = %self.group(), "message dropped: it is of no shared object");
                     return;
                 };
                 let slow = sessions.deliver(&Delivery {

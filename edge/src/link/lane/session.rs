@@ -13,23 +13,23 @@ use crate::link::{
 #[derive(Debug)]
 pub(in crate::link) struct LaneSession {
     pub(in crate::link) session: LinkSession,
-    /// Until the connect is accepted: the session can be opened in another lane.
+    /// The journal, until the connect is accepted: with it the session can move to another lane.
     pub(in crate::link) journal: Option<Box<Journal>>,
     /// The shared objects that the session uses.
     pub(super) audiences: Vec<AudienceId>,
-    /// The place in the hub that its inbox has an item of.
+    /// The hub's place that was queued in the inbox last.
     place: u64,
 }
 
-/// The session's inbox holds its limit, or its worker's hub does.
+/// The session's inbox or its worker's hub is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct InboxFull;
 
-/// The weight of an item without a payload in a session's inbox, in bytes.
+/// Bytes that an item counts in a session's inbox besides its payload.
 pub(super) const ITEM: usize = 64;
 
 impl LaneSession {
-    /// The session of a lane; it was not in one, or has left the one before.
+    /// A session that joins a lane; it is in no other.
     pub(super) fn new(session: LinkSession, journal: Box<Journal>) -> Self {
         Self {
             session,
@@ -39,7 +39,7 @@ impl LaneSession {
         }
     }
 
-    /// Queues an item of this weight besides the item's own. An inbox without a reader drops it.
+    /// Queues an item of this weight, [`ITEM`] not counted. An inbox without a reader drops it.
     pub(super) fn push(&self, item: FromOrigin, weight: usize) -> Result<(), InboxFull> {
         match self.session.inbox.push(item, weight + ITEM) {
             Err(PushError::Full(_)) => Err(InboxFull),
@@ -47,7 +47,7 @@ impl LaneSession {
         }
     }
 
-    /// Lets the items that follow wait until the hub has passed a place.
+    /// Queues a place: the items that follow wait until the hub has passed it.
     pub(super) fn push_place(&mut self, place: u64) -> Result<(), InboxFull> {
         if place <= self.place {
             return Ok(());
@@ -56,7 +56,7 @@ impl LaneSession {
         self.push(FromOrigin::After(place), 0)
     }
 
-    /// The session out of its lane: what waits for another, if it was not accepted.
+    /// Takes the session out of its lane. A session that is not accepted waits for another lane.
     pub(in crate::link) fn leave(self, id: SessionId) -> Result<Waiting, LinkSession> {
         let Self {
             session, journal, ..

@@ -1,4 +1,4 @@
-//! The sessions of a lane and the audiences they are in: everything that goes into inboxes.
+//! The sessions of a lane and their audiences; this file fills the inboxes.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -45,8 +45,8 @@ impl LaneSessions {
         self.table.insert(waiting.id, session);
     }
 
-    /// Notes a message of a session that is not accepted. Beyond the limit of its journal the session
-    /// cannot move any more.
+    /// Appends a message to the journal of a session that is not accepted. If the journal is full,
+    /// the session can no longer move.
     pub(super) fn note(&mut self, session: SessionId, message: &Message, generation: Generation) {
         let Some(state) = self.table.get_mut(&session) else {
             return;
@@ -58,14 +58,14 @@ impl LaneSessions {
         }
     }
 
-    /// The origin has accepted the session's connect: it stays where it is.
+    /// The origin has accepted the session's connect: the session no longer moves.
     pub(super) fn accepted(&mut self, session: SessionId) {
         if let Some(state) = self.table.get_mut(&session) {
             state.journal = None;
         }
     }
 
-    /// Notes that the group does not live at its home.
+    /// Records that the group does not live at its home.
     pub(super) fn home_was_asked(&mut self) {
         let journals = self.table.values_mut();
         for journal in journals.filter_map(|session| session.journal.as_mut()) {
@@ -81,7 +81,7 @@ impl LaneSessions {
         }
     }
 
-    /// Queues an item for a session, behind what its worker was handed of its objects.
+    /// Queues an item for a session, behind its objects' messages in the worker's hub.
     pub(super) fn push(
         &mut self,
         session: SessionId,
@@ -118,8 +118,8 @@ impl LaneSessions {
         }
     }
 
-    /// Queues a state of the link for every session. A session that hangs with too many of them unread
-    /// goes on with those it has.
+    /// Queues an item about the link for every session. A full inbox drops the item: it has others
+    /// of the kind.
     pub(super) fn push_all(&self, item: impl Fn() -> FromOrigin) {
         for state in self.table.values() {
             let _ = state.session.inbox.push_control(item());
@@ -133,16 +133,16 @@ impl LaneSessions {
         }
     }
 
-    /// Closes a session at this edge, behind what its worker was handed of its objects.
+    /// Closes a session at this edge, behind its objects' messages in the worker's hub.
     pub(super) fn close(&mut self, session: SessionId, reason: CloseReason) {
-        // The close itself has room at any fill level.
+        // The close is queued even if the inbox is full.
         let _ = self.push_place(session);
         if let Some(state) = self.forget(session) {
             state.session.close(reason);
         }
     }
 
-    /// A session is over here.
+    /// Removes a session that is over at this edge.
     pub(super) fn forget(&mut self, session: SessionId) -> Option<LaneSession> {
         let state = self.table.remove(&session)?;
         self.audiences.forget(session, &state);
@@ -192,7 +192,7 @@ impl LaneSessions {
         }
     }
 
-    /// Delivers a message to the members of an audience; the sessions that do not keep up.
+    /// Delivers a message to the members of an audience. Returns the sessions that do not keep up.
     pub(super) fn deliver(&mut self, delivery: &Delivery) -> Vec<SessionId> {
         let delivered = self.audiences.deliver(delivery, &self.table);
         let mut slow = delivered.slow;

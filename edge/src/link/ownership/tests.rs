@@ -1,4 +1,4 @@
-//! The lanes without a link: the frames that they would send, as an origin's lane takes them.
+//! Lanes without a link: the frames that they would send, as the lane of an origin reads them.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ impl Edge {
         })
     }
 
-    /// Handles the commands since, in another order.
+    /// Handles the commands since the last call, in another order.
     fn obey(&mut self, order: &[usize]) {
         let mut said: Vec<_> = std::iter::from_fn(|| self.commands.try_next())
             .map(Some)
@@ -215,7 +215,7 @@ async fn sessions_of_an_origin_that_is_removed_move_unless_they_are_accepted() {
         edge.placing.place_group(&group());
         assert_ne!(edge.origin(), removed.id);
         assert_eq!(opened(&edge.read(&mut origin())), 3);
-        // The last one leaves too: nobody can take them.
+        // The last origin leaves too: no origin can take the sessions.
         let last = edge.lane().origin.clone();
         edge.ownership.removed(&last);
         edge.placing.place_group(&group());
@@ -236,7 +236,7 @@ async fn a_group_with_nobody_in_it_leaves_an_origin_that_goes_away() {
         edge.obey(&[0]);
         let home = edge.origin();
         edge.ownership.leaving(home);
-        // While somebody is there, so is the next one.
+        // While a session is there, the next one joins it.
         let next = edge.open();
         edge.obey(&[0]);
         assert_eq!(edge.origin(), home);
@@ -246,13 +246,13 @@ async fn a_group_with_nobody_in_it_leaves_an_origin_that_goes_away() {
         let _elsewhere = edge.open();
         edge.obey(&[0]);
         assert_ne!(edge.origin(), home);
-        // Nor does it call its copy back.
+        // The origin does not take its group back either.
         assert_eq!(edge.placing.home_in_use(&group()), None);
     };
     LocalSet::new().run_until(scenario).await;
 }
 
-/// Figures say how many frames they include only to an origin that reads that.
+/// Figures include the count of frames only for an origin that reads it.
 #[tokio::test]
 async fn an_origin_gets_the_count_of_frames_if_it_knows_of_it() {
     let scenario = async {

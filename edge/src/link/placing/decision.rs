@@ -1,4 +1,4 @@
-//! Where a session goes, by its client's wish and the state of the origins.
+//! The decision where a session goes: by its client's wish and the state of the origins.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use tributary_protocol::GroupName;
 
 use crate::routing::{Health, OriginId, Place, Router, Table};
 
-/// The wish of a session without a lane.
+/// The wish of a session without a lane: a group, and the origin that its client names.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wish<'a> {
     pub(super) group: &'a GroupName,
@@ -20,9 +20,9 @@ pub(super) struct Wish<'a> {
 pub(super) enum Named {
     /// The client names none.
     None,
-    /// The name is of no configured origin.
+    /// The client names an origin that is not configured.
     Unknown,
-    /// A configured origin.
+    /// The client names a configured origin.
     Origin(OriginId),
 }
 
@@ -34,7 +34,7 @@ impl Wish<'_> {
             return router.place(group, now);
         }
         if let Some(until) = table.starting(now) {
-            // Neither the origins' names nor their displaced groups are all known.
+            // The names and the displaced groups of some origins are not known yet.
             return Place::Wait(until);
         }
         let Named::Origin(named) = self.named else {
@@ -57,8 +57,8 @@ impl Wish<'_> {
         }
     }
 
-    /// Whether the session goes to an origin other than the one its client names, to see whether the
-    /// group lives there.
+    /// Whether the session goes to an origin other than the one its client names, and asks there
+    /// whether the group lives there.
     pub(super) fn only_asks(&self, table: &Table, origin: OriginId) -> bool {
         let elsewhere = match self.named {
             Named::None => false,
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
     use crate::routing::Rendezvous;
 
-    /// No origin of two has been reached yet.
+    /// Two new origins.
     fn starting(now: Instant) -> (Router, [OriginId; 2]) {
         let mut router = Router::new(Box::new(Rendezvous::default()), now);
         let origins = ["a", "b"].map(|name| router.add(name));

@@ -1,4 +1,4 @@
-//! The sessions that wait for a place, and the time to try them again.
+//! The line of waiting sessions, and the time to place them again.
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,20 +11,19 @@ use tributary_protocol::{GroupName, Message, SessionId, link::Generation};
 use super::waiting::WaitingRoom;
 use crate::link::{journal::JournalFull, session::Waiting};
 
-/// The waiting sessions, and their next trial.
 #[derive(Default)]
 pub(super) struct WaitingLine {
     room: RefCell<WaitingRoom>,
-    /// An origin fares otherwise than before: every waiting session may have a place.
+    /// Whether the state of an origin has changed: every waiting session may have a place.
     changed: Cell<bool>,
-    /// There is something to place, or to be waited for.
+    /// Notified when there are sessions to place, or another time to wait for.
     wake: Notify,
-    /// When waiting sessions are looked at next.
+    /// The time at which waiting sessions are placed again.
     look_at: Cell<Option<Instant>>,
 }
 
-/// Sessions that may wait for an origin at once. Reason: while no origin can be reached, clients
-/// that reconnect must not fill the edge's memory; beyond it they are refused at once.
+/// Sessions that wait for an origin at one time. Reason: while no origin can be reached, clients
+/// that reconnect must not fill the edge's memory; further sessions are refused at once.
 const MAX_WAITING: usize = 20_000;
 
 impl WaitingLine {
@@ -32,7 +31,7 @@ impl WaitingLine {
         self.room.borrow().len() >= MAX_WAITING
     }
 
-    /// Lets a session wait, at most until then.
+    /// Adds a session that waits until this time at most.
     pub(super) fn add(&self, session: Waiting, until: Instant) {
         self.room.borrow_mut().add(session, until);
         if self.look_at.get().is_none_or(|at| until < at) {
@@ -54,23 +53,23 @@ impl WaitingLine {
         }
     }
 
-    /// A session waits no more.
+    /// Removes a waiting session.
     pub(super) fn remove(&self, session: SessionId) -> Option<Waiting> {
         self.room.borrow_mut().remove(session)
     }
 
-    /// The sessions that wait for a group, those with the same wish together and in order.
+    /// Takes the sessions that wait for a group: one list for each wish, in order of arrival.
     pub(super) fn take(&self, group: &GroupName) -> Vec<Vec<Waiting>> {
         self.room.borrow_mut().take(group)
     }
 
-    /// Lets every waiting session be tried again.
+    /// Lets all waiting sessions be placed again.
     pub(super) fn try_all(&self) {
         self.changed.set(true);
         self.wake.notify_one();
     }
 
-    /// Waits for a change or the end of a wait; the groups whose sessions are to be tried again.
+    /// Waits for a change or the end of a wait. Returns the groups whose sessions are to be placed.
     pub(super) async fn due(&self) -> Vec<GroupName> {
         let due = self.room.borrow().due();
         self.look_at.set(due);
@@ -83,7 +82,7 @@ impl WaitingLine {
     }
 }
 
-/// Waits until then, or for ever.
+/// Waits until this time; without one, for ever.
 async fn until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due.into()).await,

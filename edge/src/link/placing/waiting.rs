@@ -1,4 +1,4 @@
-//! Sessions without a lane, by their wish: all with the same wish are placed at once.
+//! Sessions without a lane, by their wish: sessions with the same wish are placed together.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,24 +17,24 @@ pub(super) struct WaitingRoom {
     sessions: HashMap<SessionId, GroupName>,
 }
 
-/// Sessions that want to the same place.
+/// Sessions with the same wish.
 struct Wish {
     origin: Option<String>,
-    /// Whether the group's home was asked and has it not.
+    /// Whether the group does not live at its home.
     asked_home: bool,
-    /// When to try again, if nothing changes before.
+    /// The time to try again, if no origin changes before.
     until: Instant,
     /// In order of arrival.
     sessions: BTreeMap<SessionId, Waiting>,
 }
 
 impl WaitingRoom {
-    /// How many sessions wait.
+    /// The number of waiting sessions.
     pub(super) fn len(&self) -> usize {
         self.sessions.len()
     }
 
-    /// A session waits, until something changes or this time has come.
+    /// Adds a session that waits for a change, until this time at most.
     pub(super) fn add(&mut self, waiting: Waiting, until: Instant) {
         let request = &waiting.journal.request;
         let group = request.group.clone();
@@ -65,7 +65,7 @@ impl WaitingRoom {
         found.map(|waiting| &mut *waiting.journal)
     }
 
-    /// A session waits no more.
+    /// Removes a waiting session.
     pub(super) fn remove(&mut self, session: SessionId) -> Option<Waiting> {
         let group = self.sessions.remove(&session)?;
         let wishes = self.wishes.get_mut(&group)?;
@@ -79,13 +79,13 @@ impl WaitingRoom {
         found
     }
 
-    /// When the first wait is over.
+    /// The end of the first wait.
     pub(super) fn due(&self) -> Option<Instant> {
         let wishes = self.wishes.values().flatten();
         wishes.map(|wish| wish.until).min()
     }
 
-    /// The groups with a wait that is over at `now`, or all.
+    /// The groups with a wait that is over at `now`; without a time, all groups.
     pub(super) fn groups(&self, now: Option<Instant>) -> Vec<GroupName> {
         let is_due = |wish: &Wish| now.is_none_or(|now| wish.until <= now);
         let due = self
@@ -95,7 +95,7 @@ impl WaitingRoom {
         due.map(|(group, _)| group.clone()).collect()
     }
 
-    /// The sessions that wait for a group, those with the same wish together and in order.
+    /// Takes the sessions that wait for a group: one list for each wish, in order of arrival.
     pub(super) fn take(&mut self, group: &GroupName) -> Vec<Vec<Waiting>> {
         let wishes = self.wishes.remove(group).unwrap_or_default();
         let taken: Vec<Vec<_>> = wishes
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!((room.len(), room.due()), (0, None));
     }
 
-    /// The cost of a client's command must not grow with the number of those that wait.
+    /// The cost of a client's command must not grow with the number of waiting sessions.
     #[test]
     fn twenty_thousand_who_wait_cost_no_scan_each() {
         let mut room = WaitingRoom::default();
@@ -183,7 +183,7 @@ mod tests {
         for n in 0..20_000 {
             assert!(room.remove(SessionId(n)).is_some());
         }
-        // A scan for each would take minutes.
+        // A scan of all sessions for each would take minutes.
         assert!(started.elapsed() < Duration::from_secs(5));
         assert_eq!(room.len(), 0);
     }

@@ -1,9 +1,9 @@
-//! Where groups go as their origins come, go and come back.
+//! The places of groups as their origins come, go and come back.
 
 use super::*;
 use crate::routing::{Rendezvous, STARTING};
 
-/// A router with three origins, a group, and the origins by its weight.
+/// A router with three origins, and a group with the origins in order of its weight.
 struct Routed {
     router: Router,
     now: Instant,
@@ -30,7 +30,7 @@ fn routed() -> Routed {
     }
 }
 
-/// The same with every origin up.
+/// The same, with every origin up.
 fn up() -> Routed {
     let mut routed = routed();
     for &origin in &routed.order {
@@ -97,7 +97,7 @@ fn an_origin_that_goes_away_gets_nothing_new_while_another_is_up() {
     assert_eq!(router.place(&group, now), Place::At(order[1]));
     router.table_mut().set_leaving(order[1]);
     assert_eq!(router.place(&group, now), Place::At(order[2]));
-    // Its own answer is better than none.
+    // All origins go away: the home's own answer is better than none.
     router.table_mut().set_leaving(order[2]);
     assert_eq!(router.place(&group, now), Place::At(order[0]));
     // A group that lives there stays there.
@@ -108,7 +108,7 @@ fn an_origin_that_goes_away_gets_nothing_new_while_another_is_up() {
     router
         .table_mut()
         .displaced(order[1], false, vec![], std::slice::from_ref(&group));
-    // The next link begins anew.
+    // The mark ends with the next link.
     let until = now + STARTING;
     router
         .table_mut()
@@ -165,7 +165,7 @@ fn a_group_with_data_at_its_home_starts_there_or_not_at_all() {
     assert_eq!(router.place(&group, now), Place::Wait(until));
     router.table_mut().set_health(order[0], Health::Down);
     assert_eq!(router.place(&group, now), Place::Nowhere);
-    // Also one that is another process then, until it says otherwise.
+    // The data stays known for another process of the origin, until its list is replaced.
     router.table_mut().forget(order[0]);
     router.table_mut().set_health(order[0], Health::Up);
     router.table_mut().set_leaving(order[0]);
@@ -228,7 +228,7 @@ fn an_origin_that_goes_leaves_nothing_behind_and_its_number_is_not_used_again() 
         ),
         (0, None)
     );
-    // Late news of it change nothing.
+    // Late news of the origin change nothing.
     set_up(&mut router, gone);
     router
         .table_mut()
