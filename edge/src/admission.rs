@@ -45,7 +45,7 @@ pub enum Refused {
     WorkerBusy,
 }
 
-/// A connection's place; dropping it gives the place back.
+/// The place of a connection. Its drop frees the place.
 #[derive(Debug)]
 pub struct Permit {
     admission: Arc<Admission>,

@@ -55,7 +55,7 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// Puts the flags that were given over the layers below.
+    /// Adds the given flags as the top layer.
     pub fn layer(&self, layers: Layers) -> Layers {
         layers.flag("--rtmp", "edge.rtmp", self.rtmp).flags(
             "--origin",

@@ -28,7 +28,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from
 pub(crate) struct Listener(AsyncFd<TcpListener>);
 
 impl Listener {
-    /// Watches a socket that does not block, on the runtime of the caller.
+    /// Registers a socket that does not block with the runtime of the caller.
     pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
         #[expect(
             deprecated,

@@ -38,13 +38,13 @@ pub struct Metrics {
     pub object_changes_gathered: Counter,
     /// Connections that ended.
     pub closed: Family<Reason, Counter>,
-    /// Faults in what clients sent, in more detail than [`Metrics::closed`].
+    /// Faults of clients, in more detail than [`Metrics::closed`].
     pub faults: Family<Reason, Counter>,
     /// Aggregates whose rest was dropped.
     pub aggregates_cut_off: Counter,
     /// Connections that were refused.
     pub refused: Family<Reason, Counter>,
-    /// Times the acceptor waited because the process had no descriptors left.
+    /// Pauses of the acceptor because the process had no descriptors left.
     pub accept_backoffs: Counter,
 }
 
@@ -140,7 +140,7 @@ impl Metrics {
         self.closed.get_or_create(&Reason { reason }).inc();
     }
 
-    /// Counts a fault in what a client sent.
+    /// Counts a fault of a client.
     pub fn count_fault(&self, reason: &'static str) {
         self.faults.get_or_create(&Reason { reason }).inc();
     }

@@ -154,7 +154,7 @@ pub enum StartError {
         /// The fault of the text.
         error: OriginAddressError,
     },
-    /// The RTMP address could not be bound.
+    /// The edge could not bind the RTMP address.
     Listener {
         address: SocketAddr,
         source: io::Error,

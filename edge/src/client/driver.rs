@@ -1,4 +1,4 @@
-//! The task of one client's connection: waiting, reading, closing.
+//! The task of one client's connection: it waits, reads and closes.
 
 use std::{
     io,

@@ -1,4 +1,4 @@
-//! One client's connection: handshake, session, and what it publishes and plays.
+//! One client's connection: handshake, session, publishes and plays.
 //!
 //! ```text
 //!  accepted ─► Handshake ─► AwaitConnect ─► Pending ─► Accepted ─┐

@@ -9,7 +9,7 @@ use tributary_protocol::{
 
 use super::LiveStream;
 
-/// Messages for one cursor, as they go to the socket.
+/// Messages for one cursor, as bytes for a socket.
 #[derive(Debug)]
 pub(super) struct Batch {
     stream: MessageStreamId,
@@ -18,8 +18,8 @@ pub(super) struct Batch {
     start: Option<Cursor>,
     end: Option<Cursor>,
     pieces: Vec<Piece>,
-    /// All pieces in a row. One copy for all viewers costs less than what a system call spends on
-    /// taking in a list of slices for each of them.
+    /// All pieces in a row. Reason: one copy for all viewers costs less than a list of slices in
+    /// the system call of each.
     wire: Vec<u8>,
     bytes: usize,
     /// Whether the cursor has more messages.
@@ -31,7 +31,8 @@ pub(super) struct Batch {
 pub(super) struct Piece {
     pub(super) header: SharedHeader,
     pub(super) body: Bytes,
-    /// The cursor after it, with what was dropped since the batch's start.
+    /// The cursor after the piece, with the messages counted that were dropped since the batch's
+    /// start.
     pub(super) after: Cursor,
 }
 

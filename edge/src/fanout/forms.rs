@@ -120,7 +120,7 @@ mod tests {
             (15, &b"\0\x02\0\x03cue\x11\x77"[..], None, Some(15)),
             (15, b"\x06\x07cue", None, Some(15)),
             (15, b"\0\x02\0\x03cue\x11\x0c\x03x", Some(18), Some(15)),
-            // AMF0 that is not right to its last byte.
+            // AMF0 that is malformed in its last byte.
             (18, b"\x02\0\x03cue\x77", Some(18), Some(18)),
         ] {
             let message = Message {

@@ -38,7 +38,7 @@ pub(crate) struct Settings {
     pub(crate) coalesce: Duration,
 }
 
-/// Readers at fixed places, so that a pass can be interrupted.
+/// Readers in fixed slots, so that a pass can be interrupted.
 #[derive(Default)]
 struct Slots {
     readers: Vec<Option<Rc<Reader>>>,

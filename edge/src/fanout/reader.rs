@@ -77,7 +77,7 @@ impl Reader {
         self.cursor.get().position() > place.0
     }
 
-    /// Notifies the connection when this place is passed.
+    /// Sets the place after which the connection is notified.
     pub(super) fn await_place(&self, place: Option<FeedPlace>) {
         self.awaited.set(place);
     }

@@ -49,7 +49,7 @@ impl Streams {
         })
     }
 
-    /// The streams that are held by a feed or a viewer.
+    /// The number of streams that a feed or a viewer holds.
     pub fn count(&self) -> usize {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let alive = |stream: &&Weak<LiveStream>| stream.strong_count() > 0;

@@ -67,7 +67,7 @@ impl Viewer {
         self.reader.has_passed(place)
     }
 
-    /// Notifies the connection when this place is passed.
+    /// Sets the place after which the connection is notified.
     pub(crate) fn await_place(&self, place: Option<FeedPlace>) {
         self.reader.await_place(place);
     }

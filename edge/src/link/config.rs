@@ -65,11 +65,11 @@ const MAX_NAME: usize = tributary_protocol::link::hello::MAX_NAME;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OriginAddressError {
-    /// Nothing before the `@`, or too much.
+    /// The name before the `@` is empty or too long.
     Name,
-    /// No host, or too long a one.
+    /// The host is missing or too long.
     Host,
-    /// No port after the last `:`, or 0.
+    /// The port after the last `:` is missing or 0.
     Port,
 }
 

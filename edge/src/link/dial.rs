@@ -35,16 +35,16 @@ pub(super) struct Dialler<O> {
     pub(super) drain: drain::Watch,
     /// Ends the dialling, and the link.
     pub(super) end: CancellationToken,
-    /// The tasks that end with the links: the sockets' closes are among them.
+    /// The tasks that end with the links, with those that close sockets.
     pub(super) tasks: TaskTracker,
 }
 
 /// The receiver of an origin's news.
 pub(super) trait Observer {
-    /// Acts on the news before the link goes on.
+    /// Handles the news before the link goes on.
     fn report(&self, origin: OriginId, news: News);
 
-    /// The heartbeat with the edge's load.
+    /// Makes the heartbeat, which has the edge's load.
     fn heartbeat(&self) -> Control;
 }
 
@@ -273,7 +273,7 @@ impl<O: Observer> Dialler<O> {
         if !self.end.is_cancelled() {
             self.set_up(false);
         }
-        // The socket goes last: it sends the close to the peer.
+        // The socket is dropped last: it sends the close to the peer.
         let close = async move { endpoint.close().await };
         self.tasks.spawn_local(close);
         error

@@ -72,7 +72,7 @@ pub struct Opening {
     pub request: OpenRequest,
     pub inbox: queue::Sender<FromOrigin>,
     pub park: Arc<Park>,
-    /// The hub of the session's worker. Without it, messages of shared objects go through the inbox.
+    /// The hub of the session's worker. Without it, messages of shared objects go to the inbox.
     pub hub: Option<Arc<HubOut>>,
 }
 
@@ -88,7 +88,7 @@ pub struct ObjectInfo {
     /// The application instance.
     pub group: String,
     pub name: String,
-    /// Whether it outlives its members.
+    /// Whether the object is persistent: it outlives its members.
     pub persistent: bool,
     /// The version of the mirror.
     pub version: u32,
@@ -223,7 +223,7 @@ impl Park {
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
     }
 
-    /// Counts bytes that left the lane for the origin.
+    /// Removes bytes that left the lane for the origin from the count.
     pub fn remove(&self, bytes: usize) {
         // A session that moves to another lane sends its messages again: the count stops at zero.
         let take = |held: usize| Some(held.saturating_sub(bytes));

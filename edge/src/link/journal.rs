@@ -13,7 +13,8 @@ use super::handle::OpenRequest;
 pub(super) struct Journal {
     pub(super) request: OpenRequest,
     messages: Vec<(Message, Generation)>,
-    /// The group does not live at its home: the session may go to the origin that the client names.
+    /// Whether the home of the group was asked, and the group does not live there. The session may
+    /// then go to the origin that its client names.
     pub(super) asked_home: bool,
 }
 

@@ -33,7 +33,7 @@ pub(super) struct Lane {
     pub(super) opening: LaneOpening,
     pub(super) origin: Rc<Origin>,
     shared: Rc<Shared>,
-    /// The origin has opened it.
+    /// Whether the origin has opened the lane.
     opened: Cell<bool>,
     state: RefCell<EdgeLane>,
     sessions: RefCell<LaneSessions>,

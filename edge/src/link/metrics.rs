@@ -33,7 +33,7 @@ pub struct LinkMetrics {
     pub audiences: Gauge,
     /// Groups with stored data at an origin, which start at their home or not at all.
     pub kept: Gauge,
-    /// Times a session waited because it sent more than its rate.
+    /// Waits of sessions that sent more than their rate.
     pub throttled: Counter,
 }
 

@@ -6,9 +6,10 @@
 //!    └─► diallers ───┘
 //! ```
 //!
-//! `thread` follows the commands of clients. `diallers` has a `dial` for each origin, which keeps
-//! the link of that `origin` and reports its news to `ownership`, which moves lanes; `placing` gives sessions their lanes; a `lane` carries
-//! the sessions of one group. Nothing imports what stands left of it.
+//! `thread` handles the commands of clients. `diallers` has a `dial` for each origin: it keeps the
+//! link of that `origin` and reports its news to `ownership`, which moves lanes. `placing` gives
+//! sessions their lanes; a `lane` carries the sessions of one group. No file imports one to its
+//! left.
 
 mod config;
 mod dial;

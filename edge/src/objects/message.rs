@@ -15,9 +15,9 @@ use tributary_protocol::{
 /// encoding that members read.
 #[derive(Debug)]
 pub struct ObjectMessage {
-    /// In the form of type 19, with flags 0.
+    /// The payload of type 19, with flags 0.
     body: Bytes,
-    /// Where the version begins; the flags follow it.
+    /// Where the version begins in the body; the flags follow it.
     version_at: usize,
     has_changes: bool,
     has_others: bool,

@@ -83,7 +83,7 @@ impl HubOut {
             }
             ToHub::Join { .. } | ToHub::Leave { .. } => self.queue.push_control(what),
         };
-        // A worker that is gone has no clients.
+        // A worker that has ended has no clients.
         if let Err(PushError::Full(_)) = pushed {
             return Err(HubFull);
         }

@@ -1,4 +1,4 @@
-//! The decision where a group goes.
+//! The rule that places groups at origins.
 
 use std::{fmt::Debug, time::Instant};
 

@@ -14,7 +14,7 @@ pub struct OriginId(pub u32);
 /// The health of an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Not reached since this edge started.
+    /// The edge has not reached it since its own start.
     New,
     /// Its link is up.
     Up,

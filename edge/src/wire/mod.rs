@@ -211,7 +211,7 @@ impl Wire {
         Ok(self.finish_begun()? && self.flush_session()? && self.transport.try_flush()?)
     }
 
-    /// Sends whole messages that were encoded for many clients. The session's own output goes first.
+    /// Sends whole messages that were encoded for many clients. The session's output goes first.
     pub(crate) fn write_shared(&self, bytes: &[u8], messages: u64) -> WrittenShared {
         if self.is_blocked() || !self.flush() {
             return WrittenShared::Nothing;

@@ -31,7 +31,7 @@ struct Audience {
     /// The object's contents after the messages to all. No decision depends on it.
     mirror: Mirror,
     members: HashMap<SessionId, Standing>,
-    /// The workers with members.
+    /// One entry for each worker with members.
     sides: Vec<Side>,
 }
 
@@ -168,7 +168,12 @@ impl Audiences {
         if delivery.encoding != Some(ObjectEncoding::Amf0)
             && let Err(error) = audience.mirror.apply(delivery.message.body())
         {
-            tracing::warn!(group = %self.group, name = audience.name, %error, "shared-object message is unreadable");
+            tracing::warn!(
+                group = %self.group,
+                name = audience.name,
+                %error,
+                "shared-object message is unreadable"
+            );
         }
         let full = audience.hand(delivery);
         let without_hub = audience.without_hub(delivery.all_but, sessions);

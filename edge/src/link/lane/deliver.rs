@@ -75,7 +75,7 @@ impl Lane {
         self.close_if_full(session, pushed);
     }
 
-    /// The order with the ring of its source, or with the feed of its target.
+    /// Resolves an order: its source becomes a ring, its target a feed.
     fn resolve(&self, order: ToSession) -> Order {
         let streams = &self.shared.streams;
         order.resolve(
@@ -113,7 +113,10 @@ impl Lane {
             AudienceEvent::Message { to, encoding, body } => {
                 metrics.audience_messages.inc();
                 let Some(message) = ObjectMessage::new(body) else {
-                    tracing::warn!(group = %self.group(), "message dropped: it is of no shared object");
+                    tracing::warn!(
+                        group = %self.group(),
+                        "message dropped: it is of no shared object"
+                    );
                     return;
                 };
                 let slow = sessions.deliver(&Delivery {

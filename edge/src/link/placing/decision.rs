@@ -11,14 +11,14 @@ use crate::routing::{Health, OriginId, Place, Router, Table};
 pub(super) struct Wish<'a> {
     pub(super) group: &'a GroupName,
     pub(super) named: Named,
-    /// The group does not live at its home.
+    /// Whether the home of the group was asked, and the group does not live there.
     pub(super) asked_home: bool,
 }
 
 /// The origin that a client names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Named {
-    /// The client names none.
+    /// The client names no origin.
     None,
     /// The client names an origin that is not configured.
     Unknown,

@@ -20,7 +20,7 @@ pub(super) struct WaitingRoom {
 /// Sessions with the same wish.
 struct Wish {
     origin: Option<String>,
-    /// Whether the group does not live at its home.
+    /// Whether the home of the group was asked, and the group does not live there.
     asked_home: bool,
     /// The time to try again, if no origin changes before.
     until: Instant,
