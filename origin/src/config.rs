@@ -25,9 +25,9 @@ pub struct Config {
     pub max_groups: usize,
     /// The longest message of a client.
     pub max_message: Size,
-    /// What long messages under way may hold in all.
+    /// The memory for long messages under way, in all.
     pub message_budget: Size,
-    /// `fmsVer` in the answer to connect: what clients take the server for.
+    /// `fmsVer` in the answer to connect; clients take it for the server's version.
     pub fms_version: String,
 }
 
@@ -58,7 +58,7 @@ impl Config {
     pub(crate) const DEFAULT_PORT: u16 = 4935;
     /// A group costs some kilobytes and a lane of each edge that has sessions of it.
     pub(crate) const DEFAULT_MAX_GROUPS: usize = 50_000;
-    /// What a Flash client takes for a current server.
+    /// A version that Flash clients accept as that of a current server.
     pub(crate) const DEFAULT_FMS_VERSION: &str = "FMS/3,5,7,7009";
     const MOST_WORKERS: usize = 1024;
     /// The longest payload an RTMP message header can state.

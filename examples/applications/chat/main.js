@@ -38,7 +38,7 @@ application.onDisconnect = (client) => {
   application.broadcastMsg("onLeave", client.nick);
 };
 
-// What clients may call. A text that is thrown reaches the caller as a failed call.
+// Methods that clients may call. A text that is thrown reaches the caller as a failed call.
 
 Client.prototype.say = function (text) {
   const said = String(text ?? "").trim();
@@ -47,7 +47,7 @@ Client.prototype.say = function (text) {
   }
   count += 1;
   const message = { number: count, from: this.nick, text: said, time: Date.now() };
-  // One batch: nobody sees a message without the count that belongs to it.
+  // One batch: no member gets a message without the count that belongs to it.
   history.lock();
   history.setProperty(`message${count % HISTORY}`, message);
   history.setProperty("count", count);

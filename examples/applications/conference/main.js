@@ -1,12 +1,12 @@
 // A room for each instance, in which everybody publishes a stream and watches the others'.
 //
-// A client gets an id, and may publish under it alone: streams are called ID/camera, ID/screen. Who
-// is there, and what they publish, is in the shared object `people`.
+// A client gets an id, and may publish under it alone: streams are called ID/camera, ID/screen. The
+// shared object `people` lists the people in the room and the streams of each.
 
 const MOST_PEOPLE = 8;
 
 let people;           // id -> {name, streams: [...], muted}
-let moderator = null; // whoever is there longest
+let moderator = null; // the person who is there longest
 let ids = 0;
 
 application.onAppStart = () => {
@@ -57,7 +57,7 @@ Client.prototype.tell = function (id, what) {
   other.call("onTold", null, this.person, what);
 };
 
-// What the moderator alone may do.
+// Methods of the moderator alone.
 
 Client.prototype.kick = function (id) {
   if (this !== moderator) {

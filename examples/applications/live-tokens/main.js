@@ -1,10 +1,10 @@
-// Live streams that only those may publish who know the stream's token: NAME?token=TOKEN.
+// Live streams with tokens: a client that knows a stream's token publishes NAME?token=TOKEN.
 //
-// tokens.json says who may publish what. It is read again whenever the application starts; copy a
-// new one into the folder and new instances use it.
+// tokens.json has the token of each stream. It is read again whenever the application starts; copy
+// a new one into the folder and new instances use it.
 
 let tokens; // stream name: token
-let live;   // stream name: who publishes it, since when
+let live;   // stream name: its publisher, and since when
 
 application.onAppStart = () => {
   tokens = readTokens("tokens.json");
@@ -12,8 +12,8 @@ application.onAppStart = () => {
   trace(`${tokens.size} streams may be published`);
 };
 
-// Who may publish: false refuses with NetStream.Publish.BadName, an identity lets its owner take over
-// from a connection that is half dead.
+// Decides a publish: false refuses with NetStream.Publish.BadName, an identity lets its owner take
+// over from a connection that is half dead.
 application.onPublishRequest = (client, name, type, query) => {
   const token = new Map(query.split("&").map((pair) => pair.split("="))).get("token");
   if (type !== "live" || !tokens.has(name) || !same(token, tokens.get(name))) {
@@ -46,7 +46,7 @@ function readTokens(name) {
   return new Map(Object.entries(JSON.parse(text)));
 }
 
-// Compares all of both, so that the time it takes says nothing about where they differ.
+// Compares all characters of both, so that the time it takes does not show where they differ.
 function same(one, other) {
   if (typeof one !== "string" || one.length !== other.length) {
     return false;

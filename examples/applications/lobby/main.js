@@ -19,7 +19,7 @@ application.onConnect = (client, name) => {
   }
   client.player = name;
   client.wins = 0;
-  client.writeAccess = ""; // what is shared here is the server's
+  client.writeAccess = ""; // the server alone writes the shared objects
   client.game = null;
   application.acceptConnection(client);
   show(client, "free");
@@ -33,8 +33,8 @@ application.onDisconnect = (client) => {
   players.setProperty(client.player, null);
 };
 
-// Waits for anybody else who calls it. The result comes when there is somebody: who it is, and which
-// mark is one's own.
+// Waits for another player who calls it. The result comes when there is one: the other's name, and
+// the caller's own mark.
 Client.prototype.find = function () {
   free(this);
   if (waiting === null) {
@@ -50,7 +50,7 @@ Client.prototype.find = function () {
   return match.told(this);
 };
 
-// Asks another player, who may decline or say nothing.
+// Asks another player, who may decline or not answer.
 Client.prototype.challenge = async function (name) {
   free(this);
   const other = byName(name);

@@ -1,5 +1,5 @@
-// A whiteboard for each instance. Clients draw by writing the shared object `board/strokes` directly;
-// the server looks at what they wrote and takes away what is not a stroke.
+// A whiteboard for each instance. Clients draw by writing the shared object `board/strokes`
+// directly; the server checks each change and removes anything that is not a stroke.
 
 const MOST_STROKES = 500;
 const MOST_NUMBERS = 2000; // x and y of 1000 points
@@ -48,7 +48,7 @@ Client.prototype.undo = function () {
 Client.prototype.wipe = function () {
   board.clear();
   strokes.clear();
-  // To everybody who uses the board: what it is now, and who did it.
+  // All members get the pen of the client that wiped the board.
   board.send("onWiped", this.pen);
 };
 

@@ -4,9 +4,10 @@
 //! cargo run --example poll -- 127.0.0.1:1935
 //! ```
 //!
-//! Clients connect to `rtmp://127.0.0.1/poll/INSTANCE` with their name. What they call, and how
-//! they are called, stands at [`poll::Poll`]. In production the two tiers are two programs on two
-//! machines, with certificates from `tributary cert`; see `docs/architecture.md`.
+//! Clients connect to `rtmp://127.0.0.1/poll/INSTANCE` with their name. [`poll::Poll`] lists the
+//! methods that clients call, and those that they are called by. In production the two tiers are
+//! two programs on two machines, with certificates from `tributary cert`; see
+//! `docs/architecture.md`.
 
 mod poll;
 

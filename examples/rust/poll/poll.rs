@@ -12,7 +12,7 @@ use tributary_protocol::{
     link::CloseReason,
 };
 
-/// One poll. Whoever comes first asks the question; the others vote.
+/// One poll. The first client asks the question; the others vote.
 ///
 /// | call | result |
 /// |---|---|
@@ -57,7 +57,7 @@ impl Application for Poll {
         tracing::info!(group = %context.name(), name, "joins the poll");
         self.owner.get_or_insert(client);
         if let Some(question) = &self.question {
-            // To a pending client: it leaves after the answer to connect.
+            // A pending client gets it after the answer to its connect.
             question.tell(context, client);
         }
         Admission::Accept
@@ -86,7 +86,7 @@ impl Application for Poll {
             "close" => Ok(self.close(context, call.responder)),
             _ => Ok(Answer::Unknown),
         };
-        // What is wrong with an argument is said in the `_error`.
+        // The `_error` describes the wrong argument.
         answer.unwrap_or_else(Answer::from)
     }
 

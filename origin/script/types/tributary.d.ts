@@ -5,21 +5,21 @@
 // names declared here with those that the server defines. What each member does, and where it
 // differs from Flash Media Server, is in docs/applications.md.
 
-/** What status events and handlers are told. */
+/** The info object of status events and handlers. */
 interface Info {
     code: string;
     level: "status" | "warning" | "error";
     description?: string;
     /** The stream's name, with NetStream.Play.* codes. */
     details?: string;
-    /** With Application.Script.Error: where. */
+    /** With Application.Script.Error: the file at fault. */
     filename?: string;
     lineno?: number;
     linebuf?: string;
     [member: string]: unknown;
 }
 
-/** What takes the answer to a call; handlers may be on the prototype. */
+/** Takes the answer to a call; handlers may be on the prototype. */
 interface Responder {
     onResult?(result: any): void;
     onStatus?(info: any): void;
@@ -40,7 +40,7 @@ interface Application {
     readonly server: string;
     /** The accepted clients: an array whose for-in has indices only. */
     readonly clients: Client[];
-    /** What `Application.xml` has in JSEngine/ApplicationObject/config. */
+    /** The content of JSEngine/ApplicationObject/config in `Application.xml`. */
     config: { [name: string]: any };
     allowDebug: boolean;
 
@@ -120,7 +120,7 @@ declare const Client: { prototype: Client };
 
 // Shared objects
 
-/** What onSync is told: one entry for each slot. */
+/** An entry of the list that onSync gets: one for each slot. */
 interface SyncEntry {
     code: "change" | "delete" | "success" | "reject" | "clear";
     name?: string;
@@ -163,7 +163,7 @@ declare const SharedObject: {
 
 // Streams and connections
 
-/** A way to a name of the instance, whoever publishes it. */
+/** A way to a name of the instance, whether a client or the application publishes it. */
 declare class Stream {
     constructor(name: string);
     static get(name: string): Stream | null;
@@ -176,9 +176,9 @@ declare class Stream {
     readonly publishQueryString: string;
     receiveAudio(on: boolean): void;
     receiveVideo(on: boolean): void;
-    /** Ours: takes the name from whoever publishes it. */
+    /** Ours: takes the name from its publisher. */
     kick(description?: string): boolean;
-    /** Ours: null while nobody publishes the name. */
+    /** Ours: null while the name has no publisher. */
     getStats(): {
         publisher: any; viewers: number; messages: number; bytes: number; time: number;
     } | null;
@@ -363,7 +363,7 @@ declare class XML extends XMLNode {
     xmlDecl: string | undefined;
     ignoreWhite: boolean;
     loaded: boolean | undefined;
-    /** 0, or what is wrong with the text that was parsed last: -2 to -10. */
+    /** 0, or the error in the text that was parsed last: -2 to -10. */
     status: number;
     addRequestHeader(name: string | string[], value?: string): void;
     createElement(name: string): XMLNode;
@@ -448,13 +448,13 @@ declare class Log {
     static readonly DEBUG: 3;
 }
 
-/** Not there: the constructor throws and says what to use instead. */
+/** Not there: the constructor throws an error that names the replacement. */
 declare const WebService: new (...rest: never[]) => never;
-/** Not there: the constructor throws and says what to use instead. */
+/** Not there: the constructor throws an error that names the replacement. */
 declare const SOAPCall: new (...rest: never[]) => never;
-/** Not there: the constructor throws and says what to use instead. */
+/** Not there: the constructor throws an error that names the replacement. */
 declare const SOAPFault: new (...rest: never[]) => never;
-/** Not there: the constructor throws and says what to use instead. */
+/** Not there: the constructor throws an error that names the replacement. */
 declare const XMLStreams: new (...rest: never[]) => never;
 
 declare function trace(...values: unknown[]): void;

@@ -20,8 +20,8 @@ use crate::group::Context;
 
 /// One application instance.
 ///
-/// Calls are never nested: what a call causes (a disconnect, a message that was held) is
-/// delivered after it has returned. A panic ends the group's sessions and starts the application
+/// Calls are never nested: the group delivers the effects of a call (a disconnect, a message that
+/// was held) after it has returned. A panic ends the group's sessions and starts the application
 /// anew, at most twice in 300 s.
 pub trait Application {
     /// The instance begins. An error refuses its clients with NetConnection.Connect.AppShutdown.
@@ -75,8 +75,8 @@ pub trait Application {
         Decision::Accept(PublishGrant::default())
     }
 
-    /// Whether a play from a place (a start of 0 or more) plays the live stream of the name, if it is
-    /// published and there is no recording of it. Players that know nothing of live streams ask so.
+    /// Whether a play from a place (a start of 0 or more) plays the live stream of the name, if it
+    /// is published and there is no recording of it. Players without live mode send such plays.
     fn plays_live_from_any_start(&self) -> bool {
         false
     }
@@ -88,22 +88,22 @@ pub trait Application {
     }
 
     /// A client publishes a stream now: a name that was free, one that it takes over from another
-    /// client, or one whose publisher was lost. Its media and the news of it reach nobody before
-    /// this has returned, and nobody at all if this disconnects the client or takes the name from
-    /// it. A client that goes on publishing a name on another message stream is not announced.
+    /// client, or one whose publisher was lost. Viewers get its media and its status after this has
+    /// returned, and not at all if this disconnects the client or takes the name from it. A client
+    /// that goes on publishing a name on another message stream is not announced.
     fn published(&mut self, context: &mut Context<'_>, client: ClientId, name: &str) {
         let _ = (context, client, name);
     }
 
-    /// A client publishes a stream no more: exactly once for each [`Application::published`], and
+    /// A client no longer publishes a stream: exactly once for each [`Application::published`], and
     /// before that of the next publisher. It comes at once when the client is lost, before
     /// [`Application::disconnect`]; viewers wait for the name's next publisher until `return_time`
-    /// is over. [`Context::client`] knows a client that is gone no more.
+    /// is over. [`Context::client`] does not find a client that is gone.
     fn unpublished(&mut self, context: &mut Context<'_>, client: ClientId, name: &str) {
         let _ = (context, client, name);
     }
 
-    /// Something happened to a stream of the application: see [`Context::open_stream`].
+    /// A status of a stream of the application: see [`Context::open_stream`].
     fn stream_status(
         &mut self,
         context: &mut Context<'_>,
@@ -113,9 +113,9 @@ pub trait Application {
         let _ = (context, stream, status);
     }
 
-    /// Something happened to a connection of the application: the info object of
-    /// `NetConnection.onStatus`. After NetConnection.Connect.Closed, Failed, Rejected, InvalidApp
-    /// and AppShutdown it is over. See [`Context::open_connection`].
+    /// A status of a connection of the application: the info object of `NetConnection.onStatus`.
+    /// After NetConnection.Connect.Closed, Failed, Rejected, InvalidApp and AppShutdown the
+    /// connection is over. See [`Context::open_connection`].
     fn connection_status(
         &mut self,
         context: &mut Context<'_>,
@@ -149,7 +149,7 @@ pub trait Application {
         let _ = (context, connection, token, answer);
     }
 
-    /// Something happened to a shared object of the other side of a connection: see
+    /// News of a shared object of the other side of a connection: see
     /// [`Connection::open_object`](super::Connection::open_object).
     fn remote_object_news(
         &mut self,
@@ -160,8 +160,7 @@ pub trait Application {
         let _ = (context, object, news);
     }
 
-    /// Something happened to a NetStream of the application: the info object of
-    /// `NetStream.onStatus`.
+    /// A status of a NetStream of the application: the info object of `NetStream.onStatus`.
     fn net_stream_status(&mut self, context: &mut Context<'_>, stream: NetStreamId, info: &Value) {
         let _ = (context, stream, info);
     }
@@ -191,7 +190,7 @@ pub trait Application {
         let _ = (context, object, client, handler, arguments);
     }
 
-    /// Something of a shared object has failed: SharedObject.Flush.Failed.
+    /// A shared object has failed: SharedObject.Flush.Failed.
     fn shared_object_status(
         &mut self,
         context: &mut Context<'_>,
@@ -201,13 +200,14 @@ pub trait Application {
         let _ = (context, object, status);
     }
 
-    /// Three quarters of the shared objects that an instance may have live: one that holds on to
-    /// objects lets go of what it does not need. It may come again with each object that is made.
+    /// The instance has three quarters of the shared objects that it may have. The application
+    /// closes the objects that it does not need. The call may come again with each object that is
+    /// made.
     fn shared_objects_crowd(&mut self, context: &mut Context<'_>) {
         let _ = context;
     }
 
-    /// Something a [`Poster`](super::Poster) brought in.
+    /// An event that a [`Poster`](super::Poster) has posted.
     fn event(&mut self, context: &mut Context<'_>, event: Event) {
         let _ = (context, event);
     }
@@ -217,8 +217,8 @@ pub trait Application {
         let _ = context;
     }
 
-    /// The instance ends. `false` keeps an idle one for another idle time; it means nothing
-    /// otherwise.
+    /// The instance ends. `false` keeps an idle instance for another idle time; for other reasons
+    /// the result has no effect.
     fn stop(&mut self, context: &mut Context<'_>, reason: StopReason) -> bool {
         let _ = (context, reason);
         true

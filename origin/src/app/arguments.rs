@@ -11,7 +11,7 @@ use super::{Answer, Call};
 
 /// A Rust type that an AMF value may be read as.
 pub trait FromValue: Sized {
-    /// What such a value is called: "a number".
+    /// The type's name in error texts: "a number".
     const EXPECTED: &'static str;
 
     /// Reads a value; an argument that is missing is `undefined`.
@@ -30,9 +30,9 @@ pub trait FromArguments: Sized {
 /// As an [`Answer`] it is `_error` with NetConnection.Call.Failed, which says what is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongArgument {
-    /// Which, from 1.
+    /// From 1.
     pub number: usize,
-    /// What it must be.
+    /// [`FromValue::EXPECTED`] of the type that it must have.
     pub expected: &'static str,
 }
 
@@ -168,7 +168,7 @@ macro_rules! whole_numbers {
 
             fn from_value(value: &Value) -> Option<Self> {
                 let number = value.as_number()?;
-                // The cast keeps to what fits, and what does not is another number then.
+                // The cast saturates, so a number that does not fit differs from the result.
                 let whole = number as $type;
                 (f64::from(whole) == number).then_some(whole)
             }

@@ -24,7 +24,7 @@ impl Applications {
         mut settings: config::Application,
     ) -> Option<u64> {
         let name = name.into();
-        // What clients store without an application's doing nobody looks after.
+        // A built-in application never removes what clients store: by default they store nothing.
         let temporary = config::SharedObjects::Temporary;
         settings.shared_objects.get_or_insert(temporary);
         let factory: Factory = match settings.builtin {

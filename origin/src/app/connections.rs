@@ -19,13 +19,13 @@ pub struct NetStreamId(pub(crate) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RemoteObjectId(pub(crate) u64);
 
-/// What an application connects to.
+/// The target of a new connection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConnectTo {
     /// `rtmp://HOST[:PORT]/APP[/INSTANCE]`. Without a host, or with that of this machine and no
-    /// port but 1935, an instance of this process is meant, and no network is used.
+    /// port but 1935, it names an instance of this process, and no network is used.
     pub uri: String,
-    /// What the connect command carries besides its properties.
+    /// Arguments of the connect command, behind its properties.
     pub arguments: Vec<Value>,
     /// Properties of the connect command in place of the usual ones: `objectEncoding`, `pageUrl`.
     pub properties: Object,
@@ -44,11 +44,9 @@ impl ConnectTo {
 /// A call that came on a connection of the application.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConnectionCall {
-    /// The method's name.
     pub name: String,
-    /// The way to answer later.
+    /// For [`Connection::respond`](super::Connection::respond), if the answer comes later.
     pub transaction: TransactionId,
-    /// The arguments.
     pub arguments: Vec<Value>,
 }
 

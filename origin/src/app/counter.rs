@@ -25,7 +25,7 @@ use super::{Admission, Answer, Application, Call, ClientId, Context};
 #[derive(Debug, Default)]
 pub struct Counter {
     clients: HashMap<ClientId, Sequence>,
-    /// How many clients there were, and what those that left had counted.
+    /// Clients that have ever connected; `left` has the counts of those that left.
     seen: u64,
     left: Totals,
 }

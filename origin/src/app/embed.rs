@@ -1,8 +1,8 @@
 //! For applications in another language: the means besides [`Application`](super::Application).
 //!
-//! An engine calls functions of its host with nothing but what the engine gives them. While a
-//! script runs, its group is lent to the thread by [`Context::lend`], and the host's functions
-//! borrow it with [`lent`]. The crate `tributary-script` is built on this.
+//! An engine calls functions of its host without a context. While a script runs, its group is lent
+//! to the thread by [`Context::lend`], and the host's functions borrow it with [`lent`]. The crate
+//! `tributary-script` is built on this.
 //!
 //! ```
 //! use tributary_origin::app::{Answer, Application, Call, Context, embed::lent};

@@ -1,4 +1,5 @@
-//! The built-in application `live`: whoever may publish does, everyone plays.
+//! The built-in application `live`: clients publish if the settings permit it, and play without a
+//! permit.
 
 use tributary_node::config;
 

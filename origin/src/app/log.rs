@@ -1,4 +1,4 @@
-//! What an application has said lately: its own lines, its errors, its deployments.
+//! The recent log of an application: its own lines, its errors, its deployments.
 
 use std::{
     collections::VecDeque,
@@ -7,8 +7,8 @@ use std::{
     time::SystemTime,
 };
 
-/// The last lines of one application, all versions and instances together; clones are the same
-/// log. Old lines go first; what is said also goes to the process's log.
+/// The last lines of one application, all versions and instances together; clones are the same log.
+/// The oldest lines are dropped first. Each line also goes to the process's log.
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Lines>>);
 
@@ -17,24 +17,22 @@ pub struct Log(Arc<Mutex<Lines>>);
 pub struct Line {
     /// Counts the application's lines, from 1.
     pub number: u64,
-    /// When it was said.
     pub at: SystemTime,
-    /// How bad it is.
     pub level: Level,
-    /// The instance that said it; none for what concerns the application as a whole.
+    /// The instance that wrote it; none for a line about the application as a whole.
     pub instance: Option<Arc<str>>,
     /// The text, cut at 4 KiB.
     pub text: String,
 }
 
-/// How bad a line is.
+/// The severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// What `trace()` writes, and what happened as it should.
+    /// A line of `trace()`, or an event that went as it should.
     Info,
-    /// Something was refused or is missing; the application goes on.
+    /// A refused or missing thing; the application goes on.
     Warning,
-    /// Something failed.
+    /// A failure.
     Error,
 }
 
@@ -51,11 +49,11 @@ const MAX_LINE: usize = 4 * 1024;
 /// How many lines are kept for each application. Reason: enough to see what led to an error.
 const MAX_LINES: usize = 1_000;
 
-/// What all lines of an application may hold, in bytes. Reason: a thousand applications that all
-/// trace what they can stay below 256 MiB.
+/// The most bytes of all lines of an application. Reason: a thousand applications that trace
+/// without end stay below 256 MiB.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// What a line holds besides its text.
+/// The bytes of a line besides its text.
 const LINE_COST: usize = size_of::<Line>();
 
 impl Log {
@@ -103,7 +101,7 @@ impl Line {
 }
 
 impl Level {
-    /// Its name in answers.
+    /// The name in answers.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",

@@ -1,10 +1,9 @@
-//! Applications: what decides for a group, and how the group asks it.
+//! Applications: an application decides for a group, and the group asks it.
 //!
 //! An [`Application`] is one application instance's behaviour. Its group owns it, calls it on one
 //! thread, one call at a time, and does everything else: the sessions, the streams, the order of
-//! messages, the limits. Whatever an application wants to happen it says through [`Context`];
-//! whatever it hears later from elsewhere (a database, another thread) it brings into the group
-//! through a [`Poster`].
+//! messages, the limits. An application acts through [`Context`]; results from elsewhere (a
+//! database, another thread) come into the group through a [`Poster`].
 //!
 //! ```text
 //! start ─► connect ─► Accept ──► call, publish, play ... ─► disconnect ─► stop

@@ -1,4 +1,4 @@
-//! Which applications exist, in which version, and their settings. They change at run time.
+//! The applications that exist, with their versions and settings. They change at run time.
 
 use std::{
     collections::HashMap,
@@ -27,10 +27,9 @@ pub struct Applications {
     table: Arc<RwLock<HashMap<String, AppEntry>>>,
 }
 
-/// What an application is at this moment.
+/// The state of an application at this moment.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// Its name.
     pub name: String,
     /// The version that new groups take; `None` once it is removed.
     pub version: Option<u64>,
@@ -40,7 +39,6 @@ pub struct Summary {
     pub older_groups: usize,
     /// Sessions of all its groups, pending ones included.
     pub sessions: usize,
-    /// What it has said.
     pub log: Log,
 }
 
@@ -121,7 +119,7 @@ impl Applications {
         removed
     }
 
-    /// Knows an application, with its log, until it is removed: with a version or without.
+    /// Keeps an application, with its log, until it is removed: with a version or without.
     pub(crate) fn keep(&self, name: &str) {
         let mut table = self.write();
         let entry = table.entry(name.to_owned()).or_insert_with(AppEntry::new);
@@ -133,7 +131,7 @@ impl Applications {
         self.read().get(name).is_some_and(|entry| entry.is_kept)
     }
 
-    /// What an application has said.
+    /// The log of an application.
     pub fn log(&self, name: &str) -> Option<Log> {
         self.read().get(name).map(|entry| entry.common.log.clone())
     }
@@ -144,7 +142,7 @@ impl Applications {
         table.get(name).map_or(0, |entry| entry.common.instances())
     }
 
-    /// The names of those that can be connected to, in no order.
+    /// The names of the applications that clients can connect to, in no order.
     pub fn names(&self) -> Vec<String> {
         let table = self.read();
         let known = table.iter().filter(|(_, entry)| entry.current.is_some());

@@ -16,10 +16,9 @@ impl fmt::Display for ClientId {
     }
 }
 
-/// What a connect gets.
+/// The decision about a connect.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Admission {
-    /// The client is in.
     Accept,
     /// NetConnection.Connect.Rejected, then the connection closes.
     Reject(Rejection),
@@ -39,14 +38,14 @@ pub enum Admission {
 pub struct Rejection {
     /// The info object's description; the status code's own if there is none.
     pub description: Option<String>,
-    /// What arrives as `info.application`.
+    /// `info.application` of the rejection.
     pub application: Option<Value>,
 }
 
 /// A method call of a client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// Who called, and the way to answer later.
+    /// The call's name in [`Context::respond`](super::Context::respond), if the answer comes later.
     pub responder: Responder,
     /// The method's name as it came.
     pub name: String,
@@ -57,13 +56,11 @@ pub struct Call {
 /// Names one call of one client.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Responder {
-    /// The caller.
     pub client: ClientId,
-    /// The call's transaction id.
     pub transaction: TransactionId,
 }
 
-/// What a call gets.
+/// The answer to a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// `_result` with this value.
@@ -83,7 +80,8 @@ pub struct CallToken(pub u64);
 /// A request to publish or to play.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamRequest {
-    /// Who asks, and the way to decide later.
+    /// The request's name in [`Context::decide_publish`](super::Context::decide_publish) and
+    /// [`Context::decide_play`](super::Context::decide_play).
     pub id: RequestId,
     /// The stream's name, query cut off.
     pub name: String,
@@ -96,18 +94,15 @@ pub struct StreamRequest {
 /// Names one request of one message stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId {
-    /// Who asks.
     pub client: ClientId,
-    /// The client's message stream.
     pub stream: MessageStreamId,
-    /// Which request of this message stream.
+    /// Counts the requests of this message stream.
     pub(crate) serial: u32,
 }
 
-/// What a publish or play request gets from the application.
+/// The decision about a publish or play request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision<T> {
-    /// It may.
     Accept(T),
     /// NetStream.Publish.BadName or NetStream.Play.Failed, with this description.
     Refuse(String),
@@ -116,26 +111,26 @@ pub enum Decision<T> {
     Pending,
 }
 
-/// What an application says of a publisher it lets in.
+/// The properties of a publisher that the application accepts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PublishGrant {
-    /// Who the publisher is: whoever comes with the same identity may take over from it. Without
-    /// one, the publish name with its query identifies it, if it has a query.
+    /// Another publisher with the same identity may take over from this one. Without an identity,
+    /// the publish name with its query identifies it, if it has a query.
     pub identity: Option<Identity>,
 }
 
-/// Who publishes: two publishers with equal identities are the same.
+/// The identity of a publisher; publishers with equal identities are the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// The subject of a verified token.
     Subject(String),
-    /// What the application's hook returned.
+    /// The result of the application's hook.
     Application(String),
     /// The exact publish name with its query.
     NameWithQuery(String),
 }
 
-/// Something brought into a group from outside.
+/// An event that comes into a group from outside.
 pub struct Event(pub Box<dyn Any + Send>);
 
 /// An application could not start; the text goes to the log.

@@ -21,11 +21,11 @@ impl fmt::Display for ObjectId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ObjectError {
-    /// The name is empty or too long, holds control characters, or begins, ends or goes on with
-    /// what no path has.
+    /// The name is empty or too long, or holds control characters, backslashes, or parts that are
+    /// empty, `.` or `..`.
     Name,
-    /// An object of that name lives that is persistent where this one is not to be, or the other
-    /// way round.
+    /// The living object of that name is persistent and this one is not to be, or the other way
+    /// round.
     BadPersistence,
     /// The group has too many objects, or the application has stored too much.
     Limit,

@@ -14,16 +14,16 @@ use super::{ClientId, ConnectionId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub(crate) u64);
 
-/// What a stream of the application is to play.
+/// A request to play a source into a stream of the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlayRequest {
     /// The name of the stream to play; a query is cut off.
     pub name: String,
-    /// Live or recorded. There are no recordings yet: what asks for one is not found.
+    /// Live or recorded. There are no recordings yet: a request for one finds nothing.
     pub start: PlayStart,
-    /// For how long, from its first media on; to its end if there is none.
+    /// The time to play, from the first media on; `None` plays to the end.
     pub length: Option<Duration>,
-    /// Whether it replaces what plays and waits; if not, it waits for its turn.
+    /// Whether it replaces the source that plays and the list; if not, it waits for its turn.
     pub reset: bool,
     /// The connection whose other side has the stream, with its query and its recordings; this
     /// instance if there is none.
@@ -64,13 +64,11 @@ impl PlayRequest {
     }
 }
 
-/// Something that happened to a stream of the application: what a script gets as the info object
-/// of `Stream.onStatus`.
+/// A status of a stream of the application: a script gets it as the info object of
+/// `Stream.onStatus`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamStatus {
-    /// What.
     pub status: Status,
-    /// In words.
     pub description: String,
     /// The name of the stream that it is about.
     pub details: String,
@@ -84,7 +82,7 @@ impl StreamStatus {
     }
 }
 
-/// Who publishes a stream.
+/// The publisher of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Publisher {
     /// A client.
@@ -93,10 +91,10 @@ pub enum Publisher {
     Application(StreamId),
 }
 
-/// What there is to say of a stream that has a publisher, or one that may return.
+/// The figures of a stream that has a publisher, or one that may return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamStatistics {
-    /// Who publishes it; the last one while its return is waited for.
+    /// The last publisher while the stream waits for its return.
     pub publisher: Publisher,
     /// How many message streams play it.
     pub viewers: usize,
@@ -104,18 +102,17 @@ pub struct StreamStatistics {
     pub messages: u64,
     /// Their payload bytes.
     pub bytes: u64,
-    /// How long it has been there.
+    /// For how long its publisher has held the name.
     pub time: Duration,
 }
 
-/// What a message stream of a client does.
+/// The use of a message stream of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientStream<'a> {
-    /// The message stream.
     pub stream: MessageStreamId,
-    /// What it publishes.
+    /// The name that it publishes.
     pub publishes: Option<&'a str>,
-    /// What it plays, or waits for.
+    /// The name that it plays, or waits for.
     pub plays: Option<&'a str>,
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct AppVersion {
     instances: AtomicUsize,
 }
 
-/// What all versions of an application have in common.
+/// State that all versions of an application share.
 #[derive(Debug, Default)]
 pub(crate) struct Common {
     pub(crate) waiting: WaitingNames,
@@ -110,11 +110,11 @@ impl Drop for InUse {
     }
 }
 
-/// How long an instance without clients lives on where nothing is set.
+/// The idle time of an instance where nothing is set.
 const IDLE_TIME: Duration = Duration::from_secs(600);
 
-/// The most names of one application that are waited for at once. Reason: each costs its text and
-/// some hundred bytes, so that a million plays of names that never come cannot take more than
+/// The most names of one application that viewers may wait for at once. Reason: each costs its text
+/// and some hundred bytes, so that a million plays of names that never come cannot take more than
 /// 64 MiB.
 pub(crate) const WAITING_NAMES: usize = 65_536;
 

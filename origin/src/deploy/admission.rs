@@ -1,4 +1,4 @@
-//! What a version has to pass before it is in force.
+//! Admission: each version passes these steps before it is in force.
 
 use std::{
     fmt::Write as _,
@@ -22,9 +22,9 @@ use crate::{
     group,
 };
 
-/// What has passed.
+/// The outcome of an admission.
 pub(super) enum Admitted {
-    /// The very files that are in force already.
+    /// The files that are in force already.
     Same,
     New(Box<Version>),
 }
@@ -35,12 +35,12 @@ pub(super) struct Version {
     pub(super) digest: Digest,
     pub(super) loaded: Loaded,
     pub(super) snapshot: Arc<Snapshot>,
-    /// What its trial failed with.
+    /// The failure of its trial, where the upload overlooks it.
     pub(super) overlooked: Vec<Problem>,
 }
 
-/// Compiles the application in a folder, as it is deployed: its notes, or everything that is
-/// wrong with it.
+/// Compiles the application in a folder, as a deployment does. Returns its notes, or all problems
+/// of it.
 pub fn check(
     loader: &dyn Loader,
     name: &str,
@@ -54,7 +54,7 @@ pub fn check(
 }
 
 impl Deployments {
-    /// Lets a folder's application pass, or remembers and says why not. `work` is held.
+    /// Admits a folder's application, or records the refusal. `work` is held.
     pub(super) fn admit(&self, name: &str, from: &Path, force: Force) -> Result<Admitted, Refused> {
         self.groups.applications().keep(name);
         self.examine(name, from, force)
@@ -85,7 +85,7 @@ impl Deployments {
     ) -> Result<Admitted, (DeployStage, Vec<Problem>)> {
         let unusable = |error: FolderError| (DeployStage::Files, vec![of_folder(&error)]);
         let listing = Listing::of(from).map_err(unusable)?;
-        // What was refused before this has left its number.
+        // Frees the numbers of versions that were refused before.
         self.versions.sweep();
         let number = self.versions.next(name);
         let snapshot = self.versions.snapshot(name, number);
@@ -128,7 +128,7 @@ impl Deployments {
         let digest = folder::digest(&path, &listing, |_, _| Ok(())).ok()?;
         let loaded = self.loader.load(name, &path, &self.settings_of(name));
         let snapshot = self.versions.snapshot(name, number);
-        // Whatever becomes of it now, it is the last one that was accepted.
+        // It stays the version that was accepted last, even if it does not load now.
         snapshot.keep();
         Some(Version {
             number,
@@ -171,7 +171,7 @@ impl Deployments {
         })
     }
 
-    /// Adds what an instance said in a trial that failed to its application's log.
+    /// Adds the lines of an instance whose trial failed to its application's log.
     fn tell(&self, name: &str, group: &GroupName, said: &[Line]) {
         let Some(log) = self.groups.applications().log(name) else {
             return;
@@ -226,7 +226,7 @@ fn of_folder(error: &FolderError) -> Problem {
     }
 }
 
-/// What is in the folder and no part of the application.
+/// Notes about files of the folder that are no part of the application.
 fn left_out(listing: &Listing) -> Vec<String> {
     let note = |name: &String| {
         format!("the folder {name}/ is left out: recordings and persistent objects stand elsewhere")

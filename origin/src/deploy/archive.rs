@@ -1,4 +1,4 @@
-//! Tar archives: what comes in is unpacked without trusting any of it.
+//! Tar archives. Unpacking trusts nothing of an archive.
 
 use std::{
     collections::BTreeSet,
@@ -15,8 +15,8 @@ use super::folder::{Listing, MAX_DEPTH, MAX_ENTRIES, MAX_PATH, MAX_SIZE};
 /// file and folder.
 pub(crate) const MAX_ARCHIVE: u64 = MAX_SIZE + MAX_ENTRIES as u64 * ENTRY_COST + ENDING;
 
-/// What a file of any size takes besides its bytes: a header, up to one block of padding, and a
-/// header with the path when it is long.
+/// The bytes of a file in an archive besides its content: a header, up to one block of padding, and
+/// a header with the path when it is long.
 const ENTRY_COST: u64 = 4 * 512;
 
 /// Two empty blocks, filled up to a record of 10 KiB.
@@ -64,7 +64,7 @@ pub(super) fn unpack(archive: impl Read, into: &Path) -> Result<(), ArchiveError
         }
         seen.insert(path);
     }
-    // What follows the archive is not looked at, but it has to end.
+    // Bytes behind the archive are ignored, but they have to end.
     archive.into_inner().drain()?;
     if seen.is_empty() {
         return Err(ArchiveError::Empty);

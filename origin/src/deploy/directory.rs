@@ -1,4 +1,4 @@
-//! The applications directory: which folders are in it, in which state, and how one comes in.
+//! The applications directory: its folders, their states, and the exchange of folders.
 
 use std::{
     fs, io,
@@ -36,7 +36,7 @@ pub(super) fn folders(apps: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// A folder's listing and what stands for its state.
+/// A folder's listing and the fingerprint of its state.
 pub(super) fn look_at(folder: &Path) -> (Result<Listing, FolderError>, Fingerprint) {
     let listing = Listing::of(folder);
     let print = match &listing {
@@ -51,12 +51,13 @@ pub(super) fn exchange(new: &Path, at: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     if !at.exists() {
         fs::rename(new, at)?;
-        // What removes the staging folder finds one.
+        // The removal of the staging folder expects a folder there.
         return fs::create_dir(new);
     }
     match renameat_with(CWD, new, CWD, at, RenameFlags::EXCHANGE) {
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            // The file system cannot; for a moment there is no folder, which nobody minds.
+            // The file system cannot exchange. For a moment there is no folder, which the watch
+            // tolerates.
             let aside = new.with_extension("old");
             fs::rename(at, &aside)?;
             fs::rename(new, at)?;

@@ -1,4 +1,4 @@
-//! Why a deployment did not take place, or deploying could not begin.
+//! The reasons for which a deployment did not take place, or deploying could not begin.
 
 use std::{fmt, io, path::PathBuf};
 
@@ -25,18 +25,18 @@ pub(crate) enum DeployError {
     TooMany,
     /// Another archive is coming in.
     Busy,
-    /// The archive is none, or none that is unpacked.
+    /// The archive is none, or is not permitted.
     Archive(ArchiveError),
     /// The version did not pass.
     Refused(Refused),
     /// Its groups do not end.
     StillRunning,
-    /// A file or folder of the origin.
+    /// A file or folder of the origin could not be read or written.
     Io(io::Error),
 }
 
 impl DeployError {
-    /// What to do about it.
+    /// Advice for the operator.
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
             Self::Unknown => "see which there are with: tributary apps list",
@@ -84,15 +84,10 @@ impl std::error::Error for DeployError {}
 #[non_exhaustive]
 pub enum DeployStartError {
     /// The applications directory cannot be read.
-    Apps {
-        /// Which.
-        apps: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// There is no place for the copies of what runs.
+    Apps { apps: PathBuf, source: io::Error },
+    /// The copies of the versions have no folder.
     Versions(io::Error),
-    /// The thread that watches the directory.
+    /// The thread that watches the directory did not start.
     Thread(io::Error),
 }
 

@@ -1,4 +1,4 @@
-//! What belongs to an application's folder, and how it is read without trusting it.
+//! The files of an application's folder. Reading trusts nothing of a folder.
 
 use std::{
     fmt, fs,
@@ -11,7 +11,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-/// What a folder holds, without having read it.
+/// The content of a folder, without having read its files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The files by their paths within the folder, in order.
@@ -25,9 +25,9 @@ pub struct Listing {
 pub struct Entry {
     /// Within the folder, with `/` between the names.
     pub path: String,
-    /// Bytes.
+    /// In bytes.
     pub size: u64,
-    /// Changes whenever the file does.
+    /// Changes whenever the file does: the time of its last change.
     changed: (i64, i64),
     inode: u64,
 }
@@ -40,11 +40,11 @@ pub(super) struct Fingerprint(u64);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digest([u8; 32]);
 
-/// The most files and folders of an application. Reason: an application is scripts and what they
-/// read; each of its versions is kept as a copy while groups run it.
+/// The most files and folders of an application. Reason: an application is scripts and their data;
+/// each of its versions is kept as a copy while groups run it.
 pub const MAX_ENTRIES: usize = 4_096;
 
-/// What all files of an application may hold, in bytes.
+/// The most bytes of all files of an application.
 pub const MAX_SIZE: u64 = 64 * 1024 * 1024;
 
 /// The longest path within an application, in bytes.
@@ -107,7 +107,7 @@ impl Listing {
         Ok(listing)
     }
 
-    /// What all files hold, in bytes.
+    /// The bytes of all files.
     pub fn size(&self) -> u64 {
         self.files
             .iter()
@@ -120,7 +120,7 @@ impl Listing {
         Fingerprint(hasher.finish())
     }
 
-    /// How long nothing has changed; a change that is to come counts as long ago.
+    /// For how long no file has changed; a change in the future counts as long ago.
     pub(super) fn unchanged_for(&self, now: SystemTime) -> Duration {
         let newest = self.files.iter().map(|file| file.changed).max();
         let (seconds, nanoseconds) = newest.unwrap_or_default();
@@ -134,7 +134,7 @@ impl Listing {
 }
 
 impl Fingerprint {
-    /// Of a folder that cannot be listed: as long as it fails alike, nothing has changed.
+    /// The fingerprint of a folder that cannot be listed: the same error is the same state.
     pub(super) fn of_error(error: &FolderError) -> Self {
         let mut hasher = DefaultHasher::new();
         error.to_string().hash(&mut hasher);
@@ -153,7 +153,7 @@ impl Entry {
     }
 }
 
-/// Copies the files of a folder into a new one; its content's digest.
+/// Copies the files of a folder into a new one. Returns the digest of the content.
 pub(super) fn copy(from: &Path, listing: &Listing, to: &Path) -> Result<Digest, FolderError> {
     fs::create_dir_all(to).map_err(|source| FolderError::Io {
         path: String::new(),
@@ -168,7 +168,7 @@ pub(super) fn copy(from: &Path, listing: &Listing, to: &Path) -> Result<Digest, 
     })
 }
 
-/// The digest of a folder's content; `each` gets every file and what it holds.
+/// The digest of a folder's content; `each` gets every file with its content.
 pub(super) fn digest(
     folder: &Path,
     listing: &Listing,
@@ -234,7 +234,7 @@ pub fn is_name(name: &str) -> bool {
 /// The longest name of a deployed application, in bytes.
 pub const MAX_NAME: usize = 64;
 
-/// Removes a folder with all it holds, if it is there.
+/// Removes a folder with its content, if it is there.
 pub(super) fn remove(folder: &Path) {
     if let Err(error) = fs::remove_dir_all(folder)
         && error.kind() != io::ErrorKind::NotFound
@@ -249,18 +249,17 @@ pub(super) fn remove(folder: &Path) {
 pub enum FolderError {
     /// A file or folder cannot be read or written.
     Io {
-        /// Within the application's folder; empty for itself.
+        /// Within the application's folder; empty for the folder itself.
         path: String,
-        /// Why.
         source: io::Error,
     },
-    /// Neither a file nor a folder: a link, a pipe, a socket.
+    /// The path is neither a file nor a folder: it is a link, a pipe or a socket.
     NotAFile(String),
-    /// In this folder stands a name that is not UTF-8, or has control characters or backslashes.
+    /// The folder holds a name that is not UTF-8, or has control characters or backslashes.
     BadName(String),
     /// A path begins like this and is longer than [`MAX_PATH`].
     LongPath(String),
-    /// This folder lies deeper than [`MAX_DEPTH`].
+    /// The folder lies deeper than [`MAX_DEPTH`].
     TooDeep(String),
     /// More files and folders than [`MAX_ENTRIES`].
     TooMany,
@@ -317,12 +316,12 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A folder that is removed when nobody holds it any more.
+/// A folder that is removed when its last holder drops it.
 #[derive(Debug)]
 pub(super) struct Temporary(PathBuf);
 
 impl Temporary {
-    /// A new folder in `within`, under a name that nothing has.
+    /// A new folder in `within`, under a free name.
     pub(super) fn new(within: &Path) -> io::Result<Self> {
         let path = within.join(format!("{:016x}", rand::random::<u64>()));
         fs::create_dir_all(within)?;

@@ -1,4 +1,4 @@
-//! How a folder becomes an application.
+//! The reading of folders into applications.
 
 use std::{fmt, path::Path, path::PathBuf, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{app::Application, group::Settings};
 
 /// Reads folders. The program's own reads script applications.
 pub trait Loader: Send + Sync {
-    /// Reads the application called `name` in a folder that nobody changes any more.
+    /// Reads the application called `name` in a folder that no longer changes.
     fn load(
         &self,
         name: &str,
@@ -39,30 +39,30 @@ impl Loader for NoLoader {
 
 /// An application that was read and not yet started.
 pub struct Loaded {
-    /// The application's settings, with what its folder says in their place.
+    /// The application's settings; those of its folder take precedence.
     pub settings: config::Application,
-    /// What is worth knowing about the folder although it can be used.
+    /// Remarks on the folder, which is usable all the same.
     pub notes: Vec<String>,
     /// Makes instances.
     pub make: Arc<Make>,
 }
 
-/// Makes an instance of a group in its place.
+/// Makes an instance of a group.
 pub type Make = dyn Fn(&GroupName, &Place) -> Box<dyn Application> + Send + Sync;
 
 /// Where an instance lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Where the files stand that instances of the application write, a folder for each instance.
+    /// The folder for the files that instances of the application write, with a folder for each
+    /// instance.
     pub files: Option<PathBuf>,
     /// The instance is only tried out: nothing may leave it.
     pub is_trial: bool,
 }
 
-/// Something in a folder that keeps it from being an application.
+/// A problem of a folder that keeps it from being an application.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// What is wrong.
     pub message: String,
     /// The file, relative to the application's folder.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,7 +70,7 @@ pub struct Problem {
     /// The line in it, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
-    /// That line.
+    /// The text of that line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }

@@ -10,13 +10,13 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `folder` | which files belong to an application |
+//! | `folder` | the files that belong to an application |
 //! | `archive` | tar archives |
 //! | `directory` | the applications directory |
 //! | `versions` | the copies that groups run |
-//! | `watch` | when a folder has changed |
-//! | `loader` | what reads a folder, and what comes of it |
-//! | `admission` | what a version has to pass |
+//! | `watch` | the changes of folders, and when they have settled |
+//! | `loader` | the trait that reads a folder, and its result |
+//! | `admission` | the steps that a version passes |
 //! | `api` | the admin API |
 //!
 //! Three locks, taken in this order: `uploads` while an archive comes in, one at a time; `work`
@@ -70,12 +70,12 @@ use status::{Kind, timestamp};
 use versions::{Snapshot, Versions};
 use watch::{Change, Watch};
 
-/// What a [`Deployer`] is made with.
+/// The settings of a [`Deployer`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DeploySettings {
     /// The applications directory.
     pub(crate) apps: Option<PathBuf>,
-    /// What must survive the process.
+    /// The folder for data that must survive the process.
     pub(crate) data: Option<PathBuf>,
     /// The tables `[applications.NAME]`.
     pub(crate) applications: BTreeMap<String, config::Application>,
@@ -90,13 +90,13 @@ struct Deployments {
     groups: Groups,
     loader: Arc<dyn Loader>,
     versions: Versions,
-    /// Held while an archive comes in, which may take its time.
+    /// Held while an archive comes in, which may take minutes.
     uploads: Mutex<()>,
     work: Mutex<Watch>,
     known: Mutex<BTreeMap<String, Known>>,
 }
 
-/// What is known of a folder.
+/// The state of an application's folder.
 #[derive(Debug, Default)]
 struct Known {
     in_force: Option<InForce>,
@@ -112,46 +112,46 @@ struct InForce {
     snapshot: Arc<Snapshot>,
 }
 
-/// How an upload is to be treated.
+/// The treatment of an upload whose trial fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Force {
-    /// A version that fails its trial is refused.
+    /// The version is refused.
     #[default]
     No,
-    /// It is deployed in spite of that.
+    /// The version is deployed all the same.
     DespiteTrial,
 }
 
-/// How much is removed.
+/// The extent of a removal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Purge {
-    /// The folder; what the application has stored stays.
+    /// The folder goes; stored data of the application stays.
     #[default]
     No,
-    /// What it has stored as well.
+    /// Stored data goes as well.
     Data,
 }
 
-/// How a deployment ended that was not refused.
+/// The result of a deployment that was not refused.
 #[derive(Clone, Debug)]
 pub(crate) struct Deployed {
-    /// Whether there is a new version: the same files again make none.
+    /// Whether there is a new version: unchanged files make none.
     pub(crate) is_new: bool,
-    /// What its trial failed with, if that was to be overlooked.
+    /// The failure of its trial, where the upload overlooks it.
     pub(crate) overlooked: Vec<Problem>,
     /// Groups that were restarted.
     pub(crate) restarted: usize,
 }
 
-/// How often the applications directory is looked at.
+/// The interval between two looks at the applications directory.
 const POLL: Duration = Duration::from_millis(500);
 
-/// Looking may take at most one part in this many of the time. Reason: a large directory on a
-/// slow disk should cost little.
+/// Looks take at most one part in this many of the time. Reason: a large directory on a slow disk
+/// should cost little.
 const POLL_SHARE: u32 = 50;
 
-/// How long a starting origin waits for folders that were changed a moment ago; one that still is
-/// being copied comes later.
+/// How long a starting origin waits for folders that were changed a moment ago. The watch deploys a
+/// folder whose copy takes longer.
 const START_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a purge waits for the application's groups to end.
@@ -159,7 +159,7 @@ const PURGE_PATIENCE: Duration = Duration::from_secs(5);
 const PURGE_POLL: Duration = Duration::from_millis(10);
 
 impl Deployer {
-    /// Deploys what is in the applications directory and goes on watching it.
+    /// Deploys the folders of the applications directory and goes on watching it.
     pub(crate) fn start(
         settings: DeploySettings,
         groups: Groups,
@@ -202,7 +202,7 @@ impl Deployer {
         self.0.status(name)
     }
 
-    /// What an application has said.
+    /// The log of an application.
     pub(crate) fn log(&self, name: &str) -> Option<Log> {
         self.0.groups.applications().log(name)
     }
@@ -255,7 +255,7 @@ impl Deployer {
         }
     }
 
-    /// Restarts the groups of an application; how many there were.
+    /// Restarts the groups of an application. Returns how many there were.
     pub(crate) fn restart(&self, name: &str) -> Result<usize, DeployError> {
         if self.status(name).is_none() {
             return Err(DeployError::Unknown);
@@ -269,7 +269,8 @@ impl Deployer {
 }
 
 impl Deployments {
-    /// Deploys what was there before the process. A folder that is still being copied waits.
+    /// Deploys the folders that were there before the process. A folder that is still being copied
+    /// waits.
     fn first_look(&self, apps: &Path) -> Result<(), DeployStartError> {
         let unreadable = |source| DeployStartError::Apps {
             apps: apps.to_owned(),
@@ -286,7 +287,7 @@ impl Deployments {
         }
         let applications = self.groups.applications();
         for name in &names {
-            // A folder says otherwise than the program, even one that is refused.
+            // A folder takes the place of the program's application, even if the folder is refused.
             applications.remove(name);
             self.known().entry(name.clone()).or_default();
         }
@@ -301,7 +302,7 @@ impl Deployments {
         Ok(())
     }
 
-    /// Deploys a folder at the start: if it is refused, the version that ran last runs on.
+    /// Deploys a folder at the start. If it is refused, the version that ran last runs on.
     fn deploy_first(&self, apps: &Path, name: &str) {
         match self.admit(name, &apps.join(name), Force::No) {
             Ok(admitted) => {
@@ -315,12 +316,12 @@ impl Deployments {
         }
     }
 
-    /// Looks at the directory once; what has changed is deployed or removed.
+    /// Looks at the directory once; folders that have changed are deployed or removed.
     fn look(&self, apps: &Path) {
         let names = match folders(apps) {
             Ok(names) => names,
             Err(error) => {
-                // Gone as a whole it is more likely out of reach than empty.
+                // A directory that is gone as a whole is more likely out of reach than empty.
                 tracing::warn!(directory = %apps.display(), %error, "applications cannot be read");
                 return;
             }
@@ -347,7 +348,7 @@ impl Deployments {
         self.versions.sweep();
     }
 
-    /// Gives new groups a version, and running ones too if that is the policy.
+    /// Gives new groups a version, and running groups as well if the settings restart them.
     fn put_in_force(&self, name: &str, admitted: Admitted) -> Deployed {
         let (is_new, overlooked, restarted) = match admitted {
             Admitted::Same => {
@@ -368,7 +369,7 @@ impl Deployments {
         }
     }
 
-    /// Gives new groups this version; `refused` is what has been refused since.
+    /// Gives new groups this version. `refused` is a refusal since that version.
     fn replace(&self, name: &str, version: Version, refused: Option<Refused>) -> usize {
         let number = version.number;
         let applications = self.groups.applications();
@@ -417,8 +418,8 @@ impl Deployments {
         restarted
     }
 
-    /// Takes a folder's application away; a built-in one of its name comes back. How many groups
-    /// were restarted.
+    /// Removes a folder's application; a built-in one of its name comes back. Returns how many
+    /// groups were restarted.
     fn remove(&self, name: &str) -> usize {
         let applications = self.groups.applications();
         self.say(name, Level::Info, "its folder is gone".to_owned());
@@ -437,14 +438,14 @@ impl Deployments {
         }
     }
 
-    /// Whether an application has left anything behind.
+    /// Whether an application has stored data or files.
     fn has_data(&self, name: &str) -> bool {
         let store = self.groups.store();
         self.files(name).is_some_and(|files| files.exists())
             || store.is_some_and(|store| store.used(name) > 0)
     }
 
-    /// Takes an application away with all it has stored.
+    /// Removes an application with its stored data.
     fn purge(&self, name: &str) -> Result<usize, DeployError> {
         let applications = self.groups.applications();
         applications.remove(name);
@@ -513,7 +514,7 @@ impl Deployments {
         settings.cloned().unwrap_or_default()
     }
 
-    /// Where an application's instances write their files.
+    /// The folder for the files that an application's instances write.
     fn files(&self, name: &str) -> Option<PathBuf> {
         Some(self.settings.data.as_deref()?.join("apps").join(name))
     }
@@ -531,11 +532,11 @@ impl Deployments {
     }
 
     fn work(&self) -> MutexGuard<'_, Watch> {
-        // What is half done is looked at again.
+        // The next look repeats a deployment that panicked.
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The right to upload, if nobody else is at it.
+    /// The right to upload, unless another upload runs.
     fn begin_upload(&self) -> Result<MutexGuard<'_, ()>, DeployError> {
         match self.uploads.try_lock() {
             Ok(upload) => Ok(upload),
@@ -545,7 +546,7 @@ impl Deployments {
     }
 }
 
-/// Looks at the directory for as long as there is a deployer.
+/// Looks at the directory until the deployer is dropped.
 fn watch_apps(shared: &Weak<Deployments>) {
     let mut pause = POLL;
     loop {

@@ -1,4 +1,4 @@
-//! What is known about an application, as the admin API shows it.
+//! The state of an application, as the admin API shows it.
 
 use std::{
     fmt,
@@ -14,9 +14,7 @@ use crate::app;
 /// An application at this moment.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Status {
-    /// Its name.
     pub(crate) name: String,
-    /// Where it comes from.
     pub(crate) kind: Kind,
     /// The version that new groups take; none if it cannot be connected to.
     pub(crate) version: Option<u64>,
@@ -24,9 +22,9 @@ pub(crate) struct Status {
     pub(crate) digest: Option<String>,
     /// When that version came into force here.
     pub(crate) deployed_at: Option<String>,
-    /// What happens to running groups at a deployment.
+    /// The treatment of running groups at a deployment.
     pub(crate) on_deploy: OnDeploy,
-    /// How many groups it may have.
+    /// The most groups it may have.
     pub(crate) max_groups: usize,
     /// Groups that run, of any version.
     pub(crate) groups: usize,
@@ -34,13 +32,13 @@ pub(crate) struct Status {
     pub(crate) older_groups: usize,
     /// Sessions of all its groups.
     pub(crate) sessions: usize,
-    /// What is worth knowing about the folder although it is used.
+    /// Remarks on the folder, which is used all the same.
     pub(crate) notes: Vec<String>,
-    /// A version that was not taken, if that was the last that came.
+    /// The last version that came, if it was refused.
     pub(crate) refused: Option<Refused>,
 }
 
-/// Where an application comes from.
+/// The origin of an application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
@@ -53,15 +51,13 @@ pub(crate) enum Kind {
 /// A version that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Refused {
-    /// When.
     pub(crate) at: String,
-    /// What it failed at.
+    /// The step that it failed.
     pub(crate) stage: DeployStage,
-    /// Everything that is wrong with it.
     pub(crate) problems: Vec<Problem>,
 }
 
-/// What a version has to pass.
+/// A step that a version has to pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DeployStage {
@@ -78,13 +74,11 @@ pub(crate) enum DeployStage {
 pub(crate) struct LogLine {
     /// Counts the application's lines.
     pub(crate) number: u64,
-    /// When it was said.
     pub(crate) at: String,
     /// `info`, `warning` or `error`.
     pub(crate) level: &'static str,
-    /// The instance that said it.
+    /// The instance that wrote it; none for a line about the application as a whole.
     pub(crate) instance: Option<String>,
-    /// What was said.
     pub(crate) text: String,
 }
 
@@ -124,7 +118,7 @@ pub(super) fn timestamp(at: SystemTime) -> String {
 
 /// Year, month and day, given the days since 1970-01-01.
 fn date(days: u64) -> (u64, u64, u64) {
-    // Years that begin in March, so that a leap day is a year's last, in eras of 400 years.
+    // Years begin in March here, so that a leap day is a year's last, in eras of 400 years.
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
     let leap_days = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;

@@ -108,7 +108,7 @@ impl Application for Text {
     }
 }
 
-/// An origin's applications and data, and what deploys them.
+/// An origin's applications and data, and the deployer.
 pub(super) struct Bench {
     pub(super) directory: tempfile::TempDir,
     pub(super) deployer: Option<Deployer>,
@@ -135,8 +135,7 @@ impl Bench {
     }
 
     pub(super) fn start(&mut self) -> &Deployer {
-        // The process before it, if there was one, is gone; its watcher lets go within its next
-        // look.
+        // The process before it, if there was one, is gone; its watcher ends with its next look.
         self.deployer = None;
         self.groups = groups(&self.applications, None);
         if let Some(store) = self.store.take() {
@@ -281,7 +280,7 @@ fn a_copied_folder_is_deployed_and_a_broken_one_is_not() {
     assert_eq!((two.refused, two.notes), (None, vec!["a note".to_owned()]));
     assert_ne!(two.digest, one.digest);
 
-    // One that never had a version is there all the same.
+    // An application that never had a version is listed all the same.
     bench.write("never", "broken");
     bench.until("it is refused", || {
         let status = bench.deployer().status("never");
@@ -507,7 +506,7 @@ fn the_last_good_version_survives_the_process() {
     assert!(chat.refused.is_some());
     assert!(bench.deployer().status("gone").is_none());
     assert!(!bench.directory.path().join("data/versions/gone").exists());
-    // The same again is the same version.
+    // The same files are the same version.
     bench.write("chat", "two");
     bench.until("it is taken", || bench.status("chat").refused.is_none());
     assert_eq!(bench.status("chat").version, Some(2));

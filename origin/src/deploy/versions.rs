@@ -1,5 +1,5 @@
-//! The files of every version that runs: copies that nothing changes, kept until the last group
-//! that started with them has ended.
+//! The files of every version that runs: copies that never change, kept until the last group that
+//! started with them has ended.
 //!
 //! ```text
 //! DATA/versions/NAME/7/...     the files of version 7
@@ -17,7 +17,7 @@ use std::{
 
 use super::folder;
 
-/// The copies of all applications; one process at a time has them.
+/// The copies of all applications; one process at a time holds them.
 #[derive(Debug)]
 pub(super) struct Versions {
     root: PathBuf,
@@ -36,7 +36,7 @@ pub(crate) struct Snapshot {
     trash: Trash,
 }
 
-/// Folders that nobody needs any more. Their removal takes time, which whoever drops a snapshot
+/// Folders to be removed later. Their removal takes time, which the thread that drops a snapshot
 /// may not have.
 #[derive(Clone, Debug, Default)]
 struct Trash(Arc<Mutex<Vec<PathBuf>>>);
@@ -44,7 +44,7 @@ struct Trash(Arc<Mutex<Vec<PathBuf>>>);
 /// In an application's folder: the number of the version that was accepted last.
 const IN_FORCE: &str = "in-force";
 
-/// Where trials write.
+/// The folder that trials write to.
 const SCRATCH: &str = ".scratch";
 
 impl Versions {
@@ -55,7 +55,7 @@ impl Versions {
             None => std::env::temp_dir().join(format!("tributary-{:016x}", rand::random::<u64>())),
         };
         fs::create_dir_all(&root)?;
-        // The lock is also what says that nobody is at work here.
+        // The lock also ensures that no other process works here.
         let lock = fs::File::create(root.join(".lock"))?;
         lock.try_lock()
             .map_err(|_| io::Error::other("another process uses this data directory"))?;
@@ -95,12 +95,12 @@ impl Versions {
         })
     }
 
-    /// A folder for what a trial writes.
+    /// A folder for the files that a trial writes.
     pub(super) fn scratch(&self) -> io::Result<folder::Temporary> {
         folder::Temporary::new(&self.root.join(SCRATCH))
     }
 
-    /// Remembers that a version was accepted.
+    /// Records that a version was accepted.
     pub(super) fn accept(&self, name: &str, number: u64) {
         let file = self.root.join(name).join(IN_FORCE);
         let new = file.with_extension("new");
@@ -110,7 +110,8 @@ impl Versions {
         }
     }
 
-    /// Removes what an earlier process has left of an application, but the version in force.
+    /// Removes files of an application that an earlier process has left, except the version in
+    /// force.
     pub(super) fn clean(&self, name: &str) {
         let kept = self.in_force(name);
         for number in self.numbers(name).filter(|number| Some(*number) != kept) {
@@ -123,26 +124,26 @@ impl Versions {
         let _ = fs::remove_file(self.root.join(name).join(IN_FORCE));
     }
 
-    /// Removes the files that nobody needs any more.
+    /// Removes the folders of dropped snapshots.
     pub(super) fn sweep(&self) {
         let unused = std::mem::take(&mut *self.trash.lock());
         for folder in unused {
             folder::remove(&folder);
-            // The application's own, if that was the last of a removed one.
+            // The application's own folder goes too, if that was the last of a removed application.
             if let Some(of) = folder.parent() {
                 let _ = fs::remove_dir(of);
             }
         }
     }
 
-    /// The applications that an earlier process has left something of.
+    /// The applications of which an earlier process has left files.
     pub(super) fn names(&self) -> Vec<String> {
         let found = fs::read_dir(&self.root).into_iter().flatten().flatten();
         let names = found.filter_map(|entry| entry.file_name().into_string().ok());
         names.filter(|name| folder::is_name(name)).collect()
     }
 
-    /// Removes everything of an application.
+    /// Removes all versions of an application.
     pub(super) fn remove(&self, name: &str) {
         folder::remove(&self.root.join(name));
     }
@@ -163,7 +164,6 @@ impl Drop for Versions {
 }
 
 impl Snapshot {
-    /// Its files.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

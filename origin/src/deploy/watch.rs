@@ -1,4 +1,4 @@
-//! When a folder that was copied, changed or removed is to be looked at: a copy takes its time.
+//! Changes of folders: a folder is read once its copy is complete.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
 
 use super::folder::Fingerprint;
 
-/// What the folders looked like, and since when.
+/// The folders as they last looked, and since when.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     folders: BTreeMap<String, Seen>,
@@ -18,11 +18,11 @@ struct Seen {
     /// `None` while the folder is not there.
     print: Option<Fingerprint>,
     since: Instant,
-    /// Whether this state has been dealt with.
+    /// Whether this state has been deployed or removed.
     is_handled: bool,
 }
 
-/// What is to be done now.
+/// A change that is to be carried out now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// This folder is new or has changed, and is complete.
@@ -39,7 +39,7 @@ pub(super) const SETTLED: Duration = Duration::from_secs(1);
 const GONE: Duration = Duration::from_secs(3);
 
 impl Watch {
-    /// Takes in what is there now; what has settled since.
+    /// Notes the folders that are there now. Returns the changes that have settled.
     pub(super) fn look(
         &mut self,
         now: Instant,
@@ -71,7 +71,7 @@ impl Watch {
         changes
     }
 
-    /// A folder in this state needs nothing more.
+    /// Notes that a folder in this state is deployed.
     pub(super) fn handled(&mut self, name: &str, print: Fingerprint, now: Instant) {
         let seen = Seen {
             is_handled: true,
@@ -80,7 +80,7 @@ impl Watch {
         self.folders.insert(name.to_owned(), seen);
     }
 
-    /// A folder is gone, and that is known.
+    /// Notes that a folder is removed.
     pub(super) fn forget(&mut self, name: &str) {
         self.folders.remove(name);
     }

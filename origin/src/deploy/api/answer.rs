@@ -1,4 +1,4 @@
-//! Requests that are refused: a JSON object that says what, why, and what to do.
+//! Requests that are refused: a JSON object with the subject, the reason and the remedy.
 
 use std::fmt;
 
@@ -25,13 +25,11 @@ struct ErrorBody {
 
 #[derive(Debug, Serialize)]
 struct Explanation {
-    /// What the request was about.
+    /// The subject of the request.
     thing: String,
-    /// What is wrong with it.
     reason: String,
-    /// What to do about it.
     remedy: String,
-    /// What is wrong with a version that is refused, with its places.
+    /// The problems of a version that is refused, with their places.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<Problem>,
 }
@@ -55,7 +53,7 @@ impl ApiRefusal {
         }
     }
 
-    /// What came of a request about an application.
+    /// The refusal of a request about an application.
     pub(super) fn of(name: &str, error: &DeployError) -> Self {
         let mut refusal = Self::new(
             status(error),
@@ -158,7 +156,7 @@ fn application(name: &str) -> String {
     format!("application {shown}")
 }
 
-/// How much of a name is shown, in bytes.
+/// The most bytes of a name that are shown.
 const SHOWN: usize = 80;
 
 fn status(error: &DeployError) -> StatusCode {

@@ -36,7 +36,7 @@ mod tests;
 
 use answer::ApiRefusal;
 
-/// What the requests share.
+/// State that all requests share.
 struct Api {
     deployer: Deployer,
     token: Token,
@@ -46,13 +46,13 @@ struct Api {
     logged: AtomicU64,
 }
 
-/// What a path can do.
+/// The methods of a path.
 type Methods = fn() -> MethodRouter<Arc<Api>>;
 
 /// The description of this API.
 const OPENAPI: &str = include_str!("openapi.json");
 
-/// What exists, with its methods: the description has to agree with it.
+/// The paths with their methods: the description has to agree with them.
 const PATHS: [(&str, Methods); 5] = [
     ("/openapi.json", || get(openapi)),
     ("/apps", || get(list)),
@@ -70,7 +70,7 @@ const MAX_SILENCE: Duration = Duration::from_secs(30);
 /// How long an upload may take in all. Reason: as for [`MAX_SILENCE`].
 const MAX_UPLOAD: Duration = Duration::from_secs(600);
 
-/// Lines of a log in one answer, where the request does not say.
+/// Lines of a log in one answer, where the request gives no number.
 const LINES: usize = 100;
 
 /// The routes below `/api`, with their metrics.
@@ -134,7 +134,7 @@ impl Api {
         }
     }
 
-    /// Counts every one, and logs one a second at most.
+    /// Counts every denied request, and logs one a second at most.
     fn count_denied(&self, path: &str) {
         self.denied.inc();
         let now = self.began.elapsed().as_secs() + 1;
@@ -290,7 +290,7 @@ async fn logs(
     }))
 }
 
-/// Runs what takes its time on a thread of its own.
+/// Runs work that blocks on a thread of its own.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiRefusal> {
@@ -298,8 +298,8 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| ApiRefusal::broken(&error))
 }
 
-/// Hands a body on piece by piece, as fast as it is taken; what nobody takes any more is dropped,
-/// so that the client gets to the answer.
+/// Passes a body on piece by piece, as fast as it is taken. If the receiver is gone, the rest is
+/// dropped, so that the client gets to the answer.
 async fn receive(mut body: Body, to: mpsc::Sender<io::Result<Bytes>>) {
     let end = tokio::time::Instant::now() + MAX_UPLOAD;
     let mut to = Some(to);

@@ -105,7 +105,7 @@ async fn the_description_and_the_routes_agree() {
     assert_eq!((status, &body["openapi"]), (200, &Value::from("3.1.0")));
 }
 
-/// Every reference of the description leads somewhere, and what is answered has every property.
+/// Every reference of the description leads somewhere, and every answer has all properties.
 #[tokio::test]
 async fn answers_are_as_described() {
     let document: Value = serde_json::from_str(OPENAPI).unwrap();
