@@ -1,4 +1,4 @@
-//! What a client may read and write, by the folders of names.
+//! The access of clients: folders of names that a client may read and write.
 
 mod client;
 
@@ -41,8 +41,8 @@ fn is_in(name: &str, folder: &str) -> bool {
 
 const EVERYTHING: &str = "/";
 
-/// The streams whose sound and pictures a player may read: Flash Player gives those of others to
-/// nobody. Hardly any client has one.
+/// The streams whose sound and pictures a player may read; Flash Player withholds those of all
+/// others. Hardly any client has one.
 #[derive(Debug)]
 pub(super) struct SampleAccess {
     audio: Access,

@@ -35,11 +35,11 @@ pub(super) struct Actor {
     app: Option<RunningApp>,
     inbox: queue::Receiver<Item>,
     restarts: Restarts,
-    /// Since when the group has had nothing to do and no lane, as far as it knows.
+    /// Since when the group has had nothing to do and no lane, as far as the actor has noticed.
     idle_since: Option<Instant>,
 }
 
-/// The table that a group stands in.
+/// The table of groups.
 pub(super) trait Home: Send + Sync {
     /// Takes a group out for good.
     fn remove(&self, name: &GroupName);
@@ -76,7 +76,7 @@ enum Life {
     Ends,
 }
 
-/// How long a shutdown waits for what is still to be stored, before the application stops.
+/// How long a shutdown waits for the store to write, before the application stops.
 const SYNC: Duration = Duration::from_secs(2);
 
 /// Turns before the other groups of the worker get theirs.
@@ -150,7 +150,7 @@ impl Actor {
     }
 
     async fn next_item(&mut self) -> Wake {
-        // The group holds an end of its own queue, which so never ends.
+        // The group holds a sender of its own queue, so the queue never ends.
         self.inbox
             .next()
             .await
@@ -204,7 +204,7 @@ impl Actor {
                 self.turn(|turn| turn.settle());
             }
             Item::Restart => self.restart(),
-            // Nothing comes after it: see `run`.
+            // The loop ends after it: see `run`.
             Item::Shutdown => {}
         }
     }
@@ -221,7 +221,7 @@ impl Actor {
         })
     }
 
-    /// Starts the application, and says what that failed with.
+    /// Starts the application. Returns the failure as text.
     fn launch(&mut self) -> Result<(), String> {
         let (core, factory) = (&mut self.core, &self.factory);
         let started = catch_unwind(AssertUnwindSafe(|| {
@@ -258,7 +258,7 @@ impl Actor {
         Ok(())
     }
 
-    /// Whatever starts does so in the version in force; a new version has not failed yet.
+    /// Takes the version in force for the start; a new version has not failed yet.
     fn take_newest(&mut self) -> Result<(), OpenRefused> {
         let core = &mut self.core;
         let newest = self.home.newest(&core.room.name, &core.room.version)?;
@@ -274,7 +274,7 @@ impl Actor {
     fn turn<R>(&mut self, turn: impl FnOnce(&mut Turn<'_>) -> R) -> Option<R> {
         let app = self.app.as_mut()?;
         let core = &mut self.core;
-        // What it says leaves together.
+        // Output of the turn leaves together.
         let _together = queue::gather();
         let result = catch_unwind(AssertUnwindSafe(|| {
             let mut running = Turn {
@@ -312,14 +312,14 @@ impl Actor {
         self.core.reset(CloseReason::Application);
     }
 
-    /// When the group ends if it stays as idle as it is.
+    /// When the group ends if it stays idle.
     fn idle_end(&self) -> Option<Instant> {
         let idle_time = match &self.app {
             Some(_) => self.core.room.version.idle_time,
             None => Duration::ZERO,
         };
         let end = self.idle_since? + idle_time;
-        // A failed application stays known, or it could be restarted without end.
+        // The group of a failed application stays, or it could be restarted without end.
         Some(
             self.restarts
                 .settled()
@@ -373,7 +373,7 @@ impl Actor {
         self.idle_since = None;
     }
 
-    /// Drops the application. What comes back counts the instance until it is over.
+    /// Drops the application. The returned count of the instance lasts until its end is complete.
     fn drop_app(&mut self) -> Option<Instance> {
         let RunningApp { app, counted } = self.app.take()?;
         discard(app);
@@ -395,7 +395,7 @@ impl Actor {
         self.turn(|turn| turn.stop(StopReason::Shutdown));
         let counted = self.drop_app();
         self.core.reset(CloseReason::Shutdown);
-        // Not before: what its objects have still to write is queued by then.
+        // The count ends here: the writes of its objects are queued by now.
         drop(counted);
     }
 
@@ -415,7 +415,8 @@ impl Actor {
         self.home.remove(&self.core.room.name);
     }
 
-    /// What is in the mailbox of a group that ends: the store's answers count, nobody is let in.
+    /// Takes the rest of the mailbox of a group that ends: answers of the store count, opens are
+    /// refused.
     fn take_last_items(&mut self) {
         while let Some(item) = self.inbox.try_next() {
             match item {
@@ -441,7 +442,7 @@ fn refuse_mail(core: &Core, mail: Mail, refused: OpenRefused) {
     }
 }
 
-/// Drops an application; one that has failed may fail at that as well.
+/// Drops an application; a failed application may panic in its drop as well.
 fn discard(app: Box<dyn Application>) {
     if catch_unwind(AssertUnwindSafe(|| drop(app))).is_err() {
         tracing::error!("application failed while it was dropped");

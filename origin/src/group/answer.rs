@@ -12,7 +12,7 @@ use tributary_protocol::{
 /// The transaction id of a connect command that could not be read: every client uses it.
 pub(super) const CONNECT_TRANSACTION: TransactionId = TransactionId(1.0);
 
-/// What goes before the close of a client whose connect is refused.
+/// The commands before the close of a client whose connect is refused.
 pub(super) fn refusal(transaction: TransactionId, info: Object) -> [Command; 2] {
     [command::error(transaction, info), command::close()]
 }
@@ -42,18 +42,18 @@ pub(super) fn status(status: Status, description: &str, details: &str) -> Comman
     command::on_status(status.info(Some(description), Some(details)))
 }
 
-/// The info object that says that there is no such method.
+/// The info object for a method that does not exist.
 pub(super) fn call_failed(name: &str) -> Object {
     let description = format!("Method not found ({name}).");
     Status::CallFailed.info(Some(&description), None)
 }
 
-/// The user control event that a message stream carries something from now on.
+/// The user control event for the beginning of a stream on a message stream.
 pub(super) fn stream_begin(stream: MessageStreamId) -> Message {
     about(stream, &UserControl::StreamBegin(stream))
 }
 
-/// The user control event that what a message stream carried is over.
+/// The user control event for the end of a stream on a message stream.
 pub(super) fn stream_eof(stream: MessageStreamId) -> Message {
     about(stream, &UserControl::StreamEof(stream))
 }
@@ -67,12 +67,12 @@ fn about(stream: MessageStreamId, event: &UserControl) -> Message {
     }
 }
 
-/// The data message that says whether samples may be read.
+/// The data message that permits or denies the reading of samples.
 pub(super) fn sample_access(stream: MessageStreamId, audio: bool, video: bool) -> Message {
     data(stream, &DataMessage::sample_access(audio, video))
 }
 
-/// The data message that says that the stream's data begins.
+/// The data message for the beginning of the stream's data.
 pub(super) fn data_start(stream: MessageStreamId) -> Message {
     data(stream, &DataMessage::data_start())
 }

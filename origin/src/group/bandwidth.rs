@@ -1,10 +1,10 @@
-//! How fast a client takes what it is sent: `checkBandwidth`, which a client calls, or its
+//! Measurements of a client's downstream bandwidth: `checkBandwidth`, which a client calls, or its
 //! application for it.
 //!
-//! The client is called a few times by `onBWCheck` and answers each call once it has all of it:
-//! first with nothing, which shows how long the way is; then with 10 KiB; and with 100 KiB if
-//! those came quickly. Then `onBWDone` tells it the kbit/s, the kbit they were measured with, the
-//! seconds those took, and the latency in ms.
+//! The group calls `onBWCheck` of the client a few times, and the client answers each call once it
+//! has all of it. The first call is empty and measures the latency; the second has 10 KiB; a third
+//! with 100 KiB follows if the second was quick. Then `onBWDone` carries the kbit/s, the kbit they
+//! were measured with, the seconds those took, and the latency in ms.
 
 use std::time::{Duration, Instant};
 
@@ -18,11 +18,11 @@ pub(super) struct Measurement {
     began: Instant,
     /// The call that the client has not answered; none once it is over.
     open: Option<TransactionId>,
-    /// Which of [`ROUNDS`] it is at, and since when.
+    /// The present one of [`ROUNDS`], and since when.
     round: usize,
     round_began: Instant,
     latency: Duration,
-    /// What rounds with a payload have sent, and how long that took without the latency.
+    /// The bytes of the rounds with a payload, and their time without the latency.
     bytes: usize,
     taken: Duration,
 }
@@ -34,11 +34,11 @@ const ROUNDS: [usize; 3] = [0, 1_200, 12_000];
 /// at most.
 const QUICK: Duration = Duration::from_millis(250);
 
-/// From one measurement of a client to the next. Reason: each sends it up to 120 KB, and the
+/// The time between two measurements of a client. Reason: each sends it up to 120 KB, and the
 /// client may ask for it.
 const APART: Duration = Duration::from_secs(10);
 
-/// What is taken for no time at all.
+/// A shorter time counts as this, so that a rate stays finite.
 const NO_TIME: Duration = Duration::from_millis(1);
 
 impl Measurement {

@@ -37,8 +37,8 @@ use crate::{
 
 /// A client of a group.
 ///
-/// What the client said of itself in its connect command is kept as the bytes it came in:
-/// thousands of idle clients cost little more than that.
+/// The connect command is kept as the bytes it came in: thousands of idle clients cost little more
+/// than that.
 pub struct Client {
     pub(super) key: SessionKey,
     lane: LaneOut,
@@ -73,7 +73,7 @@ enum State {
 /// A session whose connect is undecided.
 struct Pending {
     connect: Rc<Connect>,
-    /// What the client has sent since, in order.
+    /// Messages that the client has sent since, in order.
     held: VecDeque<(Generation, Message)>,
     held_bytes: usize,
     /// Calls of the application that leave after the `_result`.
@@ -81,8 +81,8 @@ struct Pending {
     call_bytes: usize,
 }
 
-/// How much an application may send to a client that it has not accepted yet. Reason: it is kept
-/// in memory until then.
+/// The most bytes of calls to a client that is not accepted yet. Reason: they are kept in memory
+/// until then.
 pub(super) const PENDING_CALLS: usize = 64 * 1024;
 
 impl Client {
@@ -117,7 +117,7 @@ impl Client {
         }
     }
 
-    /// The client, for [`Context`](super::Context).
+    /// The client's name in [`Context`](super::Context).
     pub fn id(&self) -> ClientId {
         ClientId(self.key)
     }
@@ -152,7 +152,7 @@ impl Client {
         self.connect.clone()
     }
 
-    /// Payload bytes of what it has sent in its lane.
+    /// Payload bytes of the messages it has sent in its lane.
     pub fn bytes_in(&self) -> u64 {
         self.traffic.bytes_in
     }
@@ -167,12 +167,12 @@ impl Client {
         matches!(self.state, State::Accepted)
     }
 
-    /// Names it for publishing: whoever comes with the same identity may take over from it.
+    /// Sets its identity for publishing: a publisher with the same identity may take over from it.
     pub fn identify(&mut self, identity: Identity) {
         self.identity = Some(Box::new(identity));
     }
 
-    /// Its message streams, and what each of them does.
+    /// Its message streams, with the use of each.
     pub fn streams(&self) -> impl Iterator<Item = ClientStream<'_>> {
         self.streams.iter().map(|message_stream| ClientStream {
             stream: message_stream.id,
@@ -191,7 +191,7 @@ impl Client {
         &self.lane
     }
 
-    /// What it has to do with shared objects.
+    /// Its use of shared objects.
     pub(super) fn uses(&mut self) -> &mut Uses {
         self.uses.get_or_insert_with(|| Box::new(Uses::new()))
     }
@@ -200,7 +200,7 @@ impl Client {
         self.uses.is_some()
     }
 
-    /// Payload bytes of what it was sent in its lane.
+    /// Payload bytes of the messages sent to it in its lane.
     pub fn bytes_out(&self) -> u64 {
         self.traffic.bytes_out
     }
@@ -225,8 +225,8 @@ impl Client {
         self.send_after(message, None);
     }
 
-    /// Sends a message tied to a place in its message stream's feed. One that is longer than RTMP
-    /// can say is not sent.
+    /// Sends a message tied to a place in its message stream's feed. A message that is too long for
+    /// RTMP is dropped.
     pub(super) fn send_after(&mut self, message: Message, after: Option<FeedPlace>) {
         if !answer::fits(&message) {
             tracing::debug!(client = %self.id(), bytes = message.payload.len(), "message too long");
@@ -251,8 +251,8 @@ impl Client {
         self.send(message);
     }
 
-    /// A call of the application: held back while the connect is pending. `false` if it does not
-    /// fit there.
+    /// Sends a call of the application, or holds it back while the connect is pending. `false` if
+    /// it does not fit there.
     pub(super) fn app_message(&mut self, message: Message) -> bool {
         if !answer::fits(&message) {
             return false;
@@ -269,8 +269,8 @@ impl Client {
         true
     }
 
-    /// Ends the pending state: the answer to connect, then what was held back for the client.
-    /// Returns what the client has sent since.
+    /// Ends the pending state: sends the answer to connect, then the calls that were held back.
+    /// Returns the messages that the client has sent since.
     pub(super) fn accept(&mut self, fms_version: &str) -> VecDeque<(Generation, Message)> {
         let State::Pending(pending) = std::mem::replace(&mut self.state, State::Accepted) else {
             return VecDeque::new();
@@ -292,7 +292,7 @@ impl Client {
         }
     }
 
-    /// Holds a message until the connect is decided; `false` if it is too much.
+    /// Holds a message until the connect is decided; `false` if there is no room.
     pub(super) fn hold(&mut self, generation: Generation, message: Message) -> bool {
         let State::Pending(pending) = &mut self.state else {
             return false;
@@ -323,7 +323,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// One of the names that edges give to transports; a session keeps no text of its own for it.
+/// A known name of a transport; a session keeps no text of its own for it.
 fn known_protocol(name: &str) -> &'static str {
     const KNOWN: [&str; 6] = ["rtmp", "rtmps", "rtmpt", "rtmpts", "ws", "wss"];
     KNOWN

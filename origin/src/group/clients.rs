@@ -1,6 +1,6 @@
 //! The clients of a group, by session.
 //!
-//! All of it is state but the lanes that clients are reached by, which are handles.
+//! All of it is state but the lanes to the clients, which are handles.
 
 use std::collections::HashMap;
 
@@ -81,7 +81,7 @@ impl Clients {
         self.get(key).is_some_and(|client| client.may_write(name))
     }
 
-    /// The client does more than an encoder.
+    /// Notes that the client does more than an encoder.
     pub(super) fn is_no_encoder(&mut self, key: SessionKey) {
         if let Some(client) = self.get_mut(key) {
             client.encoder.is_more();
@@ -108,7 +108,7 @@ impl Clients {
         self.stream(slot)?.playlist.take()
     }
 
-    /// Ends what a message stream does, and drops what waits on it.
+    /// Ends the use of a message stream, and drops the plays that wait on it.
     pub(super) fn take_role(&mut self, slot: StreamSlot) -> Option<Role> {
         let stream = self.stream(slot)?;
         stream.playlist = None;
@@ -143,14 +143,14 @@ impl Clients {
         self.stream(slot_of(request))?.take_asking(request.serial)
     }
 
-    /// Takes back that a request was taken: a decision of the wrong kind changes nothing.
+    /// Puts a request back: a decision of the wrong kind changes nothing.
     pub(super) fn put_back(&mut self, request: RequestId, asking: Asking) {
         if let Some(stream) = self.stream(slot_of(request)) {
             stream.role = Role::Asking(Box::new(asking));
         }
     }
 
-    /// An onStatus on a message stream, about a name as the client wrote it.
+    /// Sends an onStatus on a message stream, about a name as the client wrote it.
     pub(super) fn stream_status(
         &mut self,
         slot: StreamSlot,
@@ -201,7 +201,7 @@ impl Clients {
         client.command(&command::error(responder.transaction, info));
     }
 
-    /// A call that failed: `_error` if the client waits for an answer, else onStatus.
+    /// Answers a call that failed: `_error` if the client waits for an answer, else onStatus.
     pub(super) fn fail_call(&mut self, responder: Responder, info: Object) {
         let Some(client) = self.get_mut(responder.client.0) else {
             return;

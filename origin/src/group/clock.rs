@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Tells the time without the gaps in which the process did not run, so that every deadline of
+/// Shows the time without the gaps in which the process did not run, so that every deadline of
 /// every group moves by them: a publisher whose return was awaited while the process was stopped
 /// still has the rest of its time.
 ///
-/// It notices a gap because it is read at least once in [`TICK`] while the process runs.
+/// The clock notices a gap because it is read at least once in [`TICK`] while the process runs.
 #[derive(Debug)]
 pub(super) struct Clock {
     state: Option<Mutex<State>>,
@@ -28,7 +28,7 @@ pub(super) const TICK: Duration = Duration::from_secs(1);
 const LATE: Duration = Duration::from_secs(1);
 
 impl Clock {
-    /// A clock that notices gaps; somebody has to read it once in [`TICK`].
+    /// A clock that notices gaps, as long as a task reads it once in [`TICK`].
     pub(super) fn new(now: Instant) -> Self {
         Self {
             state: Some(Mutex::new(State {

@@ -1,4 +1,4 @@
-//! What an application may do with a connection it has opened, and with its NetStreams.
+//! The acts of an application on its connections and their NetStreams.
 
 use std::fmt;
 
@@ -31,8 +31,9 @@ impl<'a> Connection<'a> {
     }
 
     /// Calls a method of the other side. With a token, its answer comes to
-    /// [`Application::connection_answered`](crate::app::Application::connection_answered). Before
-    /// the connection is made the call waits for that. `false` if it is over or too much waits.
+    /// [`Application::connection_answered`](crate::app::Application::connection_answered). A call
+    /// before the connection is made waits for it. `false` if the connection is over or too much
+    /// waits.
     pub fn call(&mut self, name: &str, arguments: &[Value], token: Option<CallToken>) -> bool {
         self.core.connections.call(self.id, name, arguments, token)
     }
@@ -47,15 +48,14 @@ impl<'a> Connection<'a> {
         self.core.connections.open_stream(self.id)
     }
 
-    /// Uses a shared object of the other side; the same one for the same name. What happens to it
-    /// comes to [`Application::remote_object_news`](crate::app::Application::remote_object_news).
+    /// Uses a shared object of the other side; the same one for the same name. Its news comes to
+    /// [`Application::remote_object_news`](crate::app::Application::remote_object_news).
     pub fn open_object(&mut self, name: &str, persistent: bool) -> Result<RemoteObjectId, TooMany> {
         let mut acts = self.core.remote_object_acts();
         acts.open(self.id, name, persistent)
     }
 
-    /// Ends the connection and its NetStreams; the application hears
-    /// NetConnection.Connect.Closed.
+    /// Ends the connection and its NetStreams; the application gets NetConnection.Connect.Closed.
     pub fn close(&mut self) {
         self.core.close_connection(self.id);
     }
@@ -65,7 +65,7 @@ impl<'a> Connection<'a> {
         self.open().is_some_and(|open| open.is_connected)
     }
 
-    /// What it was opened with.
+    /// The URI that it was opened with.
     pub fn uri(&self) -> &str {
         self.open().map_or("", |open| &open.uri)
     }
@@ -82,14 +82,14 @@ impl<'a> NetStream<'a> {
         is_open.then_some(Self { acts, id })
     }
 
-    /// What it publishes: the stream of this instance with this name, now or once somebody
-    /// publishes it; nothing if there is no name. `false` if too many streams are waited for.
+    /// Sets the stream of this instance that it publishes, now or as soon as the stream has a
+    /// publisher; none without a name. `false` if too many streams are waited for.
     pub fn attach(&mut self, name: Option<&str>) -> bool {
         self.acts.attach(self.id, name)
     }
 
-    /// Publishes what it is attached to under this name, which may have a query. `false` if too
-    /// much waits; the rest comes to
+    /// Publishes the attached stream under this name, which may have a query. `false` if too much
+    /// waits; statuses come to
     /// [`Application::net_stream_status`](crate::app::Application::net_stream_status).
     pub fn publish(&mut self, name: &str, kind: PublishKind) -> bool {
         self.acts.publish(self.id, name, kind)
@@ -100,17 +100,17 @@ impl<'a> NetStream<'a> {
         self.acts.connections.unpublish(self.id);
     }
 
-    /// Sends a data message in what it publishes. `false` if too much waits.
+    /// Sends a data message in its publication. `false` if too much waits.
     pub fn send(&mut self, handler: &str, values: &[Value]) -> bool {
         self.acts.connections.send(self.id, handler, values)
     }
 
-    /// Gives it up.
+    /// Closes it.
     pub fn close(mut self) {
         self.acts.close_stream(self.id);
     }
 
-    /// What it is attached to.
+    /// The name of the attached stream.
     pub fn attached(&self) -> Option<&str> {
         self.acts.connections.attached(self.id).map(|name| &**name)
     }

@@ -1,11 +1,11 @@
 //! The connections that an application opens, and their NetStreams.
 //!
-//! The work is done by tasks on the media thread ([`outgoing`](crate::outgoing)); the group orders
-//! and is told.
+//! Tasks on the media thread ([`outgoing`](crate::outgoing)) do the work; the group sends orders
+//! and gets reports.
 //!
 //! State is each connection's URI, its calls without an answer, and the roles of its NetStreams.
-//! `outgoing` is a handle: a restored group dials anew, or tells its application that the connection
-//! is closed.
+//! `outgoing` is a handle: a restored group dials anew, or notifies its application that the
+//! connection is closed.
 
 use std::{collections::HashMap, rc::Rc, sync::Arc};
 
@@ -44,11 +44,11 @@ struct OutStream {
     role: OutRole,
 }
 
-/// What a NetStream is for.
+/// The use of a NetStream.
 enum OutRole {
     /// The application publishes on it.
     Publisher {
-        /// The name of the stream of this group that it publishes.
+        /// The name of the attached stream of this group.
         attached: Option<Rc<str>>,
     },
     /// A stream of the application plays from it.
@@ -67,7 +67,7 @@ impl Connections {
         self.table.get(&id)
     }
 
-    /// No connections, but their numbers go on: something may be on its way from an older one.
+    /// No connections, but their numbers go on: a report of an older one may be on its way.
     pub(super) fn reset(&mut self) {
         *self = Self {
             last: self.last,
@@ -75,7 +75,7 @@ impl Connections {
         };
     }
 
-    /// Orders something of a connection; `false` if it is over or too much waits.
+    /// Gives an order to a connection; `false` if it is over or too much waits.
     pub(super) fn order(&self, id: ConnectionId, order: OutgoingOrder) -> bool {
         let outgoing = self.table.get(&id).and_then(|open| open.outgoing.as_ref());
         outgoing.is_some_and(|outgoing| outgoing.order(order))
@@ -144,7 +144,7 @@ impl Connections {
         }
     }
 
-    /// Sends a data message in what a NetStream publishes; `false` if too much waits.
+    /// Sends a data message in a NetStream's publication; `false` if too much waits.
     pub(super) fn send(&self, stream: NetStreamId, handler: &str, values: &[Value]) -> bool {
         let order = OutgoingOrder::Data {
             stream,
@@ -155,7 +155,7 @@ impl Connections {
             .is_some_and(|connection| self.order(connection, order))
     }
 
-    /// Publishes this media on a NetStream from here on.
+    /// Publishes this live stream on a NetStream from here on.
     pub(super) fn feed(&self, stream: NetStreamId, live: Option<Arc<LiveStream>>) {
         let connection = self.connection_of(stream);
         let open = connection.and_then(|id| self.table.get(&id));
@@ -189,7 +189,7 @@ impl Connections {
         Ok(id)
     }
 
-    /// Gives up a NetStream that a stream of the application played from.
+    /// Closes a NetStream that a stream of the application played from.
     pub(super) fn close_source(&mut self, stream: NetStreamId) {
         if let Some(OutStream { connection, .. }) = self.streams.remove(&stream) {
             self.order_final(connection, OutgoingOrder::Close { stream });
@@ -218,7 +218,7 @@ impl Connections {
         None
     }
 
-    /// What a publishing NetStream is attached to.
+    /// The name of the stream attached to a publishing NetStream.
     pub(super) fn attached(&self, stream: NetStreamId) -> Option<&Rc<str>> {
         match &self.streams.get(&stream)?.role {
             OutRole::Publisher { attached } => attached.as_ref(),

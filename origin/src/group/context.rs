@@ -1,4 +1,4 @@
-//! What an application may do to its group.
+//! The acts of an application on its group.
 
 use std::{fmt, time::Instant};
 
@@ -23,13 +23,13 @@ pub struct Context<'a> {
     pub(super) core: &'a mut Core,
 }
 
-/// Brings things into a group from other threads and tasks.
+/// Brings events into a group from other threads and tasks.
 #[derive(Clone)]
 pub struct Poster {
     mailbox: queue::Sender<Item>,
 }
 
-/// What a posted event weighs in the group's mailbox: with it at most some ten thousand wait.
+/// The weight of a posted event in the group's mailbox: at most some ten thousand wait.
 const EVENT_WEIGHT: usize = 4 * 1024;
 
 impl<'a> Context<'a> {
@@ -42,7 +42,7 @@ impl<'a> Context<'a> {
         &self.core.room.name
     }
 
-    /// Adds a line to the application's log, which keeps the last of them.
+    /// Adds a line to the application's log, which keeps the newest lines.
     pub fn log(&self, level: Level, text: &str) {
         self.core.room.log(level, text);
     }
@@ -67,7 +67,7 @@ impl<'a> Context<'a> {
         self.core.clients.get_mut(client.0)
     }
 
-    /// Accepts a pending client. Its answer leaves before anything else this call sends it.
+    /// Accepts a pending client. Its answer leaves before all else that this call sends it.
     pub fn accept(&mut self, client: ClientId) {
         self.core.accept(client.0);
     }
@@ -77,7 +77,7 @@ impl<'a> Context<'a> {
         self.core.reject(client.0, rejection);
     }
 
-    /// Sends a pending client elsewhere, says why, and closes its connection.
+    /// Sends a pending client elsewhere, with a reason, and closes its connection.
     pub fn redirect(&mut self, client: ClientId, uri: &str, why: Rejection) {
         self.core.redirect(client.0, uri, why);
     }
@@ -112,8 +112,8 @@ impl<'a> Context<'a> {
         sent
     }
 
-    /// Measures how fast an accepted client takes what it is sent, and tells it by `onBWDone`.
-    /// `false` if it is gone or pending, or was measured less than 10 s ago.
+    /// Measures the downstream bandwidth of an accepted client, and sends it the result by
+    /// `onBWDone`. `false` if it is gone or pending, or was measured less than 10 s ago.
     pub fn check_bandwidth(&mut self, client: ClientId) -> bool {
         let now = self.core.room.now;
         let client = self.core.clients.get_mut(client.0);
@@ -141,19 +141,19 @@ impl<'a> Context<'a> {
         self.core.play_acts().decide(request, decision);
     }
 
-    /// Opens a stream of the application by its name; the same one for the same name. It is a way
-    /// to that name, whoever publishes it; what is played into it is published under it. It stays
-    /// until [`Context::close_stream`].
+    /// Opens a stream of the application by its name; the same one for the same name. It stands for
+    /// that name, even if a client publishes it; sources played into it are published under it. It
+    /// stays until [`Context::close_stream`].
     pub fn open_stream(&mut self, name: &str) -> Result<StreamId, StreamError> {
         self.core.own_streams.open(name)
     }
 
-    /// Stops what a stream of the application plays, and forgets it.
+    /// Stops a stream of the application and forgets it.
     pub fn close_stream(&mut self, stream: StreamId) {
         self.core.publish_acts().close_own(stream);
     }
 
-    /// A stream of the application, to be asked or changed; `None` if it is closed.
+    /// A stream of the application; `None` if it is closed.
     pub fn stream(&mut self, stream: StreamId) -> Option<Stream<'_>> {
         Stream::new(self.core.publish_acts(), stream)
     }
@@ -163,26 +163,27 @@ impl<'a> Context<'a> {
         self.core.streams.names().map(|name| &**name)
     }
 
-    /// What there is to say of a stream that has a publisher, or one that may return.
+    /// The figures of a stream that has a publisher, or one that may return.
     pub fn stream_statistics(&self, name: &str) -> Option<StreamStatistics> {
         self.core.streams.statistics(name, self.core.room.now)
     }
 
-    /// The clients that play a name, or wait for it, each as often as it does.
+    /// The clients that play a name, or wait for it, once for each message stream.
     pub fn viewers(&self, name: &str) -> Vec<ClientId> {
         let slots = self.core.streams.viewers(name).into_iter();
         let clients = slots.filter(|slot| slot.of().is_none());
         clients.map(|slot| ClientId(slot.session)).collect()
     }
 
-    /// Takes a name from whoever publishes it: a client hears NetStream.Publish.BadName with this
-    /// description and is disconnected unless it does something else as well, viewers hear that
-    /// nobody publishes any more. `false` if nobody does.
+    /// Takes a name from its publisher. A client gets NetStream.Publish.BadName with this
+    /// description and is disconnected unless it does something else as well; viewers get the end
+    /// of the stream. `false` if the name has no publisher.
     pub fn kick(&mut self, name: &str, why: &str) -> bool {
         self.core.publish_acts().kick(name, why)
     }
 
-    /// Ends what a client's message stream plays: NetStream.Play.Stop. `false` if it plays nothing.
+    /// Ends the play of a client's message stream: NetStream.Play.Stop. `false` if it plays
+    /// nothing.
     pub fn stop_playing(&mut self, client: ClientId, stream: MessageStreamId) -> bool {
         let slot = StreamSlot {
             session: client.0,
@@ -191,14 +192,14 @@ impl<'a> Context<'a> {
         self.core.play_acts().stop(slot)
     }
 
-    /// Connects to another instance or server as a client. Whether that succeeds comes to
+    /// Connects to another instance or server as a client. The result comes to
     /// [`Application::connection_status`](crate::app::Application::connection_status), never within
     /// this call. A server must stand in the application's setting `outgoing`.
     pub fn open_connection(&mut self, to: ConnectTo) -> Result<ConnectionId, TooMany> {
         self.core.connection_acts().open(to)
     }
 
-    /// A connection of the application, to be used; `None` once it is over.
+    /// A connection of the application; `None` once it is over.
     pub fn connection(&mut self, connection: ConnectionId) -> Option<Connection<'_>> {
         Connection::new(self.core, connection)
     }
@@ -208,13 +209,13 @@ impl<'a> Context<'a> {
         RemoteObject::new(self.core.remote_object_acts(), object)
     }
 
-    /// A NetStream of the application, to be used; `None` once it or its connection is over.
+    /// A NetStream of the application; `None` once it or its connection is over.
     pub fn net_stream(&mut self, stream: NetStreamId) -> Option<NetStream<'_>> {
         NetStream::new(self.core.connection_acts(), stream)
     }
 
-    /// Ends a client's session: what is queued for it is flushed, then `close`, then TCP closes.
-    /// A pending client is rejected.
+    /// Ends a client's session: its queued messages are flushed, then `close` is sent, then TCP
+    /// closes. A pending client is rejected.
     pub fn disconnect(&mut self, client: ClientId) {
         let Some(known) = self.core.clients.get(client.0) else {
             return;
@@ -227,8 +228,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// When [`Application::deadline`](crate::app::Application::deadline) is to be called; `None`
-    /// takes it back. There is one, counted from [`Context::now`].
+    /// Sets the time at which [`Application::deadline`](crate::app::Application::deadline) is
+    /// called; `None` takes it back. There is one, counted from [`Context::now`].
     pub fn set_deadline(&mut self, at: Option<Instant>) {
         self.core.room.agenda.app_deadline = at;
     }
@@ -241,8 +242,8 @@ impl<'a> Context<'a> {
     }
 
     /// Unloads the application once the present turn is over: its sessions get
-    /// NetConnection.Connect.AppShutdown, it is told to
-    /// [`stop`](crate::app::Application::stop), and the next client starts it anew.
+    /// NetConnection.Connect.AppShutdown, [`stop`](crate::app::Application::stop) is called, and
+    /// the next client starts it anew.
     pub fn unload(&mut self) {
         self.core.room.agenda.ending.get_or_insert(Ending::Unloaded);
     }
@@ -256,8 +257,8 @@ impl<'a> Context<'a> {
 }
 
 impl Poster {
-    /// Brings an event to [`Application::event`](crate::app::Application::event). Gives it back
-    /// if the group has ended or too many wait.
+    /// Brings an event to [`Application::event`](crate::app::Application::event). Gives it back if
+    /// the group has ended or too many events wait.
     pub fn post(&self, event: Event) -> Result<(), Event> {
         match self.mailbox.push(Item::Event(event), EVENT_WEIGHT) {
             Ok(()) => Ok(()),

@@ -77,11 +77,11 @@ impl Core {
         self.clients.is_empty() && self.streams.is_empty()
     }
 
-    /// Ends everything, for an application that is no more.
+    /// Ends all state, for an application that is no more.
     pub(super) fn reset(&mut self, reason: CloseReason) {
         self.end_all(reason);
         self.object_acts().drop_all();
-        // Every part by name, so that a new one is not forgotten. The clients are gone.
+        // Each part is named, so that a new one is not forgotten. The clients are gone.
         let Self {
             room,
             clients: _,
@@ -180,14 +180,14 @@ impl Core {
         };
         let held = client.accept(&self.room.process.settings.fms_version);
         if !held.is_empty() {
-            // Handled after the present call of the application.
+            // The messages are handled after the present call of the application.
             self.room.notify(Notice::Ready(key, held));
         }
         let metrics = &self.room.process.metrics;
         metrics.connected(ConnectResult::Accepted);
     }
 
-    /// Leaves a client pending for as long as its application allows.
+    /// Leaves a client pending until it is decided, or its application's time is over.
     pub(super) fn wait_for_decision(&mut self, key: SessionKey) {
         let pending = |client: &Client| !client.is_accepted();
         if self.clients.get(key).is_some_and(pending) {
@@ -236,7 +236,7 @@ impl Core {
         self.forget(key, reason);
     }
 
-    /// Ends a session if an act has found that it has to.
+    /// Ends a session if an act has returned that verdict.
     pub(super) fn obey(&mut self, key: SessionKey, verdict: Verdict) {
         match verdict {
             Verdict::GoesOn => {}
@@ -273,7 +273,7 @@ impl Core {
         }
         self.count_out(&client, reason);
         if self.streams.is_lost(key.lane) && !self.clients.has_lane(key.lane) {
-            // Nobody is left to say that the lane is back.
+            // No session is left that would report the return of the lane.
             self.publish_acts().lane_back(key.lane);
         }
     }
@@ -318,7 +318,7 @@ impl Core {
         self.room.notify(Notice::Answered(key, token, answer));
     }
 
-    /// A command that cannot be read: the client does not speak RTMP.
+    /// Ends the session of a client whose command cannot be read: it does not speak RTMP.
     pub(super) fn unreadable(
         &mut self,
         key: SessionKey,
@@ -341,7 +341,7 @@ impl Core {
 
 /// Connections of the application.
 impl Core {
-    /// Ends a connection: the application hears NetConnection.Connect.Closed.
+    /// Ends a connection: the application gets NetConnection.Connect.Closed.
     pub(super) fn close_connection(&mut self, id: ConnectionId) {
         let lost = self.connection_acts().end(id);
         for (stream, source) in lost {

@@ -1,15 +1,16 @@
-//! Encoders whose publish is refused or lost: they would go on sending into nothing.
+//! Encoders whose publish is refused or lost. Without a close they would go on sending into
+//! nothing.
 
 use std::time::{Duration, Instant};
 
 use tributary_protocol::command::Connect;
 
-/// Whether a client is an encoder, and when the group parts with it.
+/// Whether a client is an encoder, and when the group closes its connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Encoder {
-    /// It has done nothing but publish.
+    /// The client has done nothing but publish.
     is_one: bool,
-    /// When an encoder whose publish was refused or lost is parted with.
+    /// When the connection of an encoder whose publish was refused or lost is closed.
     parting_at: Option<Instant>,
 }
 
@@ -31,14 +32,14 @@ impl Encoder {
         }
     }
 
-    /// The client calls a method of the application, plays or uses a shared object: its connection
-    /// is more than a publish.
+    /// Notes that the client calls a method of the application, plays or uses a shared object: its
+    /// connection is more than a publish.
     pub(super) fn is_more(&mut self) {
         self.is_one = false;
     }
 
-    /// A publish of this client was refused, or taken from it. Returns when the connection of an
-    /// encoder closes, unless it publishes again; `None` if that is known already.
+    /// Notes that a publish of this client was refused, or taken from it. Returns when the
+    /// connection of an encoder closes, unless it publishes again; `None` if that is known already.
     pub(super) fn publish_is_over(&mut self, now: Instant) -> Option<Instant> {
         if !self.is_one || self.parting_at.is_some() {
             return None;
@@ -47,7 +48,7 @@ impl Encoder {
         self.parting_at
     }
 
-    /// A publish of this client is accepted.
+    /// Notes that a publish of this client is accepted.
     pub(super) fn publish_goes_on(&mut self) {
         self.parting_at = None;
     }

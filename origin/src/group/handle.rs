@@ -1,4 +1,4 @@
-//! A lane's way into its group.
+//! The handle by which a lane reaches its group.
 
 use std::{fmt, sync::Arc};
 
@@ -14,13 +14,13 @@ use crate::{
     session::{Destination, LaneOut, Mail, Opening, SessionKey},
 };
 
-/// A lane's way into its group. The group lives at least as long as a handle to it.
+/// A lane's handle to its group. The group lives at least as long as a handle to it.
 #[derive(Clone)]
 pub struct GroupHandle {
     pub(super) lease: Arc<Lease>,
 }
 
-/// What keeps a group alive while a lane holds on to it.
+/// Keeps a group alive while a lane holds on to it.
 pub(super) struct Lease {
     pub(super) name: Arc<GroupName>,
     pub(super) version: Arc<AppVersion>,
@@ -28,7 +28,7 @@ pub(super) struct Lease {
     pub(super) mailbox: queue::Sender<Item>,
 }
 
-/// What a piece of mail weighs beyond its payload.
+/// The weight of a piece of mail beyond its payload.
 const MAIL_WEIGHT: usize = 256;
 
 impl GroupHandle {
@@ -37,7 +37,7 @@ impl GroupHandle {
         &self.lease.version.settings
     }
 
-    /// Puts mail into the group's mailbox. A session whose mail does not fit is closed; an open
+    /// Puts mail into the group's mailbox. A session whose mail does not fit is closed. An open
     /// that does not fit, or that meets a group that shuts down, is answered here.
     pub fn send(&self, mail: Mail) {
         let mailbox = &self.lease.mailbox;
@@ -51,15 +51,16 @@ impl GroupHandle {
                     let weight = message.payload.len() + MAIL_WEIGHT;
                     mailbox.push(Item::Mail(mail), weight)
                 }
-                // The next figures replace them.
+                // If the mailbox has no room, the next figures replace these.
                 FromSession::Statistics(_) => mailbox.push(Item::Mail(mail), MAIL_WEIGHT),
-                // One for each session.
+                // There is one for each session.
                 FromSession::Close(_) => mailbox.push_final(Item::Mail(mail)),
-                // Dropped when a group that hangs has too many unread; its timers are late anyway.
+                // It is dropped when a group that hangs has too many items; its timers are late
+                // anyway.
                 _ => mailbox.push_control(Item::Mail(mail)),
             },
             Mail::Outage { .. } => mailbox.push_control(Item::Mail(mail)),
-            // One for each audience that has lapsed.
+            // There is one for each audience that has lapsed.
             Mail::SnapshotWanted { .. } => mailbox.push_final(Item::Mail(mail)),
         };
         match pushed {
@@ -69,8 +70,8 @@ impl GroupHandle {
         }
     }
 
-    /// Answers for mail that the mailbox did not take. Figures are replaced by the next, and states by
-    /// the next change.
+    /// Answers for mail that the mailbox did not take. The next figures replace lost ones, and the
+    /// next change replaces a lost state.
     fn undelivered(&self, item: Item, why: OpenRefused) {
         let Item::Mail(Mail::Session { session, event }) = item else {
             return;

@@ -1,7 +1,7 @@
-//! A group in the hands of its application, reached from code that cannot be handed it.
+//! A group in the hands of its application, reached from code that gets no context.
 //!
-//! A script's functions are called by the engine, with what the engine gives them. While a script
-//! runs, its group is lent to the thread, and the functions of the host borrow it from there.
+//! The engine calls a script's functions without a context. While a script runs, its group is lent
+//! to the thread, and the functions of the host borrow it from there.
 
 use super::{Context, core::Core};
 

@@ -15,19 +15,19 @@ pub(super) enum Item {
     Overflow(SessionKey),
     /// The last handle is gone.
     Released,
-    /// From a [`Poster`](crate::app::Poster).
+    /// The event of a [`Poster`](crate::app::Poster).
     Event(Event),
-    /// From a connection of the application.
+    /// The report of a connection of the application.
     Connection(ConnectionId, Told),
-    /// A write of a shared object, and all of it before, is stored, or could not be.
+    /// A write of a shared object, and all writes of it before, are stored, or could not be.
     Stored(ObjectId, Ticket, bool),
     /// The application is to be started anew.
     Restart,
-    /// Something happened to a stream of the application.
+    /// The status of a stream of the application.
     Stream(StreamId, StreamStatus),
     Shutdown,
 }
 
-/// What a group's mailbox holds at most, in bytes. Reason: the credit of its lanes bounds what
-/// sessions have under way; a group that is this far behind closes those that still send.
+/// The most bytes of a group's mailbox. Reason: the credit of its lanes bounds the messages that
+/// sessions have under way; a group that is this far behind closes the sessions that still send.
 pub(super) const MAILBOX: usize = 64 * 1024 * 1024;

@@ -4,7 +4,7 @@ use std::{future::Future, io, thread};
 
 use tokio::{runtime::Builder, sync::oneshot};
 
-/// Where the tasks run that copy streams and speak to other servers.
+/// The runtime of the tasks that copy streams and speak to other servers.
 #[derive(Debug)]
 pub(super) enum Media {
     Thread {
@@ -12,9 +12,9 @@ pub(super) enum Media {
         /// Dropped with this: the thread ends, and every task on it.
         _alive: oneshot::Sender<()>,
     },
-    /// Nowhere: in a trial nothing goes out and nothing plays.
+    /// No runtime: in a trial no connection is made and no stream plays.
     Nowhere,
-    /// On the runtime of whoever spawns.
+    /// The runtime of the caller that spawns.
     #[cfg(any(test, feature = "test"))]
     Local,
 }

@@ -1,4 +1,4 @@
-//! The message streams of one client, and what each of them does.
+//! The message streams of one client, and the use of each.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +19,7 @@ use crate::live::LiveStream;
 #[derive(Default)]
 pub(super) struct MessageStreams {
     all: Vec<MessageStream>,
-    /// Counts the requests that the application was asked to decide.
+    /// Counts the requests that the application had to decide.
     last_serial: u32,
 }
 
@@ -71,11 +71,11 @@ pub(super) enum Asked {
     Play(PlayHow),
 }
 
-/// How a player wants to play.
+/// The wishes of a player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PlayHow {
     pub(super) announce: Announce,
-    /// For how long, from its first media on; to its end if there is none.
+    /// The time to play, from the first media on; `None` plays to the end.
     pub(super) length: Option<Duration>,
 }
 
@@ -95,7 +95,7 @@ pub(super) struct Playing {
     pub(super) name: Rc<str>,
     /// The stream it is attached to.
     pub(super) live: Option<Arc<LiveStream>>,
-    /// The stream's end has been announced and no new beginning since.
+    /// The end of the stream was announced, and no new beginning since.
     pub(super) ended: bool,
     pub(super) length: PlayLength,
 }
@@ -103,11 +103,11 @@ pub(super) struct Playing {
 /// How long a play lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PlayLength {
-    /// As long as there is something.
+    /// To the end of the stream.
     Unlimited,
-    /// So long from its first media on.
+    /// This long from its first media on.
     Asked(Duration),
-    /// Until then.
+    /// To this moment.
     Until(Instant),
 }
 
@@ -162,8 +162,8 @@ impl MessageStreams {
         std::mem::take(&mut self.all)
     }
 
-    /// Notes on a message stream that the application decides about this name. Returns the request's
-    /// number; `None` if there is no such message stream.
+    /// Notes on a message stream that the application decides about this name. Returns the
+    /// request's number; `None` if there is no such message stream.
     pub(super) fn ask(
         &mut self,
         id: MessageStreamId,
@@ -202,7 +202,7 @@ impl MessageStream {
         }
     }
 
-    /// Puts a play behind what plays, or gives it back if too many wait.
+    /// Queues a play behind the one that plays, or gives it back if too many wait.
     pub(super) fn queue(&mut self, play: Queued) -> Result<(), Queued> {
         let waiting = self.playlist.as_ref().map_or(0, |list| list.waiting.len());
         if waiting >= MAX_PLAYLIST {
@@ -213,7 +213,7 @@ impl MessageStream {
         Ok(())
     }
 
-    /// Whether it plays, or the application is asked whether it may.
+    /// Whether it plays, or its play waits for the application's decision.
     pub(super) fn plays(&self) -> bool {
         match &self.role {
             Role::Playing(_) => true,

@@ -1,25 +1,25 @@
 //! Groups: application instances, each an actor that owns its clients and streams.
 //!
 //! [`Groups`] starts them on its worker threads and finds them by name; a [`GroupHandle`] is a
-//! lane's way into one. What a group is made of, outermost first:
+//! lane's way into one. The modules of a group, outermost first:
 //!
 //! | module | what it does |
 //! |---|---|
 //! | `actor` | takes mail, one turn at a time; contains panics; ends the group |
-//! | `turn`, `net_stream`, `playlist` | what a turn does: sessions, commands, deadlines |
-//! | `context` | what an application may do |
+//! | `turn`, `net_stream`, `playlist` | the steps of a turn: sessions, commands, deadlines |
+//! | `context` | the acts of an application on its group |
 //! | `lend` | the context of a script that runs |
 //! | `handle`, `refusal` | the ways in |
 //! | `trial` | an instance without clients, apart from all others |
 //! | `core` | all parts, and the acts that concern all of them: sessions begin and end |
-//! | `room` | what every act may use: the time, deadlines, notices, the log |
+//! | `room` | the surroundings of every act: the time, deadlines, notices, the log |
 //! | `clients`, `client`, `message_stream` | the sessions, one session, its message streams |
 //! | `streams`, `publishing`, `playing` | live streams by name; their publishers; their players |
-//! | `shared_objects` | all shared objects, their members, and what clients ask of them |
+//! | `shared_objects` | all shared objects, their members, and the requests of clients |
 //! | `bandwidth`, `watched` | measurements of a client's connection; its figures and limits |
-//! | `access` | what a client may read and write |
-//! | `own_streams`, `stream` | the streams of the application, and what it may do with one |
-//! | `connections`, `connection` | its connections to others, and what it may do with one |
+//! | `access` | the folders that a client may read and write |
+//! | `own_streams`, `stream` | the streams of the application, and its acts on one |
+//! | `connections`, `connection` | its connections to others, and its acts on one |
 //! | `remote_objects` | shared objects that it uses over its connections |
 //!
 //! A part (`clients`, `streams`, `own_streams`, `connections`, `remote_objects`, `shared_objects`)

@@ -3,9 +3,9 @@
 /// A stream's name within its group, and the query that came with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StreamName<'a> {
-    /// What the stream is known by: query and surrounding slashes cut off.
+    /// The name of the stream in its group: query and surrounding slashes cut off.
     pub(super) name: &'a str,
-    /// What followed the first `?`; may hold a key.
+    /// The text behind the first `?`; it may hold a key.
     pub(super) query: &'a str,
 }
 
@@ -34,7 +34,7 @@ impl<'a> StreamName<'a> {
     }
 }
 
-/// A name as it was written, without what may be a key.
+/// The name as written, without the query, which may hold a key.
 pub(super) fn without_query(name: &str) -> &str {
     name.split('?').next().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! NetStream commands: publish, play and what follows from them.
+//! NetStream commands: publish, play and the commands that follow them.
 
 use tributary_protocol::{
     amf::Value,
@@ -129,12 +129,12 @@ impl Core {
             }
             NetStreamCommand::ReceiveAudio(on) => self.play_acts().receive(slot, Some(on), None),
             NetStreamCommand::ReceiveVideo(on) => self.play_acts().receive(slot, None, Some(on)),
-            // A live stream needs no buffer length; the rest never comes here.
+            // A live stream needs no buffer length; other commands never come here.
             _ => {}
         }
     }
 
-    /// The default of what encoders and players call and the application does not answer.
+    /// Does the default for a call of encoders and players that the application does not answer.
     pub(super) fn default_method(&mut self, responder: Responder, command: NetStreamCommand) {
         let key = responder.client.0;
         let mut result = Value::Undefined;
@@ -165,7 +165,7 @@ impl Core {
         }
     }
 
-    /// Once for each client: ffmpeg and librtmp answer onBWDone with another `_checkbw`.
+    /// Answers once for each client: ffmpeg and librtmp answer onBWDone with another `_checkbw`.
     fn check_bandwidth(&mut self, key: SessionKey) -> Option<Command> {
         let client = self.clients.get_mut(key)?;
         let first = !std::mem::replace(&mut client.bandwidth_checked, true);
@@ -186,7 +186,7 @@ impl Core {
         }
     }
 
-    /// Arguments that a command cannot have.
+    /// Refuses arguments that a command cannot have.
     pub(super) fn bad_arguments(
         &mut self,
         slot: StreamSlot,
@@ -246,7 +246,7 @@ impl Core {
         }
     }
 
-    /// Ends what a message stream does, at its client's word.
+    /// Ends the use of a message stream at its client's command.
     pub(super) fn close_role(&mut self, slot: StreamSlot, farewell: Farewell) {
         match self.clients.take_role(slot) {
             None | Some(Role::Idle) => {}
@@ -265,7 +265,8 @@ impl Core {
         }
     }
 
-    /// A session is over: its streams wait for its return, or end if it was sent away.
+    /// Ends the streams of a session that is over. Its publishes wait for its return, unless the
+    /// end is final.
     pub(super) fn leave_streams(&mut self, key: SessionKey, reason: CloseReason) {
         let Some(client) = self.clients.get_mut(key) else {
             return;
@@ -287,7 +288,7 @@ impl Core {
     }
 }
 
-/// Whether a session that ended for this reason is not to come back.
+/// Whether a session that ended for this reason does not come back.
 fn is_final(reason: CloseReason) -> bool {
     matches!(
         reason,

@@ -14,21 +14,22 @@ use crate::{
     session::SessionKey,
 };
 
-/// Something the application, or the turn itself, has to attend to.
+/// A notice for the application, or a task for the turn itself.
 #[derive(Debug)]
 pub(super) enum Notice {
     /// The client was accepted and had sent these messages before.
     Ready(SessionKey, VecDeque<(Generation, Message)>),
     /// An accepted client is gone.
     Left(SessionKey, CloseReason),
-    /// This writer's publisher has claimed the name and goes on air once the application knows.
+    /// This writer's publisher has claimed the name and goes on air once the application has its
+    /// notice.
     Published(StreamSlot, Rc<str>, WriterId),
-    /// A client publishes this name, with this query, no more.
+    /// A client no longer publishes this name, with this query.
     Unpublished(SessionKey, Rc<str>, Box<str>),
-    /// What a message stream plays is over, and something waits behind it.
+    /// The play of a message stream is over, and another one waits behind it.
     PlayNext(StreamSlot),
     Answered(SessionKey, CallToken, Result<Value, Value>),
     Object(ObjectId, ObjectNotice),
-    /// Many shared objects live.
+    /// The group has many shared objects.
     ObjectsCrowd,
 }

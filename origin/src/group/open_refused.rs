@@ -4,18 +4,18 @@ use std::fmt;
 
 use tributary_protocol::{command::Status, link::CloseReason};
 
-/// Why a group cannot be opened.
+/// The reason why a group cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenRefused {
-    /// There is no such application.
+    /// The application does not exist.
     InvalidApp,
-    /// The application is there, and no version of it could be deployed.
+    /// The application exists, and no version of it could be deployed.
     NoVersion,
     /// The application failed to start, or has failed too often.
     DoesNotStart,
     /// This process holds as many groups as it may.
     Limit,
-    /// The threads that run groups take no more: one hangs in an application.
+    /// The threads that run groups take no more: an application hangs on one.
     Busy,
     /// The process shuts down.
     Shutdown,
@@ -42,7 +42,7 @@ impl OpenRefused {
         }
     }
 
-    /// What the client is told, where the status alone would mislead.
+    /// The description for the client, where the status alone would mislead.
     pub(super) fn description(self) -> Option<&'static str> {
         match self {
             Self::NoVersion | Self::DoesNotStart => Some(DOES_NOT_START),

@@ -1,14 +1,14 @@
-//! The streams that an application opens, and what it plays into them.
+//! The streams that an application opens, and the sources it plays into them.
 //!
-//! A stream of the application is a name, until something is played into it: then it publishes
-//! that name, as a client would, and a relay copies one source after the other into its ring. The
-//! group decides which source and when; no media passes through it.
+//! A stream of the application is a name, until a source is played into it: then it publishes that
+//! name, as a client would, and a relay copies one source after the other into its ring. The group
+//! decides the order and the times; no media passes through it.
 //!
 //! ```text
 //!            play                    playlist over, stop
 //! silent ─────────────► on air ──────────────────────────► silent
 //!    │ send                 │ source ends, time is up: the next of the playlist
-//!    └───► holds the name loosely: whoever publishes gets it
+//!    └───► holds the name loosely: a publisher takes it over
 //! ```
 //!
 //! | module | what it does |
@@ -53,17 +53,17 @@ pub(super) struct OwnStreams {
 pub(super) struct OwnStream {
     pub(super) name: Rc<str>,
     pub(super) filter: Filter,
-    /// Kept for the application.
+    /// The application sets and reads it; it has no effect.
     pub(super) buffer: Duration,
     playlist: VecDeque<PlaylistItem>,
     on_air: Option<OnAir>,
 }
 
-/// What waits in a playlist.
+/// A source that waits in a playlist.
 struct PlaylistItem {
     name: Rc<str>,
     length: Option<Duration>,
-    /// On the other side of a connection, with what the play command says of where to begin.
+    /// The connection that has the source, with the start of its play command.
     remote: Option<(ConnectionId, f64)>,
 }
 
@@ -73,7 +73,7 @@ struct OnAir {
     writer: WriterId,
     relay: Relay,
     since: Instant,
-    /// How often something else was played.
+    /// Counts the plays.
     serial: u64,
     playing: Option<Source>,
 }
@@ -82,9 +82,9 @@ struct OnAir {
 struct Source {
     name: Rc<str>,
     length: Option<Duration>,
-    /// What brings it, if it is not of this group.
+    /// The NetStream that brings it, if it is not of this group.
     remote: Option<NetStreamId>,
-    /// Where its media comes from, once there is some.
+    /// The live stream of its media, once there is some.
     live: Option<Arc<LiveStream>>,
     /// When it is over, once it has begun.
     until: Option<Instant>,
@@ -146,7 +146,7 @@ impl OwnStreams {
         self.get_mut(id)?.on_air.as_mut()
     }
 
-    /// Whether a stream plays what this NetStream brings.
+    /// Whether a stream plays the source of this NetStream.
     fn plays_from(&self, id: StreamId, stream: NetStreamId) -> bool {
         let playing = self.get(id).and_then(OwnStream::playing);
         playing.is_some_and(|playing| playing.remote == Some(stream))
@@ -177,23 +177,23 @@ impl OwnStreams {
 }
 
 impl OwnStream {
-    /// Whether it publishes what it plays.
+    /// Whether it publishes its name.
     pub(super) fn is_on_air(&self) -> bool {
         self.on_air.is_some()
     }
 
-    /// For how long it has.
+    /// For how long it has published.
     pub(super) fn time(&self, now: Instant) -> Duration {
         let since = self.on_air.as_ref().map(|on_air| on_air.since);
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
-    /// What it plays, or waits for.
+    /// The name that it plays, or waits for.
     pub(super) fn source(&self) -> Option<&Rc<str>> {
         self.playing().map(|playing| &playing.name)
     }
 
-    /// The same if it is of this group.
+    /// The name that it plays or waits for, if it is of this group.
     fn local_source(&self) -> Option<&Rc<str>> {
         let playing = self.playing()?;
         playing.remote.is_none().then_some(&playing.name)
@@ -211,5 +211,6 @@ impl OwnStream {
     }
 }
 
-/// A source that was found: what brings it, and its media if there is some; or why not.
+/// The result of a search for a source: its NetStream and its media, as far as there are any; or
+/// the reason of the failure.
 type Found = Result<(Option<NetStreamId>, Option<Arc<LiveStream>>), &'static str>;

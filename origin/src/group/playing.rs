@@ -1,4 +1,4 @@
-//! How a group's clients play live streams.
+//! The plays of live streams by a group's clients.
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
@@ -36,7 +36,7 @@ pub(super) struct PlayActs<'a> {
 pub(super) enum Farewell {
     /// Unpublish.Success, Play.Stop.
     Full,
-    /// Unpublish.Success: the message stream is gone, or is to be used anew.
+    /// Unpublish.Success: the message stream is deleted, or gets a new use.
     Silent,
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Farewell {
 pub(super) const WAITING_NAMES: usize = 16;
 
 impl PlayActs<'_> {
-    /// The application has decided about a play, or asks for more time.
+    /// Handles the application's decision about a play; it may ask for more time.
     pub(super) fn decide(&mut self, request: RequestId, decision: Decision<()>) {
         let refused = match decision {
             Decision::Pending => return self.wait_for_decision(request),
@@ -64,7 +64,7 @@ impl PlayActs<'_> {
         }
     }
 
-    /// A request is refused unless the application decides in time.
+    /// Sets the time after which an undecided request is refused.
     pub(super) fn wait_for_decision(&mut self, request: RequestId) {
         if self.clients.contains(request.client.0) {
             let timer = Timer::Request(slot_of(request), request.serial);
@@ -72,7 +72,7 @@ impl PlayActs<'_> {
         }
     }
 
-    /// Refuses a play; what waits behind it follows.
+    /// Refuses a play; the next one that waits behind it follows.
     pub(super) fn refuse(&mut self, slot: StreamSlot, why: &str, name: &str) {
         let status = Status::PlayFailed;
         self.clients.stream_status(slot, status, why, name);
@@ -139,8 +139,8 @@ impl PlayActs<'_> {
         }
     }
 
-    /// The stream that a message stream watches is published; its client gets this status before the
-    /// media.
+    /// Begins the play of a message stream whose stream is published now; its client gets this
+    /// status before the media.
     pub(super) fn stream_begins(
         &mut self,
         slot: StreamSlot,
@@ -163,8 +163,8 @@ impl PlayActs<'_> {
         self.begin_media(slot, live);
     }
 
-    /// The stream that a message stream watches has lost its publisher for good. The status comes
-    /// after the last message of the feed.
+    /// Ends the media of a message stream whose stream has lost its publisher for good. The status
+    /// comes after the last message of the feed.
     pub(super) fn stream_ends(
         &mut self,
         slot: StreamSlot,
@@ -207,7 +207,7 @@ impl PlayActs<'_> {
         self.streams.unwatch(name, slot);
     }
 
-    /// The time a play was asked for begins with its first media.
+    /// Starts the time of a play that was asked for one: it begins with the first media.
     fn begin_length(&mut self, slot: StreamSlot) {
         let now = self.room.now;
         let Some(playing) = self.clients.playing(slot) else {
@@ -233,7 +233,7 @@ impl PlayActs<'_> {
         self.end(slot);
     }
 
-    /// Ends a play before its stream does; what waits behind it follows.
+    /// Ends a play before its stream ends; the next one that waits behind it follows.
     fn end(&mut self, slot: StreamSlot) {
         let playlist = self.clients.take_playlist(slot);
         if let Some(Role::Playing(playing)) = self.clients.take_role(slot) {
@@ -249,7 +249,7 @@ impl PlayActs<'_> {
         }
     }
 
-    /// Ends a play at the word of the application, and what waits behind it.
+    /// Ends a play for the application, and the plays that wait behind it.
     pub(super) fn stop(&mut self, slot: StreamSlot) -> bool {
         if self.clients.playing(slot).is_none() {
             return false;
@@ -259,7 +259,7 @@ impl PlayActs<'_> {
         true
     }
 
-    /// Lets what waits on a message stream follow, if there is something.
+    /// Queues the next play of a message stream, if one waits.
     pub(super) fn play_next_later(&mut self, slot: StreamSlot) {
         let stream = self.clients.stream(slot);
         if stream.is_some_and(|stream| stream.playlist.is_some()) {

@@ -10,8 +10,8 @@ use super::{
 };
 
 impl Turn<'_> {
-    /// A play that does not replace what plays: it waits for its end. Its application is asked
-    /// when its turn comes.
+    /// Queues a play that does not replace the present one: it waits for its end. The application
+    /// decides about it when its turn comes.
     pub(super) fn play_behind(
         &mut self,
         slot: StreamSlot,
@@ -40,7 +40,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Begins with what waits on a message stream.
+    /// Begins the next play of a message stream.
     pub(super) fn play_next(&mut self, slot: StreamSlot) {
         let Some(mut playlist) = self.core.clients.take_playlist(slot) else {
             return;

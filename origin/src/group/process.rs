@@ -27,7 +27,7 @@ pub struct Settings {
     pub max_groups: usize,
     /// `fmsVer` in the answer to connect.
     pub fms_version: String,
-    /// Where persistent shared objects are; without one there are none.
+    /// The store of persistent shared objects; without one there are none.
     pub store: Option<Store>,
     /// The stack of each thread, in bytes.
     pub stack: usize,
@@ -45,9 +45,9 @@ pub(super) struct Process {
     pub(super) live_ids: Arc<AtomicU64>,
     pub(super) media: Media,
     pub(super) clock: Clock,
-    /// Lanes that no edge has: of connections within the process.
+    /// Counts the lanes of connections within the process, which have no edge.
     own_lanes: AtomicU64,
-    /// The key of secret names: another one in every process.
+    /// The key that hides secret names in logs: another one in every process.
     name_key: RandomState,
     objects: AtomicU64,
     instances: Weak<dyn Instances>,

@@ -1,4 +1,4 @@
-//! Who publishes and who watches a stream, and what a claim of its name gets.
+//! Publishers and viewers of a stream, and the result of a claim of its name.
 
 use std::{fmt, sync::Arc, time::Instant};
 
@@ -21,7 +21,7 @@ pub(super) struct StreamSlot {
 }
 
 impl StreamSlot {
-    /// Where a stream of the application publishes and plays.
+    /// The place where a stream of the application publishes and plays.
     pub(super) fn of_application(stream: StreamId) -> Self {
         Self {
             session: SessionKey {
@@ -32,7 +32,8 @@ impl StreamSlot {
         }
     }
 
-    /// Where a NetStream of the application watches what it publishes elsewhere.
+    /// The place where a NetStream of the application watches the stream that it publishes
+    /// elsewhere.
     pub(super) fn of_net_stream(stream: NetStreamId) -> Self {
         Self {
             session: SessionKey {
@@ -43,7 +44,7 @@ impl StreamSlot {
         }
     }
 
-    /// What of the application it is, if it is no client's.
+    /// The stream or NetStream of the application; `None` for a client's.
     pub(super) fn of(self) -> Option<Own> {
         if self.session.lane != LaneKey::APPLICATION {
             return None;
@@ -65,19 +66,17 @@ impl fmt::Display for StreamSlot {
     }
 }
 
-/// Something of the application that publishes or plays.
+/// A stream or NetStream of the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Own {
-    /// A stream it has opened.
     Stream(StreamId),
-    /// A NetStream of one of its connections.
     NetStream(NetStreamId),
 }
 
-/// Tells the places of NetStreams from those of streams.
+/// Distinguishes the places of NetStreams from those of streams.
 const NET_STREAM: MessageStreamId = MessageStreamId(1);
 
-/// Who asks for a name.
+/// A publisher that claims a name.
 #[derive(Clone, Debug)]
 pub(super) struct Claimant {
     pub(super) slot: StreamSlot,
@@ -91,32 +90,32 @@ pub(super) struct Claimant {
 /// How firmly a publisher holds its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holds {
-    /// Until it gives it up.
+    /// Until its publisher gives it up.
     Firmly,
-    /// Until somebody wants to publish: an application that only sends data messages. Nobody is
-    /// told that it publishes.
+    /// Until another publisher claims it: an application that only sends data messages. Viewers get
+    /// no status of its publication.
     Loosely,
 }
 
-/// What a claim of a name got.
+/// The result of a claim of a name.
 #[derive(Debug)]
 pub(super) enum Claim {
-    /// The name was free: its viewers are to be told.
+    /// The name was free: its viewers get the beginning.
     Fresh {
         live: Arc<LiveStream>,
         writer: WriterId,
     },
-    /// A take-over or a return: viewers are told nothing if they know of the stream.
+    /// A take-over or a return: viewers that know the stream get no status.
     Continued {
         live: Arc<LiveStream>,
         writer: WriterId,
         displaced: Option<Holder>,
     },
-    /// Somebody else has it.
+    /// Another publisher holds the name.
     Taken,
 }
 
-/// A publisher and what it holds.
+/// A publisher and its hold on a name.
 #[derive(Clone, Debug)]
 pub(super) struct Holder {
     pub(super) slot: StreamSlot,
@@ -126,30 +125,30 @@ pub(super) struct Holder {
     pub(super) holds: Holds,
     pub(super) identity: Option<Identity>,
     pub(super) stalled: bool,
-    /// Whether the application has been told that this client publishes.
+    /// Whether the application has a notice of this publish.
     pub(super) told: bool,
     pub(super) since: Instant,
 }
 
-/// What an application knows of a publisher that is about to go on air.
+/// The application's knowledge of a publisher that is about to go on air.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum News {
-    /// It publishes no more.
+    /// The publisher no longer holds the name.
     Gone,
-    /// The application is to be told.
+    /// The application gets a notice.
     New,
-    /// The same client published the name before.
+    /// The application has the notice: the same client published the name before.
     Known,
 }
 
-/// A stream that has lost its publisher for good; its viewers are to be told.
+/// A stream that has lost its publisher for good; its viewers get the end.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) live: Arc<LiveStream>,
-    /// Who published last.
+    /// The last publisher.
     pub(super) publisher: StreamSlot,
     pub(super) holds: Holds,
-    /// Whether viewers were told that it is published.
+    /// Whether viewers have the beginning of the stream.
     pub(super) announced: bool,
 }
 
@@ -157,18 +156,18 @@ pub(super) struct Ended {
 #[derive(Debug)]
 pub(super) struct KnownStream<'a> {
     pub(super) live: &'a Arc<LiveStream>,
-    /// Who publishes, or did last.
+    /// The publisher, or the last one.
     pub(super) publisher: StreamSlot,
     pub(super) viewers: usize,
     pub(super) since: Instant,
 }
 
-/// What a viewer of a name gets.
+/// The result of a viewer's join.
 #[derive(Debug)]
 pub(super) enum Viewing {
     /// The stream: it is being published, or its publisher may return.
     Live(Arc<LiveStream>),
-    /// Nothing until somebody publishes.
+    /// Nothing until the name has a publisher.
     Wait,
     /// Too many names of this application are waited for.
     Full,

@@ -1,4 +1,4 @@
-//! How publishers of live streams come, follow each other and go.
+//! The publishers of live streams: how they come, follow each other and go.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -42,11 +42,11 @@ pub(super) struct PublishActs<'a> {
 /// The treatment of a publisher that has lost its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Afterwards {
-    /// The connection of an encoder closes.
+    /// The connection closes if the client is an encoder.
     Closes,
     /// The connection stays.
     Stays,
-    /// The connection stays, and the client has asked for the end.
+    /// The connection stays; the client itself has asked for the end.
     Asked,
 }
 
@@ -68,7 +68,7 @@ impl PublishActs<'_> {
         }
     }
 
-    /// The application has decided about a publish, or asks for more time.
+    /// Handles the application's decision about a publish; it may ask for more time.
     pub(super) fn decide(&mut self, request: RequestId, decision: Decision<PublishGrant>) {
         let grant = match decision {
             Decision::Pending => return self.play_acts().wait_for_decision(request),
@@ -160,7 +160,7 @@ impl PublishActs<'_> {
         self.is_over(slot.session);
     }
 
-    /// A publish of this client was refused, or taken from it: an encoder is parted with.
+    /// Starts the time after which an encoder is closed: its publish was refused, or taken from it.
     pub(super) fn is_over(&mut self, key: SessionKey) {
         let client = self.clients.get_mut(key);
         let at = client.and_then(|client| client.encoder.publish_is_over(self.room.now));
@@ -169,7 +169,7 @@ impl PublishActs<'_> {
         }
     }
 
-    /// A publisher that holds its name is accepted: its media reach viewers from here on.
+    /// Accepts a publisher that holds its name: its media reaches viewers from here on.
     pub(super) fn accept(&mut self, name: &Rc<str>, writer: WriterId) {
         let Some((holder, live)) = self.streams.written(name, writer) else {
             return;
@@ -197,7 +197,7 @@ impl PublishActs<'_> {
         }
     }
 
-    /// Ends a publish at its client's word; its role was taken from the message stream.
+    /// Ends a publish at its client's command; its role was taken from the message stream.
     pub(super) fn close(&mut self, slot: StreamSlot, name: &Rc<str>, generation: Generation) {
         if let Some(client) = self.clients.get_mut(slot.session) {
             let stream = slot.stream;
@@ -209,8 +209,8 @@ impl PublishActs<'_> {
         self.unpublish(name, slot);
     }
 
-    /// A client publishes a name no more: the application is told at once if it was told that the
-    /// client does.
+    /// Queues a notice that a client no longer publishes a name, if the application has one that it
+    /// does.
     fn gone_off_air(&mut self, name: &Rc<str>, holder: &Holder) {
         if holder.told {
             let (session, query) = (holder.slot.session, holder.query.clone());
@@ -259,8 +259,8 @@ impl PublishActs<'_> {
         self.end(name, why, Afterwards::Closes)
     }
 
-    /// Ends a client's publish at the word of the application; its connection stays. `false` if no
-    /// client publishes the name, or if the application answers a client that may not free it.
+    /// Ends a client's publish for the application; its connection stays. `false` if no client
+    /// publishes the name, or if the application answers a client that may not free it.
     pub(super) fn stop(&mut self, name: &str) -> bool {
         let why = "The application has ended the stream.";
         let own = |holder: &Holder| holder.slot.of().is_some();
@@ -281,7 +281,7 @@ impl PublishActs<'_> {
         holder.is_some_and(|holder| holder.slot.session == client)
     }
 
-    /// Whether a client that asks for it may free a name that another publishes.
+    /// Whether a client that asks for a free name may end the publish of another.
     fn may_free(&self, freeing: &Freeing, name: &str) -> bool {
         let Some(client) = self.clients.get(freeing.client) else {
             return false;
@@ -308,7 +308,7 @@ impl PublishActs<'_> {
         true
     }
 
-    /// Notifies a publisher that the name is not its own any more.
+    /// Notifies a publisher that it has lost the name.
     fn lose_name(&mut self, holder: &Holder, why: &str, afterwards: Afterwards) {
         let StreamSlot { session, stream } = holder.slot;
         let Some(client) = self.clients.get_mut(session) else {
@@ -346,8 +346,8 @@ impl PublishActs<'_> {
         }
     }
 
-    /// The link of a lane is lost. Where no session of the lane is left, nothing would tell that it
-    /// is over, so its lost publishers are waited for as if it were there.
+    /// Stops the timers of a lane whose link is lost. A lane without sessions reports no end, so
+    /// its lost publishers are waited for as if the link were there.
     pub(super) fn lane_lost(&mut self, lane: LaneKey) {
         if self.clients.has_lane(lane) {
             self.streams.lane_lost(lane, self.room.now);
@@ -360,7 +360,7 @@ impl PublishActs<'_> {
         }
     }
 
-    /// A publisher is gone without a word: its viewers wait for its return.
+    /// Notes that a publisher is gone without a command: its viewers wait for its return.
     pub(super) fn lose(&mut self, name: &Rc<str>, slot: StreamSlot) {
         if let Some(holder) = self.streams.lose(name, slot, self.room.now) {
             self.gone_off_air(name, &holder);
@@ -402,7 +402,7 @@ impl PublishActs<'_> {
         }
     }
 
-    /// All that watch a name get its stream.
+    /// Gives the stream to all that watch its name.
     pub(super) fn announce_start(&mut self, name: &Rc<str>, live: &Arc<LiveStream>, holds: Holds) {
         let description = format!("{name} is now published.");
         let status = answer::status(Status::PlayPublishNotify, &description, name);
@@ -418,7 +418,7 @@ impl PublishActs<'_> {
         }
     }
 
-    /// All that watch a name learn that it has no publisher any more.
+    /// Notifies all that watch a name that it has no publisher any more.
     fn announce_end(&mut self, name: &Rc<str>, live: &Arc<LiveStream>) {
         let description = format!("{name} is now unpublished.");
         let status = answer::status(Status::PlayUnpublishNotify, &description, name);

@@ -17,7 +17,7 @@ use crate::{
 pub(super) struct Refusal {
     pub(super) status: Status,
     pub(super) reason: CloseReason,
-    /// In place of the status's own.
+    /// It replaces the status's own.
     pub(super) description: Option<&'static str>,
 }
 
@@ -64,7 +64,8 @@ impl Process {
     }
 }
 
-/// What a client whose connect is refused gets before its connection closes: `_error`, `close`.
+/// The messages to a client whose connect is refused, before its connection closes: `_error`,
+/// `close`.
 pub fn refusal(open: &OpenSession, refused: OpenRefused) -> Vec<Message> {
     refusal_with(open, refused.status(), refused.description())
 }

@@ -37,7 +37,7 @@ pub struct Groups {
     registry: Arc<Registry>,
 }
 
-/// The table of groups, and what starts and ends them.
+/// The table of groups, and the means to start and end them.
 struct Registry {
     process: Arc<Process>,
     applications: Applications,
@@ -113,7 +113,7 @@ impl Groups {
         Registry::open(&self.registry, name, lane)
     }
 
-    /// A group that stands in no table.
+    /// A group outside the table.
     pub(super) fn actor(
         &self,
         name: Arc<GroupName>,
@@ -130,7 +130,7 @@ impl Groups {
         &self.registry.process
     }
 
-    /// Counts a connect that was answered with what [`Groups::open`] said.
+    /// Counts a connect that was refused with the error of [`Groups::open`].
     pub(crate) fn count_refused(&self) {
         self.registry
             .process
@@ -138,15 +138,15 @@ impl Groups {
             .connected(ConnectResult::Rejected);
     }
 
-    /// Counts the groups that have something in the store, as more begin to or an application is
-    /// purged; none without a store.
+    /// The extent of the groups with data in the store, which changes as groups begin to store data
+    /// or an application is purged; `None` without a store.
     pub(crate) fn kept_changed(&self) -> Option<watch::Receiver<Extent>> {
         let store = self.registry.process.settings.store.as_ref()?;
         Some(store.kept().changed())
     }
 
-    /// The groups with something in the store, but for so many that were there first, and those
-    /// that may start elsewhere all the same.
+    /// The groups with data in the store, except the first so many, and except those that may start
+    /// elsewhere all the same.
     pub(crate) fn kept_since(&self, first: usize) -> Vec<GroupName> {
         let Some(store) = &self.registry.process.settings.store else {
             return Vec::new();
@@ -166,8 +166,8 @@ impl Groups {
     }
 
     /// Ends the sessions of every running group of an application with
-    /// NetConnection.Connect.AppShutdown; what connects after that starts it anew, in the version
-    /// in force. How many instances lived.
+    /// NetConnection.Connect.AppShutdown. The next connect starts it anew, in the version in force.
+    /// Returns how many instances lived.
     pub fn restart(&self, application: &str) -> usize {
         let table = self.registry.lock();
         let of_it = table
@@ -175,13 +175,13 @@ impl Groups {
             .filter(|(name, _)| name.application() == application);
         let living = self.registry.applications.instances(application);
         for (_, slot) in of_it {
-            // A group that is just ending needs no restart, and one with too many unread has one.
+            // A group that is about to end needs no restart, and a full mailbox has one already.
             let _ = slot.mailbox.push_control(Item::Restart);
         }
         living
     }
 
-    /// Where persistent shared objects are kept.
+    /// The store of persistent shared objects.
     pub(crate) fn store(&self) -> Option<&Store> {
         self.registry.process.settings.store.as_ref()
     }
@@ -308,7 +308,7 @@ impl Registry {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why an application without a version refuses.
+    /// The reason for the refusal of an application without a version.
     fn unknown(&self, name: &GroupName) -> OpenRefused {
         match self.applications.is_kept(name.application()) {
             true => OpenRefused::NoVersion,
@@ -333,7 +333,7 @@ impl Home for Registry {
     /// Takes a group out that no lane holds on to and that has nothing in its mailbox.
     fn remove_idle(&self, name: &GroupName, nothing_waits: &mut dyn FnMut() -> bool) -> bool {
         let mut table = self.lock();
-        // Under the lock no handle is made, and without one nothing comes.
+        // Under the lock no handle is made, and without a handle no mail comes.
         if table.get(name).is_some_and(Slot::is_leased) || !nothing_waits() {
             return false;
         }

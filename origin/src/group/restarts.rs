@@ -1,13 +1,13 @@
-//! How often a failed application is started again.
+//! The restarts of a failed application.
 
 use std::time::{Duration, Instant};
 
-/// Remembers an application's failures.
+/// The failures of an application.
 #[derive(Debug, Default)]
 pub(super) struct Restarts(Vec<Instant>);
 
-/// How many restarts are allowed within [`PERIOD`]. Reason: one that fails more often fails at
-/// something its clients send, and would burn the worker's time.
+/// How many restarts are allowed within [`PERIOD`]. Reason: an application that fails more often
+/// fails at something its clients send, and would burn the worker's time.
 const INTENSITY: usize = 2;
 
 /// The period of [`INTENSITY`].
@@ -26,7 +26,7 @@ impl Restarts {
         self.0.len() <= INTENSITY
     }
 
-    /// When the last failure stops to matter.
+    /// When the last failure ceases to matter.
     pub(super) fn settled(&self) -> Option<Instant> {
         self.0.last().map(|last| *last + PERIOD)
     }

@@ -1,4 +1,4 @@
-//! The surroundings of every act of a group: its name, its version, its time and what comes next.
+//! The surroundings of every act of a group: its name, its version, its time and its agenda.
 //!
 //! State that a restore needs is in [`Agenda`] alone: deadlines and notices. The rest is handles of
 //! the process, which a restored group gets anew.
@@ -32,14 +32,14 @@ pub(super) struct Room {
     pub(super) agenda: Agenda,
 }
 
-/// The things that are still to be done for the application that runs. They end with it.
+/// The open tasks for the application that runs. They end with it.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
     pub(super) timers: Timers,
     pub(super) notices: VecDeque<Notice>,
     /// When the application's own deadline is due.
     pub(super) app_deadline: Option<Instant>,
-    /// The application is to end once the present turn is over.
+    /// The end that the application has asked for; it comes after the present turn.
     pub(super) ending: Option<Ending>,
     /// The client whose command to free a name the application answers just now.
     pub(super) freeing: Option<Freeing>,
@@ -47,12 +47,12 @@ pub(super) struct Agenda {
     pub(super) unpublished: Option<(Rc<str>, Box<str>)>,
 }
 
-/// How an application ends that has asked for its end.
+/// The end of an application that has asked for it.
 #[derive(Debug)]
 pub(super) enum Ending {
-    /// As one that has failed, for this reason.
+    /// The application has failed, for this reason.
     Failed(String),
-    /// As one that is unloaded.
+    /// The application is unloaded.
     Unloaded,
 }
 

@@ -3,19 +3,19 @@
 //! | module | what it does |
 //! |---|---|
 //! | `acts` | the parts that acts on shared objects work on |
-//! | `life` | made, settled, locked and dropped |
-//! | `requests` | what clients ask: who may, of which object |
-//! | `rate` | how fast a client may ask; what waits is put together |
-//! | `sides` | what an object says, to one audience for each lane |
-//! | `storing` | what a persistent object has from the store, and writes to it |
-//! | `api` | what an application may do |
+//! | `life` | objects: made, settled, locked and dropped |
+//! | `requests` | the requests of clients: permission, and the object of each |
+//! | `rate` | the rate of a client's requests; those that wait are merged |
+//! | `sides` | the messages of an object, to one audience for each lane |
+//! | `storing` | a persistent object's entries in the store, read and written |
+//! | `api` | the acts of an application |
 //!
 //! The rules of an object itself are the protocol's
 //! [`Authority`](tributary_protocol::shared_object::Authority).
 //!
 //! State of [`Objects`] is the authority of each object with its name, how often it was opened and
-//! locked, and the numbers of objects and audiences. A restore makes anew: the way into the store,
-//! the audiences on lanes, and the count of what is stored.
+//! locked, and the numbers of objects and audiences. A restore makes anew: the access to the store,
+//! the audiences on lanes, and the count of stored objects.
 
 use std::{collections::HashMap, rc::Rc};
 
@@ -44,8 +44,8 @@ use sides::Sides;
 /// an audience on every lane.
 pub const MAX_OBJECTS: usize = 4_096;
 
-/// Where so many shared objects live, the application is told, to let go of what it does not need.
-/// Reason: clients are to find room for theirs.
+/// With this many shared objects the application gets a notice, so that it closes those it does not
+/// need. Reason: clients are to find room for theirs.
 pub const CROWD: usize = MAX_OBJECTS / 4 * 3;
 
 /// The most shared objects one session uses. Reason: a session's end visits each.
@@ -55,8 +55,8 @@ pub(super) const MAX_USED: usize = 256;
 /// to clear them.
 pub(super) const MAX_STORED: usize = 4_096;
 
-/// What the slots of all shared objects of a group may take. Reason: members fill them, and they
-/// are kept in memory.
+/// The most bytes of the slots of all shared objects of a group. Reason: members fill them, and
+/// they are kept in memory.
 pub const MAX_GROUP_BYTES: usize = 64 * 1024 * 1024;
 
 /// The longest name of a shared object, in bytes. Reason: every message carries it.
@@ -72,13 +72,13 @@ pub(super) struct Objects {
     entries: HashMap<ObjectId, Box<LivingObject>>,
     next_object: u32,
     next_audience: u32,
-    /// What all slots take.
+    /// The bytes of all slots.
     bytes: usize,
     /// Locks that the present call of the application has taken.
     locks: Vec<ObjectId>,
-    /// How many objects the group has in the store, once it has asked.
+    /// How many objects the group has in the store, once that was counted.
     stored: Option<usize>,
-    /// Whether the application is about to hear that there are many.
+    /// Whether a notice of the crowd is queued.
     crowd: bool,
 }
 
@@ -86,20 +86,20 @@ pub(super) struct Objects {
 struct LivingObject {
     name: Rc<str>,
     object: Authority<SessionKey>,
-    /// Where it is written, if it is persistent.
+    /// The entries in the store, if it is persistent.
     stored: Option<StoredObject>,
     sides: Sides,
-    /// How often the application has opened it and not closed it again.
+    /// How often the application has opened it, less its closes.
     opened: u32,
-    /// Counts the times it was locked.
+    /// Counts the locks.
     locks: u32,
-    /// What its slots took when the group last looked.
+    /// The bytes of its slots when the group last counted them.
     bytes: usize,
-    /// How many refusals were noticed.
+    /// How many refusals were counted.
     refused: u64,
 }
 
-/// Something of a shared object that the application is told after its present call.
+/// A notice of a shared object for the application, after its present call.
 #[derive(Debug)]
 pub(super) enum ObjectNotice {
     Changed(SessionKey, Vec<Change>),
@@ -124,7 +124,7 @@ impl Objects {
         self.entries.keys().copied().collect()
     }
 
-    /// Whether something is not stored.
+    /// Whether a change is not stored yet.
     pub(super) fn are_dirty(&self) -> bool {
         let mut entries = self.entries.values();
         entries.any(|entry| entry.object.is_dirty())
@@ -175,7 +175,7 @@ impl Objects {
         AudienceId(self.next_audience)
     }
 
-    /// The application hears that there are many.
+    /// Notes that the application gets the notice of the crowd.
     pub(super) fn crowd_told(&mut self) {
         self.crowd = false;
     }
@@ -190,7 +190,7 @@ impl Objects {
         };
     }
 
-    /// Another call of the application begins.
+    /// Forgets the locks of the last call of the application.
     pub(super) fn begin_call(&mut self) {
         if !self.locks.is_empty() {
             self.locks = Vec::new();
@@ -209,7 +209,7 @@ fn is_name(name: &str) -> bool {
     name.len() <= MAX_NAME && !name.chars().any(char::is_control) && !name.split('/').any(hostile)
 }
 
-/// A handler's name and what it gets, of a message to the members.
+/// The handler's name and the arguments of a message to the members.
 pub(super) fn handler(values: &Encoded) -> Option<(String, Vec<Value>)> {
     let mut values = values.values();
     if values.is_empty() {

@@ -1,4 +1,4 @@
-//! What an application may do with a stream it has opened.
+//! The acts of an application on a stream that it has opened.
 
 use std::{fmt, time::Duration};
 
@@ -10,8 +10,8 @@ use tributary_protocol::{
 use super::{own_streams::OwnStream, publishing::PublishActs};
 use crate::app::{PlayRequest, StreamId, StreamStatistics};
 
-/// A stream of the application, during one call of it: a name that it plays other streams into,
-/// or asks about.
+/// A stream of the application, during one call of it: a name that the application plays other
+/// streams into, and whose state it reads.
 pub struct Stream<'a> {
     acts: PublishActs<'a>,
     id: StreamId,
@@ -24,19 +24,19 @@ impl<'a> Stream<'a> {
         Some(Self { acts, id })
     }
 
-    /// Plays a live stream of this instance into this one, which so gets a publisher, or puts it
-    /// behind what plays. Whoever watches sees one stream whose time goes on, whatever plays.
-    /// `false` if it cannot be; why comes to
+    /// Plays a live stream of this instance into this one, which so gets a publisher, or queues it
+    /// behind the one that plays. Viewers see one stream whose time goes on across its sources.
+    /// `false` if the play fails; the reason comes to
     /// [`Application::stream_status`](crate::app::Application::stream_status).
     ///
-    /// A source that nobody publishes is waited for. One that ends gives way to the next in the
-    /// list, or, where there is none, is waited for again.
+    /// A source without a publisher is waited for. A source that ends gives way to the next in the
+    /// list; without a next one the stream waits for the same source again.
     pub fn play(&mut self, request: &PlayRequest) -> bool {
         self.acts.play_own(self.id, request)
     }
 
     /// Stops playing and empties the list: the stream has no publisher any more. If a client
-    /// publishes the name, or may return to it, that publish ends instead: the client hears
+    /// publishes the name, or may return to it, that publish ends instead: the client gets
     /// NetStream.Publish.BadName and stays connected. `false` if the name had no publisher.
     ///
     /// While the application answers a client's `releaseStream`, `FCPublish` or `FCUnpublish`,
@@ -49,14 +49,15 @@ impl<'a> Stream<'a> {
         self.acts.stop(&name)
     }
 
-    /// Sends a data message to everyone who watches a stream of this name, whoever publishes it.
+    /// Sends a data message to all viewers of a stream of this name, also if a client publishes it.
     /// With `@setDataFrame` before a handler's name it is metadata, which later viewers get too.
-    /// `false` if it is longer than a message can be.
+    /// `false` if it is too long for a message.
     pub fn send(&mut self, handler: &str, values: &[Value]) -> bool {
         self.acts.send_own(self.id, handler, values)
     }
 
-    /// What of its sources the stream takes over; `None` leaves it as it is.
+    /// Selects the media that the stream takes over from its sources; `None` leaves a choice as it
+    /// is.
     pub fn receive(&mut self, audio: Option<bool>, video: Option<bool>) {
         if let Some(stream) = self.acts.own_streams.get_mut(self.id) {
             let mut filter = stream.filter;
@@ -66,7 +67,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Asks for a recording, which there is none of yet: NetStream.Record.NoAccess. `false`.
+    /// Asks for a recording. There are none yet: NetStream.Record.NoAccess and `false`.
     pub fn record(&mut self, kind: PublishKind) -> bool {
         if kind == PublishKind::Live {
             return true;
@@ -79,8 +80,7 @@ impl<'a> Stream<'a> {
         false
     }
 
-    /// Asks for the end of a recording, which there is none of yet: NetStream.Clear.Failed.
-    /// `false`.
+    /// Asks for the end of a recording. There are none yet: NetStream.Clear.Failed and `false`.
     pub fn clear(&mut self) -> bool {
         let name = self.name().to_owned();
         let why = "There is no such recorded stream.";
@@ -107,12 +107,12 @@ impl<'a> Stream<'a> {
         self.own().map_or("", |own| &own.name)
     }
 
-    /// Whether what it plays is published under its name.
+    /// Whether it plays, and publishes under its name.
     pub fn is_playing(&self) -> bool {
         self.own().is_some_and(OwnStream::is_on_air)
     }
 
-    /// The name of what it plays, or waits for.
+    /// The name that it plays, or waits for.
     pub fn source(&self) -> Option<&str> {
         self.own()?.source().map(|name| &**name)
     }
@@ -123,13 +123,13 @@ impl<'a> Stream<'a> {
             .map_or(Duration::ZERO, |own| own.time(self.acts.room.now))
     }
 
-    /// What [`Stream::set_buffer_time`] has set.
+    /// The time that [`Stream::set_buffer_time`] has set.
     pub fn buffer_time(&self) -> Duration {
         self.own().map_or(Duration::ZERO, |own| own.buffer)
     }
 
-    /// The query that the client who publishes this name published it with, without its `?`; while
-    /// the application is told that a client publishes it no more, that client's.
+    /// The query of the client that publishes this name, without its `?`. While the application
+    /// gets the notice of an ended publish, it is the query of that publish.
     pub fn publish_query(&self) -> &str {
         let name = self.name();
         if let Some((unpublished, query)) = &self.acts.room.agenda.unpublished
@@ -148,7 +148,7 @@ impl<'a> Stream<'a> {
         data.values.into_iter().next()
     }
 
-    /// What there is to say of the stream, if it has a publisher.
+    /// The figures of the stream, if it has a publisher.
     pub fn statistics(&self) -> Option<StreamStatistics> {
         self.acts
             .streams

@@ -1,4 +1,4 @@
-//! The live streams of a group: who publishes, who watches, who may take over.
+//! The live streams of a group: publishers, viewers and take-overs.
 //!
 //! State is the table of names, each with its holder and viewers, and the lost lanes. A restore makes
 //! anew: the rings, the numbers of streams in this process, and the application's version.
@@ -37,14 +37,14 @@ pub(super) struct Streams {
 
 #[derive(Default)]
 struct NamedStream {
-    /// Since the first publish.
+    /// There is one since the first publish.
     live: Option<Arc<LiveStream>>,
     holding: Holding,
     /// Sorted: sessions mostly come in ascending order.
     viewers: Vec<StreamSlot>,
-    /// Whether the name counts as waited for.
+    /// Whether the application counts the name as waited for.
     counted: bool,
-    /// Whether viewers were told that it is published, and not yet that it is no more.
+    /// Whether viewers have the beginning of the stream, and not its end.
     announced: bool,
 }
 
@@ -56,8 +56,8 @@ struct NamedStream {
 /// ```
 #[derive(Default)]
 enum Holding {
-    /// Nobody publishes. The ring of an ended stream is emptied a little later, once the edges
-    /// have sent its end.
+    /// The name has no publisher. The ring of an ended stream is emptied a little later, once the
+    /// edges have sent its end.
     #[default]
     Free,
     Ended {
@@ -77,7 +77,7 @@ struct LostHolder {
 
 enum ReturnTimer {
     Runs(Instant),
-    /// The publisher's link is lost; this much is left.
+    /// The publisher's link is lost; this much of the return time is left.
     Still(Duration),
 }
 
@@ -168,8 +168,8 @@ impl Streams {
         (key, claim)
     }
 
-    /// Frees a name for a publisher that is about to come, if it may displace the holder.
-    /// Returns the holder that has to go.
+    /// Frees a name for a publisher that is about to come, if it may displace the holder. Returns
+    /// the displaced holder.
     pub(super) fn release(
         &mut self,
         name: &str,
@@ -190,8 +190,8 @@ impl Streams {
         self.lose(name, slot, now)
     }
 
-    /// What the application is to be told of a publisher that holds its name since it claimed it;
-    /// from here on it counts as told.
+    /// The news of a publisher for its application, if it holds its name since this claim. From
+    /// here on the application counts as notified.
     pub(super) fn tell(&mut self, name: &str, writer: WriterId) -> News {
         match self.table.get_mut(name).map(|stream| &mut stream.holding) {
             Some(Holding::Held(holder)) if holder.writer == writer => {
@@ -220,13 +220,13 @@ impl Streams {
         }
     }
 
-    /// From here on viewers know that the name is published. `false` if they did before.
+    /// Notes that viewers get the beginning of a stream. `false` if they have it.
     pub(super) fn announce(&mut self, name: &str) -> bool {
         let stream = self.table.get_mut(name);
         stream.is_some_and(|stream| !std::mem::replace(&mut stream.announced, true))
     }
 
-    /// Ends a publish at its publisher's word.
+    /// Ends a publish at its publisher's command.
     pub(super) fn unpublish(
         &mut self,
         name: &str,
@@ -244,7 +244,8 @@ impl Streams {
         }
     }
 
-    /// Ends a stream whoever publishes it. Returns the client that published, if it still did.
+    /// Ends a stream of any publisher. Returns the holder of the name, if there was one, and the
+    /// end.
     pub(super) fn kick(&mut self, name: &str, now: Instant) -> Option<(Option<Holder>, Ended)> {
         let stream = self.table.get_mut(name)?;
         match &stream.holding {
@@ -263,7 +264,7 @@ impl Streams {
         }
     }
 
-    /// Who publishes this name now.
+    /// The present publisher of this name.
     pub(super) fn holder(&self, name: &str) -> Option<&Holder> {
         match &self.table.get(name)?.holding {
             Holding::Held(holder) => Some(holder),
@@ -309,7 +310,8 @@ impl Streams {
         table.filter_map(|(name, stream)| stream.is_published().then_some(name))
     }
 
-    /// A publisher is gone without a word: the stream waits for its return. Returns what it held.
+    /// Notes that a publisher is gone without a command: the stream waits for its return. Returns
+    /// its hold.
     pub(super) fn lose(&mut self, name: &str, slot: StreamSlot, now: Instant) -> Option<Holder> {
         let still = self.lost_lanes.contains(&slot.session.lane);
         let wait = self.app.settings.return_time.get();
@@ -333,7 +335,7 @@ impl Streams {
         Some(holder)
     }
 
-    /// What is due for this name by now.
+    /// Does what is due for this name. Returns the end of a stream that ended.
     pub(super) fn expire(&mut self, name: &str, now: Instant) -> Option<Ended> {
         let stream = self.table.get_mut(name)?;
         match &stream.holding {
@@ -357,7 +359,7 @@ impl Streams {
         }
     }
 
-    /// When something is due for this name.
+    /// When this name is due.
     pub(super) fn deadline(&self, name: &str) -> Option<Instant> {
         match &self.table.get(name)?.holding {
             Holding::Lost(lost) => lost.timer.deadline(),
@@ -366,7 +368,7 @@ impl Streams {
         }
     }
 
-    /// A publisher's edge says that it sends nothing, or sends again.
+    /// Notes that a publisher's edge reports a stall, or its end.
     pub(super) fn stalled(&mut self, name: &str, slot: StreamSlot, stalled: bool) {
         if let Some(NamedStream {
             holding: Holding::Held(holder),
@@ -378,7 +380,7 @@ impl Streams {
         }
     }
 
-    /// The link of a lane is lost: what waits for its publishers stands still.
+    /// Stops the return timers of a lane whose link is lost.
     pub(super) fn lane_lost(&mut self, lane: LaneKey, now: Instant) {
         if self.lost_lanes.contains(&lane) {
             return;
@@ -394,7 +396,7 @@ impl Streams {
         }
     }
 
-    /// The link of a lane is back, or the lane is over. Returns the names whose time runs again.
+    /// Starts the return timers of a lane whose link is back, or that is over. Returns their names.
     pub(super) fn lane_back(&mut self, lane: LaneKey, now: Instant) -> Vec<Rc<str>> {
         let Some(at) = self.lost_lanes.iter().position(|&lost| lost == lane) else {
             return Vec::new();
@@ -456,7 +458,7 @@ impl Streams {
         }
     }
 
-    /// Forgets a name that nobody publishes or watches.
+    /// Forgets a name without publisher and viewers.
     pub(super) fn prune(&mut self, name: &str) {
         let unused = self
             .table
@@ -484,7 +486,7 @@ impl Streams {
         self.table.values().filter(counts).count()
     }
 
-    /// Everyone who watches this name.
+    /// The viewers of this name.
     pub(super) fn viewers(&self, name: &str) -> Vec<StreamSlot> {
         self.table
             .get(name)
@@ -492,7 +494,7 @@ impl Streams {
             .unwrap_or_default()
     }
 
-    /// Whether nothing is published, waited for or about to end but by the application itself.
+    /// Whether no name has a publisher, a viewer or a near end, except of the application itself.
     pub(super) fn is_empty(&self) -> bool {
         self.table.values().all(NamedStream::is_of_application)
     }
@@ -516,7 +518,7 @@ impl NamedStream {
         matches!(self.holding, Holding::Held(_) | Holding::Lost(_))
     }
 
-    /// Whether there is something to watch: its publisher has been admitted.
+    /// Whether viewers get the stream: its publisher has been admitted.
     fn is_on_air(&self) -> bool {
         self.is_published() && self.announced
     }
@@ -525,7 +527,7 @@ impl NamedStream {
         matches!(&self.holding, Holding::Held(holder) if holder.holds == Holds::Loosely)
     }
 
-    /// Whether no client has to do with it.
+    /// Whether no client publishes or watches it.
     fn is_of_application(&self) -> bool {
         let ours = |slot: &StreamSlot| slot.of().is_some();
         let held = match &self.holding {
@@ -559,7 +561,7 @@ impl NamedStream {
 }
 
 impl Holding {
-    /// How whoever gets the name now goes on.
+    /// How the next publisher of the name goes on.
     fn next_writer(&self) -> Begins {
         match self {
             Self::Free | Self::Ended { .. } => Begins::Afresh,

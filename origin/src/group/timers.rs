@@ -1,4 +1,4 @@
-//! The deadlines of a group: however many there are, it waits for the earliest alone.
+//! The deadlines of a group, which waits for the earliest alone.
 
 use std::{
     cmp::Reverse,
@@ -13,17 +13,17 @@ use crate::{
     session::SessionKey,
 };
 
-/// What a deadline is for.
+/// The purpose of a deadline.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     /// A pending connect is rejected.
     Connect(SessionKey),
-    /// A pending publish or play is refused; the number tells which of its message stream.
+    /// A pending publish or play is refused; the number is that of the message stream's request.
     Request(StreamSlot, u32),
-    /// A play that was asked for a certain time may be over; the moment tells which of its message
-    /// stream.
+    /// A play that was asked for a certain time may be over; the moment identifies the play of the
+    /// message stream.
     Play(StreamSlot, Instant),
-    /// What a stream of the application plays may be over; the number tells which of its plays.
+    /// The play of a stream of the application may be over; the number identifies the play.
     Source(StreamId, u64),
     /// Something is due for a stream.
     Stream(Rc<str>),
@@ -31,15 +31,15 @@ pub(super) enum Timer {
     Objects(SessionKey),
     /// An encoder has had no publish for a while.
     Encoder(SessionKey),
-    /// A lock of a shared object lasts too long; the number tells which of its locks.
+    /// A lock of a shared object lasts too long; the number identifies the lock.
     Lock(ObjectId, u32),
 }
 
-/// The longest that anything here waits.
+/// The longest time that a timer waits.
 pub(super) const LONGEST_TIMER: Duration = Duration::from_secs(60);
 
-/// Deadlines are never taken back: whoever gets one asks whether it still holds. Each is there
-/// for at most a minute, so that their number is bounded by how fast sessions can cause them.
+/// Deadlines are never taken back: the code that takes one checks whether it still holds. Each is
+/// there for a minute at most, so the rate at which sessions can set them bounds their number.
 #[derive(Debug, Default)]
 pub(super) struct Timers(BinaryHeap<Reverse<(Instant, Timer)>>);
 

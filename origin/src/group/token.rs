@@ -1,12 +1,12 @@
-//! Where a publisher's token may stand, and what that makes of its identity.
+//! The places of a publisher's token, and the token's part in its identity.
 
 use tributary_node::config::{self, PublishRefused};
 
 use super::Client;
 
 impl Client {
-    /// Whether its token, if the application wants one, lets it publish a name with this query: the
-    /// query is looked at first, then those of `app` and `tcUrl`.
+    /// Whether the client's token, if the application wants one, permits a publish of a name with
+    /// this query. The query is read first, then those of `app` and `tcUrl`.
     pub fn may_publish(
         &self,
         settings: &config::Application,
@@ -19,8 +19,8 @@ impl Client {
         settings.may_publish(self.peer().ip(), token.as_deref())
     }
 
-    /// What tells it from other publishers of the name: the name's query, with the token in it
-    /// wherever that stood.
+    /// The query that identifies the publisher of a name: the name's own query, with the token
+    /// added where that stood elsewhere.
     pub(super) fn publish_query(&self, settings: &config::Application, query: &str) -> String {
         if settings.publish_token.is_none() || config::token(query).is_some() {
             return query.to_owned();

@@ -1,4 +1,4 @@
-//! Trying out an application: an instance that starts without clients, apart from all others.
+//! Trials of an application: an instance that starts without clients, apart from all others.
 
 use std::{
     fmt,
@@ -26,17 +26,17 @@ use crate::{
     store::Store,
 };
 
-/// An application did not stand its trial.
+/// The reason why an application failed its trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub(crate) enum TrialError {
-    /// What it failed with.
+    /// An error, as text.
     Failed(String),
-    /// It did not come to an end.
+    /// The start took too long.
     Late,
 }
 
-/// Why an application did not stand its trial, and what it said until then.
+/// A failed trial, with the application's log lines until then.
 #[derive(Clone, Debug)]
 pub(crate) struct Failed {
     pub(crate) error: TrialError,
@@ -44,16 +44,15 @@ pub(crate) struct Failed {
     pub(crate) said: Vec<Line>,
 }
 
-/// How many lines of a trial are told. Reason: those before it stay in the application's log.
+/// How many lines of a trial are reported. Reason: those before them stay in the application's log.
 const MAX_SAID: usize = 100;
 
-/// How long a start may take. Reason: a script's turn has its own, shorter limit; this one is for
-/// a start that hangs in something else.
+/// How long a start may take. Reason: a script's turn has its own, shorter limit; this one is for a
+/// start that hangs in other code.
 const TIME: Duration = Duration::from_secs(10);
 
-/// Starts an instance in a group of this name, which has nothing to do with the process's own
-/// groups, and drops it. It sees what is in the store; what it writes goes nowhere. Its thread has
-/// so many bytes of `stack`.
+/// Starts an instance in a group of this name, apart from the process's own groups, and drops it.
+/// It reads the store; its writes are dropped. Its thread has `stack` bytes of stack.
 pub(crate) fn trial(
     name: &GroupName,
     settings: config::Application,
@@ -87,7 +86,7 @@ fn try_out(
             let _ = done.send(run(name, applications, store));
         });
     started.map_err(|error| TrialError::Failed(error.to_string()))?;
-    // On a thread of its own, so that one that hangs holds up nobody else.
+    // A thread of its own: an instance that hangs holds up no other work.
     result.recv_timeout(TIME).unwrap_or(Err(TrialError::Late))
 }
 
@@ -123,7 +122,7 @@ fn run(
     })
 }
 
-/// What an application said of its failure itself: it knows the place.
+/// The application's own lines about its failure: they name the place.
 fn errors(log: &Log) -> Option<String> {
     let lines = log.after(0, usize::MAX).into_iter();
     let errors = lines.filter(|line| line.level == Level::Error);

@@ -1,4 +1,4 @@
-//! What a group does in one turn: one piece of mail, or what is due by the clock.
+//! The turns of a group: each handles one piece of mail, or the deadlines that are due.
 
 use std::{collections::VecDeque, rc::Rc};
 
@@ -68,7 +68,7 @@ impl Turn<'_> {
         }
     }
 
-    /// The session sends faster than the group works and does not heed its credit.
+    /// Closes a session that sends faster than the group works and does not heed its credit.
     pub(super) fn overflow(&mut self, session: SessionKey) {
         self.core
             .end(session, &[command::close()], CloseReason::Limit);
@@ -87,7 +87,7 @@ impl Turn<'_> {
         self.settle();
     }
 
-    /// Everything that is due.
+    /// Handles every deadline that is due.
     pub(super) fn expire(&mut self) {
         let now = self.core.room.now;
         while let Some(timer) = self.core.room.agenda.timers.take_due(now) {
@@ -127,7 +127,7 @@ impl Turn<'_> {
         call(self.app, &mut Context::new(self.core))
     }
 
-    /// Delivers what calls of the application have caused, until there is nothing left.
+    /// Delivers the notices that calls of the application have caused, until none is left.
     pub(super) fn settle(&mut self) {
         while self.core.room.agenda.ending.is_none()
             && let Some(notice) = self.core.room.agenda.notices.pop_front()
@@ -156,7 +156,8 @@ impl Turn<'_> {
         }
     }
 
-    /// A publisher goes on air once the application knows of it, unless that has sent it away.
+    /// Puts a publisher on air once the application has its notice, unless the application has
+    /// disconnected it.
     fn published(&mut self, slot: StreamSlot, name: &Rc<str>, writer: WriterId) {
         match self.core.streams.tell(name, writer) {
             News::Gone => return,
@@ -220,8 +221,8 @@ impl Turn<'_> {
         self.core.reject(key, rejection);
     }
 
-    /// Handles what a client had sent before it was accepted, up to the first message that the
-    /// application has to hear of before the next.
+    /// Handles messages that a client had sent before it was accepted, up to the first one that
+    /// causes a notice for the application.
     fn handle_held(&mut self, key: SessionKey, mut held: VecDeque<(Generation, Message)>) {
         while self.core.clients.contains(key)
             && let Some((generation, message)) = held.pop_front()
@@ -254,7 +255,7 @@ impl Turn<'_> {
                 Err(error) => self.core.unreadable(key, message.kind, &error),
             }
         } else if message.kind.is_shared_object() {
-            // It may have to wait, and its credit with it.
+            // The message may have to wait, and its credit with it.
             let verdict = self.core.object_acts().message(key, &message);
             return self.core.obey(key, verdict);
         }
@@ -316,7 +317,7 @@ impl Turn<'_> {
         }
     }
 
-    /// A call of the application's own method.
+    /// Handles a call of the application's own method.
     fn call(&mut self, responder: Responder, command: Command) {
         let key = responder.client.0;
         let Some(name) = self.offer(responder, command) else {
@@ -355,11 +356,11 @@ impl Turn<'_> {
     }
 }
 
-/// What a client calls to be told how fast it is.
+/// The method by which a client asks for a measurement of its bandwidth.
 const CHECK_BANDWIDTH: &str = "checkBandwidth";
 
-/// What encoders and players call although it belongs to nobody: an application may answer it,
-/// and there is a default if it does not.
+/// Whether this is a command of encoders and players that an application may answer, and that has a
+/// default if it does not.
 fn may_be_overridden(command: &NetStreamCommand) -> bool {
     matches!(
         command,

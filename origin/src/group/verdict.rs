@@ -1,4 +1,4 @@
-//! The outcome of an act for the session that it was for.
+//! The outcome of an act for its session.
 
 use tributary_protocol::link::CloseReason;
 

@@ -1,4 +1,4 @@
-//! Clients' connections, as far as their applications look after them: figures, limits, pings.
+//! Clients' connections, as far as their applications watch them: figures, limits, pings.
 
 use std::{
     collections::VecDeque,
@@ -10,20 +10,20 @@ use tributary_protocol::link::{Bandwidth, Statistics, frames};
 mod acts;
 mod api;
 
-/// What an application has asked of a client's connection.
+/// An application's requests about a client's connection, and the edge's reports.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
-    /// The edge was asked for figures.
+    /// The edge was asked for reports.
     asked: bool,
     /// The last report, and the one before.
     report: Option<Report>,
     before: Option<Figures>,
-    /// What was sent since, by message: the client's traffic after each.
+    /// The client's traffic after each message since the last report.
     sent: VecDeque<Traffic>,
     bandwidth: Bandwidth,
 }
 
-/// What a session has carried in its lane, one message after the other.
+/// The traffic of a session in its lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Traffic {
     pub(super) bytes_in: u64,
@@ -43,7 +43,7 @@ struct Report {
     includes: Traffic,
 }
 
-/// What a connection has carried by a moment, in bytes and messages.
+/// The traffic of a connection up to a moment, in bytes and messages.
 #[derive(Clone, Copy, Debug)]
 struct Figures {
     at: Instant,
@@ -53,12 +53,10 @@ struct Figures {
     messages_out: u64,
 }
 
-/// How fast a client's connection is, in bytes a second: since the report before its edge's last.
+/// The rates of a client's connection, in bytes a second: since the report before its edge's last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
-    /// What it has sent.
     pub from_client: u64,
-    /// What it was sent.
     pub to_client: u64,
 }
 
@@ -66,7 +64,7 @@ pub struct Rates {
 /// that several are remembered as one, which a report includes as a whole or not at all.
 const MAX_SENT: usize = 256;
 
-/// The shortest time that tells a rate.
+/// The shortest time over which a rate is measured.
 const LEAST_TIME: Duration = Duration::from_secs(1);
 
 impl Traffic {
@@ -83,7 +81,7 @@ impl Traffic {
 }
 
 impl Figures {
-    /// No figure less than in `before`.
+    /// The figures, none of them less than in `before`.
     fn at_least(self, before: Self) -> Self {
         Self {
             at: self.at,
@@ -96,7 +94,7 @@ impl Figures {
 }
 
 impl Report {
-    /// The report, and what the lane has carried beyond it.
+    /// The report, and the lane's traffic beyond it.
     fn with(&self, traffic: Traffic, at: Instant) -> Figures {
         let (known, then) = (&self.figures, &self.includes);
         Figures {
@@ -110,7 +108,7 @@ impl Report {
 }
 
 impl Watched {
-    /// A message was sent to the client, which has carried this much with it.
+    /// Notes a message to the client; `traffic` includes it.
     pub(super) fn note_sent(&mut self, traffic: Traffic) {
         if !self.asked {
             return;
@@ -157,10 +155,11 @@ impl Watched {
         self.report = Some(report);
     }
 
-    /// The part of what was sent that a report includes.
+    /// The part of the sent messages that a report includes.
     fn included(&mut self, statistics: &Statistics, traffic: Traffic) -> Traffic {
         let Some(received) = statistics.received else {
-            // An edge that does not count: all of it, whatever was under way.
+            // The edge does not count messages: its report includes all of them, also those under
+            // way.
             self.sent.clear();
             return traffic;
         };
@@ -168,7 +167,7 @@ impl Watched {
         while let Some(sent) = self.sent.pop_front_if(|sent| sent.frames_out <= received) {
             included = Some(sent);
         }
-        // What was sent before the edge was first asked is in its first report.
+        // The first report includes messages from before the request for it.
         let first = self.sent.front().copied();
         included.or(first).unwrap_or(traffic)
     }

@@ -17,7 +17,7 @@ use tributary_node::queue;
 #[derive(Debug)]
 pub(super) enum Workers {
     Threads(Vec<Worker>),
-    /// On the `LocalSet` of whoever opens a group.
+    /// The `LocalSet` of the caller that opens a group.
     #[cfg(any(test, feature = "test"))]
     Local,
 }
@@ -27,11 +27,11 @@ pub(super) struct Worker {
     load: Load,
 }
 
-/// How much a worker has to do: its groups and their clients.
+/// The load of a worker: its groups and their clients.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Load(Arc<AtomicUsize>);
 
-/// Starts a group; runs on the worker's thread, since what it makes stays there.
+/// Starts a group. It runs on the worker's thread, since its results stay there.
 type Job = Box<dyn FnOnce() + Send>;
 
 /// No worker takes another group now.
@@ -73,7 +73,7 @@ impl Workers {
                     return Err(NoRoom);
                 };
                 let load = worker.load.clone();
-                // Counted at once: many groups may be opened before the worker gets to them.
+                // Counted at once: many groups may be opened before the worker starts them.
                 load.add(1);
                 let job: Job = Box::new(move || {
                     tokio::task::spawn_local(start(load));

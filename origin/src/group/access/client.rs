@@ -43,7 +43,7 @@ impl Client {
         self.samples.as_ref().map_or("", |known| known.audio.list())
     }
 
-    /// Sets the folders whose sound its player may read. A play that has begun is not told.
+    /// Sets the folders whose sound its player may read. A play that has begun is not notified.
     pub fn set_audio_sample_access(&mut self, folders: &str) {
         self.samples.get_or_insert_default().audio = Access::new(folders);
     }
@@ -54,12 +54,13 @@ impl Client {
         self.samples.as_ref().map_or("", |known| known.video.list())
     }
 
-    /// Sets the folders whose pictures its player may read. A play that has begun is not told.
+    /// Sets the folders whose pictures its player may read. A play that has begun is not notified.
     pub fn set_video_sample_access(&mut self, folders: &str) {
         self.samples.get_or_insert_default().video = Access::new(folders);
     }
 
-    /// Whether its player may read the sound and the pictures of what a message stream plays.
+    /// Whether its player may read the sound and the pictures of the stream that a message stream
+    /// plays.
     pub(in crate::group) fn may_sample(&mut self, stream: MessageStreamId) -> (bool, bool) {
         let playing = self
             .streams

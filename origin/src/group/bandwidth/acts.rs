@@ -1,4 +1,4 @@
-//! Measurements: begun, answered, and told to the client.
+//! Measurements: begun, answered, and reported to the client.
 
 use std::time::Instant;
 
@@ -38,7 +38,7 @@ impl Measurement {
         true
     }
 
-    /// The client has what was sent last: an error says so as well.
+    /// The client has received the last payload; an `_error` shows that as well.
     fn take(&mut self, client: &mut Client, now: Instant) {
         let took = now.saturating_duration_since(self.round_began);
         if self.round == 0 {
@@ -50,7 +50,7 @@ impl Measurement {
         if self.round < ROUNDS.len() && took < QUICK {
             self.send(client, now);
         } else if self.bytes == 0 {
-            // A long way: one payload is sent in any case.
+            // The latency alone exceeds the limit: one payload is sent in any case.
             self.send(client, now);
         } else {
             self.open = None;

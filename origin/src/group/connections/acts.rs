@@ -32,7 +32,7 @@ pub(in crate::group) struct ConnectionActs<'a> {
 }
 
 impl ConnectionActs<'_> {
-    /// Opens a connection. Whether it succeeds comes later, however soon it is known.
+    /// Opens a connection. The result comes later, however soon it is known.
     pub(in crate::group) fn open(&mut self, to: ConnectTo) -> Result<ConnectionId, TooMany> {
         if self.connections.table.len() >= MAX_CONNECTIONS {
             return Err(TooMany);
@@ -65,7 +65,7 @@ impl ConnectionActs<'_> {
         Ok(id)
     }
 
-    /// Where a connection goes, if it may.
+    /// The route of a connection, if the settings permit it.
     fn route(&self, to: &ConnectTo) -> Result<Route, (Status, &'static str)> {
         let target = Target::parse(&to.uri).ok_or((Status::ConnectFailed, BAD_URI))?;
         let connect = |tc_url: &str| {
@@ -144,7 +144,7 @@ impl ConnectionActs<'_> {
         }
     }
 
-    /// What a NetStream publishes: a stream of this group, by name.
+    /// Attaches a stream of this group to a NetStream, by name.
     pub(in crate::group) fn attach(&mut self, stream: NetStreamId, name: Option<&str>) -> bool {
         let slot = StreamSlot::of_net_stream(stream);
         let Some(OutStream {

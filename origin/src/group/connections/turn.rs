@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Turn<'_> {
-    /// Something that a connection has told.
+    /// Handles a report of a connection.
     pub(in crate::group) fn connection(&mut self, id: ConnectionId, told: Told) {
         if self.core.connections.get(id).is_some() {
             self.told(id, told.what);

@@ -26,7 +26,7 @@ use crate::{
 };
 
 impl PublishActs<'_> {
-    /// Ends what a stream plays and forgets it. Its application hears no more of it.
+    /// Stops a stream and forgets it. Its application gets no more statuses of it.
     pub(in crate::group) fn close_own(&mut self, id: StreamId) {
         self.stop_own(id);
         let Some(stream) = self.own_streams.get(id) else {
@@ -37,8 +37,8 @@ impl PublishActs<'_> {
         self.own_streams.remove(id);
     }
 
-    /// Plays something into a stream, or puts it behind what plays. `false` if it cannot be; the
-    /// application hears why.
+    /// Plays a source into a stream, or queues it behind the one that plays. `false` if that fails;
+    /// the application gets a status with the reason.
     pub(in crate::group) fn play_own(&mut self, id: StreamId, request: &PlayRequest) -> bool {
         let Some(stream) = self.own_streams.get(id) else {
             return false;
@@ -56,7 +56,7 @@ impl PublishActs<'_> {
                 Err((Status::PlayFailed, TOO_MANY))
             }
             Some(parsed) if local => Ok(parsed.name),
-            // Its query is for the other side.
+            // The query is for the other side.
             Some(_) => Ok(&*request.name),
         };
         let name = match accepted {
@@ -95,7 +95,7 @@ impl PublishActs<'_> {
         true
     }
 
-    /// Ends what a stream plays: its viewers hear that nobody publishes it any more.
+    /// Stops a stream: its viewers get the end of its publication.
     pub(in crate::group) fn stop_own(&mut self, id: StreamId) -> bool {
         let Some(stream) = self.own_streams.get_mut(id) else {
             return false;
@@ -109,8 +109,8 @@ impl PublishActs<'_> {
         true
     }
 
-    /// Sends a data message into a stream, whoever publishes it; where nobody does, to those who
-    /// wait for it.
+    /// Sends a data message into a stream, also if a client publishes it. Without a publisher the
+    /// viewers that wait for the name get it.
     pub(in crate::group) fn send_own(
         &mut self,
         id: StreamId,
@@ -125,8 +125,8 @@ impl PublishActs<'_> {
             name: handler.to_owned(),
             values: values.to_vec(),
         };
-        // The form that holds every value; the ring keeps the one that every viewer reads if it
-        // can.
+        // This form holds every value; the ring keeps the AMF0 form, which every viewer reads, if
+        // there is one.
         let (kind, payload) = data.encode(ObjectEncoding::Amf3);
         if payload.len() > MAX_MESSAGE_LENGTH as usize {
             return false;
@@ -147,7 +147,7 @@ impl PublishActs<'_> {
         true
     }
 
-    /// Publishes a stream's name. `false` if somebody else has it.
+    /// Publishes a stream's name. `false` if another publisher has it.
     fn go_on_air(&mut self, id: StreamId) -> bool {
         let Some(stream) = self.own_streams.get(id) else {
             return false;
@@ -228,7 +228,7 @@ impl PublishActs<'_> {
         }
     }
 
-    /// Takes a stream off air that has nothing left to play.
+    /// Takes a stream off air if nothing is left to play.
     pub(in crate::group) fn follow(&mut self, id: StreamId, air: Air) {
         match air {
             Air::Stays => {}

@@ -1,4 +1,4 @@
-//! What streams of the application play from the other side of a connection.
+//! The sources of streams of the application on the other side of a connection.
 
 use std::sync::Arc;
 
@@ -52,7 +52,8 @@ impl SourceActs<'_> {
         }
     }
 
-    /// What the other side says of a source. That it begins has been said here.
+    /// Handles a status of the other side about a source. The group itself has reported the
+    /// beginning.
     pub(in crate::group) fn remote_status(
         &mut self,
         id: StreamId,
@@ -83,7 +84,7 @@ impl SourceActs<'_> {
         }
     }
 
-    /// The connection that brought a source is over.
+    /// Ends a source whose connection is over.
     pub(in crate::group) fn remote_lost(&mut self, id: StreamId, stream: NetStreamId) -> Air {
         if !self.own_streams.plays_from(id, stream) {
             return Air::Stays;
@@ -93,7 +94,7 @@ impl SourceActs<'_> {
     }
 }
 
-/// Where a play command says to begin, in seconds.
+/// The start of a play command, in seconds.
 pub(super) fn start(start: PlayStart) -> f64 {
     match start {
         PlayStart::LiveOrRecorded => -2.0,

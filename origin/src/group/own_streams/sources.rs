@@ -25,13 +25,13 @@ pub(in crate::group) struct SourceActs<'a> {
     pub(in crate::group) connections: &'a mut Connections,
 }
 
-/// Whether a stream of the application has something left to play. Its end reaches viewers, which
-/// do not belong here.
+/// Whether a stream of the application has a source left to play. The end of a stream reaches
+/// viewers, which are no part here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(in crate::group) enum Air {
     Stays,
-    /// Nothing is left: the stream is to be taken off air.
+    /// No source is left: the stream is to be taken off air.
     Leaves,
 }
 
@@ -39,7 +39,7 @@ pub(super) const CIRCLE: &str = "The stream would play itself.";
 const TOO_MANY_WAITED: &str = "Too many streams are waited for.";
 
 impl SourceActs<'_> {
-    /// A source that streams of the application wait for has a publisher.
+    /// Begins a source that streams of the application wait for: it has a publisher.
     pub(in crate::group) fn begins(
         &mut self,
         id: StreamId,
@@ -52,7 +52,7 @@ impl SourceActs<'_> {
         self.play_media(id, live);
     }
 
-    /// A source has lost its publisher for good.
+    /// Ends a source that has lost its publisher for good.
     pub(in crate::group) fn ends(&mut self, id: StreamId, name: &Rc<str>) -> Air {
         let description = format!("{name} is now unpublished.");
         self.room
@@ -60,8 +60,8 @@ impl SourceActs<'_> {
         self.give_way(id)
     }
 
-    /// The source of the moment has ended: what waits follows. If nothing does, the source is
-    /// waited for.
+    /// Ends the present source: the next in the list follows. Without a next one the stream waits
+    /// for the present source again.
     pub(in crate::group) fn give_way(&mut self, id: StreamId) -> Air {
         let waits = |stream: &OwnStream| !stream.playlist.is_empty();
         if !self.own_streams.get(id).is_some_and(waits) {
@@ -71,7 +71,7 @@ impl SourceActs<'_> {
         self.next(id)
     }
 
-    /// The time of a play may be over.
+    /// Ends a play if its time is over.
     pub(in crate::group) fn may_be_over(&mut self, id: StreamId, serial: u64) -> Air {
         let Some(OnAir {
             serial: present,
@@ -93,7 +93,7 @@ impl SourceActs<'_> {
         self.next(id)
     }
 
-    /// Ends the source of the moment, if there is one.
+    /// Ends the present source, if there is one.
     pub(in crate::group) fn end(&mut self, id: StreamId) {
         let Some(on_air) = self.own_streams.on_air(id) else {
             return;
@@ -114,7 +114,7 @@ impl SourceActs<'_> {
             .own_status(id, Status::PlayStop, &description, name);
     }
 
-    /// Begins with what waits next.
+    /// Begins the next source in the list.
     pub(in crate::group) fn next(&mut self, id: StreamId) -> Air {
         loop {
             let Some(stream) = self.own_streams.get_mut(id) else {
@@ -158,7 +158,7 @@ impl SourceActs<'_> {
 
     /// A source of this group, and its media if there is some.
     fn find_local(&mut self, id: StreamId, own_name: &str, name: &Rc<str>) -> Found {
-        // Asked again: who plays what has changed since it was put there.
+        // The loop is checked again: plays have changed since the source was queued.
         if self.own_streams.leads_to(name, own_name) {
             return Err(CIRCLE);
         }
@@ -169,7 +169,7 @@ impl SourceActs<'_> {
         }
     }
 
-    /// Copies from a source that is there.
+    /// Copies from a source whose media is there.
     pub(in crate::group) fn play_media(&mut self, id: StreamId, live: &Arc<LiveStream>) {
         let now = self.room.now;
         let Some(on_air) = self.own_streams.on_air(id) else {
@@ -180,7 +180,7 @@ impl SourceActs<'_> {
         };
         let before = playing.live.replace(Arc::clone(live));
         if before.is_some_and(|before| Arc::ptr_eq(&before, live)) {
-            // The same ring goes on; the relay reads it still.
+            // The ring is the same, and the relay still reads it.
             return;
         }
         on_air.relay.play(Some(Arc::clone(live)));
@@ -315,7 +315,7 @@ mod tests {
             assert!(parts.room.agenda.timers.take_due(at).is_some());
             at
         };
-        // No timer is longer than a minute.
+        // Each timer lasts a minute at most.
         assert_eq!(due(&mut parts), begun + LONGEST_TIMER);
         parts.room.now = begun + LONGEST_TIMER;
         assert_eq!(parts.acts().may_be_over(out, 1), Air::Stays);

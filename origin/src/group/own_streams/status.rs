@@ -8,8 +8,8 @@ use crate::{
 };
 
 impl Room {
-    /// Queues a status of a stream for the application: by the mailbox, so that it never comes in
-    /// the middle of a call, and one status that leads to the next gives other groups their turn.
+    /// Queues a status of a stream for the application, by the mailbox. So it never comes in the
+    /// middle of a call, and statuses that cause each other leave turns to other groups.
     pub(in crate::group) fn own_status(
         &self,
         id: StreamId,
@@ -27,5 +27,5 @@ impl Room {
     }
 }
 
-/// What a status weighs in the group's mailbox beyond its text.
+/// The weight of a status in the group's mailbox beyond its text.
 const STATUS_WEIGHT: usize = 256;

@@ -8,7 +8,7 @@ use super::acts::RemoteObjectActs;
 use crate::app::RemoteObjectId;
 
 /// A shared object of the other side of a connection, during one call of the application. Changes
-/// show at once; what the other side makes of them comes as news.
+/// show at once; the decisions of the other side come as news.
 pub struct RemoteObject<'a> {
     acts: RemoteObjectActs<'a>,
     id: RemoteObjectId,
@@ -54,7 +54,7 @@ impl<'a> RemoteObject<'a> {
         self.replica().map_or("", Replica::name)
     }
 
-    /// Its version, as far as it is known.
+    /// The last version that the other side has sent.
     pub fn version(&self) -> u32 {
         self.replica().map_or(0, Replica::version)
     }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 impl Turn<'_> {
-    /// The other side says something of an object.
+    /// Handles a message of the other side about an object.
     pub(in crate::group) fn remote_object(
         &mut self,
         connection: ConnectionId,

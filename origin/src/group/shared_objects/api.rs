@@ -1,4 +1,4 @@
-//! What an application may do with shared objects.
+//! The acts of an application on shared objects.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -10,15 +10,14 @@ use crate::{
     group::context::Context,
 };
 
-/// A shared object of the group, to look at.
+/// A shared object of the group, for reading.
 #[derive(Clone, Copy, Debug)]
 pub struct SharedObject<'a> {
     entry: &'a LivingObject,
 }
 
-/// A shared object of the group, to change. What is done leaves at once, in its place among
-/// everything else that the application sends; under a lock it leaves with the last unlock, as one
-/// message.
+/// A shared object of the group, for changes. Each change leaves at once, in sequence with all else
+/// that the application sends; under a lock all changes leave with the last unlock, as one message.
 pub struct SharedObjectMut<'a> {
     acts: ObjectActs<'a>,
     id: ObjectId,
@@ -26,15 +25,15 @@ pub struct SharedObjectMut<'a> {
 
 impl Context<'_> {
     /// Opens a shared object, which is made if there is none. A temporary one then lives at least
-    /// until it is closed as often as it was opened; of an open one the application hears what
-    /// members do.
+    /// until it is closed as often as it was opened. The application gets notices of the members'
+    /// changes to an open object.
     pub fn open_object(&mut self, name: &str, persistent: bool) -> Result<ObjectId, ObjectError> {
         self.core
             .object_acts()
             .open_object(object_name(name), persistent)
     }
 
-    /// Lets go of a shared object that was opened.
+    /// Closes a shared object that was opened.
     pub fn close_object(&mut self, object: ObjectId) {
         self.core.object_acts().close_object(object);
     }
@@ -68,7 +67,7 @@ impl Context<'_> {
         Some(SharedObject { entry })
     }
 
-    /// A shared object that lives, to be changed.
+    /// A shared object that lives, for changes.
     pub fn object_mut(&mut self, object: ObjectId) -> Option<SharedObjectMut<'_>> {
         let acts = self.core.object_acts();
         acts.objects.get(object)?;
@@ -77,12 +76,12 @@ impl Context<'_> {
 
     /// Removes all slots of every shared object whose name matches, stored ones too: `/` for all,
     /// else a path in which `*` stands for any text and `?` for any character. `true` if all
-    /// that were found are cleared.
+    /// objects that were found are cleared.
     pub fn clear_shared_objects(&mut self, path: &str) -> bool {
         self.core.object_acts().clear_objects(path)
     }
 
-    /// Takes back every lock that the present call of the application has taken, for one that
+    /// Takes back every lock that the present call of the application has taken, for a script that
     /// fails and cannot unlock. Returns how many there were.
     pub fn release_locks(&mut self) -> usize {
         self.core.object_acts().release_locks()
@@ -136,7 +135,7 @@ impl SharedObject<'_> {
     }
 
     /// How many versions back a returning client may be and still get the difference alone;
-    /// `u32::MAX` is without end.
+    /// `u32::MAX` is no limit.
     pub fn resync_depth(&self) -> u32 {
         self.entry.object.contents().resync_depth()
     }
@@ -146,20 +145,20 @@ impl SharedObject<'_> {
         self.entry.object.auto_commit()
     }
 
-    /// Whether something of it is not stored yet.
+    /// Whether a change of it is not stored yet.
     pub fn is_dirty(&self) -> bool {
         self.entry.object.is_dirty()
     }
 }
 
 impl SharedObjectMut<'_> {
-    /// The object, to look at.
+    /// The object, for reading.
     pub fn as_ref(&self) -> Option<SharedObject<'_>> {
         let entry = self.acts.objects.get(self.id)?;
         Some(SharedObject { entry })
     }
 
-    /// Gives a slot a value, over whatever clients have asked for. Null is a value like others.
+    /// Gives a slot a value, regardless of clients' requests. Null is a value like others.
     pub fn set(&mut self, slot: &str, value: &Value) -> Result<(), ObjectError> {
         let value = Encoded::new(value);
         self.change(|object| object.set(slot, value))
@@ -186,27 +185,27 @@ impl SharedObjectMut<'_> {
             .map_or(Ok(()), |done| done.map_err(ObjectError::Refused))
     }
 
-    /// Locks: what the application does from now on leaves as one message, and what clients ask
-    /// waits. Returns how often it is locked. A lock may outlast the call that took it, by 30 s at
-    /// most.
+    /// Locks the object: changes of the application leave as one message with the last unlock, and
+    /// requests of clients wait. Returns how often it is locked. A lock may outlast the call that
+    /// took it, by 30 s at most.
     pub fn lock(&mut self) -> u32 {
         self.acts.lock_object(self.id)
     }
 
-    /// Takes one lock back; with the last one everything goes on. Returns how many are left.
+    /// Takes one lock back; with the last one changes and requests go on. Returns how many are
+    /// left.
     pub fn unlock(&mut self) -> u32 {
         self.acts.unlock_object(self.id)
     }
 
-    /// Has everything stored that is not; `false` for a temporary object. If it fails,
-    /// [`Application::shared_object_status`](crate::app::Application::shared_object_status) hears
-    /// of it.
+    /// Stores all changes that are not stored yet; `false` for a temporary object. A failure comes
+    /// to [`Application::shared_object_status`](crate::app::Application::shared_object_status).
     pub fn flush(&mut self) -> bool {
         self.change(super::Authority::flush).unwrap_or(false)
     }
 
-    /// Forgets which slots were removed before this version: a client that returns with less gets
-    /// everything anew.
+    /// Forgets the slots that were removed before this version: a client that returns with an older
+    /// one gets the whole object.
     pub fn purge(&mut self, version: u32) {
         self.change(|object| object.purge(version));
     }
@@ -216,7 +215,7 @@ impl SharedObjectMut<'_> {
         self.change(|object| object.set_resync_depth(depth));
     }
 
-    /// Turns storing changes as they are made on or off. Off, nothing is stored before
+    /// Turns the storing of each change on or off. If it is off, nothing is stored before
     /// [`Self::flush`], the last release or the group's end.
     pub fn set_auto_commit(&mut self, on: bool) {
         self.change(|object| object.set_auto_commit(on));
@@ -307,7 +306,7 @@ fn matches(path: &str, name: &str) -> bool {
     path.is_empty() || glob(path.as_bytes(), name.trim_start_matches('/').as_bytes())
 }
 
-/// In time proportional to the product of the lengths at most.
+/// The time is proportional to the product of the lengths at most.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut from) = (0, 0);
     let mut star = None;
@@ -356,7 +355,7 @@ mod tests {
         ] {
             assert_eq!(matches(path, name), expected, "{path} {name}");
         }
-        // The worst pattern does not take for ever.
+        // The worst pattern takes a moment.
         let (pattern, text) = ("*a".repeat(200), "a".repeat(100) + "b");
         assert!(!matches(&pattern, &text));
     }

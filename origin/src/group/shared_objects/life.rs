@@ -39,7 +39,7 @@ impl ObjectActs<'_> {
         Ok(id)
     }
 
-    /// Delivers what an object has to say, and ends it if nobody needs it any more.
+    /// Delivers an object's messages, and drops it if it has no members and is not open.
     pub(in crate::group) fn settle_object(&mut self, id: ObjectId) {
         let Some(entry) = self.objects.get_mut(id) else {
             return;
@@ -92,7 +92,7 @@ impl ObjectActs<'_> {
         }
     }
 
-    /// A lock has lasted too long.
+    /// Ends a lock that has lasted too long.
     pub(in crate::group) fn lock_expired(&mut self, id: ObjectId, lock: u32) {
         let Some(entry) = self.objects.get_mut(id) else {
             return;
@@ -105,7 +105,7 @@ impl ObjectActs<'_> {
         }
     }
 
-    /// Takes back the locks that the present call of the application has taken: it has failed.
+    /// Takes back the locks of the present call of the application, which has failed.
     pub(in crate::group) fn release_locks(&mut self) -> usize {
         let locks = std::mem::take(&mut self.objects.locks);
         for &id in &locks {
@@ -150,8 +150,8 @@ impl ObjectActs<'_> {
         depth
     }
 
-    /// Forgets all objects, for an application that is no more. What they have to store is with
-    /// the store, and there for whoever opens them next.
+    /// Forgets all objects, for an application that is no more. Their last changes are in the store
+    /// by now, and the next open reads them there.
     pub(in crate::group) fn drop_all(&mut self) {
         for id in self.objects.ids() {
             if let Some(entry) = self.objects.get_mut(id) {
@@ -172,7 +172,7 @@ impl ObjectActs<'_> {
         self.room.log(Level::Error, text);
     }
 
-    /// Which objects clients of this application may create.
+    /// The objects that clients of this application may create.
     pub(super) fn permitted_objects(&self) -> config::SharedObjects {
         let settings = &self.room.version.settings;
         settings

@@ -1,9 +1,9 @@
-//! How fast a client may ask things of shared objects.
+//! The rate of a client's messages to shared objects.
 //!
-//! Every message takes a token, and so do every few kilobytes of answers. Without one the client's
-//! messages wait, and with them its credit, so that its edge stops reading it; what has gathered
-//! after a while is handled as one, in which only the last value of a slot counts. Nothing is
-//! refused for coming too fast, until it comes ten times too fast.
+//! Every message takes a token, and so do every few kilobytes of answers. Without a token the
+//! client's messages wait, and with them its credit, so that its edge stops reading it. Messages
+//! that have waited for a while are merged into one, in which only the last value of a slot counts.
+//! No message is refused for coming too fast, until messages come ten times too fast.
 
 use std::{
     collections::VecDeque,
@@ -15,13 +15,13 @@ use tributary_protocol::shared_object::SharedObjectMessage;
 use super::ObjectId;
 use crate::group::client::limits::PENDING_BYTES;
 
-/// What a session has to do with shared objects.
+/// A session's use of shared objects.
 #[derive(Debug)]
 pub(in crate::group) struct Uses {
     objects: Vec<ObjectId>,
-    /// One token for each message; none, or a debt, while they wait.
+    /// One for each message; none, or a debt, while messages wait.
     tokens: Bucket,
-    /// One for each message, ten times as many.
+    /// One for each message, from a bucket ten times as large.
     flood: Bucket,
     waiting: VecDeque<(SharedObjectMessage, usize)>,
     waiting_bytes: usize,
@@ -33,27 +33,27 @@ struct Bucket {
     at: Option<Instant>,
 }
 
-/// What becomes of a message.
+/// The treatment of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admit {
     Now,
-    /// It waits with the others.
+    /// The message waits with others.
     Later,
-    /// It waits, and is the first to do so.
+    /// The message waits, and is the first to do so.
     First,
     /// The session is to be closed.
     Flood,
 }
 
-/// Messages of one object that are handled as one.
+/// Messages of one object that are merged.
 #[derive(Debug)]
 pub(super) struct Gathered {
     pub(super) messages: Vec<SharedObjectMessage>,
     pub(super) bytes: usize,
 }
 
-/// How long what waits gathers at least. Reason: a client that is too fast costs its group one
-/// batch in so much time.
+/// The shortest time for which messages wait. Reason: a client that is too fast costs its group one
+/// batch in this time.
 pub(super) const GATHER: Duration = Duration::from_millis(50);
 
 /// How many seconds' worth of messages a session may send at once.
@@ -63,7 +63,7 @@ const BURST: f64 = 4.0;
 const FLOOD: f64 = 10.0;
 
 /// The bytes of answers that cost as much as a message. Reason: a client that uses a large object
-/// again and again is given all of it each time.
+/// again and again gets all of it each time.
 const ANSWER: f64 = 4_096.0;
 
 impl Uses {
@@ -91,7 +91,7 @@ impl Uses {
         &self.objects
     }
 
-    /// Takes a message's tokens; keeps the message if it has to wait, as it does in any case while
+    /// Takes a message's tokens. Keeps the message if it has to wait, as every message does while
     /// the store is behind.
     pub(super) fn admit(
         &mut self,
@@ -121,19 +121,19 @@ impl Uses {
         (if first { Admit::First } else { Admit::Later }, None)
     }
 
-    /// An answer of so many bytes leaves.
+    /// Takes the tokens for an answer of so many bytes.
     pub(super) fn answered(&mut self, bytes: usize) {
         self.tokens.tokens -= (bytes as f64 / ANSWER).floor();
     }
 
-    /// When what waits may be handled.
+    /// When the messages that wait may be handled.
     pub(super) fn due(&self, now: Instant, rate: u32) -> Instant {
         let missing = (1.0 - self.tokens.tokens).max(0.0) / f64::from(rate.max(1));
         let wait = Duration::try_from_secs_f64(missing).unwrap_or(LONGEST);
         now + wait.clamp(GATHER, LONGEST)
     }
 
-    /// What waits, by object, in order. Each takes a token.
+    /// Takes the messages that wait, by object, in order. Each costs a token.
     pub(super) fn gather(&mut self) -> Vec<Gathered> {
         self.waiting_bytes = 0;
         let mut gathered: Vec<Gathered> = Vec::new();
@@ -153,7 +153,7 @@ impl Uses {
         gathered
     }
 
-    /// Whether there are tokens for what waits.
+    /// Whether there are tokens for the messages that wait.
     pub(super) fn may_go_on(&mut self, now: Instant, rate: u32) -> bool {
         self.tokens.refill(now, f64::from(rate));
         self.tokens.tokens >= 1.0
@@ -177,7 +177,7 @@ impl Bucket {
     }
 }
 
-/// The longest that anything waits at once.
+/// The longest time that a batch waits.
 const LONGEST: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What clients ask of shared objects: who may, of which object.
+//! The requests of clients to shared objects: permission, and the object of each.
 
 use tributary_node::config::SharedObjects;
 use tributary_protocol::{
@@ -23,7 +23,7 @@ use crate::{
 };
 
 impl ObjectActs<'_> {
-    /// A message of types 16 or 19. Its credit comes back when it has been handled.
+    /// Handles a message of types 16 or 19. Its credit comes back when it has been handled.
     pub(in crate::group) fn message(&mut self, key: SessionKey, message: &Message) -> Verdict {
         self.clients.is_no_encoder(key);
         let bytes = message.payload.len();
@@ -38,7 +38,7 @@ impl ObjectActs<'_> {
                 ..asked
             },
             Err(error) => {
-                // Of this message alone; nothing that follows depends on it.
+                // The error concerns this message alone; no later message depends on it.
                 tracing::debug!(client = %client.id(), %error, "unreadable shared-object message");
                 self.room.process.metrics.shared_object_unreadable.inc();
                 client.consumed(bytes);
@@ -65,7 +65,7 @@ impl ObjectActs<'_> {
         Verdict::GoesOn
     }
 
-    /// A session that was too fast may go on.
+    /// Handles the messages of a session that had to wait.
     pub(in crate::group) fn messages_due(&mut self, key: SessionKey) {
         let rate = self.room.version.settings.shared_object_rate;
         let behind = self.is_store_behind();
@@ -88,7 +88,8 @@ impl ObjectActs<'_> {
         }
     }
 
-    /// A session ends: what it has asked for is done, then its objects go on without it.
+    /// Ends a session's use of objects: the messages that wait are handled, then the objects go on
+    /// without it.
     pub(in crate::group) fn leave(&mut self, key: SessionKey, reason: CloseReason) {
         let Some(client) = self.clients.get_mut(key).filter(|client| client.has_uses()) else {
             return;
@@ -110,7 +111,7 @@ impl ObjectActs<'_> {
         }
     }
 
-    /// Messages of one client about one object.
+    /// Handles messages of one client about one object.
     fn ask_object(&mut self, key: SessionKey, asked: Gathered) {
         let Gathered { messages, bytes } = asked;
         let Some(first) = messages.first() else {
@@ -125,7 +126,7 @@ impl ObjectActs<'_> {
             Some(uses) => self.object_to_use(key, &name, uses.flags),
             None => match self.objects.find(&name) {
                 Some(id) => Ok(id),
-                // Who does not use an object may let go of it.
+                // The release of an object that the client does not use is no error.
                 None if events().all(|event| *event == Event::Release) => Err(None),
                 None => Err(Some(Status::SharedObjectNoObjectFound)),
             },
@@ -206,7 +207,7 @@ impl ObjectActs<'_> {
         }
         let made = match (may_create, persistent) {
             (true, _) => self.create_object(name, persistent),
-            // What is stored is not created by being used.
+            // Use alone loads a stored object and creates none.
             (false, true) => self.load_object(name, Missing::Refuse),
             (false, false) => return no(Status::SharedObjectCreationFailed),
         };

@@ -1,4 +1,4 @@
-//! What an object says: one audience on each lane, whatever the number of members there.
+//! The messages of an object: one audience on each lane, whatever the number of members there.
 
 use std::collections::HashMap;
 
@@ -34,7 +34,7 @@ struct Member {
     encoding: ObjectEncoding,
 }
 
-/// A body in its encodings, each made once and only if somebody needs it.
+/// A body in its encodings, each made once and only if a member needs it.
 struct Forms<'b> {
     object: &'b str,
     body: &'b Body,
@@ -60,7 +60,7 @@ impl Side {
             let encoding = None;
             return self.say(ToAudience::Send { to, encoding, body });
         }
-        // The edge's mirror takes the form that holds everything, whoever reads it.
+        // The edge's mirror takes the form that holds every value, whatever members read.
         self.say(ToAudience::Send {
             to,
             encoding: Some(ObjectEncoding::Amf3),
@@ -102,7 +102,7 @@ impl Side {
             let aside = false;
             self.say(ToAudience::Stand { session, aside });
         } else {
-            // It has used the object again meanwhile, as another kind of member.
+            // The session has used the object again meanwhile, as another kind of member.
             self.say(ToAudience::Leave { session });
             self.say(ToAudience::Join { session, flags });
         }
@@ -154,7 +154,7 @@ fn message(body: &[u8], flags: Flags, encoding: ObjectEncoding) -> Message {
     of_kind(kind, payload)
 }
 
-/// Shared objects belong to the connection.
+/// Messages of shared objects belong to the connection.
 pub(super) fn of_kind(kind: MessageType, payload: Bytes) -> Message {
     Message {
         kind,

@@ -13,7 +13,7 @@ use crate::{
     store::{StorageError, Store},
 };
 
-/// What to do about an object that is not stored.
+/// The treatment of an object that the store does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
     Create,
@@ -21,7 +21,7 @@ pub(super) enum Missing {
 }
 
 impl ObjectActs<'_> {
-    /// Brings a persistent object to life.
+    /// Loads a persistent object.
     pub(super) fn load_object(
         &mut self,
         name: &str,
@@ -32,7 +32,7 @@ impl ObjectActs<'_> {
         let id = self.objects.next_id();
         let mailbox = self.room.mailbox.clone();
         let told = move |ticket, stored| {
-            // One for each write. A group that has ended needs no answer.
+            // The store reports each write once. A group that has ended needs no report.
             let _ = mailbox.push_final(Item::Stored(id, ticket, stored));
         };
         let loaded = store.load(&self.room.name, name, told);
@@ -55,7 +55,7 @@ impl ObjectActs<'_> {
         Ok(id)
     }
 
-    /// A write, and all before it of this object, is stored, or could not be.
+    /// Handles the store's report: a write, and all before it of this object, are stored or failed.
     pub(in crate::group) fn stored(&mut self, id: ObjectId, ticket: Ticket, stored: bool) {
         if let Some(entry) = self.objects.get_mut(id) {
             entry.object.handle_stored(ticket, stored);
@@ -63,7 +63,7 @@ impl ObjectActs<'_> {
         }
     }
 
-    /// Has everything stored that is not.
+    /// Stores all changes that are not stored yet.
     pub(in crate::group) fn commit_all(&mut self) {
         for id in self.objects.ids() {
             if let Some(entry) = self.objects.get_mut(id) {
@@ -80,7 +80,7 @@ impl ObjectActs<'_> {
         store.is_some_and(|store| store.used(self.room.name.application()) >= most)
     }
 
-    /// Whether the disk is too far behind for anything more of clients.
+    /// Whether the disk is too far behind for more changes of clients.
     pub(super) fn is_store_behind(&self) -> bool {
         let store = self.room.process.settings.store.as_ref();
         store.is_some_and(Store::is_full)

@@ -1,4 +1,4 @@
-//! How fast a client is.
+//! Measurements of a client's bandwidth.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tributary_protocol::command::Command;
 
 use super::stage::{Lane, Stage, live_settings, pass, play};
 
-/// The call that the client hears last: its method, transaction id, and bytes.
+/// The last call that the client got: its method, transaction id, and bytes.
 async fn last_call(lane: &mut Lane) -> (Command, usize) {
     lane.heard(1).await;
     let (_, message) = lane.messages.last().expect("a message");

@@ -21,7 +21,7 @@ use crate::app::{
     StreamStatus,
 };
 
-/// Connects to where its clients want, and tells them what happens.
+/// Connects where its clients ask it to, and calls them with the reports.
 #[derive(Default)]
 struct Near {
     connection: Option<ConnectionId>,
@@ -142,7 +142,7 @@ impl Application for Near {
     }
 }
 
-/// What is connected to.
+/// The application at the other end.
 struct Far;
 
 impl Application for Far {
@@ -222,7 +222,7 @@ fn page(lane: &Lane, session: u64) {
 }
 
 impl Lane {
-    /// Steers `near`; what session 1 hears.
+    /// Steers `near`; returns the messages of session 1.
     async fn order(&mut self, name: &str, with: &[Value]) -> Vec<String> {
         self.call(1, 0, name, 9.0, with);
         let heard = self.heard(1).await;
@@ -248,7 +248,7 @@ impl Lane {
         live.push(*writer, message, tokio::time::Instant::now().into_std());
     }
 
-    /// The times of what a player's ring holds.
+    /// The times of the messages in a player's ring.
     fn times(&self, session: u64) -> Vec<u32> {
         let ring = self.attached[&(session, 1)].ring();
         let mut cursor = ring.join(tributary_protocol::ring::Start::Gop);
@@ -326,7 +326,7 @@ fn a_connect_fails_later_and_says_why() {
                 "{uri}"
             );
         }
-        // What is ordered before the decision waits for it.
+        // Orders before the decision wait for it.
         near.order("connect", &[HERE.into(), "wait".into()]).await;
         assert_eq!(
             near.order("call", &["sum".into()]).await,

@@ -1,5 +1,5 @@
-//! What becomes of the connection of an encoder whose publish is refused or lost, where tokens may
-//! stand, and players that ask for live streams as if they were recordings.
+//! The connection of an encoder whose publish is refused or lost, the places of tokens, and players
+//! that ask for live streams as if they were recordings.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::stage::{Lane, Stage, live_settings, pass, play};
 const REFUSED: [&str; 2] = ["StopPublish 1 generation 1", "1 NetStream.Publish.BadName"];
 const PARTED: &str = "Close publish_over";
 
-/// What an encoder says of itself, in its two ways, and clients that are none.
+/// Properties by which encoders are known, and those of other clients.
 const AGENTS: [(&str, &str, &str, bool); 4] = [
     ("type", "nonprivate", "OBS", true),
     ("flashVer", "FMLE/3.0 (compatible; FMSc/1.0)", "FMLE", true),
@@ -26,7 +26,7 @@ fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-/// Connects with a property besides `app`, makes a message stream, and forgets what it heard.
+/// Connects with a property besides `app`, makes a message stream, and drops the messages so far.
 async fn connect(lane: &mut Lane, session: u64, properties: Object) {
     lane.open_with(session, properties);
     lane.call(session, 0, "createStream", 2.0, &[]);
@@ -72,12 +72,12 @@ fn an_encoder_that_finds_another_name_stays() {
         lane.publish(1, "cam2", 2);
         lane.clear().await;
         pass(seconds(0.5)).await;
-        // Its first refusal is forgotten, whatever it does a second later.
+        // The first refusal is forgotten: it ends nothing a second later.
         lane.call(1, 1, "closeStream", 0.0, &[]);
         lane.clear().await;
         pass(seconds(3.0)).await;
         assert!(lane.heard(1).await.is_empty());
-        // One that tries and tries in vain is not kept by that.
+        // Vain attempts do not keep the connection.
         lane.publish(1, "cam", 3);
         pass(seconds(0.7)).await;
         lane.publish(1, "cam", 4);

@@ -100,7 +100,7 @@ fn a_panic_ends_the_sessions_of_its_group_alone() {
             lane.call(1, 0, "createStream", 5.0, &[]);
             assert_eq!(lane.heard(1).await, ["_result 5 2"]);
         }
-        // What is still under way to the dead sessions meets nobody.
+        // Mail of the dead sessions that is still under way is dropped.
         broken.call(1, 0, "anything", 6.0, &[]);
         broken.closed(1, CloseReason::Client);
         broken.client(9).await;

@@ -1,4 +1,4 @@
-//! When groups begin and end, how they shut down, and what many of them cost.
+//! The beginning and end of groups, their shutdown, and the cost of many of them.
 
 use std::{
     sync::{Arc, Mutex},
@@ -21,7 +21,7 @@ use crate::{
     session::LaneKey,
 };
 
-/// Notes what happens to it, and answers with the time.
+/// Notes its calls, and answers with the time.
 struct Diary {
     notes: Arc<Mutex<Vec<String>>>,
     stays: bool,

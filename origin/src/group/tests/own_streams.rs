@@ -23,7 +23,7 @@ use crate::{
     live::LiveStream,
 };
 
-/// Does with its streams what clients ask for, and tells everyone what happens to them.
+/// Does with its streams what clients ask for, and broadcasts the statuses.
 #[derive(Default)]
 struct Mixer;
 
@@ -114,7 +114,7 @@ async fn mixer(clients: u64) -> (Stage, Lane) {
 }
 
 impl Lane {
-    /// Steers the mixer; its answer and the statuses that follow.
+    /// Steers the mixer; returns its answer and the statuses that follow.
     async fn steer(&mut self, name: &str, with: &[Value]) -> Vec<String> {
         self.call(1, 0, name, 9.0, with);
         self.heard(1).await
@@ -151,14 +151,14 @@ struct Viewer {
 }
 
 impl Viewer {
-    /// What session `session` plays on its message stream 1.
+    /// The ring that session `session` plays on its message stream 1.
     fn of(lane: &Lane, session: u64) -> Self {
         let live = std::sync::Arc::clone(&lane.attached[&(session, 1)]);
         let cursor = live.ring().join(Start::KeyFrame);
         Self { live, cursor }
     }
 
-    /// The times and bodies of what has come since.
+    /// The times and bodies of the messages since the last call.
     async fn sees(&mut self) -> Vec<(u32, String)> {
         settle().await;
         let ring = self.live.ring();
@@ -337,7 +337,7 @@ fn streams_do_not_play_each_other_in_a_circle() {
             lane.steer("mix", &["c".into(), "a".into()]).await,
             ["_result 9 false", &status("Play.Failed a")]
         );
-        // Behind another it is seen when its turn comes.
+        // A play behind another is checked when its turn comes.
         lane.steer("mixFor", &["c".into(), "x".into(), 1.0.into()])
             .await;
         lane.steer("queue", &["x".into(), "y".into()]).await;
@@ -383,7 +383,7 @@ fn data_alone_holds_a_name_loosely() {
         lane.clear().await;
         let sent = lane.steer("send", &["chat".into(), "say".into()]).await;
         assert_eq!(sent, ["_result 9 true"]);
-        // Nobody is told that it is published, yet they get it.
+        // Viewers get the data without a status of a publication.
         assert_eq!(
             lane.heard(3).await,
             ["1 data |RtmpSampleAccess false", "Attach 1 live 1"]

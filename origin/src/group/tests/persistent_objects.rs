@@ -1,4 +1,5 @@
-//! Persistent shared objects of groups: what waits for the store, and what a group finds there.
+//! Persistent shared objects of groups: messages that wait for the store, and stored data that a
+//! group finds there.
 
 use std::{sync::Arc, sync::mpsc, time::Duration};
 
@@ -25,7 +26,7 @@ fn change(name: &str, value: impl Into<Value>) -> Event {
     }
 }
 
-/// Calls are what the application does to its object `o`.
+/// Calls are the acts of the application on its object `o`.
 struct Room {
     object: Option<ObjectId>,
     told: mpsc::SyncSender<String>,
@@ -118,7 +119,7 @@ impl House {
         self.lane.object(session, "o", version, PERSISTENT, events);
     }
 
-    /// What a session hears next: the store answers on its own thread, in its own time.
+    /// The next messages to a session: the store answers on its own thread, in its own time.
     async fn hears(&mut self, session: u64) -> Vec<String> {
         for _ in 0..5_000 {
             let heard = self.lane.heard(session).await;
@@ -171,7 +172,7 @@ fn success_waits_for_the_disk_and_nobody_else_does() {
         assert_eq!(house.lane.heard(3).await, ["o v1 a=1", "o v2 a=2"]);
         assert_eq!(house.lane.heard(1).await, nothing());
         assert_eq!(house.lane.heard(2).await, nothing());
-        // What has nothing to do with the object does not wait.
+        // Messages without relation to the object do not wait.
         house.lane.call(1, 0, "createStream", 4.0, &[]);
         assert_eq!(house.lane.heard(1).await, ["_result 4 1"]);
         house.memory.release();
@@ -235,7 +236,7 @@ fn an_object_outlives_its_members_its_group_and_its_process() {
         let mut again = House::new(&memory, settings(), &[5]).await;
         again.ask(5, 0, [Event::Use]);
         assert_eq!(again.hears(5).await, ["o v2 use, clear, b=2"]);
-        // Without a word of the end of the process, versions go on beyond all that were told.
+        // Without a record of the process's end, versions go on beyond all that were sent.
         let mut crashed = House::new(&memory, settings(), &[7]).await;
         crashed.ask(7, 2, [Event::Use]);
         assert_eq!(crashed.hears(7).await, ["o v4099 use, clear, b=2"]);

@@ -61,7 +61,7 @@ impl Parts {
         }
     }
 
-    /// Asks the application whether a message stream may play a name.
+    /// Notes the request of a message stream to play a name.
     fn ask(&mut self, slot: StreamSlot, name: &str, length: Option<u32>) -> RequestId {
         let name = StreamName::parse(name).unwrap();
         let what = Asked::Play(PlayHow::new(Announce::Reset, length));

@@ -1,4 +1,4 @@
-//! Plays of a client that do not replace what plays.
+//! Plays of a client that do not replace the present one.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::stage::{Lane, Stage, live_settings, pass, play};
 use crate::group::message_stream::MAX_PLAYLIST;
 
 impl Lane {
-    /// Plays behind what session 9 plays.
+    /// Queues a play behind the present play of session 9.
     fn behind(&self, name: &str, length: Value) {
         let with = [name.into(), (-2.0).into(), length, false.into()];
         self.call(9, 1, "play", 0.0, &with);

@@ -1,4 +1,4 @@
-//! Who holds a name: second publishers, take-overs, returns, stalls and outages.
+//! The holder of a name: second publishers, take-overs, returns, stalls and outages.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A publisher, a viewer of the same name, and nothing of it kept as heard.
+/// A publisher, and a viewer of the same name; their messages so far are dropped.
 async fn on_air(stage: &mut Stage, name: &str) -> (Lane, Lane) {
     let mut publisher = stage.lane("live");
     let mut viewer = stage.lane("live");
@@ -56,7 +56,7 @@ async fn accepted(lane: &mut Lane) -> bool {
     accepted
 }
 
-/// Sends a frame as the lane's publisher; whether it was taken.
+/// Sends a frame as the lane's publisher. Returns whether the stream has taken it.
 fn sends(lane: &Lane, at: u32, key: bool) -> bool {
     let (live, writer) = &lane.writers[&(1, 1)];
     let payload = if key {
@@ -74,7 +74,7 @@ fn sends(lane: &Lane, at: u32, key: bool) -> bool {
         .is_some()
 }
 
-/// A viewer that joins what a lane publishes.
+/// A viewer that joins the stream that a lane publishes.
 fn join(lane: &Lane) -> Cursor {
     let (live, _) = &lane.writers[&(1, 1)];
     live.ring().join(Start::Gop)

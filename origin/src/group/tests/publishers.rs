@@ -1,4 +1,4 @@
-//! What an application is told of publishers: one beginning and one end for each client that
+//! Notices of publishers for an application: one beginning and one end for each client that
 //! publishes a name, in every way in which that can begin and end.
 
 use std::{
@@ -16,7 +16,7 @@ use crate::app::{
     Admission, Answer, Application, Applications, Call, ClientId, Context, PlayRequest,
 };
 
-/// What the application does with a client within `published`.
+/// The act of the application on a client within `published`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Check {
     #[default]
@@ -26,13 +26,13 @@ enum Check {
     EndsPublish,
 }
 
-/// What the application was told, and what it does next.
+/// The notices of the application, and its next act.
 #[derive(Default)]
 struct Notes {
     lines: Vec<String>,
-    /// The clients that publish, by name, as the application was told.
+    /// The clients that publish, by name, according to the notices.
     on_air: BTreeMap<String, String>,
-    /// What its clients do, in order of their names.
+    /// The use of its clients' message streams, in order of their names.
     roles: Vec<(String, ClientId, MessageStreamId)>,
     pending: Vec<ClientId>,
     check: Check,
@@ -54,7 +54,7 @@ impl Witness {
         self.0.lock().unwrap().check = check;
     }
 
-    /// What was told since this was last asked.
+    /// The notices since the last call.
     fn told(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap().lines)
     }
@@ -171,7 +171,7 @@ fn takeover() -> config::Application {
     }
 }
 
-/// Lanes 1 and 2, each with client 1; what they were told is forgotten.
+/// Lanes 1 and 2, each with client 1; their messages so far are dropped.
 async fn two(stage: &mut Stage) -> (Lane, Lane) {
     let mut first = stage.lane("app");
     let mut second = stage.lane("app");
@@ -540,7 +540,7 @@ impl Model {
         format!("{operation} {lane} {session} {name}")
     }
 
-    /// What the application was told is what its clients do, and those may write.
+    /// The notices agree with the use of the clients' streams, and those clients may write.
     async fn check(&mut self, done: &[String]) {
         self.steer("who", "");
         for lane in &mut self.lanes[..2] {

@@ -1,4 +1,4 @@
-//! Connect, NetConnection commands, and what a client may send when.
+//! Connect, NetConnection commands, and the times at which a client may send each message.
 
 use std::time::Duration;
 
@@ -277,7 +277,7 @@ fn refusals_carry_the_connects_transaction() {
     });
 }
 
-/// Decides as the connect's `flashVer` is told to by the peer's port, or by events.
+/// Decides as the connect's `flashVer` asks for, by the peer's port, or by events.
 #[derive(Default)]
 struct Doorman {
     waiting: Vec<ClientId>,

@@ -33,7 +33,7 @@ fn say(handler: &str, value: impl Into<Value>) -> Event {
     }
 }
 
-/// Calls are what the application does to its object `o`.
+/// Calls are the acts of the application on its object `o`.
 struct Room {
     object: Option<ObjectId>,
     seen: mpsc::SyncSender<String>,
@@ -236,12 +236,12 @@ fn a_value_that_only_amf3_has_goes_out_once_for_each_encoding() {
         );
         assert_eq!(lane.audiences.len(), 2 + 1);
         lane.audiences.clear();
-        // What AMF0 can carry is one frame, the AMF0 form for both.
+        // A body that AMF0 can carry is one frame, in the AMF0 form for both.
         lane.object(2, "o", 1, TEMPORARY, [change("a", 5.0)]);
         assert_eq!(lane.heard(1).await, ["o v2 a=5"]);
         assert_eq!(lane.heard(3).await, ["o v2 a=5 (16)"]);
         assert_eq!(lane.audiences.len(), 1 + 1);
-        // Who joins later gets its own form too.
+        // A member that joins later gets its own form too.
         lane.object(
             3,
             "o",
@@ -284,7 +284,8 @@ fn what_the_application_does_keeps_its_place_among_its_messages() {
         assert_eq!(ask(&mut lane, 1, "get", &["a".into()]).await, "1");
         assert_eq!(ask(&mut lane, 1, "flush", &[]).await, "false");
         lane.clear().await;
-        // Under a lock it leaves as one, and what clients ask waits with its credit.
+        // Under a lock changes leave as one message, and requests of clients wait with their
+        // credit.
         assert_eq!(ask(&mut lane, 1, "lock", &[]).await, "1");
         lane.consumed.clear();
         lane.call(1, 0, "set", 3.0, &["a".into(), 5.0.into()]);
@@ -419,7 +420,7 @@ fn access_is_by_folder_and_refusals_have_their_status() {
             lane.heard(2).await.last().unwrap(),
             "own/a v0 BadPersistence"
         );
-        // Nothing stores here.
+        // The process has no store.
         lane.object(1, "own/b", 0, Flags::PERSISTENT, [Event::Use]);
         assert_eq!(lane.heard(1).await, ["own/b v0 ObjectCreationFailed"]);
     });
@@ -677,7 +678,7 @@ fn a_failed_application_takes_its_objects_with_it() {
     });
 }
 
-/// `/board` and `board` are one object, whoever asks.
+/// `/board` and `board` are one object, for clients and the application.
 #[test]
 fn leading_slashes_of_names_are_cut() {
     play(async {

@@ -66,10 +66,10 @@ pub(super) struct Lane {
     pub(super) handled: HashMap<u64, usize>,
     /// The streams the lane's publishers may write to, by session and message stream.
     pub(super) writers: HashMap<(u64, u32), (Arc<LiveStream>, WriterId)>,
-    /// What was attached last to each message stream of a session.
+    /// The last stream attached to each message stream of a session.
     pub(super) attached: HashMap<(u64, u32), Arc<LiveStream>>,
     pub(super) messages: Vec<(u64, Message)>,
-    /// What audiences were told.
+    /// The orders to audiences.
     pub(super) audiences: Vec<(AudienceId, ToAudience)>,
     members: HashMap<AudienceId, BTreeMap<u64, (Flags, bool)>>,
     encodings: HashMap<u64, ObjectEncoding>,
@@ -179,7 +179,7 @@ impl Lane {
         );
     }
 
-    /// Asks something of a shared object.
+    /// Sends events of a shared object.
     pub(super) fn object(
         &self,
         session: u64,
@@ -228,7 +228,7 @@ impl Lane {
         });
     }
 
-    /// Opens a session and makes its first message stream; nothing of it is kept as heard.
+    /// Opens a session and makes its first message stream; its messages so far are dropped.
     pub(super) async fn client(&mut self, session: u64) {
         self.open(session);
         self.call(session, 0, "createStream", 2.0, &[]);
@@ -322,20 +322,20 @@ impl Lane {
         });
     }
 
-    /// What a session was told since this was last asked.
+    /// The messages to a session since the last call.
     pub(super) async fn heard(&mut self, session: u64) -> Vec<String> {
         settle().await;
         self.collect();
         self.heard.remove(&session).unwrap_or_default()
     }
 
-    /// What a session was told up to now.
+    /// The messages to a session that are here by now.
     pub(super) fn heard_now(&mut self, session: u64) -> Vec<String> {
         self.collect();
         self.heard.remove(&session).unwrap_or_default()
     }
 
-    /// Forgets what was heard so far.
+    /// Drops the messages so far.
     pub(super) async fn clear(&mut self) {
         settle().await;
         self.collect();
@@ -363,7 +363,7 @@ impl Lane {
         }
     }
 
-    /// What an edge does with what an audience is told.
+    /// Delivers an order to an audience as an edge does.
     fn tell_members(&mut self, audience: AudienceId, what: &ToAudience) {
         match what {
             ToAudience::Begin { .. } => {
@@ -466,7 +466,7 @@ impl Lane {
     }
 }
 
-/// Lets the groups do all they have to do now.
+/// Lets the groups do all their work of this moment.
 pub(super) async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;

@@ -211,7 +211,7 @@ fn net_stream_commands_get_their_exact_answers() {
             &["Detach 1 live 1", "1 NetStream.Play.Stop"],
         ),
         ("closeStream", vec![], &[]),
-        // Idle from here on, or waiting.
+        // The message stream is idle from here on, or waits.
         ("pause", flag(true).to_vec(), &[]),
         ("play", vec![], &["1 NetStream.Play.Failed"]),
         ("play", playing(""), &["1 NetStream.Play.Failed"]),
@@ -715,7 +715,7 @@ fn a_play_with_a_length_ends_that_long_after_its_first_media() {
     });
 }
 
-/// What somebody who joins the stream gets, as the first bytes of each message.
+/// The messages for a new viewer of the stream, as the first bytes of each.
 fn joined(live: &LiveStream) -> Vec<[u8; 2]> {
     let ring = live.ring();
     let mut cursor = ring.join(tributary_protocol::ring::Start::KeyFrame);

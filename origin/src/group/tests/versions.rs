@@ -95,7 +95,7 @@ fn a_restart_ends_sessions_cleanly_and_starts_the_newest() {
         assert_eq!(version(&mut lane, 2).await, "_result 9 two");
         assert_eq!(applications.summary("app").unwrap().older_groups, 0);
         assert_eq!(stage.groups.restart("other"), 0);
-        // Restarted and left alone, it has no reason to stay.
+        // A group that was restarted and has no clients ends.
         stage.groups.restart("app");
         settle().await;
         drop(lane);

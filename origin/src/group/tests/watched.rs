@@ -77,7 +77,7 @@ fn an_application_watches_and_limits_its_clients() {
             let statistics = Statistics {
                 bytes_in,
                 bytes_out,
-                // All that the lane has carried before.
+                // The report includes all that the lane has carried before.
                 received: Some(100),
                 ..Statistics::default()
             };
@@ -99,7 +99,7 @@ fn an_application_watches_and_limits_its_clients() {
     });
 }
 
-/// What `all` answers: bytes in and out, messages in and out.
+/// The answer of `all`: bytes in and out, messages in and out.
 async fn figures(lane: &mut Lane) -> [u64; 4] {
     lane.clear().await;
     lane.call(1, 0, "all", 9.0, &[]);
@@ -150,15 +150,15 @@ fn figures_go_on_between_reports_and_never_back() {
             assert_eq!(second[3] - first[3], 2);
             assert_eq!(second[2] - first[2], 2, "send and the question");
             assert!(second[0] > first[0]);
-            // A report that was under way when the call left: it does not include that.
+            // This report was under way when the call left: it does not include the call.
             report(&lane, 5_100, 5, counts.then_some(3));
             let third = figures(&mut lane).await;
             assert!(third[1] >= second[1], "{third:?} after {second:?}");
-            // One that includes it.
+            // This report includes the call.
             report(&lane, 16_500, 8, counts.then_some(5));
             let fourth = figures(&mut lane).await;
             assert!((16_500..16_700).contains(&fourth[1]), "{fourth:?}");
-            // One that is less than what was shown.
+            // This report is less than the figures shown before.
             report(&lane, 16_400, 8, counts.then_some(5));
             let fifth = figures(&mut lane).await;
             for (before, after) in [
@@ -204,7 +204,7 @@ fn rates_move_with_what_the_lane_carries() {
     });
 }
 
-/// What is remembered of messages to a client that is watched is bounded.
+/// The memory for messages to a client that is watched is bounded.
 #[test]
 fn thousands_of_messages_between_reports_are_remembered_as_a_few() {
     play(async {

@@ -12,9 +12,8 @@ use crate::{
 };
 
 impl Client {
-    /// What its connection has carried: its edge's last report, and what its lane has carried since,
-    /// never less than before. Nothing before the first report after
-    /// [`Context::request_statistics`].
+    /// The traffic of its connection: its edge's last report, and the lane's traffic since, never
+    /// less than before. `None` before the first report after [`Context::request_statistics`].
     pub fn statistics(&self, now: Instant) -> Option<Statistics> {
         let watched = self.watched.as_ref()?;
         let figures = watched.figures(self.traffic, now)?;
@@ -43,8 +42,8 @@ impl Client {
 }
 
 impl Context<'_> {
-    /// Has the client's edge say what its connection carries, at once and every 5 s from then on:
-    /// [`Client::statistics`]. Asking again changes nothing.
+    /// Asks the client's edge for reports of its connection, at once and every 5 s from then on:
+    /// [`Client::statistics`]. A second request changes nothing.
     pub fn request_statistics(&mut self, client: ClientId) {
         let traffic = self.client(client).map(|client| client.traffic);
         self.watch(client, |watched| {
@@ -64,7 +63,7 @@ impl Context<'_> {
         });
     }
 
-    /// Has the client pinged. `false` if it is gone.
+    /// Asks the client's edge to ping it. `false` if the client is gone.
     pub fn ping(&mut self, client: ClientId) -> bool {
         self.watch(client, |_| Some(ToSession::Ping))
     }

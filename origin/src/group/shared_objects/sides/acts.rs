@@ -82,7 +82,7 @@ impl ObjectActs<'_> {
         }
     }
 
-    /// The members of an object on this one's lane.
+    /// The members of an object on this session's lane.
     fn side(&mut self, id: ObjectId, key: SessionKey) -> Option<&mut Side> {
         self.objects.get_mut(id)?.sides.side(key)
     }
@@ -109,7 +109,7 @@ impl ObjectActs<'_> {
         }
     }
 
-    /// A lane could not keep what one of its audiences was told: it gets everything anew.
+    /// Sends a snapshot to an audience whose messages did not fit its lane.
     pub(in crate::group) fn snapshot_wanted(&mut self, audience: AudienceId) {
         let mut entries = self.objects.entries.values();
         let of = |side: &&Side| side.audience == audience;
@@ -124,8 +124,8 @@ impl ObjectActs<'_> {
     }
 }
 
-/// Tells one client: as a member, so that it keeps its place behind what went to all, or by a
-/// message of its own.
+/// Sends a body to one client: as a member, so that it keeps its place behind messages to all, or
+/// by a message of its own.
 fn tell_one(side: Option<&mut Side>, client: &mut Client, forms: &mut Forms<'_>) {
     client.uses().answered(forms.body.size());
     let session = client.key.session;
