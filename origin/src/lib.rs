@@ -2,7 +2,7 @@
 //!
 //! A program embeds an origin to serve applications of its own in Rust. An application implements
 //! [`app::Application`]; the origin makes one instance of it for each group, and asks the instance
-//! what its clients may do:
+//! to decide about its clients:
 //!
 //! ```
 //! use std::{collections::BTreeMap, error::Error, sync::Arc};
@@ -75,13 +75,13 @@
 //! |---|---|
 //! | [`start`], [`Start`], [`Running`], [`Config`], [`StartError`] | programs: to start an origin and to wait for its end |
 //! | [`Flags`], [`LIVE`] | the program `tributary`: its command line, and the name of the application that needs no configuration |
-//! | [`app`] | applications: the trait, and what an instance may do |
+//! | [`app`] | applications: the trait, and the acts of an instance |
 //! | [`app::embed`] | engines of other languages, such as `tributary-script`: a group that is lent to its thread, and the bounds of shared objects |
 //! | [`deploy::Loader`] and its types | crates that read applications from folders |
 //! | [`deploy::check`], [`deploy::archive`], [`deploy::folder`] | the program `tributary`: `tributary check` and `tributary apps`, which look at folders as an origin does |
 //! | `test` | tests of applications, with the feature `test`: groups without sockets, on a clock that the test moves |
 //!
-//! Everything else (groups, links, live streams, the store) is reached through these alone.
+//! Everything else (groups, links, live streams, the store) is reached through these.
 
 pub mod app;
 mod config;

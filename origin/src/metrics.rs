@@ -1,4 +1,4 @@
-//! What the origin counts.
+//! The figures of the origin.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -27,14 +27,14 @@ pub(crate) struct Metrics {
     ended: Family<ReasonLabel, Counter>,
 }
 
-/// What a connect got.
+/// The result of a connect.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ConnectResult {
     Accepted,
     Rejected,
 }
 
-/// What a publish got.
+/// The result of a publish.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum PublishResult {
     Started,
@@ -54,7 +54,7 @@ struct ReasonLabel {
 }
 
 impl Metrics {
-    /// Metrics that `registry` shows, under names that begin with `tributary_origin_`.
+    /// Metrics in `registry`, under names that begin with `tributary_origin_`.
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let origin = registry.sub_registry_with_prefix("tributary_origin");

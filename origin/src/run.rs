@@ -20,20 +20,18 @@ use crate::{
     store::{StorageError, Store},
 };
 
-/// What an origin is started with.
+/// The parts that an origin starts with.
 pub struct Start {
-    /// Its settings.
     pub config: Config,
-    /// Its certificate and key.
     pub identity: Identity,
-    /// Drawn at random at each start.
+    /// A random number of this start.
     pub epoch: u64,
-    /// The applications and their settings; `live` is there in any case.
+    /// The applications and their settings; `live` is always one of them.
     pub applications: BTreeMap<String, config::Application>,
-    /// Applications of the program that embeds this origin; a folder of the same name goes before
-    /// one of these, and these before the built-in ones.
+    /// Applications of the program that embeds this origin. A folder takes precedence over one of
+    /// the same name, and that over a built-in one.
     pub own: Applications,
-    /// What reads the folders of the applications directory.
+    /// The reader of the folders in the applications directory.
     pub loader: Arc<dyn Loader>,
 }
 
@@ -48,7 +46,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where edges dial.
+    /// The address that edges dial.
     pub fn address(&self) -> SocketAddr {
         self.link.address
     }
@@ -58,7 +56,7 @@ impl Running {
         self.api.clone()
     }
 
-    /// Waits until everything has ended, after the drain.
+    /// Waits until all threads have ended, after the drain.
     pub fn join(self) {
         self.link.join();
         if let Some(store) = self.store {
@@ -149,22 +147,17 @@ pub fn start(
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// Its worker threads.
+    /// The worker threads did not start.
     Threads(io::Error),
-    /// Its data directory cannot be made.
-    Data {
-        /// Which.
-        data: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Its applications.
+    /// The data directory cannot be made.
+    Data { data: PathBuf, source: io::Error },
+    /// The deployment of the applications could not begin.
     Deploy(deploy::DeployStartError),
-    /// The token of its admin API.
+    /// The token of the admin API cannot be read or made.
     Token(TokenError),
-    /// The store in its data directory.
+    /// The store in the data directory cannot be opened.
     Store(StorageError),
-    /// Its links.
+    /// The links could not be started.
     Link(link::StartError),
 }
 

@@ -11,7 +11,7 @@ pub(crate) struct LinkConfig {
     pub(crate) address: SocketAddr,
     /// The origin's certificate and key.
     pub(crate) identity: Identity,
-    /// Drawn at random when the process starts.
+    /// A random number of the process's start.
     pub(crate) epoch: u64,
     /// The longest grace time of any application.
     pub(crate) grace: Duration,

@@ -26,22 +26,21 @@ use super::{
 
 /// One edge process: a name and a start epoch.
 pub(super) struct Edge {
-    /// The name on its certificate.
+    /// From its certificate.
     pub(super) name: Arc<str>,
     pub(super) epoch: u64,
     /// The incarnation of its newest link.
     pub(super) incarnation: Cell<u64>,
-    /// The name by which it knows this origin.
+    /// The edge's name for this origin.
     pub(super) known_as: RefCell<String>,
-    /// Its name and zone.
     pub(super) place: RefCell<PlaceLabel>,
     pub(super) feeds: Rc<Feeds>,
     control: RefCell<Option<queue::Sender<Control>>>,
     lanes: RefCell<HashMap<LaneId, Rc<Lane>>>,
-    /// When a packet of its link last arrived, and how many bytes had come by then.
+    /// When a packet of its link last arrived, and the bytes received by then.
     heard: Cell<Instant>,
     heard_bytes: Cell<u64>,
-    /// Lanes it may open.
+    /// The rate of the lanes it opens.
     new_lanes: RefCell<Rate>,
     /// When the last packet of its lost link arrived.
     lost: Cell<Option<Instant>>,
@@ -91,12 +90,12 @@ impl Edge {
         self.heard.get()
     }
 
-    /// Notes that the edge's newest link has brought something.
+    /// Notes that a packet has arrived on the edge's newest link.
     pub(super) fn heard(&self, now: Instant) {
         self.heard.set(now);
     }
 
-    /// Looks whether packets arrived since this was last called.
+    /// Notes whether packets have arrived since the last call.
     pub(super) fn listen(&self, now: Instant) {
         if let Some(link) = self.link() {
             let (_, received) = link.bytes();
@@ -119,7 +118,7 @@ impl Edge {
         self.feeds.set_link(Some(link));
     }
 
-    /// The link is gone. Its peer may have closed it.
+    /// Notes that the link is gone. Its peer may have closed it.
     pub(super) fn link_lost(&self, error: &LinkError, now: Instant) {
         *self.control.borrow_mut() = None;
         if matches!(error, LinkError::Closed(_) | LinkError::Reset) {
@@ -129,8 +128,8 @@ impl Edge {
         self.feeds.set_link(None);
     }
 
-    /// Queues a control frame. An edge that reads none is disconnected: the next link tells it
-    /// everything.
+    /// Queues a control frame. An edge that reads none is disconnected: the next link begins with
+    /// all of the state.
     pub(super) fn tell(&self, control: Control) {
         let full = self
             .control
@@ -166,7 +165,7 @@ impl Edge {
             .sum()
     }
 
-    /// Whether a lane keeps something that the edge has not acknowledged.
+    /// Whether a lane keeps frames that the edge has not acknowledged.
     pub(super) fn is_busy(&self) -> bool {
         let lanes = self.lanes.borrow();
         lanes

@@ -1,4 +1,4 @@
-//! The edges of an origin: which there are, which are lost, and which lanes they may open.
+//! The edges of an origin, their links, and the admission of their lanes.
 
 use std::{
     cell::{Cell, RefCell},
@@ -42,11 +42,11 @@ pub(super) enum Admission {
         lane: Rc<Lane>,
         received_by_edge: u64,
     },
-    /// There is nothing to resume.
+    /// The origin has no such lane to resume.
     Unknown,
     /// The edge asks again after this time.
     Wait(Duration),
-    /// The edge has too many lanes, or names another group than before.
+    /// The edge has too many lanes, or opens the lane for another group than before.
     Refused,
 }
 
@@ -82,7 +82,7 @@ impl Edges {
     }
 
     /// Looks at the clock. After a stop of the process, lanes that the grace time no longer covers
-    /// end here: call it before anything that was received is applied.
+    /// end here, so the call comes before received bytes are applied.
     pub(super) fn wake(self: &Rc<Self>) {
         let now = Instant::now();
         let passed = now.saturating_duration_since(self.awake.replace(now));
@@ -97,7 +97,7 @@ impl Edges {
         for edge in self.all() {
             let silent = now.saturating_duration_since(edge.heard_at());
             if silent > IDLE {
-                // The edge has given this link up; it sends again what it sent before.
+                // The edge has given this link up; it sends its frames again on the next.
                 self.fence(&edge);
                 self.end_overdue(&edge);
             }
@@ -142,7 +142,7 @@ impl Edges {
         Some(Rc::clone(edge))
     }
 
-    /// Closes an older link of the process, whatever it still has to send.
+    /// Closes an older link of the process; its unsent bytes are lost.
     pub(super) fn fence(self: &Rc<Self>, edge: &Rc<Edge>) {
         if let Some(older) = edge.link() {
             older.close(CloseCode::Fenced);
@@ -150,8 +150,8 @@ impl Edges {
         }
     }
 
-    /// Ends the lanes that the grace time no longer covers, now that a link of the edge is back:
-    /// before anything is read from it.
+    /// Ends the lanes that the grace time no longer covers, now that a link of the edge is back.
+    /// The call comes before the first read from the link.
     pub(super) fn end_overdue(&self, edge: &Edge) {
         let Some(lost) = edge.lost_at() else { return };
         let now = Instant::now();
@@ -163,7 +163,8 @@ impl Edges {
         edge.forget_ended();
     }
 
-    /// The link of an edge is lost: its lanes wait for the next one, each for its grace time.
+    /// Handles the loss of an edge's link: its lanes wait for the next one, each for its grace
+    /// time.
     pub(super) fn edge_lost(self: &Rc<Self>, edge: &Rc<Edge>, error: &LinkError) {
         edge.link_lost(error, Instant::now());
         let metrics = &self.shared.metrics;
@@ -220,7 +221,7 @@ impl Edges {
         }
     }
 
-    /// Waits until no edge with a link has anything left to acknowledge.
+    /// Waits until no edge with a link has frames left to acknowledge.
     pub(super) async fn acknowledged(&self) {
         loop {
             let progress = self.shared.progress.notified();

@@ -8,19 +8,19 @@ use std::{
 
 use tributary_protocol::GroupName;
 
-/// What edges say of origins they have lost. While one does, its groups there must not be started
-/// here: they may be resumed.
+/// Edges' reports of origins they have lost. As long as there is a report, its groups must not be
+/// started here: they may be resumed there.
 #[derive(Debug, Default)]
 pub(super) struct Elsewhere {
     lost: HashMap<String, Lost>,
-    /// Groups that live on at an origin that came back, and since when.
+    /// Groups that live on at an origin that came back, and the time of its return.
     resumed: HashMap<GroupName, Instant>,
 }
 
 #[derive(Debug)]
 struct Lost {
     since: Instant,
-    /// Who says so, and which groups each has there.
+    /// The groups that each edge reports there, by the edge's name and epoch.
     reports: HashMap<(Arc<str>, u64), Report>,
 }
 
@@ -30,16 +30,16 @@ struct Report {
     groups: HashSet<GroupName>,
 }
 
-/// How long groups that live on at an origin that came back are not started here: edges without
-/// sessions of them may reach it a little later.
+/// How long groups that live on at an origin that came back are not started here. Reason: edges
+/// without sessions of them may reach it a little later.
 const RETURN: Duration = Duration::from_secs(5);
 
-/// How long after the first report every group of the lost origin waits: other edges may be about
-/// to report theirs.
+/// How long after the first report every group of the lost origin waits. Reason: other edges may be
+/// about to send their reports.
 const SETTLE: Duration = Duration::from_secs(2);
 
 impl Elsewhere {
-    /// An edge process has lost `origin` and has these groups there.
+    /// Adds a report: an edge process has lost `origin` and has these groups there.
     pub(super) fn report(
         &mut self,
         edge: &Arc<str>,
@@ -58,7 +58,7 @@ impl Elsewhere {
         report.complete |= complete;
     }
 
-    /// The edge process has given `origin` up, or has it back since `resumed`.
+    /// Ends a report: the edge process has given `origin` up, or has it back since `resumed`.
     pub(super) fn report_ended(
         &mut self,
         edge: &Arc<str>,
@@ -84,7 +84,7 @@ impl Elsewhere {
         }
     }
 
-    /// The edge process is gone, and what it said with it.
+    /// Ends all reports of an edge process that is gone.
     pub(super) fn edge_gone(&mut self, edge: &Arc<str>, epoch: u64) {
         let origins: Vec<String> = self.lost.keys().cloned().collect();
         for origin in origins {
@@ -92,7 +92,7 @@ impl Elsewhere {
         }
     }
 
-    /// The process was stopped for this long: what it waits for has not had its time.
+    /// Extends all waits by the time for which the process was stopped.
     pub(super) fn postpone(&mut self, by: Duration) {
         for since in self.resumed.values_mut() {
             *since += by;
@@ -103,7 +103,8 @@ impl Elsewhere {
     }
 
     /// Whether `group`, whose home is `home`, may live at a lost origin. `edges` are those that
-    /// this origin knows: once each has said what it has at `home`, nothing else is to come.
+    /// this origin knows: once each has sent a complete report about `home`, no other report can
+    /// come.
     pub(super) fn may_live(
         &self,
         group: &GroupName,

@@ -41,13 +41,12 @@ pub(super) struct Feeds {
 /// A publish of an edge: writers count for each live stream.
 pub(super) type PublishKey = (LiveId, WriterId);
 
-/// An accepted publish.
 #[derive(Clone)]
 pub(super) struct Publish {
     pub(super) live: Arc<LiveStream>,
     /// The epoch of its newest feed; older feeds are dropped.
     epoch: Rc<Cell<u64>>,
-    /// A faulty data message of it was logged.
+    /// Whether a faulty data message of it was logged.
     pub(super) is_faulty: Rc<Cell<bool>>,
     publisher: Rc<dyn Publisher>,
 }
@@ -81,7 +80,7 @@ struct LiveFeed {
     source: LiveSource,
 }
 
-/// How soon a feed that the edge refused is tried again.
+/// The time before a feed that the edge refused is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 
 impl Feeds {
@@ -109,8 +108,8 @@ impl Feeds {
         self.features.set(features);
     }
 
-    /// The first message of the publication that a viewer of `live` joins now, for an edge that
-    /// knows of publications.
+    /// The number of the first message of the publication that a viewer of `live` joins now, for an
+    /// edge that supports publications.
     pub(super) fn publication(&self, live: &LiveStream) -> u64 {
         match self.publications() {
             Publications::ByFrame => live.ring().publication().first,
@@ -126,7 +125,7 @@ impl Feeds {
         }
     }
 
-    /// Counts a message stream of the edge that plays `live`. The first begins the feed.
+    /// Counts a message stream of the edge that plays `live`. The first one begins the feed.
     pub(super) fn attach(self: &Rc<Self>, live: &Arc<LiveStream>) {
         if let Some(feed) = self.outgoing.borrow().get(&live.id()) {
             feed.viewers.set(feed.viewers.get() + 1);
@@ -146,8 +145,8 @@ impl Feeds {
         spawn_local(Rc::clone(self).write(source));
     }
 
-    /// Counts a message stream that no longer plays `live`. The last ends the feed, once the rest of
-    /// the ring has left.
+    /// Uncounts a message stream that no longer plays `live`. The last one ends the feed, once the
+    /// rest of the ring has left.
     pub(super) fn detach(&self, live: &Arc<LiveStream>) {
         let mut outgoing = self.outgoing.borrow_mut();
         let Some(feed) = outgoing.get(&live.id()) else {
@@ -161,7 +160,7 @@ impl Feeds {
         }
     }
 
-    /// Notes a publish whose feed the edge may open; the target as the edge names it.
+    /// Adds a publish whose feed the edge may open; the target as the edge names it.
     pub(super) fn accept(
         &self,
         target: &Target<Arc<LiveStream>>,
@@ -199,7 +198,7 @@ impl Feeds {
         Some(publish.clone())
     }
 
-    /// Accepted publishes, each of which has a feed.
+    /// The number of accepted publishes, each of which has a feed.
     pub(super) fn publish_count(&self) -> usize {
         self.publishes.borrow().len()
     }
@@ -232,7 +231,7 @@ impl LastingFeed for LiveFeed {
         FeedWriter::new(live, WriterId(0), self.source.cursor(), publications)
     }
 
-    /// The edge passes over messages that it has.
+    /// The edge drops messages that it has already.
     fn resume(&self, writer: &mut FeedWriter) {
         writer.go_on_at(self.source.cursor());
     }
@@ -243,7 +242,7 @@ impl LastingFeed for LiveFeed {
         epoch.get()
     }
 
-    /// The edge gave this feed up for a newer one, or is broken.
+    /// The edge has a newer feed in place of this one, or is broken.
     fn pause_after_refusal(&self) -> Option<Duration> {
         Some(AGAIN)
     }
@@ -256,18 +255,18 @@ impl LiveSource {
 }
 
 impl Publish {
-    /// Whether this feed of it is its newest.
+    /// Whether this feed of the publish is its newest.
     pub(super) fn is_newest(&self, open: &FeedOpen) -> bool {
         self.epoch.get() == open.epoch
     }
 
-    /// Its newest feed has ended.
+    /// Reports the end of its newest feed.
     pub(super) fn ended(&self, writer: WriterId) {
         let key = (self.live.id(), writer);
         Rc::clone(&self.publisher).feed_ended(key);
     }
 
-    /// Its feed broke a limit.
+    /// Reports that its feed broke a limit.
     pub(super) fn close(&self, writer: WriterId, reason: CloseReason) {
         let key = (self.live.id(), writer);
         Rc::clone(&self.publisher).close_publisher(key, reason);

@@ -1,4 +1,4 @@
-//! One lane at the origin: between its group's actor and whatever link carries it.
+//! One lane at the origin: between its group's actor and the link that carries it at the moment.
 
 use std::{
     cell::{Cell, RefCell},
@@ -38,8 +38,8 @@ pub(super) struct Lane {
     /// The edges' names for the group's home, and for this origin.
     home: String,
     known_as: String,
-    /// The group, once there is a session for it; asked for again by each session while it is
-    /// refused.
+    /// The group, once there is a session for it. While the group is refused, each session asks for
+    /// it again.
     group: RefCell<Option<GroupHandle>>,
     out: LaneOut,
     pub(super) state: RefCell<OriginLane>,
@@ -47,14 +47,14 @@ pub(super) struct Lane {
     playing: RefCell<HashMap<StreamKey, Arc<LiveStream>>>,
     /// The accepted publishes whose feed has not ended.
     publishing: RefCell<HashMap<StreamKey, Target<Arc<LiveStream>>>>,
-    /// Events of sessions that wait for the end of a feed, each wait with its number.
+    /// Events of sessions that wait for the end of a feed, with the number of the wait.
     held: RefCell<HashMap<SessionId, (u64, VecDeque<FromSession>)>>,
     holds: Cell<u64>,
     /// Counts the streams that carried the lane: an older one is over.
     turn: Cell<u64>,
     /// Since when no stream carries it.
     uncarried: Cell<Option<Instant>>,
-    /// Whether the group was last told that the link is lost.
+    /// Whether the last notice to the group was a lost link.
     told_lost: Cell<bool>,
     over: Cell<bool>,
     ended: Notify,
@@ -135,7 +135,7 @@ impl Lane {
         self.wake.notify_waiters();
     }
 
-    /// The lane's group, which its application and its limits may refuse.
+    /// Joins the lane's group, which its application or a limit may refuse.
     fn join_group(&self) -> Result<GroupHandle, OpenRefused> {
         if let Some(group) = &*self.group.borrow() {
             return Ok(group.clone());
@@ -153,7 +153,7 @@ impl Lane {
         }
     }
 
-    /// The link that carried the lane is lost, or is back.
+    /// Notifies the group that the link is lost, or is back.
     pub(super) fn outage(&self, lost: bool) {
         if self.told_lost.replace(lost) == lost {
             return;
@@ -171,7 +171,7 @@ impl Lane {
         self.wake.notify_one();
     }
 
-    /// The lane is over: every session in it ends.
+    /// Ends the lane, and every session in it.
     pub(super) fn end(self: &Rc<Self>, reason: CloseReason) {
         if self.over.replace(true) {
             return;

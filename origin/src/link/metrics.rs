@@ -1,4 +1,4 @@
-//! What the origin's links count.
+//! Counters and gauges of the origin's links.
 
 use std::ops::Deref;
 
@@ -10,23 +10,23 @@ use prometheus_client::{
 use tributary_node::link::LinkCounts;
 pub(super) use tributary_node::metrics::Counted;
 
-/// The edge a figure belongs to.
+/// The edge that a figure belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct EdgeLabel {
-    /// The name on its certificate.
+    /// From its certificate.
     pub(crate) edge: String,
 }
 
-/// An edge, and where it stands.
+/// An edge, with its zone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct PlaceLabel {
-    /// The name on its certificate.
+    /// From its certificate.
     pub(crate) edge: String,
     /// Its `edge.zone`.
     pub(crate) zone: String,
 }
 
-/// Counters and gauges of the links; clones count into the same.
+/// The figures of the links; clones count into the same.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LinkMetrics {
     counts: LinkCounts<EdgeLabel>,
@@ -48,7 +48,7 @@ pub(crate) struct LinkMetrics {
     pub(crate) audience_merged: Counter,
     /// Times an audience needed a snapshot.
     pub(crate) audience_lapses: Counter,
-    /// Data messages of publishers that were not right to their last byte.
+    /// Malformed data messages of publishers.
     pub(crate) data_faulty: Counter,
 }
 
@@ -59,7 +59,7 @@ impl LinkMetrics {
         self.counts.register(r);
         r.register("up", "Links that are up", self.links.clone());
         r.register("lost", "Links lost", self.lost.clone());
-        let faulty = "Data messages of publishers that were not right to their last byte";
+        let faulty = "Malformed data messages of publishers";
         r.register("data_faulty", faulty, self.data_faulty.clone());
         r.register("refused", "Links refused", self.refused.clone());
         r.register(

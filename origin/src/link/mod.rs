@@ -5,8 +5,9 @@
 //!                    └────────┴──────┴──► shared -> residents
 //! ```
 //!
-//! `thread` accepts links, and `serve` answers what each of them brings: `node::link` drives both.
-//! An `edge` has lanes; a `lane` carries the sessions of one group and has its edge's `feeds`. Nothing imports what stands left of it.
+//! `thread` accepts links, and `serve` handles the streams of each: `node::link` drives both. An
+//! `edge` has lanes; a `lane` carries the sessions of one group and has its edge's `feeds`. No
+//! module imports one to its left.
 
 mod config;
 mod edge;

@@ -15,7 +15,7 @@ use tributary_protocol::{
 /// The groups with lanes at this origin.
 pub(super) struct Residents {
     groups: RefCell<HashMap<GroupName, Resident>>,
-    /// Groups that were displaced, or are no longer, since the edges were last told.
+    /// Groups that were displaced, or are no longer, since the last frames about them.
     moved: RefCell<HashSet<GroupName>>,
     has_moved: Notify,
     displaced: Gauge,
@@ -24,7 +24,7 @@ pub(super) struct Residents {
 /// A group with lanes here.
 struct Resident {
     lanes: usize,
-    /// The home that edges name, if it is not this origin.
+    /// The home by its edges' name, if it is not this origin.
     home: Option<String>,
 }
 
@@ -90,7 +90,7 @@ impl Residents {
         resident.is_some_and(|resident| resident.home.as_deref() == Some(home))
     }
 
-    /// The frames that tell a new link which groups are displaced here.
+    /// The frames for a new link: the groups that are displaced here.
     pub(super) fn displaced(&self) -> Vec<Control> {
         let groups = self.groups.borrow();
         let displaced = groups.iter().filter(|(_, group)| group.home.is_some());
@@ -107,7 +107,7 @@ impl Residents {
         frames
     }
 
-    /// Waits until groups have moved; the frames that tell every edge of them.
+    /// Waits until groups have moved. Returns the frames about them for every edge.
     pub(super) async fn changes(&self) -> Vec<Control> {
         self.has_moved.notified().await;
         let moved = std::mem::take(&mut *self.moved.borrow_mut());
@@ -137,8 +137,8 @@ fn change(added: Vec<GroupName>, removed: Vec<GroupName>) -> Control {
     }
 }
 
-/// The frames that tell an edge which groups have stored data here. With `whole` they replace what it
-/// was told before, also when there are none.
+/// The frames for an edge about groups that have stored data here. With `whole` they replace all
+/// earlier ones, also when there are none.
 pub(super) fn kept(groups: &[GroupName], whole: bool) -> Vec<Control> {
     let mut frames: Vec<_> = groups
         .chunks(GROUPS_PER_FRAME)

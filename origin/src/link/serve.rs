@@ -87,8 +87,8 @@ impl Edges {
 }
 
 impl Served {
-    /// Whether what this link brings may be applied: no newer one of the same process is there.
-    /// Ask before anything received is applied.
+    /// Whether the bytes of this link may be applied: no newer link of the same process is there.
+    /// The call comes before received bytes are applied.
     fn is_current(&self) -> bool {
         self.edges.wake();
         let current = self.is_newest() && self.edge.link().is_some();
@@ -102,7 +102,7 @@ impl Served {
         self.edge.incarnation.get() == self.hello.incarnation
     }
 
-    /// Shows where the edge stands and what it is meant for, while its link is up.
+    /// Sets the gauge of the edge's zone and capacity, while its link is up.
     fn note_place(&self) {
         let place = PlaceLabel {
             edge: self.hello.node.clone(),
@@ -155,7 +155,7 @@ impl ControlDriver for Served {
 impl ServedLink for Served {
     fn up(&self, control: queue::Sender<Control>) -> Vec<Control> {
         if !self.is_newest() {
-            // A newer link has greeted meanwhile.
+            // A newer link has sent its Hello meanwhile.
             self.link.close(CloseCode::Fenced);
             return Vec::new();
         }
@@ -216,7 +216,7 @@ impl ServedLink for Served {
         stream.refuse(&answer).await;
     }
 
-    /// Takes in the media of one accepted publish.
+    /// Adds the media of a feed to the live stream of its accepted publish.
     async fn feed(self, recv: RecvStream) {
         let shared = &self.edges.shared;
         let _counted = Counted::new(&shared.metrics.feeds_in);
@@ -227,7 +227,7 @@ impl ServedLink for Served {
             Err(_) => None,
         };
         let Some((open, publish)) = opened else {
-            // It was ended or taken over while the feed was under way.
+            // The publish was ended or taken over while the feed was under way.
             return feed.stop();
         };
         publish.live.begin_feed(open.writer);
@@ -242,10 +242,10 @@ impl ServedLink for Served {
                     take_in(&shared.metrics, &open, &publish, message);
                 }
                 Ok(Some(Feed::Open(_))) => return self.protocol_error(&FrameError::Value),
-                // A publish is one publication.
+                // A publish is one publication, so the frame changes nothing.
                 Ok(Some(Feed::NewPublication(_))) => {}
                 Ok(None) => break,
-                // The edge does not know this origin's limit: its client is to blame.
+                // The edge does not know this origin's limit: its client is at fault.
                 Err(FrameError::TooLong) => {
                     feed.stop();
                     return publish.close(open.writer, CloseReason::Limit);
@@ -253,14 +253,14 @@ impl ServedLink for Served {
                 Err(error) => return self.protocol_error(&error),
             }
         }
-        // A feed that was reset is followed by another; one that the link took with it may be.
+        // Another feed follows one that was reset, and may follow one that was lost with its link.
         if feed.is_finished() && publish.is_newest(&open) {
             publish.ended(open.writer);
         }
     }
 }
 
-/// A feed's opening and the publish it belongs to, which takes the highest epoch alone.
+/// A feed's opening and its publish, which takes the highest epoch alone.
 async fn feed_opening(
     served: &Served,
     feed: &mut FeedStream,
@@ -276,7 +276,7 @@ async fn feed_opening(
                 return Ok(publish.map(|publish| (open, publish)));
             }
             Some(Feed::Message(_)) => return Err(FrameError::Value),
-            // A publish is one publication.
+            // A publish is one publication, so the frame changes nothing.
             Some(Feed::NewPublication(_)) => {}
             None => return Ok(None),
         }
@@ -297,10 +297,7 @@ fn take_in(metrics: &LinkMetrics, open: &FeedOpen, publish: &Publish, feed: Feed
         metrics.data_faulty.inc();
         if !publish.is_faulty.replace(true) {
             let live = open.live.0;
-            tracing::info!(
-                live,
-                "a data message of a publisher is not right to its last byte"
-            );
+            tracing::info!(live, "a data message of a publisher is malformed");
         }
     }
 }

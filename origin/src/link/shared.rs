@@ -41,7 +41,7 @@ impl Shared {
         tracing::warn!(from = who, %error, "link refused");
     }
 
-    /// Closes a link whose peer broke the protocol: nothing that it sends can be trusted.
+    /// Closes a link whose peer broke the protocol: no later bytes of it can be trusted.
     pub(super) fn protocol_error(&self, link: &Link, error: &dyn fmt::Display) {
         tracing::error!(edge = %link.peer().name, %error, "link closed: protocol error");
         self.metrics.protocol_errors.inc();

@@ -32,7 +32,7 @@ impl Running {
     }
 }
 
-/// Starts the links on a thread of their own: QUIC batches best where nothing else runs.
+/// Starts the links on a thread of their own. Reason: QUIC batches best where no other work runs.
 pub(crate) fn start(
     config: LinkConfig,
     groups: Groups,
@@ -68,7 +68,8 @@ pub(crate) fn start(
     }
 }
 
-/// Accepts links until the drain; returns when every group has ended and the edges know.
+/// Accepts links until the drain. Returns when every group has ended and the edges have received
+/// that.
 async fn run(shared: &Rc<Shared>, endpoint: &Endpoint, drain: drain::Watch) {
     let edges = Edges::new(Rc::clone(shared));
     spawn_local(tick(Rc::clone(&edges)));
@@ -81,7 +82,7 @@ async fn run(shared: &Rc<Shared>, endpoint: &Endpoint, drain: drain::Watch) {
     shut_down(&edges, endpoint).await;
 }
 
-/// Looks at the clock, and ends lanes that nothing carries.
+/// Looks at the clock, and ends lanes that no link carries.
 async fn tick(edges: Rc<Edges>) {
     loop {
         tokio::time::sleep(TICK).await;
@@ -89,7 +90,7 @@ async fn tick(edges: Rc<Edges>) {
     }
 }
 
-/// Tells every edge which groups have left their home, or have gone back.
+/// Notifies every edge of groups that have left their home, or have gone back.
 async fn announce_displaced(edges: Rc<Edges>) {
     loop {
         for control in edges.shared.residents.changes().await {
@@ -98,7 +99,8 @@ async fn announce_displaced(edges: Rc<Edges>) {
     }
 }
 
-/// Tells every edge which groups have begun to store data, and all anew if some have none any more.
+/// Notifies every edge of groups that have begun to store data; sends the whole list if some have
+/// none any more.
 async fn announce_kept(edges: Rc<Edges>) {
     let groups = &edges.shared.groups;
     let Some(mut changed) = groups.kept_changed() else {
@@ -127,7 +129,7 @@ async fn shut_down(edges: &Edges, endpoint: &Endpoint) {
     endpoint.close().await;
 }
 
-/// How often the clock is looked at, and lanes that nothing carries.
+/// The time between two looks at the clock and at lanes without a link.
 const TICK: Duration = Duration::from_millis(250);
 
 /// The time that groups have to end.
@@ -140,9 +142,9 @@ const REST_LEAVES: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The address or the certificate.
+    /// The address or the certificate is at fault.
     Bind(BindError),
-    /// The thread or its runtime.
+    /// The thread or its runtime did not start.
     Thread(io::Error),
 }
 

@@ -1,4 +1,4 @@
-//! What a publisher's data messages become for viewers.
+//! A publisher's data messages in the form that viewers get.
 
 use bytes::Bytes;
 use tributary_protocol::{
@@ -9,11 +9,11 @@ use tributary_protocol::{
     },
 };
 
-/// What is left of a message for viewers.
+/// A message in the form that viewers get.
 #[derive(Debug, PartialEq)]
 pub(super) struct Shown {
     pub(super) message: Option<Message>,
-    /// Whether it could be read as what it claims to be.
+    /// Whether the message was well-formed.
     pub(super) is_whole: bool,
 }
 
@@ -29,8 +29,7 @@ impl Shown {
 /// The message as viewers get it: `@setDataFrame` loses its wrapping, `@clearDataFrame` of the
 /// metadata becomes empty metadata. A data message is of type 18, which every viewer reads, unless
 /// it holds values that only AMF3 has: then it is of type 15, and edges make the nearest AMF0 form
-/// for those who do not read that. One that is not right to its last byte passes as it is behind
-/// its name.
+/// for the others. Of a malformed message the bytes behind the name pass as they are.
 pub(super) fn for_viewers(mut message: Message) -> Shown {
     if !message.kind.is_data() {
         return Shown::whole(Some(message));

@@ -21,10 +21,10 @@ mod timeline;
 
 use timeline::{Timeline, Track};
 
-/// One live stream: its recent messages and who may add to them.
+/// One live stream: its recent messages and its writer.
 ///
-/// The group decides who writes; the link's thread writes and reads. Publishers come and go
-/// ([`LiveStream::begin_writer`]), the stream's time and numbers go on.
+/// The group decides about the writer; the link's thread writes and reads. Publishers come and go
+/// ([`LiveStream::begin_writer`]); the stream's time and numbers go on.
 pub(crate) struct LiveStream {
     id: LiveId,
     state: Mutex<State>,
@@ -34,16 +34,16 @@ pub(crate) struct LiveStream {
 struct State {
     ring: Ring<Message>,
     timeline: Timeline,
-    /// The highest writer ever begun.
+    /// The last writer that began.
     last: WriterId,
     /// Whether that writer may still write.
     open: bool,
-    /// The number after the last that this writer's feeds carried.
+    /// The number behind the last that this writer's feeds carried.
     received: Option<u64>,
     counts: Counts,
 }
 
-/// What went into a live stream.
+/// The figures of the messages that a live stream has taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Messages taken.
@@ -52,20 +52,21 @@ pub(crate) struct Counts {
     pub(crate) bytes: u64,
     /// Messages refused because their writer had been superseded or ended.
     pub(crate) stale: u64,
-    /// Data messages that were not right to their last byte.
+    /// Malformed data messages.
     pub(crate) faulty: u64,
 }
 
 /// How a writer's messages relate to those before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begins {
-    /// Another publication: nothing from before belongs to it.
+    /// The messages belong to another publication.
     Afresh,
-    /// The same one: the publisher has returned, or another has taken over.
+    /// The messages belong to the same publication: the publisher has returned, or another has
+    /// taken over.
     Continuing,
 }
 
-/// A stream that somebody writes who is no client of a group: its writing ends with this.
+/// The right to write a live stream that belongs to no client of a group. Its drop ends the writer.
 #[derive(Debug)]
 pub(crate) struct Writing {
     live: Arc<LiveStream>,
@@ -114,8 +115,8 @@ impl LiveStream {
         self.id
     }
 
-    /// Lets a new publisher write; whatever an older one still sends is refused from here on.
-    /// Viewers get its audio at once and its video from its first key frame.
+    /// Begins a new writer; later messages of an older one are refused. Viewers get its audio at
+    /// once and its video from its first key frame.
     pub(crate) fn begin_writer(&self, how: Begins) -> WriterId {
         let mut state = self.lock();
         state.last = WriterId(state.last.0 + 1);
@@ -128,8 +129,8 @@ impl LiveStream {
         state.last
     }
 
-    /// What `writer` sends from here on comes from another source, a publication of its own: the
-    /// stream's time goes on, its audio at once and its video from the next key frame.
+    /// Begins another source of `writer`, which is a publication of its own: the stream's time goes
+    /// on, its audio at once and its video from the next key frame.
     pub(crate) fn splice(&self, writer: WriterId) {
         let mut state = self.lock();
         if state.may_write(writer) {
@@ -138,8 +139,8 @@ impl LiveStream {
         }
     }
 
-    /// The source of what `writer` sends has another publication from here on, or another writer
-    /// of the same; its time goes on.
+    /// Notes that the source of `writer` begins another publication, or has another writer of the
+    /// same; the stream's time goes on.
     pub(crate) fn source_changes(&self, writer: WriterId, how: Begins) {
         let mut state = self.lock();
         if state.may_write(writer) {
@@ -147,8 +148,8 @@ impl LiveStream {
         }
     }
 
-    /// Adds a data message of the application at the stream's present time, whoever publishes.
-    /// Returns its number, or `None` if nothing is left of it for viewers.
+    /// Adds a data message of the application at the stream's present time, also if a client
+    /// publishes. Returns its number, or `None` if the message has no form for viewers.
     pub(crate) fn insert(&self, message: Message, now: Instant) -> Option<u64> {
         let mut message = frame::for_viewers(message).message?;
         let class = media::classify(message.kind, &message.payload);
@@ -176,8 +177,8 @@ impl LiveStream {
         Some(number)
     }
 
-    /// A feed of the writer begins. One that follows another repeats what it must; video goes on
-    /// at its next key frame.
+    /// Begins a feed of the writer. A feed that follows another repeats the headers, and its video
+    /// goes on at its next key frame.
     pub(crate) fn begin_feed(&self, writer: WriterId) {
         let mut state = self.lock();
         if state.may_write(writer) && state.received.is_some() {
@@ -185,8 +186,8 @@ impl LiveStream {
         }
     }
 
-    /// [`LiveStream::push`] for a message of a feed, which its sender numbers; a header that is
-    /// repeated has no number. What was taken before is not taken again.
+    /// [`LiveStream::push`] for a message of a feed, with its number in the feed; a repeated header
+    /// has no number. A message that was taken before is dropped.
     pub(crate) fn push_numbered(
         &self,
         writer: WriterId,
@@ -207,8 +208,8 @@ impl LiveStream {
         Some(place)
     }
 
-    /// [`LiveStream::push`] for a message out of another live stream: a header may be repeated
-    /// there, and a reader may have jumped.
+    /// [`LiveStream::push`] for a message of another live stream, where a header may be repeated
+    /// and a reader may have jumped.
     pub(crate) fn copy(
         &self,
         writer: WriterId,
@@ -228,7 +229,7 @@ impl LiveStream {
         }
     }
 
-    /// Ends a writer; nothing happens if another has taken over meanwhile.
+    /// Ends a writer; it changes nothing if another has taken over meanwhile.
     pub(crate) fn end_writer(&self, writer: WriterId) {
         let mut state = self.lock();
         if state.last == writer {
@@ -242,12 +243,12 @@ impl LiveStream {
         self.lock().may_write(writer)
     }
 
-    /// The place of the newest message, if there was any.
+    /// The place of the newest message, if there is one.
     pub(crate) fn place(&self) -> Option<FeedPlace> {
         self.lock().ring.head().checked_sub(1).map(FeedPlace)
     }
 
-    /// What went in so far.
+    /// The figures so far.
     pub(crate) fn counts(&self) -> Counts {
         self.lock().counts
     }
@@ -257,15 +258,15 @@ impl LiveStream {
         RingAccess(self.lock())
     }
 
-    /// Resolves when something was added after this call. Take it first, then read the ring, then
-    /// wait: nothing is missed between. Any number of tasks on any thread may wait.
+    /// Resolves when a message is added after this call. A task calls this first, then reads the
+    /// ring, then waits: so it misses no message. Any number of tasks on any thread may wait.
     pub(crate) fn changed(&self) -> Notified<'_> {
         self.changed.notified()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No peer's bytes make the code under this lock panic; if it ever did, the stream's
-        // messages are still whole.
+        // Bytes of a peer cannot make the code under this lock panic; after a panic the stream's
+        // messages are whole all the same.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -324,7 +325,7 @@ impl State {
         }
         let begins = repeated || self.timeline.is_pending();
         message.timestamp = if class.kind == media::Kind::Metadata && begins {
-            // Players take it for text at any other time.
+            // Players take it for text unless it has time 0.
             RtmpTimestamp::default()
         } else {
             self.timeline.map(message.timestamp, track(class), now)

@@ -1,4 +1,4 @@
-//! Copies live streams into another one: what an application plays into a stream of its own.
+//! Copies live streams into another one: the sources of a stream of the application.
 
 use std::{
     future::Future,
@@ -17,17 +17,17 @@ use tributary_protocol::{
 
 use super::{Begins, LiveStream};
 
-/// Says what a relay copies. The relay ends when this is dropped.
+/// The control of a relay. The relay ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Relay {
     job: watch::Sender<Job>,
 }
 
-/// What a relay copies now.
+/// The present task of a relay.
 #[derive(Clone, Debug)]
 struct Job {
     source: Option<Arc<LiveStream>>,
-    /// Which play this is: the same stream may be played twice.
+    /// Counts the plays: the same stream may be played twice.
     serial: u64,
     filter: Filter,
 }
@@ -36,30 +36,30 @@ struct Job {
 struct Reader {
     source: Arc<LiveStream>,
     cursor: Cursor,
-    /// Of what was read last.
+    /// The publication of the last message read.
     publication: Option<Publication>,
     serial: u64,
 }
 
-/// One message, and whether it was counted by its stream or is a header repeated, or begins anew.
+/// A message and its marks: repeated by its stream as a header, or the first after a jump.
 struct Copied {
     message: Message,
-    /// Another publication, or writer of it, begins with the message.
+    /// The beginning that comes with the message: another publication, or another writer of it.
     begins: Option<Begins>,
     repeated: bool,
     restart: bool,
 }
 
-/// Messages copied before others get a turn. Reason: the thread has other streams.
+/// Messages copied before other tasks get a turn. Reason: the thread has other streams.
 const BATCH: usize = 64;
 
-/// Messages copied in a second at most. Reason: streams of several servers that play each other
-/// in a circle would never come to rest; an encoder sends some hundred.
+/// The most messages copied in a second. Reason: streams of several servers that play each other in
+/// a circle would never come to rest; an encoder sends some hundred.
 const MAX_RATE: usize = 8_192;
 
 impl Relay {
     /// A relay into `target` as its writer, and the task that does the work. It copies nothing
-    /// until it is told what.
+    /// before [`Relay::play`].
     pub(crate) fn new(
         target: Arc<LiveStream>,
         writer: WriterId,
@@ -78,7 +78,7 @@ impl Relay {
         (Self { job }, copier.run(jobs))
     }
 
-    /// Copies this stream from here on, after what was there of the one before.
+    /// Copies this stream from here on, behind the rest of the one before.
     pub(crate) fn play(&self, source: Option<Arc<LiveStream>>) {
         self.job.send_modify(|job| {
             job.source = source;
@@ -86,7 +86,7 @@ impl Relay {
         });
     }
 
-    /// What is copied of it.
+    /// Selects the media that is copied.
     pub(crate) fn set_filter(&self, filter: Filter) {
         self.job.send_modify(|job| job.filter = filter);
     }
@@ -95,7 +95,7 @@ impl Relay {
 struct Copier {
     target: Arc<LiveStream>,
     writer: WriterId,
-    /// Something was copied before: what comes next continues it.
+    /// Whether an earlier source was copied: the next one is spliced.
     spliced: bool,
     pace: Pace,
 }
@@ -116,7 +116,7 @@ impl Copier {
         }
     }
 
-    /// Goes over to what the job says.
+    /// Begins the job.
     fn change(&mut self, reader: Option<Reader>, job: Job) -> Option<Reader> {
         match reader {
             Some(mut reader) if reader.serial == job.serial => {
@@ -130,7 +130,8 @@ impl Copier {
         if std::mem::replace(&mut self.spliced, true) {
             self.target.splice(self.writer);
         }
-        // A picture at once, unless viewers would get the past behind what they have seen.
+        // The copy begins with a picture, unless viewers would get older pictures than they have
+        // seen.
         let start = match self.target.place() {
             None => Start::KeyFrame,
             Some(_) => Start::Live,
@@ -146,11 +147,11 @@ impl Copier {
         })
     }
 
-    /// Copies until there is another job. Whether there will be none.
+    /// Copies until there is another job. Returns whether the relay is over.
     async fn copy(&mut self, reader: &mut Reader, jobs: &mut watch::Receiver<Job>) -> bool {
         let source = Arc::clone(&reader.source);
         loop {
-            // Taken first: what is added after the look is not missed.
+            // The future is made before the look at the ring, so that no message is missed.
             let mut changed = pin!(source.changed());
             if self.step(reader) == 0 {
                 tokio::select! {
@@ -168,13 +169,13 @@ impl Copier {
         }
     }
 
-    /// Copies what is left of a stream that gives way to another.
+    /// Copies the rest of a stream that gives way to another.
     fn drain(&mut self, reader: &mut Reader) {
         let end = reader.source.ring().head();
         while reader.cursor.position() < end && self.step(reader) > 0 {}
     }
 
-    /// Copies some messages; how many.
+    /// Copies some messages. Returns how many.
     fn step(&mut self, reader: &mut Reader) -> usize {
         let batch = reader.gather();
         let copied = batch.len();
@@ -216,7 +217,7 @@ impl Reader {
     }
 }
 
-/// What comes between messages of these publications.
+/// The change between messages of these publications.
 fn change(before: Publication, after: Publication) -> Option<Begins> {
     match before {
         before if before == after => None,
@@ -243,7 +244,7 @@ impl Pace {
         self.copied += copied;
     }
 
-    /// Lets others have a turn; waits for the end of a second that has had its share.
+    /// Gives other tasks a turn. Waits for the end of a second whose share is used up.
     async fn rest(&mut self) {
         let now = super::now();
         let left = SECOND.saturating_sub(now.saturating_duration_since(self.since));

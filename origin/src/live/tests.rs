@@ -85,7 +85,7 @@ fn whole(live: &LiveStream, writer: WriterId, at: u32) {
     live.push(writer, media(MessageType::AUDIO, at, SOUND), now);
 }
 
-/// What somebody who joins gets: one letter for each message.
+/// The messages for a new viewer: one letter for each.
 fn joined(live: &LiveStream) -> String {
     let ring = live.ring();
     let mut cursor = ring.join(tributary_protocol::ring::Start::KeyFrame);
@@ -115,7 +115,7 @@ fn a_writer_begins_afresh_or_goes_on() {
         whole(&live, first, 0);
         let second = live.begin_writer(how);
         assert_eq!(joined(&live), at_once, "{how:?}");
-        // Audio alone, past the second in which video may still come.
+        // The stream has audio alone, past the second in which video may still come.
         let now = Instant::now();
         live.push(second, media(MessageType::AUDIO, 0, AAC), now);
         live.push(second, media(MessageType::AUDIO, 0, SOUND), now);
@@ -147,11 +147,11 @@ async fn what_an_application_plays_has_nothing_of_the_source_before() {
     mic.push(mic_writer, audio(AAC, 0), Instant::now());
     mic.push(mic_writer, audio(SOUND, 0), Instant::now());
     settled(&target, "ha").await;
-    // The source's own publisher is another: with video, without headers.
+    // The source gets another publisher: with video, without headers.
     let other = mic.begin_writer(Begins::Afresh);
     mic.push(other, key(0), Instant::now());
     settled(&target, "k").await;
-    // It is lost and returns with audio.
+    // The publisher is lost and returns with audio.
     let again = mic.begin_writer(Begins::Continuing);
     mic.push(again, audio(AAC, 0), Instant::now());
     settled(&target, "kh").await;
@@ -162,7 +162,7 @@ async fn what_an_application_plays_has_nothing_of_the_source_before() {
     task.await.unwrap();
 }
 
-/// Waits until somebody who joins gets this.
+/// Waits until a new viewer gets these messages.
 async fn settled(live: &LiveStream, expected: &str) {
     for _ in 0..1000 {
         if joined(live) == expected {
@@ -230,7 +230,7 @@ fn faulty_data_messages_are_counted() {
     assert_eq!(live.counts().faulty, 0);
     let cut: &[u8] = b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData\x08\0\0\0\x01\0\x01a\x05";
     assert_eq!(push(amf0, cut), Some(1));
-    // It is metadata for those who join all the same.
+    // The message is metadata for new viewers all the same.
     assert_eq!(live.metadata().unwrap().payload, cut[16..]);
     let no_zero: &[u8] = b"\x02\0\x0aonMetaData\x05";
     assert_eq!(push(MessageType::DATA_AMF3, no_zero), Some(2));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tributary_protocol::RtmpTimestamp;
 
-/// What a message is to the timeline.
+/// The kind of a message for the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Track {
     /// An audio frame.
@@ -40,22 +40,22 @@ pub(super) struct Timeline {
 
 #[derive(Clone, Copy, Debug, Default)]
 enum Mapping {
-    /// The first publisher: as it came.
+    /// The first publisher: its times pass unchanged.
     #[default]
     Identity,
     /// A later publisher whose first frame has not come.
     Pending,
-    /// A later publisher: everything moves by `offset`.
+    /// A later publisher: all times move by `offset`.
     Offset {
         offset: u32,
-        /// No frame goes before this, until one was well past it: the first frames of an encoder
-        /// are out of order by some milliseconds.
+        /// No frame goes before this, until one was well past it. Reason: the first frames of an
+        /// encoder are out of order by some milliseconds.
         floor: Option<RtmpTimestamp>,
     },
 }
 
-/// How far behind the point of a take-over an encoder's first frames are still moved up to it,
-/// and how far past it they are known to have settled, in milliseconds.
+/// How far behind the point of a take-over an encoder's first frames are still moved up to it, and
+/// how far past it they count as settled, in milliseconds.
 const SETTLE: i32 = 1_000;
 
 impl Timeline {
@@ -91,7 +91,7 @@ impl Timeline {
         mapped
     }
 
-    /// The stream's time at `now`, for a message that is none of the publisher's.
+    /// The stream's time at `now`, for a message that does not come from the publisher.
     pub(super) fn present(&self, now: Instant) -> RtmpTimestamp {
         match self.clock() {
             Some(_) => self.here(now),
@@ -151,7 +151,7 @@ impl Timeline {
         }
     }
 
-    /// Where the clock would stand now had the stream not been interrupted.
+    /// The time of the clock if the stream had gone on without interruption.
     fn here(&self, now: Instant) -> RtmpTimestamp {
         let idle = self
             .moved

@@ -19,31 +19,23 @@ pub(crate) type Order = ToSession<Arc<LiveStream>, Target<Arc<LiveStream>>>;
 #[derive(Debug)]
 pub(crate) enum LaneCommand {
     /// An order to one session.
-    Session {
-        /// The session.
-        session: SessionId,
-        /// The order.
-        order: Order,
-    },
+    Session { session: SessionId, order: Order },
     /// An order to an audience.
     Audience {
-        /// The audience.
         audience: AudienceId,
-        /// The order.
         order: ToAudience,
     },
     /// The group has handled this much of a session's messages, in payload bytes.
     Consumed {
-        /// The session.
         session: SessionId,
-        /// Payload bytes.
+        /// Of payload.
         bytes: usize,
     },
-    /// Commands that the lane's queue had no room for: these sessions cannot go on.
+    /// A command had no room in the lane's queue: these sessions cannot go on.
     Lost(Lost),
 }
 
-/// Whom a lane's queue had no room for.
+/// The sessions that lose a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lost {
     /// One session.
@@ -52,20 +44,20 @@ pub(crate) enum Lost {
     Audience(AudienceId),
 }
 
-/// What a lane's queue holds at most, in bytes of payload and 64 for each command. Reason:
-/// what groups send in one turn waits here until the link's thread takes it, which then keeps a
-/// quarter of this for an edge that takes nothing.
+/// The most bytes of a lane's queue: payload, and 64 for each command. Reason: the messages of
+/// groups' turns wait here until the link's thread takes them, which then keeps a quarter of this
+/// for an edge that takes nothing.
 pub(crate) const LANE_QUEUE: usize = 64 * 1024 * 1024;
 
-/// What a command weighs besides its payload.
+/// The weight of a command besides its payload.
 const COMMAND: usize = 64;
 
-/// A group's way to one lane. What is sent leaves in the order it was sent.
+/// A group's way to one lane. Commands leave in sequence.
 ///
-/// A lane that holds more than its bound for a lost link closes sessions of it with
-/// [`CloseReason::Retention`](tributary_protocol::link::CloseReason::Retention) and reports each to the
-/// group. So does a lane whose queue
-/// is full ([`LANE_QUEUE`]): the session that a command was for is closed, of an audience every member.
+/// A lane that holds more than its bound for a lost link closes sessions with
+/// [`CloseReason::Retention`](tributary_protocol::link::CloseReason::Retention) and reports each to
+/// the group. So does a lane whose queue is full ([`LANE_QUEUE`]): it closes the session that a
+/// command was for, and every member of an audience.
 #[derive(Clone, Debug)]
 pub(crate) struct LaneOut {
     key: LaneKey,
@@ -115,7 +107,8 @@ impl LaneOut {
         }
     }
 
-    /// Passes on a command that the queue has no room for, or says that it is lost.
+    /// Passes on the end of a session that the queue has no room for, or replaces another command
+    /// by its loss.
     fn push_late(&self, command: LaneCommand) {
         let short = match command {
             LaneCommand::Session {
@@ -184,7 +177,8 @@ mod tests {
         }
     }
 
-    /// Beyond its limit a lane's queue takes ends, and the names of those who lose something.
+    /// Beyond its limit a lane's queue takes ends, and the names of the sessions that lose a
+    /// command.
     #[test]
     fn a_full_lane_says_whom_it_has_no_room_for() {
         let (out, mut commands) = LaneOut::new(LaneKey(1), Arc::from("edge"));

@@ -11,15 +11,12 @@ pub(crate) enum Mail {
     /// with its `_error` and a close. It gives a message's credit back with [`LaneOut::consumed`]
     /// once it has handled the message.
     Session {
-        /// The session.
         session: SessionKey,
-        /// The event.
         event: FromSession<Opening>,
     },
     /// The lane's link was lost or is back. The timers of the lane's publishers stand still
     /// between.
     Outage {
-        /// The lane.
         lane: LaneKey,
         /// Whether the link is lost.
         lost: bool,
@@ -27,10 +24,7 @@ pub(crate) enum Mail {
     /// The lane dropped messages to an audience and has room again. The group answers with a
     /// [`ToAudience::Snapshot`](tributary_protocol::link::ToAudience::Snapshot); the lane drops every
     /// message to the audience before it.
-    SnapshotWanted {
-        /// The audience.
-        audience: AudienceId,
-    },
+    SnapshotWanted { audience: AudienceId },
 }
 
 /// The opening of a session.

@@ -21,7 +21,7 @@ impl LaneKey {
     /// The key of a group's own application, which has no lane.
     pub(crate) const APPLICATION: Self = Self(u64::MAX);
 
-    /// The key of a connection within the process, which has no edge. Links count theirs from 0.
+    /// The key of a connection within the process, which has no edge. Lanes of links count from 0.
     pub(crate) fn within(number: u64) -> Self {
         Self(number | 1 << 62)
     }
@@ -30,8 +30,7 @@ impl LaneKey {
 /// A session of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SessionKey {
-    /// Its lane.
     pub(crate) lane: LaneKey,
-    /// Its number there.
+    /// Its number in the lane.
     pub(crate) session: SessionId,
 }

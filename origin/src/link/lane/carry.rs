@@ -27,8 +27,8 @@ struct OnStream {
 }
 
 impl Carrier {
-    /// `is_current` says whether the lane may apply what the link has brought: no newer link of the
-    /// same edge process is up.
+    /// `is_current` returns whether the lane may apply bytes of the link: no newer link of the same
+    /// edge process is up.
     pub(in crate::link) fn new(link: Link, is_current: impl Fn() -> bool + 'static) -> Self {
         Self {
             link,
@@ -38,7 +38,7 @@ impl Carrier {
 }
 
 impl Lane {
-    /// Carries the lane over one stream until that or the lane ends.
+    /// Carries the lane over one stream until the stream or the lane ends.
     pub(in crate::link) async fn carry(
         self: Rc<Self>,
         carrier: Carrier,

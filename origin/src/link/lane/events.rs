@@ -17,8 +17,8 @@ use crate::{
     session::{Mail, Opening, SessionKey},
 };
 
-/// How long the end of a publish waits for the end of its feed: what was published before the
-/// command belongs to the stream.
+/// How long the end of a publish waits for the end of its feed: media from before the command
+/// belongs to the stream.
 const FEED_END: Duration = Duration::from_secs(1);
 
 impl Publisher for Lane {
@@ -135,7 +135,7 @@ impl Lane {
         }
         let ends = match &event {
             FromSession::Close(reason) => {
-                // A publisher that is lost has its feed's end on the way; a lost edge has not.
+                // A lost publisher's feed still ends here; a lost edge's does not.
                 *reason != CloseReason::OriginLost && self.publishes(session, None)
             }
             FromSession::Message { message, .. } => {
@@ -159,7 +159,7 @@ impl Lane {
         None
     }
 
-    /// The feed did not end in time.
+    /// Releases the events of a session whose feed did not end in time.
     fn release_late(self: &Rc<Self>, session: SessionId, number: u64) {
         let waits = self.held.borrow().get(&session).map(|(number, _)| *number);
         if waits != Some(number) {

@@ -15,7 +15,7 @@ use crate::{
     session::{LaneCommand, Lost, Order},
 };
 
-/// Commands of a group that are followed before others get a turn.
+/// The most commands of a group that are carried out before other tasks get a turn.
 const COMMANDS: usize = 256;
 
 impl Lane {
@@ -40,12 +40,12 @@ impl Lane {
             }
             self.settle();
             self.wake.notify_one();
-            // The queue is always ready while its group is faster than this.
+            // The queue is always ready while its group is faster than this thread.
             tokio::task::yield_now().await;
         }
     }
 
-    /// Closes the sessions that something could not be queued for.
+    /// Closes the sessions that a command could not be queued for.
     fn close_lost(&self, lost: Lost) {
         let mut state = self.state.borrow_mut();
         match lost {
@@ -56,7 +56,7 @@ impl Lane {
 
     fn handle_command(self: &Rc<Self>, command: LaneCommand) {
         if self.over.get() {
-            // A feed or a publish that begins now would have no end.
+            // A feed or a publish that began now would never end.
             return;
         }
         match command {
@@ -76,7 +76,7 @@ impl Lane {
         }
     }
 
-    /// Begins and ends the feeds that an order concerns; the order as the edge gets it.
+    /// Begins and ends the feeds that an order concerns. Returns the order as the edge gets it.
     fn resolve(self: &Rc<Self>, session: SessionId, order: Order) -> ToSession {
         match &order {
             ToSession::Detach { stream } => self.detach(session, *stream),
@@ -124,7 +124,7 @@ impl Lane {
         }
     }
 
-    /// Gives up what the session plays and publishes.
+    /// Ends the plays and publishes of a session that is over.
     pub(super) fn session_over(&self, session: SessionId) {
         let of =
             |(owner, stream): &(SessionId, MessageStreamId)| (*owner == session).then_some(*stream);
