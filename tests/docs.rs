@@ -14,10 +14,12 @@ use sentences::{comments, faults};
 const HELD: &[&str] = &[
     "benches",
     "edge",
+    "examples",
     "fuzz/bodies",
     "node/src",
     "node/web",
     "origin/script",
+    "origin/src",
     "protocol/src",
     "src",
     "tests",

@@ -16,7 +16,7 @@ pub struct Config {
     /// Where applications are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apps: Option<PathBuf>,
-    /// Where the origin keeps what must survive it.
+    /// Where the origin keeps data that must survive it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
     /// Threads that run groups; 0 is one for each core.
@@ -38,7 +38,7 @@ pub struct Flags {
     /// Where applications are
     #[arg(long, value_name = "DIR")]
     pub apps: Option<PathBuf>,
-    /// Where the origin keeps what must survive it
+    /// Where the origin keeps data that must survive it
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }

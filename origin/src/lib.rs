@@ -57,7 +57,7 @@
 //!     )?;
 //!     println!("edges dial {}", origin.address());
 //!
-//!     // A server drains when it is told to stop; see `drain::terminated`.
+//!     // A server drains on a signal; see `drain::terminated`.
 //!     signal.begin();
 //!     origin.join();
 //!     Ok(())

@@ -1,5 +1,5 @@
 // A lobby for games of two: players are paired by the server, or ask each other, and play noughts and
-// crosses. The rules are the server's; a client only says which cell it wants.
+// crosses. The rules are the server's; a client only names the cell it wants.
 
 const LINES = [[0, 1, 2], [3, 4, 5], [6, 7, 8], [0, 3, 6], [1, 4, 7], [2, 5, 8], [0, 4, 8], [2, 4, 6]];
 const PATIENCE = 20_000; // ms until a challenge counts as declined
@@ -61,7 +61,7 @@ Client.prototype.challenge = async function (name) {
   if (!(await asked(other, this.player))) {
     return null;
   }
-  // Either may have found somebody else meanwhile.
+  // Either may have found another player meanwhile.
   free(this);
   free(other);
   const match = new Match(this, other);

@@ -166,7 +166,7 @@ pub trait Application {
     }
 
     /// A client has changed slots of a shared object that the application has opened: those of one
-    /// message, each with what the slot held before.
+    /// message, each with the earlier value of the slot.
     fn shared_object_changed(
         &mut self,
         context: &mut Context<'_>,

@@ -27,7 +27,7 @@ pub trait FromArguments: Sized {
 
 /// An argument is of another type than it must be.
 ///
-/// As an [`Answer`] it is `_error` with NetConnection.Call.Failed, which says what is wrong.
+/// As an [`Answer`] it is `_error` with NetConnection.Call.Failed and the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongArgument {
     /// From 1.

@@ -53,7 +53,7 @@ struct AppEntry {
     is_kept: bool,
 }
 
-/// One version of one application, with what makes its instances.
+/// One version of one application, with the factory of its instances.
 #[derive(Clone)]
 pub(crate) struct Registered {
     pub(crate) version: Arc<AppVersion>,

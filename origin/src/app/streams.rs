@@ -56,7 +56,7 @@ impl PlayRequest {
         self
     }
 
-    /// The same, behind what plays already.
+    /// The same, behind the plays before it.
     #[must_use]
     pub fn queued(mut self) -> Self {
         self.reset = false;

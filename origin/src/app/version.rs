@@ -36,7 +36,7 @@ pub(crate) struct Common {
 #[derive(Debug)]
 pub(crate) struct Instance(Arc<AppVersion>);
 
-/// Counts the names of one application that viewers wait for and nobody has published.
+/// Counts the names of one application that viewers wait for and that have no publisher.
 #[derive(Debug, Default)]
 pub(crate) struct WaitingNames(AtomicUsize);
 

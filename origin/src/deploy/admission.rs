@@ -145,7 +145,8 @@ impl Deployments {
         in_force.map(|version| version.digest)
     }
 
-    /// Starts an instance without clients, with a copy of what `_definst_` has stored.
+    /// Starts an instance without clients. It sees the files and shared objects of `_definst_`, and
+    /// cannot change them.
     fn try_out(&self, name: &str, version: &Version) -> Result<(), Problem> {
         let failed = |error: &dyn std::fmt::Display| Problem {
             message: error.to_string(),
@@ -191,7 +192,7 @@ impl Deployments {
         let copied = Listing::of(&from).and_then(|listing| folder::copy(&from, &listing, &to));
         if let Err(error) = copied {
             let name = group.application();
-            let mut text = "the trial does not see what the instance has written: ".to_owned();
+            let mut text = "the trial does not see the files of the instance: ".to_owned();
             let _ = write!(text, "{error}");
             tracing::warn!(application = name, "{text}");
             self.say(name, Level::Warning, text);

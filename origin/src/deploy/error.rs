@@ -51,7 +51,7 @@ impl DeployError {
                 DeployStage::Compile => "put the files right and deploy them again",
                 DeployStage::Trial => "put it right, or deploy it with --force (?force=true)",
             },
-            Self::StillRunning => "try again; the folder is gone, what it has stored is not",
+            Self::StillRunning => "try again; the folder is gone, its stored data is not",
             Self::Io(_) => "see that the origin may write its applications and data directories",
         }
     }

@@ -32,11 +32,11 @@ pub struct Entry {
     inode: u64,
 }
 
-/// Stands for the state of a folder: another one means that something has changed.
+/// The mark of a folder's state: another mark means that the folder has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint(u64);
 
-/// Stands for the content of a folder, wherever and whenever it was written.
+/// The digest of a folder's content, wherever and whenever it was written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digest([u8; 32]);
 

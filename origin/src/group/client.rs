@@ -209,7 +209,7 @@ impl Client {
         self.lane.send(self.key.session, order);
     }
 
-    /// Gives back the credit of so many handled messages: each costs something beside its bytes.
+    /// Gives back the credit of so many handled messages: each costs credit beside its bytes.
     pub(super) fn consumed_many(&self, messages: usize, bytes: usize) {
         for number in 0..messages {
             self.consumed(if number == 0 { bytes } else { 0 });

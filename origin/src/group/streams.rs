@@ -335,7 +335,7 @@ impl Streams {
         Some(holder)
     }
 
-    /// Does what is due for this name. Returns the end of a stream that ended.
+    /// Carries out the step that is due for this name. Returns the end of a stream that ended.
     pub(super) fn expire(&mut self, name: &str, now: Instant) -> Option<Ended> {
         let stream = self.table.get_mut(name)?;
         match &stream.holding {

@@ -25,7 +25,7 @@ pub(super) enum Timer {
     Play(StreamSlot, Instant),
     /// The play of a stream of the application may be over; the number identifies the play.
     Source(StreamId, u64),
-    /// Something is due for a stream.
+    /// A step in the life of a live stream is due.
     Stream(Rc<str>),
     /// A session that asked too much of shared objects may go on.
     Objects(SessionKey),

@@ -89,7 +89,7 @@ impl LinkMetrics {
         );
         r.register(
             "audience_lapses",
-            "Times a lane could not keep what the members of an object were told",
+            "Times a lane could not keep messages to the members of an object",
             self.audience_lapses.clone(),
         );
     }

@@ -29,7 +29,7 @@ use crate::{
     session::{self, Destination, LaneCommand, LaneKey, LaneOut, Mail, Opening, SessionKey},
 };
 
-/// What a connection within the process begins with.
+/// The parts of a connection within the process.
 pub(crate) struct Join {
     pub(crate) group: Box<dyn Destination>,
     pub(crate) lane: LaneKey,
@@ -42,9 +42,9 @@ struct Session {
     key: SessionKey,
     encoding: ObjectEncoding,
     peer: Peer,
-    /// What each NetStream publishes from.
+    /// The live stream that each NetStream publishes.
     sources: HashMap<NetStreamId, Option<Arc<LiveStream>>>,
-    /// What the instance has accepted, by message stream.
+    /// The accepted publishes, by message stream.
     publishing: HashMap<MessageStreamId, Publishing>,
     /// The audiences of shared objects that it belongs to.
     member_of: HashSet<AudienceId>,
@@ -62,20 +62,20 @@ struct Publishing {
     relay: Relay,
 }
 
-/// What an instance may have from a connection that it has not handled; then orders wait. Reason:
-/// the same as the credit of a session of an edge.
+/// The most bytes that the instance has not handled; beyond them orders wait. Reason: the same as
+/// the credit of a session of an edge.
 const UNHANDLED: usize = 64 * 1024;
 
-/// What a group may leave unhandled of what it was told before its connection is closed. Reason:
-/// as much as a lane keeps for an edge that is away.
+/// The most bytes of reports that a group may leave unhandled before its connection is closed.
+/// Reason: as much as a lane keeps for an edge that is away.
 const MOST_BACKLOG: usize = 16 * 1024 * 1024;
 
-/// The name of the edge that such a session has.
+/// The edge's name of such a session.
 const NO_EDGE: &str = "this origin";
 
-/// Joins the instance, and does what the group wants until either side ends it.
+/// Joins the instance, and carries out orders until either side ends the session.
 pub(crate) async fn run(join: Join, mut inbox: Inbox) {
-    // What comes is taken at once; the backlog bounds what is then kept.
+    // Commands are taken at once; the backlog bounds the memory of those that wait for the group.
     let (out, mut commands) = LaneOut::new(join.lane, Arc::from(NO_EDGE));
     let mut session = Session::open(join, out);
     let end = session.run(&mut commands, &mut inbox).await;
@@ -152,7 +152,7 @@ impl Session {
         }
     }
 
-    /// Hands on what there is. The end, if the group does not take it.
+    /// Passes on commands and reports. Returns the end, if the group does not take a report.
     fn settle(&mut self, inbox: &Inbox) -> Option<Value> {
         while let Some((stream, command)) = self.peer.poll_command() {
             self.say(stream, &command);
@@ -243,7 +243,8 @@ impl Session {
         }
     }
 
-    /// Obeys the instance; the information of the close if the order ends the session.
+    /// Carries out an order of the instance. Returns the information of the close if the order ends
+    /// the session.
     fn obey(&mut self, order: session::Order) -> Option<Value> {
         match order {
             ToSession::Message { message, .. } => return self.handle_message(&message),
@@ -273,7 +274,7 @@ impl Session {
             return None;
         }
         if !message.kind.is_command() {
-            // The ring brings the media; the rest is for players.
+            // Media comes through the ring, and other messages are for players.
             return None;
         }
         let mut command = Command::decode(message.kind, &message.payload).ok()?;
@@ -285,18 +286,18 @@ impl Session {
                 self.peer.happens(Happening::Connected(info), 0);
             }
             "_error" if of_connect => return command.arguments.pop(),
-            // What it announces follows.
+            // The close follows.
             "close" => {}
             _ => self.peer.handle_command(message.stream, command),
         }
         None
     }
 
-    /// What an edge would do for its members, of which there is one.
+    /// Delivers an order to an audience as an edge does, to its only member.
     fn audience(&mut self, audience: AudienceId, what: ToAudience) {
         let own = self.key.session;
         let (to, encoding, body) = match what {
-            // One that stands aside still hears what is for it alone.
+            // A member that stands aside still gets messages to it alone.
             ToAudience::Join { session, .. }
             | ToAudience::Stand {
                 session,

@@ -3,11 +3,11 @@
 //! ```text
 //! group ─ OutgoingOrder ─► task on the media thread ──► instance of this process (memory)
 //!       ◄─── Happening ──┤  Peer: calls, NetStreams └─► another server (rtmp, TCP)
-//!                        └─ rings: what it plays, what it publishes
+//!                        └─ rings: the streams it plays and publishes
 //! ```
 //!
-//! A group never waits for one and handles no media of it: a stream that is played comes as a
-//! [`LiveStream`] that somebody else writes, a stream that is published is read from one.
+//! A group never waits for a connection and handles no media of it. A stream that is played comes
+//! as a [`LiveStream`] that the connection writes; a stream that is published is read from one.
 
 use std::{
     fmt,
@@ -40,7 +40,7 @@ pub(crate) mod target;
 #[cfg(test)]
 mod tests;
 
-/// What a group wants of a connection.
+/// An order of a group to a connection.
 #[derive(Debug)]
 pub(crate) enum OutgoingOrder {
     /// Call a method.
@@ -60,12 +60,12 @@ pub(crate) enum OutgoingOrder {
         name: String,
         kind: PublishKind,
     },
-    /// What a NetStream publishes comes from here; from nowhere for the moment if there is none.
+    /// Take the media of a NetStream from here; without a live stream there is none for the moment.
     Feed {
         stream: NetStreamId,
         live: Option<Arc<LiveStream>>,
     },
-    /// Send a data message in what a NetStream publishes.
+    /// Send a data message in a NetStream's publication.
     Data {
         stream: NetStreamId,
         handler: String,
@@ -75,16 +75,16 @@ pub(crate) enum OutgoingOrder {
     Play {
         stream: NetStreamId,
         name: String,
-        /// In seconds, as the play command has it.
+        /// In seconds, as in the play command.
         start: f64,
     },
-    /// Give a NetStream up.
+    /// Close a NetStream.
     Close { stream: NetStreamId },
-    /// Say something about a shared object of the other side.
+    /// Send a message about a shared object of the other side.
     Object(SharedObjectMessage),
 }
 
-/// What a connection tells its group.
+/// A report of a connection to its group.
 #[derive(Debug)]
 pub(crate) enum Happening {
     /// An info object for `NetConnection.onStatus`.
@@ -104,32 +104,32 @@ pub(crate) enum Happening {
     },
     /// An info object for the NetStream's `onStatus`.
     StreamStatus { stream: NetStreamId, info: Value },
-    /// What a NetStream plays comes from here, or has ended.
+    /// The media of a NetStream comes from here, or has ended.
     Media {
         stream: NetStreamId,
         live: Option<Arc<LiveStream>>,
     },
-    /// Something about a shared object of the other side.
+    /// The other side has sent a message about a shared object.
     Object(SharedObjectMessage),
     /// The connection is over. Nothing follows.
     Closed(Value),
 }
 
-/// A happening on its way, which counts until its group has handled it.
+/// A report on its way, which counts until its group has handled it.
 pub(crate) struct Told {
     pub(crate) what: Happening,
     _weight: Weight,
 }
 
-/// Where a connection's happenings go: its group's mailbox. `false` if that is full.
+/// Puts a report into the group's mailbox. `false` if that is full.
 pub(crate) type Tell = Box<dyn Fn(Told, usize) -> bool + Send + Sync>;
 
-/// The group's end of a connection. The task ends when it is dropped, after it has sent what it
-/// was told before.
+/// The group's end of a connection. The task ends when it is dropped, after it has sent the earlier
+/// orders.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     orders: queue::Sender<(OutgoingOrder, usize)>,
-    /// Dropped with this, whatever waits.
+    /// Dropped with this, even if orders wait.
     _alive: oneshot::Sender<()>,
 }
 
@@ -141,7 +141,7 @@ pub(crate) struct Inbox {
     backlog: Arc<Backlog>,
 }
 
-/// What a group has not handled yet of what a connection has told it.
+/// The reports of a connection that its group has not handled yet.
 #[derive(Debug, Default)]
 struct Backlog {
     bytes: AtomicUsize,
@@ -154,28 +154,29 @@ struct Weight {
     backlog: Arc<Backlog>,
 }
 
-/// What is connected with: the properties of the connect command, and what follows them.
+/// The content of a connect command: its properties, and the arguments behind them.
 #[derive(Clone, Debug)]
 pub(crate) struct Connect {
     pub(crate) properties: Object,
     pub(crate) arguments: Vec<Value>,
 }
 
-/// What a group may have ordered that its connection has not done. Reason: until it is connected
-/// and while the other side does not read, orders are kept; the script hears that more is refused.
+/// The most bytes of orders that a connection has not carried out. Reason: orders are kept until it
+/// is connected and while the other side does not read; further ones are refused, and the script is
+/// notified.
 pub(crate) const ORDERS: usize = 1024 * 1024;
 
-/// What a connection may have told its group that this has not handled. Beyond it the other side
-/// is not read. Reason: it must not crowd out the group's clients from its mailbox.
+/// The most bytes of reports that the group has not handled. Beyond them the other side is not
+/// read. Reason: they must not crowd out the group's clients from its mailbox.
 const BACKLOG: usize = 256 * 1024;
 
-/// What an order or a happening weighs besides its values.
+/// The weight of an order or a report besides its values.
 const WEIGHT: usize = 256;
 
 /// How long a TCP connection may take to be made, and a server to answer connect.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// What servers know this one by, as `Client.agent` shows it.
+/// The name by which servers know this one: `Client.agent` shows it.
 pub(crate) const AGENT: &str = "FlashCom/3.5.7 LNX 9,0,124,2";
 
 /// A connection's two ends.
@@ -196,7 +197,7 @@ pub(crate) fn open(tell: Tell) -> (Outgoing, Inbox) {
 }
 
 impl Outgoing {
-    /// Gives an order; `false` if too many wait or the connection is over.
+    /// Queues an order; `false` if too many wait or the connection is over.
     pub(crate) fn order(&self, order: OutgoingOrder) -> bool {
         let weight = order.weight();
         self.orders.push((order, weight), weight).is_ok()
@@ -207,13 +208,13 @@ impl Outgoing {
         !self.orders.is_closed() && self.orders.weight() < ORDERS
     }
 
-    /// Gives an order that ends something: it is taken whatever waits.
+    /// Queues an order that ends something, also if the queue is full.
     pub(crate) fn order_final(&self, order: OutgoingOrder) {
         let _ = self.orders.push_final((order, 0));
     }
 
-    /// Gives an order about what a NetStream publishes. A connection that hangs, with too many of
-    /// them unread, goes on with what it has.
+    /// Queues an order about the media of a NetStream. If a connection hangs with too many of them
+    /// unread, the order is dropped.
     pub(crate) fn order_feed(&self, stream: NetStreamId, live: Option<Arc<LiveStream>>) {
         let _ = self
             .orders
@@ -250,7 +251,7 @@ impl Connect {
         }
     }
 
-    /// The encoding it asks for.
+    /// The encoding that it asks for.
     fn encoding(&self) -> ObjectEncoding {
         let number = self.properties.get("objectEncoding");
         match number.and_then(Value::as_number) {
@@ -281,7 +282,7 @@ impl OutgoingOrder {
     }
 }
 
-/// What values weigh, in bytes, about: the nodes of a value tree cost far more than their wire
+/// The weight of values, about, in bytes: the nodes of a value tree cost far more than their wire
 /// form.
 fn weigh(values: &[Value]) -> usize {
     fn node(value: &Value) -> usize {
@@ -297,13 +298,13 @@ fn weigh(values: &[Value]) -> usize {
 }
 
 impl Told {
-    /// Whether nothing follows.
+    /// Whether it is the last report.
     pub(crate) fn is_last(&self) -> bool {
         matches!(self.what, Happening::Closed(_))
     }
 }
 
-/// What an event of a shared object weighs, in bytes, about.
+/// The weight of an event of a shared object, about, in bytes.
 fn weigh_event(event: &Event) -> usize {
     WEIGHT
         + match event {
@@ -315,12 +316,12 @@ fn weigh_event(event: &Event) -> usize {
 }
 
 impl Inbox {
-    /// Tells the group that the connection is over, and how it ended.
+    /// Reports to the group that the connection is over, and how it ended.
     pub(crate) fn close(&self, how: Value) {
         self.tell(Happening::Closed(how), 0);
     }
 
-    /// Tells the group something that came in `bytes`. `false` if it cannot be told.
+    /// Reports something that came in `bytes`. `false` if the group does not take it.
     fn tell(&self, what: Happening, bytes: usize) -> bool {
         let bytes = bytes + WEIGHT;
         self.backlog.bytes.fetch_add(bytes, Ordering::AcqRel);
@@ -335,7 +336,7 @@ impl Inbox {
         (self.tell)(told, bytes)
     }
 
-    /// Whether the group has enough to handle.
+    /// Whether the group has a full backlog.
     fn is_behind(&self) -> bool {
         self.backlog.bytes.load(Ordering::Acquire) >= BACKLOG
     }

@@ -1,4 +1,4 @@
-//! A client's side of a NetConnection and its NetStreams, whatever carries it.
+//! A client's side of a NetConnection and its NetStreams, on any carrier.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,8 +12,8 @@ use tributary_protocol::{
 use super::{Happening, OutgoingOrder, info, weigh};
 use crate::app::{CallToken, NetStreamId};
 
-/// The calls and NetStreams of one connection. Orders and commands go in, commands and happenings
-/// come out; poll both until there are none after anything that went in.
+/// The calls and NetStreams of one connection. Orders and commands go in, commands and reports come
+/// out; after each input poll both until there are none.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
     last_transaction: u32,
@@ -23,7 +23,7 @@ pub(super) struct Peer {
     happenings: VecDeque<(Happening, usize)>,
 }
 
-/// What waits for an answer.
+/// A call that waits for an answer.
 #[derive(Debug)]
 enum Waiting {
     Call(CallToken),
@@ -35,9 +35,9 @@ enum Waiting {
 struct PeerStream {
     /// Its message stream, once there is one.
     id: Option<MessageStreamId>,
-    /// Commands that wait for that.
+    /// Commands that wait for the message stream.
     waiting: Vec<Command>,
-    /// The other side takes what it publishes.
+    /// The other side has accepted its publish.
     accepted: bool,
     plays: bool,
 }
@@ -57,7 +57,7 @@ impl Peer {
         }
     }
 
-    /// Does what a group wants, as far as commands do it: media is its driver's.
+    /// Carries out an order as far as commands do it; the driver handles the media.
     pub(super) fn handle_order(&mut self, order: OutgoingOrder) {
         match order {
             OutgoingOrder::Call {
@@ -93,7 +93,7 @@ impl Peer {
         }
     }
 
-    /// The answer to a call.
+    /// Handles the answer to a call.
     pub(super) fn handle_answer(
         &mut self,
         transaction: TransactionId,
@@ -114,7 +114,7 @@ impl Peer {
         }
     }
 
-    /// An onStatus.
+    /// Handles an onStatus.
     pub(super) fn handle_status(&mut self, on: MessageStreamId, status: Value) {
         let weight = weigh(std::slice::from_ref(&status));
         if on == MessageStreamId::CONNECTION {
@@ -144,7 +144,7 @@ impl Peer {
         self.happens(happening, weight);
     }
 
-    /// A call of the other side.
+    /// Handles a call of the other side.
     pub(super) fn handle_call(&mut self, command: Command) {
         let weight = command.name.len() + weigh(&command.arguments);
         let called = Happening::Called {
@@ -155,14 +155,14 @@ impl Peer {
         self.happens(called, weight);
     }
 
-    /// A message of type 19 or 16. One that cannot be read says nothing.
+    /// Handles a message of type 19 or 16. A message that cannot be read is dropped.
     pub(super) fn handle_object(&mut self, kind: MessageType, payload: &[u8]) {
         if let Ok(message) = SharedObjectMessage::decode(kind, payload) {
             self.happens(Happening::Object(message), payload.len());
         }
     }
 
-    /// Any command of the other side but the answer to connect.
+    /// Handles any command of the other side but the answer to connect.
     pub(super) fn handle_command(&mut self, on: MessageStreamId, mut command: Command) {
         match command.name.as_str() {
             "_result" | "_error" => {
@@ -186,12 +186,12 @@ impl Peer {
         self.commands.pop_front()
     }
 
-    /// The next thing for the group, and what it weighs.
+    /// The next report for the group, and its weight.
     pub(super) fn poll_happening(&mut self) -> Option<(Happening, usize)> {
         self.happenings.pop_front()
     }
 
-    /// Puts something for the group behind what was there.
+    /// Queues a report for the group.
     pub(super) fn happens(&mut self, what: Happening, weight: usize) {
         self.happenings.push_back((what, weight));
     }
@@ -256,7 +256,7 @@ impl Peer {
         self.say(MessageStreamId::CONNECTION, delete.with(f64::from(id.0)));
     }
 
-    /// Says something on a NetStream's message stream, which is made first.
+    /// Sends a command on a NetStream's message stream, which is made first.
     fn on_stream(&mut self, stream: NetStreamId, command: Command) {
         let net_stream = self.streams.entry(stream).or_default();
         if let Some(id) = net_stream.id {
@@ -275,7 +275,7 @@ impl Peer {
         }
     }
 
-    /// A message stream was made, or not.
+    /// Handles the answer to createStream.
     fn created(&mut self, stream: NetStreamId, answer: Result<Value, Value>) {
         let id = answer.ok().and_then(|value| value.as_number());
         let id = id.filter(|id| id.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(id));
@@ -283,7 +283,7 @@ impl Peer {
             return self.failed(stream, "The other side makes no message stream.");
         };
         let Some(net_stream) = self.streams.get_mut(&stream) else {
-            // Given up meanwhile.
+            // The NetStream was closed meanwhile.
             return self.delete(id);
         };
         net_stream.id = Some(id);

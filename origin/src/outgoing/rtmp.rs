@@ -30,11 +30,11 @@ use crate::{
     live::{LiveStream, Writing, relay::Relay},
 };
 
-/// What a connection to another server begins with.
+/// The parts of a connection to another server.
 pub(crate) struct Dial {
     pub(crate) target: Target,
     pub(crate) connect: Connect,
-    /// Goes into the handshake.
+    /// The random bytes of the handshake.
     pub(crate) random: [u8; handshake::RANDOM],
     /// Numbers the streams of this process.
     pub(crate) live_ids: Arc<AtomicU64>,
@@ -50,30 +50,30 @@ struct Session {
     peer: Peer,
     feeds: Vec<Feed>,
     plays: HashMap<NetStreamId, Writing>,
-    /// Those of `plays` whose publication has ended: what comes next belongs to another.
+    /// Those of `plays` whose publication has ended: the next media belongs to another.
     ended: HashSet<NetStreamId>,
     live_ids: Arc<AtomicU64>,
-    /// What is to be written.
+    /// Bytes to be written.
     output: BytesMut,
-    /// Something may have come into a ring that is published.
+    /// A published ring may have new messages.
     wake: Arc<Notify>,
-    /// The connect was accepted.
+    /// The server has accepted the connect.
     accepted: bool,
     deadline: Instant,
 }
 
-/// What a NetStream publishes: one stream, whatever it is fed from.
+/// The publication of a NetStream: one stream across its sources.
 struct Feed {
     stream: NetStreamId,
     out: Writing,
     relay: Relay,
-    /// Once the other side takes it.
+    /// There is one once the other side has accepted the publish.
     cursor: Option<Cursor>,
     /// Rings the session's bell.
     bell: tokio::task::JoinHandle<()>,
 }
 
-/// What woke a session.
+/// The event that woke a session.
 enum Wake {
     Read(io::Result<usize>),
     Written(io::Result<usize>),
@@ -83,23 +83,23 @@ enum Wake {
     Due,
 }
 
-/// Output beyond which nothing more is put into it. Reason: what waits here cannot be passed over
-/// when the other side is slow; a ring's reader can.
+/// The bytes of output beyond which no more is added. Reason: output that waits here cannot be
+/// skipped when the other side is slow; a ring's reader can skip.
 const HIGH: usize = 256 * 1024;
 
-/// What one read takes at most.
+/// The most bytes of one read.
 const READ: usize = 64 * 1024;
 
 /// Messages of one NetStream before the others get their turn.
 const BATCH: usize = 32;
 
-/// The chunk size towards other servers: what encoders use, so that every server takes it.
+/// The chunk size towards other servers. Reason: encoders use it, so every server takes it.
 const CHUNK: u32 = 60_000;
 
-/// How long the last output of a connection that is given up may take.
+/// How long the last output of a closed connection may take.
 const FLUSH: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Connects, and does what the group wants until either side ends it.
+/// Connects, and carries out orders until either side ends the connection.
 pub(crate) async fn run(dial: Dial, mut inbox: Inbox) {
     let dialled = tokio::select! {
         dialled = Session::dial(dial) => dialled,
@@ -146,7 +146,7 @@ impl Session {
         })
     }
 
-    /// Goes on until the end; how it came.
+    /// Runs until the end. Returns how it came.
     async fn run(&mut self, inbox: &mut Inbox) -> Value {
         let mut buffer = vec![0; READ];
         loop {
@@ -199,7 +199,7 @@ impl Session {
             order = inbox.orders.next(), if takes_orders => {
                 Wake::Order(order.map(|(order, _)| order))
             }
-            // Before that, what it was ordered is lost.
+            // Before the accept, orders that wait are lost.
             _ = &mut inbox.gone, if !self.accepted => Wake::Order(None),
             () = self.wake.notified(), if takes_orders => Wake::Again,
             () = backlog.caught_up(), if behind => Wake::Again,
@@ -207,7 +207,7 @@ impl Session {
         }
     }
 
-    /// What the end of a connection means that the other side did not announce.
+    /// The status of an end that the other side did not announce.
     fn lost(&self) -> Status {
         if self.accepted {
             Status::ConnectClosed
@@ -218,7 +218,7 @@ impl Session {
 
     fn read(&mut self, input: &[u8]) -> Option<Value> {
         let read = self.connection.handle_input(crate::live::now(), input);
-        // What came before the fault counts.
+        // Events from before the fault are handled.
         let end = self.handle_events();
         let failed = |error: tributary_protocol::session::Error| {
             info(Status::ConnectFailed, Some(error.reason()))
@@ -271,7 +271,7 @@ impl Session {
         None
     }
 
-    /// A status of what a NetStream plays may say that its publication has ended.
+    /// Notes the end of a NetStream's publication, if a status reports it.
     fn note_end(&mut self, on: MessageStreamId, info: &Value) {
         let code = info.get("code").and_then(Value::as_str);
         let stream = self.peer.plays(on);
@@ -282,7 +282,7 @@ impl Session {
         }
     }
 
-    /// A message of what a NetStream plays, or about a shared object.
+    /// Handles a message of a played stream, or about a shared object.
     fn media(&mut self, message: Message) {
         let kind = message.kind;
         if kind.is_shared_object() {
@@ -351,7 +351,7 @@ impl Session {
         Writing::begin(LiveStream::new(id))
     }
 
-    /// What a NetStream publishes.
+    /// The publication of a NetStream.
     fn feed(&mut self, stream: NetStreamId) -> &mut Feed {
         let place = self.feeds.iter().position(|feed| feed.stream == stream);
         let place = place.unwrap_or_else(|| {
@@ -374,8 +374,8 @@ impl Session {
         &mut self.feeds[place]
     }
 
-    /// Puts out what there is: commands, happenings, media as far as there is room. The end, if the
-    /// group cannot be told.
+    /// Puts out commands, reports, and media as far as there is room. Returns the end, if the group
+    /// does not take a report.
     fn settle(&mut self, inbox: &Inbox) -> Option<Value> {
         while let Some((stream, command)) = self.peer.poll_command() {
             self.connection.send_command(stream, &command);
@@ -403,7 +403,7 @@ impl Session {
         }
     }
 
-    /// Sends some of what every NetStream publishes; how many messages.
+    /// Sends some messages of every NetStream's publication. Returns how many.
     fn feed_all(&mut self) -> usize {
         let mut sent = 0;
         for feed in &mut self.feeds {
@@ -453,10 +453,11 @@ impl Drop for Feed {
     }
 }
 
-/// Rings whenever something comes into a stream.
+/// Rings whenever a message comes into a stream.
 async fn ring_on_change(live: Arc<LiveStream>, bell: Arc<Notify>) {
     loop {
-        // Taken before the ring: what comes while the bell's owner looks rings again.
+        // The future is made before the ring: a message that comes while the bell's owner looks
+        // rings again.
         let changed = live.changed();
         bell.notify_one();
         changed.await;
@@ -485,7 +486,7 @@ fn send(
             Some(amf3) if encoding == ObjectEncoding::Amf3 => (MessageType::DATA_AMF3, amf3),
             _ => (MessageType::DATA_AMF0, forms.amf0),
         },
-        // It cannot be read as AMF3, and is none for a reader of AMF0.
+        // The message cannot be read as AMF3, so it has no AMF0 form.
         Err(_) if kind == MessageType::DATA_AMF3 && encoding == ObjectEncoding::Amf0 => return,
         Err(_) => (kind, payload),
     };
@@ -507,7 +508,8 @@ fn set_data_frame(kind: MessageType, body: &Bytes) -> Bytes {
 /// The AMF0 string `@setDataFrame`.
 const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0d@setDataFrame";
 
-/// Whether a data message is for the player, not of the stream: its server says how the play goes.
+/// Whether a data message is a server's status of the play, for the player, and no part of the
+/// stream.
 fn is_of_player(message: &Message) -> bool {
     let name = data::peek(message.kind, &message.payload);
     matches!(

@@ -1,10 +1,10 @@
-//! What the URI of a NetConnection says.
+//! The target in the URI of a NetConnection.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tributary_protocol::GroupName;
 
-/// Where a NetConnection goes.
+/// The target of a NetConnection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     /// `None` for this process; an IPv6 address has no brackets.
@@ -12,7 +12,7 @@ pub(crate) struct Target {
     port: Option<u16>,
     /// The `app` of the connect command: application, instance and query.
     pub(crate) app: String,
-    /// The same without its query, as groups know it.
+    /// The application and instance, without the query.
     pub(crate) group: GroupName,
 }
 
@@ -23,7 +23,7 @@ pub(crate) const MAX_URI: usize = 2_048;
 const RTMP_PORT: u16 = 1935;
 
 impl Target {
-    /// Reads a URI; `None` if it is none of RTMP.
+    /// Reads a URI; `None` if it is no RTMP URI.
     pub(crate) fn parse(uri: &str) -> Option<Self> {
         if uri.len() > MAX_URI || uri.chars().any(|c| c.is_control() || c == ' ') {
             return None;
@@ -46,7 +46,7 @@ impl Target {
         })
     }
 
-    /// Whether an instance of this process is meant.
+    /// Whether the target is an instance of this process.
     pub(crate) fn is_here(&self) -> bool {
         let Some(host) = &self.host else {
             return true;
@@ -76,7 +76,7 @@ impl Target {
     }
 }
 
-/// Host and port of an authority; user information is nothing RTMP has.
+/// Host and port of an authority; RTMP has no user information.
 fn split(authority: &str) -> Option<(Option<String>, Option<u16>)> {
     if authority.is_empty() {
         return Some((None, None));

@@ -1,4 +1,4 @@
-//! Connections to a server on a real socket, which the test plays itself.
+//! Connections to a server on a real socket, whose part the test plays.
 
 use std::{
     sync::{
@@ -44,13 +44,13 @@ struct Server {
     connection: ServerConnection,
 }
 
-/// What a connection tells, kept until it is asked for.
+/// The reports of a connection, kept until the test reads them.
 struct Client {
     outgoing: Outgoing,
     told: mpsc::Receiver<Told>,
 }
 
-/// How long anything may take.
+/// The longest time that any step may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn run<F: Future<Output = ()>>(scenario: F) {
@@ -61,7 +61,7 @@ fn run<F: Future<Output = ()>>(scenario: F) {
     runtime.block_on(async { timeout(PATIENCE, scenario).await.expect("in time") });
 }
 
-/// A connection to a server that has taken it.
+/// A connection that a server has accepted.
 async fn dial(room: usize) -> (Client, Server) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = dial_to(listener.local_addr().unwrap().port(), room);
@@ -94,7 +94,7 @@ impl Client {
         self.told.recv().await.expect("the connection lives").what
     }
 
-    /// The code of the next status, whatever it is about.
+    /// The code of the next status of any kind.
     async fn code(&mut self) -> String {
         let info = match self.told().await {
             Happening::Connected(info)
@@ -161,7 +161,7 @@ impl Server {
 
     async fn flush(&mut self) {
         let output = self.connection.take_output();
-        // A client that has gone is seen when it is read.
+        // A client that has gone is noticed at the read.
         let _ = self.socket.write_all(&output).await;
     }
 
@@ -183,7 +183,7 @@ impl Server {
     }
 }
 
-/// A stream of the group that is published, and what is sent in it.
+/// A stream of the group that is published, with its writer.
 fn source() -> Writing {
     Writing::begin(LiveStream::new(LiveId(77)))
 }
@@ -248,7 +248,7 @@ fn connect_says_who_it_is_and_calls_wait_for_the_answer() {
             (answer.name.as_str(), answer.transaction.0),
             ("_result", 4.0)
         );
-        // What was ordered before the end is done.
+        // Orders from before the end are carried out.
         client.outgoing.order(OutgoingOrder::Call {
             name: "last".to_owned(),
             arguments: Vec::new(),
@@ -287,7 +287,7 @@ fn servers_that_refuse_vanish_or_speak_nonsense_end_the_connection() {
         server.say(0, &command::close()).await;
         assert_eq!(client.code().await, "NetConnection.Connect.Closed");
 
-        // Nobody listens there.
+        // The address has no listener.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
@@ -389,7 +389,7 @@ fn what_a_server_plays_comes_as_a_stream() {
         let access = DataMessage::sample_access(false, false);
         let (kind, payload) = access.encode(ObjectEncoding::Amf0);
         server.send(1, kind, 0, payload).await;
-        // On a message stream that plays nothing it is nothing.
+        // A status on a message stream that plays nothing is ignored.
         server
             .send(2, MessageType::VIDEO, 0, Bytes::from_static(KEY))
             .await;
@@ -404,7 +404,7 @@ fn what_a_server_plays_comes_as_a_stream() {
             let first = ring.next(&mut cursor, Duration::from_secs(2)).unwrap();
             assert_eq!((first.timestamp.0, ring.len()), (50, 1));
         }
-        // The next publication has nothing of the one before.
+        // The next publication has no message of the one before.
         let sound = Bytes::from_static(b"\xaf\x01s");
         server.send(1, MessageType::AUDIO, 0, sound).await;
         server.status(1, Status::PlayUnpublishNotify).await;
@@ -428,7 +428,7 @@ fn a_server_that_does_not_read_costs_a_bounded_amount() {
             token: None,
         };
         let mut taken = 0;
-        // As long as something goes out there is room again.
+        // As long as output leaves there is room again.
         for _ in 0..20 {
             while client.outgoing.order(big()) {
                 taken += 1;
@@ -465,7 +465,7 @@ fn a_group_that_is_behind_is_not_told_more() {
         let kept = told.len();
         let most = 2 * BACKLOG / 10_000 + 10;
         assert!(kept <= most, "{kept} of {}", sent.load(Ordering::Relaxed));
-        // Once the group works them off, more comes.
+        // Once the group handles the reports, more of them come.
         for _ in 0..kept + 100 {
             assert!(told.recv().await.is_some());
         }
@@ -532,7 +532,7 @@ fn shared_objects_pass_both_ways() {
         assert_eq!(read.events, [shared_object::Event::Use]);
         let change = shared_object::Event::Change(vec![("a".to_owned(), 1.0.into())]);
         let (kind, payload) = message(vec![change.clone()]).encode(ObjectEncoding::Amf0);
-        // What cannot be read is nothing.
+        // A message that cannot be read is ignored.
         server
             .send(0, kind, 0, Bytes::from_static(b"\x00\xff?"))
             .await;

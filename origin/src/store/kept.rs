@@ -1,4 +1,4 @@
-//! Which groups have something in the store.
+//! The groups with data in the store.
 
 use std::{
     collections::HashSet,
@@ -8,20 +8,19 @@ use std::{
 use tokio::sync::watch;
 use tributary_protocol::GroupName;
 
-/// The groups in the order they came; clones are the same.
+/// The groups, in the order in which they came; clones are the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     groups: Arc<Mutex<KeptGroups>>,
-    /// How many they are, and how often some were taken out.
+    /// The number of groups, and how often some were removed.
     extent: watch::Sender<Extent>,
 }
 
-/// How far the list of groups goes.
+/// The extent of the list of groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
-    /// Rises when groups are taken out: the list is another one then.
+    /// Rises when groups are removed, so that the list is a new one.
     pub(crate) edition: u64,
-    /// How many groups it has.
     pub(crate) count: usize,
 }
 
@@ -31,7 +30,7 @@ struct KeptGroups {
     list: Vec<GroupName>,
 }
 
-/// The most groups that are named to edges. Reason: every edge remembers them; those beyond it may
+/// The most groups that are named to edges. Reason: every edge remembers them. Further groups may
 /// start elsewhere, without their data, while this origin is away.
 pub(super) const MAX_KEPT: usize = 65_536;
 
@@ -43,7 +42,7 @@ impl Kept {
         }
     }
 
-    /// A group has something in the store.
+    /// Adds a group that has data in the store.
     pub(super) fn add(&self, group: &GroupName) {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         if groups.list.len() >= MAX_KEPT || !groups.known.insert(group.clone()) {
@@ -51,18 +50,18 @@ impl Kept {
         }
         groups.list.push(group.clone());
         let count = groups.list.len();
-        // While no other changes the list, so that the last one said is the last one.
+        // Sent under the lock, so that the last count sent is that of the last change.
         self.extent.send_modify(|extent| extent.count = count);
         drop(groups);
         if count == MAX_KEPT {
             tracing::warn!(
                 count,
-                "no more groups are bound to their home by what they store"
+                "no more groups are bound to their home by their stored data"
             );
         }
     }
 
-    /// An application has nothing in the store any more.
+    /// Removes the groups of an application that has no data in the store any more.
     pub(super) fn forget(&self, application: &str) {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let before = groups.list.len();
@@ -78,13 +77,13 @@ impl Kept {
         }
     }
 
-    /// The groups, but for so many that were there first.
+    /// The groups without the first so many.
     pub(crate) fn since(&self, first: usize) -> Vec<GroupName> {
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         groups.list.get(first..).unwrap_or_default().to_vec()
     }
 
-    /// How many there are, as more come, or some go.
+    /// A receiver of the extent, which changes as groups come and go.
     pub(crate) fn changed(&self) -> watch::Receiver<Extent> {
         self.extent.subscribe()
     }

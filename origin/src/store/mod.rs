@@ -1,16 +1,16 @@
-//! What outlives the process: persistent shared objects.
+//! The store: data that outlives the process, which is persistent shared objects.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`storage`] | the trait behind which a store is: entries by key, and changes of them |
-//! | [`redb`] | the one that is there: a file in the origin's data directory |
+//! | [`storage`] | the trait of a storage: entries by key, and changes of them |
+//! | [`redb`] | the storage in use: a file in the origin's data directory |
 //! | `writer` | one thread that writes, many changes at a time |
 //! | `objects` | shared objects as entries |
-//! | `kept` | which groups have any |
+//! | `kept` | the groups with data in the store |
 //! | `scratch` | a store on top of another, whose writes go nowhere |
 //!
-//! Groups read on their own threads, which takes microseconds as long as the system has the file
-//! in memory. What a group has written it reads at once, whether or not it is on the disk.
+//! Groups read on their own threads, which takes microseconds as long as the system has the file in
+//! memory. A group reads its own writes at once, whether or not they are on the disk.
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -45,7 +45,7 @@ struct Shared {
     writer: Writer,
     usage: Usage,
     kept: Kept,
-    /// How often the process has ended without storing everything, this time not counted.
+    /// How often the process has ended without storing everything, before this start.
     crashes: u32,
 }
 
@@ -53,7 +53,7 @@ struct Shared {
 pub(crate) const FILE: &str = "objects.redb";
 
 impl Store {
-    /// Opens the store of a data directory, which is made if it is not there.
+    /// Opens the store of a data directory, which is made if it does not exist.
     pub(crate) fn open(data: &Path) -> Result<Self, StorageError> {
         let failed = |error: std::io::Error| StorageError(error.to_string());
         std::fs::create_dir_all(data).map_err(failed)?;
@@ -77,7 +77,7 @@ impl Store {
         })
     }
 
-    /// A store that begins with what this one has and keeps what is written to itself.
+    /// A store that begins with the entries of this one and keeps its writes to itself.
     pub(crate) fn scratch(&self) -> Result<Self, StorageError> {
         let shared = Shared {
             writer: Writer::start(Arc::new(Scratch::new(self.clone())))?,
@@ -90,9 +90,9 @@ impl Store {
         })
     }
 
-    /// Removes everything that an application has stored, and waits until it is gone from the
-    /// disk, or could not be taken from it. What it stores after that has later versions. None of
-    /// its groups may run. Blocks.
+    /// Removes all entries of an application, and waits until they are gone from the disk, or the
+    /// removal has failed. Later objects of the application have later versions. None of its groups
+    /// may run. Blocks.
     pub(crate) fn purge(&self, application: &str) -> Result<(), StorageError> {
         self.shared.writer.change(self.without(application)?);
         self.shared.usage.forget(application);
@@ -101,22 +101,22 @@ impl Store {
         Ok(())
     }
 
-    /// Whether so much waits to be written that no more should come.
+    /// Whether so many bytes wait to be written that clients' changes should stop.
     pub(crate) fn is_full(&self) -> bool {
         self.shared.writer.is_full()
     }
 
-    /// The groups that have something here.
+    /// The groups with data here.
     pub(crate) fn kept(&self) -> &Kept {
         &self.shared.kept
     }
 
-    /// Waits until what is written now is on the disk, or could not be put there.
+    /// Waits until all queued writes are on the disk, or have failed.
     pub(crate) fn synced(&self) -> impl Future<Output = ()> + use<> {
         self.shared.writer.synced()
     }
 
-    /// Writes what is left and ends the writing thread. What is written after this is lost.
+    /// Writes the rest and ends the writing thread. Later writes are lost.
     pub(crate) fn close(&self) {
         self.shared.writer.close(objects::end(self.shared.crashes));
     }

@@ -30,29 +30,29 @@ use tributary_protocol::{
 
 use super::{Changes, Kept, Storage, StorageError, Store, writer::OnStored};
 
-/// A shared object of a store, for its group to write.
+/// A shared object of a store, by which its group writes.
 pub(crate) struct StoredObject {
     store: Store,
-    /// Names it to the writer.
+    /// Identifies it to the writer.
     number: u64,
     header: Vec<u8>,
     slots: Vec<u8>,
     used: Arc<AtomicU64>,
-    /// What it counts there.
+    /// The bytes it has in `used`.
     bytes: u64,
     told: OnStored,
     group: GroupName,
-    /// Whether the store knows that the group has something.
+    /// Whether the list of groups with data has this group.
     is_known: bool,
 }
 
-/// What each application has stored, in bytes.
+/// The bytes that each application has stored.
 #[derive(Clone, Default)]
 pub(super) struct Usage(Arc<Mutex<HashMap<String, Arc<AtomicU64>>>>);
 
 impl Store {
-    /// A shared object as it is stored, and the way to write it. `told` hears of each write: its
-    /// ticket, and whether it is on the disk; on the writing thread.
+    /// Loads a shared object, with the means to write it. The writing thread calls `told` for each
+    /// write, with its ticket and whether it is on the disk.
     pub(crate) fn load(
         &self,
         group: &GroupName,
@@ -98,11 +98,11 @@ impl Store {
             .collect())
     }
 
-    /// What takes out everything that an application has stored, and leaves what its objects'
-    /// versions go on from.
+    /// The changes that remove all entries of an application, and leave the version from which
+    /// later objects go on.
     pub(super) fn without(&self, application: &str) -> Result<Changes, StorageError> {
         let headers = application_key(HEADER, application);
-        // Damaged ones are in nobody's way here.
+        // Damaged headers do not hinder a removal.
         let mut floor = self.floor(application)?.unwrap_or(0);
         for value in self.shared.writer.read(&headers)?.into_values() {
             if let Ok((header, crashes)) = read_header(value) {
@@ -121,24 +121,24 @@ impl Store {
         Ok(changes)
     }
 
-    /// The highest version that may have been given out of an object.
+    /// The highest version of an object that a member may have received.
     fn last_version(&self, header: &Header, crashes: u32) -> u32 {
         let crashes = self.shared.crashes.saturating_sub(crashes);
-        // Some of this process's were perhaps not stored either.
+        // Versions of this process may be missing in the store, too.
         let windows = crashes.saturating_add(1);
         let stored = header.version.max(header.reserve);
         stored.saturating_add((VERSION_WINDOW + 1).saturating_mul(windows))
     }
 
-    /// The highest version that a purged object of the application can have had; none if what
-    /// says so is damaged.
+    /// The highest version that a purged object of the application can have had; `None` if its
+    /// entry is damaged.
     fn floor(&self, application: &str) -> Result<Option<u32>, StorageError> {
         let key = application_key(FLOOR, application);
         let found = self.shared.writer.read(&key)?.remove(&key);
         Ok(found.map_or(Some(0), read_floor))
     }
 
-    /// What an application has stored, in bytes.
+    /// The bytes that an application has stored.
     pub(crate) fn used(&self, application: &str) -> u64 {
         self.shared.usage.of(application).load(Ordering::Relaxed)
     }
@@ -178,7 +178,7 @@ impl fmt::Debug for StoredObject {
     }
 }
 
-/// Adds up what is stored, and by which groups.
+/// Adds up the stored bytes, and lists the groups that have any.
 pub(super) fn survey(storage: &dyn Storage) -> Result<(Usage, Kept), StorageError> {
     let (usage, kept) = (Usage::default(), Kept::new());
     for (key, value) in storage.read(&[HEADER])? {
@@ -193,7 +193,7 @@ pub(super) fn survey(storage: &dyn Storage) -> Result<(Usage, Kept), StorageErro
 }
 
 impl Usage {
-    /// The same numbers, which change apart from these.
+    /// A copy of the numbers, which changes apart from these.
     pub(super) fn apart(&self) -> Self {
         let usage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let copied = usage.iter().map(|(application, used)| {
@@ -203,7 +203,7 @@ impl Usage {
         Self(Arc::new(Mutex::new(copied.collect())))
     }
 
-    /// An application has nothing stored any more.
+    /// Forgets an application that has no data any more.
     pub(super) fn forget(&self, application: &str) {
         let mut usage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         usage.remove(application);
@@ -222,7 +222,8 @@ impl Usage {
     }
 }
 
-/// Notes that a process runs on the storage. Returns how often one has ended without a word.
+/// Records that a process runs on the storage. Returns how often a process has ended without a
+/// record of its end.
 pub(super) fn begin(storage: &dyn Storage) -> Result<u32, StorageError> {
     let found = storage.read(&[META])?;
     let mut crashes = 0;
@@ -242,7 +243,7 @@ pub(super) fn begin(storage: &dyn Storage) -> Result<u32, StorageError> {
     Ok(crashes)
 }
 
-/// What says that the process has ended with everything stored.
+/// The entry for a process that has ended with everything stored.
 pub(super) fn end(crashes: u32) -> (Vec<u8>, Bytes) {
     (vec![META], meta(crashes, ENDED))
 }

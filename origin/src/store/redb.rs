@@ -13,7 +13,7 @@ use super::{Changes, Storage, StorageError};
 
 /// One table in one file.
 pub(crate) struct RedbStorage {
-    /// Where it is opened again; a backend of a test cannot be.
+    /// The file to open again after a failure; a backend of a test has none.
     file: Option<PathBuf>,
     /// None while the file cannot be opened again after a failure.
     database: RwLock<Option<Database>>,
@@ -21,8 +21,8 @@ pub(crate) struct RedbStorage {
 
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("entries");
 
-/// What redb keeps of the file in memory. Reason: objects in use are in their groups; this is for
-/// the inner pages of the tree.
+/// The bytes of the file that redb keeps in memory. Reason: objects in use are in their groups;
+/// this is for the inner pages of the tree.
 const CACHE: usize = 16 * 1024 * 1024;
 
 impl RedbStorage {
@@ -36,7 +36,7 @@ impl RedbStorage {
         Ok(storage)
     }
 
-    /// Opens what a backend holds.
+    /// Opens a storage on a backend.
     #[cfg(test)]
     pub(crate) fn with_backend(backend: impl redb::StorageBackend) -> Result<Self, StorageError> {
         let database = redb::Builder::new()
@@ -76,7 +76,7 @@ impl RedbStorage {
             .database
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        // The file is locked as long as it is open.
+        // The open file is locked, so it is closed first.
         *database = None;
         match open(file) {
             Ok(opened) => *database = Some(opened),

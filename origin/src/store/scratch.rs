@@ -1,4 +1,4 @@
-//! A store on top of another: it reads what that one has, and what is written to it stays here.
+//! A store on top of another: it reads the entries of that one, and keeps its own writes in memory.
 
 use std::{
     collections::BTreeMap,

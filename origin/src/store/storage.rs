@@ -1,4 +1,4 @@
-//! What a store is kept in.
+//! The storage under a store.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,20 +9,20 @@ use bytes::Bytes;
 
 /// Entries by key, in the order of their keys.
 pub(crate) trait Storage: Send + Sync + 'static {
-    /// All entries whose key begins with this, in order.
+    /// All entries whose key begins with `prefix`, in order.
     fn read(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Bytes)>, StorageError>;
 
-    /// Makes changes: all of them or none. When it returns they survive the end of the process
-    /// and of the machine.
+    /// Makes changes: all of them or none. When it returns they survive the end of the process and
+    /// of the machine.
     fn commit(&self, changes: &Changes) -> Result<(), StorageError>;
 }
 
 /// Changes of entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
-    /// All entries whose key begins with one of these go, before the others are put.
+    /// All entries whose key begins with one of these are removed, before the others are put.
     cleared: BTreeSet<Vec<u8>>,
-    /// What each entry is to be; `None` for none.
+    /// The new value of each entry; `None` removes it.
     entries: BTreeMap<Vec<u8>, Option<Bytes>>,
     bytes: usize,
 }
@@ -33,7 +33,7 @@ impl Changes {
         Self::default()
     }
 
-    /// Puts an entry, or takes it out.
+    /// Puts an entry, or removes it.
     pub(crate) fn put(&mut self, key: Vec<u8>, value: Option<Bytes>) {
         self.bytes += size(&key, value.as_ref());
         let length = key.len();
@@ -42,7 +42,7 @@ impl Changes {
         }
     }
 
-    /// Takes out all entries whose key begins with this, those put before it among them.
+    /// Removes all entries whose key begins with `prefix`, those put before it among them.
     pub(crate) fn clear(&mut self, prefix: Vec<u8>) {
         let within: Vec<_> = self.keys_of(&prefix).cloned().collect();
         for key in within {
@@ -55,7 +55,7 @@ impl Changes {
         }
     }
 
-    /// Makes later changes part of these.
+    /// Adds later changes to these.
     pub(crate) fn append(&mut self, later: Self) {
         for prefix in later.cleared {
             self.clear(prefix);
@@ -65,7 +65,7 @@ impl Changes {
         }
     }
 
-    /// Makes these changes to entries that were read by this prefix.
+    /// Makes these changes to entries that were read by `prefix`.
     pub(crate) fn apply(&self, prefix: &[u8], entries: &mut BTreeMap<Vec<u8>, Bytes>) {
         for cleared in &self.cleared {
             entries.retain(|key, _| !key.starts_with(cleared));
@@ -78,7 +78,7 @@ impl Changes {
         }
     }
 
-    /// Those that concern entries whose key begins with this.
+    /// The changes of entries whose key begins with `prefix`.
     pub(crate) fn within(&self, prefix: &[u8]) -> Self {
         let concerns =
             |cleared: &&Vec<u8>| cleared.starts_with(prefix) || prefix.starts_with(cleared);
@@ -92,18 +92,17 @@ impl Changes {
         within
     }
 
-    /// The prefixes whose entries all go first.
+    /// The prefixes whose entries are all removed first.
     pub(crate) fn cleared(&self) -> impl Iterator<Item = &[u8]> {
         self.cleared.iter().map(Vec::as_slice)
     }
 
-    /// What each entry is to be.
+    /// The new value of each entry; `None` removes it.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&[u8], Option<&Bytes>)> {
         let entries = self.entries.iter();
         entries.map(|(key, value)| (key.as_slice(), value.as_ref()))
     }
 
-    /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.cleared.is_empty() && self.entries.is_empty()
     }
@@ -124,7 +123,7 @@ fn size(key: &[u8], value: Option<&Bytes>) -> usize {
     key.len() + value.map_or(0, Bytes::len)
 }
 
-/// A storage did not do what it was asked to; the text goes to the log.
+/// A storage has failed; the text goes to the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageError(pub String);
 
@@ -162,7 +161,7 @@ mod tests {
         changes.apply(b"", &mut entries);
         let left: Vec<_> = entries.keys().cloned().collect();
         assert_eq!(left, [key("a/2"), key("c")]);
-        // Only what was read by the prefix is put.
+        // Only entries that the prefix covers are put.
         let mut entries = BTreeMap::new();
         changes.apply(b"c", &mut entries);
         assert!(entries.is_empty());

@@ -1,5 +1,5 @@
-//! One thread that writes. While it waits for the disk, what groups write gathers, and goes there
-//! next, as one.
+//! The writing thread. While it waits for the disk, groups' writes gather, and the next write
+//! carries all of them.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -24,21 +24,21 @@ pub(super) struct Writer {
 struct Shared {
     storage: Arc<dyn Storage>,
     state: Mutex<State>,
-    /// Told when there is something to write, or the thread is to end.
+    /// Notified when there is something to write, or the thread is to end.
     wake: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     queued: Changes,
-    /// What the thread writes now.
+    /// The changes that the thread writes now.
     under_way: Option<Arc<Changes>>,
-    /// Who is told when what is queued is written: each object once, with its last ticket.
+    /// The callbacks of the queued writes: each object once, with its last ticket.
     objects: HashMap<u64, Waiting>,
     others: Vec<oneshot::Sender<()>>,
     next_object: u64,
     closing: bool,
-    /// Written last of all, if everything else was.
+    /// Written last, if all else was written.
     last: Option<(Vec<u8>, Bytes)>,
 }
 
@@ -47,14 +47,14 @@ struct Waiting {
     told: OnStored,
 }
 
-/// Hears of an object's writes: the ticket, and whether it is on the disk.
+/// The callback for an object's writes: the ticket, and whether it is on the disk.
 pub(super) type OnStored = Arc<dyn Fn(Ticket, bool) + Send + Sync>;
 
-/// What may wait to be written. Reason: it is kept in memory; a disk that is this far behind gets
-/// nothing more from clients.
+/// The most bytes that wait to be written. Reason: they are kept in memory; while the disk is this
+/// far behind, clients' changes wait.
 pub(super) const MAX_QUEUED: usize = 64 * 1024 * 1024;
 
-/// Between attempts to write what could not be written.
+/// The time between attempts to write after a failure.
 const RETRY: Duration = Duration::from_millis(100);
 const MOST_RETRY: Duration = Duration::from_secs(5);
 
@@ -76,9 +76,10 @@ impl Writer {
         })
     }
 
-    /// The entries whose key begins with this, with everything that was written so far.
+    /// The entries whose key begins with `prefix`, with all writes so far.
     pub(super) fn read(&self, prefix: &[u8]) -> Result<BTreeMap<Vec<u8>, Bytes>, StorageError> {
-        // Taken before the storage is read: what leaves these meanwhile is in the storage by then.
+        // The changes are copied before the storage is read: those that are written meanwhile are
+        // in the storage by then.
         let (under_way, queued) = {
             let state = self.shared.lock();
             (state.under_way.clone(), state.queued.within(prefix))
@@ -91,7 +92,7 @@ impl Writer {
         Ok(entries)
     }
 
-    /// A number for an object that is to be told of its writes.
+    /// A number for an object whose writes have a callback.
     pub(super) fn next_object(&self) -> u64 {
         let mut state = self.shared.lock();
         state.next_object += 1;
@@ -111,7 +112,7 @@ impl Writer {
         self.shared.wake.notify_all();
     }
 
-    /// Queues changes that nobody is told of.
+    /// Queues changes without a callback.
     pub(super) fn change(&self, changes: Changes) {
         self.shared.lock().queued.append(changes);
         self.shared.wake.notify_all();
@@ -123,7 +124,7 @@ impl Writer {
         state.queued.bytes() + under_way > MAX_QUEUED
     }
 
-    /// Resolves when what is queued now is written, or could not be.
+    /// Resolves when all queued changes are written, or have failed.
     pub(super) fn synced(&self) -> impl Future<Output = ()> + use<> {
         let written = self.when_written();
         async {
@@ -149,7 +150,7 @@ impl Writer {
         written
     }
 
-    /// Writes what is left, then `last`, and ends the thread.
+    /// Writes the rest, then `last`, and ends the thread.
     pub(super) fn close(&self, last: (Vec<u8>, Bytes)) {
         {
             let mut state = self.shared.lock();
@@ -171,8 +172,8 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// Without [`Self::close`] the thread ends as the process would: when it has written what it
-    /// has.
+    /// Without [`Self::close`] the thread ends as at the process's end: after it has written its
+    /// queue.
     fn drop(&mut self) {
         self.shared.lock().closing = true;
         self.shared.wake.notify_all();
@@ -204,7 +205,7 @@ impl Shared {
         self.write_last();
     }
 
-    /// What is to be written next; none if the thread is to end.
+    /// The next changes to write; `None` if the thread is to end.
     fn next(&self) -> Option<Batch> {
         let mut state = self.lock();
         loop {
@@ -232,7 +233,7 @@ impl Shared {
             let mut state = self.lock();
             state.under_way = None;
             if !stored {
-                // It goes before what has come since.
+                // The failed changes go before later ones.
                 let mut changes = (*batch.changes).clone();
                 changes.append(std::mem::take(&mut state.queued));
                 state.queued = changes;
@@ -246,7 +247,7 @@ impl Shared {
         }
     }
 
-    /// Waits before another attempt; `false` if there is to be none.
+    /// Waits before another attempt; `false` if the thread is to end.
     fn rest(&self, time: Duration) -> bool {
         let state = self.lock();
         let waits = |state: &mut State| !state.closing;
@@ -269,7 +270,7 @@ impl Shared {
     }
 }
 
-/// What is written at once, and who is told.
+/// The changes of one write, and the callbacks for it.
 struct Batch {
     changes: Arc<Changes>,
     objects: HashMap<u64, Waiting>,

@@ -12,7 +12,7 @@ use tributary_protocol::{
 
 use super::{Answer, Runner};
 
-/// What a client says when it connects.
+/// The connect of a client.
 #[derive(Clone, Debug)]
 pub struct ConnectAs {
     /// Its address.
@@ -46,7 +46,7 @@ impl ConnectAs {
     }
 }
 
-/// One thing that a client has heard.
+/// One message to a client, or the close of its connection.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Heard {
@@ -66,7 +66,7 @@ pub enum Heard {
     Closed(CloseReason),
 }
 
-/// A client on a [`Stage`](super::Stage). Dropping it says nothing; see [`Client::leave`].
+/// A client on a [`Stage`](super::Stage). Its drop sends nothing; see [`Client::leave`].
 #[derive(Debug)]
 pub struct Client {
     runner: Arc<Runner>,
@@ -90,17 +90,17 @@ impl Client {
         self.runner.run(move |lanes| lanes.refused(number))
     }
 
-    /// Whether its connection was closed by the application, or it has left.
+    /// Whether the application has closed its connection, or the client has left.
     pub fn is_closed(&self) -> bool {
         let number = self.number;
         self.runner.run(move |lanes| lanes.is_closed(number))
     }
 
-    /// Calls a method and waits for the answer, as long as there is something to do.
+    /// Calls a method and waits for the answer, as long as the stage has work to do.
     ///
     /// # Panics
     ///
-    /// If there is none; use [`Client::send`] for what is answered later.
+    /// If there is no answer; use [`Client::send`] for a call that is answered later.
     pub fn call(&self, name: &str, arguments: impl IntoIterator<Item = Value>) -> Answer {
         let id = self.send(name, arguments);
         self.answer(id)
@@ -115,8 +115,8 @@ impl Client {
             .run(move |lanes| lanes.call(number, 0, &name, arguments))
     }
 
-    /// As [`Client::send`], but nothing runs before the stage is asked for something else: so
-    /// calls of several clients wait side by side.
+    /// As [`Client::send`], but the call runs only with the next act on the stage: so calls of
+    /// several clients wait side by side.
     pub fn queue(&self, name: &str, arguments: impl IntoIterator<Item = Value>) -> f64 {
         let (number, name) = (self.number, name.to_owned());
         let arguments = arguments.into_iter().collect();
@@ -132,7 +132,7 @@ impl Client {
             .run(move |lanes| lanes.call(number, stream, &name, arguments));
     }
 
-    /// The answer to a call, if it has come; it is taken out of what was heard.
+    /// The answer to a call, if it has come; it is removed from [`Client::heard`].
     pub fn answer(&self, transaction: f64) -> Option<Answer> {
         let number = self.number;
         self.runner
@@ -146,7 +146,7 @@ impl Client {
             .run(move |lanes| lanes.respond(number, transaction, answer));
     }
 
-    /// Sends events of a temporary shared object: [`Event::Use`] and what comes after it.
+    /// Sends events of a temporary shared object: [`Event::Use`] and later ones.
     pub fn send_object(&self, name: &str, events: impl IntoIterator<Item = Event>) {
         self.send_object_as(name, Flags::TEMPORARY, events);
     }
@@ -181,7 +181,7 @@ impl Client {
         self.runner.run(move |lanes| lanes.message(number, message));
     }
 
-    /// What it has heard since this was last asked.
+    /// The messages to the client since the last call.
     pub fn heard(&self) -> Vec<Heard> {
         let number = self.number;
         self.runner.run(move |lanes| lanes.heard(number))

@@ -113,7 +113,7 @@ impl IdleLane {
         self.answered(3);
     }
 
-    /// Waits until the group has sent its sessions so much.
+    /// Waits until the group has sent so many messages to its sessions.
     fn answered(&mut self, mut count: usize) {
         while count > 0 {
             match self.commands.try_next() {

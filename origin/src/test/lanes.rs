@@ -31,7 +31,7 @@ use crate::{
     store::Store,
 };
 
-/// What happens on the stage's thread.
+/// The state on the stage's thread.
 pub(super) struct Lanes {
     runtime: Runtime,
     local: LocalSet,
@@ -68,10 +68,10 @@ const MAX_GROUPS: usize = 100_000;
 /// How far the clock moves at a time.
 const STEP: Duration = Duration::from_millis(10);
 
-/// How often the store is asked.
+/// The time between two looks at the store.
 const LOOK: Duration = Duration::from_micros(100);
 
-/// How often everything that can run does so before it counts as settled.
+/// How often all tasks that can run get a turn before they count as settled.
 const ROUNDS: usize = 100;
 
 impl Lanes {
@@ -157,7 +157,7 @@ impl Lanes {
         transaction
     }
 
-    /// As [`Self::call`], but nothing runs yet.
+    /// As [`Self::call`], but no task runs yet.
     pub(super) fn queue(
         &mut self,
         client: u64,
@@ -435,7 +435,7 @@ impl Lane {
             }
             "_result" => Heard::Result(id, first),
             "_error" => Heard::Error(id, first),
-            // What the close is announced with.
+            // The close follows.
             "close" => return,
             "onStatus" => Heard::Status(message.stream.0, first),
             _ => Heard::Call(command.name, id, std::mem::take(&mut arguments)),

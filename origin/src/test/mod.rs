@@ -46,7 +46,7 @@ pub struct Stage {
     applications: Applications,
 }
 
-/// The thread that everything happens on.
+/// The thread that all tasks of the stage run on.
 #[derive(Debug)]
 struct Runner {
     jobs: SyncSender<Job>,
@@ -103,13 +103,13 @@ impl Stage {
         }
     }
 
-    /// A client of this instance that has connected, and has been answered if the application
-    /// answers at once.
+    /// A client of this instance that has connected, and has its answer if the application answers
+    /// at once.
     pub fn connect(&self, instance: &str) -> Client {
         self.connect_as(instance, ConnectAs::default())
     }
 
-    /// As [`Stage::connect`], with more to say.
+    /// As [`Stage::connect`], with a connect of the test's own.
     pub fn connect_as(&self, instance: &str, connect: ConnectAs) -> Client {
         let instance = instance.to_owned();
         let number = self
@@ -123,12 +123,12 @@ impl Stage {
         self.runner.run(move |lanes| lanes.pass(time));
     }
 
-    /// Lets everything happen that can happen now.
+    /// Runs all tasks that can run now.
     pub fn settle(&self) {
         self.runner.run(Lanes::settle);
     }
 
-    /// What the application has said so far: `trace()`, errors of scripts.
+    /// The application's log so far: `trace()`, errors of scripts.
     pub fn log(&self) -> Vec<Line> {
         self.settle();
         let known = self.applications.summary(NAME);

@@ -60,7 +60,7 @@ impl Side {
             let encoding = None;
             return self.say(ToAudience::Send { to, encoding, body });
         }
-        // The edge's mirror takes the form that holds every value, whatever members read.
+        // The edge's mirror takes the form that holds every value, even if no member reads it.
         self.say(ToAudience::Send {
             to,
             encoding: Some(ObjectEncoding::Amf3),

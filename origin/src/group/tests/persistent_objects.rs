@@ -226,7 +226,7 @@ fn an_object_outlives_its_members_its_group_and_its_process() {
         house.ask(1, 2, [Event::Release]);
         house.lane.clear().await;
         assert_eq!(house.stage.groups.process().metrics.shared_objects.get(), 0);
-        // The difference since a version, or everything.
+        // The difference since a version, or the whole object.
         house.ask(1, 1, [Event::Use]);
         assert_eq!(house.hears(1).await, ["o v2 use, remove a"]);
         house.lane.closed(1, CloseReason::Client);

@@ -73,7 +73,7 @@ fn a_play_follows_when_the_stream_before_ends() {
             lane.heard(9).await,
             [&over[..], &begins("Attach 1 live 2")].concat()
         );
-        // Nothing waits: the stream is waited for again, until something is put behind it.
+        // No play waits: the stream is waited for again, until a play is queued behind it.
         lane.call(2, 1, "closeStream", 0.0, &[]);
         lane.clear().await;
         lane.publish(1, "a", 5);

@@ -1,4 +1,4 @@
-//! A disk that loses what is not synced, under a store that is killed again and again.
+//! A disk that loses unsynced writes, under a store that is killed again and again.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,7 @@ use tributary_protocol::{
 
 use crate::store::{Store, redb::RedbStorage};
 
-/// What is on the disk, and what was written and not synced since, in order.
+/// The content of the disk, and the writes since the last sync, in order.
 #[derive(Debug, Default)]
 struct Image {
     synced: Vec<u8>,
@@ -46,7 +46,7 @@ struct Disk {
 }
 
 impl Image {
-    /// The power goes: of what was not synced a part is lost, whichever the disk had not written.
+    /// Cuts the power: any part of the unsynced writes may be lost.
     fn kill(&mut self, rng: &mut StdRng) {
         let unsynced = std::mem::take(&mut self.unsynced);
         for change in unsynced {
@@ -81,7 +81,7 @@ impl Disk {
 
     fn change(&self, change: Unsynced) -> io::Result<()> {
         let mut image = self.image.lock().unwrap();
-        // Under the lock: nothing is written after the kill.
+        // The check is under the lock: no write comes after the kill.
         self.alive()?;
         write(&mut image.seen, &change);
         image.unsynced.push(change);
@@ -119,8 +119,8 @@ impl StorageBackend for Disk {
     }
 }
 
-/// What the author of an object's slots was told is stored, by slot; and the highest version that
-/// anybody was told.
+/// The slots whose writes the store has acknowledged, and the highest version that a member may
+/// have received.
 #[derive(Default)]
 struct Told {
     acknowledged: BTreeMap<String, f64>,
@@ -153,7 +153,8 @@ fn what_was_acknowledged_survives_and_no_version_is_used_twice() {
     }
 }
 
-/// Loads an object, checks it against what was told, and changes it without waiting for the end.
+/// Loads an object, checks it against the acknowledged slots, and changes it without waiting for
+/// the end.
 fn one_life(store: &Store, name: &str, told: &mut Told, rng: &mut StdRng, round: u32) {
     let group: GroupName = "app/room".parse().unwrap();
     let (tell, answers) = mpsc::sync_channel(10_000);
@@ -173,7 +174,7 @@ fn one_life(store: &Store, name: &str, told: &mut Told, rng: &mut StdRng, round:
             .contents()
             .slot(slot)
             .and_then(|value| value.value().as_number());
-        // Something later may have been stored without a word of it.
+        // A later write may be stored without an acknowledgement.
         assert!(now >= Some(*value), "{slot} is {now:?} and was {value}");
     }
     let mut under_way = Vec::new();
@@ -193,7 +194,7 @@ fn one_life(store: &Store, name: &str, told: &mut Told, rng: &mut StdRng, round:
             acknowledge(told, &mut under_way, answer.ok());
         }
     }
-    // Some lives end in the middle of it.
+    // Some lives end in the middle of a write.
     if rng.random_bool(0.5)
         && let Some(&(last, ..)) = under_way.last()
     {

@@ -1,4 +1,4 @@
-//! A storage in memory that waits and fails as a test wants it to.
+//! A storage in memory that waits and fails as a test orders it.
 
 use std::{
     collections::BTreeMap,
@@ -34,13 +34,13 @@ impl Memory {
         self.shared.state.lock().unwrap().held = true;
     }
 
-    /// Lets them go on.
+    /// Lets held commits go on.
     pub(crate) fn release(&self) {
         self.shared.state.lock().unwrap().held = false;
         self.shared.wake.notify_all();
     }
 
-    /// Has commits fail from now on, or not.
+    /// Sets whether commits fail from now on.
     pub(crate) fn fail(&self, failing: bool) {
         self.shared.state.lock().unwrap().failing = failing;
     }

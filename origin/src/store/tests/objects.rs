@@ -78,7 +78,7 @@ fn what_is_written_is_read_at_once_and_after_a_restart() {
     first.set("b", Value::ByteArray(vec![1].into()));
     first.object.remove("a");
     first.settle();
-    // The disk knows nothing of it yet.
+    // The disk does not have it yet.
     let again = load(&store, "o");
     let expected = [("b".to_owned(), Value::ByteArray(vec![1].into()))];
     assert_eq!(again.slots(), expected);
@@ -193,7 +193,7 @@ fn a_process_that_ends_without_a_word_has_crashed() {
     object.wait();
     let version = object.object.contents().version();
     store.close();
-    // It was 3 when this began, and ended in order.
+    // The version was 3 when this process began, and the one before ended in order.
     assert_eq!(load(&on(&memory), "o").object.contents().version(), version);
 }
 
