@@ -9,7 +9,7 @@ use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
     link::{
         EdgeLane, FromSession, Generation, OpenSession, OriginEvent, OriginLane, Rate,
-        credit::{Budget, PROCESS_BUDGET},
+        credit::{CreditBudget, PROCESS_BUDGET},
     },
 };
 
@@ -28,7 +28,7 @@ impl Pair {
         };
         let mut pair = Self {
             edge: EdgeLane::new(rate),
-            origin: OriginLane::new(1 << 24, Budget::new(PROCESS_BUDGET)),
+            origin: OriginLane::new(1 << 24, CreditBudget::new(PROCESS_BUDGET)),
             now: Instant::now(),
         };
         pair.edge.connected(0).expect("a new lane");

@@ -8,7 +8,7 @@ use tributary_protocol::{
     ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp,
     chunk::shared::{self, SharedChunks},
     media::{self, Class},
-    ring::{Cursor, Limits, Ring, Start},
+    ring::{Cursor, Ring, RingLimits, Start},
 };
 
 const MAX_LAG: Duration = Duration::from_secs(4);
@@ -34,7 +34,7 @@ fn message(number: u32) -> (Class, RtmpTimestamp, SharedChunks) {
 }
 
 fn ring() -> Ring<SharedChunks> {
-    let mut ring = Ring::new(Limits::default());
+    let mut ring = Ring::new(RingLimits::default());
     for (kind, payload) in [
         (MessageType::VIDEO, &b"\x17\x00\x00\x00\x00h"[..]),
         (MessageType::AUDIO, &b"\xaf\x00\x12\x10"[..]),
@@ -66,9 +66,9 @@ fn push(c: &mut Criterion) {
     group.throughput(Throughput::Elements(u64::from(MESSAGES)));
     group.bench_function("push", |b| {
         // In a full ring each new message removes another.
-        let mut ring = Ring::new(Limits {
+        let mut ring = Ring::new(RingLimits {
             messages: 1000,
-            ..Limits::default()
+            ..RingLimits::default()
         });
         let mut number = 0;
         b.iter_batched(

@@ -9,7 +9,7 @@ use crate::node::Failure;
 
 /// Makes the private CA and the nodes' certificates.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct CertArgs {
     #[command(subcommand)]
     command: Command,
 }
@@ -27,7 +27,7 @@ enum Command {
 }
 
 /// Runs the subcommand.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &CertArgs) -> Result<(), Failure> {
     match &args.command {
         Command::Init { dir } => {
             cert::init(dir)?;

@@ -13,7 +13,7 @@ use crate::{config::Config, node::Failure};
 /// Prints the configuration in force, or every mistake in it with its line and remedy; compiles
 /// every script of its applications.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct CheckArgs {
     /// The configuration to check, a TOML file; environment variables win over it, as they do for a
     /// node. Or the folder of an application, or of several
     #[arg(value_name = "FILE|FOLDER")]
@@ -21,7 +21,7 @@ pub(crate) struct Args {
 }
 
 /// Checks a file or a folder; mistakes are the error.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     if holds_applications(&args.file) {
         return applications(&args.file, &Config::default());
     }

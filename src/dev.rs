@@ -17,7 +17,7 @@ use crate::{
 /// Origin and edge in one process, joined by a link over loopback with certificates that last as
 /// long as it.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct DevArgs {
     /// The address for RTMP clients; port 0 takes any free port [default: 127.0.0.1:1935]
     #[arg(long, value_name = "ADDR", value_parser = address)]
     rtmp: Option<SocketAddr>,
@@ -41,7 +41,7 @@ pub(crate) const DATA: &str = "./tributary-data";
 const APPS: &str = "./applications";
 
 /// Runs both tiers until a signal stops them.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &DevArgs) -> Result<(), Failure> {
     // A setting of the file or the environment wins over these; a flag wins over all.
     let defaults = Layers::new()
         .flag("default", "edge.rtmp", Some(RTMP))

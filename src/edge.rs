@@ -14,7 +14,7 @@ use crate::{
 
 /// The tier that clients connect to.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct EdgeArgs {
     /// The node's certificate, as `tributary cert issue --role edge` made it; always needed
     #[arg(long, value_name = "DIR")]
     cert: Option<PathBuf>,
@@ -25,7 +25,7 @@ pub(crate) struct Args {
 }
 
 /// Runs an edge until a signal stops it.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &EdgeArgs) -> Result<(), Failure> {
     let config: Config = args.edge.layer(args.flags.layers()).read()?;
     let _log = tributary_node::log::start(&config.log);
     let identity = node::identity(args.cert.as_deref(), Role::Edge)?;

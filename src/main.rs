@@ -28,17 +28,17 @@ struct Program {
 #[derive(Subcommand)]
 enum Command {
     /// Origin and edge in one process, without any configuration
-    Dev(dev::Args),
+    Dev(dev::DevArgs),
     /// The tier that holds applications, groups and live streams
-    Origin(origin::Args),
+    Origin(origin::OriginArgs),
     /// The tier that clients connect to
-    Edge(edge::Args),
+    Edge(edge::EdgeArgs),
     /// Deploys, lists, restarts and removes the applications of a running origin
-    Apps(apps::Args),
+    Apps(apps::AppsArgs),
     /// Makes the private CA and the nodes' certificates
-    Cert(cert::Args),
+    Cert(cert::CertArgs),
     /// Prints the configuration in force, or every mistake in it
-    Check(check::Args),
+    Check(check::CheckArgs),
 }
 
 fn main() -> ExitCode {

@@ -16,7 +16,7 @@ use crate::{
 
 /// The tier that holds applications, groups and live streams.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct OriginArgs {
     /// The address that edges dial, UDP; port 0 takes any free port
     #[arg(long, value_name = "ADDR", value_parser = address)]
     link: Option<SocketAddr>,
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 }
 
 /// Runs an origin until a signal stops it.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &OriginArgs) -> Result<(), Failure> {
     let layers = args
         .origin
         .layer(args.flags.layers())

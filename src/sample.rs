@@ -16,7 +16,7 @@ use tributary_protocol::{
     Message, MessageStreamId, RtmpTimestamp,
     command::{self, DataMessage, stream::PublishKind},
     flv, handshake,
-    session::{ClientConnection, ClientEvent, Limits},
+    session::{ClientConnection, ClientEvent, ConnectionLimits},
 };
 
 use crate::node::Failure;
@@ -116,7 +116,7 @@ async fn publish_once(server: SocketAddr, messages: &[Message]) -> Result<(), Fa
     let random = std::array::from_fn(|_| rand::random());
     let now = Instant::now();
     let kind = handshake::HandshakeKind::Simple;
-    let mut connection = ClientConnection::new(kind, random, now, Limits::default());
+    let mut connection = ClientConnection::new(kind, random, now, ConnectionLimits::default());
     let mut publisher = Publisher {
         stream: None,
         began: None,

@@ -10,7 +10,7 @@ use tributary_edge::fanout::LiveStream;
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp,
     link::{Source, ToSession},
-    ring::Limits,
+    ring::RingLimits,
 };
 
 #[global_allocator]
@@ -25,9 +25,9 @@ const LENGTH: usize = 4000;
 fn a_message_to_a_viewer_costs_no_allocation() {
     let _profiler = dhat::Profiler::builder().testing().build();
     let mut edge = Edge::start();
-    let limits = Limits {
+    let limits = RingLimits {
         messages: 256,
-        ..Limits::default()
+        ..RingLimits::default()
     };
     let live = LiveStream::new(limits);
     let mut sessions: Vec<_> = (0..VIEWERS).map(|_| edge.session()).collect();

@@ -12,7 +12,7 @@ use tributary_protocol::{
     link::{
         AudienceEvent, AudienceId, CloseReason, Control, EdgeEvent, EdgeLane, FromSession,
         Generation, OpenSession, OriginEvent, OriginLane, Recipients, ToAudience, ToSession,
-        credit::Budget,
+        credit::CreditBudget,
         feed::{Feed, FeedBatch, FeedReader},
         frame::{FrameReader, MAX_BODY},
         lane_frame::{LaneAnswer, OpenLane, ToEdge, ToOrigin},
@@ -70,7 +70,7 @@ pub fn link_frame(input: &[u8]) {
     }
     // Either end of a lane takes any bytes, or returns an error.
     let now = now();
-    let _ = OriginLane::new(1 << 16, Budget::new(1 << 20)).handle_bytes(now, bytes);
+    let _ = OriginLane::new(1 << 16, CreditBudget::new(1 << 20)).handle_bytes(now, bytes);
     let _ = EdgeLane::default().handle_bytes(now, bytes);
 }
 
@@ -96,7 +96,7 @@ struct Pair {
     now: Instant,
     edge: EdgeLane,
     origin: OriginLane,
-    budget: Budget,
+    budget: CreditBudget,
     connected: bool,
     to_origin: VecDeque<u8>,
     to_edge: VecDeque<u8>,
@@ -129,7 +129,7 @@ const MOST_RETAINED: usize = 8 << 20;
 
 impl Pair {
     fn new() -> Self {
-        let budget = Budget::new(1 << 17);
+        let budget = CreditBudget::new(1 << 17);
         let mut pair = Self {
             now: now(),
             edge: EdgeLane::default(),

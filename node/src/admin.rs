@@ -48,9 +48,9 @@ struct Shared {
 
 impl Admin {
     /// Binds the address. Port 0 takes any free port.
-    pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
+    pub async fn bind(address: SocketAddr) -> Result<Self, AdminError> {
         let listener = TcpListener::bind(address).await;
-        let listener = listener.map_err(|source| BindError { address, source })?;
+        let listener = listener.map_err(|source| AdminError { address, source })?;
         Ok(Self {
             listener,
             routes: Router::new(),
@@ -122,12 +122,12 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 
 /// The admin address could not be bound.
 #[derive(Debug)]
-pub struct BindError {
+pub struct AdminError {
     pub address: SocketAddr,
     pub source: io::Error,
 }
 
-impl fmt::Display for BindError {
+impl fmt::Display for AdminError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, source } = self;
         write!(
@@ -137,7 +137,7 @@ impl fmt::Display for BindError {
     }
 }
 
-impl std::error::Error for BindError {}
+impl std::error::Error for AdminError {}
 
 #[cfg(test)]
 mod tests {

@@ -102,6 +102,6 @@ mod store;
 pub mod test;
 
 pub use config::{Config, Flags};
-pub use link::StartError as LinkError;
+pub use link::LinkError;
 pub use run::{LIVE, Running, Start, StartError, start};
 pub use store::StorageError;

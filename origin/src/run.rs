@@ -1,6 +1,12 @@
 //! The origin in the order it starts and stops.
 
-use std::{collections::BTreeMap, fmt, fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use axum::Router;
 use prometheus_client::registry::Registry;
@@ -38,7 +44,7 @@ pub struct Start {
 /// An origin at work.
 #[derive(Debug)]
 pub struct Running {
-    link: link::Running,
+    link: link::RunningLink,
     /// Ends the watch over the applications directory when it is dropped.
     _deployer: Deployer,
     api: Router,
@@ -93,14 +99,7 @@ pub fn start(
         }
     }
     let data = config.data.clone();
-    if let Some(data) = &data {
-        fs::create_dir_all(data).map_err(|source| StartError::Data {
-            data: data.clone(),
-            source,
-        })?;
-    }
-    let store = data.as_deref().map(Store::open);
-    let store = store.transpose().map_err(StartError::Store)?;
+    let store = data.as_deref().map(open_store).transpose()?;
     let settings = Settings {
         workers: config.worker_count(),
         max_groups: config.max_groups,
@@ -117,13 +116,7 @@ pub fn start(
     };
     let deployer = Deployer::start(deploying, groups.clone(), start.loader);
     let deployer = deployer.map_err(StartError::Deploy)?;
-    let api = match &data {
-        Some(data) => {
-            let token = Token::of(data).map_err(StartError::Token)?;
-            api::routes(deployer.clone(), token, registry)
-        }
-        None => api::closed(),
-    };
+    let api = admin_api(&deployer, data.as_deref(), registry)?;
     let link_metrics = LinkMetrics::default();
     link_metrics.register(registry);
     let link = LinkConfig {
@@ -143,6 +136,28 @@ pub fn start(
     })
 }
 
+/// Opens the store in the data folder, which it makes if it is missing.
+fn open_store(data: &Path) -> Result<Store, StartError> {
+    fs::create_dir_all(data).map_err(|source| StartError::Data {
+        data: data.to_owned(),
+        source,
+    })?;
+    Store::open(data).map_err(StartError::Store)
+}
+
+/// The admin interface; it is closed without a data folder, which would hold its token.
+fn admin_api(
+    deployer: &Deployer,
+    data: Option<&Path>,
+    registry: &mut Registry,
+) -> Result<Router, StartError> {
+    let Some(data) = data else {
+        return Ok(api::closed());
+    };
+    let token = Token::of(data).map_err(StartError::Token)?;
+    Ok(api::routes(deployer.clone(), token, registry))
+}
+
 /// The origin could not be started.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -158,7 +173,7 @@ pub enum StartError {
     /// The store in the data directory cannot be opened.
     Store(StorageError),
     /// The links could not be started.
-    Link(link::StartError),
+    Link(link::LinkError),
 }
 
 impl fmt::Display for StartError {

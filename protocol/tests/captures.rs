@@ -12,7 +12,7 @@ use tributary_protocol::{
     MessageType,
     chunk::ReadLimits,
     command::Command,
-    session::{Event, Limits, ServerConnection},
+    session::{ConnectionLimits, ServerConnection, ServerEvent},
 };
 
 struct Capture {
@@ -158,15 +158,15 @@ const CAPTURES: [Capture; 15] = [
 ];
 
 /// All events of the capture, read in pieces of this size.
-fn events(bytes: &[u8], step: usize) -> Vec<Event> {
+fn events(bytes: &[u8], step: usize) -> Vec<ServerEvent> {
     #[expect(
         clippy::disallowed_methods,
         reason = "a test needs some instant to start from"
     )]
     let now = Instant::now();
-    let limits = Limits {
+    let limits = ConnectionLimits {
         read: ReadLimits::default(),
-        ..Limits::default()
+        ..ConnectionLimits::default()
     };
     let mut server = ServerConnection::new([7; 1528], now, limits);
     let mut events = Vec::new();
@@ -192,7 +192,7 @@ fn real_clients_read_the_same_in_pieces_of_any_size() {
         let mut commands = Vec::new();
         let mut media = Vec::new();
         for event in &whole {
-            let Event::Message(message) = event else {
+            let ServerEvent::Message(message) = event else {
                 continue;
             };
             let kind = message.kind;

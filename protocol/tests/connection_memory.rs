@@ -8,7 +8,7 @@ use tributary_protocol::{
     chunk::{ReadLimits, Reader, Writer},
     handshake::{ClientHandshake, HandshakeKind, RANDOM},
     message::user_control::UserControl,
-    session::{Event, Limits, ServerConnection},
+    session::{ConnectionLimits, ServerConnection, ServerEvent},
 };
 
 #[global_allocator]
@@ -56,7 +56,7 @@ fn open(connection: &mut ServerConnection, now: Instant, hello: &[u8], rest: &[u
     connection.handle_input(now, rest).expect("C2 and commands");
     connection.begin(ServerConnection::CHUNK_SIZE, ServerConnection::WINDOW);
     while let Some(event) = connection.poll_event() {
-        if let Event::Message(_) = event {
+        if let ServerEvent::Message(_) = event {
             connection.send(ChunkStreamId::COMMAND, &command(0, 300));
             connection.send(ChunkStreamId::STATUS, &command(1, 200));
         }
@@ -83,7 +83,7 @@ fn connections_hold_little() {
     // Half open, at every stage of it.
     for sent in [0, 1, 2, 1536, 1537] {
         let before = held();
-        let mut connection = ServerConnection::new([1; RANDOM], now, Limits::default());
+        let mut connection = ServerConnection::new([1; RANDOM], now, ConnectionLimits::default());
         connection
             .handle_input(now, &hello[..sent])
             .expect("part of a handshake");
@@ -99,7 +99,7 @@ fn connections_hold_little() {
 
     // Idle.
     let before = held();
-    let mut connection = ServerConnection::new([1; RANDOM], now, Limits::default());
+    let mut connection = ServerConnection::new([1; RANDOM], now, ConnectionLimits::default());
     open(&mut connection, now, &hello, &rest);
     let idle = held() - before;
     assert!(idle <= 512, "{idle} bytes on the heap");
@@ -114,7 +114,9 @@ fn connections_hold_little() {
     }
     drop(bytes);
     let event = connection.poll_event();
-    assert!(matches!(event, Some(Event::Message(message)) if message.payload.len() == 1_000_000));
+    assert!(
+        matches!(event, Some(ServerEvent::Message(message)) if message.payload.len() == 1_000_000)
+    );
     assert_eq!(connection.poll_event(), None);
     connection.send(ChunkStreamId::COMMAND, &command(0, 1_000_000));
     drop(connection.take_output());

@@ -16,7 +16,7 @@ use tributary_protocol::{
     chunk::{ReadLimits, Reader, Writer},
     command::stream::PublishKind,
     handshake::{ClientHandshake, HandshakeKind, RANDOM, ServerHandshake},
-    session::{ClientConnection, ClientEvent, Limits},
+    session::{ClientConnection, ClientEvent, ConnectionLimits},
 };
 
 fn to_rml(message: &Message) -> MessagePayload {
@@ -251,8 +251,12 @@ fn our_client_publishes_to_its_server() {
     )]
     let now = Instant::now();
     let mut server = Server::new();
-    let mut client =
-        ClientConnection::new(HandshakeKind::Digest, [3; RANDOM], now, Limits::default());
+    let mut client = ClientConnection::new(
+        HandshakeKind::Digest,
+        [3; RANDOM],
+        now,
+        ConnectionLimits::default(),
+    );
     let mut events = Vec::new();
     let mut settle = |client: &mut ClientConnection, server: &mut Server| {
         while client.output_len() > 0 {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::{Args, Subcommand};
 use tributary_node::config::address;
 use tributary_origin::deploy::{
     archive,
@@ -22,8 +22,8 @@ mod show;
 use client::Client;
 
 /// Deploys, lists, restarts and removes the applications of a running origin.
-#[derive(ClapArgs)]
-pub(crate) struct Args {
+#[derive(Args)]
+pub(crate) struct AppsArgs {
     #[command(subcommand)]
     command: Command,
     /// The origin's admin address [default: what the origin has written to its data directory]
@@ -83,7 +83,7 @@ enum Command {
 const FOLLOW: Duration = Duration::from_millis(500);
 
 /// Runs the subcommand.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(args: &AppsArgs) -> Result<(), Failure> {
     let client = Client::new(args.admin, args.token.as_deref(), &args.data)?;
     node::block_on(async {
         match &args.command {

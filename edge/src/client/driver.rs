@@ -16,7 +16,7 @@ use tokio::{
 use tributary_protocol::{
     handshake,
     link::CloseReason,
-    session::{Limits, ServerConnection},
+    session::{ConnectionLimits, ServerConnection},
 };
 
 use super::{
@@ -85,9 +85,9 @@ pub(crate) async fn serve(
 fn connection(now: Instant) -> ServerConnection {
     let mut random = [0; handshake::RANDOM];
     rand::rng().fill_bytes(&mut random);
-    let limits = Limits {
+    let limits = ConnectionLimits {
         read: READ_LIMITS,
-        ..Limits::default()
+        ..ConnectionLimits::default()
     };
     ServerConnection::new(random, now, limits)
 }

@@ -13,7 +13,7 @@ use tributary_protocol::{
     link::{CloseReason, OpenSession, lane_frame::MAX_CONNECT as MAX_OPEN},
     message::{aggregate, user_control::UserControl},
     ring::WantedTracks,
-    session::Event,
+    session::ServerEvent,
 };
 
 use super::{
@@ -149,19 +149,19 @@ impl Session {
         until.filter(|&until| until > now)
     }
 
-    fn on_event(&mut self, now: Instant, event: Event) -> Result<(), End> {
-        self.figures.messages_in += u64::from(matches!(event, Event::Message(_)));
+    fn on_event(&mut self, now: Instant, event: ServerEvent) -> Result<(), End> {
+        self.figures.messages_in += u64::from(matches!(event, ServerEvent::Message(_)));
         match event {
-            Event::Connected => {
+            ServerEvent::Connected => {
                 self.permit.established();
                 self.phase = Phase::AwaitConnect;
                 Ok(())
             }
-            Event::Message(message) if matches!(self.phase, Phase::AwaitConnect) => {
+            ServerEvent::Message(message) if matches!(self.phase, Phase::AwaitConnect) => {
                 self.on_first(message)
             }
-            Event::Message(message) => self.on_message(now, message),
-            Event::SetBufferLength {
+            ServerEvent::Message(message) => self.on_message(now, message),
+            ServerEvent::SetBufferLength {
                 stream,
                 milliseconds,
             } => {
@@ -172,13 +172,13 @@ impl Session {
                 };
                 self.forwarding.forward(now, event.to_message())
             }
-            Event::Pong { round_trip } => {
+            ServerEvent::Pong { round_trip } => {
                 let milliseconds = u32::try_from(round_trip.as_millis());
                 self.figures.round_trip = milliseconds.ok();
                 Ok(())
             }
             // The session has no use for these events.
-            Event::UserControl(_) | _ => Ok(()),
+            ServerEvent::UserControl(_) | _ => Ok(()),
         }
     }
 

@@ -14,7 +14,7 @@ use tributary_protocol::{
     Message,
     chunk::MAX_MESSAGE_LENGTH,
     media,
-    ring::{Limits, Publication, Ring},
+    ring::{Publication, Ring, RingLimits},
 };
 
 use super::forms::Forms;
@@ -39,7 +39,7 @@ struct State {
 ///
 /// The ring has to hold the newest group of pictures, which encoders keep to 10 s, and the lag of
 /// viewers. 16 MiB are 12 s of 11 Mbit/s.
-pub(super) const RING: Limits = Limits {
+pub(super) const RING: RingLimits = RingLimits {
     bytes: 16 * 1024 * 1024,
     messages: 4096,
     span: Duration::from_secs(12),
@@ -47,7 +47,7 @@ pub(super) const RING: Limits = Limits {
 
 impl LiveStream {
     /// A stream without messages.
-    pub fn new(limits: Limits) -> Arc<Self> {
+    pub fn new(limits: RingLimits) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 ring: Ring::new(limits),

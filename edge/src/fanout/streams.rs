@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use tributary_protocol::{link::LiveId, ring::Limits};
+use tributary_protocol::{link::LiveId, ring::RingLimits};
 
 use super::{LiveStream, stream::RING};
 
@@ -13,7 +13,7 @@ use super::{LiveStream, stream::RING};
 /// or a viewer holds it.
 #[derive(Debug)]
 pub struct Streams {
-    limits: Limits,
+    limits: RingLimits,
     table: Mutex<StreamTable>,
 }
 

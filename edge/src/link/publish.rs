@@ -13,23 +13,23 @@ use tokio::sync::Notify;
 use tributary_node::feed::FeedSource;
 use tributary_protocol::{
     Message, media,
-    ring::{Cursor, Limits, Ring, Start},
+    ring::{Cursor, Ring, RingLimits, Start},
 };
 
 /// The client's end of an accepted publish, which takes its media. Its drop ends the feed once all
 /// media is sent.
 pub struct PublishFeed {
-    shared: Arc<Shared>,
+    shared: Arc<PublishState>,
 }
 
 /// The link's end of a [`PublishFeed`].
 #[derive(Debug)]
 pub(crate) struct PublishSource {
-    shared: Arc<Shared>,
+    shared: Arc<PublishState>,
     pub(super) cursor: Cursor,
 }
 
-struct Shared {
+struct PublishState {
     ring: Mutex<Ring<Message>>,
     changed: Notify,
     finished: AtomicBool,
@@ -37,7 +37,7 @@ struct Shared {
 
 /// The limits of a published stream's ring towards the link. Reason: a group of pictures outlasts a
 /// short outage, so that the feed goes on from a key frame.
-const LIMITS: Limits = Limits {
+const LIMITS: RingLimits = RingLimits {
     bytes: 8 << 20,
     messages: 4096,
     span: Duration::from_secs(10),
@@ -47,7 +47,7 @@ impl PublishFeed {
     pub(crate) fn new() -> (Self, PublishSource) {
         let ring = Ring::new(LIMITS);
         let cursor = ring.join(Start::Live);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PublishState {
             ring: Mutex::new(ring),
             changed: Notify::new(),
             finished: AtomicBool::new(false),
@@ -82,13 +82,13 @@ impl fmt::Debug for PublishFeed {
     }
 }
 
-impl Shared {
+impl PublishState {
     fn ring(&self) -> std::sync::MutexGuard<'_, Ring<Message>> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for PublishState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PublishFeed").finish_non_exhaustive()
     }

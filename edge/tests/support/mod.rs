@@ -24,7 +24,7 @@ use tributary_protocol::{
     command::{self, Command, ObjectEncoding},
     handshake::{HandshakeKind, RANDOM},
     link::{FromSession, ToSession},
-    session::{ClientConnection, Limits},
+    session::{ClientConnection, ConnectionLimits},
 };
 
 /// A bound that no step of these tests reaches.
@@ -157,8 +157,12 @@ impl Script {
     fn new() -> Self {
         let now = Instant::now();
         let random = [7; RANDOM];
-        let mut client =
-            ClientConnection::new(HandshakeKind::Simple, random, now, Limits::default());
+        let mut client = ClientConnection::new(
+            HandshakeKind::Simple,
+            random,
+            now,
+            ConnectionLimits::default(),
+        );
         let hello = client.take_output();
         // The answer of a server, for a client that checks little.
         client

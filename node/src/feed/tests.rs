@@ -8,7 +8,7 @@ use tributary_protocol::{
     MessageStreamId, MessageType, RtmpTimestamp,
     link::feed::Feed,
     media,
-    ring::{Limits, Start},
+    ring::{RingLimits, Start},
 };
 
 use super::*;
@@ -27,7 +27,7 @@ struct Shared {
 impl Source {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Shared {
-            ring: Mutex::new(Ring::new(Limits::default())),
+            ring: Mutex::new(Ring::new(RingLimits::default())),
             changed: Notify::new(),
             finished: AtomicBool::new(false),
         }))

@@ -10,7 +10,7 @@ use tributary_protocol::{
 use super::{
     connections::{ConnectionCall, ConnectionId, NetStreamId, RemoteObjectId},
     request::{
-        Admission, Answer, Call, CallToken, ClientId, Decision, Event, PublishGrant, StartError,
+        Admission, Answer, AppStartError, Call, CallToken, ClientId, Decision, Event, PublishGrant,
         StopReason, StreamRequest,
     },
     shared_object::{ObjectChange, ObjectId},
@@ -25,7 +25,7 @@ use crate::group::Context;
 /// anew, at most twice in 300 s.
 pub trait Application {
     /// The instance begins. An error refuses its clients with NetConnection.Connect.AppShutdown.
-    fn start(&mut self, context: &mut Context<'_>) -> Result<(), StartError> {
+    fn start(&mut self, context: &mut Context<'_>) -> Result<(), AppStartError> {
         let _ = context;
         Ok(())
     }

@@ -39,8 +39,8 @@ pub use log::{Level, Line, Log};
 pub use registry::{Applications, Summary};
 pub(crate) use registry::{Factory, Registered};
 pub use request::{
-    Admission, Answer, Call, CallToken, ClientId, DECISION_TIME, Decision, Event, Identity,
-    PublishGrant, Rejection, RequestId, Responder, StartError, StopReason, StreamRequest,
+    Admission, Answer, AppStartError, Call, CallToken, ClientId, DECISION_TIME, Decision, Event,
+    Identity, PublishGrant, Rejection, RequestId, Responder, StopReason, StreamRequest,
 };
 pub use shared_object::{ChangeKind, Encoded, ObjectChange, ObjectError, ObjectId, Refused};
 pub use streams::{

@@ -135,15 +135,15 @@ pub struct Event(pub Box<dyn Any + Send>);
 
 /// An application could not start; the text goes to the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StartError(pub String);
+pub struct AppStartError(pub String);
 
-impl fmt::Display for StartError {
+impl fmt::Display for AppStartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for StartError {}
+impl std::error::Error for AppStartError {}
 
 /// Why an instance ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

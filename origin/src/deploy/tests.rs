@@ -20,7 +20,7 @@ use tributary_protocol::{
 
 use super::{folder::Listing, *};
 use crate::{
-    app::{Application, Applications, Context, StartError as AppError, StopReason},
+    app::{AppStartError as AppError, Application, Applications, Context, StopReason},
     group::{GroupHandle, OpenRefused, Settings},
     metrics::Metrics,
     session::{LaneCommand, LaneKey, LaneOut, Mail, Opening, SessionKey},

@@ -108,17 +108,7 @@ impl Streams {
         now: Instant,
     ) -> (Rc<str>, Claim) {
         let key = self.key(name);
-        let may_take = self
-            .table
-            .get(&key)
-            .is_none_or(|stream| match &stream.holding {
-                Holding::Free | Holding::Ended { .. } => true,
-                Holding::Lost(lost) => {
-                    lost.identity.is_none() || lost.identity == claimant.identity
-                }
-                Holding::Held(holder) => self.may_displace(holder, claimant.identity.as_ref()),
-            });
-        if !may_take {
+        if !self.may_claim(&key, claimant.identity.as_ref()) {
             return (key, Claim::Taken);
         }
         let stream = self.table.entry(Rc::clone(&key)).or_default();
@@ -145,27 +135,32 @@ impl Streams {
             told: goes_on,
             since: now,
         };
-        let claim = match std::mem::replace(&mut stream.holding, Holding::Held(holder)) {
-            Holding::Free | Holding::Ended { .. } => Claim::Fresh { live, writer },
-            Holding::Held(Holder {
-                holds: Holds::Loosely,
-                ..
-            }) => {
-                stream.announced = false;
-                Claim::Fresh { live, writer }
-            }
-            Holding::Lost(_) => Claim::Continued {
-                live,
-                writer,
-                displaced: None,
-            },
-            Holding::Held(old) => Claim::Continued {
-                live,
-                writer,
-                displaced: Some(old),
-            },
+        let before = std::mem::replace(&mut stream.holding, Holding::Held(holder));
+        let was_loose = matches!(&before, Holding::Held(old) if old.holds == Holds::Loosely);
+        if was_loose {
+            stream.announced = false;
+        }
+        let displaced = match before {
+            Holding::Held(old) if !was_loose => Some(old),
+            Holding::Lost(_) => None,
+            _ => return (key, Claim::Fresh { live, writer }),
+        };
+        let claim = Claim::Continued {
+            live,
+            writer,
+            displaced,
         };
         (key, claim)
+    }
+
+    /// Whether a name is free for a claimant, or its holder gives way to the claimant.
+    fn may_claim(&self, key: &str, claimant: Option<&Identity>) -> bool {
+        let stream = self.table.get(key);
+        stream.is_none_or(|stream| match &stream.holding {
+            Holding::Free | Holding::Ended { .. } => true,
+            Holding::Lost(lost) => lost.identity.is_none() || lost.identity.as_ref() == claimant,
+            Holding::Held(holder) => self.may_displace(holder, claimant),
+        })
     }
 
     /// Frees a name for a publisher that is about to come, if it may displace the holder. Returns

@@ -36,7 +36,7 @@ struct EdgeKey {
 }
 
 /// The answer to a lane's opening.
-pub(super) enum Admission {
+pub(super) enum LaneAdmission {
     /// The lane, with the frames that its edge has received.
     Lane {
         lane: Rc<Lane>,
@@ -234,32 +234,32 @@ impl Edges {
     }
 
     /// Decides on a lane's opening.
-    pub(super) fn admit(&self, edge: &Rc<Edge>, open: OpenLane) -> Admission {
+    pub(super) fn admit(&self, edge: &Rc<Edge>, open: OpenLane) -> LaneAdmission {
         let shared = &self.shared;
         if let Some(lane) = edge.lane(open.lane) {
             if lane.name != open.group {
-                return Admission::Refused;
+                return LaneAdmission::Refused;
             }
             shared.metrics.resumed.inc();
-            return Admission::Lane {
+            return LaneAdmission::Lane {
                 lane,
                 received_by_edge: open.resume.unwrap_or(0),
             };
         }
         if open.resume.is_some() {
-            return Admission::Unknown;
+            return LaneAdmission::Unknown;
         }
         if edge.lane_count() >= MAX_LANES {
-            return Admission::Refused;
+            return LaneAdmission::Refused;
         }
         let lives_here = shared.residents.contains(&open.group);
         if open.only_if_living && !lives_here {
-            return Admission::Unknown;
+            return LaneAdmission::Unknown;
         }
         if !lives_here && self.may_live_elsewhere(&open) || !edge.may_open_lane(Instant::now()) {
-            return Admission::Wait(RETRY);
+            return LaneAdmission::Wait(RETRY);
         }
-        Admission::Lane {
+        LaneAdmission::Lane {
             lane: self.open_lane(edge, open),
             received_by_edge: 0,
         }

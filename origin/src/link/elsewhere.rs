@@ -12,13 +12,13 @@ use tributary_protocol::GroupName;
 /// started here: they may be resumed there.
 #[derive(Debug, Default)]
 pub(super) struct Elsewhere {
-    lost: HashMap<String, Lost>,
+    lost: HashMap<String, LostOrigin>,
     /// Groups that live on at an origin that came back, and the time of its return.
     resumed: HashMap<GroupName, Instant>,
 }
 
 #[derive(Debug)]
-struct Lost {
+struct LostOrigin {
     since: Instant,
     /// The groups that each edge reports there, by the edge's name and epoch.
     reports: HashMap<(Arc<str>, u64), Report>,
@@ -49,10 +49,13 @@ impl Elsewhere {
         complete: bool,
         now: Instant,
     ) {
-        let lost = self.lost.entry(origin.to_owned()).or_insert_with(|| Lost {
-            since: now,
-            reports: HashMap::new(),
-        });
+        let lost = self
+            .lost
+            .entry(origin.to_owned())
+            .or_insert_with(|| LostOrigin {
+                since: now,
+                reports: HashMap::new(),
+            });
         let report = lost.reports.entry((Arc::clone(edge), epoch)).or_default();
         report.groups.extend(groups);
         report.complete |= complete;
@@ -112,7 +115,7 @@ impl Elsewhere {
         edges: impl IntoIterator<Item = (Arc<str>, u64)>,
         now: Instant,
     ) -> bool {
-        let reported = |lost: &Lost| {
+        let reported = |lost: &LostOrigin| {
             let mut reports = lost.reports.values();
             reports.any(|report| report.groups.contains(group))
         };

@@ -48,11 +48,11 @@ pub(super) struct Publish {
     epoch: Rc<Cell<u64>>,
     /// Whether a faulty data message of it was logged.
     pub(super) is_faulty: Rc<Cell<bool>>,
-    publisher: Rc<dyn Publisher>,
+    publisher: Rc<dyn FeedPublisher>,
 }
 
 /// The lane of an accepted publish. Its feed reports its end here.
-pub(super) trait Publisher {
+pub(super) trait FeedPublisher {
     /// The feed has ended: events that wait for it are mailed to the group.
     fn feed_ended(self: Rc<Self>, key: PublishKey);
 
@@ -164,7 +164,7 @@ impl Feeds {
     pub(super) fn accept(
         &self,
         target: &Target<Arc<LiveStream>>,
-        publisher: Rc<dyn Publisher>,
+        publisher: Rc<dyn FeedPublisher>,
     ) -> Target {
         let resolved = Target {
             live: target.live.id(),

@@ -21,8 +21,8 @@ mod serve;
 mod shared;
 mod thread;
 
-pub use thread::StartError;
+pub use thread::LinkError;
 
 pub(crate) use config::LinkConfig;
 pub(crate) use metrics::LinkMetrics;
-pub(crate) use thread::{Running, start};
+pub(crate) use thread::{RunningLink, start};

@@ -17,7 +17,7 @@ use tributary_protocol::link::{
 
 use super::{
     edge::Edge,
-    edges::{Admission, Edges},
+    edges::{Edges, LaneAdmission},
     feeds::Publish,
     lane::Carrier,
     metrics::{Counted, EdgeLabel, LinkMetrics, PlaceLabel},
@@ -198,7 +198,7 @@ impl ServedLink for Served {
             return;
         }
         let answer = match self.edges.admit(&self.edge, open) {
-            Admission::Lane {
+            LaneAdmission::Lane {
                 lane,
                 received_by_edge,
             } => {
@@ -207,11 +207,11 @@ impl ServedLink for Served {
                 let carrier = Carrier::new(link, move || self.is_current());
                 return lane.carry(carrier, received_by_edge, stream).await;
             }
-            Admission::Unknown => LaneAnswer::Unknown,
-            Admission::Wait(time) => LaneAnswer::Wait {
+            LaneAdmission::Unknown => LaneAnswer::Unknown,
+            LaneAdmission::Wait(time) => LaneAnswer::Wait {
                 retry_ms: u32::try_from(time.as_millis()).unwrap_or(u32::MAX),
             },
-            Admission::Refused => LaneAnswer::Refused,
+            LaneAdmission::Refused => LaneAnswer::Refused,
         };
         stream.refuse(&answer).await;
     }

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use tributary_node::transport::{CloseCode, Link, LinkError};
 use tributary_protocol::{
     GroupName,
-    link::{OpenSession, credit::Budget},
+    link::{OpenSession, credit::CreditBudget},
 };
 
 use super::{config::LinkConfig, metrics::LinkMetrics, residents::Residents};
@@ -17,7 +17,7 @@ pub(super) struct Shared {
     pub(super) config: LinkConfig,
     pub(super) groups: Groups,
     pub(super) metrics: LinkMetrics,
-    pub(super) budget: Budget,
+    pub(super) budget: CreditBudget,
     pub(super) residents: Residents,
     /// Notified when a lane may have nothing left to send: the stop of the process waits for that.
     pub(super) progress: Notify,
@@ -26,7 +26,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(config: LinkConfig, groups: Groups, metrics: LinkMetrics) -> Self {
         Self {
-            budget: Budget::new(config.message_budget),
+            budget: CreditBudget::new(config.message_budget),
             config,
             groups,
             residents: Residents::new(metrics.displaced.clone()),

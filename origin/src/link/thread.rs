@@ -17,13 +17,13 @@ use crate::group::Groups;
 
 /// The links at work.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningLink {
     /// The address bound.
     pub(crate) address: SocketAddr,
     thread: JoinHandle<()>,
 }
 
-impl Running {
+impl RunningLink {
     /// Waits until the links are closed, after the drain.
     pub(crate) fn join(self) {
         if self.thread.join().is_err() {
@@ -38,11 +38,11 @@ pub(crate) fn start(
     groups: Groups,
     metrics: LinkMetrics,
     drain: drain::Watch,
-) -> Result<Running, StartError> {
+) -> Result<RunningLink, LinkError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(StartError::Thread)?;
+        .map_err(LinkError::Thread)?;
     let (bound, address) = mpsc::sync_channel(1);
     let work = move || {
         let local = tokio::task::LocalSet::new();
@@ -58,13 +58,11 @@ pub(crate) fn start(
         });
     };
     let thread = std::thread::Builder::new().name("link".into()).spawn(work);
-    let thread = thread.map_err(StartError::Thread)?;
+    let thread = thread.map_err(LinkError::Thread)?;
     match address.recv() {
-        Ok(Ok(address)) => Ok(Running { address, thread }),
-        Ok(Err(error)) => Err(StartError::Bind(error)),
-        Err(_) => Err(StartError::Thread(io::Error::other(
-            "the link thread ended",
-        ))),
+        Ok(Ok(address)) => Ok(RunningLink { address, thread }),
+        Ok(Err(error)) => Err(LinkError::Bind(error)),
+        Err(_) => Err(LinkError::Thread(io::Error::other("the link thread ended"))),
     }
 }
 
@@ -141,14 +139,14 @@ const REST_LEAVES: Duration = Duration::from_secs(1);
 /// The links could not be started.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum StartError {
+pub enum LinkError {
     /// The address or the certificate is at fault.
     Bind(BindError),
     /// The thread or its runtime did not start.
     Thread(io::Error),
 }
 
-impl std::fmt::Display for StartError {
+impl std::fmt::Display for LinkError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
@@ -157,4 +155,4 @@ impl std::fmt::Display for StartError {
     }
 }
 
-impl std::error::Error for StartError {}
+impl std::error::Error for LinkError {}

@@ -12,7 +12,7 @@ use tributary_protocol::{
     Message, RtmpTimestamp,
     link::{FeedPlace, LiveId, WriterId},
     media,
-    ring::{Limits, Ring},
+    ring::{Ring, RingLimits},
 };
 
 mod frame;
@@ -91,7 +91,7 @@ pub(crate) const RING_SPAN: Duration = Duration::from_secs(30);
 impl LiveStream {
     /// A stream without a writer. `id` is never used twice by one process.
     pub(crate) fn new(id: LiveId) -> Arc<Self> {
-        let limits = Limits {
+        let limits = RingLimits {
             bytes: RING_BYTES,
             messages: RING_MESSAGES,
             span: RING_SPAN,

@@ -21,7 +21,7 @@ use tributary_protocol::{
     link::LiveId,
     media::{Class, Kind},
     ring::{Cursor, Start},
-    session::{ClientConnection, ClientEvent, Limits},
+    session::{ClientConnection, ClientEvent, ConnectionLimits},
 };
 
 use super::{CONNECT, Connect, Happening, Inbox, OutgoingOrder, info, peer::Peer, target::Target};
@@ -128,7 +128,7 @@ impl Session {
         socket.set_nodelay(true)?;
         let now = crate::live::now();
         let kind = handshake::HandshakeKind::Simple;
-        let connection = ClientConnection::new(kind, dial.random, now, Limits::default());
+        let connection = ClientConnection::new(kind, dial.random, now, ConnectionLimits::default());
         Ok(Self {
             socket,
             connection,

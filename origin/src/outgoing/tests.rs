@@ -25,7 +25,7 @@ use tributary_protocol::{
     handshake,
     link::LiveId,
     ring::Start,
-    session::{Event, Limits, ServerConnection},
+    session::{ConnectionLimits, ServerConnection, ServerEvent},
     shared_object::{self, Flags, SharedObjectMessage},
 };
 
@@ -67,7 +67,7 @@ async fn dial(room: usize) -> (Client, Server) {
     let client = dial_to(listener.local_addr().unwrap().port(), room);
     let (socket, _) = listener.accept().await.unwrap();
     let random = [7; handshake::RANDOM];
-    let connection = ServerConnection::new(random, Instant::now(), Limits::default());
+    let connection = ServerConnection::new(random, Instant::now(), ConnectionLimits::default());
     (client, Server { socket, connection })
 }
 
@@ -113,7 +113,7 @@ impl Server {
     async fn message(&mut self) -> Option<Message> {
         loop {
             while let Some(event) = self.connection.poll_event() {
-                if let Event::Message(message) = event {
+                if let ServerEvent::Message(message) = event {
                     return Some(message);
                 }
             }
@@ -497,8 +497,11 @@ fn a_group_that_takes_nothing_more_ends_the_connection() {
             inbox,
         ));
         let (socket, _) = listener.accept().await.unwrap();
-        let connection =
-            ServerConnection::new([7; handshake::RANDOM], Instant::now(), Limits::default());
+        let connection = ServerConnection::new(
+            [7; handshake::RANDOM],
+            Instant::now(),
+            ConnectionLimits::default(),
+        );
         let mut server = Server { socket, connection };
         server.accept().await;
         assert!(server.message().await.is_none());

@@ -38,10 +38,10 @@ use writer::Writer;
 /// A store; clones are the same.
 #[derive(Clone)]
 pub(crate) struct Store {
-    shared: Arc<Shared>,
+    shared: Arc<StoreShared>,
 }
 
-struct Shared {
+struct StoreShared {
     writer: Writer,
     usage: Usage,
     kept: Kept,
@@ -66,7 +66,7 @@ impl Store {
         let crashes = objects::begin(&*storage)?;
         let (usage, kept) = objects::survey(&*storage)?;
         let writer = Writer::start(storage)?;
-        let shared = Shared {
+        let shared = StoreShared {
             writer,
             usage,
             kept,
@@ -79,7 +79,7 @@ impl Store {
 
     /// A store that begins with the entries of this one and keeps its writes to itself.
     pub(crate) fn scratch(&self) -> Result<Self, StorageError> {
-        let shared = Shared {
+        let shared = StoreShared {
             writer: Writer::start(Arc::new(Scratch::new(self.clone())))?,
             usage: self.shared.usage.apart(),
             kept: Kept::new(),

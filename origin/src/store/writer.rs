@@ -17,11 +17,11 @@ use tributary_protocol::shared_object::authority::Ticket;
 use super::{Changes, Storage, StorageError};
 
 pub(super) struct Writer {
-    shared: Arc<Shared>,
+    shared: Arc<WriterShared>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
-struct Shared {
+struct WriterShared {
     storage: Arc<dyn Storage>,
     state: Mutex<State>,
     /// Notified when there is something to write, or the thread is to end.
@@ -60,7 +60,7 @@ const MOST_RETRY: Duration = Duration::from_secs(5);
 
 impl Writer {
     pub(super) fn start(storage: Arc<dyn Storage>) -> Result<Self, StorageError> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(WriterShared {
             storage,
             state: Mutex::default(),
             wake: Condvar::new(),
@@ -180,7 +180,7 @@ impl Drop for Writer {
     }
 }
 
-impl Shared {
+impl WriterShared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Only whole changes are made under this lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

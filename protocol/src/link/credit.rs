@@ -2,7 +2,7 @@
 //!
 //! Credit is an absolute offset of *cost*: the payload bytes of a session's messages and
 //! [`MESSAGE_COST`] for each. A session always has [`BASE`] beyond the cost that its group has
-//! handled. For a longer message the lane reserves the rest from a [`Budget`], whole or not at all.
+//! handled. For a longer message the lane reserves the rest from a [`CreditBudget`], whole or not at all.
 
 use std::sync::{
     Arc,
@@ -24,12 +24,12 @@ pub const PROCESS_BUDGET: u64 = 256 * 1024 * 1024;
 
 /// Memory promised to messages that are under way, shared by all lanes of a process.
 #[derive(Clone, Debug)]
-pub struct Budget {
+pub struct CreditBudget {
     used: Arc<AtomicU64>,
     limit: u64,
 }
 
-impl Budget {
+impl CreditBudget {
     /// A budget of `limit` bytes.
     pub fn new(limit: u64) -> Self {
         Self {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     AudienceId, CloseReason, FrameError, FromSession, ToAudience, ToSession,
-    credit::{Budget, MESSAGE_COST},
+    credit::{CreditBudget, MESSAGE_COST},
     inbound::{Assembled, Assembly, Inbound},
     lane_frame::{Fragment, ToEdge, ToOrigin},
 };
@@ -45,7 +45,7 @@ pub struct OriginLane {
 impl OriginLane {
     /// A lane without sessions. A message has at most `max_message` bytes, and long ones reserve
     /// memory from `budget`.
-    pub fn new(max_message: u32, budget: Budget) -> Self {
+    pub fn new(max_message: u32, budget: CreditBudget) -> Self {
         Self {
             sessions: LaneSessions::new(budget),
             orders: Orders::default(),

@@ -18,7 +18,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
     EdgeEvent, EdgeLane, FromSession, Generation, OpenSession, OriginEvent, OriginLane, ToSession,
-    credit::Budget,
+    credit::CreditBudget,
 };
 use crate::{Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId};
 
@@ -34,7 +34,7 @@ struct Pair {
     rng: StdRng,
     edge: EdgeLane,
     origin: OriginLane,
-    budget: Budget,
+    budget: CreditBudget,
     to_origin: Pipe,
     to_edge: Pipe,
     delay: Duration,
@@ -56,7 +56,7 @@ const STEP: Duration = Duration::from_millis(1);
 impl Pair {
     fn new(seed: u64, budget: u64) -> Self {
         eprintln!("seed {seed}");
-        let budget = Budget::new(budget);
+        let budget = CreditBudget::new(budget);
         let mut pair = Self {
             now: start(),
             rng: StdRng::seed_from_u64(seed),

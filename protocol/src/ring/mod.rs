@@ -25,7 +25,7 @@ mod store;
 pub use cursor::{Cursor, Dropped, WantedTracks};
 pub use entry::Publication;
 pub use filter::Filter;
-pub use store::{Limits, Ring};
+pub use store::{Ring, RingLimits};
 
 use std::borrow::Cow;
 

@@ -131,7 +131,7 @@ fn random_filter(random: &mut StdRng) -> Filter {
 
 fn run(seed: u64) {
     let random = &mut StdRng::seed_from_u64(seed);
-    let limits = Limits {
+    let limits = RingLimits {
         bytes: random.random_range(2_000..60_000),
         messages: random.random_range(5..400),
         span: Duration::from_millis(random.random_range(100..20_000)),

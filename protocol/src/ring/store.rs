@@ -14,14 +14,14 @@ use crate::{
 
 /// The bounds of a ring. A message that alone exceeds `bytes` is kept, alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct RingLimits {
     /// Payload bytes, with the headers that key frames repeat.
     pub bytes: usize,
     pub messages: usize,
     pub span: Duration,
 }
 
-impl Default for Limits {
+impl Default for RingLimits {
     fn default() -> Self {
         Self {
             bytes: 16 * 1024 * 1024,
@@ -59,12 +59,12 @@ pub struct Ring<T> {
     pub(super) last_video: Option<u64>,
     bytes: usize,
     unfit: u64,
-    limits: Limits,
+    limits: RingLimits,
 }
 
 impl<T: Item> Ring<T> {
     /// An empty ring; its first message has number 0.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: RingLimits) -> Self {
         Self {
             entries: VecDeque::new(),
             base: 0,

@@ -50,7 +50,7 @@ struct Script {
 }
 
 impl Script {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: RingLimits) -> Self {
         Self {
             ring: Ring::new(limits),
             time: 0,
@@ -59,7 +59,7 @@ impl Script {
     }
 
     fn roomy() -> Self {
-        Self::new(Limits::default())
+        Self::new(RingLimits::default())
     }
 
     fn push(&mut self, script: &str) {
@@ -203,9 +203,9 @@ fn what_a_join_or_a_jump_begins_with_is_no_lag() {
 
 #[test]
 fn a_reader_that_fell_off_comes_back_at_a_key_frame_with_its_data_messages() {
-    let limits = Limits {
+    let limits = RingLimits {
         messages: 10,
-        ..Limits::default()
+        ..RingLimits::default()
     };
     let mut script = Script::new(limits);
     script.push("mhx kd");
@@ -265,9 +265,9 @@ fn data_before_a_reader_is_repeated_within_64_kib_and_from_a_number_on() {
     ] {
         // With all of them in the ring, and with the first one kept beside it.
         for messages in [100, 4] {
-            let limits = Limits {
+            let limits = RingLimits {
                 messages,
-                ..Limits::default()
+                ..RingLimits::default()
             };
             let mut script = Script::new(limits);
             script.length = length;
@@ -380,7 +380,7 @@ fn a_new_epoch_has_audio_at_once_and_video_at_its_key_frame() {
 
 #[test]
 fn numbers_given_by_the_source_may_leave_gaps_and_repeat() {
-    let mut ring = Ring::new(Limits::default());
+    let mut ring = Ring::new(RingLimits::default());
     let mut cursor = ring.join(Start::Live);
     let audio = Class::of(Kind::Audio);
     let item = |time| message(MessageType::AUDIO, time, 1);
@@ -396,7 +396,7 @@ fn numbers_given_by_the_source_may_leave_gaps_and_repeat() {
 
 #[test]
 fn a_repeated_header_is_taken_once() {
-    let mut ring = Ring::new(Limits::default());
+    let mut ring = Ring::new(RingLimits::default());
     let header = Class::of(Kind::AudioHeader);
     let time = RtmpTimestamp(0);
     let mut cursor = ring.join(Start::Live);
@@ -412,7 +412,7 @@ fn a_repeated_header_is_taken_once() {
 
 #[test]
 fn tracks_begin_at_their_own_key_frames_and_the_lowest_leads() {
-    let mut ring = Ring::new(Limits::default());
+    let mut ring = Ring::new(RingLimits::default());
     let video = |kind, track| (Class { kind, track }, message(MessageType::VIDEO, 0, 1));
     use Kind::{VideoInter as P, VideoKey as K};
     for (kind, track) in [(K, 1), (K, 0), (K, 1), (P, 0), (P, 1), (K, 1), (P, 2)] {
@@ -436,23 +436,23 @@ fn a_ring_stays_within_its_limits_without_key_frames_too() {
     let second = Duration::from_secs(1);
     for (limits, most) in [
         (
-            Limits {
+            RingLimits {
                 messages: 100,
-                ..Limits::default()
+                ..RingLimits::default()
             },
             100,
         ),
         (
-            Limits {
+            RingLimits {
                 bytes: 1000,
-                ..Limits::default()
+                ..RingLimits::default()
             },
             100,
         ),
         (
-            Limits {
+            RingLimits {
                 span: 4 * second,
-                ..Limits::default()
+                ..RingLimits::default()
             },
             101,
         ),
@@ -479,9 +479,9 @@ fn a_ring_stays_within_its_limits_without_key_frames_too() {
 
 #[test]
 fn whole_groups_go_first() {
-    let limits = Limits {
+    let limits = RingLimits {
         messages: 400,
-        ..Limits::default()
+        ..RingLimits::default()
     };
     let mut script = Script::new(limits);
     for _ in 0..2 {
@@ -495,9 +495,9 @@ fn whole_groups_go_first() {
 
 #[test]
 fn a_message_over_the_limit_is_kept_alone() {
-    let mut script = Script::new(Limits {
+    let mut script = Script::new(RingLimits {
         bytes: 100,
-        ..Limits::default()
+        ..RingLimits::default()
     });
     script.push("kpp");
     script.length = 1000;
@@ -507,7 +507,7 @@ fn a_message_over_the_limit_is_kept_alone() {
 
 #[test]
 fn what_enhanced_rtmp_keeps_like_headers_is_repeated_for_each_track() {
-    let mut ring = Ring::new(Limits::default());
+    let mut ring = Ring::new(RingLimits::default());
     let mut time = 0;
     let mut push = |kind, track, length| {
         let message_type = match track {
@@ -540,7 +540,7 @@ fn what_enhanced_rtmp_keeps_like_headers_is_repeated_for_each_track() {
 /// and after the wait for its publication.
 #[test]
 fn a_reader_of_the_first_tracks_gets_no_other() {
-    let mut ring = Ring::new(Limits::default());
+    let mut ring = Ring::new(RingLimits::default());
     let waiting = ring.join_publication(Start::KeyFrame, 0);
     let mut push = |kind, track, length| {
         let message_type = match kind {
@@ -573,9 +573,9 @@ fn a_reader_of_the_first_tracks_gets_no_other() {
 
 #[test]
 fn header_floods_are_bounded() {
-    let mut ring = Ring::new(Limits {
+    let mut ring = Ring::new(RingLimits {
         bytes: 1 << 20,
-        ..Limits::default()
+        ..RingLimits::default()
     });
     for n in 0..20_000_u32 {
         let class = Class {

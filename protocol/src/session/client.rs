@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Error, Event, Limits, connection::Connection};
+use super::{ConnectionLimits, Error, ServerEvent, connection::Connection};
 use crate::{
     ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp, TransactionId,
     amf::{Object, Value},
@@ -50,8 +50,8 @@ pub enum ClientEvent {
     /// Audio, video, data, shared objects, and malformed commands. The reader owns the payload: it
     /// is copied once, from the input.
     Message(Message),
-    /// An event without a message: [`Event::Pong`] and [`Event::UserControl`].
-    Control(Event),
+    /// An event without a message: [`ServerEvent::Pong`] and [`ServerEvent::UserControl`].
+    Control(ServerEvent),
 }
 
 /// The client's end of one RTMP connection, without I/O or clock: the mirror of
@@ -71,15 +71,15 @@ pub struct ClientConnection {
 
 impl ClientConnection {
     /// A connection right after its TCP connect; C0 and C1 are in the output. `random` goes into
-    /// C1. [`Limits::chunks_per_second`] does not apply.
+    /// C1. [`ConnectionLimits::chunks_per_second`] does not apply.
     pub fn new(
         kind: handshake::HandshakeKind,
         random: [u8; handshake::RANDOM],
         now: Instant,
-        limits: Limits,
+        limits: ConnectionLimits,
     ) -> Self {
         // A client has chosen its server: a fast server is no attack.
-        let limits = Limits {
+        let limits = ConnectionLimits {
             chunks_per_second: u32::MAX,
             ..limits
         };
@@ -283,8 +283,8 @@ impl ClientConnection {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<ClientEvent> {
         Some(match self.connection.poll_event()? {
-            Event::Connected => ClientEvent::Connected,
-            Event::Message(message) => self.take(message),
+            ServerEvent::Connected => ClientEvent::Connected,
+            ServerEvent::Message(message) => self.take(message),
             event => ClientEvent::Control(event),
         })
     }
@@ -334,7 +334,7 @@ impl ClientConnection {
                 return Ok(());
             }
             self.handshake = None;
-            self.connection.push_event(Event::Connected);
+            self.connection.push_event(ServerEvent::Connected);
         }
         self.connection.read(now, input)
     }

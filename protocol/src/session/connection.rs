@@ -7,7 +7,7 @@ use std::{
 
 use bytes::BytesMut;
 
-use super::{Error, Event, Limits, flow::Flow};
+use super::{ConnectionLimits, Error, ServerEvent, flow::Flow};
 use crate::{
     ChunkStreamId, Message, MessageType,
     chunk::{Reader, Writer},
@@ -23,12 +23,12 @@ use crate::{
 /// of events is freed, and the reader keeps no bytes of a finished message.
 #[derive(Debug)]
 pub(super) struct Connection {
-    limits: Limits,
+    limits: ConnectionLimits,
     reader: Reader,
     writer: Writer,
     flow: Flow,
     output: BytesMut,
-    events: VecDeque<Event>,
+    events: VecDeque<ServerEvent>,
     ping: Ping,
     work: Work,
 }
@@ -52,7 +52,7 @@ struct Work {
 }
 
 impl Connection {
-    pub(super) fn new(now: Instant, limits: Limits) -> Self {
+    pub(super) fn new(now: Instant, limits: ConnectionLimits) -> Self {
         Self {
             limits,
             reader: Reader::new(limits.read),
@@ -94,12 +94,12 @@ impl Connection {
     }
 
     /// Handles messages about the connection itself; returns the events of others.
-    fn take(&mut self, now: Instant, message: Message) -> Result<Option<Event>, Error> {
+    fn take(&mut self, now: Instant, message: Message) -> Result<Option<ServerEvent>, Error> {
         if message.kind == MessageType::USER_CONTROL {
             return Ok(self.take_user_control(now, &message));
         }
         match ControlMessage::decode(message.kind, &message.payload) {
-            None => return Ok(Some(Event::Message(message))),
+            None => return Ok(Some(ServerEvent::Message(message))),
             Some(Err(ControlTooShort(kind))) => return Err(Error::Control { kind }),
             Some(Ok(ControlMessage::WindowAckSize(window))) => self.flow.set_window(window),
             Some(Ok(ControlMessage::Acknowledgement(sequence))) => {
@@ -116,7 +116,7 @@ impl Connection {
         Ok(None)
     }
 
-    fn take_user_control(&mut self, now: Instant, message: &Message) -> Option<Event> {
+    fn take_user_control(&mut self, now: Instant, message: &Message) -> Option<ServerEvent> {
         match UserControl::decode(&message.payload)? {
             UserControl::PingRequest(stamp) => {
                 self.send_user_control(&UserControl::PingResponse(stamp));
@@ -124,26 +124,26 @@ impl Connection {
             }
             UserControl::PingResponse(stamp) => {
                 let sent = self.ping.sent.take_if(|_| self.ping.stamp == stamp)?;
-                Some(Event::Pong {
+                Some(ServerEvent::Pong {
                     round_trip: now.saturating_duration_since(sent),
                 })
             }
             UserControl::SetBufferLength {
                 stream,
                 milliseconds,
-            } => Some(Event::SetBufferLength {
+            } => Some(ServerEvent::SetBufferLength {
                 stream,
                 milliseconds,
             }),
-            event => Some(Event::UserControl(event)),
+            event => Some(ServerEvent::UserControl(event)),
         }
     }
 
-    pub(super) fn push_event(&mut self, event: Event) {
+    pub(super) fn push_event(&mut self, event: ServerEvent) {
         self.events.push_back(event);
     }
 
-    pub(super) fn poll_event(&mut self) -> Option<Event> {
+    pub(super) fn poll_event(&mut self) -> Option<ServerEvent> {
         let event = self.events.pop_front();
         if self.events.is_empty() {
             self.events = VecDeque::new();

@@ -19,7 +19,7 @@ use crate::{Message, MessageStreamId, chunk, handshake, message::user_control::U
 /// An event of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Event {
+pub enum ServerEvent {
     /// The handshake is done.
     Connected,
     /// A message that is not about the connection itself: none of types 1 to 6.
@@ -41,7 +41,7 @@ pub enum Event {
 
 /// The bounds on one peer's input and delays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ConnectionLimits {
     pub read: chunk::ReadLimits,
     /// The time for the whole handshake. Default 5 s.
     pub handshake: Duration,
@@ -55,7 +55,7 @@ pub struct Limits {
     pub chunks_per_second: u32,
 }
 
-impl Default for Limits {
+impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             read: chunk::ReadLimits::default(),
@@ -80,7 +80,7 @@ pub enum Error {
     /// A protocol control message is too short for its value.
     Control { kind: crate::MessageType },
     /// The driver read on although it was asked to wait, and the peer's chunks are four seconds
-    /// ahead of [`Limits::chunks_per_second`].
+    /// ahead of [`ConnectionLimits::chunks_per_second`].
     ChunkRate,
     /// The peer has sent no byte since a ping.
     PingTimeout,

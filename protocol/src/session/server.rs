@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
-use super::{Error, Event, Limits, connection::Connection};
+use super::{ConnectionLimits, Error, ServerEvent, connection::Connection};
 use crate::{
     ChunkStreamId, Message, MessageStreamId,
     chunk::ReadLimits,
@@ -15,7 +15,7 @@ use crate::{
 /// The server's end of one RTMP connection, without I/O or clock.
 ///
 /// ```text
-/// Handshake ──C2──► Open        (Event::Connected)
+/// Handshake ──C2──► Open        (ServerEvent::Connected)
 ///     │               │
 ///     └──── Error ◄───┘         every call after an error returns it again
 /// ```
@@ -44,7 +44,7 @@ impl ServerConnection {
     pub const CHUNK_SIZE: u32 = 65_536;
 
     /// A connection right after its TCP accept. `random` goes into S1.
-    pub fn new(random: [u8; handshake::RANDOM], now: Instant, limits: Limits) -> Self {
+    pub fn new(random: [u8; handshake::RANDOM], now: Instant, limits: ConnectionLimits) -> Self {
         Self {
             handshake: Some(ServerHandshake::new(&random)),
             deadline: now + limits.handshake,
@@ -72,7 +72,7 @@ impl ServerConnection {
     }
 
     /// The next event.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<ServerEvent> {
         self.connection.poll_event()
     }
 
@@ -132,8 +132,8 @@ impl ServerConnection {
         self.send_user_control(&UserControl::StreamIsRecorded(stream));
     }
 
-    /// Pings the peer, unless a ping is under way. [`Event::Pong`] is the answer. A peer without
-    /// any bytes in [`Limits::ping_timeout`] causes an error.
+    /// Pings the peer, unless a ping is under way. [`ServerEvent::Pong`] is the answer. A peer without
+    /// any bytes in [`ConnectionLimits::ping_timeout`] causes an error.
     pub fn send_ping(&mut self, now: Instant) {
         self.connection.send_ping(now);
     }
@@ -144,7 +144,7 @@ impl ServerConnection {
     }
 
     /// Restarts the peer's silence at `now`, because the driver does not read. The driver calls it
-    /// at least every [`Limits::ping_after`] meanwhile.
+    /// at least every [`ConnectionLimits::ping_after`] meanwhile.
     pub fn note_unread(&mut self, now: Instant) {
         self.connection.restart_silence(now);
     }
@@ -161,7 +161,7 @@ impl ServerConnection {
     }
 
     /// The time until which the driver should not read, because the peer exceeds
-    /// [`Limits::chunks_per_second`].
+    /// [`ConnectionLimits::chunks_per_second`].
     pub fn throttled_until(&self) -> Option<Instant> {
         self.connection.throttled_until()
     }
@@ -195,7 +195,7 @@ impl ServerConnection {
                 return Ok(());
             }
             self.handshake = None;
-            self.connection.push_event(Event::Connected);
+            self.connection.push_event(ServerEvent::Connected);
         }
         self.connection.read(now, input)
     }

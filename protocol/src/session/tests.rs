@@ -25,7 +25,7 @@ struct Pair {
 
 impl Pair {
     /// Both ends after the handshake.
-    fn connected(limits: Limits) -> Self {
+    fn connected(limits: ConnectionLimits) -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "a test needs some instant to start from"
@@ -39,7 +39,7 @@ impl Pair {
         let done = client.read(&mut &server.take_output()[..], &mut out);
         assert_eq!(done, Ok(true));
         server.handle_input(now, &out).expect("C2");
-        assert_eq!(server.poll_event(), Some(Event::Connected));
+        assert_eq!(server.poll_event(), Some(ServerEvent::Connected));
         assert!(server.is_connected());
         Self {
             now,
@@ -85,9 +85,12 @@ fn command(length: usize) -> Message {
 
 #[test]
 fn messages_arrive_and_leave() {
-    let mut pair = Pair::connected(Limits::default());
+    let mut pair = Pair::connected(ConnectionLimits::default());
     pair.send(&command(300)).expect("a message");
-    assert_eq!(pair.server.poll_event(), Some(Event::Message(command(300))));
+    assert_eq!(
+        pair.server.poll_event(),
+        Some(ServerEvent::Message(command(300)))
+    );
     assert_eq!(pair.server.poll_event(), None);
 
     pair.server
@@ -118,7 +121,7 @@ fn a_handshake_has_five_seconds_however_it_trickles() {
         reason = "a test needs some instant to start from"
     )]
     let start = Instant::now();
-    let mut server = ServerConnection::new([1; RANDOM], start, Limits::default());
+    let mut server = ServerConnection::new([1; RANDOM], start, ConnectionLimits::default());
     assert_eq!(server.poll_timeout(), Some(start + Duration::from_secs(5)));
     for second in 0..5 {
         let now = start + Duration::from_secs(second);
@@ -150,12 +153,15 @@ fn errors_say_who_is_to_blame() {
         ),
     ];
     for &(bytes, reason, kind) in table {
-        let mut pair = Pair::connected(Limits::default());
+        let mut pair = Pair::connected(ConnectionLimits::default());
         pair.send(&command(1)).expect("a message");
         let error = pair.server.handle_input(pair.now, bytes).expect_err(reason);
         assert_eq!((error.reason(), error.kind()), (reason, kind));
         // Messages before the fault are delivered, later ones are not.
-        assert_eq!(pair.server.poll_event(), Some(Event::Message(command(1))));
+        assert_eq!(
+            pair.server.poll_event(),
+            Some(ServerEvent::Message(command(1)))
+        );
         assert_eq!(pair.server.poll_event(), None);
         assert_eq!(pair.server.handle_input(pair.now, &[]), Err(error));
     }
@@ -169,7 +175,7 @@ fn errors_say_who_is_to_blame() {
         (0x16, ErrorKind::Unsupported),
         (1, ErrorKind::Protocol),
     ] {
-        let mut server = ServerConnection::new([1; RANDOM], now, Limits::default());
+        let mut server = ServerConnection::new([1; RANDOM], now, ConnectionLimits::default());
         let error = server
             .handle_input(now, &[byte])
             .expect_err("not version 3");
@@ -179,7 +185,7 @@ fn errors_say_who_is_to_blame() {
 
 #[test]
 fn a_silent_peer_is_pinged_then_given_up() {
-    let mut pair = Pair::connected(Limits::default());
+    let mut pair = Pair::connected(ConnectionLimits::default());
     let due = pair.server.poll_timeout().expect("a deadline");
     assert_eq!(due, pair.now + Duration::from_secs(60));
     pair.wait(Duration::from_secs(60)).expect("a ping");
@@ -192,7 +198,10 @@ fn a_silent_peer_is_pinged_then_given_up() {
     pair.send(&UserControl::PingResponse(stamp).to_message())
         .expect("a pong");
     let round_trip = Duration::from_millis(80);
-    assert_eq!(pair.server.poll_event(), Some(Event::Pong { round_trip }));
+    assert_eq!(
+        pair.server.poll_event(),
+        Some(ServerEvent::Pong { round_trip })
+    );
 
     pair.wait(Duration::from_secs(60)).expect("a ping");
     assert_eq!(pair.receive().len(), 1);
@@ -201,7 +210,7 @@ fn a_silent_peer_is_pinged_then_given_up() {
 
 #[test]
 fn a_peer_that_sends_but_answers_no_ping_lives() {
-    let mut pair = Pair::connected(Limits::default());
+    let mut pair = Pair::connected(ConnectionLimits::default());
     pair.server.send_ping(pair.now);
     for _ in 0..100 {
         pair.wait(Duration::from_secs(15)).expect("it lives");
@@ -211,7 +220,7 @@ fn a_peer_that_sends_but_answers_no_ping_lives() {
 
 #[test]
 fn a_peer_that_is_not_read_is_not_silent() {
-    let mut pair = Pair::connected(Limits::default());
+    let mut pair = Pair::connected(ConnectionLimits::default());
     for _ in 0..10 {
         pair.server.note_unread(pair.now);
         pair.wait(Duration::from_secs(50)).expect("nothing due");
@@ -224,7 +233,7 @@ fn a_peer_that_is_not_read_is_not_silent() {
 
 #[test]
 fn pings_are_answered_and_buffers_reported() {
-    let mut pair = Pair::connected(Limits::default());
+    let mut pair = Pair::connected(ConnectionLimits::default());
     let stream = MessageStreamId(1);
     pair.send(&UserControl::PingRequest(9).to_message())
         .expect("a ping");
@@ -242,17 +251,20 @@ fn pings_are_answered_and_buffers_reported() {
     };
     pair.send(&other.to_message()).expect("an event");
     assert_eq!(pair.receive(), [UserControl::PingResponse(9).to_message()]);
-    let expected = Event::SetBufferLength {
+    let expected = ServerEvent::SetBufferLength {
         stream,
         milliseconds: 3000,
     };
     assert_eq!(pair.server.poll_event(), Some(expected));
-    assert_eq!(pair.server.poll_event(), Some(Event::UserControl(other)));
+    assert_eq!(
+        pair.server.poll_event(),
+        Some(ServerEvent::UserControl(other))
+    );
 }
 
 #[test]
 fn one_acknowledgement_leaves_per_batch() {
-    let mut pair = Pair::connected(Limits::default());
+    let mut pair = Pair::connected(ConnectionLimits::default());
     pair.send(&ControlMessage::WindowAckSize(1).to_message())
         .expect("a window");
     assert_eq!(pair.receive().len(), 1, "the read of the window itself");
@@ -272,7 +284,7 @@ fn one_acknowledgement_leaves_per_batch() {
 #[test]
 fn a_small_window_is_acknowledged_within_it() {
     for window in [5_000, 8_192, 30_000] {
-        let mut pair = Pair::connected(Limits::default());
+        let mut pair = Pair::connected(ConnectionLimits::default());
         pair.send(&ControlMessage::WindowAckSize(window).to_message())
             .expect("a window");
         pair.receive();
@@ -295,9 +307,9 @@ fn a_small_window_is_acknowledged_within_it() {
 
 #[test]
 fn a_peer_that_makes_too_much_work_is_throttled_then_closed() {
-    let mut pair = Pair::connected(Limits {
+    let mut pair = Pair::connected(ConnectionLimits {
         chunks_per_second: 1000,
-        ..Limits::default()
+        ..ConnectionLimits::default()
     });
     let mut bytes = pair.encode(&command(0));
     for _ in 0..999 {

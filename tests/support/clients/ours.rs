@@ -13,7 +13,7 @@ use tributary_protocol::{
     MessageStreamId, MessageType, RtmpTimestamp,
     command::stream::PublishKind,
     handshake::{self, HandshakeKind as Handshake},
-    session::{ClientConnection, ClientEvent, Limits},
+    session::{ClientConnection, ClientEvent, ConnectionLimits},
 };
 
 use super::{
@@ -79,7 +79,7 @@ impl Client {
                 Handshake::Digest,
                 random,
                 Instant::now(),
-                Limits::default(),
+                ConnectionLimits::default(),
             ),
             stream: tcp(server).expect("a connection"),
         };

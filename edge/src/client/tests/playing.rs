@@ -12,7 +12,7 @@ use tributary_protocol::{
     amf::{Object, Value},
     command::{self, Command, DataMessage, ObjectEncoding, Status},
     link::{self, CloseReason, FeedPlace, Filter, ToSession},
-    ring::{Limits, Publication},
+    ring::{Publication, RingLimits},
     session::ClientEvent,
 };
 
@@ -35,10 +35,10 @@ struct Source {
 
 impl Source {
     fn new() -> Self {
-        Self::with(Limits::default())
+        Self::with(RingLimits::default())
     }
 
-    fn with(limits: Limits) -> Self {
+    fn with(limits: RingLimits) -> Self {
         Self {
             live: LiveStream::new(limits),
             number: 0,
@@ -197,9 +197,9 @@ async fn one_connection_plays_two_streams() {
 async fn a_slow_reader_gets_whole_messages_and_commands_between_them() {
     let mut edge = Edge::start();
     // The ring holds all of it, and lag does not count.
-    let mut source = Source::with(Limits {
+    let mut source = Source::with(RingLimits {
         bytes: 1 << 30,
-        ..Limits::default()
+        ..RingLimits::default()
     });
     let (mut client, peer) = edge.session().await;
     source.attach(&peer, STREAM);
@@ -388,9 +388,9 @@ async fn filters_act_on_the_viewer() {
 
 #[tokio::test]
 async fn a_stalled_viewer_loses_video_then_its_connection_and_others_nothing() {
-    let limits = Limits {
+    let limits = RingLimits {
         bytes: 4 << 20,
-        ..Limits::default()
+        ..RingLimits::default()
     };
     let mut edge = Edge::start_with(&Config {
         max_lag: tributary_node::config::Duration::from_millis(500),

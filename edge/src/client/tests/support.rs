@@ -23,7 +23,7 @@ use tributary_protocol::{
     command::{self, Command, Connect, ObjectEncoding},
     handshake,
     link::{CloseReason, FromSession, Generation, ToSession},
-    session::{ClientConnection, ClientEvent, Limits},
+    session::{ClientConnection, ClientEvent, ConnectionLimits},
 };
 
 use crate::{
@@ -291,7 +291,8 @@ impl Client {
         let socket = raw(address, from).await;
         let random = [7; handshake::RANDOM];
         let kind = handshake::HandshakeKind::Simple;
-        let connection = ClientConnection::new(kind, random, Instant::now(), Limits::default());
+        let connection =
+            ClientConnection::new(kind, random, Instant::now(), ConnectionLimits::default());
         Self {
             socket,
             connection,

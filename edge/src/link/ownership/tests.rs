@@ -9,7 +9,7 @@ use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp,
     link::{
         CloseReason, FromSession, Generation, OpenSession, OriginEvent, OriginLane, Statistics,
-        credit::Budget, features,
+        credit::CreditBudget, features,
     },
 };
 
@@ -106,7 +106,7 @@ fn group() -> GroupName {
 }
 
 fn origin() -> OriginLane {
-    OriginLane::new(1 << 20, Budget::new(1 << 20))
+    OriginLane::new(1 << 20, CreditBudget::new(1 << 20))
 }
 
 fn message(payload: &'static [u8]) -> Message {

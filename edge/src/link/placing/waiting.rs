@@ -12,13 +12,13 @@ use crate::link::{journal::Journal, session::Waiting};
 /// All sessions that wait.
 #[derive(Default)]
 pub(super) struct WaitingRoom {
-    wishes: HashMap<GroupName, Vec<Wish>>,
+    wishes: HashMap<GroupName, Vec<WaitingWish>>,
     /// The group of each session.
     sessions: HashMap<SessionId, GroupName>,
 }
 
 /// Sessions with the same wish.
-struct Wish {
+struct WaitingWish {
     origin: Option<String>,
     /// Whether the home of the group was asked, and the group does not live there.
     asked_home: bool,
@@ -41,9 +41,10 @@ impl WaitingRoom {
         self.sessions.insert(waiting.id, group.clone());
         let wishes = self.wishes.entry(group).or_default();
         let asked_home = waiting.journal.asked_home;
-        let same = |wish: &Wish| wish.origin == request.origin && wish.asked_home == asked_home;
+        let same =
+            |wish: &WaitingWish| wish.origin == request.origin && wish.asked_home == asked_home;
         let place = wishes.iter().position(same).unwrap_or_else(|| {
-            wishes.push(Wish {
+            wishes.push(WaitingWish {
                 origin: request.origin.clone(),
                 asked_home,
                 until,
@@ -87,7 +88,7 @@ impl WaitingRoom {
 
     /// The groups with a wait that is over at `now`; without a time, all groups.
     pub(super) fn groups(&self, now: Option<Instant>) -> Vec<GroupName> {
-        let is_due = |wish: &Wish| now.is_none_or(|now| wish.until <= now);
+        let is_due = |wish: &WaitingWish| now.is_none_or(|now| wish.until <= now);
         let due = self
             .wishes
             .iter()

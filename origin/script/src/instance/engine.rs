@@ -39,7 +39,7 @@ pub(crate) struct Engine {
 }
 
 /// The outcome of a turn.
-pub(crate) struct Outcome<R> {
+pub(crate) struct TurnOutcome<R> {
     /// The result; `None` after an error.
     pub(crate) result: Option<R>,
     /// Whether an exception was left uncaught.
@@ -180,7 +180,7 @@ impl Engine {
         &self,
         times: u32,
         work: impl for<'js> FnOnce(&Ctx<'js>, &Rc<State>) -> rquickjs::Result<R>,
-    ) -> Outcome<R> {
+    ) -> TurnOutcome<R> {
         let allowance = &self.state.allowance;
         let began = Instant::now();
         self.state.failed.set(false);
@@ -204,7 +204,7 @@ impl Engine {
             api::application::report(&self.state, &ScriptError::plain(exceeded.describe()));
         }
         let exceeded = allowance.finish();
-        Outcome {
+        TurnOutcome {
             failed: result.is_none() || exceeded.is_some() || self.state.failed.get(),
             result,
             exceeded,

@@ -15,9 +15,9 @@ use std::{
 
 use rquickjs::{Ctx, Result};
 use tributary_origin::app::{
-    Admission, Answer, Application, Call, CallToken, ClientId, ConnectionCall, ConnectionId,
-    Context, Decision, Event, Level, NetStreamId, News, ObjectChange, ObjectId, PublishGrant,
-    Rejection, RemoteObjectId, StartError, StopReason, StreamId, StreamRequest, StreamStatus,
+    Admission, Answer, AppStartError, Application, Call, CallToken, ClientId, ConnectionCall,
+    ConnectionId, Context, Decision, Event, Level, NetStreamId, News, ObjectChange, ObjectId,
+    PublishGrant, Rejection, RemoteObjectId, StopReason, StreamId, StreamRequest, StreamStatus,
 };
 use tributary_protocol::{
     amf::Value,
@@ -34,7 +34,7 @@ use crate::{
     program::Program,
 };
 
-use engine::{Engine, Outcome};
+use engine::{Engine, TurnOutcome};
 use idle::IdleClients;
 
 /// A script application's instance.
@@ -101,7 +101,7 @@ impl ScriptApplication {
         let engine = self.engine.as_ref()?;
         let now = context.now();
         engine.state().now.set(now);
-        let Outcome {
+        let TurnOutcome {
             result,
             exceeded,
             failed,
@@ -202,7 +202,7 @@ impl Strikes {
 }
 
 impl Application for ScriptApplication {
-    fn start(&mut self, context: &mut Context<'_>) -> std::result::Result<(), StartError> {
+    fn start(&mut self, context: &mut Context<'_>) -> std::result::Result<(), AppStartError> {
         let limit = self.program.application_xml().auto_close_idle_clients;
         self.idle = limit.map(|limit| IdleClients::new(limit, context.now()));
         let engine = Engine::new(
@@ -212,14 +212,14 @@ impl Application for ScriptApplication {
             context.poster(),
             context.now(),
         );
-        let engine = engine.map_err(|error| StartError(error.to_string()))?;
+        let engine = engine.map_err(|error| AppStartError(error.to_string()))?;
         self.engine = Some(engine);
         let started = self.turn_of(START_TIMES, context, |ctx, state| {
             Engine::main(ctx, state)?;
             let application = api_application::object(ctx, state)?;
             class::callback(&application, "onAppStart", ()).map(drop)
         });
-        started.ok_or_else(|| StartError("the script could not be started".to_owned()))
+        started.ok_or_else(|| AppStartError("the script could not be started".to_owned()))
     }
 
     fn connect(

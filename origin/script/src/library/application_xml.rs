@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use tributary_node::config::{self, Size};
 
-use super::xml::{Piece, Reader};
+use super::xml::{Piece, XmlReader};
 
 /// The settings of an `Application.xml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -326,7 +326,7 @@ struct Element {
 impl Element {
     /// Reads the outermost element.
     fn read(text: &str) -> Result<Self, ApplicationXmlError> {
-        let mut reader = Reader::new(text);
+        let mut reader = XmlReader::new(text);
         let mut open: Vec<Self> = Vec::new();
         loop {
             let line = reader.line();

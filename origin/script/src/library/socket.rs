@@ -72,7 +72,7 @@ pub(crate) enum SocketEvent {
 
 /// The group has [`MAX_SOCKETS`] already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMany;
+pub(crate) struct TooManySockets;
 
 impl Sockets {
     pub(crate) fn new(thread: OutboundThread) -> Self {
@@ -97,8 +97,8 @@ impl GroupSockets {
         host: &str,
         port: u16,
         tell: impl Fn(SocketEvent) -> bool + Send + Sync + 'static,
-    ) -> Result<Socket, TooMany> {
-        let place = Place::take(&self.open).ok_or(TooMany)?;
+    ) -> Result<Socket, TooManySockets> {
+        let place = Place::take(&self.open).ok_or(TooManySockets)?;
         let (unsent, queue) = mpsc::channel(UNSENT_TEXTS);
         let bytes = Arc::new(AtomicUsize::new(0));
         let connection = Connection {

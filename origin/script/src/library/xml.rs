@@ -75,7 +75,7 @@ pub(crate) const MAX_PARTS: usize = 100_000;
 
 /// Reads a document piece by piece.
 #[derive(Debug)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct XmlReader<'a> {
     text: &'a str,
     at: usize,
     open: Vec<&'a str>,
@@ -87,7 +87,7 @@ pub(crate) struct Reader<'a> {
     counted: (usize, u32),
 }
 
-impl<'a> Reader<'a> {
+impl<'a> XmlReader<'a> {
     /// Reads `text`; a byte-order mark before it is skipped.
     pub(crate) fn new(text: &'a str) -> Self {
         let at = if text.starts_with('\u{feff}') { 3 } else { 0 };
@@ -246,7 +246,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl<'a> Iterator for Reader<'a> {
+impl<'a> Iterator for XmlReader<'a> {
     type Item = Result<Piece<'a>, Fault>;
 
     /// The iterator ends after the first fault.
@@ -379,7 +379,7 @@ mod tests {
     /// A document as one line: `(` name and attributes, `)` end, `'text'`.
     fn shape(text: &str) -> Result<String, (String, Fault)> {
         let mut out = String::new();
-        for piece in Reader::new(text) {
+        for piece in XmlReader::new(text) {
             match piece {
                 Ok(Piece::Start { name, attributes }) => {
                     out.push_str(&format!("({name}"));
@@ -468,7 +468,7 @@ mod tests {
 
     #[test]
     fn lines_are_counted_for_every_end_of_line() {
-        let mut reader = Reader::new("<a>\r\n<b/>\r<c/>\n</a>");
+        let mut reader = XmlReader::new("<a>\r\n<b/>\r<c/>\n</a>");
         let mut lines = Vec::new();
         loop {
             let line = reader.line();

@@ -16,7 +16,7 @@ use tributary_protocol::{
 
 use super::stage::{Stage, live_settings, pass, play};
 use crate::app::{
-    Admission, Answer, Application, Applications, Call, ClientId, Context, StartError,
+    Admission, Answer, AppStartError, Application, Applications, Call, ClientId, Context,
 };
 
 /// Panics on demand, even while it is dropped.
@@ -155,9 +155,9 @@ fn a_panic_at_connect_and_a_failed_start_refuse_the_client() {
 
         struct Broken(Arc<AtomicUsize>);
         impl Application for Broken {
-            fn start(&mut self, _: &mut Context<'_>) -> Result<(), StartError> {
+            fn start(&mut self, _: &mut Context<'_>) -> Result<(), AppStartError> {
                 self.0.fetch_add(1, Ordering::Relaxed);
-                Err(StartError("syntax error in line 1".to_owned()))
+                Err(AppStartError("syntax error in line 1".to_owned()))
             }
         }
         let starts = Arc::new(AtomicUsize::new(0));

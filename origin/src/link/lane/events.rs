@@ -13,7 +13,7 @@ use tributary_protocol::{
 use super::Lane;
 use crate::{
     group::{OpenRefused, refusal},
-    link::feeds::{PublishKey, Publisher},
+    link::feeds::{FeedPublisher, PublishKey},
     session::{Mail, Opening, SessionKey},
 };
 
@@ -21,7 +21,7 @@ use crate::{
 /// belongs to the stream.
 const FEED_END: Duration = Duration::from_secs(1);
 
-impl Publisher for Lane {
+impl FeedPublisher for Lane {
     fn feed_ended(self: Rc<Self>, key: PublishKey) {
         if let Some((session, stream)) = self.publisher(key) {
             self.forget_publish(session, stream);

@@ -10,7 +10,7 @@ use tributary_protocol::{
 
 use super::Lane;
 use crate::{
-    link::feeds::Publisher,
+    link::feeds::FeedPublisher,
     live::LiveStream,
     session::{LaneCommand, Lost, Order},
 };
@@ -87,7 +87,7 @@ impl Lane {
         order.resolve(
             |stream, live| self.attach(session, stream, live),
             |stream, target| {
-                let publisher = Rc::clone(self) as Rc<dyn Publisher>;
+                let publisher = Rc::clone(self) as Rc<dyn FeedPublisher>;
                 let resolved = self.feeds.accept(&target, publisher);
                 self.publishing
                     .borrow_mut()

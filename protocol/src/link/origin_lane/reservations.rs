@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     SessionId,
-    link::credit::{Budget, LANE_BUDGET},
+    link::credit::{CreditBudget, LANE_BUDGET},
 };
 
 /// The interval at which a lane asks again for budget that other lanes hold.
@@ -17,7 +17,7 @@ const BUDGET_RETRY: Duration = Duration::from_millis(50);
 /// the lane is dropped.
 #[derive(Debug)]
 pub(super) struct Reservations {
-    budget: Budget,
+    budget: CreditBudget,
     /// The bytes that the lane holds.
     reserved: u64,
     /// Sessions whose message in assembly needs a reservation, in order of arrival.
@@ -28,7 +28,7 @@ pub(super) struct Reservations {
 }
 
 impl Reservations {
-    pub(super) fn new(budget: Budget) -> Self {
+    pub(super) fn new(budget: CreditBudget) -> Self {
         Self {
             budget,
             reserved: 0,
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_lane_asks_again_for_a_budget_that_others_hold() {
         let now = start();
-        let budget = Budget::new(100);
+        let budget = CreditBudget::new(100);
         let mut other = Reservations::new(budget.clone());
         assert!(other.reserve(now, TWO, 80));
         let mut lane = Reservations::new(budget.clone());
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn one_lane_holds_a_bounded_part_of_the_budget() {
         let now = start();
-        let mut lane = Reservations::new(Budget::new(4 * LANE_BUDGET));
+        let mut lane = Reservations::new(CreditBudget::new(4 * LANE_BUDGET));
         assert!(lane.reserve(now, ONE, LANE_BUDGET));
         assert!(!lane.reserve(now, TWO, 1));
         assert_eq!(lane.retry_at(), None, "its own sessions free the room");

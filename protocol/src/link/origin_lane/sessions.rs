@@ -10,7 +10,7 @@ use crate::{
     SessionId,
     link::{
         AudienceId, CloseReason, FrameError, FromSession,
-        credit::{Account, Budget},
+        credit::{Account, CreditBudget},
         inbound::Assembly,
         lane_frame::ToEdge,
         outbox::Outbox,
@@ -40,7 +40,7 @@ pub(super) struct OriginSession {
 }
 
 impl LaneSessions {
-    pub(super) fn new(budget: Budget) -> Self {
+    pub(super) fn new(budget: CreditBudget) -> Self {
         Self {
             by_id: HashMap::new(),
             highest: None,
@@ -226,7 +226,7 @@ mod tests {
     const ONE: SessionId = SessionId(1);
 
     fn sessions() -> LaneSessions {
-        let mut sessions = LaneSessions::new(Budget::new(1 << 20));
+        let mut sessions = LaneSessions::new(CreditBudget::new(1 << 20));
         sessions.begin(ONE).unwrap();
         sessions
     }

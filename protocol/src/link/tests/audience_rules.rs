@@ -97,7 +97,7 @@ fn frames_of_the_other_direction_are_errors() {
     let audience = A;
     let mut wire = Vec::new();
     ToEdge::Audience { audience, frame }.encode(&mut wire);
-    let mut origin = OriginLane::new(1 << 16, Budget::new(1 << 20));
+    let mut origin = OriginLane::new(1 << 16, CreditBudget::new(1 << 20));
     let error = FrameError::Unexpected(0x3a);
     assert_eq!(origin.handle_bytes(start(), &wire), Err(error));
     wire.clear();
@@ -108,7 +108,7 @@ fn frames_of_the_other_direction_are_errors() {
     told.encode(&mut wire);
     let error = FrameError::Unexpected(0x25);
     assert_eq!(EdgeLane::default().handle_bytes(start(), &wire), Err(error));
-    let mut origin = OriginLane::new(1 << 16, Budget::new(1 << 20));
+    let mut origin = OriginLane::new(1 << 16, CreditBudget::new(1 << 20));
     assert_eq!(
         origin.handle_bytes(start(), &wire),
         Err(FrameError::Session(1)),

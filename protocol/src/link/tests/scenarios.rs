@@ -343,7 +343,7 @@ fn an_edge_that_breaks_the_rules_is_an_error() {
     ];
     for (frames, error) in cases {
         // Another lane has spent the budget: no credit beyond the base arrives.
-        let budget = Budget::new(1);
+        let budget = CreditBudget::new(1);
         assert!(budget.reserve(1));
         let mut origin = OriginLane::new(1 << 24, budget);
         let now = start();

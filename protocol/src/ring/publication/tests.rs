@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::{Message, MessageStreamId, MessageType, RtmpTimestamp, media, ring::Limits};
+use crate::{Message, MessageStreamId, MessageType, RtmpTimestamp, media, ring::RingLimits};
 
 const AUDIO: MessageType = MessageType::AUDIO;
 const VIDEO: MessageType = MessageType::VIDEO;
@@ -56,7 +56,7 @@ const MESSAGES: &[(char, MessageType, &[u8])] = &[
 const PATIENT: Duration = Duration::from_secs(3600);
 
 fn ring() -> (Ring<Message>, u32) {
-    (Ring::new(Limits::default()), 0)
+    (Ring::new(RingLimits::default()), 0)
 }
 
 fn message(letter: char, time: u32) -> Message {
@@ -316,7 +316,7 @@ fn a_ring_that_follows_another_holds_the_same_whenever_its_feed_began() {
     ] {
         for first in 0..script.len() {
             for again in first..script.len() {
-                let (mut at, mut sink) = (ring(), Ring::new(Limits::default()));
+                let (mut at, mut sink) = (ring(), Ring::new(RingLimits::default()));
                 for (place, letter) in script.char_indices() {
                     push(&mut at, &letter.to_string());
                     if place == first || place == again {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     media::{Class, Kind as MediaKind},
-    ring::{Limits as RingLimits, Ring, Start},
+    ring::{Ring, RingLimits, Start},
 };
 
 /// A day, in milliseconds.
@@ -19,7 +19,7 @@ fn pass(pair: &mut Pair, ring: &mut Ring<Message>, cursor: &mut crate::ring::Cur
         payload: Bytes::from_static(b"\x17\x01\0\0\0k"),
     };
     pair.send(&frame).expect("no time is an error");
-    let Some(Event::Message(read)) = pair.server.poll_event() else {
+    let Some(ServerEvent::Message(read)) = pair.server.poll_event() else {
         panic!("a frame at {time} is lost");
     };
     assert_eq!(read, frame);
@@ -32,9 +32,9 @@ fn pass(pair: &mut Pair, ring: &mut Ring<Message>, cursor: &mut crate::ring::Cur
 
 #[test]
 fn sixty_days_pass_at_a_thousand_times_their_speed() {
-    let mut pair = Pair::connected(Limits {
+    let mut pair = Pair::connected(ConnectionLimits {
         chunks_per_second: u32::MAX,
-        ..Limits::default()
+        ..ConnectionLimits::default()
     });
     let mut ring = Ring::new(RingLimits::default());
     let mut cursor = ring.join(Start::Live);
@@ -54,7 +54,7 @@ fn sixty_days_pass_at_a_thousand_times_their_speed() {
 
 #[test]
 fn a_player_acknowledges_every_kibibyte_for_eight_hours() {
-    let mut pair = Pair::connected(Limits::default());
+    let mut pair = Pair::connected(ConnectionLimits::default());
     pair.server
         .begin(ServerConnection::CHUNK_SIZE, ServerConnection::WINDOW);
     pair.receive();

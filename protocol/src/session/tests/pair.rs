@@ -28,7 +28,7 @@ impl Ends {
             reason = "a test needs some instant to start from"
         )]
         let now = Instant::now();
-        let limits = Limits::default();
+        let limits = ConnectionLimits::default();
         Self {
             now,
             client: ClientConnection::new(kind, [1; RANDOM], now, limits),
@@ -46,7 +46,7 @@ impl Ends {
                     .handle_input(self.now, piece)
                     .expect("valid bytes");
                 while let Some(event) = self.server.poll_event() {
-                    if let Event::Message(message) = event {
+                    if let ServerEvent::Message(message) = event {
                         self.serve(message);
                     }
                 }
@@ -139,7 +139,7 @@ fn a_client_publishes() {
         let [
             ClientEvent::Accepted(info),
             ClientEvent::StreamCreated { .. },
-            ClientEvent::Control(Event::UserControl(UserControl::StreamBegin(begun))),
+            ClientEvent::Control(ServerEvent::UserControl(UserControl::StreamBegin(begun))),
             ClientEvent::Status {
                 stream: on,
                 info: status,

@@ -10,7 +10,7 @@ use crate::{
     host::state::State,
     library::{
         url_encoded,
-        xml::{self, Fault, Piece, Reader},
+        xml::{self, Fault, Piece, XmlReader},
     },
 };
 
@@ -63,7 +63,7 @@ fn parse<'js>(ctx: &Ctx<'js>, text: &str, ignore_white: bool) -> Result<Array<'j
         list.array.set(0, Fault::TooMuch.status())?;
         return Ok(list.array);
     }
-    for piece in Reader::new(text) {
+    for piece in XmlReader::new(text) {
         match piece {
             Ok(Piece::Start { name, attributes }) => {
                 list.push(START)?;

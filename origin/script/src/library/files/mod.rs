@@ -35,7 +35,7 @@ pub(crate) struct Files {
     readable: Vec<Folder>,
     /// The content of `written`; counted at the first write.
     usage: Option<Usage>,
-    allowance: Allowance,
+    allowance: FileAllowance,
     open: usize,
 }
 
@@ -156,14 +156,14 @@ impl Files {
             written: Folder::new(written.unwrap_or_default()),
             readable: readable.into_iter().map(Folder::new).collect(),
             usage: None,
-            allowance: Allowance::full(),
+            allowance: FileAllowance::full(),
             open: 0,
         }
     }
 
     /// Gives the turn a new allowance.
     pub(crate) fn begin_turn(&mut self) {
-        self.allowance = Allowance::full();
+        self.allowance = FileAllowance::full();
     }
 
     /// The entry of `name`.
@@ -410,12 +410,12 @@ const LISTED_WEIGHT: usize = 64;
 
 /// The rest of a turn's allowance.
 #[derive(Clone, Copy, Debug)]
-struct Allowance {
+struct FileAllowance {
     bytes: usize,
     time: Duration,
 }
 
-impl Allowance {
+impl FileAllowance {
     fn full() -> Self {
         Self {
             bytes: TURN_BYTES,

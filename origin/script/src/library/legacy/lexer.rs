@@ -4,7 +4,7 @@
 /// A piece of code, no comment and no white space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: TokenKind,
     pub(super) text: &'a str,
     /// The offset of its first byte.
     pub(super) at: usize,
@@ -13,7 +13,7 @@ pub(super) struct Token<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// A name or keyword.
     Word,
     /// A number.
@@ -28,7 +28,7 @@ pub(super) enum Kind {
 
 impl Token<'_> {
     pub(super) fn is(&self, text: &str) -> bool {
-        matches!(self.kind, Kind::Word | Kind::Sign) && self.text == text
+        matches!(self.kind, TokenKind::Word | TokenKind::Sign) && self.text == text
     }
 
     pub(super) fn end(&self) -> usize {
@@ -116,13 +116,13 @@ impl<'a> Lexer<'a> {
                 self.advance(end);
             }
             '<' if rest.starts_with("<!--") => self.skip_line(),
-            '"' | '\'' => self.push(Kind::Text, string_length(rest, char)),
+            '"' | '\'' => self.push(TokenKind::Text, string_length(rest, char)),
             '`' => self.template(1),
-            '/' if self.operand_follows() => self.push(Kind::Pattern, pattern_length(rest)),
-            char if char.is_ascii_digit() => self.push(Kind::Number, number_length(rest)),
+            '/' if self.operand_follows() => self.push(TokenKind::Pattern, pattern_length(rest)),
+            char if char.is_ascii_digit() => self.push(TokenKind::Number, number_length(rest)),
             char if is_word(char) => {
                 let end = rest.find(|char| !is_word(char)).unwrap_or(rest.len());
-                self.push(Kind::Word, end);
+                self.push(TokenKind::Word, end);
             }
             '}' if self.brackets.last() == Some(&Bracket::Substitution) => {
                 self.brackets.pop();
@@ -136,7 +136,7 @@ impl<'a> Lexer<'a> {
         match char {
             '(' => {
                 let head = self.tokens.last().is_some_and(|token| {
-                    token.kind == Kind::Word
+                    token.kind == TokenKind::Word
                         && matches!(token.text, "if" | "while" | "for" | "with" | "each")
                 });
                 let bracket = if head {
@@ -155,7 +155,7 @@ impl<'a> Lexer<'a> {
             }
             _ => {}
         }
-        self.push(Kind::Sign, char.len_utf8());
+        self.push(TokenKind::Sign, char.len_utf8());
     }
 
     /// A piece of a template from its opening (of this length) to its end or next substitution.
@@ -177,7 +177,7 @@ impl<'a> Lexer<'a> {
                 char => at += char.len_utf8(),
             }
         }
-        self.push(Kind::Text, at.min(rest.len()));
+        self.push(TokenKind::Text, at.min(rest.len()));
     }
 
     /// Whether an operand comes next rather than an operator.
@@ -186,16 +186,16 @@ impl<'a> Lexer<'a> {
             return true;
         };
         match last.kind {
-            Kind::Number | Kind::Pattern => false,
+            TokenKind::Number | TokenKind::Pattern => false,
             // A substitution opens with an operand; a template that ends does not.
-            Kind::Text => last.text.ends_with("${"),
-            Kind::Word => BEFORE_OPERAND.contains(&last.text),
-            Kind::Sign if last.text == ")" => self.head_end == Some(self.tokens.len() - 1),
-            Kind::Sign => last.text != "]",
+            TokenKind::Text => last.text.ends_with("${"),
+            TokenKind::Word => BEFORE_OPERAND.contains(&last.text),
+            TokenKind::Sign if last.text == ")" => self.head_end == Some(self.tokens.len() - 1),
+            TokenKind::Sign => last.text != "]",
         }
     }
 
-    fn push(&mut self, kind: Kind, length: usize) {
+    fn push(&mut self, kind: TokenKind, length: usize) {
         let text = self.rest().get(..length).unwrap_or_else(|| self.rest());
         self.tokens.push(Token {
             kind,

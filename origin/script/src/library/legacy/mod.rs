@@ -12,7 +12,7 @@ mod order;
 mod scopes;
 mod translate;
 
-use self::lexer::{Kind, Token};
+use self::lexer::{Token, TokenKind};
 pub(crate) use self::{
     needs::{defined, needed},
     order::{Walk, walks},
@@ -63,7 +63,7 @@ impl Extras {
             let [owner, dot, member] = window else {
                 continue;
             };
-            if !dot.is(".") || member.kind != Kind::Word {
+            if !dot.is(".") || member.kind != TokenKind::Word {
                 continue;
             }
             match member.text {
@@ -126,7 +126,7 @@ pub(crate) fn loads(text: &str) -> Vec<(u32, &str)> {
         let before = index.checked_sub(1).and_then(|before| tokens.get(before));
         let is_call = load.is("load") && open.is("(") && close.is(")");
         let is_member = before.is_some_and(|before| before.is(".") || before.is("function"));
-        let is_named = name.kind == Kind::Text && name.text.starts_with(['"', '\'']);
+        let is_named = name.kind == TokenKind::Text && name.text.starts_with(['"', '\'']);
         let name = (load.line, name.text.trim_matches(['"', '\'']));
         (is_call && is_named && !is_member).then_some(name)
     });
@@ -157,11 +157,13 @@ fn finding(
     let follows = |at: usize, text: &str| after.get(at).is_some_and(|token| token.is(text));
     let is_member = before.is_some_and(|before| before.is("."));
     if token.is("#") {
-        let number = after.first().is_some_and(|next| next.kind == Kind::Number);
+        let number = after
+            .first()
+            .is_some_and(|next| next.kind == TokenKind::Number);
         let sharp = number && (follows(1, "=") || follows(1, "#"));
         return sharp.then_some("sharp variables (#1=) do not exist: name the object");
     }
-    if token.kind != Kind::Word {
+    if token.kind != TokenKind::Word {
         return None;
     }
     match token.text {

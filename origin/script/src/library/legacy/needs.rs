@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
-    lexer::{Kind, Token},
+    lexer::{Token, TokenKind},
     scopes::Script,
 };
 
@@ -37,7 +37,7 @@ pub(crate) fn defined(text: &str) -> HashSet<&str> {
 fn declared<'a>(script: &Script<'a>, counts: impl Fn(usize) -> bool) -> HashSet<&'a str> {
     let mut names = HashSet::new();
     for (at, token) in script.tokens.iter().enumerate() {
-        if !counts(at) || script.is_before(at, 1, ".") || token.kind != Kind::Word {
+        if !counts(at) || script.is_before(at, 1, ".") || token.kind != TokenKind::Word {
             names.extend(assigned(script, at).filter(|_| counts(at)));
             continue;
         }
@@ -46,13 +46,14 @@ fn declared<'a>(script: &Script<'a>, counts: impl Fn(usize) -> bool) -> HashSet<
             "function" | "class" => {
                 let name = script.tokens[at + 1..].iter().find(|token| !token.is("*"));
                 names.extend(
-                    name.filter(|name| name.kind == Kind::Word)
+                    name.filter(|name| name.kind == TokenKind::Word)
                         .map(|name| name.text),
                 );
             }
             "import" => {
                 let rest = script.tokens[at + 1..].iter().take(MAX_DECLARATION);
-                let words = rest.take_while(|token| token.kind != Kind::Text && !token.is(";"));
+                let words =
+                    rest.take_while(|token| token.kind != TokenKind::Text && !token.is(";"));
                 names.extend(words.map(|word| word.text));
             }
             _ => names.extend(assigned(script, at)),
@@ -70,14 +71,14 @@ fn declarators<'a>(tokens: &[Token<'a>], names: &mut HashSet<&'a str>) {
     for token in tokens.iter().take(MAX_DECLARATION) {
         // A new line that cannot continue the expression of the line before.
         let ended = last.is_some_and(|last| {
-            let operand = last.kind != Kind::Sign || [")", "]", "}"].contains(&last.text);
-            last.line < token.line && operand && token.kind == Kind::Word
+            let operand = last.kind != TokenKind::Sign || [")", "]", "}"].contains(&last.text);
+            last.line < token.line && operand && token.kind == TokenKind::Word
         });
         if depth == 0 && (token.is(";") || token.is("in") || token.is("of") || ended) {
             return;
         }
         last = Some(token);
-        if token.kind == Kind::Word && (is_name || pattern > 0) {
+        if token.kind == TokenKind::Word && (is_name || pattern > 0) {
             names.insert(token.text);
             is_name = false;
         } else if token.is("(") || token.is("[") || token.is("{") {
@@ -107,7 +108,7 @@ fn assigned<'a>(script: &Script<'a>, at: usize) -> Option<&'a str> {
     let is_walked = (script.is(at + 1, "in") || script.is(at + 1, "of"))
         && script.is_before(at, 1, "(")
         && script.is_before(at, 2, "for");
-    if token.kind != Kind::Word || !(is_simple || is_walked) {
+    if token.kind != TokenKind::Word || !(is_simple || is_walked) {
         return None;
     }
     let is_member = script.is_before(at, 1, ".");
@@ -128,7 +129,7 @@ fn guarded<'a>(script: &Script<'a>) -> impl Iterator<Item = &'a str> {
                 return [None, None];
             };
             let asked = if second.is("(") { third } else { second };
-            let is_text = first.kind == Kind::Text && second.is("in");
+            let is_text = first.kind == TokenKind::Text && second.is("in");
             [
                 first.is("typeof").then_some(asked.text),
                 is_text.then(|| first.text.trim_matches(['"', '\''])),
@@ -140,7 +141,7 @@ fn guarded<'a>(script: &Script<'a>) -> impl Iterator<Item = &'a str> {
 /// Whether the token is a variable whose value is read.
 fn is_use(script: &Script<'_>, at: usize) -> bool {
     let token = script.tokens[at];
-    if token.kind != Kind::Word || KEYWORDS.contains(&token.text) {
+    if token.kind != TokenKind::Word || KEYWORDS.contains(&token.text) {
         return false;
     }
     let member = script.is_before(at, 1, ".") && !script.is_before(at, 2, ".");

@@ -5,7 +5,7 @@ use std::{
     ops::Range,
 };
 
-use super::lexer::{self, Kind, Token};
+use super::lexer::{self, Token, TokenKind};
 
 /// A walk with `for in` over an object whose members have computed names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ fn walk<'a>(tokens: &[Token<'a>], at: usize) -> Option<Walked<'a>> {
     let end = of.iter().take(MAX_INDEX).position(|token| token.is(")"))?;
     let is_path = of[..end].iter().enumerate().all(|(at, token)| {
         if at % 2 == 0 {
-            token.kind == Kind::Word
+            token.kind == TokenKind::Word
         } else {
             token.is(".")
         }
@@ -117,7 +117,7 @@ fn fill<'a, 'b>(tokens: &'b [Token<'a>]) -> Option<(u32, &'a str, &'b [Token<'a>
     let [name, open, rest @ ..] = tokens else {
         return None;
     };
-    if name.kind != Kind::Word || NO_NAMES.contains(&name.text) || !open.is("[") {
+    if name.kind != TokenKind::Word || NO_NAMES.contains(&name.text) || !open.is("[") {
         return None;
     }
     let mut depth = 1_usize;
@@ -140,13 +140,13 @@ fn fill<'a, 'b>(tokens: &'b [Token<'a>]) -> Option<(u32, &'a str, &'b [Token<'a>
 fn may_be_number(index: &[Token<'_>]) -> bool {
     let is_word = |token: &Token<'_>| {
         let text = token.text.trim_matches(['"', '\'', '`', '$', '{', '}']);
-        token.kind == Kind::Text && text.contains(|char: char| !char.is_ascii_digit())
+        token.kind == TokenKind::Text && text.contains(|char: char| !char.is_ascii_digit())
     };
     if let [only] = index {
-        return only.kind != Kind::Text;
+        return only.kind != TokenKind::Text;
     }
     let is_sum = index.iter().all(|token| {
-        token.kind != Kind::Sign || ["+", ".", "(", ")", "[", "]"].contains(&token.text)
+        token.kind != TokenKind::Sign || ["+", ".", "(", ")", "[", "]"].contains(&token.text)
     });
     let mut depth = 0_i32;
     let has_word = index.iter().enumerate().any(|(at, token)| {
@@ -176,7 +176,7 @@ fn arrays<'a>(tokens: &[Token<'a>]) -> HashSet<&'a str> {
             follows(2, "[") || follows(2, "Array") || (follows(2, "new") && follows(3, "Array"));
         let given = (follows(1, "=") || follows(1, ":")) && made;
         let used = follows(1, ".") && ARRAY_MEMBERS.iter().any(|member| follows(2, member));
-        if name.kind == Kind::Word && (given || used) {
+        if name.kind == TokenKind::Word && (given || used) {
             arrays.insert(name.text);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::lexer::{self, Kind, Token};
+use super::lexer::{self, Token, TokenKind};
 
 /// A script's tokens, each with its function.
 pub(super) struct Script<'a> {
@@ -136,7 +136,7 @@ impl<'a> Script<'a> {
         if word.is("function") {
             return Some((None, closed - 1));
         }
-        if word.kind != Kind::Word || CONTROL.contains(&word.text) {
+        if word.kind != TokenKind::Word || CONTROL.contains(&word.text) {
             return None;
         }
         for distance in [2, 3] {
@@ -167,7 +167,7 @@ impl<'a> Script<'a> {
     fn assigned(&self, start: usize) -> Option<&'a str> {
         let name = self.before(start, 2)?;
         let plain = self.is_before(start, 1, "=") && !self.is_before(start, 3, ".");
-        (plain && name.kind == Kind::Word).then_some(name.text)
+        (plain && name.kind == TokenKind::Word).then_some(name.text)
     }
 
     /// Whether each function runs while the file is evaluated, its errors not caught.
@@ -187,7 +187,7 @@ impl<'a> Script<'a> {
                 && !self.is_before(at, 1, ".")
                 && !self.is_before(at, 1, "function");
             let place = self.places[at];
-            if token.kind == Kind::Word && is_call && !place.guarded {
+            if token.kind == TokenKind::Word && is_call && !place.guarded {
                 let called = named.get(token.text).into_iter().flatten();
                 next[place.function].extend(called);
             }
@@ -216,7 +216,7 @@ impl<'a> Script<'a> {
         let end = end + usize::from(given && self.is(end, ")"));
         let applied = self.is(end, ".") && (self.is(end + 1, "call") || self.is(end + 1, "apply"));
         let is_expression = self.before(start, 1).is_some_and(|before| {
-            before.kind == Kind::Sign && !["}", ";", ")"].contains(&before.text)
+            before.kind == TokenKind::Sign && !["}", ";", ")"].contains(&before.text)
         });
         is_expression && (self.is(end, "(") || applied)
     }

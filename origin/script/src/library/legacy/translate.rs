@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use super::lexer::{self, Kind, Token};
+use super::lexer::{self, Token, TokenKind};
 
 /// One clause of a `catch` chain: the places of its tokens.
 struct Clause<'a> {
@@ -107,7 +107,7 @@ fn clause<'a>(tokens: &[Token<'a>], at: usize) -> Option<Clause<'a>> {
     let open = *tokens.get(at + 1).filter(|token| token.is("("))?;
     let name = tokens
         .get(at + 2)
-        .filter(|token| token.kind == Kind::Word)?;
+        .filter(|token| token.kind == TokenKind::Word)?;
     let condition = tokens.get(at + 3).filter(|token| token.is("if")).copied();
     let close = closing(tokens, at + 1)?;
     let body = close + 1;
@@ -128,7 +128,7 @@ fn clause<'a>(tokens: &[Token<'a>], at: usize) -> Option<Clause<'a>> {
 fn closing(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     let mut depth = 0usize;
     for (index, token) in tokens.iter().enumerate().skip(at) {
-        if token.kind != Kind::Sign {
+        if token.kind != TokenKind::Sign {
             continue;
         }
         match token.text {
@@ -149,7 +149,7 @@ fn closing(tokens: &[Token<'_>], at: usize) -> Option<usize> {
 fn opening(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     let mut depth = 0usize;
     for (index, token) in tokens.iter().enumerate().take(at + 1).rev() {
-        if token.kind != Kind::Sign {
+        if token.kind != TokenKind::Sign {
             continue;
         }
         match token.text {

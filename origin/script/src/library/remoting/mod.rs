@@ -51,7 +51,7 @@ pub(crate) enum Outcome {
 
 /// The gateway has too many calls, or headers, already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMany;
+pub(crate) struct TooManyCalls;
 
 /// The headers of each request.
 #[derive(Clone, Debug, Default)]
@@ -64,13 +64,13 @@ impl Headers {
         name: &str,
         must_understand: bool,
         value: Value,
-    ) -> Result<(), TooMany> {
+    ) -> Result<(), TooManyCalls> {
         self.0.retain(|header| header.name != name);
         if value == Value::Undefined {
             return Ok(());
         }
         if self.0.len() == MAX_HEADERS {
-            return Err(TooMany);
+            return Err(TooManyCalls);
         }
         self.0.push(PacketHeader {
             name: name.to_owned(),
@@ -100,7 +100,7 @@ impl Gateway {
         name: &str,
         must_understand: bool,
         value: Value,
-    ) -> Result<(), TooMany> {
+    ) -> Result<(), TooManyCalls> {
         self.headers.set(name, must_understand, value)
     }
 
@@ -110,9 +110,9 @@ impl Gateway {
         method: &str,
         arguments: Vec<Value>,
         wants_answer: bool,
-    ) -> Result<u32, TooMany> {
+    ) -> Result<u32, TooManyCalls> {
         if self.waiting.len() + self.queued.len() >= MAX_CALLS {
-            return Err(TooMany);
+            return Err(TooManyCalls);
         }
         self.last = self.last.wrapping_add(1);
         if wants_answer {
@@ -189,8 +189,8 @@ impl Gateway {
             }
             answered = true;
             outcomes.push(match kind {
-                Kind::Result => Outcome::Result(call, body.value),
-                Kind::Status => Outcome::Status(call, body.value),
+                AnswerKind::Result => Outcome::Result(call, body.value),
+                AnswerKind::Status => Outcome::Status(call, body.value),
             });
         }
         let left = Sent {
@@ -268,17 +268,17 @@ const CALL_FAILED: &str = "NetConnection.Call.Failed";
 const BAD_VERSION: &str = "NetConnection.Call.BadVersion";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum AnswerKind {
     Result,
     Status,
 }
 
 /// The call and the kind of `/1/onResult`.
-fn read_target(target: &str) -> Option<(u32, Kind)> {
+fn read_target(target: &str) -> Option<(u32, AnswerKind)> {
     let (call, method) = target.strip_prefix('/')?.split_once('/')?;
     let kind = match method {
-        "onResult" => Kind::Result,
-        "onStatus" => Kind::Status,
+        "onResult" => AnswerKind::Result,
+        "onStatus" => AnswerKind::Status,
         _ => return None,
     };
     Some((call.parse().ok()?, kind))
@@ -468,7 +468,7 @@ mod tests {
         for _ in 0..MAX_CALLS {
             gateway.call("A.b", vec![], false).unwrap();
         }
-        assert_eq!(gateway.call("A.b", vec![], false), Err(TooMany));
+        assert_eq!(gateway.call("A.b", vec![], false), Err(TooManyCalls));
         assert!(gateway.take_request().is_some());
         assert!(gateway.call("A.b", vec![], false).is_ok());
         for number in 0..MAX_HEADERS {
@@ -476,6 +476,9 @@ mod tests {
                 .set_header(&number.to_string(), false, Value::Null)
                 .unwrap();
         }
-        assert_eq!(gateway.set_header("more", false, Value::Null), Err(TooMany));
+        assert_eq!(
+            gateway.set_header("more", false, Value::Null),
+            Err(TooManyCalls)
+        );
     }
 }
