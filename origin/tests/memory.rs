@@ -1,4 +1,4 @@
-//! What idle groups and sessions keep on the heap.
+//! The heap memory of idle groups and sessions.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What real clients sent, byte for byte: captured on a loopback connection to this server by a
+//! The bytes that real clients sent: captured on a loopback connection to this server by a
 //! proxy that wrote down the client's direction. Two seconds of 64x48 video and 8 kHz sound.
 //!
 //! The GStreamer ones are of `rtmp2sink` and `rtmp2src`; those of librtmp of its `RTMP_Write`, a tag

@@ -1,4 +1,4 @@
-//! What a connection holds, counted by the allocator: half open, idle, and after a long message.
+//! The memory of a connection, counted by the allocator: half open, idle, and after a long message.
 
 use std::time::Instant;
 
@@ -31,7 +31,7 @@ fn command(stream: u32, length: usize) -> Message {
     }
 }
 
-/// What a client sends up to C2, and the chunks after it.
+/// The bytes that a client sends up to C2, and the chunks after it.
 fn client_bytes() -> (BytesMut, BytesMut) {
     let mut hello = BytesMut::new();
     ClientHandshake::new(HandshakeKind::Simple, &[2; RANDOM], &mut hello);

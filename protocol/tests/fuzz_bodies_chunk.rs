@@ -6,7 +6,7 @@ mod bodies;
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-/// What a parser may use: less than any thread the program starts.
+/// The stack of a parser: less than that of any thread the program starts.
 const STACK: usize = 256 * 1024;
 
 /// Runs a body over seeds and mutations of them; the failing input is printed.

@@ -13,7 +13,7 @@ mod link;
 
 use std::{fs, path::Path, thread};
 
-/// What a parser may use: less than any thread the program starts.
+/// The stack of a parser: less than that of any thread the program starts.
 const STACK: usize = 256 * 1024;
 
 type Body = fn(&[u8]);
