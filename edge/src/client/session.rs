@@ -178,7 +178,7 @@ impl Session {
                 Ok(())
             }
             // The session has no use for these events.
-            ServerEvent::UserControl(_) | _ => Ok(()),
+            ServerEvent::UserControl(_) => Ok(()),
         }
     }
 

@@ -111,7 +111,6 @@ impl Placing {
                 }
             }
             FromSession::Close(reason) => self.handle_close(session, reason),
-            _ => {}
         }
     }
 

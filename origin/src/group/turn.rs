@@ -64,7 +64,6 @@ impl Turn<'_> {
                 }
             }
             FromSession::Close(reason) => self.core.forget(session, reason),
-            _ => {}
         }
     }
 

@@ -4,6 +4,9 @@
 //! identifier: on the wire an order to play names a [`LiveId`], inside an origin it carries the
 //! stream itself, inside an edge the stream's ring. [`ToSession::resolve`] and
 //! [`FromSession::resolve`] are the only translations.
+//!
+//! Both enums are exhaustive for other crates as well, so that the compiler names each place that has
+//! to carry out a new order, or to take a new event.
 
 use super::{
     Bandwidth, CloseReason, FeedPlace, Filter, Generation, LiveId, OpenSession, Statistics,
@@ -15,7 +18,6 @@ use crate::{Message, MessageStreamId};
 ///
 /// `S` is the source of an attached message stream, `T` the target of an accepted publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum ToSession<S = Source, T = Target> {
     /// The application accepts the connect; its `_result` follows as a message.
     Accept,
@@ -68,7 +70,6 @@ pub enum ToSession<S = Source, T = Target> {
 ///
 /// `O` is the opening of the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum FromSession<O = OpenSession> {
     /// A client asks to connect.
     Open(O),

@@ -47,7 +47,7 @@ pub enum Control {
     Hello(Hello),
     /// The sender's load, once a second.
     Heartbeat { sessions: u64, groups: u64 },
-    /// Asks the receiver's session layer for a Pong.
+    /// Asks for a Pong: the receiver's control loop answers it.
     Ping(u64),
     /// Answers a ping with its number.
     Pong(u64),

@@ -18,7 +18,6 @@ use crate::{Message, MessageStreamId, chunk, handshake, message::user_control::U
 
 /// An event of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum ServerEvent {
     /// The handshake is done.
     Connected,

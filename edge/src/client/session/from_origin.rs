@@ -107,7 +107,6 @@ impl Session {
             ToSession::Bandwidth(bandwidth) => self.set_bandwidth(bandwidth, now),
             ToSession::Ping => self.wire.session().send_ping(now),
             ToSession::Close(reason) => return Err(self.closed_by_origin(reason)),
-            _ => {}
         }
         Ok(())
     }

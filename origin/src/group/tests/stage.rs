@@ -461,7 +461,6 @@ impl Lane {
                 )
             }
             ToSession::Close(reason) => format!("Close {}", reason.label()),
-            order => format!("{order:?}"),
         }
     }
 }
