@@ -3,10 +3,15 @@
 use std::{
     cell::RefCell,
     io,
-    net::{Ipv4Addr, SocketAddr},
+    io::Write as _,
+    net::{Ipv4Addr, SocketAddr, TcpStream as StdTcpStream},
     time::Duration,
 };
 
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
+};
 use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,8 +27,7 @@ pub(crate) struct Client {
     stream: TcpStream,
     parser: Parser,
     inbox: Assembler,
-    received: u64,
-    acknowledged: u64,
+    received: Received,
 }
 
 impl Client {
@@ -44,8 +48,7 @@ impl Client {
                 stream,
                 parser: Parser::new(),
                 inbox: Assembler::default(),
-                received: 0,
-                acknowledged: 0,
+                received: Received::default(),
             })
         })
         .await
@@ -138,7 +141,7 @@ impl Client {
             match self.stream.try_read(buffer) {
                 Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
-                    self.received += count as u64;
+                    self.received.add(count);
                     self.parser.feed(&buffer[..count], sink);
                     Ok(())
                 }
@@ -148,26 +151,20 @@ impl Client {
         })
     }
 
-    /// Sends an acknowledgement now and then, as players do.
+    /// Acknowledges the received bytes at intervals, as players do.
     fn acknowledge(&mut self) {
-        if self.received - self.acknowledged < ACKNOWLEDGE_EVERY {
-            return;
+        if let Some(message) = self.received.acknowledgement() {
+            // A full send buffer would lose it; nothing waits for an acknowledgement here.
+            let _ = self.stream.try_write(&message);
         }
-        self.acknowledged = self.received;
-        let header = wire::Header {
-            csid: 2,
-            kind: wire::ACKNOWLEDGEMENT,
-            ..wire::Header::default()
-        };
-        let mut out = Vec::new();
-        wire::write_message(
-            &mut out,
-            &header,
-            &(self.received as u32).to_be_bytes(),
-            128,
-        );
-        // A full send buffer loses the acknowledgement; nothing waits for it here.
-        let _ = self.stream.try_write(&out);
+    }
+
+    /// Leaves the bytes that arrive from now on to the kernel, which throws them away.
+    pub(crate) fn discard(self) -> io::Result<Discard> {
+        Ok(Discard {
+            stream: self.stream.into_std()?,
+            received: self.received,
+        })
     }
 
     async fn call_raw(&mut self, values: &[Amf], transaction: f64) -> io::Result<Message> {
@@ -192,6 +189,72 @@ impl Client {
             self.inbox = inbox;
             read?;
         }
+    }
+}
+
+/// A connection whose bytes the kernel throws away. It wakes nothing when bytes arrive, so that the
+/// processor is the server's.
+#[derive(Debug)]
+pub(crate) struct Discard {
+    stream: StdTcpStream,
+    received: Received,
+}
+
+impl Discard {
+    /// Throws away the bytes that have arrived, and returns their number.
+    pub(crate) fn take(&mut self) -> io::Result<u64> {
+        let mut taken = 0;
+        loop {
+            let flags = RecvFlags::TRUNC | RecvFlags::DONTWAIT;
+            let read = BUFFER.with_borrow_mut(|buffer| {
+                buffer.resize(buffer.len().max(DISCARD_SIZE), 0);
+                recv(&self.stream, buffer.as_mut_slice(), flags)
+            });
+            match read {
+                Ok((_, 0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok((_, count)) => {
+                    self.received.add(count);
+                    taken += count as u64;
+                }
+                Err(Errno::AGAIN) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if let Some(message) = self.received.acknowledgement() {
+            // As above.
+            let _ = self.stream.write(&message);
+        }
+        Ok(taken)
+    }
+}
+
+/// The bytes that a client has received, and how many of them it has acknowledged.
+#[derive(Debug, Default)]
+struct Received {
+    bytes: u64,
+    acknowledged: u64,
+}
+
+impl Received {
+    fn add(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// The acknowledgement, if one is due.
+    fn acknowledgement(&mut self) -> Option<Vec<u8>> {
+        if self.bytes - self.acknowledged < ACKNOWLEDGE_EVERY {
+            return None;
+        }
+        self.acknowledged = self.bytes;
+        let header = wire::Header {
+            csid: 2,
+            kind: wire::ACKNOWLEDGEMENT,
+            ..wire::Header::default()
+        };
+        let mut out = Vec::new();
+        let sequence = (self.bytes as u32).to_be_bytes();
+        wire::write_message(&mut out, &header, &sequence, 128);
+        Some(out)
     }
 }
 
@@ -220,5 +283,7 @@ thread_local! {
 }
 
 const READ_SIZE: usize = 64 * 1024;
+/// The bytes that are thrown away at once. The kernel writes none of them.
+const DISCARD_SIZE: usize = 1024 * 1024;
 const ACKNOWLEDGE_EVERY: u64 = 2_500_000;
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);

@@ -41,28 +41,34 @@ impl Generator {
             output,
             ready: Value::Null,
         };
-        generator.ready = generator.listen();
+        generator.ready = generator.answer();
         generator
     }
 
     /// Gives a command and waits for the answer.
     pub(crate) fn ask(&mut self, command: &str) -> Value {
+        self.begin(command);
+        self.answer()
+    }
+
+    /// Gives a command; [`answer`](Self::answer) has its answer.
+    pub(crate) fn begin(&mut self, command: &str) {
         if let Some(input) = &mut self.input {
-            // A generator that has ended sends no answer, which shows below.
+            // A generator that has ended sends no answer, which its reader notices.
             let _ = writeln!(input, "{command}");
         }
-        self.listen()
+    }
+
+    /// Waits for the answer to the last command.
+    pub(crate) fn answer(&mut self) -> Value {
+        let mut line = String::new();
+        let read = self.output.read_line(&mut line);
+        assert!(matches!(read, Ok(1..)), "a generator ended early");
+        serde_json::from_str(&line).expect("a generator writes JSON")
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    fn listen(&mut self) -> Value {
-        let mut line = String::new();
-        let read = self.output.read_line(&mut line);
-        assert!(matches!(read, Ok(1..)), "a generator ended early");
-        serde_json::from_str(&line).expect("a generator speaks JSON")
     }
 }
 

@@ -1,9 +1,9 @@
 //! Puts the same load on tributary and on nginx with its rtmp module, in turn, and reports the cost
-//! in each: `cargo bench --bench load --
-//! fanout|idle|connect|groups|fairness|rpc|shared_object|all`.
+//! of each: `cargo bench --bench load -- SCENARIO`.
 
 use clap::{Parser, Subcommand};
 
+mod chart;
 mod client;
 mod driver;
 mod generator;
@@ -11,6 +11,7 @@ mod histogram;
 mod meter;
 #[path = "../../tests/support/program.rs"]
 mod program;
+mod reading;
 mod report;
 mod scenario;
 mod servers;
@@ -33,6 +34,10 @@ struct Arguments {
 enum Action {
     /// One stream to many viewers: processor time per Gbit, latency, memory per viewer.
     Fanout(scenario::fanout::Options),
+    /// Few viewers, and a stream that nobody watches: latency, processor time per message.
+    Light(scenario::light::Options),
+    /// Many publishers, few of whom anybody watches: processor time per message.
+    Publishers(scenario::publishers::Options),
     /// Resident memory per idle session.
     Idle(scenario::idle::Options),
     /// Connects (handshake, connect, createStream) per processor second.
@@ -61,6 +66,8 @@ enum Action {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     match Arguments::parse().action {
         Action::Fanout(options) => scenario::fanout::run(&options),
+        Action::Light(options) => scenario::light::run(&options),
+        Action::Publishers(options) => scenario::publishers::run(&options),
         Action::Idle(options) => scenario::idle::run(&options),
         Action::Connect(options) => scenario::connect::run(&options),
         Action::Groups(options) => scenario::groups::run(&options),
@@ -70,6 +77,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Action::SharedObject(options) => scenario::shared_object::run(&options),
         Action::All => {
             scenario::fanout::run(&defaults());
+            scenario::light::run(&defaults());
+            scenario::publishers::run(&defaults());
             scenario::idle::run(&defaults());
             scenario::connect::run(&defaults());
             scenario::groups::run(&defaults());

@@ -7,8 +7,8 @@ use std::{fs, time::Instant};
 pub(crate) struct Sample {
     at: Instant,
     servers: Vec<f64>,
-    generators: f64,
-    machine: f64,
+    generators: Vec<f64>,
+    idle: f64,
 }
 
 /// Processor time between two samples.
@@ -22,6 +22,8 @@ pub(crate) struct Spent {
     pub(crate) machine: f64,
     /// How busy the whole machine was, generators included, 0 to 1.
     pub(crate) busy: f64,
+    /// How busy the busiest generator was, 0 to 1: each has one thread.
+    pub(crate) generator_busy: f64,
 }
 
 impl Sample {
@@ -29,21 +31,25 @@ impl Sample {
         Self {
             at: Instant::now(),
             servers: servers.iter().map(|pid| process_seconds(*pid)).collect(),
-            generators: generators.iter().map(|pid| process_seconds(*pid)).sum(),
-            machine: machine_seconds(),
+            generators: generators.iter().map(|pid| process_seconds(*pid)).collect(),
+            idle: idle_seconds(),
         }
     }
 
     /// The processor time since an earlier sample of the same processes.
     pub(crate) fn since(&self, earlier: &Self) -> Spent {
         let seconds = (self.at - earlier.at).as_secs_f64();
-        let machine = self.machine - earlier.machine;
-        let servers = self.servers.iter().zip(&earlier.servers);
+        let machine = seconds * processors() as f64 - (self.idle - earlier.idle);
+        let spent = |now: &[f64], then: &[f64]| -> Vec<f64> {
+            now.iter().zip(then).map(|(now, then)| now - then).collect()
+        };
+        let generators = spent(&self.generators, &earlier.generators);
         Spent {
             seconds,
-            servers: servers.map(|(now, then)| now - then).collect(),
-            machine: machine - (self.generators - earlier.generators),
+            servers: spent(&self.servers, &earlier.servers),
+            machine: machine - generators.iter().sum::<f64>(),
             busy: machine / seconds / processors() as f64,
+            generator_busy: generators.into_iter().fold(0.0, f64::max) / seconds,
         }
     }
 }
@@ -87,21 +93,24 @@ pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// All time except idle time, waiting for disks, and time stolen by other machines.
-fn machine_seconds() -> f64 {
+/// Seconds that all processors together were idle, waited for disks, or were given to other machines.
+/// The kernel counts these when a processor becomes idle; the busy times beside them it samples once
+/// in a tick, which misses work that is shorter.
+fn idle_seconds() -> f64 {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let Some(line) = stat.lines().next() else {
-        return 0.0;
-    };
-    let fields: Vec<f64> = line
+    let fields: Vec<f64> = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
         .split_whitespace()
         .skip(1)
         .filter_map(|field| field.parse().ok())
         .collect();
-    let busy = [0, 1, 2, 5, 6]
-        .iter()
-        .filter_map(|index| fields.get(*index));
-    busy.sum::<f64>() / TICKS_PER_SECOND
+    const IDLE: usize = 3;
+    const WAITING: usize = 4;
+    const STOLEN: usize = 7;
+    let idle = [IDLE, WAITING, STOLEN].map(|index| fields.get(index).copied().unwrap_or(0.0));
+    idle.iter().sum::<f64>() / TICKS_PER_SECOND
 }
 
 /// `USER_HZ`, which Linux fixes at 100 for every architecture that matters here.

@@ -2,12 +2,19 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
+    path::{Path, PathBuf},
     process::Command,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
-use crate::meter;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    chart::{self, Bar},
+    meter,
+};
 
 /// The figures of one run of one server, by name.
 pub(crate) type Figures = BTreeMap<String, f64>;
@@ -16,11 +23,16 @@ pub(crate) type Figures = BTreeMap<String, f64>;
 #[derive(Debug)]
 pub(crate) struct Report {
     scenario: &'static str,
+    head: [String; 2],
+    begun: Instant,
+    /// The runs to come, those made included; 0 if not known.
+    expected: usize,
     busy_at_most: f64,
+    charted: Option<&'static str>,
     runs: Vec<Run>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 struct Run {
     server: String,
     load: String,
@@ -31,14 +43,31 @@ struct Run {
 impl Report {
     /// Begins a report and prints its head: where and when it is made.
     pub(crate) fn begin(scenario: &'static str, remarks: &str) -> Self {
-        println!("# {scenario}: {}", machine());
-        println!("# {remarks}");
+        let head = [machine(), remarks.to_owned()];
+        println!("# {scenario}: {}", head[0]);
+        println!("# {}", head[1]);
         println!("csv,scenario,server,load,run,counts,figure,value");
         Self {
             scenario,
+            head,
+            begun: Instant::now(),
+            expected: 0,
             busy_at_most: BUSY_AT_MOST,
+            charted: None,
             runs: Vec::new(),
         }
+    }
+
+    /// Says how many runs there will be, for the progress on standard error.
+    pub(crate) fn of_runs(mut self, runs: usize) -> Self {
+        self.expected = runs;
+        self
+    }
+
+    /// Draws a chart of this figure when the report is finished.
+    pub(crate) fn charted(mut self, figure: &'static str) -> Self {
+        self.charted = Some(figure);
+        self
     }
 
     /// Counts also runs on a machine that is fully busy: for loads that take all processors, and
@@ -50,7 +79,14 @@ impl Report {
 
     /// Takes the figures of a run in which the machine was `busy` (0 to 1).
     pub(crate) fn add(&mut self, server: &str, load: &str, busy: f64, mut figures: Figures) {
-        let counts = busy <= self.busy_at_most;
+        let generator = figures.get(GENERATOR_BUSY).copied().unwrap_or(0.0);
+        if generator > GENERATOR_BUSY_AT_MOST {
+            eprintln!(
+                "{load}: {server}: the generator was the bottleneck ({generator:.0} % of its \
+                 processor); the run does not count"
+            );
+        }
+        let counts = busy <= self.busy_at_most && generator <= GENERATOR_BUSY_AT_MOST;
         figures.insert("machine busy %".to_owned(), busy * 100.0);
         let run = self.of(server, load).count() + 1;
         for (figure, value) in &figures {
@@ -63,26 +99,31 @@ impl Report {
             figures,
             counts,
         });
+        self.show_progress();
     }
 
-    /// Prints medians, and each server's ratio to the first one of the same load.
-    pub(crate) fn finish(&self) {
-        let mut groups: Vec<(&str, &str)> = Vec::new();
-        for run in &self.runs {
-            let group = (run.load.as_str(), run.server.as_str());
-            if !groups.contains(&group) {
-                groups.push(group);
-            }
+    fn show_progress(&self) {
+        let made = self.runs.len();
+        if self.expected > made {
+            let left = self.begun.elapsed() / made as u32 * (self.expected - made) as u32;
+            eprintln!(
+                "{}: run {made} of {} made, about {} s left",
+                self.scenario,
+                self.expected,
+                left.as_secs()
+            );
         }
-        groups.sort_by_key(|(load, _)| self.runs.iter().position(|run| run.load == **load));
+    }
+
+    /// Prints medians, and each server's ratio to the first one of the same load; writes them and all
+    /// runs to files under `target/load`.
+    pub(crate) fn finish(&self) {
+        let groups = self.groups();
         for (load, server) in &groups {
             let runs = self.of(server, load).count();
             let counting = self.of(server, load).filter(|run| run.counts).count();
             println!("\n{load}: {server} (medians of {runs} runs, {counting} of them count)");
-            for figure in self.figures(server, load) {
-                let Some(median) = self.median(server, load, figure) else {
-                    continue;
-                };
+            for (figure, median) in self.medians(server, load) {
                 let ratios = groups
                     .iter()
                     .filter(|(other_load, other)| other_load == load && other != server)
@@ -96,6 +137,72 @@ impl Report {
             }
         }
         println!();
+        match self.write(&groups) {
+            Ok(file) => println!("{} has every run", file.display()),
+            Err(error) => eprintln!("the report's files are not written: {error}"),
+        }
+    }
+
+    /// Load and server of each group of runs, in the order of the loads.
+    fn groups(&self) -> Vec<(&str, &str)> {
+        let mut groups: Vec<(&str, &str)> = Vec::new();
+        for run in &self.runs {
+            let group = (run.load.as_str(), run.server.as_str());
+            if !groups.contains(&group) {
+                groups.push(group);
+            }
+        }
+        groups.sort_by_key(|(load, _)| self.runs.iter().position(|run| run.load == **load));
+        groups
+    }
+
+    fn write(&self, groups: &[(&str, &str)]) -> io::Result<PathBuf> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/load");
+        fs::create_dir_all(&directory)?;
+        let medians: Vec<_> = groups
+            .iter()
+            .map(|(load, server)| {
+                let figures: Figures = self
+                    .medians(server, load)
+                    .into_iter()
+                    .map(|(figure, median)| (figure.to_owned(), median))
+                    .collect();
+                json!({ "load": load, "server": server, "figures": figures })
+            })
+            .collect();
+        let file = directory.join(format!("{}.json", self.scenario));
+        let all = json!({
+            "scenario": self.scenario,
+            "machine": self.head[0],
+            "remarks": self.head[1],
+            "medians": medians,
+            "runs": self.runs,
+        });
+        fs::write(&file, format!("{all:#}\n"))?;
+        if let Some(figure) = self.charted {
+            let bars: Vec<_> = groups
+                .iter()
+                .filter_map(|&(load, server)| {
+                    let value = self.median(server, load, figure)?;
+                    Some(Bar {
+                        load,
+                        server,
+                        value,
+                    })
+                })
+                .collect();
+            chart::draw(&file.with_extension("svg"), self.scenario, figure, &bars)?;
+        }
+        Ok(file)
+    }
+
+    /// The medians of each figure.
+    fn medians(&self, server: &str, load: &str) -> Vec<(&str, f64)> {
+        let figures = self.figures(server, load).into_iter();
+        let medians = figures.map(|figure| (figure, self.median(server, load, figure)));
+        medians
+            .filter_map(|(figure, median)| Some((figure, median?)))
+            .collect()
     }
 
     fn of(&self, server: &str, load: &str) -> impl Iterator<Item = &Run> {
@@ -168,3 +275,7 @@ fn machine() -> String {
 
 /// A run on a busier machine measures the machine more than the server.
 const BUSY_AT_MOST: f64 = 0.85;
+/// The figure of the busiest generator process, in per cent of the one processor it can use.
+pub(crate) const GENERATOR_BUSY: &str = "generator busy %";
+/// A generator that is busier sends and reads late, which counts against the server.
+const GENERATOR_BUSY_AT_MOST: f64 = 85.0;

@@ -36,32 +36,49 @@ pub(crate) enum Kind {
     Echo,
 }
 
-/// A server to measure: its kind, and a path if it is a tributary program of another tree. Written
-/// `KIND` or `tributary=PATH`.
+/// A server to measure: `KIND`, `tributary=PATH` for another build of tributary, or
+/// `rtmp://ADDRESS/APP#PID+PID` for one that runs, with the processes whose time counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Contender {
-    kind: Kind,
-    program: Option<PathBuf>,
+pub(crate) enum Contender {
+    Kind(Kind),
+    Build(PathBuf),
+    Running {
+        rtmp: SocketAddr,
+        app: String,
+        pids: Vec<u32>,
+    },
 }
 
 impl Contender {
-    /// The name in reports.
+    /// The name that reports show.
     pub(crate) fn name(&self) -> String {
-        match &self.program {
-            None => self.kind.name().to_owned(),
-            Some(program) => format!("{}={}", self.kind.name(), program.display()),
+        match self {
+            Self::Kind(kind) => kind.name().to_owned(),
+            Self::Build(program) => format!("{}={}", Kind::Tributary.name(), program.display()),
+            Self::Running { rtmp, app, .. } => format!("rtmp://{rtmp}/{app}"),
         }
     }
 
+    /// Starts the server; one that runs already stays as it is.
     pub(crate) fn start(&self) -> Server {
-        self.kind.start(self.program.as_deref())
+        match self {
+            Self::Kind(kind) => kind.start(),
+            Self::Build(program) => tributary(directory(), program),
+            Self::Running { rtmp, app, pids } => Server {
+                rtmp: *rtmp,
+                app: Some(app.clone()),
+                processes: pids.iter().map(|pid| ("process", *pid)).collect(),
+                _programs: Vec::new(),
+                _bare: None,
+                _directory: directory(),
+            },
+        }
     }
 }
 
 impl From<Kind> for Contender {
     fn from(kind: Kind) -> Self {
-        let program = None;
-        Self { kind, program }
+        Self::Kind(kind)
     }
 }
 
@@ -69,17 +86,34 @@ impl FromStr for Contender {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(place) = text.strip_prefix("rtmp://") {
+            return running(place).ok_or_else(|| {
+                format!("{text} is not rtmp://ADDRESS:PORT/APP#PID+PID, with an IP address")
+            });
+        }
         let (kind, program) = match text.split_once('=') {
             None => (text, None),
             Some((kind, program)) => (kind, Some(PathBuf::from(program))),
         };
-        let kind = Kind::from_str(kind, false)?;
-        match &program {
-            Some(_) if kind != Kind::Tributary => Err("only tributary has a path".to_owned()),
-            Some(path) if !path.is_file() => Err(format!("{} is no file", path.display())),
-            _ => Ok(Self { kind, program }),
+        match (Kind::from_str(kind, false)?, program) {
+            (kind, None) => Ok(Self::Kind(kind)),
+            (Kind::Tributary, Some(path)) if path.is_file() => Ok(Self::Build(path)),
+            (Kind::Tributary, Some(path)) => Err(format!("{} is no file", path.display())),
+            _ => Err("only tributary has a path".to_owned()),
         }
     }
+}
+
+/// Reads the place of a server that runs.
+fn running(place: &str) -> Option<Contender> {
+    let (url, pids) = place.split_once('#')?;
+    let (rtmp, app) = url.split_once('/')?;
+    let pids: Result<Vec<_>, _> = pids.split('+').map(str::parse).collect();
+    Some(Contender::Running {
+        rtmp: rtmp.parse().ok()?,
+        app: app.to_owned(),
+        pids: pids.ok()?,
+    })
 }
 
 impl Kind {
@@ -94,13 +128,10 @@ impl Kind {
         }
     }
 
-    fn start(self, program: Option<&Path>) -> Server {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+    fn start(self) -> Server {
+        let directory = directory();
         match self {
-            Self::Tributary => {
-                let own = Path::new(env!("CARGO_BIN_EXE_tributary"));
-                tributary(directory, program.unwrap_or(own))
-            }
+            Self::Tributary => tributary(directory, Path::new(env!("CARGO_BIN_EXE_tributary"))),
             Self::Nginx => nginx(directory, "1", None),
             Self::NginxAuto => nginx(directory, "auto", None),
             Self::NginxNodelay => {
@@ -118,6 +149,8 @@ impl Kind {
 pub(crate) struct Server {
     /// Where clients connect.
     pub(crate) rtmp: SocketAddr,
+    /// The application, if it is not the scenario\'s.
+    app: Option<String>,
     /// The server's processes by name.
     pub(crate) processes: Vec<(&'static str, u32)>,
     /// Dropped in this order: the edge before its origin, the directory last.
@@ -127,6 +160,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// The application that clients connect to, `usual` if the server has no other.
+    pub(crate) fn app<'s>(&'s self, usual: &'s str) -> &'s str {
+        self.app.as_deref().unwrap_or(usual)
+    }
+
     pub(crate) fn pids(&self) -> Vec<u32> {
         self.processes.iter().map(|(_, pid)| *pid).collect()
     }
@@ -135,6 +173,10 @@ impl Server {
     pub(crate) fn resident(&self) -> Vec<f64> {
         self.pids().into_iter().map(meter::resident).collect()
     }
+}
+
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory")
 }
 
 fn tributary(directory: TempDir, executable: &Path) -> Server {
@@ -199,6 +241,7 @@ fn tributary(directory: TempDir, executable: &Path) -> Server {
     );
     Server {
         rtmp: edge.address("rtmp"),
+        app: None,
         processes: vec![("edge", edge.pid()), ("origin", origin.pid())],
         _programs: vec![edge, origin],
         _bare: None,
@@ -228,6 +271,7 @@ fn nginx(directory: TempDir, workers: &str, preload: Option<&Path>) -> Server {
     }
     Server {
         rtmp,
+        app: None,
         processes,
         _programs: vec![program],
         _bare: None,
@@ -279,6 +323,7 @@ fn bare(directory: TempDir, role: &str) -> Server {
         .and_then(|text| text.parse().ok());
     Server {
         rtmp: rtmp.expect("its address"),
+        app: None,
         processes: vec![("loop", child.id())],
         _programs: Vec::new(),
         _bare: Some(Bare(child)),

@@ -14,6 +14,8 @@ use clap::Subcommand;
 use serde_json::Value;
 use tokio::{runtime, sync::mpsc, task::LocalSet};
 
+use crate::reading::Reading;
+
 mod bare;
 mod calls;
 mod connects;
@@ -27,28 +29,38 @@ mod viewers;
 /// The roles of a generator process.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Role {
-    /// Publishes one stamped stream.
+    /// Publishes stamped streams.
     Publisher {
         #[arg(long)]
         server: SocketAddr,
         #[arg(long)]
         app: String,
+        /// The name; `{}` in it stands for the stream's number.
         #[arg(long)]
         name: String,
+        /// The number of streams.
+        #[arg(long, default_value_t = 1)]
+        count: usize,
         /// Bits per second of audio and video together.
         #[arg(long)]
         bitrate: u32,
     },
-    /// Plays one stream many times and reads its stamps.
+    /// Plays a stream many times, or many streams, and reads their stamps.
     Viewers {
         #[arg(long)]
         server: SocketAddr,
         #[arg(long)]
         app: String,
+        /// The stream; `{}` in it stands for the viewer's number.
         #[arg(long)]
         name: String,
+        /// The number of the first viewer among all of the run.
+        #[arg(long, default_value_t = 0)]
+        first: usize,
         #[arg(long)]
         count: usize,
+        #[arg(long, value_enum, default_value_t = Reading::Prompt)]
+        read: Reading,
     },
     /// Holds idle sessions; `grow N` makes them N, `call` calls from each once.
     Sessions {
@@ -134,14 +146,36 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                 server,
                 app,
                 name,
+                count,
                 bitrate,
-            } => publisher::run(commands, server, &app, &name, bitrate).await,
+            } => {
+                let streams = publisher::Streams {
+                    server,
+                    app,
+                    name,
+                    count,
+                    bitrate,
+                };
+                publisher::run(commands, streams).await
+            }
             Role::Viewers {
                 server,
                 app,
                 name,
+                first,
                 count,
-            } => viewers::run(commands, server, app, name, count).await,
+                read,
+            } => {
+                let crowd = viewers::Crowd {
+                    server,
+                    app,
+                    name,
+                    first,
+                    count,
+                    reading: read,
+                };
+                viewers::run(commands, crowd).await
+            }
             Role::Sessions { server, app, first } => {
                 sessions::run(commands, server, app, first).await
             }

@@ -1,48 +1,80 @@
 //! Publishes video at 30 frames a second and AAC at 43, each message with a stamp.
 
 use std::{
+    cell::RefCell,
     io,
     net::SocketAddr,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
-use serde_json::json;
-use tokio::time::{sleep_until, timeout};
+use serde_json::{Value, json};
+use tokio::{
+    task,
+    time::{sleep, sleep_until, timeout},
+};
 
 use super::{Commands, say};
 use crate::{
     client::{self, Client},
+    histogram::Histogram,
     stamp::Stamp,
     wire::{self, Amf, Header, Sink},
 };
 
-pub(super) async fn run(
-    mut commands: Commands,
-    server: SocketAddr,
-    app: &str,
-    name: &str,
-    bitrate: u32,
-) -> io::Result<()> {
-    let mut client = Client::open(server, client::source(PUBLISHER)).await?;
-    client.connect(app).await?;
-    let stream = client.create_stream().await?;
-    client.publish(stream, name).await?;
-    let mut publisher = Publisher::new(stream, bitrate);
-    client.send(&publisher.beginning()).await?;
+/// The streams that one process publishes.
+pub(super) struct Streams {
+    pub(super) server: SocketAddr,
+    pub(super) app: String,
+    /// The name; `{}` in it stands for the stream's number.
+    pub(super) name: String,
+    pub(super) count: usize,
+    /// Bits per second of each stream.
+    pub(super) bitrate: u32,
+}
+
+pub(super) async fn run(mut commands: Commands, streams: Streams) -> io::Result<()> {
+    let tally = Rc::new(RefCell::new(Tally::default()));
+    for index in 0..streams.count {
+        let name = streams.name.replace("{}", &index.to_string());
+        let source = client::source(PUBLISHER + index);
+        let mut client = Client::open(streams.server, source).await?;
+        client.connect(&streams.app).await?;
+        let stream = client.create_stream().await?;
+        client.publish(stream, &name).await?;
+        let mut publisher = Publisher::new(stream, streams.bitrate);
+        client.send(&publisher.beginning()).await?;
+        let tally = Rc::clone(&tally);
+        task::spawn_local(async move {
+            let error = publisher.publish(&mut client, &tally).await;
+            tally.borrow_mut().failed += 1;
+            eprintln!("publisher {index}: {error}");
+        });
+    }
     say(&json!({"ready": true}));
-    loop {
-        tokio::select! {
-            command = commands.next() => {
-                if command.is_none() {
-                    return Ok(());
-                }
-            }
-            () = sleep_until(publisher.due().into()) => {
-                client.send(publisher.message()).await?;
-                // Messages of the server are read so that its window never fills.
-                let _ = timeout(Duration::ZERO, client.receive(&mut Nothing)).await;
-            }
-        }
+    while let Some((_, seconds)) = commands.next().await {
+        *tally.borrow_mut() = Tally::default();
+        sleep(Duration::from_secs_f64(seconds)).await;
+        say(&tally.borrow().summary());
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Tally {
+    messages: u64,
+    failed: usize,
+    /// The delay of each message against its due time: the generator's own.
+    late: Histogram,
+}
+
+impl Tally {
+    fn summary(&self) -> Value {
+        json!({
+            "messages": self.messages,
+            "failed": self.failed,
+            "late": self.late.summary(),
+        })
     }
 }
 
@@ -106,6 +138,23 @@ impl Publisher {
         out
     }
 
+    /// Publishes until the connection ends.
+    async fn publish(&mut self, client: &mut Client, tally: &RefCell<Tally>) -> io::Error {
+        loop {
+            let due = self.due();
+            sleep_until(due.into()).await;
+            if let Err(error) = client.send(self.message()).await {
+                return error;
+            }
+            let mut tally = tally.borrow_mut();
+            tally.messages += 1;
+            tally.late.record(due.elapsed().as_nanos() as u64);
+            drop(tally);
+            // Messages of the server are read so that its window never fills.
+            let _ = timeout(Duration::ZERO, client.receive(&mut Nothing)).await;
+        }
+    }
+
     /// The time at which the next message must leave.
     fn due(&self) -> Instant {
         let video = self.video as f64 / VIDEO_PER_SECOND;
@@ -150,7 +199,7 @@ impl Sink for Nothing {
     fn complete(&mut self, _header: &Header, _prefix: &[u8]) {}
 }
 
-/// The publisher's number among the clients; no run has as many viewers.
+/// The first publisher's number among the clients; no run has as many viewers.
 const PUBLISHER: usize = 1_000_000;
 /// The chunk size that OBS sends, too.
 const CHUNK_SIZE: usize = 4096;

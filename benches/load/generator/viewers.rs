@@ -1,32 +1,43 @@
-//! Viewers of one stream, which count messages and measure their delay.
+//! Many viewers: counts the media that arrives and its delay.
 
 use std::{cell::RefCell, io, net::SocketAddr, rc::Rc, time::Duration};
 
 use serde_json::{Value, json};
-use tokio::{sync::Semaphore, task, time::sleep};
+use tokio::{
+    sync::Semaphore,
+    task,
+    time::{interval, sleep},
+};
 
 use super::{Commands, say};
 use crate::{
     client::{self, Client},
     histogram::Histogram,
+    reading::Reading,
     stamp::{self, Stamp},
     wire::{self, Header, Sink},
 };
 
-pub(super) async fn run(
-    mut commands: Commands,
-    server: SocketAddr,
-    app: String,
-    name: String,
-    count: usize,
-) -> io::Result<()> {
-    let tally = Rc::new(RefCell::new(Tally::new(count)));
+/// The viewers of one process.
+pub(super) struct Crowd {
+    pub(super) server: SocketAddr,
+    pub(super) app: String,
+    /// The stream; `{}` in it stands for the viewer's number.
+    pub(super) name: String,
+    /// The number of the first viewer among all of the run.
+    pub(super) first: usize,
+    pub(super) count: usize,
+    pub(super) reading: Reading,
+}
+
+pub(super) async fn run(mut commands: Commands, crowd: Crowd) -> io::Result<()> {
+    let crowd = Rc::new(crowd);
+    let tally = Rc::new(RefCell::new(Tally::new(crowd.count)));
     let turns = Rc::new(Semaphore::new(CONNECTING_AT_ONCE));
-    for index in 0..count {
-        let (tally, turns) = (Rc::clone(&tally), Rc::clone(&turns));
-        let (app, name) = (app.clone(), name.clone());
+    for index in 0..crowd.count {
+        let (crowd, tally, turns) = (Rc::clone(&crowd), Rc::clone(&tally), Rc::clone(&turns));
         task::spawn_local(async move {
-            if let Err(error) = view(server, &app, &name, index, &tally, &turns).await {
+            if let Err(error) = view(&crowd, index, &tally, &turns).await {
                 tally.borrow_mut().failed += 1;
                 eprintln!("viewer {index}: {error}");
             }
@@ -45,26 +56,41 @@ pub(super) async fn run(
 }
 
 async fn view(
-    server: SocketAddr,
-    app: &str,
-    name: &str,
+    crowd: &Crowd,
     index: usize,
     tally: &Rc<RefCell<Tally>>,
     turns: &Semaphore,
 ) -> io::Result<()> {
     let turn = turns.acquire().await.map_err(io::Error::other)?;
-    let mut client = Client::open(server, client::source(index)).await?;
-    client.connect(app).await?;
+    let number = crowd.first + index;
+    let mut client = Client::open(crowd.server, client::source(number)).await?;
+    client.connect(&crowd.app).await?;
     let stream = client.create_stream().await?;
-    client.play(stream, name).await?;
+    let name = crowd.name.replace("{}", &number.to_string());
+    client.play(stream, &name).await?;
     drop(turn);
-    let mut viewer = Viewer {
-        index,
-        tally: Rc::clone(tally),
-        bytes: 0,
-        next: [None; 2],
-    };
-    client.receive(&mut viewer).await
+    match crowd.reading {
+        Reading::Prompt => {
+            let mut viewer = Viewer {
+                index,
+                tally: Rc::clone(tally),
+                bytes: 0,
+                next: [None; 2],
+            };
+            client.receive(&mut viewer).await
+        }
+        Reading::Lazy => {
+            let mut discard = client.discard()?;
+            // The viewers' turns are spread over the pause.
+            sleep(LAZY.mul_f64(index as f64 / crowd.count as f64)).await;
+            let mut turn = interval(LAZY);
+            loop {
+                turn.tick().await;
+                let bytes = discard.take()?;
+                tally.borrow_mut().discarded(index, bytes);
+            }
+        }
+    }
 }
 
 struct Viewer {
@@ -89,20 +115,21 @@ impl Sink for Viewer {
         let again = next.is_some_and(|next| stamp.sequence < next);
         *next = Some(stamp.sequence + 1);
         let mut tally = self.tally.borrow_mut();
-        tally.messages[self.index] += 1;
-        tally.begun[self.index] = true;
-        tally.bytes += std::mem::take(&mut self.bytes);
+        tally.messages += 1;
         tally.lost += lost;
         tally.repeated += u64::from(again);
         tally.latency.record(late);
+        let bytes = std::mem::take(&mut self.bytes);
+        tally.received(self.index, bytes);
     }
 }
 
 struct Tally {
     begun: Vec<bool>,
     failed: usize,
-    messages: Vec<u64>,
-    bytes: u64,
+    /// The bytes of each viewer.
+    bytes: Vec<u64>,
+    messages: u64,
     lost: u64,
     repeated: u64,
     latency: Histogram,
@@ -113,11 +140,22 @@ impl Tally {
         Self {
             begun: vec![false; count],
             failed: 0,
-            messages: vec![0; count],
-            bytes: 0,
+            bytes: vec![0; count],
+            messages: 0,
             lost: 0,
             repeated: 0,
             latency: Histogram::new(),
+        }
+    }
+
+    fn received(&mut self, index: usize, bytes: u64) {
+        self.begun[index] = true;
+        self.bytes[index] += bytes;
+    }
+
+    fn discarded(&mut self, index: usize, bytes: u64) {
+        if bytes > 0 {
+            self.received(index, bytes);
         }
     }
 
@@ -127,8 +165,8 @@ impl Tally {
     }
 
     fn reset(&mut self) {
-        self.messages.fill(0);
-        self.bytes = 0;
+        self.bytes.fill(0);
+        self.messages = 0;
         self.lost = 0;
         self.repeated = 0;
         self.latency = Histogram::new();
@@ -136,10 +174,10 @@ impl Tally {
 
     fn summary(&self) -> Value {
         json!({
-            "messages": self.messages.iter().sum::<u64>(),
-            "fewest": self.messages.iter().min(),
-            "most": self.messages.iter().max(),
-            "bytes": self.bytes,
+            "messages": self.messages,
+            "bytes": self.bytes.iter().sum::<u64>(),
+            "fewest_bytes": self.bytes.iter().min(),
+            "most_bytes": self.bytes.iter().max(),
             "lost": self.lost,
             "repeated": self.repeated,
             "failed": self.failed,
@@ -148,5 +186,7 @@ impl Tally {
     }
 }
 
-/// More clients at once would measure the listen queue.
+/// The pause of a viewer that does not read at once.
+const LAZY: Duration = Duration::from_millis(100);
+/// More at once would measure the listen queue.
 const CONNECTING_AT_ONCE: usize = 32;

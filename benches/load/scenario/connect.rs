@@ -67,7 +67,10 @@ fn one(
 ) -> (f64, Figures) {
     let server = contender.start();
     let (count, rate) = (concurrency.to_string(), rate.map(|rate| rate.to_string()));
-    let mut arguments = vec![("--app", "live"), ("--concurrency", count.as_str())];
+    let mut arguments = vec![
+        ("--app", server.app("live")),
+        ("--concurrency", count.as_str()),
+    ];
     arguments.extend(rate.as_deref().map(|rate| ("--rate", rate)));
     let mut clients = Generator::start("connects", server.rtmp, &arguments);
     thread::sleep(Duration::from_secs(2));

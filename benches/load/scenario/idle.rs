@@ -49,7 +49,7 @@ pub(crate) fn run(options: &Options) {
 
 fn one(options: &Options, contender: &Contender) -> (f64, Figures) {
     let server = contender.start();
-    let mut sessions = Generator::start("sessions", server.rtmp, &[("--app", "live")]);
+    let mut sessions = Generator::start("sessions", server.rtmp, &[("--app", server.app("live"))]);
     let mut reading = |count: usize| {
         let answer = sessions.ask(&format!("grow {count}"));
         thread::sleep(Duration::from_secs_f64(options.settle / 2.0));

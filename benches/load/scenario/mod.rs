@@ -1,10 +1,13 @@
 //! The scenarios, one file each.
 
+mod audience;
 pub(crate) mod connect;
 pub(crate) mod fairness;
 pub(crate) mod fanout;
 pub(crate) mod groups;
 pub(crate) mod idle;
+pub(crate) mod light;
 pub(crate) mod neighbour;
+pub(crate) mod publishers;
 pub(crate) mod rpc;
 pub(crate) mod shared_object;

@@ -14,6 +14,9 @@ use crate::{
 /// Load and repetitions.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
+    /// The servers, in this order in each round, after a bare echo.
+    #[arg(long, value_delimiter = ',', default_value = "tributary")]
+    servers: Vec<Contender>,
     /// Sessions; each calls again when it has its answer.
     #[arg(long, value_delimiter = ',', default_value = "16,256,1000")]
     sessions: Vec<usize>,
@@ -28,11 +31,10 @@ pub(crate) struct Options {
     rounds: usize,
 }
 
-/// The servers of calls: the name in the report, the kind, and the application.
-const ANSWERERS: [(&str, Kind, Option<&str>); 3] = [
-    ("bare echo", Kind::Echo, None),
-    ("Rust handler", Kind::Tributary, Some("counter/g{}")),
-    ("script handler", Kind::Tributary, Some("rpc/g{}")),
+/// The applications that answer calls: the name in the report, and the application.
+const HANDLERS: [(&str, &str); 2] = [
+    ("Rust handler", "counter/g{}"),
+    ("script handler", "rpc/g{}"),
 ];
 
 pub(crate) fn run(options: &Options) {
@@ -40,9 +42,19 @@ pub(crate) fn run(options: &Options) {
     let mut report = Report::begin("rpc", remarks).however_busy();
     for _ in 0..options.rounds {
         for &sessions in &options.sessions {
-            for (name, kind, app) in ANSWERERS {
-                let (busy, figures) = one(options, sessions, &kind.into(), app);
-                report.add(name, &format!("{sessions} sessions"), busy, figures);
+            let load = format!("{sessions} sessions");
+            let (busy, figures) = one(options, sessions, &Kind::Echo.into(), None);
+            report.add(Kind::Echo.name(), &load, busy, figures);
+            for server in &options.servers {
+                for (handler, app) in HANDLERS {
+                    let (busy, figures) = one(options, sessions, server, Some(app));
+                    report.add(
+                        &format!("{handler} {}", server.name()),
+                        &load,
+                        busy,
+                        figures,
+                    );
+                }
             }
         }
     }

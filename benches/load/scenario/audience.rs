@@ -1,0 +1,189 @@
+//! The viewers of one stream in two processes: a crowd that reads in one way, and a few that read at
+//! once and take the delay.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::{
+    driver::{Generator, number},
+    meter::{Sample, Spent},
+    reading::Reading,
+    report::{Figures, GENERATOR_BUSY},
+    servers::Server,
+};
+
+/// The times of a run.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Times {
+    /// Seconds before the measured time.
+    #[arg(long, default_value_t = 4.0)]
+    pub(crate) warm_up: f64,
+    /// Seconds of each measured time.
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) seconds: f64,
+    /// Runs of each server and load.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) rounds: usize,
+}
+
+/// The stream of an audience, or the streams.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stream<'s> {
+    pub(crate) app: &'s str,
+    /// The name; `{}` in it stands for the number of the stream and of its viewer.
+    pub(crate) name: &'s str,
+}
+
+impl<'s> Stream<'s> {
+    pub(crate) fn flags(self) -> [(&'s str, &'s str); 2] {
+        [("--app", self.app), ("--name", self.name)]
+    }
+}
+
+/// The viewers of one stream.
+#[derive(Debug)]
+pub(crate) struct Audience {
+    probes: Generator,
+    crowd: Option<Generator>,
+}
+
+impl Audience {
+    /// Lets viewers join; returns when each of them receives media.
+    pub(crate) fn join(
+        server: &Server,
+        stream: Stream<'_>,
+        viewers: usize,
+        reading: Reading,
+    ) -> Self {
+        let probes = viewers.min(PROBES);
+        let start = |first: usize, count: usize, reading: Reading| {
+            let (first, count) = (first.to_string(), count.to_string());
+            let own = [
+                ("--first", first.as_str()),
+                ("--count", &count),
+                ("--read", reading.name()),
+            ];
+            Generator::start(
+                "viewers",
+                server.rtmp,
+                &[&stream.flags()[..], &own].concat(),
+            )
+        };
+        let others = viewers - probes;
+        Self {
+            probes: start(0, probes, Reading::Prompt),
+            crowd: (others > 0).then(|| start(probes, others, reading)),
+        }
+    }
+
+    /// Measures the viewers and the publisher for some seconds.
+    pub(crate) fn measure(
+        &mut self,
+        server: &Server,
+        publisher: &mut Generator,
+        seconds: f64,
+    ) -> Measured {
+        let command = format!("measure {seconds}");
+        let mut others: Vec<_> = self.crowd.iter_mut().chain([publisher]).collect();
+        let mut generators: Vec<_> = others.iter().map(|other| other.pid()).collect();
+        generators.push(self.probes.pid());
+        let before = Sample::take(&server.pids(), &generators);
+        for other in &mut others {
+            other.begin(&command);
+        }
+        let probes = self.probes.ask(&command);
+        let mut answers: Vec<_> = others.into_iter().map(Generator::answer).collect();
+        let spent = Sample::take(&server.pids(), &generators).since(&before);
+        let published = answers.pop().unwrap_or_default();
+        let crowd = answers.pop();
+        let mut figures = Figures::new();
+        let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
+        for (figure, path) in [("p50", "p50_ms"), ("p99", "p99_ms"), ("max", "max_ms")] {
+            let value = number(&probes, &format!("/latency/{path}"));
+            put(&format!("latency {figure} ms"), value);
+        }
+        let tallies: Vec<_> = crowd.iter().chain([&probes]).collect();
+        let all = |path: &'static str| tallies.iter().map(move |tally| number(tally, path));
+        for (figure, path) in [
+            ("lost", "/lost"),
+            ("repeated", "/repeated"),
+            ("failed viewers", "/failed"),
+        ] {
+            put(figure, all(path).sum());
+        }
+        let fewest = all("/fewest_bytes").fold(f64::INFINITY, f64::min);
+        let most = all("/most_bytes").fold(0.0, f64::max);
+        put("fewest bytes of most %", fewest / most * 100.0);
+        put("publisher late p99 ms", number(&published, "/late/p99_ms"));
+        put(GENERATOR_BUSY, spent.generator_busy * 100.0);
+        Measured {
+            bits: all("/bytes").sum::<f64>() * 8.0,
+            messages: number(&published, "/messages"),
+            spent,
+            figures,
+        }
+    }
+}
+
+/// An audience's figures of one run.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    /// Delivered to all viewers together.
+    pub(crate) bits: f64,
+    /// Published.
+    pub(crate) messages: f64,
+    pub(crate) spent: Spent,
+    pub(crate) figures: Figures,
+}
+
+impl Measured {
+    /// Adds the processor time for each delivered Gbit.
+    pub(crate) fn per_gbit(&mut self, server: &Server) {
+        let gbit = self.bits / 1e9;
+        let rate = gbit / self.spent.seconds;
+        self.figures.insert("delivered Gbit/s".to_owned(), rate);
+        put_cost(
+            &mut self.figures,
+            server,
+            &self.spent,
+            "CPU s/Gbit",
+            1.0 / gbit,
+        );
+    }
+
+    /// Adds the processor time for each published message.
+    pub(crate) fn per_message(&mut self, server: &Server) {
+        let scale = 1e6 / self.messages;
+        put_cost(
+            &mut self.figures,
+            server,
+            &self.spent,
+            "CPU us/message",
+            scale,
+        );
+    }
+}
+
+/// Adds a cost of the machine, of all server processes, and of each.
+pub(crate) fn put_cost(
+    figures: &mut Figures,
+    server: &Server,
+    spent: &Spent,
+    unit: &str,
+    scale: f64,
+) {
+    let mut put = |name: &str, seconds: f64| {
+        figures.insert(format!("{unit} {name}"), seconds * scale);
+    };
+    put("machine", spent.machine);
+    put("servers", spent.servers.iter().sum());
+    for ((name, _), seconds) in server.processes.iter().zip(&spent.servers) {
+        put(name, *seconds);
+    }
+}
+
+/// The pause after a stream has begun, before its first viewer.
+pub(crate) const SETTLE: Duration = Duration::from_secs(1);
+/// Enough for a p99 of a few seconds of one stream, and few enough to read at once.
+const PROBES: usize = 6;

@@ -1,0 +1,121 @@
+//! Few viewers, and a stream that nobody watches.
+
+use std::{thread, time::Duration};
+
+use clap::Args;
+
+use super::{
+    audience::{SETTLE, Stream, Times, put_cost},
+    fanout,
+};
+use crate::{
+    driver::{Generator, number},
+    meter::Sample,
+    reading::Reading,
+    report::{Figures, Report},
+    servers::Contender,
+};
+
+/// Load, servers and repetitions.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Options {
+    /// The servers, in this order in each round.
+    #[arg(long, value_delimiter = ',', default_value = "tributary,nginx")]
+    servers: Vec<Contender>,
+    /// Numbers of viewers; 0 is a stream that nobody watches.
+    #[arg(long, value_delimiter = ',', default_value = "0,1,10,50")]
+    viewers: Vec<usize>,
+    /// The ways in which the viewers read, but six of them, which read at once.
+    #[arg(long, value_delimiter = ',', value_enum, default_value = "prompt,lazy")]
+    read: Vec<Reading>,
+    /// Bits per second of the stream.
+    #[arg(long, default_value_t = 1_000_000)]
+    bitrate: u32,
+    #[command(flatten)]
+    times: Times,
+}
+
+/// A number of viewers and how they read, where it makes a difference.
+#[derive(Clone, Copy, Debug)]
+enum Load {
+    Unwatched,
+    Watched(usize, Reading),
+}
+
+pub(crate) fn run(options: &Options) {
+    let Options { times, .. } = options;
+    let remarks = format!(
+        "one stream of {} bit/s, measured {} s after {} s",
+        options.bitrate, times.seconds, times.warm_up
+    );
+    let loads = loads(options);
+    let runs = times.rounds * loads.len() * options.servers.len();
+    let mut report = Report::begin("light", &remarks)
+        .of_runs(runs)
+        .charted("latency p99 ms");
+    for _ in 0..times.rounds {
+        for &load in &loads {
+            for server in &options.servers {
+                let (name, (busy, figures)) = match load {
+                    Load::Unwatched => (
+                        "unwatched".to_owned(),
+                        unwatched(server, options.bitrate, times),
+                    ),
+                    Load::Watched(viewers, reading) => (
+                        format!("{viewers} viewers, {}", reading.name()),
+                        fanout::one(server, options.bitrate, times, viewers, reading),
+                    ),
+                };
+                report.add(&server.name(), &name, busy, figures);
+            }
+        }
+    }
+    report.finish();
+}
+
+fn loads(options: &Options) -> Vec<Load> {
+    let mut loads = Vec::new();
+    for &viewers in &options.viewers {
+        if viewers == 0 {
+            loads.push(Load::Unwatched);
+        } else {
+            loads.extend(
+                options
+                    .read
+                    .iter()
+                    .map(|&read| Load::Watched(viewers, read)),
+            );
+        }
+    }
+    loads
+}
+
+/// The cost of each message of a stream that has no viewer.
+fn unwatched(contender: &Contender, bitrate: u32, times: &Times) -> (f64, Figures) {
+    let server = contender.start();
+    let stream = Stream {
+        app: server.app("live"),
+        name: "load",
+    };
+    let bitrate = bitrate.to_string();
+    let mut publisher = Generator::start(
+        "publisher",
+        server.rtmp,
+        &[&stream.flags()[..], &[("--bitrate", &bitrate)]].concat(),
+    );
+    thread::sleep(SETTLE + Duration::from_secs_f64(times.warm_up));
+    let generators = [publisher.pid()];
+    let before = Sample::take(&server.pids(), &generators);
+    let tally = publisher.ask(&format!("measure {}", times.seconds));
+    let spent = Sample::take(&server.pids(), &generators).since(&before);
+    let messages = number(&tally, "/messages");
+    let mut figures = Figures::from([("messages".to_owned(), messages)]);
+    put_cost(
+        &mut figures,
+        &server,
+        &spent,
+        "CPU us/message",
+        1e6 / messages,
+    );
+    (spent.busy, figures)
+}
