@@ -69,6 +69,11 @@ struct Tally {
 }
 
 impl Tally {
+    fn sent(&mut self, late: Duration) {
+        self.messages += 1;
+        self.late.record(late.as_nanos() as u64);
+    }
+
     fn summary(&self) -> Value {
         json!({
             "messages": self.messages,
@@ -146,10 +151,7 @@ impl Publisher {
             if let Err(error) = client.send(self.message()).await {
                 return error;
             }
-            let mut tally = tally.borrow_mut();
-            tally.messages += 1;
-            tally.late.record(due.elapsed().as_nanos() as u64);
-            drop(tally);
+            tally.borrow_mut().sent(due.elapsed());
             // Messages of the server are read so that its window never fills.
             let _ = timeout(Duration::ZERO, client.receive(&mut Nothing)).await;
         }

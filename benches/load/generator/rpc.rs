@@ -63,20 +63,11 @@ pub(super) async fn run(
     Ok(())
 }
 
+#[derive(Default)]
 struct Tally {
     ready: usize,
     failed: usize,
     latency: Histogram,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        Self {
-            ready: 0,
-            failed: 0,
-            latency: Histogram::new(),
-        }
-    }
 }
 
 async fn call(
