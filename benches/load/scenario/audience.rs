@@ -1,7 +1,7 @@
 //! The viewers of one stream in two processes: a crowd that reads in one way, and a few that read at
 //! once and take the delay.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use clap::Args;
 
@@ -36,7 +36,26 @@ pub(crate) struct Stream<'s> {
 }
 
 impl<'s> Stream<'s> {
-    pub(crate) fn flags(self) -> [(&'s str, &'s str); 2] {
+    /// A stream of the live application of a server.
+    pub(crate) fn live(server: &'s Server, name: &'s str) -> Self {
+        let app = server.app("live");
+        Self { app, name }
+    }
+
+    /// Publishes `count` streams, and returns some time after they have begun.
+    pub(crate) fn publish(self, server: &Server, count: usize, bitrate: u32) -> Generator {
+        let (count, bitrate) = (count.to_string(), bitrate.to_string());
+        let own = [("--count", count.as_str()), ("--bitrate", &bitrate)];
+        let publisher = Generator::start(
+            "publisher",
+            server.rtmp,
+            &[&self.flags()[..], &own].concat(),
+        );
+        thread::sleep(SETTLE);
+        publisher
+    }
+
+    fn flags(self) -> [(&'s str, &'s str); 2] {
         [("--app", self.app), ("--name", self.name)]
     }
 }
@@ -184,6 +203,6 @@ pub(crate) fn put_cost(
 }
 
 /// The pause after a stream has begun, before its first viewer.
-pub(crate) const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE: Duration = Duration::from_secs(1);
 /// Enough for a p99 of a few seconds of one stream, and few enough to read at once.
 const PROBES: usize = 6;

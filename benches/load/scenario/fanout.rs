@@ -4,9 +4,8 @@ use std::{thread, time::Duration};
 
 use clap::Args;
 
-use super::audience::{Audience, SETTLE, Stream, Times};
+use super::audience::{Audience, Stream, Times};
 use crate::{
-    driver::Generator,
     reading::Reading,
     report::{Figures, Report},
     servers::{self, Contender},
@@ -74,17 +73,8 @@ pub(super) fn one(
     reading: Reading,
 ) -> (f64, Figures) {
     let server = contender.start();
-    let stream = Stream {
-        app: server.app("live"),
-        name: "load",
-    };
-    let bitrate = bitrate.to_string();
-    let mut publisher = Generator::start(
-        "publisher",
-        server.rtmp,
-        &[&stream.flags()[..], &[("--bitrate", &bitrate)]].concat(),
-    );
-    thread::sleep(SETTLE);
+    let stream = Stream::live(&server, "load");
+    let mut publisher = stream.publish(&server, 1, bitrate);
     let alone = server.resident();
     let mut audience = Audience::join(&server, stream, viewers, reading);
     thread::sleep(Duration::from_secs_f64(times.warm_up));

@@ -5,11 +5,11 @@ use std::{thread, time::Duration};
 use clap::Args;
 
 use super::{
-    audience::{SETTLE, Stream, Times, put_cost},
+    audience::{Stream, Times, put_cost},
     fanout,
 };
 use crate::{
-    driver::{Generator, number},
+    driver::number,
     meter::Sample,
     reading::Reading,
     report::{Figures, Report},
@@ -93,17 +93,8 @@ fn loads(options: &Options) -> Vec<Load> {
 /// The cost of each message of a stream that has no viewer.
 fn unwatched(contender: &Contender, bitrate: u32, times: &Times) -> (f64, Figures) {
     let server = contender.start();
-    let stream = Stream {
-        app: server.app("live"),
-        name: "load",
-    };
-    let bitrate = bitrate.to_string();
-    let mut publisher = Generator::start(
-        "publisher",
-        server.rtmp,
-        &[&stream.flags()[..], &[("--bitrate", &bitrate)]].concat(),
-    );
-    thread::sleep(SETTLE + Duration::from_secs_f64(times.warm_up));
+    let mut publisher = Stream::live(&server, "load").publish(&server, 1, bitrate);
+    thread::sleep(Duration::from_secs_f64(times.warm_up));
     let generators = [publisher.pid()];
     let before = Sample::take(&server.pids(), &generators);
     let tally = publisher.ask(&format!("measure {}", times.seconds));

@@ -4,9 +4,8 @@ use std::{thread, time::Duration};
 
 use clap::Args;
 
-use super::audience::{Audience, SETTLE, Stream, Times};
+use super::audience::{Audience, Stream, Times};
 use crate::{
-    driver::Generator,
     reading::Reading,
     report::{Figures, Report},
     servers::Contender,
@@ -59,18 +58,8 @@ pub(crate) fn run(options: &Options) {
 
 fn one(contender: &Contender, options: &Options, publishers: usize) -> (f64, Figures) {
     let server = contender.start();
-    let stream = Stream {
-        app: server.app("live"),
-        name: "load{}",
-    };
-    let (count, bitrate) = (publishers.to_string(), options.bitrate.to_string());
-    let own = [("--count", count.as_str()), ("--bitrate", &bitrate)];
-    let mut publisher = Generator::start(
-        "publisher",
-        server.rtmp,
-        &[&stream.flags()[..], &own].concat(),
-    );
-    thread::sleep(SETTLE);
+    let stream = Stream::live(&server, "load{}");
+    let mut publisher = stream.publish(&server, publishers, options.bitrate);
     let watched = options.watched.min(publishers);
     let mut audience = Audience::join(&server, stream, watched, Reading::Prompt);
     thread::sleep(Duration::from_secs_f64(options.times.warm_up));
