@@ -56,7 +56,7 @@ pub(crate) fn run(options: &Options) {
         for &(viewers, reading) in &loads {
             for server in &options.servers {
                 let (busy, figures) = one(server, options.bitrate, times, viewers, reading);
-                let load = format!("{viewers} viewers, {}", reading.name());
+                let load = format!("{viewers} {} viewers", reading.name());
                 report.add(&server.name(), &load, busy, figures);
             }
         }

@@ -62,7 +62,7 @@ pub(crate) fn run(options: &Options) {
                         unwatched(server, options.bitrate, times),
                     ),
                     Load::Watched(viewers, reading) => (
-                        format!("{viewers} viewers, {}", reading.name()),
+                        format!("{viewers} {} viewers", reading.name()),
                         fanout::one(server, options.bitrate, times, viewers, reading),
                     ),
                 };
