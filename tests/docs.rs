@@ -90,7 +90,7 @@ fn every_setting_is_documented_with_its_default() {
     }
     let optional = "admin.address = \"127.0.0.1:1\"\norigin.apps = \"a\"\norigin.data = \"d\"\n\
                     [applications.live]\nidle_time = \"1 s\"\npublish_token = \"t\"\n\
-                    shared_objects = \"all\"";
+                    shared_objects = \"all\"\ndelivery_cap = \"5 ms\"";
     let mut all = BTreeMap::new();
     settings(&in_force(optional), "", &mut all);
     for setting in all.keys() {

@@ -37,9 +37,6 @@ pub struct Config {
     pub session_messages_per_second: u32,
     /// A viewer that is further behind than this jumps to the newest key frame.
     pub max_lag: Duration,
-    /// The wait of a live stream's message at the edge for other messages, to leave with them in
-    /// one write for each viewer. 0 sends every message at once.
-    pub coalesce: Duration,
 }
 
 /// The edge's flags.
@@ -86,11 +83,6 @@ impl Config {
     pub const DEFAULT_MAX_LAG: Duration = Duration::from_secs(4);
     /// The ring holds 12 s: a viewer with more lag would fall off it.
     const MOST_MAX_LAG: Duration = Duration::from_secs(10);
-    /// Sound and pictures are often a few milliseconds apart. With this wait many leave together,
-    /// which saves a quarter of the writes; the buffer of a player is longer.
-    pub const DEFAULT_COALESCE: Duration = Duration::from_millis(5);
-    /// Rarer passes would make every viewer late.
-    const MOST_COALESCE: Duration = Duration::from_millis(500);
     const MOST_WORKERS: usize = 1024;
 
     /// The rate of a session's messages towards its origin.
@@ -124,7 +116,6 @@ impl Default for Config {
             session_burst: Self::DEFAULT_SESSION_BURST,
             session_messages_per_second: Self::DEFAULT_SESSION_MESSAGES_PER_SECOND,
             max_lag: Self::DEFAULT_MAX_LAG,
-            coalesce: Self::DEFAULT_COALESCE,
         }
     }
 }
@@ -170,14 +161,6 @@ impl Check for Config {
         if self.max_lag > Self::MOST_MAX_LAG || self.max_lag == Duration::default() {
             let what = format!("not above 0 and up to {}", Self::MOST_MAX_LAG);
             mistakes.add(at.key("max_lag"), what, "write a time such as 4 s");
-        }
-        if self.coalesce > Self::MOST_COALESCE {
-            let what = format!("more than {}", Self::MOST_COALESCE);
-            mistakes.add(
-                at.key("coalesce"),
-                what,
-                "write a time such as 5 ms, or 0 s",
-            );
         }
     }
 }
@@ -240,7 +223,7 @@ mod tests {
             ("TRIBUTARY_EDGE_SESSION_KBIT_PER_SECOND", "0"),
             ("TRIBUTARY_EDGE_SESSION_MESSAGES_PER_SECOND", "0"),
             ("TRIBUTARY_EDGE_MAX_LAG", "0 s"),
-            ("TRIBUTARY_EDGE_COALESCE", "1 s"),
+            ("TRIBUTARY_EDGE_COALESCE", "5 ms"),
             ("TRIBUTARY_EDGE_WORKERS", "5000"),
             ("TRIBUTARY_EDGE_ORIGINS", "a:1,b"),
             ("TRIBUTARY_EDGE_NONSENSE", "1"),
@@ -268,6 +251,7 @@ mod tests {
             assert!(text.contains(key), "{key} in\n{text}");
         }
         assert_eq!(mistakes.iter().count(), 11, "{text}");
+        assert!(text.contains("applications.NAME.delivery_cap"), "{text}");
         assert!(Layers::new().read::<Whole>().is_ok());
     }
 }

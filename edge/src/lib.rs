@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod objects;
 pub mod routing;
 pub mod run;
+mod spread;
 mod start;
 mod thread;
 mod wire;

@@ -13,6 +13,7 @@ use tributary_node::{drain, queue};
 use crate::{
     admission::{Admission, Refused},
     metrics::Metrics,
+    spread::Spread,
     thread::Arrival,
 };
 
@@ -66,7 +67,7 @@ fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     Ok((socket, peer))
 }
 
-/// The acceptor: it gives clients to the workers in turn.
+/// The acceptor: it gives each client to a worker.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     pub(crate) listener: Listener,
@@ -85,20 +86,21 @@ impl Acceptor {
     }
 
     async fn accept(&self) {
-        let mut turn = 0;
+        let mut spread = Spread::new(self.workers.len());
         let mut wait = BACKOFF.0;
         loop {
             match self.listener.accept().await {
                 Ok((socket, peer)) => {
                     wait = BACKOFF.0;
-                    turn = (turn + 1) % self.workers.len();
                     let taken = self.admission.admit(peer.ip()).and_then(|permit| {
+                        let (worker, slot) = spread.next();
                         let arrival = Arrival {
                             socket,
                             peer,
                             permit,
+                            slot,
                         };
-                        self.workers[turn]
+                        self.workers[worker]
                             .push(arrival, 1)
                             .map_err(|_| Refused::WorkerBusy)
                     });

@@ -6,7 +6,6 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread::JoinHandle,
-    time::Duration,
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -16,12 +15,11 @@ use tributary_node::{config::Application, drain, queue};
 use crate::{
     Config, Metrics,
     admission::{Admission, Limits},
-    fanout::Settings,
     link::{Links, Upstream},
     listener::{Acceptor, BACKLOG, Listener},
     thread::{Beside, Thread},
     wire::prepare,
-    worker::Setup,
+    worker::{Policy, Setup},
 };
 
 /// Connections that the kernel keeps until they are accepted; the kernel has a limit of its own.
@@ -63,11 +61,8 @@ pub fn run(
     let setup = Setup {
         upstream,
         metrics: Arc::clone(&metrics),
-        settings: Settings {
-            max_lag: config.max_lag.get(),
-            coalesce: config.coalesce.get(),
-        },
-        stall_times: stall_times(applications),
+        max_lag: config.max_lag.get(),
+        policies: policies(applications),
         message_rate: config.session_messages_per_second,
         drain: drain.clone(),
     };
@@ -94,14 +89,18 @@ pub fn run(
     })
 }
 
-/// The stall times of the applications that set their own.
-fn stall_times(applications: &BTreeMap<String, Application>) -> Arc<HashMap<String, Duration>> {
-    let usual = Application::default().stall_time;
-    let others = applications
-        .iter()
-        .filter(|(_, settings)| settings.stall_time != usual)
-        .map(|(name, settings)| (name.clone(), settings.stall_time.get()));
-    Arc::new(others.collect())
+/// The settings of the applications that concern edges.
+fn policies(applications: &BTreeMap<String, Application>) -> Arc<HashMap<String, Policy>> {
+    let policy = |settings: &Application| Policy {
+        stall_time: settings.stall_time.get(),
+        deliveries: settings.deliveries(),
+    };
+    let named = applications.iter();
+    Arc::new(
+        named
+            .map(|(name, settings)| (name.clone(), policy(settings)))
+            .collect(),
+    )
 }
 
 /// Accepts until the drain begins; then the workers' queues end, and the workers after their

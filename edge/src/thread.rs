@@ -18,6 +18,7 @@ use tributary_node::queue;
 use crate::{
     admission::Permit,
     client,
+    spread::WorkerSlot,
     wire::Transport,
     worker::{Setup, Worker},
 };
@@ -28,6 +29,7 @@ pub(crate) struct Arrival {
     pub(crate) socket: StdTcpStream,
     pub(crate) peer: SocketAddr,
     pub(crate) permit: Permit,
+    pub(crate) slot: WorkerSlot,
 }
 
 /// A thread with a runtime of its own, not started yet.
@@ -105,13 +107,13 @@ fn receive(worker: &Rc<Worker>, arrival: Arrival) -> Option<impl Future<Output =
         socket,
         peer,
         permit,
+        slot,
     } = arrival;
     let socket = TcpStream::from_std(socket);
     let socket = socket.inspect_err(|error| tracing::warn!(%peer, %error, "client not served"));
     let worker = Rc::clone(worker);
-    socket
-        .ok()
-        .map(|socket| client::serve(worker, Transport::plain(socket), peer, permit))
+    let transport = Transport::plain(socket.ok()?);
+    Some(client::serve(worker, transport, peer, permit, slot))
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

@@ -5,14 +5,17 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{sync::Notify, task::spawn_local};
-use tributary_node::drain;
+use tributary_node::{
+    config::{Deliveries, DeliveryPolicy},
+    drain,
+};
 
 use crate::{
-    fanout::{LiveStream, LocalStream, PlaysOn, Settings, Viewer},
+    fanout::{LiveStream, Load, LocalStream, PlaysOn, Settings, Viewer},
     link::Upstream,
     metrics::Metrics,
     objects::Hub,
@@ -24,13 +27,15 @@ pub(crate) struct Worker {
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) hub: Rc<Hub>,
-    settings: Settings,
-    stall_times: Arc<HashMap<String, Duration>>,
+    max_lag: Duration,
+    policies: Arc<HashMap<String, Policy>>,
+    load: Rc<Load>,
+    began: Instant,
     message_rate: u32,
     /// The buffer into which every client of the thread is read.
     scratch: RefCell<Box<[u8]>>,
-    /// The live streams with viewers on this worker, by their address.
-    streams: RefCell<HashMap<usize, Rc<LocalStream>>>,
+    /// The live streams with viewers on this worker, by their address and delivery.
+    streams: RefCell<HashMap<(usize, DeliveryPolicy), Rc<LocalStream>>>,
     draining: Cell<bool>,
     drained: Notify,
 }
@@ -38,14 +43,23 @@ pub(crate) struct Worker {
 /// Bytes that one read takes at most.
 const SCRATCH: usize = 64 * 1024;
 
+/// The settings of an application that concern edges.
+#[derive(Clone, Debug)]
+pub(crate) struct Policy {
+    /// The time for which a publisher may be silent.
+    pub(crate) stall_time: Duration,
+    pub(crate) deliveries: Deliveries,
+}
+
 /// The settings with which every worker starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) settings: Settings,
-    /// The stall times of the applications that set their own.
-    pub(crate) stall_times: Arc<HashMap<String, Duration>>,
+    /// Lag beyond which a viewer jumps.
+    pub(crate) max_lag: Duration,
+    /// The policies of the applications that have settings.
+    pub(crate) policies: Arc<HashMap<String, Policy>>,
     /// Messages per second that a client may send towards its origin.
     pub(crate) message_rate: u32,
     pub(crate) drain: drain::Watch,
@@ -58,14 +72,21 @@ impl Worker {
             upstream: setup.upstream.with_hub(hub_out),
             hub,
             metrics: setup.metrics,
-            settings: setup.settings,
-            stall_times: setup.stall_times,
+            max_lag: setup.max_lag,
+            policies: setup.policies,
+            load: Rc::new(Load::of_current_runtime()),
+            began: Instant::now(),
             message_rate: setup.message_rate,
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             streams: RefCell::default(),
             draining: Cell::new(false),
             drained: Notify::new(),
         }
+    }
+
+    /// The time at which the worker began.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
     }
 
     /// The read buffer. Give it back before any wait.
@@ -80,13 +101,18 @@ impl Worker {
         on: PlaysOn,
         live: Arc<LiveStream>,
         publication: u64,
+        policy: DeliveryPolicy,
     ) -> Viewer {
-        let key = Arc::as_ptr(&live) as usize;
+        let key = (Arc::as_ptr(&live) as usize, policy);
         let known = self.streams.borrow().get(&key).cloned();
         if let Some(local) = known.filter(|local| !local.is_empty()) {
             return Viewer::attach(wire, on, &local, publication);
         }
-        let local = LocalStream::new(live, self.settings, Arc::clone(&self.metrics));
+        let settings = Settings {
+            max_lag: self.max_lag,
+            policy,
+        };
+        let local = LocalStream::new(live, settings, &self.load, Arc::clone(&self.metrics));
         self.streams.borrow_mut().insert(key, Rc::clone(&local));
         let viewer = Viewer::attach(wire, on, &local, publication);
         let worker = Rc::clone(self);
@@ -103,10 +129,9 @@ impl Worker {
         viewer
     }
 
-    /// The time for which a publisher of this application may be silent, if the application sets
-    /// one.
-    pub(crate) fn stall_time(&self, application: &str) -> Option<Duration> {
-        self.stall_times.get(application).copied()
+    /// The settings of an application, if it has any.
+    pub(crate) fn policy(&self, application: &str) -> Option<&Policy> {
+        self.policies.get(application)
     }
 
     /// The messages per second that a client may send towards its origin.

@@ -173,16 +173,20 @@ const EDGE: CrateMap = CrateMap {
         ("wire/transport", ""),
         ("wire", "wire/transport"),
         ("objects", "metrics wire"),
+        ("spread", ""),
         ("fanout", "metrics wire"),
         ("link", "fanout objects routing"),
         ("config", "link"),
         ("worker", "fanout link metrics objects wire"),
         (
             "client",
-            "admission fanout link metrics objects wire wire/transport worker",
+            "admission fanout link metrics objects spread wire wire/transport worker",
         ),
-        ("thread", "admission client wire wire/transport worker"),
-        ("listener", "admission metrics thread"),
+        (
+            "thread",
+            "admission client spread wire wire/transport worker",
+        ),
+        ("listener", "admission metrics spread thread"),
         (
             "run",
             "admission config fanout link listener metrics thread wire worker",

@@ -27,6 +27,7 @@ use crate::{
     admission::Permit,
     link::{SessionLink, handle::FromOrigin},
     metrics::Counted,
+    spread::WorkerSlot,
     wire::{Transport, Wire},
     worker::Worker,
 };
@@ -60,6 +61,13 @@ const LINGER_READS: usize = 64;
 /// A timer that fires later than this shows that the process was stopped.
 const STOPPED: Duration = Duration::from_secs(1);
 
+/// Deadlines at least this far away are kept to whole [`TICK`]s.
+const FAR: Duration = Duration::from_secs(20);
+
+/// The time from one moment at which far deadlines come to the next. Reason: the pings of many
+/// thousand idle sessions, and the answers, wake the worker once in this time and not once for each.
+const TICK: Duration = Duration::from_secs(1);
+
 /// The sleep of a session that has no deadline.
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -69,6 +77,7 @@ pub(crate) async fn serve(
     transport: Transport,
     peer: SocketAddr,
     permit: Permit,
+    _slot: WorkerSlot,
 ) {
     let _counted = Counted::new(&worker.metrics.connections);
     let now = Instant::now();
@@ -116,6 +125,7 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
     let reads = session.forwarding.has_room() && throttled.is_none();
     let due = session.deadline().into_iter().chain(throttled).min();
     let due = due.unwrap_or(now + NEVER);
+    let due = on_tick(session.worker.began(), now, due);
     // A deadline that moves away does not reset the timer: it fires early once.
     if timer.is_elapsed() || due < timer.deadline().into_std() {
         timer.as_mut().reset(due.into());
@@ -148,6 +158,18 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
         () = async { if let Some(park) = &park { park.room().await } }, if park.is_some() => Wake::Other,
         () = timer => Wake::Timer,
     })
+}
+
+/// The first tick from `due` on, if that is far away; ticks count from `origin`.
+fn on_tick(origin: Instant, now: Instant, due: Instant) -> Instant {
+    if due.saturating_duration_since(now) < FAR {
+        return due;
+    }
+    let ticks = due
+        .saturating_duration_since(origin)
+        .as_nanos()
+        .div_ceil(TICK.as_nanos());
+    origin + TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
 async fn next(link: Option<&mut SessionLink>) -> Option<FromOrigin> {
@@ -255,4 +277,29 @@ async fn close(worker: &Worker, wire: &Wire) {
         }
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn far_deadlines_of_all_sessions_come_at_the_same_moments() {
+        let origin = Instant::now();
+        let at = |ms| origin + Duration::from_millis(ms);
+        for (now, due, expected) in [
+            (0, 19_999, 19_999),
+            (0, 20_000, 20_000),
+            (0, 60_001, 61_000),
+            (500, 60_900, 61_000),
+            (60_001, 70_000, 70_000),
+            (61_000, 121_000, 121_000),
+        ] {
+            assert_eq!(
+                on_tick(origin, at(now), at(due)),
+                at(expected),
+                "{now} {due}"
+            );
+        }
+    }
 }

@@ -13,6 +13,9 @@ use crate::fanout::Viewer;
 #[derive(Debug, Default)]
 pub(super) struct Playing {
     plays: Vec<Play>,
+    /// The name that the client last asked to play on a message stream, where the delivery depends
+    /// on it.
+    names: Vec<(MessageStreamId, String)>,
 }
 
 #[derive(Debug)]
@@ -31,6 +34,9 @@ struct Held {
     waits: u64,
 }
 
+/// The message streams of which the name is kept; of more, the oldest is forgotten.
+const MAX_NAMES: usize = 16;
+
 /// The longest wait of a message for its place in a feed.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
@@ -39,6 +45,22 @@ impl Playing {
         self.plays
             .iter_mut()
             .find(|play| play.viewer.stream() == stream)
+    }
+
+    /// Notes the name that the client asks to play on a message stream, with its query.
+    pub(super) fn asked_for(&mut self, stream: MessageStreamId, mut name: String) {
+        name.truncate(name.find('?').unwrap_or(name.len()));
+        self.names.retain(|(other, _)| *other != stream);
+        if self.names.len() == MAX_NAMES {
+            self.names.remove(0);
+        }
+        self.names.push((stream, name));
+    }
+
+    /// The name that the client last asked to play on a message stream; empty if it is not known.
+    pub(super) fn name_on(&self, stream: MessageStreamId) -> &str {
+        let named = self.names.iter().find(|(other, _)| *other == stream);
+        named.map_or("", |(_, name)| name)
     }
 
     /// Adds a viewer; the message stream has none.

@@ -6,10 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tributary_node::config::DeliveryPolicy;
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, TransactionId,
     chunk::ReadLimits,
-    command::{self, Command, Connect, ObjectEncoding, Status, connect::caps_ex},
+    command::{self, Command, Connect, NetStreamCommand, ObjectEncoding, Status, connect::caps_ex},
     link::{CloseReason, OpenSession, lane_frame::MAX_CONNECT as MAX_OPEN},
     message::{aggregate, user_control::UserControl},
     ring::WantedTracks,
@@ -198,8 +199,9 @@ impl Session {
         self.phase = Phase::Pending { refused: false };
         let route = Route::from_app(&connect.app);
         let application = route.as_ref().map_or("", |route| route.group.application());
-        let stall = self.worker.stall_time(application).unwrap_or(STALL);
-        self.timers.connected(stall);
+        let policy = self.worker.policy(application);
+        self.timers
+            .connected(policy.map_or(STALL, |policy| policy.stall_time));
         self.who = Some(Box::new(Who {
             application: application.to_owned(),
             instance: route
@@ -260,6 +262,7 @@ impl Session {
             return self.on_command(now, message);
         }
         if kind.is_shared_object() {
+            self.wire.refuse_merging();
             self.use_objects(message.stream);
         }
         if kind.is_shared_object() || (kind.is_data() && message.stream == CONNECTION) {
@@ -310,9 +313,34 @@ impl Session {
             Some("publish" | "deleteStream" | "closeStream") => {
                 return self.forwarding.forward_stream_command(now, message);
             }
+            Some("play" | "play2") => self.note_play(&message),
+            Some(name) if !NetStreamCommand::is_name(name) => self.wire.refuse_merging(),
             _ => {}
         }
         self.forwarding.forward(now, message)
+    }
+
+    /// Notes the name by which the client plays, if the delivery depends on it.
+    fn note_play(&mut self, message: &Message) {
+        let policy = self.worker.policy(self.name().0);
+        if policy.is_none_or(|policy| policy.deliveries.is_uniform()) {
+            return;
+        }
+        let command = Command::decode(message.kind, &message.payload).ok();
+        let name = match command.and_then(|command| NetStreamCommand::parse(&command).ok()) {
+            Some(NetStreamCommand::Play { name, .. }) => name,
+            Some(NetStreamCommand::Play2(options)) => options.name,
+            _ => return,
+        };
+        self.playing.asked_for(message.stream, name);
+    }
+
+    /// The delivery of the stream that the client plays on a message stream.
+    fn delivery(&self, stream: MessageStreamId) -> DeliveryPolicy {
+        let policy = self.worker.policy(self.name().0);
+        policy.map_or_else(DeliveryPolicy::default, |policy| {
+            policy.deliveries.of(self.playing.name_on(stream))
+        })
     }
 
     fn pending(&self) -> usize {

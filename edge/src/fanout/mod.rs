@@ -10,7 +10,8 @@
 //!
 //! A stream's ring is shared by all workers; a viewer belongs to one. A pass costs one lock of the
 //! ring for each different cursor among the viewers, which usually is one, and one system call for
-//! each viewer. While a pass runs, messages gather, and the next pass sends them together.
+//! each viewer. While a pass runs, messages gather, and the next pass sends them together. Where a
+//! pass is expensive, messages also wait in a window for others (`window`).
 
 mod batch;
 mod forms;
@@ -19,6 +20,7 @@ mod reader;
 mod stream;
 mod streams;
 mod viewer;
+mod window;
 
 pub use stream::LiveStream;
 pub use streams::Streams;
@@ -26,3 +28,4 @@ pub use streams::Streams;
 pub(crate) use pass::{LocalStream, Settings};
 pub(crate) use reader::PlaysOn;
 pub(crate) use viewer::Viewer;
+pub(crate) use window::Load;

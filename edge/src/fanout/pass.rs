@@ -9,33 +9,42 @@ use std::{
 };
 
 use tokio::{
-    sync::Notify,
     task::yield_now,
     time::{Instant, sleep_until},
 };
+use tributary_node::config::{Delivery, DeliveryPolicy};
 
-use super::{LiveStream, batch::Batches, reader::Reader};
+use super::{
+    LiveStream,
+    batch::Batches,
+    reader::Reader,
+    stream::Bell,
+    window::{Load, Window},
+};
 use crate::metrics::Metrics;
 
 /// A live stream on one worker.
 pub(crate) struct LocalStream {
     live: Arc<LiveStream>,
-    bell: Arc<Notify>,
+    bell: Arc<Bell>,
     readers: RefCell<Slots>,
     batches: RefCell<Batches>,
     /// [`LiveStream::waits`] at the last pass.
     waits: Cell<u64>,
+    window: Window,
+    /// Whether the kernel may merge the writes to viewers.
+    merges: Cell<bool>,
     settings: Settings,
+    load: Rc<Load>,
     metrics: Arc<Metrics>,
 }
 
-/// The settings of the fan-out.
+/// The settings of a live stream's fan-out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     /// Lag beyond which a viewer jumps.
     pub(crate) max_lag: Duration,
-    /// The wait of a message for others before a pass.
-    pub(crate) coalesce: Duration,
+    pub(crate) policy: DeliveryPolicy,
 }
 
 /// Readers in fixed slots, so that a pass can be interrupted.
@@ -61,13 +70,18 @@ const MAX_BATCHES: usize = 4;
 /// Readers served before other tasks of the worker get a turn.
 const SLICE: usize = 128;
 
+/// Readers of a `standard` stream from which on the kernel may merge the writes to each, and fewer
+/// than which it may not. Reason: with few, there is nothing to save for the delay.
+const MERGE: (usize, usize) = (64, 32);
+
 impl LocalStream {
     pub(crate) fn new(
         live: Arc<LiveStream>,
         settings: Settings,
+        load: &Rc<Load>,
         metrics: Arc<Metrics>,
     ) -> Rc<Self> {
-        let bell = Arc::new(Notify::new());
+        let bell = Arc::default();
         live.add_bell(&bell);
         Rc::new(Self {
             waits: Cell::new(live.waits()),
@@ -75,7 +89,10 @@ impl LocalStream {
             bell,
             readers: RefCell::default(),
             batches: RefCell::new(Batches::new()),
+            window: Window::new(settings.policy),
+            merges: Cell::new(false),
             settings,
+            load: Rc::clone(load),
             metrics,
         })
     }
@@ -85,8 +102,7 @@ impl LocalStream {
         let mut began = Instant::now();
         while !self.is_empty() {
             let first = self.rung(began).await;
-            // Messages that arrive meanwhile leave in the same writes.
-            sleep_until(first + self.settings.coalesce).await;
+            self.gather(first).await;
             began = Instant::now();
             self.pass().await;
         }
@@ -98,14 +114,36 @@ impl LocalStream {
     async fn rung(&self, began: Instant) -> Instant {
         let rung_before = tokio::select! {
             biased;
-            () = self.bell.notified() => true,
+            () = self.bell.change.notified() => true,
             () = ready(()) => false,
         };
         if rung_before {
             return began;
         }
-        self.bell.notified().await;
+        self.bell.change.notified().await;
         Instant::now()
+    }
+
+    /// Waits for messages that leave in the same writes as one that came at `first`.
+    async fn gather(&self, first: Instant) {
+        let width = self.window.width(self.load.share(first.into_std()));
+        if width.is_zero() {
+            return;
+        }
+        let due = first + width;
+        if self.settings.policy.delivery != Delivery::Broadcast {
+            return sleep_until(due).await;
+        }
+        loop {
+            tokio::select! {
+                () = self.bell.picture.notified() => {}
+                () = sleep_until(due) => return,
+            }
+            let (now, interval) = (Instant::now(), self.live.picture_interval());
+            if Window::ends_with_picture(now.into_std(), due.into_std(), interval) {
+                return;
+            }
+        }
     }
 
     pub(crate) fn live(&self) -> &Arc<LiveStream> {
@@ -114,13 +152,12 @@ impl LocalStream {
 
     /// Whether the stream has no reader on this worker.
     pub(crate) fn is_empty(&self) -> bool {
-        let slots = self.readers.borrow();
-        slots.readers.len() == slots.free.len()
+        self.readers.borrow().count() == 0
     }
 
     /// Rings the bell, which starts a pass.
     pub(super) fn ring(&self) {
-        self.bell.notify_one();
+        self.bell.change.notify_one();
     }
 
     /// Adds a reader. Returns its slot.
@@ -131,14 +168,17 @@ impl LocalStream {
             slots.readers.len() - 1
         });
         slots.readers[slot] = Some(Rc::clone(reader));
+        if self.settings.policy.delivery != Delivery::Standard {
+            reader.refuse_merging();
+        }
         self.metrics.viewers.inc();
         slot
     }
 
     pub(super) fn remove(&self, slot: usize) {
         let mut slots = self.readers.borrow_mut();
-        let reader = slots.readers[slot].take();
-        if reader.is_some() {
+        if let Some(reader) = slots.readers[slot].take() {
+            reader.let_merge(false);
             slots.free.push(slot);
             self.metrics.viewers.dec();
         }
@@ -183,17 +223,30 @@ impl LocalStream {
     async fn pass(&self) {
         let waits = self.live.waits();
         let released = self.waits.replace(waits) != waits;
+        self.decide_merging();
         let mut more = false;
         let mut next = Some(0);
+        let mut took = Duration::ZERO;
         while let Some(first) = next {
             if first > 0 {
                 yield_now().await;
             }
+            let began = Instant::now();
             next = self.slice(first, released, &mut more);
+            took += began.elapsed();
         }
+        self.window.passed(took);
         self.batches.borrow_mut().clear();
         if more {
             self.ring();
+        }
+    }
+
+    /// Decides whether the kernel may merge the writes to each reader, for `standard` streams.
+    fn decide_merging(&self) {
+        if self.settings.policy.delivery == Delivery::Standard {
+            let least = if self.merges.get() { MERGE.1 } else { MERGE.0 };
+            self.merges.set(self.readers.borrow().count() >= least);
         }
     }
 
@@ -204,12 +257,20 @@ impl LocalStream {
         let end = slots.readers.len().min(first + SLICE);
         // A reader that joins during the pass is served when it joins.
         for reader in slots.readers.get(first..end)?.iter().flatten() {
+            reader.let_merge(self.merges.get());
             *more |= self.pump(reader, &mut batches) == Pumped::More;
             if released {
                 reader.notify_if_waiting();
             }
         }
         (end < slots.readers.len()).then_some(end)
+    }
+}
+
+impl Slots {
+    /// Readers in slots.
+    fn count(&self) -> usize {
+        self.readers.len() - self.free.len()
     }
 }
 

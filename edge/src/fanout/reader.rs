@@ -29,6 +29,8 @@ pub(super) struct Reader {
     cursor: Cell<Cursor>,
     /// The place in the feed that the connection waits for.
     awaited: Cell<Option<FeedPlace>>,
+    /// Whether the kernel may merge its writes.
+    merges: Cell<bool>,
 }
 
 /// The outcome of a batch.
@@ -49,11 +51,24 @@ impl Reader {
             encoding: on.encoding,
             cursor: Cell::new(cursor.of_tracks(on.tracks)),
             awaited: Cell::new(None),
+            merges: Cell::new(false),
         }
     }
 
     pub(super) fn stream(&self) -> MessageStreamId {
         self.stream
+    }
+
+    /// Lets the kernel merge the writes to this reader, or not.
+    pub(super) fn let_merge(&self, merges: bool) {
+        if self.merges.replace(merges) != merges {
+            self.wire.let_merge(merges);
+        }
+    }
+
+    /// Keeps the kernel from merging writes to the client, whatever else it plays.
+    pub(super) fn refuse_merging(&self) {
+        self.wire.refuse_merging();
     }
 
     /// The form of the messages that the reader gets.

@@ -4,20 +4,29 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use tokio::sync::Notify;
 use tributary_protocol::{
-    Message,
+    Message, RtmpTimestamp,
     chunk::MAX_MESSAGE_LENGTH,
     media,
     ring::{Publication, Ring, RingLimits},
 };
 
 use super::forms::Forms;
+
+/// Notified of what is new in a live stream, for the passes of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    /// Any change.
+    pub(super) change: Notify,
+    /// A picture.
+    pub(super) picture: Notify,
+}
 
 /// One live stream of an origin: a ring of encoded messages. The link thread writes it; the workers
 /// with viewers of the stream read it.
@@ -28,11 +37,22 @@ pub struct LiveStream {
     /// Rises with every new epoch.
     epoch: AtomicU64,
     ended: AtomicBool,
+    /// The stream time between the newest two pictures, in ms.
+    picture_interval: AtomicU32,
 }
 
 struct State {
     ring: Ring<Forms>,
-    bells: Arc<[Arc<Notify>]>,
+    bells: Arc<[Arc<Bell>]>,
+    /// The time of the newest picture.
+    pictured: Option<RtmpTimestamp>,
+}
+
+/// Whether a change of the ring is a picture.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pushed {
+    Picture,
+    Other,
 }
 
 /// The limits of a live stream's ring.
@@ -52,10 +72,12 @@ impl LiveStream {
             state: Mutex::new(State {
                 ring: Ring::new(limits),
                 bells: Arc::from([]),
+                pictured: None,
             }),
             version: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            picture_interval: AtomicU32::new(0),
         })
     }
 
@@ -69,31 +91,56 @@ impl LiveStream {
         let class = media::classify(message.kind, &message.payload);
         let timestamp = message.timestamp;
         let encoded = Forms::encode(&message, class);
-        self.change(|ring| match number {
-            Some(seq) => ring.push_at(seq, class, timestamp, encoded),
-            None => ring.push_header(class, timestamp, encoded),
+        let is_picture = class.is_video() && !class.is_header();
+        let pushed = if is_picture {
+            Pushed::Picture
+        } else {
+            Pushed::Other
+        };
+        self.change(pushed, |state| {
+            let is_new = match number {
+                Some(seq) => state.ring.push_at(seq, class, timestamp, encoded),
+                None => state.ring.push_header(class, timestamp, encoded),
+            };
+            if is_new && is_picture {
+                self.note_picture(state.pictured.replace(timestamp), timestamp);
+            }
+            is_new
         });
+    }
+
+    fn note_picture(&self, before: Option<RtmpTimestamp>, now: RtmpTimestamp) {
+        let interval = before.map_or(0, |before| now.0.wrapping_sub(before.0));
+        // A jump of the clock tells nothing.
+        if interval < RING.span.as_millis() as u32 {
+            self.picture_interval.store(interval, Ordering::Relaxed);
+        }
+    }
+
+    /// The stream time between the newest two pictures; zero if it is not known.
+    pub(super) fn picture_interval(&self) -> Duration {
+        Duration::from_millis(self.picture_interval.load(Ordering::Relaxed).into())
     }
 
     /// Begins a new epoch of the feed: audio goes on, video at its next key frame. Ends the waits
     /// for a place of the old epoch.
     pub fn restart(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
-        self.change(|ring| {
-            ring.restart();
+        self.change(Pushed::Other, |state| {
+            state.ring.restart();
             true
         });
     }
 
     /// The messages that follow are of this publication, or of another writer of it.
     pub fn follow(&self, publication: Publication) {
-        self.change(|ring| ring.follow(publication));
+        self.change(Pushed::Other, |state| state.ring.follow(publication));
     }
 
     /// Ends the feed, and the waits for a place in it.
     pub fn end(&self) {
         self.ended.store(true, Ordering::Release);
-        self.change(|_| true);
+        self.change(Pushed::Other, |_| true);
     }
 
     /// Exclusive access to the ring. Hold it for a batch of messages, never across a write.
@@ -113,21 +160,21 @@ impl LiveStream {
     }
 
     /// Rings this bell after every change from now on.
-    pub(super) fn add_bell(&self, bell: &Arc<Notify>) {
+    pub(super) fn add_bell(&self, bell: &Arc<Bell>) {
         let mut state = self.lock();
         let bells = state.bells.iter().chain([bell]).cloned();
         state.bells = bells.collect();
     }
 
-    pub(super) fn remove_bell(&self, bell: &Arc<Notify>) {
+    pub(super) fn remove_bell(&self, bell: &Arc<Bell>) {
         let mut state = self.lock();
         let bells = state.bells.iter().filter(|other| !Arc::ptr_eq(other, bell));
         state.bells = bells.cloned().collect();
     }
 
-    fn change(&self, change: impl FnOnce(&mut Ring<Forms>) -> bool) {
+    fn change(&self, pushed: Pushed, change: impl FnOnce(&mut State) -> bool) {
         let mut state = self.lock();
-        if !change(&mut state.ring) {
+        if !change(&mut state) {
             return;
         }
         self.version.fetch_add(1, Ordering::AcqRel);
@@ -135,7 +182,10 @@ impl LiveStream {
         // The lock is free before the workers wake.
         drop(state);
         for bell in &*bells {
-            bell.notify_one();
+            if pushed == Pushed::Picture {
+                bell.picture.notify_one();
+            }
+            bell.change.notify_one();
         }
     }
 

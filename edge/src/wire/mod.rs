@@ -41,6 +41,7 @@ pub(crate) struct Wire {
     /// Messages that were sent, then messages of live streams that were dropped.
     messages: Cell<u64>,
     dropped: Cell<u64>,
+    merging: Cell<Merging>,
     /// The limit on bytes per second to the client.
     limit: RefCell<Option<Box<Throttle>>>,
     all_sent: Counter,
@@ -54,6 +55,16 @@ enum State {
     /// The pace allows no more.
     Paced,
     Failed,
+}
+
+/// Whether the kernel may hold small writes back until the client has acknowledged what it has
+/// (Nagle's algorithm, RFC 896), and merge them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Merging {
+    /// So many streams that the client plays permit it.
+    Permitted(u8),
+    /// It may not from here on: the client calls, or plays a stream that does not wait.
+    Refused,
 }
 
 /// The rest of a message that was sent in part.
@@ -89,6 +100,7 @@ impl Wire {
             sent: Cell::new(0),
             messages: Cell::new(0),
             dropped: Cell::new(0),
+            merging: Cell::new(Merging::Permitted(0)),
             limit: RefCell::default(),
             all_sent,
         }
@@ -126,6 +138,29 @@ impl Wire {
     /// Counts messages of a live stream that the client does not get.
     pub(crate) fn count_dropped(&self, count: u64) {
         self.dropped.set(self.dropped.get() + count);
+    }
+
+    /// One stream that the client plays permits the kernel to merge writes, or no longer does.
+    pub(crate) fn let_merge(&self, permits: bool) {
+        let Merging::Permitted(count) = self.merging.get() else {
+            return;
+        };
+        let now = if permits {
+            count.saturating_add(1)
+        } else {
+            count.saturating_sub(1)
+        };
+        self.merging.set(Merging::Permitted(now));
+        if (count == 0) != (now == 0) {
+            self.transport.set_merging(now > 0);
+        }
+    }
+
+    /// Every write to the client leaves at once from here on.
+    pub(crate) fn refuse_merging(&self) {
+        if let Merging::Permitted(1..) = self.merging.replace(Merging::Refused) {
+            self.transport.set_merging(false);
+        }
     }
 
     /// Limits the bytes per second that the client is sent; `None` sets no limit.
@@ -343,3 +378,6 @@ fn would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use super::{
-    At, Check, Displace, Durability, Duration, Mistakes, Secret, SharedObjects, Size, Target,
+    At, Check, Deliveries, Delivery, Displace, Durability, Duration, Mistakes, Secret,
+    SharedObjects, Size, Target,
+    delivery::{self, StreamTable},
 };
 
 /// The policy of one application for its publishers and sessions.
@@ -23,6 +25,14 @@ pub struct Application {
     pub second_publisher: SecondPublisher,
     /// The players that get a notice of a stream's data.
     pub data_start: DataStart,
+    /// The way in which edges deliver the live streams.
+    pub delivery: Delivery,
+    /// The longest wait of a message at the edge for others; unset, that of the delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery_cap: Option<Duration>,
+    /// Other deliveries for streams whose name fits a pattern with `*` and `?`.
+    #[serde(skip_serializing_if = "StreamTable::is_empty")]
+    pub streams: StreamTable,
     /// The silence after which a publisher is pinged, and after another such time its name may be
     /// taken over.
     pub stall_time: Duration,
@@ -74,6 +84,9 @@ impl Default for Application {
             max_groups: Self::DEFAULT_MAX_GROUPS,
             second_publisher: SecondPublisher::Reject,
             data_start: DataStart::Amf3,
+            delivery: Delivery::Standard,
+            delivery_cap: None,
+            streams: StreamTable::new(),
             stall_time: Duration::from_secs(5),
             return_time: Duration::from_secs(5),
             grace_time: Duration::from_secs(15),
@@ -165,6 +178,11 @@ impl Application {
     /// Above the rate of a client that draws or moves with every frame.
     pub const DEFAULT_SHARED_OBJECT_RATE: u32 = 250;
 
+    /// The deliveries of the application's live streams.
+    pub fn deliveries(&self) -> Deliveries {
+        Deliveries::new(self.delivery, self.delivery_cap, &self.streams)
+    }
+
     /// Whether the application may connect to this host and port.
     pub fn may_connect(&self, host: &str, port: u16) -> bool {
         self.outgoing.iter().any(|target| target.admits(host, port))
@@ -222,6 +240,8 @@ impl Check for Application {
             mistakes.add(at.key("max_groups"), "0 runs no group", remedy);
         }
         self.check_script(at, mistakes);
+        let usual = (self.delivery, self.delivery_cap);
+        delivery::check(usual, &self.streams, at, mistakes);
         if self
             .publish_token
             .as_ref()

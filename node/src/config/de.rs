@@ -89,7 +89,13 @@ impl de::Error for SettingError {
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::new("unknown key".to_owned(), choice(field, expected))
+        let mut replaced = REPLACED.iter();
+        let remedy = replaced.find_map(|(old, remedy)| (*old == field).then_some(*remedy));
+        let choice = || choice(field, expected);
+        Self::new(
+            "unknown key".to_owned(),
+            remedy.map_or_else(choice, str::to_owned),
+        )
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
@@ -99,6 +105,13 @@ impl de::Error for SettingError {
         )
     }
 }
+
+/// Keys of earlier versions, with the keys that replace them.
+const REPLACED: &[(&str, &str)] = &[(
+    "coalesce",
+    "it is gone: applications.NAME.delivery (\"interactive\", \"standard\" or \"broadcast\") and \
+     applications.NAME.delivery_cap take its place",
+)];
 
 /// The nearest of the possible words, or all of them.
 fn choice(given: &str, possible: &[&str]) -> String {

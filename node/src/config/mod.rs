@@ -7,6 +7,7 @@
 mod address;
 mod application;
 mod de;
+mod delivery;
 mod mistake;
 mod shared_objects;
 mod target;
@@ -21,6 +22,7 @@ pub use address::{AddressError, address, read_address};
 pub use application::{
     Application, Builtin, DataStart, OnDeploy, PublishFrom, PublishRefused, SecondPublisher, token,
 };
+pub use delivery::{Deliveries, Delivery, DeliveryPolicy, Streams};
 pub use mistake::{At, Mistake, Mistakes};
 pub use shared_objects::{Displace, Durability, SharedObjects};
 pub use target::{Target, TargetError};

@@ -4,6 +4,21 @@ use super::{Command, Status};
 use crate::TransactionId;
 use crate::amf::{Object, Value};
 
+/// Whether a command of this name, sent by a server, is not a call of its application.
+pub fn is_server_name(name: &str) -> bool {
+    matches!(
+        name,
+        "_result"
+            | "_error"
+            | "onStatus"
+            | "close"
+            | "onFCPublish"
+            | "onFCUnpublish"
+            | "onFCSubscribe"
+            | "onBWDone"
+    )
+}
+
 /// The answer to a call that succeeded: null, then its result.
 pub fn result(transaction: TransactionId, value: impl Into<Value>) -> Command {
     Command::new("_result", transaction).with(value)

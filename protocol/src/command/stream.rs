@@ -94,7 +94,36 @@ pub enum NetStreamCommand {
     Call,
 }
 
+/// The names of the commands that are not calls of the application, answers among them.
+const NAMES: [&str; 20] = [
+    "_checkbw",
+    "_error",
+    "_result",
+    "FCPublish",
+    "FCSubscribe",
+    "FCUnpublish",
+    "closeStream",
+    "createStream",
+    "deleteStream",
+    "getStreamLength",
+    "pause",
+    "pauseRaw",
+    "play",
+    "play2",
+    "publish",
+    "receiveAudio",
+    "receiveVideo",
+    "releaseStream",
+    "seek",
+    "setBufferLength",
+];
+
 impl NetStreamCommand {
+    /// Whether a command of this name, sent by a client, is not a call of the application.
+    pub fn is_name(name: &str) -> bool {
+        NAMES.contains(&name)
+    }
+
     /// Reads the arguments of a command. A name that is not one of the server's own is a
     /// [`NetStreamCommand::Call`].
     pub fn parse(command: &Command) -> Result<Self, ArgumentError> {

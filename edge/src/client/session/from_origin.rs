@@ -78,9 +78,10 @@ impl Session {
                     // A client that has not announced several tracks gets track 0 alone.
                     tracks: who.map_or(WantedTracks::First, |who| who.tracks),
                 };
-                let viewer = self
-                    .worker
-                    .attach(&self.wire, on, source.live, source.publication);
+                let policy = self.delivery(stream);
+                let viewer =
+                    self.worker
+                        .attach(&self.wire, on, source.live, source.publication, policy);
                 self.playing.attach(viewer);
             }
             ToSession::Detach { stream } => self.detach(stream)?,
@@ -141,6 +142,9 @@ impl Session {
             return Err(End::because(CloseReason::Limit));
         }
         self.wire.count_messages(1);
+        if is_call(message) {
+            self.wire.refuse_merging();
+        }
         send(&mut self.wire.session(), message);
         self.ceiling = MAX_OUTPUT + self.pending();
         Ok(())
@@ -209,6 +213,15 @@ fn object_stream(message: &Message) -> ChunkStreamId {
         Some(flags) if flags.is_server_style() => ChunkStreamId::COMMAND,
         _ => ChunkStreamId::SHARED_OBJECT,
     }
+}
+
+/// Whether a message shows that the application speaks with the client: it leaves at once, and so
+/// does everything after it.
+fn is_call(message: &Message) -> bool {
+    let kind = message.kind;
+    let name = Command::peek(kind, &message.payload).map(|(name, _)| name);
+    kind.is_shared_object()
+        || (kind.is_command() && name.is_some_and(|name| !command::call::is_server_name(name)))
 }
 
 /// Puts a message of the session itself on its chunk stream.

@@ -1,12 +1,14 @@
 //! Playing: the messages of viewers, their order, and slow viewers.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use tokio::io::AsyncReadExt;
+use tributary_node::config::{Application, Delivery, Streams};
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, TransactionId,
     amf::{Object, Value},
@@ -506,13 +508,20 @@ async fn commands_that_pile_up_close_the_session() {
     drop(client);
 }
 
+/// The application `live`, whose streams are broadcasts with this cap.
+fn broadcast(cap_ms: u64) -> BTreeMap<String, Application> {
+    let application = Application {
+        delivery: Delivery::Broadcast,
+        delivery_cap: Some(tributary_node::config::Duration::from_millis(cap_ms)),
+        ..Application::default()
+    };
+    BTreeMap::from([("live".to_owned(), application)])
+}
+
 #[tokio::test]
-async fn messages_wait_for_each_other_as_long_as_is_set() {
+async fn messages_of_a_broadcast_wait_for_each_other() {
     const WAIT: Duration = Duration::from_millis(300);
-    let mut edge = Edge::start_with(&Config {
-        coalesce: tributary_node::config::Duration::from_millis(300),
-        ..config()
-    });
+    let mut edge = Edge::start_for(&config(), &broadcast(300));
     let mut source = Source::new();
     let (mut client, peer) = edge.session().await;
     source.attach(&peer, STREAM);
@@ -528,6 +537,41 @@ async fn messages_wait_for_each_other_as_long_as_is_set() {
         media(&mut client).await;
         let between = begun.elapsed() - first;
         assert!(between < WAIT, "they left together: {between:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_pattern_sets_the_delivery_of_a_stream() {
+    const WAIT: Duration = Duration::from_millis(400);
+    let mut applications = broadcast(400);
+    let talks = Streams {
+        delivery: Some(Delivery::Interactive),
+        ..Streams::default()
+    };
+    let live = applications.get_mut("live").unwrap();
+    live.streams.insert("talk-*".to_owned(), talks);
+    let mut edge = Edge::start_for(&config(), &applications);
+    let (mut client, peer) = edge.session().await;
+    for (name, waits) in [("talk-1?token=x", false), ("show", true)] {
+        let mut source = Source::new();
+        client.connection.play(STREAM, name);
+        client.send().await;
+        edge.told().await;
+        source.attach(&peer, STREAM);
+        edge.until("it watches", |metrics| metrics.viewers.get() == 1)
+            .await;
+        let mut quickest = Duration::MAX;
+        // On a machine that does other work, one try may be late.
+        for _ in 0..5 {
+            let begun = Instant::now();
+            source.push(AUDIO, SOUND);
+            media(&mut client).await;
+            quickest = quickest.min(begun.elapsed());
+        }
+        assert_eq!(quickest >= WAIT, waits, "{name}: {quickest:?}");
+        peer.say(ToSession::Detach { stream: STREAM });
+        edge.until("it stops", |metrics| metrics.viewers.get() == 0)
+            .await;
     }
 }
 

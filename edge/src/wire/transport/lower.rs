@@ -19,9 +19,10 @@ pub(super) enum Lower {
 }
 
 impl Lower {
-    pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+    /// Returns the socket's future itself: every client holds one.
+    pub(super) fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> {
         match self {
-            Self::Plain(socket) => socket.ready(interest).await,
+            Self::Plain(socket) => socket.ready(interest),
         }
     }
 
@@ -46,6 +47,15 @@ impl Lower {
     pub(super) fn try_flush(&self) -> io::Result<bool> {
         match self {
             Self::Plain(_) => Ok(true),
+        }
+    }
+
+    pub(super) fn set_merging(&self, merging: bool) {
+        match self {
+            Self::Plain(socket) => {
+                // It fails on a connection that is gone, which the next write reports.
+                let _ = socket.set_nodelay(!merging);
+            }
         }
     }
 

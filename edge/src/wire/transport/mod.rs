@@ -55,8 +55,8 @@ impl Transport {
     }
 
     /// Waits until an operation of the interest may make progress. Cancel safe.
-    pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        self.lower.ready(interest).await
+    pub(crate) fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> {
+        self.lower.ready(interest)
     }
 
     /// Reads the bytes that are there; 0 is the peer's end. A buffer that was not filled has
@@ -84,6 +84,11 @@ impl Transport {
     /// Sends the bytes that a level holds. Returns whether all of them left.
     pub(crate) fn try_flush(&self) -> io::Result<bool> {
         self.lower.try_flush()
+    }
+
+    /// Lets the kernel hold small writes back to merge them, or not.
+    pub(crate) fn set_merging(&self, merging: bool) {
+        self.lower.set_merging(merging);
     }
 
     /// Bytes that a level has taken and the kernel does not have yet.

@@ -255,7 +255,7 @@ const INSTEAD: &[(&str, &str)] = &[
     ),
     (
         "Client/MsgQueue",
-        "messages are not gathered by time; edge.coalesce does it for media",
+        "applications.NAME.delivery_cap sets how long media waits for more",
     ),
     (
         "Client/Access",

@@ -1,0 +1,168 @@
+//! The time for which a live stream's messages wait for others, so that one write sends several.
+//!
+//! A write to a viewer costs the same for one message as for five. Where a pass over the viewers is
+//! cheap there is nothing to save, and a message leaves at once. Where a pass is expensive, the wait
+//! grows with its cost and with the share of its time for which the worker is busy.
+
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
+
+use tokio::runtime::RuntimeMetrics;
+use tributary_node::config::{Delivery, DeliveryPolicy};
+
+/// The window of one live stream on one worker.
+#[derive(Debug)]
+pub(super) struct Window {
+    policy: DeliveryPolicy,
+    /// The mean time that a pass takes.
+    cost: Cell<Duration>,
+}
+
+/// The share of time for which a worker's thread is busy.
+#[derive(Debug)]
+pub(crate) struct Load {
+    runtime: RuntimeMetrics,
+    /// The time of the newest measurement, and the busy time until then.
+    measured: Cell<(Instant, Duration)>,
+    share: Cell<f64>,
+}
+
+/// The cost of a pass below which nothing is worth saving: some 50 viewers.
+const CHEAP: Duration = Duration::from_micros(400);
+
+/// The shortest window. Reason: the timer of a runtime has milliseconds.
+const LEAST: Duration = Duration::from_micros(500);
+
+/// The window of an idle worker, as a multiple of the cost beyond [`CHEAP`].
+const GROWTH: f64 = 3.0;
+
+/// The busy share beyond which the window grows no further.
+const MOST_BUSY: f64 = 0.9;
+
+/// The part of a new measurement in the mean.
+const SMOOTHING: u32 = 8;
+
+/// The time between two measurements of a worker's load.
+const PERIOD: Duration = Duration::from_millis(100);
+
+impl Window {
+    pub(super) fn new(policy: DeliveryPolicy) -> Self {
+        Self {
+            policy,
+            cost: Cell::new(Duration::ZERO),
+        }
+    }
+
+    /// Notes the time that a pass has taken.
+    pub(super) fn passed(&self, took: Duration) {
+        let cost = self.cost.get();
+        self.cost.set(cost - cost / SMOOTHING + took / SMOOTHING);
+    }
+
+    /// The wait of a message, on a worker that is busy for this share of its time.
+    pub(super) fn width(&self, busy: f64) -> Duration {
+        if self.policy.delivery == Delivery::Broadcast {
+            return self.policy.cap;
+        }
+        let dear = self.cost.get().saturating_sub(CHEAP);
+        let width = dear.mul_f64(GROWTH / (1.0 - busy.clamp(0.0, MOST_BUSY)));
+        if width < LEAST {
+            return Duration::ZERO;
+        }
+        width.min(self.policy.cap)
+    }
+
+    /// Whether a pass at a picture, at `now`, is the best one before `due`: the next picture would
+    /// come too late for this window.
+    pub(super) fn ends_with_picture(now: Instant, due: Instant, interval: Duration) -> bool {
+        !interval.is_zero() && now + interval > due
+    }
+}
+
+impl Load {
+    /// The load of the current runtime, which has one thread.
+    pub(crate) fn of_current_runtime() -> Self {
+        Self {
+            runtime: tokio::runtime::Handle::current().metrics(),
+            measured: Cell::new((Instant::now(), Duration::ZERO)),
+            share: Cell::new(0.0),
+        }
+    }
+
+    /// The busy share, 0 to 1, of the last [`PERIOD`] or a little more.
+    pub(crate) fn share(&self, now: Instant) -> f64 {
+        let (at, before) = self.measured.get();
+        let elapsed = now.saturating_duration_since(at);
+        if elapsed >= PERIOD {
+            let busy = self.runtime.worker_total_busy_duration(0);
+            let spent = busy.saturating_sub(before);
+            self.share
+                .set((spent.as_secs_f64() / elapsed.as_secs_f64()).min(1.0));
+            self.measured.set((now, busy));
+        }
+        self.share.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn window(delivery: Delivery, cap: u32) -> Window {
+        Window::new(DeliveryPolicy {
+            delivery,
+            cap: cap * MS,
+        })
+    }
+
+    fn after(passes: u32, took: Duration, window: &Window) {
+        for _ in 0..passes {
+            window.passed(took);
+        }
+    }
+
+    #[test]
+    fn a_cheap_pass_does_not_wait() {
+        let window = window(Delivery::Standard, 20);
+        assert_eq!(window.width(0.0), Duration::ZERO);
+        after(1000, MS / 3, &window);
+        assert_eq!(window.width(0.0), Duration::ZERO);
+        assert_eq!(window.width(1.0), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_window_follows_the_cost_and_comes_back() {
+        let window = window(Delivery::Standard, 20);
+        after(100, 2 * MS, &window);
+        let idle = window.width(0.0);
+        assert!((4 * MS..5 * MS).contains(&idle), "{idle:?}");
+        let busy = window.width(0.5);
+        assert!(busy > idle + MS && busy < 2 * idle + MS, "{busy:?}");
+        after(100, 40 * MS, &window);
+        assert_eq!(window.width(0.0), 20 * MS, "the cap holds");
+        after(100, MS / 10, &window);
+        assert_eq!(window.width(0.9), Duration::ZERO);
+    }
+
+    #[test]
+    fn interactive_streams_wait_for_their_cap_at_most() {
+        let window = window(Delivery::Interactive, 5);
+        after(100, 100 * MS, &window);
+        assert_eq!(window.width(1.0), 5 * MS);
+    }
+
+    #[test]
+    fn broadcasts_wait_always_and_end_with_a_picture() {
+        let window = window(Delivery::Broadcast, 60);
+        assert_eq!(window.width(0.0), 60 * MS);
+        let begun = Instant::now();
+        let due = begun + 60 * MS;
+        assert!(!Window::ends_with_picture(begun, due, 33 * MS));
+        assert!(Window::ends_with_picture(begun + 33 * MS, due, 33 * MS));
+        assert!(!Window::ends_with_picture(begun, due, Duration::ZERO));
+    }
+}
