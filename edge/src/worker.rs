@@ -12,10 +12,11 @@ use tokio::{sync::Notify, task::spawn_local};
 use tributary_node::{
     config::{Deliveries, DeliveryPolicy},
     drain,
+    load::ThreadLoad,
 };
 
 use crate::{
-    fanout::{LiveStream, Load, LocalStream, PlaysOn, Settings, Viewer},
+    fanout::{LiveStream, LocalStream, PlaysOn, Settings, Viewer},
     link::Upstream,
     metrics::Metrics,
     objects::Hub,
@@ -29,7 +30,7 @@ pub(crate) struct Worker {
     pub(crate) hub: Rc<Hub>,
     max_lag: Duration,
     policies: Arc<HashMap<String, Policy>>,
-    load: Rc<Load>,
+    load: Rc<ThreadLoad>,
     began: Instant,
     message_rate: u32,
     /// The buffer into which every client of the thread is read.
@@ -74,7 +75,7 @@ impl Worker {
             metrics: setup.metrics,
             max_lag: setup.max_lag,
             policies: setup.policies,
-            load: Rc::new(Load::of_current_runtime()),
+            load: Rc::new(ThreadLoad::of_current_runtime()),
             began: Instant::now(),
             message_rate: setup.message_rate,
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),

@@ -7,6 +7,7 @@ pub mod config;
 pub mod drain;
 pub mod feed;
 pub mod link;
+pub mod load;
 pub mod log;
 pub mod metrics;
 pub mod queue;

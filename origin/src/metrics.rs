@@ -15,6 +15,7 @@ pub(crate) struct Metrics {
     pub(crate) streams: Gauge,
     pub(crate) viewers: Gauge,
     pub(crate) calls: Counter,
+    pub(crate) long_turns: Counter,
     pub(crate) failures: Counter,
     pub(crate) restarts: Counter,
     pub(crate) shared_objects: Gauge,
@@ -82,6 +83,11 @@ impl Metrics {
             "calls",
             "Calls of application methods",
             metrics.calls.clone(),
+        );
+        origin.register(
+            "long_turns",
+            "Turns of more than 1 ms of groups on the thread of the links",
+            metrics.long_turns.clone(),
         );
         origin.register(
             "application_failures",

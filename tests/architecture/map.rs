@@ -130,6 +130,7 @@ const NODE: CrateMap = CrateMap {
     folders: &[
         ("backoff", ""),
         ("drain", ""),
+        ("load", ""),
         ("queue", ""),
         ("rate", ""),
         ("token", ""),

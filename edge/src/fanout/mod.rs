@@ -28,4 +28,3 @@ pub use streams::Streams;
 pub(crate) use pass::{LocalStream, Settings};
 pub(crate) use reader::PlaysOn;
 pub(crate) use viewer::Viewer;
-pub(crate) use window::Load;

@@ -12,15 +12,12 @@ use tokio::{
     task::yield_now,
     time::{Instant, sleep_until},
 };
-use tributary_node::config::{Delivery, DeliveryPolicy};
-
-use super::{
-    LiveStream,
-    batch::Batches,
-    reader::Reader,
-    stream::Bell,
-    window::{Load, Window},
+use tributary_node::{
+    config::{Delivery, DeliveryPolicy},
+    load::ThreadLoad,
 };
+
+use super::{LiveStream, batch::Batches, reader::Reader, stream::Bell, window::Window};
 use crate::metrics::Metrics;
 
 /// A live stream on one worker.
@@ -35,7 +32,7 @@ pub(crate) struct LocalStream {
     /// Whether the kernel may merge the writes to viewers.
     merges: Cell<bool>,
     settings: Settings,
-    load: Rc<Load>,
+    load: Rc<ThreadLoad>,
     metrics: Arc<Metrics>,
 }
 
@@ -78,7 +75,7 @@ impl LocalStream {
     pub(crate) fn new(
         live: Arc<LiveStream>,
         settings: Settings,
-        load: &Rc<Load>,
+        load: &Rc<ThreadLoad>,
         metrics: Arc<Metrics>,
     ) -> Rc<Self> {
         let bell = Arc::default();

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::runtime::RuntimeMetrics;
 use tributary_node::config::{Delivery, DeliveryPolicy};
 
 /// The window of one live stream on one worker.
@@ -18,15 +17,6 @@ pub(super) struct Window {
     policy: DeliveryPolicy,
     /// The mean time that a pass takes.
     cost: Cell<Duration>,
-}
-
-/// The share of time for which a worker's thread is busy.
-#[derive(Debug)]
-pub(crate) struct Load {
-    runtime: RuntimeMetrics,
-    /// The time of the newest measurement, and the busy time until then.
-    measured: Cell<(Instant, Duration)>,
-    share: Cell<f64>,
 }
 
 /// The cost of a pass below which nothing is worth saving: some 50 viewers.
@@ -43,9 +33,6 @@ const MOST_BUSY: f64 = 0.9;
 
 /// The part of a new measurement in the mean.
 const SMOOTHING: u32 = 8;
-
-/// The time between two measurements of a worker's load.
-const PERIOD: Duration = Duration::from_millis(100);
 
 impl Window {
     pub(super) fn new(policy: DeliveryPolicy) -> Self {
@@ -78,31 +65,6 @@ impl Window {
     /// come too late for this window.
     pub(super) fn ends_with_picture(now: Instant, due: Instant, interval: Duration) -> bool {
         !interval.is_zero() && now + interval > due
-    }
-}
-
-impl Load {
-    /// The load of the current runtime, which has one thread.
-    pub(crate) fn of_current_runtime() -> Self {
-        Self {
-            runtime: tokio::runtime::Handle::current().metrics(),
-            measured: Cell::new((Instant::now(), Duration::ZERO)),
-            share: Cell::new(0.0),
-        }
-    }
-
-    /// The busy share, 0 to 1, of the last [`PERIOD`] or a little more.
-    pub(crate) fn share(&self, now: Instant) -> f64 {
-        let (at, before) = self.measured.get();
-        let elapsed = now.saturating_duration_since(at);
-        if elapsed >= PERIOD {
-            let busy = self.runtime.worker_total_busy_duration(0);
-            let spent = busy.saturating_sub(before);
-            self.share
-                .set((spent.as_secs_f64() / elapsed.as_secs_f64()).min(1.0));
-            self.measured.set((now, busy));
-        }
-        self.share.get()
     }
 }
 

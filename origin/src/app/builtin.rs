@@ -8,6 +8,7 @@ use super::{
     counter::Counter,
     live::Live,
     registry::{Applications, Factory},
+    version::Runs,
 };
 
 impl Applications {
@@ -40,6 +41,11 @@ impl Applications {
                 return None;
             }
         };
-        Some(self.put(name, None, settings, factory))
+        // Groups with data read it from the disk.
+        let runs = match settings.shared_objects {
+            Some(config::SharedObjects::All) => Runs::OnWorker,
+            _ => Runs::BesideLink,
+        };
+        Some(self.put(name, None, settings, factory, runs))
     }
 }

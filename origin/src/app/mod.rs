@@ -48,6 +48,6 @@ pub use streams::{
 };
 #[cfg(test)]
 pub(crate) use version::WAITING_NAMES;
-pub(crate) use version::{AppVersion, InUse, Instance};
+pub(crate) use version::{AppVersion, InUse, Instance, Runs};
 
 pub use tributary_protocol::shared_object::replica::{News, NewsKind};

@@ -19,7 +19,18 @@ pub(crate) struct AppVersion {
     pub(crate) settings: config::Application,
     pub(crate) idle_time: Duration,
     pub(crate) common: Arc<Common>,
+    /// The thread on which its groups run.
+    pub(crate) runs: Runs,
     instances: AtomicUsize,
+}
+
+/// The thread on which the groups of an application run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runs {
+    /// A worker's.
+    OnWorker,
+    /// The link's, while that has little to do: each turn is short and waits for nothing.
+    BesideLink,
 }
 
 /// State that all versions of an application share.
@@ -45,9 +56,15 @@ pub(crate) struct WaitingNames(AtomicUsize);
 pub(crate) struct InUse(Arc<AppVersion>);
 
 impl AppVersion {
-    pub(super) fn new(number: u64, settings: config::Application, common: Arc<Common>) -> Self {
+    pub(super) fn new(
+        number: u64,
+        settings: config::Application,
+        common: Arc<Common>,
+        runs: Runs,
+    ) -> Self {
         Self {
             number,
+            runs,
             idle_time: settings.idle_time.map_or(IDLE_TIME, config::Duration::get),
             settings,
             common,

@@ -35,7 +35,7 @@ use std::{
 use tributary_node::config::{self, OnDeploy};
 
 use crate::{
-    app::{Level, Log},
+    app::{Level, Log, Runs},
     group::Groups,
 };
 
@@ -381,6 +381,7 @@ impl Deployments {
             Some(number),
             version.loaded.settings,
             factory,
+            Runs::OnWorker,
         );
         let restarted = match policy {
             OnDeploy::Restart => self.groups.restart(name),

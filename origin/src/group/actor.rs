@@ -124,7 +124,11 @@ impl Actor {
                 break;
             }
             turns += 1;
-            if turns % TURNS_PER_WAKE == 0 || began.elapsed() > LONG_TURN {
+            let was_long = began.elapsed() > LONG_TURN;
+            if was_long && self.core.room.load.note_long_turn() {
+                self.core.room.process.metrics.long_turns.inc();
+            }
+            if was_long || turns % TURNS_PER_WAKE == 0 {
                 tokio::task::yield_now().await;
             }
         }

@@ -10,6 +10,7 @@
 //! | `context` | the acts of an application on its group |
 //! | `lend` | the context of a script that runs |
 //! | `handle`, `refusal` | the ways in |
+//! | `workers`, `worker`, `beside_link` | the threads that groups run on: workers, and that of the links |
 //! | `trial` | an instance without clients, apart from all others |
 //! | `core` | all parts, and the acts that concern all of them: sessions begin and end |
 //! | `room` | the surroundings of every act: the time, deadlines, notices, the log |
@@ -32,6 +33,7 @@ mod access;
 mod actor;
 mod answer;
 mod bandwidth;
+mod beside_link;
 mod client;
 mod clients;
 mod clock;
@@ -71,6 +73,7 @@ mod turn;
 mod verdict;
 mod watched;
 mod worker;
+mod workers;
 
 #[cfg(test)]
 mod tests;

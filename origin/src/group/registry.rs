@@ -22,10 +22,11 @@ use super::{
     media::Media,
     open_refused::OpenRefused,
     process::{Instances, Process, Settings},
-    worker::{Load, Workers},
+    worker::Load,
+    workers::Workers,
 };
 use crate::{
-    app::{AppVersion, Applications, InUse, Registered},
+    app::{AppVersion, Applications, InUse, Registered, Runs},
     metrics::{ConnectResult, Metrics},
     session::{Destination, LaneKey},
     store::{Extent, Store},
@@ -67,7 +68,8 @@ impl Groups {
         let media = Media::start()?;
         let groups = Self::new(settings, applications, metrics, workers, media, clock);
         let process = Arc::downgrade(&groups.registry.process);
-        let ticking = groups.registry.workers.spawn(move |_| tick(process));
+        let workers = &groups.registry.workers;
+        let ticking = workers.spawn(Runs::OnWorker, move |_| tick(process));
         ticking.map_err(|_| io::Error::other("no thread runs groups"))?;
         Ok(groups)
     }
@@ -105,6 +107,12 @@ impl Groups {
             }
         });
         Self { registry }
+    }
+
+    /// Runs groups of short turns on the thread and `LocalSet` of the caller, which is the thread of
+    /// the links, beside those of the workers.
+    pub(crate) fn run_beside_link(&self) -> impl Future<Output = ()> + use<> {
+        self.registry.workers.run_beside_link()
     }
 
     /// The group of this name, started if it does not run. Answer a refusal with
@@ -248,9 +256,9 @@ impl Registry {
         };
         let key = Arc::clone(&name);
         let registry = Arc::clone(self);
-        let started = self
-            .workers
-            .spawn(move |load| registry.actor(name, registered, mailbox, inbox, load).run());
+        let runs = registered.version.runs;
+        let start = move |load| registry.actor(name, registered, mailbox, inbox, load).run();
+        let started = self.workers.spawn(runs, start);
         if started.is_err() {
             tracing::error!(group = %key, "no worker takes another group: one hangs");
             return Err(OpenRefused::Busy);

@@ -12,16 +12,11 @@ use tributary_node::{config, queue};
 use tributary_protocol::GroupName;
 
 use super::{
-    actor::now,
-    clock::Clock,
-    mailbox::MAILBOX,
-    media::Media,
-    process::Settings,
-    registry::Groups,
-    worker::{Load, Workers},
+    actor::now, clock::Clock, mailbox::MAILBOX, media::Media, process::Settings, registry::Groups,
+    worker::Load, workers::Workers,
 };
 use crate::{
-    app::{Applications, Factory, Level, Line, Log},
+    app::{Applications, Factory, Level, Line, Log, Runs},
     metrics::Metrics,
     store::Store,
 };
@@ -61,7 +56,13 @@ pub(crate) fn trial(
     stack: usize,
 ) -> Result<(), Failed> {
     let applications = Applications::new();
-    applications.put(name.application().to_owned(), None, settings, factory);
+    applications.put(
+        name.application().to_owned(),
+        None,
+        settings,
+        factory,
+        Runs::OnWorker,
+    );
     let log = applications.log(name.application()).unwrap_or_default();
     try_out(name, applications, store, stack).map_err(|error| Failed {
         error,

@@ -32,7 +32,8 @@ impl RunningLink {
     }
 }
 
-/// Starts the links on a thread of their own. Reason: QUIC batches best where no other work runs.
+/// Starts the links on a thread of their own. Groups of short turns run there too while it has
+/// little to do.
 pub(crate) fn start(
     config: LinkConfig,
     groups: Groups,
@@ -70,6 +71,7 @@ pub(crate) fn start(
 /// that.
 async fn run(shared: &Rc<Shared>, endpoint: &Endpoint, drain: drain::Watch) {
     let edges = Edges::new(Rc::clone(shared));
+    spawn_local(shared.groups.run_beside_link());
     spawn_local(tick(Rc::clone(&edges)));
     spawn_local(announce_displaced(Rc::clone(&edges)));
     spawn_local(announce_kept(Rc::clone(&edges)));

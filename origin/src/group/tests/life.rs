@@ -15,8 +15,10 @@ use tributary_protocol::{
 
 use super::stage::{Lane, Stage, live_settings, pass, play, settings, settle};
 use crate::{
-    app::{Admission, Answer, Application, Applications, Call, ClientId, Context, StopReason},
-    group::{Groups, OpenRefused, Settings, clock::Clock, media::Media, worker::Workers},
+    app::{
+        Admission, Answer, Application, Applications, Call, ClientId, Context, Runs, StopReason,
+    },
+    group::{Groups, OpenRefused, Settings, clock::Clock, media::Media, workers::Workers},
     metrics::Metrics,
     session::LaneKey,
 };
@@ -271,7 +273,7 @@ fn a_worker_that_hangs_takes_no_more_groups_and_they_are_refused() {
     let workers = Workers::with_room(1, Settings::DEFAULT_STACK, 2).unwrap();
     let (release, hung) = std::sync::mpsc::sync_channel::<()>(0);
     // A group of which one turn takes for ever.
-    let hangs = workers.spawn(move |_| async move {
+    let hangs = workers.spawn(Runs::OnWorker, move |_| async move {
         let _ = hung.recv();
     });
     assert!(hangs.is_ok());
