@@ -22,7 +22,8 @@ pub trait FeedSource {
     /// Reads the ring.
     fn with_ring<R>(&self, read: impl FnOnce(&Ring<Message>) -> R) -> R;
 
-    /// Waits for a push, or the end of the source, after this call.
+    /// Waits for a push, or the end of the source, after this call. A source may let pushes wait for
+    /// each other for a bounded time; its end does not wait.
     fn changed(&self) -> impl Future<Output = ()>;
 
     /// Whether the source will push no further message.

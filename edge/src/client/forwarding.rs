@@ -101,6 +101,8 @@ impl Forwarding {
     }
 
     fn send(&mut self, now: Instant, message: Message, generation: Generation) -> Result<(), End> {
+        // The media before the message is not to arrive long after it.
+        self.publishing.flush();
         if let Some(link) = &self.link {
             let queued = link.send(message, generation);
             queued.map_err(|_| End::fault(CloseReason::Limit, "link_behind"))?;

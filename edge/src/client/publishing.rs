@@ -140,6 +140,25 @@ impl Publishing {
         }
     }
 
+    /// Notes whether the live stream of the publish of this generation has readers.
+    pub(super) fn set_read(&mut self, stream: MessageStreamId, generation: Generation, read: bool) {
+        if let Some(publish) = self.find(stream)
+            && publish.generation == generation
+            && let State::Feeding { feed, .. } = &publish.state
+        {
+            feed.set_read(read);
+        }
+    }
+
+    /// Lets all media leave that waits for more.
+    pub(super) fn flush(&self) {
+        for publish in &self.streams {
+            if let State::Feeding { feed, .. } = &publish.state {
+                feed.flush();
+            }
+        }
+    }
+
     /// Feeds, holds or drops a media message.
     pub(super) fn push(&mut self, message: Message) {
         let Some(publish) = self.find_mut(message.stream) else {

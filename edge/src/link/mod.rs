@@ -16,6 +16,7 @@ mod dial;
 mod diallers;
 mod feeds;
 pub mod handle;
+mod hold;
 mod journal;
 mod lane;
 mod lanes;

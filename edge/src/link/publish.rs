@@ -3,18 +3,23 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 use tributary_node::feed::FeedSource;
 use tributary_protocol::{
     Message, media,
     ring::{Cursor, Ring, RingLimits, Start},
 };
+
+use super::hold::Hold;
 
 /// The client's end of an accepted publish, which takes its media. Its drop ends the feed once all
 /// media is sent.
@@ -30,9 +35,15 @@ pub(crate) struct PublishSource {
 }
 
 struct PublishState {
-    ring: Mutex<Ring<Message>>,
+    media: Mutex<Media>,
+    /// Notified by messages that wake the feed, and at the end.
     changed: Notify,
     finished: AtomicBool,
+}
+
+struct Media {
+    ring: Ring<Message>,
+    hold: Hold,
 }
 
 /// The limits of a published stream's ring towards the link. Reason: a group of pictures outlasts a
@@ -48,7 +59,10 @@ impl PublishFeed {
         let ring = Ring::new(LIMITS);
         let cursor = ring.join(Start::Live);
         let shared = Arc::new(PublishState {
-            ring: Mutex::new(ring),
+            media: Mutex::new(Media {
+                ring,
+                hold: Hold::default(),
+            }),
             changed: Notify::new(),
             finished: AtomicBool::new(false),
         });
@@ -64,8 +78,22 @@ impl PublishFeed {
     /// first.
     pub fn push(&self, message: Message) {
         let class = media::classify(message.kind, &message.payload);
-        self.shared.ring().push(class, message.timestamp, message);
-        self.shared.changed.notify_waiters();
+        self.shared.change(|media| {
+            let wakes = media.hold.push(&message);
+            media.ring.push(class, message.timestamp, message);
+            wakes
+        });
+    }
+
+    /// Notes whether the live stream has readers. Without readers, messages may wait for each other
+    /// before they leave; with readers, each leaves at once.
+    pub fn set_read(&self, read: bool) {
+        self.shared.change(|media| media.hold.set_read(read));
+    }
+
+    /// Lets all messages leave that wait for others.
+    pub(crate) fn flush(&self) {
+        self.shared.change(|media| media.hold.flush());
     }
 }
 
@@ -83,8 +111,16 @@ impl fmt::Debug for PublishFeed {
 }
 
 impl PublishState {
-    fn ring(&self) -> std::sync::MutexGuard<'_, Ring<Message>> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    fn media(&self) -> MutexGuard<'_, Media> {
+        self.media.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a change, which returns whether it wakes the feed.
+    fn change(&self, change: impl FnOnce(&mut Media) -> bool) {
+        let wakes = change(&mut self.media());
+        if wakes {
+            self.changed.notify_waiters();
+        }
     }
 }
 
@@ -96,14 +132,147 @@ impl fmt::Debug for PublishState {
 
 impl FeedSource for PublishSource {
     fn with_ring<R>(&self, read: impl FnOnce(&Ring<Message>) -> R) -> R {
-        read(&self.shared.ring())
+        read(&self.shared.media().ring)
     }
 
+    /// No message is missed. The future that a wake-up ends is made before the lock is taken, and
+    /// the caller reads the ring after this call. Under the lock the hold decides about each message:
+    ///
+    /// * A message before this call's turn at the lock is in the ring when the caller reads it.
+    /// * A message after it either wakes the feed, whose future is there already, or waits for the
+    ///   end of a hold, at which the future ends by itself. A hold only begins here, so that its end
+    ///   is in the newest future; a hold that ends earlier wakes the feed if a message waits.
     fn changed(&self) -> impl Future<Output = ()> {
-        self.shared.changed.notified()
+        let woken = self.shared.changed.notified();
+        let until = self.shared.media().hold.begin(Instant::now().into_std());
+        async move {
+            match until {
+                Some(until) => {
+                    // Either outcome is a reason to read.
+                    let _ = timeout_at(until.into(), woken).await;
+                }
+                None => woken.await,
+            }
+        }
     }
 
     fn is_finished(&self) -> bool {
         self.shared.finished.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::atomic::AtomicU32, thread};
+
+    use tributary_protocol::{MessageStreamId, MessageType, RtmpTimestamp};
+
+    use super::{
+        super::hold::{HELD_BYTES, HOLD},
+        *,
+    };
+
+    fn message(number: u32, length: usize) -> Message {
+        let mut payload = vec![0xaf, 1];
+        payload.resize(length.max(2), 0);
+        Message {
+            kind: MessageType::AUDIO,
+            stream: MessageStreamId(1),
+            timestamp: RtmpTimestamp(number),
+            payload: payload.into(),
+        }
+    }
+
+    /// The times of the messages that the feed reads.
+    fn take(source: &PublishSource, cursor: &mut Cursor) -> Vec<u32> {
+        source.with_ring(|ring| {
+            let deliveries = std::iter::from_fn(|| ring.next(cursor, Duration::MAX));
+            deliveries.map(|delivery| delivery.timestamp.0).collect()
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_without_readers_leave_together_and_the_end_takes_them_along() {
+        let (feed, source) = PublishFeed::new();
+        let mut cursor = source.cursor;
+        feed.set_read(false);
+        feed.push(message(0, 0));
+        drop(source.changed());
+        assert_eq!(take(&source, &mut cursor), [0]);
+        for first in [1, 4] {
+            let begun = Instant::now();
+            let changed = source.changed();
+            (first..first + 3).for_each(|number| feed.push(message(number, 0)));
+            changed.await;
+            assert!(begun.elapsed() >= HOLD, "{:?}", begun.elapsed());
+            drop(source.changed());
+            assert_eq!(take(&source, &mut cursor), [first, first + 1, first + 2]);
+        }
+        let begun = Instant::now();
+        let changed = source.changed();
+        feed.push(message(7, 0));
+        drop(feed);
+        changed.await;
+        assert!(begun.elapsed().is_zero());
+        assert!(source.is_finished());
+        assert_eq!(take(&source, &mut cursor), [7]);
+    }
+
+    /// The changes after which held messages leave.
+    fn release(feed: &PublishFeed, round: u32, number: &mut u32) {
+        match round % 4 {
+            0 => feed.set_read(true),
+            1 => feed.flush(),
+            2 => {
+                feed.push(message(*number, HELD_BYTES));
+                *number += 1;
+            }
+            // The time.
+            _ => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn no_wake_up_is_lost_between_threads() {
+        let (feed, source) = PublishFeed::new();
+        let mut cursor = source.cursor;
+        let taken = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&taken);
+        let pushing = thread::spawn(move || {
+            let mut number = 0;
+            for round in 0..200_u32 {
+                feed.set_read(round % 5 == 0);
+                for _ in 0..round % 7 {
+                    feed.push(message(number, 0));
+                    number += 1;
+                }
+                // One round in 40 waits for the time.
+                let how = if round % 40 == 3 { 3 } else { round % 3 };
+                release(&feed, how, &mut number);
+                let by = std::time::Instant::now() + Duration::from_secs(20);
+                while count.load(Ordering::Acquire) < number {
+                    assert!(std::time::Instant::now() < by, "round {round} is not read");
+                    thread::yield_now();
+                }
+            }
+            number
+        });
+        let mut all = Vec::new();
+        loop {
+            // As the writer of feeds reads.
+            let changed = source.changed();
+            let is_finished = source.is_finished();
+            let some = take(&source, &mut cursor);
+            if !some.is_empty() {
+                taken.fetch_add(some.len() as u32, Ordering::Release);
+                all.extend(some);
+            } else if is_finished {
+                break;
+            } else {
+                changed.await;
+            }
+        }
+        let pushed = pushing.join().expect("every round was read");
+        assert_eq!(all, (0..pushed).collect::<Vec<_>>());
     }
 }

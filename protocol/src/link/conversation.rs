@@ -50,6 +50,15 @@ pub enum ToSession<S = Source, T = Target> {
         /// The generation of the publish command.
         generation: Generation,
     },
+    /// Whether the live stream of the publish of this generation has readers. Without this order it
+    /// has.
+    PublishRead {
+        stream: MessageStreamId,
+        /// The generation of the publish command.
+        generation: Generation,
+        /// Whether there are readers.
+        read: bool,
+    },
     /// The media that the viewer asked for.
     Filter {
         stream: MessageStreamId,
@@ -139,6 +148,15 @@ impl<S, T> ToSession<S, T> {
             Self::StopPublish { stream, generation } => {
                 ToSession::StopPublish { stream, generation }
             }
+            Self::PublishRead {
+                stream,
+                generation,
+                read,
+            } => ToSession::PublishRead {
+                stream,
+                generation,
+                read,
+            },
             Self::Filter { stream, filter } => ToSession::Filter { stream, filter },
             Self::Watch => ToSession::Watch,
             Self::Bandwidth(bandwidth) => ToSession::Bandwidth(bandwidth),

@@ -8,3 +8,7 @@ pub const PUBLICATION: u64 = 1 << 6;
 
 /// The node reads [`Statistics`](super::Statistics) with the count of frames that they include.
 pub const COUNTED: u64 = 1 << 7;
+
+/// The node reads [`ToSession::PublishRead`](super::ToSession::PublishRead), and may hold back the
+/// messages of a publish that has no readers.
+pub const UNREAD: u64 = 1 << 9;

@@ -103,6 +103,14 @@ impl Session {
             ToSession::StopPublish { stream, generation } => {
                 self.forwarding.publishing.stop(stream, generation);
             }
+            ToSession::PublishRead {
+                stream,
+                generation,
+                read,
+            } => self
+                .forwarding
+                .publishing
+                .set_read(stream, generation, read),
             ToSession::Filter { stream, filter } => self.playing.set_filter(stream, filter),
             ToSession::Watch => self.watch(now),
             ToSession::Bandwidth(bandwidth) => self.set_bandwidth(bandwidth, now),

@@ -1,6 +1,6 @@
 //! Publishing: generations, media that waits for a decision, and the way to the origin.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{BufMut, Bytes};
 use tributary_node::feed::FeedSource;
@@ -22,7 +22,7 @@ const KEY: &[u8] = b"\x17\x01\x00\x00\x00k";
 
 /// The link's end of a feed.
 struct Feed {
-    source: PublishSource,
+    source: Arc<PublishSource>,
     cursor: Cursor,
 }
 
@@ -30,6 +30,7 @@ impl Feed {
     fn new() -> (PublishFeed, Self) {
         let (feed, source) = PublishFeed::new();
         let cursor = source.with_ring(|ring| ring.join(Start::Live));
+        let source = Arc::new(source);
         (feed, Self { source, cursor })
     }
 
@@ -226,6 +227,73 @@ fn sub(out: &mut Vec<u8>, kind: MessageType, time: u32, payload: &[u8], length: 
     out.put_u32(0);
     out.put_slice(payload);
     out.put_u32(payload.len() as u32 + 11);
+}
+
+/// Whether a future is over.
+async fn is_over(future: impl Future<Output = ()>) -> bool {
+    tokio::select! {
+        biased;
+        () = future => true,
+        () = std::future::ready(()) => false,
+    }
+}
+
+/// Reports to the edge whether the stream has readers, and waits until the session has taken it.
+async fn report(client: &mut Client, peer: &Peer, generation: Generation, read: bool) {
+    peer.say(ToSession::PublishRead {
+        stream: STREAM,
+        generation,
+        read,
+    });
+    peer.command(&tributary_protocol::command::Command::new(
+        "taken",
+        tributary_protocol::TransactionId(0.0),
+    ));
+    client.event().await;
+}
+
+#[tokio::test]
+async fn messages_of_an_unread_publish_wait_until_there_is_a_reader_or_a_command_follows() {
+    let mut edge = Edge::start();
+    let (mut client, peer) = edge.session().await;
+    let generation = publish(&mut edge, &mut client, &peer).await;
+    let mut feed = accept(&peer, generation);
+    let source = Arc::clone(&feed.source);
+    let audio = |time| media(AUDIO, time, &b"\xaf\x01a"[..]);
+    for (time, read) in [(0, true), (100, false)] {
+        report(&mut client, &peer, generation, false).await;
+        send(&mut client, &[audio(time)]).await;
+        feed.wait(1).await;
+        // The feed has read a message, so that the next one waits.
+        let changed = source.changed();
+        send(&mut client, &[audio(time + 1)]).await;
+        if read {
+            feed.wait(1).await;
+            report(&mut client, &peer, generation, true).await;
+        } else {
+            client.connection.notify("follows", Vec::new());
+            client.send().await;
+            assert_eq!(edge.command(&peer).await.0.name, "follows");
+        }
+        assert!(is_over(changed).await, "read: {read}");
+    }
+}
+
+#[tokio::test]
+async fn a_report_about_an_older_publish_changes_nothing() {
+    let mut edge = Edge::start();
+    let (mut client, peer) = edge.session().await;
+    let first = publish(&mut edge, &mut client, &peer).await;
+    let second = publish(&mut edge, &mut client, &peer).await;
+    let mut feed = accept(&peer, second);
+    let source = Arc::clone(&feed.source);
+    report(&mut client, &peer, first, false).await;
+    for time in 0..3 {
+        let changed = source.changed();
+        send(&mut client, &[media(AUDIO, time, &b"\xaf\x01a"[..])]).await;
+        assert_eq!(feed.wait(1).await, [(8, time)]);
+        assert!(is_over(changed).await);
+    }
 }
 
 #[tokio::test]

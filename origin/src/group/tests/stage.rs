@@ -452,6 +452,7 @@ impl Lane {
             ToSession::StopPublish { stream, generation } => {
                 format!("StopPublish {stream} generation {}", generation.0)
             }
+            ToSession::PublishRead { stream, read, .. } => format!("PublishRead {stream} {read}"),
             ToSession::Filter { stream, filter } => {
                 let on = |on: bool, name: &'static str| if on { name } else { "" };
                 let (audio, video) = (on(filter.audio, " audio"), on(filter.video, " video"));

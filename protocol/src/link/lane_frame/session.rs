@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::{BufMut, Bytes};
 
 use super::{
-    ACCEPT, ACCEPT_PUBLISH, ATTACH, BANDWIDTH, CLOSE, DETACH, FILTER, OPEN, PING, STALLED,
-    STATISTICS, STOP_PUBLISH, WATCH, encode_session,
+    ACCEPT, ACCEPT_PUBLISH, ATTACH, BANDWIDTH, CLOSE, DETACH, FILTER, OPEN, PING, PUBLISH_READ,
+    STALLED, STATISTICS, STOP_PUBLISH, WATCH, encode_session,
     fragment::{Fragment, Head, encode_fragment},
     put_session, take_session, take_stream,
 };
@@ -64,6 +64,16 @@ impl ToSession {
                 varint::encode(u64::from(generation.0), &mut body);
                 frame::encode(STOP_PUBLISH, &body, out);
             }
+            Self::PublishRead {
+                stream,
+                generation,
+                read,
+            } => {
+                let mut body = stream_body(session, *stream);
+                varint::encode(u64::from(generation.0), &mut body);
+                body.put_u8(u8::from(*read));
+                frame::encode(PUBLISH_READ, &body, out);
+            }
             Self::Filter { stream, filter } => {
                 let mut body = stream_body(session, *stream);
                 let bits = u8::from(filter.audio)
@@ -110,6 +120,11 @@ impl ToSession {
             STOP_PUBLISH => Self::StopPublish {
                 stream: take_stream(input)?,
                 generation: Generation(take_varint_u32(input)?),
+            },
+            PUBLISH_READ => Self::PublishRead {
+                stream: take_stream(input)?,
+                generation: Generation(take_varint_u32(input)?),
+                read: take_u8(input)? != 0,
             },
             FILTER => {
                 let stream = take_stream(input)?;

@@ -223,6 +223,14 @@ fn to_edge() -> Vec<(&'static str, ToEdge)> {
             }),
         ),
         (
+            "4054 04 05 01 02 00",
+            order(ToSession::PublishRead {
+                stream: STREAM,
+                generation: Generation(2),
+                read: false,
+            }),
+        ),
+        (
             "35 03 05 01 05",
             order(ToSession::Filter {
                 stream: STREAM,
