@@ -33,7 +33,7 @@ pub(crate) async fn publish(client: &mut Client, name: &str) -> PublishFeed {
 }
 
 /// Plays, and waits until the stream is attached.
-async fn play(client: &mut Client, name: &str) {
+pub(crate) async fn play(client: &mut Client, name: &str) {
     client.stream("play", name).await;
     while !matches!(
         client.next().await,

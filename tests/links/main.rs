@@ -10,5 +10,6 @@ mod origins_come_and_go;
 mod shared_objects_cross_once;
 mod shares_are_fair;
 mod stalled_sessions_stop_nobody;
+mod unread_publishes;
 
 mod rig;

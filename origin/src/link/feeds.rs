@@ -24,7 +24,7 @@ use tributary_protocol::{
 };
 
 use super::metrics::LinkMetrics;
-use crate::live::LiveStream;
+use crate::live::{LiveStream, Reading};
 
 /// The feeds of one edge, over its links in turn.
 pub(super) struct Feeds {
@@ -69,7 +69,7 @@ struct FeedOut {
 
 /// A live stream as the source of a feed.
 struct LiveSource {
-    live: Arc<LiveStream>,
+    reading: Reading,
     finished: Rc<Cell<bool>>,
     wake: Rc<Notify>,
 }
@@ -118,11 +118,16 @@ impl Feeds {
     }
 
     fn publications(&self) -> Publications {
-        if self.features.get() & features::PUBLICATION == 0 {
-            Publications::ByEpoch
-        } else {
+        if self.supports(features::PUBLICATION) {
             Publications::ByFrame
+        } else {
+            Publications::ByEpoch
         }
+    }
+
+    /// Whether the edge has this feature.
+    pub(super) fn supports(&self, feature: u64) -> bool {
+        self.features.get() & feature != 0
     }
 
     /// Counts a message stream of the edge that plays `live`. The first one begins the feed.
@@ -137,7 +142,7 @@ impl Feeds {
             wake: Rc::default(),
         });
         let source = LiveSource {
-            live: Arc::clone(live),
+            reading: Reading::begin(Arc::clone(live)),
             finished: Rc::clone(&feed.finished),
             wake: Rc::clone(&feed.wake),
         };
@@ -227,7 +232,7 @@ impl LastingFeed for LiveFeed {
     }
 
     fn begin(&self) -> FeedWriter {
-        let (live, publications) = (self.source.live.id(), self.feeds.publications());
+        let (live, publications) = (self.source.live().id(), self.feeds.publications());
         FeedWriter::new(live, WriterId(0), self.source.cursor(), publications)
     }
 
@@ -249,6 +254,10 @@ impl LastingFeed for LiveFeed {
 }
 
 impl LiveSource {
+    fn live(&self) -> &LiveStream {
+        self.reading.live()
+    }
+
     fn cursor(&self) -> Cursor {
         self.with_ring(|ring| ring.join(Start::Gop))
     }
@@ -275,11 +284,11 @@ impl Publish {
 
 impl FeedSource for LiveSource {
     fn with_ring<R>(&self, read: impl FnOnce(&Ring<Message>) -> R) -> R {
-        read(&self.live.ring())
+        read(&self.live().ring())
     }
 
     fn changed(&self) -> impl Future<Output = ()> {
-        let pushed = self.live.changed();
+        let pushed = self.live().changed();
         let woken = self.wake.notified();
         async move {
             tokio::select! {

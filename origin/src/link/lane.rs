@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::AbortHandle};
 use tributary_node::queue;
 use tributary_protocol::{
     GroupName, LaneId, MessageStreamId, SessionId,
@@ -25,6 +25,7 @@ use crate::{
 mod carry;
 mod events;
 mod follow;
+mod readers;
 
 pub(super) use carry::Carrier;
 
@@ -46,7 +47,7 @@ pub(super) struct Lane {
     /// The live stream that each message stream of a session plays.
     playing: RefCell<HashMap<StreamKey, Arc<LiveStream>>>,
     /// The accepted publishes whose feed has not ended.
-    publishing: RefCell<HashMap<StreamKey, Target<Arc<LiveStream>>>>,
+    publishing: RefCell<HashMap<StreamKey, Accepted>>,
     /// Events of sessions that wait for the end of a feed, with the number of the wait.
     held: RefCell<HashMap<SessionId, (u64, VecDeque<FromSession>)>>,
     holds: Cell<u64>,
@@ -59,6 +60,13 @@ pub(super) struct Lane {
     over: Cell<bool>,
     ended: Notify,
     wake: Notify,
+}
+
+/// A publish that is accepted, until its feed or the publish ends.
+struct Accepted {
+    target: Target<Arc<LiveStream>>,
+    /// The task that sends PublishRead; an edge without the feature gets none.
+    reports: Option<AbortHandle>,
 }
 
 /// A message stream of a session.
@@ -178,13 +186,8 @@ impl Lane {
         }
         self.state.borrow_mut().end(reason);
         let held = std::mem::take(&mut *self.held.borrow_mut());
-        for target in self
-            .publishing
-            .borrow_mut()
-            .drain()
-            .map(|(_, target)| target)
-        {
-            self.feeds.forget(&target);
+        for (_, accepted) in self.publishing.borrow_mut().drain() {
+            self.feeds.forget(&accepted.target);
         }
         for (session, (_, events)) in held {
             for event in events {
@@ -198,5 +201,13 @@ impl Lane {
         }
         self.ended.notify_one();
         self.wake.notify_one();
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        if let Some(reports) = &self.reports {
+            reports.abort();
+        }
     }
 }

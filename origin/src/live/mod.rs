@@ -16,9 +16,11 @@ use tributary_protocol::{
 };
 
 mod frame;
+mod readers;
 pub(crate) mod relay;
 mod timeline;
 
+use readers::Readers;
 use timeline::{Timeline, Track};
 
 /// One live stream: its recent messages and its writer.
@@ -29,6 +31,7 @@ pub(crate) struct LiveStream {
     id: LiveId,
     state: Mutex<State>,
     changed: Notify,
+    readers: Readers,
 }
 
 struct State {
@@ -73,6 +76,11 @@ pub(crate) struct Writing {
     writer: WriterId,
 }
 
+/// The reading of a live stream's ring for viewers, wherever they are. The stream counts it until
+/// its drop: the publisher's edge sends each message at once only while there is one.
+#[derive(Debug)]
+pub(crate) struct Reading(Arc<LiveStream>);
+
 /// Exclusive access to a stream's ring; publishing waits while it is held.
 pub(crate) struct RingAccess<'a>(MutexGuard<'a, State>);
 
@@ -107,6 +115,7 @@ impl LiveStream {
                 counts: Counts::default(),
             }),
             changed: Notify::new(),
+            readers: Readers::new(),
         })
     }
 
@@ -253,7 +262,7 @@ impl LiveStream {
         self.lock().counts
     }
 
-    /// The ring, for joining and reading. Hold it for a few messages at a time.
+    /// The ring, for joining and reading, within a [`Reading`]. Hold it for a few messages at a time.
     pub(crate) fn ring(&self) -> RingAccess<'_> {
         RingAccess(self.lock())
     }
@@ -262,6 +271,12 @@ impl LiveStream {
     /// ring, then waits: so it misses no message. Any number of tasks on any thread may wait.
     pub(crate) fn changed(&self) -> Notified<'_> {
         self.changed.notified()
+    }
+
+    /// Reports whether the stream has readers, until it is dropped. A stream that is not reported
+    /// yet has some.
+    pub(crate) async fn report_readers(&self, report: impl FnMut(bool)) {
+        self.readers.report(report).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -293,6 +308,23 @@ impl Writing {
 impl Drop for Writing {
     fn drop(&mut self) {
         self.live.end_writer(self.writer);
+    }
+}
+
+impl Reading {
+    pub(crate) fn begin(live: Arc<LiveStream>) -> Self {
+        live.readers.add();
+        Self(live)
+    }
+
+    pub(crate) fn live(&self) -> &Arc<LiveStream> {
+        &self.0
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.readers.remove();
     }
 }
 

@@ -15,7 +15,7 @@ use tributary_protocol::{
     ring::{Cursor, Publication, Start},
 };
 
-use super::{Begins, LiveStream};
+use super::{Begins, LiveStream, Reading};
 
 /// The control of a relay. The relay ends when this is dropped.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ struct Job {
 
 /// A place in the stream that is being copied.
 struct Reader {
-    source: Arc<LiveStream>,
+    reading: Reading,
     cursor: Cursor,
     /// The publication of the last message read.
     publication: Option<Publication>,
@@ -126,7 +126,7 @@ impl Copier {
             Some(mut reader) => self.drain(&mut reader),
             None => {}
         }
-        let source = job.source?;
+        let reading = Reading::begin(job.source?);
         if std::mem::replace(&mut self.spliced, true) {
             self.target.splice(self.writer);
         }
@@ -136,11 +136,11 @@ impl Copier {
             None => Start::KeyFrame,
             Some(_) => Start::Live,
         };
-        let mut cursor = source.ring().join(start);
+        let mut cursor = reading.live().ring().join(start);
         cursor.set_filter(job.filter);
         let serial = job.serial;
         Some(Reader {
-            source,
+            reading,
             cursor,
             publication: None,
             serial,
@@ -149,7 +149,7 @@ impl Copier {
 
     /// Copies until there is another job. Returns whether the relay is over.
     async fn copy(&mut self, reader: &mut Reader, jobs: &mut watch::Receiver<Job>) -> bool {
-        let source = Arc::clone(&reader.source);
+        let source = Arc::clone(reader.reading.live());
         loop {
             // The future is made before the look at the ring, so that no message is missed.
             let mut changed = pin!(source.changed());
@@ -171,7 +171,7 @@ impl Copier {
 
     /// Copies the rest of a stream that gives way to another.
     fn drain(&mut self, reader: &mut Reader) {
-        let end = reader.source.ring().head();
+        let end = reader.reading.live().ring().head();
         while reader.cursor.position() < end && self.step(reader) > 0 {}
     }
 
@@ -200,7 +200,7 @@ impl Copier {
 
 impl Reader {
     fn gather(&mut self) -> Vec<Copied> {
-        let ring = self.source.ring();
+        let ring = self.reading.live().ring();
         let mut batch = Vec::new();
         while batch.len() < BATCH
             && let Some(delivery) = ring.next(&mut self.cursor, MAX_LAG)

@@ -162,6 +162,31 @@ async fn what_an_application_plays_has_nothing_of_the_source_before() {
     task.await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_relay_reads_its_source_until_it_plays_another() {
+    let (cam, target) = (LiveStream::new(LiveId(1)), LiveStream::new(LiveId(2)));
+    let (reports, mut reported) = tokio::sync::mpsc::channel(8);
+    let of = Arc::clone(&cam);
+    let reporting = tokio::spawn(async move {
+        let report = |read| reports.try_send(read).expect("the test takes them");
+        of.report_readers(report).await;
+    });
+    let writer = target.begin_writer(Begins::Afresh);
+    let (relay, task) = relay::Relay::new(target, writer);
+    let task = tokio::spawn(task);
+    assert_eq!(reported.recv().await, Some(false));
+    relay.play(Some(Arc::clone(&cam)));
+    assert_eq!(reported.recv().await, Some(true));
+    relay.play(None);
+    assert_eq!(reported.recv().await, Some(false));
+    relay.play(Some(Arc::clone(&cam)));
+    assert_eq!(reported.recv().await, Some(true));
+    drop(relay);
+    task.await.unwrap();
+    assert_eq!(reported.recv().await, Some(false));
+    reporting.abort();
+}
+
 /// Waits until a new viewer gets these messages.
 async fn settled(live: &LiveStream, expected: &str) {
     for _ in 0..1000 {

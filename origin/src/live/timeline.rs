@@ -151,7 +151,9 @@ impl Timeline {
         }
     }
 
-    /// The time of the clock if the stream had gone on without interruption.
+    /// The time of the clock if the stream had gone on without interruption. While a stream has no
+    /// readers its messages arrive in batches: if its publisher falls silent within one, this is
+    /// behind by up to 250 ms.
     fn here(&self, now: Instant) -> RtmpTimestamp {
         let idle = self
             .moved

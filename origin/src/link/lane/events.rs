@@ -10,7 +10,7 @@ use tributary_protocol::{
     link::{CloseReason, FromSession, OpenSession, OriginEvent, ToSession},
 };
 
-use super::Lane;
+use super::{Accepted, Lane};
 use crate::{
     group::{OpenRefused, refusal},
     link::feeds::{FeedPublisher, PublishKey},
@@ -43,8 +43,8 @@ impl Lane {
     fn publisher(&self, key: PublishKey) -> Option<(SessionId, MessageStreamId)> {
         let publishing = self.publishing.borrow();
         let mut places = publishing.iter();
-        places.find_map(|(&place, publishing)| {
-            ((publishing.live.id(), publishing.writer) == key).then_some(place)
+        places.find_map(|(&place, Accepted { target, .. })| {
+            ((target.live.id(), target.writer) == key).then_some(place)
         })
     }
 

@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Instant};
 use tributary_node::queue;
 use tributary_protocol::{
     MessageStreamId, SessionId,
-    link::{CloseReason, Source, ToSession},
+    link::{CloseReason, Generation, Source, ToSession},
 };
 
 use super::Lane;
@@ -78,7 +78,9 @@ impl Lane {
 
     /// Begins and ends the feeds that an order concerns. Returns the order as the edge gets it.
     fn resolve(self: &Rc<Self>, session: SessionId, order: Order) -> ToSession {
+        let mut generation = Generation::default();
         match &order {
+            ToSession::AcceptPublish { generation: of, .. } => generation = *of,
             ToSession::Detach { stream } => self.detach(session, *stream),
             ToSession::StopPublish { stream, .. } => self.forget_publish(session, *stream),
             ToSession::Close(_) => self.session_over(session),
@@ -89,9 +91,7 @@ impl Lane {
             |stream, target| {
                 let publisher = Rc::clone(self) as Rc<dyn FeedPublisher>;
                 let resolved = self.feeds.accept(&target, publisher);
-                self.publishing
-                    .borrow_mut()
-                    .insert((session, stream), target);
+                self.begin_publish(session, stream, generation, target);
                 resolved
             },
         )
@@ -118,9 +118,9 @@ impl Lane {
     }
 
     pub(super) fn forget_publish(&self, session: SessionId, stream: MessageStreamId) {
-        let target = self.publishing.borrow_mut().remove(&(session, stream));
-        if let Some(target) = target {
-            self.feeds.forget(&target);
+        let accepted = self.publishing.borrow_mut().remove(&(session, stream));
+        if let Some(accepted) = accepted {
+            self.feeds.forget(&accepted.target);
         }
     }
 
