@@ -24,4 +24,5 @@ mod scripts_agree_with_the_air;
 mod scripts_play_and_republish_streams;
 mod sessions_and_streams;
 mod shared_objects_survive;
+mod unread_streams_lose_nothing;
 mod viewers_differ;

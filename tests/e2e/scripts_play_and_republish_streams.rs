@@ -8,8 +8,9 @@ use tempfile::TempDir;
 use crate::support::{
     clients::{Player, Playing, endless_publisher, wired::Wired},
     cluster::TRIBUTARY,
-    media::{Kind, clip},
+    media::{Kind, Likeness, clip, compare},
     program::Program,
+    synthetic::{Codec, Synthetic},
     wait,
     wire::Amf,
 };
@@ -151,6 +152,27 @@ fn ffmpeg_plays_a_mix_through_its_switches() {
     let said = told(&mut steering);
     assert!(said.contains("both NetStream.Play.Start"), "{said}");
     assert!(said.contains("both NetStream.Play.Stop"), "{said}");
+}
+
+#[test]
+fn a_script_plays_a_stream_that_had_no_viewers() {
+    let site = Site::start(&[]);
+    let mut steering = site.steer("mix");
+    let address = site.program.address("rtmp");
+    let publisher = Synthetic::start(address, "mix", "cam", Codec::Avc, 1000);
+    wait::until("more than a second is published", PATIENCE, || {
+        publisher.bytes() > 45 * 1200
+    });
+    let (mut viewer, _) = Wired::viewer(address, "mix", "copy");
+    ask(&mut steering, "show", &["copy", "cam"]);
+    let got = viewer.record(PATIENCE, |_, so_far| so_far.of(Kind::Video).count() == 60);
+    let sent = publisher.finish();
+    let like = Likeness {
+        missing_at_end: sent.packets.len(),
+        ..Likeness::EXACT
+    };
+    compare(&sent, &got, like).unwrap();
+    assert_eq!(got.of(Kind::Video).count(), 60);
 }
 
 #[test]
