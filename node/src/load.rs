@@ -41,7 +41,7 @@ impl ThreadLoad {
         }
     }
 
-    /// The busy share, 0 to 1, of the time since the measurement before, at least [`PERIOD`]. Time
+    /// The busy share, 0 to 1, of the time since the measurement before, at least 100 ms. Time
     /// in which the thread was ready and another ran counts as busy.
     pub fn share(&self, now: Instant) -> f64 {
         // The value is whole at any time.
