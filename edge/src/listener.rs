@@ -4,11 +4,11 @@ use std::{
     io,
     net::{SocketAddr, TcpListener, TcpStream},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{io::unix::AsyncFd, time::sleep};
-use tributary_node::{drain, queue};
+use tributary_node::{drain, load::ThreadLoad, queue};
 
 use crate::{
     admission::{Admission, Refused},
@@ -87,13 +87,14 @@ impl Acceptor {
 
     async fn accept(&self) {
         let mut spread = Spread::new(self.workers.len());
+        let load = ThreadLoad::of_current_runtime();
         let mut wait = BACKOFF.0;
         loop {
             match self.listener.accept().await {
                 Ok((socket, peer)) => {
                     wait = BACKOFF.0;
                     let taken = self.admission.admit(peer.ip()).and_then(|permit| {
-                        let (worker, slot) = spread.next();
+                        let (worker, slot) = spread.next(load.share(Instant::now()));
                         let arrival = Arrival {
                             socket,
                             peer,

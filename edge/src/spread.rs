@@ -21,6 +21,10 @@ pub(crate) struct WorkerSlot(Arc<AtomicUsize>);
 /// stays on the thread of the links wakes no other thread.
 const TOGETHER: usize = 64;
 
+/// The busy share of the first worker from which on it is one of all. Reason: a few clients with much
+/// media would hold the links up.
+const MOST_BUSY: f64 = 0.5;
+
 impl Spread {
     /// A spread over this many workers, at least one.
     pub(crate) fn new(workers: usize) -> Self {
@@ -30,10 +34,10 @@ impl Spread {
         }
     }
 
-    /// The worker of the next client: the first one while it has few, otherwise one with the fewest,
-    /// in turn among equals.
-    pub(crate) fn next(&mut self) -> (usize, WorkerSlot) {
-        let worker = if self.count(0) < TOGETHER {
+    /// The worker of the next client: the first one while it has few and is busy for this small a
+    /// share of its time, otherwise one with the fewest, in turn among equals.
+    pub(crate) fn next(&mut self, busy: f64) -> (usize, WorkerSlot) {
+        let worker = if self.count(0) < TOGETHER && busy < MOST_BUSY {
             0
         } else {
             let workers = self.clients.len();
@@ -72,12 +76,13 @@ mod tests {
     #[test]
     fn few_clients_stay_together_and_many_are_spread_evenly() {
         let mut spread = Spread::new(3);
-        let mut places: Vec<_> = (0..TOGETHER).map(|_| spread.next().1).collect();
+        let mut places: Vec<_> = (0..TOGETHER).map(|_| spread.next(0.1).1).collect();
         assert_eq!(counts(&spread), [TOGETHER, 0, 0]);
-        places.extend((TOGETHER..2000).map(|_| spread.next().1));
+        places.extend((TOGETHER..2000).map(|_| spread.next(0.1).1));
         assert_eq!(counts(&spread), [667, 667, 666]);
         places.truncate(10);
-        assert_eq!(spread.next().0, 0, "there are few again");
+        assert_eq!(spread.next(0.1).0, 0, "there are few again");
+        assert_ne!(spread.next(MOST_BUSY).0, 0, "it has much to do");
         drop(places);
         assert_eq!(counts(&spread), [0, 0, 0]);
     }
@@ -85,7 +90,7 @@ mod tests {
     #[test]
     fn one_worker_gets_all() {
         let mut spread = Spread::new(1);
-        let places: Vec<_> = (0..1000).map(|_| spread.next()).collect();
+        let places: Vec<_> = (0..1000).map(|_| spread.next(0.1)).collect();
         assert!(places.iter().all(|(worker, _)| *worker == 0));
     }
 }

@@ -182,6 +182,9 @@ async fn next(link: Option<&mut SessionLink>) -> Option<FromOrigin> {
 fn handle(session: &mut Session, now: Instant, wake: Wake, due: Instant) -> Result<(), End> {
     match wake {
         Wake::Socket(Ok(ready)) => {
+            if ready.is_writable() || ready.is_error() {
+                session.wire.note_room();
+            }
             let readable = ready.is_readable() || ready.is_read_closed() || ready.is_error();
             if readable && session.forwarding.has_room() {
                 read(session, now)?;

@@ -5,7 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tributary_protocol::{Message, MessageStreamId, link::FeedPlace, link::Filter};
+use tributary_node::config::DeliveryPolicy;
+use tributary_protocol::{
+    Message, MessageStreamId,
+    command::stream::Reset,
+    link::{FeedPlace, Filter},
+};
 
 use crate::fanout::Viewer;
 
@@ -13,9 +18,9 @@ use crate::fanout::Viewer;
 #[derive(Debug, Default)]
 pub(super) struct Playing {
     plays: Vec<Play>,
-    /// The name that the client last asked to play on a message stream, where the delivery depends
-    /// on it.
-    names: Vec<(MessageStreamId, String)>,
+    /// The delivery of the stream that the client asked to play on a message stream, where it
+    /// depends on the name.
+    asked: Vec<(MessageStreamId, DeliveryPolicy)>,
 }
 
 #[derive(Debug)]
@@ -34,8 +39,8 @@ struct Held {
     waits: u64,
 }
 
-/// The message streams of which the name is kept; of more, the oldest is forgotten.
-const MAX_NAMES: usize = 16;
+/// The message streams of which the delivery is kept; of more, the oldest is forgotten.
+const MAX_ASKED: usize = 16;
 
 /// The longest wait of a message for its place in a feed.
 const MAX_WAIT: Duration = Duration::from_secs(1);
@@ -47,20 +52,28 @@ impl Playing {
             .find(|play| play.viewer.stream() == stream)
     }
 
-    /// Notes the name that the client asks to play on a message stream, with its query.
-    pub(super) fn asked_for(&mut self, stream: MessageStreamId, mut name: String) {
-        name.truncate(name.find('?').unwrap_or(name.len()));
-        self.names.retain(|(other, _)| *other != stream);
-        if self.names.len() == MAX_NAMES {
-            self.names.remove(0);
+    /// Notes the delivery of the stream that the client asks to play on a message stream. A stream
+    /// that is to follow another there does not change it.
+    pub(super) fn asked_for(
+        &mut self,
+        stream: MessageStreamId,
+        policy: DeliveryPolicy,
+        reset: Reset,
+    ) {
+        if !reset.replaces() && self.delivery(stream).is_some() {
+            return;
         }
-        self.names.push((stream, name));
+        self.asked.retain(|(other, _)| *other != stream);
+        if self.asked.len() == MAX_ASKED {
+            self.asked.remove(0);
+        }
+        self.asked.push((stream, policy));
     }
 
-    /// The name that the client last asked to play on a message stream; empty if it is not known.
-    pub(super) fn name_on(&self, stream: MessageStreamId) -> &str {
-        let named = self.names.iter().find(|(other, _)| *other == stream);
-        named.map_or("", |(_, name)| name)
+    /// The noted delivery of a message stream.
+    pub(super) fn delivery(&self, stream: MessageStreamId) -> Option<DeliveryPolicy> {
+        let asked = self.asked.iter().find(|(other, _)| *other == stream);
+        asked.map(|(_, policy)| *policy)
     }
 
     /// Adds a viewer; the message stream has none.

@@ -31,6 +31,8 @@ pub(crate) struct LocalStream {
     window: Window,
     /// Whether the kernel may merge the writes to viewers.
     merges: Cell<bool>,
+    /// Whether the last pass has left a reader behind: the next one begins without a wait.
+    unfinished: Cell<bool>,
     settings: Settings,
     load: Rc<ThreadLoad>,
     metrics: Arc<Metrics>,
@@ -88,6 +90,7 @@ impl LocalStream {
             batches: RefCell::new(Batches::new()),
             window: Window::new(settings.policy),
             merges: Cell::new(false),
+            unfinished: Cell::new(false),
             settings,
             load: Rc::clone(load),
             metrics,
@@ -99,7 +102,9 @@ impl LocalStream {
         let mut began = Instant::now();
         while !self.is_empty() {
             let first = self.rung(began).await;
-            self.gather(first).await;
+            if !self.unfinished.take() {
+                self.gather(first).await;
+            }
             began = Instant::now();
             self.pass().await;
         }
@@ -115,6 +120,8 @@ impl LocalStream {
             () = ready(()) => false,
         };
         if rung_before {
+            // Messages that come without a pause leave other tasks of the worker their turn.
+            yield_now().await;
             return began;
         }
         self.bell.change.notified().await;
@@ -235,6 +242,7 @@ impl LocalStream {
         self.window.passed(took);
         self.batches.borrow_mut().clear();
         if more {
+            self.unfinished.set(true);
             self.ring();
         }
     }

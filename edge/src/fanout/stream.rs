@@ -111,8 +111,8 @@ impl LiveStream {
 
     fn note_picture(&self, before: Option<RtmpTimestamp>, now: RtmpTimestamp) {
         let interval = before.map_or(0, |before| now.0.wrapping_sub(before.0));
-        // A jump of the clock tells nothing.
-        if interval < RING.span.as_millis() as u32 {
+        // A jump of the clock tells nothing, and tracks of video may share a time.
+        if interval > 0 && interval < RING.span.as_millis() as u32 {
             self.picture_interval.store(interval, Ordering::Relaxed);
         }
     }

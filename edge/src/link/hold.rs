@@ -50,8 +50,13 @@ impl Hold {
     /// Counts a message. Returns whether it wakes the feed.
     pub(super) fn push(&mut self, message: &Message) -> bool {
         self.cost += MESSAGE_COST + message.payload.len();
-        let first = *self.first.get_or_insert(message.timestamp);
-        let span = message.timestamp.since(first).unsigned_abs();
+        // Metadata has time 0 wherever it stands.
+        let at = (!message.kind.is_data()).then_some(message.timestamp);
+        let first = self.first.or(at);
+        self.first = first;
+        let span = at
+            .zip(first)
+            .map_or(0, |(at, first)| at.since(first).unsigned_abs());
         if self.cost >= HELD_BYTES || u128::from(span) >= HELD_SPAN.as_millis() {
             self.until = None;
         }

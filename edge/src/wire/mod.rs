@@ -31,6 +31,8 @@ pub(crate) struct Wire {
     signal: Notify,
     session: RefCell<ServerConnection>,
     state: Cell<State>,
+    /// Whether the socket has reported room since a write found none.
+    has_room: Cell<bool>,
     /// Bytes that were taken from the session's output and not all sent.
     unsent: RefCell<BytesMut>,
     /// The rest of a message for all viewers that was sent in part.
@@ -94,6 +96,7 @@ impl Wire {
             signal: Notify::new(),
             session: RefCell::new(session),
             state: Cell::new(State::Clear),
+            has_room: Cell::new(true),
             unsent: RefCell::default(),
             begun: RefCell::default(),
             progress: Cell::new(None),
@@ -184,6 +187,11 @@ impl Wire {
         matches!(self.state.get(), State::Blocked | State::Failed)
     }
 
+    /// Notes that the socket has reported room.
+    pub(crate) fn note_room(&self) {
+        self.has_room.set(true);
+    }
+
     /// Whether nothing can be written now.
     pub(crate) fn is_blocked(&self) -> bool {
         self.state.get() != State::Clear
@@ -220,15 +228,19 @@ impl Wire {
         output + self.transport.unsent()
     }
 
-    /// Sends the rest of a message and the session's output. Returns whether all of it left.
+    /// Sends the rest of a message and the session's output. Returns whether all of it left. A socket
+    /// that has taken nothing blocks the wire until it reports room, also if no output waits: another
+    /// attempt before that would fail again, and again at once.
     pub(crate) fn flush(&self) -> bool {
         if self.has_failed() || self.must_wait() {
             return false;
         }
         match self.flush_all() {
             Ok(true) => {
-                self.state.set(State::Clear);
-                self.progress.set(None);
+                if self.has_room.get() {
+                    self.state.set(State::Clear);
+                    self.progress.set(None);
+                }
                 true
             }
             Ok(false) => {
@@ -361,6 +373,7 @@ impl Wire {
     }
 
     fn block(&self, state: State) {
+        self.has_room.set(false);
         if self.state.replace(state) == State::Clear || state == State::Failed {
             self.signal.notify_one();
         }

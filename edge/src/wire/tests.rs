@@ -1,13 +1,17 @@
-//! The kernel's merging of writes.
+//! The kernel's merging of writes, and a full socket.
 
-use std::{net::TcpListener, os::fd::AsFd, time::Instant};
+use std::{
+    net::TcpListener,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
 
 use prometheus_client::metrics::counter::Counter;
 use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::{io::Interest, net::TcpStream, time::timeout};
 use tributary_protocol::session::{ConnectionLimits, ServerConnection};
 
-use super::{Transport, Wire};
+use super::{Transport, Wire, WrittenShared};
 
 /// A wire, and its socket under another descriptor.
 async fn wire() -> (Wire, std::os::fd::OwnedFd, TcpStream) {
@@ -52,4 +56,32 @@ async fn a_client_that_calls_gets_every_write_at_once() {
     wire.let_merge(false);
     wire.let_merge(true);
     assert!(!merges(), "it does not come back");
+}
+
+#[tokio::test]
+async fn a_full_socket_blocks_until_it_reports_room_also_without_output() {
+    let (wire, _socket, client) = wire().await;
+    while wire.write_shared(&[7; 100], 1) == WrittenShared::All {}
+    // The rest of a message that was sent in part is not kept here: no output waits.
+    assert!(wire.is_blocked());
+    for _ in 0..3 {
+        assert!(wire.flush(), "there is nothing to send");
+        assert!(wire.is_blocked(), "a write would find no room again");
+        assert_eq!(wire.write_shared(&[7; 100], 1), WrittenShared::Nothing);
+    }
+    assert!(wire.stuck_since().is_some());
+    let mut buffer = vec![0; 1 << 20];
+    for _ in 0..2000 {
+        while client.try_read(&mut buffer).is_ok() {}
+        let room = wire.transport().ready(Interest::WRITABLE);
+        if let Ok(ready) = timeout(Duration::from_millis(10), room).await
+            && ready.unwrap().is_writable()
+        {
+            wire.note_room();
+            break;
+        }
+    }
+    assert!(wire.flush());
+    assert!(!wire.is_blocked());
+    assert_eq!(wire.write_shared(&[7; 100], 1), WrittenShared::All);
 }

@@ -103,11 +103,12 @@ impl Default for DeliveryPolicy {
 
 impl Deliveries {
     /// The deliveries of an application with this usual delivery and cap. Of several patterns that
-    /// a name fits, the one with the most characters besides `*` and `?` holds; among equals the
-    /// first in the alphabet.
+    /// a name fits, one without `*` and `?` holds, then the one with the most other characters;
+    /// among equals the first in the alphabet.
     pub(super) fn new(delivery: Delivery, cap: Option<Duration>, streams: &StreamTable) -> Self {
         let mut patterns: Vec<_> = streams.iter().collect();
-        patterns.sort_by_key(|(pattern, _)| std::cmp::Reverse(literals(pattern)));
+        let rank = |pattern: &str| (is_exact(pattern), literals(pattern));
+        patterns.sort_by_key(|(pattern, _)| std::cmp::Reverse(rank(pattern)));
         let settle = |own: &Streams| {
             let cap = own.cap(delivery, cap);
             own.delivery.unwrap_or(delivery).with(cap)
@@ -124,6 +125,11 @@ impl Deliveries {
     /// Whether all live streams have the same delivery, whatever their name.
     pub fn is_uniform(&self) -> bool {
         self.patterns.is_empty()
+    }
+
+    /// The delivery of streams that no pattern fits.
+    pub fn usual(&self) -> DeliveryPolicy {
+        self.usual
     }
 
     /// The delivery of the live stream that is played by this name, without its query.
@@ -164,6 +170,10 @@ pub(super) fn check(
 /// The streams of an application by pattern.
 pub(super) type StreamTable = BTreeMap<String, Streams>;
 
+fn is_exact(pattern: &str) -> bool {
+    !pattern.contains(['*', '?'])
+}
+
 fn literals(pattern: &str) -> usize {
     pattern.chars().filter(|c| !matches!(c, '*' | '?')).count()
 }
@@ -201,6 +211,14 @@ mod tests {
                 (
                     "cam-hall/*".to_owned(),
                     streams(Some(Delivery::Broadcast), None),
+                ),
+                (
+                    "*camera".to_owned(),
+                    streams(Some(Delivery::Broadcast), None),
+                ),
+                (
+                    "camera".to_owned(),
+                    streams(Some(Delivery::Interactive), None),
                 ),
             ]),
             ..Application::default()

@@ -95,7 +95,7 @@ impl Applications {
     /// As [`Applications::add`], for an application whose every turn ends within some 100 us, waits
     /// for nothing, and stores nothing. While the origin has little to do, its groups run on the
     /// thread of the links, which saves two wake-ups for each message of a client. A turn of more
-    /// than 1 ms is counted (`tributary_origin_long_turns`) and sends the next group to a worker.
+    /// than 1 ms is counted (`tributary_origin_long_turns_total`) and sends the next group to a worker.
     pub fn add_inline(
         &mut self,
         name: impl Into<String>,

@@ -18,7 +18,7 @@ use super::{
     room::Ending, turn::Turn,
 };
 use crate::{
-    app::{AppVersion, Application, Factory, Instance, Level, Registered, StopReason},
+    app::{AppVersion, Application, Factory, Instance, Level, Registered, Runs, StopReason},
     session::{Mail, Opening},
 };
 
@@ -34,6 +34,8 @@ pub(super) struct Actor {
     home: Arc<dyn Home>,
     app: Option<RunningApp>,
     inbox: queue::Receiver<Item>,
+    /// The item that made the group move here from the thread of the links.
+    first: Option<Box<Item>>,
     restarts: Restarts,
     /// Since when the group has had nothing to do and no lane, as far as the actor has noticed.
     idle_since: Option<Instant>,
@@ -56,6 +58,19 @@ pub(super) trait Home: Send + Sync {
 
     /// Whether a lane holds on to the group.
     fn is_leased(&self, name: &GroupName) -> bool;
+
+    /// Runs a group on a worker from here on, whose application does not run.
+    fn go_on_at_worker(self: Arc<Self>, moved: Moved);
+}
+
+/// A group without an application that leaves the thread of the links.
+pub(super) struct Moved {
+    pub(super) name: Arc<GroupName>,
+    pub(super) registered: Registered,
+    pub(super) mailbox: queue::Sender<Item>,
+    pub(super) inbox: queue::Receiver<Item>,
+    /// The item that starts the application.
+    pub(super) first: Item,
 }
 
 /// An application at work.
@@ -98,8 +113,17 @@ impl Actor {
             home,
             app: None,
             inbox,
+            first: None,
             restarts: Restarts::default(),
             idle_since: None,
+        }
+    }
+
+    /// As [`Actor::new`], with an item that comes before those of the inbox.
+    pub(super) fn beginning_with(self, first: Item) -> Self {
+        Self {
+            first: Some(Box::new(first)),
+            ..self
         }
     }
 
@@ -114,7 +138,10 @@ impl Actor {
                     self.shut_down().await;
                     break;
                 }
-                Wake::Item(item) => self.item(item),
+                Wake::Item(item) => match self.moves_for(&item) {
+                    Some(registered) => return self.move_to_worker(registered, item),
+                    None => self.item(item),
+                },
                 Wake::Deadline => {}
             }
             if self.is_due() {
@@ -136,7 +163,44 @@ impl Actor {
         tracing::debug!(group = %self.core.room.name, "group ends");
     }
 
+    /// The version in force, if this item starts it and it must not run on the thread of the links.
+    /// A folder of scripts may take the place of a built-in application while its groups live.
+    fn moves_for(&self, item: &Item) -> Option<Registered> {
+        let opens = matches!(
+            item,
+            Item::Mail(Mail::Session {
+                event: FromSession::Open(_),
+                ..
+            })
+        );
+        let room = &self.core.room;
+        if !opens || self.app.is_some() || !room.load.is_beside_link() {
+            return None;
+        }
+        let newest = self.home.newest(&room.name, &room.version).ok();
+        newest.filter(|newest| newest.version.runs == Runs::OnWorker)
+    }
+
+    /// Ends here and goes on at a worker. Nothing but the mailbox is kept: the application does not
+    /// run, so that there are no sessions.
+    fn move_to_worker(self, registered: Registered, first: Item) {
+        let room = &self.core.room;
+        room.load.remove(1);
+        tracing::info!(group = %room.name, "group moves to a worker");
+        let moved = Moved {
+            name: Arc::clone(&room.name),
+            registered,
+            mailbox: room.mailbox.clone(),
+            inbox: self.inbox,
+            first,
+        };
+        self.home.go_on_at_worker(moved);
+    }
+
     async fn wait(&mut self) -> Wake {
+        if let Some(first) = self.first.take() {
+            return Wake::Item(*first);
+        }
         if let Some(item) = self.inbox.try_next() {
             return Wake::Item(item);
         }

@@ -27,6 +27,10 @@ pub(super) struct BesideLink {
     thread: OnceLock<ThreadLoad>,
 }
 
+/// The groups and clients of the thread at which it takes no further group. Reason: a group stays
+/// where it starts, so that many that start at once must not all come here.
+const MOST_UNITS: usize = 4096;
+
 /// The busy share of the thread from which on it takes no further group.
 const MOST_BUSY: f64 = 0.5;
 
@@ -61,7 +65,9 @@ impl BesideLink {
             .long_turns
             .fetch_update(order, read, |count| count.checked_sub(1))
             .is_ok();
-        (!owes && thread.share(Instant::now()) < MOST_BUSY).then_some(&self.worker)
+        let has_room =
+            self.worker.load.get() < MOST_UNITS && thread.share(Instant::now()) < MOST_BUSY;
+        (has_room && !owes).then_some(&self.worker)
     }
 }
 

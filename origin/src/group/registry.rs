@@ -14,7 +14,7 @@ use tributary_node::{config, queue};
 use tributary_protocol::GroupName;
 
 use super::{
-    actor::{self, Actor, Home},
+    actor::{self, Actor, Home, Moved},
     clock::{self, Clock},
     core::Core,
     handle::{GroupHandle, Lease},
@@ -370,6 +370,26 @@ impl Home for Registry {
     /// Whether a lane holds on to the group.
     fn is_leased(&self, name: &GroupName) -> bool {
         self.lock().get(name).is_some_and(Slot::is_leased)
+    }
+
+    fn go_on_at_worker(self: Arc<Self>, moved: Moved) {
+        let Moved {
+            name,
+            registered,
+            mailbox,
+            inbox,
+            first,
+        } = moved;
+        let (registry, key) = (Arc::clone(&self), Arc::clone(&name));
+        let start = move |load| {
+            let actor = registry.actor(name, registered, mailbox, inbox, load);
+            actor.beginning_with(first).run()
+        };
+        if self.workers.spawn(Runs::OnWorker, start).is_err() {
+            // Its mailbox is closed with it: its lanes open the group anew.
+            tracing::error!(group = %key, "no worker takes another group: one hangs");
+            self.remove(&key);
+        }
     }
 }
 

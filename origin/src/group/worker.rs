@@ -34,6 +34,10 @@ pub(super) type GroupStart = Box<dyn FnOnce() + Send>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoRoom;
 
+/// Long turns that are held against the thread of the links: each sends one group elsewhere. Reason: a
+/// turn that another program interrupts counts too, and must not keep groups away for long.
+pub(super) const MOST_LONG_TURNS: usize = 16;
+
 /// Groups that wait to be started by one worker. Reason: starting one takes microseconds; this
 /// many mean that the worker hangs in an application.
 pub(super) const JOBS: usize = 65_536;
@@ -111,12 +115,19 @@ impl Load {
         self.units.fetch_sub(units, Ordering::Relaxed);
     }
 
+    /// Whether it is that of the thread of the links.
+    pub(super) fn is_beside_link(&self) -> bool {
+        self.long_turns.is_some()
+    }
+
     /// Notes a long turn. Returns whether it held the link up.
     pub(super) fn note_long_turn(&self) -> bool {
-        let counts = self.long_turns.as_deref();
-        counts
-            .inspect(|count| _ = count.fetch_add(1, Ordering::Relaxed))
-            .is_some()
+        if let Some(count) = &self.long_turns {
+            let one_more = |count| (count < MOST_LONG_TURNS).then_some(count + 1);
+            // At the most, the next groups start elsewhere already.
+            let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        }
+        self.is_beside_link()
     }
 
     pub(super) fn get(&self) -> usize {

@@ -568,7 +568,7 @@ async fn a_pattern_sets_the_delivery_of_a_stream() {
             media(&mut client).await;
             quickest = quickest.min(begun.elapsed());
         }
-        assert_eq!(quickest >= WAIT, waits, "{name}: {quickest:?}");
+        assert_eq!(quickest >= WAIT / 2, waits, "{name}: {quickest:?}");
         peer.say(ToSession::Detach { stream: STREAM });
         edge.until("it stops", |metrics| metrics.viewers.get() == 0)
             .await;

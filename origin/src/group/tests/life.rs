@@ -7,7 +7,7 @@ use std::{
 
 use tributary_node::config;
 use tributary_protocol::{
-    MessageType,
+    GroupName, MessageType,
     amf::Value,
     command::{Connect, ObjectEncoding},
     link::CloseReason,
@@ -362,6 +362,65 @@ async fn all_settle() {
     for _ in 0..10 {
         settle().await;
     }
+}
+
+/// An application without acts of its own.
+struct Quiet;
+
+impl Application for Quiet {}
+
+/// Waits for what this session hears at its begin.
+async fn begun(lane: &mut Lane, session: u64) {
+    lane.open(session);
+    let patience = Instant::now() + Duration::from_secs(20);
+    let mut heard = Vec::new();
+    while heard.len() < 2 {
+        heard.extend(lane.heard_now(session));
+        assert!(Instant::now() < patience, "{heard:?}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(heard, ["Accept", "_result 1 NetConnection.Connect.Success"]);
+}
+
+#[test]
+fn a_group_beside_the_link_moves_to_a_worker_with_a_version_that_may_not_run_there() {
+    let threads = Arc::new(Mutex::new(Vec::new()));
+    let factory = || {
+        let threads = Arc::clone(&threads);
+        move |_: &GroupName| {
+            let thread = std::thread::current().id();
+            threads.lock().unwrap().push(thread);
+            Box::new(Quiet) as Box<dyn Application>
+        }
+    };
+    let mut applications = Applications::new();
+    applications.add_inline("app", live_settings(), factory());
+    let groups = Groups::start(settings(), applications.clone(), Metrics::default()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        tokio::task::spawn_local(groups.run_beside_link());
+        tokio::task::yield_now().await;
+        let handle = groups.open(&"app".parse().unwrap(), LaneKey(1)).unwrap();
+        let mut lane = Lane::new(handle, 1);
+        begun(&mut lane, 1).await;
+        // Still beside the link, which the same version may be.
+        groups.restart("app");
+        begun(&mut lane, 2).await;
+        // A folder of scripts takes the name, for example.
+        applications.replace("app", live_settings(), factory());
+        groups.restart("app");
+        begun(&mut lane, 3).await;
+        begun(&mut lane, 4).await;
+        groups.shutdown().await;
+        assert_eq!(groups.count(), 0);
+    });
+    let threads = threads.lock().unwrap();
+    let link = std::thread::current().id();
+    let beside: Vec<_> = threads.iter().map(|thread| *thread == link).collect();
+    assert_eq!(beside, [true, true, false]);
 }
 
 #[test]
