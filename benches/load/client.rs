@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::wire::{self, Amf, Assembler, Message, Parser, Sink};
+use crate::wire::{self, Amf, Assembler, Header, Message, Parser, Sink};
 
 /// A connected client.
 #[derive(Debug)]
@@ -142,7 +142,12 @@ impl Client {
                 Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
                     self.received.add(count);
-                    self.parser.feed(&buffer[..count], sink);
+                    let mut pinged = Pinged { sink, answer: None };
+                    self.parser.feed(&buffer[..count], &mut pinged);
+                    if let Some(answer) = pinged.answer {
+                        // A full send buffer would lose it; the server pings only a silent client.
+                        let _ = self.stream.try_write(&answer);
+                    }
                     Ok(())
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
@@ -188,6 +193,33 @@ impl Client {
             let read = self.read_ready(&mut inbox);
             self.inbox = inbox;
             read?;
+        }
+    }
+}
+
+/// Takes pings out of the messages for a sink: a server closes a client that answers none.
+struct Pinged<'s, S> {
+    sink: &'s mut S,
+    answer: Option<Vec<u8>>,
+}
+
+impl<S: Sink> Sink for Pinged<'_, S> {
+    fn piece(&mut self, header: &Header, bytes: &[u8]) {
+        self.sink.piece(header, bytes);
+    }
+
+    fn complete(&mut self, header: &Header, prefix: &[u8]) {
+        self.sink.complete(header, prefix);
+        let ping = prefix.strip_prefix(&PING_REQUEST);
+        if let Some(time) = ping.filter(|_| header.kind == wire::USER_CONTROL) {
+            let header = Header {
+                csid: 2,
+                kind: wire::USER_CONTROL,
+                ..Header::default()
+            };
+            let mut out = Vec::new();
+            wire::write_message(&mut out, &header, &[&PING_RESPONSE, time].concat(), 128);
+            self.answer = Some(out);
         }
     }
 }
@@ -246,10 +278,10 @@ impl Received {
             return None;
         }
         self.acknowledged = self.bytes;
-        let header = wire::Header {
+        let header = Header {
             csid: 2,
             kind: wire::ACKNOWLEDGEMENT,
-            ..wire::Header::default()
+            ..Header::default()
         };
         let mut out = Vec::new();
         let sequence = (self.bytes as u32).to_be_bytes();
@@ -282,6 +314,9 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// The types of user control messages.
+const PING_REQUEST: [u8; 2] = [0, 6];
+const PING_RESPONSE: [u8; 2] = [0, 7];
 const READ_SIZE: usize = 64 * 1024;
 /// The bytes that are thrown away at once. The kernel writes none of them.
 const DISCARD_SIZE: usize = 1024 * 1024;
