@@ -17,7 +17,6 @@ mod scenario;
 mod servers;
 mod stamp;
 #[path = "../../tests/support/wire.rs"]
-#[expect(dead_code, reason = "the end-to-end tests use the rest")]
 mod wire;
 
 /// The load generator and side-by-side harness.

@@ -12,7 +12,7 @@ use tokio::{
     task,
 };
 
-use super::{Commands, members, say};
+use super::{Commands, object, say};
 use crate::wire::{self, Amf, Assembler, Header, Parser};
 
 pub(super) async fn run(mut commands: Commands) -> io::Result<()> {
@@ -71,9 +71,9 @@ async fn serve(mut stream: TcpStream, viewers: &Viewers) -> io::Result<()> {
                     wire::write_message(&mut out, &header, &message.payload, CHUNK_SIZE);
                     send(viewers, &out);
                 }
-                members::SHARED_OBJECT => {
+                wire::SHARED_OBJECT_AMF0 => {
                     wire::write_message(&mut out, &message.header, &message.payload, CHUNK_SIZE);
-                    if message.payload.get(members::EVENT_AT) == Some(&members::USE) {
+                    if message.payload.get(object::EVENT_AT) == Some(&object::USE) {
                         viewers.borrow_mut().push(Rc::clone(&stream));
                     } else {
                         send(viewers, &out);

@@ -1,20 +1,11 @@
 //! Clients that connect and leave: handshake, connect, createStream.
 
-use std::{
-    cell::Cell,
-    io,
-    net::SocketAddr,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, io, net::SocketAddr, rc::Rc, time::Duration};
 
 use serde_json::json;
-use tokio::{
-    task,
-    time::{sleep, sleep_until},
-};
+use tokio::{task, time::sleep};
 
-use super::{Commands, say};
+use super::{Commands, say, turns::Turns};
 use crate::client::{self, Client};
 
 pub(super) async fn run(
@@ -51,30 +42,6 @@ pub(super) async fn run(
         say(&json!({"done": tally.done.get(), "failed": tally.failed.get()}));
     }
     Ok(())
-}
-
-/// The times at which clients come: each when the one before it is served, or at a rate.
-struct Turns {
-    interval: Option<Duration>,
-    next: Cell<Instant>,
-}
-
-impl Turns {
-    fn new(rate: Option<f64>) -> Self {
-        Self {
-            interval: rate.map(|rate| Duration::from_secs_f64(1.0 / rate)),
-            next: Cell::new(Instant::now()),
-        }
-    }
-
-    /// Waits for the next client's time. Times that a slow server misses are not made up for.
-    async fn next(&self) {
-        if let Some(interval) = self.interval {
-            let at = self.next.get().max(Instant::now() - interval);
-            self.next.set(at + interval);
-            sleep_until(at.into()).await;
-        }
-    }
 }
 
 #[derive(Default)]

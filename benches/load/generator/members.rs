@@ -8,7 +8,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{Commands, say};
+use super::{Commands, object, say};
 use crate::{
     client::{self, Client},
     wire::{self, Header, Sink},
@@ -91,10 +91,9 @@ async fn write(
             _ = ticks.tick() => {}
             ended = client.receive(&mut nothing) => return ended,
         }
-        let mut data = slot();
-        data.push(0);
-        data.extend_from_slice(&f64::from(value).to_be_bytes());
-        client.send(&event(REQUEST_CHANGE, &data)).await?;
+        client
+            .send(&object::change("position", f64::from(value)))
+            .await?;
         shared.changes.set(shared.changes.get() + 1);
     }
     Ok(())
@@ -103,40 +102,15 @@ async fn write(
 async fn join(server: SocketAddr, app: &str, index: usize) -> io::Result<Client> {
     let mut client = Client::open(server, client::source(index)).await?;
     client.connect(app).await?;
-    client.send(&event(USE, &[])).await?;
+    client.send(&object::begin_use()).await?;
     Ok(client)
-}
-
-/// A message with one event of the object.
-fn event(kind: u8, data: &[u8]) -> Vec<u8> {
-    let mut payload = Vec::new();
-    payload.extend_from_slice(&(NAME.len() as u16).to_be_bytes());
-    payload.extend_from_slice(NAME.as_bytes());
-    payload.extend_from_slice(&[0; 12]);
-    payload.push(kind);
-    payload.extend_from_slice(&(data.len() as u32).to_be_bytes());
-    payload.extend_from_slice(data);
-    let header = Header {
-        csid: 4,
-        kind: SHARED_OBJECT,
-        ..Header::default()
-    };
-    let mut out = Vec::new();
-    wire::write_message(&mut out, &header, &payload, 128);
-    out
-}
-
-fn slot() -> Vec<u8> {
-    let mut name = (SLOT.len() as u16).to_be_bytes().to_vec();
-    name.extend_from_slice(SLOT.as_bytes());
-    name
 }
 
 struct Count(Rc<Shared>);
 
 impl Sink for Count {
     fn complete(&mut self, header: &Header, _prefix: &[u8]) {
-        if header.kind == SHARED_OBJECT {
+        if header.kind == wire::SHARED_OBJECT_AMF0 {
             self.0.messages.set(self.0.messages.get() + 1);
         }
     }
@@ -147,13 +121,3 @@ struct Nothing;
 impl Sink for Nothing {
     fn complete(&mut self, _header: &Header, _prefix: &[u8]) {}
 }
-
-const NAME: &str = "board";
-const SLOT: &str = "position";
-const REQUEST_CHANGE: u8 = 3;
-
-pub(super) const SHARED_OBJECT: u8 = 19;
-/// The event that begins the use of an object.
-pub(super) const USE: u8 = 1;
-/// The place of the first event's type in a message of [`NAME`].
-pub(super) const EVENT_AT: usize = 2 + NAME.len() + 12;

@@ -21,9 +21,11 @@ mod calls;
 mod connects;
 mod echo;
 mod members;
+mod object;
 mod publisher;
 mod rpc;
 mod sessions;
+mod turns;
 mod viewers;
 
 /// The roles of a generator process.
