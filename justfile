@@ -20,7 +20,7 @@ vlc:
 dev *ARGS:
     cargo run --release -- dev {{ARGS}}
 
-# The load harness: fanout, idle, connect, groups, fairness or all.
+# The load harness: a scenario of docs/performance.md, or all.
 load *ARGS:
     cargo bench --bench load -- {{ARGS}}
 

@@ -72,6 +72,14 @@ impl Generator {
     }
 }
 
+/// Gives a command to several generators at the same time and waits for all answers.
+pub(crate) fn ask_all(generators: &mut [Generator], command: &str) -> Vec<Value> {
+    for generator in &mut *generators {
+        generator.begin(command);
+    }
+    generators.iter_mut().map(Generator::answer).collect()
+}
+
 impl Drop for Generator {
     fn drop(&mut self) {
         drop(self.input.take());

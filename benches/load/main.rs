@@ -52,7 +52,10 @@ enum Action {
     /// Changes of a shared object times its members per processor second, beside bare writes.
     #[command(name = "shared_object")]
     SharedObject(scenario::shared_object::Options),
-    /// Everything above with default settings.
+    /// 100,000 sessions over several edges: memory, idle processor time, calls, changes of shared
+    /// objects. It takes minutes and some GiB of memory; `all` leaves it out.
+    Scale(scenario::scale::Options),
+    /// Everything above but `scale`, with default settings.
     All,
     /// One of the generator's own processes.
     #[command(hide = true)]
@@ -74,6 +77,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Action::Neighbour(options) => scenario::neighbour::run(&options),
         Action::Rpc(options) => scenario::rpc::run(&options),
         Action::SharedObject(options) => scenario::shared_object::run(&options),
+        Action::Scale(options) => scenario::scale::run(&options),
         Action::All => {
             scenario::fanout::run(&defaults());
             scenario::light::run(&defaults());

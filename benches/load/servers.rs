@@ -63,9 +63,10 @@ impl Contender {
     pub(crate) fn start(&self) -> Server {
         match self {
             Self::Kind(kind) => kind.start(),
-            Self::Build(program) => tributary(directory(), program),
+            Self::Build(program) => tributary(directory(), program, 1),
             Self::Running { rtmp, app, pids } => Server {
                 rtmp: *rtmp,
+                more: Vec::new(),
                 app: Some(app.clone()),
                 processes: pids.iter().map(|pid| ("process", *pid)).collect(),
                 _programs: Vec::new(),
@@ -131,7 +132,7 @@ impl Kind {
     fn start(self) -> Server {
         let directory = directory();
         match self {
-            Self::Tributary => tributary(directory, Path::new(env!("CARGO_BIN_EXE_tributary"))),
+            Self::Tributary => tributary(directory, Path::new(BUILT), 1),
             Self::Nginx => nginx(directory, "1", None),
             Self::NginxAuto => nginx(directory, "auto", None),
             Self::NginxNodelay => {
@@ -149,7 +150,9 @@ impl Kind {
 pub(crate) struct Server {
     /// Where clients connect.
     pub(crate) rtmp: SocketAddr,
-    /// The application, if it is not the scenario\'s.
+    /// The same for the further edges of a server with more than one.
+    pub(crate) more: Vec<SocketAddr>,
+    /// The application, if it is not the scenario's.
     app: Option<String>,
     /// The server's processes by name.
     pub(crate) processes: Vec<(&'static str, u32)>,
@@ -179,7 +182,12 @@ fn directory() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
 
-fn tributary(directory: TempDir, executable: &Path) -> Server {
+/// Starts this tree's tributary with one origin and so many edges.
+pub(crate) fn with_edges(edges: usize) -> Server {
+    tributary(directory(), Path::new(BUILT), edges)
+}
+
+fn tributary(directory: TempDir, executable: &Path, edges: usize) -> Server {
     let path = directory.path();
     let certificates = path.join("certificates");
     program::run(
@@ -187,15 +195,7 @@ fn tributary(directory: TempDir, executable: &Path) -> Server {
             .args(["cert", "init"])
             .arg(&certificates),
     );
-    for role in ["origin", "edge"] {
-        program::run(
-            Command::new(executable)
-                .args(["cert", "issue", "--role", role, "--name", role, "--ca"])
-                .arg(&certificates)
-                .arg("--out")
-                .arg(path.join(role)),
-        );
-    }
+    issue(executable, path, "origin", "origin");
     fs::write(path.join("origin.toml"), ORIGIN_CONFIGURATION).expect("a configuration file");
     let origin = Program::tributary(
         "origin-process",
@@ -222,31 +222,43 @@ fn tributary(directory: TempDir, executable: &Path) -> Server {
         .collect::<Vec<_>>(),
     );
     let link = format!("origin@{}", origin.address("link"));
-    let edge = Program::tributary(
-        "edge-process",
-        executable,
-        path,
-        &[
-            "edge",
-            "--rtmp",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-            "--cert",
-            "edge",
-        ]
-        .into_iter()
-        .chain(["--origin", &link])
-        .collect::<Vec<_>>(),
-    );
+    let mut programs: Vec<_> = (0..edges)
+        .map(|number| edge(executable, path, &format!("edge{number}"), &link))
+        .collect();
+    let mut addresses = programs.iter().map(|edge| edge.address("rtmp"));
+    let rtmp = addresses.next().expect("one edge at least");
+    let more = addresses.collect();
+    let mut processes: Vec<_> = programs.iter().map(|edge| (EDGE, edge.pid())).collect();
+    processes.push((ORIGIN, origin.pid()));
+    programs.push(origin);
     Server {
-        rtmp: edge.address("rtmp"),
+        rtmp,
+        more,
         app: None,
-        processes: vec![("edge", edge.pid()), ("origin", origin.pid())],
-        _programs: vec![edge, origin],
+        processes,
+        _programs: programs,
         _bare: None,
         _directory: directory,
     }
+}
+
+fn edge(executable: &Path, path: &Path, name: &str, link: &str) -> Program {
+    issue(executable, path, "edge", name);
+    let arguments = ["edge", "--cert", name, "--origin", link];
+    let addresses = ["--rtmp", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let arguments = [&arguments[..], &addresses].concat();
+    Program::tributary(&format!("{name}-process"), executable, path, &arguments)
+}
+
+/// Issues the certificate of a node in a folder of its name.
+fn issue(executable: &Path, path: &Path, role: &str, name: &str) {
+    program::run(
+        Command::new(executable)
+            .args(["cert", "issue", "--role", role, "--name", name, "--ca"])
+            .arg(path.join("certificates"))
+            .arg("--out")
+            .arg(path.join(name)),
+    );
 }
 
 fn nginx(directory: TempDir, workers: &str, preload: Option<&Path>) -> Server {
@@ -271,6 +283,7 @@ fn nginx(directory: TempDir, workers: &str, preload: Option<&Path>) -> Server {
     }
     Server {
         rtmp,
+        more: Vec::new(),
         app: None,
         processes,
         _programs: vec![program],
@@ -323,6 +336,7 @@ fn bare(directory: TempDir, role: &str) -> Server {
         .and_then(|text| text.parse().ok());
     Server {
         rtmp: rtmp.expect("its address"),
+        more: Vec::new(),
         app: None,
         processes: vec![("loop", child.id())],
         _programs: Vec::new(),
@@ -351,6 +365,13 @@ pub(crate) fn nginx_version() -> io::Result<String> {
     let output = Command::new("nginx").arg("-v").output()?;
     Ok(String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }
+
+/// The names of tributary's processes in reports.
+pub(crate) const EDGE: &str = "edge";
+pub(crate) const ORIGIN: &str = "origin";
+
+/// This tree's program.
+const BUILT: &str = env!("CARGO_BIN_EXE_tributary");
 
 /// The scripts of the scenarios.
 const APPLICATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/applications");

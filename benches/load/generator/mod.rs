@@ -25,6 +25,7 @@ mod object;
 mod publisher;
 mod rpc;
 mod sessions;
+mod share;
 mod turns;
 mod viewers;
 
@@ -64,16 +65,32 @@ pub(crate) enum Role {
         #[arg(long, value_enum, default_value_t = Reading::Prompt)]
         read: Reading,
     },
-    /// Holds idle sessions; `grow N` makes them N, `call` calls from each once.
+    /// Holds idle sessions; `grow N` makes them N, `call` calls from one of each group, `change S`
+    /// makes changes for S seconds.
     Sessions {
         #[arg(long)]
         server: SocketAddr,
-        /// The application; `{}` in it stands for the session's number.
+        /// The application; `{}` in it stands for the group's number.
         #[arg(long)]
         app: String,
         /// The number of the first session.
         #[arg(long, default_value_t = 0)]
         first: usize,
+        /// The distance from one session's number to the next; the others are of other processes.
+        #[arg(long, default_value_t = 1)]
+        step: usize,
+        /// Sessions in each group, one after the other by number.
+        #[arg(long, default_value_t = 1)]
+        members: usize,
+        /// Sessions that connect in a second; without one, as many as the server takes.
+        #[arg(long)]
+        rate: Option<f64>,
+        /// Changes per second by the sessions of all processes; with it, all use a shared object.
+        #[arg(long)]
+        changes: Option<f64>,
+        /// The groups of the sessions of all processes.
+        #[arg(long, default_value_t = 1)]
+        groups: usize,
     },
     /// Connects and leaves, over and over.
     Connects {
@@ -178,8 +195,30 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                 };
                 viewers::run(commands, crowd).await
             }
-            Role::Sessions { server, app, first } => {
-                sessions::run(commands, server, app, first).await
+            Role::Sessions {
+                server,
+                app,
+                first,
+                step,
+                members,
+                rate,
+                changes,
+                groups,
+            } => {
+                let share = share::Share {
+                    first,
+                    step,
+                    members,
+                };
+                let changes = changes.map(|per_second| sessions::Changes { per_second, groups });
+                let held = sessions::Held {
+                    server,
+                    app,
+                    share,
+                    rate,
+                    changes,
+                };
+                sessions::run(commands, held).await
             }
             Role::Connects {
                 server,

@@ -7,13 +7,29 @@ pub(super) fn begin_use() -> Vec<u8> {
     event(USE, &[])
 }
 
-/// The message that changes a slot to a number.
+/// The message that changes a slot to a number. A slot has one author: a change on another client's
+/// slot needs the version of that client's last change.
 pub(super) fn change(slot: &str, number: f64) -> Vec<u8> {
     let mut data = (slot.len() as u16).to_be_bytes().to_vec();
     data.extend_from_slice(slot.as_bytes());
     data.push(AMF0_NUMBER);
     data.extend_from_slice(&number.to_be_bytes());
     event(REQUEST_CHANGE, &data)
+}
+
+/// The number in a message that begins with another member's change.
+pub(super) fn changed(header: &Header, prefix: &[u8]) -> Option<f64> {
+    if header.kind != wire::SHARED_OBJECT_AMF0 {
+        return None;
+    }
+    let [CHANGE, _, _, _, _, high, low, data @ ..] = prefix.get(EVENT_AT..)? else {
+        return None;
+    };
+    let name = usize::from(u16::from_be_bytes([*high, *low]));
+    let [AMF0_NUMBER, number @ ..] = data.get(name..)? else {
+        return None;
+    };
+    number.first_chunk().copied().map(f64::from_be_bytes)
 }
 
 /// A message with one event of the object.
@@ -37,6 +53,7 @@ fn event(kind: u8, data: &[u8]) -> Vec<u8> {
 
 const NAME: &str = "board";
 const REQUEST_CHANGE: u8 = 3;
+const CHANGE: u8 = 4;
 const AMF0_NUMBER: u8 = 0;
 
 /// The event that begins the use of an object.

@@ -1,15 +1,21 @@
-//! Idle sessions: connected, with one message stream, silent.
+//! Idle sessions: connected, with one message stream, silent until a command makes them act.
 
-use std::{cell::RefCell, io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     sync::{Notify, Semaphore},
     task,
-    time::sleep,
+    time::{sleep, sleep_until},
 };
 
-use super::{Commands, say};
+use super::{Commands, object, say, share::Share, turns::Turns};
 use crate::{
     client::{self, Client},
     histogram::Histogram,
@@ -17,58 +23,68 @@ use crate::{
     wire::{Amf, Header, Sink},
 };
 
-pub(super) async fn run(
-    mut commands: Commands,
-    server: SocketAddr,
-    app: String,
-    first: usize,
-) -> io::Result<()> {
+/// The sessions of this process.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) server: SocketAddr,
+    /// The application, `{}` in it being the group's number.
+    pub(super) app: String,
+    pub(super) share: Share,
+    /// Sessions that connect in a second; `None` is as many as the server takes.
+    pub(super) rate: Option<f64>,
+    /// With it, each session uses the shared object of its group.
+    pub(super) changes: Option<Changes>,
+}
+
+/// The changes of all processes' sessions together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Changes {
+    pub(super) per_second: f64,
+    /// The groups that take turns.
+    pub(super) groups: usize,
+}
+
+pub(super) async fn run(mut commands: Commands, held: Held) -> io::Result<()> {
     let shared = Rc::new(Shared {
         state: RefCell::default(),
         call: Notify::new(),
-        turns: Semaphore::new(CONNECTING_AT_ONCE),
+        authors: RefCell::default(),
+        at_once: Semaphore::new(CONNECTING_AT_ONCE),
+        turns: Turns::new(held.rate),
+        held,
     });
-    let mut started = 0;
     say(&json!({"ready": true}));
     while let Some((command, number)) = commands.next().await {
         match command.as_str() {
             "grow" => {
-                let wanted = number as usize;
-                for index in (started..wanted).map(|index| first + index) {
-                    let app = app.replace("{}", &index.to_string());
-                    let shared = Rc::clone(&shared);
-                    task::spawn_local(async move {
-                        if let Err(error) = hold(server, &app, index, &shared).await {
-                            eprintln!("session {index}: {error}");
-                        }
-                        shared.state.borrow_mut().gone += 1;
-                    });
-                }
-                started = started.max(wanted);
-                shared.wait(started, |state| state.connected).await;
+                shared.grow(number as usize);
+                let wanted = shared.started();
+                shared.wait(wanted, |state| state.connected).await;
             }
             "call" => {
-                shared.state.borrow_mut().answered = 0;
+                shared.state.borrow_mut().begin();
                 shared.call.notify_waiters();
-                shared.wait(started, |state| state.answered).await;
+                shared.wait(shared.callers(), |state| state.answered).await;
+            }
+            "change" => {
+                shared.state.borrow_mut().begin();
+                shared.change(Duration::from_secs_f64(number)).await;
             }
             _ => {}
         }
-        let state = shared.state.borrow();
-        say(&json!({
-            "connected": state.connected,
-            "gone": state.gone,
-            "answered": state.answered,
-            "latency": state.latency.as_ref().map(Histogram::summary),
-        }));
+        say(&shared.state.borrow().summary());
     }
     Ok(())
 }
 
 struct Shared {
+    held: Held,
     state: RefCell<State>,
     call: Notify,
-    turns: Semaphore,
+    /// One for each session: its turn to change the object.
+    authors: RefCell<Vec<Rc<Notify>>>,
+    at_once: Semaphore,
+    turns: Turns,
 }
 
 #[derive(Default)]
@@ -77,10 +93,77 @@ struct State {
     /// Sessions that failed, connected or not.
     gone: usize,
     answered: usize,
-    latency: Option<Histogram>,
+    changes: usize,
+    /// Of answers since the last `call`, or of arrivals at other members since the last `change`.
+    latency: Histogram,
+}
+
+impl State {
+    fn begin(&mut self) {
+        self.answered = 0;
+        self.changes = 0;
+        self.latency = Histogram::new();
+    }
+
+    fn summary(&self) -> Value {
+        json!({
+            "connected": self.connected,
+            "gone": self.gone,
+            "answered": self.answered,
+            "changes": self.changes,
+            "latency": self.latency.summary(),
+        })
+    }
 }
 
 impl Shared {
+    fn started(&self) -> usize {
+        self.authors.borrow().len()
+    }
+
+    /// Starts sessions until there are so many.
+    fn grow(self: &Rc<Self>, wanted: usize) {
+        for own in self.started()..wanted {
+            let author = Rc::new(Notify::new());
+            self.authors.borrow_mut().push(Rc::clone(&author));
+            let (shared, number) = (Rc::clone(self), self.held.share.number(own));
+            task::spawn_local(async move {
+                if let Err(error) = hold(&shared, number, &author).await {
+                    eprintln!("session {number}: {error}");
+                }
+                shared.state.borrow_mut().gone += 1;
+            });
+        }
+    }
+
+    /// The sessions that call: one of each group.
+    fn callers(&self) -> usize {
+        let share = self.held.share;
+        (0..self.started())
+            .filter(|own| share.is_first_member(share.number(*own)))
+            .count()
+    }
+
+    /// Lets the sessions make their part of the changes.
+    async fn change(&self, time: Duration) {
+        let begun = Instant::now();
+        let Some(changes) = self.held.changes else {
+            return;
+        };
+        for turn in 0_u32.. {
+            let at = Duration::from_secs_f64(f64::from(turn) / changes.per_second);
+            if at >= time {
+                break;
+            }
+            let author = self.held.share.author(turn as usize, changes.groups);
+            if let Some(author) = author.and_then(|own| self.authors.borrow().get(own).cloned()) {
+                sleep_until((begun + at).into()).await;
+                author.notify_one();
+            }
+        }
+        sleep_until((begun + time).into()).await;
+    }
+
     /// Waits until `count` of the sessions have come `so_far`, or the rest has failed.
     async fn wait(&self, count: usize, so_far: impl Fn(&State) -> usize) {
         for _ in 0..WAIT_TURNS {
@@ -97,36 +180,64 @@ impl Shared {
     }
 }
 
-async fn hold(server: SocketAddr, app: &str, index: usize, shared: &Shared) -> io::Result<()> {
-    let turn = shared.turns.acquire().await.map_err(io::Error::other)?;
-    let mut client = Client::open(server, client::source(index)).await?;
-    client.connect(app).await?;
-    client.create_stream().await?;
-    drop(turn);
+async fn hold(shared: &Shared, number: usize, author: &Notify) -> io::Result<()> {
+    let mut client = connect(shared, number).await?;
     shared.state.borrow_mut().connected += 1;
-    let mut nothing = Nothing;
+    let calls = shared.held.share.is_first_member(number);
+    let slot = number.to_string();
+    let mut arrivals = Arrivals(&shared.state);
     loop {
         tokio::select! {
-            ended = client.receive(&mut nothing) => return ended,
-            () = shared.call.notified() => {}
+            ended = client.receive(&mut arrivals) => return ended,
+            () = author.notified() => {
+                let change = object::change(&slot, stamp::now_nanos() as f64);
+                client.send(&change).await?;
+                shared.state.borrow_mut().changes += 1;
+            }
+            () = shared.call.notified(), if calls => call(&mut client, shared).await?,
         }
-        let begun = stamp::now_nanos();
-        let values = ["count".into(), CALL.into(), Amf::Null, 1.0.into()];
-        let answer = client.call(&values, CALL).await?;
-        if answer.name().as_deref() != Some("_result") {
-            return Err(io::Error::other(format!("refused: {:?}", answer.values())));
-        }
-        let mut state = shared.state.borrow_mut();
-        state.answered += 1;
-        let latency = state.latency.get_or_insert_with(Histogram::new);
-        latency.record(stamp::now_nanos() - begun);
     }
 }
 
-struct Nothing;
+async fn connect(shared: &Shared, number: usize) -> io::Result<Client> {
+    let held = &shared.held;
+    let app = held
+        .app
+        .replace("{}", &held.share.group(number).to_string());
+    let _turn = shared.at_once.acquire().await.map_err(io::Error::other)?;
+    shared.turns.next().await;
+    let mut client = Client::open(held.server, client::source(number)).await?;
+    client.connect(&app).await?;
+    client.create_stream().await?;
+    if held.changes.is_some() {
+        client.send(&object::begin_use()).await?;
+    }
+    Ok(client)
+}
 
-impl Sink for Nothing {
-    fn complete(&mut self, _header: &Header, _prefix: &[u8]) {}
+async fn call(client: &mut Client, shared: &Shared) -> io::Result<()> {
+    let begun = stamp::now_nanos();
+    let values = ["count".into(), CALL.into(), Amf::Null, 1.0.into()];
+    let answer = client.call(&values, CALL).await?;
+    if answer.name().as_deref() != Some("_result") {
+        return Err(io::Error::other(format!("refused: {:?}", answer.values())));
+    }
+    let mut state = shared.state.borrow_mut();
+    state.answered += 1;
+    state.latency.record(stamp::now_nanos() - begun);
+    Ok(())
+}
+
+/// Takes the time of each change of another member.
+struct Arrivals<'s>(&'s RefCell<State>);
+
+impl Sink for Arrivals<'_> {
+    fn complete(&mut self, header: &Header, prefix: &[u8]) {
+        if let Some(sent) = object::changed(header, prefix) {
+            let took = stamp::now_nanos().saturating_sub(sent as u64);
+            self.0.borrow_mut().latency.record(took);
+        }
+    }
 }
 
 const CONNECTING_AT_ONCE: usize = 64;

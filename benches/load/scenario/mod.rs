@@ -10,4 +10,5 @@ pub(crate) mod light;
 pub(crate) mod neighbour;
 pub(crate) mod publishers;
 pub(crate) mod rpc;
+pub(crate) mod scale;
 pub(crate) mod shared_object;
