@@ -199,6 +199,7 @@ impl<'o> Run<'o> {
         self.put("changes lost, times members", changes * others - arrived);
         self.put("change p50 ms", most(&answers, "/latency/p50_ms"));
         self.put("change p99 ms", most(&answers, "/latency/p99_ms"));
+        self.put("change max ms", most(&answers, "/latency/max_ms"));
         let tiers = by_tier(&self.server, &spent.servers);
         for (tier, seconds) in TIERS.into_iter().zip(tiers) {
             let share = seconds / spent.seconds * 100.0;
@@ -250,4 +251,4 @@ const MOST_OF_AN_EDGE: usize = 19_000;
 /// The steps of connecting, after each of which the progress is shown.
 const STEPS: usize = 10;
 /// The time that the last changes have to arrive.
-const REST_ARRIVES: Duration = Duration::from_secs(2);
+const REST_ARRIVES: Duration = Duration::from_secs(5);
