@@ -21,8 +21,8 @@ pub(crate) struct WorkerSlot(Arc<AtomicUsize>);
 /// stays on the thread of the links wakes no other thread.
 const TOGETHER: usize = 64;
 
-/// The busy share of the first worker from which on it is one of all. Reason: a few clients with much
-/// media would hold the links up.
+/// The busy share of the first worker from which on it is one of all. Reason: a few clients with
+/// much media would hold the links up.
 const MOST_BUSY: f64 = 0.5;
 
 impl Spread {

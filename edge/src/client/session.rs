@@ -320,7 +320,9 @@ impl Session {
                 return self.forwarding.forward_stream_command(now, message);
             }
             Some("play" | "play2") => self.note_play(&message),
-            Some(name) if !NetStreamCommand::is_name(name) => self.wire.refuse_merging(),
+            Some(name) if self.wire.may_merge() && NetStreamCommand::is_call(name) => {
+                self.wire.refuse_merging();
+            }
             _ => {}
         }
         self.forwarding.forward(now, message)

@@ -23,8 +23,8 @@ pub(super) struct Window {
 /// worker saves on cheaper ones too.
 const CHEAP: Duration = Duration::from_micros(400);
 
-/// The shortest window. Reason: the timer of a runtime has milliseconds, and rounds a shorter wait up to
-/// two of them.
+/// The shortest window. Reason: the timer of a runtime has milliseconds, and rounds a shorter wait
+/// up to two of them.
 const LEAST: Duration = Duration::from_micros(1500);
 
 /// The window of an idle worker, as a multiple of the cost beyond [`CHEAP`].

@@ -159,6 +159,11 @@ impl Wire {
         }
     }
 
+    /// Whether the kernel may merge writes, if a stream permits it.
+    pub(crate) fn may_merge(&self) -> bool {
+        self.merging.get() != Merging::Refused
+    }
+
     /// Every write to the client leaves at once from here on.
     pub(crate) fn refuse_merging(&self) {
         if let Merging::Permitted(1..) = self.merging.replace(Merging::Refused) {

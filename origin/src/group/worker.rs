@@ -34,8 +34,8 @@ pub(super) type GroupStart = Box<dyn FnOnce() + Send>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoRoom;
 
-/// Long turns that are held against the thread of the links: each sends one group elsewhere. Reason: a
-/// turn that another program interrupts counts too, and must not keep groups away for long.
+/// Long turns that are held against the thread of the links: each sends one group elsewhere. Reason:
+/// a turn that another program interrupts counts too, and must not keep groups away for long.
 pub(super) const MOST_LONG_TURNS: usize = 16;
 
 /// Groups that wait to be started by one worker. Reason: starting one takes microseconds; this

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{Command, Status};
-use crate::MessageStreamId;
 use crate::amf::{Object, Value};
+use crate::{MessageStreamId, TransactionId};
 
 /// A command by its meaning. Answers (`_result`, `_error`) are calls here; connect is read by
 /// [`Connect`](super::Connect).
@@ -94,34 +94,13 @@ pub enum NetStreamCommand {
     Call,
 }
 
-/// The names of the commands that are not calls of the application, answers among them.
-const NAMES: [&str; 20] = [
-    "_checkbw",
-    "_error",
-    "_result",
-    "FCPublish",
-    "FCSubscribe",
-    "FCUnpublish",
-    "closeStream",
-    "createStream",
-    "deleteStream",
-    "getStreamLength",
-    "pause",
-    "pauseRaw",
-    "play",
-    "play2",
-    "publish",
-    "receiveAudio",
-    "receiveVideo",
-    "releaseStream",
-    "seek",
-    "setBufferLength",
-];
-
 impl NetStreamCommand {
-    /// Whether a command of this name, sent by a client, is not a call of the application.
-    pub fn is_name(name: &str) -> bool {
-        NAMES.contains(&name)
+    /// Whether a command of this name, sent by a client, is a call of the application: neither one
+    /// of the server's own nor an answer.
+    pub fn is_call(name: &str) -> bool {
+        let command = Command::new(name, TransactionId::NONE);
+        // Of the server's own commands, those without their arguments are errors.
+        !matches!(name, "_result" | "_error") && Self::parse(&command) == Ok(Self::Call)
     }
 
     /// Reads the arguments of a command. A name that is not one of the server's own is a

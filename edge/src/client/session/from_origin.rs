@@ -150,7 +150,7 @@ impl Session {
             return Err(End::because(CloseReason::Limit));
         }
         self.wire.count_messages(1);
-        if is_call(message) {
+        if self.wire.may_merge() && is_call(message) {
             self.wire.refuse_merging();
         }
         send(&mut self.wire.session(), message);

@@ -313,3 +313,20 @@ fn arguments_that_cannot_be_are_told_with_a_status() {
         assert!(description.starts_with(command));
     }
 }
+
+#[test]
+fn calls_are_told_from_the_servers_own_commands_by_name() {
+    for own in [
+        "play",
+        "receiveAudio",
+        "setBufferLength",
+        "_checkbw",
+        "_result",
+        "_error",
+    ] {
+        assert!(!NetStreamCommand::is_call(own), "{own}");
+    }
+    for call in ["chat", "Play", ""] {
+        assert!(NetStreamCommand::is_call(call), "{call}");
+    }
+}
