@@ -22,6 +22,7 @@ use tributary_protocol::{
 use super::{
     end::End,
     session::{READ_LIMITS, Session},
+    ticks,
 };
 use crate::{
     admission::Permit,
@@ -60,13 +61,6 @@ const LINGER_READS: usize = 64;
 
 /// A timer that fires later than this shows that the process was stopped.
 const STOPPED: Duration = Duration::from_secs(1);
-
-/// Deadlines at least this far away are kept to whole [`TICK`]s.
-const FAR: Duration = Duration::from_secs(20);
-
-/// The time from one moment at which far deadlines come to the next. Reason: the pings of many
-/// thousand idle sessions, and the answers, wake the worker once in this time and not once for each.
-const TICK: Duration = Duration::from_secs(1);
 
 /// The sleep of a session that has no deadline.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -122,10 +116,11 @@ async fn run(session: &mut Session) -> End {
 async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Result<Wake, End> {
     let now = Instant::now();
     let throttled = session.throttled_until(now);
-    let reads = session.forwarding.has_room() && throttled.is_none();
-    let due = session.deadline().into_iter().chain(throttled).min();
-    let due = due.unwrap_or(now + NEVER);
-    let due = on_tick(session.worker.began(), now, due);
+    let may_read = session.forwarding.has_room() && throttled.is_none();
+    let read_at = session.plan_read(now, may_read);
+    let due = session.deadline().into_iter().chain(throttled);
+    let due = due.chain(read_at).min().unwrap_or(now + NEVER);
+    let due = ticks::far(session.worker.began(), now, due);
     // A deadline that moves away does not reset the timer: it fires early once.
     if timer.is_elapsed() || due < timer.deadline().into_std() {
         timer.as_mut().reset(due.into());
@@ -135,6 +130,9 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
     if worker.is_draining() {
         return Ok(Wake::Drain);
     }
+    let reads = may_read && read_at.is_none();
+    let watched = wire.transport().watch(reads || wire.awaits_socket());
+    watched.map_err(|_| End::because(CloseReason::Transport))?;
     let interest = match (reads, wire.awaits_socket()) {
         (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
         (true, false) => Some(Interest::READABLE),
@@ -158,18 +156,6 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
         () = async { if let Some(park) = &park { park.room().await } }, if park.is_some() => Wake::Other,
         () = timer => Wake::Timer,
     })
-}
-
-/// The first tick from `due` on, if that is far away; ticks count from `origin`.
-fn on_tick(origin: Instant, now: Instant, due: Instant) -> Instant {
-    if due.saturating_duration_since(now) < FAR {
-        return due;
-    }
-    let ticks = due
-        .saturating_duration_since(origin)
-        .as_nanos()
-        .div_ceil(TICK.as_nanos());
-    origin + TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
 async fn next(link: Option<&mut SessionLink>) -> Option<FromOrigin> {
@@ -214,7 +200,13 @@ fn handle(session: &mut Session, now: Instant, wake: Wake, due: Instant) -> Resu
             if late > STOPPED {
                 session.postpone(late);
             }
-            session.on_timeout(now)
+            session.on_timeout(now)?;
+            if session.is_read_due(now) {
+                read(session, now)?;
+                // The messages have waited here, and do not wait again.
+                session.forwarding.publishing.flush();
+            }
+            Ok(())
         }
         Wake::Drain => Err(session.on_drain()),
         Wake::Other => Ok(()),
@@ -280,29 +272,4 @@ async fn close(worker: &Worker, wire: &Wire) {
         }
     })
     .await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn far_deadlines_of_all_sessions_come_at_the_same_moments() {
-        let origin = Instant::now();
-        let at = |ms| origin + Duration::from_millis(ms);
-        for (now, due, expected) in [
-            (0, 19_999, 19_999),
-            (0, 20_000, 20_000),
-            (0, 60_001, 61_000),
-            (500, 60_900, 61_000),
-            (60_001, 70_000, 70_000),
-            (61_000, 121_000, 121_000),
-        ] {
-            assert_eq!(
-                on_tick(origin, at(now), at(due)),
-                at(expected),
-                "{now} {due}"
-            );
-        }
-    }
 }

@@ -17,8 +17,10 @@ mod forwarding;
 mod pace;
 mod playing;
 mod publishing;
+mod read_times;
 mod route;
 mod session;
+mod ticks;
 mod timers;
 
 pub(crate) use driver::serve;

@@ -46,6 +46,11 @@ const MAX_ASKED: usize = 16;
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
 impl Playing {
+    /// Whether the client plays nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.plays.is_empty()
+    }
+
     fn find(&mut self, stream: MessageStreamId) -> Option<&mut Play> {
         self.plays
             .iter_mut()

@@ -37,6 +37,8 @@ enum State {
     /// Accepted.
     Feeding {
         feed: PublishFeed,
+        /// Whether the live stream has readers.
+        read: bool,
         _counted: Counted,
     },
     /// Refused or over: media is dropped.
@@ -126,6 +128,7 @@ impl Publishing {
         }
         publish.state = State::Feeding {
             feed,
+            read: true,
             _counted: counted,
         };
         true
@@ -142,12 +145,23 @@ impl Publishing {
 
     /// Notes whether the live stream of the publish of this generation has readers.
     pub(super) fn set_read(&mut self, stream: MessageStreamId, generation: Generation, read: bool) {
-        if let Some(publish) = self.find(stream)
+        if let Some(publish) = self.find_mut(stream)
             && publish.generation == generation
-            && let State::Feeding { feed, .. } = &publish.state
+            && let State::Feeding { feed, read: is, .. } = &mut publish.state
         {
+            *is = read;
             feed.set_read(read);
         }
+    }
+
+    /// Whether the client publishes, and no publish has readers or is not decided.
+    pub(super) fn is_unread(&self) -> bool {
+        let unread = |publish: &Publish| match publish.state {
+            State::Held(_) => false,
+            State::Feeding { read, .. } => !read,
+            State::Over => true,
+        };
+        self.feeding().next().is_some() && self.streams.iter().all(unread)
     }
 
     /// Lets all media leave that waits for more.

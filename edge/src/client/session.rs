@@ -25,6 +25,7 @@ use super::{
     figures::Figures,
     forwarding::Forwarding,
     playing::Playing,
+    read_times::ReadTimes,
     route::{Route, RouteError},
     timers::{NO_PROGRESS, STALL, Stall, Timers, UNDECIDED},
 };
@@ -50,6 +51,8 @@ pub(super) struct Session {
     /// Set by the connect command.
     who: Option<Box<Who>>,
     playing: Playing,
+    /// Set while the client may be read at times, and not as its bytes arrive.
+    read_times: Option<Box<ReadTimes>>,
     /// Set by the client's first message of a shared object.
     seat: Option<Seated>,
     /// Whether the log has a line about a cut-off aggregate of the client.
@@ -121,6 +124,7 @@ impl Session {
             phase: Phase::Handshake,
             who: None,
             playing: Playing::default(),
+            read_times: None,
             seat: None,
             was_cut_off: false,
             permit,
@@ -133,6 +137,9 @@ impl Session {
     pub(super) fn on_bytes(&mut self, now: Instant, bytes: &[u8]) -> Result<(), End> {
         self.figures.count_read(now, bytes.len());
         self.worker.metrics.bytes_in.inc_by(bytes.len() as u64);
+        if let Some(times) = &mut self.read_times {
+            times.count(bytes.len());
+        }
         if self.timers.heard(now) {
             self.forwarding.notify_stalled(false);
         }
@@ -154,6 +161,35 @@ impl Session {
             .max(self.forwarding.shut_until(now))
             .max(self.figures.read_again_at(now));
         until.filter(|&until| until > now)
+    }
+
+    /// Returns the time of the next read, if the client's socket needs not be watched until then.
+    pub(super) fn plan_read(&mut self, now: Instant, may_read: bool) -> Option<Instant> {
+        if !may_read || !self.may_read_at_times() {
+            self.read_times = None;
+            return None;
+        }
+        let times = self
+            .read_times
+            .get_or_insert_with(|| Box::new(ReadTimes::new(now)));
+        times.plan(now, self.worker.began())
+    }
+
+    /// Whether the client has to be read now.
+    pub(super) fn is_read_due(&self, now: Instant) -> bool {
+        self.read_times
+            .as_ref()
+            .is_some_and(|times| times.is_due(now))
+    }
+
+    /// Whether no reader and no call waits for the client's bytes: it publishes alone, and its
+    /// streams have no readers.
+    fn may_read_at_times(&self) -> bool {
+        self.forwarding.publishing.is_unread()
+            && self.wire.may_merge()
+            && self.playing.is_empty()
+            && !self.timers.lost
+            && !self.wire.session().awaits_pong()
     }
 
     fn on_event(&mut self, now: Instant, event: ServerEvent) -> Result<(), End> {

@@ -182,6 +182,10 @@ impl Connection {
         self.writer.write_full(csid, message, &mut self.output);
     }
 
+    pub(super) fn awaits_pong(&self) -> bool {
+        self.ping.sent.is_some()
+    }
+
     pub(super) fn send_ping(&mut self, now: Instant) {
         if self.ping.sent.is_none() {
             self.ping.stamp = self.ping.stamp.wrapping_add(1);

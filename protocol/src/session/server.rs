@@ -138,6 +138,11 @@ impl ServerConnection {
         self.connection.send_ping(now);
     }
 
+    /// Whether the peer has not answered the last ping yet.
+    pub fn awaits_pong(&self) -> bool {
+        self.connection.awaits_pong()
+    }
+
     /// Counts bytes that the driver wrote past this connection.
     pub fn note_written_shared(&mut self, bytes: usize) {
         self.connection.note_sent(bytes);

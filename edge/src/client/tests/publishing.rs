@@ -1,6 +1,9 @@
 //! Publishing: generations, media that waits for a decision, and the way to the origin.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::{BufMut, Bytes};
 use tributary_node::feed::FeedSource;
@@ -10,7 +13,7 @@ use tributary_protocol::{
     ring::{Cursor, Start},
 };
 
-use super::support::{Client, Edge, Peer, STREAM, config, media};
+use super::support::{Client, Edge, LONG, Peer, STREAM, config, media};
 use crate::link::publish::{PublishFeed, PublishSource};
 
 const AUDIO: MessageType = MessageType::AUDIO;
@@ -380,7 +383,7 @@ async fn a_silent_publisher_is_pinged_then_reported_and_cleared_when_it_sends_ag
         }
     };
     answers.await;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     // The client reads no longer.
     let told = edge.told().await;
     assert!(
@@ -449,4 +452,91 @@ async fn a_client_with_object_encoding_3_publishes_in_type_17() {
     assert!(second > first, "the edge recognises it");
     edge.until("nobody publishes", |metrics| metrics.publishers.get() == 0)
         .await;
+}
+
+/// Sends 100 audio messages, 5 ms apart. Returns how many times the edge has read meanwhile.
+async fn reads_of_a_hundred(edge: &Edge, client: &mut Client, time: &mut u32) -> usize {
+    let mut reads = 0;
+    let mut before = edge.metrics.bytes_in.get();
+    for _ in 0..100 {
+        send(client, &[media(AUDIO, *time, &b"\xaf\x01a"[..])]).await;
+        *time += 5;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let now = edge.metrics.bytes_in.get();
+        reads += usize::from(now != before);
+        before = now;
+    }
+    reads
+}
+
+#[tokio::test]
+async fn the_client_of_an_unread_publish_is_read_seldom_until_there_is_a_reader_or_a_call() {
+    let mut edge = Edge::start();
+    let (mut client, peer) = edge.session().await;
+    let generation = publish(&mut edge, &mut client, &peer).await;
+    let mut feed = accept(&peer, generation);
+    let report = |read| {
+        peer.say(ToSession::PublishRead {
+            stream: STREAM,
+            generation,
+            read,
+        });
+    };
+    let mut time = 0;
+    let by = Instant::now() + LONG;
+    report(false);
+    // Watched, the client is read some hundred times; by time, four times or less.
+    while reads_of_a_hundred(&edge, &mut client, &mut time).await > 10 {
+        assert!(Instant::now() < by, "the client is read for each message");
+    }
+    report(true);
+    let sent = time as usize / 5;
+    let mut taken = feed.wait(sent).await;
+    // Each message is read before the next one is sent.
+    for _ in 0..100 {
+        send(&mut client, &[media(AUDIO, time, &b"\xaf\x01a"[..])]).await;
+        time += 5;
+        taken.extend(feed.wait(1).await);
+    }
+    let times: Vec<_> = taken.iter().map(|&(_, time)| time).collect();
+    assert_eq!(times, (0..time).step_by(5).collect::<Vec<_>>());
+
+    report(false);
+    while reads_of_a_hundred(&edge, &mut client, &mut time).await > 10 {
+        assert!(Instant::now() < by, "the client is read for each message");
+    }
+    // A call is read at the next time, and after it nothing waits any more.
+    client.connection.notify("follows", Vec::new());
+    client.send().await;
+    assert_eq!(edge.command(&peer).await.0.name, "follows");
+    let sent = time as usize / 5 - times.len();
+    feed.wait(sent).await;
+    for _ in 0..20 {
+        let before = edge.metrics.bytes_in.get();
+        send(&mut client, &[media(AUDIO, time, &b"\xaf\x01a"[..])]).await;
+        time += 5;
+        edge.until("the message is read", |metrics| {
+            metrics.bytes_in.get() > before
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_client_that_is_read_seldom_is_noticed() {
+    let mut edge = Edge::start();
+    let (mut client, peer) = edge.session().await;
+    let generation = publish(&mut edge, &mut client, &peer).await;
+    let _feed = accept(&peer, generation);
+    peer.say(ToSession::PublishRead {
+        stream: STREAM,
+        generation,
+        read: false,
+    });
+    let (mut time, by) = (0, Instant::now() + LONG);
+    while reads_of_a_hundred(&edge, &mut client, &mut time).await > 10 {
+        assert!(Instant::now() < by, "the client is read for each message");
+    }
+    drop(client);
+    assert_eq!(edge.closed().await, CloseReason::Client);
 }

@@ -1,46 +1,45 @@
 //! The connection below the framing.
 
-use std::{
-    io::{self, IoSlice},
-    net::Shutdown,
-};
+use std::io::{self, IoSlice};
 
-use socket2::SockRef;
-use tokio::{
-    io::{Interest, Ready},
-    net::TcpStream,
-};
+use tokio::io::{Interest, Ready};
+
+use super::plain::Plain;
 
 /// A connection to a client; the operations are those of the transport.
 #[derive(Debug)]
 pub(super) enum Lower {
-    /// TCP alone: the kernel has every byte that was taken.
-    Plain(TcpStream),
+    Plain(Plain),
 }
 
 impl Lower {
-    /// Returns the socket's future itself: every client holds one.
+    pub(super) fn watch(&self, watched: bool) -> io::Result<()> {
+        match self {
+            Self::Plain(plain) => plain.watch(watched),
+        }
+    }
+
     pub(super) fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> {
         match self {
-            Self::Plain(socket) => socket.ready(interest),
+            Self::Plain(plain) => plain.ready(interest),
         }
     }
 
     pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(socket) => read_plain(socket, buffer),
+            Self::Plain(plain) => plain.try_read(buffer),
         }
     }
 
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(socket) => socket.try_write(bytes),
+            Self::Plain(plain) => plain.try_write(bytes),
         }
     }
 
     pub(super) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Plain(socket) => socket.try_write_vectored(pieces),
+            Self::Plain(plain) => plain.try_write_vectored(pieces),
         }
     }
 
@@ -52,10 +51,7 @@ impl Lower {
 
     pub(super) fn set_merging(&self, merging: bool) {
         match self {
-            Self::Plain(socket) => {
-                // It fails on a connection that is gone, which the next write reports.
-                let _ = socket.set_nodelay(!merging);
-            }
+            Self::Plain(plain) => plain.set_merging(merging),
         }
     }
 
@@ -67,22 +63,7 @@ impl Lower {
 
     pub(super) fn shutdown(&self) -> io::Result<()> {
         match self {
-            Self::Plain(socket) => SockRef::from(socket).shutdown(Shutdown::Write),
+            Self::Plain(plain) => plain.shutdown(),
         }
     }
-}
-
-/// Reads the bytes that are there. A buffer that was not filled has emptied the socket: the runtime
-/// is notified, so that the next wait does not end with an empty read.
-fn read_plain(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut emptied = None;
-    let result = socket.try_io(Interest::READABLE, || {
-        let bytes = rustix::io::read(socket, &mut *buffer)?;
-        if bytes > 0 && bytes < buffer.len() {
-            emptied = Some(bytes);
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        Ok(bytes)
-    });
-    emptied.map_or(result, Ok)
 }

@@ -14,6 +14,7 @@
 //! left. [`Transport::unsent`] counts them, [`Transport::try_flush`] sends them.
 
 mod lower;
+mod plain;
 
 use std::io::{self, IoSlice};
 
@@ -23,6 +24,7 @@ use tokio::{
 };
 
 use lower::Lower;
+use plain::Plain;
 
 /// One client's connection, as bytes of RTMP.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ impl Transport {
     /// RTMP on a TCP connection.
     pub(crate) fn plain(socket: TcpStream) -> Self {
         Self {
-            lower: Lower::Plain(socket),
+            lower: Lower::Plain(Plain::new(socket)),
             framing: Framing::Raw,
         }
     }
@@ -52,6 +54,13 @@ impl Transport {
         match (&self.lower, &self.framing) {
             (Lower::Plain(_), Framing::Raw) => "rtmp",
         }
+    }
+
+    /// Lets bytes that arrive end [`Self::ready`], or not: then nothing does, and the caller reads at
+    /// times of its own. The other operations are possible in either case. An error ends the
+    /// connection.
+    pub(crate) fn watch(&self, watched: bool) -> io::Result<()> {
+        self.lower.watch(watched)
     }
 
     /// Waits until an operation of the interest may make progress. Cancel safe.

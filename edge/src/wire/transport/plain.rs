@@ -1,0 +1,135 @@
+//! A TCP connection without a layer of its own.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io::{self, IoSlice, Write},
+    net::{self, Shutdown},
+    task::{Context, Poll},
+};
+
+use socket2::SockRef;
+use tokio::{
+    io::{Interest, Ready},
+    net::TcpStream,
+};
+
+/// A TCP connection: the kernel has every byte that was taken.
+#[derive(Debug)]
+pub(super) struct Plain {
+    socket: RefCell<Socket>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    /// The runtime wakes the connection's task when bytes arrive.
+    Watched(TcpStream),
+    /// Arriving bytes wake no thread.
+    Unwatched(net::TcpStream),
+    /// The runtime has refused the socket, which is closed.
+    Lost,
+}
+
+impl Plain {
+    pub(super) fn new(socket: TcpStream) -> Self {
+        Self {
+            socket: RefCell::new(Socket::Watched(socket)),
+        }
+    }
+
+    /// Lets the runtime watch the socket, or not. An error ends the connection.
+    pub(super) fn watch(&self, watched: bool) -> io::Result<()> {
+        let mut socket = self.socket.borrow_mut();
+        if watched == matches!(*socket, Socket::Watched(_)) {
+            return Ok(());
+        }
+        *socket = match std::mem::replace(&mut *socket, Socket::Lost) {
+            Socket::Watched(watched) => Socket::Unwatched(watched.into_std()?),
+            Socket::Unwatched(unwatched) => Socket::Watched(TcpStream::from_std(unwatched)?),
+            Socket::Lost => return Err(io::ErrorKind::NotConnected.into()),
+        };
+        Ok(())
+    }
+
+    /// Waits until an operation of the interest may make progress. It has no state of its own:
+    /// every client holds one.
+    pub(super) fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> {
+        poll_fn(move |context| self.poll_ready(interest, context))
+    }
+
+    fn poll_ready(&self, interest: Interest, context: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        let socket = self.socket.borrow();
+        let socket = match &*socket {
+            Socket::Watched(socket) => socket,
+            Socket::Unwatched(_) => return Poll::Pending,
+            Socket::Lost => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        };
+        let mut ready = Ready::EMPTY;
+        if interest.is_readable() && socket.poll_read_ready(context)?.is_ready() {
+            ready |= Ready::READABLE;
+        }
+        if interest.is_writable() && socket.poll_write_ready(context)?.is_ready() {
+            ready |= Ready::WRITABLE;
+        }
+        match ready.is_empty() {
+            true => Poll::Pending,
+            false => Poll::Ready(Ok(ready)),
+        }
+    }
+
+    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &*self.socket.borrow() {
+            Socket::Watched(socket) => read_watched(socket, buffer),
+            Socket::Unwatched(socket) => Ok(rustix::io::read(socket, buffer)?),
+            Socket::Lost => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match &*self.socket.borrow() {
+            Socket::Watched(socket) => socket.try_write(bytes),
+            Socket::Unwatched(socket) => (&*socket).write(bytes),
+            Socket::Lost => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    pub(super) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match &*self.socket.borrow() {
+            Socket::Watched(socket) => socket.try_write_vectored(pieces),
+            Socket::Unwatched(socket) => (&*socket).write_vectored(pieces),
+            Socket::Lost => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    pub(super) fn set_merging(&self, merging: bool) {
+        // It fails on a connection that is gone, which the next write reports.
+        let _ = self.with(|socket| socket.set_tcp_nodelay(!merging));
+    }
+
+    pub(super) fn shutdown(&self) -> io::Result<()> {
+        self.with(|socket| socket.shutdown(Shutdown::Write))
+    }
+
+    fn with(&self, act: impl FnOnce(SockRef<'_>) -> io::Result<()>) -> io::Result<()> {
+        match &*self.socket.borrow() {
+            Socket::Watched(socket) => act(SockRef::from(socket)),
+            Socket::Unwatched(socket) => act(SockRef::from(socket)),
+            Socket::Lost => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+/// Reads the bytes that are there. A buffer that was not filled has emptied the socket: the runtime
+/// is notified, so that the next wait does not end with an empty read.
+fn read_watched(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut emptied = None;
+    let result = socket.try_io(Interest::READABLE, || {
+        let bytes = rustix::io::read(socket, &mut *buffer)?;
+        if bytes > 0 && bytes < buffer.len() {
+            emptied = Some(bytes);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(bytes)
+    });
+    emptied.map_or(result, Ok)
+}
