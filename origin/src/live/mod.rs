@@ -274,8 +274,13 @@ impl LiveStream {
     }
 
     /// Reports whether the stream has readers, until it is dropped. A stream that is not reported
-    /// yet has some.
-    pub(crate) async fn report_readers(&self, report: impl FnMut(bool)) {
+    /// yet has some. Meanwhile a stream without readers keeps no more than a new one needs.
+    pub(crate) async fn report_readers(&self, mut report: impl FnMut(bool)) {
+        let lean = Lean(self);
+        let report = |read: bool| {
+            lean.set(!read);
+            report(read);
+        };
         self.readers.report(report).await;
     }
 
@@ -319,6 +324,21 @@ impl Reading {
 
     pub(crate) fn live(&self) -> &Arc<LiveStream> {
         &self.0
+    }
+}
+
+/// The permission of a stream without readers to keep less; it ends with the reports.
+struct Lean<'a>(&'a LiveStream);
+
+impl Lean<'_> {
+    fn set(&self, lean: bool) {
+        self.0.lock().ring.set_lean(lean);
+    }
+}
+
+impl Drop for Lean<'_> {
+    fn drop(&mut self) {
+        self.set(false);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The frames of control streams, lanes and feeds: `type`, `length`, body.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{FrameError, varint};
 
@@ -14,6 +14,10 @@ pub struct Frame {
 /// The longest frame body on a control stream or a lane, in bytes. Reason: a session with a long
 /// message must not delay its group by more than one fragment.
 pub const MAX_BODY: usize = 16 * 1024;
+
+/// The longest body that leaves the reader as a copy, in bytes. Reason: a body that is kept, as live
+/// media is, must not keep the reader's buffer with it, which is larger.
+const MAX_COPIED: usize = 256 * 1024;
 
 /// Cuts a QUIC stream into frames. Holds no memory while it has no partial frame.
 #[derive(Debug)]
@@ -52,8 +56,14 @@ impl FrameReader {
         if self.buffer.len() < head + length {
             return Ok(None);
         }
-        let _ = self.buffer.split_to(head);
-        let body = self.buffer.split_to(length).freeze();
+        self.buffer.advance(head);
+        let body = if length <= MAX_COPIED {
+            let body = Bytes::copy_from_slice(&self.buffer[..length]);
+            self.buffer.advance(length);
+            body
+        } else {
+            self.buffer.split_to(length).freeze()
+        };
         Ok(Some(Frame { kind, body }))
     }
 

@@ -60,6 +60,8 @@ pub struct Ring<T> {
     bytes: usize,
     unfit: u64,
     limits: RingLimits,
+    /// Whether groups of pictures go that a new reader does not need.
+    lean: bool,
 }
 
 impl<T: Item> Ring<T> {
@@ -83,6 +85,7 @@ impl<T: Item> Ring<T> {
             bytes: 0,
             unfit: 0,
             limits,
+            lean: false,
         }
     }
 
@@ -140,6 +143,13 @@ impl<T: Item> Ring<T> {
         self.kept.clear();
         self.bytes = 0;
         self.forget();
+    }
+
+    /// Sets whether the ring has no readers: it keeps the last two groups of pictures then, and what
+    /// is not older than a reader may be late by, in place of all that its limits permit.
+    pub fn set_lean(&mut self, lean: bool) {
+        self.lean = lean;
+        self.evict();
     }
 
     /// The number of the next message.
@@ -296,7 +306,13 @@ impl<T: Item> Ring<T> {
         let over = self.bytes > self.limits.bytes
             || self.entries.len() > self.limits.messages
             || u128::from(self.lag_at(self.base)) > self.limits.span.as_millis();
-        over && self.entries.len() > 1
+        (over || self.is_spare()) && self.entries.len() > 1
+    }
+
+    /// Whether a new reader does not need the oldest messages.
+    fn is_spare(&self) -> bool {
+        let next = self.syncs.get(1).filter(|_| self.syncs.len() > 2);
+        self.lean && next.is_some_and(|&next| self.lag_at(next) >= LEFT_MS)
     }
 
     fn evict_one(&mut self) {
