@@ -96,7 +96,7 @@ pub fn start(
         capacity: config.max_connections as u64,
         rate: config.session_rate(),
     };
-    let streams = Streams::new();
+    let streams = Streams::new(config.max_lag.get());
     let (links, upstream) = Links::new(link_config, epoch, streams, link_metrics, drain.clone());
     let readiness = links.readiness();
     let clients = run::run(

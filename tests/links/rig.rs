@@ -174,7 +174,7 @@ impl Edge {
                 burst: 1 << 30,
             },
         };
-        let streams = Streams::new();
+        let streams = Streams::new(Duration::from_secs(4));
         let (links, upstream) =
             Links::new(config, rand::random(), Arc::clone(&streams), metrics, watch);
         let readiness = links.readiness();

@@ -63,7 +63,11 @@ pub(super) const RING: RingLimits = RingLimits {
     bytes: 16 * 1024 * 1024,
     messages: 4096,
     span: Duration::from_secs(12),
+    late: Duration::from_secs(12),
 };
+
+/// The time by which a viewer's cursor may be behind [`max_lag`](super::Settings::max_lag).
+pub(super) const SLACK: Duration = Duration::from_secs(1);
 
 impl LiveStream {
     /// A stream without messages.

@@ -3,11 +3,15 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use tributary_protocol::{link::LiveId, ring::RingLimits};
 
-use super::{LiveStream, stream::RING};
+use super::{
+    LiveStream,
+    stream::{RING, SLACK},
+};
 
 /// The live streams of this edge, by origin process and number. A stream lives as long as its feed
 /// or a viewer holds it.
@@ -25,10 +29,11 @@ struct StreamTable {
 }
 
 impl Streams {
-    /// No streams yet.
-    pub fn new() -> Arc<Self> {
+    /// No streams yet. Viewers of theirs may lag by `max_lag`.
+    pub fn new(max_lag: Duration) -> Arc<Self> {
+        let late = max_lag + SLACK;
         Arc::new(Self {
-            limits: RING,
+            limits: RingLimits { late, ..RING },
             table: Mutex::default(),
         })
     }
@@ -66,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_stream_lives_as_long_as_it_is_held() {
-        let streams = Streams::new();
+        let streams = Streams::new(Duration::from_secs(4));
         let one = streams.get_or_create(1, LiveId(1));
         assert!(Arc::ptr_eq(&one, &streams.get_or_create(1, LiveId(1))));
         let other = streams.get_or_create(2, LiveId(1));

@@ -52,6 +52,8 @@ const LIMITS: RingLimits = RingLimits {
     bytes: 8 << 20,
     messages: 4096,
     span: Duration::from_secs(10),
+    // A feed skips what is older than 2 s.
+    late: Duration::from_secs(3),
 };
 
 impl PublishFeed {

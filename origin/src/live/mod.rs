@@ -96,6 +96,10 @@ pub(crate) const RING_MESSAGES: usize = 4_096;
 /// one group of pictures, and encoders send a key frame at least every 10 s.
 pub(crate) const RING_SPAN: Duration = Duration::from_secs(30);
 
+/// The time by which the readers of a live stream's ring may be late. Reason: a feed skips what is
+/// older than 2 s.
+pub(crate) const RING_LATE: Duration = Duration::from_secs(5);
+
 impl LiveStream {
     /// A stream without a writer. `id` is never used twice by one process.
     pub(crate) fn new(id: LiveId) -> Arc<Self> {
@@ -103,6 +107,7 @@ impl LiveStream {
             bytes: RING_BYTES,
             messages: RING_MESSAGES,
             span: RING_SPAN,
+            late: RING_LATE,
         };
         Arc::new(Self {
             id,
@@ -274,13 +279,8 @@ impl LiveStream {
     }
 
     /// Reports whether the stream has readers, until it is dropped. A stream that is not reported
-    /// yet has some. Meanwhile a stream without readers keeps no more than a new one needs.
-    pub(crate) async fn report_readers(&self, mut report: impl FnMut(bool)) {
-        let lean = Lean(self);
-        let report = |read: bool| {
-            lean.set(!read);
-            report(read);
-        };
+    /// yet has some.
+    pub(crate) async fn report_readers(&self, report: impl FnMut(bool)) {
         self.readers.report(report).await;
     }
 
@@ -324,21 +324,6 @@ impl Reading {
 
     pub(crate) fn live(&self) -> &Arc<LiveStream> {
         &self.0
-    }
-}
-
-/// The permission of a stream without readers to keep less; it ends with the reports.
-struct Lean<'a>(&'a LiveStream);
-
-impl Lean<'_> {
-    fn set(&self, lean: bool) {
-        self.0.lock().ring.set_lean(lean);
-    }
-}
-
-impl Drop for Lean<'_> {
-    fn drop(&mut self) {
-        self.set(false);
     }
 }
 

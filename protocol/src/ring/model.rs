@@ -135,6 +135,7 @@ fn run(seed: u64) {
         bytes: random.random_range(2_000..60_000),
         messages: random.random_range(5..400),
         span: Duration::from_millis(random.random_range(100..20_000)),
+        late: Duration::from_millis(random.random_range(100..20_000)),
     };
     let tracks = random.random_range(1..=2);
     let with_filters = random.random_bool(0.5);

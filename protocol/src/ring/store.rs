@@ -18,7 +18,11 @@ pub struct RingLimits {
     /// Payload bytes, with the headers that key frames repeat.
     pub bytes: usize,
     pub messages: usize,
+    /// Stream time.
     pub span: Duration,
+    /// The stream time by which readers may be late. A group of pictures goes when it is older, but
+    /// for the last two groups, which new readers need.
+    pub late: Duration,
 }
 
 impl Default for RingLimits {
@@ -27,6 +31,7 @@ impl Default for RingLimits {
             bytes: 16 * 1024 * 1024,
             messages: 8192,
             span: Duration::from_secs(30),
+            late: Duration::from_secs(30),
         }
     }
 }
@@ -60,8 +65,6 @@ pub struct Ring<T> {
     bytes: usize,
     unfit: u64,
     limits: RingLimits,
-    /// Whether groups of pictures go that a new reader does not need.
-    lean: bool,
 }
 
 impl<T: Item> Ring<T> {
@@ -85,7 +88,6 @@ impl<T: Item> Ring<T> {
             bytes: 0,
             unfit: 0,
             limits,
-            lean: false,
         }
     }
 
@@ -143,13 +145,6 @@ impl<T: Item> Ring<T> {
         self.kept.clear();
         self.bytes = 0;
         self.forget();
-    }
-
-    /// Sets whether the ring has no readers: it keeps the last two groups of pictures then, and what
-    /// is not older than a reader may be late by, in place of all that its limits permit.
-    pub fn set_lean(&mut self, lean: bool) {
-        self.lean = lean;
-        self.evict();
     }
 
     /// The number of the next message.
@@ -309,10 +304,11 @@ impl<T: Item> Ring<T> {
         (over || self.is_spare()) && self.entries.len() > 1
     }
 
-    /// Whether a new reader does not need the oldest messages.
+    /// Whether neither a late nor a new reader needs the oldest group of pictures.
     fn is_spare(&self) -> bool {
         let next = self.syncs.get(1).filter(|_| self.syncs.len() > 2);
-        self.lean && next.is_some_and(|&next| self.lag_at(next) >= LEFT_MS)
+        let late = self.limits.late.as_millis();
+        next.is_some_and(|&next| u128::from(self.lag_at(next)) > late)
     }
 
     fn evict_one(&mut self) {

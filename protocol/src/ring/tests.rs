@@ -656,42 +656,29 @@ fn a_cursor_is_small_and_equal_cursors_read_alike() {
 }
 
 #[test]
-fn a_ring_without_readers_keeps_what_a_new_one_needs() {
-    // A group of 2 s: 50 messages, 40 ms apart.
-    let group = format!("k{}", "p".repeat(49));
-    let mut script = Script::roomy();
-    script.push(&group.repeat(10));
-    assert_eq!(script.ring.len(), 500, "the limits permit 20 s");
-    script.ring.set_lean(true);
-    // The rest of the oldest group that stays spans more than 5 s.
+fn groups_go_that_neither_a_late_nor_a_new_reader_needs() {
+    // Messages are 40 ms apart.
+    let group = |frames: usize| format!("k{}", "p".repeat(frames - 1));
+    let limits = RingLimits {
+        late: Duration::from_secs(5),
+        ..RingLimits::default()
+    };
+    let mut script = Script::new(limits);
+    for _ in 0..20 {
+        script.push(&group(50));
+    }
+    // The last two groups span 4 s, the last three 6 s.
     assert_eq!(script.ring.len(), 150);
-    script.push(&group.repeat(5));
-    assert!(
-        (126..=200).contains(&script.ring.len()),
-        "{}",
-        script.ring.len()
-    );
     let mut cursor = script.ring.join(Start::Gop);
     assert_eq!(script.read(&mut cursor).matches('k').count(), 2);
-    script.ring.set_lean(false);
-    script.push(&group.repeat(5));
-    assert!(script.ring.len() > 350);
-
-    // Long groups: the last two stay, whatever their time.
-    let mut script = Script::roomy();
-    script.ring.set_lean(true);
-    let long = format!("k{}", "p".repeat(299));
-    script.push(&long.repeat(2));
+    // The last two stay, whatever their time.
+    let mut script = Script::new(limits);
+    script.push(&group(300).repeat(2));
     assert_eq!(script.ring.len(), 600);
-    script.push(&long);
-    assert!(
-        (600..=726).contains(&script.ring.len()),
-        "{}",
-        script.ring.len()
-    );
-    // Without any key frame the limits hold.
-    let mut script = Script::roomy();
-    script.ring.set_lean(true);
+    script.push(&group(300));
+    assert_eq!(script.ring.len(), 600);
+    // Without key frames there are no groups.
+    let mut script = Script::new(limits);
     script.push(&"p".repeat(500));
     assert_eq!(script.ring.len(), 500);
 }

@@ -38,7 +38,10 @@ impl Edge {
             capacity: 0,
             rate: Default::default(),
         };
-        let shared = Rc::new(Shared::new(Streams::new(), LinkMetrics::default()));
+        let shared = Rc::new(Shared::new(
+            Streams::new(Duration::from_secs(4)),
+            LinkMetrics::default(),
+        ));
         let placement = Box::new(Rendezvous::default());
         let placing = Placing::new(&config, Rc::clone(&shared), placement);
         let ownership = Ownership::new(shared, Rc::clone(&placing), Readiness::default());
