@@ -87,7 +87,7 @@ impl Plain {
 
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match &*self.socket.borrow() {
-            Socket::Watched(socket) => socket.try_write(bytes),
+            Socket::Watched(socket) => write_watched(socket, bytes),
             Socket::Unwatched(socket) => (&*socket).write(bytes),
             Socket::Lost => Err(io::ErrorKind::NotConnected.into()),
         }
@@ -132,4 +132,14 @@ fn read_watched(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(bytes)
     });
     emptied.map_or(result, Ok)
+}
+
+/// Writes past the runtime, which keeps its state of each socket elsewhere in memory: a pass over many
+/// viewers would wait for that memory at each. Only what the kernel does not take at once is tried
+/// again through the runtime, which notes that the socket is full.
+fn write_watched(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    match SockRef::from(socket).send(bytes) {
+        Ok(sent) => Ok(sent),
+        Err(_) => socket.try_write(bytes),
+    }
 }
