@@ -17,7 +17,13 @@ use tributary_node::{
     load::ThreadLoad,
 };
 
-use super::{LiveStream, batch::Batches, reader::Reader, stream::Bell, window::Window};
+use super::{
+    LiveStream,
+    batch::Batches,
+    reader::{Reader, Sent},
+    stream::Bell,
+    window::Window,
+};
 use crate::metrics::Metrics;
 
 /// A live stream on one worker.
@@ -53,13 +59,13 @@ struct Slots {
     free: Vec<usize>,
 }
 
-/// The state of a reader after a pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pumped {
-    /// The reader is up to date, or its socket takes no more now.
-    Done,
-    /// The reader has had its share of one pass, and there is more.
-    More,
+/// The outcome of a pass, or of one reader's share of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pumped {
+    /// Whether bytes were sent.
+    pub(super) any: bool,
+    /// Whether a reader has had its share, and there is more.
+    pub(super) more: bool,
 }
 
 /// Batches for one reader in one pass. Reason: a viewer that joins at a long group of pictures must
@@ -203,10 +209,16 @@ impl LocalStream {
 
     /// Sends a reader its messages, up to its share of one pass.
     fn pump(&self, reader: &Reader, batches: &mut Batches) -> Pumped {
-        let mut pumped = Pumped::More;
+        let mut pumped = Pumped::default();
         for _ in 0..MAX_BATCHES {
-            if reader.is_blocked() || !self.send_batch(reader, batches) {
-                pumped = Pumped::Done;
+            pumped.more = false;
+            if reader.is_blocked() {
+                break;
+            }
+            let sent = self.send_batch(reader, batches);
+            pumped.any |= sent.any;
+            pumped.more = sent.more;
+            if !sent.more {
                 break;
             }
         }
@@ -214,21 +226,20 @@ impl LocalStream {
         pumped
     }
 
-    /// Sends one batch. Returns whether another may follow at once.
-    fn send_batch(&self, reader: &Reader, batches: &mut Batches) -> bool {
+    fn send_batch(&self, reader: &Reader, batches: &mut Batches) -> Sent {
         let (cursor, max_lag) = (reader.cursor(), self.settings.max_lag);
         let sent = reader.send(batches.of(&self.live, &cursor, reader.form(), max_lag));
         if sent.dropped.total() > 0 {
             self.metrics.dropped.add(sent.dropped);
         }
-        sent.more
+        sent
     }
 
     async fn pass(&self) {
         let waits = self.live.waits();
         let released = self.waits.replace(waits) != waits;
         self.decide_merging();
-        let mut more = false;
+        let mut pumped = Pumped::default();
         let mut next = Some(0);
         let mut took = Duration::ZERO;
         while let Some(first) = next {
@@ -236,12 +247,14 @@ impl LocalStream {
                 yield_now().await;
             }
             let began = Instant::now();
-            next = self.slice(first, released, &mut more);
+            next = self.slice(first, released, &mut pumped);
             took += began.elapsed();
         }
-        self.window.passed(took);
+        if pumped.any {
+            self.window.passed(took);
+        }
         self.batches.borrow_mut().clear();
-        if more {
+        if pumped.more {
             self.unfinished.set(true);
             self.ring();
         }
@@ -256,14 +269,16 @@ impl LocalStream {
     }
 
     /// Serves one slice of the readers from a slot on. Returns the slot of the next slice.
-    fn slice(&self, first: usize, released: bool, more: &mut bool) -> Option<usize> {
+    fn slice(&self, first: usize, released: bool, pumped: &mut Pumped) -> Option<usize> {
         let slots = self.readers.borrow();
         let mut batches = self.batches.borrow_mut();
         let end = slots.readers.len().min(first + SLICE);
         // A reader that joins during the pass is served when it joins.
         for reader in slots.readers.get(first..end)?.iter().flatten() {
             reader.let_merge(self.merges.get());
-            *more |= self.pump(reader, &mut batches) == Pumped::More;
+            let of_reader = self.pump(reader, &mut batches);
+            pumped.any |= of_reader.any;
+            pumped.more |= of_reader.more;
             if released {
                 reader.notify_if_waiting();
             }
@@ -282,5 +297,29 @@ impl Slots {
 impl std::fmt::Debug for LocalStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LocalStream").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::stream::RING, *};
+
+    #[tokio::test]
+    async fn a_pass_that_sends_nothing_does_not_count_as_a_cheap_one() {
+        let settings = Settings {
+            max_lag: Duration::from_secs(4),
+            policy: DeliveryPolicy::default(),
+        };
+        let load = Rc::new(ThreadLoad::of_current_runtime());
+        let stream = LocalStream::new(LiveStream::new(RING), settings, &load, Arc::default());
+        for _ in 0..100 {
+            stream.window.passed(Duration::from_millis(2));
+        }
+        let width = stream.window.width(0.0);
+        assert!(!width.is_zero());
+        for _ in 0..100 {
+            stream.pass().await;
+        }
+        assert_eq!(stream.window.width(0.0), width);
     }
 }

@@ -34,10 +34,12 @@ pub(super) struct Reader {
 }
 
 /// The outcome of a batch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sent {
     /// Messages that the reader does not get.
     pub(super) dropped: Dropped,
+    /// Whether bytes were sent.
+    pub(super) any: bool,
     /// Whether another batch may follow at once.
     pub(super) more: bool,
 }
@@ -120,13 +122,25 @@ impl Reader {
     /// Sends a batch that was gathered for this reader's cursor.
     pub(super) fn send(&self, batch: &Batch) -> Sent {
         if batch.is_empty() {
-            return self.advance(batch.end(), false);
+            let dropped = self.advance(batch.end());
+            return Sent {
+                dropped,
+                ..Sent::default()
+            };
         }
         let messages = batch.pieces().len() as u64;
         match self.wire.write_shared(batch.wire(), messages) {
-            WrittenShared::All => self.advance(batch.end(), batch.has_more()),
-            WrittenShared::Part(sent) => self.advance(self.keep_rest(batch, sent), false),
-            WrittenShared::Nothing => self.advance(None, false),
+            WrittenShared::All => Sent {
+                dropped: self.advance(batch.end()),
+                any: true,
+                more: batch.has_more(),
+            },
+            WrittenShared::Part(sent) => Sent {
+                dropped: self.advance(self.keep_rest(batch, sent)),
+                any: true,
+                more: false,
+            },
+            WrittenShared::Nothing => Sent::default(),
         }
     }
 
@@ -150,7 +164,8 @@ impl Reader {
         after
     }
 
-    fn advance(&self, cursor: Option<Cursor>, more: bool) -> Sent {
+    /// Moves the cursor. Returns the messages that it has left out.
+    fn advance(&self, cursor: Option<Cursor>) -> Dropped {
         let mut dropped = Dropped::default();
         if let Some(mut cursor) = cursor {
             dropped = cursor.take_dropped();
@@ -159,6 +174,6 @@ impl Reader {
             }
             self.cursor.set(cursor);
         }
-        Sent { dropped, more }
+        dropped
     }
 }

@@ -8,7 +8,7 @@ use tributary_protocol::{
     ring::Start,
 };
 
-use super::{LocalStream, PlaysOn, pass::Pumped, reader::Reader};
+use super::{LocalStream, PlaysOn, reader::Reader};
 use crate::wire::Wire;
 
 /// A message stream of a client that plays a live stream, until it is detached.
@@ -74,7 +74,7 @@ impl Viewer {
 
     /// Sends on outside of a pass: the socket takes bytes again.
     pub(crate) fn go_on(&self) {
-        if self.local.pump_alone(&self.reader) == Pumped::More {
+        if self.local.pump_alone(&self.reader).more {
             self.local.ring();
         }
     }
