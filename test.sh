@@ -17,6 +17,8 @@ packages=(
     "test -x /usr/sbin/nginx:nginx"
     "test -e /usr/lib/nginx/modules/ngx_rtmp_module.so:libnginx-mod-rtmp"
     "command -v cc:gcc"
+    "test -x /usr/sbin/ip:iproute2"
+    "test -x /usr/sbin/nft:nftables"
     "command -v node:nodejs"
     "command -v npm:npm"
     "command -v python3:python3"

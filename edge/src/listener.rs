@@ -15,6 +15,7 @@ use crate::{
     metrics::Metrics,
     spread::Spread,
     thread::Arrival,
+    wire::Upkeep,
 };
 
 /// Clients that wait for one worker. Reason: a worker that is this far behind is overloaded.
@@ -74,6 +75,8 @@ pub(crate) struct Acceptor {
     pub(crate) workers: Vec<queue::Sender<Arrival>>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) metrics: Arc<Metrics>,
+    /// The upkeep of the listener's connections.
+    pub(crate) upkeep: &'static Upkeep,
 }
 
 impl Acceptor {
@@ -100,6 +103,7 @@ impl Acceptor {
                             peer,
                             permit,
                             slot,
+                            upkeep: self.upkeep,
                         };
                         self.workers[worker]
                             .push(arrival, 1)

@@ -18,7 +18,7 @@ use crate::{
     link::{Links, Upstream},
     listener::{Acceptor, BACKLOG, Listener},
     thread::{Beside, Thread},
-    wire::prepare,
+    wire::{Upkeep, prepare},
     worker::{Policy, Setup},
 };
 
@@ -44,7 +44,29 @@ pub fn run(
     metrics: Arc<Metrics>,
     drain: drain::Watch,
 ) -> io::Result<RunningClients> {
-    let listener = bind(config.rtmp)?;
+    let upkeep = &Upkeep::DIRECT;
+    run_with(
+        upkeep,
+        config,
+        applications,
+        upstream,
+        links,
+        metrics,
+        drain,
+    )
+}
+
+/// As [`run`], with this upkeep of the listener's connections.
+pub(crate) fn run_with(
+    upkeep: &'static Upkeep,
+    config: &Config,
+    applications: &BTreeMap<String, Application>,
+    upstream: Upstream,
+    links: Option<Links>,
+    metrics: Arc<Metrics>,
+    drain: drain::Watch,
+) -> io::Result<RunningClients> {
+    let listener = bind(config.rtmp, upkeep)?;
     let rtmp = listener.local_addr()?;
     let threads: Vec<_> = (0..config.worker_count())
         .map(Thread::new)
@@ -73,6 +95,7 @@ pub fn run(
         workers: senders,
         admission: Arc::clone(&admission),
         metrics,
+        upkeep,
     };
     let mut beside: Vec<Beside> = vec![Box::new(|| Box::pin(close_after(acceptor, drain)))];
     if let Some(links) = links {
@@ -133,7 +156,7 @@ impl RunningClients {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, upkeep: &Upkeep) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -142,7 +165,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    prepare(&socket)?;
+    prepare(&socket, upkeep)?;
     socket.listen(LISTEN_BACKLOG)?;
     Ok(socket.into())
 }

@@ -19,7 +19,7 @@ use crate::{
     admission::Permit,
     client,
     spread::WorkerSlot,
-    wire::Transport,
+    wire::{Transport, Upkeep},
     worker::{Setup, Worker},
 };
 
@@ -30,6 +30,7 @@ pub(crate) struct Arrival {
     pub(crate) peer: SocketAddr,
     pub(crate) permit: Permit,
     pub(crate) slot: WorkerSlot,
+    pub(crate) upkeep: &'static Upkeep,
 }
 
 /// A thread with a runtime of its own, not started yet.
@@ -108,12 +109,13 @@ fn receive(worker: &Rc<Worker>, arrival: Arrival) -> Option<impl Future<Output =
         peer,
         permit,
         slot,
+        upkeep,
     } = arrival;
     let socket = TcpStream::from_std(socket);
     let socket = socket.inspect_err(|error| tracing::warn!(%peer, %error, "client not served"));
     let worker = Rc::clone(worker);
     let transport = Transport::plain(socket.ok()?);
-    Some(client::serve(worker, transport, peer, permit, slot))
+    Some(client::serve(worker, transport, upkeep, peer, permit, slot))
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

@@ -187,7 +187,7 @@ const EDGE: CrateMap = CrateMap {
             "thread",
             "admission client spread wire wire/transport worker",
         ),
-        ("listener", "admission metrics spread thread"),
+        ("listener", "admission metrics spread thread wire"),
         (
             "run",
             "admission config fanout link listener metrics thread wire worker",

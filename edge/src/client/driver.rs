@@ -29,7 +29,7 @@ use crate::{
     link::{SessionLink, handle::FromOrigin},
     metrics::Counted,
     spread::WorkerSlot,
-    wire::{Transport, Wire},
+    wire::{Rest, Transport, Upkeep, Wire},
     worker::Worker,
 };
 
@@ -69,6 +69,7 @@ const NEVER: Duration = Duration::from_secs(3600);
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     transport: Transport,
+    upkeep: &'static Upkeep,
     peer: SocketAddr,
     permit: Permit,
     _slot: WorkerSlot,
@@ -76,7 +77,8 @@ pub(crate) async fn serve(
     let _counted = Counted::new(&worker.metrics.connections);
     let now = Instant::now();
     let all_sent = worker.metrics.bytes_out.clone();
-    let wire = Rc::new(Wire::new(transport, connection(now), all_sent));
+    let (session, rest) = (connection(now, upkeep), Rest::new(upkeep, now));
+    let wire = Rc::new(Wire::new(transport, session, all_sent, rest));
     let mut session = Session::new(worker, wire, peer, permit, now);
     let end = run(&mut session).await;
     session.end(Instant::now(), end);
@@ -85,11 +87,12 @@ pub(crate) async fn serve(
     }
 }
 
-fn connection(now: Instant) -> ServerConnection {
+fn connection(now: Instant, upkeep: &Upkeep) -> ServerConnection {
     let mut random = [0; handshake::RANDOM];
     rand::rng().fill_bytes(&mut random);
     let limits = ConnectionLimits {
         read: READ_LIMITS,
+        ping_after: upkeep.ping_after,
         ..ConnectionLimits::default()
     };
     ServerConnection::new(random, now, limits)

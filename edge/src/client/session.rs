@@ -440,6 +440,7 @@ impl Session {
             self.playing.deadline(),
             stuck.map(|since| since + NO_PROGRESS),
             self.wire.paced_until(),
+            self.wire.next_look(),
             self.figures.report_at(),
             full_since.map(|since| since + UNDECIDED),
         ]
@@ -451,6 +452,7 @@ impl Session {
     /// Handles the deadlines that have come.
     pub(super) fn on_timeout(&mut self, now: Instant) -> Result<(), End> {
         self.report(now);
+        self.wire.look_for_rest(now);
         if !self.forwarding.has_room() || self.throttled_until(now).is_some() {
             // A client that is not read does not count as silent.
             self.wire.session().note_unread(now);

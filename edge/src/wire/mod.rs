@@ -15,13 +15,19 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 use tributary_protocol::session::ServerConnection;
 
+mod rest;
 mod socket;
 mod throttle;
 mod transport;
+mod upkeep;
 
+pub(crate) use rest::Rest;
 pub(crate) use socket::prepare;
 pub(crate) use throttle::Throttle;
 pub(crate) use transport::Transport;
+#[cfg(test)]
+pub(crate) use upkeep::Probes;
+pub(crate) use upkeep::{PING, Upkeep};
 
 /// A transport, and the bytes that wait for it.
 #[derive(Debug)]
@@ -47,6 +53,7 @@ pub(crate) struct Wire {
     /// The limit on bytes per second to the client.
     limit: RefCell<Option<Box<Throttle>>>,
     all_sent: Counter,
+    rest: Rest,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +97,12 @@ pub(crate) enum WrittenShared {
 }
 
 impl Wire {
-    pub(crate) fn new(transport: Transport, session: ServerConnection, all_sent: Counter) -> Self {
+    pub(crate) fn new(
+        transport: Transport,
+        session: ServerConnection,
+        all_sent: Counter,
+        rest: Rest,
+    ) -> Self {
         Self {
             transport,
             signal: Notify::new(),
@@ -106,6 +118,7 @@ impl Wire {
             merging: Cell::new(Merging::Permitted(0)),
             limit: RefCell::default(),
             all_sent,
+            rest,
         }
     }
 
@@ -225,6 +238,16 @@ impl Wire {
         if let Some(pace) = &mut *self.limit.borrow_mut() {
             pace.postpone(by);
         }
+    }
+
+    /// The time for the next [`Self::look_for_rest`].
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        self.rest.next_look()
+    }
+
+    /// Lets the connection rest, if it is time and nothing is written to the client.
+    pub(crate) fn look_for_rest(&self, now: Instant) {
+        self.rest.look(now, self.awaits_socket(), &self.transport);
     }
 
     /// Waiting bytes of the session's own output.
@@ -351,6 +374,10 @@ impl Wire {
     fn count(&self, bytes: usize) {
         self.sent.set(self.sent.get() + bytes as u64);
         self.all_sent.inc_by(bytes as u64);
+        if self.rest.written(&self.transport) {
+            // The driver waits for the next look.
+            self.signal.notify_one();
+        }
         if let Some(pace) = &mut *self.limit.borrow_mut() {
             pace.spend(bytes, Instant::now());
         }

@@ -1,24 +1,29 @@
 //! Options of a client's socket.
 
-use std::{io, time::Duration};
+use std::io;
 
-use socket2::Socket;
+use socket2::{Socket, TcpKeepalive};
+
+use super::upkeep::Upkeep;
 
 /// Unsent bytes in the kernel for one client. Reason: the latency cap cannot reach them. They are
 /// one second at 1 Mbit/s, and the default cap of 4 s at 250 kbit/s.
 pub(super) const NOTSENT_LOWAT: u32 = 128 * 1024;
 
-/// Time for which bytes may stay unacknowledged before the connection breaks. It is longer than the
-/// driver's own limit, which counts a reason, and serves for a peer that is gone altogether.
-const USER_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// Sets the options of a listening socket, which accepted sockets inherit without a system call of
 /// their own. Options that the system lacks are left out.
-pub(crate) fn prepare(listener: &Socket) -> io::Result<()> {
+pub(crate) fn prepare(listener: &Socket, upkeep: &Upkeep) -> io::Result<()> {
     listener.set_tcp_nodelay(true)?;
+    if let Some(probes) = &upkeep.probes {
+        let options = TcpKeepalive::new()
+            .with_time(probes.after)
+            .with_interval(probes.interval)
+            .with_retries(probes.count);
+        listener.set_tcp_keepalive(&options)?;
+    }
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
-        listener.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+        listener.set_tcp_user_timeout(Some(upkeep.unacknowledged))?;
         let set = listener.set_tcp_notsent_lowat(NOTSENT_LOWAT);
         if set.is_ok() && listener.tcp_notsent_lowat()? == NOTSENT_LOWAT {
             return Ok(());
@@ -42,7 +47,7 @@ mod tests {
         socket
             .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
             .unwrap();
-        prepare(&socket).unwrap();
+        prepare(&socket, &Upkeep::DIRECT).unwrap();
         socket.listen(1).unwrap();
         let listener = TcpListener::from(socket);
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -52,7 +57,13 @@ mod tests {
         {
             let accepted = SockRef::from(&accepted);
             assert_eq!(accepted.tcp_notsent_lowat().unwrap(), NOTSENT_LOWAT);
-            assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+            let limit = accepted.tcp_user_timeout().unwrap();
+            assert_eq!(limit, Some(Upkeep::DIRECT.unacknowledged));
+            let probes = Upkeep::DIRECT.probes.unwrap();
+            assert!(accepted.keepalive().unwrap());
+            assert_eq!(accepted.tcp_keepalive_time().unwrap(), probes.after);
+            assert_eq!(accepted.tcp_keepalive_interval().unwrap(), probes.interval);
+            assert_eq!(accepted.tcp_keepalive_retries().unwrap(), probes.count);
         }
     }
 }

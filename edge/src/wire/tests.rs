@@ -1,4 +1,4 @@
-//! The kernel's merging of writes, and a full socket.
+//! The kernel's merging of writes, a full socket, and a connection that rests.
 
 use std::{
     net::TcpListener,
@@ -11,7 +11,7 @@ use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream, time::timeout};
 use tributary_protocol::session::{ConnectionLimits, ServerConnection};
 
-use super::{Transport, Wire, WrittenShared};
+use super::{Rest, Transport, Upkeep, Wire, WrittenShared};
 
 /// A wire, and its socket under another descriptor.
 async fn wire() -> (Wire, std::os::fd::OwnedFd, TcpStream) {
@@ -25,7 +25,8 @@ async fn wire() -> (Wire, std::os::fd::OwnedFd, TcpStream) {
     let watched = socket.as_fd().try_clone_to_owned().unwrap();
     let socket = TcpStream::from_std(socket).unwrap();
     let session = ServerConnection::new([0; _], Instant::now(), ConnectionLimits::default());
-    let wire = Wire::new(Transport::plain(socket), session, Counter::default());
+    let rest = Rest::new(&Upkeep::DIRECT, Instant::now());
+    let wire = Wire::new(Transport::plain(socket), session, Counter::default(), rest);
     (wire, watched, client)
 }
 
@@ -84,4 +85,35 @@ async fn a_full_socket_blocks_until_it_reports_room_also_without_output() {
     assert!(wire.flush());
     assert!(!wire.is_blocked());
     assert_eq!(wire.write_shared(&[7; 100], 1), WrittenShared::All);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_connection_rests_after_two_looks_without_a_write_until_the_next() {
+    let (wire, socket, _client) = wire().await;
+    let limit = || SockRef::from(&socket).tcp_user_timeout().unwrap();
+    wire.transport().ready(Interest::WRITABLE).await.unwrap();
+    wire.transport()
+        .limit_unacknowledged(Some(Upkeep::DIRECT.unacknowledged));
+    let period = Upkeep::DIRECT.probes.unwrap().look;
+    // The last write of each period, and whether the connection rests after the look at its end.
+    let mut now = Instant::now();
+    for (writes, rests) in [(true, false), (true, false), (false, true), (true, false)] {
+        if writes {
+            assert_eq!(wire.write_shared(&[7; 100], 1), WrittenShared::All);
+            assert_eq!(limit(), Some(Upkeep::DIRECT.unacknowledged));
+        }
+        now = wire.next_look().expect("it is written to");
+        wire.look_for_rest(now - Duration::from_millis(1));
+        wire.look_for_rest(now);
+        assert_eq!(limit().is_none(), rests);
+        assert_eq!(wire.next_look().is_none(), rests);
+    }
+    // Bytes wait for a client that takes none.
+    while wire.write_shared(&[7; 1000], 1) == WrittenShared::All {}
+    for _ in 0..3 {
+        now += period;
+        wire.look_for_rest(now);
+        assert_eq!(limit(), Some(Upkeep::DIRECT.unacknowledged));
+    }
 }

@@ -194,6 +194,10 @@ impl Connection {
         }
     }
 
+    pub(super) fn set_ping_after(&mut self, silence: Duration) {
+        self.limits.ping_after = silence;
+    }
+
     /// Restarts the peer's silence at `now`: bytes have arrived, or the driver does not read.
     pub(super) fn restart_silence(&mut self, now: Instant) {
         self.ping.last_arrival = now;

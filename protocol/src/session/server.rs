@@ -143,6 +143,11 @@ impl ServerConnection {
         self.connection.awaits_pong()
     }
 
+    /// Sets the silence after which the peer is pinged: [`ConnectionLimits::ping_after`] from here on.
+    pub fn set_ping_after(&mut self, silence: Duration) {
+        self.connection.set_ping_after(silence);
+    }
+
     /// Counts bytes that the driver wrote past this connection.
     pub fn note_written_shared(&mut self, bytes: usize) {
         self.connection.note_sent(bytes);

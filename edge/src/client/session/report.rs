@@ -5,10 +5,13 @@ use std::time::Instant;
 use tributary_protocol::link::{Bandwidth, Statistics};
 
 use super::Session;
+use crate::wire::PING;
 
 impl Session {
     /// Begins the reports to the application, the first one now.
     pub(super) fn watch(&mut self, now: Instant) {
+        // The application reads the round trip, which is that of the last ping.
+        self.wire.session().set_ping_after(PING);
         if self.figures.round_trip.is_none() {
             self.wire.session().send_ping(now);
         }

@@ -6,4 +6,6 @@ mod playing;
 mod publishing;
 mod sessions;
 mod support;
+#[cfg(target_os = "linux")]
+mod upkeep;
 mod watched;

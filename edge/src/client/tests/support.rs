@@ -34,6 +34,7 @@ use crate::{
     },
     objects::HubOut,
     run::RunningClients,
+    wire::Upkeep,
 };
 
 /// A bound that no step of these tests reaches.
@@ -88,10 +89,19 @@ impl Edge {
     }
 
     pub(super) fn start_for(config: &Config, applications: &BTreeMap<String, Application>) -> Self {
+        Self::start_on(&Upkeep::DIRECT, config, applications)
+    }
+
+    pub(super) fn start_on(
+        upkeep: &'static Upkeep,
+        config: &Config,
+        applications: &BTreeMap<String, Application>,
+    ) -> Self {
         let (upstream, lanes) = Upstream::new();
         let (drain, watch) = drain::channel();
         let metrics = Arc::new(Metrics::default());
-        let running = crate::run::run(
+        let running = crate::run::run_with(
+            upkeep,
             config,
             applications,
             upstream,

@@ -1,6 +1,9 @@
 //! The connection below the framing.
 
-use std::io::{self, IoSlice};
+use std::{
+    io::{self, IoSlice},
+    time::Duration,
+};
 
 use tokio::io::{Interest, Ready};
 
@@ -52,6 +55,12 @@ impl Lower {
     pub(super) fn set_merging(&self, merging: bool) {
         match self {
             Self::Plain(plain) => plain.set_merging(merging),
+        }
+    }
+
+    pub(super) fn limit_unacknowledged(&self, limit: Option<Duration>) {
+        match self {
+            Self::Plain(plain) => plain.limit_unacknowledged(limit),
         }
     }
 

@@ -16,7 +16,10 @@
 mod lower;
 mod plain;
 
-use std::io::{self, IoSlice};
+use std::{
+    io::{self, IoSlice},
+    time::Duration,
+};
 
 use tokio::{
     io::{Interest, Ready},
@@ -98,6 +101,11 @@ impl Transport {
     /// Lets the kernel hold small writes back to merge them, or not.
     pub(crate) fn set_merging(&self, merging: bool) {
         self.lower.set_merging(merging);
+    }
+
+    /// Limits the time for which the kernel lets written bytes be unacknowledged, or does not.
+    pub(crate) fn limit_unacknowledged(&self, limit: Option<Duration>) {
+        self.lower.limit_unacknowledged(limit);
     }
 
     /// Bytes that a level has taken and the kernel does not have yet.

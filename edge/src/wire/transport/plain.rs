@@ -6,6 +6,7 @@ use std::{
     io::{self, IoSlice, Write},
     net::{self, Shutdown},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use socket2::SockRef;
@@ -109,6 +110,17 @@ impl Plain {
     pub(super) fn shutdown(&self) -> io::Result<()> {
         self.with(|socket| socket.shutdown(Shutdown::Write))
     }
+
+    /// Limits the time for which bytes may stay unacknowledged.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn limit_unacknowledged(&self, limit: Option<Duration>) {
+        // It fails on a connection that is gone, which the next read or write reports.
+        let _ = self.with(|socket| socket.set_tcp_user_timeout(limit));
+    }
+
+    /// Other systems have no such limit, and no probes for whose sake it would change.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(super) fn limit_unacknowledged(&self, _limit: Option<Duration>) {}
 
     fn with(&self, act: impl FnOnce(SockRef<'_>) -> io::Result<()>) -> io::Result<()> {
         match &*self.socket.borrow() {
