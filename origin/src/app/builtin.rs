@@ -7,6 +7,7 @@ use tributary_node::config;
 use super::{
     counter::Counter,
     live::Live,
+    made::Made,
     registry::{Applications, Factory},
     version::Runs,
 };
@@ -29,12 +30,12 @@ impl Applications {
         let temporary = config::SharedObjects::Temporary;
         settings.shared_objects.get_or_insert(temporary);
         let factory: Factory = match settings.builtin {
-            config::Builtin::Counter => Arc::new(|_| Box::new(Counter::default())),
+            config::Builtin::Counter => Arc::new(|_| Made::Mobile(Box::new(Counter::default()))),
             config::Builtin::Live => {
                 // `live` has no state but its streams, and those end by themselves.
                 settings.idle_time.get_or_insert_default();
                 let live = settings.clone();
-                Arc::new(move |_| Box::new(Live::new(live.clone())))
+                Arc::new(move |_| Made::Mobile(Box::new(Live::new(live.clone()))))
             }
             _ => {
                 self.remove(&name);

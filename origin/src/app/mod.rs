@@ -20,6 +20,7 @@ mod arguments;
 mod builtin;
 mod connections;
 mod log;
+mod made;
 mod registry;
 mod request;
 mod shared_object;
@@ -36,6 +37,7 @@ pub use connections::{
     ConnectTo, ConnectionCall, ConnectionId, NetStreamId, RemoteObjectId, TooMany,
 };
 pub use log::{Level, Line, Log};
+pub(crate) use made::Made;
 pub use registry::{Applications, Summary};
 pub(crate) use registry::{Factory, Registered};
 pub use request::{

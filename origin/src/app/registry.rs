@@ -12,11 +12,12 @@ use tributary_protocol::GroupName;
 use super::{
     application::Application,
     log::Log,
+    made::Made,
     version::{AppVersion, Common, Runs},
 };
 
 /// Makes an instance of an application; runs on the group's thread.
-pub(crate) type Factory = Arc<dyn Fn(&GroupName) -> Box<dyn Application> + Send + Sync>;
+pub(crate) type Factory = Arc<dyn Fn(&GroupName) -> Made + Send + Sync>;
 
 /// The applications of this process, by name. Clones are the same applications.
 ///
@@ -87,7 +88,7 @@ impl Applications {
             name.into(),
             None,
             settings,
-            Arc::new(factory),
+            Arc::new(move |group| Made::Fixed(factory(group))),
             Runs::OnWorker,
         )
     }
@@ -96,13 +97,15 @@ impl Applications {
     /// for nothing, and stores nothing. While the origin has little to do, its groups run on the
     /// thread of the links, which saves two wake-ups for each message of a client. A turn of more
     /// than 1 ms is counted (`tributary_origin_long_turns_total`) and sends the next group to a worker.
+    /// A group that takes more than a quarter of a second of that thread goes to a worker itself,
+    /// between two turns.
     pub fn add_inline(
         &mut self,
         name: impl Into<String>,
         settings: config::Application,
-        factory: impl Fn(&GroupName) -> Box<dyn Application> + Send + Sync + 'static,
+        factory: impl Fn(&GroupName) -> Box<dyn Application + Send> + Send + Sync + 'static,
     ) {
-        let factory: Factory = Arc::new(factory);
+        let factory: Factory = Arc::new(move |group| Made::Mobile(factory(group)));
         self.put(name.into(), None, settings, factory, Runs::BesideLink);
     }
 

@@ -18,7 +18,7 @@ use super::{
     versions::Snapshot,
 };
 use crate::{
-    app::{Factory, Level, Line},
+    app::{Factory, Level, Line, Made},
     group,
 };
 
@@ -162,7 +162,7 @@ impl Deployments {
             files: Some(scratch.path().to_owned()),
             is_trial: true,
         };
-        let factory: Factory = Arc::new(move |name| make(name, &place));
+        let factory: Factory = Arc::new(move |name| Made::Fixed(make(name, &place)));
         let settings = version.loaded.settings.clone();
         let (store, stack) = (self.groups.store(), self.loader.stack());
         let tried = group::trial(&group, settings, factory, store, stack);
@@ -211,7 +211,7 @@ impl Version {
         };
         Arc::new(move |name| {
             let _held = &snapshot;
-            make(name, &place)
+            Made::Fixed(make(name, &place))
         })
     }
 }

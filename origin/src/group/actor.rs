@@ -14,11 +14,11 @@ use tributary_protocol::{
 };
 
 use super::{
-    context::Context, core::Core, mailbox::Item, open_refused::OpenRefused, restarts::Restarts,
-    room::Ending, turn::Turn,
+    context::Context, core::Core, heat::Heat, mailbox::Item, open_refused::OpenRefused,
+    restarts::Restarts, room::Ending, turn::Turn, worker::Load,
 };
 use crate::{
-    app::{AppVersion, Application, Factory, Instance, Level, Registered, Runs, StopReason},
+    app::{AppVersion, Application, Factory, Instance, Level, Made, Registered, Runs, StopReason},
     session::{Mail, Opening},
 };
 
@@ -39,6 +39,8 @@ pub(super) struct Actor {
     restarts: Restarts,
     /// Since when the group has had nothing to do and no lane, as far as the actor has noticed.
     idle_since: Option<Instant>,
+    /// The share of the link's thread that the group takes, while it runs there.
+    heat: Option<Heat>,
 }
 
 /// The table of groups.
@@ -59,23 +61,27 @@ pub(super) trait Home: Send + Sync {
     /// Whether a lane holds on to the group.
     fn is_leased(&self, name: &GroupName) -> bool;
 
-    /// Runs a group on a worker from here on, whose application does not run.
+    /// Whether a worker takes another group now.
+    fn has_worker(&self) -> bool;
+
+    /// Runs a group on a worker from here on. Without a worker the group is gone.
     fn go_on_at_worker(self: Arc<Self>, moved: Moved);
 }
 
-/// A group without an application that leaves the thread of the links.
+/// A group that leaves the thread of the links, between two turns.
 pub(super) struct Moved {
-    pub(super) name: Arc<GroupName>,
-    pub(super) registered: Registered,
-    pub(super) mailbox: queue::Sender<Item>,
-    pub(super) inbox: queue::Receiver<Item>,
-    /// The item that starts the application.
-    pub(super) first: Item,
+    core: Core,
+    factory: Factory,
+    app: Option<(Box<dyn Application + Send>, Instance)>,
+    inbox: queue::Receiver<Item>,
+    first: Option<Box<Item>>,
+    restarts: Restarts,
+    idle_since: Option<Instant>,
 }
 
 /// An application at work.
 struct RunningApp {
-    app: Box<dyn Application>,
+    app: Made,
     counted: Instance,
 }
 
@@ -107,6 +113,7 @@ impl Actor {
         home: Arc<dyn Home>,
         inbox: queue::Receiver<Item>,
     ) -> Self {
+        let beside_link = core.room.load.is_beside_link();
         Self {
             core,
             factory,
@@ -116,14 +123,29 @@ impl Actor {
             first: None,
             restarts: Restarts::default(),
             idle_since: None,
+            heat: beside_link.then(|| Heat::new(Instant::now())),
         }
     }
 
-    /// As [`Actor::new`], with an item that comes before those of the inbox.
-    pub(super) fn beginning_with(self, first: Item) -> Self {
+    /// A group that has come to a worker with this load, which counts the group already.
+    pub(super) fn arrived(moved: Moved, home: Arc<dyn Home>, load: Load) -> Self {
+        let mut core = moved.core;
+        load.add(core.clients.len());
+        core.room.load = load;
+        let app = moved.app.map(|(app, counted)| RunningApp {
+            app: Made::Mobile(app),
+            counted,
+        });
         Self {
-            first: Some(Box::new(first)),
-            ..self
+            core,
+            factory: moved.factory,
+            home,
+            app,
+            inbox: moved.inbox,
+            first: moved.first,
+            restarts: moved.restarts,
+            idle_since: moved.idle_since,
+            heat: None,
         }
     }
 
@@ -138,10 +160,11 @@ impl Actor {
                     self.shut_down().await;
                     break;
                 }
-                Wake::Item(item) => match self.moves_for(&item) {
-                    Some(registered) => return self.move_to_worker(registered, item),
-                    None => self.item(item),
-                },
+                Wake::Item(item) if self.moves_for(&item) => {
+                    self.first = Some(Box::new(item));
+                    return self.move_to_worker("its new version runs there");
+                }
+                Wake::Item(item) => self.item(item),
                 Wake::Deadline => {}
             }
             if self.is_due() {
@@ -151,7 +174,11 @@ impl Actor {
                 break;
             }
             turns += 1;
-            let was_long = began.elapsed() > LONG_TURN;
+            let took = began.elapsed();
+            if self.is_hot(began + took, took) {
+                return self.move_to_worker("it takes much of the link's thread");
+            }
+            let was_long = took > LONG_TURN;
             if was_long && self.core.room.load.note_long_turn() {
                 self.core.room.process.metrics.long_turns.inc();
             }
@@ -163,9 +190,9 @@ impl Actor {
         tracing::debug!(group = %self.core.room.name, "group ends");
     }
 
-    /// The version in force, if this item starts it and it must not run on the thread of the links.
-    /// A folder of scripts may take the place of a built-in application while its groups live.
-    fn moves_for(&self, item: &Item) -> Option<Registered> {
+    /// Whether this item starts a version that must not run on the thread of the links. A folder of
+    /// scripts may take the place of a built-in application while its groups live.
+    fn moves_for(&self, item: &Item) -> bool {
         let opens = matches!(
             item,
             Item::Mail(Mail::Session {
@@ -175,24 +202,37 @@ impl Actor {
         );
         let room = &self.core.room;
         if !opens || self.app.is_some() || !room.load.is_beside_link() {
-            return None;
+            return false;
         }
-        let newest = self.home.newest(&room.name, &room.version).ok();
-        newest.filter(|newest| newest.version.runs == Runs::OnWorker)
+        let newest = self.home.newest(&room.name, &room.version);
+        newest.is_ok_and(|newest| newest.version.runs == Runs::OnWorker)
     }
 
-    /// Ends here and goes on at a worker. Nothing but the mailbox is kept: the application does not
-    /// run, so that there are no sessions.
-    fn move_to_worker(self, registered: Registered, first: Item) {
+    /// Notes a turn. Returns whether the group takes too much of the link's thread and can leave it.
+    fn is_hot(&mut self, now: Instant, took: Duration) -> bool {
+        let is_hot = self.heat.as_mut().is_some_and(|heat| heat.note(now, took));
+        let is_fixed = |app: &RunningApp| matches!(app.app, Made::Fixed(_));
+        is_hot && !self.app.as_ref().is_some_and(is_fixed) && self.home.has_worker()
+    }
+
+    /// Ends here and goes on at a worker.
+    fn move_to_worker(self, why: &str) {
         let room = &self.core.room;
-        room.load.remove(1);
-        tracing::info!(group = %room.name, "group moves to a worker");
+        room.load.remove(1 + self.core.clients.len());
+        tracing::info!(group = %room.name, why, "group moves to a worker");
+        let app = self.app.and_then(|running| match running.app {
+            Made::Mobile(app) => Some((app, running.counted)),
+            // It does not run: see the callers.
+            Made::Fixed(_) => None,
+        });
         let moved = Moved {
-            name: Arc::clone(&room.name),
-            registered,
-            mailbox: room.mailbox.clone(),
+            core: self.core,
+            factory: self.factory,
+            app,
             inbox: self.inbox,
-            first,
+            first: self.first,
+            restarts: self.restarts,
+            idle_since: self.idle_since,
         };
         self.home.go_on_at_worker(moved);
     }
@@ -294,7 +334,7 @@ impl Actor {
         let (core, factory) = (&mut self.core, &self.factory);
         let started = catch_unwind(AssertUnwindSafe(|| {
             let mut app = factory(&core.room.name);
-            let result = app.start(&mut Context::new(core));
+            let result = app.application().start(&mut Context::new(core));
             (app, result)
         }));
         match started {
@@ -347,7 +387,7 @@ impl Actor {
         let result = catch_unwind(AssertUnwindSafe(|| {
             let mut running = Turn {
                 core,
-                app: &mut *app.app,
+                app: app.app.application(),
             };
             turn(&mut running)
         }));
@@ -511,7 +551,7 @@ fn refuse_mail(core: &Core, mail: Mail, refused: OpenRefused) {
 }
 
 /// Drops an application; a failed application may panic in its drop as well.
-fn discard(app: Box<dyn Application>) {
+fn discard(app: Made) {
     if catch_unwind(AssertUnwindSafe(|| drop(app))).is_err() {
         tracing::error!("application failed while it was dropped");
     }
@@ -521,6 +561,12 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_default()
+}
+
+impl Moved {
+    pub(super) fn name(&self) -> &Arc<GroupName> {
+        &self.core.room.name
+    }
 }
 
 /// The time on tokio's clock, which tests can stop.

@@ -2,7 +2,8 @@
 //!
 //! A message of a client wakes the thread of the links, and its answer leaves from there. A group
 //! whose turns take microseconds runs on that thread too while it has little else to do: the message
-//! and the answer then wake no other thread.
+//! and the answer then wake no other thread. A group that turns out to be hot goes on at a worker
+//! (`super::heat`).
 
 use std::{
     sync::{
@@ -27,8 +28,8 @@ pub(super) struct BesideLink {
     thread: OnceLock<ThreadLoad>,
 }
 
-/// The groups and clients of the thread at which it takes no further group. Reason: a group stays
-/// where it starts, so that many that start at once must not all come here.
+/// The groups and clients of the thread at which it takes no further group. Reason: groups that start
+/// at once are not busy yet.
 const MOST_UNITS: usize = 4096;
 
 /// The busy share of the thread from which on it takes no further group.

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     net::SocketAddr,
-    rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -72,7 +72,7 @@ enum State {
 
 /// A session whose connect is undecided.
 struct Pending {
-    connect: Rc<Connect>,
+    connect: Arc<Connect>,
     /// Messages that the client has sent since, in order.
     held: VecDeque<(Generation, Message)>,
     held_bytes: usize,
@@ -90,7 +90,7 @@ impl Client {
         key: SessionKey,
         lane: LaneOut,
         open: &OpenSession,
-        connect: Rc<Connect>,
+        connect: Arc<Connect>,
         now: Instant,
     ) -> Self {
         Self {
@@ -304,7 +304,7 @@ impl Client {
 }
 
 impl Pending {
-    fn new(connect: Rc<Connect>) -> Self {
+    fn new(connect: Arc<Connect>) -> Self {
         Self {
             connect,
             held: VecDeque::new(),

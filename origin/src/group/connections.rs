@@ -7,7 +7,7 @@
 //! `outgoing` is a handle: a restored group dials anew, or notifies its application that the
 //! connection is closed.
 
-use std::{collections::HashMap, rc::Rc, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use tributary_protocol::{TransactionId, amf::Value};
 
@@ -49,7 +49,7 @@ enum OutRole {
     /// The application publishes on it.
     Publisher {
         /// The name of the attached stream of this group.
-        attached: Option<Rc<str>>,
+        attached: Option<Arc<str>>,
     },
     /// A stream of the application plays from it.
     Source(StreamId),
@@ -219,7 +219,7 @@ impl Connections {
     }
 
     /// The name of the stream attached to a publishing NetStream.
-    pub(super) fn attached(&self, stream: NetStreamId) -> Option<&Rc<str>> {
+    pub(super) fn attached(&self, stream: NetStreamId) -> Option<&Arc<str>> {
         match &self.streams.get(&stream)?.role {
             OutRole::Publisher { attached } => attached.as_ref(),
             OutRole::Source(_) => None,

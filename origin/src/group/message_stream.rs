@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -51,7 +50,7 @@ pub(super) enum Role {
     /// The application has not decided yet.
     Asking(Box<Asking>),
     Publishing {
-        name: Rc<str>,
+        name: Arc<str>,
         generation: Generation,
     },
     Playing(Playing),
@@ -92,7 +91,7 @@ pub(super) enum Announce {
 
 /// A play that has begun.
 pub(super) struct Playing {
-    pub(super) name: Rc<str>,
+    pub(super) name: Arc<str>,
     /// The stream it is attached to.
     pub(super) live: Option<Arc<LiveStream>>,
     /// The end of the stream was announced, and no new beginning since.

@@ -44,6 +44,7 @@ mod core;
 mod encoders;
 mod freeing;
 mod handle;
+mod heat;
 mod lend;
 mod mailbox;
 mod media;

@@ -1,6 +1,6 @@
 //! Notices for an application, which it gets once the present call of it has returned.
 
-use std::{collections::VecDeque, rc::Rc};
+use std::{collections::VecDeque, sync::Arc};
 
 use tributary_protocol::{
     Message,
@@ -23,9 +23,9 @@ pub(super) enum Notice {
     Left(SessionKey, CloseReason),
     /// This writer's publisher has claimed the name and goes on air once the application has its
     /// notice.
-    Published(StreamSlot, Rc<str>, WriterId),
+    Published(StreamSlot, Arc<str>, WriterId),
     /// A client no longer publishes this name, with this query.
-    Unpublished(SessionKey, Rc<str>, Box<str>),
+    Unpublished(SessionKey, Arc<str>, Box<str>),
     /// The play of a message stream is over, and another one waits behind it.
     PlayNext(StreamSlot),
     Answered(SessionKey, CallToken, Result<Value, Value>),

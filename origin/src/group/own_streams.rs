@@ -23,7 +23,6 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -45,13 +44,13 @@ mod status;
 #[derive(Default)]
 pub(super) struct OwnStreams {
     table: HashMap<StreamId, OwnStream>,
-    names: HashMap<Rc<str>, StreamId>,
+    names: HashMap<Arc<str>, StreamId>,
     last: u64,
 }
 
 /// A stream of the application.
 pub(super) struct OwnStream {
-    pub(super) name: Rc<str>,
+    pub(super) name: Arc<str>,
     pub(super) filter: Filter,
     /// The application sets and reads it; it has no effect.
     pub(super) buffer: Duration,
@@ -61,7 +60,7 @@ pub(super) struct OwnStream {
 
 /// A source that waits in a playlist.
 struct PlaylistItem {
-    name: Rc<str>,
+    name: Arc<str>,
     length: Option<Duration>,
     /// The connection that has the source, with the start of its play command.
     remote: Option<(ConnectionId, f64)>,
@@ -80,7 +79,7 @@ struct OnAir {
 
 /// The source of the moment.
 struct Source {
-    name: Rc<str>,
+    name: Arc<str>,
     length: Option<Duration>,
     /// The NetStream that brings it, if it is not of this group.
     remote: Option<NetStreamId>,
@@ -129,9 +128,9 @@ impl OwnStreams {
             return Err(StreamError::TooMany);
         }
         self.last += 1;
-        let (id, name) = (StreamId(self.last), Rc::from(name));
+        let (id, name) = (StreamId(self.last), Arc::from(name));
         let stream = OwnStream {
-            name: Rc::clone(&name),
+            name: Arc::clone(&name),
             filter: Filter::default(),
             buffer: Duration::ZERO,
             playlist: VecDeque::new(),
@@ -189,12 +188,12 @@ impl OwnStream {
     }
 
     /// The name that it plays, or waits for.
-    pub(super) fn source(&self) -> Option<&Rc<str>> {
+    pub(super) fn source(&self) -> Option<&Arc<str>> {
         self.playing().map(|playing| &playing.name)
     }
 
     /// The name that it plays or waits for, if it is of this group.
-    fn local_source(&self) -> Option<&Rc<str>> {
+    fn local_source(&self) -> Option<&Arc<str>> {
         let playing = self.playing()?;
         playing.remote.is_none().then_some(&playing.name)
     }

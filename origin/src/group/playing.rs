@@ -1,6 +1,6 @@
 //! The plays of live streams by a group's clients.
 
-use std::{rc::Rc, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use tributary_node::config::DataStart;
 use tributary_protocol::{
@@ -107,7 +107,7 @@ impl PlayActs<'_> {
         };
         message_stream.filter.paused = false;
         message_stream.role = Role::Playing(Playing {
-            name: Rc::clone(&name),
+            name: Arc::clone(&name),
             live: None,
             ended: false,
             length: how.length.map_or(PlayLength::Unlimited, PlayLength::Asked),
@@ -202,7 +202,7 @@ impl PlayActs<'_> {
         self.unwatch(name, slot);
     }
 
-    pub(super) fn unwatch(&mut self, name: &Rc<str>, slot: StreamSlot) {
+    pub(super) fn unwatch(&mut self, name: &Arc<str>, slot: StreamSlot) {
         self.room.process.metrics.viewers.dec();
         self.streams.unwatch(name, slot);
     }
@@ -275,7 +275,7 @@ impl PlayActs<'_> {
         let Role::Playing(playing) = &message_stream.role else {
             return;
         };
-        let name = Rc::clone(&playing.name);
+        let name = Arc::clone(&playing.name);
         let attached = playing.live.is_some();
         message_stream.filter.paused = paused;
         let filter = message_stream.filter;
@@ -303,7 +303,7 @@ impl PlayActs<'_> {
         let Some(playing) = message_stream.playing().filter(|_| filter != before) else {
             return;
         };
-        let name = Rc::clone(&playing.name);
+        let name = Arc::clone(&playing.name);
         if playing.live.is_some() {
             self.filter(slot, filter);
         }

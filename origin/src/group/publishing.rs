@@ -1,6 +1,6 @@
 //! The publishers of live streams: how they come, follow each other and go.
 
-use std::{rc::Rc, sync::Arc};
+use std::sync::Arc;
 
 use tributary_protocol::{
     command::Status,
@@ -129,7 +129,7 @@ impl PublishActs<'_> {
         };
         self.room.log_stream("publish begins", slot, &name, fresh);
         if let Some(message_stream) = self.clients.stream(slot) {
-            let name = Rc::clone(&name);
+            let name = Arc::clone(&name);
             message_stream.role = Role::Publishing { name, generation };
         }
         let metrics = &self.room.process.metrics;
@@ -170,7 +170,7 @@ impl PublishActs<'_> {
     }
 
     /// Accepts a publisher that holds its name: its media reaches viewers from here on.
-    pub(super) fn accept(&mut self, name: &Rc<str>, writer: WriterId) {
+    pub(super) fn accept(&mut self, name: &Arc<str>, writer: WriterId) {
         let Some((holder, live)) = self.streams.written(name, writer) else {
             return;
         };
@@ -198,7 +198,7 @@ impl PublishActs<'_> {
     }
 
     /// Ends a publish at its client's command; its role was taken from the message stream.
-    pub(super) fn close(&mut self, slot: StreamSlot, name: &Rc<str>, generation: Generation) {
+    pub(super) fn close(&mut self, slot: StreamSlot, name: &Arc<str>, generation: Generation) {
         if let Some(client) = self.clients.get_mut(slot.session) {
             let stream = slot.stream;
             client.tell(ToSession::StopPublish { stream, generation });
@@ -211,10 +211,10 @@ impl PublishActs<'_> {
 
     /// Queues a notice that a client no longer publishes a name, if the application has one that it
     /// does.
-    fn gone_off_air(&mut self, name: &Rc<str>, holder: &Holder) {
+    fn gone_off_air(&mut self, name: &Arc<str>, holder: &Holder) {
         if holder.told {
             let (session, query) = (holder.slot.session, holder.query.clone());
-            let notice = Notice::Unpublished(session, Rc::clone(name), query);
+            let notice = Notice::Unpublished(session, Arc::clone(name), query);
             self.room.notify(notice);
         }
     }
@@ -231,14 +231,14 @@ impl PublishActs<'_> {
             .streams
             .release(parsed.name, key, identity.as_ref(), now);
         if let Some(holder) = released {
-            let name = Rc::from(parsed.name);
+            let name = Arc::from(parsed.name);
             self.schedule(&name);
             self.displace(&name, &holder, key);
         }
     }
 
     /// Notifies a publisher that its name has gone to another.
-    pub(super) fn displace(&mut self, name: &Rc<str>, holder: &Holder, by: SessionKey) {
+    pub(super) fn displace(&mut self, name: &Arc<str>, holder: &Holder, by: SessionKey) {
         let why = "Another publisher has taken the name over.";
         let afterwards = if holder.slot.session == by {
             Afterwards::Stays
@@ -296,7 +296,7 @@ impl PublishActs<'_> {
         let Some((holder, ended)) = self.streams.kick(name, self.room.now) else {
             return false;
         };
-        let name = Rc::from(name);
+        let name = Arc::from(name);
         if let Some(holder) = &holder {
             self.gone_off_air(&name, holder);
         }
@@ -361,7 +361,7 @@ impl PublishActs<'_> {
     }
 
     /// Notes that a publisher is gone without a command: its viewers wait for its return.
-    pub(super) fn lose(&mut self, name: &Rc<str>, slot: StreamSlot) {
+    pub(super) fn lose(&mut self, name: &Arc<str>, slot: StreamSlot) {
         if let Some(holder) = self.streams.lose(name, slot, self.room.now) {
             self.gone_off_air(name, &holder);
             self.schedule(name);
@@ -369,14 +369,14 @@ impl PublishActs<'_> {
         }
     }
 
-    pub(super) fn expire(&mut self, name: &Rc<str>) {
+    pub(super) fn expire(&mut self, name: &Arc<str>) {
         if let Some(ended) = self.streams.expire(name, self.room.now) {
             self.ended(name, &ended);
         }
         self.streams.prune(name);
     }
 
-    pub(super) fn unpublish(&mut self, name: &Rc<str>, slot: StreamSlot) {
+    pub(super) fn unpublish(&mut self, name: &Arc<str>, slot: StreamSlot) {
         if let Some((holder, ended)) = self.streams.unpublish(name, slot, self.room.now) {
             self.gone_off_air(name, &holder);
             self.ended(name, &ended);
@@ -384,7 +384,7 @@ impl PublishActs<'_> {
         self.streams.prune(name);
     }
 
-    fn ended(&mut self, name: &Rc<str>, ended: &Ended) {
+    fn ended(&mut self, name: &Arc<str>, ended: &Ended) {
         if ended.holds == Holds::Firmly {
             self.room.process.metrics.streams.dec();
             let publisher = ended.publisher;
@@ -396,14 +396,14 @@ impl PublishActs<'_> {
         self.schedule(name);
     }
 
-    fn schedule(&mut self, name: &Rc<str>) {
+    fn schedule(&mut self, name: &Arc<str>) {
         if let Some(at) = self.streams.deadline(name) {
-            self.room.wake_at(at, Timer::Stream(Rc::clone(name)));
+            self.room.wake_at(at, Timer::Stream(Arc::clone(name)));
         }
     }
 
     /// Gives the stream to all that watch its name.
-    pub(super) fn announce_start(&mut self, name: &Rc<str>, live: &Arc<LiveStream>, holds: Holds) {
+    pub(super) fn announce_start(&mut self, name: &Arc<str>, live: &Arc<LiveStream>, holds: Holds) {
         let description = format!("{name} is now published.");
         let status = answer::status(Status::PlayPublishNotify, &description, name);
         let status = (holds == Holds::Firmly).then_some(&status);
@@ -419,7 +419,7 @@ impl PublishActs<'_> {
     }
 
     /// Notifies all that watch a name that it has no publisher any more.
-    fn announce_end(&mut self, name: &Rc<str>, live: &Arc<LiveStream>) {
+    fn announce_end(&mut self, name: &Arc<str>, live: &Arc<LiveStream>) {
         let description = format!("{name} is now unpublished.");
         let status = answer::status(Status::PlayUnpublishNotify, &description, name);
         let after = live.place();

@@ -372,23 +372,17 @@ impl Home for Registry {
         self.lock().get(name).is_some_and(Slot::is_leased)
     }
 
+    fn has_worker(&self) -> bool {
+        self.workers.has_worker()
+    }
+
     fn go_on_at_worker(self: Arc<Self>, moved: Moved) {
-        let Moved {
-            name,
-            registered,
-            mailbox,
-            inbox,
-            first,
-        } = moved;
-        let (registry, key) = (Arc::clone(&self), Arc::clone(&name));
-        let start = move |load| {
-            let actor = registry.actor(name, registered, mailbox, inbox, load);
-            actor.beginning_with(first).run()
-        };
+        let (registry, name) = (Arc::clone(&self), Arc::clone(moved.name()));
+        let start = move |load| Actor::arrived(moved, registry, load).run();
         if self.workers.spawn(Runs::OnWorker, start).is_err() {
             // Its mailbox is closed with it: its lanes open the group anew.
-            tracing::error!(group = %key, "no worker takes another group: one hangs");
-            self.remove(&key);
+            tracing::error!(group = %name, "no worker takes another group: one hangs");
+            self.remove(&name);
         }
     }
 }

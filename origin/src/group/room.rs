@@ -3,7 +3,7 @@
 //! State that a restore needs is in [`Agenda`] alone: deadlines and notices. The rest is handles of
 //! the process, which a restored group gets anew.
 
-use std::{collections::VecDeque, rc::Rc, sync::Arc, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use tributary_node::queue;
 use tributary_protocol::GroupName;
@@ -44,7 +44,7 @@ pub(super) struct Agenda {
     /// The client whose command to free a name the application answers just now.
     pub(super) freeing: Option<Freeing>,
     /// The name whose publish has ended, and its query, while the application gets that notice.
-    pub(super) unpublished: Option<(Rc<str>, Box<str>)>,
+    pub(super) unpublished: Option<(Arc<str>, Box<str>)>,
 }
 
 /// The end of an application that has asked for it.

@@ -17,7 +17,7 @@
 //! locked, and the numbers of objects and audiences. A restore makes anew: the access to the store,
 //! the audiences on lanes, and the count of stored objects.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{collections::HashMap, sync::Arc};
 
 use tributary_protocol::{
     amf::Value,
@@ -68,7 +68,7 @@ pub(super) const LOCK_TIME: std::time::Duration = std::time::Duration::from_secs
 /// All shared objects of a group.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
-    by_name: HashMap<Rc<str>, ObjectId>,
+    by_name: HashMap<Arc<str>, ObjectId>,
     entries: HashMap<ObjectId, Box<LivingObject>>,
     next_object: u32,
     next_audience: u32,
@@ -84,7 +84,7 @@ pub(super) struct Objects {
 
 #[derive(Debug)]
 struct LivingObject {
-    name: Rc<str>,
+    name: Arc<str>,
     object: Authority<SessionKey>,
     /// The entries in the store, if it is persistent.
     stored: Option<StoredObject>,
@@ -137,10 +137,10 @@ impl Objects {
         object: Authority<SessionKey>,
         stored: Option<StoredObject>,
     ) {
-        let name: Rc<str> = Rc::from(name);
+        let name: Arc<str> = Arc::from(name);
         let bytes = object.contents().bytes();
         self.bytes += bytes;
-        self.by_name.insert(Rc::clone(&name), id);
+        self.by_name.insert(Arc::clone(&name), id);
         let entry = LivingObject {
             name,
             object,

@@ -6,7 +6,6 @@
 use std::{
     collections::HashMap,
     fmt,
-    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -28,7 +27,7 @@ use crate::{
 
 /// All live streams of a group, by name.
 pub(super) struct Streams {
-    table: HashMap<Rc<str>, NamedStream>,
+    table: HashMap<Arc<str>, NamedStream>,
     ids: Arc<AtomicU64>,
     app: Arc<AppVersion>,
     /// Lanes whose link is lost: their publishers' timers stand still.
@@ -106,12 +105,12 @@ impl Streams {
         name: &str,
         claimant: Claimant,
         now: Instant,
-    ) -> (Rc<str>, Claim) {
+    ) -> (Arc<str>, Claim) {
         let key = self.key(name);
         if !self.may_claim(&key, claimant.identity.as_ref()) {
             return (key, Claim::Taken);
         }
-        let stream = self.table.entry(Rc::clone(&key)).or_default();
+        let stream = self.table.entry(Arc::clone(&key)).or_default();
         if std::mem::take(&mut stream.counted) {
             self.app.common.waiting.leave();
         }
@@ -300,7 +299,7 @@ impl Streams {
     }
 
     /// The names that have a publisher, or one that may return, in no order.
-    pub(super) fn names(&self) -> impl Iterator<Item = &Rc<str>> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         let table = self.table.iter();
         table.filter_map(|(name, stream)| stream.is_published().then_some(name))
     }
@@ -392,7 +391,7 @@ impl Streams {
     }
 
     /// Starts the return timers of a lane whose link is back, or that is over. Returns their names.
-    pub(super) fn lane_back(&mut self, lane: LaneKey, now: Instant) -> Vec<Rc<str>> {
+    pub(super) fn lane_back(&mut self, lane: LaneKey, now: Instant) -> Vec<Arc<str>> {
         let Some(at) = self.lost_lanes.iter().position(|&lost| lost == lane) else {
             return Vec::new();
         };
@@ -404,7 +403,7 @@ impl Streams {
                 && let ReturnTimer::Still(left) = lost.timer
             {
                 lost.timer = ReturnTimer::Runs(now + left);
-                running.push(Rc::clone(name));
+                running.push(Arc::clone(name));
             }
         }
         running
@@ -416,7 +415,7 @@ impl Streams {
     }
 
     /// Adds a viewer.
-    pub(super) fn watch(&mut self, name: &str, slot: StreamSlot) -> (Rc<str>, Viewing) {
+    pub(super) fn watch(&mut self, name: &str, slot: StreamSlot) -> (Arc<str>, Viewing) {
         let key = self.key(name);
         if !self.table.contains_key(&key) {
             if !self.app.common.waiting.enter() {
@@ -426,7 +425,7 @@ impl Streams {
                 counted: true,
                 ..NamedStream::default()
             };
-            self.table.insert(Rc::clone(&key), stream);
+            self.table.insert(Arc::clone(&key), stream);
         }
         let Some(stream) = self.table.get_mut(&key) else {
             return (key, Viewing::Full);
@@ -494,10 +493,10 @@ impl Streams {
         self.table.values().all(NamedStream::is_of_application)
     }
 
-    fn key(&self, name: &str) -> Rc<str> {
+    fn key(&self, name: &str) -> Arc<str> {
         self.table
             .get_key_value(name)
-            .map_or_else(|| Rc::from(name), |(key, _)| Rc::clone(key))
+            .map_or_else(|| Arc::from(name), |(key, _)| Arc::clone(key))
     }
 
     fn may_displace(&self, holder: &Holder, identity: Option<&Identity>) -> bool {

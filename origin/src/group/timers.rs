@@ -3,7 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
-    rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -26,7 +26,7 @@ pub(super) enum Timer {
     /// The play of a stream of the application may be over; the number identifies the play.
     Source(StreamId, u64),
     /// A step in the life of a live stream is due.
-    Stream(Rc<str>),
+    Stream(Arc<str>),
     /// A session that asked too much of shared objects may go on.
     Objects(SessionKey),
     /// An encoder has had no publish for a while.

@@ -1,6 +1,6 @@
 //! The turns of a group: each handles one piece of mail, or the deadlines that are due.
 
-use std::{collections::VecDeque, rc::Rc};
+use std::{collections::VecDeque, sync::Arc};
 
 use tributary_protocol::{
     Message, MessageStreamId,
@@ -138,7 +138,7 @@ impl Turn<'_> {
                 }
                 Notice::Published(slot, name, writer) => self.published(slot, &name, writer),
                 Notice::Unpublished(key, name, query) => {
-                    self.core.room.agenda.unpublished = Some((Rc::clone(&name), query));
+                    self.core.room.agenda.unpublished = Some((Arc::clone(&name), query));
                     self.ask(|app, context| app.unpublished(context, ClientId(key), &name));
                     self.core.room.agenda.unpublished = None;
                 }
@@ -157,7 +157,7 @@ impl Turn<'_> {
 
     /// Puts a publisher on air once the application has its notice, unless the application has
     /// disconnected it.
-    fn published(&mut self, slot: StreamSlot, name: &Rc<str>, writer: WriterId) {
+    fn published(&mut self, slot: StreamSlot, name: &Arc<str>, writer: WriterId) {
         match self.core.streams.tell(name, writer) {
             News::Gone => return,
             News::Known => {}
@@ -199,8 +199,8 @@ impl Turn<'_> {
             process.refuse(&self.core.room.name, &lane, key, open, refusal);
             return;
         };
-        let connect = Rc::new(connect);
-        let client = Client::new(key, lane, open, Rc::clone(&connect), self.core.room.now);
+        let connect = Arc::new(connect);
+        let client = Client::new(key, lane, open, Arc::clone(&connect), self.core.room.now);
         self.core.add(client);
         let client = ClientId(key);
         match self.ask(|app, context| app.connect(context, client, &connect)) {

@@ -12,7 +12,7 @@ use std::{
 use tokio::{runtime::Builder, task::LocalSet};
 use tributary_node::queue;
 
-/// A thread that runs groups; a group stays where it starts.
+/// A thread that runs groups.
 pub(super) struct Worker {
     jobs: queue::Sender<GroupStart>,
     pub(super) load: Load,
@@ -57,6 +57,11 @@ impl Worker {
 
     pub(super) fn new(jobs: queue::Sender<GroupStart>, load: Load) -> Self {
         Self { jobs, load }
+    }
+
+    /// Whether a group that moves fits with certainty, although others start meanwhile.
+    pub(super) fn has_room(&self) -> bool {
+        self.jobs.weight() < JOBS / 2
     }
 
     pub(super) fn spawn<F, R>(&self, start: F) -> Result<(), NoRoom>

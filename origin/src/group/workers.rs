@@ -8,7 +8,7 @@ use super::{
 };
 use crate::app::Runs;
 
-/// Threads with a current-thread runtime each; a group stays where it starts.
+/// Threads with a current-thread runtime each.
 #[derive(Debug)]
 pub(super) enum Workers {
     Threads {
@@ -57,6 +57,15 @@ impl Workers {
         Self::Local
     }
 
+    /// Whether a worker takes another group now.
+    pub(super) fn has_worker(&self) -> bool {
+        match self {
+            Self::Threads { workers, .. } => least(workers).is_some_and(Worker::has_room),
+            #[cfg(any(test, feature = "test"))]
+            Self::Local => true,
+        }
+    }
+
     /// Runs a group on the worker with the least to do, or beside the link.
     pub(super) fn spawn<F, R>(&self, runs: Runs, start: F) -> Result<(), NoRoom>
     where
@@ -65,10 +74,9 @@ impl Workers {
     {
         match self {
             Self::Threads { workers, beside } => {
-                let least = || workers.iter().min_by_key(|worker| worker.load.get());
                 let worker = match runs {
-                    Runs::BesideLink => beside.worker().or_else(least),
-                    Runs::OnWorker => least(),
+                    Runs::BesideLink => beside.worker().or_else(|| least(workers)),
+                    Runs::OnWorker => least(workers),
                 };
                 worker.ok_or(NoRoom)?.spawn(start)
             }
@@ -79,4 +87,9 @@ impl Workers {
             }
         }
     }
+}
+
+/// The worker with the least to do.
+fn least(workers: &[Worker]) -> Option<&Worker> {
+    workers.iter().min_by_key(|worker| worker.load.get())
 }

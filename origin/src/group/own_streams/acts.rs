@@ -1,6 +1,6 @@
 //! Streams of the application as publishers: played into, sent to, stopped and closed.
 
-use std::{rc::Rc, sync::Arc};
+use std::sync::Arc;
 
 use tributary_protocol::{
     Message, MessageStreamId, RtmpTimestamp,
@@ -32,7 +32,7 @@ impl PublishActs<'_> {
         let Some(stream) = self.own_streams.get(id) else {
             return;
         };
-        let name = Rc::clone(&stream.name);
+        let name = Arc::clone(&stream.name);
         self.unpublish(&name, StreamSlot::of_application(id));
         self.own_streams.remove(id);
     }
@@ -84,7 +84,7 @@ impl PublishActs<'_> {
             stream.playlist.clear();
         }
         stream.playlist.push_back(PlaylistItem {
-            name: Rc::from(name),
+            name: Arc::from(name),
             length: request.length.filter(|length| !length.is_zero()),
             remote: request.remote.map(|remote| (remote, start(request.start))),
         });
@@ -120,7 +120,7 @@ impl PublishActs<'_> {
         let Some(stream) = self.own_streams.get(id) else {
             return false;
         };
-        let name = Rc::clone(&stream.name);
+        let name = Arc::clone(&stream.name);
         let data = DataMessage {
             name: handler.to_owned(),
             values: values.to_vec(),
@@ -155,11 +155,11 @@ impl PublishActs<'_> {
         if stream.is_on_air() {
             return true;
         }
-        let name = Rc::clone(&stream.name);
+        let name = Arc::clone(&stream.name);
         self.claim_own(id, &name, Holds::Firmly)
     }
 
-    fn claim_own(&mut self, id: StreamId, name: &Rc<str>, holds: Holds) -> bool {
+    fn claim_own(&mut self, id: StreamId, name: &Arc<str>, holds: Holds) -> bool {
         let claimant = Claimant {
             slot: StreamSlot::of_application(id),
             generation: Generation::default(),
@@ -221,7 +221,7 @@ impl PublishActs<'_> {
         let Some(stream) = self.own_streams.get_mut(id) else {
             return;
         };
-        let name = Rc::clone(&stream.name);
+        let name = Arc::clone(&stream.name);
         if let Some(on_air) = stream.on_air.take() {
             on_air.live.end_writer(on_air.writer);
             self.unpublish(&name, StreamSlot::of_application(id));

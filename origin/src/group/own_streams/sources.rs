@@ -1,6 +1,6 @@
 //! The sources of streams of the application: each begins, ends, and gives way to the next.
 
-use std::{rc::Rc, sync::Arc};
+use std::sync::Arc;
 
 use tributary_protocol::command::Status;
 
@@ -43,7 +43,7 @@ impl SourceActs<'_> {
     pub(in crate::group) fn begins(
         &mut self,
         id: StreamId,
-        name: &Rc<str>,
+        name: &Arc<str>,
         live: &Arc<LiveStream>,
     ) {
         let description = format!("{name} is now published.");
@@ -53,7 +53,7 @@ impl SourceActs<'_> {
     }
 
     /// Ends a source that has lost its publisher for good.
-    pub(in crate::group) fn ends(&mut self, id: StreamId, name: &Rc<str>) -> Air {
+    pub(in crate::group) fn ends(&mut self, id: StreamId, name: &Arc<str>) -> Air {
         let description = format!("{name} is now unpublished.");
         self.room
             .own_status(id, Status::PlayUnpublishNotify, &description, name);
@@ -120,7 +120,7 @@ impl SourceActs<'_> {
             let Some(stream) = self.own_streams.get_mut(id) else {
                 return Air::Leaves;
             };
-            let own_name = Rc::clone(&stream.name);
+            let own_name = Arc::clone(&stream.name);
             let Some(item) = stream.playlist.pop_front() else {
                 return Air::Leaves;
             };
@@ -157,7 +157,7 @@ impl SourceActs<'_> {
     }
 
     /// A source of this group, and its media if there is some.
-    fn find_local(&mut self, id: StreamId, own_name: &str, name: &Rc<str>) -> Found {
+    fn find_local(&mut self, id: StreamId, own_name: &str, name: &Arc<str>) -> Found {
         // The loop is checked again: plays have changed since the source was queued.
         if self.own_streams.leads_to(name, own_name) {
             return Err(CIRCLE);
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn a_source_that_ends_gives_way_to_the_next_or_is_waited_for() {
         let mut parts = Parts::new();
-        let (out, a): (_, Rc<str>) = (parts.out, "a".into());
+        let (out, a): (_, Arc<str>) = (parts.out, "a".into());
         parts.queue("a", None);
         assert_eq!(parts.acts().next(out), Air::Stays);
         assert_eq!(parts.source(), Some("a"), "nobody publishes it yet");

@@ -2,6 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex},
+    thread::{self, ThreadId},
     time::{Duration, Instant},
 };
 
@@ -307,7 +308,7 @@ fn a_worker_that_hangs_takes_no_more_groups_and_they_are_refused() {
     let patience = Instant::now() + Duration::from_secs(20);
     while groups.count() > 0 {
         assert!(Instant::now() < patience, "{} groups", groups.count());
-        std::thread::yield_now();
+        thread::yield_now();
     }
     assert!(open(77).is_ok());
 }
@@ -388,13 +389,16 @@ fn a_group_beside_the_link_moves_to_a_worker_with_a_version_that_may_not_run_the
     let factory = || {
         let threads = Arc::clone(&threads);
         move |_: &GroupName| {
-            let thread = std::thread::current().id();
+            let thread = thread::current().id();
             threads.lock().unwrap().push(thread);
-            Box::new(Quiet) as Box<dyn Application>
         }
     };
     let mut applications = Applications::new();
-    applications.add_inline("app", live_settings(), factory());
+    let noting = factory();
+    applications.add_inline("app", live_settings(), move |name| {
+        noting(name);
+        Box::new(Quiet)
+    });
     let groups = Groups::start(settings(), applications.clone(), Metrics::default()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -410,7 +414,11 @@ fn a_group_beside_the_link_moves_to_a_worker_with_a_version_that_may_not_run_the
         groups.restart("app");
         begun(&mut lane, 2).await;
         // A folder of scripts takes the name, for example.
-        applications.replace("app", live_settings(), factory());
+        let noting = factory();
+        applications.replace("app", live_settings(), move |name| {
+            noting(name);
+            Box::new(Quiet)
+        });
         groups.restart("app");
         begun(&mut lane, 3).await;
         begun(&mut lane, 4).await;
@@ -418,9 +426,86 @@ fn a_group_beside_the_link_moves_to_a_worker_with_a_version_that_may_not_run_the
         assert_eq!(groups.count(), 0);
     });
     let threads = threads.lock().unwrap();
-    let link = std::thread::current().id();
+    let link = thread::current().id();
     let beside: Vec<_> = threads.iter().map(|thread| *thread == link).collect();
     assert_eq!(beside, [true, true, false]);
+}
+
+/// Answers a call with the count of calls and whether its thread is the test's, after this time.
+struct Slow {
+    calls: u32,
+    takes: Duration,
+    link: ThreadId,
+}
+
+impl Application for Slow {
+    fn call(&mut self, _: &mut Context<'_>, _: &Call) -> Answer {
+        let until = Instant::now() + self.takes;
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+        self.calls += 1;
+        let beside_link = thread::current().id() == self.link;
+        let answer = format!("{} {beside_link}", self.calls);
+        Answer::Result(answer.as_str().into())
+    }
+}
+
+#[test]
+fn a_group_that_takes_much_of_the_links_thread_goes_on_at_a_worker() {
+    let (takes, link) = (Duration::from_millis(4), thread::current().id());
+    let mut applications = Applications::new();
+    applications.add_inline("app", live_settings(), move |_| {
+        Box::new(Slow {
+            calls: 0,
+            takes,
+            link,
+        })
+    });
+    let groups = Groups::start(settings(), applications, Metrics::default()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        tokio::task::spawn_local(groups.run_beside_link());
+        tokio::task::yield_now().await;
+        let handle = groups.open(&"app".parse().unwrap(), LaneKey(1)).unwrap();
+        let mut lane = Lane::new(handle, 1);
+        begun(&mut lane, 1).await;
+        let patience = Instant::now() + Duration::from_secs(20);
+        let (mut calls, mut heard) = (0, Vec::new());
+        // Calls go on while the group moves, and for a while at the worker.
+        while heard
+            .iter()
+            .filter(|line: &&String| line.ends_with("false"))
+            .count()
+            < 20
+        {
+            assert!(
+                Instant::now() < patience,
+                "{calls} calls, {} answers",
+                heard.len()
+            );
+            calls += 1;
+            lane.call(1, 0, "work", f64::from(calls) + 1.0, &[]);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            heard.extend(lane.heard_now(1));
+        }
+        let beside = heard.iter().filter(|line| line.ends_with("true")).count();
+        assert!(beside > 0, "it begins beside the link");
+        let expected = (1..=heard.len()).map(|call| {
+            let beside_link = call <= beside;
+            format!("_result {} {call} {beside_link}", call + 1)
+        });
+        assert_eq!(
+            heard,
+            expected.collect::<Vec<_>>(),
+            "each call once, in order"
+        );
+        groups.shutdown().await;
+        assert_eq!(groups.count(), 0);
+    });
 }
 
 #[test]
@@ -449,7 +534,7 @@ fn worker_threads_run_groups_and_end_with_them() {
         while heard.len() < 2 {
             heard.extend(lane.heard_now(1));
             assert!(Instant::now() < patience, "{heard:?}");
-            std::thread::yield_now();
+            thread::yield_now();
         }
         assert_eq!(heard, ["Accept", "_result 1 NetConnection.Connect.Success"]);
     }

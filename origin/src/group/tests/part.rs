@@ -1,7 +1,6 @@
 //! Parts of a group without a group: a room, and clients whose lane is the test.
 
 use std::{
-    rc::Rc,
     sync::{Arc, Weak},
     time::Instant,
 };
@@ -108,7 +107,7 @@ pub(in crate::group) fn client(session: u64) -> (Client, queue::Receiver<LaneCom
         protocol: "rtmp".to_owned(),
         connect: connect.encode(ObjectEncoding::Amf0).1,
     };
-    let connect = Rc::new(read_connect(&open.connect).unwrap());
+    let connect = Arc::new(read_connect(&open.connect).unwrap());
     let key = SessionKey {
         lane,
         session: SessionId(session),
