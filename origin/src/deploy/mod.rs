@@ -143,9 +143,6 @@ pub(crate) struct Deployed {
     pub(crate) restarted: usize,
 }
 
-/// The interval between two looks at the applications directory.
-const POLL: Duration = Duration::from_millis(500);
-
 /// Looks take at most one part in this many of the time. Reason: a large directory on a slow disk
 /// should cost little.
 const POLL_SHARE: u32 = 50;
@@ -549,7 +546,7 @@ impl Deployments {
 
 /// Looks at the directory until the deployer is dropped.
 fn watch_apps(shared: &Weak<Deployments>) {
-    let mut pause = POLL;
+    let mut pause = Duration::ZERO;
     loop {
         thread::sleep(pause);
         let Some(shared) = shared.upgrade() else {
@@ -560,7 +557,8 @@ fn watch_apps(shared: &Weak<Deployments>) {
         };
         let begun = Instant::now();
         shared.look(apps);
-        pause = POLL.max(begun.elapsed() * POLL_SHARE);
+        let took = begun.elapsed();
+        pause = shared.work().pause(begun + took).max(took * POLL_SHARE);
     }
 }
 

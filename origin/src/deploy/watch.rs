@@ -35,6 +35,15 @@ pub(super) enum Change {
 /// writes more often than that.
 pub(super) const SETTLED: Duration = Duration::from_secs(1);
 
+/// The interval between two looks at a directory that has changed in the last [`BUSY`].
+const POLL: Duration = Duration::from_millis(500);
+
+/// The interval between two looks at any other directory.
+const QUIET_POLL: Duration = Duration::from_secs(2);
+
+/// The time for which a change makes the next one likely.
+const BUSY: Duration = Duration::from_secs(60);
+
 /// How long a folder has to be gone. Reason: it may be replaced by removing and copying it.
 const GONE: Duration = Duration::from_secs(3);
 
@@ -69,6 +78,16 @@ impl Watch {
             }
         }
         changes
+    }
+
+    /// The time until the next look. A directory in which somebody works is looked at more often
+    /// than one that has not changed for a while.
+    pub(super) fn pause(&self, now: Instant) -> Duration {
+        let last = self.folders.values().map(|seen| seen.since).max();
+        match last.is_some_and(|last| now.saturating_duration_since(last) < BUSY) {
+            true => POLL,
+            false => QUIET_POLL,
+        }
     }
 
     /// Notes that a folder in this state is deployed.
@@ -141,6 +160,27 @@ mod tests {
             let now = start + Duration::from_millis(ms);
             let changes = watch.look(now, present.into_iter().collect());
             assert_eq!(&changes, expected, "after {ms} ms");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_looked_at_less_often_a_minute_after_its_last_change() {
+        let [a, b, _] = prints();
+        let present = |print| BTreeMap::from([("chat".to_owned(), print)]);
+        let mut watch = Watch::default();
+        let start = Instant::now();
+        assert_eq!(watch.pause(start), QUIET_POLL, "an empty directory");
+        for (seconds, print, pause) in [
+            (0, a, POLL),
+            (59, a, POLL),
+            (60, a, QUIET_POLL),
+            (100, b, POLL),
+            (159, b, POLL),
+            (160, b, QUIET_POLL),
+        ] {
+            let now = start + Duration::from_secs(seconds);
+            watch.look(now, present(print));
+            assert_eq!(watch.pause(now), pause, "after {seconds} s");
         }
     }
 
