@@ -31,7 +31,8 @@ fn transport(keep_alive: Option<Duration>) -> Result<TransportConfig, SettingsEr
     let mut ack_frequency = AckFrequencyConfig::default();
     ack_frequency
         .ack_eliciting_threshold(VarInt::from_u32(10))
-        // An acknowledgement wakes both ends: it waits for a packet that leaves anyway.
+        // An acknowledgement wakes both ends: it waits for a packet that leaves anyway. On a short
+        // path quinn permits no more: the larger of 25 ms and the round trip.
         .max_ack_delay(Some(Duration::from_millis(25)));
     let mut config = TransportConfig::default();
     config
