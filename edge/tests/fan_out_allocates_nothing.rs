@@ -38,6 +38,7 @@ fn a_message_to_a_viewer_costs_no_allocation() {
             source: Source {
                 live: Arc::clone(&live),
                 publication: 0,
+                name: None,
             },
         };
         session

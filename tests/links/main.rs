@@ -10,6 +10,7 @@ mod origins_come_and_go;
 mod shared_objects_cross_once;
 mod shares_are_fair;
 mod stalled_sessions_stop_nobody;
+mod streams_are_named;
 mod unread_publishes;
 
 mod rig;

@@ -58,13 +58,20 @@ async fn the_first_reader_and_the_end_of_the_last_are_reported() {
 }
 
 /// Orders and commands of a lane until the answer to this call, or a report.
-struct Orders {
+pub(crate) struct Orders {
     recv: RecvStream,
     reader: FrameReader,
 }
 
 impl Orders {
-    async fn next(&mut self) -> ToEdge {
+    pub(crate) fn new(recv: RecvStream) -> Self {
+        Self {
+            recv,
+            reader: FrameReader::new(MAX_BODY),
+        }
+    }
+
+    pub(crate) async fn next(&mut self) -> ToEdge {
         let mut pieces: Vec<Bytes> = Vec::new();
         loop {
             if let Some(frame) = self.reader.poll_frame().unwrap() {
@@ -100,7 +107,7 @@ impl Orders {
     }
 }
 
-async fn send(lane: &mut SendStream, stream: u32, command: Command) {
+pub(crate) async fn send(lane: &mut SendStream, stream: u32, command: Command) {
     let (kind, data) = command.encode(ObjectEncoding::Amf0);
     let head = Head {
         kind,
@@ -137,10 +144,7 @@ async fn an_edge_without_the_feature_gets_no_report() {
         };
         let _control = greet(&link, hello).await.expect("the origin's hello");
         let (mut lane, recv, _) = open_lane(&link, 1, None).await;
-        let mut orders = Orders {
-            recv,
-            reader: FrameReader::new(MAX_BODY),
-        };
+        let mut orders = Orders::new(recv);
         let call = |transaction| {
             Command::new("createStream", TransactionId(transaction)).with(Value::Null)
         };

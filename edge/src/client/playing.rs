@@ -5,10 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tributary_node::config::DeliveryPolicy;
 use tributary_protocol::{
     Message, MessageStreamId,
-    command::stream::Reset,
     link::{FeedPlace, Filter},
 };
 
@@ -18,9 +16,6 @@ use crate::fanout::Viewer;
 #[derive(Debug, Default)]
 pub(super) struct Playing {
     plays: Vec<Play>,
-    /// The delivery of the stream that the client asked to play on a message stream, where it
-    /// depends on the name.
-    asked: Vec<(MessageStreamId, DeliveryPolicy)>,
 }
 
 #[derive(Debug)]
@@ -39,9 +34,6 @@ struct Held {
     waits: u64,
 }
 
-/// The message streams of which the delivery is kept; of more, the oldest is forgotten.
-const MAX_ASKED: usize = 16;
-
 /// The longest wait of a message for its place in a feed.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
@@ -55,30 +47,6 @@ impl Playing {
         self.plays
             .iter_mut()
             .find(|play| play.viewer.stream() == stream)
-    }
-
-    /// Notes the delivery of the stream that the client asks to play on a message stream. A stream
-    /// that is to follow another there does not change it.
-    pub(super) fn asked_for(
-        &mut self,
-        stream: MessageStreamId,
-        policy: DeliveryPolicy,
-        reset: Reset,
-    ) {
-        if !reset.replaces() && self.delivery(stream).is_some() {
-            return;
-        }
-        self.asked.retain(|(other, _)| *other != stream);
-        if self.asked.len() == MAX_ASKED {
-            self.asked.remove(0);
-        }
-        self.asked.push((stream, policy));
-    }
-
-    /// The noted delivery of a message stream.
-    pub(super) fn delivery(&self, stream: MessageStreamId) -> Option<DeliveryPolicy> {
-        let asked = self.asked.iter().find(|(other, _)| *other == stream);
-        asked.map(|(_, policy)| *policy)
     }
 
     /// Adds a viewer; the message stream has none.

@@ -10,10 +10,7 @@ use tributary_node::config::DeliveryPolicy;
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, TransactionId,
     chunk::ReadLimits,
-    command::{
-        self, Command, Connect, NetStreamCommand, ObjectEncoding, Status, connect::caps_ex,
-        stream::Reset,
-    },
+    command::{self, Command, Connect, NetStreamCommand, ObjectEncoding, Status, connect::caps_ex},
     link::{CloseReason, OpenSession, lane_frame::MAX_CONNECT as MAX_OPEN},
     message::{aggregate, user_control::UserControl},
     ring::WantedTracks,
@@ -95,9 +92,6 @@ pub(super) const MAX_OUTPUT: usize = 64 * 1024;
 /// Longest message before the connect command. An `app` of 64 KiB fits, and is refused by name. A
 /// link carries far less: [`MAX_OPEN`].
 const MAX_CONNECT: u32 = 256 * 1024;
-
-/// Longest play command of which the edge reads the name, in bytes.
-const MAX_PLAY: usize = 4096;
 
 /// Limits of the reader before the connect command.
 pub(super) const READ_LIMITS: ReadLimits = ReadLimits {
@@ -355,7 +349,6 @@ impl Session {
             Some("publish" | "deleteStream" | "closeStream") => {
                 return self.forwarding.forward_stream_command(now, message);
             }
-            Some("play" | "play2") => self.note_play(&message),
             Some(name) if self.wire.may_merge() && NetStreamCommand::is_call(name) => {
                 self.wire.refuse_merging();
             }
@@ -364,33 +357,13 @@ impl Session {
         self.forwarding.forward(now, message)
     }
 
-    /// Notes the delivery of the stream that the client asks for, if it depends on the name.
-    fn note_play(&mut self, message: &Message) {
-        let Some(policy) = self.worker.policy(self.name().0) else {
-            return;
-        };
-        // A name that does not fit is refused by the origin.
-        if policy.deliveries.is_uniform() || message.payload.len() > MAX_PLAY {
-            return;
-        }
-        let command = Command::decode(message.kind, &message.payload).ok();
-        let (name, reset) = match command.and_then(|it| NetStreamCommand::parse(&it).ok()) {
-            Some(NetStreamCommand::Play { name, reset, .. }) => (name, reset),
-            Some(NetStreamCommand::Play2(options)) => (options.name, Reset::default()),
-            _ => return,
-        };
-        let path = name.split('?').next().unwrap_or_default();
-        let delivery = policy.deliveries.of(path.trim_matches('/'));
-        self.playing.asked_for(message.stream, delivery, reset);
-    }
-
-    /// The delivery of the stream that the client plays on a message stream.
-    fn delivery(&self, stream: MessageStreamId) -> DeliveryPolicy {
-        let usual = || {
-            let policy = self.worker.policy(self.name().0);
-            policy.map_or_else(DeliveryPolicy::default, |it| it.deliveries.usual())
-        };
-        self.playing.delivery(stream).unwrap_or_else(usual)
+    /// The delivery of a live stream of this name; an origin of an older version does not state it.
+    fn delivery(&self, name: Option<&str>) -> DeliveryPolicy {
+        let policy = self.worker.policy(self.name().0);
+        policy.map_or_else(DeliveryPolicy::default, |policy| {
+            let deliveries = &policy.deliveries;
+            name.map_or_else(|| deliveries.usual(), |name| deliveries.of(name))
+        })
     }
 
     fn pending(&self) -> usize {

@@ -227,7 +227,7 @@ impl<O: Observer> Dialler<O> {
             epoch: self.epoch,
             incarnation: self.shared.next_incarnation(),
             connection: 0,
-            features: features::PUBLICATION | features::UNREAD,
+            features: features::PUBLICATION | features::UNREAD | features::NAMED,
             zone: self.config.zone.clone(),
             capacity: self.config.capacity,
             known_as: self.origin.name().to_owned(),

@@ -122,17 +122,12 @@ impl Deliveries {
         }
     }
 
-    /// Whether all live streams have the same delivery, whatever their name.
-    pub fn is_uniform(&self) -> bool {
-        self.patterns.is_empty()
-    }
-
     /// The delivery of streams that no pattern fits.
     pub fn usual(&self) -> DeliveryPolicy {
         self.usual
     }
 
-    /// The delivery of the live stream that is played by this name, without its query.
+    /// The delivery of the live stream of this name.
     pub fn of(&self, stream: &str) -> DeliveryPolicy {
         let fits = |(pattern, _): &&(WildMatch, _)| pattern.matches(stream);
         let found = self.patterns.iter().find(fits);
@@ -234,13 +229,11 @@ mod tests {
         ] {
             assert_eq!(ms(deliveries.of(name)), expected, "{name}");
         }
-        assert!(!deliveries.is_uniform());
     }
 
     #[test]
     fn without_patterns_all_streams_are_alike() {
         let usual = Application::default().deliveries();
-        assert!(usual.is_uniform());
         assert_eq!(ms(usual.of("any")), (Delivery::Standard, 20));
         let broadcast = Application {
             delivery: Delivery::Broadcast,

@@ -1,5 +1,7 @@
 //! The name of a stream, as a client wrote it and as the group knows it.
 
+use tributary_protocol::link::lane_frame::MAX_STREAM_NAME;
+
 /// A stream's name within its group, and the query that came with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StreamName<'a> {
@@ -11,7 +13,7 @@ pub(super) struct StreamName<'a> {
 
 /// The longest stream name, query excluded, in bytes. Reason: names are kept for each stream
 /// that is waited for.
-pub(super) const MAX_NAME: usize = 512;
+pub(super) const MAX_NAME: usize = MAX_STREAM_NAME;
 
 /// The longest query of a stream name, in bytes. Reason: an identity keeps it as long as its
 /// publisher; tokens are far shorter.

@@ -115,7 +115,8 @@ impl Streams {
             self.app.common.waiting.leave();
         }
         let live = stream.live.get_or_insert_with(|| {
-            LiveStream::new(LiveId(self.ids.fetch_add(1, Ordering::Relaxed)))
+            let id = LiveId(self.ids.fetch_add(1, Ordering::Relaxed));
+            LiveStream::new(id, Arc::clone(&key))
         });
         let live = Arc::clone(live);
         let goes_on = match &stream.holding {

@@ -117,6 +117,12 @@ impl Feeds {
         }
     }
 
+    /// The name of `live`, for an edge that reads names.
+    pub(super) fn name(&self, live: &LiveStream) -> Option<Arc<str>> {
+        let reads = self.supports(features::NAMED);
+        reads.then(|| Arc::clone(live.name()))
+    }
+
     fn publications(&self) -> Publications {
         if self.supports(features::PUBLICATION) {
             Publications::ByFrame

@@ -29,6 +29,7 @@ use timeline::{Timeline, Track};
 /// ([`LiveStream::begin_writer`]); the stream's time and numbers go on.
 pub(crate) struct LiveStream {
     id: LiveId,
+    name: Arc<str>,
     state: Mutex<State>,
     changed: Notify,
     readers: Readers,
@@ -101,8 +102,9 @@ pub(crate) const RING_SPAN: Duration = Duration::from_secs(30);
 pub(crate) const RING_LATE: Duration = Duration::from_secs(5);
 
 impl LiveStream {
-    /// A stream without a writer. `id` is never used twice by one process.
-    pub(crate) fn new(id: LiveId) -> Arc<Self> {
+    /// A stream without a writer. `id` is never used twice by one process; `name` is that in its
+    /// group.
+    pub(crate) fn new(id: LiveId, name: impl Into<Arc<str>>) -> Arc<Self> {
         let limits = RingLimits {
             bytes: RING_BYTES,
             messages: RING_MESSAGES,
@@ -111,6 +113,7 @@ impl LiveStream {
         };
         Arc::new(Self {
             id,
+            name: name.into(),
             state: Mutex::new(State {
                 ring: Ring::new(limits),
                 timeline: Timeline::default(),
@@ -127,6 +130,11 @@ impl LiveStream {
     /// The stream's number in this process.
     pub(crate) fn id(&self) -> LiveId {
         self.id
+    }
+
+    /// The name in its group.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     /// Begins a new writer; later messages of an older one are refused. Viewers get its audio at

@@ -22,7 +22,7 @@ fn inter(at: u32) -> Message {
 
 #[test]
 fn only_the_newest_writer_writes() {
-    let live = LiveStream::new(LiveId(1));
+    let live = LiveStream::new(LiveId(1), "s");
     let now = Instant::now();
     assert_eq!(live.push(WriterId(0), key(0), now), None, "nobody began");
     assert_eq!(live.place(), None);
@@ -44,7 +44,7 @@ fn only_the_newest_writer_writes() {
 
 #[tokio::test]
 async fn many_waiters_wake_and_miss_nothing() {
-    let live = LiveStream::new(LiveId(1));
+    let live = LiveStream::new(LiveId(1), "s");
     let writer = live.begin_writer(Begins::Afresh);
     let waiters: Vec<_> = (0..10)
         .map(|_| {
@@ -110,7 +110,7 @@ fn a_writer_begins_afresh_or_goes_on() {
         (Begins::Afresh, "", "a"),
         (Begins::Continuing, "mhxka", "ha"),
     ] {
-        let live = LiveStream::new(LiveId(1));
+        let live = LiveStream::new(LiveId(1), "s");
         let first = live.begin_writer(Begins::Afresh);
         whole(&live, first, 0);
         let second = live.begin_writer(how);
@@ -131,8 +131,11 @@ fn a_writer_begins_afresh_or_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn what_an_application_plays_has_nothing_of_the_source_before() {
-    let (cam, mic) = (LiveStream::new(LiveId(1)), LiveStream::new(LiveId(2)));
-    let target = LiveStream::new(LiveId(3));
+    let (cam, mic) = (
+        LiveStream::new(LiveId(1), "s"),
+        LiveStream::new(LiveId(2), "s"),
+    );
+    let target = LiveStream::new(LiveId(3), "s");
     let writer = target.begin_writer(Begins::Afresh);
     let (relay, task) = relay::Relay::new(Arc::clone(&target), writer);
     let task = tokio::spawn(task);
@@ -164,7 +167,10 @@ async fn what_an_application_plays_has_nothing_of_the_source_before() {
 
 #[tokio::test(start_paused = true)]
 async fn a_relay_reads_its_source_until_it_plays_another() {
-    let (cam, target) = (LiveStream::new(LiveId(1)), LiveStream::new(LiveId(2)));
+    let (cam, target) = (
+        LiveStream::new(LiveId(1), "s"),
+        LiveStream::new(LiveId(2), "s"),
+    );
     let (reports, mut reported) = tokio::sync::mpsc::channel(8);
     let of = Arc::clone(&cam);
     let reporting = tokio::spawn(async move {
@@ -209,7 +215,7 @@ fn times(live: &LiveStream, cursor: &mut tributary_protocol::ring::Cursor) -> Ve
 
 #[test]
 fn metadata_has_time_0_where_players_begin() {
-    let live = LiveStream::new(LiveId(1));
+    let live = LiveStream::new(LiveId(1), "s");
     let mut stays = live.ring().join(tributary_protocol::ring::Start::Live);
     let now = Instant::now();
     let metadata = |at| media(MessageType::DATA_AMF0, at, METADATA);
@@ -246,7 +252,7 @@ const OTHER: &[u8] = b"\x02\0\x0aonMetaData\x06";
 
 #[test]
 fn faulty_data_messages_are_counted() {
-    let live = LiveStream::new(LiveId(1));
+    let live = LiveStream::new(LiveId(1), "s");
     let writer = live.begin_writer(Begins::Afresh);
     let now = Instant::now();
     let push = |kind, payload| live.push(writer, media(kind, 0, payload), now);
@@ -265,7 +271,7 @@ fn faulty_data_messages_are_counted() {
 
 #[test]
 fn what_meets_a_limit_before_its_fault_is_dropped() {
-    let live = LiveStream::new(LiveId(1));
+    let live = LiveStream::new(LiveId(1), "s");
     let writer = live.begin_writer(Begins::Afresh);
     let mut payload = b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData".to_vec();
     for _ in 0..100_000 {

@@ -348,7 +348,8 @@ impl Session {
 
     fn new_stream(&self) -> Writing {
         let id = LiveId(self.live_ids.fetch_add(1, Ordering::Relaxed));
-        Writing::begin(LiveStream::new(id))
+        // No viewer plays it by a name: it goes into streams of the application.
+        Writing::begin(LiveStream::new(id, ""))
     }
 
     /// The publication of a NetStream.

@@ -185,7 +185,7 @@ impl Server {
 
 /// A stream of the group that is published, with its writer.
 fn source() -> Writing {
-    Writing::begin(LiveStream::new(LiveId(77)))
+    Writing::begin(LiveStream::new(LiveId(77), "s"))
 }
 
 fn video(source: &Writing, at: u32, body: &'static [u8]) {

@@ -8,6 +8,8 @@
 //! Both enums are exhaustive for other crates as well, so that the compiler names each place that has
 //! to carry out a new order, or to take a new event.
 
+use std::sync::Arc;
+
 use super::{
     Bandwidth, CloseReason, FeedPlace, Filter, Generation, LiveId, OpenSession, Statistics,
     WriterId,
@@ -103,13 +105,16 @@ pub enum FromSession<O = OpenSession> {
 }
 
 /// The source of an attached message stream: `L` is a live stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source<L = LiveId> {
     /// The live stream.
     pub live: L,
     /// The number of the first message of the publication that it plays; 0 towards an edge without
     /// the feature [`PUBLICATION`](super::features::PUBLICATION).
     pub publication: u64,
+    /// The name of the live stream in its group; `None` towards an edge without the feature
+    /// [`NAMED`](super::features::NAMED).
+    pub name: Option<Arc<str>>,
 }
 
 /// The target of an accepted publish: `L` is a live stream.

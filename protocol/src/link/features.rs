@@ -12,3 +12,6 @@ pub const COUNTED: u64 = 1 << 7;
 /// The node reads [`ToSession::PublishRead`](super::ToSession::PublishRead), and may hold back the
 /// messages of a publish that has no readers.
 pub const UNREAD: u64 = 1 << 9;
+
+/// The node reads the name of the live stream in an Attach.
+pub const NAMED: u64 = 1 << 10;

@@ -105,6 +105,9 @@ pub const MAX_FRAGMENT: usize = frame::MAX_BODY - 64;
 /// The longest connect command of a session, in bytes: it must fit one frame.
 pub const MAX_CONNECT: usize = frame::MAX_BODY - 128;
 
+/// The longest name of a live stream, in bytes.
+pub const MAX_STREAM_NAME: usize = 512;
+
 /// Whether frames of this type count in a lane's numbers.
 pub fn is_numbered(kind: u64) -> bool {
     !matches!(kind, OPEN_LANE | LANE_ANSWER | ACK | CREDIT)

@@ -78,7 +78,7 @@ impl Session {
                     // A client that has not announced several tracks gets track 0 alone.
                     tracks: who.map_or(WantedTracks::First, |who| who.tracks),
                 };
-                let policy = self.delivery(stream);
+                let policy = self.delivery(source.name.as_deref());
                 let viewer =
                     self.worker
                         .attach(&self.wire, on, source.live, source.publication, policy);

@@ -72,11 +72,22 @@ impl Source {
     }
 
     fn attach_to(&self, peer: &Peer, stream: MessageStreamId, publication: u64) {
-        let live = Arc::clone(&self.live);
-        peer.say(ToSession::Attach {
-            stream,
-            source: link::Source { live, publication },
-        });
+        self.attach_named(peer, stream, publication, None);
+    }
+
+    fn attach_named(
+        &self,
+        peer: &Peer,
+        stream: MessageStreamId,
+        publication: u64,
+        name: Option<&str>,
+    ) {
+        let source = link::Source {
+            live: Arc::clone(&self.live),
+            publication,
+            name: name.map(Arc::from),
+        };
+        peer.say(ToSession::Attach { stream, source });
     }
 }
 
@@ -541,7 +552,7 @@ async fn messages_of_a_broadcast_wait_for_each_other() {
 }
 
 #[tokio::test]
-async fn a_pattern_sets_the_delivery_of_a_stream() {
+async fn a_pattern_sets_the_delivery_of_a_stream_by_the_name_that_the_origin_states() {
     const WAIT: Duration = Duration::from_millis(400);
     let mut applications = broadcast(400);
     let talks = Streams {
@@ -552,12 +563,17 @@ async fn a_pattern_sets_the_delivery_of_a_stream() {
     live.streams.insert("talk-*".to_owned(), talks);
     let mut edge = Edge::start_for(&config(), &applications);
     let (mut client, peer) = edge.session().await;
-    for (name, waits) in [("talk-1?token=x", false), ("show", true)] {
+    for (asked, name, waits) in [
+        ("talk-1", Some("talk-1"), false),
+        ("talk-1", Some("show"), true),
+        ("show", Some("talk-2"), false),
+        ("talk-1", None, true),
+    ] {
         let mut source = Source::new();
-        client.connection.play(STREAM, name);
+        client.connection.play(STREAM, asked);
         client.send().await;
         edge.told().await;
-        source.attach(&peer, STREAM);
+        source.attach_named(&peer, STREAM, 0, name);
         edge.until("it watches", |metrics| metrics.viewers.get() == 1)
             .await;
         let mut quickest = Duration::MAX;
@@ -568,7 +584,7 @@ async fn a_pattern_sets_the_delivery_of_a_stream() {
             media(&mut client).await;
             quickest = quickest.min(begun.elapsed());
         }
-        assert_eq!(quickest >= WAIT / 2, waits, "{name}: {quickest:?}");
+        assert_eq!(quickest >= WAIT / 2, waits, "{name:?}: {quickest:?}");
         peer.say(ToSession::Detach { stream: STREAM });
         edge.until("it stops", |metrics| metrics.viewers.get() == 0)
             .await;

@@ -69,7 +69,11 @@ impl Lane {
             }
             _ => {}
         }
-        let size = order.size();
+        let name = match &order {
+            ToSession::Attach { source, .. } => source.name.as_deref(),
+            _ => None,
+        };
+        let size = order.size() + name.map_or(0, str::len);
         let order = self.resolve(order);
         let pushed = self.sessions.borrow_mut().push(session, order.into(), size);
         self.close_if_full(session, pushed);
@@ -82,6 +86,7 @@ impl Lane {
             |_, source| Source {
                 live: streams.get_or_create(self.origin.process(), source.live),
                 publication: source.publication,
+                name: source.name,
             },
             |_, target| {
                 let (feed, source) = PublishFeed::new();

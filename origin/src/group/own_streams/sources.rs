@@ -224,7 +224,7 @@ mod tests {
             let streams = part::streams(&room);
             let mut own_streams = OwnStreams::default();
             let out = own_streams.open("out").unwrap();
-            let live = LiveStream::new(LiveId(1_000));
+            let live = LiveStream::new(LiveId(1_000), "s");
             let writer = live.begin_writer(Begins::Afresh);
             let (relay, _) = Relay::new(Arc::clone(&live), writer);
             own_streams.get_mut(out).unwrap().on_air = Some(OnAir {

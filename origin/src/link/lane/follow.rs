@@ -102,6 +102,7 @@ impl Lane {
         let source = Source {
             live: live.id(),
             publication: self.feeds.publication(&live),
+            name: self.feeds.name(&live),
         };
         let before = self.playing.borrow_mut().insert((session, stream), live);
         if let Some(before) = before {

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::{BufMut, Bytes};
 
 use super::{
-    ACCEPT, ACCEPT_PUBLISH, ATTACH, BANDWIDTH, CLOSE, DETACH, FILTER, OPEN, PING, PUBLISH_READ,
-    STALLED, STATISTICS, STOP_PUBLISH, WATCH, encode_session,
+    ACCEPT, ACCEPT_PUBLISH, ATTACH, BANDWIDTH, CLOSE, DETACH, FILTER, MAX_STREAM_NAME, OPEN, PING,
+    PUBLISH_READ, STALLED, STATISTICS, STOP_PUBLISH, WATCH, encode_session,
     fragment::{Fragment, Head, encode_fragment},
     put_session, take_session, take_stream,
 };
@@ -40,8 +40,11 @@ impl ToSession {
             Self::Attach { stream, source } => {
                 let mut body = stream_body(session, *stream);
                 varint::encode(source.live.0, &mut body);
-                if source.publication > 0 {
+                if source.publication > 0 || source.name.is_some() {
                     varint::encode(source.publication, &mut body);
+                }
+                if let Some(name) = &source.name {
+                    put_str(name, &mut body);
                 }
                 frame::encode(ATTACH, &body, out);
             }
@@ -99,10 +102,13 @@ impl ToSession {
                 stream: take_stream(input)?,
                 source: Source {
                     live: LiveId(varint::decode(input)?),
-                    publication: if input.is_empty() {
-                        0
-                    } else {
-                        varint::decode(input)?
+                    publication: match input.is_empty() {
+                        true => 0,
+                        false => varint::decode(input)?,
+                    },
+                    name: match input.is_empty() {
+                        true => None,
+                        false => Some(take_str(input, MAX_STREAM_NAME)?.into()),
                     },
                 },
             },

@@ -190,6 +190,7 @@ fn to_edge() -> Vec<(&'static str, ToEdge)> {
                 source: Source {
                     live: LiveId(9),
                     publication: 0,
+                    name: None,
                 },
             }),
         ),
@@ -200,6 +201,18 @@ fn to_edge() -> Vec<(&'static str, ToEdge)> {
                 source: Source {
                     live: LiveId(9),
                     publication: 7,
+                    name: None,
+                },
+            }),
+        ),
+        (
+            "31 08 05 01 09 00 03 63616d",
+            order(ToSession::Attach {
+                stream: STREAM,
+                source: Source {
+                    live: LiveId(9),
+                    publication: 0,
+                    name: Some("cam".into()),
                 },
             }),
         ),

@@ -80,6 +80,7 @@ fn no_feature_bit_has_two_meanings_and_the_code_has_those_in_use() {
         ("PUBLICATION", features::PUBLICATION),
         ("COUNTED", features::COUNTED),
         ("UNREAD", features::UNREAD),
+        ("NAMED", features::NAMED),
     ]);
     let mut bits = Vec::new();
     let mut in_use = BTreeMap::new();
