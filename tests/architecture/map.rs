@@ -94,7 +94,7 @@ impl CrateMap {
     }
 }
 
-pub(crate) const CRATES: &[CrateMap] = &[PROTOCOL, NODE, WEB, EDGE, ORIGIN, SCRIPT, PROGRAM];
+pub(crate) const CRATES: &[CrateMap] = &[PROTOCOL, NODE, WEB, EDGE, ORIGIN, SCRIPT, PATH, PROGRAM];
 
 const PROTOCOL: CrateMap = CrateMap {
     member: "protocol",
@@ -120,6 +120,22 @@ const PROTOCOL: CrateMap = CrateMap {
             "amf chunk group_name ids message ring shared_object timestamp",
         ),
         ("lib", "group_name ids message timestamp"),
+    ],
+    against: &[],
+    circles: &[],
+};
+
+const PATH: CrateMap = CrateMap {
+    member: "tests/path",
+    folders: &[
+        ("error", ""),
+        ("namespace", "error"),
+        ("conditions", ""),
+        ("line", "conditions"),
+        ("carrier", "line"),
+        ("path", "carrier conditions error line namespace"),
+        ("lib", "conditions error line namespace path"),
+        ("main", ""),
     ],
     against: &[],
     circles: &[],
