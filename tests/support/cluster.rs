@@ -1,6 +1,12 @@
 //! Origins and edges in processes of their own, with certificates from a CA of their own.
 
-use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -24,6 +30,8 @@ pub(crate) struct Cluster {
     pub(crate) relays: Vec<UdpRelay>,
     directory: TempDir,
     keeps: Keeps,
+    /// The address on which edges listen for clients.
+    address: Ipv4Addr,
 }
 
 /// The directories of the cluster's origins.
@@ -38,6 +46,17 @@ impl Cluster {
     /// `live` and `counter`, and waits until every edge is ready.
     pub(crate) fn start(origins: usize, edges: usize) -> Self {
         Self::configured(origins, edges, "", "")
+    }
+
+    /// As [`Self::start`], all at the far end of an emulated path: clients stand at its near end.
+    pub(crate) fn beyond(path: &tributary_path::Path, origins: usize, edges: usize) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        // Publishers have no loopback address.
+        let live = "publish_from = \"anywhere\"";
+        let mut cluster = Self::empty(directory, live, "", Keeps::Nothing);
+        cluster.address = tributary_path::FAR;
+        path.far().run(|| cluster.add(origins, edges));
+        cluster
     }
 
     /// As [`Self::start`], with more settings of the application `live`.
@@ -93,6 +112,13 @@ impl Cluster {
         counter: &str,
         keeps: Keeps,
     ) -> Self {
+        let mut cluster = Self::empty(directory, live, counter, keeps);
+        cluster.add(origins, edges);
+        cluster
+    }
+
+    /// A cluster without processes, with its certificates and its configuration.
+    fn empty(directory: TempDir, live: &str, counter: &str, keeps: Keeps) -> Self {
         let path = directory.path();
         program::run(
             Command::new(TRIBUTARY)
@@ -105,25 +131,29 @@ impl Cluster {
              [applications.counter]\nbuiltin = \"counter\"\n{counter}\n"
         );
         fs::write(path.join("node.toml"), configuration).expect("a configuration file");
-        let mut cluster = Self {
+        Self {
             edges: Vec::new(),
             origins: Vec::new(),
             relays: Vec::new(),
             directory,
             keeps,
-        };
+            address: Ipv4Addr::LOCALHOST,
+        }
+    }
+
+    /// Starts all processes.
+    fn add(&mut self, origins: usize, edges: usize) {
         for index in 0..origins {
-            cluster.issue("origin", &format!("origin{index}"));
-            let origin = cluster.start_origin(index, "127.0.0.1:0");
+            self.issue("origin", &format!("origin{index}"));
+            let origin = self.start_origin(index, "127.0.0.1:0");
             let relay = UdpRelay::start(origin.address("link"), index as u64);
-            cluster.relays.push(relay);
-            cluster.origins.push(origin);
+            self.relays.push(relay);
+            self.origins.push(origin);
         }
         for index in 0..edges {
-            cluster.add_edge(index);
+            self.add_edge(index);
         }
-        cluster.await_links();
-        cluster
+        self.await_links();
     }
 
     /// Waits until every edge has a link to every origin.
@@ -231,7 +261,7 @@ impl Cluster {
     fn start_edge(&self, name: &str) -> Program {
         let mut arguments = vec![
             "edge".to_owned(),
-            "--rtmp=127.0.0.1:0".to_owned(),
+            format!("--rtmp={}:0", self.address),
             "--admin=127.0.0.1:0".to_owned(),
             "--config=node.toml".to_owned(),
             format!("--cert={name}"),

@@ -375,24 +375,27 @@ pub(crate) fn answers(message: &Message) -> Option<f64> {
     }
 }
 
-/// A TCP connection from a loopback address of its own; limits per address apply to it alone.
+/// A TCP connection from an address of its own; limits per address apply to it alone.
 pub(crate) fn tcp(server: SocketAddr) -> io::Result<TcpStream> {
-    let socket = socket()?;
+    let socket = socket(server)?;
     connect(socket, server)
 }
 
 /// As [`tcp`], with the smallest receive buffer that the kernel allows.
 fn narrow_tcp(server: SocketAddr) -> io::Result<TcpStream> {
-    let socket = socket()?;
+    let socket = socket(server)?;
     socket.set_recv_buffer_size(1)?;
     connect(socket, server)
 }
 
-fn socket() -> io::Result<Socket> {
+fn socket(server: SocketAddr) -> io::Result<Socket> {
     let number = NEXT_SOURCE.fetch_add(1, Ordering::Relaxed);
     // Tests in other processes use other addresses.
     let process = std::process::id() % 64;
-    let source = Ipv4Addr::from(0x7f40_0001 + (process << 16) + number % 0xffff);
+    let source = match server.ip() == tributary_path::FAR {
+        true => tributary_path::source(number),
+        false => Ipv4Addr::from(0x7f40_0001 + (process << 16) + number % 0xffff),
+    };
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((source, 0)).into())?;
     Ok(socket)
