@@ -31,12 +31,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Opens a TCP connection from the client's own loopback address and shakes hands.
-    pub(crate) async fn open(server: SocketAddr, source: Ipv4Addr) -> io::Result<Self> {
+    /// Opens a TCP connection from the address of the generator's n-th client and shakes hands.
+    pub(crate) async fn open(server: SocketAddr, number: usize) -> io::Result<Self> {
         within("handshake", async {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
             socket.set_nonblocking(true)?;
-            socket.bind(&SocketAddr::from((source, 0)).into())?;
+            socket.bind(&SocketAddr::from((source(server, number), 0)).into())?;
             let socket = TcpSocket::from_std_stream(socket.into());
             let mut stream = socket.connect(server).await?;
             stream.set_nodelay(true)?;
@@ -290,9 +290,12 @@ impl Received {
     }
 }
 
-/// The loopback address of the generator's n-th client; no two clients share one.
-pub(crate) fn source(index: usize) -> Ipv4Addr {
-    Ipv4Addr::from(0x7f10_0001 + index as u32)
+/// The address of the generator's n-th client; no two clients share one.
+fn source(server: SocketAddr, number: usize) -> Ipv4Addr {
+    if server.ip() == tributary_path::FAR {
+        return tributary_path::source(number as u32);
+    }
+    Ipv4Addr::from(0x7f10_0001 + number as u32)
 }
 
 fn answers(message: &Message, transaction: f64) -> bool {

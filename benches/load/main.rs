@@ -7,6 +7,7 @@ mod chart;
 mod client;
 mod driver;
 mod generator;
+mod ground;
 mod histogram;
 mod meter;
 #[path = "../../tests/support/program.rs"]

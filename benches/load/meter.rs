@@ -1,6 +1,10 @@
 //! Processor time and memory, read from `/proc`.
 
-use std::{fs, time::Instant};
+use std::{
+    fs::{self, DirEntry},
+    process,
+    time::Instant,
+};
 
 /// The processor time of some processes and of the whole machine at one moment.
 #[derive(Clone, Debug)]
@@ -57,11 +61,25 @@ impl Sample {
 /// Seconds that a process's threads were on a processor; 0 if it has ended. `stat` counts in
 /// hundredths, which is too coarse for a process that does little.
 pub(crate) fn process_seconds(pid: u32) -> f64 {
+    threads_seconds(pid, |_| true)
+}
+
+/// The same for those of this process's threads that have a name.
+pub(crate) fn own_threads_seconds(name: &str) -> f64 {
+    let has_name = |thread: &DirEntry| {
+        let found = fs::read_to_string(thread.path().join("comm"));
+        found.is_ok_and(|found| found.trim_end() == name)
+    };
+    threads_seconds(process::id(), has_name)
+}
+
+fn threads_seconds(pid: u32, counts: impl Fn(&DirEntry) -> bool) -> f64 {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return 0.0;
     };
     threads
         .flatten()
+        .filter(counts)
         .filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok())
         .filter_map(|line| line.split_whitespace().next()?.parse::<f64>().ok())
         .sum::<f64>()

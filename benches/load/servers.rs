@@ -15,8 +15,11 @@ use clap::ValueEnum;
 use tempfile::TempDir;
 
 use crate::{
-    meter,
+    driver::Generator,
+    ground::{Ground, PathOptions, Tier},
+    meter::{self, Sample},
     program::{self, Program},
+    report::Figures,
 };
 
 /// A kind of server.
@@ -59,20 +62,33 @@ impl Contender {
         }
     }
 
-    /// Starts the server; one that runs already stays as it is.
+    /// Starts the server on loopback; one that runs already stays as it is.
     pub(crate) fn start(&self) -> Server {
+        self.start_over(&PathOptions::default())
+    }
+
+    /// Starts the server with a path on the way to it, or within it.
+    pub(crate) fn start_over(&self, path: &PathOptions) -> Server {
+        let ground = path.open();
         match self {
-            Self::Kind(kind) => kind.start(),
-            Self::Build(program) => tributary(directory(), program, 1),
-            Self::Running { rtmp, app, pids } => Server {
-                rtmp: *rtmp,
-                more: Vec::new(),
-                app: Some(app.clone()),
-                processes: pids.iter().map(|pid| ("process", *pid)).collect(),
-                _programs: Vec::new(),
-                _bare: None,
-                _directory: directory(),
-            },
+            Self::Kind(kind) => kind.start(ground),
+            Self::Build(program) => tributary(directory(), program, 1, ground),
+            Self::Running { rtmp, app, pids } => {
+                assert!(
+                    ground.is_loopback(),
+                    "a server that runs already is on no emulated path"
+                );
+                Server {
+                    rtmp: *rtmp,
+                    more: Vec::new(),
+                    app: Some(app.clone()),
+                    processes: pids.iter().map(|pid| ("process", *pid)).collect(),
+                    _programs: Vec::new(),
+                    _bare: None,
+                    _directory: directory(),
+                    ground,
+                }
+            }
         }
     }
 }
@@ -129,18 +145,18 @@ impl Kind {
         }
     }
 
-    fn start(self) -> Server {
+    fn start(self, ground: Ground) -> Server {
         let directory = directory();
         match self {
-            Self::Tributary => tributary(directory, Path::new(BUILT), 1),
-            Self::Nginx => nginx(directory, "1", None),
-            Self::NginxAuto => nginx(directory, "auto", None),
+            Self::Tributary => tributary(directory, Path::new(BUILT), 1, ground),
+            Self::Nginx => nginx(directory, "1", None, ground),
+            Self::NginxAuto => nginx(directory, "auto", None, ground),
             Self::NginxNodelay => {
                 let shim = nodelay_shim(directory.path());
-                nginx(directory, "1", Some(&shim))
+                nginx(directory, "1", Some(&shim), ground)
             }
-            Self::Bare => bare(directory, "bare"),
-            Self::Echo => bare(directory, "echo"),
+            Self::Bare => bare(directory, "bare", ground),
+            Self::Echo => bare(directory, "echo", ground),
         }
     }
 }
@@ -156,16 +172,36 @@ pub(crate) struct Server {
     app: Option<String>,
     /// The server's processes by name.
     pub(crate) processes: Vec<(&'static str, u32)>,
-    /// Dropped in this order: the edge before its origin, the directory last.
+    /// Dropped in this order: the edge before its origin, the directory and the network last.
     _programs: Vec<Program>,
     _bare: Option<Bare>,
     _directory: TempDir,
+    ground: Ground,
 }
 
 impl Server {
     /// The application that clients connect to, `usual` if the server has no other.
     pub(crate) fn app<'s>(&'s self, usual: &'s str) -> &'s str {
         self.app.as_deref().unwrap_or(usual)
+    }
+
+    /// Starts a generator where the server's clients stand, and waits until it is ready.
+    pub(crate) fn generator(&self, role: &str, arguments: &[(&str, &str)]) -> Generator {
+        let start = || Generator::start(role, self.rtmp, arguments);
+        self.ground.at(Tier::Client, start)
+    }
+
+    /// Takes a sample of the server's processes. The process that carries packets of an emulated path
+    /// counts as one of the generators.
+    pub(crate) fn sample(&self, generators: &[u32]) -> Sample {
+        let carrier = self.ground.carrier();
+        let generators: Vec<_> = generators.iter().copied().chain(carrier).collect();
+        Sample::take(&self.pids(), &generators)
+    }
+
+    /// Adds the figures of the emulated path, if there is one.
+    pub(crate) fn put_path(&self, figures: &mut Figures) {
+        self.ground.put(figures);
     }
 
     pub(crate) fn pids(&self) -> Vec<u32> {
@@ -184,10 +220,11 @@ fn directory() -> TempDir {
 
 /// Starts this tree's tributary with one origin and so many edges.
 pub(crate) fn with_edges(edges: usize) -> Server {
-    tributary(directory(), Path::new(BUILT), edges)
+    let ground = PathOptions::default().open();
+    tributary(directory(), Path::new(BUILT), edges, ground)
 }
 
-fn tributary(directory: TempDir, executable: &Path, edges: usize) -> Server {
+fn tributary(directory: TempDir, executable: &Path, edges: usize, ground: Ground) -> Server {
     let path = directory.path();
     let certificates = path.join("certificates");
     program::run(
@@ -197,33 +234,17 @@ fn tributary(directory: TempDir, executable: &Path, edges: usize) -> Server {
     );
     issue(executable, path, "origin", "origin");
     fs::write(path.join("origin.toml"), ORIGIN_CONFIGURATION).expect("a configuration file");
-    let origin = Program::tributary(
-        "origin-process",
-        executable,
-        path,
-        &[
-            "origin",
-            "--link",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-            "--cert",
-            "origin",
-        ]
-        .into_iter()
-        .chain([
-            "--config",
-            "origin.toml",
-            "--data",
-            "data",
-            "--apps",
-            APPLICATIONS,
-        ])
-        .collect::<Vec<_>>(),
-    );
+    let link = format!("{}:0", ground.address(Tier::Origin));
+    let arguments = ["origin", "--link", &link, "--admin", "127.0.0.1:0"];
+    let files = ["--cert", "origin", "--config", "origin.toml"];
+    let folders = ["--data", "data", "--apps", APPLICATIONS];
+    let arguments = [&arguments[..], &files, &folders].concat();
+    let origin = ground.at(Tier::Origin, || {
+        Program::tributary("origin-process", executable, path, &arguments)
+    });
     let link = format!("origin@{}", origin.address("link"));
     let mut programs: Vec<_> = (0..edges)
-        .map(|number| edge(executable, path, &format!("edge{number}"), &link))
+        .map(|number| edge(executable, path, &format!("edge{number}"), &link, &ground))
         .collect();
     let mut addresses = programs.iter().map(|edge| edge.address("rtmp"));
     let rtmp = addresses.next().expect("one edge at least");
@@ -239,15 +260,19 @@ fn tributary(directory: TempDir, executable: &Path, edges: usize) -> Server {
         _programs: programs,
         _bare: None,
         _directory: directory,
+        ground,
     }
 }
 
-fn edge(executable: &Path, path: &Path, name: &str, link: &str) -> Program {
+fn edge(executable: &Path, path: &Path, name: &str, link: &str, ground: &Ground) -> Program {
     issue(executable, path, "edge", name);
+    let rtmp = format!("{}:0", ground.address(Tier::Edge));
     let arguments = ["edge", "--cert", name, "--origin", link];
-    let addresses = ["--rtmp", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let addresses = ["--rtmp", &rtmp, "--admin", "127.0.0.1:0"];
     let arguments = [&arguments[..], &addresses].concat();
-    Program::tributary(&format!("{name}-process"), executable, path, &arguments)
+    ground.at(Tier::Edge, || {
+        Program::tributary(&format!("{name}-process"), executable, path, &arguments)
+    })
 }
 
 /// Issues the certificate of a node in a folder of its name.
@@ -261,9 +286,10 @@ fn issue(executable: &Path, path: &Path, role: &str, name: &str) {
     );
 }
 
-fn nginx(directory: TempDir, workers: &str, preload: Option<&Path>) -> Server {
+fn nginx(directory: TempDir, workers: &str, preload: Option<&Path>, ground: Ground) -> Server {
     let path = directory.path();
-    let rtmp = free_address();
+    let address = ground.address(Tier::Edge);
+    let rtmp = ground.at(Tier::Edge, || free_address(address));
     let configuration = NGINX_CONFIGURATION
         .replace("@DIR@", &path.display().to_string())
         .replace("@WORKERS@", workers)
@@ -275,8 +301,11 @@ fn nginx(directory: TempDir, workers: &str, preload: Option<&Path>) -> Server {
     if let Some(preload) = preload {
         command.env("LD_PRELOAD", preload);
     }
-    let program = Program::spawn("nginx", &mut command, path).with_children();
-    await_listener(rtmp);
+    let program = ground.at(Tier::Edge, || {
+        let program = Program::spawn("nginx", &mut command, path).with_children();
+        await_listener(rtmp);
+        program
+    });
     let mut processes = vec![("master", program.pid())];
     for pid in meter::children(program.pid()) {
         processes.push(("worker", pid));
@@ -289,6 +318,7 @@ fn nginx(directory: TempDir, workers: &str, preload: Option<&Path>) -> Server {
         _programs: vec![program],
         _bare: None,
         _directory: directory,
+        ground,
     }
 }
 
@@ -317,14 +347,16 @@ impl Drop for Bare {
     }
 }
 
-fn bare(directory: TempDir, role: &str) -> Server {
+fn bare(directory: TempDir, role: &str, ground: Ground) -> Server {
     let executable = env::current_exe().expect("the path of this program");
-    let mut child = Command::new(executable)
-        .args(["generate", role])
+    let address = ground.address(Tier::Edge).to_string();
+    let mut command = Command::new(executable);
+    command
+        .args(["generate", role, "--address", &address])
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("this program starts itself");
+        .stdout(Stdio::piped());
+    let started = ground.at(Tier::Edge, || command.spawn());
+    let mut child = started.expect("this program starts itself");
     let output = child.stdout.take().expect("its output is piped");
     let mut line = String::new();
     BufReader::new(output)
@@ -342,12 +374,13 @@ fn bare(directory: TempDir, role: &str) -> Server {
         _programs: Vec::new(),
         _bare: Some(Bare(child)),
         _directory: directory,
+        ground,
     }
 }
 
 /// nginx does not report its port; this one was free a moment ago.
-fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+fn free_address(address: Ipv4Addr) -> SocketAddr {
+    TcpListener::bind((address, 0))
         .and_then(|listener| listener.local_addr())
         .expect("a free port")
 }
@@ -376,10 +409,12 @@ const BUILT: &str = env!("CARGO_BIN_EXE_tributary");
 /// The scripts of the scenarios.
 const APPLICATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/applications");
 
-/// The groups of the call scenario need an application that answers.
+/// The groups of the call scenario need an application that answers. Publishers over an emulated path
+/// have no loopback address.
 const ORIGIN_CONFIGURATION: &str = r#"
 [applications.live]
 builtin = "live"
+publish_from = "anywhere"
 
 [applications.counter]
 builtin = "counter"

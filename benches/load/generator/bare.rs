@@ -15,8 +15,8 @@ use tokio::{
 use super::{Commands, object, say};
 use crate::wire::{self, Amf, Assembler, Header, Parser};
 
-pub(super) async fn run(mut commands: Commands) -> io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+pub(super) async fn run(mut commands: Commands, address: Ipv4Addr) -> io::Result<()> {
+    let listener = TcpListener::bind((address, 0)).await?;
     say(&json!({"ready": true, "listening": listener.local_addr()?.to_string()}));
     let viewers = Rc::new(RefCell::new(Vec::new()));
     loop {

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{Commands, say};
 use crate::{
-    client::{self, Client},
+    client::Client,
     histogram::Histogram,
     stamp,
     wire::{self, Amf},
@@ -146,7 +146,7 @@ async fn join(
     index: usize,
     tally: &RefCell<Tally>,
 ) -> io::Result<Client> {
-    let mut client = Client::open(server, client::source(index)).await?;
+    let mut client = Client::open(server, index).await?;
     client.connect(app).await?;
     client.create_stream().await?;
     tally.borrow_mut().connected += 1;

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::{task, time::sleep};
 
 use super::{Commands, say, turns::Turns};
-use crate::client::{self, Client};
+use crate::client::Client;
 
 pub(super) async fn run(
     mut commands: Commands,
@@ -51,7 +51,7 @@ struct Tally {
 }
 
 async fn come_and_go(server: SocketAddr, app: &str, index: usize) -> io::Result<()> {
-    let mut client = Client::open(server, client::source(index)).await?;
+    let mut client = Client::open(server, index).await?;
     client.connect(app).await?;
     client.create_stream().await?;
     Ok(())

@@ -11,8 +11,8 @@ use tokio::{
 
 use super::{Commands, say};
 
-pub(super) async fn run(mut commands: Commands) -> io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+pub(super) async fn run(mut commands: Commands, address: Ipv4Addr) -> io::Result<()> {
+    let listener = TcpListener::bind((address, 0)).await?;
     say(&json!({"ready": true, "listening": listener.local_addr()?.to_string()}));
     loop {
         tokio::select! {

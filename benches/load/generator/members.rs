@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{Commands, object, say};
 use crate::{
-    client::{self, Client},
+    client::Client,
     wire::{self, Header, Sink},
 };
 
@@ -100,7 +100,7 @@ async fn write(
 }
 
 async fn join(server: SocketAddr, app: &str, index: usize) -> io::Result<Client> {
-    let mut client = Client::open(server, client::source(index)).await?;
+    let mut client = Client::open(server, index).await?;
     client.connect(app).await?;
     client.send(&object::begin_use()).await?;
     Ok(client)

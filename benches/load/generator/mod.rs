@@ -6,7 +6,7 @@
 
 use std::{
     io::{BufRead as _, Write as _},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     thread,
 };
 
@@ -148,9 +148,15 @@ pub(crate) enum Role {
         rate: f64,
     },
     /// The bare loop, a server that only writes.
-    Bare,
+    Bare {
+        #[arg(long)]
+        address: Ipv4Addr,
+    },
     /// The bare echo, a server that sends its input back.
-    Echo,
+    Echo {
+        #[arg(long)]
+        address: Ipv4Addr,
+    },
 }
 
 /// Runs a role until its input ends.
@@ -251,8 +257,8 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                 count,
                 rate,
             } => members::run(commands, server, app, count, rate).await,
-            Role::Bare => bare::run(commands).await,
-            Role::Echo => echo::run(commands).await,
+            Role::Bare { address } => bare::run(commands, address).await,
+            Role::Echo { address } => echo::run(commands, address).await,
         }
     }))?;
     Ok(())

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{Commands, say};
 use crate::{
-    client::{self, Client},
+    client::Client,
     histogram::Histogram,
     stamp::Stamp,
     wire::{self, Amf, Header, Sink},
@@ -37,8 +37,7 @@ pub(super) async fn run(mut commands: Commands, streams: Streams) -> io::Result<
     let tally = Rc::new(RefCell::new(Tally::default()));
     for index in 0..streams.count {
         let name = streams.name.replace("{}", &index.to_string());
-        let source = client::source(PUBLISHER + index);
-        let mut client = Client::open(streams.server, source).await?;
+        let mut client = Client::open(streams.server, PUBLISHER + index).await?;
         client.connect(&streams.app).await?;
         let stream = client.create_stream().await?;
         client.publish(stream, &name).await?;

@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{Commands, say};
 use crate::{
-    client::{self, Client},
+    client::Client,
     histogram::Histogram,
     stamp,
     wire::{self, Amf},
@@ -76,7 +76,7 @@ async fn call(
     index: usize,
     tally: &RefCell<Tally>,
 ) -> io::Result<()> {
-    let mut client = Client::open(server, client::source(index)).await?;
+    let mut client = Client::open(server, index).await?;
     client.connect(app).await?;
     tally.borrow_mut().ready += 1;
     for transaction in 2_u32.. {

@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{Commands, object, say, share::Share, turns::Turns};
 use crate::{
-    client::{self, Client},
+    client::Client,
     histogram::Histogram,
     stamp,
     wire::{Amf, Header, Sink},
@@ -206,7 +206,7 @@ async fn connect(shared: &Shared, number: usize) -> io::Result<Client> {
         .replace("{}", &held.share.group(number).to_string());
     let _turn = shared.at_once.acquire().await.map_err(io::Error::other)?;
     shared.turns.next().await;
-    let mut client = Client::open(held.server, client::source(number)).await?;
+    let mut client = Client::open(held.server, number).await?;
     client.connect(&app).await?;
     client.create_stream().await?;
     if held.changes.is_some() {

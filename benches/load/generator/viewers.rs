@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{Commands, say};
 use crate::{
-    client::{self, Client},
+    client::Client,
     histogram::Histogram,
     reading::Reading,
     stamp::{self, Stamp},
@@ -63,7 +63,7 @@ async fn view(
 ) -> io::Result<()> {
     let turn = turns.acquire().await.map_err(io::Error::other)?;
     let number = crowd.first + index;
-    let mut client = Client::open(crowd.server, client::source(number)).await?;
+    let mut client = Client::open(crowd.server, number).await?;
     client.connect(&crowd.app).await?;
     let stream = client.create_stream().await?;
     let name = crowd.name.replace("{}", &number.to_string());

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::{
     driver::{Generator, number},
-    meter::{Sample, Spent},
+    meter::Spent,
     reading::Reading,
     report::{Figures, GENERATOR_BUSY},
     servers::Server,
@@ -46,11 +46,8 @@ impl<'s> Stream<'s> {
     pub(crate) fn publish(self, server: &Server, count: usize, bitrate: u32) -> Generator {
         let (count, bitrate) = (count.to_string(), bitrate.to_string());
         let own = [("--count", count.as_str()), ("--bitrate", &bitrate)];
-        let publisher = Generator::start(
-            "publisher",
-            server.rtmp,
-            &[&self.flags()[..], &own].concat(),
-        );
+        let arguments = [&self.flags()[..], &own].concat();
+        let publisher = server.generator("publisher", &arguments);
         thread::sleep(SETTLE);
         publisher
     }
@@ -83,11 +80,7 @@ impl Audience {
                 ("--count", &count),
                 ("--read", reading.name()),
             ];
-            Generator::start(
-                "viewers",
-                server.rtmp,
-                &[&stream.flags()[..], &own].concat(),
-            )
+            server.generator("viewers", &[&stream.flags()[..], &own].concat())
         };
         let others = viewers - probes;
         Self {
@@ -107,13 +100,13 @@ impl Audience {
         let mut others: Vec<_> = self.crowd.iter_mut().chain([publisher]).collect();
         let mut generators: Vec<_> = others.iter().map(|other| other.pid()).collect();
         generators.push(self.probes.pid());
-        let before = Sample::take(&server.pids(), &generators);
+        let before = server.sample(&generators);
         for other in &mut others {
             other.begin(&command);
         }
         let probes = self.probes.ask(&command);
         let mut answers: Vec<_> = others.into_iter().map(Generator::answer).collect();
-        let spent = Sample::take(&server.pids(), &generators).since(&before);
+        let spent = server.sample(&generators).since(&before);
         let published = answers.pop().unwrap_or_default();
         let crowd = answers.pop();
         let mut figures = Figures::new();

@@ -5,8 +5,8 @@ use std::{thread, time::Duration};
 use clap::Args;
 
 use crate::{
-    driver::{Generator, number},
-    meter::Sample,
+    driver::number,
+    ground::PathOptions,
     report::{Figures, Report},
     servers::Contender,
 };
@@ -33,14 +33,19 @@ pub(crate) struct Options {
     /// Runs of each server and concurrency.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    #[command(flatten)]
+    path: PathOptions,
 }
 
 /// Clients at the same time when they come at a rate. Reason: a server that keeps up has fewer.
 const AT_A_RATE: usize = 1_000;
 
 pub(crate) fn run(options: &Options) {
-    let remarks = "handshake, connect, createStream, close; all in one group";
-    let mut report = Report::begin("connect", remarks).however_busy();
+    let remarks = format!(
+        "handshake, connect, createStream, close; all in one group; {}",
+        options.path.remark()
+    );
+    let mut report = Report::begin("connect", &remarks).however_busy();
     let full = options.concurrency.iter().map(|&count| (count, None));
     let rates = options.rates.iter().map(|&rate| (AT_A_RATE, Some(rate)));
     let loads: Vec<_> = full.chain(rates).collect();
@@ -51,7 +56,7 @@ pub(crate) fn run(options: &Options) {
                 Some(rate) => format!("{rate} per second"),
             };
             for server in &options.servers {
-                let (busy, figures) = one(options.seconds, server, concurrency, rate);
+                let (busy, figures) = one(options, server, concurrency, rate);
                 report.add(&server.name(), &load, busy, figures);
             }
         }
@@ -60,23 +65,23 @@ pub(crate) fn run(options: &Options) {
 }
 
 fn one(
-    seconds: f64,
+    options: &Options,
     contender: &Contender,
     concurrency: usize,
     rate: Option<f64>,
 ) -> (f64, Figures) {
-    let server = contender.start();
+    let server = contender.start_over(&options.path);
     let (count, rate) = (concurrency.to_string(), rate.map(|rate| rate.to_string()));
     let mut arguments = vec![
         ("--app", server.app("live")),
         ("--concurrency", count.as_str()),
     ];
     arguments.extend(rate.as_deref().map(|rate| ("--rate", rate)));
-    let mut clients = Generator::start("connects", server.rtmp, &arguments);
+    let mut clients = server.generator("connects", &arguments);
     thread::sleep(Duration::from_secs(2));
-    let before = Sample::take(&server.pids(), &[clients.pid()]);
-    let tally = clients.ask(&format!("measure {}", seconds));
-    let spent = Sample::take(&server.pids(), &[clients.pid()]).since(&before);
+    let before = server.sample(&[clients.pid()]);
+    let tally = clients.ask(&format!("measure {}", options.seconds));
+    let spent = server.sample(&[clients.pid()]).since(&before);
     let done = number(&tally, "/done");
     let mut figures = Figures::new();
     let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
@@ -93,5 +98,6 @@ fn one(
         );
     }
     put("failed", number(&tally, "/failed"));
+    server.put_path(&mut figures);
     (spent.busy, figures)
 }

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::audience::{Audience, Stream, Times};
 use crate::{
+    ground::PathOptions,
     reading::Reading,
     report::{Figures, Report},
     servers::{self, Contender},
@@ -32,15 +33,18 @@ pub(crate) struct Options {
     bitrate: u32,
     #[command(flatten)]
     times: Times,
+    #[command(flatten)]
+    path: PathOptions,
 }
 
 pub(crate) fn run(options: &Options) {
     let Options { times, .. } = options;
     let remarks = format!(
-        "one stream of {} bit/s, measured {} s after {} s; {}; nginx: chunk_size 4096, wait_key on, access_log off",
+        "one stream of {} bit/s, measured {} s after {} s; {}; {}; nginx: chunk_size 4096, wait_key on, access_log off",
         options.bitrate,
         times.seconds,
         times.warm_up,
+        options.path.remark(),
         servers::nginx_version().unwrap_or_default(),
     );
     let loads: Vec<_> = options
@@ -55,7 +59,14 @@ pub(crate) fn run(options: &Options) {
     for _ in 0..times.rounds {
         for &(viewers, reading) in &loads {
             for server in &options.servers {
-                let (busy, figures) = one(server, options.bitrate, times, viewers, reading);
+                let (busy, figures) = one(
+                    server,
+                    &options.path,
+                    options.bitrate,
+                    times,
+                    viewers,
+                    reading,
+                );
                 let load = format!("{viewers} {} viewers", reading.name());
                 report.add(&server.name(), &load, busy, figures);
             }
@@ -67,12 +78,13 @@ pub(crate) fn run(options: &Options) {
 /// One run: a publisher, and viewers who join it.
 pub(super) fn one(
     contender: &Contender,
+    path: &PathOptions,
     bitrate: u32,
     times: &Times,
     viewers: usize,
     reading: Reading,
 ) -> (f64, Figures) {
-    let server = contender.start();
+    let server = contender.start_over(path);
     let stream = Stream::live(&server, "load");
     let mut publisher = stream.publish(&server, 1, bitrate);
     let alone = server.resident();
@@ -86,5 +98,6 @@ pub(super) fn one(
         let kib = (with - without) / 1024.0 / viewers as f64;
         figures.insert(format!("KiB per viewer {name}"), kib);
     }
+    server.put_path(&mut figures);
     (measured.spent.busy, figures)
 }

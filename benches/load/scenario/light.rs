@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     driver::number,
-    meter::Sample,
+    ground::PathOptions,
     reading::Reading,
     report::{Figures, Report},
     servers::Contender,
@@ -33,6 +33,8 @@ pub(crate) struct Options {
     bitrate: u32,
     #[command(flatten)]
     times: Times,
+    #[command(flatten)]
+    path: PathOptions,
 }
 
 /// A number of viewers and how they read, where it makes a difference.
@@ -45,8 +47,11 @@ enum Load {
 pub(crate) fn run(options: &Options) {
     let Options { times, .. } = options;
     let remarks = format!(
-        "one stream of {} bit/s, measured {} s after {} s",
-        options.bitrate, times.seconds, times.warm_up
+        "one stream of {} bit/s, measured {} s after {} s; {}",
+        options.bitrate,
+        times.seconds,
+        times.warm_up,
+        options.path.remark()
     );
     let loads = loads(options);
     let runs = times.rounds * loads.len() * options.servers.len();
@@ -59,11 +64,18 @@ pub(crate) fn run(options: &Options) {
                 let (name, (busy, figures)) = match load {
                     Load::Unwatched => (
                         "unwatched".to_owned(),
-                        unwatched(server, options.bitrate, times),
+                        unwatched(server, &options.path, options.bitrate, times),
                     ),
                     Load::Watched(viewers, reading) => (
                         format!("{viewers} {} viewers", reading.name()),
-                        fanout::one(server, options.bitrate, times, viewers, reading),
+                        fanout::one(
+                            server,
+                            &options.path,
+                            options.bitrate,
+                            times,
+                            viewers,
+                            reading,
+                        ),
                     ),
                 };
                 report.add(&server.name(), &name, busy, figures);
@@ -91,14 +103,19 @@ fn loads(options: &Options) -> Vec<Load> {
 }
 
 /// The cost of each message of a stream that has no viewer.
-fn unwatched(contender: &Contender, bitrate: u32, times: &Times) -> (f64, Figures) {
-    let server = contender.start();
+fn unwatched(
+    contender: &Contender,
+    path: &PathOptions,
+    bitrate: u32,
+    times: &Times,
+) -> (f64, Figures) {
+    let server = contender.start_over(path);
     let mut publisher = Stream::live(&server, "load").publish(&server, 1, bitrate);
     thread::sleep(Duration::from_secs_f64(times.warm_up));
     let generators = [publisher.pid()];
-    let before = Sample::take(&server.pids(), &generators);
+    let before = server.sample(&generators);
     let tally = publisher.ask(&format!("measure {}", times.seconds));
-    let spent = Sample::take(&server.pids(), &generators).since(&before);
+    let spent = server.sample(&generators).since(&before);
     let messages = number(&tally, "/messages");
     let mut figures = Figures::from([("messages".to_owned(), messages)]);
     put_cost(
@@ -108,5 +125,6 @@ fn unwatched(contender: &Contender, bitrate: u32, times: &Times) -> (f64, Figure
         "CPU us/message",
         1e6 / messages,
     );
+    server.put_path(&mut figures);
     (spent.busy, figures)
 }

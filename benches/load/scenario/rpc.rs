@@ -5,8 +5,8 @@ use std::{thread, time::Duration};
 use clap::Args;
 
 use crate::{
-    driver::{Generator, number},
-    meter::Sample,
+    driver::number,
+    ground::PathOptions,
     report::{Figures, Report},
     servers::{Contender, Kind},
 };
@@ -29,6 +29,8 @@ pub(crate) struct Options {
     /// Runs of each.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    #[command(flatten)]
+    path: PathOptions,
 }
 
 /// The applications that answer calls: the name in the report, and the application.
@@ -38,8 +40,11 @@ const HANDLERS: [(&str, &str); 2] = [
 ];
 
 pub(crate) fn run(options: &Options) {
-    let remarks = "each session calls, waits for the answer, calls again; a string of 16 letters there and back";
-    let mut report = Report::begin("rpc", remarks).however_busy();
+    let remarks = format!(
+        "each session calls, waits for the answer, calls again; a string of 16 letters there and back; {}",
+        options.path.remark()
+    );
+    let mut report = Report::begin("rpc", &remarks).however_busy();
     for _ in 0..options.rounds {
         for &sessions in &options.sessions {
             let load = format!("{sessions} sessions");
@@ -67,17 +72,17 @@ fn one(
     contender: &Contender,
     app: Option<&str>,
 ) -> (f64, Figures) {
-    let server = contender.start();
+    let server = contender.start_over(&options.path);
     let (count, groups) = (sessions.to_string(), options.groups.to_string());
     let mut arguments = vec![("--count", count.as_str()), ("--groups", groups.as_str())];
     if let Some(app) = app {
         arguments.push(("--app", app));
     }
-    let mut callers = Generator::start("rpc", server.rtmp, &arguments);
+    let mut callers = server.generator("rpc", &arguments);
     thread::sleep(Duration::from_secs(1));
-    let before = Sample::take(&server.pids(), &[callers.pid()]);
+    let before = server.sample(&[callers.pid()]);
     let tally = callers.ask(&format!("measure {}", options.seconds));
-    let spent = Sample::take(&server.pids(), &[callers.pid()]).since(&before);
+    let spent = server.sample(&[callers.pid()]).since(&before);
     let calls = number(&tally, "/latency/count");
     let mut figures = Figures::new();
     let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
@@ -90,5 +95,6 @@ fn one(
     put("call p50 ms", number(&tally, "/latency/p50_ms"));
     put("call p99 ms", number(&tally, "/latency/p99_ms"));
     put("failed", number(&tally, "/failed"));
+    server.put_path(&mut figures);
     (spent.busy, figures)
 }

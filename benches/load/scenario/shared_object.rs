@@ -5,8 +5,8 @@ use std::{thread, time::Duration};
 use clap::Args;
 
 use crate::{
-    driver::{Generator, number},
-    meter::Sample,
+    driver::number,
+    ground::PathOptions,
     report::{Figures, Report},
     servers::Contender,
 };
@@ -32,12 +32,15 @@ pub(crate) struct Options {
     /// Runs of each server and number of members.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    #[command(flatten)]
+    path: PathOptions,
 }
 
 pub(crate) fn run(options: &Options) {
     let remarks = format!(
-        "one author changes a number in one slot {} times a second; an update is a change for one member",
-        options.rate
+        "one author changes a number in one slot {} times a second; an update is a change for one member; {}",
+        options.rate,
+        options.path.remark()
     );
     let mut report = Report::begin("shared_object", &remarks);
     for _ in 0..options.rounds {
@@ -52,18 +55,18 @@ pub(crate) fn run(options: &Options) {
 }
 
 fn one(options: &Options, contender: &Contender, members: usize) -> (f64, Figures) {
-    let server = contender.start();
+    let server = contender.start_over(&options.path);
     let (count, rate) = (members.to_string(), options.rate.to_string());
     let arguments = [
         ("--app", options.app.as_str()),
         ("--count", &count),
         ("--rate", &rate),
     ];
-    let mut clients = Generator::start("members", server.rtmp, &arguments);
+    let mut clients = server.generator("members", &arguments);
     thread::sleep(Duration::from_secs(2));
-    let before = Sample::take(&server.pids(), &[clients.pid()]);
+    let before = server.sample(&[clients.pid()]);
     let tally = clients.ask(&format!("measure {}", options.seconds));
-    let spent = Sample::take(&server.pids(), &[clients.pid()]).since(&before);
+    let spent = server.sample(&[clients.pid()]).since(&before);
     let changes = number(&tally, "/changes");
     let updates = changes * members as f64;
     let mut figures = Figures::new();
@@ -79,5 +82,6 @@ fn one(options: &Options, contender: &Contender, members: usize) -> (f64, Figure
         );
     }
     put("gone", number(&tally, "/gone"));
+    server.put_path(&mut figures);
     (spent.busy, figures)
 }

@@ -22,4 +22,4 @@ pub use conditions::{Conditions, InvalidSettings, Settings};
 pub use error::Error;
 pub use line::{Counts, Line};
 pub use namespace::Namespace;
-pub use path::{Direction, FAR, NEAR, Path, source};
+pub use path::{Direction, FAR, NEAR, Path, THREAD, source};

@@ -66,7 +66,7 @@ impl Path {
         let (end, wakes) = UnixStream::pair().map_err(Error::Thread)?;
         let carrier = Carrier::new(devices, Arc::clone(&shared), wakes);
         let thread = thread::Builder::new()
-            .name("path".to_owned())
+            .name(THREAD.to_owned())
             .spawn(move || carrier.run())
             .map_err(Error::Thread)?;
         Ok(Self {
@@ -149,6 +149,8 @@ fn device(at: &Namespace, address: Ipv4Addr, mtu: u16) -> Result<SyncDevice, Err
     Ok(device)
 }
 
+/// The name of the thread that carries packets.
+pub const THREAD: &str = "path";
 /// The address of the near end, for clients that have none of their own. It is in the range that is
 /// reserved for measurements of networks.
 pub const NEAR: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tributary_path::{Direction, FAR, Path, Settings, source};
+use tributary_path::{Direction, FAR, Path, Settings, THREAD, source};
 
 fn open(settings: &str) -> Path {
     let settings: Settings = settings.parse().unwrap();
@@ -196,7 +196,7 @@ fn busy() -> f64 {
         std::fs::read_to_string(task.path().join(file)).unwrap_or_default()
     };
     tasks
-        .filter(|task| read(task, "comm").trim() == "path")
+        .filter(|task| read(task, "comm").trim() == THREAD)
         .filter_map(|task| {
             read(&task, "schedstat")
                 .split(' ')
