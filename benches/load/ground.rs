@@ -136,7 +136,7 @@ impl Ground {
         let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
         put("path packets", sum(|counts| counts.carried));
         put("path packets dropped", sum(|counts| counts.dropped()));
-        let spent = meter::own_threads_seconds(tributary_path::THREAD);
+        let spent = meter::thread_seconds(process::id(), tributary_path::THREAD);
         put(
             "path CPU us/packet",
             spent * 1e6 / sum(|counts| counts.carried),

@@ -6,12 +6,15 @@ use clap::{Parser, Subcommand};
 mod chart;
 mod client;
 mod driver;
+mod fit;
 mod generator;
 mod ground;
 mod histogram;
 mod meter;
 #[path = "../../tests/support/program.rs"]
 mod program;
+#[path = "../../src/plan/quantity.rs"]
+mod quantity;
 mod reading;
 mod report;
 mod scenario;
@@ -56,7 +59,12 @@ enum Action {
     /// 100,000 sessions over several edges: memory, idle processor time, calls, changes of shared
     /// objects. It takes minutes and some GiB of memory; `all` leaves it out.
     Scale(scenario::scale::Options),
-    /// Everything above but `scale`, with default settings.
+    /// Processor time and memory as sessions, groups, viewers and streams grow tenfold, and the cost
+    /// of each for `tributary plan`. It takes minutes; `all` leaves it out.
+    Growth(scenario::growth::Options),
+    /// Fits the costs to the file that `growth` has written.
+    Fit(fit::Options),
+    /// The scenarios but `scale` and `growth`, with default settings.
     All,
     /// One of the generator's own processes.
     #[command(hide = true)]
@@ -79,6 +87,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Action::Rpc(options) => scenario::rpc::run(&options),
         Action::SharedObject(options) => scenario::shared_object::run(&options),
         Action::Scale(options) => scenario::scale::run(&options),
+        Action::Growth(options) => scenario::growth::run(&options),
+        Action::Fit(options) => fit::run(&options)?,
         Action::All => {
             scenario::fanout::run(&defaults());
             scenario::light::run(&defaults());

@@ -1,10 +1,6 @@
 //! Processor time and memory, read from `/proc`.
 
-use std::{
-    fs::{self, DirEntry},
-    process,
-    time::Instant,
-};
+use std::{fs, path::Path, time::Instant};
 
 /// The processor time of some processes and of the whole machine at one moment.
 #[derive(Clone, Debug)]
@@ -61,25 +57,23 @@ impl Sample {
 /// Seconds that a process's threads were on a processor; 0 if it has ended. `stat` counts in
 /// hundredths, which is too coarse for a process that does little.
 pub(crate) fn process_seconds(pid: u32) -> f64 {
-    threads_seconds(pid, |_| true)
+    seconds_of(pid, |_| true)
 }
 
-/// The same for those of this process's threads that have a name.
-pub(crate) fn own_threads_seconds(name: &str) -> f64 {
-    let has_name = |thread: &DirEntry| {
-        let found = fs::read_to_string(thread.path().join("comm"));
-        found.is_ok_and(|found| found.trim_end() == name)
-    };
-    threads_seconds(process::id(), has_name)
+/// The same of the threads with this name.
+pub(crate) fn thread_seconds(pid: u32, name: &str) -> f64 {
+    seconds_of(pid, |thread| {
+        fs::read_to_string(thread.join("comm")).is_ok_and(|own| own.trim_end() == name)
+    })
 }
 
-fn threads_seconds(pid: u32, counts: impl Fn(&DirEntry) -> bool) -> f64 {
+fn seconds_of(pid: u32, counts: impl Fn(&Path) -> bool) -> f64 {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return 0.0;
     };
     threads
         .flatten()
-        .filter(counts)
+        .filter(|thread| counts(&thread.path()))
         .filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok())
         .filter_map(|line| line.split_whitespace().next()?.parse::<f64>().ok())
         .sum::<f64>()
@@ -88,13 +82,22 @@ fn threads_seconds(pid: u32, counts: impl Fn(&DirEntry) -> bool) -> f64 {
 
 /// Resident bytes of a process.
 pub(crate) fn resident(pid: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+    kibibytes(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+/// The bytes that a line of a file of `/proc` gives in kB.
+fn kibibytes(file: &str, key: &str) -> f64 {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    text.lines()
+        .find_map(|line| line.strip_prefix(key))
         .and_then(|rest| rest.split_whitespace().next())
         .and_then(|kib| kib.parse::<f64>().ok())
         .map_or(0.0, |kib| kib * 1024.0)
+}
+
+/// Bytes of the kernel's own structures, such as sockets, on the whole machine.
+pub(crate) fn kernel_structures() -> f64 {
+    kibibytes("/proc/meminfo", "Slab:")
 }
 
 /// The child processes of a process.

@@ -72,7 +72,7 @@ impl Contender {
         let ground = path.open();
         match self {
             Self::Kind(kind) => kind.start(ground),
-            Self::Build(program) => tributary(directory(), program, 1, ground),
+            Self::Build(program) => tributary(directory(), program, 1, "", ground),
             Self::Running { rtmp, app, pids } => {
                 assert!(
                     ground.is_loopback(),
@@ -148,7 +148,7 @@ impl Kind {
     fn start(self, ground: Ground) -> Server {
         let directory = directory();
         match self {
-            Self::Tributary => tributary(directory, Path::new(BUILT), 1, ground),
+            Self::Tributary => tributary(directory, Path::new(BUILT), 1, "", ground),
             Self::Nginx => nginx(directory, "1", None, ground),
             Self::NginxAuto => nginx(directory, "auto", None, ground),
             Self::NginxNodelay => {
@@ -220,11 +220,22 @@ fn directory() -> TempDir {
 
 /// Starts this tree's tributary with one origin and so many edges.
 pub(crate) fn with_edges(edges: usize) -> Server {
-    let ground = PathOptions::default().open();
-    tributary(directory(), Path::new(BUILT), edges, ground)
+    with_settings(edges, "")
 }
 
-fn tributary(directory: TempDir, executable: &Path, edges: usize, ground: Ground) -> Server {
+/// The same; all nodes have these settings besides.
+pub(crate) fn with_settings(edges: usize, settings: &str) -> Server {
+    let ground = PathOptions::default().open();
+    tributary(directory(), Path::new(BUILT), edges, settings, ground)
+}
+
+fn tributary(
+    directory: TempDir,
+    executable: &Path,
+    edges: usize,
+    settings: &str,
+    ground: Ground,
+) -> Server {
     let path = directory.path();
     let certificates = path.join("certificates");
     program::run(
@@ -233,7 +244,9 @@ fn tributary(directory: TempDir, executable: &Path, edges: usize, ground: Ground
             .arg(&certificates),
     );
     issue(executable, path, "origin", "origin");
-    fs::write(path.join("origin.toml"), ORIGIN_CONFIGURATION).expect("a configuration file");
+    let of_origin = format!("{ORIGIN_CONFIGURATION}{settings}");
+    fs::write(path.join("origin.toml"), of_origin).expect("a configuration file");
+    fs::write(path.join("edge.toml"), settings).expect("a configuration file");
     let link = format!("{}:0", ground.address(Tier::Origin));
     let arguments = ["origin", "--link", &link, "--admin", "127.0.0.1:0"];
     let files = ["--cert", "origin", "--config", "origin.toml"];
@@ -269,7 +282,7 @@ fn edge(executable: &Path, path: &Path, name: &str, link: &str, ground: &Ground)
     let rtmp = format!("{}:0", ground.address(Tier::Edge));
     let arguments = ["edge", "--cert", name, "--origin", link];
     let addresses = ["--rtmp", &rtmp, "--admin", "127.0.0.1:0"];
-    let arguments = [&arguments[..], &addresses].concat();
+    let arguments = [&arguments[..], &addresses, &["--config", "edge.toml"]].concat();
     ground.at(Tier::Edge, || {
         Program::tributary(&format!("{name}-process"), executable, path, &arguments)
     })

@@ -47,6 +47,9 @@ pub(crate) enum Role {
         /// Bits per second of audio and video together.
         #[arg(long)]
         bitrate: u32,
+        /// Divides the messages per second; the bits stay.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        slowness: u32,
     },
     /// Plays a stream many times, or many streams, and reads their stamps.
     Viewers {
@@ -65,8 +68,8 @@ pub(crate) enum Role {
         #[arg(long, value_enum, default_value_t = Reading::Prompt)]
         read: Reading,
     },
-    /// Holds idle sessions; `grow N` makes them N, `call` calls from one of each group, `change S`
-    /// makes changes for S seconds.
+    /// Holds idle sessions; `grow N` makes them N, `call` calls from one of each group, `act S` makes
+    /// the changes or calls of S seconds.
     Sessions {
         #[arg(long)]
         server: SocketAddr,
@@ -88,6 +91,9 @@ pub(crate) enum Role {
         /// Changes per second by the sessions of all processes; with it, all use a shared object.
         #[arg(long)]
         changes: Option<f64>,
+        /// Calls per second by the sessions of all processes, in place of changes.
+        #[arg(long, conflicts_with = "changes")]
+        calls: Option<f64>,
         /// The groups of the sessions of all processes.
         #[arg(long, default_value_t = 1)]
         groups: usize,
@@ -173,6 +179,7 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                 name,
                 count,
                 bitrate,
+                slowness,
             } => {
                 let streams = publisher::Streams {
                     server,
@@ -180,6 +187,7 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                     name,
                     count,
                     bitrate,
+                    slowness,
                 };
                 publisher::run(commands, streams).await
             }
@@ -209,6 +217,7 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                 members,
                 rate,
                 changes,
+                calls,
                 groups,
             } => {
                 let share = share::Share {
@@ -216,13 +225,19 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                     step,
                     members,
                 };
-                let changes = changes.map(|per_second| sessions::Changes { per_second, groups });
+                let act = changes.map(|per_second| (sessions::Act::Change, per_second));
+                let act = act.or(calls.map(|per_second| (sessions::Act::Call, per_second)));
+                let acts = act.map(|(act, per_second)| sessions::Acts {
+                    act,
+                    per_second,
+                    groups,
+                });
                 let held = sessions::Held {
                     server,
                     app,
                     share,
                     rate,
-                    changes,
+                    acts,
                 };
                 sessions::run(commands, held).await
             }

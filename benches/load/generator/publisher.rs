@@ -31,6 +31,8 @@ pub(super) struct Streams {
     pub(super) count: usize,
     /// Bits per second of each stream.
     pub(super) bitrate: u32,
+    /// The usual messages per second by those of these streams.
+    pub(super) slowness: u32,
 }
 
 pub(super) async fn run(mut commands: Commands, streams: Streams) -> io::Result<()> {
@@ -41,7 +43,7 @@ pub(super) async fn run(mut commands: Commands, streams: Streams) -> io::Result<
         client.connect(&streams.app).await?;
         let stream = client.create_stream().await?;
         client.publish(stream, &name).await?;
-        let mut publisher = Publisher::new(stream, streams.bitrate);
+        let mut publisher = Publisher::new(stream, streams.bitrate, streams.slowness);
         client.send(&publisher.beginning()).await?;
         let tally = Rc::clone(&tally);
         task::spawn_local(async move {
@@ -87,22 +89,31 @@ struct Publisher {
     begun: Instant,
     video: u64,
     audio: u64,
+    video_per_second: f64,
+    audio_per_second: f64,
+    key_every: u64,
     inter_bytes: usize,
     payload: Vec<u8>,
     out: Vec<u8>,
 }
 
 impl Publisher {
-    fn new(stream: u32, bitrate: u32) -> Self {
-        let audio = AUDIO_BYTES as f64 * AUDIO_PER_SECOND;
-        let video = (f64::from(bitrate) / 8.0 - audio).max(1000.0) / VIDEO_PER_SECOND;
+    fn new(stream: u32, bitrate: u32, slowness: u32) -> Self {
+        let audio_per_second = AUDIO_PER_SECOND / f64::from(slowness);
+        let video_per_second = VIDEO_PER_SECOND / f64::from(slowness);
+        let audio = AUDIO_BYTES as f64 * audio_per_second;
+        let video = (f64::from(bitrate) / 8.0 - audio).max(1000.0) / video_per_second;
+        let key_every = (KEY_EVERY / u64::from(slowness)).max(1);
         Self {
             stream,
             begun: Instant::now(),
             video: 0,
             audio: 0,
-            // A key frame is five times as large as the others, and one in `KEY_EVERY`.
-            inter_bytes: (video * KEY_EVERY as f64 / (KEY_EVERY as f64 + 4.0)) as usize,
+            video_per_second,
+            audio_per_second,
+            key_every,
+            // A key frame is five times as large as the others, and one in `key_every`.
+            inter_bytes: (video * key_every as f64 / (key_every as f64 + 4.0)) as usize,
             payload: Vec::new(),
             out: Vec::new(),
         }
@@ -158,17 +169,17 @@ impl Publisher {
 
     /// The time at which the next message must leave.
     fn due(&self) -> Instant {
-        let video = self.video as f64 / VIDEO_PER_SECOND;
-        let audio = self.audio as f64 / AUDIO_PER_SECOND;
+        let video = self.video as f64 / self.video_per_second;
+        let audio = self.audio as f64 / self.audio_per_second;
         self.begun + Duration::from_secs_f64(video.min(audio))
     }
 
     fn message(&mut self) -> &[u8] {
-        let video = self.video as f64 / VIDEO_PER_SECOND;
-        let audio = self.audio as f64 / AUDIO_PER_SECOND;
+        let video = self.video as f64 / self.video_per_second;
+        let audio = self.audio as f64 / self.audio_per_second;
         self.payload.clear();
         let header = if video <= audio {
-            let key = self.video.is_multiple_of(KEY_EVERY);
+            let key = self.video.is_multiple_of(self.key_every);
             let size = self.inter_bytes * if key { 5 } else { 1 };
             Stamp::now(self.video).video(&mut self.payload, key, size);
             self.video += 1;

@@ -32,13 +32,22 @@ pub(super) struct Held {
     pub(super) share: Share,
     /// Sessions that connect in a second; `None` is as many as the server takes.
     pub(super) rate: Option<f64>,
-    /// With it, each session uses the shared object of its group.
-    pub(super) changes: Option<Changes>,
+    pub(super) acts: Option<Acts>,
 }
 
-/// The changes of all processes' sessions together.
+/// Something that a session does when it has its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// It changes its slot of the shared object of its group, which all sessions use.
+    Change,
+    /// It calls, and waits for the answer.
+    Call,
+}
+
+/// The acts of all processes' sessions together.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Changes {
+pub(super) struct Acts {
+    pub(super) act: Act,
     pub(super) per_second: f64,
     /// The groups that take turns.
     pub(super) groups: usize,
@@ -66,9 +75,9 @@ pub(super) async fn run(mut commands: Commands, held: Held) -> io::Result<()> {
                 shared.call.notify_waiters();
                 shared.wait(shared.callers(), |state| state.answered).await;
             }
-            "change" => {
+            "act" => {
                 shared.state.borrow_mut().begin();
-                shared.change(Duration::from_secs_f64(number)).await;
+                shared.act(Duration::from_secs_f64(number)).await;
             }
             _ => {}
         }
@@ -81,7 +90,7 @@ struct Shared {
     held: Held,
     state: RefCell<State>,
     call: Notify,
-    /// One for each session: its turn to change the object.
+    /// One for each session: its turn to act.
     authors: RefCell<Vec<Rc<Notify>>>,
     at_once: Semaphore,
     turns: Turns,
@@ -94,7 +103,8 @@ struct State {
     gone: usize,
     answered: usize,
     changes: usize,
-    /// Of answers since the last `call`, or of arrivals at other members since the last `change`.
+    /// Of answers since the last `call`, or of answers or arrivals at other members since the last
+    /// `act`.
     latency: Histogram,
 }
 
@@ -144,24 +154,27 @@ impl Shared {
             .count()
     }
 
-    /// Lets the sessions make their part of the changes.
-    async fn change(&self, time: Duration) {
+    /// Lets the sessions make their part of the acts.
+    async fn act(&self, time: Duration) {
         let begun = Instant::now();
-        let Some(changes) = self.held.changes else {
-            return;
-        };
+        if let Some(acts) = self.held.acts {
+            self.take_turns(acts, begun, time).await;
+        }
+        sleep_until((begun + time).into()).await;
+    }
+
+    async fn take_turns(&self, acts: Acts, begun: Instant, time: Duration) {
         for turn in 0_u32.. {
-            let at = Duration::from_secs_f64(f64::from(turn) / changes.per_second);
+            let at = Duration::from_secs_f64(f64::from(turn) / acts.per_second);
             if at >= time {
-                break;
+                return;
             }
-            let author = self.held.share.author(turn as usize, changes.groups);
+            let author = self.held.share.author(turn as usize, acts.groups);
             if let Some(author) = author.and_then(|own| self.authors.borrow().get(own).cloned()) {
                 sleep_until((begun + at).into()).await;
                 author.notify_one();
             }
         }
-        sleep_until((begun + time).into()).await;
     }
 
     /// Waits until `count` of the sessions have come `so_far`, or the rest has failed.
@@ -189,11 +202,15 @@ async fn hold(shared: &Shared, number: usize, author: &Notify) -> io::Result<()>
     loop {
         tokio::select! {
             ended = client.receive(&mut arrivals) => return ended,
-            () = author.notified() => {
-                let change = object::change(&slot, stamp::now_nanos() as f64);
-                client.send(&change).await?;
-                shared.state.borrow_mut().changes += 1;
-            }
+            () = author.notified() => match shared.held.acts.map(|acts| acts.act) {
+                Some(Act::Change) => {
+                    let change = object::change(&slot, stamp::now_nanos() as f64);
+                    client.send(&change).await?;
+                    shared.state.borrow_mut().changes += 1;
+                }
+                Some(Act::Call) => call(&mut client, shared).await?,
+                None => {}
+            },
             () = shared.call.notified(), if calls => call(&mut client, shared).await?,
         }
     }
@@ -209,7 +226,7 @@ async fn connect(shared: &Shared, number: usize) -> io::Result<Client> {
     let mut client = Client::open(held.server, number).await?;
     client.connect(&app).await?;
     client.create_stream().await?;
-    if held.changes.is_some() {
+    if held.acts.is_some_and(|acts| acts.act == Act::Change) {
         client.send(&object::begin_use()).await?;
     }
     Ok(client)

@@ -5,6 +5,7 @@ pub(crate) mod connect;
 pub(crate) mod fairness;
 pub(crate) mod fanout;
 pub(crate) mod groups;
+pub(crate) mod growth;
 pub(crate) mod idle;
 pub(crate) mod light;
 pub(crate) mod neighbour;

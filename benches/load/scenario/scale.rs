@@ -186,7 +186,7 @@ impl<'o> Run<'o> {
     fn change(&mut self) -> f64 {
         eprintln!("scale: changes");
         let before = self.sample();
-        let command = format!("change {}", self.options.seconds);
+        let command = format!("act {}", self.options.seconds);
         driver::ask_all(&mut self.generators, &command);
         let spent = self.sample().since(&before);
         thread::sleep(REST_ARRIVES);
@@ -223,7 +223,7 @@ impl<'o> Run<'o> {
 }
 
 /// The sums of the edges' and of the origin's values.
-fn by_tier(server: &Server, values: &[f64]) -> [f64; 2] {
+pub(super) fn by_tier(server: &Server, values: &[f64]) -> [f64; 2] {
     [EDGE, ORIGIN].map(|tier| {
         let processes = server.processes.iter().zip(values);
         let own = processes.filter(|((name, _), _)| *name == tier);
@@ -231,7 +231,7 @@ fn by_tier(server: &Server, values: &[f64]) -> [f64; 2] {
     })
 }
 
-fn sum(answers: &[Value], path: &str) -> f64 {
+pub(super) fn sum(answers: &[Value], path: &str) -> f64 {
     answers.iter().map(|answer| number(answer, path)).sum()
 }
 
@@ -240,7 +240,7 @@ fn most(answers: &[Value], path: &str) -> f64 {
     values.fold(0.0, f64::max)
 }
 
-fn sleep(seconds: f64) {
+pub(super) fn sleep(seconds: f64) {
     thread::sleep(Duration::from_secs_f64(seconds));
 }
 

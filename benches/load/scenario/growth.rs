@@ -1,0 +1,112 @@
+//! Growth: the cost of sessions, groups, viewers and streams as their numbers grow tenfold, and the
+//! loads to which the costs of `tributary plan` are fitted.
+
+use clap::Args;
+
+use crate::{
+    fit::{self, TARGETS},
+    reading::Reading,
+    report::{Figures, Report},
+    servers::Kind,
+};
+
+mod load;
+mod run;
+mod series;
+mod table;
+
+use load::Load;
+use series::Series;
+use table::Table;
+
+/// Sizes, times and repetitions.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Options {
+    /// Leaves out loads of more units than this.
+    #[arg(long, default_value_t = 15_000)]
+    largest: usize,
+    /// The series to measure; all of them give a fit.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// How viewers read.
+    #[arg(long, value_enum, default_value_t = Reading::Prompt)]
+    read: Reading,
+    /// Seconds between the start of a load and its measurement.
+    #[arg(long, default_value_t = 2.5)]
+    settle: f64,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 4.0)]
+    seconds: f64,
+    /// The same for loads of which nothing moves.
+    #[arg(long, default_value_t = 10.0)]
+    idle_seconds: f64,
+    /// Runs of each load.
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
+}
+
+pub(crate) fn run(options: &Options) {
+    let remarks = format!(
+        "one load after the other, each with servers of its own, measured {} s after {} s, {} s if \
+         nothing moves; viewers read {}",
+        options.seconds,
+        options.settle,
+        options.idle_seconds,
+        options.read.name()
+    );
+    let all = series::all(options.largest);
+    let chosen: Vec<_> = all
+        .iter()
+        .filter(|series| options.only.is_empty() || options.only.iter().any(|n| n == series.name))
+        .collect();
+    let loads: usize = chosen.iter().map(|series| series.loads().count()).sum();
+    let mut report = Report::begin("growth", &remarks)
+        .of_runs(loads * options.rounds)
+        .charted("edge.processor of each");
+    let mut table = Table::default();
+    for _ in 0..options.rounds {
+        for series in &chosen {
+            measure(options, series, &mut report, &mut table);
+        }
+    }
+    report.finish();
+    table.print(&chosen);
+    if options.only.is_empty()
+        && let Err(error) = fit::run(&fit::Options::default())
+    {
+        eprintln!("no fit: {error}");
+    }
+}
+
+/// Measures the loads of a series.
+fn measure(options: &Options, series: &Series, report: &mut Report, table: &mut Table) {
+    let mut base = None;
+    for (units, load) in series.loads() {
+        let (busy, mut figures) = run::one(options, &load);
+        if units == 0.0 {
+            base = Some(figures.clone());
+        } else {
+            let each = of_each(&figures, base.as_ref(), units);
+            table.add(series.name, units, &each);
+            figures.extend(each);
+        }
+        let name = format!("{}: {load}", series.name);
+        report.add(Kind::Tributary.name(), &name, busy, figures);
+    }
+}
+
+/// The costs of each unit beyond those without any.
+fn of_each(figures: &Figures, base: Option<&Figures>, units: f64) -> Figures {
+    let targets = TARGETS.iter();
+    let each = targets.map(|target| {
+        let without = base.map_or(0.0, |base| base[target.name]);
+        let cost = (figures[target.name] - without) / units;
+        (format!("{} of each", target.name), cost)
+    });
+    each.collect()
+}
+
+/// Whether media or calls are under way, rather than clients at rest.
+fn is_moving(load: &Load) -> bool {
+    load.publishers > 0 || load.calls > 0.0
+}
