@@ -8,6 +8,7 @@ mod dev;
 mod edge;
 mod node;
 mod origin;
+mod plan;
 mod sample;
 
 use std::process::ExitCode;
@@ -39,6 +40,8 @@ enum Command {
     Cert(cert::CertArgs),
     /// Prints the configuration in force, or every mistake in it
     Check(check::CheckArgs),
+    /// Answers how many edges and origins an audience needs, from measured costs
+    Plan(plan::PlanArgs),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Apps(args) => apps::run(&args),
         Command::Cert(args) => cert::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Plan(args) => plan::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
