@@ -54,6 +54,90 @@ fn settings(table: &Table, path: &str, found: &mut BTreeMap<String, String>) {
     }
 }
 
+/// The output of `tributary plan` for these arguments.
+fn planned(arguments: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_tributary"))
+        .arg("plan")
+        .args(arguments.split_whitespace())
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn every_example_of_a_plan_is_the_programs() {
+    let document = read("docs/scale.md");
+    let blocks = document.split("```").skip(1).step_by(2);
+    let plans = blocks.filter_map(|block| block.strip_prefix("\n$ tributary plan "));
+    let mut examples = 0;
+    for plan in plans {
+        let (arguments, output) = plan.split_once('\n').unwrap();
+        assert_eq!(planned(arguments), output, "docs/scale.md: {arguments}");
+        examples += 1;
+    }
+    assert!(examples > 1, "{examples} are read");
+}
+
+/// The rows of docs/scale.md with numbers of nodes: the arguments of the plan, and the cells.
+fn planned_rows() -> Vec<(String, Vec<String>)> {
+    let mut command = String::new();
+    let mut rows = Vec::new();
+    for line in read("docs/scale.md").lines() {
+        if let Some(found) = line.strip_prefix("`tributary plan ") {
+            found.split('`').next().unwrap().clone_into(&mut command);
+        }
+        let cells: Vec<_> = line
+            .trim_matches(['|', ' '])
+            .split(" | ")
+            .map(str::to_owned)
+            .collect();
+        let Ok(number) = cells[0].replace(',', "").parse::<u64>() else {
+            continue;
+        };
+        let words = command
+            .split_whitespace()
+            .map(|word| match word.strip_prefix('N') {
+                Some("") => number.to_string(),
+                Some(rest) => (number / rest[1..].parse::<u64>().unwrap()).to_string(),
+                None => word.to_owned(),
+            });
+        rows.push((words.collect::<Vec<_>>().join(" "), cells));
+    }
+    rows
+}
+
+#[test]
+fn every_row_of_plans_is_the_programs() {
+    let rows = planned_rows();
+    assert!(rows.len() >= 10, "{} are read", rows.len());
+    for (arguments, cells) in rows {
+        let plan: serde_json::Value =
+            serde_json::from_str(&planned(&format!("{arguments} --json"))).unwrap();
+        let nodes = |fleet: &str| -> Vec<String> {
+            let tiers = plan[fleet]["tiers"].as_array().into_iter().flatten();
+            tiers.map(|tier| tier["nodes"].to_string()).collect()
+        };
+        let (today, relayed) = (nodes("today"), nodes("with_relays"));
+        let divided = nodes("clusters").join(" + ");
+        let origins = match (today.as_slice(), divided.as_str()) {
+            ([], "") => "not possible".to_owned(),
+            ([], divided) => format!("{} x ({divided})", plan["clusters"]["clusters"]),
+            (today, _) => today.join(" + "),
+        };
+        let with_relays = match relayed.as_slice() {
+            [] => "-".to_owned(),
+            tiers => tiers.join(" + "),
+        };
+        let shown: Vec<_> = cells[1..]
+            .iter()
+            .map(|cell| cell.replace(',', ""))
+            .collect();
+        assert_eq!(shown, [origins, with_relays], "docs/scale.md: {arguments}");
+    }
+}
+
 #[test]
 fn every_sample_configuration_is_right() {
     for name in ["edge", "one-machine", "origin"] {
