@@ -80,7 +80,8 @@ pub(super) struct Machine {
 impl Demand {
     /// Clients that publish.
     pub(super) fn publishers(&self) -> u64 {
-        self.publishers.unwrap_or(u64::from(self.viewers > 0))
+        self.publishers
+            .unwrap_or_else(|| u64::from(self.viewers > 0))
     }
 
     /// All clients.

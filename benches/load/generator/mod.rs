@@ -226,7 +226,8 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                     members,
                 };
                 let act = changes.map(|per_second| (sessions::Act::Change, per_second));
-                let act = act.or(calls.map(|per_second| (sessions::Act::Call, per_second)));
+                let call = calls.map(|per_second| (sessions::Act::Call, per_second));
+                let act = act.or(call);
                 let acts = act.map(|(act, per_second)| sessions::Acts {
                     act,
                     per_second,
