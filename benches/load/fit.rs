@@ -186,8 +186,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     for target in &TARGETS {
         costs.push_str(&section(target, &counting)?);
     }
-    println!("{costs}");
     fs::write(file("costs.toml"), &costs)?;
+    println!("{costs}");
     println!("target/load/costs.toml has it, for src/plan/costs.toml or `tributary plan --costs`");
     Ok(())
 }

@@ -32,13 +32,13 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value_t = Reading::Prompt)]
     read: Reading,
     /// Seconds between the start of a load and its measurement.
-    #[arg(long, default_value_t = 2.5)]
+    #[arg(long, default_value_t = 2.0)]
     settle: f64,
     /// Seconds of each measurement.
-    #[arg(long, default_value_t = 4.0)]
+    #[arg(long, default_value_t = 3.0)]
     seconds: f64,
     /// The same for loads of which nothing moves.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 6.0)]
     idle_seconds: f64,
     /// Runs of each load.
     #[arg(long, default_value_t = 1)]
@@ -55,18 +55,29 @@ pub(crate) fn run(options: &Options) {
         options.read.name()
     );
     let all = series::all(options.largest);
+    let names: Vec<_> = all.iter().map(|series| series.name).collect();
+    for name in &options.only {
+        let known = names.contains(&name.as_str());
+        assert!(known, "--only {name}: the series are {names:?}");
+    }
     let chosen: Vec<_> = all
         .iter()
         .filter(|series| options.only.is_empty() || options.only.iter().any(|n| n == series.name))
         .collect();
-    let loads: usize = chosen.iter().map(|series| series.loads().count()).sum();
+    let mut loads: Vec<Load> = Vec::new();
+    for (_, load) in chosen.iter().flat_map(|series| series.loads()) {
+        if !loads.contains(&load) {
+            loads.push(load);
+        }
+    }
     let mut report = Report::begin("growth", &remarks)
-        .of_runs(loads * options.rounds)
+        .of_runs(loads.len() * options.rounds)
         .charted("edge.processor of each");
     let mut table = Table::default();
     for _ in 0..options.rounds {
+        let mut known = Vec::new();
         for series in &chosen {
-            measure(options, series, &mut report, &mut table);
+            measure(options, series, &mut known, &mut report, &mut table);
         }
     }
     report.finish();
@@ -78,11 +89,25 @@ pub(crate) fn run(options: &Options) {
     }
 }
 
-/// Measures the loads of a series.
-fn measure(options: &Options, series: &Series, report: &mut Report, table: &mut Table) {
+/// Measures the loads of a series, but those that another series has measured.
+fn measure(
+    options: &Options,
+    series: &Series,
+    known: &mut Vec<(Load, Figures)>,
+    report: &mut Report,
+    table: &mut Table,
+) {
     let mut base = None;
     for (units, load) in series.loads() {
+        let same = known
+            .iter()
+            .find(|(known, _)| units == 0.0 && *known == load);
+        if let Some((_, figures)) = same {
+            base = Some(figures.clone());
+            continue;
+        }
         let (busy, mut figures) = run::one(options, &load);
+        known.push((load, figures.clone()));
         if units == 0.0 {
             base = Some(figures.clone());
         } else {
