@@ -37,7 +37,11 @@ pub(crate) struct Options {
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
-    /// The same for loads of which nothing moves.
+    /// Seconds between the start of a load of which nothing moves and its measurement: what the start
+    /// leaves to do must be done.
+    #[arg(long, default_value_t = 5.0)]
+    idle_settle: f64,
+    /// Seconds of the measurement of such a load.
     #[arg(long, default_value_t = 6.0)]
     idle_seconds: f64,
     /// Runs of each load.
@@ -47,11 +51,12 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) {
     let remarks = format!(
-        "one load after the other, each with servers of its own, measured {} s after {} s, {} s if \
-         nothing moves; viewers read {}",
+        "one load after the other, each with servers of its own, measured {} s after {} s, and {} s \
+         after {} s if nothing moves; viewers read {}",
         options.seconds,
         options.settle,
         options.idle_seconds,
+        options.idle_settle,
         options.read.name()
     );
     let all = series::all(options.largest);
@@ -131,7 +136,14 @@ fn of_each(figures: &Figures, base: Option<&Figures>, units: f64) -> Figures {
     each.collect()
 }
 
-/// Whether media or calls are under way, rather than clients at rest.
-fn is_moving(load: &Load) -> bool {
-    load.publishers > 0 || load.calls > 0.0
+impl Options {
+    /// The seconds before a load is measured, and of its measurement.
+    fn times(&self, load: &Load) -> [f64; 2] {
+        let is_moving = load.publishers > 0 || load.calls > 0.0;
+        if is_moving {
+            [self.settle, self.seconds]
+        } else {
+            [self.idle_settle, self.idle_seconds]
+        }
+    }
 }

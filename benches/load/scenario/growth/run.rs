@@ -29,8 +29,9 @@ use crate::{
 /// Measures a load; returns how busy the machine was, and the load's amounts and costs.
 pub(super) fn one(options: &Options, load: &Load) -> (f64, Figures) {
     let mut stage = Stage::set(options, load);
-    sleep(options.settle);
-    let measured = stage.measure(options, load);
+    let [settle, seconds] = options.times(load);
+    sleep(settle);
+    let measured = stage.measure(seconds);
     let mut figures = Figures::new();
     for (tier, amounts) in [
         (Tier::Edge, stage.at_edges(load, &measured)),
@@ -173,11 +174,7 @@ impl Stage {
             .collect();
     }
 
-    fn measure(&mut self, options: &Options, load: &Load) -> Measured {
-        let seconds = match super::is_moving(load) {
-            true => options.seconds,
-            false => options.idle_seconds,
-        };
+    fn measure(&mut self, seconds: f64) -> Measured {
         let servers = self.server.pids();
         let generators = self.members.iter().chain(&self.publisher);
         let generators: Vec<_> = generators
