@@ -320,9 +320,9 @@ fn nginx(directory: TempDir, workers: &str, preload: Option<&Path>, ground: Grou
         program
     });
     let mut processes = vec![("master", program.pid())];
-    for pid in meter::children(program.pid()) {
-        processes.push(("worker", pid));
-    }
+    let count = workers.parse().unwrap_or_else(|_| meter::processors());
+    let workers = await_children(program.pid(), count);
+    processes.extend(workers.into_iter().map(|pid| ("worker", pid)));
     Server {
         rtmp,
         more: Vec::new(),
@@ -396,6 +396,19 @@ fn free_address(address: Ipv4Addr) -> SocketAddr {
     TcpListener::bind((address, 0))
         .and_then(|listener| listener.local_addr())
         .expect("a free port")
+}
+
+/// Waits until a process has so many children: nginx listens before it has its workers.
+fn await_children(pid: u32, count: usize) -> Vec<u32> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let children = meter::children(pid);
+        if children.len() >= count {
+            return children;
+        }
+        assert!(Instant::now() < deadline, "only {} workers", children.len());
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn await_listener(address: SocketAddr) {
