@@ -11,6 +11,7 @@ mod generator;
 mod ground;
 mod histogram;
 mod meter;
+mod peers;
 #[path = "../../tests/support/program.rs"]
 mod program;
 #[path = "../../src/plan/quantity.rs"]
@@ -51,7 +52,7 @@ enum Action {
     Fairness(scenario::fairness::Options),
     /// Call latency of groups with and without a neighbour that burns its processor time.
     Neighbour(scenario::neighbour::Options),
-    /// Calls per processor second, beside a bare echo.
+    /// Calls per processor second, beside a bare echo and a bare relay over QUIC.
     Rpc(scenario::rpc::Options),
     /// Changes of a shared object times its members per processor second, beside bare writes.
     #[command(name = "shared_object")]

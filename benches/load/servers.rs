@@ -1,11 +1,10 @@
 //! The measured servers, each with settings that a careful operator would choose.
 
 use std::{
-    env, fs, io,
-    io::{BufRead as _, BufReader},
+    fs, io,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     str::FromStr,
     thread,
     time::{Duration, Instant},
@@ -18,6 +17,7 @@ use crate::{
     driver::Generator,
     ground::{Ground, PathOptions, Tier},
     meter::{self, Sample},
+    peers::Peer,
     program::{self, Program},
     report::Figures,
 };
@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Bare,
     /// The generator's own echo.
     Echo,
+    /// The generator's own echo behind a relay over QUIC.
+    Relay,
 }
 
 /// A server to measure: `KIND`, `tributary=PATH` for another build of tributary, or
@@ -62,6 +64,11 @@ impl Contender {
         }
     }
 
+    /// Whether the server sends back all that it gets, and knows no RTMP.
+    pub(crate) fn echoes(&self) -> bool {
+        matches!(self, Self::Kind(Kind::Echo | Kind::Relay))
+    }
+
     /// Starts the server on loopback; one that runs already stays as it is.
     pub(crate) fn start(&self) -> Server {
         self.start_over(&PathOptions::default())
@@ -84,7 +91,7 @@ impl Contender {
                     app: Some(app.clone()),
                     processes: pids.iter().map(|pid| ("process", *pid)).collect(),
                     _programs: Vec::new(),
-                    _bare: None,
+                    _peers: Vec::new(),
                     _directory: directory(),
                     ground,
                 }
@@ -142,6 +149,7 @@ impl Kind {
             Self::NginxNodelay => "nginx-rtmp nodelay",
             Self::Bare => "bare loop",
             Self::Echo => "bare echo",
+            Self::Relay => "bare relay",
         }
     }
 
@@ -155,8 +163,15 @@ impl Kind {
                 let shim = nodelay_shim(directory.path());
                 nginx(directory, "1", Some(&shim), ground)
             }
-            Self::Bare => bare(directory, "bare", ground),
-            Self::Echo => bare(directory, "echo", ground),
+            Self::Bare => {
+                let bare = Peer::bare(&ground);
+                own(directory, vec![("loop", bare)], ground)
+            }
+            Self::Echo => {
+                let echo = Peer::echo(&ground);
+                own(directory, vec![("loop", echo)], ground)
+            }
+            Self::Relay => relay(directory, ground),
         }
     }
 }
@@ -174,7 +189,7 @@ pub(crate) struct Server {
     pub(crate) processes: Vec<(&'static str, u32)>,
     /// Dropped in this order: the edge before its origin, the directory and the network last.
     _programs: Vec<Program>,
-    _bare: Option<Bare>,
+    _peers: Vec<Peer>,
     _directory: TempDir,
     ground: Ground,
 }
@@ -237,12 +252,7 @@ fn tributary(
     ground: Ground,
 ) -> Server {
     let path = directory.path();
-    let certificates = path.join("certificates");
-    program::run(
-        Command::new(executable)
-            .args(["cert", "init"])
-            .arg(&certificates),
-    );
+    authorise(executable, path);
     issue(executable, path, "origin", "origin");
     let of_origin = format!("{ORIGIN_CONFIGURATION}{settings}");
     fs::write(path.join("origin.toml"), of_origin).expect("a configuration file");
@@ -271,7 +281,7 @@ fn tributary(
         app: None,
         processes,
         _programs: programs,
-        _bare: None,
+        _peers: Vec::new(),
         _directory: directory,
         ground,
     }
@@ -286,6 +296,15 @@ fn edge(executable: &Path, path: &Path, name: &str, link: &str, ground: &Ground)
     ground.at(Tier::Edge, || {
         Program::tributary(&format!("{name}-process"), executable, path, &arguments)
     })
+}
+
+/// Makes the private CA of a directory's nodes.
+fn authorise(executable: &Path, path: &Path) {
+    program::run(
+        Command::new(executable)
+            .args(["cert", "init"])
+            .arg(path.join("certificates")),
+    );
 }
 
 /// Issues the certificate of a node in a folder of its name.
@@ -329,7 +348,7 @@ fn nginx(directory: TempDir, workers: &str, preload: Option<&Path>, ground: Grou
         app: None,
         processes,
         _programs: vec![program],
-        _bare: None,
+        _peers: Vec::new(),
         _directory: directory,
         ground,
     }
@@ -349,43 +368,30 @@ fn nodelay_shim(directory: &Path) -> PathBuf {
     shim
 }
 
-#[derive(Debug)]
-struct Bare(Child);
-
-impl Drop for Bare {
-    fn drop(&mut self) {
-        // The process may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// The relay's two ends, with a certificate as tributary's nodes have it.
+fn relay(directory: TempDir, ground: Ground) -> Server {
+    let (executable, path) = (Path::new(BUILT), directory.path());
+    authorise(executable, path);
+    issue(executable, path, "origin", "far");
+    let certificate = path.join("far");
+    let far = Peer::relay_far(&ground, &certificate);
+    let near = Peer::relay_near(&ground, &certificate, &far);
+    let peers = vec![("near end", near), ("far end", far)];
+    own(directory, peers, ground)
 }
 
-fn bare(directory: TempDir, role: &str, ground: Ground) -> Server {
-    let executable = env::current_exe().expect("the path of this program");
-    let address = ground.address(Tier::Edge).to_string();
-    let mut command = Command::new(executable);
-    command
-        .args(["generate", role, "--address", &address])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    let started = ground.at(Tier::Edge, || command.spawn());
-    let mut child = started.expect("this program starts itself");
-    let output = child.stdout.take().expect("its output is piped");
-    let mut line = String::new();
-    BufReader::new(output)
-        .read_line(&mut line)
-        .expect("its first line");
-    let ready: serde_json::Value = serde_json::from_str(&line).expect("its first line is JSON");
-    let rtmp = ready["listening"]
-        .as_str()
-        .and_then(|text| text.parse().ok());
+/// A server of the generator's own processes; clients connect to the first one.
+fn own(directory: TempDir, peers: Vec<(&'static str, Peer)>, ground: Ground) -> Server {
+    let processes = peers.iter().map(|(name, peer)| (*name, peer.pid()));
+    let processes = processes.collect();
+    let peers: Vec<_> = peers.into_iter().map(|(_, peer)| peer).collect();
     Server {
-        rtmp: rtmp.expect("its address"),
+        rtmp: peers[0].address,
         more: Vec::new(),
         app: None,
-        processes: vec![("loop", child.id())],
+        processes,
         _programs: Vec::new(),
-        _bare: Some(Bare(child)),
+        _peers: peers,
         _directory: directory,
         ground,
     }

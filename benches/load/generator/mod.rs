@@ -5,14 +5,19 @@
 //! ends when its input ends.
 
 use std::{
-    io::{BufRead as _, Write as _},
+    io::{self, BufRead as _, Write as _},
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     thread,
 };
 
 use clap::Subcommand;
 use serde_json::Value;
-use tokio::{runtime, sync::mpsc, task::LocalSet};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::mpsc,
+    task::LocalSet,
+};
 
 use crate::reading::Reading;
 
@@ -23,6 +28,7 @@ mod echo;
 mod members;
 mod object;
 mod publisher;
+mod relay;
 mod rpc;
 mod sessions;
 mod share;
@@ -163,13 +169,39 @@ pub(crate) enum Role {
         #[arg(long)]
         address: Ipv4Addr,
     },
+    /// The end of the bare relay to which clients connect.
+    RelayNear {
+        #[arg(long)]
+        address: Ipv4Addr,
+        /// The folder with the far end's certificate.
+        #[arg(long)]
+        certificate: PathBuf,
+        #[arg(long)]
+        far: SocketAddr,
+    },
+    /// The end of the bare relay that sends its input back.
+    RelayFar {
+        #[arg(long)]
+        address: Ipv4Addr,
+        #[arg(long)]
+        certificate: PathBuf,
+    },
+}
+
+impl Role {
+    /// A generator has one thread. A server of two tiers has as many as its author would give it.
+    fn runtime(&self) -> io::Result<Runtime> {
+        let mut builder = match self {
+            Self::RelayNear { .. } | Self::RelayFar { .. } => Builder::new_multi_thread(),
+            _ => Builder::new_current_thread(),
+        };
+        builder.enable_all().build()
+    }
 }
 
 /// Runs a role until its input ends.
 pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = role.runtime()?;
     let commands = Commands::read_stdin();
     runtime.block_on(LocalSet::new().run_until(async move {
         match role {
@@ -275,6 +307,15 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
             } => members::run(commands, server, app, count, rate).await,
             Role::Bare { address } => bare::run(commands, address).await,
             Role::Echo { address } => echo::run(commands, address).await,
+            Role::RelayNear {
+                address,
+                certificate,
+                far,
+            } => relay::near(commands, address, &certificate, far).await,
+            Role::RelayFar {
+                address,
+                certificate,
+            } => relay::far(commands, address, &certificate).await,
         }
     }))?;
     Ok(())
@@ -288,7 +329,7 @@ impl Commands {
     fn read_stdin() -> Self {
         let (sender, receiver) = mpsc::channel(16);
         thread::spawn(move || {
-            for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            for line in io::stdin().lock().lines().map_while(Result::ok) {
                 if sender.blocking_send(line).is_err() {
                     return;
                 }
@@ -307,5 +348,5 @@ impl Commands {
 
 fn say(value: &Value) {
     // The harness that reads this may have ended; then the input ends too.
-    let _ = writeln!(std::io::stdout().lock(), "{value}");
+    let _ = writeln!(io::stdout().lock(), "{value}");
 }

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// The servers, in this order in each round, after a bare echo.
-    #[arg(long, value_delimiter = ',', default_value = "tributary")]
+    #[arg(long, value_delimiter = ',', default_value = "relay,tributary")]
     servers: Vec<Contender>,
     /// Sessions; each calls again when it has its answer.
     #[arg(long, value_delimiter = ',', default_value = "16,256,1000")]
@@ -44,26 +44,39 @@ pub(crate) fn run(options: &Options) {
         "each session calls, waits for the answer, calls again; a string of 16 letters there and back; {}",
         options.path.remark()
     );
-    let mut report = Report::begin("rpc", &remarks).however_busy();
+    let runs = runs(&options.servers);
+    let expected = options.rounds * options.sessions.len() * runs.len();
+    let mut report = Report::begin("rpc", &remarks)
+        .of_runs(expected)
+        .charted("calls per CPU s")
+        .however_busy();
     for _ in 0..options.rounds {
         for &sessions in &options.sessions {
             let load = format!("{sessions} sessions");
-            let (busy, figures) = one(options, sessions, &Kind::Echo.into(), None);
-            report.add(Kind::Echo.name(), &load, busy, figures);
-            for server in &options.servers {
-                for (handler, app) in HANDLERS {
-                    let (busy, figures) = one(options, sessions, server, Some(app));
-                    report.add(
-                        &format!("{handler} {}", server.name()),
-                        &load,
-                        busy,
-                        figures,
-                    );
-                }
+            for (name, server, app) in &runs {
+                let (busy, figures) = one(options, sessions, server, *app);
+                report.add(name, &load, busy, figures);
             }
         }
     }
     report.finish();
+}
+
+/// The runs of a round with one number of sessions: name in the report, server, and application if
+/// the server has any.
+fn runs(servers: &[Contender]) -> Vec<(String, Contender, Option<&'static str>)> {
+    let mut runs = Vec::new();
+    for server in [Kind::Echo.into()].iter().chain(servers) {
+        if server.echoes() {
+            runs.push((server.name(), server.clone(), None));
+            continue;
+        }
+        for (handler, app) in HANDLERS {
+            let name = format!("{handler} {}", server.name());
+            runs.push((name, server.clone(), Some(app)));
+        }
+    }
+    runs
 }
 
 fn one(
