@@ -120,20 +120,28 @@ impl Client {
 
     /// Hands everything that arrives to `sink` until the connection ends.
     pub(crate) async fn receive(&mut self, sink: &mut impl Sink) -> io::Result<()> {
+        loop {
+            self.receive_once(sink).await?;
+        }
+    }
+
+    /// Hands the bytes of one read to `sink`, after messages that came earlier. Returns whether the
+    /// read found bytes.
+    pub(crate) async fn receive_once(&mut self, sink: &mut impl Sink) -> io::Result<bool> {
         for message in std::mem::take(&mut self.inbox.messages) {
             let prefix = &message.payload[..message.payload.len().min(wire::PREFIX)];
             sink.piece(&message.header, &message.payload);
             sink.complete(&message.header, prefix);
         }
-        loop {
-            self.stream.readable().await?;
-            self.read_ready(sink)?;
-            self.acknowledge();
-        }
+        self.stream.readable().await?;
+        let found = self.read_ready(sink)?;
+        self.acknowledge();
+        Ok(found)
     }
 
-    /// Reads the socket's bytes into the buffer that all clients of a thread share.
-    fn read_ready(&mut self, sink: &mut impl Sink) -> io::Result<()> {
+    /// Reads the socket's bytes into the buffer that all clients of a thread share. Returns whether
+    /// there were any.
+    fn read_ready(&mut self, sink: &mut impl Sink) -> io::Result<bool> {
         BUFFER.with_borrow_mut(|buffer| {
             if buffer.is_empty() {
                 buffer.resize(READ_SIZE, 0);
@@ -148,9 +156,9 @@ impl Client {
                         // A full send buffer would lose it; the server pings only a silent client.
                         let _ = self.stream.try_write(&answer);
                     }
-                    Ok(())
+                    Ok(true)
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
                 Err(error) => Err(error),
             }
         })
@@ -247,6 +255,10 @@ impl Discard {
                 Ok((_, count)) => {
                     self.received.add(count);
                     taken += count as u64;
+                    if count < DISCARD_SIZE {
+                        // The socket is empty.
+                        break;
+                    }
                 }
                 Err(Errno::AGAIN) => break,
                 Err(error) => return Err(error.into()),

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 
 mod chart;
 mod client;
+mod delivery;
 mod driver;
 mod fit;
 mod generator;

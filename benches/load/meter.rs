@@ -24,6 +24,8 @@ pub(crate) struct Spent {
     pub(crate) busy: f64,
     /// How busy the busiest generator was, 0 to 1: each has one thread.
     pub(crate) generator_busy: f64,
+    /// The share of the machine that all generators used, 0 to 1.
+    pub(crate) generators: f64,
 }
 
 impl Sample {
@@ -44,12 +46,14 @@ impl Sample {
             now.iter().zip(then).map(|(now, then)| now - then).collect()
         };
         let generators = spent(&self.generators, &earlier.generators);
+        let generating = generators.iter().sum::<f64>();
         Spent {
             seconds,
             servers: spent(&self.servers, &earlier.servers),
-            machine: machine - generators.iter().sum::<f64>(),
+            machine: machine - generating,
             busy: machine / seconds / processors() as f64,
             generator_busy: generators.into_iter().fold(0.0, f64::max) / seconds,
+            generators: generating / seconds / processors() as f64,
         }
     }
 }

@@ -20,9 +20,14 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// The bare loop of writes.
-    pub(crate) fn bare(ground: &Ground) -> Self {
-        Self::start(role("bare"), ground, Tier::Edge)
+    /// The bare loop of writes, with so many of them for each message and viewer.
+    pub(crate) fn bare(ground: &Ground, writes: f64, merging: bool) -> Self {
+        let mut command = role("bare");
+        command.args(["--writes", &writes.to_string()]);
+        if merging {
+            command.arg("--merging");
+        }
+        Self::start(command, ground, Tier::Edge)
     }
 
     /// The bare echo.

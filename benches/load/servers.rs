@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use tempfile::TempDir;
 
 use crate::{
+    delivery::Delivery,
     driver::Generator,
     ground::{Ground, PathOptions, Tier},
     meter::{self, Sample},
@@ -33,12 +34,27 @@ pub(crate) enum Kind {
     NginxAuto,
     /// One worker, with TCP_NODELAY preloaded.
     NginxNodelay,
-    /// The generator's own loop of writes.
+    /// The generator's own loop of writes: one for each message and viewer, with TCP_NODELAY.
     Bare,
+    /// The same with as many writes as tributary made in the run before it, and tributary's socket
+    /// options.
+    BareAlike,
     /// The generator's own echo.
     Echo,
     /// The generator's own echo behind a relay over QUIC.
     Relay,
+}
+
+/// The settings of a run, of which each server uses those that it has.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    /// Tributary's delivery of live streams; without one, its default.
+    pub(crate) delivery: Option<Delivery>,
+    /// The writes for each message and viewer of a bare loop that is like tributary; without a
+    /// number, one.
+    pub(crate) writes: Option<f64>,
+    /// The path on the way to the server, or within it.
+    pub(crate) path: PathOptions,
 }
 
 /// A server to measure: `KIND`, `tributary=PATH` for another build of tributary, or
@@ -64,22 +80,38 @@ impl Contender {
         }
     }
 
+    /// Whether the server is tributary, of this tree or another.
+    pub(crate) fn is_tributary(&self) -> bool {
+        matches!(self, Self::Kind(Kind::Tributary) | Self::Build(_))
+    }
+
     /// Whether the server sends back all that it gets, and knows no RTMP.
     pub(crate) fn echoes(&self) -> bool {
         matches!(self, Self::Kind(Kind::Echo | Kind::Relay))
     }
 
-    /// Starts the server on loopback; one that runs already stays as it is.
+    /// Starts the server on loopback, with its own settings.
     pub(crate) fn start(&self) -> Server {
-        self.start_over(&PathOptions::default())
+        self.start_with(&Settings::default())
     }
 
     /// Starts the server with a path on the way to it, or within it.
     pub(crate) fn start_over(&self, path: &PathOptions) -> Server {
-        let ground = path.open();
+        self.start_with(&Settings {
+            path: path.clone(),
+            ..Settings::default()
+        })
+    }
+
+    /// Starts the server; one that runs already stays as it is.
+    pub(crate) fn start_with(&self, settings: &Settings) -> Server {
+        let ground = settings.path.open();
         match self {
-            Self::Kind(kind) => kind.start(ground),
-            Self::Build(program) => tributary(directory(), program, 1, "", ground),
+            Self::Kind(kind) => kind.start(settings, ground),
+            Self::Build(program) => {
+                let nodes = Nodes::one_edge(settings.delivery);
+                tributary(directory(), program, &nodes, ground)
+            }
             Self::Running { rtmp, app, pids } => {
                 assert!(
                     ground.is_loopback(),
@@ -148,15 +180,19 @@ impl Kind {
             Self::NginxAuto => "nginx-rtmp auto",
             Self::NginxNodelay => "nginx-rtmp nodelay",
             Self::Bare => "bare loop",
+            Self::BareAlike => "bare loop alike",
             Self::Echo => "bare echo",
             Self::Relay => "bare relay",
         }
     }
 
-    fn start(self, ground: Ground) -> Server {
+    fn start(self, settings: &Settings, ground: Ground) -> Server {
         let directory = directory();
         match self {
-            Self::Tributary => tributary(directory, Path::new(BUILT), 1, "", ground),
+            Self::Tributary => {
+                let nodes = Nodes::one_edge(settings.delivery);
+                tributary(directory, Path::new(BUILT), &nodes, ground)
+            }
             Self::Nginx => nginx(directory, "1", None, ground),
             Self::NginxAuto => nginx(directory, "auto", None, ground),
             Self::NginxNodelay => {
@@ -164,7 +200,12 @@ impl Kind {
                 nginx(directory, "1", Some(&shim), ground)
             }
             Self::Bare => {
-                let bare = Peer::bare(&ground);
+                let bare = Peer::bare(&ground, 1.0, false);
+                own(directory, vec![("loop", bare)], ground)
+            }
+            Self::BareAlike => {
+                let merging = settings.delivery.is_none_or(Delivery::merges);
+                let bare = Peer::bare(&ground, settings.writes.unwrap_or(1.0), merging);
                 own(directory, vec![("loop", bare)], ground)
             }
             Self::Echo => {
@@ -240,23 +281,46 @@ pub(crate) fn with_edges(edges: usize) -> Server {
 
 /// The same; all nodes have these settings besides.
 pub(crate) fn with_settings(edges: usize, settings: &str) -> Server {
+    let nodes = Nodes {
+        edges,
+        delivery: None,
+        settings,
+    };
     let ground = PathOptions::default().open();
-    tributary(directory(), Path::new(BUILT), edges, settings, ground)
+    tributary(directory(), Path::new(BUILT), &nodes, ground)
 }
 
-fn tributary(
-    directory: TempDir,
-    executable: &Path,
+/// The number of tributary's edges, and the settings of its nodes.
+#[derive(Clone, Copy, Debug)]
+struct Nodes<'s> {
     edges: usize,
-    settings: &str,
-    ground: Ground,
-) -> Server {
+    /// The edges' delivery of live streams; without one, the default.
+    delivery: Option<Delivery>,
+    /// TOML for all nodes, the origin too.
+    settings: &'s str,
+}
+
+impl Nodes<'static> {
+    fn one_edge(delivery: Option<Delivery>) -> Self {
+        Self {
+            edges: 1,
+            delivery,
+            settings: "",
+        }
+    }
+}
+
+fn tributary(directory: TempDir, executable: &Path, nodes: &Nodes<'_>, ground: Ground) -> Server {
     let path = directory.path();
     authorise(executable, path);
     issue(executable, path, "origin", "origin");
-    let of_origin = format!("{ORIGIN_CONFIGURATION}{settings}");
+    let of_origin = format!("{ORIGIN_CONFIGURATION}{}", nodes.settings);
     fs::write(path.join("origin.toml"), of_origin).expect("a configuration file");
-    fs::write(path.join("edge.toml"), settings).expect("a configuration file");
+    let delivery = nodes.delivery.map_or_else(String::new, |delivery| {
+        format!("[applications.live]\ndelivery = \"{}\"\n", delivery.name())
+    });
+    let of_edges = format!("{delivery}{}", nodes.settings);
+    fs::write(path.join("edge.toml"), of_edges).expect("a configuration file");
     let link = format!("{}:0", ground.address(Tier::Origin));
     let arguments = ["origin", "--link", &link, "--admin", "127.0.0.1:0"];
     let files = ["--cert", "origin", "--config", "origin.toml"];
@@ -266,7 +330,7 @@ fn tributary(
         Program::tributary("origin-process", executable, path, &arguments)
     });
     let link = format!("origin@{}", origin.address("link"));
-    let mut programs: Vec<_> = (0..edges)
+    let mut programs: Vec<_> = (0..nodes.edges)
         .map(|number| edge(executable, path, &format!("edge{number}"), &link, &ground))
         .collect();
     let mut addresses = programs.iter().map(|edge| edge.address("rtmp"));

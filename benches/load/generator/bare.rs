@@ -1,7 +1,8 @@
 //! The bare loop: the cost of the writes alone.
 //!
 //! It answers every client with the same few prepared messages, chunks each message of its one
-//! publisher once, and writes it to every viewer in a loop. No timers, no queues, no policies.
+//! publisher once, and writes it to every viewer in a loop. No timers, no queues, no policies; if it
+//! makes fewer writes than there are messages, some messages leave with the next one.
 
 use std::{cell::RefCell, io, net::Ipv4Addr, rc::Rc};
 
@@ -15,7 +16,20 @@ use tokio::{
 use super::{Commands, object, say};
 use crate::wire::{self, Amf, Assembler, Header, Parser};
 
-pub(super) async fn run(mut commands: Commands, address: Ipv4Addr) -> io::Result<()> {
+/// The writes of the loop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Writes {
+    /// For each message and viewer; at most one.
+    pub(super) each: f64,
+    /// Whether the kernel may merge those to a viewer.
+    pub(super) merging: bool,
+}
+
+pub(super) async fn run(
+    mut commands: Commands,
+    address: Ipv4Addr,
+    writes: Writes,
+) -> io::Result<()> {
     let listener = TcpListener::bind((address, 0)).await?;
     say(&json!({"ready": true, "listening": listener.local_addr()?.to_string()}));
     let viewers = Rc::new(RefCell::new(Vec::new()));
@@ -25,7 +39,7 @@ pub(super) async fn run(mut commands: Commands, address: Ipv4Addr) -> io::Result
                 let (stream, _) = accepted?;
                 let viewers = Rc::clone(&viewers);
                 // A client that leaves ends its task; the reason does not matter.
-                task::spawn_local(async move { let _ = serve(stream, &viewers).await; });
+                task::spawn_local(async move { let _ = serve(stream, &viewers, writes).await; });
             }
             command = commands.next() => {
                 if command.is_none() {
@@ -38,7 +52,7 @@ pub(super) async fn run(mut commands: Commands, address: Ipv4Addr) -> io::Result
 
 type Viewers = RefCell<Vec<Rc<TcpStream>>>;
 
-async fn serve(mut stream: TcpStream, viewers: &Viewers) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, viewers: &Viewers, writes: Writes) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut hello = [0; 1 + wire::HANDSHAKE];
     stream.read_exact(&mut hello).await?;
@@ -52,6 +66,7 @@ async fn serve(mut stream: TcpStream, viewers: &Viewers) -> io::Result<()> {
     let mut played = false;
     let stream = Rc::new(stream);
     let mut out = Vec::new();
+    let mut waiting = Waiting::new(writes.each);
     loop {
         stream.readable().await?;
         match stream.try_read(&mut buffer) {
@@ -68,8 +83,9 @@ async fn serve(mut stream: TcpStream, viewers: &Viewers) -> io::Result<()> {
                         stream: 1,
                         ..message.header
                     };
-                    wire::write_message(&mut out, &header, &message.payload, CHUNK_SIZE);
-                    send(viewers, &out);
+                    let media = &mut waiting.bytes;
+                    wire::write_message(media, &header, &message.payload, CHUNK_SIZE);
+                    waiting.leave(viewers);
                 }
                 wire::SHARED_OBJECT_AMF0 => {
                     wire::write_message(&mut out, &message.header, &message.payload, CHUNK_SIZE);
@@ -85,10 +101,36 @@ async fn serve(mut stream: TcpStream, viewers: &Viewers) -> io::Result<()> {
                         return Ok(());
                     }
                     if plays && !std::mem::replace(&mut played, true) {
+                        stream.set_nodelay(!writes.merging)?;
                         viewers.borrow_mut().push(Rc::clone(&stream));
                     }
                 }
             }
+        }
+    }
+}
+
+/// Messages of the publisher that wait for the next write.
+struct Waiting {
+    bytes: Vec<u8>,
+    each: f64,
+    /// Writes that are due; one is made when there is a whole one.
+    due: f64,
+}
+
+impl Waiting {
+    fn new(each: f64) -> Self {
+        let (bytes, due) = (Vec::new(), 0.0);
+        Self { bytes, each, due }
+    }
+
+    /// Counts a message, and writes all if a write is due.
+    fn leave(&mut self, viewers: &Viewers) {
+        self.due += self.each;
+        if self.due >= 1.0 {
+            self.due -= 1.0;
+            send(viewers, &self.bytes);
+            self.bytes.clear();
         }
     }
 }

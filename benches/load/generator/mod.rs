@@ -163,6 +163,12 @@ pub(crate) enum Role {
     Bare {
         #[arg(long)]
         address: Ipv4Addr,
+        /// Writes for each message and viewer, at most one.
+        #[arg(long)]
+        writes: f64,
+        /// Whether the kernel may merge the writes.
+        #[arg(long)]
+        merging: bool,
     },
     /// The bare echo, a server that sends its input back.
     Echo {
@@ -305,7 +311,17 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                 count,
                 rate,
             } => members::run(commands, server, app, count, rate).await,
-            Role::Bare { address } => bare::run(commands, address).await,
+            Role::Bare {
+                address,
+                writes,
+                merging,
+            } => {
+                let writes = bare::Writes {
+                    each: writes.min(1.0),
+                    merging,
+                };
+                bare::run(commands, address, writes).await
+            }
             Role::Echo { address } => echo::run(commands, address).await,
             Role::RelayNear {
                 address,

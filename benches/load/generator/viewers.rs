@@ -1,12 +1,18 @@
 //! Many viewers: counts the media that arrives and its delay.
 
-use std::{cell::RefCell, io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use tokio::{
     sync::Semaphore,
     task,
-    time::{interval, sleep},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 use super::{Commands, say};
@@ -38,15 +44,16 @@ pub(super) async fn run(mut commands: Commands, crowd: Crowd) -> io::Result<()> 
         let (crowd, tally, turns) = (Rc::clone(&crowd), Rc::clone(&tally), Rc::clone(&turns));
         task::spawn_local(async move {
             if let Err(error) = view(&crowd, index, &tally, &turns).await {
-                tally.borrow_mut().failed += 1;
+                tally.borrow_mut().ended(index);
                 eprintln!("viewer {index}: {error}");
             }
         });
     }
-    while !tally.borrow().all_begun() {
+    let late = Instant::now() + BEGUN_WITHIN;
+    while !tally.borrow().all_begun() && Instant::now() < late {
         sleep(Duration::from_millis(20)).await;
     }
-    say(&json!({"ready": true, "failed": tally.borrow().failed}));
+    say(&json!({"ready": true}));
     while let Some((_, seconds)) = commands.next().await {
         tally.borrow_mut().reset();
         sleep(Duration::from_secs_f64(seconds)).await;
@@ -77,13 +84,17 @@ async fn view(
                 bytes: 0,
                 next: [None; 2],
             };
-            client.receive(&mut viewer).await
+            loop {
+                let found = client.receive_once(&mut viewer).await?;
+                tally.borrow_mut().arrivals += u64::from(found);
+            }
         }
         Reading::Lazy => {
             let mut discard = client.discard()?;
             // The viewers' turns are spread over the pause.
             sleep(LAZY.mul_f64(index as f64 / crowd.count as f64)).await;
             let mut turn = interval(LAZY);
+            turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 turn.tick().await;
                 let bytes = discard.take()?;
@@ -126,10 +137,14 @@ impl Sink for Viewer {
 
 struct Tally {
     begun: Vec<bool>,
+    /// Viewers without a connection any more; those of them that had received media are `closed`.
     failed: usize,
+    closed: usize,
     /// The bytes of each viewer.
     bytes: Vec<u64>,
     messages: u64,
+    /// Reads that found bytes.
+    arrivals: u64,
     lost: u64,
     repeated: u64,
     latency: Histogram,
@@ -140,8 +155,10 @@ impl Tally {
         Self {
             begun: vec![false; count],
             failed: 0,
+            closed: 0,
             bytes: vec![0; count],
             messages: 0,
+            arrivals: 0,
             lost: 0,
             repeated: 0,
             latency: Histogram::new(),
@@ -159,14 +176,23 @@ impl Tally {
         }
     }
 
+    fn ended(&mut self, index: usize) {
+        self.failed += 1;
+        self.closed += usize::from(self.begun[index]);
+    }
+
+    fn joined(&self) -> usize {
+        self.begun.iter().filter(|begun| **begun).count()
+    }
+
     fn all_begun(&self) -> bool {
-        let begun = self.begun.iter().filter(|begun| **begun).count();
-        begun + self.failed >= self.begun.len()
+        self.joined() + self.failed - self.closed >= self.begun.len()
     }
 
     fn reset(&mut self) {
         self.bytes.fill(0);
         self.messages = 0;
+        self.arrivals = 0;
         self.lost = 0;
         self.repeated = 0;
         self.latency = Histogram::new();
@@ -175,12 +201,15 @@ impl Tally {
     fn summary(&self) -> Value {
         json!({
             "messages": self.messages,
+            "arrivals": self.arrivals,
             "bytes": self.bytes.iter().sum::<u64>(),
             "fewest_bytes": self.bytes.iter().min(),
             "most_bytes": self.bytes.iter().max(),
             "lost": self.lost,
             "repeated": self.repeated,
+            "joined": self.joined(),
             "failed": self.failed,
+            "closed": self.closed,
             "latency": self.latency.summary(),
         })
     }
@@ -188,5 +217,7 @@ impl Tally {
 
 /// The pause of a viewer that does not read at once.
 const LAZY: Duration = Duration::from_millis(100);
+/// Viewers of a server that is full may not receive media at all.
+const BEGUN_WITHIN: Duration = Duration::from_secs(60);
 /// More at once would measure the listen queue.
 const CONNECTING_AT_ONCE: usize = 32;

@@ -1,5 +1,5 @@
-//! The viewers of one stream in two processes: a crowd that reads in one way, and a few that read at
-//! once and take the delay.
+//! The viewers of one stream: a crowd that reads in one way, in one process or more, and in another
+//! process a few that read at once and take the delay.
 
 use std::{thread, time::Duration};
 
@@ -59,43 +59,49 @@ impl<'s> Stream<'s> {
 
 /// The viewers of one stream.
 #[derive(Debug)]
-pub(crate) struct Audience {
+pub(crate) struct Audience<'s> {
+    server: &'s Server,
+    stream: Stream<'s>,
+    reading: Reading,
+    viewers: usize,
     probes: Generator,
-    crowd: Option<Generator>,
+    crowd: Vec<Generator>,
 }
 
-impl Audience {
+impl<'s> Audience<'s> {
     /// Lets viewers join; returns when each of them receives media.
     pub(crate) fn join(
-        server: &Server,
-        stream: Stream<'_>,
+        server: &'s Server,
+        stream: Stream<'s>,
         viewers: usize,
         reading: Reading,
     ) -> Self {
         let probes = viewers.min(PROBES);
-        let start = |first: usize, count: usize, reading: Reading| {
-            let (first, count) = (first.to_string(), count.to_string());
-            let own = [
-                ("--first", first.as_str()),
-                ("--count", &count),
-                ("--read", reading.name()),
-            ];
-            server.generator("viewers", &[&stream.flags()[..], &own].concat())
+        let mut audience = Self {
+            server,
+            stream,
+            reading,
+            viewers: probes,
+            probes: viewers_of(server, stream, 0, probes, Reading::Prompt),
+            crowd: Vec::new(),
         };
-        let others = viewers - probes;
-        Self {
-            probes: start(0, probes, Reading::Prompt),
-            crowd: (others > 0).then(|| start(probes, others, reading)),
+        audience.grow(viewers);
+        audience
+    }
+
+    /// Lets further viewers join until there are so many.
+    pub(crate) fn grow(&mut self, viewers: usize) {
+        while self.viewers < viewers {
+            let count = (viewers - self.viewers).min(MOST_OF_A_PROCESS);
+            let crowd = viewers_of(self.server, self.stream, self.viewers, count, self.reading);
+            self.crowd.push(crowd);
+            self.viewers += count;
         }
     }
 
     /// Measures the viewers and the publisher for some seconds.
-    pub(crate) fn measure(
-        &mut self,
-        server: &Server,
-        publisher: &mut Generator,
-        seconds: f64,
-    ) -> Measured {
+    pub(crate) fn measure(&mut self, publisher: &mut Generator, seconds: f64) -> Measured {
+        let server = self.server;
         let command = format!("measure {seconds}");
         let mut others: Vec<_> = self.crowd.iter_mut().chain([publisher]).collect();
         let mut generators: Vec<_> = others.iter().map(|other| other.pid()).collect();
@@ -108,19 +114,25 @@ impl Audience {
         let mut answers: Vec<_> = others.into_iter().map(Generator::answer).collect();
         let spent = server.sample(&generators).since(&before);
         let published = answers.pop().unwrap_or_default();
-        let crowd = answers.pop();
+        let messages = number(&published, "/messages");
         let mut figures = Figures::new();
         let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
         for (figure, path) in [("p50", "p50_ms"), ("p99", "p99_ms"), ("max", "max_ms")] {
             let value = number(&probes, &format!("/latency/{path}"));
             put(&format!("latency {figure} ms"), value);
         }
-        let tallies: Vec<_> = crowd.iter().chain([&probes]).collect();
+        let each = messages * self.viewers.min(PROBES) as f64;
+        put(PROBED, number(&probes, "/messages") / each * 100.0);
+        put(ARRIVALS, number(&probes, "/arrivals") / each);
+        put(MISSED, number(&probes, "/lost"));
+        let tallies: Vec<_> = answers.iter().chain([&probes]).collect();
         let all = |path: &'static str| tallies.iter().map(move |tally| number(tally, path));
         for (figure, path) in [
             ("lost", "/lost"),
             ("repeated", "/repeated"),
-            ("failed viewers", "/failed"),
+            (JOINED, "/joined"),
+            (FAILED, "/failed"),
+            (CLOSED, "/closed"),
         ] {
             put(figure, all(path).sum());
         }
@@ -129,13 +141,31 @@ impl Audience {
         put("fewest bytes of most %", fewest / most * 100.0);
         put("publisher late p99 ms", number(&published, "/late/p99_ms"));
         put(GENERATOR_BUSY, spent.generator_busy * 100.0);
+        put("generators, of the machine %", spent.generators * 100.0);
         Measured {
             bits: all("/bytes").sum::<f64>() * 8.0,
-            messages: number(&published, "/messages"),
+            messages,
             spent,
             figures,
         }
     }
+}
+
+/// Starts a process of viewers, numbered from `first`.
+fn viewers_of(
+    server: &Server,
+    stream: Stream<'_>,
+    first: usize,
+    count: usize,
+    reading: Reading,
+) -> Generator {
+    let (first, count) = (first.to_string(), count.to_string());
+    let own = [
+        ("--first", first.as_str()),
+        ("--count", &count),
+        ("--read", reading.name()),
+    ];
+    server.generator("viewers", &[&stream.flags()[..], &own].concat())
 }
 
 /// An audience's figures of one run.
@@ -195,7 +225,22 @@ pub(crate) fn put_cost(
     }
 }
 
+/// The figure of the messages that the probes received, of those published.
+pub(crate) const PROBED: &str = "arrived at the probes %";
+/// The figure of the probes' reads for each message: each write arrives by itself where the kernel
+/// merges nothing, and a read of two that came together counts once.
+pub(crate) const ARRIVALS: &str = "arrivals per message";
+/// The figure of the messages that the probes did not receive, with others after them.
+pub(crate) const MISSED: &str = "messages the probes missed";
+/// The figures of the viewers that have received media, that have no connection any more, and that
+/// have lost theirs after they had received media.
+pub(crate) const JOINED: &str = "joined viewers";
+pub(crate) const FAILED: &str = "failed viewers";
+pub(crate) const CLOSED: &str = "closed sessions";
+
 /// The pause after a stream has begun, before its first viewer.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Enough for a p99 of a few seconds of one stream, and few enough to read at once.
-const PROBES: usize = 6;
+pub(crate) const PROBES: usize = 6;
+/// More viewers in one process would keep its one thread busy.
+const MOST_OF_A_PROCESS: usize = 2500;

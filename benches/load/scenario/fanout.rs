@@ -4,12 +4,13 @@ use std::{thread, time::Duration};
 
 use clap::Args;
 
-use super::audience::{Audience, Stream, Times};
+use super::audience::{ARRIVALS, Audience, Stream, Times};
 use crate::{
+    delivery::Delivery,
     ground::PathOptions,
     reading::Reading,
     report::{Figures, Report},
-    servers::{self, Contender},
+    servers::{self, Contender, Settings},
 };
 
 /// Load, servers and repetitions.
@@ -19,7 +20,7 @@ pub(crate) struct Options {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "tributary,nginx,nginx-nodelay,bare"
+        default_value = "tributary,nginx,nginx-nodelay,bare,bare-alike"
     )]
     servers: Vec<Contender>,
     /// Numbers of viewers.
@@ -31,6 +32,9 @@ pub(crate) struct Options {
     /// Bits per second of the stream.
     #[arg(long, default_value_t = 1_000_000)]
     bitrate: u32,
+    /// The delivery of tributary's live streams; without one, its default.
+    #[arg(long, value_enum)]
+    delivery: Option<Delivery>,
     #[command(flatten)]
     times: Times,
     #[command(flatten)]
@@ -40,10 +44,11 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) {
     let Options { times, .. } = options;
     let remarks = format!(
-        "one stream of {} bit/s, measured {} s after {} s; {}; {}; nginx: chunk_size 4096, wait_key on, access_log off",
+        "one stream of {} bit/s, measured {} s after {} s{}; {}; {}; nginx: chunk_size 4096, wait_key on, access_log off",
         options.bitrate,
         times.seconds,
         times.warm_up,
+        Delivery::remark(options.delivery),
         options.path.remark(),
         servers::nginx_version().unwrap_or_default(),
     );
@@ -58,15 +63,17 @@ pub(crate) fn run(options: &Options) {
         .charted("CPU s/Gbit machine");
     for _ in 0..times.rounds {
         for &(viewers, reading) in &loads {
+            let mut settings = Settings {
+                delivery: options.delivery,
+                writes: None,
+                path: options.path.clone(),
+            };
             for server in &options.servers {
-                let (busy, figures) = one(
-                    server,
-                    &options.path,
-                    options.bitrate,
-                    times,
-                    viewers,
-                    reading,
-                );
+                let load = (viewers, reading);
+                let (busy, figures) = one(server, &settings, options.bitrate, times, load);
+                if server.is_tributary() {
+                    settings.writes = figures.get(ARRIVALS).copied();
+                }
                 let load = format!("{viewers} {} viewers", reading.name());
                 report.add(&server.name(), &load, busy, figures);
             }
@@ -78,19 +85,18 @@ pub(crate) fn run(options: &Options) {
 /// One run: a publisher, and viewers who join it.
 pub(super) fn one(
     contender: &Contender,
-    path: &PathOptions,
+    settings: &Settings,
     bitrate: u32,
     times: &Times,
-    viewers: usize,
-    reading: Reading,
+    (viewers, reading): (usize, Reading),
 ) -> (f64, Figures) {
-    let server = contender.start_over(path);
+    let server = contender.start_with(settings);
     let stream = Stream::live(&server, "load");
     let mut publisher = stream.publish(&server, 1, bitrate);
     let alone = server.resident();
     let mut audience = Audience::join(&server, stream, viewers, reading);
     thread::sleep(Duration::from_secs_f64(times.warm_up));
-    let mut measured = audience.measure(&server, &mut publisher, times.seconds);
+    let mut measured = audience.measure(&mut publisher, times.seconds);
     measured.per_gbit(&server);
     let mut figures = measured.figures;
     let processes = server.processes.iter().zip(server.resident()).zip(alone);

@@ -9,11 +9,12 @@ use super::{
     fanout,
 };
 use crate::{
+    delivery::Delivery,
     driver::number,
     ground::PathOptions,
     reading::Reading,
     report::{Figures, Report},
-    servers::Contender,
+    servers::{Contender, Settings},
 };
 
 /// Load, servers and repetitions.
@@ -31,6 +32,9 @@ pub(crate) struct Options {
     /// Bits per second of the stream.
     #[arg(long, default_value_t = 1_000_000)]
     bitrate: u32,
+    /// The delivery of tributary's live streams; without one, its default.
+    #[arg(long, value_enum)]
+    delivery: Option<Delivery>,
     #[command(flatten)]
     times: Times,
     #[command(flatten)]
@@ -47,12 +51,18 @@ enum Load {
 pub(crate) fn run(options: &Options) {
     let Options { times, .. } = options;
     let remarks = format!(
-        "one stream of {} bit/s, measured {} s after {} s; {}",
+        "one stream of {} bit/s, measured {} s after {} s{}; {}",
         options.bitrate,
         times.seconds,
         times.warm_up,
+        Delivery::remark(options.delivery),
         options.path.remark()
     );
+    let settings = Settings {
+        delivery: options.delivery,
+        writes: None,
+        path: options.path.clone(),
+    };
     let loads = loads(options);
     let runs = times.rounds * loads.len() * options.servers.len();
     let mut report = Report::begin("light", &remarks)
@@ -64,17 +74,16 @@ pub(crate) fn run(options: &Options) {
                 let (name, (busy, figures)) = match load {
                     Load::Unwatched => (
                         "unwatched".to_owned(),
-                        unwatched(server, &options.path, options.bitrate, times),
+                        unwatched(server, &settings, options.bitrate, times),
                     ),
                     Load::Watched(viewers, reading) => (
                         format!("{viewers} {} viewers", reading.name()),
                         fanout::one(
                             server,
-                            &options.path,
+                            &settings,
                             options.bitrate,
                             times,
-                            viewers,
-                            reading,
+                            (viewers, reading),
                         ),
                     ),
                 };
@@ -105,11 +114,11 @@ fn loads(options: &Options) -> Vec<Load> {
 /// The cost of each message of a stream that has no viewer.
 fn unwatched(
     contender: &Contender,
-    path: &PathOptions,
+    settings: &Settings,
     bitrate: u32,
     times: &Times,
 ) -> (f64, Figures) {
-    let server = contender.start_over(path);
+    let server = contender.start_with(settings);
     let mut publisher = Stream::live(&server, "load").publish(&server, 1, bitrate);
     thread::sleep(Duration::from_secs_f64(times.warm_up));
     let generators = [publisher.pid()];

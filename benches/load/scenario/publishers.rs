@@ -6,9 +6,10 @@ use clap::Args;
 
 use super::audience::{Audience, Stream, Times};
 use crate::{
+    delivery::Delivery,
     reading::Reading,
     report::{Figures, Report},
-    servers::Contender,
+    servers::{Contender, Settings},
 };
 
 /// Load, servers and repetitions.
@@ -26,6 +27,9 @@ pub(crate) struct Options {
     /// Bits per second of each stream.
     #[arg(long, default_value_t = 300_000)]
     bitrate: u32,
+    /// The delivery of tributary's live streams; without one, its default.
+    #[arg(long, value_enum)]
+    delivery: Option<Delivery>,
     #[command(flatten)]
     times: Times,
 }
@@ -33,8 +37,12 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) {
     let Options { times, .. } = options;
     let remarks = format!(
-        "streams of {} bit/s, {} of them watched by one viewer each, measured {} s after {} s",
-        options.bitrate, options.watched, times.seconds, times.warm_up
+        "streams of {} bit/s, {} of them watched by one viewer each, measured {} s after {} s{}",
+        options.bitrate,
+        options.watched,
+        times.seconds,
+        times.warm_up,
+        Delivery::remark(options.delivery),
     );
     let runs = times.rounds * options.publishers.len() * options.servers.len();
     let mut report = Report::begin("publishers", &remarks)
@@ -57,13 +65,16 @@ pub(crate) fn run(options: &Options) {
 }
 
 fn one(contender: &Contender, options: &Options, publishers: usize) -> (f64, Figures) {
-    let server = contender.start();
+    let server = contender.start_with(&Settings {
+        delivery: options.delivery,
+        ..Settings::default()
+    });
     let stream = Stream::live(&server, "load{}");
     let mut publisher = stream.publish(&server, publishers, options.bitrate);
     let watched = options.watched.min(publishers);
     let mut audience = Audience::join(&server, stream, watched, Reading::Prompt);
     thread::sleep(Duration::from_secs_f64(options.times.warm_up));
-    let mut measured = audience.measure(&server, &mut publisher, options.times.seconds);
+    let mut measured = audience.measure(&mut publisher, options.times.seconds);
     measured.per_message(&server);
     (measured.spent.busy, measured.figures)
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::delivery::Delivery;
+
 /// A load on one origin and its edges.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Load {
@@ -41,14 +43,6 @@ pub(super) enum Watch {
     Each,
 }
 
-/// The delivery of the streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Delivery {
-    Interactive,
-    Standard,
-    Broadcast,
-}
-
 impl Load {
     /// One edge without clients.
     pub(super) const IDLE: Self = Self {
@@ -78,6 +72,14 @@ impl Load {
         }
     }
 
+    /// The application of the streams.
+    pub(super) fn live_application(&self) -> &'static str {
+        match self.delivery {
+            Delivery::Standard => "live",
+            other => other.name(),
+        }
+    }
+
     /// The edges that viewers come to.
     pub(super) fn watching_edges(&self) -> usize {
         match self.watch {
@@ -94,17 +96,6 @@ impl Load {
             _ => self.watching_edges().max(1),
         };
         self.groups * self.members.min(self.edges) + live
-    }
-}
-
-impl Delivery {
-    /// The application of the streams.
-    pub(super) fn application(self) -> &'static str {
-        match self {
-            Self::Interactive => "interactive",
-            Self::Standard => "live",
-            Self::Broadcast => "broadcast",
-        }
     }
 }
 
@@ -133,7 +124,7 @@ impl fmt::Display for Load {
         }?;
         match self.delivery {
             Delivery::Standard => Ok(()),
-            other => write!(f, ", {}", other.application()),
+            other => write!(f, ", {}", other.name()),
         }
     }
 }

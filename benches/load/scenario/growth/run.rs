@@ -12,6 +12,7 @@ use super::{
     load::{Application, DELIVERIES, Load},
 };
 use crate::{
+    delivery::Delivery,
     driver::Generator,
     fit::{
         self, EDGE_KERNEL, EDGE_MEMORY, EDGE_PROCESSOR, LINK_THREAD, ORIGIN_MEMORY,
@@ -145,7 +146,7 @@ impl Stage {
             load.slowness.to_string(),
         ];
         let arguments = [
-            ("--app", load.delivery.application()),
+            ("--app", load.live_application()),
             ("--name", STREAM),
             ("--count", &count),
             ("--bitrate", &bitrate),
@@ -164,7 +165,7 @@ impl Stage {
         self.viewers = addresses
             .map(|address| {
                 let arguments = [
-                    ("--app", load.delivery.application()),
+                    ("--app", load.live_application()),
                     ("--name", name),
                     ("--count", &count),
                     ("--read", options.read.name()),
@@ -245,7 +246,6 @@ impl Stage {
 
     /// The amounts at all edges together.
     fn at_edges(&self, load: &Load, measured: &Measured) -> Amounts {
-        use super::load::Delivery::{Broadcast, Interactive, Standard};
         let (viewers, streams) = load.viewers();
         let viewers = (viewers * load.watching_edges()) as f64;
         let feeds = (streams * load.watching_edges()) as f64;
@@ -254,9 +254,9 @@ impl Stage {
             publishers => measured.published / publishers as f64,
         };
         let (kind, wait) = match load.delivery {
-            Interactive => (Quantity::InteractiveWrite, INTERACTIVE_WAIT),
-            Standard => (Quantity::StandardWrite, STANDARD_WAIT),
-            Broadcast => (Quantity::BroadcastWrite, BROADCAST_WAIT),
+            Delivery::Interactive => (Quantity::InteractiveWrite, INTERACTIVE_WAIT),
+            Delivery::Standard => (Quantity::StandardWrite, STANDARD_WAIT),
+            Delivery::Broadcast => (Quantity::BroadcastWrite, BROADCAST_WAIT),
         };
         let held = |ring| self.held(load, measured, ring);
         let rings = load.publishers as f64 * held(Ring::PUBLISH) + feeds * held(Ring::EDGE);

@@ -1,6 +1,7 @@
 //! The series of loads: in each, one number grows tenfold.
 
-use super::load::{Application, Delivery, Load, Watch};
+use super::load::{Application, Load, Watch};
+use crate::delivery::Delivery;
 
 /// Loads of rising size.
 #[derive(Clone, Debug)]
