@@ -43,6 +43,9 @@ enum Action {
     Light(scenario::light::Options),
     /// Many publishers, few of whom anybody watches: processor time per message.
     Publishers(scenario::publishers::Options),
+    /// As many viewers as the machine bears: their number when the delay passes a limit, and what
+    /// becomes of the sessions beyond it. It fills the machine for minutes; `all` leaves it out.
+    Capacity(scenario::capacity::Options),
     /// Resident memory per idle session.
     Idle(scenario::idle::Options),
     /// Connects (handshake, connect, createStream) per processor second.
@@ -66,7 +69,7 @@ enum Action {
     Growth(scenario::growth::Options),
     /// Fits the costs to the file that `growth` has written.
     Fit(fit::Options),
-    /// The scenarios but `scale` and `growth`, with default settings.
+    /// The scenarios but `capacity`, `scale` and `growth`, with default settings.
     All,
     /// One of the generator's own processes.
     #[command(hide = true)]
@@ -81,6 +84,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Action::Fanout(options) => scenario::fanout::run(&options),
         Action::Light(options) => scenario::light::run(&options),
         Action::Publishers(options) => scenario::publishers::run(&options),
+        Action::Capacity(options) => scenario::capacity::run(&options),
         Action::Idle(options) => scenario::idle::run(&options),
         Action::Connect(options) => scenario::connect::run(&options),
         Action::Groups(options) => scenario::groups::run(&options),

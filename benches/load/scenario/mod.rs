@@ -1,6 +1,7 @@
 //! The scenarios, one file each.
 
 mod audience;
+pub(crate) mod capacity;
 pub(crate) mod connect;
 pub(crate) mod fairness;
 pub(crate) mod fanout;
