@@ -32,7 +32,7 @@ pub(super) struct Hold {
 /// The longest time for which a message of a publish without readers waits for others. Reason: a
 /// wake-up and a packet then serve a dozen messages of an encoder, and a take-over or a crash of the
 /// edge loses no more than this.
-pub(super) const HOLD: Duration = Duration::from_millis(250);
+pub(crate) const HOLD: Duration = Duration::from_millis(250);
 
 /// The cost of held messages at which they leave. Reason: a message of an encoder with 2 Mbit/s
 /// waits for the full time; the publish's ring holds far more.
