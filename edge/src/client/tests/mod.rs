@@ -1,6 +1,8 @@
 //! Clients on real sockets, with the test as their origin.
 
 mod bad_input;
+#[cfg(target_os = "linux")]
+mod merging;
 mod objects;
 mod playing;
 mod publishing;

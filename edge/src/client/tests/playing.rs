@@ -24,19 +24,19 @@ use crate::{Config, fanout::LiveStream, link::handle::FromOrigin};
 const AUDIO: MessageType = MessageType::AUDIO;
 const VIDEO: MessageType = MessageType::VIDEO;
 const HEADER: &[u8] = b"\x17\x00\x00\x00\x00h";
-const KEY: &[u8] = b"\x17\x01\x00\x00\x00k";
+pub(super) const KEY: &[u8] = b"\x17\x01\x00\x00\x00k";
 const INTER: &[u8] = b"\x27\x01\x00\x00\x00p";
 const SOUND: &[u8] = b"\xaf\x01s";
 
 /// A live stream and the number of its next message.
-struct Source {
+pub(super) struct Source {
     live: Arc<LiveStream>,
     number: u64,
     time: u32,
 }
 
 impl Source {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(RingLimits::default())
     }
 
@@ -49,7 +49,7 @@ impl Source {
     }
 
     /// Pushes a message. Returns its place.
-    fn push(&mut self, kind: MessageType, payload: impl Into<Bytes>) -> FeedPlace {
+    pub(super) fn push(&mut self, kind: MessageType, payload: impl Into<Bytes>) -> FeedPlace {
         let number = self.number;
         self.number += 1;
         self.time += 40;
@@ -67,7 +67,7 @@ impl Source {
         }
     }
 
-    fn attach(&self, peer: &Peer, stream: MessageStreamId) {
+    pub(super) fn attach(&self, peer: &Peer, stream: MessageStreamId) {
         self.attach_to(peer, stream, 0);
     }
 

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU16, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -75,8 +75,9 @@ pub(super) fn config() -> Config {
 
 /// An address that no other test of this process uses.
 pub(super) fn own_address() -> IpAddr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    IpAddr::from([127, 9, NEXT.fetch_add(1, Ordering::Relaxed), 1])
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    IpAddr::from([127, 9, high, low])
 }
 
 impl Edge {
@@ -299,6 +300,8 @@ impl Client {
     /// A client that has sent nothing.
     pub(super) async fn begin(address: SocketAddr, from: IpAddr) -> Self {
         let socket = raw(address, from).await;
+        // Each step of a connect would wait for a delayed acknowledgement.
+        socket.set_nodelay(true).expect("a socket of TCP");
         let random = [7; handshake::RANDOM];
         let kind = handshake::HandshakeKind::Simple;
         let connection =
