@@ -30,12 +30,16 @@ pub(crate) fn epoch() -> u64 {
     rand::random()
 }
 
-/// Runs `work` on a runtime of this thread: the tiers have threads of their own.
+/// Runs `work` on a runtime of this thread: the tiers have threads of their own. Returns with the end
+/// of `work`, also while a blocking task still waits for one of these threads: an application may
+/// block its thread for as long as it likes, but not hold the end of the program.
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    Ok(runtime.block_on(work))
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(result)
 }
 
 /// The certificate in the directory that `--cert` names, if it is one for this role.
@@ -94,5 +98,28 @@ pub(crate) async fn until_stopped(
 pub(crate) async fn within_stop(end: impl Future<Output = ()>) {
     if tokio::time::timeout(STOP, end).await.is_err() {
         tracing::warn!("stopped with work left");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_blocks_does_not_hold_the_end() {
+        let (hold, held) = mpsc::sync_channel::<()>(0);
+        let (ended, end) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            let ended_in_time = block_on(async {
+                let join = tokio::task::spawn_blocking(move || held.recv());
+                tokio::time::timeout(Duration::from_millis(10), join).await
+            });
+            ended.send(ended_in_time.is_ok_and(|joined| joined.is_err()))
+        });
+        let ended = end.recv_timeout(Duration::from_secs(20));
+        assert_eq!(ended, Ok(true), "it has left the blocked thread");
+        drop(hold);
     }
 }

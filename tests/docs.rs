@@ -364,7 +364,7 @@ fn named_tests() -> Vec<String> {
 #[test]
 fn every_test_that_is_named_exists() {
     let mut code = String::new();
-    for directory in ["protocol", "node", "edge", "origin", "tests"] {
+    for directory in ["protocol", "node", "edge", "origin", "src", "tests"] {
         read_all(
             &Path::new(env!("CARGO_MANIFEST_DIR")).join(directory),
             &mut code,

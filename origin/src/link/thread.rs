@@ -132,7 +132,8 @@ async fn shut_down(edges: &Edges, endpoint: &Endpoint) {
 /// The time between two looks at the clock and at lanes without a link.
 const TICK: Duration = Duration::from_millis(250);
 
-/// The time that groups have to end.
+/// The time that groups have to end. A turn that blocks this thread holds it up; the program then
+/// ends without it, at the limit of its stop.
 const GROUPS_END: Duration = Duration::from_secs(2);
 
 /// The time that lanes have to send the rest.
