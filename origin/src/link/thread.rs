@@ -1,6 +1,13 @@
 //! The thread the links run on.
 
-use std::{io, net::SocketAddr, rc::Rc, sync::mpsc, thread::JoinHandle, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
 use tokio::task::spawn_local;
 use tributary_node::{
@@ -21,11 +28,24 @@ pub(crate) struct RunningLink {
     /// The address bound.
     pub(crate) address: SocketAddr,
     thread: JoinHandle<()>,
+    /// Closed when the thread ends.
+    ended: mpsc::Receiver<()>,
+    drain: drain::Watch,
 }
 
 impl RunningLink {
-    /// Waits until the links are closed, after the drain.
+    /// Waits until the links are closed, after the drain. A turn of a group may block the thread:
+    /// from the drain on, this waits no longer than an end takes, and leaves the thread.
     pub(crate) fn join(self) {
+        let mut late = None;
+        while self.ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            if !self.drain.is_signaled() {
+                continue;
+            }
+            if Instant::now() > *late.get_or_insert_with(|| Instant::now() + END) {
+                return tracing::warn!("a group's turn blocks the link thread; it is left behind");
+            }
+        }
         if self.thread.join().is_err() {
             tracing::error!("the link thread panicked");
         }
@@ -45,7 +65,10 @@ pub(crate) fn start(
         .build()
         .map_err(LinkError::Thread)?;
     let (bound, address) = mpsc::sync_channel(1);
+    let (running, ended) = mpsc::sync_channel(0);
+    let watch = drain.clone();
     let work = move || {
+        let _running = running;
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
             let endpoint = match Endpoint::accepting(config.address, &config.identity) {
@@ -61,7 +84,12 @@ pub(crate) fn start(
     let thread = std::thread::Builder::new().name("link".into()).spawn(work);
     let thread = thread.map_err(LinkError::Thread)?;
     match address.recv() {
-        Ok(Ok(address)) => Ok(RunningLink { address, thread }),
+        Ok(Ok(address)) => Ok(RunningLink {
+            address,
+            thread,
+            ended,
+            drain: watch,
+        }),
         Ok(Err(error)) => Err(LinkError::Bind(error)),
         Err(_) => Err(LinkError::Thread(io::Error::other("the link thread ended"))),
     }
@@ -132,12 +160,14 @@ async fn shut_down(edges: &Edges, endpoint: &Endpoint) {
 /// The time between two looks at the clock and at lanes without a link.
 const TICK: Duration = Duration::from_millis(250);
 
-/// The time that groups have to end. A turn that blocks this thread holds it up; the program then
-/// ends without it, at the limit of its stop.
+/// The time that groups have to end, unless a turn blocks this thread.
 const GROUPS_END: Duration = Duration::from_secs(2);
 
 /// The time that lanes have to send the rest.
 const REST_LEAVES: Duration = Duration::from_secs(1);
+
+/// The time that the end takes at most, with the close of the endpoint, if no turn blocks the thread.
+const END: Duration = Duration::from_millis(3500);
 
 /// The links could not be started.
 #[derive(Debug)]
@@ -159,3 +189,37 @@ impl std::fmt::Display for LinkError {
 }
 
 impl std::error::Error for LinkError {}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_turn_that_blocks_the_link_thread_does_not_hold_its_end() {
+        let (hold, held) = mpsc::sync_channel::<()>(0);
+        let (running, ended) = mpsc::sync_channel(0);
+        let (signal, drain) = drain::channel();
+        let link = RunningLink {
+            address: (Ipv4Addr::LOCALHOST, 0).into(),
+            thread: thread::spawn(move || {
+                let _running = running;
+                let _ = held.recv();
+            }),
+            ended,
+            drain,
+        };
+        let (joined, join) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            link.join();
+            joined.send(())
+        });
+        let waited = join.recv_timeout(2 * TICK);
+        assert_eq!(waited, Err(RecvTimeoutError::Timeout), "before the drain");
+        signal.begin();
+        let waited = join.recv_timeout(Duration::from_secs(20));
+        assert_eq!(waited, Ok(()), "it has left the thread");
+        drop(hold);
+    }
+}
