@@ -44,6 +44,8 @@ struct Turn {
     moved: usize,
     /// The time of the next packet that leaves.
     due: Option<Instant>,
+    /// The pause if packets were moved.
+    rest: Duration,
     ended: bool,
 }
 
@@ -74,7 +76,7 @@ impl Carrier {
             }
             match turn.moved {
                 0 => self.wait(turn.due),
-                1..BATCH => thread::sleep(REST),
+                1..BATCH => thread::sleep(turn.rest),
                 _ => {}
             }
         }
@@ -93,6 +95,7 @@ impl Carrier {
         Turn {
             moved,
             due: shared.lines.iter().filter_map(Line::due).min(),
+            rest: rest(&mut shared.lines),
             ended: shared.ended,
         }
     }
@@ -158,16 +161,23 @@ fn give_out(line: &mut Line<Vec<u8>>, to: &SyncDevice, spare: &mut Vec<Vec<u8>>)
     BATCH
 }
 
+/// The pause after packets were moved. While it lasts, a packet that comes wakes nobody: the wake-up
+/// would be a cost of the sender, some ten times that of the packet itself. Packets are late by up to
+/// this time at each end.
+fn rest(lines: &mut [Line<Vec<u8>>]) -> Duration {
+    let delays = lines.iter_mut().map(|line| line.conditions().delay);
+    let shortest = delays.min().unwrap_or_default();
+    (shortest / 100).clamp(LEAST_REST, LONGEST_REST)
+}
+
 fn put_aside(packet: Vec<u8>, spare: &mut Vec<Vec<u8>>) {
     if spare.len() < SPARE_AT_MOST {
         spare.push(packet);
     }
 }
 
-/// The pause after packets were moved. While it lasts, a packet that comes wakes nobody: the wake-up
-/// would be a cost of the sender, some ten times that of the packet itself. Packets leave up to this
-/// time late, at each end.
-const REST: Duration = Duration::from_micros(100);
+const LEAST_REST: Duration = Duration::from_micros(50);
+const LONGEST_REST: Duration = Duration::from_micros(500);
 /// Packets of one kind in a turn at most.
 const BATCH: usize = 64;
 /// Packets kept for their memory, 3 MiB of 1,500 bytes each.
