@@ -8,12 +8,20 @@ use std::{
     error::Error,
     io,
     os::fd::{AsFd as _, AsRawFd as _},
-    process,
+    process::{self, ExitCode},
 };
 
 use tributary_path::{Direction, FAR, NEAR, Namespace, Path, Settings};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    let Err(error) = run() else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("{error}");
+    ExitCode::FAILURE
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let mut settings: Settings = env::args().nth(1).unwrap_or_default().parse()?;
     let path = Path::open(&settings)?;
     for (end, address, namespace) in [("near", NEAR, path.near()), ("far", FAR, path.far())] {
