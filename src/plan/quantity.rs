@@ -127,7 +127,8 @@ pub(crate) fn held(bits: f64, seconds: f64, ring: Ring) -> f64 {
     (bits / 8.0 * seconds.min(ring.seconds)).min(ring.bytes)
 }
 
-/// The bounds of a ring of media, as docs/limits.md has them.
+/// What a ring of media holds, by docs/limits.md: with a key frame every two seconds, the time by which
+/// its readers may be late and one group of pictures.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ring {
     seconds: f64,
@@ -136,11 +137,11 @@ pub(crate) struct Ring {
 
 impl Ring {
     /// Of a publish, at its edge.
-    pub(crate) const PUBLISH: Self = Self::new(10.0, 8.0);
+    pub(crate) const PUBLISH: Self = Self::new(5.0, 8.0);
     /// Of a live stream at its origin.
-    pub(crate) const ORIGIN: Self = Self::new(30.0, 32.0);
+    pub(crate) const ORIGIN: Self = Self::new(7.0, 32.0);
     /// Of a live stream at an edge with viewers.
-    pub(crate) const EDGE: Self = Self::new(12.0, 16.0);
+    pub(crate) const EDGE: Self = Self::new(7.0, 16.0);
 
     const fn new(seconds: f64, mebibytes: f64) -> Self {
         Self {

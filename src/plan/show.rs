@@ -164,6 +164,8 @@ fn assumptions(plan: &Plan<'_>) -> Vec<String> {
              call and its answer take {} bytes each",
             CALL_MBIT * 1e6 / 8.0
         ),
+        "encoders send a key frame every 2 s: rings hold up to 7 s of a stream, 5 s at its publisher's edge"
+            .to_owned(),
         "a core does as much as one of the measured machine".to_owned(),
         "no node is spare: add those whose loss must not be felt".to_owned(),
     ];

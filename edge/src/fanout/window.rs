@@ -21,14 +21,14 @@ pub(super) struct Window {
 
 /// The cost of a pass below which nothing is worth saving on an idle worker: some 50 viewers. A busy
 /// worker saves on cheaper ones too.
-const CHEAP: Duration = Duration::from_micros(400);
+const CHEAP: Duration = Duration::from_micros(700);
 
 /// The shortest window. Reason: the timer of a runtime has milliseconds, and rounds a shorter wait
 /// up to two of them.
 const LEAST: Duration = Duration::from_micros(1500);
 
 /// The window of an idle worker, as a multiple of the cost beyond [`CHEAP`].
-const GROWTH: f64 = 5.0;
+const GROWTH: f64 = 3.5;
 
 /// The busy share beyond which the window grows no further.
 const MOST_BUSY: f64 = 0.9;
@@ -111,7 +111,7 @@ mod tests {
         let window = window(Delivery::Standard, 20);
         after(100, 2 * MS, &window);
         let idle = window.width(0.0);
-        assert!((7 * MS..9 * MS).contains(&idle), "{idle:?}");
+        assert!((4 * MS..5 * MS).contains(&idle), "{idle:?}");
         let busy = window.width(0.5);
         assert!(busy > 2 * idle && busy < 3 * idle, "{busy:?}");
         after(100, 40 * MS, &window);
