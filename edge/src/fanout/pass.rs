@@ -111,6 +111,8 @@ impl LocalStream {
             if !self.unfinished.take() {
                 self.gather(first).await;
             }
+            // The pass sends all that has come so far: it must not begin another.
+            self.take_ring().await;
             began = Instant::now();
             self.pass().await;
         }
@@ -120,18 +122,22 @@ impl LocalStream {
     /// Waits for the bell. Returns the earliest time at which the message may have arrived:
     /// `began`, if it came during the last pass.
     async fn rung(&self, began: Instant) -> Instant {
-        let rung_before = tokio::select! {
-            biased;
-            () = self.bell.change.notified() => true,
-            () = ready(()) => false,
-        };
-        if rung_before {
+        if self.take_ring().await {
             // Messages that come without a pause leave other tasks of the worker their turn.
             yield_now().await;
             return began;
         }
         self.bell.change.notified().await;
         Instant::now()
+    }
+
+    /// Whether the bell has rung since the last call. Does not wait.
+    async fn take_ring(&self) -> bool {
+        tokio::select! {
+            biased;
+            () = self.bell.change.notified() => true,
+            () = ready(()) => false,
+        }
     }
 
     /// Waits for messages that leave in the same writes as one that came at `first`.

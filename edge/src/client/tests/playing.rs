@@ -552,6 +552,40 @@ async fn messages_of_a_broadcast_wait_for_each_other() {
 }
 
 #[tokio::test]
+async fn messages_that_have_left_begin_no_wait() {
+    const STEP: Duration = Duration::from_millis(40);
+    const PICTURES: usize = 30;
+    // Two pictures are 80 ms apart. The sound after a picture begins a wait of 140 ms, so that the
+    // second picture after it ends the wait; a wait from the picture on would end with the first.
+    let mut edge = Edge::start_for(&config(), &broadcast(140));
+    let mut source = Source::new();
+    let (mut client, peer) = edge.session().await;
+    source.attach(&peer, STREAM);
+    edge.until("it watches", |metrics| metrics.viewers.get() == 1)
+        .await;
+    let pushing = tokio::spawn(async move {
+        for picture in 0..PICTURES {
+            source.push(VIDEO, if picture == 0 { KEY } else { INTER });
+            tokio::time::sleep(STEP).await;
+            source.push(AUDIO, SOUND);
+            tokio::time::sleep(STEP).await;
+        }
+    });
+    let mut writes = 0;
+    let mut last = Instant::now();
+    for _ in 0..2 * PICTURES {
+        media(&mut client).await;
+        writes += usize::from(last.elapsed() > STEP / 2);
+        last = Instant::now();
+    }
+    pushing.await.unwrap();
+    assert!(
+        writes <= PICTURES * 3 / 4,
+        "{writes} writes of {PICTURES} pictures"
+    );
+}
+
+#[tokio::test]
 async fn a_pattern_sets_the_delivery_of_a_stream_by_the_name_that_the_origin_states() {
     const WAIT: Duration = Duration::from_millis(400);
     let mut applications = broadcast(400);
