@@ -63,7 +63,7 @@ pub(super) struct Machine {
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub(super) cores: u64,
     /// GiB of memory of a machine
-    #[arg(long, value_name = "GIB", default_value_t = 16)]
+    #[arg(long, value_name = "GIB", default_value_t = 32)]
     pub(super) memory: u64,
     /// Gbit in a second of a machine's network, in each direction
     #[arg(long, value_name = "GBPS", default_value_t = 10)]

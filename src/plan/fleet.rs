@@ -77,8 +77,15 @@ impl<'p> Plan<'p> {
             costs,
         };
         let today = Fleet::with_relays(&nodes, 0);
-        let relayed = (1..=MOST_RELAYS)
-            .filter_map(|tiers| Fleet::with_relays(&nodes, tiers).ok())
+        let with_relays: Vec<_> = (1..=MOST_RELAYS)
+            .map(|tiers| Fleet::with_relays(&nodes, tiers))
+            .collect();
+        // The part that is short with relays too, if no plan is possible.
+        let in_any_case = with_relays.last().and_then(|fleet| fleet.as_ref().err());
+        let in_any_case = in_any_case.copied();
+        let relayed = with_relays
+            .into_iter()
+            .flatten()
             .min_by_key(Fleet::nodes)
             .filter(|fleet| {
                 let direct = today.as_ref().map(Fleet::nodes);
@@ -89,7 +96,9 @@ impl<'p> Plan<'p> {
             Err(_) => Clusters::least(&nodes),
         };
         match today {
-            Err(shortage) if relayed.is_none() && divided.is_none() => Err(shortage),
+            Err(shortage) if relayed.is_none() && divided.is_none() => {
+                Err(in_any_case.unwrap_or(shortage))
+            }
             today => Ok(Self {
                 demand,
                 machine,
