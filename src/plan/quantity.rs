@@ -127,8 +127,8 @@ pub(crate) fn held(bits: f64, seconds: f64, ring: Ring) -> f64 {
     (bits / 8.0 * seconds.min(ring.seconds)).min(ring.bytes)
 }
 
-/// What a ring of media holds, by docs/limits.md: with a key frame every two seconds, the time by which
-/// its readers may be late and one group of pictures.
+/// The content of a ring of media, by docs/limits.md: with a key frame every two seconds, the time by
+/// which its readers may be late and one group of pictures.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ring {
     seconds: f64,

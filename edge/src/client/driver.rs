@@ -241,6 +241,8 @@ fn read(session: &mut Session, now: Instant) -> Result<(), End> {
 
 /// Sends the queued output, then closes the connection so that the client receives all of it.
 async fn close(worker: &Worker, wire: &Wire) {
+    // The waits below need the runtime. On an error they end at once.
+    let _ = wire.transport().watch(true);
     let flushed = timeout(FLUSH, async {
         while !wire.flush() {
             if wire.has_failed() {
