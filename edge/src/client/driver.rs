@@ -134,7 +134,8 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
         return Ok(Wake::Drain);
     }
     let reads = may_read && read_at.is_none();
-    let watched = wire.transport().watch(reads || wire.awaits_socket());
+    let watch = read_at.is_none() || wire.awaits_socket();
+    let watched = wire.transport().watch(watch);
     watched.map_err(|_| End::because(CloseReason::Transport))?;
     let interest = match (reads, wire.awaits_socket()) {
         (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
