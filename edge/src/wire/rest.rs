@@ -3,12 +3,12 @@
 //! Two limits of the kernel exclude each other. TCP_USER_TIMEOUT notices soon that bytes stay
 //! unacknowledged, but while it is set, a single keep-alive probe without an answer breaks a
 //! connection that has been silent for longer than it (Linux, `tcp_keepalive_timer`). So it is set
-//! while the edge writes, and not while the connection rests:
+//! while the edge writes, and the probes while the connection rests:
 //!
 //! ```text
 //!             two looks without a write between them
 //!   written ────────────────────────────────────────► rests
-//!   TCP_USER_TIMEOUT ◄─────────────────────────────── keep-alive probes, their count
+//!   TCP_USER_TIMEOUT ◄─────────────────────────────── SO_KEEPALIVE
 //!                               a write
 //! ```
 
@@ -59,7 +59,7 @@ impl Rest {
                 false
             }
             (State::Rests, Some(probes)) => {
-                transport.limit_unacknowledged(Some(self.upkeep.unacknowledged));
+                transport.limit_unacknowledged(self.upkeep.unacknowledged);
                 self.state.set(State::written(Instant::now(), probes));
                 true
             }
@@ -97,7 +97,7 @@ impl Rest {
             }
         } else {
             // All bytes are acknowledged: they are older than the limit, which holds so far.
-            transport.limit_unacknowledged(None);
+            transport.probe(probes.after);
             State::Rests
         };
         self.state.set(state);
@@ -108,7 +108,7 @@ impl State {
     fn written(now: Instant, probes: &Probes) -> Self {
         Self::Written {
             since_look: true,
-            next_look: now + probes.look,
+            next_look: now + probes.look + probes.spread.mul_f64(rand::random()),
         }
     }
 }

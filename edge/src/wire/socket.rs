@@ -20,6 +20,8 @@ pub(crate) fn prepare(listener: &Socket, upkeep: &Upkeep) -> io::Result<()> {
             .with_interval(probes.interval)
             .with_retries(probes.count);
         listener.set_tcp_keepalive(&options)?;
+        // They begin when a connection rests.
+        listener.set_keepalive(false)?;
     }
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
@@ -60,7 +62,7 @@ mod tests {
             let limit = accepted.tcp_user_timeout().unwrap();
             assert_eq!(limit, Some(Upkeep::DIRECT.unacknowledged));
             let probes = Upkeep::DIRECT.probes.unwrap();
-            assert!(accepted.keepalive().unwrap());
+            assert!(!accepted.keepalive().unwrap());
             assert_eq!(accepted.tcp_keepalive_time().unwrap(), probes.after);
             assert_eq!(accepted.tcp_keepalive_interval().unwrap(), probes.interval);
             assert_eq!(accepted.tcp_keepalive_retries().unwrap(), probes.count);

@@ -94,8 +94,8 @@ async fn a_connection_rests_after_two_looks_without_a_write_until_the_next() {
     let limit = || SockRef::from(&socket).tcp_user_timeout().unwrap();
     wire.transport().ready(Interest::WRITABLE).await.unwrap();
     wire.transport()
-        .limit_unacknowledged(Some(Upkeep::DIRECT.unacknowledged));
-    let period = Upkeep::DIRECT.probes.unwrap().look;
+        .limit_unacknowledged(Upkeep::DIRECT.unacknowledged);
+    let probes = Upkeep::DIRECT.probes.unwrap();
     // The last write of each period, and whether the connection rests after the look at its end.
     let mut now = Instant::now();
     for (writes, rests) in [(true, false), (true, false), (false, true), (true, false)] {
@@ -107,12 +107,13 @@ async fn a_connection_rests_after_two_looks_without_a_write_until_the_next() {
         wire.look_for_rest(now - Duration::from_millis(1));
         wire.look_for_rest(now);
         assert_eq!(limit().is_none(), rests);
+        assert_eq!(SockRef::from(&socket).keepalive().unwrap(), rests);
         assert_eq!(wire.next_look().is_none(), rests);
     }
     // Bytes wait for a client that takes none.
     while wire.write_shared(&[7; 1000], 1) == WrittenShared::All {}
     for _ in 0..3 {
-        now += period;
+        now += probes.look + probes.spread;
         wire.look_for_rest(now);
         assert_eq!(limit(), Some(Upkeep::DIRECT.unacknowledged));
     }

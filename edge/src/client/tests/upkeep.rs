@@ -22,6 +22,7 @@ static BRISK: Upkeep = Upkeep {
         interval: Duration::from_secs(1),
         count: 3,
         look: Duration::from_millis(450),
+        spread: Duration::from_millis(10),
     }),
     ..Upkeep::DIRECT
 };

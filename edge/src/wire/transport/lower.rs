@@ -58,9 +58,15 @@ impl Lower {
         }
     }
 
-    pub(super) fn limit_unacknowledged(&self, limit: Option<Duration>) {
+    pub(super) fn limit_unacknowledged(&self, limit: Duration) {
         match self {
             Self::Plain(plain) => plain.limit_unacknowledged(limit),
+        }
+    }
+
+    pub(super) fn probe(&self, after: Duration) {
+        match self {
+            Self::Plain(plain) => plain.probe(after),
         }
     }
 

@@ -103,9 +103,16 @@ impl Transport {
         self.lower.set_merging(merging);
     }
 
-    /// Limits the time for which the kernel lets written bytes be unacknowledged, or does not.
-    pub(crate) fn limit_unacknowledged(&self, limit: Option<Duration>) {
+    /// Limits the time for which the kernel lets written bytes be unacknowledged, and ends its
+    /// probes.
+    pub(crate) fn limit_unacknowledged(&self, limit: Duration) {
         self.lower.limit_unacknowledged(limit);
+    }
+
+    /// Lets the kernel probe the peer after a silence, as the listener's options say, and ends the
+    /// limit for unacknowledged bytes.
+    pub(crate) fn probe(&self, after: Duration) {
+        self.lower.probe(after);
     }
 
     /// Bytes that a level has taken and the kernel does not have yet.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{Interest, Ready},
     net::TcpStream,
@@ -111,16 +111,31 @@ impl Plain {
         self.with(|socket| socket.shutdown(Shutdown::Write))
     }
 
-    /// Limits the time for which bytes may stay unacknowledged.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(super) fn limit_unacknowledged(&self, limit: Option<Duration>) {
+    pub(super) fn limit_unacknowledged(&self, limit: Duration) {
         // It fails on a connection that is gone, which the next read or write reports.
-        let _ = self.with(|socket| socket.set_tcp_user_timeout(limit));
+        let _ = self.with(|socket| {
+            socket.set_keepalive(false)?;
+            socket.set_tcp_user_timeout(Some(limit))
+        });
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn probe(&self, after: Duration) {
+        // As above. The kernel counts `after` from the peer's last packet because it is set after
+        // SO_KEEPALIVE.
+        let _ = self.with(|socket| {
+            socket.set_tcp_user_timeout(None)?;
+            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after))
+        });
     }
 
     /// Other systems have no such limit, and no probes for whose sake it would change.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub(super) fn limit_unacknowledged(&self, _limit: Option<Duration>) {}
+    pub(super) fn limit_unacknowledged(&self, _limit: Duration) {}
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(super) fn probe(&self, _after: Duration) {}
 
     fn with(&self, act: impl FnOnce(SockRef<'_>) -> io::Result<()>) -> io::Result<()> {
         match &*self.socket.borrow() {
