@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use tributary_node::cert::{self, Issue};
+use tributary_node::{
+    cert::{self, Issue, Serve},
+    tls::CA_FILE,
+};
 
 use crate::node::Failure;
 
@@ -24,6 +27,8 @@ enum Command {
     },
     /// Makes a node's certificate and key
     Issue(Issue),
+    /// Makes a certificate for clients and its key, for trying RTMPS: clients have to know the CA
+    Server(Serve),
 }
 
 /// Runs the subcommand.
@@ -43,6 +48,17 @@ pub(crate) fn run(args: &CertArgs) -> Result<(), Failure> {
                 issue.role,
                 issue.name,
                 issue.out.display()
+            );
+        }
+        Command::Server(server) => {
+            cert::serve(server)?;
+            println!(
+                "made {} and {} in {} for {}; clients have to know {}",
+                cert::SERVER_CERTIFICATE_FILE,
+                cert::SERVER_KEY_FILE,
+                server.out.display(),
+                server.names.join(", "),
+                server.ca.join(CA_FILE).display(),
             );
         }
     }

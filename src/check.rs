@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tributary_edge::tls::Certificates;
 use tributary_node::config::{Application, Layers};
 use tributary_origin::deploy::{self, folder};
 
@@ -40,11 +41,19 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     }
     let layers = Layers::new().file(&args.file).environment(std::env::vars());
     let config: Config = layers.read()?;
+    certificates(&config)?;
     print!("{}", toml::to_string(&config)?);
     match &config.origin.apps {
         Some(apps) => applications(apps, &config),
         None => Ok(()),
     }
+}
+
+/// Reads the certificates for clients, and checks that each fits its key.
+fn certificates(config: &Config) -> Result<(), Failure> {
+    let tickets = config.edge.ticket_keys.clone();
+    Certificates::load(&config.tls, tickets)?;
+    Ok(())
 }
 
 /// Whether this file is a script and no configuration.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tributary_edge::config::CertificateFiles;
 use tributary_node::{
     config::{Application, At, Check, Layers, Mistakes, address, read_address},
     log,
@@ -14,6 +15,8 @@ use tributary_node::{
 pub(crate) struct Config {
     pub(crate) edge: tributary_edge::Config,
     pub(crate) origin: tributary_origin::Config,
+    /// The certificates for clients, by their names.
+    pub(crate) tls: BTreeMap<String, CertificateFiles>,
     pub(crate) admin: Admin,
     pub(crate) log: log::Config,
     pub(crate) applications: BTreeMap<String, Application>,
@@ -73,6 +76,8 @@ impl Admin {
 impl Check for Config {
     fn check(&self, at: &At, mistakes: &mut Mistakes) {
         self.edge.check(&at.key("edge"), mistakes);
+        self.edge
+            .check_certificates(&at.key("edge"), &self.tls, mistakes);
         self.origin.check(&at.key("origin"), mistakes);
         self.log.check(&at.key("log"), mistakes);
         for (name, application) in &self.applications {

@@ -91,6 +91,7 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
     config.edge.origins = vec![format!("origin@{}", origin.address())];
     let start = tributary_edge::Start {
         config: config.edge,
+        tls: config.tls,
         identity: identities.edge,
         epoch: node::epoch(),
         applications: config.applications,
@@ -101,8 +102,10 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
     let routes = origin.api().merge(edge.routes());
     let (admin, served) =
         node::serve_admin(admin, routes, data.as_deref(), registry, ready, watch).await?;
-    let rtmp = edge.rtmp();
-    let addresses = [("rtmp", rtmp), ("link", origin.address()), ("admin", admin)];
+    let mut addresses = node::client_addresses(&edge);
+    // `edge.rtmp` has a default here, and its listener is the first one.
+    let rtmp = addresses[0].1;
+    addresses.extend([("link", origin.address()), ("admin", admin)]);
     node::print_listening(&addresses)?;
     print_lines(rtmp, apps.as_deref(), data.as_deref(), sample);
     let sample = sample.then(|| tokio::spawn(crate::sample::publish(rtmp)));

@@ -38,6 +38,7 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
     let mut registry = node::registry();
     let start = tributary_edge::Start {
         config: config.edge,
+        tls: config.tls,
         identity,
         epoch: node::epoch(),
         applications: config.applications,
@@ -47,7 +48,9 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
     let ready = Arc::new(edge.ready());
     let (admin, served) =
         node::serve_admin(admin, edge.routes(), None, registry, ready, watch).await?;
-    node::print_listening(&[("rtmp", edge.rtmp()), ("admin", admin)])?;
+    let mut addresses = node::client_addresses(&edge);
+    addresses.push(("admin", admin));
+    node::print_listening(&addresses)?;
     node::until_stopped(stopped, &signal).await;
     node::within_stop(async {
         edge.finished().await;

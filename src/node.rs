@@ -84,6 +84,14 @@ pub(crate) fn print_listening(addresses: &[(&str, SocketAddr)]) -> Result<(), Fa
     Ok(())
 }
 
+/// The names and addresses of an edge's listeners.
+pub(crate) fn client_addresses(edge: &tributary_edge::Running) -> Vec<(&'static str, SocketAddr)> {
+    let listening = edge.listening().iter();
+    listening
+        .map(|(protocol, address)| (protocol.as_str(), *address))
+        .collect()
+}
+
 /// Waits for SIGTERM or SIGINT, then begins the drain.
 pub(crate) async fn until_stopped(
     stopped: impl Future<Output = &'static str>,

@@ -3,6 +3,7 @@
 pub mod admission;
 mod client;
 pub mod config;
+pub mod door;
 pub mod fanout;
 pub mod link;
 mod listener;
@@ -13,6 +14,7 @@ pub mod run;
 mod spread;
 mod start;
 mod thread;
+pub mod tls;
 mod wire;
 mod worker;
 

@@ -1,9 +1,13 @@
 //! The listener, which accepts clients, and the acceptor, which gives them to workers.
 
 use std::{
+    cell::RefCell,
+    future::poll_fn,
     io,
     net::{SocketAddr, TcpListener, TcpStream},
+    pin::Pin,
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -12,10 +16,10 @@ use tributary_node::{drain, load::ThreadLoad, queue};
 
 use crate::{
     admission::{Admission, Refused},
+    door::Door,
     metrics::Metrics,
     spread::Spread,
     thread::Arrival,
-    wire::Upkeep,
 };
 
 /// Clients that wait for one worker. Reason: a worker that is this far behind is overloaded.
@@ -68,42 +72,49 @@ fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     Ok((socket, peer))
 }
 
-/// The acceptor: it gives each client to a worker.
+/// The acceptor: it gives the clients of all listeners to workers.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
-    pub(crate) listener: Listener,
+    pub(crate) listeners: Vec<(Listener, Arc<Door>)>,
     pub(crate) workers: Vec<queue::Sender<Arrival>>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) metrics: Arc<Metrics>,
-    /// The upkeep of the listener's connections.
-    pub(crate) upkeep: &'static Upkeep,
 }
 
 impl Acceptor {
-    /// Accepts until the drain begins; then it closes the listener.
+    /// Accepts until the drain begins; then it closes the listeners.
     pub(crate) async fn run(self, drain: drain::Watch) {
+        let spread = RefCell::new(Spread::new(self.workers.len()));
+        let load = ThreadLoad::of_current_runtime();
+        let accepting = self.listeners.iter();
+        let accepting = accepting.map(|(it, door)| Box::pin(self.accept(it, door, &spread, &load)));
         tokio::select! {
-            () = self.accept() => {}
+            () = all(accepting.collect()) => {}
             () = drain.signaled() => {}
         }
     }
 
-    async fn accept(&self) {
-        let mut spread = Spread::new(self.workers.len());
-        let load = ThreadLoad::of_current_runtime();
+    async fn accept(
+        &self,
+        listener: &Listener,
+        door: &Arc<Door>,
+        spread: &RefCell<Spread>,
+        load: &ThreadLoad,
+    ) {
         let mut wait = BACKOFF.0;
         loop {
-            match self.listener.accept().await {
+            match listener.accept().await {
                 Ok((socket, peer)) => {
                     wait = BACKOFF.0;
                     let taken = self.admission.admit(peer.ip()).and_then(|permit| {
-                        let (worker, slot) = spread.next(load.share(Instant::now()));
+                        let busy = load.share(Instant::now());
+                        let (worker, slot) = spread.borrow_mut().next(busy);
                         let arrival = Arrival {
                             socket,
                             peer,
                             permit,
                             slot,
-                            upkeep: self.upkeep,
+                            door: Arc::clone(door),
                         };
                         self.workers[worker]
                             .push(arrival, 1)
@@ -126,6 +137,18 @@ impl Acceptor {
             }
         }
     }
+}
+
+/// Runs futures side by side in one task until all have ended.
+async fn all<F: Future<Output = ()> + Unpin>(mut running: Vec<F>) {
+    poll_fn(|context| {
+        running.retain_mut(|it| Pin::new(it).poll(context).is_pending());
+        match running.is_empty() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
 }
 
 /// Whether accepting failed because the client had gone already.

@@ -46,6 +46,14 @@ pub struct Metrics {
     pub refused: Family<Reason, Counter>,
     /// Pauses of the acceptor because the process had no descriptors left.
     pub accept_backoffs: Counter,
+    /// The ends of validity of certificates, in seconds since 1970.
+    pub certificate_expiry: Family<CertificateLabel, Gauge>,
+}
+
+/// A label with the name of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CertificateLabel {
+    pub name: String,
 }
 
 /// Messages that viewers did not get, by reason.
@@ -132,6 +140,19 @@ impl Metrics {
         );
         let backoffs = self.accept_backoffs.clone();
         r.register("accept_backoffs", "Waits for want of descriptors", backoffs);
+        r.register(
+            "certificate_expires_seconds",
+            "The time at which a certificate for clients ends, in seconds since 1970",
+            self.certificate_expiry.clone(),
+        );
+    }
+
+    /// Notes the end of a certificate's validity, in seconds since 1970.
+    pub fn set_certificate_expiry(&self, name: &str, expires: i64) {
+        let label = CertificateLabel {
+            name: name.to_owned(),
+        };
+        self.certificate_expiry.get_or_create(&label).set(expires);
     }
 
     /// Counts the end of a connection.

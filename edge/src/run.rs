@@ -2,63 +2,60 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io, mem,
-    net::{SocketAddr, TcpListener},
+    fmt, io, mem,
+    net::SocketAddr,
     sync::Arc,
     thread::JoinHandle,
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::task;
 use tributary_node::{config::Application, drain, queue};
 
 use crate::{
     Config, Metrics,
     admission::{Admission, Limits},
+    config::Protocol,
+    door::{self, Bound, ListenError},
     link::{Links, Upstream},
     listener::{Acceptor, BACKLOG, Listener},
     thread::{Beside, Thread},
-    wire::{Upkeep, prepare},
+    tls::Certificates,
+    wire::Upkeep,
     worker::{Policy, Setup},
 };
-
-/// Connections that the kernel keeps until they are accepted; the kernel has a limit of its own.
-const LISTEN_BACKLOG: i32 = 4096;
 
 /// The clients' side of an edge at work.
 #[derive(Debug)]
 pub struct RunningClients {
-    rtmp: SocketAddr,
+    listening: Vec<(Protocol, SocketAddr)>,
     admission: Arc<Admission>,
     workers: Vec<JoinHandle<()>>,
 }
 
-/// Binds the listener and serves clients until `drain` begins. Each worker has a thread of its own.
-/// The first worker's thread also accepts clients and runs the links, so that on a small machine a
-/// client's message crosses no threads.
+/// Opens the listeners and serves clients until `drain` begins. Each worker has a thread of its
+/// own. The first worker's thread also accepts clients and runs the links, so that on a small
+/// machine a client's message crosses no threads.
 pub fn run(
     config: &Config,
     applications: &BTreeMap<String, Application>,
+    certificates: &Certificates,
     upstream: Upstream,
     links: Option<Links>,
     metrics: Arc<Metrics>,
     drain: drain::Watch,
-) -> io::Result<RunningClients> {
-    let upkeep = &Upkeep::DIRECT;
-    run_with(
-        upkeep,
-        config,
-        applications,
-        upstream,
-        links,
-        metrics,
-        drain,
-    )
+) -> Result<RunningClients, RunError> {
+    let listeners = config.listeners();
+    let listeners = listeners.iter();
+    let bound = listeners
+        .map(|listen| door::bind(listen, certificates, &Upkeep::DIRECT))
+        .collect::<Result<_, _>>()?;
+    let clients = run_behind(bound, config, applications, upstream, links, metrics, drain)?;
+    Ok(clients)
 }
 
-/// As [`run`], with this upkeep of the listener's connections.
-pub(crate) fn run_with(
-    upkeep: &'static Upkeep,
+/// As [`run`], with listeners that are open.
+pub(crate) fn run_behind(
+    bound: Vec<Bound>,
     config: &Config,
     applications: &BTreeMap<String, Application>,
     upstream: Upstream,
@@ -66,14 +63,19 @@ pub(crate) fn run_with(
     metrics: Arc<Metrics>,
     drain: drain::Watch,
 ) -> io::Result<RunningClients> {
-    let listener = bind(config.rtmp, upkeep)?;
-    let rtmp = listener.local_addr()?;
+    let listening = bound.iter().flat_map(|bound| {
+        let protocols = bound.protocols().iter();
+        protocols.map(|protocol| (*protocol, bound.address))
+    });
+    let listening = listening.collect();
     let threads: Vec<_> = (0..config.worker_count())
         .map(Thread::new)
         .collect::<Result<_, _>>()?;
-    let listener = {
+    let listeners = {
         let _of_the_first = threads.first().map(Thread::enter);
-        Listener::new(listener)?
+        let listeners = bound.into_iter();
+        let listeners = listeners.map(|it| Ok((Listener::new(it.socket)?, it.door)));
+        listeners.collect::<io::Result<_>>()?
     };
     let admission = Admission::new(Limits {
         connections: config.max_connections,
@@ -91,11 +93,10 @@ pub(crate) fn run_with(
     let (senders, arrivals): (Vec<_>, Vec<_>) =
         threads.iter().map(|_| queue::queue(BACKLOG)).unzip();
     let acceptor = Acceptor {
-        listener,
+        listeners,
         workers: senders,
         admission: Arc::clone(&admission),
         metrics,
-        upkeep,
     };
     let mut beside: Vec<Beside> = vec![Box::new(|| Box::pin(close_after(acceptor, drain)))];
     if let Some(links) = links {
@@ -106,7 +107,7 @@ pub(crate) fn run_with(
         .map(|(thread, arrivals)| thread.start(setup.clone(), arrivals, mem::take(&mut beside)))
         .collect::<Result<_, _>>()?;
     Ok(RunningClients {
-        rtmp,
+        listening,
         admission,
         workers,
     })
@@ -137,9 +138,9 @@ async fn close_after(acceptor: Acceptor, drain: drain::Watch) {
 }
 
 impl RunningClients {
-    /// The address for RTMP clients.
-    pub fn rtmp(&self) -> SocketAddr {
-        self.rtmp
+    /// The protocols that clients can speak, each with an address for it.
+    pub fn listening(&self) -> &[(Protocol, SocketAddr)] {
+        &self.listening
     }
 
     /// The admission of connections, which counts them.
@@ -156,16 +157,39 @@ impl RunningClients {
     }
 }
 
-fn bind(address: SocketAddr, upkeep: &Upkeep) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    prepare(&socket, upkeep)?;
-    socket.listen(LISTEN_BACKLOG)?;
-    Ok(socket.into())
+/// The reason for which no clients can be served.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A listener cannot be opened.
+    Listen(ListenError),
+    /// A thread cannot be started.
+    Thread(io::Error),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(error) => error.fmt(f),
+            Self::Thread(error) => write!(
+                f,
+                "cannot start the threads for clients: {error}; lower edge.workers, or raise the \
+                 limits of this user"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+impl From<ListenError> for RunError {
+    fn from(error: ListenError) -> Self {
+        Self::Listen(error)
+    }
+}
+
+impl From<io::Error> for RunError {
+    fn from(error: io::Error) -> Self {
+        Self::Thread(error)
+    }
 }

@@ -1,6 +1,6 @@
 //! Start and stop of an edge: links start first, clients after them.
 
-use std::{collections::BTreeMap, fmt, io, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
 
 use prometheus_client::registry::Registry;
 use tributary_node::{
@@ -12,18 +12,22 @@ use tributary_node::{
 
 use crate::{
     Config, Metrics,
+    config::{CertificateFiles, Protocol},
     fanout::Streams,
     link::{
         LinkConfig, LinkMetrics, Links, OriginAddress, OriginAddressError, Readiness, Upstream,
     },
     run,
+    tls::{Certificates, CertificatesError},
 };
 
 /// The configuration and identity with which an edge starts.
 #[derive(Debug)]
 pub struct Start {
     pub config: Config,
-    /// The edge's certificate and key.
+    /// The certificates for clients, by their names.
+    pub tls: BTreeMap<String, CertificateFiles>,
+    /// The edge's certificate and key for links.
     pub identity: Identity,
     /// The epoch: a random number, drawn at each start.
     pub epoch: u64,
@@ -40,9 +44,9 @@ pub struct Running {
 }
 
 impl Running {
-    /// The address for RTMP clients.
-    pub fn rtmp(&self) -> SocketAddr {
-        self.clients.rtmp()
+    /// The protocols that clients can speak, each with an address for it.
+    pub fn listening(&self) -> &[(Protocol, SocketAddr)] {
+        self.clients.listening()
     }
 
     /// A function that reports whether the edge could serve a client now, or why not.
@@ -80,11 +84,13 @@ pub fn start(
 ) -> Result<Running, StartError> {
     let Start {
         config,
+        tls,
         identity,
         epoch,
         applications,
     } = start;
     let origins = origins(&config)?;
+    let certificates = Certificates::load(&tls, config.ticket_keys.clone())?;
     let link_metrics = LinkMetrics::default();
     link_metrics.register(registry);
     let metrics = Arc::new(Metrics::default());
@@ -102,15 +108,13 @@ pub fn start(
     let clients = run::run(
         &config,
         &applications,
+        &certificates,
         upstream.clone(),
         Some(links),
-        metrics,
-        drain,
-    )
-    .map_err(|source| StartError::Listener {
-        address: config.rtmp,
-        source,
-    })?;
+        Arc::clone(&metrics),
+        drain.clone(),
+    )?;
+    tokio::spawn(certificates.watch(metrics, drain));
     Ok(Running {
         clients,
         readiness,
@@ -154,11 +158,10 @@ pub enum StartError {
         /// The fault of the text.
         error: OriginAddressError,
     },
-    /// The edge could not bind the RTMP address.
-    Listener {
-        address: SocketAddr,
-        source: io::Error,
-    },
+    /// The edge cannot use its certificates for clients.
+    Certificates(CertificatesError),
+    /// The edge cannot serve clients.
+    Clients(run::RunError),
 }
 
 impl fmt::Display for StartError {
@@ -170,14 +173,22 @@ impl fmt::Display for StartError {
                 f,
                 "--origin {text}: {error}; write HOST:PORT or NAME@HOST:PORT"
             ),
-            Self::Listener { address, source } => {
-                write!(
-                    f,
-                    "cannot listen on {address}: {source}; choose another with --rtmp"
-                )
-            }
+            Self::Certificates(error) => error.fmt(f),
+            Self::Clients(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for StartError {}
+
+impl From<CertificatesError> for StartError {
+    fn from(error: CertificatesError) -> Self {
+        Self::Certificates(error)
+    }
+}
+
+impl From<run::RunError> for StartError {
+    fn from(error: run::RunError) -> Self {
+        Self::Clients(error)
+    }
+}

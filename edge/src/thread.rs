@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, TcpStream as StdTcpStream},
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     thread::JoinHandle,
 };
 
@@ -18,8 +19,9 @@ use tributary_node::queue;
 use crate::{
     admission::Permit,
     client,
+    door::{Door, Refusal, Turns},
     spread::WorkerSlot,
-    wire::{Transport, Upkeep},
+    wire::Transport,
     worker::{Setup, Worker},
 };
 
@@ -30,7 +32,7 @@ pub(crate) struct Arrival {
     pub(crate) peer: SocketAddr,
     pub(crate) permit: Permit,
     pub(crate) slot: WorkerSlot,
-    pub(crate) upkeep: &'static Upkeep,
+    pub(crate) door: Arc<Door>,
 }
 
 /// A thread with a runtime of its own, not started yet.
@@ -83,13 +85,17 @@ async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
     let worker = Rc::new(Worker::new(setup));
     // The task of the hub ends with the thread.
     spawn_local(Rc::clone(&worker.hub).run());
+    let turns = Rc::new(Turns::new());
     let mut clients = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
             arrival = arrivals.next() => {
                 let Some(arrival) = arrival else { break };
-                if let Some(client) = receive(&worker, arrival) {
-                    clients.spawn_local(client);
+                let Some((socket, client)) = arrival.register() else { continue };
+                if client.door.is_open() {
+                    clients.spawn_local(client.serve(&worker, Transport::plain(socket)));
+                } else {
+                    clients.spawn_local(client.let_in(&worker, socket, Rc::clone(&turns)));
                 }
             }
             Some(ended) = clients.join_next() => report(ended),
@@ -102,20 +108,64 @@ async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
     }
 }
 
-/// The task that serves a client.
-fn receive(worker: &Rc<Worker>, arrival: Arrival) -> Option<impl Future<Output = ()> + use<>> {
-    let Arrival {
-        socket,
-        peer,
-        permit,
-        slot,
-        upkeep,
-    } = arrival;
-    let socket = TcpStream::from_std(socket);
-    let socket = socket.inspect_err(|error| tracing::warn!(%peer, %error, "client not served"));
-    let worker = Rc::clone(worker);
-    let transport = Transport::plain(socket.ok()?);
-    Some(client::serve(worker, transport, upkeep, peer, permit, slot))
+impl Arrival {
+    /// Gives the socket to the runtime of this thread.
+    fn register(self) -> Option<(TcpStream, Arrived)> {
+        let peer = self.peer;
+        let socket = TcpStream::from_std(self.socket);
+        let socket = socket.inspect_err(|error| tracing::warn!(%peer, %error, "client not served"));
+        let arrived = Arrived {
+            peer,
+            permit: self.permit,
+            slot: self.slot,
+            door: self.door,
+        };
+        Some((socket.ok()?, arrived))
+    }
+}
+
+/// An arrival without its socket.
+struct Arrived {
+    peer: SocketAddr,
+    permit: Permit,
+    slot: WorkerSlot,
+    door: Arc<Door>,
+}
+
+impl Arrived {
+    /// Serves a client from the first byte of RTMP on. Each idle client holds the future, which is
+    /// why it is no `async fn`: that would hold its arguments too.
+    fn serve(self, worker: &Rc<Worker>, transport: Transport) -> impl Future<Output = ()> + use<> {
+        let upkeep = self.door.upkeep();
+        let worker = Rc::clone(worker);
+        client::serve(worker, transport, upkeep, self.peer, self.permit, self.slot)
+    }
+
+    /// Serves a client that comes through a door with something before RTMP.
+    fn let_in(
+        self,
+        worker: &Rc<Worker>,
+        socket: TcpStream,
+        turns: Rc<Turns>,
+    ) -> impl Future<Output = ()> + use<> {
+        let worker = Rc::clone(worker);
+        // The box ends with the handshake.
+        let door = Arc::clone(&self.door);
+        let entered = Box::pin(async move { door.enter(socket, &turns).await });
+        async move {
+            match entered.await {
+                Ok(transport) => self.serve(&worker, transport).await,
+                Err(refusal) => refuse(&worker, self.peer, &refusal),
+            }
+        }
+    }
+}
+
+fn refuse(worker: &Worker, peer: SocketAddr, refusal: &Refusal) {
+    tracing::debug!(%peer, %refusal, "client not let in");
+    if let Some(fault) = refusal.fault() {
+        worker.metrics.count_fault(fault);
+    }
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tributary_edge::{Config, Metrics, link::Upstream};
+use tributary_edge::{Config, Metrics, link::Upstream, tls::Certificates};
 use tributary_node::drain;
 
 /// Descriptors of the edge's process: about half of them are clients.
@@ -107,7 +107,7 @@ fn edge() {
         let (upstream, _lanes) = Upstream::new();
         let (_signal, watch) = drain::channel();
         let config = Config {
-            rtmp: "127.0.0.1:0".parse().expect("an address"),
+            rtmp: Some("127.0.0.1:0".parse().expect("an address")),
             workers: 1,
             max_half_open_per_address: 1000,
             ..Config::default()
@@ -116,12 +116,16 @@ fn edge() {
         let running = tributary_edge::run::run(
             &config,
             &Default::default(),
+            &Certificates::none(),
             upstream,
             None,
             Arc::clone(&metrics),
             watch,
         );
-        println!("edge at {}", running.expect("port 0 is always free").rtmp());
+        println!(
+            "edge at {}",
+            running.expect("port 0 is always free").listening()[0].1
+        );
         while metrics.accept_backoffs.get() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

@@ -55,9 +55,7 @@ pub fn issue(request: &Issue) -> Result<(), Error> {
         return Err(Error::AliasOfEdge);
     }
     let ca_file = request.ca.join(tls::CA_FILE);
-    let ca_pem = read(&ca_file)?;
-    let ca_key = KeyPair::from_pem(&read(&request.ca.join(CA_KEY_FILE))?)?;
-    let issuer = Issuer::from_ca_cert_pem(&ca_pem, ca_key)?;
+    let (ca_pem, issuer) = issuer(&request.ca)?;
     let (certificate, key) = node(&issuer, request.role, &request.name, &request.alias)?;
     create_dir(&request.out)?;
     write_new(
@@ -74,6 +72,59 @@ pub fn issue(request: &Issue) -> Result<(), Error> {
         return Ok(());
     }
     write_new(&request.out.join(tls::CA_FILE), &ca_pem, PUBLIC)
+}
+
+/// The parameters of [`serve`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct Serve {
+    /// A host name or address that clients connect to; may be repeated. `*.` stands for one label
+    #[arg(long = "name", required = true, value_name = "HOST")]
+    pub names: Vec<String>,
+    /// The directory that `tributary cert init` made
+    #[arg(long, value_name = "DIR")]
+    pub ca: PathBuf,
+    /// Where to write server.pem and server.key
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Makes a certificate for clients and its key, and writes them into [`Serve::out`], the CA's own
+/// after the certificate. It is for trying: clients have to know the CA.
+pub fn serve(request: &Serve) -> Result<(), Error> {
+    let (ca_pem, issuer) = issuer(&request.ca)?;
+    let names = request.names.iter().map(|name| client_host(name));
+    let names = names.collect::<Result<Vec<_>, _>>()?;
+    let key = KeyPair::generate()?;
+    let mut params = valid_for(SERVER_LIFE);
+    let common = request.names.first().map_or("", String::as_str);
+    params.distinguished_name.push(DnType::CommonName, common);
+    params.subject_alt_names = names;
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let certificate = params.signed_by(&key, &issuer)?;
+    create_dir(&request.out)?;
+    let key_file = request.out.join(SERVER_KEY_FILE);
+    write_new(&key_file, &key.serialize_pem(), SECRET)?;
+    let chain = certificate.pem() + &ca_pem;
+    write_new(&request.out.join(SERVER_CERTIFICATE_FILE), &chain, PUBLIC)
+}
+
+/// The CA in a directory: its certificate, and the issuer that signs with its key.
+fn issuer(dir: &Path) -> Result<(String, Issuer<'static, KeyPair>), Error> {
+    let ca_pem = read(&dir.join(tls::CA_FILE))?;
+    let ca_key = KeyPair::from_pem(&read(&dir.join(CA_KEY_FILE))?)?;
+    let issuer = Issuer::from_ca_cert_pem(&ca_pem, ca_key)?;
+    Ok((ca_pem, issuer))
+}
+
+/// A name that clients connect to, wildcards included.
+fn client_host(name: &str) -> Result<SanType, Error> {
+    match name.strip_prefix("*.") {
+        Some(parent) if tls::is_name(parent) => Ok(SanType::DnsName(ia5(name.to_owned())?)),
+        Some(_) => Err(Error::Name(name.to_owned())),
+        None => host(name),
+    }
 }
 
 /// An edge and an origin of a CA that exists in this process alone.
@@ -257,11 +308,17 @@ fn write_new(file: &Path, text: &str, mode: u32) -> Result<(), Error> {
 /// The name of the CA's private key in its directory.
 pub const CA_KEY_FILE: &str = "ca.key";
 
+/// The names of a certificate for clients, with its chain, and of its key.
+pub const SERVER_CERTIFICATE_FILE: &str = "server.pem";
+pub const SERVER_KEY_FILE: &str = "server.key";
+
 const SECRET: u32 = 0o600;
 const PUBLIC: u32 = 0o644;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const CA_LIFE: Duration = Duration::from_secs(3650 * DAY.as_secs());
 const NODE_LIFE: Duration = Duration::from_secs(730 * DAY.as_secs());
+/// The longest life that all clients accept of a server (Apple, 2019: 825 days, of a private CA).
+const SERVER_LIFE: Duration = Duration::from_secs(730 * DAY.as_secs());
 /// The age of a new certificate, which a node with a clock that is behind still accepts.
 const CLOCK_SKEW: Duration = DAY;
 

@@ -194,6 +194,8 @@ const EDGE: CrateMap = CrateMap {
         ("fanout", "metrics wire"),
         ("link", "fanout objects routing"),
         ("config", "link"),
+        ("tls", "config metrics wire wire/transport"),
+        ("door", "config tls wire wire/transport"),
         ("worker", "fanout link metrics objects wire"),
         (
             "client",
@@ -201,14 +203,14 @@ const EDGE: CrateMap = CrateMap {
         ),
         (
             "thread",
-            "admission client spread wire wire/transport worker",
+            "admission client door spread wire wire/transport worker",
         ),
-        ("listener", "admission metrics spread thread wire"),
+        ("listener", "admission door metrics spread thread"),
         (
             "run",
-            "admission config fanout link listener metrics thread wire worker",
+            "admission config door fanout link listener metrics thread tls wire worker",
         ),
-        ("start", "config fanout link metrics run"),
+        ("start", "config fanout link metrics run tls"),
         ("lib", "config metrics start"),
     ],
     against: &[],

@@ -12,6 +12,7 @@ mod an_outage_is_not_seen;
 mod applications;
 mod applications_are_deployed;
 mod bad_input;
+mod clients_come_over_tls;
 mod dev_needs_nothing;
 mod enhanced_rtmp_passes;
 mod every_publisher_with_every_player;

@@ -17,6 +17,7 @@ use tributary_edge::{
         Upstream,
         handle::{FromOrigin, Opening, Park, ToLane},
     },
+    tls::Certificates,
 };
 use tributary_node::{drain, queue};
 use tributary_protocol::{
@@ -59,7 +60,7 @@ impl Edge {
         let (drain, watch) = drain::channel();
         let metrics = Arc::new(Metrics::default());
         let config = Config {
-            rtmp: "127.0.0.1:0".parse().expect("an address"),
+            rtmp: Some("127.0.0.1:0".parse().expect("an address")),
             workers: 1,
             ..Config::default()
         };
@@ -70,13 +71,16 @@ impl Edge {
                 let running = tributary_edge::run::run(
                     &config,
                     &BTreeMap::new(),
+                    &Certificates::none(),
                     upstream,
                     None,
                     counted,
                     watch,
                 )
                 .expect("port 0 is always free");
-                bound.send(running.rtmp()).expect("the test waits");
+                bound
+                    .send(running.listening()[0].1)
+                    .expect("the test waits");
                 running.finished().await;
             });
         });

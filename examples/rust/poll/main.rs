@@ -59,16 +59,19 @@ async fn serve(rtmp: SocketAddr) -> Result<(), Box<dyn Error>> {
 
     let edge = tributary_edge::Start {
         config: tributary_edge::Config {
-            rtmp,
+            rtmp: Some(rtmp),
             origins: vec![format!("origin@{}", origin.address())],
             ..tributary_edge::Config::default()
         },
+        tls: BTreeMap::new(),
         identity: identities.edge,
         epoch: rand::random(),
         applications,
     };
     let edge = tributary_edge::start(edge, &mut metrics, watch)?;
-    println!("listening rtmp={}", edge.rtmp());
+    for (protocol, address) in edge.listening() {
+        println!("listening {protocol}={address}");
+    }
 
     stopped.await;
     signal.begin();

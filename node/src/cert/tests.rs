@@ -93,3 +93,32 @@ fn a_temporary_pair_trusts_itself() {
     assert_eq!(pair.edge.peer().to_string(), "edge edge");
     assert_eq!(pair.origin.peer().to_string(), "origin origin");
 }
+
+#[test]
+fn a_certificate_for_clients_comes_with_the_ca_and_names_its_hosts() {
+    let root = tempfile::tempdir().unwrap();
+    let ca = root.path().join("ca");
+    init(&ca).unwrap();
+    let request = |names: &[&str], out: &str| Serve {
+        names: names.iter().map(|&name| name.to_owned()).collect(),
+        ca: ca.clone(),
+        out: root.path().join(out),
+    };
+    let good = request(&["live.example", "*.edge.example", "192.0.2.1"], "server");
+    serve(&good).unwrap();
+    let chain = read(&good.out.join(SERVER_CERTIFICATE_FILE)).unwrap();
+    assert!(chain.ends_with(&read(&ca.join(tls::CA_FILE)).unwrap()));
+    assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 2);
+    let key = fs::metadata(good.out.join(SERVER_KEY_FILE)).unwrap();
+    assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    assert!(
+        serve(&good)
+            .unwrap_err()
+            .to_string()
+            .contains("overwritten")
+    );
+    for name in ["*", "*.", "a b", "*.*.example", ""] {
+        let error = serve(&request(&[name], "other")).unwrap_err().to_string();
+        assert!(error.contains("cannot be"), "{name}: {error}");
+    }
+}

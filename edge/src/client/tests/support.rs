@@ -27,13 +27,14 @@ use tributary_protocol::{
 };
 
 use crate::{
-    Config, Metrics,
+    Config, Metrics, door,
     link::{
         OpenRequest, Upstream,
         handle::{FromOrigin, Opening, Park, ToLane},
     },
     objects::HubOut,
     run::RunningClients,
+    tls::Certificates,
     wire::Upkeep,
 };
 
@@ -67,7 +68,7 @@ pub(super) struct Client {
 
 pub(super) fn config() -> Config {
     Config {
-        rtmp: "127.0.0.1:0".parse().expect("an address"),
+        rtmp: Some("127.0.0.1:0".parse().expect("an address")),
         workers: 1,
         ..Config::default()
     }
@@ -101,8 +102,12 @@ impl Edge {
         let (upstream, lanes) = Upstream::new();
         let (drain, watch) = drain::channel();
         let metrics = Arc::new(Metrics::default());
-        let running = crate::run::run_with(
-            upkeep,
+        let bound = config.listeners();
+        let bound = bound.iter().map(|listen| {
+            door::bind(listen, &Certificates::none(), upkeep).expect("port 0 is always free")
+        });
+        let running = crate::run::run_behind(
+            bound.collect(),
             config,
             applications,
             upstream,
@@ -110,7 +115,7 @@ impl Edge {
             Arc::clone(&metrics),
             watch,
         )
-        .expect("port 0 is always free");
+        .expect("threads start");
         Self {
             running,
             metrics,
@@ -120,7 +125,7 @@ impl Edge {
     }
 
     pub(super) fn address(&self) -> SocketAddr {
-        self.running.rtmp()
+        self.running.listening()[0].1
     }
 
     pub(super) async fn client(&self) -> Client {

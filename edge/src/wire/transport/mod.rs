@@ -1,7 +1,7 @@
 //! The carrier of a client's RTMP bytes: a connection, and the framing on it.
 //!
 //! ```text
-//!   wire ── RTMP bytes ──► Framing (Raw) ──► Lower (Plain) ──► socket
+//!   wire ── RTMP bytes ──► Framing (Raw) ──► Lower (Plain, Tls) ──► socket
 //! ```
 //!
 //! The operations that move bytes only try: they do at once what the kernel takes and leave no
@@ -15,6 +15,7 @@
 
 mod lower;
 mod plain;
+mod tls;
 
 use std::{
     io::{self, IoSlice},
@@ -24,10 +25,14 @@ use std::{
 use tokio::{
     io::{Interest, Ready},
     net::TcpStream,
+    sync::Semaphore,
 };
 
 use lower::Lower;
 use plain::Plain;
+use tls::Tls;
+
+pub(crate) use tls::{TlsFault, TlsSettings};
 
 /// One client's connection, as bytes of RTMP.
 #[derive(Debug)]
@@ -52,10 +57,24 @@ impl Transport {
         }
     }
 
+    /// RTMP on TLS: shakes hands. Each computation of the handshake takes one of `turns`.
+    pub(crate) async fn tls(
+        socket: TcpStream,
+        settings: &TlsSettings,
+        turns: &Semaphore,
+    ) -> Result<Self, TlsFault> {
+        let tls = Tls::accept(socket, settings, turns).await?;
+        Ok(Self {
+            lower: Lower::Tls(Box::new(tls)),
+            framing: Framing::Raw,
+        })
+    }
+
     /// The name of the protocol, as origins get it.
     pub(crate) fn protocol(&self) -> &'static str {
         match (&self.lower, &self.framing) {
             (Lower::Plain(_), Framing::Raw) => "rtmp",
+            (Lower::Tls(_), Framing::Raw) => "rtmps",
         }
     }
 

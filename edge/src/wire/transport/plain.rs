@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    future::poll_fn,
     io::{self, IoSlice, Write},
     net::{self, Shutdown},
     task::{Context, Poll},
@@ -54,11 +53,11 @@ impl Plain {
 
     /// Waits until an operation of the interest may make progress. It has no state of its own:
     /// every client holds one.
-    pub(super) fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> {
-        poll_fn(move |context| self.poll_ready(interest, context))
-    }
-
-    fn poll_ready(&self, interest: Interest, context: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+    pub(super) fn poll_ready(
+        &self,
+        interest: Interest,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Ready>> {
         let socket = self.socket.borrow();
         let socket = match &*socket {
             Socket::Watched(socket) => socket,

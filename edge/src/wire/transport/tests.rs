@@ -125,5 +125,7 @@ async fn an_unwatched_connection_wakes_nobody_and_is_read_all_the_same() {
 
 #[test]
 fn the_plain_transport_is_hardly_larger_than_its_socket() {
-    assert!(size_of::<Transport>() <= size_of::<TcpStream>() + 2 * size_of::<usize>());
+    assert!(size_of::<Transport>() <= size_of::<TcpStream>() + 3 * size_of::<usize>());
 }
+
+mod tls;

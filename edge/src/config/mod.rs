@@ -1,20 +1,41 @@
 //! The edge's settings.
 
-use std::net::SocketAddr;
+mod certificate;
+mod listen;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 use tributary_node::config::{At, Check, Duration, Layers, Mistakes, Size, address, read_address};
 use tributary_protocol::link::{Rate, hello::MAX_NAME};
 
+pub use self::{
+    certificate::CertificateFiles,
+    listen::{Listen, Protocol},
+};
 use crate::link::OriginAddress;
 
 /// The table `[edge]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Address for RTMP clients; port 0 takes any free port.
-    #[serde(deserialize_with = "read_address")]
-    pub rtmp: SocketAddr,
+    /// Address for RTMP clients on TCP; port 0 takes any free port. Unset: the default, unless
+    /// there are others in `listen`.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "read_address"
+    )]
+    pub rtmp: Option<SocketAddr>,
+    /// Listeners, beside the one of `rtmp`.
+    pub listen: Vec<Listen>,
+    /// The file of the keys for session tickets of TLS, one on each line, in base64. Edges that
+    /// share it accept each other's tickets. Unset: one key, drawn at the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ticket_keys: Option<PathBuf>,
     /// The origins, each `HOST:PORT` or `NAME@HOST:PORT`.
     pub origins: Vec<String>,
     /// Where this edge stands, as its origins show it; may be empty.
@@ -85,6 +106,29 @@ impl Config {
     const MOST_MAX_LAG: Duration = Duration::from_secs(10);
     const MOST_WORKERS: usize = 1024;
 
+    /// The listeners; the one of `rtmp` comes first.
+    pub fn listeners(&self) -> Vec<Listen> {
+        let default = SocketAddr::from(([0, 0, 0, 0], Self::DEFAULT_PORT));
+        let rtmp = self
+            .rtmp
+            .or_else(|| self.listen.is_empty().then_some(default));
+        let rtmp = rtmp.into_iter().map(Listen::rtmp);
+        rtmp.chain(self.listen.iter().cloned()).collect()
+    }
+
+    /// Checks that the listeners have the certificates that they need.
+    pub fn check_certificates(
+        &self,
+        at: &At,
+        tls: &BTreeMap<String, CertificateFiles>,
+        mistakes: &mut Mistakes,
+    ) {
+        for (index, listen) in self.listen.iter().enumerate() {
+            let at = at.key("listen").key(index);
+            listen.check_certificates(&at, tls, mistakes);
+        }
+    }
+
     /// The rate of a session's messages towards its origin.
     pub fn session_rate(&self) -> Rate {
         Rate {
@@ -105,7 +149,9 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            rtmp: SocketAddr::from(([0, 0, 0, 0], Self::DEFAULT_PORT)),
+            rtmp: None,
+            listen: Vec::new(),
+            ticket_keys: None,
             origins: Vec::new(),
             zone: String::new(),
             workers: 0,
@@ -133,6 +179,20 @@ impl Check for Config {
                 "0 admits no client",
                 "write 1 or more, or leave it out",
             );
+        }
+        let mut addresses = BTreeSet::new();
+        addresses.extend(self.rtmp);
+        for (index, listen) in self.listen.iter().enumerate() {
+            let at = at.key("listen").key(index);
+            listen.check(&at, mistakes);
+            if listen.address.port() != 0 && !addresses.insert(listen.address) {
+                let remedy = "write one listener with all its protocols";
+                mistakes.add(
+                    at.key("address"),
+                    "another listener has this address",
+                    remedy,
+                );
+            }
         }
         for (index, origin) in self.origins.iter().enumerate() {
             if let Err(error) = origin.parse::<OriginAddress>() {
@@ -198,7 +258,7 @@ mod tests {
         let layers = flags.layer(Layers::new().environment(variables));
         let edge = layers.read::<Whole>().unwrap().edge;
         let expected = Config {
-            rtmp: "127.0.0.1:0".parse().unwrap(),
+            rtmp: Some("127.0.0.1:0".parse().unwrap()),
             origins: vec!["a:1".to_owned(), "b:2".to_owned()],
             max_lag: Duration::from_secs(2),
             session_kbit_per_second: 8000,
