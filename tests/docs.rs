@@ -247,6 +247,7 @@ fn every_maximum_is_documented() {
         "node",
         "node/web",
         "edge",
+        "edge/gate",
         "origin",
         "origin/script",
     ] {

@@ -94,7 +94,9 @@ impl CrateMap {
     }
 }
 
-pub(crate) const CRATES: &[CrateMap] = &[PROTOCOL, NODE, WEB, EDGE, ORIGIN, SCRIPT, PATH, PROGRAM];
+pub(crate) const CRATES: &[CrateMap] = &[
+    PROTOCOL, NODE, WEB, EDGE, GATE, ORIGIN, SCRIPT, PATH, PROGRAM,
+];
 
 const PROTOCOL: CrateMap = CrateMap {
     member: "protocol",
@@ -212,6 +214,18 @@ const EDGE: CrateMap = CrateMap {
         ),
         ("start", "config fanout link metrics run tls"),
         ("lib", "config metrics start"),
+    ],
+    against: &[],
+    circles: &[],
+};
+
+const GATE: CrateMap = CrateMap {
+    member: "edge/gate",
+    folders: &[
+        ("networks", ""),
+        ("refusal", ""),
+        ("access", "networks refusal"),
+        ("lib", "access networks refusal"),
     ],
     against: &[],
     circles: &[],

@@ -17,6 +17,7 @@ pub(crate) const HELD: &[(&str, &[&str])] = &[
     ("node", &["Error"]),
     ("node/web", &[]),
     ("edge", &[]),
+    ("edge/gate", &[]),
     ("origin", &[]),
     ("origin/script", &[]),
     ("", &[]),
