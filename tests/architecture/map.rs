@@ -224,8 +224,10 @@ const GATE: CrateMap = CrateMap {
     folders: &[
         ("networks", ""),
         ("refusal", ""),
+        ("secret", ""),
         ("access", "networks refusal"),
-        ("lib", "access networks refusal"),
+        ("tokens", "refusal secret"),
+        ("lib", "access networks refusal secret tokens"),
     ],
     against: &[],
     circles: &[],

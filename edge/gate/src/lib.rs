@@ -8,14 +8,22 @@
 //! | module | decides by | settings, below `[applications.NAME]` |
 //! |---|---|---|
 //! | `access` | address and transport | `access` |
+//! | `tokens` | signed texts in a query | `tokens` |
 //!
-//! Two modules serve the others: `networks` (lists of addresses) and `refusal` (the status and the
-//! sentence of a refusal).
+//! Three modules serve the others: `networks` (lists of addresses), `secret` (keys that edges share)
+//! and `refusal` (the status and the sentence of a refusal).
 
 mod access;
 mod networks;
 mod refusal;
+mod secret;
+mod tokens;
 
 pub use access::{Access, AccessRefused, Transport};
 pub use networks::{Network, NetworkError, Networks};
 pub use refusal::{Action, MAX_DESCRIPTION, Refusal, RefusedStatus};
+pub use secret::{SharedKey, ShortSecret};
+pub use tokens::{
+    Claims, Key, KeyError, KeyKind, MAX_KEY_FILE, MAX_KEYS, MAX_TOKEN, Queries, TokenKey,
+    TokenRefused, TokenRequest, TokenSettings, Tokens,
+};
