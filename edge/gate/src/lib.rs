@@ -8,18 +8,25 @@
 //! | module | decides by | settings, below `[applications.NAME]` |
 //! |---|---|---|
 //! | `access` | address and transport | `access` |
+//! | `encoders` | user and password of encoders | `encoders` |
 //! | `tokens` | signed texts in a query | `tokens` |
 //!
-//! Three modules serve the others: `networks` (lists of addresses), `secret` (keys that edges share)
-//! and `refusal` (the status and the sentence of a refusal).
+//! Four modules serve the others: `networks` (lists of addresses), `query` (fields of a query), `secret`
+//! (keys that edges share) and `refusal` (the status and the sentence of a refusal).
 
 mod access;
+mod encoders;
 mod networks;
+mod query;
 mod refusal;
 mod secret;
 mod tokens;
 
 pub use access::{Access, AccessRefused, Transport};
+pub use encoders::{
+    EncoderSettings, Encoders, LOGIN_LABEL, Login, MAX_USED, MAX_USER, MAX_USERS_FILE, NoUser,
+    RANDOM, Scheme, UsedNonces, UserMistake, Users,
+};
 pub use networks::{Network, NetworkError, Networks};
 pub use refusal::{Action, MAX_DESCRIPTION, Refusal, RefusedStatus};
 pub use secret::{SharedKey, ShortSecret};

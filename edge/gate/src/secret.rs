@@ -24,7 +24,6 @@ impl SharedKey {
     }
 
     /// Signs the parts, one after the other.
-    #[cfg(test)]
     pub(crate) fn sign(&self, parts: &[&[u8]]) -> hmac::Tag {
         let mut context = hmac::Context::with_key(&self.0);
         parts.iter().for_each(|part| context.update(part));

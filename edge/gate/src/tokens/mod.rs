@@ -3,7 +3,7 @@
 mod claims;
 mod jwt;
 mod key;
-mod query;
+mod place;
 mod refused;
 mod settings;
 mod signed;
@@ -16,13 +16,12 @@ use std::net::IpAddr;
 
 pub use jwt::MAX_TOKEN;
 pub use key::{Key, KeyError, MAX_KEY_FILE};
-pub use query::Queries;
+pub use place::Queries;
 pub use refused::TokenRefused;
 pub use settings::{KeyKind, MAX_KEYS, TokenKey, TokenSettings};
 
-use crate::{refusal::Action, secret::SharedKey};
+use crate::{query::field, refusal::Action, secret::SharedKey};
 use claims::{Judged, Wanted};
-use query::field;
 use signed::{Act, Signed};
 use time::Clock;
 

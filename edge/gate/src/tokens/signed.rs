@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use data_encoding::BASE64URL_NOPAD;
 
 use crate::{
+    query::field,
     refusal::Action,
     secret::SharedKey,
     tokens::{
-        query::field,
         refused::TokenRefused,
         time::{Clock, LAST},
     },
