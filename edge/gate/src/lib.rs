@@ -8,6 +8,7 @@
 //! | module | decides by | settings, below `[applications.NAME]` |
 //! |---|---|---|
 //! | `access` | address and transport | `access` |
+//! | `rates` | rates of one address, and its failures | `limits` |
 //! | `encoders` | user and password of encoders | `encoders` |
 //! | `tokens` | signed texts in a query | `tokens` |
 //!
@@ -18,6 +19,7 @@ mod access;
 mod encoders;
 mod networks;
 mod query;
+mod rates;
 mod refusal;
 mod secret;
 mod tokens;
@@ -28,6 +30,7 @@ pub use encoders::{
     RANDOM, Scheme, UsedNonces, UserMistake, Users,
 };
 pub use networks::{Network, NetworkError, Networks};
+pub use rates::{MAX_ADDRESSES, RateRefused, RateSettings, Rates, Slowing};
 pub use refusal::{Action, MAX_DESCRIPTION, Refusal, RefusedStatus};
 pub use secret::{SharedKey, ShortSecret};
 pub use tokens::{
