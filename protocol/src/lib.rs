@@ -7,6 +7,7 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | [`proxy`] | the header by which a proxy names the client |
 //! | [`handshake`] | C0 to S2, simple and digest |
 //! | [`chunk`] | chunk streams: bytes to messages and back |
 //! | [`message`] | message types, control and user control, aggregates |
@@ -32,6 +33,7 @@ pub mod ids;
 pub mod link;
 pub mod media;
 pub mod message;
+pub mod proxy;
 pub mod ring;
 pub mod session;
 pub mod shared_object;

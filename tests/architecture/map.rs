@@ -105,6 +105,7 @@ const PROTOCOL: CrateMap = CrateMap {
         ("timestamp", ""),
         ("group_name", ""),
         ("message", "ids timestamp"),
+        ("proxy", ""),
         ("handshake", ""),
         ("amf", ""),
         ("chunk", "ids message timestamp"),
