@@ -8,6 +8,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`proxy`] | the header by which a proxy names the client |
+//! | [`http`] | request heads, heads of answers |
 //! | [`handshake`] | C0 to S2, simple and digest |
 //! | [`chunk`] | chunk streams: bytes to messages and back |
 //! | [`message`] | message types, control and user control, aggregates |
@@ -29,6 +30,7 @@ pub mod command;
 pub mod flv;
 pub mod group_name;
 pub mod handshake;
+pub mod http;
 pub mod ids;
 pub mod link;
 pub mod media;

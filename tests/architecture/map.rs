@@ -106,6 +106,7 @@ const PROTOCOL: CrateMap = CrateMap {
         ("group_name", ""),
         ("message", "ids timestamp"),
         ("proxy", ""),
+        ("http", ""),
         ("handshake", ""),
         ("amf", ""),
         ("chunk", "ids message timestamp"),
