@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`proxy`] | the header by which a proxy names the client |
 //! | [`http`] | request heads, heads of answers |
+//! | [`websocket`] | RTMP in WebSocket messages |
 //! | [`handshake`] | C0 to S2, simple and digest |
 //! | [`chunk`] | chunk streams: bytes to messages and back |
 //! | [`message`] | message types, control and user control, aggregates |
@@ -40,6 +41,7 @@ pub mod ring;
 pub mod session;
 pub mod shared_object;
 pub mod timestamp;
+pub mod websocket;
 
 #[cfg(test)]
 mod test_vectors;

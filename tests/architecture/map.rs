@@ -107,6 +107,7 @@ const PROTOCOL: CrateMap = CrateMap {
         ("message", "ids timestamp"),
         ("proxy", ""),
         ("http", ""),
+        ("websocket", "http"),
         ("handshake", ""),
         ("amf", ""),
         ("chunk", "ids message timestamp"),
