@@ -10,6 +10,7 @@
 //! | [`proxy`] | the header by which a proxy names the client |
 //! | [`http`] | request heads, heads of answers |
 //! | [`websocket`] | RTMP in WebSocket messages |
+//! | [`tunnel`] | RTMPT: RTMP in HTTP requests |
 //! | [`handshake`] | C0 to S2, simple and digest |
 //! | [`chunk`] | chunk streams: bytes to messages and back |
 //! | [`message`] | message types, control and user control, aggregates |
@@ -41,6 +42,7 @@ pub mod ring;
 pub mod session;
 pub mod shared_object;
 pub mod timestamp;
+pub mod tunnel;
 pub mod websocket;
 
 #[cfg(test)]

@@ -108,6 +108,7 @@ const PROTOCOL: CrateMap = CrateMap {
         ("proxy", ""),
         ("http", ""),
         ("websocket", "http"),
+        ("tunnel", "http"),
         ("handshake", ""),
         ("amf", ""),
         ("chunk", "ids message timestamp"),
