@@ -234,9 +234,11 @@ const GATE: CrateMap = CrateMap {
         ("rates", "refusal"),
         ("encoders", "query refusal secret"),
         ("tokens", "query refusal secret"),
+        ("hooks", "access refusal"),
+        ("gate", "access encoders rates refusal tokens"),
         (
             "lib",
-            "access encoders networks rates refusal secret tokens",
+            "access encoders gate hooks networks rates refusal secret tokens",
         ),
     ],
     against: &[],

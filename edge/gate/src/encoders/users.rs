@@ -9,7 +9,7 @@ use tributary_node::config::Secret;
 #[derive(Clone, Debug, Default)]
 pub struct Users(HashMap<String, Proof>);
 
-/// What an edge knows of a user's password.
+/// The knowledge of an edge about a user's password.
 #[derive(Clone, Debug)]
 pub(super) enum Proof {
     Password(Secret),
