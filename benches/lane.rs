@@ -35,7 +35,7 @@ impl Pair {
         pair.origin.connected(pair.now, 0).expect("a new lane");
         for session in 0..sessions {
             let open = OpenSession {
-                peer: ([192, 0, 2, 1], 1).into(),
+                peer: std::net::SocketAddr::from(([192, 0, 2, 1], 1)).into(),
                 protocol: "rtmp".into(),
                 connect: Bytes::from_static(b"connect"),
             };

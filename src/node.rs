@@ -88,7 +88,7 @@ pub(crate) fn print_listening(addresses: &[(&str, SocketAddr)]) -> Result<(), Fa
 pub(crate) fn client_addresses(edge: &tributary_edge::Running) -> Vec<(&'static str, SocketAddr)> {
     let listening = edge.listening().iter();
     listening
-        .map(|(protocol, address)| (protocol.as_str(), *address))
+        .map(|(protocol, address)| (protocol.name(), *address))
         .collect()
 }
 

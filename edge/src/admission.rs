@@ -49,7 +49,9 @@ pub enum Refused {
 #[derive(Debug)]
 pub struct Permit {
     admission: Arc<Admission>,
-    half_open: Option<IpAddr>,
+    is_half_open: bool,
+    /// The address under which it is counted.
+    address: Option<IpAddr>,
 }
 
 impl Admission {
@@ -63,7 +65,13 @@ impl Admission {
 
     /// Gives an accepted connection its place, or refuses it.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, Refused> {
-        let address = address.to_canonical();
+        let mut permit = self.admit_unnamed()?;
+        permit.name(Some(address))?;
+        Ok(permit)
+    }
+
+    /// As [`Self::admit`], before the client's address is known; [`Permit::name`] follows.
+    pub fn admit_unnamed(self: &Arc<Self>) -> Result<Permit, Refused> {
         let mut counts = self.lock();
         if counts.connections >= self.limits.connections {
             return Err(Refused::Connections);
@@ -71,16 +79,12 @@ impl Admission {
         if counts.half_open >= self.limits.half_open {
             return Err(Refused::HalfOpen);
         }
-        let same = counts.by_address.get(&address).copied().unwrap_or(0);
-        if same >= self.limits.half_open_per_address {
-            return Err(Refused::HalfOpenPerAddress);
-        }
         counts.connections += 1;
         counts.half_open += 1;
-        counts.by_address.insert(address, same + 1);
         Ok(Permit {
             admission: Arc::clone(self),
-            half_open: Some(address),
+            is_half_open: true,
+            address: None,
         })
     }
 
@@ -100,27 +104,43 @@ impl Admission {
 }
 
 impl Permit {
+    /// Counts the half-open connection under its address, or refuses it. All connections without a
+    /// known address together have the limit of the process alone.
+    pub fn name(&mut self, address: Option<IpAddr>) -> Result<(), Refused> {
+        let Some(address) = address.map(|it| it.to_canonical()) else {
+            return Ok(());
+        };
+        let mut counts = self.admission.lock();
+        let same = counts.by_address.get(&address).copied().unwrap_or(0);
+        if same >= self.admission.limits.half_open_per_address {
+            return Err(Refused::HalfOpenPerAddress);
+        }
+        counts.by_address.insert(address, same + 1);
+        self.address = Some(address);
+        Ok(())
+    }
+
     /// Ends the count of the connection as half-open: its handshake is finished.
     pub fn established(&mut self) {
-        if let Some(address) = self.half_open.take() {
-            self.admission.lock().leave_half_open(address);
+        if self.is_half_open {
+            let mut counts = self.admission.lock();
+            counts.leave_half_open(self.address.take());
+            self.is_half_open = false;
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut counts = self.admission.lock();
-        counts.connections -= 1;
-        if let Some(address) = self.half_open {
-            counts.leave_half_open(address);
-        }
+        self.established();
+        self.admission.lock().connections -= 1;
     }
 }
 
 impl Counts {
-    fn leave_half_open(&mut self, address: IpAddr) {
+    fn leave_half_open(&mut self, address: Option<IpAddr>) {
         self.half_open -= 1;
+        let Some(address) = address else { return };
         if let Some(count) = self.by_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
@@ -180,7 +200,14 @@ mod tests {
             Err(Refused::Connections)
         );
         assert_eq!((admission.connections(), admission.half_open()), (4, 3));
-        drop((one, two, three, four));
+        drop((two, three));
+        let mut late = admission.admit_unnamed().unwrap();
+        let mut unknown = admission.admit_unnamed().unwrap();
+        assert_eq!(admission.half_open(), 3);
+        unknown.name(None).unwrap();
+        late.name(Some(mapped)).unwrap();
+        assert!(admission.lock().by_address.contains_key(&address(1)));
+        drop((one, four, late, unknown));
         assert_eq!((admission.connections(), admission.half_open()), (0, 0));
         assert!(admission.lock().by_address.is_empty());
     }

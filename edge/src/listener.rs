@@ -15,7 +15,7 @@ use tokio::{io::unix::AsyncFd, time::sleep};
 use tributary_node::{drain, load::ThreadLoad, queue};
 
 use crate::{
-    admission::{Admission, Refused},
+    admission::{Admission, Permit, Refused},
     door::Door,
     metrics::Metrics,
     spread::Spread,
@@ -94,6 +94,14 @@ impl Acceptor {
         }
     }
 
+    /// The place of a connection. The peer of a proxied one is the proxy, which has no limit.
+    fn admit(&self, door: &Door, peer: SocketAddr) -> Result<Permit, Refused> {
+        match door.is_proxied() {
+            true => self.admission.admit_unnamed(),
+            false => self.admission.admit(peer.ip()),
+        }
+    }
+
     async fn accept(
         &self,
         listener: &Listener,
@@ -106,7 +114,7 @@ impl Acceptor {
             match listener.accept().await {
                 Ok((socket, peer)) => {
                     wait = BACKOFF.0;
-                    let taken = self.admission.admit(peer.ip()).and_then(|permit| {
+                    let taken = self.admit(door, peer).and_then(|permit| {
                         let busy = load.share(Instant::now());
                         let (worker, slot) = spread.borrow_mut().next(busy);
                         let arrival = Arrival {

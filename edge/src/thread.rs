@@ -19,9 +19,8 @@ use tributary_node::queue;
 use crate::{
     admission::Permit,
     client,
-    door::{Door, Refusal, Turns},
+    door::{Door, Entrant, Refusal, Turns},
     spread::WorkerSlot,
-    wire::Transport,
     worker::{Setup, Worker},
 };
 
@@ -92,11 +91,10 @@ async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
             arrival = arrivals.next() => {
                 let Some(arrival) = arrival else { break };
                 let Some((socket, client)) = arrival.register() else { continue };
-                if client.door.is_open() {
-                    clients.spawn_local(client.serve(&worker, Transport::plain(socket)));
-                } else {
-                    clients.spawn_local(client.let_in(&worker, socket, Rc::clone(&turns)));
-                }
+                match client.door.admits_at_once() {
+                    true => clients.spawn_local(client.serve(&worker, socket)),
+                    false => clients.spawn_local(client.let_in(&worker, socket, Rc::clone(&turns))),
+                };
             }
             Some(ended) = clients.join_next() => report(ended),
             () = drain.signaled(), if !worker.is_draining() => worker.begin_drain(),
@@ -133,12 +131,11 @@ struct Arrived {
 }
 
 impl Arrived {
-    /// Serves a client from the first byte of RTMP on. Each idle client holds the future, which is
-    /// why it is no `async fn`: that would hold its arguments too.
-    fn serve(self, worker: &Rc<Worker>, transport: Transport) -> impl Future<Output = ()> + use<> {
-        let upkeep = self.door.upkeep();
-        let worker = Rc::clone(worker);
-        client::serve(worker, transport, upkeep, self.peer, self.permit, self.slot)
+    /// Serves a client that speaks RTMP from the first byte on. Each idle client holds the future,
+    /// which is why this is no `async fn`: that would hold its arguments too.
+    fn serve(self, worker: &Rc<Worker>, socket: TcpStream) -> impl Future<Output = ()> + use<> {
+        let entry = Entrant::direct(socket, self.peer.into(), &self.door);
+        client::serve(Rc::clone(worker), entry, self.permit, self.slot)
     }
 
     /// Serves a client that comes through a door with something before RTMP.
@@ -148,14 +145,22 @@ impl Arrived {
         socket: TcpStream,
         turns: Rc<Turns>,
     ) -> impl Future<Output = ()> + use<> {
+        let Self {
+            peer,
+            mut permit,
+            slot,
+            door,
+        } = self;
         let worker = Rc::clone(worker);
         // The box ends with the handshake.
-        let door = Arc::clone(&self.door);
-        let entered = Box::pin(async move { door.enter(socket, &turns).await });
+        let entered = Box::pin(async move {
+            let entry = door.enter(socket, peer, &mut permit, &turns).await?;
+            Ok((entry, permit))
+        });
         async move {
             match entered.await {
-                Ok(transport) => self.serve(&worker, transport).await,
-                Err(refusal) => refuse(&worker, self.peer, &refusal),
+                Ok((entry, permit)) => client::serve(worker, entry, permit, slot).await,
+                Err(refusal) => refuse(&worker, peer, &refusal),
             }
         }
     }
@@ -163,8 +168,13 @@ impl Arrived {
 
 fn refuse(worker: &Worker, peer: SocketAddr, refusal: &Refusal) {
     tracing::debug!(%peer, %refusal, "client not let in");
-    if let Some(fault) = refusal.fault() {
-        worker.metrics.count_fault(fault);
+    match refusal {
+        Refusal::NoPlace(refused) => worker.metrics.count_refused(*refused),
+        _ => {
+            if let Some(fault) = refusal.fault() {
+                worker.metrics.count_fault(fault);
+            }
+        }
     }
 }
 

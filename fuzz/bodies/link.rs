@@ -187,7 +187,7 @@ impl Pair {
         }
         self.sessions.insert(session, State::default());
         let open = OpenSession {
-            peer: ([192, 0, 2, 1], 1).into(),
+            peer: "192.0.2.1:1".parse().unwrap(),
             protocol: "rtmp".into(),
             connect: Bytes::from_static(b"connect"),
         };

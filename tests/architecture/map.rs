@@ -201,11 +201,11 @@ const EDGE: CrateMap = CrateMap {
         ("link", "fanout objects routing"),
         ("config", "link"),
         ("tls", "config metrics wire wire/transport"),
-        ("door", "config tls wire wire/transport"),
+        ("door", "admission config tls wire wire/transport"),
         ("worker", "fanout link metrics objects wire"),
         (
             "client",
-            "admission fanout link metrics objects spread wire wire/transport worker",
+            "admission config door fanout link metrics objects spread wire wire/transport worker",
         ),
         (
             "thread",

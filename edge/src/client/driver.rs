@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -26,10 +25,11 @@ use super::{
 };
 use crate::{
     admission::Permit,
+    door::Entrant,
     link::{SessionLink, handle::FromOrigin},
     metrics::Counted,
     spread::WorkerSlot,
-    wire::{Rest, Transport, Upkeep, Wire},
+    wire::{Rest, Upkeep, Wire},
     worker::Worker,
 };
 
@@ -66,20 +66,19 @@ const STOPPED: Duration = Duration::from_secs(1);
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// Serves a client until its connection ends.
-pub(crate) async fn serve(
-    worker: Rc<Worker>,
-    transport: Transport,
-    upkeep: &'static Upkeep,
-    peer: SocketAddr,
-    permit: Permit,
-    _slot: WorkerSlot,
-) {
+pub(crate) async fn serve(worker: Rc<Worker>, entry: Entrant, permit: Permit, _slot: WorkerSlot) {
+    let Entrant {
+        transport,
+        peer,
+        protocol,
+        upkeep,
+    } = entry;
     let _counted = Counted::new(&worker.metrics.connections);
     let now = Instant::now();
     let all_sent = worker.metrics.bytes_out.clone();
     let (session, rest) = (connection(now, upkeep), Rest::new(upkeep, now));
     let wire = Rc::new(Wire::new(transport, session, all_sent, rest));
-    let mut session = Session::new(worker, wire, peer, permit, now);
+    let mut session = Session::new(worker, wire, peer, protocol, permit, now);
     let end = run(&mut session).await;
     session.end(Instant::now(), end);
     if !matches!(end.reason, CloseReason::Client | CloseReason::Transport) {

@@ -1,7 +1,6 @@
 //! A client's session: it handles messages and deadlines.
 
 use std::{
-    net::SocketAddr,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -11,7 +10,7 @@ use tributary_protocol::{
     Message, MessageStreamId, MessageType, TransactionId,
     chunk::ReadLimits,
     command::{self, Command, Connect, NetStreamCommand, ObjectEncoding, Status, connect::caps_ex},
-    link::{CloseReason, OpenSession, lane_frame::MAX_CONNECT as MAX_OPEN},
+    link::{CloseReason, OpenSession, PeerAddress, lane_frame::MAX_CONNECT as MAX_OPEN},
     message::{aggregate, user_control::UserControl},
     ring::WantedTracks,
     session::ServerEvent,
@@ -27,8 +26,8 @@ use super::{
     timers::{NO_PROGRESS, STALL, Stall, Timers, UNDECIDED},
 };
 use crate::{
-    admission::Permit, link::OpenRequest, metrics::Counted, objects::Seated, wire::Wire,
-    worker::Worker,
+    admission::Permit, config::Protocol, link::OpenRequest, metrics::Counted, objects::Seated,
+    wire::Wire, worker::Worker,
 };
 
 mod from_origin;
@@ -40,7 +39,9 @@ mod report;
 pub(super) struct Session {
     pub(super) worker: Rc<Worker>,
     pub(super) wire: Rc<Wire>,
-    pub(super) peer: SocketAddr,
+    pub(super) peer: PeerAddress,
+    /// The protocol that the client speaks, as far as the edge can know.
+    pub(super) protocol: Protocol,
     pub(super) forwarding: Forwarding,
     pub(super) timers: Timers,
     pub(super) figures: Figures,
@@ -104,7 +105,8 @@ impl Session {
     pub(super) fn new(
         worker: Rc<Worker>,
         wire: Rc<Wire>,
-        peer: SocketAddr,
+        peer: PeerAddress,
+        protocol: Protocol,
         permit: Permit,
         now: Instant,
     ) -> Self {
@@ -113,6 +115,7 @@ impl Session {
             worker,
             wire,
             peer,
+            protocol,
             timers: Timers::new(now),
             figures: Figures::default(),
             phase: Phase::Handshake,
@@ -273,7 +276,7 @@ impl Session {
             origin: route.origin,
             open: OpenSession {
                 peer: self.peer,
-                protocol: self.wire.transport().protocol().to_owned(),
+                protocol: self.protocol.name().to_owned(),
                 connect: body,
             },
         };
@@ -474,6 +477,11 @@ impl Session {
         self.seat = None;
         self.forwarding.close(end.reason);
         let (application, instance) = self.name();
+        if self.figures.received == 0 && end.fault.is_none() {
+            // A balancer looks whether the port is open.
+            tracing::debug!(address = %self.peer, "connection ends without a byte");
+            return;
+        }
         tracing::info!(
             address = %self.peer,
             application,

@@ -1,8 +1,9 @@
 //! The settings of listeners: `[[edge.listen]]`.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
+use tributary_gate::{Networks, Transport as Protocol};
 use tributary_node::config::{At, Check, Mistakes, read_address};
 
 use super::CertificateFiles;
@@ -21,16 +22,13 @@ pub struct Listen {
     /// that no certificate has. It may be left out where there is one certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<String>,
-}
-
-/// A protocol that carries RTMP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// RTMP on TCP.
-    Rtmp,
-    /// RTMP on TLS.
-    Rtmps,
+    /// Whether every connection begins with a header of the PROXY protocol, version 1 or 2.
+    #[serde(default)]
+    pub proxy_protocol: bool,
+    /// The proxies and balancers in front of this listener. Others are refused where
+    /// `proxy_protocol` is set.
+    #[serde(default)]
+    pub trusted: Networks,
 }
 
 impl Listen {
@@ -40,12 +38,14 @@ impl Listen {
             address,
             protocols: rtmp(),
             tls: None,
+            proxy_protocol: false,
+            trusted: Networks::default(),
         }
     }
 
     /// Whether a certificate is needed.
     pub fn uses_tls(&self) -> bool {
-        self.protocols.iter().any(|protocol| protocol.uses_tls())
+        self.protocols.iter().any(|protocol| protocol.is_tls())
     }
 
     pub(super) fn check_certificates(
@@ -72,32 +72,27 @@ impl Listen {
     }
 }
 
-impl Protocol {
-    /// The name in settings, figures and logs, and towards origins.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rtmp => "rtmp",
-            Self::Rtmps => "rtmps",
-        }
-    }
-
-    /// Whether the protocol runs on TLS.
-    pub fn uses_tls(self) -> bool {
-        matches!(self, Self::Rtmps)
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 impl Check for Listen {
     fn check(&self, at: &At, mistakes: &mut Mistakes) {
         if self.protocols.is_empty() {
             let remedy = "write protocols such as [\"rtmp\"], or leave the key out";
             mistakes.add(at.key("protocols"), "no client could be served", remedy);
+        }
+        for protocol in &self.protocols {
+            if !SERVED.contains(protocol) {
+                let what = format!("{} is not served by this version", protocol.name());
+                mistakes.add(at.key("protocols"), what, "write \"rtmp\" and \"rtmps\"");
+            }
+        }
+        if self.proxy_protocol && self.trusted.is_empty() {
+            let what = "no proxy is trusted, so that nobody could connect";
+            let remedy = "write the addresses of the proxies, such as [\"10.0.0.0/8\"]";
+            mistakes.add(at.key("trusted"), what, remedy);
+        }
+        if !self.proxy_protocol && !self.trusted.is_empty() {
+            let what = "proxies are trusted for nothing";
+            let remedy = "set proxy_protocol = true, or leave it out";
+            mistakes.add(at.key("trusted"), what, remedy);
         }
         if self.tls.is_some() && !self.uses_tls() {
             let what = "no protocol of this listener uses TLS";
@@ -116,6 +111,9 @@ fn remedy(known: &[&str]) -> String {
         false => format!("write the name of one of them: {}", known.join(", ")),
     }
 }
+
+/// The protocols of this version.
+const SERVED: [Protocol; 2] = [Protocol::Rtmp, Protocol::Rtmps];
 
 fn rtmp() -> Vec<Protocol> {
     vec![Protocol::Rtmp]

@@ -13,10 +13,9 @@ use serde::{Deserialize, Serialize};
 use tributary_node::config::{At, Check, Duration, Layers, Mistakes, Size, address, read_address};
 use tributary_protocol::link::{Rate, hello::MAX_NAME};
 
-pub use self::{
-    certificate::CertificateFiles,
-    listen::{Listen, Protocol},
-};
+pub use tributary_gate::Transport as Protocol;
+
+pub use self::{certificate::CertificateFiles, listen::Listen};
 use crate::link::OriginAddress;
 
 /// The table `[edge]` of the configuration.

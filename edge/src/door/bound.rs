@@ -52,7 +52,12 @@ pub(crate) fn bind(
     let door = Door {
         protocols: listen.protocols.clone(),
         tls,
-        upkeep,
+        upkeep: if listen.proxy_protocol {
+            &Upkeep::PROXIED
+        } else {
+            upkeep
+        },
+        trusted: listen.proxy_protocol.then(|| listen.trusted.clone()),
     };
     Ok(Bound {
         socket,

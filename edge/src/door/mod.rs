@@ -1,30 +1,34 @@
 //! The door: all that comes before RTMP on a connection.
 //!
 //! ```text
-//!   accepted socket ──► first byte ──► 0x16: TLS handshake ──► Transport for rtmps
-//!                                  └─► any other ────────────► Transport for rtmp
+//!   accepted socket ──► PROXY header, on a proxied listener: the client's address
+//!                   ──► first byte ──► 0x16: TLS handshake ──► Entrant for rtmps
+//!                                  └─► any other ────────────► Entrant for rtmp
 //! ```
 //!
-//! A listener that serves one protocol does not look at the first byte: a client that speaks
-//! another one then gets the answer of the one that is served.
+//! A listener is proxied or not, and never guesses. A listener with a single protocol does not look
+//! at the first byte: a client that speaks another one gets the answer of the one that is served.
 
 mod bound;
+mod proxied;
+mod refusal;
 
-use std::{fmt, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use tokio::{
-    net::TcpStream,
-    sync::Semaphore,
-    time::{error::Elapsed, timeout},
-};
+use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
+use tributary_gate::Networks;
+use tributary_protocol::link::PeerAddress;
 
 use crate::{
+    admission::Permit,
     config::Protocol,
-    wire::{TlsFault, TlsSettings, Transport, Upkeep},
+    wire::{TlsSettings, Transport, Upkeep},
 };
 
 pub use bound::ListenError;
 pub(crate) use bound::{Bound, bind};
+use proxied::Proxied;
+pub(crate) use refusal::Refusal;
 
 /// The settings that the connections of a listener have in common.
 #[derive(Debug)]
@@ -33,6 +37,18 @@ pub(crate) struct Door {
     /// The settings of TLS, if a protocol uses it.
     tls: Option<TlsSettings>,
     upkeep: &'static Upkeep,
+    /// The proxies that may connect to a proxied listener.
+    trusted: Option<Networks>,
+}
+
+/// A connection at the first byte of RTMP.
+#[derive(Debug)]
+pub(crate) struct Entrant {
+    pub(crate) transport: Transport,
+    pub(crate) peer: PeerAddress,
+    /// The protocol that the client speaks, with the TLS that a proxy ended.
+    pub(crate) protocol: Protocol,
+    pub(crate) upkeep: &'static Upkeep,
 }
 
 /// A worker's limit on handshakes that are computed one after the other. Reason: one takes up to a
@@ -50,37 +66,64 @@ const IN_A_ROW: usize = 4;
 const TLS_HANDSHAKE: u8 = 0x16;
 
 impl Door {
-    /// The upkeep of a connection that speaks RTMP on TCP or TLS directly.
-    pub(crate) fn upkeep(&self) -> &'static Upkeep {
-        self.upkeep
-    }
-
     /// Whether RTMP begins with the first byte of every connection.
-    pub(crate) fn is_open(&self) -> bool {
-        self.protocols == [Protocol::Rtmp]
+    pub(crate) fn admits_at_once(&self) -> bool {
+        self.protocols == [Protocol::Rtmp] && !self.is_proxied()
     }
 
-    /// Takes a connection to the first byte of RTMP. The future is large: a caller that lasts boxes it.
+    /// Whether a proxy tells the client's address.
+    pub(crate) fn is_proxied(&self) -> bool {
+        self.trusted.is_some()
+    }
+
+    /// Takes a connection to the first byte of RTMP, and counts it under the client's address. The
+    /// future is large: a caller that lasts boxes it.
     pub(crate) async fn enter(
         &self,
         socket: TcpStream,
+        peer: SocketAddr,
+        permit: &mut Permit,
         turns: &Turns,
-    ) -> Result<Transport, Refusal> {
-        timeout(TIME, self.pass(socket, turns)).await?
+    ) -> Result<Entrant, Refusal> {
+        timeout(TIME, self.pass(socket, peer, permit, turns)).await?
     }
 
-    async fn pass(&self, socket: TcpStream, turns: &Turns) -> Result<Transport, Refusal> {
+    async fn pass(
+        &self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        permit: &mut Permit,
+        turns: &Turns,
+    ) -> Result<Entrant, Refusal> {
+        let client = match &self.trusted {
+            Some(trusted) => {
+                let client = proxied::read(&socket, peer, trusted).await?;
+                permit.name(client.address.ip())?;
+                client
+            }
+            None => Proxied {
+                address: peer.into(),
+                used_tls: false,
+            },
+        };
+        let first = first(&socket).await?;
         let protocol = match self.protocols[..] {
             [only] => only,
-            _ => first(&socket).await?,
+            _ => first,
         };
-        match (protocol, &self.tls) {
-            (Protocol::Rtmps, Some(settings)) => {
-                let handshake = Transport::tls(socket, settings, &turns.0);
-                handshake.await.map_err(Refusal::Tls)
-            }
-            _ => Ok(Transport::plain(socket)),
-        }
+        let transport = match (protocol, &self.tls) {
+            (Protocol::Rtmps, Some(settings)) => Transport::tls(socket, settings, &turns.0).await?,
+            _ => Transport::plain(socket),
+        };
+        Ok(Entrant {
+            transport,
+            peer: client.address,
+            protocol: match client.used_tls {
+                true => Protocol::Rtmps,
+                false => protocol,
+            },
+            upkeep: self.upkeep,
+        })
     }
 }
 
@@ -94,47 +137,20 @@ async fn first(socket: &TcpStream) -> Result<Protocol, Refusal> {
     }
 }
 
+impl Entrant {
+    /// A connection that needs nothing before RTMP.
+    pub(crate) fn direct(socket: TcpStream, peer: PeerAddress, door: &Door) -> Self {
+        Self {
+            transport: Transport::plain(socket),
+            peer,
+            protocol: Protocol::Rtmp,
+            upkeep: door.upkeep,
+        }
+    }
+}
+
 impl Turns {
     pub(crate) fn new() -> Self {
         Self(Semaphore::new(IN_A_ROW))
-    }
-}
-
-/// The reason for which a connection did not get to RTMP.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    /// The client closed the connection before it said anything.
-    Gone,
-    /// The time was over.
-    Late,
-    /// The TLS handshake failed.
-    Tls(TlsFault),
-}
-
-impl Refusal {
-    /// The label of the fault, in logs and figures. A connection without a byte is no fault: health
-    /// checks of balancers make such ones.
-    pub(crate) fn fault(&self) -> Option<&'static str> {
-        match self {
-            Self::Gone => None,
-            Self::Late => Some("door_timeout"),
-            Self::Tls(fault) => fault.label(),
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gone => f.write_str("the client closed the connection without a byte"),
-            Self::Late => write!(f, "no byte of RTMP after {} s", TIME.as_secs()),
-            Self::Tls(fault) => fault.fmt(f),
-        }
-    }
-}
-
-impl From<Elapsed> for Refusal {
-    fn from(_: Elapsed) -> Self {
-        Self::Late
     }
 }

@@ -64,6 +64,13 @@ const PROBES: Probes = Probes {
 };
 
 impl Upkeep {
+    /// For clients behind a proxy, which answers probes for a client that is gone.
+    pub(crate) const PROXIED: Self = Self {
+        ping_after: PING,
+        unacknowledged: USER_TIMEOUT,
+        probes: None,
+    };
+
     /// For clients that connect to the edge itself.
     pub(crate) const DIRECT: Self = if cfg!(any(target_os = "linux", target_os = "android")) {
         Self {
@@ -72,10 +79,6 @@ impl Upkeep {
             probes: Some(PROBES),
         }
     } else {
-        Self {
-            ping_after: PING,
-            unacknowledged: USER_TIMEOUT,
-            probes: None,
-        }
+        Self::PROXIED
     };
 }

@@ -70,7 +70,7 @@ async fn serve(rtmp: SocketAddr) -> Result<(), Box<dyn Error>> {
     };
     let edge = tributary_edge::start(edge, &mut metrics, watch)?;
     for (protocol, address) in edge.listening() {
-        println!("listening {protocol}={address}");
+        println!("listening {}={address}", protocol.name());
     }
 
     stopped.await;

@@ -188,8 +188,12 @@ impl Application {
         self.outgoing.iter().any(|target| target.admits(host, port))
     }
 
-    /// Whether a client at `peer` that has this [`token`] may publish.
-    pub fn may_publish(&self, peer: IpAddr, given: Option<&str>) -> Result<(), PublishRefused> {
+    /// Whether a client at `peer`, `None` if that is unknown, that has this [`token`] may publish.
+    pub fn may_publish(
+        &self,
+        peer: Option<IpAddr>,
+        given: Option<&str>,
+    ) -> Result<(), PublishRefused> {
         if let Some(token) = &self.publish_token {
             let given = given.unwrap_or_default().as_bytes();
             let holds: bool = given.ct_eq(token.reveal().as_bytes()).into();
@@ -201,7 +205,9 @@ impl Application {
         }
         match self.publish_from {
             PublishFrom::Anywhere => Ok(()),
-            PublishFrom::Loopback if peer.to_canonical().is_loopback() => Ok(()),
+            PublishFrom::Loopback if peer.is_some_and(|ip| ip.to_canonical().is_loopback()) => {
+                Ok(())
+            }
             PublishFrom::Loopback => Err(PublishRefused::NotLoopback),
         }
     }
@@ -321,18 +327,16 @@ mod tests {
 
     #[test]
     fn publishing_needs_the_token_or_the_right_place() {
-        let (here, mapped): (IpAddr, IpAddr) = (
-            "127.0.0.9".parse().unwrap(),
-            "::ffff:127.0.0.1".parse().unwrap(),
-        );
-        let there: IpAddr = "192.0.2.1".parse().unwrap();
+        let address = |text: &str| text.parse::<IpAddr>().ok();
+        let (here, mapped) = (address("127.0.0.9"), address("::ffff:127.0.0.1"));
+        let there = address("192.0.2.1");
         let closed = Application::default();
         assert_eq!(closed.may_publish(here, None), Ok(()));
         assert_eq!(closed.may_publish(mapped, None), Ok(()));
-        assert_eq!(
-            closed.may_publish(there, None),
-            Err(PublishRefused::NotLoopback)
-        );
+        for peer in [there, None] {
+            let refused = closed.may_publish(peer, None);
+            assert_eq!(refused, Err(PublishRefused::NotLoopback));
+        }
 
         let open = Application {
             publish_from: PublishFrom::Anywhere,

@@ -3,7 +3,6 @@
 use std::{
     collections::VecDeque,
     fmt,
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,7 +12,7 @@ use tributary_protocol::{
     Message, MessageStreamId, MessageType, TransactionId,
     amf::Value,
     command::{Command, Connect, ObjectEncoding, connect},
-    link::{FeedPlace, Generation, OpenSession, ToSession},
+    link::{FeedPlace, Generation, OpenSession, PeerAddress, ToSession},
 };
 
 pub(super) mod calls;
@@ -42,7 +41,7 @@ use crate::{
 pub struct Client {
     pub(super) key: SessionKey,
     lane: LaneOut,
-    peer: SocketAddr,
+    peer: PeerAddress,
     protocol: &'static str,
     connect: Bytes,
     encoding: ObjectEncoding,
@@ -123,7 +122,7 @@ impl Client {
     }
 
     /// Its real address, as its edge saw it.
-    pub fn peer(&self) -> SocketAddr {
+    pub fn peer(&self) -> PeerAddress {
         self.peer
     }
 

@@ -102,7 +102,7 @@ impl Session {
             event: FromSession::Open(Opening {
                 lane,
                 open: OpenSession {
-                    peer: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+                    peer: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).into(),
                     protocol: "rtmp".to_owned(),
                     connect: command.encode(ObjectEncoding::Amf0).1,
                 },

@@ -1,6 +1,6 @@
 //! Groups on threads, as in a process, with sessions that do nothing: for figures of memory.
 
-use std::{sync::Arc, thread};
+use std::{net::SocketAddr, sync::Arc, thread};
 
 use tributary_node::{config, queue};
 use tributary_protocol::{
@@ -88,7 +88,7 @@ impl IdleLane {
             .with("videoFunction", 1.0);
         let connect = connect::command(properties).encode(ObjectEncoding::Amf0).1;
         let open = OpenSession {
-            peer: ([192, 0, 2, 1], 5000).into(),
+            peer: SocketAddr::from(([192, 0, 2, 1], 5000)).into(),
             protocol: "rtmp".to_owned(),
             connect,
         };

@@ -122,7 +122,7 @@ impl Lanes {
             event: FromSession::Open(Opening {
                 lane: out.clone(),
                 open: OpenSession {
-                    peer: with.peer,
+                    peer: with.peer.into(),
                     protocol: "rtmp".to_owned(),
                     connect: command.encode(ObjectEncoding::Amf0).1,
                 },

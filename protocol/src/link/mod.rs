@@ -17,6 +17,7 @@ mod inbound;
 pub mod lane_frame;
 mod origin_lane;
 pub mod outbox;
+mod peer_address;
 mod rate;
 pub mod session;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use frame_error::FrameError;
 pub use hello::{Control, Hello};
 pub use lane_frame::{Bandwidth, Statistics, frames};
 pub use origin_lane::{AudienceCounts, OriginEvent, OriginLane, RESERVATION_IDLE, RETENTION};
+pub use peer_address::PeerAddress;
 pub use rate::Rate;
 pub use session::{CloseReason, FeedPlace, Generation, LiveId, OpenSession, WriterId};
 

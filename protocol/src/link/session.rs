@@ -1,8 +1,8 @@
 //! Identifiers and facts of one session that both tiers use.
 
-use std::net::SocketAddr;
-
 use bytes::Bytes;
+
+use super::PeerAddress;
 
 /// Counts the publish, closeStream and deleteStream commands of one message stream. The edge stamps
 /// it on them; media belongs to the generation in which it arrived.
@@ -27,7 +27,7 @@ pub struct FeedPlace(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenSession {
     /// The client's real address.
-    pub peer: SocketAddr,
+    pub peer: PeerAddress,
     /// The kind of its connection: `rtmp`, later `rtmps`, `rtmpt`.
     pub protocol: String,
     /// The body of its connect command, AMF0, byte for byte.

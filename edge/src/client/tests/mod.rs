@@ -5,6 +5,7 @@ mod bad_input;
 mod merging;
 mod objects;
 mod playing;
+mod proxied;
 mod publishing;
 mod sessions;
 mod support;

@@ -27,7 +27,10 @@ async fn a_connect_reaches_the_origin_byte_for_byte_and_its_answer_the_client() 
     let peer = edge.opened().await;
     assert_eq!(peer.request.group.to_string(), "chat/a/b");
     assert_eq!(peer.request.origin, None);
-    assert_eq!(peer.request.open.peer, client.socket.local_addr().unwrap());
+    assert_eq!(
+        peer.request.open.peer,
+        client.socket.local_addr().unwrap().into()
+    );
     assert_eq!(peer.request.open.protocol, "rtmp");
     let command =
         command::Command::decode(MessageType::COMMAND_AMF0, &peer.request.open.connect).unwrap();

@@ -72,7 +72,7 @@ impl Edge {
             group: group(),
             origin: None,
             open: OpenSession {
-                peer: ([192, 0, 2, 1], 5).into(),
+                peer: "192.0.2.1:5".parse().unwrap(),
                 protocol: "rtmp".to_owned(),
                 connect: Bytes::from_static(b"connect"),
             },

@@ -70,14 +70,6 @@ impl Transport {
         })
     }
 
-    /// The name of the protocol, as origins get it.
-    pub(crate) fn protocol(&self) -> &'static str {
-        match (&self.lower, &self.framing) {
-            (Lower::Plain(_), Framing::Raw) => "rtmp",
-            (Lower::Tls(_), Framing::Raw) => "rtmps",
-        }
-    }
-
     /// Lets bytes that arrive end [`Self::ready`], or not: then nothing does, and the caller reads at
     /// times of its own. The other operations are possible in either case. An error ends the
     /// connection.

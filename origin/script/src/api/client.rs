@@ -1,6 +1,6 @@
 //! Client: one connection to the application.
 
-use std::{net::SocketAddr, rc::Rc};
+use std::rc::Rc;
 
 use bytes::Bytes;
 use rquickjs::{
@@ -14,7 +14,7 @@ use tributary_origin::app::{
 use tributary_protocol::{
     amf,
     command::Connect,
-    link::{Bandwidth, Statistics},
+    link::{Bandwidth, PeerAddress, Statistics},
 };
 
 use super::class;
@@ -29,7 +29,7 @@ use crate::{
 pub(crate) struct ClientObject {
     #[qjs(skip_trace)]
     pub(crate) id: ClientId,
-    peer: SocketAddr,
+    peer: PeerAddress,
     connect: Bytes,
     protocol: &'static str,
 }
@@ -146,7 +146,9 @@ fn change_client(client: &OwnClient<'_>, change: impl FnOnce(&mut Client)) {
 /// Properties from the client's connect and of its connection.
 fn facts<'js>(host: &Object<'js>) -> Result<()> {
     class::getter(host, "ip", |client: OwnClient<'js>| {
-        client.0.borrow().peer.ip().to_canonical().to_string()
+        let peer = client.0.borrow().peer;
+        peer.ip()
+            .map_or_else(|| peer.to_string(), |ip| ip.to_string())
     })?;
     class::getter(host, "protocol", |client: OwnClient<'js>| {
         client.0.borrow().protocol

@@ -103,7 +103,7 @@ pub(in crate::group) fn client(session: u64) -> (Client, queue::Receiver<LaneCom
     let mut connect = Command::new("connect", TransactionId(1.0));
     connect.object = Object::new().with("app", "live/test").into();
     let open = OpenSession {
-        peer: ([192, 0, 2, 1], 1935).into(),
+        peer: "192.0.2.1:1935".parse().unwrap(),
         protocol: "rtmp".to_owned(),
         connect: connect.encode(ObjectEncoding::Amf0).1,
     };

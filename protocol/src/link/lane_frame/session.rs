@@ -220,7 +220,8 @@ fn stream_body(session: SessionId, stream: MessageStreamId) -> Vec<u8> {
 }
 
 fn encode_open(open: &OpenSession, out: &mut impl BufMut) {
-    match open.peer.ip() {
+    let peer = open.peer.on_link();
+    match peer.ip() {
         IpAddr::V4(ip) => {
             out.put_u8(4);
             out.put_slice(&ip.octets());
@@ -230,7 +231,7 @@ fn encode_open(open: &OpenSession, out: &mut impl BufMut) {
             out.put_slice(&ip.octets());
         }
     }
-    out.put_u16(open.peer.port());
+    out.put_u16(peer.port());
     put_str(&open.protocol, out);
     out.put_slice(&open.connect);
 }
@@ -249,7 +250,7 @@ fn decode_open(frame: &Frame, input: &mut &[u8]) -> Result<OpenSession, FrameErr
     // The command lives as long as the session and must not hold the frame's buffer.
     let connect = Bytes::copy_from_slice(&frame.body.slice_ref(input));
     Ok(OpenSession {
-        peer,
+        peer: peer.into(),
         protocol,
         connect,
     })

@@ -1,0 +1,82 @@
+//! Connections that do not get to RTMP.
+
+use std::fmt;
+
+use tokio::time::error::Elapsed;
+use tributary_protocol::proxy::ProxyFault;
+
+use super::TIME;
+use crate::{admission::Refused, wire::TlsFault};
+
+/// The reason for which a connection did not get to RTMP.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The client closed the connection before it said anything.
+    Gone,
+    /// The time was over.
+    Late,
+    /// The address of the client, which became known, has too many connections.
+    NoPlace(Refused),
+    /// The connection to a proxied listener is not a proxy's.
+    Untrusted,
+    /// The proxy's header cannot be read.
+    Proxy(ProxyFault),
+    /// The proxy closed the connection within its header.
+    ProxyGone,
+    /// The TLS handshake failed.
+    Tls(TlsFault),
+}
+
+impl Refusal {
+    /// The label of the fault, in logs and figures. A connection without a byte is no fault: health
+    /// checks of balancers make such ones.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        match self {
+            Self::Gone | Self::NoPlace(_) => None,
+            Self::Late => Some("door_timeout"),
+            Self::Untrusted => Some("proxy_untrusted"),
+            Self::Proxy(_) | Self::ProxyGone => Some("proxy_header"),
+            Self::Tls(fault) => fault.label(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("the client closed the connection without a byte"),
+            Self::Late => write!(f, "no byte of RTMP after {} s", TIME.as_secs()),
+            Self::NoPlace(refused) => refused.fmt(f),
+            Self::Untrusted => f.write_str(
+                "the address is not in `trusted` of this listener, which proxies alone may use",
+            ),
+            Self::Proxy(fault) => write!(f, "no header of the PROXY protocol: {fault}"),
+            Self::ProxyGone => f.write_str("the proxy closed the connection within its header"),
+            Self::Tls(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl From<Elapsed> for Refusal {
+    fn from(_: Elapsed) -> Self {
+        Self::Late
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        Self::NoPlace(refused)
+    }
+}
+
+impl From<ProxyFault> for Refusal {
+    fn from(fault: ProxyFault) -> Self {
+        Self::Proxy(fault)
+    }
+}
+
+impl From<TlsFault> for Refusal {
+    fn from(fault: TlsFault) -> Self {
+        Self::Tls(fault)
+    }
+}
