@@ -7,9 +7,13 @@ mod amf;
 #[path = "../../fuzz/bodies/chunk.rs"]
 #[allow(unreachable_pub, reason = "the fuzz targets include the same file")]
 mod chunk;
+#[path = "../../fuzz/bodies/door.rs"]
+mod door;
 #[path = "../../fuzz/bodies/link.rs"]
 #[allow(unreachable_pub, reason = "the fuzz targets include the same file")]
 mod link;
+#[path = "../../fuzz/bodies/tunnel.rs"]
+mod tunnel;
 
 use std::{fs, path::Path, thread};
 
@@ -18,7 +22,7 @@ const STACK: usize = 256 * 1024;
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 10] = [
+const TARGETS: [(&str, Body); 14] = [
     ("amf0", amf::amf0),
     ("amf3", amf::amf3),
     ("chunk_reader", chunk::chunk_reader),
@@ -26,9 +30,13 @@ const TARGETS: [(&str, Body); 10] = [
     ("command", amf::command),
     ("flv_aggregate", chunk::flv_aggregate),
     ("handshake", chunk::handshake),
+    ("http_request", door::http_request),
     ("link_frame", link::link_frame),
+    ("proxy_header", door::proxy_header),
     ("session_ops", link::session_ops),
     ("shared_object_message", amf::shared_object_message),
+    ("tunnel_requests", tunnel::tunnel_requests),
+    ("websocket_frames", door::websocket_frames),
 ];
 
 #[test]
