@@ -5,16 +5,15 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
 
 use crate::support::{
     clients::{Player, Publisher, both},
-    cluster::{Cluster, TRIBUTARY},
+    cluster::Cluster,
     media::{clip, compare},
-    program, wait,
+    public_ca, wait,
 };
 
 /// A cluster whose edge has a port for these protocols, with certificates for `main.example` and
@@ -27,33 +26,10 @@ fn cluster(protocols: &str) -> Cluster {
     );
     Cluster::with_applications_and_tables(1, 1, &tables, |apps| {
         let directory = apps.parent().expect("the cluster's directory");
-        program::run(
-            Command::new(TRIBUTARY)
-                .args(["cert", "init"])
-                .arg(directory.join("public")),
-        );
-        issue(directory, "main.example", "main");
-        issue(directory, "other.example", "other");
+        public_ca::init(directory);
+        public_ca::issue(directory, "main.example", "main");
+        public_ca::issue(directory, "other.example", "other");
     })
-}
-
-/// Makes a certificate for clients.
-fn issue(directory: &Path, host: &str, out: &str) {
-    program::run(
-        Command::new(TRIBUTARY)
-            .args([
-                "cert",
-                "server",
-                "--name",
-                host,
-                "--name",
-                "127.0.0.1",
-                "--ca",
-            ])
-            .arg(directory.join("public"))
-            .arg("--out")
-            .arg(directory.join(out)),
-    );
 }
 
 fn rtmps(cluster: &Cluster) -> SocketAddr {
@@ -132,7 +108,7 @@ fn certificates_are_chosen_by_host_and_renewed_under_sessions() {
             .contains("is not the key of the certificate")
     });
     assert_eq!(certificate(address, "main.example"), before);
-    issue(directory, "main.example", "renewed");
+    public_ca::issue(directory, "main.example", "renewed");
     for file in ["server.pem", "server.key"] {
         fs::rename(directory.join("renewed").join(file), at(file)).expect("a rename");
     }

@@ -13,6 +13,7 @@ mod applications;
 mod applications_are_deployed;
 mod bad_input;
 mod clients_come_over_tls;
+mod clients_come_through_balancers;
 mod dev_needs_nothing;
 mod enhanced_rtmp_passes;
 mod every_publisher_with_every_player;

@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 pub(crate) mod http;
 pub(crate) mod media;
 pub(crate) mod program;
+pub(crate) mod public_ca;
 pub(crate) mod relay;
 pub(crate) mod shared_object;
 pub(crate) mod synthetic;
