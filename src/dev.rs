@@ -73,7 +73,7 @@ fn open_for_publishers(applications: &mut BTreeMap<String, Application>) {
 }
 
 async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
-    let stopped = drain::terminated()?;
+    let stopped = drain::Stops::new()?;
     let (signal, watch) = drain::channel();
     let mut registry = node::registry();
     let identities = cert::temporary()?;
@@ -113,7 +113,7 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
     if let Some(sample) = sample {
         sample.abort();
     }
-    node::within_stop(async {
+    node::within(node::STOP, async {
         edge.finished().await;
         let _ = tokio::task::spawn_blocking(move || origin.join()).await;
         let _ = served.await;

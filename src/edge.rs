@@ -1,7 +1,17 @@
 //! `tributary edge`
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use tokio::time::sleep_until;
+use tributary_edge::{
+    Running,
+    departure::{self, Departure},
+    run::Leaving,
+};
 use tributary_node::{
     drain,
     tls::{Identity, Role},
@@ -24,6 +34,9 @@ pub(crate) struct EdgeArgs {
     flags: Flags,
 }
 
+/// The time for all parts to end after the deadline.
+const LAST: Duration = Duration::from_secs(3);
+
 /// Runs an edge until a signal stops it.
 pub(crate) fn run(args: &EdgeArgs) -> Result<(), Failure> {
     let config: Config = args.edge.layer(args.flags.layers()).read()?;
@@ -33,9 +46,11 @@ pub(crate) fn run(args: &EdgeArgs) -> Result<(), Failure> {
 }
 
 async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
-    let stopped = drain::terminated()?;
+    let mut stops = drain::Stops::new()?;
     let (signal, watch) = drain::channel();
+    let (depart, departing) = departure::channel();
     let mut registry = node::registry();
+    let (linger, deadline) = (config.edge.drain_linger, config.edge.drain_deadline);
     let start = tributary_edge::Start {
         config: config.edge,
         tls: config.tls,
@@ -43,7 +58,11 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
         epoch: node::epoch(),
         applications: config.applications,
     };
-    let edge = tributary_edge::start(start, &mut registry, watch.clone())?;
+    let leaving = Leaving {
+        departing,
+        drain: watch.clone(),
+    };
+    let edge = tributary_edge::start(start, &mut registry, leaving)?;
     let admin = config.admin.address.unwrap_or_else(|| Admin::EDGE.into());
     let ready = Arc::new(edge.ready());
     let (admin, served) =
@@ -51,11 +70,41 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
     let mut addresses = node::client_addresses(&edge);
     addresses.push(("admin", admin));
     node::print_listening(&addresses)?;
-    node::until_stopped(stopped, &signal).await;
-    node::within_stop(async {
+    if stops.next().await == drain::Stop::Terminate {
+        let departure = Departure::new(Instant::now(), linger.get(), deadline.get());
+        depart.begin(departure);
+        until_left(&edge, departure, &mut stops).await;
+    }
+    tracing::info!("stopping");
+    signal.begin();
+    node::within(LAST, async {
         edge.finished().await;
         let _ = served.await;
     })
     .await;
     Ok(())
+}
+
+/// Waits for the end of a departure: its deadline, the last client after the linger, or a second
+/// signal.
+async fn until_left(edge: &Running, departure: Departure, stops: &mut drain::Stops) {
+    let seconds = |until: Instant| {
+        until
+            .saturating_duration_since(Instant::now())
+            .as_secs_f64()
+    };
+    tracing::info!(
+        accepts_for_s = seconds(departure.listens_until),
+        ends_after_s = seconds(departure.deadline),
+        "leaving; a second signal ends it at once"
+    );
+    let all_gone = async {
+        sleep_until(departure.listens_until.into()).await;
+        edge.empty().await;
+    };
+    tokio::select! {
+        () = all_gone => {}
+        () = sleep_until(departure.deadline.into()) => {}
+        _ = stops.next() => {}
+    }
 }

@@ -18,7 +18,7 @@ pub(crate) type Failure = Box<dyn Error>;
 pub(crate) const ADDRESS_FILE: &str = "admin-address";
 
 /// The time for all parts to end.
-const STOP: Duration = Duration::from_secs(4);
+pub(crate) const STOP: Duration = Duration::from_secs(4);
 
 /// The metrics registry of this build.
 pub(crate) fn registry() -> Registry {
@@ -93,18 +93,15 @@ pub(crate) fn client_addresses(edge: &tributary_edge::Running) -> Vec<(&'static 
 }
 
 /// Waits for SIGTERM or SIGINT, then begins the drain.
-pub(crate) async fn until_stopped(
-    stopped: impl Future<Output = &'static str>,
-    signal: &drain::Signal,
-) {
-    let name = stopped.await;
-    tracing::info!(signal = name, "stopping");
+pub(crate) async fn until_stopped(mut stops: drain::Stops, signal: &drain::Signal) {
+    let stop = stops.next().await;
+    tracing::info!(signal = ?stop, "stopping");
     signal.begin();
 }
 
-/// Waits for `end` within the limit of a stop.
-pub(crate) async fn within_stop(end: impl Future<Output = ()>) {
-    if tokio::time::timeout(STOP, end).await.is_err() {
+/// Waits for `end` within this time.
+pub(crate) async fn within(limit: Duration, end: impl Future<Output = ()>) {
+    if tokio::time::timeout(limit, end).await.is_err() {
         tracing::warn!("stopped with work left");
     }
 }

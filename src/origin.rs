@@ -42,7 +42,7 @@ pub(crate) fn run(args: &OriginArgs) -> Result<(), Failure> {
 }
 
 async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
-    let stopped = drain::terminated()?;
+    let stopped = drain::Stops::new()?;
     let (signal, watch) = drain::channel();
     let mut registry = node::registry();
     let address = config.admin.address.unwrap_or_else(|| Admin::ORIGIN.into());
@@ -62,7 +62,7 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
         node::serve_admin(address, origin.api(), data, registry, ready, watch).await?;
     node::print_listening(&[("link", origin.address()), ("admin", admin)])?;
     node::until_stopped(stopped, &signal).await;
-    node::within_stop(async {
+    node::within(node::STOP, async {
         let _ = tokio::task::spawn_blocking(move || origin.join()).await;
         let _ = served.await;
     })

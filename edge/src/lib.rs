@@ -3,6 +3,7 @@
 pub mod admission;
 mod client;
 pub mod config;
+pub mod departure;
 pub mod door;
 pub mod fanout;
 pub mod link;

@@ -11,11 +11,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{io::unix::AsyncFd, time::sleep};
+use tokio::{
+    io::unix::AsyncFd,
+    time::{sleep, sleep_until},
+};
 use tributary_node::{drain, load::ThreadLoad, queue};
 
 use crate::{
     admission::{Admission, Permit, Refused},
+    departure::Departing,
     door::Door,
     metrics::Metrics,
     spread::Spread,
@@ -82,14 +86,16 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts until the drain begins; then it closes the listeners.
-    pub(crate) async fn run(self, drain: drain::Watch) {
+    /// Accepts until a departure has lingered, or until the drain begins; then it closes the
+    /// listeners.
+    pub(crate) async fn run(self, departing: Departing, drain: drain::Watch) {
         let spread = RefCell::new(Spread::new(self.workers.len()));
         let load = ThreadLoad::of_current_runtime();
         let accepting = self.listeners.iter();
         let accepting = accepting.map(|(it, door)| Box::pin(self.accept(it, door, &spread, &load)));
         tokio::select! {
             () = all(accepting.collect()) => {}
+            () = lingered(departing) => {}
             () = drain.signaled() => {}
         }
     }
@@ -145,6 +151,12 @@ impl Acceptor {
             }
         }
     }
+}
+
+/// Waits for the end of a departure's linger.
+async fn lingered(departing: Departing) {
+    let departure = departing.begun().await;
+    sleep_until(departure.listens_until.into()).await;
 }
 
 /// Runs futures side by side in one task until all have ended.

@@ -46,6 +46,8 @@ pub struct Metrics {
     pub refused: Family<Reason, Counter>,
     /// Pauses of the acceptor because the process had no descriptors left.
     pub accept_backoffs: Counter,
+    /// Requests to reconnect, by an edge that leaves.
+    pub reconnect_requests: Counter,
     /// The ends of validity of certificates, in seconds since 1970.
     pub certificate_expiry: Family<CertificateLabel, Gauge>,
 }
@@ -140,6 +142,11 @@ impl Metrics {
         );
         let backoffs = self.accept_backoffs.clone();
         r.register("accept_backoffs", "Waits for want of descriptors", backoffs);
+        r.register(
+            "reconnect_requests",
+            "Clients that were asked to reconnect because the edge leaves",
+            self.reconnect_requests.clone(),
+        );
         r.register(
             "certificate_expires_seconds",
             "The time at which a certificate for clients ends, in seconds since 1970",

@@ -15,6 +15,7 @@ use crate::{
     Config, Metrics,
     admission::{Admission, Limits},
     config::Protocol,
+    departure::{self, Departing},
     door::{self, Bound, ListenError},
     link::{Links, Upstream},
     listener::{Acceptor, BACKLOG, Listener},
@@ -23,6 +24,14 @@ use crate::{
     wire::Upkeep,
     worker::{Policy, Setup},
 };
+
+/// The signals by which the clients' side of an edge ends.
+#[derive(Clone, Debug)]
+pub struct Leaving {
+    /// The departure, which may come before the drain.
+    pub departing: Departing,
+    pub drain: drain::Watch,
+}
 
 /// The clients' side of an edge at work.
 #[derive(Debug)]
@@ -42,14 +51,22 @@ pub fn run(
     upstream: Upstream,
     links: Option<Links>,
     metrics: Arc<Metrics>,
-    drain: drain::Watch,
+    leaving: Leaving,
 ) -> Result<RunningClients, RunError> {
     let listeners = config.listeners();
     let listeners = listeners.iter();
     let bound = listeners
         .map(|listen| door::bind(listen, certificates, &Upkeep::DIRECT))
         .collect::<Result<_, _>>()?;
-    let clients = run_behind(bound, config, applications, upstream, links, metrics, drain)?;
+    let clients = run_behind(
+        bound,
+        config,
+        applications,
+        upstream,
+        links,
+        metrics,
+        leaving,
+    )?;
     Ok(clients)
 }
 
@@ -61,8 +78,9 @@ pub(crate) fn run_behind(
     upstream: Upstream,
     links: Option<Links>,
     metrics: Arc<Metrics>,
-    drain: drain::Watch,
+    leaving: Leaving,
 ) -> io::Result<RunningClients> {
+    let Leaving { departing, drain } = leaving;
     let listening = bound.iter().flat_map(|bound| {
         let protocols = bound.protocols().iter();
         protocols.map(|protocol| (*protocol, bound.address))
@@ -88,6 +106,7 @@ pub(crate) fn run_behind(
         max_lag: config.max_lag.get(),
         policies: policies(applications),
         message_rate: config.session_messages_per_second,
+        departing: departing.clone(),
         drain: drain.clone(),
     };
     let (senders, arrivals): (Vec<_>, Vec<_>) =
@@ -98,7 +117,9 @@ pub(crate) fn run_behind(
         admission: Arc::clone(&admission),
         metrics,
     };
-    let mut beside: Vec<Beside> = vec![Box::new(|| Box::pin(close_after(acceptor, drain)))];
+    let mut beside: Vec<Beside> = vec![Box::new(|| {
+        Box::pin(close_after(acceptor, departing, drain))
+    })];
     if let Some(links) = links {
         beside.push(Box::new(|| Box::pin(links.run())));
     }
@@ -127,13 +148,22 @@ fn policies(applications: &BTreeMap<String, Application>) -> Arc<HashMap<String,
     )
 }
 
-/// Accepts until the drain begins; then the workers' queues end, and the workers after their
-/// clients.
-async fn close_after(acceptor: Acceptor, drain: drain::Watch) {
+/// Accepts while the edge does; when the drain begins the workers' queues end, and the workers after
+/// their clients.
+async fn close_after(acceptor: Acceptor, departing: Departing, drain: drain::Watch) {
     let workers = acceptor.workers.clone();
-    acceptor.run(drain).await;
+    acceptor.run(departing, drain.clone()).await;
+    drain.signaled().await;
     for worker in workers {
         worker.close();
+    }
+}
+
+impl From<drain::Watch> for Leaving {
+    /// An edge that only drains.
+    fn from(drain: drain::Watch) -> Self {
+        let (_, departing) = departure::channel();
+        Self { departing, drain }
     }
 }
 

@@ -1,25 +1,28 @@
 //! Start and stop of an edge: links start first, clients after them.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
 use tributary_node::{
     admin::{self, Routes},
     config::Application,
-    drain,
     tls::Identity,
 };
 
 use crate::{
     Config, Metrics,
     config::{CertificateFiles, Protocol},
+    departure::Departing,
     fanout::Streams,
     link::{
         LinkConfig, LinkMetrics, Links, OriginAddress, OriginAddressError, Readiness, Upstream,
     },
-    run,
+    run::{self, Leaving},
     tls::{Certificates, CertificatesError},
 };
+
+/// The interval between two looks whether clients are connected.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The configuration and identity with which an edge starts.
 #[derive(Debug)]
@@ -41,6 +44,7 @@ pub struct Running {
     clients: run::RunningClients,
     readiness: Readiness,
     upstream: Upstream,
+    departing: Departing,
 }
 
 impl Running {
@@ -51,10 +55,22 @@ impl Running {
 
     /// A function that reports whether the edge could serve a client now, or why not.
     pub fn ready(&self) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
-        let readiness = self.readiness.clone();
-        move || match readiness.is_ready() {
-            true => Ok(()),
-            false => Err("no origin can be reached".to_owned()),
+        let (readiness, departing) = (self.readiness.clone(), self.departing.clone());
+        move || {
+            if departing.now().is_some() {
+                return Err("the edge leaves".to_owned());
+            }
+            match readiness.is_ready() {
+                true => Ok(()),
+                false => Err("no origin can be reached".to_owned()),
+            }
+        }
+    }
+
+    /// Waits until no client is connected.
+    pub async fn empty(&self) {
+        while self.clients.admission().connections() > 0 {
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -80,8 +96,10 @@ impl Running {
 pub fn start(
     start: Start,
     registry: &mut Registry,
-    drain: drain::Watch,
+    leaving: impl Into<Leaving>,
 ) -> Result<Running, StartError> {
+    let leaving = leaving.into();
+    let drain = leaving.drain.clone();
     let Start {
         config,
         tls,
@@ -112,13 +130,14 @@ pub fn start(
         upstream.clone(),
         Some(links),
         Arc::clone(&metrics),
-        drain.clone(),
+        leaving.clone(),
     )?;
     tokio::spawn(certificates.watch(metrics, drain));
     Ok(Running {
         clients,
         readiness,
         upstream,
+        departing: leaving.departing,
     })
 }
 

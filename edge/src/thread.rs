@@ -80,7 +80,7 @@ impl Thread {
 }
 
 async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
-    let drain = setup.drain.clone();
+    let (departing, drain) = (setup.departing.clone(), setup.drain.clone());
     let worker = Rc::new(Worker::new(setup));
     // The task of the hub ends with the thread.
     spawn_local(Rc::clone(&worker.hub).run());
@@ -97,6 +97,9 @@ async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
                 };
             }
             Some(ended) = clients.join_next() => report(ended),
+            departure = departing.begun(), if worker.departure().is_none() => {
+                worker.depart(departure);
+            }
             () = drain.signaled(), if !worker.is_draining() => worker.begin_drain(),
         }
     }

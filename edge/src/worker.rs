@@ -16,6 +16,7 @@ use tributary_node::{
 };
 
 use crate::{
+    departure::{Departing, Departure},
     fanout::{LiveStream, LocalStream, PlaysOn, Settings, Viewer},
     link::Upstream,
     metrics::Metrics,
@@ -37,8 +38,10 @@ pub(crate) struct Worker {
     scratch: RefCell<Box<[u8]>>,
     /// The live streams with viewers on this worker, by their address and delivery.
     streams: RefCell<HashMap<(usize, DeliveryPolicy), Rc<LocalStream>>>,
+    departure: Cell<Option<Departure>>,
     draining: Cell<bool>,
-    drained: Notify,
+    /// Notifies the sessions of a departure and of the drain.
+    leaves: Notify,
 }
 
 /// Bytes that one read takes at most.
@@ -63,6 +66,7 @@ pub(crate) struct Setup {
     pub(crate) policies: Arc<HashMap<String, Policy>>,
     /// Messages per second that a client may send towards its origin.
     pub(crate) message_rate: u32,
+    pub(crate) departing: Departing,
     pub(crate) drain: drain::Watch,
 }
 
@@ -80,8 +84,9 @@ impl Worker {
             message_rate: setup.message_rate,
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             streams: RefCell::default(),
+            departure: Cell::new(None),
             draining: Cell::new(false),
-            drained: Notify::new(),
+            leaves: Notify::new(),
         }
     }
 
@@ -145,15 +150,26 @@ impl Worker {
         self.draining.get()
     }
 
-    /// Waits until the drain begins.
-    pub(crate) async fn drained(&self) {
-        self.drained.notified().await;
+    /// The departure, once it has begun.
+    pub(crate) fn departure(&self) -> Option<Departure> {
+        self.departure.get()
+    }
+
+    /// Waits until a departure or the drain begins.
+    pub(crate) async fn leaves(&self) {
+        self.leaves.notified().await;
+    }
+
+    /// Begins a departure: each session plans its own moments.
+    pub(crate) fn depart(&self, departure: Departure) {
+        self.departure.set(Some(departure));
+        self.leaves.notify_waiters();
     }
 
     /// Begins the drain: the clients' sessions end.
     pub(crate) fn begin_drain(&self) {
         self.draining.set(true);
-        self.drained.notify_waiters();
+        self.leaves.notify_waiters();
     }
 }
 

@@ -120,7 +120,7 @@ fn edge() {
             upstream,
             None,
             Arc::clone(&metrics),
-            watch,
+            watch.into(),
         );
         println!(
             "edge at {}",

@@ -3,9 +3,9 @@
 //! Two ends of a [`CancellationToken`]: a [`Watch`] goes to every part of the process, and only the
 //! owner of the [`Signal`] can begin the drain.
 
-use std::future::Future;
+use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Makes the two ends of a drain.
@@ -47,17 +47,38 @@ impl Watch {
     }
 }
 
-/// Handles SIGTERM and SIGINT from now on. The future ends at the first one, with its name. It
-/// needs a runtime.
-pub fn terminated() -> std::io::Result<impl Future<Output = &'static str>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+/// A signal that asks the process to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// SIGTERM, of a supervisor.
+    Terminate,
+    /// SIGINT, of a person at the terminal.
+    Interrupt,
+}
+
+/// The signals that ask the process to end, from now on.
+#[derive(Debug)]
+pub struct Stops {
+    terminate: UnixSignal,
+    interrupt: UnixSignal,
+}
+
+impl Stops {
+    /// Handles SIGTERM and SIGINT from now on. It needs a runtime.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one. Cancel safe.
+    pub async fn next(&mut self) -> Stop {
         tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Stop::Terminate,
+            _ = self.interrupt.recv() => Stop::Interrupt,
         }
-    })
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod a_publication_ends_with_its_publisher;
 mod a_publisher_takes_over;
 mod a_stream_crosses_a_long_path;
 mod a_stream_crosses_the_link_once;
+mod an_edge_leaves;
 mod an_outage_is_not_seen;
 mod applications;
 mod applications_are_deployed;

@@ -127,7 +127,7 @@ impl Cluster {
         );
         // `counter` counts the calls of its clients.
         let configuration = format!(
-            "[edge]\nzone = \"lab\"\n[applications.live]\nbuiltin = \"live\"\n{live}\n\
+            "[edge]\nzone = \"lab\"\ndrain_linger = \"0 s\"\ndrain_deadline = \"1 s\"\n[applications.live]\nbuiltin = \"live\"\n{live}\n\
              [applications.counter]\nbuiltin = \"counter\"\n{counter}\n"
         );
         fs::write(path.join("node.toml"), configuration).expect("a configuration file");

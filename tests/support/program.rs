@@ -57,12 +57,24 @@ impl Program {
         directory: &Path,
         arguments: &[A],
     ) -> Self {
+        Self::tributary_with(name, executable, directory, arguments, &[])
+    }
+
+    /// As [`Self::tributary`], with these variables.
+    pub(crate) fn tributary_with<A: AsRef<OsStr>>(
+        name: &str,
+        executable: &Path,
+        directory: &Path,
+        arguments: &[A],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = Command::new(executable);
         command.args(arguments).current_dir(directory);
         // The program reads every variable with its prefix as a setting; these belong to the tests.
         for variable in OF_THE_TESTS {
             command.env_remove(variable);
         }
+        command.envs(variables.iter().copied());
         let mut program = Self::spawn(name, &mut command, directory);
         program.await_listening();
         program

@@ -121,6 +121,7 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
     let may_read = session.forwarding.has_room() && throttled.is_none();
     let read_at = session.plan_read(now, may_read);
     let due = session.deadline().into_iter().chain(throttled);
+    let due = due.chain(session.next_of_parting());
     let due = due.chain(read_at).min().unwrap_or(now + NEVER);
     let due = ticks::far(session.worker.began(), now, due);
     // A deadline that moves away does not reset the timer: it fires early once.
@@ -155,7 +156,10 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
         }
         what = next(session.forwarding.link_mut()), if takes => Wake::Origin(what),
         () = wire.signal().notified() => Wake::Other,
-        () = worker.drained() => Wake::Drain,
+        () = worker.leaves() => match worker.is_draining() {
+            true => Wake::Drain,
+            false => Wake::Other,
+        },
         () = async { if let Some(park) = &park { park.room().await } }, if park.is_some() => Wake::Other,
         () = timer => Wake::Timer,
     })
@@ -204,6 +208,7 @@ fn handle(session: &mut Session, now: Instant, wake: Wake, due: Instant) -> Resu
                 session.postpone(late);
             }
             session.on_timeout(now)?;
+            session.part_if_due(now)?;
             if session.is_read_due(now) {
                 read(session, now)?;
                 // The messages have waited here, and do not wait again.

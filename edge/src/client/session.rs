@@ -26,12 +26,13 @@ use super::{
     timers::{NO_PROGRESS, STALL, Stall, Timers, UNDECIDED},
 };
 use crate::{
-    admission::Permit, config::Protocol, link::OpenRequest, metrics::Counted, objects::Seated,
-    wire::Wire, worker::Worker,
+    admission::Permit, config::Protocol, departure::Parting, link::OpenRequest, metrics::Counted,
+    objects::Seated, wire::Wire, worker::Worker,
 };
 
 mod from_origin;
 mod objects;
+mod parting;
 mod report;
 
 /// A client's session. [`super::driver`] waits for its socket.
@@ -60,6 +61,8 @@ pub(super) struct Session {
     /// Bytes of output that may wait: the output that the origin's messages left, and
     /// [`MAX_OUTPUT`] for answers of the session.
     ceiling: usize,
+    /// The session's moments in a departure.
+    parting: Option<Box<Parting>>,
 }
 
 #[derive(Debug)]
@@ -84,6 +87,8 @@ struct Who {
     transaction: TransactionId,
     encoding: ObjectEncoding,
     tracks: WantedTracks,
+    /// Whether the client follows requests to reconnect.
+    reconnects: bool,
 }
 
 /// Bytes of a session's output that may wait for the client, one message of any permitted size not
@@ -127,6 +132,7 @@ impl Session {
             permit,
             began: now,
             ceiling: MAX_OUTPUT,
+            parting: None,
         }
     }
 
@@ -241,6 +247,7 @@ impl Session {
         let policy = self.worker.policy(application);
         self.timers
             .connected(policy.map_or(STALL, |policy| policy.stall_time));
+        let has = |bit| connect.caps_ex.is_some_and(|caps| caps & bit != 0);
         self.who = Some(Box::new(Who {
             application: application.to_owned(),
             instance: route
@@ -249,9 +256,10 @@ impl Session {
                 .to_owned(),
             transaction: connect.transaction,
             encoding: connect.object_encoding,
-            tracks: match connect.caps_ex {
-                Some(caps) if caps & caps_ex::MULTITRACK != 0 => WantedTracks::All,
-                _ => WantedTracks::First,
+            reconnects: has(caps_ex::RECONNECT),
+            tracks: match has(caps_ex::MULTITRACK) {
+                true => WantedTracks::All,
+                false => WantedTracks::First,
             },
         }));
         match route {

@@ -57,6 +57,10 @@ pub struct Config {
     pub session_messages_per_second: u32,
     /// A viewer that is further behind than this jumps to the newest key frame.
     pub max_lag: Duration,
+    /// The time for which an edge that leaves still accepts clients: balancers notice meanwhile.
+    pub drain_linger: Duration,
+    /// The time after which all sessions of an edge that leaves have ended; it includes the linger.
+    pub drain_deadline: Duration,
 }
 
 /// The edge's flags.
@@ -101,6 +105,11 @@ impl Config {
     const MOST_SESSION_KBIT_PER_SECOND: u64 = 10_000_000;
     /// The lag up to which a viewer still watches live.
     pub const DEFAULT_MAX_LAG: Duration = Duration::from_secs(4);
+    /// Balancers look every second or two, and need two or three failures.
+    pub const DEFAULT_DRAIN_LINGER: Duration = Duration::from_secs(5);
+    /// Kubernetes kills a process 30 s after its signal; the end of the last sessions takes up to 3 s.
+    pub const DEFAULT_DRAIN_DEADLINE: Duration = Duration::from_secs(25);
+    const MOST_DRAIN_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
     /// The ring holds 12 s: a viewer with more lag would fall off it.
     const MOST_MAX_LAG: Duration = Duration::from_secs(10);
     const MOST_WORKERS: usize = 1024;
@@ -161,6 +170,8 @@ impl Default for Config {
             session_burst: Self::DEFAULT_SESSION_BURST,
             session_messages_per_second: Self::DEFAULT_SESSION_MESSAGES_PER_SECOND,
             max_lag: Self::DEFAULT_MAX_LAG,
+            drain_linger: Self::DEFAULT_DRAIN_LINGER,
+            drain_deadline: Self::DEFAULT_DRAIN_DEADLINE,
         }
     }
 }
@@ -216,6 +227,15 @@ impl Check for Config {
         if !messages.contains(&self.session_messages_per_second) {
             let (what, remedy) = ("not from 1 to 1000000", "write a number such as 5000");
             mistakes.add(at.key("session_messages_per_second"), what, remedy);
+        }
+        if self.drain_deadline > Self::MOST_DRAIN_DEADLINE {
+            let what = format!("longer than {}", Self::MOST_DRAIN_DEADLINE);
+            mistakes.add(at.key("drain_deadline"), what, "write a time such as 25 s");
+        }
+        if self.drain_linger > self.drain_deadline {
+            let what = "the edge would still accept clients after its deadline";
+            let remedy = "write a time below edge.drain_deadline";
+            mistakes.add(at.key("drain_linger"), what, remedy);
         }
         if self.max_lag > Self::MOST_MAX_LAG || self.max_lag == Duration::default() {
             let what = format!("not above 0 and up to {}", Self::MOST_MAX_LAG);

@@ -75,7 +75,7 @@ impl Edge {
                     upstream,
                     None,
                     counted,
-                    watch,
+                    watch.into(),
                 )
                 .expect("port 0 is always free");
                 bound

@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn serve(rtmp: SocketAddr) -> Result<(), Box<dyn Error>> {
-    let stopped = drain::terminated()?;
+    let mut stops = drain::Stops::new()?;
     let (signal, watch) = drain::channel();
     let mut metrics = tributary_node::metrics::registry(env!("CARGO_PKG_VERSION"));
     // Certificates that last as long as this process, for the link between the two tiers.
@@ -73,7 +73,7 @@ async fn serve(rtmp: SocketAddr) -> Result<(), Box<dyn Error>> {
         println!("listening {}={address}", protocol.name());
     }
 
-    stopped.await;
+    stops.next().await;
     signal.begin();
     edge.finished().await;
     tokio::task::spawn_blocking(move || origin.join()).await?;

@@ -187,4 +187,5 @@ const FOUR_CCS: [&str; 12] = [
 ];
 
 /// All media passes through.
-const CAPS_EX: u32 = caps_ex::MULTITRACK | caps_ex::MOD_EX | caps_ex::TIMESTAMP_NANO_OFFSET;
+const CAPS_EX: u32 =
+    caps_ex::RECONNECT | caps_ex::MULTITRACK | caps_ex::MOD_EX | caps_ex::TIMESTAMP_NANO_OFFSET;

@@ -183,7 +183,7 @@ fn enhanced_rtmp_is_answered_in_all_forms_if_asked_in_any() {
         let forward = Value::from(map.clone());
         assert_eq!(answer.get("videoFourCcInfoMap"), Some(&forward));
         assert_eq!(answer.get("audioFourCcInfoMap"), Some(&forward));
-        assert_eq!(answer.get("capsEx"), Some(&Value::Number(14.0)));
+        assert_eq!(answer.get("capsEx"), Some(&Value::Number(15.0)));
         let list = answer.get("fourCcList").and_then(Value::as_array).unwrap();
         assert!(list.contains(&"hvc1".into()) && list.contains(&"*".into()));
     }

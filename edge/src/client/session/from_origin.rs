@@ -233,7 +233,7 @@ fn is_call(message: &Message) -> bool {
 }
 
 /// Puts a message of the session itself on its chunk stream.
-fn send(session: &mut ServerConnection, message: &Message) {
+pub(super) fn send(session: &mut ServerConnection, message: &Message) {
     let kind = message.kind;
     let csid = match kind {
         MessageType::USER_CONTROL => {

@@ -1,6 +1,7 @@
 //! Clients on real sockets, with the test as their origin.
 
 mod bad_input;
+mod departing;
 #[cfg(target_os = "linux")]
 mod merging;
 mod objects;

@@ -27,13 +27,15 @@ use tributary_protocol::{
 };
 
 use crate::{
-    Config, Metrics, door,
+    Config, Metrics,
+    departure::{self, Depart},
+    door,
     link::{
         OpenRequest, Upstream,
         handle::{FromOrigin, Opening, Park, ToLane},
     },
     objects::HubOut,
-    run::RunningClients,
+    run::{Leaving, RunningClients},
     tls::Certificates,
     wire::Upkeep,
 };
@@ -47,6 +49,7 @@ pub(super) struct Edge {
     pub(super) running: RunningClients,
     pub(super) metrics: Arc<Metrics>,
     pub(super) drain: drain::Signal,
+    pub(super) depart: Depart,
     lanes: queue::Receiver<ToLane>,
 }
 
@@ -101,6 +104,7 @@ impl Edge {
     ) -> Self {
         let (upstream, lanes) = Upstream::new();
         let (drain, watch) = drain::channel();
+        let (depart, departing) = departure::channel();
         let metrics = Arc::new(Metrics::default());
         let bound = config.listeners();
         let bound = bound.iter().map(|listen| {
@@ -113,13 +117,17 @@ impl Edge {
             upstream,
             None,
             Arc::clone(&metrics),
-            watch,
+            Leaving {
+                departing,
+                drain: watch,
+            },
         )
         .expect("threads start");
         Self {
             running,
             metrics,
             drain,
+            depart,
             lanes,
         }
     }

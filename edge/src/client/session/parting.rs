@@ -1,0 +1,71 @@
+//! A session in the departure of its edge.
+
+use std::time::Instant;
+
+use tributary_protocol::{
+    Message, RtmpTimestamp,
+    command::{self, Status},
+};
+
+use super::{CONNECTION, Phase, Session, from_origin::send};
+use crate::{client::end::End, departure::Parting};
+
+impl Session {
+    /// The next moment of an accepted session in a departure, if one has begun. The drain ends the
+    /// others.
+    pub(in crate::client) fn next_of_parting(&mut self) -> Option<Instant> {
+        let departure = self.worker.departure()?;
+        if !matches!(self.phase, Phase::Accepted { .. }) {
+            return None;
+        }
+        let parting = match &self.parting {
+            Some(parting) => parting,
+            None => {
+                let publishes = self.forwarding.publishing.feeding().next().is_some();
+                let follows = self.follows_requests();
+                let parting = departure.parting(rand::random(), follows, publishes);
+                self.parting.insert(Box::new(parting))
+            }
+        };
+        let Parting { request, end } = **parting;
+        Some(request.map_or(end, |request| request.min(end)))
+    }
+
+    /// Asks the client to reconnect, or ends the session, if it is time.
+    pub(in crate::client) fn part_if_due(&mut self, now: Instant) -> Result<(), End> {
+        let Some(parting) = &mut self.parting else {
+            return Ok(());
+        };
+        let asks = parting.request.is_some_and(|at| at <= now);
+        parting.request = parting.request.filter(|_| !asks);
+        if parting.end <= now {
+            return Err(self.on_drain());
+        }
+        if asks {
+            self.ask_to_reconnect();
+        }
+        Ok(())
+    }
+
+    /// Whether the client follows a request to reconnect: it says so in its connect command.
+    fn follows_requests(&self) -> bool {
+        self.who.as_deref().is_some_and(|who| who.reconnects)
+    }
+
+    /// Sends NetConnection.Connect.ReconnectRequest (Enhanced RTMP v2). Without a `tcUrl` the client
+    /// connects to the same address, where a balancer gives it to another edge. The session goes on
+    /// until the client leaves.
+    fn ask_to_reconnect(&mut self) {
+        let encoding = self.encoding();
+        let info = Status::ConnectReconnectRequest.info(None, None);
+        let (kind, payload) = command::on_status(info).encode(encoding);
+        let request = Message {
+            kind,
+            stream: CONNECTION,
+            timestamp: RtmpTimestamp(0),
+            payload,
+        };
+        send(&mut self.wire.session(), &request);
+        self.worker.metrics.reconnect_requests.inc();
+    }
+}

@@ -1,0 +1,102 @@
+//! SIGTERM to an edge: not ready at once, then no listener, then no session.
+
+use std::{
+    net::TcpStream,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+
+use crate::support::{
+    clients::{Player, endless_publisher},
+    cluster::{self, Cluster, TRIBUTARY},
+    http,
+    media::clip,
+    program::Program,
+    wait,
+};
+
+/// An edge of the cluster's origin that leaves with these times.
+fn edge(cluster: &Cluster, linger: &str, deadline: &str) -> Program {
+    let variables = [
+        ("TRIBUTARY_EDGE_DRAIN_LINGER", linger),
+        ("TRIBUTARY_EDGE_DRAIN_DEADLINE", deadline),
+    ];
+    let origin = format!("--origin=origin0@{}", cluster.relays[0].address());
+    let arguments = [
+        "edge",
+        "--rtmp=127.0.0.1:0",
+        "--admin=127.0.0.1:0",
+        "--config=node.toml",
+        "--cert=edge0",
+        &origin,
+    ];
+    let edge = Program::tributary_with(
+        "leaving",
+        Path::new(TRIBUTARY),
+        cluster.directory(),
+        &arguments,
+        &variables,
+    );
+    cluster::await_links(&edge, 1);
+    edge
+}
+
+#[test]
+fn an_edge_that_leaves_is_not_ready_then_closed_then_empty() {
+    let cluster = Cluster::start(1, 1);
+    let mut edge = edge(&cluster, "2 s", "6 s");
+    let (rtmp, admin) = (edge.address("rtmp"), edge.address("admin"));
+    let _publisher =
+        endless_publisher(&cluster.url(0, "live", "clip"), clip(), cluster.directory());
+    let url = format!("rtmp://{rtmp}/live/clip");
+    let mut playing = Player::Ffmpeg.start(&url, cluster.directory());
+    wait::until("the clip is played", WITHIN, || {
+        http::Metrics::scrape(admin).sum("tributary_edge_viewers") == 1.0
+    });
+
+    let begun = Instant::now();
+    edge.signal(Signal::TERM);
+    wait::until("the edge is not ready", WITHIN, || {
+        matches!(http::get(admin, "/readyz"), Some((503, _)))
+    });
+    assert!(TcpStream::connect(rtmp).is_ok(), "it still accepts clients");
+    wait::until("the listener is closed", WITHIN, || {
+        TcpStream::connect(rtmp).is_err()
+    });
+    assert!(begun.elapsed() >= Duration::from_secs(2));
+    assert!(playing.is_running(), "sessions live on");
+    let status = edge.wait_exit(WITHIN);
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
+    let lasted = begun.elapsed();
+    assert!(
+        lasted >= Duration::from_millis(5400),
+        "the last tenth begins: {lasted:?}"
+    );
+    let got = playing.finish(WITHIN);
+    assert!(got.frames().count() > 0);
+}
+
+#[test]
+fn an_edge_without_clients_ends_after_its_linger_and_a_second_signal_ends_it_at_once() {
+    let cluster = Cluster::start(1, 1);
+    let mut alone = edge(&cluster, "1 s", "1 h");
+    alone.signal(Signal::TERM);
+    let status = alone.wait_exit(WITHIN);
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
+
+    let mut edge = edge(&cluster, "1 h", "1 h");
+    edge.signal(Signal::TERM);
+    let admin = edge.address("admin");
+    wait::until("the edge is not ready", WITHIN, || {
+        matches!(http::get(admin, "/readyz"), Some((503, _)))
+    });
+    assert!(edge.is_running());
+    edge.signal(Signal::TERM);
+    let status = edge.wait_exit(WITHIN);
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
+}
+
+/// A bound that no step reaches.
+const WITHIN: Duration = Duration::from_secs(30);
