@@ -5,9 +5,13 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use tributary_edge::config::CertificateFiles;
 use tributary_node::{
+    admin::{Guard, Unguarded},
     config::{Application, At, Check, Layers, Mistakes, address, read_address},
     log,
+    token::Token,
 };
+
+use crate::node::Failure;
 
 /// All settings of the program.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -33,6 +37,23 @@ pub(crate) struct Admin {
         deserialize_with = "read_address"
     )]
     pub(crate) address: Option<SocketAddr>,
+    /// The file with the token of the admin server, which only its owner may read. Unset: an origin
+    /// with a data directory makes one there, others have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Whether the metrics need the token on an address that other machines reach.
+    pub(crate) metrics: MetricsAccess,
+}
+
+/// The right to read the metrics on an address that other machines reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MetricsAccess {
+    /// Callers with the token.
+    #[default]
+    Token,
+    /// Everybody.
+    Open,
 }
 
 /// The flags of every node.
@@ -67,10 +88,37 @@ impl Flags {
 }
 
 impl Admin {
+    /// The token of the file, if there is one.
+    pub(crate) fn token(&self) -> Result<Option<Token>, Failure> {
+        Ok(self.token_file.as_deref().map(Token::load).transpose()?)
+    }
+
+    /// The guard of the server at this address.
+    pub(crate) fn guard(
+        &self,
+        address: SocketAddr,
+        token: Option<Token>,
+    ) -> Result<Guard, Failure> {
+        let opens_metrics = self.metrics == MetricsAccess::Open;
+        Ok(Guard::new(address, token, opens_metrics)?)
+    }
+
     /// An edge's, and `dev`'s, address by default.
     pub(crate) const EDGE: ([u8; 4], u16) = ([127, 0, 0, 1], 8080);
     /// An origin's address by default.
     pub(crate) const ORIGIN: ([u8; 4], u16) = ([127, 0, 0, 1], 8081);
+}
+
+impl Admin {
+    fn check(&self, makes_token: bool, at: &At, mistakes: &mut Mistakes) {
+        let public = self
+            .address
+            .filter(|address| !address.ip().to_canonical().is_loopback());
+        if public.is_some() && self.token_file.is_none() && !makes_token {
+            let what = "other machines can reach it, and no token guards it";
+            mistakes.add(at.key("address"), what, Unguarded::REMEDY);
+        }
+    }
 }
 
 impl Check for Config {
@@ -79,6 +127,8 @@ impl Check for Config {
         self.edge
             .check_certificates(&at.key("edge"), &self.tls, mistakes);
         self.origin.check(&at.key("origin"), mistakes);
+        self.admin
+            .check(self.origin.data.is_some(), &at.key("admin"), mistakes);
         self.log.check(&at.key("log"), mistakes);
         for (name, application) in &self.applications {
             application.check(&at.key("applications").key(name), mistakes);

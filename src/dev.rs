@@ -79,6 +79,7 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
     let identities = cert::temporary()?;
     let (data, apps) = (config.origin.data.clone(), config.origin.apps.clone());
     config.origin.link = SocketAddr::from(([127, 0, 0, 1], 0));
+    let token = config.admin.token()?;
     let start = tributary_origin::Start {
         config: config.origin,
         identity: identities.origin,
@@ -86,6 +87,7 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
         applications: config.applications.clone(),
         own: Applications::new(),
         loader: tributary_script::loader(),
+        token: token.clone(),
     };
     let origin = tributary_origin::start(start, &mut registry, watch.clone())?;
     config.edge.origins = vec![format!("origin@{}", origin.address())];
@@ -98,10 +100,20 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
     };
     let edge = tributary_edge::start(start, &mut registry, watch.clone())?;
     let admin = config.admin.address.unwrap_or_else(|| Admin::EDGE.into());
+    let guard = config
+        .admin
+        .guard(admin, node::token(token, data.as_deref())?)?;
     let ready = Arc::new(edge.ready());
     let routes = origin.api().merge(edge.routes());
-    let (admin, served) =
-        node::serve_admin(admin, routes, data.as_deref(), registry, ready, watch).await?;
+    let (admin, served) = node::serve_admin(
+        (admin, guard),
+        routes,
+        data.as_deref(),
+        registry,
+        ready,
+        watch,
+    )
+    .await?;
     let mut addresses = node::client_addresses(&edge);
     // `edge.rtmp` has a default here, and its listener is the first one.
     let rtmp = addresses[0].1;

@@ -1,10 +1,12 @@
 //! Tributary, a two-tier RTMP server: `tributary --help` lists what the program does.
 
+mod admin_client;
 mod apps;
 mod cert;
 mod check;
 mod config;
 mod dev;
+mod drain;
 mod edge;
 mod node;
 mod origin;
@@ -36,6 +38,8 @@ enum Command {
     Edge(edge::EdgeArgs),
     /// Deploys, lists, restarts and removes the applications of a running origin
     Apps(apps::AppsArgs),
+    /// Lets a running edge leave: its clients go to other edges
+    Drain(drain::DrainArgs),
     /// Makes the private CA and the nodes' certificates
     Cert(cert::CertArgs),
     /// Prints the configuration in force, or every mistake in it
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
         Command::Origin(args) => origin::run(&args),
         Command::Edge(args) => edge::run(&args),
         Command::Apps(args) => apps::run(&args),
+        Command::Drain(args) => drain::run(&args),
         Command::Cert(args) => cert::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Plan(args) => plan::run(&args),

@@ -6,9 +6,10 @@ use std::{error::Error, fs, io::Write, net::SocketAddr, path::Path, time::Durati
 use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 use tributary_node::{
-    admin::{Admin, Ready, Routes},
+    admin::{Admin, Guard, Ready, Routes},
     drain,
     tls::{Identity, Role},
+    token::Token,
 };
 
 /// An error that ends the program with its message.
@@ -54,17 +55,25 @@ pub(crate) fn identity(cert: Option<&Path>, role: Role) -> Result<Identity, Fail
     Ok(Identity::load(cert)?.require(role)?)
 }
 
+/// The token of the configuration, or else the one of the data directory.
+pub(crate) fn token(token: Option<Token>, data: Option<&Path>) -> Result<Option<Token>, Failure> {
+    match (token, data) {
+        (None, Some(data)) => Ok(Some(Token::of(data)?)),
+        (token, _) => Ok(token),
+    }
+}
+
 /// Starts the admin server, with these routes besides its own; returns its address and its task.
 /// The address also goes to the data directory, if there is one: `tributary apps` finds it there.
 pub(crate) async fn serve_admin(
-    address: SocketAddr,
+    (address, guard): (SocketAddr, Guard),
     routes: Routes,
     data: Option<&Path>,
     registry: Registry,
     ready: Ready,
     drain: drain::Watch,
 ) -> Result<(SocketAddr, JoinHandle<()>), Failure> {
-    let admin = Admin::bind(address).await?.with_routes(routes);
+    let admin = Admin::bind(address, guard).await?.with_routes(routes);
     let address = admin.address()?;
     if let Some(data) = data {
         fs::write(data.join(ADDRESS_FILE), format!("{address}\n"))?;

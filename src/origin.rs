@@ -47,6 +47,7 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
     let mut registry = node::registry();
     let address = config.admin.address.unwrap_or_else(|| Admin::ORIGIN.into());
     let data = config.origin.data.clone();
+    let token = config.admin.token()?;
     let start = tributary_origin::Start {
         config: config.origin,
         identity,
@@ -54,12 +55,14 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
         applications: config.applications,
         own: Applications::new(),
         loader: tributary_script::loader(),
+        token: token.clone(),
     };
     let origin = tributary_origin::start(start, &mut registry, watch.clone())?;
     let data = data.as_deref();
+    let guard = config.admin.guard(address, node::token(token, data)?)?;
     let ready = Arc::new(|| Ok(()));
     let (admin, served) =
-        node::serve_admin(address, origin.api(), data, registry, ready, watch).await?;
+        node::serve_admin((address, guard), origin.api(), data, registry, ready, watch).await?;
     node::print_listening(&[("link", origin.address()), ("admin", admin)])?;
     node::until_stopped(stopped, &signal).await;
     node::within(node::STOP, async {

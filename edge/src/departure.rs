@@ -52,13 +52,14 @@ pub fn channel() -> (Depart, Departing) {
 }
 
 impl Depart {
-    /// Begins the departure. A second call has no effect.
-    pub fn begin(&self, departure: Departure) {
+    /// Begins the departure, unless one has begun. Returns the one that is under way.
+    pub fn begin(&self, departure: Departure) -> Departure {
         self.0.send_if_modified(|now| {
             let is_new = now.is_none();
             now.get_or_insert(departure);
             is_new
         });
+        self.0.borrow().unwrap_or(departure)
     }
 }
 
@@ -143,8 +144,8 @@ mod tests {
         assert_eq!(departing.now(), None);
         let first = Departure::new(Instant::now(), Duration::ZERO, Duration::from_secs(9));
         let second = Departure::new(Instant::now(), Duration::ZERO, Duration::from_secs(1));
-        depart.begin(first);
-        depart.begin(second);
+        assert_eq!(depart.begin(first), first);
+        assert_eq!(depart.begin(second), first);
         assert_eq!(departing.clone().begun().await, first);
         assert_eq!(departing.now(), Some(first));
     }

@@ -6,16 +6,18 @@ use std::{fmt, io, net::SocketAddr, sync::Arc};
 pub use axum::Router as Routes;
 use axum::{
     Json, Router,
-    extract::State,
-    http::{StatusCode, header},
-    response::IntoResponse,
-    routing::get,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
 };
 use prometheus_client::registry::Registry;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::TcpListener;
 
-use crate::drain;
+use crate::{drain, token::Token};
 
 /// Whether the process can do its work now; the reason if it cannot.
 pub type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -33,11 +35,145 @@ where
     Routes::new().route(path, get(answer))
 }
 
+/// A route that carries out a command for a caller with the guard's token. The body is JSON; an
+/// empty one is the default. The answer is JSON too.
+pub fn command<T, R, F>(
+    path: &str,
+    guard: &Guard,
+    run: impl Fn(T) -> F + Clone + Send + Sync + 'static,
+) -> Routes
+where
+    T: DeserializeOwned + Default + Send + 'static,
+    R: Serialize,
+    F: Future<Output = R> + Send + 'static,
+{
+    let guard = guard.clone();
+    let answer = move |headers: HeaderMap, body: Bytes| {
+        let asked = guard.allows(&headers).and_then(|()| {
+            let asked = match body.is_empty() {
+                true => Ok(T::default()),
+                false => serde_json::from_slice(&body),
+            };
+            asked.map_err(|error| {
+                (
+                    StatusCode::BAD_REQUEST,
+                    format!("no such request: {error}\n"),
+                )
+            })
+        });
+        let run = run.clone();
+        async move {
+            match asked {
+                Ok(asked) => Json(run(asked).await).into_response(),
+                Err(refusal) => refusal.into_response(),
+            }
+        }
+    };
+    Routes::new().route(path, post(answer).layer(DefaultBodyLimit::max(MOST_BODY)))
+}
+
+/// The bytes of a command. Reason: it has a few settings.
+const MOST_BODY: usize = 4 * 1024;
+
+/// The token of the admin server, and the routes that need it.
+///
+/// Commands always need it. On an address that other machines reach, the metrics and `/debug` need
+/// it too; health and readiness never do.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    token: Option<Token>,
+    is_public: bool,
+    opens_metrics: bool,
+}
+
+impl Guard {
+    /// The guard of a server at this address. `opens_metrics`: the metrics need no token.
+    ///
+    /// # Errors
+    /// Other machines reach the address, and there is no token.
+    pub fn new(
+        address: SocketAddr,
+        token: Option<Token>,
+        opens_metrics: bool,
+    ) -> Result<Self, Unguarded> {
+        let is_public = !address.ip().to_canonical().is_loopback();
+        match token {
+            None if is_public => Err(Unguarded(address)),
+            token => Ok(Self {
+                token,
+                is_public,
+                opens_metrics,
+            }),
+        }
+    }
+
+    fn needs_token(&self, path: &str) -> bool {
+        let is_open = match path {
+            "/healthz" | "/readyz" => true,
+            "/metrics" => self.opens_metrics,
+            // The routes below check it themselves.
+            path => path.starts_with("/api/"),
+        };
+        self.is_public && !is_open
+    }
+
+    /// Whether a request has the token.
+    fn allows(&self, headers: &HeaderMap) -> Result<(), (StatusCode, String)> {
+        let Some(token) = &self.token else {
+            let why = "this process has no token; set admin.token_file\n";
+            return Err((StatusCode::FORBIDDEN, why.to_owned()));
+        };
+        let given = headers.get(header::AUTHORIZATION);
+        match given.and_then(|given| given.to_str().ok()) {
+            Some(given) if token.is_in(given) => Ok(()),
+            _ => {
+                let why = "Authorization: Bearer TOKEN is missing or wrong; the token is in the \
+                           file of admin.token_file, or in admin-token of an origin's data \
+                           directory\n";
+                Err((StatusCode::UNAUTHORIZED, why.to_owned()))
+            }
+        }
+    }
+}
+
+async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    if guard.needs_token(request.uri().path())
+        && let Err((status, why)) = guard.allows(request.headers())
+    {
+        return (status, [(header::WWW_AUTHENTICATE, "Bearer")], why).into_response();
+    }
+    next.run(request).await
+}
+
+/// Other machines reach the admin address, and no token guards it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unguarded(SocketAddr);
+
+impl fmt::Display for Unguarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the admin address {} can be reached from other machines, and no token guards it; {}",
+            self.0,
+            Self::REMEDY
+        )
+    }
+}
+
+impl Unguarded {
+    /// The remedy, for a mistake in the configuration too.
+    pub const REMEDY: &str = "name a file with a secret of 32 characters or more, which only its \
+                              owner may read, in admin.token_file, or write a loopback address";
+}
+
+impl std::error::Error for Unguarded {}
+
 /// The admin server, bound and not yet serving.
 #[derive(Debug)]
 pub struct Admin {
     listener: TcpListener,
     routes: Router,
+    guard: Guard,
 }
 
 struct Shared {
@@ -48,12 +184,13 @@ struct Shared {
 
 impl Admin {
     /// Binds the address. Port 0 takes any free port.
-    pub async fn bind(address: SocketAddr) -> Result<Self, AdminError> {
+    pub async fn bind(address: SocketAddr, guard: Guard) -> Result<Self, AdminError> {
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|source| AdminError { address, source })?;
         Ok(Self {
             listener,
             routes: Router::new(),
+            guard,
         })
     }
 
@@ -81,7 +218,8 @@ impl Admin {
             .route("/metrics", get(metrics))
             .with_state(shared)
             .merge(self.routes)
-            .fallback(unknown);
+            .fallback(unknown)
+            .layer(middleware::from_fn_with_state(self.guard, check));
         let served = axum::serve(self.listener, router)
             .with_graceful_shutdown(async move { watch.signaled().await });
         if let Err(error) = served.await {
@@ -92,8 +230,8 @@ impl Admin {
 
 /// Answers a request for an unknown path with the paths that exist.
 async fn unknown() -> (StatusCode, &'static str) {
-    let there =
-        "nothing is here; there are /healthz, /readyz, /metrics, and /api/apps on an origin\n";
+    let there = "nothing is here; there are /healthz, /readyz, /metrics, /api/apps on an origin, and \
+         /api/drain on an edge\n";
     (StatusCode::NOT_FOUND, there)
 }
 
@@ -161,7 +299,9 @@ mod tests {
 
     #[tokio::test]
     async fn health_readiness_and_metrics_are_served() {
-        let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let local = "127.0.0.1:0".parse().unwrap();
+        let guard = Guard::new(local, None, false).unwrap();
+        let admin = Admin::bind(local, guard).await.unwrap();
         let address = admin.address().unwrap();
         let able = Arc::new(AtomicBool::new(false));
         let ready: Ready = {
@@ -191,5 +331,81 @@ mod tests {
         );
         signal.begin();
         served.await.unwrap();
+    }
+
+    /// The status of the answer to a request with this line, these fields and this body.
+    async fn status(address: SocketAddr, line: &str, fields: &str, body: &str) -> u16 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let length = body.len();
+        let request = format!(
+            "{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\
+             {fields}\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn other_machines_need_the_token_for_all_but_health_and_readiness() {
+        let directory = tempfile::tempdir().unwrap();
+        let token = Token::of(directory.path()).unwrap();
+        let good = format!("Authorization: Bearer {}\r\n", token.reveal());
+        let wrong = format!("Authorization: Bearer {}\r\n", "0".repeat(64));
+        let public: SocketAddr = "0.0.0.0:0".parse().unwrap();
+        assert_eq!(
+            Guard::new(public, None, true).unwrap_err(),
+            Unguarded(public)
+        );
+        for opens_metrics in [false, true] {
+            let guard = Guard::new(public, Some(token.clone()), opens_metrics).unwrap();
+            let echo = |asked: Option<u32>| async move { asked };
+            let routes =
+                command("/api/echo", &guard, echo).merge(json("/debug/state", || async { 7 }));
+            let admin = Admin::bind(public, guard)
+                .await
+                .unwrap()
+                .with_routes(routes);
+            let address = SocketAddr::from(([127, 0, 0, 1], admin.address().unwrap().port()));
+            let (_signal, watch) = drain::channel();
+            let registry = crate::metrics::registry("0");
+            tokio::spawn(admin.serve(registry, Arc::new(|| Ok(())), watch));
+            let metrics = if opens_metrics { 200 } else { 401 };
+            for (line, without) in [
+                ("GET /healthz", 200),
+                ("GET /readyz", 200),
+                ("GET /metrics", metrics),
+                ("GET /debug/state", 401),
+                ("GET /nothing", 401),
+                ("POST /api/echo", 401),
+            ] {
+                assert_eq!(status(address, line, "", "").await, without, "{line}");
+                assert_eq!(status(address, line, &wrong, "").await, without, "{line}");
+                let with = if line == "GET /nothing" { 404 } else { 200 };
+                assert_eq!(status(address, line, &good, "").await, with, "{line}");
+            }
+            assert_eq!(status(address, "POST /api/echo", &good, "5").await, 200);
+            assert_eq!(status(address, "POST /api/echo", &good, "{").await, 400);
+            let long = "5".repeat(MOST_BODY + 1);
+            assert_eq!(status(address, "POST /api/echo", &good, &long).await, 413);
+        }
+    }
+
+    #[tokio::test]
+    async fn on_loopback_only_commands_need_a_token() {
+        let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let guard = Guard::new(local, None, false).unwrap();
+        let routes = command(
+            "/api/echo",
+            &guard,
+            |asked: Option<u32>| async move { asked },
+        );
+        let admin = Admin::bind(local, guard).await.unwrap().with_routes(routes);
+        let address = admin.address().unwrap();
+        let (_signal, watch) = drain::channel();
+        tokio::spawn(admin.serve(crate::metrics::registry("0"), Arc::new(|| Ok(())), watch));
+        assert_eq!(status(address, "GET /metrics", "", "").await, 200);
+        assert_eq!(status(address, "POST /api/echo", "", "").await, 403);
     }
 }

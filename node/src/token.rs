@@ -62,6 +62,14 @@ impl Token {
         Ok(Self(token.to_owned()))
     }
 
+    /// Whether the value of an Authorization header has this token (RFC 6750, 2.1).
+    pub fn is_in(&self, authorization: &str) -> bool {
+        let bearer = authorization
+            .split_once(' ')
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        bearer.is_some_and(|(_, token)| self.is(token.trim()))
+    }
+
     fn make(file: &Path) -> Result<Self, TokenError> {
         let fault = |error| TokenError {
             file: file.to_owned(),

@@ -39,6 +39,8 @@ pub struct Start {
     pub own: Applications,
     /// The reader of the folders in the applications directory.
     pub loader: Arc<dyn Loader>,
+    /// The token of the admin API; `None`: the one of the data directory, made if there is none.
+    pub token: Option<Token>,
 }
 
 /// An origin at work.
@@ -116,7 +118,7 @@ pub fn start(
     };
     let deployer = Deployer::start(deploying, groups.clone(), start.loader);
     let deployer = deployer.map_err(StartError::Deploy)?;
-    let api = admin_api(&deployer, data.as_deref(), registry)?;
+    let api = admin_api(&deployer, data.as_deref(), start.token, registry)?;
     let link_metrics = LinkMetrics::default();
     link_metrics.register(registry);
     let link = LinkConfig {
@@ -149,12 +151,16 @@ fn open_store(data: &Path) -> Result<Store, StartError> {
 fn admin_api(
     deployer: &Deployer,
     data: Option<&Path>,
+    token: Option<Token>,
     registry: &mut Registry,
 ) -> Result<Router, StartError> {
     let Some(data) = data else {
         return Ok(api::closed());
     };
-    let token = Token::of(data).map_err(StartError::Token)?;
+    let token = match token {
+        Some(token) => token,
+        None => Token::of(data).map_err(StartError::Token)?,
+    };
     Ok(api::routes(deployer.clone(), token, registry))
 }
 

@@ -14,12 +14,12 @@ use tributary_origin::deploy::{
     folder::{self, Listing},
 };
 
-use crate::node::{self, Failure};
+use crate::{
+    admin_client::{self, Client},
+    node::{self, Failure},
+};
 
-mod client;
 mod show;
-
-use client::Client;
 
 /// Deploys, lists, restarts and removes the applications of a running origin.
 #[derive(Args)]
@@ -33,7 +33,7 @@ pub(crate) struct AppsArgs {
     #[arg(long, global = true, value_name = "FILE")]
     token: Option<PathBuf>,
     /// The origin's data directory, for an origin on this machine
-    #[arg(long, global = true, value_name = "DIR", default_value = client::DATA)]
+    #[arg(long, global = true, value_name = "DIR", default_value = admin_client::DATA)]
     data: PathBuf,
 }
 

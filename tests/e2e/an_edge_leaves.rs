@@ -1,8 +1,11 @@
 //! SIGTERM to an edge: not ready at once, then no listener, then no session.
 
 use std::{
+    fs::{self, Permissions},
     net::TcpStream,
+    os::unix::fs::PermissionsExt,
     path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -22,7 +25,11 @@ fn edge(cluster: &Cluster, linger: &str, deadline: &str) -> Program {
     let variables = [
         ("TRIBUTARY_EDGE_DRAIN_LINGER", linger),
         ("TRIBUTARY_EDGE_DRAIN_DEADLINE", deadline),
+        ("TRIBUTARY_ADMIN_TOKEN_FILE", TOKEN),
     ];
+    let token = cluster.directory().join(TOKEN);
+    fs::write(&token, "0123456789abcdef0123456789abcdef\n").expect("a file");
+    fs::set_permissions(&token, Permissions::from_mode(0o600)).expect("an owner");
     let origin = format!("--origin=origin0@{}", cluster.relays[0].address());
     let arguments = [
         "edge",
@@ -98,5 +105,38 @@ fn an_edge_without_clients_ends_after_its_linger_and_a_second_signal_ends_it_at_
     assert!(status.is_some_and(|status| status.success()), "{status:?}");
 }
 
+#[test]
+fn a_command_with_the_token_lets_an_edge_leave() {
+    let cluster = Cluster::start(1, 1);
+    let mut edge = edge(&cluster, "1 s", "1 h");
+    let drain = |token: &str| {
+        let mut command = Command::new(TRIBUTARY);
+        command.args(["drain", "--deadline", "2 s", "--admin"]);
+        command.arg(edge.address("admin").to_string());
+        command.arg("--token").arg(cluster.directory().join(token));
+        command.output().expect("the program runs")
+    };
+    let other = cluster.directory().join("other-token");
+    fs::write(&other, "0".repeat(32)).expect("a file");
+    fs::set_permissions(&other, Permissions::from_mode(0o600)).expect("an owner");
+    let refused = drain("other-token");
+    assert!(!refused.status.success());
+    let reason = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        reason.contains("Bearer TOKEN is missing or wrong"),
+        "{reason}"
+    );
+    let left = drain(TOKEN);
+    let said = String::from_utf8_lossy(&left.stdout).into_owned();
+    assert!(
+        said.contains("its last sessions end in 2 s"),
+        "{said} {left:?}"
+    );
+    let status = edge.wait_exit(WITHIN);
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
+}
+
+/// The file with the edge's token, in the cluster's directory.
+const TOKEN: &str = "edge-token";
 /// A bound that no step reaches.
 const WITHIN: Duration = Duration::from_secs(30);

@@ -98,6 +98,7 @@ impl Origin {
             ]),
             own,
             loader: Arc::new(deploy::NoLoader),
+            token: None,
         };
         let mut registry = Registry::default();
         let running = tributary_origin::start(start, &mut registry, watch).expect("an origin");

@@ -54,6 +54,7 @@ async fn serve(rtmp: SocketAddr) -> Result<(), Box<dyn Error>> {
         applications: applications.clone(),
         own,
         loader: Arc::new(deploy::NoLoader),
+        token: None,
     };
     let origin = tributary_origin::start(origin, &mut metrics, watch.clone())?;
 

@@ -1,4 +1,4 @@
-//! A client of an origin's admin API.
+//! A client of a node's admin API.
 
 use std::{
     error::Error,
@@ -14,21 +14,26 @@ use hyper::{Method, Request, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
-use tributary_node::token::{self, Token};
+use tributary_node::{
+    tls::Role,
+    token::{self, Token},
+};
 
 use crate::{
     config::Admin,
     node::{ADDRESS_FILE, Failure},
 };
 
-/// An origin's admin API.
-pub(super) struct Client {
+/// A node's admin API.
+pub(crate) struct Client {
+    /// The tier of the node, for messages.
+    tier: Role,
     address: SocketAddr,
     token: Token,
 }
 
 /// The data directory of `dev`, and of an origin with that setting.
-pub(super) const DATA: &str = crate::dev::DATA;
+pub(crate) const DATA: &str = crate::dev::DATA;
 
 /// The time for an origin to accept.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -40,9 +45,12 @@ const ANSWER: Duration = Duration::from_secs(120);
 /// with all their problems, is far shorter.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
+/// Bytes of an answer without a reason that are shown.
+const SHOWN: usize = 200;
+
 impl Client {
     /// The origin of the flags, or the one that uses this data directory.
-    pub(super) fn new(
+    pub(crate) fn new(
         admin: Option<SocketAddr>,
         file: Option<&Path>,
         data: &Path,
@@ -56,37 +64,54 @@ impl Client {
         })?;
         let address = admin.unwrap_or_else(|| written(data));
         Ok(Self {
+            tier: Role::Origin,
             address: reachable(address),
             token,
         })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    /// The edge at this address.
+    pub(crate) fn of_edge(admin: Option<SocketAddr>, token: &Path) -> Result<Self, Failure> {
+        let address = admin.unwrap_or_else(|| Admin::EDGE.into());
+        Ok(Self {
+            tier: Role::Edge,
+            address: reachable(address),
+            token: Token::load(token)?,
+        })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
         self.ask(Method::GET, path, Vec::new()).await
     }
 
-    pub(super) async fn post(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) async fn post(&self, path: &str) -> Result<Value, Failure> {
         self.ask(Method::POST, path, Vec::new()).await
     }
 
-    pub(super) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) async fn post_json(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.ask(Method::POST, path, body.to_string().into_bytes())
+            .await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.ask(Method::DELETE, path, Vec::new()).await
     }
 
-    pub(super) async fn put(&self, path: &str, archive: Vec<u8>) -> Result<Value, Failure> {
+    pub(crate) async fn put(&self, path: &str, archive: Vec<u8>) -> Result<Value, Failure> {
         self.ask(Method::PUT, path, archive).await
     }
 
     async fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Value, Failure> {
         let failed = |why: &dyn std::fmt::Display| {
             format!(
-                "the origin's admin address {}: {why}; is the origin running? name its address \
+                "the {tier}'s admin address {}: {why}; is the {tier} running? name its address \
                  with --admin",
-                self.address
+                self.address,
+                tier = self.tier
             )
         };
         let (status, body) = match timeout(ANSWER, self.exchange(method, path, body)).await {
@@ -96,8 +121,16 @@ impl Client {
         let value = serde_json::from_slice(&body).ok();
         match value {
             Some(value) if status.is_success() => Ok(value),
-            value => Err(refusal(status, value.as_ref()).into()),
+            value => Err(self.refusal(status, value.as_ref(), &body).into()),
         }
+    }
+
+    fn refusal(&self, status: StatusCode, answer: Option<&Value>, body: &[u8]) -> String {
+        answer.and_then(refusal).unwrap_or_else(|| {
+            let said = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
+            let (tier, said) = (self.tier, said.trim());
+            format!("the {tier} answered {status}: {said}; is this an {tier}'s admin address?")
+        })
     }
 
     async fn exchange(
@@ -146,13 +179,11 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 /// The reason of a refusal.
-fn refusal(status: StatusCode, answer: Option<&Value>) -> String {
-    let Some(error) = answer.and_then(|answer| answer.get("error")) else {
-        return format!("the origin answered {status}; is this an origin's admin address?");
-    };
+fn refusal(answer: &Value) -> Option<String> {
+    let error = answer.get("error")?;
     let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
     let (thing, reason, remedy) = (text("thing"), text("reason"), text("remedy"));
     // After several lines of a script, text on the same line would look like a part of it.
     let between = if reason.contains('\n') { "\n" } else { "; " };
-    format!("{thing}: {reason}{between}{remedy}")
+    Some(format!("{thing}: {reason}{between}{remedy}"))
 }
