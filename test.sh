@@ -20,6 +20,7 @@ packages=(
     "test -x /usr/sbin/haproxy:haproxy"
     "command -v stunnel4:stunnel4"
     "command -v openssl:openssl"
+    "command -v systemd-analyze:systemd"
     "command -v cc:gcc"
     "test -x /usr/sbin/ip:iproute2"
     "test -x /usr/sbin/nft:nftables"

@@ -18,6 +18,7 @@ mod clients_come_through_balancers;
 mod dev_needs_nothing;
 mod enhanced_rtmp_passes;
 mod every_publisher_with_every_player;
+mod examples_can_be_deployed;
 mod independent_clients_call;
 mod independent_clients_share;
 mod independent_clients_stream;
