@@ -100,9 +100,9 @@ impl Acceptor {
         }
     }
 
-    /// The place of a connection. The peer of a proxied one is the proxy, which has no limit.
+    /// The place of a connection. A peer that may be a proxy has no limit of its own.
     fn admit(&self, door: &Door, peer: SocketAddr) -> Result<Permit, Refused> {
-        match door.is_proxied() {
+        match door.names_late(peer) {
             true => self.admission.admit_unnamed(),
             false => self.admission.admit(peer.ip()),
         }

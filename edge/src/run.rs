@@ -56,7 +56,7 @@ pub fn run(
     let listeners = config.listeners();
     let listeners = listeners.iter();
     let bound = listeners
-        .map(|listen| door::bind(listen, certificates, &Upkeep::DIRECT))
+        .map(|listen| door::bind(listen, &config.web_origins, certificates, &Upkeep::DIRECT))
         .collect::<Result<_, _>>()?;
     let clients = run_behind(
         bound,

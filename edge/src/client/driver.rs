@@ -52,13 +52,6 @@ const MAX_ITEMS: usize = 64;
 /// The time for which the edge sends queued output before it closes a connection.
 const FLUSH: Duration = Duration::from_secs(2);
 
-/// The time for which the edge waits for the client to close its side. Reason: a reset could
-/// destroy the bytes that were sent last.
-const LINGER: Duration = Duration::from_millis(500);
-
-/// Reads within that time. Reason: a client that sends on gets a reset.
-const LINGER_READS: usize = 64;
-
 /// A timer that fires later than this shows that the process was stopped.
 const STOPPED: Duration = Duration::from_secs(1);
 
@@ -238,7 +231,7 @@ fn read(session: &mut Session, now: Instant) -> Result<(), End> {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(_) => return Err(End::because(CloseReason::Transport)),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())
@@ -267,19 +260,8 @@ async fn close(worker: &Worker, wire: &Wire) {
     if wire.transport().shutdown().is_err() {
         return;
     }
-    // Waits for the peer's end or an error; bytes from the peer are dropped.
-    let _ = timeout(LINGER, async {
-        for _ in 0..LINGER_READS {
-            let readable = wire.transport().ready(Interest::READABLE);
-            if readable.await.is_err() {
-                break;
-            }
-            match wire.transport().try_read(&mut worker.scratch()) {
-                Ok(0) => break,
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
-                _ => {}
-            }
-        }
-    })
-    .await;
+    let transport = wire.transport();
+    transport
+        .linger(|it| it.try_read(&mut worker.scratch()))
+        .await;
 }

@@ -1,8 +1,11 @@
 //! The end of a client's session.
 
+use std::io;
+
 use tributary_protocol::{
     link::CloseReason,
     session::{self, ErrorKind},
+    websocket::WebSocketFault,
 };
 
 /// The reason for which a session is over. The output that is queued is still sent.
@@ -37,5 +40,16 @@ impl From<session::Error> for End {
             ErrorKind::Timeout => CloseReason::Timeout,
         };
         Self::fault(reason, error.reason())
+    }
+}
+
+/// The end of a client whose connection could not be read.
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        let fault = error.get_ref().and_then(|it| it.downcast_ref());
+        match fault {
+            Some(fault) => Self::fault(CloseReason::Protocol, WebSocketFault::reason(fault)),
+            None => Self::because(CloseReason::Transport),
+        }
     }
 }

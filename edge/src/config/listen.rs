@@ -25,6 +25,10 @@ pub struct Listen {
     /// Whether every connection begins with a header of the PROXY protocol, version 1 or 2.
     #[serde(default)]
     pub proxy_protocol: bool,
+    /// Whether the fields X-Forwarded-For and X-Forwarded-Proto of HTTP requests count that come
+    /// from `trusted` addresses.
+    #[serde(default)]
+    pub forwarded: bool,
     /// The proxies and balancers in front of this listener. Others are refused where
     /// `proxy_protocol` is set.
     #[serde(default)]
@@ -39,6 +43,7 @@ impl Listen {
             protocols: rtmp(),
             tls: None,
             proxy_protocol: false,
+            forwarded: false,
             trusted: Networks::default(),
         }
     }
@@ -46,6 +51,34 @@ impl Listen {
     /// Whether a certificate is needed.
     pub fn uses_tls(&self) -> bool {
         self.protocols.iter().any(|protocol| protocol.is_tls())
+    }
+
+    /// Whether clients begin with an HTTP request.
+    fn uses_http(&self) -> bool {
+        let is_http = |it: &Protocol| !matches!(it, Protocol::Rtmp | Protocol::Rtmps);
+        self.protocols.iter().any(is_http)
+    }
+
+    fn check_proxies(&self, at: &At, mistakes: &mut Mistakes) {
+        let trusts = self.proxy_protocol || self.forwarded;
+        if trusts && self.trusted.is_empty() {
+            let what = match self.proxy_protocol {
+                true => "no proxy is trusted, so that nobody could connect",
+                false => "no proxy is trusted, so that no forwarded address would count",
+            };
+            let remedy = "write the addresses of the proxies, such as [\"10.0.0.0/8\"]";
+            mistakes.add(at.key("trusted"), what, remedy);
+        }
+        if !trusts && !self.trusted.is_empty() {
+            let what = "proxies are trusted for nothing";
+            let remedy = "set proxy_protocol = true or forwarded = true, or leave it out";
+            mistakes.add(at.key("trusted"), what, remedy);
+        }
+        if self.forwarded && !self.uses_http() {
+            let what = "no protocol of this listener has HTTP requests";
+            let remedy = "add \"ws\" or \"wss\" to protocols, or leave it out";
+            mistakes.add(at.key("forwarded"), what, remedy);
+        }
     }
 
     pub(super) fn check_certificates(
@@ -81,25 +114,17 @@ impl Check for Listen {
         for protocol in &self.protocols {
             if !SERVED.contains(protocol) {
                 let what = format!("{} is not served by this version", protocol.name());
-                mistakes.add(at.key("protocols"), what, "write \"rtmp\" and \"rtmps\"");
+                let remedy = "write \"rtmp\", \"rtmps\", \"ws\" or \"wss\"";
+                mistakes.add(at.key("protocols"), what, remedy);
             }
         }
-        if self.proxy_protocol && self.trusted.is_empty() {
-            let what = "no proxy is trusted, so that nobody could connect";
-            let remedy = "write the addresses of the proxies, such as [\"10.0.0.0/8\"]";
-            mistakes.add(at.key("trusted"), what, remedy);
-        }
-        if !self.proxy_protocol && !self.trusted.is_empty() {
-            let what = "proxies are trusted for nothing";
-            let remedy = "set proxy_protocol = true, or leave it out";
-            mistakes.add(at.key("trusted"), what, remedy);
-        }
+        self.check_proxies(at, mistakes);
         if self.tls.is_some() && !self.uses_tls() {
             let what = "no protocol of this listener uses TLS";
             mistakes.add(
                 at.key("tls"),
                 what,
-                "add \"rtmps\" to protocols, or leave it out",
+                "add \"rtmps\" or \"wss\" to protocols, or leave it out",
             );
         }
     }
@@ -113,7 +138,7 @@ fn remedy(known: &[&str]) -> String {
 }
 
 /// The protocols of this version.
-const SERVED: [Protocol; 2] = [Protocol::Rtmp, Protocol::Rtmps];
+const SERVED: [Protocol; 4] = [Protocol::Rtmp, Protocol::Rtmps, Protocol::Ws, Protocol::Wss];
 
 fn rtmp() -> Vec<Protocol> {
     vec![Protocol::Rtmp]

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod listen;
+mod web;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +16,7 @@ use tributary_protocol::link::{Rate, hello::MAX_NAME};
 
 pub use tributary_gate::Transport as Protocol;
 
-pub use self::{certificate::CertificateFiles, listen::Listen};
+pub use self::{certificate::CertificateFiles, listen::Listen, web::WebOrigins};
 use crate::link::OriginAddress;
 
 /// The table `[edge]` of the configuration.
@@ -31,6 +32,8 @@ pub struct Config {
     pub rtmp: Option<SocketAddr>,
     /// Listeners, beside the one of `rtmp`.
     pub listen: Vec<Listen>,
+    /// The sites whose pages may open WebSockets, on all listeners. Empty: all sites.
+    pub web_origins: WebOrigins,
     /// The file of the keys for session tickets of TLS, one on each line, in base64. Edges that
     /// share it accept each other's tickets. Unset: one key, drawn at the start.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -159,6 +162,7 @@ impl Default for Config {
         Self {
             rtmp: None,
             listen: Vec::new(),
+            web_origins: WebOrigins::default(),
             ticket_keys: None,
             origins: Vec::new(),
             zone: String::new(),
@@ -204,6 +208,7 @@ impl Check for Config {
                 );
             }
         }
+        self.web_origins.check(&at.key("web_origins"), mistakes);
         for (index, origin) in self.origins.iter().enumerate() {
             if let Err(error) = origin.parse::<OriginAddress>() {
                 let remedy = "write HOST:PORT or NAME@HOST:PORT";
@@ -305,6 +310,7 @@ mod tests {
             ("TRIBUTARY_EDGE_COALESCE", "5 ms"),
             ("TRIBUTARY_EDGE_WORKERS", "5000"),
             ("TRIBUTARY_EDGE_ORIGINS", "a:1,b"),
+            ("TRIBUTARY_EDGE_WEB_ORIGINS", "https://a,b"),
             ("TRIBUTARY_EDGE_NONSENSE", "1"),
             ("TRIBUTARY_EDGE_ZONE", &"z".repeat(256)),
         ];
@@ -324,12 +330,13 @@ mod tests {
             "edge.coalesce",
             "edge.workers",
             "edge.origins.1",
+            "edge.web_origins.1",
             "edge.nonsense",
             "edge.zone",
         ] {
             assert!(text.contains(key), "{key} in\n{text}");
         }
-        assert_eq!(mistakes.iter().count(), 11, "{text}");
+        assert_eq!(mistakes.iter().count(), 12, "{text}");
         assert!(text.contains("applications.NAME.delivery_cap"), "{text}");
         assert!(Layers::new().read::<Whole>().is_ok());
     }

@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol as SocketProtocol, Socket, Type};
 
 use super::Door;
 use crate::{
-    config::{Listen, Protocol},
+    config::{Listen, Protocol, WebOrigins},
     tls::Certificates,
     wire::{Upkeep, prepare},
 };
@@ -34,9 +34,10 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
-/// Opens a listener.
+/// Opens a listener. `origins` are the sites whose pages may use it.
 pub(crate) fn bind(
     listen: &Listen,
+    origins: &WebOrigins,
     certificates: &Certificates,
     upkeep: &'static Upkeep,
 ) -> Result<Bound, ListenError> {
@@ -57,7 +58,10 @@ pub(crate) fn bind(
         } else {
             upkeep
         },
-        trusted: listen.proxy_protocol.then(|| listen.trusted.clone()),
+        is_proxied: listen.proxy_protocol,
+        takes_forwarded: listen.forwarded,
+        trusted: listen.trusted.clone(),
+        origins: origins.clone(),
     };
     Ok(Bound {
         socket,

@@ -2,32 +2,34 @@
 //!
 //! ```text
 //!   accepted socket ──► PROXY header, on a proxied listener: the client's address
-//!                   ──► first byte ──► 0x16: TLS handshake ──► Entrant for rtmps
-//!                                  └─► any other ────────────► Entrant for rtmp
+//!                   ──► first byte ──► 0x16: TLS handshake ──► first byte again
+//!                                  ├─► G: request for a WebSocket ──► Entrant for ws, wss
+//!                                  └─► any other ───────────────────► Entrant for rtmp, rtmps
 //! ```
 //!
-//! A listener is proxied or not, and never guesses. A listener with a single protocol does not look
-//! at the first byte: a client that speaks another one gets the answer of the one that is served.
+//! A listener is proxied or not, and never guesses. A listener does not look at a byte that decides
+//! nothing: a client that speaks another protocol gets the answer of the one that is served.
 
 mod bound;
+mod forwarded;
 mod proxied;
 mod refusal;
+mod websocket;
 
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
 use tributary_gate::Networks;
-use tributary_protocol::link::PeerAddress;
+use tributary_protocol::{http::HttpRequest, link::PeerAddress};
 
 use crate::{
     admission::Permit,
-    config::Protocol,
+    config::{Protocol, WebOrigins},
     wire::{TlsSettings, Transport, Upkeep},
 };
 
 pub use bound::ListenError;
 pub(crate) use bound::{Bound, bind};
-use proxied::Proxied;
 pub(crate) use refusal::Refusal;
 
 /// The settings that the connections of a listener have in common.
@@ -37,8 +39,12 @@ pub(crate) struct Door {
     /// The settings of TLS, if a protocol uses it.
     tls: Option<TlsSettings>,
     upkeep: &'static Upkeep,
-    /// The proxies that may connect to a proxied listener.
-    trusted: Option<Networks>,
+    /// Whether every connection begins with a proxy's header.
+    is_proxied: bool,
+    /// Whether the requests of proxies name their clients.
+    takes_forwarded: bool,
+    trusted: Networks,
+    origins: WebOrigins,
 }
 
 /// A connection at the first byte of RTMP.
@@ -49,6 +55,14 @@ pub(crate) struct Entrant {
     /// The protocol that the client speaks, with the TLS that a proxy ended.
     pub(crate) protocol: Protocol,
     pub(crate) upkeep: &'static Upkeep,
+}
+
+/// The client, as far as a proxy or the connection shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Client {
+    address: PeerAddress,
+    /// Whether the client spoke TLS, if a proxy says so.
+    used_tls: Option<bool>,
 }
 
 /// A worker's limit on handshakes that are computed one after the other. Reason: one takes up to a
@@ -65,15 +79,23 @@ const IN_A_ROW: usize = 4;
 /// The first byte of a TLS handshake record (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
+/// The first byte of a request for a WebSocket, which is a GET.
+const GET: u8 = b'G';
+
 impl Door {
     /// Whether RTMP begins with the first byte of every connection.
     pub(crate) fn admits_at_once(&self) -> bool {
-        self.protocols == [Protocol::Rtmp] && !self.is_proxied()
+        self.protocols == [Protocol::Rtmp] && !self.is_proxied
     }
 
-    /// Whether a proxy tells the client's address.
-    pub(crate) fn is_proxied(&self) -> bool {
-        self.trusted.is_some()
+    /// Whether the client of a connection is known only after the first bytes.
+    pub(crate) fn names_late(&self, peer: SocketAddr) -> bool {
+        self.is_proxied || self.forwards(peer.into())
+    }
+
+    /// Whether the requests from this address name their clients.
+    fn forwards(&self, peer: PeerAddress) -> bool {
+        self.takes_forwarded && self.trusted.contains(peer.ip())
     }
 
     /// Takes a connection to the first byte of RTMP, and counts it under the client's address. The
@@ -95,45 +117,106 @@ impl Door {
         permit: &mut Permit,
         turns: &Turns,
     ) -> Result<Entrant, Refusal> {
-        let client = match &self.trusted {
-            Some(trusted) => {
-                let client = proxied::read(&socket, peer, trusted).await?;
-                permit.name(client.address.ip())?;
-                client
-            }
-            None => Proxied {
+        let mut client = match self.is_proxied {
+            true => proxied::read(&socket, peer, &self.trusted).await?,
+            false => Client {
                 address: peer.into(),
-                used_tls: false,
+                used_tls: None,
             },
         };
-        let first = first(&socket).await?;
-        let protocol = match self.protocols[..] {
-            [only] => only,
-            _ => first,
-        };
-        let transport = match (protocol, &self.tls) {
-            (Protocol::Rtmps, Some(settings)) => Transport::tls(socket, settings, &turns.0).await?,
-            _ => Transport::plain(socket),
-        };
+        let forwards = self.forwards(client.address);
+        if self.is_proxied && !forwards {
+            permit.name(client.address.ip())?;
+        }
+        let (mut transport, protocol) = self.open(socket, turns).await?;
+        let uses_web = matches!(protocol, Protocol::Ws | Protocol::Wss);
+        if uses_web {
+            let admit = |request: &HttpRequest<'_>| {
+                if forwards {
+                    client = forwarded::client(request, &self.trusted);
+                    permit.name(client.address.ip())?;
+                }
+                let is_admitted = self.origins.admit(request.origin);
+                is_admitted.then_some(()).ok_or(Refusal::WebOrigin)
+            };
+            transport = websocket::open(transport, admit).await?;
+        } else if forwards {
+            permit.name(client.address.ip())?;
+        }
         Ok(Entrant {
             transport,
             peer: client.address,
-            protocol: match client.used_tls {
-                true => Protocol::Rtmps,
-                false => protocol,
+            protocol: over_tls(protocol, client.used_tls.unwrap_or(protocol.is_tls())),
+            // A browser cannot be told from a proxy before it.
+            upkeep: if uses_web {
+                &Upkeep::PROXIED
+            } else {
+                self.upkeep
             },
-            upkeep: self.upkeep,
         })
+    }
+
+    /// Finds the protocol, and shakes hands where it uses TLS.
+    async fn open(
+        &self,
+        socket: TcpStream,
+        turns: &Turns,
+    ) -> Result<(Transport, Protocol), Refusal> {
+        let first = first(&socket).await?;
+        let is_served = |over_tls| !self.served(over_tls).is_empty();
+        let tls = self.tls.as_ref();
+        let tls = tls.filter(|_| first == TLS_HANDSHAKE || !is_served(false));
+        let Some(settings) = tls else {
+            return Ok((Transport::plain(socket), choose(&self.served(false), first)));
+        };
+        let transport = Transport::tls(socket, settings, &turns.0).await?;
+        let served = self.served(true);
+        let first = match served.len() {
+            1 => first,
+            _ => {
+                let first = transport.first_in_tls().await;
+                first.ok().flatten().ok_or(Refusal::Gone)?
+            }
+        };
+        Ok((transport, choose(&served, first)))
+    }
+
+    /// The protocols that are served over TLS, or without it.
+    fn served(&self, over_tls: bool) -> Vec<Protocol> {
+        let protocols = self.protocols.iter().copied();
+        protocols.filter(|it| it.is_tls() == over_tls).collect()
     }
 }
 
-/// The protocol of the first byte, which stays unread.
-async fn first(socket: &TcpStream) -> Result<Protocol, Refusal> {
+/// The protocol of a connection that begins with this byte.
+fn choose(served: &[Protocol], first: u8) -> Protocol {
+    let begins = |it: &&Protocol| match it {
+        Protocol::Ws | Protocol::Wss => first == GET,
+        Protocol::Rtmp | Protocol::Rtmps => first != GET,
+        Protocol::Rtmpt | Protocol::Rtmpts => false,
+    };
+    let fitting = served.iter().find(begins).or(served.first());
+    fitting.copied().unwrap_or(Protocol::Rtmp)
+}
+
+/// The protocol, as it is with TLS or without.
+fn over_tls(protocol: Protocol, tls: bool) -> Protocol {
+    match (protocol, tls) {
+        (Protocol::Rtmp | Protocol::Rtmps, false) => Protocol::Rtmp,
+        (Protocol::Rtmp | Protocol::Rtmps, true) => Protocol::Rtmps,
+        (Protocol::Rtmpt | Protocol::Rtmpts, false) => Protocol::Rtmpt,
+        (Protocol::Rtmpt | Protocol::Rtmpts, true) => Protocol::Rtmpts,
+        (Protocol::Ws | Protocol::Wss, false) => Protocol::Ws,
+        (Protocol::Ws | Protocol::Wss, true) => Protocol::Wss,
+    }
+}
+
+/// The first byte of a connection, which stays unread.
+async fn first(socket: &TcpStream) -> Result<u8, Refusal> {
     let mut byte = [0];
     match socket.peek(&mut byte).await {
         Ok(0) | Err(_) => Err(Refusal::Gone),
-        Ok(_) if byte[0] == TLS_HANDSHAKE => Ok(Protocol::Rtmps),
-        Ok(_) => Ok(Protocol::Rtmp),
+        Ok(_) => Ok(byte[0]),
     }
 }
 

@@ -9,15 +9,7 @@ use tributary_protocol::{
     proxy::{self, ProxyHeader},
 };
 
-use super::Refusal;
-
-/// The facts that a proxy tells of its client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Proxied {
-    pub(super) address: PeerAddress,
-    /// Whether the client spoke TLS with the proxy.
-    pub(super) used_tls: bool,
-}
+use super::{Client, Refusal};
 
 /// Bytes of a header that are looked at together.
 const LOOK: usize = 256;
@@ -27,7 +19,7 @@ pub(super) async fn read(
     socket: &TcpStream,
     peer: SocketAddr,
     trusted: &Networks,
-) -> Result<Proxied, Refusal> {
+) -> Result<Client, Refusal> {
     if !trusted.contains(Some(peer.ip())) {
         return Err(Refusal::Untrusted);
     }
@@ -43,7 +35,7 @@ pub(super) async fn read(
                 _ => Refusal::ProxyGone,
             });
         }
-        let read = proxy::read(&header)?.map(|(read, length)| (Proxied::of(&read), length));
+        let read = proxy::read(&header)?.map(|(read, length)| (Client::named(&read), length));
         let length = read.map_or(header.len(), |(_, length)| length);
         take(socket, &mut header[before..length]).map_err(|_| Refusal::ProxyGone)?;
         if let Some((client, _)) = read {
@@ -52,13 +44,13 @@ pub(super) async fn read(
     }
 }
 
-impl Proxied {
-    fn of(header: &ProxyHeader<'_>) -> Self {
+impl Client {
+    /// The client that a header names. A header without TLS says nothing of the connection itself.
+    fn named(header: &ProxyHeader<'_>) -> Self {
+        let named = header.client.map(PeerAddress::from);
         Self {
-            address: header
-                .client
-                .map_or(PeerAddress::UNKNOWN, PeerAddress::from),
-            used_tls: header.tls.is_some(),
+            address: named.unwrap_or(PeerAddress::UNKNOWN),
+            used_tls: header.tls.is_some().then_some(true),
         }
     }
 }

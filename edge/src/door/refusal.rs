@@ -3,7 +3,10 @@
 use std::fmt;
 
 use tokio::time::error::Elapsed;
-use tributary_protocol::proxy::ProxyFault;
+use tributary_protocol::{
+    http::{HttpFault, HttpStatus},
+    proxy::ProxyFault,
+};
 
 use super::TIME;
 use crate::{admission::Refused, wire::TlsFault};
@@ -25,6 +28,14 @@ pub(crate) enum Refusal {
     ProxyGone,
     /// The TLS handshake failed.
     Tls(TlsFault),
+    /// The client's request cannot be used.
+    Http(HttpFault),
+    /// The client closed the connection within its request, or before the answer.
+    RequestGone,
+    /// The request is one of a protocol that this listener does not serve.
+    NotHere,
+    /// The request is from a page of a site that is not in `edge.web_origins`.
+    WebOrigin,
 }
 
 impl Refusal {
@@ -37,6 +48,21 @@ impl Refusal {
             Self::Untrusted => Some("proxy_untrusted"),
             Self::Proxy(_) | Self::ProxyGone => Some("proxy_header"),
             Self::Tls(fault) => fault.label(),
+            Self::Http(fault) => Some(fault.reason()),
+            Self::RequestGone => Some("http_request"),
+            Self::NotHere => Some("protocol_not_here"),
+            Self::WebOrigin => Some("web_origin"),
+        }
+    }
+
+    /// The answer to a request that is refused.
+    pub(super) fn status(&self) -> Option<HttpStatus> {
+        match self {
+            Self::Http(fault) => Some(fault.status()),
+            Self::NotHere => Some(HttpStatus::NotFound),
+            Self::WebOrigin => Some(HttpStatus::Forbidden),
+            Self::NoPlace(_) => Some(HttpStatus::TooManyRequests),
+            _ => None,
         }
     }
 }
@@ -53,6 +79,10 @@ impl fmt::Display for Refusal {
             Self::Proxy(fault) => write!(f, "no header of the PROXY protocol: {fault}"),
             Self::ProxyGone => f.write_str("the proxy closed the connection within its header"),
             Self::Tls(fault) => fault.fmt(f),
+            Self::Http(fault) => fault.fmt(f),
+            Self::RequestGone => f.write_str("the client closed the connection within its request"),
+            Self::NotHere => f.write_str("a request of a protocol that is not served here"),
+            Self::WebOrigin => f.write_str("the site of the page is not in edge.web_origins"),
         }
     }
 }
@@ -78,5 +108,11 @@ impl From<ProxyFault> for Refusal {
 impl From<TlsFault> for Refusal {
     fn from(fault: TlsFault) -> Self {
         Self::Tls(fault)
+    }
+}
+
+impl From<HttpFault> for Refusal {
+    fn from(fault: HttpFault) -> Self {
+        Self::Http(fault)
     }
 }

@@ -13,3 +13,4 @@ mod support;
 #[cfg(target_os = "linux")]
 mod upkeep;
 mod watched;
+mod web;

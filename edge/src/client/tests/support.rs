@@ -108,7 +108,8 @@ impl Edge {
         let metrics = Arc::new(Metrics::default());
         let bound = config.listeners();
         let bound = bound.iter().map(|listen| {
-            door::bind(listen, &Certificates::none(), upkeep).expect("port 0 is always free")
+            let bound = door::bind(listen, &config.web_origins, &Certificates::none(), upkeep);
+            bound.expect("port 0 is always free")
         });
         let running = crate::run::run_behind(
             bound.collect(),

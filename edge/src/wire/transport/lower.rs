@@ -1,9 +1,8 @@
 //! The connection below the framing.
 
 use std::{
-    future::poll_fn,
     io::{self, IoSlice},
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -32,13 +31,17 @@ impl Lower {
     }
 
     /// Waits for the socket, unless TLS holds bytes for the reader already.
-    pub(super) fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> {
-        poll_fn(move |context| match self {
+    pub(super) fn poll_ready(
+        &self,
+        interest: Interest,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Ready>> {
+        match self {
             Self::Tls(tls) if interest.is_readable() && tls.holds_bytes() => {
                 Poll::Ready(Ok(Ready::READABLE))
             }
             _ => self.tcp().poll_ready(interest, context),
-        })
+        }
     }
 
     pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {

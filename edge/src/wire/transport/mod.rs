@@ -1,7 +1,7 @@
 //! The carrier of a client's RTMP bytes: a connection, and the framing on it.
 //!
 //! ```text
-//!   wire ── RTMP bytes ──► Framing (Raw) ──► Lower (Plain, Tls) ──► socket
+//!   wire ── RTMP bytes ──► Framing (Raw, Web) ──► Lower (Plain, Tls) ──► socket
 //! ```
 //!
 //! The operations that move bytes only try: they do at once what the kernel takes and leave no
@@ -13,11 +13,14 @@
 //! no more: it sends the held bytes first, and a write ends with `WouldBlock` as long as some are
 //! left. [`Transport::unsent`] counts them, [`Transport::try_flush`] sends them.
 
+mod held;
 mod lower;
 mod plain;
 mod tls;
+mod web;
 
 use std::{
+    future::poll_fn,
     io::{self, IoSlice},
     time::Duration,
 };
@@ -26,35 +29,40 @@ use tokio::{
     io::{Interest, Ready},
     net::TcpStream,
     sync::Semaphore,
+    time::timeout,
 };
 
 use lower::Lower;
 use plain::Plain;
 use tls::Tls;
+use web::Web;
 
 pub(crate) use tls::{TlsFault, TlsSettings};
 
 /// One client's connection, as bytes of RTMP.
 #[derive(Debug)]
-pub(crate) struct Transport {
-    lower: Lower,
-    framing: Framing,
-}
+pub(crate) struct Transport(Framing);
 
 /// The form of RTMP's bytes on the connection.
 #[derive(Debug)]
 enum Framing {
     /// RTMP's bytes without a frame.
-    Raw,
+    Raw(Lower),
+    /// RTMP's bytes in WebSocket messages.
+    Web(Box<Web>),
 }
+
+/// The time for which the edge waits for the client to close its side. Reason: a reset could
+/// destroy the bytes that were sent last.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Reads within that time. Reason: a client that sends on gets a reset.
+const LINGER_READS: usize = 64;
 
 impl Transport {
     /// RTMP on a TCP connection.
     pub(crate) fn plain(socket: TcpStream) -> Self {
-        Self {
-            lower: Lower::Plain(Plain::new(socket)),
-            framing: Framing::Raw,
-        }
+        Self(Framing::Raw(Lower::Plain(Plain::new(socket))))
     }
 
     /// RTMP on TLS: shakes hands. Each computation of the handshake takes one of `turns`.
@@ -64,76 +72,137 @@ impl Transport {
         turns: &Semaphore,
     ) -> Result<Self, TlsFault> {
         let tls = Tls::accept(socket, settings, turns).await?;
-        Ok(Self {
-            lower: Lower::Tls(Box::new(tls)),
-            framing: Framing::Raw,
-        })
+        Ok(Self(Framing::Raw(Lower::Tls(Box::new(tls)))))
+    }
+
+    /// RTMP in a WebSocket on this connection, which has answered the request for one. `ahead` are
+    /// the bytes that came behind the request.
+    pub(crate) fn into_web(self, ahead: Vec<u8>) -> Self {
+        match self.0 {
+            Framing::Raw(lower) => Self(Framing::Web(Box::new(Web::new(lower, ahead)))),
+            web @ Framing::Web(_) => Self(web),
+        }
+    }
+
+    fn lower(&self) -> &Lower {
+        match &self.0 {
+            Framing::Raw(lower) => lower,
+            Framing::Web(web) => web.lower(),
+        }
+    }
+
+    /// The first byte that comes in TLS, which stays unread; `None` is the peer's end.
+    pub(crate) async fn first_in_tls(&self) -> io::Result<Option<u8>> {
+        let Lower::Tls(tls) = self.lower() else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        loop {
+            self.ready(Interest::READABLE).await?;
+            match tls.try_peek() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                peeked => return peeked,
+            }
+        }
     }
 
     /// Lets bytes that arrive end [`Self::ready`], or not: then nothing does, and the caller reads at
     /// times of its own. The other operations are possible in either case. An error ends the
     /// connection.
     pub(crate) fn watch(&self, watched: bool) -> io::Result<()> {
-        self.lower.watch(watched)
+        self.lower().watch(watched)
     }
 
     /// Waits until an operation of the interest may make progress. Cancel safe.
     pub(crate) fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> {
-        self.lower.ready(interest)
+        poll_fn(move |context| match &self.0 {
+            Framing::Raw(lower) => lower.poll_ready(interest, context),
+            Framing::Web(web) => web.poll_ready(interest, context),
+        })
     }
 
-    /// Reads the bytes that are there; 0 is the peer's end. A buffer that was not filled has
-    /// emptied the connection: [`Self::ready`] then waits for more.
+    /// Reads the bytes that are there; 0 is the peer's end. [`Self::ready`] then waits for more, if
+    /// the buffer was not filled.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.framing {
-            Framing::Raw => self.lower.try_read(buffer),
+        match &self.0 {
+            Framing::Raw(lower) => lower.try_read(buffer),
+            Framing::Web(web) => web.try_read(buffer),
         }
     }
 
     /// Writes as many bytes as the connection takes. Returns their number.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self.framing {
-            Framing::Raw => self.lower.try_write(bytes),
+        match &self.0 {
+            Framing::Raw(lower) => lower.try_write(bytes),
+            Framing::Web(web) => web.try_write(bytes),
         }
     }
 
-    /// [`Self::try_write`] for bytes in several pieces.
+    /// [`Self::try_write`] for bytes in two pieces.
     pub(crate) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self.framing {
-            Framing::Raw => self.lower.try_write_vectored(pieces),
+        match &self.0 {
+            Framing::Raw(lower) => lower.try_write_vectored(pieces),
+            Framing::Web(web) => web.try_write_vectored(pieces),
         }
     }
 
     /// Sends the bytes that a level holds. Returns whether all of them left.
     pub(crate) fn try_flush(&self) -> io::Result<bool> {
-        self.lower.try_flush()
+        match &self.0 {
+            Framing::Raw(lower) => lower.try_flush(),
+            Framing::Web(web) => web.try_flush(),
+        }
     }
 
     /// Lets the kernel hold small writes back to merge them, or not.
     pub(crate) fn set_merging(&self, merging: bool) {
-        self.lower.set_merging(merging);
+        self.lower().set_merging(merging);
     }
 
     /// Limits the time for which the kernel lets written bytes be unacknowledged, and ends its
     /// probes.
     pub(crate) fn limit_unacknowledged(&self, limit: Duration) {
-        self.lower.limit_unacknowledged(limit);
+        self.lower().limit_unacknowledged(limit);
     }
 
     /// Lets the kernel probe the peer after a silence, as the listener's options say, and ends the
     /// limit for unacknowledged bytes.
     pub(crate) fn probe(&self, after: Duration) {
-        self.lower.probe(after);
+        self.lower().probe(after);
     }
 
     /// Bytes that a level has taken and the kernel does not have yet.
     pub(crate) fn unsent(&self) -> usize {
-        self.lower.unsent()
+        match &self.0 {
+            Framing::Raw(lower) => lower.unsent(),
+            Framing::Web(web) => web.unsent(),
+        }
     }
 
     /// Ends the sending side: the peer gets all sent bytes, then the end.
     pub(crate) fn shutdown(&self) -> io::Result<()> {
-        self.lower.shutdown()
+        match &self.0 {
+            Framing::Raw(lower) => lower.shutdown(),
+            Framing::Web(web) => web.shutdown(),
+        }
+    }
+
+    /// Waits after [`Self::shutdown`] for the peer's end or an error. `read` reads, and drops what
+    /// it gets.
+    pub(crate) async fn linger(&self, mut read: impl FnMut(&Self) -> io::Result<usize>) {
+        let ended = timeout(LINGER, async {
+            for _ in 0..LINGER_READS {
+                if self.ready(Interest::READABLE).await.is_err() {
+                    break;
+                }
+                match read(self) {
+                    Ok(0) => break,
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
+                    _ => {}
+                }
+            }
+        });
+        // The connection closes in either case.
+        let _ = ended.await;
     }
 }
 

@@ -95,7 +95,7 @@ impl Plain {
 
     pub(super) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match &*self.socket.borrow() {
-            Socket::Watched(socket) => socket.try_write_vectored(pieces),
+            Socket::Watched(socket) => write_vectored_watched(socket, pieces),
             Socket::Unwatched(socket) => (&*socket).write_vectored(pieces),
             Socket::Lost => Err(io::ErrorKind::NotConnected.into()),
         }
@@ -167,5 +167,13 @@ fn write_watched(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     match SockRef::from(socket).send(bytes) {
         Ok(sent) => Ok(sent),
         Err(_) => socket.try_write(bytes),
+    }
+}
+
+/// As [`write_watched`], for bytes in several pieces.
+fn write_vectored_watched(socket: &TcpStream, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    match SockRef::from(socket).send_vectored(pieces) {
+        Ok(sent) => Ok(sent),
+        Err(_) => socket.try_write_vectored(pieces),
     }
 }

@@ -1,4 +1,4 @@
-use std::{future::Future, task::Poll, time::Duration};
+use std::task::Poll;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -27,7 +27,7 @@ async fn ready(transport: &Transport, interest: Interest) -> Ready {
 /// Whether an operation of the interest may make progress now.
 async fn is_ready(transport: &Transport, interest: Interest) -> bool {
     let mut ready = std::pin::pin!(transport.ready(interest));
-    std::future::poll_fn(|cx| Poll::Ready(ready.as_mut().poll(cx).is_ready())).await
+    poll_fn(|cx| Poll::Ready(ready.as_mut().poll(cx).is_ready())).await
 }
 
 fn is_blocked(result: &io::Result<usize>) -> bool {
@@ -129,3 +129,4 @@ fn the_plain_transport_is_hardly_larger_than_its_socket() {
 }
 
 mod tls;
+mod web;

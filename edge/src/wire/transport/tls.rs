@@ -20,7 +20,7 @@ use rustls::{
 };
 use tokio::{net::TcpStream, sync::Semaphore, task::yield_now};
 
-use super::plain::Plain;
+use super::{held::send_held, plain::Plain};
 
 /// The settings of TLS for a listener.
 #[derive(Clone, Debug)]
@@ -139,6 +139,12 @@ impl Tls {
         !state.opened.is_empty() || state.has_record || state.is_closed
     }
 
+    /// Opens bytes and leaves them unread. Returns the first one; `None` is the peer's end.
+    pub(super) fn try_peek(&self) -> io::Result<Option<u8>> {
+        self.try_read(&mut [])?;
+        Ok(self.state.borrow().opened.first().copied())
+    }
+
     pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut state = self.state.borrow_mut();
         loop {
@@ -245,20 +251,7 @@ impl Tls {
     }
 
     fn flush(&self, state: &mut State) -> io::Result<bool> {
-        let mut sent = 0;
-        while sent < state.unsent.len() {
-            match self.plain.try_write(&state.unsent[sent..]) {
-                Ok(bytes) => sent += bytes,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    state.unsent.drain(..sent);
-                    return Ok(false);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        // A client that keeps up owns no buffer.
-        state.unsent = Vec::new();
-        Ok(true)
+        send_held(&mut state.unsent, |bytes| self.plain.try_write(bytes))
     }
 }
 

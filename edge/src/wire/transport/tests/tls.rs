@@ -15,16 +15,16 @@ use rustls::{
 
 use super::*;
 
-type Client = StreamOwned<ClientConnection, net::TcpStream>;
+pub(super) type Client = StreamOwned<ClientConnection, net::TcpStream>;
 
 /// The settings of both ends, for `localhost`.
-struct Ends {
+pub(super) struct Ends {
     server: TlsSettings,
     client: Arc<ClientConfig>,
 }
 
 impl Ends {
-    fn new(versions: &[&'static rustls::SupportedProtocolVersion]) -> Self {
+    pub(super) fn new(versions: &[&'static rustls::SupportedProtocolVersion]) -> Self {
         let key = KeyPair::generate().unwrap();
         let parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         let certificate = parameters.self_signed(&key).unwrap();
@@ -54,7 +54,7 @@ impl Ends {
     }
 
     /// A transport, and a thread that runs its client.
-    async fn pair<T: Send + 'static>(
+    pub(super) async fn pair<T: Send + 'static>(
         &self,
         run: impl FnOnce(Client) -> T + Send + 'static,
     ) -> (Transport, JoinHandle<T>) {
@@ -76,7 +76,7 @@ impl Ends {
 }
 
 /// Reads so many bytes; `room` at once.
-async fn read(transport: &Transport, bytes: usize, room: usize) -> Vec<u8> {
+pub(super) async fn read(transport: &Transport, bytes: usize, room: usize) -> Vec<u8> {
     let mut read = Vec::new();
     let mut buffer = vec![0; room];
     while read.len() < bytes {
@@ -91,7 +91,7 @@ async fn read(transport: &Transport, bytes: usize, room: usize) -> Vec<u8> {
 }
 
 /// Writes all of it, in pieces if there are several.
-async fn write(transport: &Transport, pieces: &[&[u8]]) {
+pub(super) async fn write(transport: &Transport, pieces: &[&[u8]]) {
     let all = pieces.concat();
     let mut sent = 0;
     while sent < all.len() || !transport.try_flush().unwrap() {
@@ -114,7 +114,7 @@ async fn write(transport: &Transport, pieces: &[&[u8]]) {
     }
 }
 
-fn numbered(bytes: usize) -> Vec<u8> {
+pub(super) fn numbered(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|at| (at / 7) as u8).collect()
 }
 
