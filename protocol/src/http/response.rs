@@ -70,8 +70,9 @@ pub enum AfterAnswer {
 }
 
 /// Appends the head of an answer with a body of `length` bytes: at most [`MAX_RESPONSE`] bytes with a
-/// type of up to 64. An answer of RTMPT is `Ok` and has a type; librtmp reads one only if its head begins with
-/// `HTTP/1.1 200 ` and states the length.
+/// type of up to 64. An answer of RTMPT is `Ok` and has a type. librtmp reads one only if its head
+/// begins with `HTTP/1.1 200 ` and has `Content-Length` in these letters; a proxy must not change
+/// them (HAProxy does, unless `h1-case-adjust` is set).
 pub fn write_response(
     status: HttpStatus,
     content_type: Option<&'static str>,

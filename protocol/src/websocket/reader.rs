@@ -144,10 +144,10 @@ impl WebSocketReader {
     }
 
     /// Handles the first two bytes of a frame, or all that stand before its payload.
-    fn handle_head<'b>(
+    fn handle_head(
         &mut self,
         head: &[u8],
-    ) -> Result<Option<WebSocketEvent<'b>>, WebSocketFault> {
+    ) -> Result<Option<WebSocketEvent<'static>>, WebSocketFault> {
         let &[first, second, ref extended @ .., a, b, c, d] = head else {
             self.check(head[0], head[1])?;
             return Ok(None);
@@ -198,11 +198,11 @@ impl WebSocketReader {
         }
     }
 
-    fn handle_control<'b>(
+    fn handle_control(
         &mut self,
         opcode: u8,
         payload: ControlPayload,
-    ) -> Result<Option<WebSocketEvent<'b>>, WebSocketFault> {
+    ) -> Result<Option<WebSocketEvent<'static>>, WebSocketFault> {
         match opcode {
             opcode::CLOSE => {
                 self.state = State::Closed;
