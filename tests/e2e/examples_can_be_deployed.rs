@@ -16,7 +16,11 @@ fn example(file: &str) -> PathBuf {
 
 fn assert_accepted(output: &Output) {
     let said = [&output.stdout[..], &output.stderr].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
 }
 
 #[test]
@@ -30,7 +34,10 @@ fn balancers_accept_their_configurations() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let nginx = Command::new("/usr/sbin/nginx")
         .arg("-t")
-        .args(["-g", &format!("pid {}/nginx.pid;", directory.path().display())])
+        .args([
+            "-g",
+            &format!("pid {}/nginx.pid;", directory.path().display()),
+        ])
         .arg("-c")
         .arg(example("nginx/nginx.conf"))
         .output();
@@ -47,7 +54,10 @@ fn systemd_accepts_the_units() {
         let unit = unit.replace("/usr/local/bin/tributary", TRIBUTARY);
         let file = directory.path().join(name);
         fs::write(&file, unit).expect("a file");
-        let verified = Command::new("systemd-analyze").arg("verify").arg(file).output();
+        let verified = Command::new("systemd-analyze")
+            .arg("verify")
+            .arg(file)
+            .output();
         let verified = verified.expect("systemd-analyze runs");
         assert_accepted(&verified);
         assert!(verified.stderr.is_empty(), "{verified:?}");

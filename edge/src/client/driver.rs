@@ -111,7 +111,10 @@ async fn run(session: &mut Session) -> End {
 async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Result<Wake, End> {
     let now = Instant::now();
     let throttled = session.throttled_until(now);
-    let may_read = session.forwarding.has_room() && throttled.is_none();
+    // The link's thread may make room at any moment. A client that is not read because of the park
+    // has to wait for its room, so that both follow from one look.
+    let parked = session.forwarding.is_parked();
+    let may_read = !parked && session.forwarding.has_room() && throttled.is_none();
     let read_at = session.plan_read(now, may_read);
     let due = session.deadline().into_iter().chain(throttled);
     let due = due.chain(session.next_of_parting());
@@ -137,7 +140,6 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
         (false, false) => None,
     };
     let takes = session.forwarding.link().is_some() && !session.awaits_objects();
-    let parked = session.forwarding.is_parked();
     let park = session
         .forwarding
         .link()

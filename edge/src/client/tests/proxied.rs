@@ -189,10 +189,12 @@ async fn half_open_connections_count_for_the_named_client_and_not_for_the_proxy(
         .expect("an end");
     assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     let reason = "too_many_half_open_per_address";
-    let refused = edge
-        .metrics
-        .refused
-        .get_or_create(&crate::metrics::Reason { reason })
-        .get();
-    assert_eq!(refused, 1);
+    let refused = |metrics: &crate::Metrics| {
+        metrics
+            .refused
+            .get_or_create(&crate::metrics::Reason { reason })
+            .get()
+    };
+    edge.until("it is counted", |metrics| refused(metrics) == 1)
+        .await;
 }
