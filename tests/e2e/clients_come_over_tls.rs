@@ -16,22 +16,6 @@ use crate::support::{
     public_ca, wait,
 };
 
-/// A cluster whose edge has a port for these protocols, with certificates for `main.example` and
-/// `other.example`.
-fn cluster(protocols: &str) -> Cluster {
-    let tables = format!(
-        "[[edge.listen]]\naddress = \"127.0.0.1:0\"\nprotocols = [{protocols}]\ntls = \"main\"\n\
-         [tls.main]\ncertificate = \"main/server.pem\"\nkey = \"main/server.key\"\n\
-         [tls.other]\ncertificate = \"other/server.pem\"\nkey = \"other/server.key\"\n"
-    );
-    Cluster::with_applications_and_tables(1, 1, &tables, |apps| {
-        let directory = apps.parent().expect("the cluster's directory");
-        public_ca::init(directory);
-        public_ca::issue(directory, "main.example", "main");
-        public_ca::issue(directory, "other.example", "other");
-    })
-}
-
 fn rtmps(cluster: &Cluster) -> SocketAddr {
     cluster.edges[0].address("rtmps")
 }
@@ -39,7 +23,7 @@ fn rtmps(cluster: &Cluster) -> SocketAddr {
 #[test]
 fn every_client_gets_the_same_media_over_tls() {
     // The same port serves RTMP.
-    let cluster = cluster("\"rtmp\", \"rtmps\"");
+    let cluster = Cluster::with_certificates("\"rtmp\", \"rtmps\"");
     let address = rtmps(&cluster);
     let url = format!("rtmps://{address}/live/clip");
     let plain = format!("rtmp://{address}/live/clip");
@@ -79,7 +63,7 @@ fn certificate(address: SocketAddr, host: &str) -> String {
 
 #[test]
 fn certificates_are_chosen_by_host_and_renewed_under_sessions() {
-    let cluster = cluster("\"rtmps\"");
+    let cluster = Cluster::with_certificates("\"rtmps\"");
     let address = rtmps(&cluster);
     for (host, expected) in [
         ("main.example", "main.example"),
@@ -126,7 +110,7 @@ fn certificates_are_chosen_by_host_and_renewed_under_sessions() {
 
 #[test]
 fn bytes_that_are_no_tls_are_counted_and_disturb_nobody() {
-    let cluster = cluster("\"rtmps\"");
+    let cluster = Cluster::with_certificates("\"rtmps\"");
     let address = rtmps(&cluster);
     let mut silent = TcpStream::connect(address).expect("the edge listens");
     let mut rtmp = TcpStream::connect(address).expect("the edge listens");

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use super::{
     http::{self, Metrics},
     program::{self, Program},
+    public_ca,
     relay::UdpRelay,
     wait,
 };
@@ -91,6 +92,23 @@ impl Cluster {
         write(&apps);
         // The settings of `counter` end the file.
         Self::in_directory(directory, origins, edges, "", tables, Keeps::Data)
+    }
+
+    /// As [`Self::start`], with one origin and one edge. The edge has a port more, for these
+    /// protocols, with certificates for `main.example` and `other.example`; `public/ca.pem` in the
+    /// cluster's directory is their issuer.
+    pub(crate) fn with_certificates(protocols: &str) -> Self {
+        let tables = format!(
+            "[[edge.listen]]\naddress = \"127.0.0.1:0\"\nprotocols = [{protocols}]\ntls = \"main\"\n\
+             [tls.main]\ncertificate = \"main/server.pem\"\nkey = \"main/server.key\"\n\
+             [tls.other]\ncertificate = \"other/server.pem\"\nkey = \"other/server.key\"\n"
+        );
+        Self::with_applications_and_tables(1, 1, &tables, |apps| {
+            let directory = apps.parent().expect("the cluster's directory");
+            public_ca::init(directory);
+            public_ca::issue(directory, "main.example", "main");
+            public_ca::issue(directory, "other.example", "other");
+        })
     }
 
     /// As [`Self::with_settings`]; each origin has a data directory.

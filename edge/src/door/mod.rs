@@ -146,7 +146,10 @@ impl Door {
         Ok(Entrant {
             transport,
             peer: client.address,
-            protocol: over_tls(protocol, client.used_tls.unwrap_or(protocol.is_tls())),
+            protocol: over_tls(
+                protocol,
+                client.used_tls.unwrap_or_else(|| protocol.is_tls()),
+            ),
             // A browser cannot be told from a proxy before it.
             upkeep: if uses_web {
                 &Upkeep::PROXIED
@@ -195,7 +198,7 @@ fn choose(served: &[Protocol], first: u8) -> Protocol {
         Protocol::Rtmp | Protocol::Rtmps => first != GET,
         Protocol::Rtmpt | Protocol::Rtmpts => false,
     };
-    let fitting = served.iter().find(begins).or(served.first());
+    let fitting = served.iter().find(begins).or_else(|| served.first());
     fitting.copied().unwrap_or(Protocol::Rtmp)
 }
 

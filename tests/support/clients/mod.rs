@@ -15,6 +15,7 @@ use super::{
 };
 
 pub(crate) mod calls;
+pub(crate) mod carrier;
 pub(crate) mod driven;
 pub(crate) mod ours;
 pub(crate) mod replica;

@@ -1,8 +1,8 @@
-//! The project's own client end of a connection, over a blocking socket.
+//! The project's own client end of a connection, over a blocking connection.
 
 use std::{
-    io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    io,
+    net::SocketAddr,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -18,14 +18,20 @@ use tributary_protocol::{
 
 use super::{
     super::media::{Kind, Recording},
+    carrier::Carrier,
     parts,
     wired::{PATIENCE, tcp},
 };
 
 /// Publishes an FLV file at its own speed: metadata, headers and frames as they are.
 pub(crate) fn publish(url: &str, file: &Path) {
+    publish_over(in_tcp(url), url, file);
+}
+
+/// As [`publish`], on this connection.
+pub(crate) fn publish_over(carrier: Box<dyn Carrier>, url: &str, file: &Path) {
     let recording = Recording::read_flv(file);
-    let (mut client, stream) = Client::publisher(url);
+    let (mut client, stream) = Client::publisher_over(carrier, url);
     let begun = Instant::now();
     for packet in recording.packets {
         if packet.kind == Kind::Mark {
@@ -43,8 +49,13 @@ pub(crate) fn publish(url: &str, file: &Path) {
 
 /// Plays until the stream is unpublished.
 pub(crate) fn play(url: &str) -> Recording {
+    play_over(in_tcp(url), url)
+}
+
+/// As [`play`], on this connection.
+pub(crate) fn play_over(carrier: Box<dyn Carrier>, url: &str) -> Recording {
     let (_, _, name) = parts(url);
-    let mut client = Client::connect(url);
+    let mut client = Client::connect_over(carrier, url);
     let stream = client.create_stream();
     client.connection.play(stream, name);
     let mut recording = Recording::default();
@@ -62,17 +73,23 @@ pub(crate) fn play(url: &str) -> Recording {
     recording
 }
 
+/// A TCP connection to the server of a URL.
+fn in_tcp(url: &str) -> Box<dyn Carrier> {
+    let (host, _, _) = parts(url);
+    let server: SocketAddr = host.parse().expect("a socket address");
+    Box::new(tcp(server).expect("a connection"))
+}
+
 /// A blocking driver of the client end.
 pub(crate) struct Client {
     pub(crate) connection: ClientConnection,
-    stream: TcpStream,
+    carrier: Box<dyn Carrier>,
 }
 
 impl Client {
     /// An accepted session.
-    pub(crate) fn connect(url: &str) -> Self {
+    fn connect_over(carrier: Box<dyn Carrier>, url: &str) -> Self {
         let (host, app, _) = parts(url);
-        let server: SocketAddr = host.parse().expect("a socket address");
         let random = [0x5a; handshake::RANDOM];
         let mut client = Self {
             connection: ClientConnection::new(
@@ -81,7 +98,7 @@ impl Client {
                 Instant::now(),
                 ConnectionLimits::default(),
             ),
-            stream: tcp(server).expect("a connection"),
+            carrier,
         };
         client.wait(PATIENCE, |event| {
             matches!(event, ClientEvent::Connected).then_some(())
@@ -97,9 +114,9 @@ impl Client {
     }
 
     /// A session that publishes.
-    pub(crate) fn publisher(url: &str) -> (Self, MessageStreamId) {
+    fn publisher_over(carrier: Box<dyn Carrier>, url: &str) -> (Self, MessageStreamId) {
         let (_, _, name) = parts(url);
-        let mut client = Self::connect(url);
+        let mut client = Self::connect_over(carrier, url);
         client.connection.set_chunk_size(4096);
         client.connection.announce(name);
         let stream = client.create_stream();
@@ -164,19 +181,13 @@ impl Client {
     /// connection is still open.
     pub(crate) fn turn(&mut self, at_most: Duration) -> bool {
         let output = self.connection.take_output();
-        if self.stream.write_all(&output).is_err() {
+        if !output.is_empty() && self.carrier.send(&output).is_err() {
             return false;
         }
-        self.stream
-            .set_read_timeout(Some(at_most))
-            .expect("a timeout above zero");
-        let mut buffer = [0; 16 * 1024];
-        match self.stream.read(&mut buffer) {
-            Ok(0) => false,
-            Ok(count) => {
-                let taken = self
-                    .connection
-                    .handle_input(Instant::now(), &buffer[..count]);
+        match self.carrier.receive(at_most) {
+            Ok(bytes) if bytes.is_empty() => false,
+            Ok(bytes) => {
+                let taken = self.connection.handle_input(Instant::now(), &bytes);
                 taken.expect("what the server sends is valid");
                 true
             }
