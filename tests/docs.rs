@@ -245,6 +245,7 @@ fn every_maximum_is_documented() {
     for crate_name in [
         "protocol",
         "node",
+        "node/settings",
         "node/web",
         "edge",
         "edge/gate",

@@ -95,7 +95,7 @@ impl CrateMap {
 }
 
 pub(crate) const CRATES: &[CrateMap] = &[
-    PROTOCOL, NODE, WEB, EDGE, GATE, ORIGIN, SCRIPT, PATH, PROGRAM,
+    PROTOCOL, SETTINGS, NODE, WEB, EDGE, GATE, ORIGIN, SCRIPT, PATH, PROGRAM,
 ];
 
 const PROTOCOL: CrateMap = CrateMap {
@@ -142,6 +142,20 @@ const PATH: CrateMap = CrateMap {
         ("path", "carrier conditions error line namespace"),
         ("lib", "conditions error line namespace path"),
         ("main", ""),
+    ],
+    against: &[],
+    circles: &[],
+};
+
+const SETTINGS: CrateMap = CrateMap {
+    member: "node/settings",
+    folders: &[
+        ("address", ""),
+        ("mistake", ""),
+        ("units", ""),
+        ("tree", "mistake"),
+        ("de", "mistake tree"),
+        ("lib", "address de mistake tree units"),
     ],
     against: &[],
     circles: &[],

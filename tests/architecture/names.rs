@@ -14,6 +14,7 @@ use super::source::Source;
 /// `Decoder` each, with the same methods.
 pub(crate) const HELD: &[(&str, &[&str])] = &[
     ("protocol", &["Decoder", "Encoder", "Error"]),
+    ("node/settings", &[]),
     ("node", &["Error"]),
     ("node/web", &[]),
     ("edge", &[]),

@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
-use tributary_node::config::{At, Check, Mistakes};
+use tributary_settings::{At, Check, Mistakes};
 
 use crate::{
     networks::Networks,
@@ -193,7 +193,7 @@ impl std::error::Error for AccessRefused {}
 
 #[cfg(test)]
 mod tests {
-    use tributary_node::config::Layers;
+    use tributary_settings::Layers;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tributary_node::config::{At, Check, Mistakes};
+use tributary_settings::{At, Check, Mistakes};
 
 /// The users of an application's encoders: `[applications.NAME.encoders]`.
 ///

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use serde::Deserialize;
-use tributary_node::config::{At, Check, Layers, Mistakes};
+use tributary_settings::{At, Check, Layers, Mistakes};
 
 use super::*;
 use crate::MAX_DESCRIPTION;

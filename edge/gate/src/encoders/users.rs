@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt};
 
 use data_encoding::BASE64;
-use tributary_node::config::Secret;
+use tributary_settings::Secret;
 
 /// The users of encoders, and how each proves to be one.
 #[derive(Clone, Debug, Default)]

@@ -6,7 +6,7 @@ use serde::{
     Deserialize, Deserializer, Serialize,
     de::{self, SeqAccess, Visitor},
 };
-use tributary_node::config::{At, Check, Duration, Mistakes};
+use tributary_settings::{At, Check, Duration, Mistakes};
 
 /// The HTTP hooks of an application: `[applications.NAME.hooks]`.
 ///
@@ -243,7 +243,7 @@ const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use tributary_node::config::Layers;
+    use tributary_settings::Layers;
 
     use super::*;
 

@@ -143,7 +143,7 @@ impl std::error::Error for RateRefused {}
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
-    use tributary_node::config::{At, Check, Layers, Mistakes};
+    use tributary_settings::{At, Check, Layers, Mistakes};
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! The settings of what one address may do.
 
 use serde::{Deserialize, Serialize};
-use tributary_node::config::{At, Check, Mistakes};
+use tributary_settings::{At, Check, Mistakes};
 
 /// The rates of one address: `[applications.NAME.limits]`.
 ///

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tributary_node::config::{At, Check, Duration, Mistakes};
+use tributary_settings::{At, Check, Duration, Mistakes};
 
 use crate::{
     refusal::Action,

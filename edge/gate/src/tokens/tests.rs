@@ -3,7 +3,7 @@
 use data_encoding::BASE64URL_NOPAD;
 use proptest::prelude::*;
 use serde::Deserialize;
-use tributary_node::config::{At, Check, Layers, Mistakes};
+use tributary_settings::{At, Check, Layers, Mistakes};
 
 use super::*;
 

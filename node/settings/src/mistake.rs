@@ -19,11 +19,11 @@ impl At {
         Self(keys)
     }
 
-    pub(super) fn from_keys(keys: Vec<String>) -> Self {
+    pub(crate) fn from_keys(keys: Vec<String>) -> Self {
         Self(keys)
     }
 
-    pub(super) fn keys(&self) -> &[String] {
+    pub(crate) fn keys(&self) -> &[String] {
         &self.0
     }
 }
@@ -85,12 +85,12 @@ impl Mistakes {
         self.0.iter()
     }
 
-    pub(super) fn push(&mut self, mistake: Mistake) {
+    pub(crate) fn push(&mut self, mistake: Mistake) {
         self.0.push(mistake);
     }
 
     /// Adds the sources of the settings, which `place` finds by their keys.
-    pub(super) fn locate(&mut self, place: impl Fn(&[String]) -> Option<String>) {
+    pub(crate) fn locate(&mut self, place: impl Fn(&[String]) -> Option<String>) {
         for mistake in &mut self.0 {
             if mistake.place.is_none() {
                 mistake.place = place(mistake.at.keys());

@@ -11,15 +11,15 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{
+use crate::{
     mistake::{At, Mistake},
     tree::{Node, Place, Value, parse_value},
 };
 
 /// A setting that cannot be read.
 #[derive(Debug)]
-pub(super) struct SettingError {
-    pub(super) path: Vec<String>,
+pub(crate) struct SettingError {
+    pub(crate) path: Vec<String>,
     place: Option<String>,
     what: String,
     remedy: String,
@@ -42,7 +42,7 @@ impl SettingError {
         self
     }
 
-    pub(super) fn into_mistake(self) -> Mistake {
+    pub(crate) fn into_mistake(self) -> Mistake {
         let Self {
             path,
             place,

@@ -23,6 +23,38 @@ struct Edge {
     fast: bool,
 }
 
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Application {
+    stall_time: Duration,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grace_time: Option<Duration>,
+    second_publisher: SecondPublisher,
+    secret_names: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publish_token: Option<Secret>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SecondPublisher {
+    #[default]
+    Reject,
+    Takeover,
+}
+
+impl Check for Application {
+    fn check(&self, at: &At, mistakes: &mut Mistakes) {
+        if let Some(time) = self
+            .grace_time
+            .filter(|&time| time < Duration::from_secs(1))
+        {
+            let what = format!("{time} is too short");
+            mistakes.add(at.key("grace_time"), what, "write more");
+        }
+    }
+}
+
 impl Check for Whole {
     fn check(&self, at: &At, mistakes: &mut Mistakes) {
         if self.edge.workers > 100 {
@@ -127,7 +159,7 @@ fn every_mistake_is_reported_with_place_and_remedy() {
         "t.toml:6:13: edge.ports.1: string \"x\" does not fit here; write u16",
         "edge.ports.1: integer `70000` is not possible here; write u16",
         "t.toml:8:1: applications.live.stall_time: \"5\" is not a time; write a number and one of",
-        "t.toml:9:1: applications.live.grace_time: 1 ms is too short for a healthy client to keep",
+        "t.toml:9:1: applications.live.grace_time: 1 ms is too short; write more",
         "t.toml:10:1: applications.live.second_publisher: \"rejekt\" is not possible here; did you \
          mean `reject`?",
         "t.toml:11:2: nonsense: unknown key; possible are edge, applications",

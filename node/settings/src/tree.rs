@@ -7,17 +7,17 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::mistake::{At, Mistake};
+use crate::mistake::{At, Mistake};
 
 /// One setting or table, with its source.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) place: Place,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) place: Place,
+    pub(crate) value: Value,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Bool(bool),
     Integer(i64),
     Float(f64),
@@ -30,7 +30,7 @@ pub(super) enum Value {
 
 /// The source of a setting.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Default,
     File {
         file: Arc<str>,
@@ -42,16 +42,16 @@ pub(super) enum Place {
 }
 
 impl Node {
-    pub(super) fn new(place: Place, value: Value) -> Self {
+    pub(crate) fn new(place: Place, value: Value) -> Self {
         Self { place, value }
     }
 
-    pub(super) fn root() -> Self {
+    pub(crate) fn root() -> Self {
         Self::new(Place::Default, Value::Table(BTreeMap::new()))
     }
 
     /// Puts `over` on top: tables merge, other values are replaced.
-    pub(super) fn overlay(&mut self, over: Self) {
+    pub(crate) fn overlay(&mut self, over: Self) {
         match (&mut self.value, over.value) {
             (Value::Table(under), Value::Table(over)) => {
                 for (key, node) in over {
@@ -68,7 +68,7 @@ impl Node {
     }
 
     /// Removes the setting at `path`; `false` if there is none.
-    pub(super) fn remove(&mut self, path: &[String]) -> bool {
+    pub(crate) fn remove(&mut self, path: &[String]) -> bool {
         let Some((key, rest)) = path.split_first() else {
             return false;
         };
@@ -88,7 +88,7 @@ impl Node {
     }
 
     /// The source of the setting at `path`, or of the nearest table around it.
-    pub(super) fn place(&self, path: &[String]) -> Option<String> {
+    pub(crate) fn place(&self, path: &[String]) -> Option<String> {
         let below = path
             .split_first()
             .and_then(|(key, rest)| match &self.value {
@@ -101,7 +101,7 @@ impl Node {
 }
 
 impl Place {
-    pub(super) fn text(&self) -> Option<String> {
+    pub(crate) fn text(&self) -> Option<String> {
         (!matches!(self, Self::Default)).then(|| self.to_string())
     }
 }
@@ -122,7 +122,7 @@ impl fmt::Display for Place {
 const SHOWN_MISTAKES: usize = 10;
 
 /// Reads the well-formed part of a TOML text, and the faults.
-pub(super) fn parse(file: &str, text: &str) -> (Node, Vec<Mistake>) {
+pub(crate) fn parse(file: &str, text: &str) -> (Node, Vec<Mistake>) {
     let reader = Reader {
         file: file.into(),
         text,
@@ -145,7 +145,7 @@ pub(super) fn parse(file: &str, text: &str) -> (Node, Vec<Mistake>) {
 }
 
 /// One TOML value by itself, as in a variable.
-pub(super) fn parse_value(place: &Place, text: &str) -> Option<Node> {
+pub(crate) fn parse_value(place: &Place, text: &str) -> Option<Node> {
     let value = DeValue::parse(text).ok()?.into_inner();
     let reader = Reader {
         file: "".into(),
