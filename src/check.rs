@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tributary_edge::tls::Certificates;
+use tributary_edge::{Policies, tls::Certificates};
 use tributary_node::config::{Application, Layers};
 use tributary_origin::deploy::{self, folder};
 
@@ -42,6 +42,8 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let layers = Layers::new().file(&args.file).environment(std::env::vars());
     let config: Config = layers.read()?;
     certificates(&config)?;
+    // The files of keys and users.
+    Policies::load(&config.applications)?;
     print!("{}", toml::to_string(&config)?);
     match &config.origin.apps {
         Some(apps) => applications(apps, &config),

@@ -147,7 +147,7 @@ fn every_sample_configuration_is_right() {
 
 fn variable(setting: &str) -> String {
     let (table, key) = setting.split_once('.').unwrap();
-    let key = key.replace("NAME.", "LIVE__");
+    let key = key.replace("NAME.", "LIVE__").replace('.', "__");
     format!("TRIBUTARY_{table}_{key}").to_ascii_uppercase()
 }
 
@@ -178,7 +178,9 @@ fn every_setting_is_documented_with_its_default() {
     let optional = "admin.address = \"127.0.0.1:1\"\norigin.apps = \"a\"\norigin.data = \"d\"\n\
                     edge.rtmp = \"127.0.0.1:2\"\nadmin.token_file = \"t\"\n\
                     [applications.live]\nidle_time = \"1 s\"\npublish_token = \"t\"\n\
-                    shared_objects = \"all\"\ndelivery_cap = \"5 ms\"";
+                    shared_objects = \"all\"\ndelivery_cap = \"5 ms\"\n\
+                    [applications.live.access]\npublish = []\nplay = []\nprotocols = [\"rtmp\"]\n\
+                    [applications.live.limits]\nconnects_per_minute = 1\npublishes_per_minute = 1";
     let mut all = BTreeMap::new();
     settings(&in_force(&(ticket_keys + optional)), "", &mut all);
     for setting in all.keys() {

@@ -10,6 +10,7 @@ pub mod link;
 mod listener;
 pub mod metrics;
 pub mod objects;
+mod policies;
 pub mod routing;
 pub mod run;
 mod spread;
@@ -21,4 +22,5 @@ mod worker;
 
 pub use config::{Config, Flags};
 pub use metrics::Metrics;
+pub use policies::Policies;
 pub use start::{Running, Start, StartError, start};

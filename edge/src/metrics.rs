@@ -40,6 +40,8 @@ pub struct Metrics {
     pub closed: Family<Reason, Counter>,
     /// Faults of clients, in more detail than [`Metrics::closed`].
     pub faults: Family<Reason, Counter>,
+    /// Connects that waited because their address had failed too often.
+    pub slowed_connects: Counter,
     /// Aggregates whose rest was dropped.
     pub aggregates_cut_off: Counter,
     /// Connections that were refused.
@@ -130,6 +132,11 @@ impl Metrics {
             self.closed.clone(),
         );
         r.register("faults", "Faults in what clients sent", self.faults.clone());
+        r.register(
+            "slowed_connects",
+            "Connects that waited because their address had failed too often",
+            self.slowed_connects.clone(),
+        );
         r.register(
             "aggregates_cut_off",
             "Aggregates of which the rest was dropped",

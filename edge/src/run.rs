@@ -1,18 +1,12 @@
 //! Start and stop of the clients' side of an edge.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt, io, mem,
-    net::SocketAddr,
-    sync::Arc,
-    thread::JoinHandle,
-};
+use std::{fmt, io, mem, net::SocketAddr, sync::Arc, thread::JoinHandle};
 
 use tokio::task;
-use tributary_node::{config::Application, drain, queue};
+use tributary_node::{drain, queue};
 
 use crate::{
-    Config, Metrics,
+    Config, Metrics, Policies,
     admission::{Admission, Limits},
     config::Protocol,
     departure::{self, Departing},
@@ -22,7 +16,7 @@ use crate::{
     thread::{Beside, Thread},
     tls::Certificates,
     wire::Upkeep,
-    worker::{Policy, Setup},
+    worker::Setup,
 };
 
 /// The signals by which the clients' side of an edge ends.
@@ -46,7 +40,7 @@ pub struct RunningClients {
 /// machine a client's message crosses no threads.
 pub fn run(
     config: &Config,
-    applications: &BTreeMap<String, Application>,
+    policies: Policies,
     certificates: &Certificates,
     upstream: Upstream,
     links: Option<Links>,
@@ -58,15 +52,7 @@ pub fn run(
     let bound = listeners
         .map(|listen| door::bind(listen, &config.web_origins, certificates, &Upkeep::DIRECT))
         .collect::<Result<_, _>>()?;
-    let clients = run_behind(
-        bound,
-        config,
-        applications,
-        upstream,
-        links,
-        metrics,
-        leaving,
-    )?;
+    let clients = run_behind(bound, config, policies, upstream, links, metrics, leaving)?;
     Ok(clients)
 }
 
@@ -74,7 +60,7 @@ pub fn run(
 pub(crate) fn run_behind(
     bound: Vec<Bound>,
     config: &Config,
-    applications: &BTreeMap<String, Application>,
+    policies: Policies,
     upstream: Upstream,
     links: Option<Links>,
     metrics: Arc<Metrics>,
@@ -104,7 +90,7 @@ pub(crate) fn run_behind(
         upstream,
         metrics: Arc::clone(&metrics),
         max_lag: config.max_lag.get(),
-        policies: policies(applications),
+        policies: Arc::new(policies),
         message_rate: config.session_messages_per_second,
         departing: departing.clone(),
         drain: drain.clone(),
@@ -132,20 +118,6 @@ pub(crate) fn run_behind(
         admission,
         workers,
     })
-}
-
-/// The settings of the applications that concern edges.
-fn policies(applications: &BTreeMap<String, Application>) -> Arc<HashMap<String, Policy>> {
-    let policy = |settings: &Application| Policy {
-        stall_time: settings.stall_time.get(),
-        deliveries: settings.deliveries(),
-    };
-    let named = applications.iter();
-    Arc::new(
-        named
-            .map(|(name, settings)| (name.clone(), policy(settings)))
-            .collect(),
-    )
 }
 
 /// Accepts while the edge does; when the drain begins the workers' queues end, and the workers after

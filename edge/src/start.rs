@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration
 use prometheus_client::registry::Registry;
 use tributary_node::{
     admin::{self, Routes},
-    config::Application,
+    config::{Application, Mistakes},
     tls::Identity,
 };
 
 use crate::{
-    Config, Metrics,
+    Config, Metrics, Policies,
     config::{CertificateFiles, Protocol},
     departure::Departing,
     fanout::Streams,
@@ -108,6 +108,7 @@ pub fn start(
         applications,
     } = start;
     let origins = origins(&config)?;
+    let policies = Policies::load(&applications)?;
     let certificates = Certificates::load(&tls, config.ticket_keys.clone())?;
     let link_metrics = LinkMetrics::default();
     link_metrics.register(registry);
@@ -125,7 +126,7 @@ pub fn start(
     let readiness = links.readiness();
     let clients = run::run(
         &config,
-        &applications,
+        policies,
         &certificates,
         upstream.clone(),
         Some(links),
@@ -177,6 +178,8 @@ pub enum StartError {
         /// The fault of the text.
         error: OriginAddressError,
     },
+    /// The edge cannot use files that the settings of applications name.
+    Applications(Mistakes),
     /// The edge cannot use its certificates for clients.
     Certificates(CertificatesError),
     /// The edge cannot serve clients.
@@ -192,6 +195,7 @@ impl fmt::Display for StartError {
                 f,
                 "--origin {text}: {error}; write HOST:PORT or NAME@HOST:PORT"
             ),
+            Self::Applications(mistakes) => mistakes.fmt(f),
             Self::Certificates(error) => error.fmt(f),
             Self::Clients(error) => error.fmt(f),
         }
@@ -199,6 +203,12 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+impl From<Mistakes> for StartError {
+    fn from(mistakes: Mistakes) -> Self {
+        Self::Applications(mistakes)
+    }
+}
 
 impl From<CertificatesError> for StartError {
     fn from(error: CertificatesError) -> Self {

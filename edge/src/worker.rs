@@ -9,11 +9,8 @@ use std::{
 };
 
 use tokio::{sync::Notify, task::spawn_local};
-use tributary_node::{
-    config::{Deliveries, DeliveryPolicy},
-    drain,
-    load::ThreadLoad,
-};
+use tributary_gate::Memory;
+use tributary_node::{config::DeliveryPolicy, drain, load::ThreadLoad};
 
 use crate::{
     departure::{Departing, Departure},
@@ -21,6 +18,7 @@ use crate::{
     link::Upstream,
     metrics::Metrics,
     objects::Hub,
+    policies::{Policies, Policy},
     wire::Wire,
 };
 
@@ -30,7 +28,7 @@ pub(crate) struct Worker {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) hub: Rc<Hub>,
     max_lag: Duration,
-    policies: Arc<HashMap<String, Policy>>,
+    policies: Arc<Policies>,
     load: Rc<ThreadLoad>,
     began: Instant,
     message_rate: u32,
@@ -47,14 +45,6 @@ pub(crate) struct Worker {
 /// Bytes that one read takes at most.
 const SCRATCH: usize = 64 * 1024;
 
-/// The settings of an application that concern edges.
-#[derive(Clone, Debug)]
-pub(crate) struct Policy {
-    /// The time for which a publisher may be silent.
-    pub(crate) stall_time: Duration,
-    pub(crate) deliveries: Deliveries,
-}
-
 /// The settings with which every worker starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
@@ -62,8 +52,7 @@ pub(crate) struct Setup {
     pub(crate) metrics: Arc<Metrics>,
     /// Lag beyond which a viewer jumps.
     pub(crate) max_lag: Duration,
-    /// The policies of the applications that have settings.
-    pub(crate) policies: Arc<HashMap<String, Policy>>,
+    pub(crate) policies: Arc<Policies>,
     /// Messages per second that a client may send towards its origin.
     pub(crate) message_rate: u32,
     pub(crate) departing: Departing,
@@ -137,7 +126,12 @@ impl Worker {
 
     /// The settings of an application, if it has any.
     pub(crate) fn policy(&self, application: &str) -> Option<&Policy> {
-        self.policies.get(application)
+        self.policies.of(application)
+    }
+
+    /// The memory of the edge's gates.
+    pub(crate) fn gate_memory(&self) -> &Memory {
+        self.policies.memory()
     }
 
     /// The messages per second that a client may send towards its origin.

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tributary_edge::{Config, Metrics, link::Upstream, tls::Certificates};
+use tributary_edge::{Config, Metrics, Policies, link::Upstream, tls::Certificates};
 use tributary_node::drain;
 
 /// Descriptors of the edge's process: about half of them are clients.
@@ -115,7 +115,7 @@ fn edge() {
         let metrics = Arc::new(Metrics::default());
         let running = tributary_edge::run::run(
             &config,
-            &Default::default(),
+            Policies::default(),
             &Certificates::none(),
             upstream,
             None,

@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod cert;
 pub mod config;
 pub mod drain;
+pub mod encoder;
 pub mod feed;
 pub mod link;
 pub mod load;

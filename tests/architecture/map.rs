@@ -166,6 +166,7 @@ const NODE: CrateMap = CrateMap {
     folders: &[
         ("backoff", ""),
         ("drain", ""),
+        ("encoder", ""),
         ("load", ""),
         ("queue", ""),
         ("rate", ""),
@@ -215,9 +216,10 @@ const EDGE: CrateMap = CrateMap {
         ("fanout", "metrics wire"),
         ("link", "fanout objects routing"),
         ("config", "link"),
+        ("policies", ""),
         ("tls", "config metrics wire wire/transport"),
         ("door", "admission config tls wire wire/transport"),
-        ("worker", "departure fanout link metrics objects wire"),
+        ("worker", "departure fanout link metrics objects policies wire"),
         (
             "client",
             "admission config departure door fanout link metrics objects spread wire wire/transport worker",
@@ -229,10 +231,10 @@ const EDGE: CrateMap = CrateMap {
         ("listener", "admission departure door metrics spread thread"),
         (
             "run",
-            "admission config departure door fanout link listener metrics thread tls wire worker",
+            "admission config departure door fanout link listener metrics policies thread tls wire worker",
         ),
-        ("start", "config departure fanout link metrics run tls"),
-        ("lib", "config metrics start"),
+        ("start", "config departure fanout link metrics policies run tls"),
+        ("lib", "config metrics policies start"),
     ],
     against: &[],
     circles: &[],

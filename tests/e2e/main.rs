@@ -17,6 +17,7 @@ mod clients_come_in_websockets;
 mod clients_come_over_tls;
 mod clients_come_through_balancers;
 mod dev_needs_nothing;
+mod edges_decide_who_may;
 mod enhanced_rtmp_passes;
 mod every_publisher_with_every_player;
 mod examples_can_be_deployed;

@@ -2,7 +2,7 @@
 
 use std::{
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -31,12 +31,13 @@ pub struct Gate {
     pub tokens: Option<Tokens>,
 }
 
-/// The memory of all gates of an edge.
+/// The memory of all gates of an edge, whose workers share it. Each part is locked for one look-up;
+/// tokens are checked outside.
 #[derive(Debug, Default)]
 pub struct Memory {
-    pub rates: Rates,
-    pub slowing: Slowing,
-    pub used: UsedNonces,
+    rates: Mutex<Rates>,
+    slowing: Mutex<Slowing>,
+    used: Mutex<UsedNonces>,
 }
 
 /// The moment of a decision, by both clocks.
@@ -95,10 +96,27 @@ pub enum Stopped {
 }
 
 impl Gate {
+    /// Whether the gate refuses nothing, so that nobody needs to ask it.
+    pub fn is_open(&self) -> bool {
+        let RateSettings {
+            connects_per_minute,
+            publishes_per_minute,
+            failures_per_minute: _,
+        } = self.limits;
+        let has_rate = connects_per_minute.or(publishes_per_minute).is_some();
+        let asks = self.encoders.is_some() || self.tokens.is_some();
+        !has_rate && !asks && self.access == Access::default()
+    }
+
+    /// Whether the edge takes the query off names that pass.
+    pub fn strips(&self) -> bool {
+        self.tokens.as_ref().is_some_and(Tokens::strips)
+    }
+
     /// Judges a connect. `random` is drawn for it.
     pub fn connect(
         &self,
-        memory: &mut Memory,
+        memory: &Memory,
         client: &Client<'_>,
         now: Now,
         random: [u8; RANDOM],
@@ -124,7 +142,7 @@ impl Gate {
     /// Judges an act on a name, which may permit it by the claims of a token.
     pub fn act(
         &self,
-        memory: &mut Memory,
+        memory: &Memory,
         client: &Client<'_>,
         named: &Named<'_>,
         now: Now,
@@ -139,7 +157,8 @@ impl Gate {
             })
             .and_then(|()| self.may_publish(client, action))
             .and_then(|()| self.claims(client, action, (named.name, named.query), now));
-        if claims.is_err() {
+        // A command beside the act gets the same answer in any case, so that it is no guess.
+        if claims.is_err() && !named.is_beside {
             self.note_refused(memory, client, now);
         }
         claims
@@ -147,40 +166,39 @@ impl Gate {
 
     /// The time for which the answer to a connect of this client waits. The caller asks before it
     /// judges, and judges after the wait.
-    pub fn delay(memory: &mut Memory, address: Option<IpAddr>, now: Now) -> Duration {
-        memory.slowing.delay(address, now.instant)
+    pub fn delay(memory: &Memory, address: Option<IpAddr>, now: Now) -> Duration {
+        lock(&memory.slowing).delay(address, now.instant)
     }
 
     /// Notes a refusal of others, such as a hook, against the client's address.
-    pub fn note_refused(&self, memory: &mut Memory, client: &Client<'_>, now: Now) {
+    pub fn note_refused(&self, memory: &Memory, client: &Client<'_>, now: Now) {
         let limit = self.limits.failures_per_minute;
-        let slowing = &mut memory.slowing;
-        slowing.note_refused(client.address, limit, now.instant);
+        lock(&memory.slowing).note_refused(client.address, limit, now.instant);
     }
 
     fn take(
         &self,
-        memory: &mut Memory,
+        memory: &Memory,
         action: Action,
         client: &Client<'_>,
         now: Now,
     ) -> Result<(), Refusal> {
         let (of, at) = (client.address, now.instant);
-        let rates = &mut memory.rates;
+        let mut rates = lock(&memory.rates);
         let taken = rates.take(&self.application, &self.limits, action, of, at);
         taken.map_err(|refused| refused.refusal(action))
     }
 
-    fn look(&self, memory: &mut Memory, client: &Client<'_>, now: Now) -> Result<(), Refusal> {
+    fn look(&self, memory: &Memory, client: &Client<'_>, now: Now) -> Result<(), Refusal> {
         let (of, at) = (client.address, now.instant);
-        let rates = &mut memory.rates;
+        let mut rates = lock(&memory.rates);
         let may = rates.may_publish(&self.application, &self.limits, of, at);
         may.map_err(|refused| refused.refusal(Action::Publish))
     }
 
     fn log_in(
         &self,
-        memory: &mut Memory,
+        memory: &Memory,
         client: &Client<'_>,
         now: Now,
         random: [u8; RANDOM],
@@ -188,8 +206,9 @@ impl Gate {
         let Some(encoders) = &self.encoders else {
             return Ok(None);
         };
-        let used = &mut memory.used;
-        match encoders.judge(client.app, client.is_encoder, used, now.unix, random) {
+        let mut used = lock(&memory.used);
+        let (app, is_encoder) = (client.app, client.is_encoder);
+        match encoders.judge(app, is_encoder, &mut used, now.unix, random) {
             Login::NotAsked => Ok(None),
             Login::User(user) => Ok(Some(user)),
             Login::Ask(description) => Err(Stopped::Asked(description)),
@@ -236,6 +255,10 @@ impl Gate {
         let judged = tokens.judge(&request, now.unix);
         judged.map_err(|refused| refused.refusal(action))
     }
+}
+
+fn lock<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -315,9 +338,8 @@ mod tests {
 
     #[test]
     fn the_first_refusal_of_a_connect_wins() {
-        let (gate, mut memory, now) = (gate(), Memory::default(), now());
-        let mut connect = |client: &Client<'_>| match gate.connect(&mut memory, client, now, [0; 6])
-        {
+        let (gate, memory, now) = (gate(), Memory::default(), now());
+        let connect = |client: &Client<'_>| match gate.connect(&memory, client, now, [0; 6]) {
             Ok(passed) => format!("{:?}", passed.user),
             Err(Stopped::Asked(_)) => "asked".to_owned(),
             Err(Stopped::Refused(refusal)) => refusal.label.to_owned(),
@@ -347,9 +369,9 @@ mod tests {
 
     #[test]
     fn the_first_refusal_of_an_act_wins() {
-        let (gate, mut memory, now) = (gate(), Memory::default(), now());
-        let mut act = |client: &Client<'_>, named: &Named<'_>| {
-            let judged = gate.act(&mut memory, client, named, now);
+        let (gate, memory, now) = (gate(), Memory::default(), now());
+        let act = |client: &Client<'_>, named: &Named<'_>| {
+            let judged = gate.act(&memory, client, named, now);
             judged.map_or_else(|refusal| refusal.label, |_| "ok")
         };
         let nobody = Client {
@@ -388,25 +410,22 @@ mod tests {
 
     #[test]
     fn refusals_slow_their_address_and_questions_do_not() {
-        let (mut gate, mut memory, now) = (gate(), Memory::default(), now());
+        let (mut gate, memory, now) = (gate(), Memory::default(), now());
         gate.limits = RateSettings::default();
         let encoder = Client {
             is_encoder: true,
             ..client("192.0.2.1")
         };
         for _ in 0..20 {
-            let asked = gate.connect(&mut memory, &encoder, now, [0; 6]);
+            let asked = gate.connect(&memory, &encoder, now, [0; 6]);
             assert!(matches!(asked, Err(Stopped::Asked(_))));
         }
-        assert_eq!(
-            Gate::delay(&mut memory, encoder.address, now),
-            Duration::ZERO
-        );
+        assert_eq!(Gate::delay(&memory, encoder.address, now), Duration::ZERO);
         for _ in 0..5 {
-            let refused = gate.act(&mut memory, &encoder, &publish("sign=x"), now);
+            let refused = gate.act(&memory, &encoder, &publish("sign=x"), now);
             assert!(refused.is_err());
         }
-        let mut delay = || Gate::delay(&mut memory, encoder.address, now).as_secs();
+        let delay = || Gate::delay(&memory, encoder.address, now).as_secs();
         assert_eq!([delay(), delay(), delay()], [1, 2, 4]);
     }
 
@@ -419,16 +438,17 @@ mod tests {
             encoders: None,
             tokens: None,
         };
-        let (mut memory, now) = (Memory::default(), now());
+        assert!(gate.is_open());
+        let (memory, now) = (Memory::default(), now());
         let client = Client {
             address: None,
             user: None,
             is_encoder: true,
             ..client("::1")
         };
-        let passed = gate.connect(&mut memory, &client, now, [0; 6]);
+        let passed = gate.connect(&memory, &client, now, [0; 6]);
         assert_eq!(passed, Ok(Passed::default()));
-        let acted = gate.act(&mut memory, &client, &publish(""), now);
+        let acted = gate.act(&memory, &client, &publish(""), now);
         assert_eq!(acted, Ok(None));
     }
 }

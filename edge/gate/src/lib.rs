@@ -35,7 +35,7 @@
 //! };
 //! # #[allow(clippy::disallowed_methods)]
 //! let now = Now { instant: std::time::Instant::now(), unix: 1_800_000_000 };
-//! let Err(Stopped::Refused(refusal)) = gate.connect(&mut Memory::default(), &client, now, [0; 6]) else {
+//! let Err(Stopped::Refused(refusal)) = gate.connect(&Memory::default(), &client, now, [0; 6]) else {
 //!     panic!("the address is on the list");
 //! };
 //! assert_eq!(refusal.text, "the address 192.0.2.7 may not connect here");

@@ -114,7 +114,7 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
     // The link's thread may make room at any moment. A client that is not read because of the park
     // has to wait for its room, so that both follow from one look.
     let parked = session.forwarding.is_parked();
-    let may_read = !parked && session.forwarding.has_room() && throttled.is_none();
+    let may_read = !parked && session.may_read() && throttled.is_none();
     let read_at = session.plan_read(now, may_read);
     let due = session.deadline().into_iter().chain(throttled);
     let due = due.chain(session.next_of_parting());
@@ -174,7 +174,7 @@ fn handle(session: &mut Session, now: Instant, wake: Wake, due: Instant) -> Resu
                 session.wire.note_room();
             }
             let readable = ready.is_readable() || ready.is_read_closed() || ready.is_error();
-            if readable && session.forwarding.has_room() {
+            if readable && session.may_read() {
                 read(session, now)?;
             }
             Ok(())
@@ -225,10 +225,7 @@ fn read(session: &mut Session, now: Instant) -> Result<(), End> {
             Ok(bytes) => {
                 session.on_bytes(now, &scratch[..bytes])?;
                 let is_all = bytes < scratch.len();
-                if is_all
-                    || !session.forwarding.has_room()
-                    || session.throttled_until(now).is_some()
-                {
+                if is_all || !session.may_read() || session.throttled_until(now).is_some() {
                     break;
                 }
             }

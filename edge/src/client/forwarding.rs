@@ -107,6 +107,11 @@ impl Forwarding {
             let queued = link.send(message, generation);
             queued.map_err(|_| End::fault(CloseReason::Limit, "link_behind"))?;
         }
+        self.count(now)
+    }
+
+    /// Counts a message against the client's pace.
+    pub(super) fn count(&mut self, now: Instant) -> Result<(), End> {
         let counted = self.pace.spend(now);
         counted.map_err(|_| End::fault(CloseReason::Limit, "message_rate"))
     }

@@ -10,6 +10,7 @@
 //! decides, [`forwarding`] sends to the origin, [`crate::wire`] writes to the client,
 //! [`publishing`] and [`playing`] hold the state of message streams.
 
+mod act;
 mod driver;
 mod end;
 mod figures;

@@ -31,9 +31,12 @@ use crate::{
 };
 
 mod from_origin;
+mod gate;
 mod objects;
 mod parting;
 mod report;
+
+use gate::AtGate;
 
 /// A client's session. [`super::driver`] waits for its socket.
 #[derive(Debug)]
@@ -52,6 +55,8 @@ pub(super) struct Session {
     playing: Playing,
     /// Set while the client may be read at times, and not as its bytes arrive.
     read_times: Option<Box<ReadTimes>>,
+    /// Set by the connect command if the application has a gate.
+    gate: Option<Box<AtGate>>,
     /// Set by the client's first message of a shared object.
     seat: Option<Seated>,
     /// Whether the log has a line about a cut-off aggregate of the client.
@@ -127,6 +132,7 @@ impl Session {
             who: None,
             playing: Playing::default(),
             read_times: None,
+            gate: None,
             seat: None,
             was_cut_off: false,
             permit,
@@ -148,12 +154,24 @@ impl Session {
         }
         let result = self.wire.session().handle_input(now, bytes);
         // The messages before an error are handled.
-        loop {
+        self.handle_events(now)?;
+        Ok(result?)
+    }
+
+    /// Handles the client's messages, up to a connect that waits.
+    fn handle_events(&mut self, now: Instant) -> Result<(), End> {
+        while !self.awaits_gate() {
             let event = self.wire.session().poll_event();
             let Some(event) = event else { break };
             self.on_event(now, event)?;
         }
-        Ok(result?)
+        Ok(())
+    }
+
+    /// Whether the client may be read: there is room for its messages, and its connect does not
+    /// wait.
+    pub(super) fn may_read(&self) -> bool {
+        self.forwarding.has_room() && !self.awaits_gate()
     }
 
     /// The time until which the client is not read, because its chunks, messages or bytes exceed a
@@ -204,7 +222,7 @@ impl Session {
                 Ok(())
             }
             ServerEvent::Message(message) if matches!(self.phase, Phase::AwaitConnect) => {
-                self.on_first(message)
+                self.on_first(now, message)
             }
             ServerEvent::Message(message) => self.on_message(now, message),
             ServerEvent::SetBufferLength {
@@ -229,7 +247,7 @@ impl Session {
     }
 
     /// Handles the first message, which has to be the connect command.
-    fn on_first(&mut self, message: Message) -> Result<(), End> {
+    fn on_first(&mut self, now: Instant, message: Message) -> Result<(), End> {
         let fault = |fault| End::fault(CloseReason::Protocol, fault);
         let (name, _) = Command::peek(message.kind, &message.payload)
             .ok_or_else(|| fault("message_before_connect"))?;
@@ -265,12 +283,11 @@ impl Session {
         match route {
             Ok(_) if message.payload.len() > MAX_OPEN => {
                 self.part(Status::ConnectRejected, CloseReason::Limit);
-                return Err(End::fault(CloseReason::Limit, "connect_too_long"));
+                Err(End::fault(CloseReason::Limit, "connect_too_long"))
             }
-            Ok(route) => self.open(route, &message),
-            Err(error) => return Err(self.refuse_route(error)),
+            Ok(route) => self.enter(now, route, message, &connect),
+            Err(error) => Err(self.refuse_route(error)),
         }
-        Ok(())
     }
 
     fn open(&mut self, route: Route, connect: &Message) {
@@ -310,6 +327,9 @@ impl Session {
         }
         if kind.is_shared_object() {
             self.wire.refuse_merging();
+            if let Some(gate) = &mut self.gate {
+                gate.note_more();
+            }
             self.use_objects(message.stream);
         }
         if kind.is_shared_object() || (kind.is_data() && message.stream == CONNECTION) {
@@ -351,6 +371,9 @@ impl Session {
     }
 
     fn on_command(&mut self, now: Instant, message: Message) -> Result<(), End> {
+        let Some(message) = self.pass(now, message)? else {
+            return Ok(());
+        };
         let name = Command::peek(message.kind, &message.payload).map(|(name, _)| name);
         match name {
             None if message.payload.is_empty() => return Ok(()),
@@ -427,6 +450,7 @@ impl Session {
             self.wire.next_look(),
             self.figures.report_at(),
             full_since.map(|since| since + UNDECIDED),
+            self.gate.as_ref().and_then(|gate| gate.deadline()),
         ]
         .into_iter()
         .flatten()
@@ -437,7 +461,7 @@ impl Session {
     pub(super) fn on_timeout(&mut self, now: Instant) -> Result<(), End> {
         self.report(now);
         self.wire.look_for_rest(now);
-        if !self.forwarding.has_room() || self.throttled_until(now).is_some() {
+        if !self.may_read() || self.throttled_until(now).is_some() {
             // A client that is not read does not count as silent.
             self.wire.session().note_unread(now);
             self.timers.excuse(now);
@@ -446,6 +470,7 @@ impl Session {
         if self.timers.is_connect_late(now) {
             return Err(End::fault(CloseReason::Timeout, "connect_timeout"));
         }
+        self.pass_time(now)?;
         let stuck = self.wire.stuck_since().filter(|_| !self.timers.lost);
         if stuck.is_some_and(|since| now >= since + NO_PROGRESS) {
             return Err(End::fault(CloseReason::SlowReader, "no_progress"));
@@ -470,6 +495,9 @@ impl Session {
         self.wire.postpone(by);
         self.timers.postpone(by);
         self.forwarding.postpone(by);
+        if let Some(gate) = &mut self.gate {
+            gate.postpone(by);
+        }
     }
 
     /// Releases everything but the socket, and sends the end to the origin.

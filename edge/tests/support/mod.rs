@@ -1,7 +1,6 @@
 //! Clients without a heap of their own, and an edge whose origin is the test.
 
 use std::{
-    collections::BTreeMap,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{Arc, mpsc::sync_channel},
@@ -12,7 +11,7 @@ use std::{
 use bytes::BytesMut;
 use tokio::runtime::{self, Runtime};
 use tributary_edge::{
-    Config, Metrics,
+    Config, Metrics, Policies,
     link::{
         Upstream,
         handle::{FromOrigin, Opening, Park, ToLane},
@@ -70,7 +69,7 @@ impl Edge {
             runtime().block_on(async move {
                 let running = tributary_edge::run::run(
                     &config,
-                    &BTreeMap::new(),
+                    Policies::default(),
                     &Certificates::none(),
                     upstream,
                     None,

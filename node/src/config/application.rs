@@ -4,6 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
+use tributary_gate::{Access, EncoderSettings, RateSettings, TokenSettings};
 
 use super::{
     At, Check, Deliveries, Delivery, Displace, Durability, Duration, Mistakes, Secret,
@@ -54,6 +55,16 @@ pub struct Application {
     /// `app` or of `tcUrl`; with it publishers may come from any address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub publish_token: Option<Secret>,
+    /// The addresses and transports of clients; edges judge them, as the three below.
+    pub access: Access,
+    /// The rates of one address.
+    pub limits: RateSettings,
+    /// The users of encoders; unset, encoders need no user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoders: Option<EncoderSettings>,
+    /// The tokens that permit an act; unset, no act needs one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenSettings>,
     /// The servers that the application may connect to; empty, it may connect to none.
     pub outgoing: Vec<Target>,
     /// The shared objects that clients may create; unset, `live` and `counter` have temporary ones,
@@ -95,6 +106,10 @@ impl Default for Application {
             secret_names: false,
             publish_from: PublishFrom::Loopback,
             publish_token: None,
+            access: Access::default(),
+            limits: RateSettings::default(),
+            encoders: None,
+            tokens: None,
             outgoing: Vec::new(),
             shared_objects: None,
             shared_object_rate: Self::DEFAULT_SHARED_OBJECT_RATE,
@@ -246,6 +261,7 @@ impl Check for Application {
             mistakes.add(at.key("max_groups"), "0 runs no group", remedy);
         }
         self.check_script(at, mistakes);
+        self.check_gate(at, mistakes);
         let usual = (self.delivery, self.delivery_cap);
         delivery::check(usual, &self.streams, at, mistakes);
         if self
@@ -270,6 +286,17 @@ impl Check for Application {
 }
 
 impl Application {
+    fn check_gate(&self, at: &At, mistakes: &mut Mistakes) {
+        self.access.check(&at.key("access"), mistakes);
+        self.limits.check(&at.key("limits"), mistakes);
+        if let Some(encoders) = &self.encoders {
+            encoders.check(&at.key("encoders"), mistakes);
+        }
+        if let Some(tokens) = &self.tokens {
+            tokens.check(&at.key("tokens"), mistakes);
+        }
+    }
+
     fn check_script(&self, at: &At, mistakes: &mut Mistakes) {
         if self.script_memory < LEAST_SCRIPT_MEMORY || self.script_memory > MOST_SCRIPT_MEMORY {
             mistakes.add(

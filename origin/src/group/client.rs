@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tributary_node::encoder::Encoder;
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, TransactionId,
     amf::Value,
@@ -24,7 +25,6 @@ use limits::PENDING_BYTES;
 use super::{
     access::{Access, SampleAccess},
     answer,
-    encoders::Encoder,
     message_stream::{MessageStreams, Role},
     shared_objects::Uses,
     watched::{Traffic, Watched},

@@ -41,7 +41,6 @@ mod connection;
 mod connections;
 mod context;
 mod core;
-mod encoders;
 mod freeing;
 mod handle;
 mod heat;

@@ -103,6 +103,7 @@ statuses! {
 
     PublishStart Status "NetStream.Publish.Start" "Started publishing stream."
     PublishBadName Error "NetStream.Publish.BadName" "The stream cannot be published under this name."
+    PublishDenied Error "NetStream.Publish.Denied" "The stream may not be published here."
     PublishIdle Status "NetStream.Publish.Idle" "The publisher has sent nothing for a while."
     UnpublishSuccess Status "NetStream.Unpublish.Success" "Stopped publishing stream."
     RecordStart Status "NetStream.Record.Start" "Recording started."

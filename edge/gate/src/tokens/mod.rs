@@ -77,6 +77,11 @@ impl Tokens {
         }
     }
 
+    /// Whether the edge takes the query off the names that it passes on.
+    pub fn strips(&self) -> bool {
+        self.settings.strip
+    }
+
     /// Whether a token permits the act at `now`, in seconds of UNIX time. `None` means that the act
     /// needs no token; a token that is there all the same is not looked at.
     pub fn judge(

@@ -185,22 +185,37 @@ impl Session {
     /// Sends the last messages: an error as answer to an open connect, an onStatus otherwise, then
     /// `close`.
     pub(super) fn part(&mut self, status: Status, reason: CloseReason) -> End {
+        self.part_saying(status, None, true);
+        End::because(reason)
+    }
+
+    /// As [`Self::part`], with this description, and with or without `close`.
+    pub(super) fn part_saying(
+        &mut self,
+        status: Status,
+        description: Option<&str>,
+        says_close: bool,
+    ) {
         let Some(who) = &self.who else {
-            return End::because(reason);
+            return;
         };
         let accepted = matches!(self.phase, Phase::Accepted { .. });
         let (goodbye, encoding) = if accepted {
-            (command::on_status(status.info(None, None)), who.encoding)
+            (
+                command::on_status(status.info(description, None)),
+                who.encoding,
+            )
         } else {
             let status = match status {
                 Status::ConnectClosed => Status::ConnectFailed,
                 other => other,
             };
-            let info: Object = status.info(None, None);
+            let info: Object = status.info(description, None);
             (command::error(who.transaction, info), ObjectEncoding::Amf0)
         };
         let mut session = self.wire.session();
-        for command in [goodbye, command::close()] {
+        let close = says_close.then(command::close);
+        for command in std::iter::once(goodbye).chain(close) {
             let (kind, payload) = command.encode(encoding);
             let message = Message {
                 kind,
@@ -210,7 +225,6 @@ impl Session {
             };
             send(&mut session, &message);
         }
-        End::because(reason)
     }
 }
 

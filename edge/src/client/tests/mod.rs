@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod departing;
+mod gate;
 #[cfg(target_os = "linux")]
 mod merging;
 mod objects;

@@ -27,7 +27,7 @@ use tributary_protocol::{
 };
 
 use crate::{
-    Config, Metrics,
+    Config, Metrics, Policies,
     departure::{self, Depart},
     door,
     link::{
@@ -114,7 +114,7 @@ impl Edge {
         let running = crate::run::run_behind(
             bound.collect(),
             config,
-            applications,
+            Policies::load(applications).expect("files that can be used"),
             upstream,
             None,
             Arc::clone(&metrics),

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use tributary_protocol::command::Connect;
 
-/// Whether a client is an encoder, and when the group closes its connection.
+/// Whether a client is an encoder, and when its connection is closed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Encoder {
+pub struct Encoder {
     /// The client has done nothing but publish.
     is_one: bool,
     /// When the connection of an encoder whose publish was refused or lost is closed.
@@ -21,7 +21,7 @@ const PARTING: Duration = Duration::from_secs(1);
 impl Encoder {
     /// A client is an encoder if its connect has `type: nonprivate`, or the name of Flash Media Live
     /// Encoder, as those of nearly all encoders do.
-    pub(super) fn of(connect: &Connect) -> Self {
+    pub fn of(connect: &Connect) -> Self {
         let kind = connect.properties.get("type");
         let is_named = |agent: &str| agent.starts_with("FMLE/");
         let is_one = kind.is_some_and(|kind| kind.as_str() == Some("nonprivate"))
@@ -32,15 +32,20 @@ impl Encoder {
         }
     }
 
+    /// Whether the client has done nothing but publish.
+    pub fn is_one(&self) -> bool {
+        self.is_one
+    }
+
     /// Notes that the client calls a method of the application, plays or uses a shared object: its
     /// connection is more than a publish.
-    pub(super) fn is_more(&mut self) {
+    pub fn is_more(&mut self) {
         self.is_one = false;
     }
 
     /// Notes that a publish of this client was refused, or taken from it. Returns when the
     /// connection of an encoder closes, unless it publishes again; `None` if that is known already.
-    pub(super) fn publish_is_over(&mut self, now: Instant) -> Option<Instant> {
+    pub fn publish_is_over(&mut self, now: Instant) -> Option<Instant> {
         if !self.is_one || self.parting_at.is_some() {
             return None;
         }
@@ -49,12 +54,24 @@ impl Encoder {
     }
 
     /// Notes that a publish of this client is accepted.
-    pub(super) fn publish_goes_on(&mut self) {
+    pub fn publish_goes_on(&mut self) {
         self.parting_at = None;
     }
 
+    /// The time for [`Self::parts`].
+    pub fn parting_at(&self) -> Option<Instant> {
+        self.parting_at.filter(|_| self.is_one)
+    }
+
+    /// Shifts that time by the time for which the process was stopped.
+    pub fn postpone(&mut self, by: Duration) {
+        if let Some(at) = &mut self.parting_at {
+            *at += by;
+        }
+    }
+
     /// Whether the time of an encoder without a publish is over.
-    pub(super) fn parts(&mut self, now: Instant) -> bool {
+    pub fn parts(&mut self, now: Instant) -> bool {
         self.parting_at.take_if(|at| *at <= now).is_some() && self.is_one
     }
 }

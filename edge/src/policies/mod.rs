@@ -1,0 +1,160 @@
+//! The settings of applications as edges need them, with the files that they name read.
+
+mod files;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use tributary_gate::{Encoders, Gate, Memory, Tokens};
+use tributary_node::config::{Application, At, Deliveries, Mistakes};
+
+/// The policies of all applications that have settings, and the memory of their gates.
+#[derive(Debug, Default)]
+pub struct Policies {
+    by_name: HashMap<String, Policy>,
+    memory: Memory,
+}
+
+/// The settings of an application that concern edges.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    /// The time for which a publisher may be silent.
+    pub(crate) stall_time: Duration,
+    pub(crate) deliveries: Deliveries,
+    /// The judge of clients; `None` where it would refuse nothing.
+    pub(crate) gate: Option<Gate>,
+}
+
+impl Policies {
+    /// Reads the files of keys and users that the settings name.
+    ///
+    /// # Errors
+    /// Every file that cannot be used, with the setting that names it.
+    pub fn load(applications: &BTreeMap<String, Application>) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let mut by_name = HashMap::with_capacity(applications.len());
+        for (name, settings) in applications {
+            let at = At::root().key("applications").key(name);
+            let policy = Policy {
+                stall_time: settings.stall_time.get(),
+                deliveries: settings.deliveries(),
+                gate: gate(name, settings, &at, &mut mistakes).filter(|gate| !gate.is_open()),
+            };
+            by_name.insert(name.clone(), policy);
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let memory = Memory::default();
+        Ok(Self { by_name, memory })
+    }
+
+    /// The policy of an application, if it has settings.
+    pub(crate) fn of(&self, application: &str) -> Option<&Policy> {
+        self.by_name.get(application)
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+}
+
+/// The gate of an application; `None` after a mistake.
+fn gate(name: &str, settings: &Application, at: &At, mistakes: &mut Mistakes) -> Option<Gate> {
+    let encoders = settings.encoders.as_ref().map(|encoders| {
+        let at = at.key("encoders");
+        let users = files::users(&encoders.users_file, &at.key("users_file"), mistakes);
+        let key = files::shared_key(encoders.key_file.as_deref(), &at.key("key_file"), mistakes);
+        Some(Encoders::new(encoders.schemes.clone(), users?, key?))
+    });
+    let tokens = settings.tokens.as_ref().map(|tokens| {
+        let keys: Vec<_> = (tokens.keys.iter().enumerate())
+            .map(|(index, key)| {
+                let at = at.key("tokens").key("keys").key(index).key("file");
+                files::token_key(key, &at, mistakes)
+            })
+            .collect();
+        let keys = keys.into_iter().collect::<Option<_>>()?;
+        Some(Tokens::new(tokens.clone(), keys))
+    });
+    Some(Gate {
+        application: name.into(),
+        access: settings.access.clone(),
+        limits: settings.limits.clone(),
+        encoders: encoders.map_or(Some(None), |encoders| encoders.map(Some))?,
+        tokens: tokens.map_or(Some(None), |tokens| tokens.map(Some))?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tributary_gate::{EncoderSettings, KeyKind, Scheme, TokenKey, TokenSettings};
+
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef\n";
+
+    #[test]
+    fn the_files_of_a_gate_are_read_and_every_mistake_is_reported() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, content).unwrap();
+            path
+        };
+        let (users, key) = (file("users", "alice:s3cr3t\n"), file("key", SECRET));
+        let token = |file| TokenKey {
+            kind: KeyKind::Hmac,
+            file,
+            id: None,
+        };
+        let settings = |users_file, key_file, keys| Application {
+            encoders: Some(EncoderSettings {
+                users_file,
+                key_file,
+                schemes: vec![Scheme::Adobe],
+            }),
+            tokens: Some(TokenSettings {
+                keys,
+                ..TokenSettings::default()
+            }),
+            ..Application::default()
+        };
+        let load = |settings| Policies::load(&BTreeMap::from([("live".to_owned(), settings)]));
+        let whole = settings(users.clone(), Some(key.clone()), vec![token(key.clone())]);
+        let policies = load(whole).unwrap();
+        assert!(policies.of("live").is_some_and(|it| it.gate.is_some()));
+        assert!(load(settings(users, None, vec![token(key.clone())])).is_ok());
+
+        let missing = folder.path().join("missing");
+        let wrong = settings(
+            file("wrong", "alice\nbob:{x}\n"),
+            Some(file("short", "0123")),
+            vec![token(key), token(missing)],
+        );
+        let text = load(wrong).unwrap_err().to_string();
+        for expected in [
+            "applications.live.encoders.users_file: ",
+            "wrong: line 1: no user; write USER:PASSWORD",
+            "wrong: line 2: this form of a verifier is not known",
+            "applications.live.encoders.key_file: ",
+            "short: the secret has less than 32 bytes; make one",
+            "applications.live.tokens.keys.1.file: ",
+            "missing: cannot be read: No such file",
+        ] {
+            assert!(text.contains(expected), "missing: {expected}\nin:\n{text}");
+        }
+    }
+
+    #[test]
+    fn an_application_that_refuses_nothing_has_no_gate() {
+        let applications = BTreeMap::from([("live".to_owned(), Application::default())]);
+        let policies = Policies::load(&applications).unwrap();
+        assert!(policies.of("live").is_some_and(|it| it.gate.is_none()));
+        assert!(policies.of("other").is_none());
+    }
+}
