@@ -14,7 +14,7 @@ use std::{
 use socket2::{Domain, Socket, Type};
 
 use crate::support::{
-    clients::{publisher_of, tracks},
+    clients::{Publisher, publisher_of, tracks},
     cluster::Cluster,
     media::clip,
     program::Program,
@@ -137,6 +137,9 @@ fn encoders_log_in_at_two_edges_in_turn() {
         await_stream(&cluster.url(0, scheme, "cam"));
         assert!(publisher.is_running(), "{}", publisher.log());
     }
+    let url = balancer.url("alice:s3cr3t@", "adobe", "gstreamer");
+    let gstreamer = Publisher::Gstreamer.start(&url, clip(), cluster.directory());
+    gstreamer.finish(Duration::from_secs(40));
     assert_eq!(faults(&cluster, "user_password"), 0.0);
     for (scheme, user) in [("adobe", "alice:wrong@"), ("llnw", "bob:s3cr3t@")] {
         let url = balancer.url(user, scheme, "other");

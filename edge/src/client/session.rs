@@ -162,10 +162,10 @@ impl Session {
     fn handle_events(&mut self, now: Instant) -> Result<(), End> {
         while !self.awaits_gate() {
             let event = self.wire.session().poll_event();
-            let Some(event) = event else { break };
+            let Some(event) = event else { return Ok(()) };
             self.on_event(now, event)?;
         }
-        Ok(())
+        self.check_behind()
     }
 
     /// Whether the client may be read: there is room for its messages, and its connect does not

@@ -143,6 +143,10 @@ impl Connection {
         self.events.push_back(event);
     }
 
+    pub(super) fn events(&self) -> usize {
+        self.events.len()
+    }
+
     pub(super) fn poll_event(&mut self) -> Option<ServerEvent> {
         let event = self.events.pop_front();
         if self.events.is_empty() {

@@ -76,6 +76,11 @@ impl ServerConnection {
         self.connection.poll_event()
     }
 
+    /// Events that wait for [`Self::poll_event`].
+    pub fn events(&self) -> usize {
+        self.connection.events()
+    }
+
     /// The next time for [`Self::handle_timeout`]; `None` after an error.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match (self.failed, &self.handshake) {

@@ -47,6 +47,10 @@ struct SlowedConnect {
     connect: Message,
 }
 
+/// Messages behind a connect that waits. Reason: they are kept for as long, up to a minute; a client
+/// that does not wait for the answer sends a handful.
+const MAX_BEHIND: usize = 256;
+
 impl AtGate {
     pub(super) fn new(connect: &Connect) -> Self {
         Self {
@@ -113,6 +117,15 @@ impl Session {
         });
         self.gate = Some(at_gate);
         Ok(())
+    }
+
+    /// Ends a client with too many messages behind a connect that waits.
+    pub(super) fn check_behind(&mut self) -> Result<(), End> {
+        if self.wire.session().events() <= MAX_BEHIND {
+            return Ok(());
+        }
+        self.part(Status::ConnectRejected, CloseReason::Limit);
+        Err(End::fault(CloseReason::Limit, "message_rate"))
     }
 
     /// Handles the deadlines of the gate that have come.

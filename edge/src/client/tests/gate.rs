@@ -343,6 +343,15 @@ async fn the_connect_of_a_guesser_waits_and_its_messages_behind_it() {
         sessions.push((client, peer));
     }
     assert_eq!(edge.metrics.slowed_connects.get(), 1);
+    // The messages behind such a connect have a bound.
+    let mut flood = Client::connect(edge.address(), from).await;
+    let connection = &mut flood.connection;
+    connection.connect(properties("live/room", FLASH), Vec::new());
+    (0..300).for_each(|_| connection.notify("talk", Vec::new()));
+    flood.send().await;
+    assert!(matches!(flood.event().await, ClientEvent::Rejected(_)));
+    edge.until("it is counted", |_| edge.count_fault("message_rate") == 1)
+        .await;
     // Another address does not wait.
     let began = Instant::now();
     let _other = session(&mut edge, FLASH).await;
