@@ -31,7 +31,7 @@ pub(crate) fn publish(url: &str, file: &Path) {
 /// As [`publish`], on this connection.
 pub(crate) fn publish_over(carrier: Box<dyn Carrier>, url: &str, file: &Path) {
     let recording = Recording::read_flv(file);
-    let (mut client, stream) = Client::publisher_over(carrier, url);
+    let (mut client, stream) = Client::publisher(carrier, url);
     let begun = Instant::now();
     for packet in recording.packets {
         if packet.kind == Kind::Mark {
@@ -55,7 +55,7 @@ pub(crate) fn play(url: &str) -> Recording {
 /// As [`play`], on this connection.
 pub(crate) fn play_over(carrier: Box<dyn Carrier>, url: &str) -> Recording {
     let (_, _, name) = parts(url);
-    let mut client = Client::connect_over(carrier, url);
+    let mut client = Client::connect(carrier, url);
     let stream = client.create_stream();
     client.connection.play(stream, name);
     let mut recording = Recording::default();
@@ -88,7 +88,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// An accepted session.
-    fn connect_over(carrier: Box<dyn Carrier>, url: &str) -> Self {
+    fn connect(carrier: Box<dyn Carrier>, url: &str) -> Self {
         let (host, app, _) = parts(url);
         let random = [0x5a; handshake::RANDOM];
         let mut client = Self {
@@ -114,9 +114,9 @@ impl Client {
     }
 
     /// A session that publishes.
-    fn publisher_over(carrier: Box<dyn Carrier>, url: &str) -> (Self, MessageStreamId) {
+    fn publisher(carrier: Box<dyn Carrier>, url: &str) -> (Self, MessageStreamId) {
         let (_, _, name) = parts(url);
-        let mut client = Self::connect_over(carrier, url);
+        let mut client = Self::connect(carrier, url);
         client.connection.set_chunk_size(4096);
         client.connection.announce(name);
         let stream = client.create_stream();

@@ -213,11 +213,8 @@ async fn a_close_frame_comes_back_behind_the_last_bytes() {
                 reason: "bye".into(),
             });
             client.close(frame).unwrap();
-            let answer = loop {
-                match client.read().unwrap() {
-                    Message::Close(frame) => break frame,
-                    other => panic!("{other:?}"),
-                }
+            let Message::Close(answer) = client.read().unwrap() else {
+                panic!("not a close frame");
             };
             (answer.map(|frame| u16::from(frame.code)), client.read())
         })
