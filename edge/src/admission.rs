@@ -120,6 +120,14 @@ impl Permit {
         Ok(())
     }
 
+    /// Gives a session of its own that begins on this connection a place, under its client's
+    /// address, or refuses it.
+    pub fn again(&self, address: Option<IpAddr>) -> Result<Self, Refused> {
+        let mut permit = self.admission.admit_unnamed()?;
+        permit.name(address)?;
+        Ok(permit)
+    }
+
     /// Ends the count of the connection as half-open: its handshake is finished.
     pub fn established(&mut self) {
         if self.is_half_open {

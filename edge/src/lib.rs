@@ -11,12 +11,14 @@ mod listener;
 pub mod metrics;
 pub mod objects;
 mod policies;
+mod requests;
 pub mod routing;
 pub mod run;
 mod spread;
 mod start;
 mod thread;
 pub mod tls;
+mod tunnel;
 mod wire;
 mod worker;
 

@@ -49,8 +49,10 @@ pub fn run(
 ) -> Result<RunningClients, RunError> {
     let listeners = config.listeners();
     let listeners = listeners.iter();
+    let tunnels = Arc::default();
+    let origins = &config.web_origins;
     let bound = listeners
-        .map(|listen| door::bind(listen, &config.web_origins, certificates, &Upkeep::DIRECT))
+        .map(|listen| door::bind(listen, origins, &tunnels, certificates, &Upkeep::DIRECT))
         .collect::<Result<_, _>>()?;
     let clients = run_behind(bound, config, policies, upstream, links, metrics, leaving)?;
     Ok(clients)

@@ -57,6 +57,14 @@ impl Spread {
     }
 }
 
+impl WorkerSlot {
+    /// The count of one client more at the same worker.
+    pub(crate) fn again(&self) -> Self {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+}
+
 impl Drop for WorkerSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);

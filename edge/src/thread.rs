@@ -19,7 +19,8 @@ use tributary_node::queue;
 use crate::{
     admission::Permit,
     client,
-    door::{Door, Entrant, Refusal, Turns},
+    door::{Door, Entered, Entrant, Refusal, Turns},
+    requests,
     spread::WorkerSlot,
     worker::{Setup, Worker},
 };
@@ -162,7 +163,19 @@ impl Arrived {
         });
         async move {
             match entered.await {
-                Ok((entry, permit)) => client::serve(worker, entry, permit, slot).await,
+                Ok((Entered::Client(entry), permit)) => {
+                    client::serve(worker, entry, permit, slot).await;
+                }
+                Ok((Entered::Visitor(visitor), permit)) => {
+                    let visit = requests::serve(Rc::clone(&worker), visitor, permit, slot);
+                    let (ended, mut sessions) = Box::pin(visit).await;
+                    if let Err(refusal) = ended {
+                        refuse(&worker, peer, &refusal);
+                    }
+                    while let Some(ended) = sessions.join_next().await {
+                        report(ended);
+                    }
+                }
                 Err(refusal) => refuse(&worker, peer, &refusal),
             }
         }

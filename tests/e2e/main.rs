@@ -13,6 +13,7 @@ mod an_outage_is_not_seen;
 mod applications;
 mod applications_are_deployed;
 mod bad_input;
+mod clients_come_in_requests;
 mod clients_come_in_websockets;
 mod clients_come_over_tls;
 mod clients_come_through_balancers;

@@ -5,6 +5,7 @@ use std::io;
 use tributary_protocol::{
     link::CloseReason,
     session::{self, ErrorKind},
+    tunnel::TunnelFault,
     websocket::WebSocketFault,
 };
 
@@ -46,9 +47,15 @@ impl From<session::Error> for End {
 /// The end of a client whose connection could not be read.
 impl From<io::Error> for End {
     fn from(error: io::Error) -> Self {
-        let fault = error.get_ref().and_then(|it| it.downcast_ref());
-        match fault {
-            Some(fault) => Self::fault(CloseReason::Protocol, WebSocketFault::reason(fault)),
+        let Some(fault) = error.get_ref() else {
+            return Self::because(CloseReason::Transport);
+        };
+        if let Some(fault) = fault.downcast_ref::<WebSocketFault>() {
+            return Self::fault(CloseReason::Protocol, fault.reason());
+        }
+        match fault.downcast_ref::<TunnelFault>() {
+            Some(fault) if fault.is_limit() => Self::fault(CloseReason::Limit, fault.reason()),
+            Some(fault) => Self::fault(CloseReason::Protocol, fault.reason()),
             None => Self::because(CloseReason::Transport),
         }
     }

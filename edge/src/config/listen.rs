@@ -76,7 +76,7 @@ impl Listen {
         }
         if self.forwarded && !self.uses_http() {
             let what = "no protocol of this listener has HTTP requests";
-            let remedy = "add \"ws\" or \"wss\" to protocols, or leave it out";
+            let remedy = "add \"ws\" or \"rtmpt\" to protocols, or leave it out";
             mistakes.add(at.key("forwarded"), what, remedy);
         }
     }
@@ -111,20 +111,13 @@ impl Check for Listen {
             let remedy = "write protocols such as [\"rtmp\"], or leave the key out";
             mistakes.add(at.key("protocols"), "no client could be served", remedy);
         }
-        for protocol in &self.protocols {
-            if !SERVED.contains(protocol) {
-                let what = format!("{} is not served by this version", protocol.name());
-                let remedy = "write \"rtmp\", \"rtmps\", \"ws\" or \"wss\"";
-                mistakes.add(at.key("protocols"), what, remedy);
-            }
-        }
         self.check_proxies(at, mistakes);
         if self.tls.is_some() && !self.uses_tls() {
             let what = "no protocol of this listener uses TLS";
             mistakes.add(
                 at.key("tls"),
                 what,
-                "add \"rtmps\" or \"wss\" to protocols, or leave it out",
+                "add \"rtmps\", \"rtmpts\" or \"wss\" to protocols, or leave it out",
             );
         }
     }
@@ -136,9 +129,6 @@ fn remedy(known: &[&str]) -> String {
         false => format!("write the name of one of them: {}", known.join(", ")),
     }
 }
-
-/// The protocols of this version.
-const SERVED: [Protocol; 4] = [Protocol::Rtmp, Protocol::Rtmps, Protocol::Ws, Protocol::Wss];
 
 fn rtmp() -> Vec<Protocol> {
     vec![Protocol::Rtmp]

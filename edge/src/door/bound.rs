@@ -12,6 +12,7 @@ use super::Door;
 use crate::{
     config::{Listen, Protocol, WebOrigins},
     tls::Certificates,
+    tunnel::Tunnels,
     wire::{Upkeep, prepare},
 };
 
@@ -34,10 +35,12 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
-/// Opens a listener. `origins` are the sites whose pages may use it.
+/// Opens a listener. `origins` are the sites whose pages may use it; all listeners
+/// have the same `tunnels`.
 pub(crate) fn bind(
     listen: &Listen,
     origins: &WebOrigins,
+    tunnels: &Arc<Tunnels>,
     certificates: &Certificates,
     upkeep: &'static Upkeep,
 ) -> Result<Bound, ListenError> {
@@ -62,6 +65,7 @@ pub(crate) fn bind(
         takes_forwarded: listen.forwarded,
         trusted: listen.trusted.clone(),
         origins: origins.clone(),
+        tunnels: Arc::clone(tunnels),
     };
     Ok(Bound {
         socket,

@@ -4,6 +4,7 @@
 //!   accepted socket ──► PROXY header, on a proxied listener: the client's address
 //!                   ──► first byte ──► 0x16: TLS handshake ──► first byte again
 //!                                  ├─► G: request for a WebSocket ──► Entrant for ws, wss
+//!                                  ├─► P: requests of RTMPT ────────► Visitor
 //!                                  └─► any other ───────────────────► Entrant for rtmp, rtmps
 //! ```
 //!
@@ -16,7 +17,7 @@ mod proxied;
 mod refusal;
 mod websocket;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
 use tributary_gate::Networks;
@@ -25,12 +26,14 @@ use tributary_protocol::{http::HttpRequest, link::PeerAddress};
 use crate::{
     admission::Permit,
     config::{Protocol, WebOrigins},
+    tunnel::Tunnels,
     wire::{TlsSettings, Transport, Upkeep},
 };
 
 pub use bound::ListenError;
 pub(crate) use bound::{Bound, bind};
 pub(crate) use refusal::Refusal;
+pub(crate) use websocket::refuse;
 
 /// The settings that the connections of a listener have in common.
 #[derive(Debug)]
@@ -45,6 +48,25 @@ pub(crate) struct Door {
     takes_forwarded: bool,
     trusted: Networks,
     origins: WebOrigins,
+    tunnels: Arc<Tunnels>,
+}
+
+/// A connection behind the door.
+#[derive(Debug)]
+pub(crate) enum Entered {
+    Client(Entrant),
+    Visitor(Visitor),
+}
+
+/// A connection that carries requests of RTMPT, each for a session of its own.
+#[derive(Debug)]
+pub(crate) struct Visitor {
+    pub(crate) transport: Transport,
+    pub(crate) tunnels: Arc<Tunnels>,
+    peer: Client,
+    protocol: Protocol,
+    /// The proxies whose requests name their clients; the visitor is one of them.
+    forwarders: Option<Networks>,
 }
 
 /// A connection at the first byte of RTMP.
@@ -82,6 +104,9 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// The first byte of a request for a WebSocket, which is a GET.
 const GET: u8 = b'G';
 
+/// The first byte of a request of RTMPT, which is a POST.
+const POST: u8 = b'P';
+
 impl Door {
     /// Whether RTMP begins with the first byte of every connection.
     pub(crate) fn admits_at_once(&self) -> bool {
@@ -106,7 +131,7 @@ impl Door {
         peer: SocketAddr,
         permit: &mut Permit,
         turns: &Turns,
-    ) -> Result<Entrant, Refusal> {
+    ) -> Result<Entered, Refusal> {
         timeout(TIME, self.pass(socket, peer, permit, turns)).await?
     }
 
@@ -116,7 +141,7 @@ impl Door {
         peer: SocketAddr,
         permit: &mut Permit,
         turns: &Turns,
-    ) -> Result<Entrant, Refusal> {
+    ) -> Result<Entered, Refusal> {
         let mut client = match self.is_proxied {
             true => proxied::read(&socket, peer, &self.trusted).await?,
             false => Client {
@@ -129,6 +154,15 @@ impl Door {
             permit.name(client.address.ip())?;
         }
         let (mut transport, protocol) = self.open(socket, turns).await?;
+        if matches!(protocol, Protocol::Rtmpt | Protocol::Rtmpts) {
+            return Ok(Entered::Visitor(Visitor {
+                transport,
+                tunnels: Arc::clone(&self.tunnels),
+                peer: client,
+                protocol,
+                forwarders: forwards.then(|| self.trusted.clone()),
+            }));
+        }
         let uses_web = matches!(protocol, Protocol::Ws | Protocol::Wss);
         if uses_web {
             let admit = |request: &HttpRequest<'_>| {
@@ -143,7 +177,7 @@ impl Door {
         } else if forwards {
             permit.name(client.address.ip())?;
         }
-        Ok(Entrant {
+        Ok(Entered::Client(Entrant {
             transport,
             peer: client.address,
             protocol: over_tls(
@@ -156,7 +190,7 @@ impl Door {
             } else {
                 self.upkeep
             },
-        })
+        }))
     }
 
     /// Finds the protocol, and shakes hands where it uses TLS.
@@ -195,8 +229,8 @@ impl Door {
 fn choose(served: &[Protocol], first: u8) -> Protocol {
     let begins = |it: &&Protocol| match it {
         Protocol::Ws | Protocol::Wss => first == GET,
-        Protocol::Rtmp | Protocol::Rtmps => first != GET,
-        Protocol::Rtmpt | Protocol::Rtmpts => false,
+        Protocol::Rtmpt | Protocol::Rtmpts => first == POST,
+        Protocol::Rtmp | Protocol::Rtmps => first != GET && first != POST,
     };
     let fitting = served.iter().find(begins).or_else(|| served.first());
     fitting.copied().unwrap_or(Protocol::Rtmp)
@@ -232,6 +266,16 @@ impl Entrant {
             protocol: Protocol::Rtmp,
             upkeep: door.upkeep,
         }
+    }
+}
+
+impl Visitor {
+    /// The client of a request, and the protocol that it speaks.
+    pub(crate) fn client(&self, request: &HttpRequest<'_>) -> (PeerAddress, Protocol) {
+        let named = self.forwarders.as_ref();
+        let client = named.map_or(self.peer, |trusted| forwarded::client(request, trusted));
+        let used_tls = client.used_tls.unwrap_or_else(|| self.protocol.is_tls());
+        (client.address, over_tls(self.protocol, used_tls))
     }
 }
 

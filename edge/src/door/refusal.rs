@@ -6,9 +6,9 @@ use tokio::time::error::Elapsed;
 use tributary_protocol::{
     http::{HttpFault, HttpStatus},
     proxy::ProxyFault,
+    tunnel::TunnelFault,
 };
 
-use super::TIME;
 use crate::{admission::Refused, wire::TlsFault};
 
 /// The reason for which a connection did not get to RTMP.
@@ -34,6 +34,12 @@ pub(crate) enum Refusal {
     RequestGone,
     /// The request is one of a protocol that this listener does not serve.
     NotHere,
+    /// The request is for a session of RTMPT that is not there.
+    NoTunnel,
+    /// The request is out of order, which ends its session.
+    Tunnel(TunnelFault),
+    /// There are too many sessions of RTMPT.
+    TooManyTunnels,
     /// The request is from a page of a site that is not in `edge.web_origins`.
     WebOrigin,
 }
@@ -43,7 +49,8 @@ impl Refusal {
     /// checks of balancers make such ones.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         match self {
-            Self::Gone | Self::NoPlace(_) => None,
+            // The session's end counts the fault of its requests.
+            Self::Gone | Self::NoPlace(_) | Self::Tunnel(_) => None,
             Self::Late => Some("door_timeout"),
             Self::Untrusted => Some("proxy_untrusted"),
             Self::Proxy(_) | Self::ProxyGone => Some("proxy_header"),
@@ -51,15 +58,19 @@ impl Refusal {
             Self::Http(fault) => Some(fault.reason()),
             Self::RequestGone => Some("http_request"),
             Self::NotHere => Some("protocol_not_here"),
+            Self::NoTunnel => Some("tunnel_unknown"),
+            Self::TooManyTunnels => Some("too_many_tunnels"),
             Self::WebOrigin => Some("web_origin"),
         }
     }
 
     /// The answer to a request that is refused.
-    pub(super) fn status(&self) -> Option<HttpStatus> {
+    pub(crate) fn status(&self) -> Option<HttpStatus> {
         match self {
             Self::Http(fault) => Some(fault.status()),
-            Self::NotHere => Some(HttpStatus::NotFound),
+            Self::NotHere | Self::NoTunnel => Some(HttpStatus::NotFound),
+            Self::Tunnel(_) => Some(HttpStatus::BadRequest),
+            Self::TooManyTunnels => Some(HttpStatus::Unavailable),
             Self::WebOrigin => Some(HttpStatus::Forbidden),
             Self::NoPlace(_) => Some(HttpStatus::TooManyRequests),
             _ => None,
@@ -71,7 +82,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gone => f.write_str("the client closed the connection without a byte"),
-            Self::Late => write!(f, "no byte of RTMP after {} s", TIME.as_secs()),
+            Self::Late => f.write_str("the first byte of RTMP, or a request, has not come in time"),
             Self::NoPlace(refused) => refused.fmt(f),
             Self::Untrusted => f.write_str(
                 "the address is not in `trusted` of this listener, which proxies alone may use",
@@ -82,6 +93,9 @@ impl fmt::Display for Refusal {
             Self::Http(fault) => fault.fmt(f),
             Self::RequestGone => f.write_str("the client closed the connection within its request"),
             Self::NotHere => f.write_str("a request of a protocol that is not served here"),
+            Self::NoTunnel => f.write_str("a request for a session of RTMPT that is not there"),
+            Self::Tunnel(fault) => fault.fmt(f),
+            Self::TooManyTunnels => f.write_str("too many sessions of RTMPT"),
             Self::WebOrigin => f.write_str("the site of the page is not in edge.web_origins"),
         }
     }
@@ -114,5 +128,11 @@ impl From<TlsFault> for Refusal {
 impl From<HttpFault> for Refusal {
     fn from(fault: HttpFault) -> Self {
         Self::Http(fault)
+    }
+}
+
+impl From<TunnelFault> for Refusal {
+    fn from(fault: TunnelFault) -> Self {
+        Self::Tunnel(fault)
     }
 }

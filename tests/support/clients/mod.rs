@@ -164,7 +164,9 @@ impl Player {
                 command
             }
             Self::Rtmpdump => {
-                let mut command = Command::new("rtmpdump");
+                // In requests it does not end by a signal when the server is gone, and spins.
+                let mut command = Command::new("timeout");
+                command.args(["-k", "1", "300", "rtmpdump"]);
                 command.args(["--live", "--quiet", "--rtmp", url, "--flv"]);
                 command.arg(&file);
                 command
@@ -181,7 +183,10 @@ impl Player {
             }
         };
         let name = format!("{self:?}-player");
-        let program = Program::spawn(&name, &mut command, directory);
+        let mut program = Program::spawn(&name, &mut command, directory);
+        if self == Self::Rtmpdump {
+            program = program.with_children();
+        }
         Playing::Process { program, file }
     }
 

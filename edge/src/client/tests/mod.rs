@@ -11,6 +11,7 @@ mod proxied;
 mod publishing;
 mod sessions;
 mod support;
+mod tunnel;
 #[cfg(target_os = "linux")]
 mod upkeep;
 mod watched;

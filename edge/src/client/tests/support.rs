@@ -106,9 +106,11 @@ impl Edge {
         let (drain, watch) = drain::channel();
         let (depart, departing) = departure::channel();
         let metrics = Arc::new(Metrics::default());
+        let tunnels = Arc::default();
         let bound = config.listeners();
         let bound = bound.iter().map(|listen| {
-            let bound = door::bind(listen, &config.web_origins, &Certificates::none(), upkeep);
+            let (origins, none) = (&config.web_origins, Certificates::none());
+            let bound = door::bind(listen, origins, &tunnels, &none, upkeep);
             bound.expect("port 0 is always free")
         });
         let running = crate::run::run_behind(

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   wire ── RTMP bytes ──► Framing (Raw, Web) ──► Lower (Plain, Tls) ──► socket
+//!                            └─ (Pipe) ──► requests of HTTP, on other connections
 //! ```
 //!
 //! The operations that move bytes only try: they do at once what the kernel takes and leave no
@@ -15,6 +16,7 @@
 
 mod held;
 mod lower;
+mod pipe;
 mod plain;
 mod tls;
 mod web;
@@ -22,6 +24,7 @@ mod web;
 use std::{
     future::poll_fn,
     io::{self, IoSlice},
+    sync::Arc,
     time::Duration,
 };
 
@@ -33,10 +36,12 @@ use tokio::{
 };
 
 use lower::Lower;
+use pipe::PipeEnd;
 use plain::Plain;
 use tls::Tls;
 use web::Web;
 
+pub(crate) use pipe::{Pipe, PipeBudget};
 pub(crate) use tls::{TlsFault, TlsSettings};
 
 /// One client's connection, as bytes of RTMP.
@@ -50,6 +55,8 @@ enum Framing {
     Raw(Lower),
     /// RTMP's bytes in WebSocket messages.
     Web(Box<Web>),
+    /// RTMP's bytes in the bodies of requests, which other tasks read and answer.
+    Pipe(PipeEnd),
 }
 
 /// The time for which the edge waits for the client to close its side. Reason: a reset could
@@ -80,20 +87,27 @@ impl Transport {
     pub(crate) fn into_web(self, ahead: Vec<u8>) -> Self {
         match self.0 {
             Framing::Raw(lower) => Self(Framing::Web(Box::new(Web::new(lower, ahead)))),
-            web @ Framing::Web(_) => Self(web),
+            framed => Self(framed),
         }
     }
 
-    fn lower(&self) -> &Lower {
+    /// RTMP in requests that are read and answered at the other end of the pipe.
+    pub(crate) fn pipe(pipe: Arc<Pipe>) -> Self {
+        Self(Framing::Pipe(PipeEnd(pipe)))
+    }
+
+    /// The connection of its own, if it has one.
+    fn lower(&self) -> Option<&Lower> {
         match &self.0 {
-            Framing::Raw(lower) => lower,
-            Framing::Web(web) => web.lower(),
+            Framing::Raw(lower) => Some(lower),
+            Framing::Web(web) => Some(web.lower()),
+            Framing::Pipe(_) => None,
         }
     }
 
     /// The first byte that comes in TLS, which stays unread; `None` is the peer's end.
     pub(crate) async fn first_in_tls(&self) -> io::Result<Option<u8>> {
-        let Lower::Tls(tls) = self.lower() else {
+        let Some(Lower::Tls(tls)) = self.lower() else {
             return Err(io::ErrorKind::Unsupported.into());
         };
         loop {
@@ -109,7 +123,7 @@ impl Transport {
     /// times of its own. The other operations are possible in either case. An error ends the
     /// connection.
     pub(crate) fn watch(&self, watched: bool) -> io::Result<()> {
-        self.lower().watch(watched)
+        self.lower().map_or(Ok(()), |lower| lower.watch(watched))
     }
 
     /// Waits until an operation of the interest may make progress. Cancel safe.
@@ -117,6 +131,7 @@ impl Transport {
         poll_fn(move |context| match &self.0 {
             Framing::Raw(lower) => lower.poll_ready(interest, context),
             Framing::Web(web) => web.poll_ready(interest, context),
+            Framing::Pipe(pipe) => pipe.poll_ready(interest, context),
         })
     }
 
@@ -126,6 +141,7 @@ impl Transport {
         match &self.0 {
             Framing::Raw(lower) => lower.try_read(buffer),
             Framing::Web(web) => web.try_read(buffer),
+            Framing::Pipe(pipe) => pipe.try_read(buffer),
         }
     }
 
@@ -134,6 +150,7 @@ impl Transport {
         match &self.0 {
             Framing::Raw(lower) => lower.try_write(bytes),
             Framing::Web(web) => web.try_write(bytes),
+            Framing::Pipe(pipe) => pipe.try_write(bytes),
         }
     }
 
@@ -142,6 +159,11 @@ impl Transport {
         match &self.0 {
             Framing::Raw(lower) => lower.try_write_vectored(pieces),
             Framing::Web(web) => web.try_write_vectored(pieces),
+            Framing::Pipe(pipe) => {
+                // The caller goes on behind it; an empty piece says nothing.
+                let filled = pieces.iter().find(|piece| !piece.is_empty());
+                pipe.try_write(filled.map_or(&[], |piece| &**piece))
+            }
         }
     }
 
@@ -150,24 +172,31 @@ impl Transport {
         match &self.0 {
             Framing::Raw(lower) => lower.try_flush(),
             Framing::Web(web) => web.try_flush(),
+            Framing::Pipe(_) => Ok(true),
         }
     }
 
     /// Lets the kernel hold small writes back to merge them, or not.
     pub(crate) fn set_merging(&self, merging: bool) {
-        self.lower().set_merging(merging);
+        if let Some(lower) = self.lower() {
+            lower.set_merging(merging);
+        }
     }
 
     /// Limits the time for which the kernel lets written bytes be unacknowledged, and ends its
     /// probes.
     pub(crate) fn limit_unacknowledged(&self, limit: Duration) {
-        self.lower().limit_unacknowledged(limit);
+        if let Some(lower) = self.lower() {
+            lower.limit_unacknowledged(limit);
+        }
     }
 
     /// Lets the kernel probe the peer after a silence, as the listener's options say, and ends the
     /// limit for unacknowledged bytes.
     pub(crate) fn probe(&self, after: Duration) {
-        self.lower().probe(after);
+        if let Some(lower) = self.lower() {
+            lower.probe(after);
+        }
     }
 
     /// Bytes that a level has taken and the kernel does not have yet.
@@ -175,6 +204,7 @@ impl Transport {
         match &self.0 {
             Framing::Raw(lower) => lower.unsent(),
             Framing::Web(web) => web.unsent(),
+            Framing::Pipe(_) => 0,
         }
     }
 
@@ -183,6 +213,10 @@ impl Transport {
         match &self.0 {
             Framing::Raw(lower) => lower.shutdown(),
             Framing::Web(web) => web.shutdown(),
+            Framing::Pipe(pipe) => {
+                pipe.shutdown();
+                Ok(())
+            }
         }
     }
 
@@ -203,6 +237,35 @@ impl Transport {
         });
         // The connection closes in either case.
         let _ = ended.await;
+    }
+
+    /// Receives up to `most` bytes behind those that are there. Returns whether some came; the peer
+    /// has ended otherwise.
+    pub(crate) async fn receive(&self, received: &mut Vec<u8>, most: usize) -> io::Result<bool> {
+        let before = received.len();
+        loop {
+            self.ready(Interest::READABLE).await?;
+            received.resize(before + most, 0);
+            let read = self.try_read(&mut received[before..]);
+            received.truncate(before + read.as_ref().map_or(0, |bytes| *bytes));
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read.map(|bytes| bytes > 0),
+            }
+        }
+    }
+
+    /// Sends all of it.
+    pub(crate) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() || !self.try_flush()? {
+            self.ready(Interest::WRITABLE).await?;
+            match self.try_write(bytes) {
+                Ok(sent) => bytes = &bytes[sent..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -128,5 +128,6 @@ fn the_plain_transport_is_hardly_larger_than_its_socket() {
     assert!(size_of::<Transport>() <= size_of::<TcpStream>() + 3 * size_of::<usize>());
 }
 
+mod pipe;
 mod tls;
 mod web;

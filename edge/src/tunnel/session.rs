@@ -1,0 +1,199 @@
+//! One session of RTMPT.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::{
+    sync::Notify,
+    time::{sleep_until, timeout_at},
+};
+use tributary_protocol::tunnel::{CLOSED, Reception, Tunnel, TunnelFault, TunnelKind};
+
+use crate::wire::Pipe;
+
+/// A session, as its requests see it. Its lock is taken before the pipe's.
+#[derive(Debug)]
+pub(crate) struct TunnelSession {
+    pipe: Arc<Pipe>,
+    state: Mutex<State>,
+    closed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    tunnel: Tunnel,
+    /// The request under way, or the last one.
+    holder: Ticket,
+    closed_at: Option<Instant>,
+}
+
+/// A request at a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) sequence: u64,
+    /// A number that no other request of the edge has.
+    pub(crate) number: u64,
+}
+
+/// The time for which a session that has ended is known. Reason: a proxy may repeat its last request.
+const REMEMBERED: Duration = Duration::from_secs(5);
+
+impl TunnelSession {
+    pub(super) fn new(pipe: Arc<Pipe>, now: Instant) -> Self {
+        let holder = Ticket {
+            sequence: 0,
+            number: 0,
+        };
+        Self {
+            pipe,
+            state: Mutex::new(State {
+                tunnel: Tunnel::new(now),
+                holder,
+                closed_at: None,
+            }),
+            closed: Notify::new(),
+        }
+    }
+
+    /// Handles the head of a request. A fault ends the session.
+    pub(crate) fn handle_request(
+        &self,
+        kind: TunnelKind,
+        ticket: Ticket,
+        length: u32,
+        now: Instant,
+    ) -> Result<Reception, TunnelFault> {
+        let mut state = self.lock();
+        let tunnel = &mut state.tunnel;
+        let reception = tunnel.handle_request(kind, ticket.sequence, length, now);
+        match &reception {
+            Ok(Reception::New | Reception::Overtaking | Reception::Again) => {
+                state.holder = ticket;
+                drop(state);
+                // The request that had the place is answered or closed.
+                self.pipe.notify();
+            }
+            Ok(_) => {}
+            Err(fault) => {
+                drop(state);
+                self.end(Some(*fault));
+            }
+        }
+        reception
+    }
+
+    /// Takes bytes of a request's body, `offset` bytes behind its start, as fast as the session reads
+    /// them.
+    pub(crate) async fn take_body(&self, ticket: Ticket, mut offset: u32, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let changed = self.pipe.changed();
+            let room = self.pipe.room().min(bytes.len());
+            if room == 0 {
+                changed.await;
+                continue;
+            }
+            let (now, later) = bytes.split_at(room);
+            let mut state = self.lock();
+            if state.holder == ticket {
+                self.pipe
+                    .push(state.tunnel.take_body(ticket.sequence, offset, now));
+            }
+            (offset, bytes) = (offset + room as u32, later);
+        }
+    }
+
+    /// Waits for the answer to a request whose body is complete. `None`: another connection has
+    /// brought the request again and gets the answer.
+    pub(crate) async fn answer(&self, ticket: Ticket) -> Option<Bytes> {
+        loop {
+            let changed = self.pipe.changed();
+            let at = match self.try_answer(ticket) {
+                Ok(answer) => return answer,
+                Err(at) => at,
+            };
+            // The time is over, or something has changed.
+            let _ = timeout_at(at.into(), changed).await;
+        }
+    }
+
+    /// The answer, or the time at which there is one without output.
+    fn try_answer(&self, ticket: Ticket) -> Result<Option<Bytes>, Instant> {
+        let mut state = self.lock();
+        if state.holder != ticket {
+            let is_again = state.holder.sequence == ticket.sequence;
+            return Ok((!is_again).then(|| state.polling_byte()));
+        }
+        if self.pipe.is_finished() {
+            self.close(&mut state);
+        }
+        let has_output = self.pipe.has_output();
+        let Some(at) = state.tunnel.answer_at(has_output) else {
+            return Ok(Some(state.polling_byte()));
+        };
+        if at > Instant::now() {
+            return Err(at);
+        }
+        let mut body = BytesMut::zeroed(1);
+        self.pipe.take(&mut body);
+        Ok(Some(state.tunnel.answer(body)))
+    }
+
+    /// The answer to a request that is older than the last one.
+    pub(crate) fn old_answer(&self) -> Bytes {
+        self.lock().polling_byte()
+    }
+
+    /// Ends the session; its task reads the end of the connection, or the fault.
+    pub(crate) fn end(&self, fault: Option<TunnelFault>) {
+        self.close(&mut self.lock());
+        self.pipe.end(fault);
+    }
+
+    fn close(&self, state: &mut State) {
+        state.tunnel.close();
+        state.closed_at.get_or_insert_with(Instant::now);
+        self.closed.notify_one();
+    }
+
+    /// Waits until the session may be forgotten.
+    pub(super) async fn over(&self) {
+        loop {
+            let (at, is_closed) = {
+                let state = self.lock();
+                let closed = state.closed_at.map(|at| at + REMEMBERED);
+                let at = state.tunnel.ends_at().min(closed.unwrap_or_else(far));
+                (at, closed.is_some())
+            };
+            if at <= Instant::now() {
+                return;
+            }
+            tokio::select! {
+                () = sleep_until(at.into()) => {}
+                () = self.closed.notified(), if !is_closed => {}
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn polling_byte(&self) -> Bytes {
+        Bytes::copy_from_slice(&[self.tunnel.polling_byte()])
+    }
+}
+
+/// The whole answer of a session that has ended.
+pub(crate) fn closed_answer() -> Bytes {
+    Bytes::from_static(&[CLOSED])
+}
+
+/// A time that does not come.
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
+}
