@@ -34,19 +34,20 @@ fn serving() -> Config {
     }
 }
 
-/// A connection for requests.
-struct Http(TcpStream);
+/// A connection for requests, and fields that a proxy adds to each.
+struct Http(TcpStream, &'static str);
 
 impl Http {
     async fn connect(edge: &Edge, from: IpAddr) -> Self {
-        Self(raw(edge.address(), from).await)
+        Self(raw(edge.address(), from).await, "")
     }
 
     /// Sends a request as ffmpeg does, without waiting for the answer.
     async fn send(&mut self, path: &str, body: &[u8]) {
         let head = format!(
             "POST {path} HTTP/1.1\r\nContent-type: application/x-fcs\r\nUser-Agent: Shockwave \
-             Flash\r\nHost: edge\r\nConnection: Keep-Alive\r\nContent-Length: {}\r\n\r\n",
+             Flash\r\nHost: edge\r\nConnection: Keep-Alive\r\n{}Content-Length: {}\r\n\r\n",
+            self.1,
             body.len()
         );
         let sent = self.0.write_all(&[head.as_bytes(), body].concat()).await;
@@ -99,6 +100,10 @@ impl Tunnelled {
         for _ in 0..connections {
             all.push(Http::connect(edge, from).await);
         }
+        Self::open_on(all).await
+    }
+
+    async fn open_on(mut all: Vec<Http>) -> Self {
         let id = all[0].open().await;
         let random = [7; handshake::RANDOM];
         let kind = handshake::HandshakeKind::Simple;
@@ -176,6 +181,35 @@ async fn a_session_is_spread_over_connections_and_threads() {
     }
     let (_client, peer) = edge.session().await;
     assert_eq!(peer.request.open.protocol, "rtmp", "on the same port");
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_names_the_client_of_each_session() {
+    let mut config = serving();
+    config.listen[0].forwarded = true;
+    let trusted = ["127.9.253.1".parse().expect("a network")];
+    config.listen[0].trusted = trusted.into_iter().collect();
+    let mut edge = Edge::start_with(&config);
+    let fields = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n";
+    let stranger = own_address();
+    let named: IpAddr = [192, 0, 2, 7].into();
+    let proxy: IpAddr = [127, 9, 253, 1].into();
+    for (from, fields, expected, protocol) in [
+        (proxy, fields, Some(named), "rtmpts"),
+        (proxy, "", None, "rtmpt"),
+        (stranger, fields, Some(stranger), "rtmpt"),
+    ] {
+        let mut http = Http::connect(&edge, from).await;
+        http.1 = fields;
+        let mut client = Tunnelled::open_on(vec![http]).await;
+        let peer = client.connect(&mut edge).await;
+        let open = &peer.request.open;
+        let seen = (open.peer.ip(), &*open.protocol);
+        assert_eq!(seen, (expected, protocol), "{fields}");
+        let path = format!("/close/{}/{}", client.id, client.sequence);
+        client.connections[0].ask(&path, &[0]).await;
+        assert_eq!(edge.closed().await, CloseReason::Client);
+    }
 }
 
 #[tokio::test]

@@ -248,3 +248,29 @@ impl Drop for PipeEnd {
         self.shutdown();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_pipes_leave_each_a_little_room() {
+        let budget = Arc::new(PipeBudget::default());
+        let pipe = Pipe::new(Arc::clone(&budget));
+        let end = PipeEnd(Arc::clone(&pipe));
+        budget.add(MOST_IN_ALL);
+        assert_eq!(pipe.room(), LEAST_ROOM);
+        assert_eq!(end.try_write(&[0; 2 * LEAST_ROOM]).ok(), Some(LEAST_ROOM));
+        assert!(end.try_write(&[0]).is_err());
+        budget.sub(MOST_IN_ALL);
+        assert_eq!(end.try_write(&[0; ROOM]).ok(), Some(ROOM - LEAST_ROOM));
+        // The answer counts until the next one.
+        pipe.take(&mut BytesMut::new());
+        assert_eq!(budget.0.load(Ordering::Relaxed), ROOM);
+        pipe.take(&mut BytesMut::new());
+        assert_eq!(budget.0.load(Ordering::Relaxed), 0);
+        pipe.push(b"left");
+        drop((pipe, end));
+        assert_eq!(budget.0.load(Ordering::Relaxed), 0);
+    }
+}
