@@ -226,6 +226,27 @@ async fn an_end_by_the_edge_reaches_the_client_in_an_answer() {
 }
 
 #[tokio::test]
+async fn an_edge_that_stops_lets_clients_fetch_the_last_bytes_and_waits_for_no_other() {
+    let mut edge = Edge::start_with(&serving());
+    let mut client = Tunnelled::open(&edge, own_address(), 2).await;
+    let _peer = client.connect(&mut edge).await;
+    let _silent = Tunnelled::open(&edge, own_address(), 1).await;
+    edge.drain.begin();
+    let by = Instant::now() + LONG;
+    while client.turn().await != 0 {
+        assert!(Instant::now() < by, "the polling byte tells the end");
+    }
+    let status = client.rtmp.poll_event();
+    assert!(
+        matches!(status, Some(ClientEvent::Status { .. })),
+        "{status:?}"
+    );
+    timeout(LONG, edge.running.finished())
+        .await
+        .expect("an end");
+}
+
+#[tokio::test]
 async fn an_idle_request_is_held_until_there_are_bytes() {
     let mut edge = Edge::start_with(&serving());
     let mut client = Tunnelled::open(&edge, own_address(), 1).await;
