@@ -101,7 +101,7 @@ impl Visit {
             };
             let head = tokio::select! {
                 head = timeout(within, self.head()) => head,
-                () = worker.drained(), if !worker.is_draining() => continue,
+                () = worker.leaves(), if !worker.is_draining() => continue,
             };
             let head = match head {
                 Ok(head) => head?,

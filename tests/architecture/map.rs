@@ -220,7 +220,10 @@ const EDGE: CrateMap = CrateMap {
         ("policies", ""),
         ("tls", "config metrics wire wire/transport"),
         ("door", "admission config tls tunnel wire wire/transport"),
-        ("worker", "departure fanout link metrics objects policies wire"),
+        (
+            "worker",
+            "departure fanout link metrics objects policies wire",
+        ),
         (
             "client",
             "admission config departure door fanout link metrics objects spread wire wire/transport worker",
@@ -238,7 +241,10 @@ const EDGE: CrateMap = CrateMap {
             "run",
             "admission config departure door fanout link listener metrics policies thread tls tunnel wire worker",
         ),
-        ("start", "config departure fanout link metrics policies run tls"),
+        (
+            "start",
+            "config departure fanout link metrics policies run tls",
+        ),
         ("lib", "config metrics policies start"),
     ],
     against: &[],
