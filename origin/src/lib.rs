@@ -51,13 +51,14 @@
 //!             applications: BTreeMap::from([("count".to_owned(), settings)]),
 //!             own,
 //!             loader: Arc::new(NoLoader),
+//!             token: None,
 //!         },
 //!         &mut metrics,
 //!         watch,
 //!     )?;
 //!     println!("edges dial {}", origin.address());
 //!
-//!     // A server drains on a signal; see `drain::terminated`.
+//!     // A server drains on a signal; see `drain::Stops`.
 //!     signal.begin();
 //!     origin.join();
 //!     Ok(())
