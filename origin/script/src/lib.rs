@@ -22,6 +22,7 @@
 //!     applications: BTreeMap::new(),
 //!     own: Applications::new(),
 //!     loader: tributary_script::loader(),
+//!     token: None,
 //! };
 //! let origin = tributary_origin::start(start, &mut metrics, watch)?;
 //! # drop((signal, origin));
