@@ -55,7 +55,7 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
     let mut registry = node::registry();
     let (linger, deadline) = (config.edge.drain_linger, config.edge.drain_deadline);
     let start = tributary_edge::Start {
-        config: config.edge.clone(),
+        config: config.edge,
         tls: config.tls,
         identity,
         epoch: node::epoch(),

@@ -42,6 +42,9 @@ pub(crate) struct Parting {
 /// The longest time over which requests to reconnect are spread.
 const SPREAD: Duration = Duration::from_secs(10);
 
+/// The longest departure.
+pub(crate) const MOST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The part of the departure at its end over which the other sessions are closed.
 const LAST: u32 = 10;
 
@@ -81,8 +84,10 @@ impl Departing {
 }
 
 impl Departure {
-    /// A departure that begins now. The deadline counts from now and includes the linger.
+    /// A departure that begins now. The deadline counts from now, includes the linger, and is a day
+    /// at most.
     pub fn new(now: Instant, linger: Duration, deadline: Duration) -> Self {
+        let deadline = deadline.min(MOST);
         Self {
             begins: now,
             listens_until: now + linger.min(deadline),
@@ -134,6 +139,8 @@ mod tests {
             (seconds(1.0), seconds(1.0))
         );
         assert_eq!(short.parting(0.5, true, false).request, Some(seconds(1.0)));
+        let endless = Departure::new(now, Duration::ZERO, Duration::MAX);
+        assert_eq!(endless.deadline, now + MOST);
         let at_once = Departure::new(now, Duration::ZERO, Duration::ZERO);
         assert_eq!(at_once.parting(0.7, true, true).end, now);
     }

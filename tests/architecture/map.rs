@@ -216,7 +216,7 @@ const EDGE: CrateMap = CrateMap {
         ("spread", ""),
         ("fanout", "metrics wire"),
         ("link", "fanout objects routing"),
-        ("config", "link"),
+        ("config", "departure link"),
         ("policies", ""),
         ("tls", "config metrics wire wire/transport"),
         ("door", "admission config tls tunnel wire wire/transport"),

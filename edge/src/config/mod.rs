@@ -17,7 +17,7 @@ use tributary_protocol::link::{Rate, hello::MAX_NAME};
 pub use tributary_gate::Transport as Protocol;
 
 pub use self::{certificate::CertificateFiles, listen::Listen, web::WebOrigins};
-use crate::link::OriginAddress;
+use crate::{departure, link::OriginAddress};
 
 /// The table `[edge]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,7 +112,7 @@ impl Config {
     pub const DEFAULT_DRAIN_LINGER: Duration = Duration::from_secs(5);
     /// Kubernetes kills a process 30 s after its signal; the end of the last sessions takes up to 3 s.
     pub const DEFAULT_DRAIN_DEADLINE: Duration = Duration::from_secs(25);
-    const MOST_DRAIN_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
+    const MOST_DRAIN_DEADLINE: Duration = Duration::from_secs(departure::MOST.as_secs());
     /// The ring holds 12 s: a viewer with more lag would fall off it.
     const MOST_MAX_LAG: Duration = Duration::from_secs(10);
     const MOST_WORKERS: usize = 1024;

@@ -347,8 +347,8 @@ impl State {
 
     /// Encrypts bytes, at most [`PART`]. Returns the length in `into`.
     fn encrypt(&mut self, bytes: &[u8], into: &mut [u8]) -> io::Result<usize> {
-        let mut traffic = self.writing()?;
-        traffic.encrypt(bytes, into).map_err(|error| match error {
+        let encrypted = self.write_with(|mut traffic| traffic.encrypt(bytes, into))?;
+        encrypted.map_err(|error| match error {
             EncryptError::InsufficientSize(_) => invalid("a part is too long"),
             EncryptError::EncryptExhausted => invalid("the keys are worn out"),
         })
@@ -356,17 +356,18 @@ impl State {
 
     fn notify_close(&mut self) {
         let mut notice = [0; SHORT];
-        let length = self
-            .writing()
-            .ok()
-            .and_then(|mut traffic| traffic.queue_close_notify(&mut notice).ok());
-        self.unsent
-            .extend_from_slice(&notice[..length.unwrap_or(0)]);
+        let length = self.write_with(|mut traffic| traffic.queue_close_notify(&mut notice));
+        if let Ok(Ok(length)) = length {
+            self.unsent.extend_from_slice(&notice[..length]);
+        }
     }
 
-    /// The session's state for writing. rustls gets the bytes that it has seen before, because it
-    /// counts from their begin.
-    fn writing(&mut self) -> io::Result<WriteTraffic<'_, ServerConnectionData>> {
+    /// Acts once the session is in its state for writing. rustls gets the bytes that it has seen
+    /// before, because it counts from their begin.
+    fn write_with<T>(
+        &mut self,
+        act: impl FnOnce(WriteTraffic<'_, ServerConnectionData>) -> T,
+    ) -> io::Result<T> {
         loop {
             let UnbufferedStatus { discard, state } =
                 self.session.process_tls_records(&mut self.incoming);
@@ -379,17 +380,14 @@ impl State {
                 ConnectionState::EncodeTlsData(data) => encode(data, &mut self.unsent),
                 ConnectionState::TransmitTlsData(sent) => sent.done(),
                 ConnectionState::PeerClosed => self.is_closed = true,
-                ConnectionState::WriteTraffic(_) => {
+                ConnectionState::WriteTraffic(traffic) => {
+                    let done = act(traffic);
                     self.incoming.drain(..discard);
-                    break;
+                    return Ok(done);
                 }
                 _ => return Err(io::ErrorKind::NotConnected.into()),
             }
             self.incoming.drain(..discard);
-        }
-        match self.session.process_tls_records(&mut self.incoming).state {
-            Ok(ConnectionState::WriteTraffic(traffic)) => Ok(traffic),
-            _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 }
