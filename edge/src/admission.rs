@@ -10,7 +10,6 @@ use std::{
 /// Counts connections and refuses those over a limit.
 #[derive(Debug)]
 pub struct Admission {
-    limits: Limits,
     counts: Mutex<Counts>,
 }
 
@@ -25,8 +24,9 @@ pub struct Limits {
     pub half_open_per_address: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
+    limits: Limits,
     connections: usize,
     half_open: usize,
     by_address: HashMap<IpAddr, usize>,
@@ -58,9 +58,18 @@ impl Admission {
     /// An admission without connections.
     pub fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
-            limits,
-            counts: Mutex::default(),
+            counts: Mutex::new(Counts {
+                limits,
+                connections: 0,
+                half_open: 0,
+                by_address: HashMap::new(),
+            }),
         })
+    }
+
+    /// Replaces the limits. Connections that have a place keep it.
+    pub fn limit(&self, limits: Limits) {
+        self.lock().limits = limits;
     }
 
     /// Gives an accepted connection its place, or refuses it.
@@ -73,10 +82,10 @@ impl Admission {
     /// As [`Self::admit`], before the client's address is known; [`Permit::name`] follows.
     pub fn admit_unnamed(self: &Arc<Self>) -> Result<Permit, Refused> {
         let mut counts = self.lock();
-        if counts.connections >= self.limits.connections {
+        if counts.connections >= counts.limits.connections {
             return Err(Refused::Connections);
         }
-        if counts.half_open >= self.limits.half_open {
+        if counts.half_open >= counts.limits.half_open {
             return Err(Refused::HalfOpen);
         }
         counts.connections += 1;
@@ -112,7 +121,7 @@ impl Permit {
         };
         let mut counts = self.admission.lock();
         let same = counts.by_address.get(&address).copied().unwrap_or(0);
-        if same >= self.admission.limits.half_open_per_address {
+        if same >= counts.limits.half_open_per_address {
             return Err(Refused::HalfOpenPerAddress);
         }
         counts.by_address.insert(address, same + 1);
@@ -218,5 +227,22 @@ mod tests {
         drop((one, four, late, unknown));
         assert_eq!((admission.connections(), admission.half_open()), (0, 0));
         assert!(admission.lock().by_address.is_empty());
+    }
+
+    #[test]
+    fn new_limits_concern_new_connections() {
+        let limits = |connections| Limits {
+            connections,
+            half_open: 10,
+            half_open_per_address: 10,
+        };
+        let admission = Admission::new(limits(2));
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let _two = [(); 2].map(|()| admission.admit(address).unwrap());
+        admission.limit(limits(1));
+        let refused = admission.admit(address).map(drop);
+        assert_eq!(refused, Err(Refused::Connections));
+        admission.limit(limits(3));
+        assert!(admission.admit(address).is_ok());
     }
 }

@@ -2,17 +2,17 @@
 
 use std::{
     cell::RefCell,
-    future::poll_fn,
     io,
     net::{SocketAddr, TcpListener, TcpStream},
-    pin::Pin,
+    rc::Rc,
     sync::Arc,
-    task::Poll,
     time::{Duration, Instant},
 };
 
 use tokio::{
     io::unix::AsyncFd,
+    sync::watch,
+    task::JoinSet,
     time::{sleep, sleep_until},
 };
 use tributary_node::{drain, load::ThreadLoad, queue};
@@ -21,6 +21,7 @@ use crate::{
     admission::{Admission, Permit, Refused},
     departure::Departing,
     door::Door,
+    listeners::{Listeners, OpenListener},
     metrics::Metrics,
     spread::Spread,
     thread::Arrival,
@@ -35,11 +36,11 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from
 /// A listening socket. Unlike tokio's listener, it registers no accepted socket with the runtime:
 /// the client's worker does.
 #[derive(Debug)]
-pub(crate) struct Listener(AsyncFd<TcpListener>);
+struct Listener(AsyncFd<Arc<TcpListener>>);
 
 impl Listener {
     /// Registers a socket that does not block with the runtime of the caller.
-    pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
+    fn new(listener: Arc<TcpListener>) -> io::Result<Self> {
         #[expect(
             deprecated,
             reason = "unsound for other types only; its successor is unsafe"
@@ -79,76 +80,126 @@ fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
 /// The acceptor: it gives the clients of all listeners to workers.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
-    pub(crate) listeners: Vec<(Listener, Arc<Door>)>,
+    pub(crate) listeners: Arc<Listeners>,
     pub(crate) workers: Vec<queue::Sender<Arrival>>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) metrics: Arc<Metrics>,
+}
+
+/// The state that the tasks of all listeners share.
+struct Accepting {
+    acceptor: Acceptor,
+    spread: RefCell<Spread>,
+    load: ThreadLoad,
 }
 
 impl Acceptor {
     /// Accepts until a departure has lingered, or until the drain begins; then it closes the
     /// listeners.
     pub(crate) async fn run(self, departing: Departing, drain: drain::Watch) {
-        let spread = RefCell::new(Spread::new(self.workers.len()));
-        let load = ThreadLoad::of_current_runtime();
-        let accepting = self.listeners.iter();
-        let accepting = accepting.map(|(it, door)| Box::pin(self.accept(it, door, &spread, &load)));
+        let listeners = Arc::clone(&self.listeners);
+        let accepting = Rc::new(Accepting {
+            spread: RefCell::new(Spread::new(self.workers.len())),
+            load: ThreadLoad::of_current_runtime(),
+            acceptor: self,
+        });
         tokio::select! {
-            () = all(accepting.collect()) => {}
+            () = accepting.accept_at_all() => {}
             () = lingered(departing) => {}
             () = drain.signaled() => {}
+        }
+        listeners.close();
+    }
+}
+
+impl Accepting {
+    /// Accepts at the listeners of now, one task for each. A task ends with its listener.
+    async fn accept_at_all(self: Rc<Self>) {
+        let mut open = self.acceptor.listeners.watch();
+        let mut tasks = JoinSet::new();
+        let mut known: Vec<OpenListener> = Vec::new();
+        loop {
+            let now = open.borrow_and_update().clone();
+            for new in now.iter().filter(|it| !known.iter().any(|old| old.is(it))) {
+                match Listener::new(Arc::clone(&new.socket)) {
+                    Ok(listener) => {
+                        let (accepting, open) = (Rc::clone(&self), open.clone());
+                        tasks.spawn_local(accepting.accept_at(listener, new.clone(), open));
+                    }
+                    Err(error) => tracing::error!(%error, "a listener accepts no clients"),
+                }
+            }
+            known = now;
+            while tasks.try_join_next().is_some() {}
+            if open.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Accepts at one listener until it is closed. Its door may change.
+    async fn accept_at(
+        self: Rc<Self>,
+        listener: Listener,
+        mut of: OpenListener,
+        mut open: watch::Receiver<Vec<OpenListener>>,
+    ) {
+        let mut wait = BACKOFF.0;
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, peer)) => {
+                        wait = BACKOFF.0;
+                        self.take(socket, peer, &of.door);
+                    }
+                    Err(error) if is_about_the_client(&error) => {}
+                    Err(error) => {
+                        // Without descriptors or memory the acceptor waits; connected clients are
+                        // served meanwhile.
+                        self.acceptor.metrics.accept_backoffs.inc();
+                        tracing::warn!(%error, wait_ms = wait.as_millis() as u64, "cannot accept");
+                        sleep(wait).await;
+                        wait = (wait * 2).min(BACKOFF.1);
+                    }
+                },
+                changed = open.changed() => {
+                    let now = open.borrow_and_update();
+                    match now.iter().find(|it| it.is(&of)) {
+                        Some(now) if changed.is_ok() => of.door = Arc::clone(&now.door),
+                        _ => return,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives a client to a worker.
+    fn take(&self, socket: TcpStream, peer: SocketAddr, door: &Arc<Door>) {
+        let taken = self.admit(door, peer).and_then(|permit| {
+            let busy = self.load.share(Instant::now());
+            let (worker, slot) = self.spread.borrow_mut().next(busy);
+            let arrival = Arrival {
+                socket,
+                peer,
+                permit,
+                slot,
+                door: Arc::clone(door),
+            };
+            self.acceptor.workers[worker]
+                .push(arrival, 1)
+                .map_err(|_| Refused::WorkerBusy)
+        });
+        if let Err(refused) = taken {
+            self.acceptor.metrics.count_refused(refused);
+            tracing::debug!(%peer, %refused, "client refused");
         }
     }
 
     /// The place of a connection. A peer that may be a proxy has no limit of its own.
     fn admit(&self, door: &Door, peer: SocketAddr) -> Result<Permit, Refused> {
         match door.names_late(peer) {
-            true => self.admission.admit_unnamed(),
-            false => self.admission.admit(peer.ip()),
-        }
-    }
-
-    async fn accept(
-        &self,
-        listener: &Listener,
-        door: &Arc<Door>,
-        spread: &RefCell<Spread>,
-        load: &ThreadLoad,
-    ) {
-        let mut wait = BACKOFF.0;
-        loop {
-            match listener.accept().await {
-                Ok((socket, peer)) => {
-                    wait = BACKOFF.0;
-                    let taken = self.admit(door, peer).and_then(|permit| {
-                        let busy = load.share(Instant::now());
-                        let (worker, slot) = spread.borrow_mut().next(busy);
-                        let arrival = Arrival {
-                            socket,
-                            peer,
-                            permit,
-                            slot,
-                            door: Arc::clone(door),
-                        };
-                        self.workers[worker]
-                            .push(arrival, 1)
-                            .map_err(|_| Refused::WorkerBusy)
-                    });
-                    if let Err(refused) = taken {
-                        self.metrics.count_refused(refused);
-                        tracing::debug!(%peer, %refused, "client refused");
-                    }
-                }
-                Err(error) if is_about_the_client(&error) => {}
-                Err(error) => {
-                    // Without descriptors or memory the acceptor waits; connected clients are
-                    // served meanwhile.
-                    self.metrics.accept_backoffs.inc();
-                    tracing::warn!(%error, wait_ms = wait.as_millis() as u64, "cannot accept");
-                    sleep(wait).await;
-                    wait = (wait * 2).min(BACKOFF.1);
-                }
-            }
+            true => self.acceptor.admission.admit_unnamed(),
+            false => self.acceptor.admission.admit(peer.ip()),
         }
     }
 }
@@ -157,18 +208,6 @@ impl Acceptor {
 async fn lingered(departing: Departing) {
     let departure = departing.begun().await;
     sleep_until(departure.listens_until.into()).await;
-}
-
-/// Runs futures side by side in one task until all have ended.
-async fn all<F: Future<Output = ()> + Unpin>(mut running: Vec<F>) {
-    poll_fn(|context| {
-        running.retain_mut(|it| Pin::new(it).poll(context).is_pending());
-        match running.is_empty() {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
-    })
-    .await;
 }
 
 /// Whether accepting failed because the client had gone already.

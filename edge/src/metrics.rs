@@ -169,6 +169,14 @@ impl Metrics {
         self.certificate_expiry.get_or_create(&label).set(expires);
     }
 
+    /// Removes the end of a certificate that is gone.
+    pub fn forget_certificate(&self, name: &str) {
+        let label = CertificateLabel {
+            name: name.to_owned(),
+        };
+        self.certificate_expiry.remove(&label);
+    }
+
     /// Counts the end of a connection.
     pub fn count_closed(&self, reason: CloseReason) {
         let reason = reason.label();

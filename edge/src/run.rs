@@ -2,7 +2,7 @@
 
 use std::{fmt, io, mem, net::SocketAddr, sync::Arc, thread::JoinHandle};
 
-use tokio::task;
+use tokio::{sync::watch, task};
 use tributary_node::{drain, queue};
 
 use crate::{
@@ -10,9 +10,11 @@ use crate::{
     admission::{Admission, Limits},
     config::Protocol,
     departure::{self, Departing},
-    door::{self, Bound, ListenError},
+    door::ListenError,
+    in_force::InForce,
     link::{Links, Upstream},
-    listener::{Acceptor, BACKLOG, Listener},
+    listener::{Acceptor, BACKLOG},
+    listeners::{Listeners, NextListeners},
     thread::{Beside, Thread},
     tls::Certificates,
     wire::Upkeep,
@@ -30,9 +32,24 @@ pub struct Leaving {
 /// The clients' side of an edge at work.
 #[derive(Debug)]
 pub struct RunningClients {
-    listening: Vec<(Protocol, SocketAddr)>,
-    admission: Arc<Admission>,
+    controls: Arc<Controls>,
     workers: Vec<JoinHandle<()>>,
+}
+
+/// The parts that take other settings while clients are served.
+#[derive(Debug)]
+pub(crate) struct Controls {
+    listeners: Arc<Listeners>,
+    in_force: watch::Sender<Arc<InForce>>,
+    admission: Arc<Admission>,
+}
+
+/// The settings of another configuration for clients, which can be put in force.
+#[derive(Debug)]
+pub(crate) struct NextClients {
+    listeners: NextListeners,
+    in_force: Arc<InForce>,
+    limits: Limits,
 }
 
 /// Opens the listeners and serves clients until `drain` begins. Each worker has a thread of its
@@ -47,60 +64,43 @@ pub fn run(
     metrics: Arc<Metrics>,
     leaving: Leaving,
 ) -> Result<RunningClients, RunError> {
-    let listeners = config.listeners();
-    let listeners = listeners.iter();
-    let tunnels = Arc::default();
-    let origins = &config.web_origins;
-    let bound = listeners
-        .map(|listen| door::bind(listen, origins, &tunnels, certificates, &Upkeep::DIRECT))
-        .collect::<Result<_, _>>()?;
-    let clients = run_behind(bound, config, policies, upstream, links, metrics, leaving)?;
-    Ok(clients)
+    let listeners = Listeners::new(certificates.clone(), &Upkeep::DIRECT);
+    run_behind(
+        listeners, config, policies, upstream, links, metrics, leaving,
+    )
 }
 
-/// As [`run`], with listeners that are open.
+/// As [`run`], with these listeners, which are not open yet.
 pub(crate) fn run_behind(
-    bound: Vec<Bound>,
+    listeners: Listeners,
     config: &Config,
     policies: Policies,
     upstream: Upstream,
     links: Option<Links>,
     metrics: Arc<Metrics>,
     leaving: Leaving,
-) -> io::Result<RunningClients> {
+) -> Result<RunningClients, RunError> {
     let Leaving { departing, drain } = leaving;
-    let listening = bound.iter().flat_map(|bound| {
-        let protocols = bound.protocols().iter();
-        protocols.map(|protocol| (*protocol, bound.address))
-    });
-    let listening = listening.collect();
+    let next = listeners.open_next(config.listeners())?;
+    listeners.put_in_force(next, &config.web_origins);
+    let listeners = Arc::new(listeners);
     let threads: Vec<_> = (0..config.worker_count())
         .map(Thread::new)
         .collect::<Result<_, _>>()?;
-    let listeners = {
-        let _of_the_first = threads.first().map(Thread::enter);
-        let listeners = bound.into_iter();
-        let listeners = listeners.map(|it| Ok((Listener::new(it.socket)?, it.door)));
-        listeners.collect::<io::Result<_>>()?
-    };
-    let admission = Admission::new(Limits {
-        connections: config.max_connections,
-        half_open: config.max_half_open,
-        half_open_per_address: config.max_half_open_per_address,
-    });
+    let admission = Admission::new(limits(config));
+    let (in_force, settings) = watch::channel(InForce::new(config, policies));
     let setup = Setup {
         upstream,
         metrics: Arc::clone(&metrics),
-        max_lag: config.max_lag.get(),
-        policies: Arc::new(policies),
-        message_rate: config.session_messages_per_second,
+        in_force: settings,
+        gate_memory: Arc::default(),
         departing: departing.clone(),
         drain: drain.clone(),
     };
     let (senders, arrivals): (Vec<_>, Vec<_>) =
         threads.iter().map(|_| queue::queue(BACKLOG)).unzip();
     let acceptor = Acceptor {
-        listeners,
+        listeners: Arc::clone(&listeners),
         workers: senders,
         admission: Arc::clone(&admission),
         metrics,
@@ -115,11 +115,20 @@ pub(crate) fn run_behind(
     let workers = workers
         .map(|(thread, arrivals)| thread.start(setup.clone(), arrivals, mem::take(&mut beside)))
         .collect::<Result<_, _>>()?;
-    Ok(RunningClients {
-        listening,
+    let controls = Arc::new(Controls {
+        listeners,
+        in_force,
         admission,
-        workers,
-    })
+    });
+    Ok(RunningClients { controls, workers })
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        connections: config.max_connections,
+        half_open: config.max_half_open,
+        half_open_per_address: config.max_half_open_per_address,
+    }
 }
 
 /// Accepts while the edge does; when the drain begins the workers' queues end, and the workers after
@@ -141,15 +150,47 @@ impl From<drain::Watch> for Leaving {
     }
 }
 
+impl Controls {
+    /// The policies in force.
+    pub(crate) fn policies(&self) -> Arc<Policies> {
+        Arc::clone(&self.in_force.borrow().policies)
+    }
+
+    /// Prepares other settings: opens their listeners. Nothing changes yet.
+    pub(crate) fn prepare(
+        &self,
+        config: &Config,
+        policies: Policies,
+    ) -> Result<NextClients, ListenError> {
+        Ok(NextClients {
+            listeners: self.listeners.open_next(config.listeners())?,
+            in_force: InForce::new(config, policies),
+            limits: limits(config),
+        })
+    }
+
+    /// Puts settings in force.
+    pub(crate) fn put_in_force(&self, next: NextClients) {
+        self.admission.limit(next.limits);
+        let origins = &next.in_force.web_origins;
+        self.listeners.put_in_force(next.listeners, origins);
+        self.in_force.send_replace(next.in_force);
+    }
+}
+
 impl RunningClients {
     /// The protocols that clients can speak, each with an address for it.
-    pub fn listening(&self) -> &[(Protocol, SocketAddr)] {
-        &self.listening
+    pub fn listening(&self) -> Vec<(Protocol, SocketAddr)> {
+        self.controls.listeners.listening()
     }
 
     /// The admission of connections, which counts them.
     pub fn admission(&self) -> &Arc<Admission> {
-        &self.admission
+        &self.controls.admission
+    }
+
+    pub(crate) fn controls(&self) -> &Arc<Controls> {
+        &self.controls
     }
 
     /// Waits until every client is gone: a few seconds at most after the drain begins.

@@ -17,6 +17,7 @@ use crate::{
     link::{
         LinkConfig, LinkMetrics, Links, OriginAddress, OriginAddressError, Readiness, Upstream,
     },
+    reload::Reloader,
     run::{self, Leaving},
     tls::{Certificates, CertificatesError},
 };
@@ -42,6 +43,8 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Running {
     clients: run::RunningClients,
+    certificates: Certificates,
+    streams: Arc<Streams>,
     readiness: Readiness,
     upstream: Upstream,
     departing: Departing,
@@ -49,8 +52,17 @@ pub struct Running {
 
 impl Running {
     /// The protocols that clients can speak, each with an address for it.
-    pub fn listening(&self) -> &[(Protocol, SocketAddr)] {
+    pub fn listening(&self) -> Vec<(Protocol, SocketAddr)> {
         self.clients.listening()
+    }
+
+    /// The part that puts other configurations in force.
+    pub fn reloader(&self) -> Reloader {
+        Reloader {
+            clients: Arc::clone(self.clients.controls()),
+            certificates: self.certificates.clone(),
+            streams: Arc::clone(&self.streams),
+        }
     }
 
     /// A function that reports whether the edge could serve a client now, or why not.
@@ -122,7 +134,13 @@ pub fn start(
         rate: config.session_rate(),
     };
     let streams = Streams::new(config.max_lag.get());
-    let (links, upstream) = Links::new(link_config, epoch, streams, link_metrics, drain.clone());
+    let (links, upstream) = Links::new(
+        link_config,
+        epoch,
+        Arc::clone(&streams),
+        link_metrics,
+        drain.clone(),
+    );
     let readiness = links.readiness();
     let clients = run::run(
         &config,
@@ -133,9 +151,11 @@ pub fn start(
         Arc::clone(&metrics),
         leaving.clone(),
     )?;
-    tokio::spawn(certificates.watch(metrics, drain));
+    tokio::spawn(certificates.clone().watch(metrics, drain));
     Ok(Running {
         clients,
+        certificates,
+        streams,
         readiness,
         upstream,
         departing: leaving.departing,

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     net::TcpStream,
-    runtime::{self, EnterGuard, Runtime},
+    runtime::{self, Runtime},
     task::{LocalSet, spawn_local},
 };
 use tributary_node::queue;
@@ -52,11 +52,6 @@ impl Thread {
         Ok(Self { index, runtime })
     }
 
-    /// Enters the runtime: sockets and tasks that are made under the guard belong to it.
-    pub(crate) fn enter(&self) -> EnterGuard<'_> {
-        self.runtime.enter()
-    }
-
     /// Starts a worker. Its thread ends when the queue of arrivals has ended, its clients are gone
     /// and `beside` has ended.
     pub(crate) fn start(
@@ -82,6 +77,7 @@ impl Thread {
 
 async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
     let (departing, drain) = (setup.departing.clone(), setup.drain.clone());
+    let mut in_force = setup.in_force.clone();
     let worker = Rc::new(Worker::new(setup));
     // The task of the hub ends with the thread.
     spawn_local(Rc::clone(&worker.hub).run());
@@ -98,6 +94,10 @@ async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
                 };
             }
             Some(ended) = clients.join_next() => report(ended),
+            Ok(()) = in_force.changed() => {
+                let settings = Arc::clone(&in_force.borrow_and_update());
+                worker.put_in_force(settings);
+            }
             departure = departing.begun(), if worker.departure().is_none() => {
                 worker.depart(departure);
             }

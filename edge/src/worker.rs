@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tokio::{sync::Notify, task::spawn_local};
@@ -15,10 +15,11 @@ use tributary_node::{config::DeliveryPolicy, drain, load::ThreadLoad};
 use crate::{
     departure::{Departing, Departure},
     fanout::{LiveStream, LocalStream, PlaysOn, Settings, Viewer},
+    in_force::{self, InForce},
     link::Upstream,
     metrics::Metrics,
     objects::Hub,
-    policies::{Policies, Policy},
+    policies::Policy,
     wire::Wire,
 };
 
@@ -27,11 +28,10 @@ pub(crate) struct Worker {
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) hub: Rc<Hub>,
-    max_lag: Duration,
-    policies: Arc<Policies>,
+    in_force: RefCell<Arc<InForce>>,
+    gate_memory: Arc<Memory>,
     load: Rc<ThreadLoad>,
     began: Instant,
-    message_rate: u32,
     /// The buffer into which every client of the thread is read.
     scratch: RefCell<Box<[u8]>>,
     /// The live streams with viewers on this worker, by their address and delivery.
@@ -50,11 +50,9 @@ const SCRATCH: usize = 64 * 1024;
 pub(crate) struct Setup {
     pub(crate) upstream: Upstream,
     pub(crate) metrics: Arc<Metrics>,
-    /// Lag beyond which a viewer jumps.
-    pub(crate) max_lag: Duration,
-    pub(crate) policies: Arc<Policies>,
-    /// Messages per second that a client may send towards its origin.
-    pub(crate) message_rate: u32,
+    pub(crate) in_force: in_force::Receiver,
+    /// The memory of the edge's gates.
+    pub(crate) gate_memory: Arc<Memory>,
     pub(crate) departing: Departing,
     pub(crate) drain: drain::Watch,
 }
@@ -66,11 +64,10 @@ impl Worker {
             upstream: setup.upstream.with_hub(hub_out),
             hub,
             metrics: setup.metrics,
-            max_lag: setup.max_lag,
-            policies: setup.policies,
+            in_force: RefCell::new(Arc::clone(&setup.in_force.borrow())),
+            gate_memory: setup.gate_memory,
             load: Rc::new(ThreadLoad::of_current_runtime()),
             began: Instant::now(),
-            message_rate: setup.message_rate,
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             streams: RefCell::default(),
             departure: Cell::new(None),
@@ -104,7 +101,7 @@ impl Worker {
             return Viewer::attach(wire, on, &local, publication);
         }
         let settings = Settings {
-            max_lag: self.max_lag,
+            max_lag: self.in_force.borrow().max_lag,
             policy,
         };
         let local = LocalStream::new(live, settings, &self.load, Arc::clone(&self.metrics));
@@ -125,18 +122,23 @@ impl Worker {
     }
 
     /// The settings of an application, if it has any.
-    pub(crate) fn policy(&self, application: &str) -> Option<&Policy> {
-        self.policies.of(application)
+    pub(crate) fn policy(&self, application: &str) -> Option<Arc<Policy>> {
+        self.in_force.borrow().policies.of(application).cloned()
+    }
+
+    /// Puts settings in force.
+    pub(crate) fn put_in_force(&self, settings: Arc<InForce>) {
+        *self.in_force.borrow_mut() = settings;
     }
 
     /// The memory of the edge's gates.
     pub(crate) fn gate_memory(&self) -> &Memory {
-        self.policies.memory()
+        &self.gate_memory
     }
 
     /// The messages per second that a client may send towards its origin.
     pub(crate) fn message_rate(&self) -> u32 {
-        self.message_rate
+        self.in_force.borrow().message_rate
     }
 
     /// Whether the drain has begun.

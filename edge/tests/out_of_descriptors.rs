@@ -1,6 +1,7 @@
 //! A process without free descriptors serves its clients, and new ones once there is room.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     process::{Child, ChildStdout, Command, Stdio},
@@ -115,7 +116,7 @@ fn edge() {
         let metrics = Arc::new(Metrics::default());
         let running = tributary_edge::run::run(
             &config,
-            Policies::default(),
+            Policies::load(&BTreeMap::new()).expect("there is nothing to load"),
             &Certificates::none(),
             upstream,
             None,

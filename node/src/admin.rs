@@ -1,6 +1,6 @@
 //! The admin server: health, readiness, metrics, and the routes of a tier.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, io, net::SocketAddr, sync::Arc};
 
 /// Routes that a tier adds to the admin server.
 pub use axum::Router as Routes;
@@ -35,6 +35,22 @@ where
     Routes::new().route(path, get(answer))
 }
 
+/// A command that was not carried out. Its answer has the status 422, and is JSON as a refusal of
+/// the applications' API is: `{"error": {"thing": ..., "reason": ..., "remedy": ...}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Declined {
+    pub thing: String,
+    pub reason: String,
+    pub remedy: String,
+}
+
+impl IntoResponse for Declined {
+    fn into_response(self) -> Response {
+        let body = BTreeMap::from([("error", self)]);
+        (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
+    }
+}
+
 /// A route that carries out a command for a caller with the guard's token. The body is JSON; an
 /// empty one is the default. The answer is JSON too.
 pub fn command<T, R, F>(
@@ -45,7 +61,7 @@ pub fn command<T, R, F>(
 where
     T: DeserializeOwned + Default + Send + 'static,
     R: Serialize,
-    F: Future<Output = R> + Send + 'static,
+    F: Future<Output = Result<R, Declined>> + Send + 'static,
 {
     let guard = guard.clone();
     let answer = move |headers: HeaderMap, body: Bytes| {
@@ -64,7 +80,7 @@ where
         let run = run.clone();
         async move {
             match asked {
-                Ok(asked) => Json(run(asked).await).into_response(),
+                Ok(asked) => run(asked).await.map(Json).into_response(),
                 Err(refusal) => refusal.into_response(),
             }
         }
@@ -230,8 +246,8 @@ impl Admin {
 
 /// Answers a request for an unknown path with the paths that exist.
 async fn unknown() -> (StatusCode, &'static str) {
-    let there = "nothing is here; there are /healthz, /readyz, /metrics, /api/apps on an origin, and \
-         /api/drain on an edge\n";
+    let there = "nothing is here; there are /healthz, /readyz, /metrics, /api/reload, /api/apps on an \
+         origin, and /api/drain on an edge\n";
     (StatusCode::NOT_FOUND, there)
 }
 
@@ -347,6 +363,18 @@ mod tests {
         answer.split(' ').nth(1).unwrap().parse().unwrap()
     }
 
+    /// Declines the number 13.
+    fn echoed(asked: Option<u32>) -> Result<Option<u32>, Declined> {
+        match asked {
+            Some(13) => Err(Declined {
+                thing: "13".to_owned(),
+                reason: "unlucky".to_owned(),
+                remedy: "write 12".to_owned(),
+            }),
+            asked => Ok(asked),
+        }
+    }
+
     #[tokio::test]
     async fn other_machines_need_the_token_for_all_but_health_and_readiness() {
         let directory = tempfile::tempdir().unwrap();
@@ -360,7 +388,7 @@ mod tests {
         );
         for opens_metrics in [false, true] {
             let guard = Guard::new(public, Some(token.clone()), opens_metrics).unwrap();
-            let echo = |asked: Option<u32>| async move { asked };
+            let echo = |asked: Option<u32>| async move { echoed(asked) };
             let routes =
                 command("/api/echo", &guard, echo).merge(json("/debug/state", || async { 7 }));
             let admin = Admin::bind(public, guard)
@@ -386,6 +414,7 @@ mod tests {
                 assert_eq!(status(address, line, &good, "").await, with, "{line}");
             }
             assert_eq!(status(address, "POST /api/echo", &good, "5").await, 200);
+            assert_eq!(status(address, "POST /api/echo", &good, "13").await, 422);
             assert_eq!(status(address, "POST /api/echo", &good, "{").await, 400);
             let long = "5".repeat(MOST_BODY + 1);
             assert_eq!(status(address, "POST /api/echo", &good, &long).await, 413);
@@ -396,11 +425,9 @@ mod tests {
     async fn on_loopback_only_commands_need_a_token() {
         let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let guard = Guard::new(local, None, false).unwrap();
-        let routes = command(
-            "/api/echo",
-            &guard,
-            |asked: Option<u32>| async move { asked },
-        );
+        let routes = command("/api/echo", &guard, |asked: Option<u32>| async move {
+            echoed(asked)
+        });
         let admin = Admin::bind(local, guard).await.unwrap().with_routes(routes);
         let address = admin.address().unwrap();
         let (_signal, watch) = drain::channel();

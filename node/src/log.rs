@@ -8,6 +8,7 @@ use tracing_subscriber::{
     filter::{LevelFilter, ParseError, Targets},
     fmt,
     layer::{Layered, SubscriberExt as _},
+    reload::{self, Handle},
 };
 
 use crate::config::{At, Check, Layers, Mistakes};
@@ -95,14 +96,25 @@ fn is_neither(part: &str) -> bool {
     alone && !part.starts_with("tributary") && part.parse::<LevelFilter>().is_err()
 }
 
-/// Writes the waiting lines when it is dropped: the program keeps it until it ends.
+/// The log of the program, which keeps it until it ends: its drop writes the waiting lines.
 #[derive(Debug)]
 #[must_use]
-pub struct Flush(&'static Lines);
+pub struct Log {
+    lines: &'static Lines,
+    filter: Handle<Targets, Registry>,
+}
 
-impl Drop for Flush {
+impl Log {
+    /// Replaces the filter.
+    pub fn filter(&self, config: &Config) {
+        // It fails only where another subscriber was there before, which filters by itself.
+        drop(self.filter.reload(filter(config)));
+    }
+}
+
+impl Drop for Log {
     fn drop(&mut self) {
-        self.0.flush();
+        self.lines.flush();
     }
 }
 
@@ -112,26 +124,36 @@ fn targets(filter: &str) -> Result<Targets, ParseError> {
     parts.join(",").parse()
 }
 
+/// The filter of the settings, which have been checked.
+fn filter(config: &Config) -> Targets {
+    targets(&config.filter).unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO))
+}
+
 /// Starts logging to standard error. Later calls have no effect.
-pub fn start(config: &Config) -> Flush {
-    let filter =
-        targets(&config.filter).unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+pub fn start(config: &Config) -> Log {
+    let (layer, handle) = reload::Layer::new(filter(config));
     let written = Lines::to_stderr();
     let lines = fmt::layer().with_writer(written);
     match config.format {
-        Format::Json => install(filter, lines.json().flatten_event(true)),
+        Format::Json => install(layer, lines.json().flatten_event(true)),
         Format::Text => {
             let colour = std::io::stderr().is_terminal();
-            install(filter, lines.with_ansi(colour));
+            install(layer, lines.with_ansi(colour));
         }
     }
-    Flush(written)
+    Log {
+        lines: written,
+        filter: handle,
+    }
 }
 
+/// The layer of the filter.
+type Filter = reload::Layer<Targets, Registry>;
+
 /// Makes this the program's subscriber, unless there is one: an embedder's, or a test's.
-fn install<L>(filter: Targets, lines: L)
+fn install<L>(filter: Filter, lines: L)
 where
-    L: Layer<Layered<Targets, Registry>> + Send + Sync + 'static,
+    L: Layer<Layered<Filter, Registry>> + Send + Sync + 'static,
 {
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     drop(tracing::subscriber::set_global_default(subscriber));

@@ -25,13 +25,14 @@ use tributary_protocol::{http::HttpRequest, link::PeerAddress};
 
 use crate::{
     admission::Permit,
-    config::{Protocol, WebOrigins},
+    config::{Listen, Protocol, WebOrigins},
+    tls::Certificates,
     tunnel::Tunnels,
     wire::{TlsSettings, Transport, Upkeep},
 };
 
 pub use bound::ListenError;
-pub(crate) use bound::{Bound, bind};
+pub(crate) use bound::bind;
 pub(crate) use refusal::Refusal;
 pub(crate) use websocket::refuse;
 
@@ -108,6 +109,34 @@ const GET: u8 = b'G';
 const POST: u8 = b'P';
 
 impl Door {
+    /// The door of a listener. `origins` are the sites whose pages may use it; all listeners have
+    /// the same `tunnels`.
+    pub(crate) fn new(
+        listen: &Listen,
+        origins: &WebOrigins,
+        tunnels: &Arc<Tunnels>,
+        certificates: &Certificates,
+        upkeep: &'static Upkeep,
+    ) -> Self {
+        let tls = listen
+            .uses_tls()
+            .then(|| certificates.settings(listen.tls.as_deref()));
+        Self {
+            protocols: listen.protocols.clone(),
+            tls,
+            upkeep: if listen.proxy_protocol {
+                &Upkeep::PROXIED
+            } else {
+                upkeep
+            },
+            is_proxied: listen.proxy_protocol,
+            takes_forwarded: listen.forwarded,
+            trusted: listen.trusted.clone(),
+            origins: origins.clone(),
+            tunnels: Arc::clone(tunnels),
+        }
+    }
+
     /// Whether RTMP begins with the first byte of every connection.
     pub(crate) fn admits_at_once(&self) -> bool {
         self.protocols == [Protocol::Rtmp] && !self.is_proxied

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -17,12 +17,13 @@ use super::{
 /// or a viewer holds it.
 #[derive(Debug)]
 pub struct Streams {
-    limits: RingLimits,
     table: Mutex<StreamTable>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct StreamTable {
+    /// The limits of new streams.
+    limits: RingLimits,
     streams: HashMap<(u64, LiveId), Weak<LiveStream>>,
     /// Number of entries at which dead ones are removed.
     sweep_at: usize,
@@ -31,24 +32,36 @@ struct StreamTable {
 impl Streams {
     /// No streams yet. Viewers of theirs may lag by `max_lag`.
     pub fn new(max_lag: Duration) -> Arc<Self> {
-        let late = max_lag + SLACK;
         Arc::new(Self {
-            limits: RingLimits { late, ..RING },
-            table: Mutex::default(),
+            table: Mutex::new(StreamTable {
+                limits: limits(max_lag),
+                streams: HashMap::new(),
+                sweep_at: 0,
+            }),
         })
+    }
+
+    /// Viewers of new streams may lag by `max_lag`.
+    pub fn limit_lag(&self, max_lag: Duration) {
+        self.table().limits = limits(max_lag);
+    }
+
+    fn table(&self) -> MutexGuard<'_, StreamTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The live stream with this number of this origin process. Its feed and its first viewer may
     /// come in either order.
     pub fn get_or_create(&self, origin: u64, live: LiveId) -> Arc<LiveStream> {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table();
         if table.streams.len() >= table.sweep_at {
             table.streams.retain(|_, stream| stream.strong_count() > 0);
             table.sweep_at = (table.streams.len() * 2).max(SWEEP);
         }
+        let limits = table.limits;
         let entry = table.streams.entry((origin, live)).or_default();
         entry.upgrade().unwrap_or_else(|| {
-            let stream = LiveStream::new(self.limits);
+            let stream = LiveStream::new(limits);
             *entry = Arc::downgrade(&stream);
             stream
         })
@@ -56,9 +69,16 @@ impl Streams {
 
     /// The number of streams that a feed or a viewer holds.
     pub fn count(&self) -> usize {
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.table();
         let alive = |stream: &&Weak<LiveStream>| stream.strong_count() > 0;
         table.streams.values().filter(alive).count()
+    }
+}
+
+fn limits(max_lag: Duration) -> RingLimits {
+    RingLimits {
+        late: max_lag + SLACK,
+        ..RING
     }
 }
 

@@ -27,17 +27,15 @@ pub(super) fn users(file: &Path, at: &At, mistakes: &mut Mistakes) -> Option<Use
     None
 }
 
-/// The secret behind the challenges of encoders; without a file, one of this process alone.
-pub(super) fn shared_key(
-    file: Option<&Path>,
-    at: &At,
-    mistakes: &mut Mistakes,
-) -> Option<SharedKey> {
-    let Some(file) = file else {
-        let mut secret = [0; 32];
-        rand::rng().fill_bytes(&mut secret);
-        return Some(SharedKey::new(&secret).expect("the secret is long enough"));
-    };
+/// A secret of this process alone behind the challenges of encoders.
+pub(super) fn own_key() -> SharedKey {
+    let mut secret = [0; 32];
+    rand::rng().fill_bytes(&mut secret);
+    SharedKey::new(&secret).expect("the secret is long enough")
+}
+
+/// The secret behind the challenges of encoders, which edges share.
+pub(super) fn shared_key(file: &Path, at: &At, mistakes: &mut Mistakes) -> Option<SharedKey> {
     let bytes = read(file, MAX_KEY_FILE, at, mistakes)?;
     let key = SharedKey::read(&bytes);
     key.map_err(|error| add(file, &error.to_string(), at, mistakes))

@@ -4,17 +4,19 @@ mod files;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
-use tributary_gate::{Encoders, Gate, Memory, Tokens};
+use tributary_gate::{Encoders, Gate, SharedKey, Tokens};
 use tributary_node::config::{Application, At, Deliveries, Mistakes};
 
-/// The policies of all applications that have settings, and the memory of their gates.
-#[derive(Debug, Default)]
+/// The policies of all applications that have settings.
+#[derive(Debug)]
 pub struct Policies {
-    by_name: HashMap<String, Policy>,
-    memory: Memory,
+    by_name: HashMap<String, Arc<Policy>>,
+    /// The key behind the challenges of encoders where the settings name no file.
+    own_key: SharedKey,
 }
 
 /// The settings of an application that concern edges.
@@ -33,6 +35,21 @@ impl Policies {
     /// # Errors
     /// Every file that cannot be used, with the setting that names it.
     pub fn load(applications: &BTreeMap<String, Application>) -> Result<Self, Mistakes> {
+        Self::load_with(files::own_key(), applications)
+    }
+
+    /// As [`Self::load`], in place of these policies.
+    pub(crate) fn load_next(
+        &self,
+        applications: &BTreeMap<String, Application>,
+    ) -> Result<Self, Mistakes> {
+        Self::load_with(self.own_key.clone(), applications)
+    }
+
+    fn load_with(
+        own_key: SharedKey,
+        applications: &BTreeMap<String, Application>,
+    ) -> Result<Self, Mistakes> {
         let mut mistakes = Mistakes::default();
         let mut by_name = HashMap::with_capacity(applications.len());
         for (name, settings) in applications {
@@ -40,33 +57,38 @@ impl Policies {
             let policy = Policy {
                 stall_time: settings.stall_time.get(),
                 deliveries: settings.deliveries(),
-                gate: gate(name, settings, &at, &mut mistakes).filter(|gate| !gate.is_open()),
+                gate: gate(name, settings, &own_key, &at, &mut mistakes)
+                    .filter(|gate| !gate.is_open()),
             };
-            by_name.insert(name.clone(), policy);
+            by_name.insert(name.clone(), Arc::new(policy));
         }
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        let memory = Memory::default();
-        Ok(Self { by_name, memory })
+        Ok(Self { by_name, own_key })
     }
 
     /// The policy of an application, if it has settings.
-    pub(crate) fn of(&self, application: &str) -> Option<&Policy> {
+    pub(crate) fn of(&self, application: &str) -> Option<&Arc<Policy>> {
         self.by_name.get(application)
-    }
-
-    pub(crate) fn memory(&self) -> &Memory {
-        &self.memory
     }
 }
 
 /// The gate of an application; `None` after a mistake.
-fn gate(name: &str, settings: &Application, at: &At, mistakes: &mut Mistakes) -> Option<Gate> {
+fn gate(
+    name: &str,
+    settings: &Application,
+    own_key: &SharedKey,
+    at: &At,
+    mistakes: &mut Mistakes,
+) -> Option<Gate> {
     let encoders = settings.encoders.as_ref().map(|encoders| {
         let at = at.key("encoders");
         let users = files::users(&encoders.users_file, &at.key("users_file"), mistakes);
-        let key = files::shared_key(encoders.key_file.as_deref(), &at.key("key_file"), mistakes);
+        let key = match &encoders.key_file {
+            Some(file) => files::shared_key(file, &at.key("key_file"), mistakes),
+            None => Some(own_key.clone()),
+        };
         Some(Encoders::new(encoders.schemes.clone(), users?, key?))
     });
     let tokens = settings.tokens.as_ref().map(|tokens| {

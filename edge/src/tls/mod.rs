@@ -11,27 +11,47 @@ mod resolver;
 mod tickets;
 mod watch;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use rustls::{ServerConfig, crypto::CryptoProvider, server::NoServerSessionStorage};
+
+use tributary_node::config::{At, Mistakes};
 
 pub use pair::{PairError, PairFlaw};
 pub use tickets::TicketKeysError;
 
 use pair::Pair;
 use resolver::{Resolver, Store};
-use tickets::Tickets;
-use watch::Watched;
+use tickets::{Keys, Tickets};
+use watch::{TicketFile, Watched};
 
 use crate::{config::CertificateFiles, wire::TlsSettings};
 
-/// The certificates of an edge.
-#[derive(Debug)]
+/// The certificates of an edge; clones are the same.
+#[derive(Clone, Debug)]
 pub struct Certificates {
     store: Arc<Store>,
     tickets: Arc<Tickets>,
-    files: Vec<Watched>,
-    ticket_file: Option<PathBuf>,
+    files: Arc<Mutex<Files>>,
+}
+
+/// The files that are looked at for changes.
+#[derive(Debug, Default)]
+struct Files {
+    pairs: Vec<Watched>,
+    tickets: Option<TicketFile>,
+}
+
+/// Certificates that have been read, to take the place of those in use.
+#[derive(Debug)]
+pub(crate) struct NextCertificates {
+    /// The pairs of the configuration; `None` for one that is in use as it is.
+    pairs: Vec<(String, CertificateFiles, Option<Pair>)>,
+    tickets: Option<(TicketFile, Keys)>,
 }
 
 impl Certificates {
@@ -44,24 +64,74 @@ impl Certificates {
         files: &BTreeMap<String, CertificateFiles>,
         ticket_keys: Option<PathBuf>,
     ) -> Result<Self, CertificatesError> {
-        let store = Arc::new(Store::default());
-        let mut watched = Vec::with_capacity(files.len());
-        for (name, files) in files {
-            let pair = Pair::load(files).map_err(|error| CertificatesError::Pair {
-                name: name.clone(),
-                error,
-            })?;
-            pair.report(name);
-            watched.push(Watched::new(name, files, &pair));
-            store.put(name, pair);
-        }
-        let tickets = Tickets::load(ticket_keys.as_deref()).map_err(CertificatesError::Tickets)?;
-        Ok(Self {
-            store,
-            tickets: Arc::new(tickets),
-            files: watched,
-            ticket_file: ticket_keys,
+        let certificates = Self {
+            store: Arc::default(),
+            tickets: Arc::new(Tickets::own().map_err(CertificatesError::Tickets)?),
+            files: Arc::default(),
+        };
+        let next = certificates.read_next(files, ticket_keys.as_deref())?;
+        certificates.put_in_force(next);
+        Ok(certificates)
+    }
+
+    /// Reads and checks the certificates of another configuration; nothing changes yet. A pair that
+    /// is in use as it is in its files is not judged again.
+    ///
+    /// # Errors
+    /// As for [`Self::load`].
+    pub(crate) fn read_next(
+        &self,
+        files: &BTreeMap<String, CertificateFiles>,
+        ticket_keys: Option<&Path>,
+    ) -> Result<NextCertificates, CertificatesError> {
+        let in_use = self.files();
+        let read = |(name, files): (&String, &CertificateFiles)| {
+            let known = in_use.pairs.iter().find(|known| known.is(name, files));
+            let pair = match known {
+                Some(known) if known.is_as_used() => None,
+                _ => {
+                    let pair = Pair::load(files).map_err(|error| CertificatesError::Pair {
+                        name: name.clone(),
+                        error,
+                    })?;
+                    Some(pair)
+                }
+            };
+            Ok((name.clone(), files.clone(), pair))
+        };
+        let pairs = files.iter().map(read).collect::<Result<_, _>>()?;
+        let tickets = ticket_keys.map(TicketFile::read).transpose();
+        Ok(NextCertificates {
+            pairs,
+            tickets: tickets.map_err(CertificatesError::Tickets)?,
         })
+    }
+
+    /// Puts certificates in force for new handshakes. Without a file, the keys of tickets stay.
+    pub(crate) fn put_in_force(&self, next: NextCertificates) {
+        let mut files = self.files();
+        files.pairs.retain(|known| {
+            let stays = next.pairs.iter().any(|(name, ..)| known.has_name(name));
+            if !stays {
+                self.store.remove(known.name());
+            }
+            stays
+        });
+        for (name, of, pair) in next.pairs {
+            let Some(pair) = pair else { continue };
+            pair.report(&name);
+            files.pairs.retain(|known| !known.has_name(&name));
+            files.pairs.push(Watched::new(&name, &of, &pair));
+            self.store.put(&name, pair);
+        }
+        files.tickets = next.tickets.map(|(file, keys)| {
+            self.tickets.replace(keys);
+            file
+        });
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// No certificates, for listeners that need none.
@@ -102,6 +172,21 @@ pub enum CertificatesError {
     },
     /// The file of ticket keys cannot be used.
     Tickets(TicketKeysError),
+}
+
+impl CertificatesError {
+    /// Adds it to the mistakes of a configuration.
+    pub(crate) fn add_to(&self, mistakes: &mut Mistakes) {
+        let (at, text) = match self {
+            Self::Pair { name, error } => (At::root().key("tls").key(name), error.to_string()),
+            Self::Tickets(error) => {
+                let at = At::root().key("edge").key("ticket_keys");
+                (at, error.to_string())
+            }
+        };
+        let (what, remedy) = text.split_once("; ").unwrap_or((&text, ""));
+        mistakes.add(at, what, remedy);
+    }
 }
 
 impl std::fmt::Display for CertificatesError {

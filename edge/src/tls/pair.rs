@@ -30,7 +30,7 @@ pub(super) struct Pair {
     pub(super) print: Print,
 }
 
-/// A digest of both files.
+/// A digest of files.
 pub(super) type Print = [u8; 32];
 
 impl Pair {

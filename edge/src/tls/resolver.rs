@@ -42,6 +42,12 @@ impl Store {
         all.insert(name.to_owned(), stored);
     }
 
+    /// Removes the certificate of this name.
+    pub(super) fn remove(&self, name: &str) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        all.remove(name);
+    }
+
     /// The names, and the ends of validity in seconds since 1970.
     pub(super) fn expiries(&self) -> Vec<(String, i64)> {
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);

@@ -17,13 +17,18 @@ use ring::{
 };
 use rustls::server::ProducesTickets;
 
+use super::pair::Print;
+
 /// The keys of tickets.
 pub(super) struct Tickets {
-    keys: RwLock<Arc<[Key]>>,
+    keys: RwLock<Keys>,
     random: SystemRandom,
 }
 
-struct Key {
+/// Keys that are good for tickets; the first one makes them.
+pub(super) type Keys = Arc<[Key]>;
+
+pub(super) struct Key {
     name: [u8; NAME],
     key: LessSafeKey,
 }
@@ -39,33 +44,25 @@ const MOST_KEYS: usize = 8;
 const LIFETIME_SECONDS: u32 = 12 * 60 * 60;
 
 impl Tickets {
-    /// The keys of a file, or one that lasts as long as this process.
-    pub(super) fn load(file: Option<&Path>) -> Result<Self, TicketKeysError> {
+    /// One key, which lasts as long as this process.
+    pub(super) fn own() -> Result<Self, TicketKeysError> {
         let random = SystemRandom::new();
-        let keys = match file {
-            Some(file) => read(file)?,
-            None => {
-                let mut key = [0; KEY];
-                random.fill(&mut key).map_err(|_| {
-                    TicketKeysError::new(Path::new("random numbers"), TicketKeysFlaw::NoKey)
-                })?;
-                vec![Key::new(&key)]
-            }
-        };
+        let mut key = [0; KEY];
+        random.fill(&mut key).map_err(|_| {
+            TicketKeysError::new(Path::new("random numbers"), TicketKeysFlaw::NoKey)
+        })?;
         Ok(Self {
-            keys: RwLock::new(keys.into()),
+            keys: RwLock::new([Key::new(&key)].into()),
             random,
         })
     }
 
-    /// Reads the file again. The old keys stay if it cannot be used.
-    pub(super) fn reload(&self, file: &Path) -> Result<(), TicketKeysError> {
-        let keys = read(file)?;
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
-        Ok(())
+    /// Puts other keys in force.
+    pub(super) fn replace(&self, keys: Keys) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
-    fn keys(&self) -> Arc<[Key]> {
+    fn keys(&self) -> Keys {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -124,7 +121,19 @@ impl Key {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<Key>, TicketKeysError> {
+/// The digest of a file that can be read.
+pub(super) fn print(file: &Path) -> Option<Print> {
+    fs::read(file).ok().map(|bytes| digest(&bytes))
+}
+
+fn digest(bytes: &[u8]) -> Print {
+    let mut print = [0; 32];
+    print.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    print
+}
+
+/// Reads the keys of a file; returns a digest of the file too.
+pub(super) fn read(file: &Path) -> Result<(Keys, Print), TicketKeysError> {
     let failed = |flaw| TicketKeysError::new(file, flaw);
     let text = fs::read_to_string(file).map_err(|error| failed(TicketKeysFlaw::Read(error)))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -138,7 +147,7 @@ fn read(file: &Path) -> Result<Vec<Key>, TicketKeysError> {
     }
     match keys.len() {
         0 => Err(failed(TicketKeysFlaw::NoKey)),
-        1..=MOST_KEYS => Ok(keys),
+        1..=MOST_KEYS => Ok((keys.into(), digest(text.as_bytes()))),
         _ => Err(failed(TicketKeysFlaw::TooMany)),
     }
 }
@@ -183,6 +192,12 @@ impl fmt::Display for TicketKeysError {
 }
 
 impl std::error::Error for TicketKeysError {}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(hidden)")
+    }
+}
 
 impl fmt::Debug for Tickets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! Clients without a heap of their own, and an edge whose origin is the test.
 
 use std::{
+    collections::BTreeMap,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{Arc, mpsc::sync_channel},
@@ -69,7 +70,7 @@ impl Edge {
             runtime().block_on(async move {
                 let running = tributary_edge::run::run(
                     &config,
-                    Policies::default(),
+                    Policies::load(&BTreeMap::new()).expect("there is nothing to load"),
                     &Certificates::none(),
                     upstream,
                     None,

@@ -5,6 +5,7 @@
 //! [`Layers::read`] returns it, or all [`Mistakes`], each with its line, variable or flag.
 
 mod address;
+mod changes;
 mod de;
 mod mistake;
 mod tree;
@@ -15,6 +16,7 @@ use std::{fs, path::Path};
 use serde::de::DeserializeOwned;
 
 pub use address::{AddressError, address, read_address};
+pub use changes::changes;
 pub use mistake::{At, Mistake, Mistakes};
 pub use units::{Duration, Secret, Size, UnitError};
 

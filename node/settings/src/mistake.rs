@@ -75,6 +75,11 @@ impl Mistakes {
         });
     }
 
+    /// Adds the mistakes of another part.
+    pub fn append(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// Whether there are no mistakes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

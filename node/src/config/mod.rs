@@ -7,7 +7,7 @@ mod target;
 
 pub use tributary_settings::{
     AddressError, At, Check, Duration, Layers, Mistake, Mistakes, Secret, Size, UnitError, address,
-    read_address,
+    changes, read_address,
 };
 
 pub use application::{

@@ -279,7 +279,8 @@ impl Session {
     fn ask_gate<T>(&self, ask: impl FnOnce(&Gate, &Client<'_>) -> T) -> Option<T> {
         let at_gate = self.gate.as_deref()?;
         let (application, instance) = self.name();
-        let gate = self.worker.policy(application)?.gate.as_ref()?;
+        let policy = self.worker.policy(application)?;
+        let gate = policy.gate.as_ref()?;
         let client = Client {
             address: self.peer.ip(),
             transport: self.protocol,

@@ -25,6 +25,7 @@ async fn session(edge: &mut Edge, caps: f64) -> (Client, Peer) {
 #[tokio::test]
 async fn clients_that_follow_are_asked_to_reconnect_and_the_rest_lives_until_the_deadline() {
     let mut edge = Edge::start();
+    let address = edge.address();
     let (mut follows, _follows_peer) = session(&mut edge, 15.0).await;
     let (mut stays, _stays_peer) = session(&mut edge, 14.0).await;
     let begun = Instant::now();
@@ -40,7 +41,7 @@ async fn clients_that_follow_are_asked_to_reconnect_and_the_rest_lives_until_the
     assert!(begun.elapsed() >= linger);
     assert_eq!(edge.metrics.reconnect_requests.get(), 2);
     edge.until("the listener is closed", |_| {
-        std::net::TcpStream::connect(edge.address()).is_err()
+        std::net::TcpStream::connect(address).is_err()
     })
     .await;
     drop(follows);

@@ -9,6 +9,7 @@ mod objects;
 mod playing;
 mod proxied;
 mod publishing;
+mod reloading;
 mod sessions;
 mod support;
 mod tunnel;

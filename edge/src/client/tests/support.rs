@@ -29,11 +29,11 @@ use tributary_protocol::{
 use crate::{
     Config, Metrics, Policies,
     departure::{self, Depart},
-    door,
     link::{
         OpenRequest, Upstream,
         handle::{FromOrigin, Opening, Park, ToLane},
     },
+    listeners::Listeners,
     objects::HubOut,
     run::{Leaving, RunningClients},
     tls::Certificates,
@@ -106,15 +106,8 @@ impl Edge {
         let (drain, watch) = drain::channel();
         let (depart, departing) = departure::channel();
         let metrics = Arc::new(Metrics::default());
-        let tunnels = Arc::default();
-        let bound = config.listeners();
-        let bound = bound.iter().map(|listen| {
-            let (origins, none) = (&config.web_origins, Certificates::none());
-            let bound = door::bind(listen, origins, &tunnels, &none, upkeep);
-            bound.expect("port 0 is always free")
-        });
         let running = crate::run::run_behind(
-            bound.collect(),
+            Listeners::new(Certificates::none(), upkeep),
             config,
             Policies::load(applications).expect("files that can be used"),
             upstream,
