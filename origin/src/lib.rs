@@ -104,5 +104,5 @@ pub mod test;
 
 pub use config::{Config, Flags};
 pub use link::LinkError;
-pub use run::{LIVE, Running, Start, StartError, start};
+pub use run::{LIVE, Reloader, Running, Start, StartError, start};
 pub use store::StorageError;

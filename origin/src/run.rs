@@ -48,7 +48,8 @@ pub struct Start {
 pub struct Running {
     link: link::RunningLink,
     /// Ends the watch over the applications directory when it is dropped.
-    _deployer: Deployer,
+    deployer: Deployer,
+    own: Vec<String>,
     api: Router,
     store: Option<Store>,
 }
@@ -64,12 +65,44 @@ impl Running {
         self.api.clone()
     }
 
+    /// The part that puts other settings in force.
+    pub fn reloader(&self) -> Reloader {
+        Reloader {
+            deployer: self.deployer.clone(),
+            own: self.own.clone(),
+        }
+    }
+
     /// Waits until all threads have ended, after the drain.
     pub fn join(self) {
         self.link.join();
         if let Some(store) = self.store {
             store.close();
         }
+    }
+}
+
+/// Puts other settings of applications in force while the origin runs.
+#[derive(Clone, Debug)]
+pub struct Reloader {
+    deployer: Deployer,
+    /// The applications of the program that embeds the origin.
+    own: Vec<String>,
+}
+
+impl Reloader {
+    /// Puts these settings of applications in force. Groups that run their application's newest
+    /// version follow what they can: limits, tokens, times. The call may compile scripts, which
+    /// blocks its thread.
+    ///
+    /// # Errors
+    /// Every application that does not work with its settings; then nothing has changed.
+    pub fn reload(
+        &self,
+        mut applications: BTreeMap<String, config::Application>,
+    ) -> Result<(), config::Mistakes> {
+        applications.entry(LIVE.to_owned()).or_default();
+        self.deployer.configure(applications, &self.own)
     }
 }
 
@@ -132,7 +165,8 @@ pub fn start(
     let link = link::start(link, groups, link_metrics, drain).map_err(StartError::Link)?;
     Ok(Running {
         link,
-        _deployer: deployer,
+        deployer,
+        own,
         api,
         store,
     })

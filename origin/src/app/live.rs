@@ -1,22 +1,11 @@
 //! The built-in application `live`: clients publish if the settings permit it, and play without a
 //! permit.
 
-use tributary_node::config;
-
 use super::{Application, Context, Decision, PublishGrant, StreamRequest};
 
 /// The application; it keeps no state of its own.
-#[derive(Debug)]
-pub struct Live {
-    settings: config::Application,
-}
-
-impl Live {
-    /// An instance with these settings.
-    pub fn new(settings: config::Application) -> Self {
-        Self { settings }
-    }
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Live;
 
 impl Application for Live {
     fn publish(
@@ -27,7 +16,7 @@ impl Application for Live {
         let Some(client) = context.client(request.id.client) else {
             return Decision::Refuse(String::new());
         };
-        match client.may_publish(&self.settings, &request.query) {
+        match client.may_publish(&context.settings(), &request.query) {
             Ok(()) => Decision::Accept(PublishGrant::default()),
             Err(refused) => Decision::Refuse(refused.to_string()),
         }

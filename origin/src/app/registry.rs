@@ -131,6 +131,17 @@ impl Applications {
         version
     }
 
+    /// Puts other settings of an application's present version in force, for the groups that run it
+    /// too. Groups that start take the factory.
+    pub(crate) fn configure(&self, name: &str, settings: config::Application, factory: Factory) {
+        let mut table = self.write();
+        let current = table.get_mut(name).and_then(|it| it.current.as_mut());
+        if let Some(current) = current {
+            current.version.set_settings(settings);
+            current.factory = factory;
+        }
+    }
+
     /// Takes an application away: no group of it starts any more. Groups that run go on. `false`
     /// if there was none.
     pub fn remove(&self, name: &str) -> bool {

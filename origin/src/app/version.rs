@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -16,8 +16,8 @@ use super::log::Log;
 #[derive(Debug)]
 pub(crate) struct AppVersion {
     pub(crate) number: u64,
-    pub(crate) settings: config::Application,
-    pub(crate) idle_time: Duration,
+    /// They change when the origin's configuration does.
+    settings: RwLock<Arc<config::Application>>,
     pub(crate) common: Arc<Common>,
     /// The thread on which its groups run.
     pub(crate) runs: Runs,
@@ -65,16 +65,35 @@ impl AppVersion {
         Self {
             number,
             runs,
-            idle_time: settings.idle_time.map_or(IDLE_TIME, config::Duration::get),
-            settings,
+            settings: RwLock::new(Arc::new(settings)),
             common,
             instances: AtomicUsize::new(0),
         }
     }
 
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> Arc<config::Application> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts settings in force, for the groups that run too.
+    pub(super) fn set_settings(&self, settings: config::Application) {
+        let settings = Arc::new(settings);
+        *self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    /// The life of an instance without clients.
+    pub(crate) fn idle_time(&self) -> Duration {
+        let idle_time = self.settings().idle_time;
+        idle_time.map_or(IDLE_TIME, config::Duration::get)
+    }
+
     /// Whether this origin runs as many groups of the application as it may.
     pub(crate) fn is_full(&self) -> bool {
-        self.common.groups() >= self.settings.max_groups
+        self.common.groups() >= self.settings().max_groups
     }
 
     /// Instances of this version that live.

@@ -200,20 +200,17 @@ impl Deployments {
     }
 }
 
-impl Version {
-    /// Makes instances of this version; its files stay for as long as one may be made.
-    pub(super) fn factory(&self, files: Option<PathBuf>) -> Factory {
-        let make = Arc::clone(&self.loaded.make);
-        let snapshot = Arc::clone(&self.snapshot);
-        let place = Place {
-            files,
-            is_trial: false,
-        };
-        Arc::new(move |name| {
-            let _held = &snapshot;
-            Made::Fixed(make(name, &place))
-        })
-    }
+/// Makes instances of a version; its files stay for as long as one may be made.
+pub(super) fn factory(loaded: &Loaded, snapshot: Arc<Snapshot>, files: Option<PathBuf>) -> Factory {
+    let make = Arc::clone(&loaded.make);
+    let place = Place {
+        files,
+        is_trial: false,
+    };
+    Arc::new(move |name| {
+        let _held = &snapshot;
+        Made::Fixed(make(name, &place))
+    })
 }
 
 fn of_folder(error: &FolderError) -> Problem {

@@ -17,10 +17,11 @@
 //! | `watch` | the changes of folders, and when they have settled |
 //! | `loader` | the trait that reads a folder, and its result |
 //! | `admission` | the steps that a version passes |
+//! | `configure` | other settings for what is in force |
 //! | `api` | the admin API |
 //!
 //! Three locks, taken in this order: `uploads` while an archive comes in, one at a time; `work`
-//! throughout a deployment; `known` for moments.
+//! throughout a deployment; `known` and `applications` for moments.
 
 use std::{
     collections::BTreeMap,
@@ -45,6 +46,7 @@ pub mod folder;
 pub(crate) mod api;
 
 mod admission;
+mod configure;
 mod directory;
 mod error;
 mod loader;
@@ -86,7 +88,12 @@ pub(crate) struct DeploySettings {
 pub(crate) struct Deployer(Arc<Deployments>);
 
 struct Deployments {
-    settings: DeploySettings,
+    /// The applications directory.
+    apps: Option<PathBuf>,
+    /// The folder for data that must survive the process.
+    data: Option<PathBuf>,
+    /// The tables `[applications.NAME]` in force.
+    applications: Mutex<BTreeMap<String, config::Application>>,
     groups: Groups,
     loader: Arc<dyn Loader>,
     versions: Versions,
@@ -165,7 +172,9 @@ impl Deployer {
         let versions =
             Versions::open(settings.data.as_deref()).map_err(DeployStartError::Versions)?;
         let deployer = Self(Arc::new(Deployments {
-            settings,
+            apps: settings.apps,
+            data: settings.data,
+            applications: Mutex::new(settings.applications),
             groups,
             loader,
             versions,
@@ -173,7 +182,7 @@ impl Deployer {
             work: Mutex::default(),
             known: Mutex::default(),
         }));
-        if let Some(apps) = &deployer.0.settings.apps {
+        if let Some(apps) = &deployer.0.apps {
             deployer.0.first_look(apps)?;
             let shared = Arc::downgrade(&deployer.0);
             let watcher = thread::Builder::new().name("deploy".to_owned());
@@ -372,7 +381,8 @@ impl Deployments {
         let applications = self.groups.applications();
         applications.keep(name);
         let policy = version.loaded.settings.on_deploy;
-        let factory = version.factory(self.files(name));
+        let snapshot = Arc::clone(&version.snapshot);
+        let factory = admission::factory(&version.loaded, snapshot, self.files(name));
         applications.put(
             name.to_owned(),
             Some(number),
@@ -423,8 +433,9 @@ impl Deployments {
         self.say(name, Level::Info, "its folder is gone".to_owned());
         tracing::info!(application = name, "application removed");
         applications.remove(name);
-        if let Some(settings) = self.settings.applications.get(name) {
-            applications.replace_with_builtin(name, settings.clone());
+        let settings = self.applications().get(name).cloned();
+        if let Some(settings) = settings {
+            applications.replace_with_builtin(name, settings);
         }
         self.versions.forget(name);
         if let Some(old) = self.known().remove(name).and_then(|known| known.in_force) {
@@ -472,10 +483,7 @@ impl Deployments {
         if !folder::is_name(name) {
             return Err(DeployError::BadName);
         }
-        self.settings
-            .apps
-            .as_deref()
-            .ok_or(DeployError::NoDirectory)
+        self.apps.as_deref().ok_or(DeployError::NoDirectory)
     }
 
     fn status(&self, name: &str) -> Option<Status> {
@@ -508,13 +516,12 @@ impl Deployments {
 impl Deployments {
     /// The settings of an application, whether the configuration has a table for it or not.
     fn settings_of(&self, name: &str) -> config::Application {
-        let settings = self.settings.applications.get(name);
-        settings.cloned().unwrap_or_default()
+        self.applications().get(name).cloned().unwrap_or_default()
     }
 
     /// The folder for the files that an application's instances write.
     fn files(&self, name: &str) -> Option<PathBuf> {
-        Some(self.settings.data.as_deref()?.join("apps").join(name))
+        Some(self.data.as_deref()?.join("apps").join(name))
     }
 
     /// Adds a line to an application's log.
@@ -522,6 +529,11 @@ impl Deployments {
         if let Some(log) = self.groups.applications().log(name) {
             log.push(level, None, text);
         }
+    }
+
+    fn applications(&self) -> MutexGuard<'_, BTreeMap<String, config::Application>> {
+        // The whole value changes under this lock.
+        (self.applications.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
@@ -552,7 +564,7 @@ fn watch_apps(shared: &Weak<Deployments>) {
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        let Some(apps) = &shared.settings.apps else {
+        let Some(apps) = &shared.apps else {
             return;
         };
         let begun = Instant::now();
@@ -565,7 +577,7 @@ fn watch_apps(shared: &Weak<Deployments>) {
 impl fmt::Debug for Deployer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Deployer")
-            .field("settings", &self.0.settings)
+            .field("apps", &self.0.apps)
             .finish_non_exhaustive()
     }
 }

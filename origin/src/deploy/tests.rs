@@ -30,7 +30,8 @@ use crate::{
 /// How long a state may take to come on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Reads `main.txt`: `broken` does not compile, `throws` fails at its start, `notes` makes a note.
+/// Reads `main.txt`: `broken` does not compile, `throws` fails at its start, `notes` makes a note,
+/// `wants groups` does not compile with room for one alone.
 pub(super) struct TextLoader;
 
 struct Text {
@@ -56,6 +57,9 @@ impl Loader for TextLoader {
         let main = main.map_err(|error| vec![problem(error.to_string(), None)])?;
         if let Some(line) = main.lines().position(|line| line == "broken") {
             return Err(vec![problem("syntax".to_owned(), Some(line as u32 + 1))]);
+        }
+        if main == "wants groups" && settings.max_groups == 1 {
+            return Err(vec![problem("too few groups".to_owned(), None)]);
         }
         let notes = main.contains("notes").then(|| "a note".to_owned());
         Ok(Loaded {
@@ -165,7 +169,7 @@ impl Bench {
     }
 
     /// Copies a folder, in no time: a copy that pauses is taken for a whole one.
-    fn write(&self, name: &str, text: &str) {
+    pub(super) fn write(&self, name: &str, text: &str) {
         let (at, draft) = (self.directory.path(), self.directory.path().join("draft"));
         let folder = at.join("apps").join(name);
         fs::create_dir(&draft).unwrap();
@@ -182,7 +186,7 @@ impl Bench {
         fs::read_to_string(self.directory.path().join(path)).ok()
     }
 
-    fn status(&self, name: &str) -> Status {
+    pub(super) fn status(&self, name: &str) -> Status {
         self.deployer().status(name).unwrap()
     }
 
@@ -195,7 +199,7 @@ impl Bench {
     }
 
     /// A lane with a session, whose group lives.
-    fn open(&self, group: &str) -> (GroupHandle, queue::Receiver<LaneCommand>) {
+    pub(super) fn open(&self, group: &str) -> (GroupHandle, queue::Receiver<LaneCommand>) {
         let name: GroupName = group.parse().unwrap();
         let handle = self.groups.open(&name, LaneKey(1)).unwrap();
         let (lane, commands) = LaneOut::new(LaneKey(1), Arc::from("edge"));

@@ -372,9 +372,9 @@ impl Actor {
         let newest = self.home.newest(&core.room.name, &core.room.version)?;
         if !Arc::ptr_eq(&newest.version, &core.room.version) {
             core.take_version(newest.version);
-            self.factory = newest.factory;
             self.restarts = Restarts::default();
         }
+        self.factory = newest.factory;
         Ok(())
     }
 
@@ -423,7 +423,7 @@ impl Actor {
     /// When the group ends if it stays idle.
     fn idle_end(&self) -> Option<Instant> {
         let idle_time = match &self.app {
-            Some(_) => self.core.room.version.idle_time,
+            Some(_) => self.core.room.version.idle_time(),
             None => Duration::ZERO,
         };
         let end = self.idle_since? + idle_time;

@@ -1,8 +1,8 @@
 //! The acts of an application on its group.
 
-use std::{fmt, time::Instant};
+use std::{fmt, sync::Arc, time::Instant};
 
-use tributary_node::queue;
+use tributary_node::{config, queue};
 use tributary_protocol::{
     GroupName, MessageStreamId, TransactionId, amf::Value, command, link::CloseReason,
 };
@@ -40,6 +40,12 @@ impl<'a> Context<'a> {
     /// The group's name.
     pub fn name(&self) -> &GroupName {
         &self.core.room.name
+    }
+
+    /// The application's settings in force; they change when the origin reads its configuration
+    /// again.
+    pub fn settings(&self) -> Arc<config::Application> {
+        self.core.room.version.settings()
     }
 
     /// Adds a line to the application's log, which keeps the newest lines.

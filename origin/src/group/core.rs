@@ -191,7 +191,7 @@ impl Core {
     pub(super) fn wait_for_decision(&mut self, key: SessionKey) {
         let pending = |client: &Client| !client.is_accepted();
         if self.clients.get(key).is_some_and(pending) {
-            let at = self.room.now + self.room.version.settings.connect_time.get();
+            let at = self.room.now + self.room.version.settings().connect_time.get();
             self.room.wake_at(at, Timer::Connect(key));
         }
     }

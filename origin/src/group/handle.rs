@@ -33,8 +33,8 @@ const MAIL_WEIGHT: usize = 256;
 
 impl GroupHandle {
     /// The settings of the group's application, the grace time among them.
-    pub fn application(&self) -> &config::Application {
-        &self.lease.version.settings
+    pub fn application(&self) -> Arc<config::Application> {
+        self.lease.version.settings()
     }
 
     /// Puts mail into the group's mailbox. A session whose mail does not fit is closed. An open

@@ -132,7 +132,7 @@ impl PlayActs<'_> {
     }
 
     fn begin_media(&mut self, slot: StreamSlot, live: &Arc<LiveStream>) {
-        let data_start = self.room.version.settings.data_start;
+        let data_start = self.room.version.settings().data_start;
         if let Some(client) = self.clients.get_mut(slot.session) {
             begin_media(client, slot.stream, live, data_start);
             self.begin_length(slot);

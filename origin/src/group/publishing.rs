@@ -101,7 +101,7 @@ impl PublishActs<'_> {
         let Some(client) = self.clients.get(slot.session) else {
             return;
         };
-        let query = client.publish_query(&self.room.version.settings, &asking.query);
+        let query = client.publish_query(&self.room.version.settings(), &asking.query);
         let claimant = Claimant {
             slot,
             generation,
@@ -224,7 +224,7 @@ impl PublishActs<'_> {
         let (Some(parsed), Some(client)) = (StreamName::parse(name), self.clients.get(key)) else {
             return;
         };
-        let query = client.publish_query(&self.room.version.settings, parsed.query);
+        let query = client.publish_query(&self.room.version.settings(), parsed.query);
         let identity = identity(client, parsed.name, &query);
         let now = self.room.now;
         let released = self
@@ -286,7 +286,7 @@ impl PublishActs<'_> {
         let Some(client) = self.clients.get(freeing.client) else {
             return false;
         };
-        let settings = &self.room.version.settings;
+        let settings = &self.room.version.settings();
         let has_token = settings.publish_token.is_none()
             || client.may_publish(settings, &freeing.query).is_ok();
         has_token && client.may_write(name)

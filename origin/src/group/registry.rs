@@ -161,7 +161,7 @@ impl Groups {
         };
         let stays = |group: &GroupName| {
             let found = self.registry.applications.find(group.application());
-            found.is_none_or(|of| of.version.settings.displace != config::Displace::Always)
+            found.is_none_or(|of| of.version.settings().displace != config::Displace::Always)
         };
         let mut groups = store.kept().since(first);
         groups.retain(stays);

@@ -103,7 +103,7 @@ impl Room {
             client = %publisher,
             application = self.name.application(),
             instance = self.name.instance(),
-            stream = %self.process.shown(name, self.version.settings.secret_names),
+            stream = %self.process.shown(name, self.version.settings().secret_names),
             fresh,
             "{what}",
         );

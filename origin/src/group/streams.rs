@@ -309,7 +309,7 @@ impl Streams {
     /// its hold.
     pub(super) fn lose(&mut self, name: &str, slot: StreamSlot, now: Instant) -> Option<Holder> {
         let still = self.lost_lanes.contains(&slot.session.lane);
-        let wait = self.app.settings.return_time.get();
+        let wait = self.app.settings().return_time.get();
         let stream = self.table.get_mut(name)?;
         let holder = match &stream.holding {
             Holding::Held(holder) if holder.slot == slot => holder.clone(),
@@ -502,7 +502,7 @@ impl Streams {
 
     fn may_displace(&self, holder: &Holder, identity: Option<&Identity>) -> bool {
         let same = identity.is_some() && holder.identity.as_ref() == identity;
-        let policy = self.app.settings.second_publisher == SecondPublisher::Takeover;
+        let policy = self.app.settings().second_publisher == SecondPublisher::Takeover;
         let yields = holder.stalled || holder.holds == Holds::Loosely;
         yields || (same && (policy || self.is_lost(holder.slot.session.lane)))
     }

@@ -7,7 +7,7 @@
 //! ```
 //! use tributary_origin::{app::live::Live, test::Stage};
 //!
-//! let stage = Stage::new(Default::default(), |_| Box::new(Live::new(Default::default())));
+//! let stage = Stage::new(Default::default(), |_| Box::new(Live));
 //! let alice = stage.connect("room1");
 //! assert!(alice.is_accepted());
 //! assert!(alice.call("noSuchMethod", []).is_err());

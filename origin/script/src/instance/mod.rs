@@ -146,10 +146,10 @@ impl ScriptApplication {
 
     /// The reason why a configured token refuses a publisher.
     fn token_refuses(&self, context: &Context<'_>, request: &StreamRequest) -> Option<String> {
-        let settings = self.program.settings();
+        let settings = context.settings();
         settings.publish_token.as_ref()?;
         let client = context.client(request.id.client)?;
-        let refused = client.may_publish(settings, &request.query).err()?;
+        let refused = client.may_publish(&settings, &request.query).err()?;
         Some(refused.to_string())
     }
 

@@ -88,7 +88,7 @@ impl ConnectionActs<'_> {
         if !self
             .room
             .version
-            .settings
+            .settings()
             .may_connect(target.host(), target.port())
         {
             let text = format!(

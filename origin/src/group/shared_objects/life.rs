@@ -174,7 +174,7 @@ impl ObjectActs<'_> {
 
     /// The objects that clients of this application may create.
     pub(super) fn permitted_objects(&self) -> config::SharedObjects {
-        let settings = &self.room.version.settings;
+        let settings = &self.room.version.settings();
         settings
             .shared_objects
             .unwrap_or(config::SharedObjects::All)

@@ -27,7 +27,7 @@ impl ObjectActs<'_> {
     pub(in crate::group) fn message(&mut self, key: SessionKey, message: &Message) -> Verdict {
         self.clients.is_no_encoder(key);
         let bytes = message.payload.len();
-        let rate = self.room.version.settings.shared_object_rate;
+        let rate = self.room.version.settings().shared_object_rate;
         let behind = self.is_store_behind();
         let Some(client) = self.clients.get_mut(key) else {
             return Verdict::GoesOn;
@@ -67,7 +67,7 @@ impl ObjectActs<'_> {
 
     /// Handles the messages of a session that had to wait.
     pub(in crate::group) fn messages_due(&mut self, key: SessionKey) {
-        let rate = self.room.version.settings.shared_object_rate;
+        let rate = self.room.version.settings().shared_object_rate;
         let behind = self.is_store_behind();
         let Some(client) = self.clients.get_mut(key) else {
             return;
@@ -81,7 +81,7 @@ impl ObjectActs<'_> {
     }
 
     fn wait_for_tokens(&mut self, key: SessionKey) {
-        let rate = self.room.version.settings.shared_object_rate;
+        let rate = self.room.version.settings().shared_object_rate;
         if let Some(client) = self.clients.get_mut(key) {
             let due = client.uses().due(self.room.now, rate);
             self.room.wake_at(due, Timer::Objects(key));

@@ -44,7 +44,7 @@ impl ObjectActs<'_> {
             self.objects.stored = self.objects.stored.map(|count| count + 1);
         }
         let incarnation = self.room.process.incarnation();
-        let durability = match self.room.version.settings.durability {
+        let durability = match self.room.version.settings().durability {
             config::Durability::Strict => Durability::Strict,
             config::Durability::Lazy => Durability::Lazy,
             _ => Durability::Author,
@@ -75,7 +75,7 @@ impl ObjectActs<'_> {
 
     /// Whether the application may store no more.
     pub(super) fn is_storage_full(&self) -> bool {
-        let most = self.room.version.settings.object_storage.get() as u64;
+        let most = self.room.version.settings().object_storage.get() as u64;
         let store = self.room.process.settings.store.as_ref();
         store.is_some_and(|store| store.used(self.room.name.application()) >= most)
     }
