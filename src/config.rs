@@ -57,7 +57,7 @@ pub(crate) enum MetricsAccess {
 }
 
 /// The flags of every node.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[group(skip)]
 pub(crate) struct Flags {
     /// The address for health, readiness and metrics

@@ -9,19 +9,22 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep_until;
 use tributary_edge::{
-    Running,
+    Reloader, Running,
     departure::{self, Depart, Departure},
     run::Leaving,
 };
 use tributary_node::{
     admin::{self, Guard, Routes},
-    config, drain,
+    config::{self, Layers, Mistakes},
+    drain,
+    log::Log,
     tls::{Identity, Role},
 };
 
 use crate::{
     config::{Admin, Config, Flags},
     node::{self, Failure},
+    reload::{Adjustable, Reload},
 };
 
 /// The tier that clients connect to.
@@ -41,25 +44,53 @@ const LAST: Duration = Duration::from_secs(3);
 
 /// Runs an edge until a signal stops it.
 pub(crate) fn run(args: &EdgeArgs) -> Result<(), Failure> {
-    let config: Config = args.edge.layer(args.flags.layers()).read()?;
-    let _log = tributary_node::log::start(&config.log);
+    let (edge, flags) = (args.edge.clone(), args.flags.clone());
+    let layers = move || edge.layer(flags.layers());
+    let config: Config = layers().read()?;
+    let log = tributary_node::log::start(&config.log);
     let identity = node::identity(args.cert.as_deref(), Role::Edge)?;
-    node::block_on(serve(config, identity))?
+    node::block_on(serve(layers, config, log, identity))?
 }
 
-async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
+/// The part of an edge that takes other settings.
+struct EdgeSettings(Reloader);
+
+impl Adjustable for EdgeSettings {
+    fn ignore(&self, in_force: &Config, asked: &mut Config) {
+        asked.origin = in_force.origin.clone();
+    }
+
+    fn keep(&self, in_force: &Config, next: &mut Config) {
+        let (now, next) = (&in_force.edge, &mut next.edge);
+        next.origins.clone_from(&now.origins);
+        next.zone.clone_from(&now.zone);
+        next.workers = now.workers;
+        next.session_kbit_per_second = now.session_kbit_per_second;
+        next.session_burst = now.session_burst;
+    }
+
+    fn put_in_force(&self, next: &Config) -> Result<(), Mistakes> {
+        self.0.reload(&next.edge, &next.tls, &next.applications)
+    }
+}
+
+async fn serve(
+    layers: impl Fn() -> Layers + Send + 'static,
+    config: Config,
+    log: Log,
+    identity: Identity,
+) -> Result<(), Failure> {
     let mut stops = drain::Stops::new()?;
     let (signal, watch) = drain::channel();
     let (depart, departing) = departure::channel();
     let depart = Arc::new(depart);
     let mut registry = node::registry();
-    let (linger, deadline) = (config.edge.drain_linger, config.edge.drain_deadline);
     let start = tributary_edge::Start {
-        config: config.edge,
-        tls: config.tls,
+        config: config.edge.clone(),
+        tls: config.tls.clone(),
         identity,
         epoch: node::epoch(),
-        applications: config.applications,
+        applications: config.applications.clone(),
     };
     let leaving = Leaving {
         departing: departing.clone(),
@@ -69,13 +100,13 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
     let admin = config.admin.address.unwrap_or_else(|| Admin::EDGE.into());
     let guard = config.admin.guard(admin, config.admin.token()?)?;
     let ready = Arc::new(edge.ready());
-    let times = Times {
-        linger: linger.get(),
-        deadline: deadline.get(),
-    };
-    let routes = edge
-        .routes()
-        .merge(drain_route(&guard, Arc::clone(&depart), times));
+    let reload = Reload::new(layers, config, log, EdgeSettings(edge.reloader()));
+    reload.at_hangup()?;
+    let routes = edge.routes().merge(reload.route(&guard)).merge(drain_route(
+        &guard,
+        Arc::clone(&depart),
+        reload.clone(),
+    ));
     let (admin, served) =
         node::serve_admin((admin, guard), routes, None, registry, ready, watch).await?;
     let mut addresses = node::client_addresses(&edge);
@@ -86,7 +117,7 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
         _ = departing.begun() => true,
     };
     if departs {
-        let departure = depart.begin(times.departure(None));
+        let departure = depart.begin(departure(&reload, None));
         until_left(&edge, departure, &mut stops).await;
     }
     tracing::info!("stopping");
@@ -99,19 +130,13 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The times with which the edge leaves.
-#[derive(Clone, Copy, Debug)]
-struct Times {
-    linger: Duration,
-    deadline: Duration,
-}
-
-impl Times {
-    /// A departure that begins now, with this deadline or the one of the configuration.
-    fn departure(self, deadline: Option<Duration>) -> Departure {
-        let deadline = deadline.unwrap_or(self.deadline);
-        Departure::new(Instant::now(), self.linger, deadline)
-    }
+/// A departure that begins now, with this deadline or the one of the configuration.
+fn departure(reload: &Reload, deadline: Option<Duration>) -> Departure {
+    let (linger, usual) = reload.read(|config| {
+        let edge = &config.edge;
+        (edge.drain_linger.get(), edge.drain_deadline.get())
+    });
+    Departure::new(Instant::now(), linger, deadline.unwrap_or(usual))
 }
 
 /// The settings of a request to leave.
@@ -130,14 +155,15 @@ struct DrainAnswer {
 }
 
 /// `POST /api/drain`.
-fn drain_route(guard: &Guard, depart: Arc<Depart>, times: Times) -> Routes {
+fn drain_route(guard: &Guard, depart: Arc<Depart>, reload: Reload) -> Routes {
     admin::command("/api/drain", guard, move |asked: DrainRequest| {
-        let departure = depart.begin(times.departure(asked.deadline.map(|it| it.get())));
+        let deadline = asked.deadline.map(|it| it.get());
+        let departure = depart.begin(departure(&reload, deadline));
         async move {
-            DrainAnswer {
+            Ok(DrainAnswer {
                 accepts_for_s: seconds(departure.listens_until),
                 ends_after_s: seconds(departure.deadline),
-            }
+            })
         }
     })
 }
@@ -151,11 +177,6 @@ fn seconds(until: Instant) -> f64 {
 /// Waits for the end of a departure: its deadline, the last client after the linger, or a second
 /// signal.
 async fn until_left(edge: &Running, departure: Departure, stops: &mut drain::Stops) {
-    let seconds = |until: Instant| {
-        until
-            .saturating_duration_since(Instant::now())
-            .as_secs_f64()
-    };
     tracing::info!(
         accepts_for_s = seconds(departure.listens_until),
         ends_after_s = seconds(departure.deadline),

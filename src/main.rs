@@ -11,6 +11,7 @@ mod edge;
 mod node;
 mod origin;
 mod plan;
+mod reload;
 mod sample;
 
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Command {
     Apps(apps::AppsArgs),
     /// Lets a running edge leave: its clients go to other edges
     Drain(drain::DrainArgs),
+    /// Lets a running node read its configuration again
+    Reload(reload::ReloadArgs),
     /// Makes the private CA and the nodes' certificates
     Cert(cert::CertArgs),
     /// Prints the configuration in force, or every mistake in it
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Edge(args) => edge::run(&args),
         Command::Apps(args) => apps::run(&args),
         Command::Drain(args) => drain::run(&args),
+        Command::Reload(args) => reload::run(&args),
         Command::Cert(args) => cert::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Plan(args) => plan::run(&args),

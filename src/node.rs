@@ -95,9 +95,9 @@ pub(crate) fn print_listening(addresses: &[(&str, SocketAddr)]) -> Result<(), Fa
 
 /// The names and addresses of an edge's listeners.
 pub(crate) fn client_addresses(edge: &tributary_edge::Running) -> Vec<(&'static str, SocketAddr)> {
-    let listening = edge.listening().iter();
+    let listening = edge.listening().into_iter();
     listening
-        .map(|(protocol, address)| (protocol.name(), *address))
+        .map(|(protocol, address)| (protocol.name(), address))
         .collect()
 }
 

@@ -3,15 +3,17 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tributary_node::{
-    config::address,
+    config::{Layers, Mistakes, address},
     drain,
+    log::Log,
     tls::{Identity, Role},
 };
-use tributary_origin::app::Applications;
+use tributary_origin::{Reloader, app::Applications};
 
 use crate::{
     config::{Admin, Config, Flags},
     node::{self, Failure},
+    reload::{Adjustable, Reload},
 };
 
 /// The tier that holds applications, groups and live streams.
@@ -31,17 +33,41 @@ pub(crate) struct OriginArgs {
 
 /// Runs an origin until a signal stops it.
 pub(crate) fn run(args: &OriginArgs) -> Result<(), Failure> {
-    let layers = args
-        .origin
-        .layer(args.flags.layers())
-        .flag("--link", "origin.link", args.link);
-    let config: Config = layers.read()?;
-    let _log = tributary_node::log::start(&config.log);
+    let (origin, flags, link) = (args.origin.clone(), args.flags.clone(), args.link);
+    let layers = move || {
+        let layers = origin.layer(flags.layers());
+        layers.flag("--link", "origin.link", link)
+    };
+    let config: Config = layers().read()?;
+    let log = tributary_node::log::start(&config.log);
     let identity = node::identity(args.cert.as_deref(), Role::Origin)?;
-    node::block_on(serve(config, identity))?
+    node::block_on(serve(layers, config, log, identity))?
 }
 
-async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
+/// The part of an origin that takes other settings.
+struct OriginSettings(Reloader);
+
+impl Adjustable for OriginSettings {
+    fn ignore(&self, in_force: &Config, asked: &mut Config) {
+        asked.edge = in_force.edge.clone();
+        asked.tls = in_force.tls.clone();
+    }
+
+    fn keep(&self, in_force: &Config, next: &mut Config) {
+        next.origin = in_force.origin.clone();
+    }
+
+    fn put_in_force(&self, next: &Config) -> Result<(), Mistakes> {
+        self.0.reload(next.applications.clone())
+    }
+}
+
+async fn serve(
+    layers: impl Fn() -> Layers + Send + 'static,
+    config: Config,
+    log: Log,
+    identity: Identity,
+) -> Result<(), Failure> {
     let stopped = drain::Stops::new()?;
     let (signal, watch) = drain::channel();
     let mut registry = node::registry();
@@ -49,10 +75,10 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
     let data = config.origin.data.clone();
     let token = config.admin.token()?;
     let start = tributary_origin::Start {
-        config: config.origin,
+        config: config.origin.clone(),
         identity,
         epoch: node::epoch(),
-        applications: config.applications,
+        applications: config.applications.clone(),
         own: Applications::new(),
         loader: tributary_script::loader(),
         token: token.clone(),
@@ -61,8 +87,11 @@ async fn serve(config: Config, identity: Identity) -> Result<(), Failure> {
     let data = data.as_deref();
     let guard = config.admin.guard(address, node::token(token, data)?)?;
     let ready = Arc::new(|| Ok(()));
+    let reload = Reload::new(layers, config, log, OriginSettings(origin.reloader()));
+    reload.at_hangup()?;
+    let routes = origin.api().merge(reload.route(&guard));
     let (admin, served) =
-        node::serve_admin((address, guard), origin.api(), data, registry, ready, watch).await?;
+        node::serve_admin((address, guard), routes, data, registry, ready, watch).await?;
     node::print_listening(&[("link", origin.address()), ("admin", admin)])?;
     node::until_stopped(stopped, &signal).await;
     node::within(node::STOP, async {
