@@ -97,6 +97,7 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
         identity: identities.edge,
         epoch: node::epoch(),
         applications: config.applications,
+        inherited: Vec::new(),
     };
     let edge = tributary_edge::start(start, &mut registry, watch.clone())?;
     let admin = config.admin.address.unwrap_or_else(|| Admin::EDGE.into());

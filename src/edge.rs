@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until, timeout};
 use tributary_edge::{
     Reloader, Running,
     departure::{self, Depart, Departure},
@@ -25,6 +25,7 @@ use crate::{
     config::{Admin, Config, Flags},
     node::{self, Failure},
     reload::{Adjustable, Reload},
+    system,
 };
 
 /// The tier that clients connect to.
@@ -38,6 +39,13 @@ pub(crate) struct EdgeArgs {
     #[command(flatten)]
     flags: Flags,
 }
+
+/// The longest wait for a link before the service manager hears that the edge serves. Reason: an
+/// origin that is down must not hold up the start of other units.
+const FIRST_LINK: Duration = Duration::from_secs(3);
+
+/// The interval between two looks whether there is a link.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The time for all parts to end after the deadline.
 const LAST: Duration = Duration::from_secs(3);
@@ -91,6 +99,7 @@ async fn serve(
         identity,
         epoch: node::epoch(),
         applications: config.applications.clone(),
+        inherited: system::listeners()?,
     };
     let leaving = Leaving {
         departing: departing.clone(),
@@ -100,6 +109,7 @@ async fn serve(
     let admin = config.admin.address.unwrap_or_else(|| Admin::EDGE.into());
     let guard = config.admin.guard(admin, config.admin.token()?)?;
     let ready = Arc::new(edge.ready());
+    let ready_soon = Arc::clone(&ready);
     let reload = Reload::new(layers, config, log, EdgeSettings(edge.reloader()));
     reload.at_hangup()?;
     let routes = edge.routes().merge(reload.route(&guard)).merge(drain_route(
@@ -112,10 +122,15 @@ async fn serve(
     let mut addresses = node::client_addresses(&edge);
     addresses.push(("admin", admin));
     node::print_listening(&addresses)?;
+    tokio::spawn(async move {
+        await_links(&*ready_soon).await;
+        system::ready();
+    });
     let departs = tokio::select! {
         stop = stops.next() => stop == drain::Stop::Terminate,
         _ = departing.begun() => true,
     };
+    system::stopping();
     if departs {
         let departure = depart.begin(departure(&reload, None));
         until_left(&edge, departure, &mut stops).await;
@@ -128,6 +143,17 @@ async fn serve(
     })
     .await;
     Ok(())
+}
+
+/// Waits until the edge has a link, within [`FIRST_LINK`].
+async fn await_links(ready: &(impl Fn() -> Result<(), String> + ?Sized)) {
+    let linked = async {
+        while ready().is_err() {
+            sleep(LOOK).await;
+        }
+    };
+    // Without a link it serves as well: clients wait for one.
+    let _ = timeout(FIRST_LINK, linked).await;
 }
 
 /// A departure that begins now, with this deadline or the one of the configuration.

@@ -13,6 +13,7 @@ mod origin;
 mod plan;
 mod reload;
 mod sample;
+mod system;
 
 use std::process::ExitCode;
 

@@ -14,6 +14,7 @@ use crate::{
     config::{Admin, Config, Flags},
     node::{self, Failure},
     reload::{Adjustable, Reload},
+    system,
 };
 
 /// The tier that holds applications, groups and live streams.
@@ -93,7 +94,9 @@ async fn serve(
     let (admin, served) =
         node::serve_admin((address, guard), routes, data, registry, ready, watch).await?;
     node::print_listening(&[("link", origin.address()), ("admin", admin)])?;
+    system::ready();
     node::until_stopped(stopped, &signal).await;
+    system::stopping();
     node::within(node::STOP, async {
         let _ = tokio::task::spawn_blocking(move || origin.join()).await;
         let _ = served.await;

@@ -22,6 +22,7 @@ use crate::{
     admin_client::{self, Client},
     config::Config,
     node::{self, Failure},
+    system,
 };
 
 /// Lets a running node read its configuration again, as SIGHUP does.
@@ -167,7 +168,9 @@ impl Reload {
 
 impl Running {
     fn reload(&mut self) -> Result<Reloaded, Mistakes> {
+        system::reloading();
         let reloaded = self.try_reload();
+        system::ready();
         match &reloaded {
             Ok(reloaded) => reloaded.log(),
             Err(mistakes) => {

@@ -26,6 +26,7 @@ mod wire;
 mod worker;
 
 pub use config::{Config, Flags};
+pub use listeners::InheritedListener;
 pub use metrics::Metrics;
 pub use policies::Policies;
 pub use reload::Reloader;

@@ -1,9 +1,10 @@
 //! The listeners of an edge. They can change while it runs.
 
 use std::{
+    io,
     net::{SocketAddr, TcpListener},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -27,6 +28,16 @@ pub(crate) struct Listeners {
     tunnels: Arc<Tunnels>,
     certificates: Certificates,
     upkeep: &'static Upkeep,
+    /// Sockets for the first configuration.
+    inherited: Mutex<Vec<InheritedListener>>,
+}
+
+/// A listening socket that another process has opened.
+#[derive(Debug)]
+pub struct InheritedListener {
+    /// The address of the configuration that it serves; the socket has the port if that is 0.
+    pub configured: SocketAddr,
+    pub socket: TcpListener,
 }
 
 /// A listening socket, and the door behind it.
@@ -53,7 +64,33 @@ impl Listeners {
             tunnels: Arc::default(),
             certificates,
             upkeep,
+            inherited: Mutex::default(),
         }
+    }
+
+    /// With sockets that another process has opened.
+    pub(crate) fn inheriting(mut self, inherited: Vec<InheritedListener>) -> Self {
+        self.inherited = Mutex::new(inherited);
+        self
+    }
+
+    /// The socket of another process for an address of the configuration.
+    fn inherit(&self, address: SocketAddr) -> Option<TcpListener> {
+        let mut inherited = self
+            .inherited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let found = inherited.iter().position(|it| it.serves(address))?;
+        Some(inherited.remove(found).socket)
+    }
+
+    /// The address of an inherited socket that no listener of the configuration has taken.
+    pub(crate) fn unused(&self) -> Option<SocketAddr> {
+        let inherited = self
+            .inherited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        inherited.first().map(|unused| unused.configured)
     }
 
     /// Opens the listeners of a configuration that are not open yet. Those that are keep their
@@ -69,7 +106,14 @@ impl Listeners {
             let (socket, address) = match known.map(|index| open.remove(index)) {
                 Some(known) => (known.socket, known.address),
                 None => {
-                    let (socket, address) = door::bind(listen.address, self.upkeep)?;
+                    let failed = |source| ListenError {
+                        address: listen.address,
+                        source,
+                    };
+                    let (socket, address) = match self.inherit(listen.address) {
+                        Some(socket) => door::adopt(socket, self.upkeep).map_err(failed)?,
+                        None => door::bind(listen.address, self.upkeep)?,
+                    };
                     (Arc::new(socket), address)
                 }
             };
@@ -124,9 +168,52 @@ impl Listeners {
     }
 }
 
+impl InheritedListener {
+    /// A socket for the address that it has.
+    pub fn new(socket: TcpListener) -> io::Result<Self> {
+        Ok(Self {
+            configured: socket.local_addr()?,
+            socket,
+        })
+    }
+
+    /// Whether it is for this address. A socket for all addresses of IPv6 serves those of IPv4 too.
+    fn serves(&self, address: SocketAddr) -> bool {
+        let own = self.configured;
+        let covers = own.is_ipv6() && own.ip().is_unspecified() && address.ip().is_unspecified();
+        own == address || (covers && own.port() == address.port())
+    }
+}
+
 impl OpenListener {
     /// Whether this is the same socket.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.socket, &other.socket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inherited_socket_serves_its_own_address_and_every_unspecified_one() {
+        for (own, address, serves) in [
+            ("127.0.0.1:1935", "127.0.0.1:1935", true),
+            ("127.0.0.1:1935", "127.0.0.1:1936", false),
+            ("0.0.0.0:1935", "0.0.0.0:1935", true),
+            ("0.0.0.0:1935", "[::]:1935", false),
+            ("[::]:1935", "0.0.0.0:1935", true),
+            ("[::]:1935", "0.0.0.0:1936", false),
+            ("[::]:1935", "127.0.0.1:1935", false),
+        ] {
+            let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let inherited = InheritedListener {
+                configured: own.parse().expect("an address"),
+                socket,
+            };
+            let asked = address.parse().expect("an address");
+            assert_eq!(inherited.serves(asked), serves, "{own} {address}");
+        }
     }
 }

@@ -82,6 +82,9 @@ pub(crate) fn run_behind(
 ) -> Result<RunningClients, RunError> {
     let Leaving { departing, drain } = leaving;
     let next = listeners.open_next(config.listeners())?;
+    if let Some(unused) = listeners.unused() {
+        return Err(RunError::NoListener(unused));
+    }
     listeners.put_in_force(next, &config.web_origins);
     let listeners = Arc::new(listeners);
     let threads: Vec<_> = (0..config.worker_count())
@@ -208,6 +211,8 @@ impl RunningClients {
 pub enum RunError {
     /// A listener cannot be opened.
     Listen(ListenError),
+    /// No listener of the configuration has the address of a socket that another process opened.
+    NoListener(SocketAddr),
     /// A thread cannot be started.
     Thread(io::Error),
 }
@@ -216,6 +221,12 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(error) => error.fmt(f),
+            Self::NoListener(address) => write!(
+                f,
+                "the socket {address} was passed to this process, and no listener of the \
+                 configuration has that address; add it to edge.rtmp or edge.listen, or take it out \
+                 of the socket unit"
+            ),
             Self::Thread(error) => write!(
                 f,
                 "cannot start the threads for clients: {error}; lower edge.workers, or raise the \

@@ -17,9 +17,11 @@ use crate::{
     link::{
         LinkConfig, LinkMetrics, Links, OriginAddress, OriginAddressError, Readiness, Upstream,
     },
+    listeners::{InheritedListener, Listeners},
     reload::Reloader,
     run::{self, Leaving},
     tls::{Certificates, CertificatesError},
+    wire::Upkeep,
 };
 
 /// The interval between two looks whether clients are connected.
@@ -37,6 +39,8 @@ pub struct Start {
     pub epoch: u64,
     /// The settings of the applications, as far as they concern edges.
     pub applications: BTreeMap<String, Application>,
+    /// Listening sockets that another process has opened, each for a listener of the configuration.
+    pub inherited: Vec<InheritedListener>,
 }
 
 /// An edge at work.
@@ -118,6 +122,7 @@ pub fn start(
         identity,
         epoch,
         applications,
+        inherited,
     } = start;
     let origins = origins(&config)?;
     let policies = Policies::load(&applications)?;
@@ -142,10 +147,11 @@ pub fn start(
         drain.clone(),
     );
     let readiness = links.readiness();
-    let clients = run::run(
+    let listeners = Listeners::new(certificates.clone(), &Upkeep::DIRECT).inheriting(inherited);
+    let clients = run::run_behind(
+        listeners,
         &config,
         policies,
-        &certificates,
         upstream.clone(),
         Some(links),
         Arc::clone(&metrics),

@@ -47,16 +47,21 @@ fn balancers_accept_their_configurations() {
 #[test]
 fn systemd_accepts_the_units() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    for tier in ["edge", "origin"] {
-        let name = format!("tributary-{tier}.service");
+    let names = [
+        "tributary-edge.service",
+        "tributary-edge.socket",
+        "tributary-origin.service",
+    ];
+    for name in names {
         let unit = fs::read_to_string(example(&format!("systemd/{name}"))).expect("the unit");
         // The program has to exist.
         let unit = unit.replace("/usr/local/bin/tributary", TRIBUTARY);
-        let file = directory.path().join(name);
-        fs::write(&file, unit).expect("a file");
+        fs::write(directory.path().join(name), unit).expect("a file");
+    }
+    for name in names {
         let verified = Command::new("systemd-analyze")
             .arg("verify")
-            .arg(file)
+            .arg(directory.path().join(name))
             .output();
         let verified = verified.expect("systemd-analyze runs");
         assert_accepted(&verified);

@@ -6,6 +6,7 @@ mod support;
 mod a_process_dies;
 mod a_publication_ends_with_its_publisher;
 mod a_publisher_takes_over;
+mod a_service_manager_starts_nodes;
 mod a_stream_crosses_a_long_path;
 mod a_stream_crosses_the_link_once;
 mod an_edge_leaves;

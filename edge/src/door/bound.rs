@@ -32,6 +32,16 @@ pub(crate) fn bind(
     bound.map_err(|source| ListenError { address, source })
 }
 
+/// Takes over a listening socket that another process has opened. Returns the address that it has.
+pub(crate) fn adopt(socket: TcpListener, upkeep: &Upkeep) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = Socket::from(socket);
+    socket.set_nonblocking(true)?;
+    prepare(&socket, upkeep)?;
+    let socket = TcpListener::from(socket);
+    let address = socket.local_addr()?;
+    Ok((socket, address))
+}
+
 fn open(address: SocketAddr, upkeep: &Upkeep) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),

@@ -32,7 +32,7 @@ use crate::{
 };
 
 pub use bound::ListenError;
-pub(crate) use bound::bind;
+pub(crate) use bound::{adopt, bind};
 pub(crate) use refusal::Refusal;
 pub(crate) use websocket::refuse;
 

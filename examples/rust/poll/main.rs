@@ -68,6 +68,7 @@ async fn serve(rtmp: SocketAddr) -> Result<(), Box<dyn Error>> {
         identity: identities.edge,
         epoch: rand::random(),
         applications,
+        inherited: Vec::new(),
     };
     let edge = tributary_edge::start(edge, &mut metrics, watch)?;
     for (protocol, address) in edge.listening() {
