@@ -12,12 +12,13 @@ use std::{
 use rustix::process::Signal;
 
 use crate::support::{
-    clients::{Player, endless_publisher},
+    clients::{Player, endless_publisher, wired::Wired},
     cluster::{self, Cluster, TRIBUTARY},
     http,
     media::clip,
     program::Program,
     wait,
+    wire::{self, Amf},
 };
 
 /// An edge of the cluster's origin that leaves with these times.
@@ -101,6 +102,34 @@ fn an_edge_without_clients_ends_after_its_linger_and_a_second_signal_ends_it_at_
     });
     assert!(edge.is_running());
     edge.signal(Signal::TERM);
+    let status = edge.wait_exit(WITHIN);
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
+}
+
+/// The application rejects second publishers, which is the default: the key in the request decides.
+#[test]
+fn a_publisher_that_follows_takes_its_name_along_to_another_edge() {
+    let cluster = Cluster::start(1, 1);
+    let mut edge = edge(&cluster, "0 s", "1 h");
+    let mut old = Wired::following_publisher(edge.address("rtmp"), "live", "cam");
+    let other = cluster.rtmp(0);
+    let publish = |app: &str| Wired::session(other, app).publish_refused("cam");
+    assert_eq!(publish("live"), "NetStream.Publish.BadName");
+
+    edge.signal(Signal::TERM);
+    let asks = |message: &wire::Message| {
+        message.code().as_deref() == Some("NetConnection.Connect.ReconnectRequest")
+    };
+    let request = old.wait(WITHIN, asks).expect("the edge asks");
+    let values = request.values();
+    let url = match values.last().and_then(|info| info.field("tcUrl")) {
+        Some(Amf::String(url)) => url.clone(),
+        other => panic!("no URL for the publisher: {other:?}"),
+    };
+    let (_, app) = url.rsplit_once('/').expect("an application");
+    assert_eq!(publish("live"), "NetStream.Publish.BadName");
+    assert_eq!(publish(app), "NetStream.Publish.Start", "{url}");
+    drop(old);
     let status = edge.wait_exit(WITHIN);
     assert!(status.is_some_and(|status| status.success()), "{status:?}");
 }

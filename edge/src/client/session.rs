@@ -94,6 +94,8 @@ struct Who {
     tracks: WantedTracks,
     /// Whether the client follows requests to reconnect.
     reconnects: bool,
+    /// The URL that it connected to, if it follows them.
+    tc_url: Option<Box<str>>,
 }
 
 /// Bytes of a session's output that may wait for the client, one message of any permitted size not
@@ -275,6 +277,9 @@ impl Session {
             transaction: connect.transaction,
             encoding: connect.object_encoding,
             reconnects: has(caps_ex::RECONNECT),
+            tc_url: (connect.tc_url.clone())
+                .filter(|_| has(caps_ex::RECONNECT))
+                .map(String::into_boxed_str),
             tracks: match has(caps_ex::MULTITRACK) {
                 true => WantedTracks::All,
                 false => WantedTracks::First,

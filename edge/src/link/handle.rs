@@ -11,7 +11,10 @@ use tributary_node::queue::{self, PushError};
 use tributary_protocol::{
     GroupName, Message, MessageStreamId, SessionId,
     amf::ObjectEncoding,
-    link::{CloseReason, FromSession, Generation, OpenSession, Source, Statistics, ToSession},
+    link::{
+        CloseReason, FromSession, Generation, OpenSession, Source, Statistics, TakeoverKey,
+        ToSession,
+    },
     shared_object::Flags,
 };
 
@@ -314,6 +317,14 @@ impl SessionLink {
         let _ = self
             .lane
             .push_control(self.command(FromSession::Statistics(statistics)));
+    }
+
+    /// Notifies the origin that the client is asked to reconnect, with this key. Dropped if the link
+    /// thread hangs: the client then takes its names over as any other would.
+    pub fn reconnects(&self, key: TakeoverKey) {
+        let _ = self
+            .lane
+            .push_control(self.command(FromSession::Reconnects(key)));
     }
 
     /// Whether the client is not to be read.

@@ -110,6 +110,12 @@ impl Placing {
                     lane.send(session, FromSession::Statistics(statistics));
                 }
             }
+            FromSession::Reconnects(key) => {
+                let lane = self.lane_of(session);
+                if let Some(lane) = lane.filter(|lane| lane.origin.has(features::TAKEOVER)) {
+                    lane.send(session, FromSession::Reconnects(key));
+                }
+            }
             FromSession::Close(reason) => self.handle_close(session, reason),
         }
     }

@@ -58,6 +58,7 @@ mod playlist;
 mod process;
 mod publisher;
 mod publishing;
+mod reconnecting;
 mod refusal;
 mod registry;
 mod remote_objects;

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Instant};
 
 use tributary_protocol::{
     MessageStreamId, SessionId,
-    link::{Generation, WriterId},
+    link::{Generation, TakeoverKey, WriterId},
 };
 
 use crate::{
@@ -82,6 +82,8 @@ pub(super) struct Claimant {
     pub(super) slot: StreamSlot,
     pub(super) generation: Generation,
     pub(super) identity: Option<Identity>,
+    /// The key that it shows, if its client was asked to reconnect.
+    pub(super) key: Option<TakeoverKey>,
     /// The query of its publish name.
     pub(super) query: Box<str>,
     pub(super) holds: Holds,
@@ -95,6 +97,15 @@ pub(super) enum Holds {
     /// Until another publisher claims it: an application that only sends data messages. Viewers get
     /// no status of its publication.
     Loosely,
+}
+
+/// A session's claim to a name that another may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bid<'a> {
+    pub(super) session: SessionKey,
+    pub(super) identity: Option<&'a Identity>,
+    /// The key that the session shows, if its client was asked to reconnect.
+    pub(super) key: Option<TakeoverKey>,
 }
 
 /// The result of a claim of a name.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tributary_protocol::{
     command::Status,
-    link::{Generation, Target, ToSession, WriterId},
+    link::{Generation, TakeoverKey, Target, ToSession, WriterId},
 };
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     own_streams::{OwnStreams, sources::SourceActs},
     playing::PlayActs,
     room::Room,
-    streams::{Claim, Claimant, Ended, Holder, Holds, Own, StreamSlot, Streams},
+    streams::{Bid, Claim, Claimant, Ended, Holder, Holds, Own, StreamSlot, Streams},
     timers::Timer,
 };
 use crate::{
@@ -108,6 +108,7 @@ impl PublishActs<'_> {
             identity: grant
                 .identity
                 .or_else(|| identity(client, &asking.name, &query)),
+            key: client.takeover_key(),
             query: asking.query.as_str().into(),
             holds: Holds::Firmly,
         };
@@ -219,6 +220,11 @@ impl PublishActs<'_> {
         }
     }
 
+    /// Expects a publisher to come back with this key: its edge has asked it to reconnect.
+    pub(super) fn reconnects(&mut self, session: SessionKey, key: TakeoverKey) {
+        self.streams.expect(session, key, self.room.now);
+    }
+
     /// Frees a name for a client that is about to publish it, if it may have it.
     pub(super) fn release(&mut self, key: SessionKey, name: &str) {
         let (Some(parsed), Some(client)) = (StreamName::parse(name), self.clients.get(key)) else {
@@ -227,9 +233,12 @@ impl PublishActs<'_> {
         let query = client.publish_query(&self.room.version.settings(), parsed.query);
         let identity = identity(client, parsed.name, &query);
         let now = self.room.now;
-        let released = self
-            .streams
-            .release(parsed.name, key, identity.as_ref(), now);
+        let bid = Bid {
+            session: key,
+            identity: identity.as_ref(),
+            key: client.takeover_key(),
+        };
+        let released = self.streams.release(parsed.name, &bid, now);
         if let Some(holder) = released {
             let name = Arc::from(parsed.name);
             self.schedule(&name);

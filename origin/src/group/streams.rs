@@ -14,11 +14,12 @@ use std::{
 };
 
 use tributary_node::config::SecondPublisher;
-use tributary_protocol::link::{LiveId, WriterId};
+use tributary_protocol::link::{LiveId, TakeoverKey, WriterId};
 
 pub(super) use super::publisher::{
-    Claim, Claimant, Ended, Holder, Holds, KnownStream, News, Own, StreamSlot, Viewing,
+    Bid, Claim, Claimant, Ended, Holder, Holds, KnownStream, News, Own, StreamSlot, Viewing,
 };
+use super::reconnecting::Reconnecting;
 use crate::{
     app::{AppVersion, ClientId, Identity, Publisher, StreamStatistics},
     live::{Begins, LiveStream},
@@ -32,6 +33,7 @@ pub(super) struct Streams {
     app: Arc<AppVersion>,
     /// Lanes whose link is lost: their publishers' timers stand still.
     lost_lanes: Vec<LaneKey>,
+    reconnecting: Reconnecting,
 }
 
 #[derive(Default)]
@@ -91,6 +93,7 @@ impl Streams {
             ids,
             app,
             lost_lanes: Vec::new(),
+            reconnecting: Reconnecting::default(),
         }
     }
 
@@ -107,8 +110,18 @@ impl Streams {
         now: Instant,
     ) -> (Arc<str>, Claim) {
         let key = self.key(name);
-        if !self.may_claim(&key, claimant.identity.as_ref()) {
+        let bid = Bid {
+            session: claimant.slot.session,
+            identity: claimant.identity.as_ref(),
+            key: claimant.key,
+        };
+        if !self.may_claim(&key, &bid, now) {
             return (key, Claim::Taken);
+        }
+        if let Some(holder) = self.table.get(&key).and_then(|it| it.holding.session())
+            && self.is_expected(holder, &bid, now)
+        {
+            self.reconnecting.used(holder, claimant.slot.session);
         }
         let stream = self.table.entry(Arc::clone(&key)).or_default();
         if std::mem::take(&mut stream.counted) {
@@ -154,30 +167,40 @@ impl Streams {
     }
 
     /// Whether a name is free for a claimant, or its holder gives way to the claimant.
-    fn may_claim(&self, key: &str, claimant: Option<&Identity>) -> bool {
+    fn may_claim(&self, key: &str, bid: &Bid<'_>, now: Instant) -> bool {
         let stream = self.table.get(key);
         stream.is_none_or(|stream| match &stream.holding {
             Holding::Free | Holding::Ended { .. } => true,
-            Holding::Lost(lost) => lost.identity.is_none() || lost.identity.as_ref() == claimant,
-            Holding::Held(holder) => self.may_displace(holder, claimant),
+            Holding::Lost(lost) => {
+                let comes_back = lost.identity.is_none() || lost.identity.as_ref() == bid.identity;
+                comes_back || self.is_expected(lost.publisher.session, bid, now)
+            }
+            Holding::Held(holder) => self.may_displace(holder, bid, now),
         })
+    }
+
+    /// Whether a session was asked to reconnect, and the claimant is its client.
+    fn is_expected(&self, holder: SessionKey, bid: &Bid<'_>, now: Instant) -> bool {
+        self.reconnecting.lets(holder, bid.session, bid.key, now)
+    }
+
+    /// Expects the client of a session that publishes to come back with this key.
+    pub(super) fn expect(&mut self, session: SessionKey, key: TakeoverKey, now: Instant) {
+        let publishes = |stream: &NamedStream| stream.holding.session() == Some(session);
+        if self.table.values().any(publishes) {
+            self.reconnecting.expect(session, key, now);
+        }
     }
 
     /// Frees a name for a publisher that is about to come, if it may displace the holder. Returns
     /// the displaced holder.
-    pub(super) fn release(
-        &mut self,
-        name: &str,
-        by: SessionKey,
-        identity: Option<&Identity>,
-        now: Instant,
-    ) -> Option<Holder> {
+    pub(super) fn release(&mut self, name: &str, bid: &Bid<'_>, now: Instant) -> Option<Holder> {
         let Holding::Held(holder) = &self.table.get(name)?.holding else {
             return None;
         };
-        if holder.slot.session == by
+        if holder.slot.session == bid.session
             || holder.holds == Holds::Loosely
-            || !self.may_displace(holder, identity)
+            || !self.may_displace(holder, bid, now)
         {
             return None;
         }
@@ -500,11 +523,13 @@ impl Streams {
             .map_or_else(|| Arc::from(name), |(key, _)| Arc::clone(key))
     }
 
-    fn may_displace(&self, holder: &Holder, identity: Option<&Identity>) -> bool {
-        let same = identity.is_some() && holder.identity.as_ref() == identity;
+    fn may_displace(&self, holder: &Holder, bid: &Bid<'_>, now: Instant) -> bool {
+        let same = bid.identity.is_some() && holder.identity.as_ref() == bid.identity;
         let policy = self.app.settings().second_publisher == SecondPublisher::Takeover;
         let yields = holder.stalled || holder.holds == Holds::Loosely;
-        yields || (same && (policy || self.is_lost(holder.slot.session.lane)))
+        yields
+            || (same && (policy || self.is_lost(holder.slot.session.lane)))
+            || self.is_expected(holder.slot.session, bid, now)
     }
 }
 
@@ -556,6 +581,15 @@ impl NamedStream {
 }
 
 impl Holding {
+    /// The session that holds the name, or that may return to it.
+    fn session(&self) -> Option<SessionKey> {
+        match self {
+            Self::Free | Self::Ended { .. } => None,
+            Self::Held(holder) => Some(holder.slot.session),
+            Self::Lost(lost) => Some(lost.publisher.session),
+        }
+    }
+
     /// How the next publisher of the name goes on.
     fn next_writer(&self) -> Begins {
         match self {

@@ -1,6 +1,7 @@
 //! The places of a publisher's token, and the token's part in its identity.
 
 use tributary_node::config::{self, PublishRefused};
+use tributary_protocol::link::TakeoverKey;
 
 use super::Client;
 
@@ -30,6 +31,14 @@ impl Client {
             Some(token) => format!("{query}&token={token}"),
             None => query.to_owned(),
         }
+    }
+
+    /// The key of a client that its former edge has asked to reconnect, from the query of `app` or of
+    /// `tcUrl`.
+    pub(super) fn takeover_key(&self) -> Option<TakeoverKey> {
+        let connect = self.connect()?;
+        let of_url = connect.tc_url.as_deref().and_then(TakeoverKey::of);
+        TakeoverKey::of(&connect.app).or(of_url)
     }
 
     /// The first token in the query of the name, of `app` and of `tcUrl`.

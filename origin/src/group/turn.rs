@@ -63,6 +63,7 @@ impl Turn<'_> {
                     client.report(statistics, self.core.room.now);
                 }
             }
+            FromSession::Reconnects(key) => self.core.publish_acts().reconnects(session, key),
             FromSession::Close(reason) => self.core.forget(session, reason),
         }
     }

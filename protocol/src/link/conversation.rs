@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::{
     Bandwidth, CloseReason, FeedPlace, Filter, Generation, LiveId, OpenSession, Statistics,
-    WriterId,
+    TakeoverKey, WriterId,
 };
 use crate::{Message, MessageStreamId};
 
@@ -100,6 +100,9 @@ pub enum FromSession<O = OpenSession> {
     },
     /// Figures of the session's connection, after [`ToSession::Watch`].
     Statistics(Statistics),
+    /// The edge asks the client to reconnect: the names that it publishes go to the session that
+    /// shows this key, if it comes soon.
+    Reconnects(TakeoverKey),
     /// The session is over; no further event or order concerns it.
     Close(CloseReason),
 }
@@ -193,6 +196,7 @@ impl<O> FromSession<O> {
             },
             Self::Stalled { stream, stalled } => FromSession::Stalled { stream, stalled },
             Self::Statistics(statistics) => FromSession::Statistics(statistics),
+            Self::Reconnects(key) => FromSession::Reconnects(key),
             Self::Close(reason) => FromSession::Close(reason),
         }
     }

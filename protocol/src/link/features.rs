@@ -15,3 +15,6 @@ pub const UNREAD: u64 = 1 << 9;
 
 /// The node reads the name of the live stream in an Attach.
 pub const NAMED: u64 = 1 << 10;
+
+/// The node reads [`FromSession::Reconnects`](super::FromSession::Reconnects).
+pub const TAKEOVER: u64 = 1 << 11;

@@ -83,6 +83,7 @@ const CLOSE: u64 = 0x22;
 const STALLED: u64 = 0x23;
 const END: u64 = 0x24;
 const STATISTICS: u64 = 0x25;
+const RECONNECTS: u64 = 0x2f;
 const ACCEPT: u64 = 0x30;
 const ATTACH: u64 = 0x31;
 const DETACH: u64 = 0x32;

@@ -20,6 +20,7 @@ pub mod outbox;
 mod peer_address;
 mod rate;
 pub mod session;
+mod takeover;
 #[cfg(test)]
 mod tests;
 pub mod varint;
@@ -34,5 +35,6 @@ pub use origin_lane::{AudienceCounts, OriginEvent, OriginLane, RESERVATION_IDLE,
 pub use peer_address::PeerAddress;
 pub use rate::Rate;
 pub use session::{CloseReason, FeedPlace, Generation, LiveId, OpenSession, WriterId};
+pub use takeover::TakeoverKey;
 
 pub use crate::ring::Filter;

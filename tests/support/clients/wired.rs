@@ -206,6 +206,16 @@ impl Wired {
         client
     }
 
+    /// A session that follows requests to reconnect and publishes a name.
+    pub(crate) fn following_publisher(server: SocketAddr, app: &str, name: &str) -> Self {
+        let mut client = Self::open(server).expect("a handshake");
+        client.connect_with(app, vec![("capsEx".into(), 1.0.into())], &[]);
+        let stream = client.create_stream();
+        let answer = client.publish(stream, name);
+        assert_eq!(answer, "NetStream.Publish.Start", "{app}/{name}");
+        client
+    }
+
     /// Records messages until `done` accepts one, or the time is over.
     pub(crate) fn record(
         &mut self,

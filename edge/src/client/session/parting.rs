@@ -5,6 +5,7 @@ use std::time::Instant;
 use tributary_protocol::{
     Message, RtmpTimestamp,
     command::{self, Status},
+    link::TakeoverKey,
 };
 
 use super::{CONNECTION, Phase, Session, from_origin::send};
@@ -52,12 +53,21 @@ impl Session {
         self.who.as_deref().is_some_and(|who| who.reconnects)
     }
 
-    /// Sends NetConnection.Connect.ReconnectRequest (Enhanced RTMP v2). Without a `tcUrl` the client
-    /// connects to the same address, where a balancer gives it to another edge. The session goes on
-    /// until the client leaves.
+    /// Sends NetConnection.Connect.ReconnectRequest (Enhanced RTMP v2). The client connects to the
+    /// same address, where a balancer gives it to another edge, and the session goes on until it
+    /// leaves. A publisher gets a key in its `tcUrl`, with which it takes its own names over.
     fn ask_to_reconnect(&mut self) {
         let encoding = self.encoding();
-        let info = Status::ConnectReconnectRequest.info(None, None);
+        let mut info = Status::ConnectReconnectRequest.info(None, None);
+        if self.forwarding.publishing.feeding().next().is_some()
+            && let Some(url) = self.who.as_deref().and_then(|who| who.tc_url.as_deref())
+        {
+            let key = TakeoverKey::new(rand::random());
+            info = info.with("tcUrl", key.in_url(url));
+            if let Some(link) = self.forwarding.link() {
+                link.reconnects(key);
+            }
+        }
         let (kind, payload) = command::on_status(info).encode(encoding);
         let request = Message {
             kind,

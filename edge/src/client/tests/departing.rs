@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use tributary_protocol::{amf::Object, link::CloseReason, session::ClientEvent};
+use tributary_protocol::{
+    amf::Object,
+    link::{CloseReason, FromSession, TakeoverKey, ToSession},
+    session::ClientEvent,
+};
 
-use super::support::{Client, Edge, LONG, Peer, own_address, raw};
-use crate::departure::Departure;
+use super::support::{Client, Edge, LONG, Peer, STREAM, code, own_address, raw};
+use crate::{departure::Departure, link::publish::PublishFeed};
 
 /// A session whose client states these bits of `capsEx`.
 async fn session(edge: &mut Edge, caps: f64) -> (Client, Peer) {
@@ -61,4 +65,40 @@ async fn the_drain_ends_a_departure_at_once() {
     let _half_open = raw(edge.address(), own_address()).await;
     edge.drain.begin();
     assert_eq!(client.status().await, "NetConnection.Connect.AppShutdown");
+}
+
+#[tokio::test]
+async fn a_publisher_that_is_asked_to_reconnect_gets_a_key_for_its_names() {
+    let mut edge = Edge::start();
+    let (mut client, peer) = session(&mut edge, 1.0).await;
+    client
+        .connection
+        .stream_command(STREAM, "publish", vec!["cam".into(), "live".into()]);
+    client.send().await;
+    let (publish, generation) = edge.command(&peer).await;
+    assert_eq!(publish.name, "publish");
+    let (target, _source) = PublishFeed::new();
+    peer.say(ToSession::AcceptPublish {
+        stream: STREAM,
+        generation,
+        target,
+    });
+    edge.until("one publisher", |metrics| metrics.publishers.get() == 1)
+        .await;
+    let departure = Departure::new(Instant::now(), Duration::ZERO, LONG);
+    edge.depart.begin(departure);
+    let (_, told) = edge.told().await;
+    let FromSession::Reconnects(key) = told else {
+        panic!("the origin is told of the key: {told:?}");
+    };
+    let ClientEvent::Status { info, .. } = client.event().await else {
+        panic!("the client is asked to reconnect");
+    };
+    assert_eq!(code(&info), "NetConnection.Connect.ReconnectRequest");
+    let url = info
+        .get("tcUrl")
+        .and_then(|url| url.as_str().map(str::to_owned));
+    let url = url.expect("a tcUrl");
+    assert!(url.starts_with("rtmp://edge/live?resume="), "{url}");
+    assert_eq!(TakeoverKey::of(&url), Some(key));
 }

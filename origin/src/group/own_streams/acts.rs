@@ -164,6 +164,7 @@ impl PublishActs<'_> {
             slot: StreamSlot::of_application(id),
             generation: Generation::default(),
             identity: None,
+            key: None,
             query: Box::default(),
             holds,
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tributary_node::config::{Application, PublishFrom, SecondPublisher, Secret};
 use tributary_protocol::{
     amf::{Object, Value},
+    link::TakeoverKey,
     shared_object::{Event, Flags},
 };
 
@@ -185,6 +186,57 @@ fn the_first_token_of_name_app_and_url_decides() {
             assert_eq!(started, admitted, "{name} {app} {tc_url}: {heard:?}");
         });
     }
+}
+
+/// A publisher whose edge leaves gets its names at another edge, once, with `second_publisher = "reject"`.
+#[test]
+fn a_publisher_with_the_key_of_its_edge_takes_its_own_names_over() {
+    let settings = Application {
+        second_publisher: SecondPublisher::Reject,
+        publish_token: None,
+        publish_from: PublishFrom::Anywhere,
+        ..with_token()
+    };
+    let (key, other) = (TakeoverKey::new([7; 16]), TakeoverKey::new([8; 16]));
+    let bring = |key: TakeoverKey, place: &str| match place {
+        "app" => queries(&key.in_url(""), ""),
+        _ => queries("", &key.in_url("")),
+    };
+    play(async {
+        let mut stage = Stage::live(settings);
+        let mut old = stage.lane("live");
+        old.client(1).await;
+        old.publish(1, "cam", 1);
+        old.clear().await;
+        let started = |heard: &[String]| heard.iter().any(|it| it == "1 NetStream.Publish.Start");
+        let taken = |heard: &[String]| heard.iter().any(|it| it == "1 NetStream.Publish.BadName");
+
+        // Before the edge has told of it, and with another key, the name is taken.
+        let mut early = stage.lane("live");
+        connect(&mut early, 1, bring(key, "app")).await;
+        early.publish(1, "cam", 1);
+        assert!(taken(&early.heard(1).await));
+        old.reconnects(1, key);
+        let mut guess = stage.lane("live");
+        connect(&mut guess, 1, bring(other, "app")).await;
+        guess.publish(1, "cam", 1);
+        assert!(taken(&guess.heard(1).await));
+
+        let mut new = stage.lane("live");
+        connect(&mut new, 1, bring(key, "tcUrl")).await;
+        new.publish(1, "cam", 1);
+        assert!(started(&new.heard(1).await));
+        assert!(
+            taken(&old.heard(1).await),
+            "it is told that its name is gone"
+        );
+
+        // The key was good for one session.
+        let mut again = stage.lane("live");
+        connect(&mut again, 1, bring(key, "tcUrl")).await;
+        again.publish(1, "cam", 1);
+        assert!(taken(&again.heard(1).await));
+    });
 }
 
 /// An encoder that comes back takes its own half-dead stream over, wherever its token stands.

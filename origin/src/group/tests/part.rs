@@ -85,6 +85,7 @@ pub(in crate::group) fn publish(
         },
         generation: Generation::default(),
         identity: None,
+        key: None,
         query: Box::default(),
         holds: Holds::Firmly,
     };

@@ -15,8 +15,8 @@ use tributary_protocol::{
     amf::{Object, Value},
     command::{Command, DataMessage, ObjectEncoding, connect},
     link::{
-        AudienceId, CloseReason, FromSession, Generation, OpenSession, Recipients, Target,
-        ToAudience, ToSession, WriterId,
+        AudienceId, CloseReason, FromSession, Generation, OpenSession, Recipients, TakeoverKey,
+        Target, ToAudience, ToSession, WriterId,
     },
     message::user_control::UserControl,
     shared_object::{Event, Flags, SharedObjectMessage, body::for_member},
@@ -311,6 +311,13 @@ impl Lane {
         self.handle.send(Mail::Outage {
             lane: self.out.key(),
             lost,
+        });
+    }
+
+    pub(super) fn reconnects(&self, session: u64, key: TakeoverKey) {
+        self.handle.send(Mail::Session {
+            session: self.key(session),
+            event: FromSession::Reconnects(key),
         });
     }
 

@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes};
 
 use super::{
     ACCEPT, ACCEPT_PUBLISH, ATTACH, BANDWIDTH, CLOSE, DETACH, FILTER, MAX_STREAM_NAME, OPEN, PING,
-    PUBLISH_READ, STALLED, STATISTICS, STOP_PUBLISH, WATCH, encode_session,
+    PUBLISH_READ, RECONNECTS, STALLED, STATISTICS, STOP_PUBLISH, WATCH, encode_session,
     fragment::{Fragment, Head, encode_fragment},
     put_session, take_session, take_stream,
 };
@@ -14,7 +14,7 @@ use crate::{
     MessageStreamId, SessionId,
     link::{
         Bandwidth, CloseReason, Filter, FrameError, FromSession, Generation, LiveId, OpenSession,
-        Source, Statistics, Target, ToSession, WriterId,
+        Source, Statistics, TakeoverKey, Target, ToSession, WriterId,
         frame::{self, Frame, put_str, take, take_str, take_u8, take_varint_u32},
         varint,
     },
@@ -183,6 +183,12 @@ impl FromSession {
                 frame::encode(STALLED, &body, out);
             }
             Self::Statistics(statistics) => statistics.encode(session, out),
+            Self::Reconnects(key) => {
+                let mut body = Vec::with_capacity(32);
+                put_session(session, &mut body);
+                body.put_slice(key.bytes());
+                frame::encode(RECONNECTS, &body, out);
+            }
             Self::Close(reason) => encode_close(session, *reason, out),
         }
     }
@@ -198,6 +204,11 @@ impl FromSession {
                 stalled: take_u8(input)? != 0,
             },
             STATISTICS => Self::Statistics(Statistics::decode(input)?),
+            RECONNECTS => {
+                let key = take(input, TakeoverKey::LENGTH)?;
+                let key = key.try_into().map_err(|_| FrameError::Truncated)?;
+                Self::Reconnects(TakeoverKey::new(key))
+            }
             CLOSE => Self::Close(CloseReason::from_code(take_u8(input)?)),
             kind => return Err(FrameError::Unexpected(kind)),
         };

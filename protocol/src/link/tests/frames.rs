@@ -7,7 +7,7 @@ use crate::{
     amf::ObjectEncoding,
     link::{
         AudienceId, Bandwidth, CloseReason, Control, FeedPlace, Filter, FromSession, Generation,
-        Hello, LiveId, OpenSession, Source, Statistics, Target, ToSession, WriterId,
+        Hello, LiveId, OpenSession, Source, Statistics, TakeoverKey, Target, ToSession, WriterId,
         frame::{FrameReader, MAX_BODY},
         lane_frame::{
             AudienceFrame, AudienceHead, AudiencePiece, Fragment, Head, LaneAnswer, Member,
@@ -114,6 +114,15 @@ fn to_origin() -> Vec<(&'static str, ToOrigin)> {
                     received: Some(3),
                     ..STATISTICS
                 }),
+            },
+        ),
+        (
+            "2f 11 05 000102030405060708090a0b0c0d0e0f",
+            ToOrigin::Session {
+                session: SESSION,
+                event: FromSession::Reconnects(TakeoverKey::new([
+                    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+                ])),
             },
         ),
     ]

@@ -81,6 +81,7 @@ fn no_feature_bit_has_two_meanings_and_the_code_has_those_in_use() {
         ("COUNTED", features::COUNTED),
         ("UNREAD", features::UNREAD),
         ("NAMED", features::NAMED),
+        ("TAKEOVER", features::TAKEOVER),
     ]);
     let mut bits = Vec::new();
     let mut in_use = BTreeMap::new();
