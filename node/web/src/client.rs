@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     connect::{self, HyperClient, Roots},
-    limits::{MAX_CALLER_REQUESTS, MAX_CALLER_RUNNING, MAX_RUNNING, TIME},
+    limits::{CallerBounds, MAX_RUNNING, TIME},
     message::{HttpError, Request, Response},
     perform,
     target::Allowed,
@@ -47,6 +47,7 @@ struct Shared {
 pub struct HttpCaller {
     client: HttpClient,
     allowed: Allowed,
+    bounds: CallerBounds,
     running: Arc<Semaphore>,
     pending: Arc<AtomicUsize>,
 }
@@ -64,12 +65,18 @@ impl HttpClient {
         }
     }
 
-    /// A new caller.
+    /// A new caller with the usual bounds.
     pub fn caller(&self, allowed: Allowed) -> HttpCaller {
+        self.caller_within(allowed, CallerBounds::default())
+    }
+
+    /// A new caller with these bounds.
+    pub fn caller_within(&self, allowed: Allowed, bounds: CallerBounds) -> HttpCaller {
         HttpCaller {
             client: self.clone(),
             allowed,
-            running: Arc::new(Semaphore::new(MAX_CALLER_RUNNING)),
+            bounds,
+            running: Arc::new(Semaphore::new(bounds.running)),
             pending: Arc::default(),
         }
     }
@@ -85,7 +92,8 @@ impl HttpCaller {
     /// Begins a request. `done` is called exactly once on another thread, also if the request fails
     /// at once; not if the process ends. The request counts until the [`Answer`] is dropped.
     pub fn send(&self, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
-        let pending = Pending::take(&self.pending);
+        let bounds = self.bounds;
+        let pending = Pending::take(&self.pending, bounds.requests);
         let shared = Arc::clone(&self.client.shared);
         let allowed = Arc::clone(&self.allowed);
         let running = Arc::clone(&self.running);
@@ -96,12 +104,13 @@ impl HttpCaller {
                     _counted: None,
                 });
             };
+            let time = request.time.unwrap_or(TIME);
             let work = async {
                 let permits = permits(running, &shared).await?;
-                let response = perform::perform(shared.client(), &allowed, request).await?;
+                let response = perform::perform(shared.client(), &allowed, bounds, request).await?;
                 Ok((response, permits))
             };
-            let timed = tokio::time::timeout(TIME, work).await;
+            let timed = tokio::time::timeout(time, work).await;
             let (result, permits) = match timed.unwrap_or(Err(HttpError::Timeout)) {
                 Ok((response, permits)) => (Ok(response), Some(permits)),
                 Err(error) => (Err(error), None),
@@ -157,8 +166,8 @@ async fn permits(caller: Arc<Semaphore>, shared: &Shared) -> Result<Permits, Htt
 struct Pending(Arc<AtomicUsize>);
 
 impl Pending {
-    fn take(count: &Arc<AtomicUsize>) -> Option<Self> {
-        if count.fetch_add(1, Ordering::Relaxed) < MAX_CALLER_REQUESTS {
+    fn take(count: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        if count.fetch_add(1, Ordering::Relaxed) < most {
             return Some(Self(Arc::clone(count)));
         }
         count.fetch_sub(1, Ordering::Relaxed);

@@ -52,8 +52,8 @@ mod tests;
 pub use client::{Answer, HttpCaller, HttpClient};
 pub use connect::Roots;
 pub use limits::{
-    CONNECT_TIME, MAX_CALLER_REQUESTS, MAX_CALLER_RUNNING, MAX_REDIRECTS, MAX_REQUEST_BODY,
-    MAX_REQUEST_HEADERS, MAX_RESPONSE_BODY, MAX_RESPONSE_HEAD, MAX_RUNNING, TIME,
+    CONNECT_TIME, CallerBounds, MAX_CALLER_REQUESTS, MAX_CALLER_RUNNING, MAX_REDIRECTS,
+    MAX_REQUEST_BODY, MAX_REQUEST_HEADERS, MAX_RESPONSE_BODY, MAX_RESPONSE_HEAD, MAX_RUNNING, TIME,
 };
 pub use message::{HttpError, Request, Response};
 pub use target::Allowed;

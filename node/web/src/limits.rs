@@ -2,6 +2,34 @@
 
 use std::time::Duration;
 
+/// The bounds of one caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallerBounds {
+    /// Requests that run at a time; the others wait.
+    pub running: usize,
+    /// Requests in all, waiting ones included.
+    pub requests: usize,
+    /// Bytes of a response's body.
+    pub response_body: usize,
+    /// Redirects of one request; with none, a redirect is a response as any other.
+    pub redirects: usize,
+    /// Whether a connection stays open for later requests. A server may close such a connection at the
+    /// moment of a request, which then fails.
+    pub reuse: bool,
+}
+
+impl Default for CallerBounds {
+    fn default() -> Self {
+        Self {
+            running: MAX_CALLER_RUNNING,
+            requests: MAX_CALLER_REQUESTS,
+            response_body: MAX_RESPONSE_BODY,
+            redirects: MAX_REDIRECTS,
+            reuse: true,
+        }
+    }
+}
+
 /// Requests that a caller runs at a time; the others wait.
 pub const MAX_CALLER_RUNNING: usize = 8;
 

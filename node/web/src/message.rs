@@ -1,6 +1,6 @@
 //! Requests, responses, and errors.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, time::Duration};
 
 use bytes::Bytes;
 
@@ -15,6 +15,8 @@ pub struct Request {
     /// Header lines; those that belong to the connection are not sent.
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
+    /// The time from the call to the whole response, waiting included; unset, [`TIME`].
+    pub time: Option<Duration>,
 }
 
 /// A response, whatever its status.
@@ -61,13 +63,13 @@ pub enum HttpError {
     BadRequest(String),
     /// The application's `outgoing` does not name this target, `HOST:PORT`.
     NotAllowed(String),
-    /// The caller has [`MAX_CALLER_REQUESTS`] requests.
+    /// The caller has as many requests as it may have.
     TooMany,
     /// The request's body, or the response, is longer than its bound.
     TooLong,
-    /// [`TIME`] is over.
+    /// The request's time is over.
     Timeout,
-    /// More than [`MAX_REDIRECTS`] redirects.
+    /// More redirects than the caller follows.
     Redirects,
     /// The connection, TLS or HTTP failed; the text names the cause.
     Failed(String),

@@ -12,7 +12,7 @@ use hyper::{
 
 use crate::{
     connect::HyperClient,
-    limits::{MAX_REDIRECTS, MAX_REQUEST_BODY, MAX_REQUEST_HEADERS, MAX_RESPONSE_BODY},
+    limits::{CallerBounds, MAX_REQUEST_BODY, MAX_REQUEST_HEADERS},
     message::{HttpError, Request, Response},
     target::{Allowed, Target},
 };
@@ -38,6 +38,7 @@ const AGENT: &str = concat!("Tributary/", env!("CARGO_PKG_VERSION"));
 pub(crate) async fn perform(
     client: &HyperClient,
     allowed: &Allowed,
+    bounds: CallerBounds,
     request: Request,
 ) -> Result<Response, HttpError> {
     if request.body.len() > MAX_REQUEST_BODY {
@@ -45,19 +46,26 @@ pub(crate) async fn perform(
     }
     let mut target = Target::parse(&request.url)?;
     let mut headers = headers(&request.headers)?;
+    if !bounds.reuse {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let mut method = Method::from_bytes(request.method.to_ascii_uppercase().as_bytes())
         .map_err(|_| HttpError::BadRequest(format!("{} is not a method", request.method)))?;
     if method == Method::CONNECT {
         return Err(HttpError::BadRequest("CONNECT is for proxies".to_owned()));
     }
     let mut body = request.body;
-    for _ in 0..=MAX_REDIRECTS {
+    for _ in 0..=bounds.redirects {
         if !allowed(&target.host, target.port) {
             return Err(HttpError::NotAllowed(target.name()));
         }
         let response = once(client, &method, &target, &headers, &body).await?;
-        let Some(next) = redirect(&response, &target)? else {
-            return whole(response, &target).await;
+        let next = match bounds.redirects {
+            0 => None,
+            _ => redirect(&response, &target)?,
+        };
+        let Some(next) = next else {
+            return whole(response, &target, bounds.response_body).await;
         };
         if see_other(response.status(), &method) {
             (method, body) = (Method::GET, Bytes::new());
@@ -136,10 +144,11 @@ fn see_other(status: StatusCode, method: &Method) -> bool {
 async fn whole(
     response: hyper::Response<Incoming>,
     target: &Target,
+    most: usize,
 ) -> Result<Response, HttpError> {
     let (head, mut incoming) = response.into_parts();
     let declared = incoming.size_hint().lower();
-    if declared > MAX_RESPONSE_BODY as u64 {
+    if declared > most as u64 {
         return Err(HttpError::TooLong);
     }
     let mut body = BytesMut::new();
@@ -148,7 +157,7 @@ async fn whole(
         let Some(data) = frame.data_ref() else {
             continue;
         };
-        if body.len() + data.len() > MAX_RESPONSE_BODY {
+        if body.len() + data.len() > most {
             return Err(HttpError::TooLong);
         }
         body.extend_from_slice(data);

@@ -276,3 +276,62 @@ fn https_needs_a_certificate_that_is_trusted() {
         "{error}"
     );
 }
+
+#[test]
+fn a_caller_may_have_bounds_of_its_own() {
+    let address = serve(|head, _| {
+        let closes = head.to_ascii_lowercase().contains("connection: close\r\n");
+        let (status, length) = match head.split(' ').nth(1) {
+            Some("/moved") => ("302 Found", 0),
+            Some("/long") => ("200 OK", 101),
+            Some("/slow") => {
+                std::thread::sleep(Duration::from_secs(2));
+                ("200 OK", 0)
+            }
+            _ => ("200 OK", usize::from(closes)),
+        };
+        response(status, "Location: cam2\r\n", &vec![b'x'; length])
+    });
+    let bounds = CallerBounds {
+        running: 2,
+        requests: 3,
+        response_body: 100,
+        redirects: 0,
+        reuse: false,
+    };
+    let client = HttpClient::new(OutboundThread::default(), Roots::System);
+    let caller = client.caller_within(Arc::new(|_, _| true), bounds);
+    let to = |path: &str| request("GET", format!("http://{address}{path}"));
+    let moved = ask(&caller, to("/moved")).unwrap();
+    assert_eq!(
+        (moved.status, moved.header("location")),
+        (302, Some("cam2"))
+    );
+    assert_eq!(ask(&caller, to("/long")).unwrap_err(), HttpError::TooLong);
+    assert_eq!(ask(&caller, to("/")).unwrap().text(), "x", "it says close");
+    let began = Instant::now();
+    let (sender, answers) = mpsc::sync_channel(4);
+    for _ in 0..4 {
+        let slow = Request {
+            time: Some(Duration::from_millis(200)),
+            ..to("/slow")
+        };
+        let sender = sender.clone();
+        caller.send(slow, move |answer| sender.send(answer.result).unwrap());
+    }
+    let mut errors: Vec<_> = (0..4)
+        .map(|_| answers.recv().unwrap().unwrap_err())
+        .collect();
+    errors.sort_by_key(|error| *error == HttpError::Timeout);
+    let timeout = HttpError::Timeout;
+    assert_eq!(
+        errors,
+        [
+            HttpError::TooMany,
+            timeout.clone(),
+            timeout.clone(),
+            timeout
+        ]
+    );
+    assert!(began.elapsed() < Duration::from_secs(2));
+}
