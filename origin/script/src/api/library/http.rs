@@ -36,6 +36,7 @@ pub(super) fn host<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
                 url,
                 headers: headers.collect(),
                 body: body_of(&state, &body)?,
+                ..Request::default()
             };
             let done = state.keeper.keep(ctx, done.as_value());
             send(&state, class, request, done);

@@ -150,6 +150,7 @@ impl Gateway {
             url: self.url.clone(),
             headers: vec![("Content-Type".to_owned(), MEDIA_TYPE.to_owned())],
             body: packet.encode(self.encoding).freeze(),
+            ..Request::default()
         };
         Some((request, Sent { calls }))
     }
