@@ -126,12 +126,14 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
     if let Some(sample) = sample {
         sample.abort();
     }
+    let owed = edge.owed_hooks();
     node::within(node::STOP, async {
         edge.finished().await;
         let _ = tokio::task::spawn_blocking(move || origin.join()).await;
         let _ = served.await;
     })
     .await;
+    owed.note_lost();
     Ok(())
 }
 

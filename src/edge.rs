@@ -137,11 +137,13 @@ async fn serve(
     }
     tracing::info!("stopping");
     signal.begin();
+    let owed = edge.owed_hooks();
     node::within(LAST, async {
         edge.finished().await;
         let _ = served.await;
     })
     .await;
+    owed.note_lost();
     Ok(())
 }
 
@@ -200,8 +202,8 @@ fn seconds(until: Instant) -> f64 {
         .as_secs_f64()
 }
 
-/// Waits for the end of a departure: its deadline, the last client after the linger, or a second
-/// signal.
+/// Waits for the end of a departure: its deadline, the last client and done-hook after the linger, or
+/// a second signal.
 async fn until_left(edge: &Running, departure: Departure, stops: &mut drain::Stops) {
     tracing::info!(
         accepts_for_s = seconds(departure.listens_until),

@@ -10,6 +10,10 @@ use tributary_protocol::{link::CloseReason, ring};
 
 use crate::admission::Refused;
 
+mod hooks;
+
+pub(crate) use hooks::HookMetrics;
+
 /// A label with a reason.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Reason {
@@ -42,6 +46,7 @@ pub struct Metrics {
     pub faults: Family<Reason, Counter>,
     /// Connects that waited because their address had failed too often.
     pub slowed_connects: Counter,
+    pub(crate) hooks: HookMetrics,
     /// Aggregates whose rest was dropped.
     pub aggregates_cut_off: Counter,
     /// Connections that were refused.
@@ -137,6 +142,7 @@ impl Metrics {
             "Connects that waited because their address had failed too often",
             self.slowed_connects.clone(),
         );
+        self.hooks.register(r);
         r.register(
             "aggregates_cut_off",
             "Aggregates of which the rest was dropped",

@@ -14,6 +14,7 @@ use crate::{
     config::{CertificateFiles, Protocol},
     departure::Departing,
     fanout::Streams,
+    hooks::Hooks,
     link::{
         LinkConfig, LinkMetrics, Links, OriginAddress, OriginAddressError, Readiness, Upstream,
     },
@@ -52,7 +53,12 @@ pub struct Running {
     readiness: Readiness,
     upstream: Upstream,
     departing: Departing,
+    hooks: Hooks,
 }
+
+/// The done-hooks that an edge owes to services.
+#[derive(Clone, Debug)]
+pub struct OwedHooks(Hooks);
 
 impl Running {
     /// The protocols that clients can speak, each with an address for it.
@@ -83,11 +89,17 @@ impl Running {
         }
     }
 
-    /// Waits until no client is connected.
+    /// Waits until no client is connected and no done-hook is owed.
     pub async fn empty(&self) {
         while self.clients.admission().connections() > 0 {
             tokio::time::sleep(LOOK).await;
         }
+        self.hooks.owed().none().await;
+    }
+
+    /// The done-hooks that are owed, also after the edge has ended.
+    pub fn owed_hooks(&self) -> OwedHooks {
+        OwedHooks(self.hooks.clone())
     }
 
     /// The routes of an edge for the admin server: the shared objects that its sessions use,
@@ -100,10 +112,24 @@ impl Running {
         })
     }
 
-    /// Waits after the drain until every client and every link is gone.
+    /// Waits after the drain until every client and every link is gone, and no done-hook is owed.
     pub async fn finished(self) {
         drop(self.upstream);
         self.clients.finished().await;
+        self.hooks.owed().none().await;
+    }
+}
+
+impl OwedHooks {
+    /// Writes a line about the done-hooks that the end of the process loses, if there are some.
+    pub fn note_lost(&self) {
+        let lost = self.0.owed().number();
+        if lost > 0 {
+            tracing::warn!(
+                lost,
+                "done-hooks are lost: their services have not answered"
+            );
+        }
     }
 }
 
@@ -126,11 +152,13 @@ pub fn start(
     } = start;
     let origins = origins(&config)?;
     let policies = Policies::load(&applications)?;
+    let name = identity.peer().name.clone();
     let certificates = Certificates::load(&tls, config.ticket_keys.clone())?;
     let link_metrics = LinkMetrics::default();
     link_metrics.register(registry);
     let metrics = Arc::new(Metrics::default());
     metrics.register(registry);
+    let hooks = Hooks::new(metrics.hooks.clone(), &name, epoch);
     let link_config = LinkConfig {
         identity,
         origins,
@@ -151,7 +179,7 @@ pub fn start(
     let clients = run::run_behind(
         listeners,
         &config,
-        policies,
+        policies.with_hooks(hooks.clone()),
         upstream.clone(),
         Some(links),
         Arc::clone(&metrics),
@@ -165,6 +193,7 @@ pub fn start(
         readiness,
         upstream,
         departing: leaving.departing,
+        hooks,
     })
 }
 

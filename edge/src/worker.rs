@@ -15,6 +15,7 @@ use tributary_node::{config::DeliveryPolicy, drain, load::ThreadLoad};
 use crate::{
     departure::{Departing, Departure},
     fanout::{LiveStream, LocalStream, PlaysOn, Settings, Viewer},
+    hooks::Hooks,
     in_force::{self, InForce},
     link::Upstream,
     metrics::Metrics,
@@ -30,6 +31,7 @@ pub(crate) struct Worker {
     pub(crate) hub: Rc<Hub>,
     in_force: RefCell<Arc<InForce>>,
     gate_memory: Arc<Memory>,
+    hooks: Hooks,
     load: Rc<ThreadLoad>,
     began: Instant,
     /// The buffer into which every client of the thread is read.
@@ -64,6 +66,7 @@ impl Worker {
             upstream: setup.upstream.with_hub(hub_out),
             hub,
             metrics: setup.metrics,
+            hooks: setup.in_force.borrow().policies.hooks().clone(),
             in_force: RefCell::new(Arc::clone(&setup.in_force.borrow())),
             gate_memory: setup.gate_memory,
             load: Rc::new(ThreadLoad::of_current_runtime()),
@@ -134,6 +137,11 @@ impl Worker {
     /// The memory of the edge's gates.
     pub(crate) fn gate_memory(&self) -> &Memory {
         &self.gate_memory
+    }
+
+    /// The hooks of the edge.
+    pub(crate) fn hooks(&self) -> &Hooks {
+        &self.hooks
     }
 
     /// The messages per second that a client may send towards its origin.

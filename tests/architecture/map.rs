@@ -218,17 +218,18 @@ const EDGE: CrateMap = CrateMap {
         ("fanout", "metrics wire"),
         ("link", "fanout objects routing"),
         ("config", "departure link"),
-        ("policies", ""),
+        ("hooks", "metrics"),
+        ("policies", "hooks"),
         ("in_force", "config policies"),
         ("tls", "config metrics wire wire/transport"),
         ("door", "admission config tls tunnel wire wire/transport"),
         (
             "worker",
-            "departure fanout in_force link metrics objects policies wire",
+            "departure fanout hooks in_force link metrics objects policies wire",
         ),
         (
             "client",
-            "admission config departure door fanout link metrics objects spread wire wire/transport worker",
+            "admission config departure door fanout hooks link metrics objects spread wire wire/transport worker",
         ),
         (
             "requests",
@@ -250,7 +251,7 @@ const EDGE: CrateMap = CrateMap {
         ("reload", "config fanout run tls"),
         (
             "start",
-            "config departure fanout link listeners metrics policies reload run tls wire",
+            "config departure fanout hooks link listeners metrics policies reload run tls wire",
         ),
         ("lib", "config listeners metrics policies reload start"),
     ],

@@ -4,7 +4,7 @@ use tributary_gate::Action;
 use tributary_protocol::{
     Message, MessageType, TransactionId,
     amf::Value,
-    command::{Command, NetStreamCommand, ObjectEncoding},
+    command::{Command, NetStreamCommand, ObjectEncoding, stream::PublishKind},
 };
 
 /// A command that names a stream: publish, releaseStream, FCPublish, FCUnpublish, play or play2.
@@ -65,12 +65,50 @@ impl Act {
         self.action == Action::Publish && !self.is_publish()
     }
 
+    /// The kind of a publish: `live`, `record` or `append`.
+    pub(super) fn kind(&self) -> &'static str {
+        match NetStreamCommand::parse(&self.command) {
+            Ok(NetStreamCommand::Publish { kind, .. }) => kind.as_str(),
+            _ => PublishKind::default().as_str(),
+        }
+    }
+
+    /// Start, duration and reset of a play as its command has them; 0 where it has none.
+    pub(super) fn range(&self) -> (f64, f64, bool) {
+        let argument = |index| self.command.arguments.get(index);
+        let number = |index| argument(index).and_then(Value::as_number).unwrap_or(0.0);
+        let resets = argument(3).and_then(Value::as_bool);
+        (
+            number(1),
+            number(2),
+            resets.unwrap_or_else(|| number(3) != 0.0),
+        )
+    }
+
     /// Takes the query off the name. Returns whether there was one.
     pub(super) fn strip(&mut self) -> bool {
         let Some((name, _)) = self.written.split_once('?') else {
             return false;
         };
         let name = name.to_owned();
+        self.rewrite(name)
+    }
+
+    /// Gives the stream another name. Without a query of its own, the name keeps the client's.
+    /// Returns whether the name is one.
+    pub(super) fn rename(&mut self, name: &str) -> bool {
+        if !is_name(name) {
+            return false;
+        }
+        let (_, query) = self.name();
+        let written = match (name.contains('?'), query) {
+            (true, _) | (_, "") => name.to_owned(),
+            (false, query) => format!("{name}?{query}"),
+        };
+        self.rewrite(written)
+    }
+
+    fn rewrite(&mut self, name: String) -> bool {
         let members = match self.command.arguments.first_mut() {
             Some(Value::Object(options)) => Some(&mut options.properties),
             Some(Value::EcmaArray(options)) => Some(&mut options.properties),
@@ -102,6 +140,12 @@ impl Act {
             ..read.clone()
         }
     }
+}
+
+/// Whether something is left of a name without its query and slashes.
+fn is_name(text: &str) -> bool {
+    let (name, _) = text.split_once('?').unwrap_or((text, ""));
+    !name.trim_matches('/').is_empty()
 }
 
 const NAMES: [&str; 6] = [

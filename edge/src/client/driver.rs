@@ -1,9 +1,11 @@
 //! The task of one client's connection: it waits, reads and closes.
 
 use std::{
+    future::poll_fn,
     io,
     rc::Rc,
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -26,6 +28,7 @@ use super::{
 use crate::{
     admission::Permit,
     door::Entrant,
+    hooks::HookNews,
     link::{SessionLink, handle::FromOrigin},
     metrics::Counted,
     spread::WorkerSlot,
@@ -37,6 +40,7 @@ use crate::{
 enum Wake {
     Socket(io::Result<Ready>),
     Origin(Option<FromOrigin>),
+    Hook(HookNews),
     Timer,
     Drain,
     /// A change within the session, which settles.
@@ -140,6 +144,10 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
         (false, false) => None,
     };
     let takes = session.forwarding.link().is_some() && !session.awaits_objects();
+    let hooked = session.gate.as_deref_mut();
+    let hooked = hooked.and_then(|gate| gate.hooked.as_deref_mut());
+    let mut hooked = hooked.filter(|hooked| hooked.has_news());
+    let asks = hooked.is_some();
     let park = session
         .forwarding
         .link()
@@ -150,6 +158,10 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
             Wake::Socket(ready)
         }
         what = next(session.forwarding.link_mut()), if takes => Wake::Origin(what),
+        news = poll_fn(|cx| match &mut hooked {
+            Some(hooked) => hooked.poll(cx),
+            None => Poll::Pending,
+        }), if asks => Wake::Hook(news),
         () = wire.signal().notified() => Wake::Other,
         () = worker.leaves() => match worker.is_draining() {
             true => Wake::Drain,
@@ -197,6 +209,7 @@ fn handle(session: &mut Session, now: Instant, wake: Wake, due: Instant) -> Resu
             }
             Ok(())
         }
+        Wake::Hook(news) => session.on_hook(now, news),
         Wake::Timer => {
             let late = now.saturating_duration_since(due);
             if late > STOPPED {

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use tributary_protocol::{Message, MessageStreamId, link::Generation};
+use tributary_protocol::{Message, MessageStreamId, RtmpTimestamp, link::Generation};
 
 use crate::{link::publish::PublishFeed, metrics::Counted};
 
@@ -27,6 +27,8 @@ pub(super) struct Publishing {
 struct Publish {
     stream: MessageStreamId,
     generation: Generation,
+    /// The timestamp of its last media message.
+    timestamp: RtmpTimestamp,
     state: State,
 }
 
@@ -95,6 +97,7 @@ impl Publishing {
         self.streams.push(Publish {
             stream,
             generation,
+            timestamp: RtmpTimestamp(0),
             state,
         });
         Ok(generation)
@@ -178,6 +181,7 @@ impl Publishing {
         let Some(publish) = self.find_mut(message.stream) else {
             return;
         };
+        publish.timestamp = message.timestamp;
         match &mut publish.state {
             State::Feeding { feed, .. } => feed.push(message),
             State::Held(held) => {
@@ -186,6 +190,12 @@ impl Publishing {
             }
             State::Over => {}
         }
+    }
+
+    /// The timestamp of the last media on a message stream.
+    pub(super) fn timestamp(&self, stream: MessageStreamId) -> RtmpTimestamp {
+        let publish = self.find(stream);
+        publish.map_or(RtmpTimestamp(0), |publish| publish.timestamp)
     }
 
     /// The time since when held media fills [`MAX_HELD`] and keeps the client from being read.

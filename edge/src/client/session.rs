@@ -30,13 +30,15 @@ use crate::{
     objects::Seated, wire::Wire, worker::Worker,
 };
 
+mod at_gate;
 mod from_origin;
 mod gate;
+mod hooks;
 mod objects;
 mod parting;
 mod report;
 
-use gate::AtGate;
+use at_gate::AtGate;
 
 /// A client's session. [`super::driver`] waits for its socket.
 #[derive(Debug)]
@@ -56,7 +58,7 @@ pub(super) struct Session {
     /// Set while the client may be read at times, and not as its bytes arrive.
     read_times: Option<Box<ReadTimes>>,
     /// Set by the connect command if the application has a gate.
-    gate: Option<Box<AtGate>>,
+    pub(super) gate: Option<Box<AtGate>>,
     /// Set by the client's first message of a shared object.
     seat: Option<Seated>,
     /// Whether the log has a line about a cut-off aggregate of the client.
@@ -160,7 +162,7 @@ impl Session {
         Ok(result?)
     }
 
-    /// Handles the client's messages, up to a connect that waits.
+    /// Handles the client's messages, up to one that waits for a decision.
     fn handle_events(&mut self, now: Instant) -> Result<(), End> {
         while !self.awaits_gate() {
             let event = self.wire.session().poll_event();
@@ -170,8 +172,7 @@ impl Session {
         self.check_behind()
     }
 
-    /// Whether the client may be read: there is room for its messages, and its connect does not
-    /// wait.
+    /// Whether the client may be read: there is room for its messages, and no decision waits.
     pub(super) fn may_read(&self) -> bool {
         self.forwarding.has_room() && !self.awaits_gate()
     }
@@ -310,7 +311,9 @@ impl Session {
                 connect: body,
             },
         };
-        let link = self.worker.upstream.open(request);
+        let upstream = &self.worker.upstream;
+        let number = self.hooks_number().unwrap_or_else(|| upstream.number());
+        let link = upstream.open_as(number, request);
         let (application, instance) = self.name();
         tracing::info!(address = %self.peer, application, instance, session = %link.id(), "session begins");
         self.forwarding.open(link);
@@ -376,9 +379,14 @@ impl Session {
     }
 
     fn on_command(&mut self, now: Instant, message: Message) -> Result<(), End> {
-        let Some(message) = self.pass(now, message)? else {
-            return Ok(());
-        };
+        match self.pass(now, message)? {
+            Some(message) => self.forward_command(now, message),
+            None => Ok(()),
+        }
+    }
+
+    /// Forwards a command that has passed the gate.
+    fn forward_command(&mut self, now: Instant, message: Message) -> Result<(), End> {
         let name = Command::peek(message.kind, &message.payload).map(|(name, _)| name);
         match name {
             None if message.payload.is_empty() => return Ok(()),
@@ -516,6 +524,7 @@ impl Session {
         self.wire.set_limit(None);
         self.playing = Playing::default();
         self.seat = None;
+        self.leave_hooks(end);
         self.forwarding.close(end.reason);
         let (application, instance) = self.name();
         if self.figures.received == 0 && end.fault.is_none() {

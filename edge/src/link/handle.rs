@@ -181,9 +181,18 @@ impl Upstream {
         let _ = self.lanes.push_control(ToLane::OriginsChanged(origins));
     }
 
+    /// A number for a session, which no other session of the edge has.
+    pub fn number(&self) -> SessionId {
+        SessionId(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Opens a session. Never blocks: the result arrives in the session's inbox.
     pub fn open(&self, request: OpenRequest) -> SessionLink {
-        let session = SessionId(self.next.fetch_add(1, Ordering::Relaxed));
+        self.open_as(self.number(), request)
+    }
+
+    /// As [`Self::open`], with a [`Self::number`] that was drawn before.
+    pub fn open_as(&self, session: SessionId, request: OpenRequest) -> SessionLink {
         let (inbox, answers) = queue::queue_within(INBOX, &self.excess);
         let park = Arc::new(Park::default());
         let opening = Opening {

@@ -11,12 +11,15 @@ use std::{
 use tributary_gate::{Encoders, Gate, SharedKey, Tokens};
 use tributary_node::config::{Application, At, Deliveries, Mistakes};
 
+use crate::hooks::{Hooks, OfApplication};
+
 /// The policies of all applications that have settings.
 #[derive(Debug)]
 pub struct Policies {
     by_name: HashMap<String, Arc<Policy>>,
     /// The key behind the challenges of encoders where the settings name no file.
     own_key: SharedKey,
+    hooks: Hooks,
 }
 
 /// The settings of an application that concern edges.
@@ -25,8 +28,10 @@ pub(crate) struct Policy {
     /// The time for which a publisher may be silent.
     pub(crate) stall_time: Duration,
     pub(crate) deliveries: Deliveries,
-    /// The judge of clients; `None` where it would refuse nothing.
+    /// The judge of clients; `None` where it would refuse nothing and there are no hooks.
     pub(crate) gate: Option<Gate>,
+    /// The services that decide with the gate; `None` if there are none.
+    pub(crate) hooks: Option<OfApplication>,
 }
 
 impl Policies {
@@ -43,7 +48,8 @@ impl Policies {
         &self,
         applications: &BTreeMap<String, Application>,
     ) -> Result<Self, Mistakes> {
-        Self::load_with(self.own_key.clone(), applications)
+        let next = Self::load_with(self.own_key.clone(), applications)?;
+        Ok(next.with_hooks(self.hooks.clone()))
     }
 
     fn load_with(
@@ -54,18 +60,36 @@ impl Policies {
         let mut by_name = HashMap::with_capacity(applications.len());
         for (name, settings) in applications {
             let at = At::root().key("applications").key(name);
+            let hooks = settings.hooks.as_ref().map(|hooks| OfApplication {
+                application: name.as_str().into(),
+                settings: Arc::new(hooks.clone()),
+            });
+            let gate = gate(name, settings, &own_key, &at, &mut mistakes);
             let policy = Policy {
                 stall_time: settings.stall_time.get(),
                 deliveries: settings.deliveries(),
-                gate: gate(name, settings, &own_key, &at, &mut mistakes)
-                    .filter(|gate| !gate.is_open()),
+                gate: gate.filter(|gate| !gate.is_open() || hooks.is_some()),
+                hooks,
             };
             by_name.insert(name.clone(), Arc::new(policy));
         }
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        Ok(Self { by_name, own_key })
+        Ok(Self {
+            by_name,
+            own_key,
+            hooks: Hooks::default(),
+        })
+    }
+
+    /// The same policies, with these hooks in place of some that nobody counts.
+    pub(crate) fn with_hooks(self, hooks: Hooks) -> Self {
+        Self { hooks, ..self }
+    }
+
+    pub(crate) fn hooks(&self) -> &Hooks {
+        &self.hooks
     }
 
     /// The policy of an application, if it has settings.

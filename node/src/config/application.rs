@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
-use tributary_gate::{Access, EncoderSettings, RateSettings, TokenSettings};
+use tributary_gate::{Access, EncoderSettings, HookSettings, RateSettings, TokenSettings};
 
 use super::{
     At, Check, Deliveries, Delivery, Displace, Durability, Duration, Mistakes, Secret,
@@ -55,7 +55,7 @@ pub struct Application {
     /// `app` or of `tcUrl`; with it publishers may come from any address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub publish_token: Option<Secret>,
-    /// The addresses and transports of clients; edges judge them, as the three below.
+    /// The addresses and transports of clients; edges judge them, as the four below.
     pub access: Access,
     /// The rates of one address.
     pub limits: RateSettings,
@@ -65,6 +65,9 @@ pub struct Application {
     /// The tokens that permit an act; unset, no act needs one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<TokenSettings>,
+    /// The services that decide about acts by HTTP; unset, none is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<HookSettings>,
     /// The servers that the application may connect to; empty, it may connect to none.
     pub outgoing: Vec<Target>,
     /// The shared objects that clients may create; unset, `live` and `counter` have temporary ones,
@@ -110,6 +113,7 @@ impl Default for Application {
             limits: RateSettings::default(),
             encoders: None,
             tokens: None,
+            hooks: None,
             outgoing: Vec::new(),
             shared_objects: None,
             shared_object_rate: Self::DEFAULT_SHARED_OBJECT_RATE,
@@ -294,6 +298,9 @@ impl Application {
         }
         if let Some(tokens) = &self.tokens {
             tokens.check(&at.key("tokens"), mistakes);
+        }
+        if let Some(hooks) = &self.hooks {
+            hooks.check(&at.key("hooks"), mistakes);
         }
     }
 

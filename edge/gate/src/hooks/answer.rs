@@ -5,7 +5,11 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::{
-    hooks::settings::{HookSettings, HookStyle, OnFailure},
+    hooks::{
+        ledger::NoRoom,
+        request::FieldTooLong,
+        settings::{HookSettings, HookStyle, OnFailure},
+    },
     refusal::{Action, MAX_DESCRIPTION, Refusal},
 };
 
@@ -56,6 +60,40 @@ impl HookRefused {
         Refusal::new(action, self.label, &self.text)
     }
 
+    /// The refusal of a name or `app` that the service gave, and that cannot be one.
+    pub fn unusable_name() -> Self {
+        Self::of_edge(
+            "hook_name",
+            "the service has renamed this to no usable name",
+        )
+    }
+
+    /// The refusal of a relay to or from a target that is not permitted.
+    pub fn relay_not_permitted() -> Self {
+        let text = "the service asks for a relay that is not permitted here";
+        Self::of_edge("hook_relay", text)
+    }
+
+    /// The end of an act that the service does not let go on.
+    pub fn of_update() -> Self {
+        Self::of_edge(
+            "hook_update",
+            "the service that decides about this has ended it",
+        )
+    }
+
+    /// Whether the service has decided so: a refusal for another reason is no fault of the client.
+    pub fn is_of_service(&self) -> bool {
+        self.label == SERVICE_LABEL
+    }
+
+    fn of_edge(label: &'static str, text: &str) -> Self {
+        Self {
+            label,
+            text: text.to_owned(),
+        }
+    }
+
     /// A refusal with the words of the service, made fit for one line, or else with ours.
     fn with(reason: Option<&str>) -> Self {
         let is_blank = |char: char| char.is_whitespace() || char.is_control();
@@ -68,9 +106,23 @@ impl HookRefused {
             text
         };
         Self {
-            label: "hook_refused",
+            label: SERVICE_LABEL,
             text,
         }
+    }
+}
+
+impl From<FieldTooLong> for HookRefused {
+    fn from(_: FieldTooLong) -> Self {
+        let text = "a name or query is too long for the service that decides about this";
+        Self::of_edge("hook_field", text)
+    }
+}
+
+impl From<NoRoom> for HookRefused {
+    fn from(_: NoRoom) -> Self {
+        let text = "the session publishes or plays on too many message streams already";
+        Self::of_edge("hook_no_room", text)
     }
 }
 
@@ -151,11 +203,10 @@ impl HookSettings {
     pub fn failed(&self, fault: HookFault) -> HookAnswer {
         let verdict = match self.on_failure {
             OnFailure::Allow => HookVerdict::Allow,
-            OnFailure::Refuse => HookVerdict::Refuse(HookRefused {
-                label: fault.label(),
-                text: "the service that decides about this does not answer: try again later"
-                    .to_owned(),
-            }),
+            OnFailure::Refuse => {
+                let text = "the service that decides about this does not answer: try again later";
+                HookVerdict::Refuse(HookRefused::of_edge(fault.label(), text))
+            }
         };
         HookAnswer {
             verdict,
@@ -178,6 +229,11 @@ impl HookSettings {
 }
 
 impl HookAnswer {
+    /// Whether the service has allowed the act, so that it is owed a done-hook.
+    pub fn is_allowed(&self) -> bool {
+        !matches!(self.verdict, HookVerdict::Refuse(_))
+    }
+
     /// The decision of several services: the first refusal, or else the first that is more than a plain
     /// permission.
     pub fn of_all(answers: impl IntoIterator<Item = Self>) -> Self {
@@ -293,6 +349,9 @@ fn begins(text: &str, scheme: &str) -> bool {
     let start = text.get(..scheme.len());
     start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
 }
+
+/// The label of a refusal by the service itself.
+const SERVICE_LABEL: &str = "hook_refused";
 
 /// Bytes of a response's body. Reason: an answer has a few fields.
 pub const MAX_ANSWER: usize = 64 * 1024;

@@ -109,6 +109,20 @@ impl<'a> HookEvent<'a> {
         }
     }
 
+    /// The setting that has the URLs of the event's hook, such as `on_publish`.
+    pub fn hook(&self) -> &'static str {
+        match self {
+            Self::Connect => "on_connect",
+            Self::Disconnect { .. } => "on_disconnect",
+            Self::Publish { .. } => "on_publish",
+            Self::Play { .. } => "on_play",
+            Self::Done { action, .. } if *action == Action::Publish => "on_publish_done",
+            Self::Done { .. } => "on_play_done",
+            Self::AnyDone { .. } => "on_done",
+            Self::Update { .. } => "on_update",
+        }
+    }
+
     /// The name of the event, as nginx-rtmp and Tributary's own style have it.
     pub(super) fn name(&self) -> &'static str {
         match self {

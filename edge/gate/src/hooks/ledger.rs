@@ -1,6 +1,6 @@
 //! The done-hooks that a session owes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use crate::{
     hooks::event::{HookEvent, Told},
@@ -18,7 +18,7 @@ use crate::{
 pub struct Ledger(BTreeMap<Option<u32>, Debt>);
 
 /// A done-hook that is owed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Debt {
     /// The message stream; `None` for the connect.
     pub stream: Option<u32>,
@@ -30,12 +30,22 @@ pub struct Debt {
 }
 
 impl Ledger {
+    /// Whether a decision about this stream would find room, and so may be asked for.
+    pub fn has_room(&self, stream: Option<u32>) -> bool {
+        self.0.len() < MAX_DEBTS || self.0.contains_key(&stream)
+    }
+
+    /// The debt of a message stream.
+    pub fn of(&self, stream: u32) -> Option<&Debt> {
+        self.0.get(&Some(stream))
+    }
+
     /// Notes an allowed decision. The debt of an earlier one on the same stream, which the new one
     /// replaces, is given out to be told.
     ///
     /// A decision that finds no room is to be refused in place of allowed: [`NoRoom`] gives it back.
     pub fn allow(&mut self, debt: Debt) -> Result<Option<Debt>, NoRoom> {
-        if self.0.len() >= MAX_DEBTS && !self.0.contains_key(&debt.stream) {
+        if !self.has_room(debt.stream) {
             return Err(NoRoom(debt));
         }
         Ok(self.0.insert(debt.stream, debt))
@@ -93,6 +103,16 @@ impl Debt {
                 HookEvent::AnyDone { stream, reason },
             ],
         }
+    }
+}
+
+/// Without the query, which may be secret.
+impl fmt::Debug for Debt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Debt")
+            .field("stream", &self.stream)
+            .field("action", &self.action)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,17 +1,19 @@
 //! The requests of an event, in the style of the service.
 
+use std::fmt;
+
 use crate::{
     hooks::{
         event::{Caller, HookEvent},
         json, nginx,
-        settings::{HookMethod, HookSettings, HookStyle, Urls},
+        settings::{HookMethod, HookSettings, HookStyle, Urls, host},
         srs,
     },
     refusal::Action,
 };
 
 /// One request. Redirects are not followed: in the style nginx they are answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HookRequest {
     /// `POST` or `GET`.
     pub method: &'static str,
@@ -19,6 +21,24 @@ pub struct HookRequest {
     /// The value of `Content-Type`; `None` without a body.
     pub content_type: Option<&'static str>,
     pub body: String,
+}
+
+impl HookRequest {
+    /// The host of the service with its port, as the setting has them; without the path and query,
+    /// which may be secret.
+    pub fn host(&self) -> &str {
+        host(&self.url)
+    }
+}
+
+/// Neither path nor body, which hold what clients must prove with.
+impl fmt::Debug for HookRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HookRequest")
+            .field("method", &self.method)
+            .field("host", &self.host())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A name or query of the client is longer than [`MAX_FIELD`]. A service must not decide about a part

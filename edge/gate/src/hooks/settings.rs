@@ -88,7 +88,7 @@ pub enum OnFailure {
 }
 
 /// The URLs of a hook.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Urls(Vec<String>);
 
@@ -123,10 +123,23 @@ impl Urls {
     }
 }
 
+/// The hosts alone: paths and queries may be secret.
+impl fmt::Debug for Urls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(host)).finish()
+    }
+}
+
 impl<const N: usize> From<[&str; N]> for Urls {
     fn from(urls: [&str; N]) -> Self {
         Self(urls.map(str::to_owned).to_vec())
     }
+}
+
+/// The host of a service with its port, as its URL has them.
+pub(super) fn host(url: &str) -> &str {
+    let (_, rest) = url.split_once("://").unwrap_or_default();
+    rest.split(['/', '?']).next().unwrap_or_default()
 }
 
 /// An absolute address without a user and a fragment, in printable ASCII.

@@ -65,6 +65,7 @@ impl Session {
             ToSession::Message { message, after } => {
                 self.note_refusal(&message);
                 self.figures.frames += frames(message.payload.len());
+                let message = self.note_status(message);
                 if let Some(message) = self.playing.hold(message, after, now) {
                     self.tell(&message)?;
                 }
@@ -101,6 +102,7 @@ impl Session {
                 }
             }
             ToSession::StopPublish { stream, generation } => {
+                self.note_stopped(stream, generation);
                 self.forwarding.publishing.stop(stream, generation);
             }
             ToSession::PublishRead {

@@ -1,19 +1,18 @@
 //! The gate: whether a client may connect, publish and play, before its origin hears of it.
 //!
 //! ```text
-//! connect ─► delay? ─► (waits, is not read) ─► judged ─► opened
-//!                                                └─► _error, the connection ends
-//! act ─► judged ─► forwarded
-//!          └─► status; an encoder is parted with after 1 s
+//! connect ─► delay? ─► (waits, is not read) ─► judged ─► hook? ─► (waits, is not read) ─► opened
+//!                                                └─────────┴─► _error, the connection ends
+//! act ─► judged ─► hook? ─► (waits, is not read) ─► forwarded
+//!          └─────────┴─► status; an encoder is parted with after 1 s
 //! ```
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rand::RngCore;
 use tributary_gate::{
     Action, Client, Gate, Named, Now, Passed, RANDOM, Refusal, RefusedStatus, Stopped,
 };
-use tributary_node::encoder::Encoder;
 use tributary_protocol::{
     Message, MessageStreamId, RtmpTimestamp, TransactionId,
     amf::Value,
@@ -21,71 +20,20 @@ use tributary_protocol::{
     link::CloseReason,
 };
 
-use super::{CONNECTION, Session, from_origin::send};
-use crate::client::{act::Act, end::End, route::Route};
-
-/// A client of an application that has a gate.
-#[derive(Debug)]
-pub(super) struct AtGate {
-    /// `app` of its connect, with the query.
-    app: String,
-    tc_url: String,
-    /// The user that its connect has proved.
-    user: Option<String>,
-    encoder: Encoder,
-    /// Set while the connect waits.
-    waiting: Option<SlowedConnect>,
-    /// Whether the log has a line about a refused act.
-    was_refused: bool,
-}
-
-/// A connect of an address that has failed too often: it is judged when its time has come.
-#[derive(Debug)]
-struct SlowedConnect {
-    until: Instant,
-    route: Route,
-    connect: Message,
-}
-
-/// Messages behind a connect that waits. Reason: they are kept for as long, up to a minute; a client
-/// that does not wait for the answer sends a handful.
-const MAX_BEHIND: usize = 256;
-
-impl AtGate {
-    pub(super) fn new(connect: &Connect) -> Self {
-        Self {
-            app: connect.app.clone(),
-            tc_url: connect.tc_url.clone().unwrap_or_default(),
-            user: None,
-            encoder: Encoder::of(connect),
-            waiting: None,
-            was_refused: false,
-        }
-    }
-
-    /// Notes that the client calls a method of the application, plays or uses a shared object.
-    pub(super) fn note_more(&mut self) {
-        self.encoder.is_more();
-    }
-
-    /// The next time for [`Session::pass_time`].
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        let waiting = self.waiting.as_ref().map(|waiting| waiting.until);
-        waiting.or_else(|| self.encoder.parting_at())
-    }
-
-    pub(super) fn postpone(&mut self, by: Duration) {
-        self.encoder.postpone(by);
-        if let Some(waiting) = &mut self.waiting {
-            waiting.until += by;
-        }
-    }
-}
+use super::{
+    CONNECTION, Session,
+    at_gate::{AtGate, Awaited, SlowedConnect},
+    from_origin::send,
+};
+use crate::{
+    client::{act::Act, end::End, route::Route},
+    hooks::Asked,
+};
 
 impl Session {
-    /// Whether the connect waits: the client is not read, and its messages are not handled.
+    /// Whether a decision waits: the client is not read, and its messages are not handled.
     pub(in crate::client) fn awaits_gate(&self) -> bool {
-        self.gate.as_ref().is_some_and(|it| it.waiting.is_some())
+        self.gate.as_ref().is_some_and(|gate| gate.awaits())
     }
 
     /// Opens the session, if the gate lets it; the answer to a slowed client waits.
@@ -102,15 +50,16 @@ impl Session {
             return Ok(());
         }
         let mut at_gate = Box::new(AtGate::new(parsed));
+        at_gate.hooked = self.conversation(parsed).map(Box::new);
         let delay = Gate::delay(self.worker.gate_memory(), self.peer.ip(), moment(now));
         if delay.is_zero() {
             self.gate = Some(at_gate);
-            return self.judge(now, route, &connect);
+            return self.judge(now, route, connect);
         }
         self.worker.metrics.slowed_connects.inc();
         let (application, instance) = self.name();
         tracing::info!(address = %self.peer, application, instance, seconds = delay.as_secs(), "connect waits");
-        at_gate.waiting = Some(SlowedConnect {
+        at_gate.slow(SlowedConnect {
             until: now + delay,
             route,
             connect,
@@ -119,9 +68,10 @@ impl Session {
         Ok(())
     }
 
-    /// Ends a client with too many messages behind a connect that waits.
+    /// Ends a client with too many messages behind one that waits.
     pub(super) fn check_behind(&mut self) -> Result<(), End> {
-        if self.wire.session().events() <= MAX_BEHIND {
+        let most = self.gate.as_ref().map_or(0, |gate| gate.most_behind());
+        if self.wire.session().events() <= most {
             return Ok(());
         }
         self.part(Status::ConnectRejected, CloseReason::Limit);
@@ -133,18 +83,23 @@ impl Session {
         let Some(at_gate) = &mut self.gate else {
             return Ok(());
         };
-        if at_gate.encoder.parts(now) {
+        if !at_gate.awaits() && at_gate.encoder.parts(now) {
             return Err(End::because(CloseReason::PublishOver));
         }
-        let waiting = at_gate.waiting.take_if(|waiting| waiting.until <= now);
-        if let Some(SlowedConnect { route, connect, .. }) = waiting {
-            self.judge(now, route, &connect)?;
+        if let Some(hooked) = &mut at_gate.hooked {
+            let publishing = &self.forwarding.publishing;
+            hooked.update(now, |stream| {
+                publishing.timestamp(MessageStreamId(stream)).0
+            });
+        }
+        if let Some(SlowedConnect { route, connect, .. }) = at_gate.take_slowed(now) {
+            self.judge(now, route, connect)?;
             self.handle_events(now)?;
         }
         Ok(())
     }
 
-    fn judge(&mut self, now: Instant, route: Route, connect: &Message) -> Result<(), End> {
+    fn judge(&mut self, now: Instant, route: Route, connect: Message) -> Result<(), End> {
         let mut random = [0; RANDOM];
         rand::rng().fill_bytes(&mut random);
         let memory = self.worker.gate_memory();
@@ -164,14 +119,13 @@ impl Session {
                 if let Some(at_gate) = &mut self.gate {
                     at_gate.user = user;
                 }
-                self.open(route, connect);
-                Ok(())
+                self.ask_connect(now, route, connect)
             }
         }
     }
 
     /// Encoders get no `close`: older ones connect anew on it, for ever.
-    fn refuse_connect(&mut self, refusal: &Refusal) -> End {
+    pub(super) fn refuse_connect(&mut self, refusal: &Refusal) -> End {
         let is_encoder = |at_gate: &AtGate| at_gate.encoder.is_one();
         let is_encoder = self.gate.as_deref().is_some_and(is_encoder);
         let says_close = !is_encoder && refusal.label != tributary_gate::LOGIN_LABEL;
@@ -180,13 +134,14 @@ impl Session {
     }
 
     /// Asks the gate about a command. Returns the message for the origin; `None` if the client has
-    /// its answer already.
+    /// its answer already, or a service is asked.
     pub(super) fn pass(&mut self, now: Instant, message: Message) -> Result<Option<Message>, End> {
         if self.gate.is_none() {
             return Ok(Some(message));
         }
-        let Some(mut act) = Act::of(&message) else {
+        let Some(act) = Act::of(&message) else {
             self.note_call(&message);
+            self.note_over(&message);
             return Ok(Some(message));
         };
         let memory = self.worker.gate_memory();
@@ -197,27 +152,43 @@ impl Session {
             query,
             is_beside: act.is_beside(),
         };
-        let passed = self.ask_gate(|gate, client| {
-            let passed = gate.act(memory, client, &named, moment(now));
-            passed.map(|_| gate.strips())
-        });
-        let strips = match passed {
-            None => return Ok(Some(message)),
-            Some(Err(refusal)) => {
-                self.refuse(now, &message, &act, &refusal)?;
-                return Ok(None);
-            }
-            Some(Ok(strips)) => strips,
+        let passed = self.ask_gate(|gate, client| gate.act(memory, client, &named, moment(now)));
+        let refusal = match passed {
+            Some(Err(refusal)) => Some(refusal),
+            _ => match self.ask_about(now, &act, message.stream) {
+                Asked::Allowed => None,
+                Asked::Waits => {
+                    if let Some(at_gate) = &mut self.gate {
+                        at_gate.await_service(Awaited::Act { act, message });
+                    }
+                    return Ok(None);
+                }
+                Asked::Refused(refused) => Some(refused.refusal(act.action)),
+            },
         };
+        match refusal {
+            None => Ok(Some(self.passed(act, message, false))),
+            Some(refusal) => {
+                self.refuse(now, &message, &act, &refusal)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The message of an act that has passed, as its origin gets it. `is_new` says that the act has
+    /// another name than the message.
+    pub(super) fn passed(&mut self, mut act: Act, message: Message, is_new: bool) -> Message {
+        let strips = self.ask_gate(|gate, _| gate.strips()).unwrap_or_default();
         match (self.gate.as_deref_mut(), act.action) {
             (Some(at_gate), Action::Play) => at_gate.note_more(),
             (Some(at_gate), _) if act.is_publish() => at_gate.encoder.publish_goes_on(),
             _ => {}
         }
-        Ok(Some(match strips && act.strip() {
+        let is_stripped = strips && act.strip();
+        match is_stripped || is_new {
             true => act.into_message(&message),
             false => message,
-        }))
+        }
     }
 
     fn note_call(&mut self, message: &Message) {
@@ -231,14 +202,14 @@ impl Session {
 
     /// Answers a refused act. The origin hears of it only what it needs: a message stream that
     /// publishes stops before another publish on it.
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         now: Instant,
         message: &Message,
         act: &Act,
         refusal: &Refusal,
     ) -> Result<(), End> {
-        self.note_refused(act, refusal);
+        self.note_refused(act.command(), refusal);
         if act.is_beside() {
             self.forwarding.count(now)?;
             if act.transaction().expects_answer() {
@@ -248,21 +219,42 @@ impl Session {
             return Ok(());
         }
         if act.is_publish() {
-            let close = self.stream_command(message.stream, "closeStream");
-            self.forwarding.forward_stream_command(now, close)?;
-            if let Some(at_gate) = &mut self.gate {
-                at_gate.encoder.publish_is_over(now);
-            }
+            self.stop_stream(now, message.stream, Action::Publish, refusal.label)?;
         } else {
             self.forwarding.count(now)?;
         }
         let (name, _) = act.name();
-        let info = status(refusal.status).info(Some(&refusal.text), Some(name));
-        self.say(message.stream, &command::on_status(info));
+        self.say_refusal(message.stream, refusal, name);
         Ok(())
     }
 
-    fn note_refused(&mut self, act: &Act, refusal: &Refusal) {
+    /// Stops the publish or play of a message stream, at its origin too.
+    pub(super) fn stop_stream(
+        &mut self,
+        now: Instant,
+        stream: MessageStreamId,
+        action: Action,
+        why: &'static str,
+    ) -> Result<(), End> {
+        let close = self.stream_command(stream, "closeStream");
+        self.forwarding.forward_stream_command(now, close)?;
+        if let Some(at_gate) = &mut self.gate {
+            if action == Action::Publish {
+                at_gate.encoder.publish_is_over(now);
+            }
+            if let Some(hooked) = &mut at_gate.hooked {
+                hooked.end(stream.0, why);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn say_refusal(&self, stream: MessageStreamId, refusal: &Refusal, name: &str) {
+        let info = status(refusal.status).info(Some(&refusal.text), Some(name));
+        self.say(stream, &command::on_status(info));
+    }
+
+    pub(super) fn note_refused(&mut self, command: &str, refusal: &Refusal) {
         self.worker.metrics.count_fault(refusal.label);
         let is_first = match &mut self.gate {
             Some(at_gate) => !std::mem::replace(&mut at_gate.was_refused, true),
@@ -270,13 +262,13 @@ impl Session {
         };
         if is_first {
             let (application, instance) = self.name();
-            let (command, why) = (act.command(), refusal.label);
+            let why = refusal.label;
             tracing::info!(address = %self.peer, application, instance, command, why, "refused");
         }
     }
 
     /// Asks the gate of the session's application; `None` if it has none.
-    fn ask_gate<T>(&self, ask: impl FnOnce(&Gate, &Client<'_>) -> T) -> Option<T> {
+    pub(super) fn ask_gate<T>(&self, ask: impl FnOnce(&Gate, &Client<'_>) -> T) -> Option<T> {
         let at_gate = self.gate.as_deref()?;
         let (application, instance) = self.name();
         let policy = self.worker.policy(application)?;
@@ -324,7 +316,7 @@ fn status(refused: RefusedStatus) -> Status {
 }
 
 /// The moment by both clocks.
-fn moment(instant: Instant) -> Now {
+pub(super) fn moment(instant: Instant) -> Now {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     Now {
         instant,

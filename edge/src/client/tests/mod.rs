@@ -3,6 +3,7 @@
 mod bad_input;
 mod departing;
 mod gate;
+mod hooks;
 #[cfg(target_os = "linux")]
 mod merging;
 mod objects;

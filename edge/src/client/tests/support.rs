@@ -29,6 +29,7 @@ use tributary_protocol::{
 use crate::{
     Config, Metrics, Policies,
     departure::{self, Depart},
+    hooks::Hooks,
     link::{
         OpenRequest, Upstream,
         handle::{FromOrigin, Opening, Park, ToLane},
@@ -106,10 +107,11 @@ impl Edge {
         let (drain, watch) = drain::channel();
         let (depart, departing) = departure::channel();
         let metrics = Arc::new(Metrics::default());
+        let policies = Policies::load(applications).expect("files that can be used");
         let running = crate::run::run_behind(
             Listeners::new(Certificates::none(), upkeep),
             config,
-            Policies::load(applications).expect("files that can be used"),
+            policies.with_hooks(Hooks::new(metrics.hooks.clone(), "edge-1", 7)),
             upstream,
             None,
             Arc::clone(&metrics),
