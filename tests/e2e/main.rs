@@ -31,6 +31,7 @@ mod origins_fail_and_return;
 mod players_see_no_false_tracks;
 mod scripts_agree_with_the_air;
 mod scripts_play_and_republish_streams;
+mod services_decide;
 mod sessions_and_streams;
 mod settings_change_in_place;
 mod shared_objects_survive;

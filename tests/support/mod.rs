@@ -2,6 +2,7 @@
 
 pub(crate) mod clients;
 pub(crate) mod cluster;
+pub(crate) mod hook_service;
 pub(crate) mod http;
 pub(crate) mod media;
 pub(crate) mod program;

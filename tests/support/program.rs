@@ -132,7 +132,8 @@ impl Program {
         read(&self.stdout) + &read(&self.stderr)
     }
 
-    fn await_listening(&mut self) {
+    /// Waits for its line of addresses.
+    pub(crate) fn await_listening(&mut self) {
         let deadline = Instant::now() + START_WITHIN;
         loop {
             let output = fs::read_to_string(&self.stdout).unwrap_or_default();
