@@ -19,12 +19,16 @@ use tokio::{
     time::timeout,
 };
 
-use crate::wire::{self, Amf, Assembler, Header, Message, Parser, Sink};
+use crate::{
+    transport::{Layer, Transport},
+    wire::{self, Amf, Assembler, Header, Message, Parser, Sink},
+};
 
 /// A connected client.
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: TcpStream,
+    layer: Layer,
     parser: Parser,
     inbox: Assembler,
     received: Received,
@@ -33,6 +37,15 @@ pub(crate) struct Client {
 impl Client {
     /// Opens a TCP connection from the address of the generator's n-th client and shakes hands.
     pub(crate) async fn open(server: SocketAddr, number: usize) -> io::Result<Self> {
+        Self::open_over(Transport::Tcp, server, number).await
+    }
+
+    /// As [`Self::open`], over a transport.
+    pub(crate) async fn open_over(
+        transport: Transport,
+        server: SocketAddr,
+        number: usize,
+    ) -> io::Result<Self> {
         within("handshake", async {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
             socket.set_nonblocking(true)?;
@@ -40,16 +53,25 @@ impl Client {
             let socket = TcpSocket::from_std_stream(socket.into());
             let mut stream = socket.connect(server).await?;
             stream.set_nodelay(true)?;
-            stream.write_all(&wire::c0c1()).await?;
-            let mut answer = [0; 1 + 2 * wire::HANDSHAKE];
-            stream.read_exact(&mut answer).await?;
-            stream.write_all(&answer[1..][..wire::HANDSHAKE]).await?;
-            Ok(Self {
+            let layer = Layer::open(transport, &mut stream).await?;
+            let mut client = Self {
                 stream,
+                layer,
                 parser: Parser::new(),
                 inbox: Assembler::default(),
                 received: Received::default(),
-            })
+            };
+            client.send(&wire::c0c1()).await?;
+            let mut answer = Vec::with_capacity(1 + 2 * wire::HANDSHAKE);
+            while answer.len() < 1 + 2 * wire::HANDSHAKE {
+                let mut buffer = [0; 4096];
+                match client.stream.read(&mut buffer).await? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    count => client.layer.unwrap(&buffer[..count], &mut answer)?,
+                }
+            }
+            client.send(&answer[1..][..wire::HANDSHAKE]).await?;
+            Ok(client)
         })
         .await
     }
@@ -73,8 +95,7 @@ impl Client {
     /// Sends play and does not wait for an answer: the media is the answer.
     pub(crate) async fn play(&mut self, stream: u32, name: &str) -> io::Result<()> {
         let values = ["play".into(), 0.0.into(), Amf::Null, name.into()];
-        let bytes = wire::command_on(stream, &values);
-        self.stream.write_all(&bytes).await
+        self.send(&wire::command_on(stream, &values)).await
     }
 
     /// Publishes; returns once the server accepted it.
@@ -115,7 +136,13 @@ impl Client {
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await
+        match &mut self.layer {
+            Layer::Tcp => self.stream.write_all(bytes).await,
+            layer => {
+                let wrapped = layer.wrap(bytes)?;
+                self.stream.write_all(&wrapped).await
+            }
+        }
     }
 
     /// Hands everything that arrives to `sink` until the connection ends.
@@ -149,12 +176,19 @@ impl Client {
             match self.stream.try_read(buffer) {
                 Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
-                    self.received.add(count);
                     let mut pinged = Pinged { sink, answer: None };
-                    self.parser.feed(&buffer[..count], &mut pinged);
+                    if matches!(self.layer, Layer::Tcp) {
+                        self.received.add(count);
+                        self.parser.feed(&buffer[..count], &mut pinged);
+                    } else {
+                        let mut plain = Vec::with_capacity(count);
+                        self.layer.unwrap(&buffer[..count], &mut plain)?;
+                        self.received.add(plain.len());
+                        self.parser.feed(&plain, &mut pinged);
+                    }
                     if let Some(answer) = pinged.answer {
                         // A full send buffer would lose it; the server pings only a silent client.
-                        let _ = self.stream.try_write(&answer);
+                        let _ = self.stream.try_write(&self.layer.wrap(&answer)?);
                     }
                     Ok(true)
                 }
@@ -168,7 +202,9 @@ impl Client {
     fn acknowledge(&mut self) {
         if let Some(message) = self.received.acknowledgement() {
             // A full send buffer would lose it; nothing waits for an acknowledgement here.
-            let _ = self.stream.try_write(&message);
+            if let Ok(wrapped) = self.layer.wrap(&message) {
+                let _ = self.stream.try_write(&wrapped);
+            }
         }
     }
 
@@ -176,6 +212,7 @@ impl Client {
     pub(crate) fn discard(self) -> io::Result<Discard> {
         Ok(Discard {
             stream: self.stream.into_std()?,
+            layer: self.layer,
             received: self.received,
         })
     }
@@ -237,6 +274,7 @@ impl<S: Sink> Sink for Pinged<'_, S> {
 #[derive(Debug)]
 pub(crate) struct Discard {
     stream: StdTcpStream,
+    layer: Layer,
     received: Received,
 }
 
@@ -266,7 +304,7 @@ impl Discard {
         }
         if let Some(message) = self.received.acknowledgement() {
             // As above.
-            let _ = self.stream.write(&message);
+            let _ = self.stream.write(&self.layer.wrap(&message)?);
         }
         Ok(taken)
     }

@@ -22,6 +22,7 @@ mod report;
 mod scenario;
 mod servers;
 mod stamp;
+mod transport;
 #[path = "../../tests/support/wire.rs"]
 mod wire;
 
@@ -50,6 +51,8 @@ enum Action {
     Idle(scenario::idle::Options),
     /// Connects (handshake, connect, createStream) per processor second.
     Connect(scenario::connect::Options),
+    /// Handshakes of TLS at a rate: the share that is answered, and processor time for each.
+    Handshakes(scenario::handshakes::Options),
     /// Many groups on one link: each answers a call, then the processor time of doing nothing.
     Groups(scenario::groups::Options),
     /// Call latency in a group with and without a member that sends large commands.
@@ -87,6 +90,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Action::Capacity(options) => scenario::capacity::run(&options),
         Action::Idle(options) => scenario::idle::run(&options),
         Action::Connect(options) => scenario::connect::run(&options),
+        Action::Handshakes(options) => scenario::handshakes::run(&options),
         Action::Groups(options) => scenario::groups::run(&options),
         Action::Fairness(options) => scenario::fairness::run(&options),
         Action::Neighbour(options) => scenario::neighbour::run(&options),
@@ -101,6 +105,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             scenario::publishers::run(&defaults());
             scenario::idle::run(&defaults());
             scenario::connect::run(&defaults());
+            scenario::handshakes::run(&defaults());
             scenario::groups::run(&defaults());
             scenario::fairness::run(&defaults());
             scenario::neighbour::run(&defaults());

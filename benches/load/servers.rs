@@ -21,6 +21,7 @@ use crate::{
     peers::Peer,
     program::{self, Program},
     report::Figures,
+    transport::Transport,
 };
 
 /// A kind of server.
@@ -55,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) writes: Option<f64>,
     /// The path on the way to the server, or within it.
     pub(crate) path: PathOptions,
+    /// The transport of tributary's viewers and sessions; all others have TCP.
+    pub(crate) transport: Transport,
 }
 
 /// A server to measure: `KIND`, `tributary=PATH` for another build of tributary, or
@@ -85,6 +88,14 @@ impl Contender {
         matches!(self, Self::Kind(Kind::Tributary) | Self::Build(_))
     }
 
+    /// The transports of its runs, of those asked for.
+    pub(crate) fn transports(&self, asked: &[Transport]) -> Vec<Transport> {
+        match self.is_tributary() {
+            true => asked.to_vec(),
+            false => vec![Transport::Tcp],
+        }
+    }
+
     /// Whether the server sends back all that it gets, and knows no RTMP.
     pub(crate) fn echoes(&self) -> bool {
         matches!(self, Self::Kind(Kind::Echo | Kind::Relay))
@@ -109,8 +120,7 @@ impl Contender {
         match self {
             Self::Kind(kind) => kind.start(settings, ground),
             Self::Build(program) => {
-                let nodes = Nodes::one_edge(settings.delivery);
-                tributary(directory(), program, &nodes, ground)
+                tributary(directory(), program, &Nodes::one_edge(settings), ground)
             }
             Self::Running { rtmp, app, pids } => {
                 assert!(
@@ -119,6 +129,7 @@ impl Contender {
                 );
                 Server {
                     rtmp: *rtmp,
+                    crowd: (Transport::Tcp, *rtmp),
                     more: Vec::new(),
                     app: Some(app.clone()),
                     processes: pids.iter().map(|pid| ("process", *pid)).collect(),
@@ -190,7 +201,7 @@ impl Kind {
         let directory = directory();
         match self {
             Self::Tributary => {
-                let nodes = Nodes::one_edge(settings.delivery);
+                let nodes = Nodes::one_edge(settings);
                 tributary(directory, Path::new(BUILT), &nodes, ground)
             }
             Self::Nginx => nginx(directory, "1", None, ground),
@@ -222,7 +233,9 @@ impl Kind {
 pub(crate) struct Server {
     /// Where clients connect.
     pub(crate) rtmp: SocketAddr,
-    /// The same for the further edges of a server with more than one.
+    /// The transport of viewers and sessions, and where they connect.
+    crowd: (Transport, SocketAddr),
+    /// The same as `rtmp` for the further edges of a server with more than one.
     pub(crate) more: Vec<SocketAddr>,
     /// The application, if it is not the scenario's.
     app: Option<String>,
@@ -244,6 +257,14 @@ impl Server {
     /// Starts a generator where the server's clients stand, and waits until it is ready.
     pub(crate) fn generator(&self, role: &str, arguments: &[(&str, &str)]) -> Generator {
         let start = || Generator::start(role, self.rtmp, arguments);
+        self.ground.at(Tier::Client, start)
+    }
+
+    /// As [`Self::generator`], for a role whose clients come by the transport of the run.
+    pub(crate) fn crowd(&self, role: &str, arguments: &[(&str, &str)]) -> Generator {
+        let (transport, server) = self.crowd;
+        let arguments = [arguments, &[("--transport", transport.name())]].concat();
+        let start = || Generator::start(role, server, &arguments);
         self.ground.at(Tier::Client, start)
     }
 
@@ -284,6 +305,7 @@ pub(crate) fn with_settings(edges: usize, settings: &str) -> Server {
     let nodes = Nodes {
         edges,
         delivery: None,
+        transport: Transport::Tcp,
         settings,
     };
     let ground = PathOptions::default().open();
@@ -296,15 +318,18 @@ struct Nodes<'s> {
     edges: usize,
     /// The edges' delivery of live streams; without one, the default.
     delivery: Option<Delivery>,
+    /// The transport of clients, which has a port of its own.
+    transport: Transport,
     /// TOML for all nodes, the origin too.
     settings: &'s str,
 }
 
 impl Nodes<'static> {
-    fn one_edge(delivery: Option<Delivery>) -> Self {
+    fn one_edge(settings: &Settings) -> Self {
         Self {
             edges: 1,
-            delivery,
+            delivery: settings.delivery,
+            transport: settings.transport,
             settings: "",
         }
     }
@@ -319,7 +344,8 @@ fn tributary(directory: TempDir, executable: &Path, nodes: &Nodes<'_>, ground: G
     let delivery = nodes.delivery.map_or_else(String::new, |delivery| {
         format!("[applications.live]\ndelivery = \"{}\"\n", delivery.name())
     });
-    let of_edges = format!("{delivery}{}", nodes.settings);
+    let listener = listener(executable, path, nodes.transport, &ground);
+    let of_edges = format!("{listener}{delivery}{}", nodes.settings);
     fs::write(path.join("edge.toml"), of_edges).expect("a configuration file");
     let link = format!("{}:0", ground.address(Tier::Origin));
     let arguments = ["origin", "--link", &link, "--admin", "127.0.0.1:0"];
@@ -336,11 +362,13 @@ fn tributary(directory: TempDir, executable: &Path, nodes: &Nodes<'_>, ground: G
     let mut addresses = programs.iter().map(|edge| edge.address("rtmp"));
     let rtmp = addresses.next().expect("one edge at least");
     let more = addresses.collect();
+    let crowd = programs[0].address(nodes.transport.protocol());
     let mut processes: Vec<_> = programs.iter().map(|edge| (EDGE, edge.pid())).collect();
     processes.push((ORIGIN, origin.pid()));
     programs.push(origin);
     Server {
         rtmp,
+        crowd: (nodes.transport, crowd),
         more,
         app: None,
         processes,
@@ -349,6 +377,28 @@ fn tributary(directory: TempDir, executable: &Path, nodes: &Nodes<'_>, ground: G
         _directory: directory,
         ground,
     }
+}
+
+/// The settings of a listener for clients that do not come by TCP alone, and its certificate.
+fn listener(executable: &Path, path: &Path, transport: Transport, ground: &Ground) -> String {
+    if transport == Transport::Tcp {
+        return String::new();
+    }
+    program::run(
+        Command::new(executable)
+            .args(["cert", "server", "--name", "load.example", "--ca"])
+            .arg(path.join("certificates"))
+            .arg("--out")
+            .arg(path.join("public")),
+    );
+    let (address, protocol) = (ground.address(Tier::Edge), transport.protocol());
+    let tls = match transport {
+        Transport::Tls => {
+            "tls = \"main\"\n[tls.main]\ncertificate = \"public/server.pem\"\nkey = \"public/server.key\"\n"
+        }
+        _ => "",
+    };
+    format!("[[edge.listen]]\naddress = \"{address}:0\"\nprotocols = [\"{protocol}\"]\n{tls}")
 }
 
 fn edge(executable: &Path, path: &Path, name: &str, link: &str, ground: &Ground) -> Program {
@@ -408,6 +458,7 @@ fn nginx(directory: TempDir, workers: &str, preload: Option<&Path>, ground: Grou
     processes.extend(workers.into_iter().map(|pid| ("worker", pid)));
     Server {
         rtmp,
+        crowd: (Transport::Tcp, rtmp),
         more: Vec::new(),
         app: None,
         processes,
@@ -451,6 +502,7 @@ fn own(directory: TempDir, peers: Vec<(&'static str, Peer)>, ground: Ground) -> 
     let peers: Vec<_> = peers.into_iter().map(|(_, peer)| peer).collect();
     Server {
         rtmp: peers[0].address,
+        crowd: (Transport::Tcp, peers[0].address),
         more: Vec::new(),
         app: None,
         processes,

@@ -6,24 +6,31 @@ use serde_json::json;
 use tokio::{task, time::sleep};
 
 use super::{Commands, say, turns::Turns};
-use crate::client::Client;
+use crate::{client::Client, transport::Transport};
+
+/// The server to which clients come, and the way.
+#[derive(Clone, Debug)]
+pub(super) struct Coming {
+    pub(super) server: SocketAddr,
+    pub(super) transport: Transport,
+    pub(super) app: String,
+}
 
 pub(super) async fn run(
     mut commands: Commands,
-    server: SocketAddr,
-    app: String,
+    coming: Coming,
     concurrency: usize,
     rate: Option<f64>,
 ) -> io::Result<()> {
     let tally = Rc::new(Tally::default());
     let turns = Rc::new(Turns::new(rate));
     for index in 0..concurrency {
-        let (tally, turns, app) = (Rc::clone(&tally), Rc::clone(&turns), app.clone());
+        let (tally, turns, coming) = (Rc::clone(&tally), Rc::clone(&turns), coming.clone());
         task::spawn_local(async move {
             // Each client has a new address: a closed connection keeps its address for a minute.
             for turn in (0..).map(|turn| turn % 100_000) {
                 turns.next().await;
-                match come_and_go(server, &app, index + turn * concurrency).await {
+                match come_and_go(&coming, index + turn * concurrency).await {
                     Ok(()) => tally.done.set(tally.done.get() + 1),
                     Err(_) => {
                         tally.failed.set(tally.failed.get() + 1);
@@ -50,9 +57,9 @@ struct Tally {
     failed: Cell<u64>,
 }
 
-async fn come_and_go(server: SocketAddr, app: &str, index: usize) -> io::Result<()> {
-    let mut client = Client::open(server, index).await?;
-    client.connect(app).await?;
+async fn come_and_go(coming: &Coming, index: usize) -> io::Result<()> {
+    let mut client = Client::open_over(coming.transport, coming.server, index).await?;
+    client.connect(&coming.app).await?;
     client.create_stream().await?;
     Ok(())
 }

@@ -19,7 +19,7 @@ use tokio::{
     task::LocalSet,
 };
 
-use crate::reading::Reading;
+use crate::{reading::Reading, transport::Transport};
 
 mod bare;
 mod calls;
@@ -73,6 +73,8 @@ pub(crate) enum Role {
         count: usize,
         #[arg(long, value_enum, default_value_t = Reading::Prompt)]
         read: Reading,
+        #[arg(long, value_enum, default_value_t)]
+        transport: Transport,
     },
     /// Holds idle sessions; `grow N` makes them N, `call` calls from one of each group, `act S` makes
     /// the changes or calls of S seconds.
@@ -103,6 +105,8 @@ pub(crate) enum Role {
         /// The groups of the sessions of all processes.
         #[arg(long, default_value_t = 1)]
         groups: usize,
+        #[arg(long, value_enum, default_value_t)]
+        transport: Transport,
     },
     /// Connects and leaves, over and over.
     Connects {
@@ -116,6 +120,8 @@ pub(crate) enum Role {
         /// The number of clients per second; without one, as many as the server takes.
         #[arg(long)]
         rate: Option<f64>,
+        #[arg(long, value_enum, default_value_t)]
+        transport: Transport,
     },
     /// Sessions of one group that call and wait for the answer; `bulk on` and `bulk off` make one
     /// more send large commands without pause.
@@ -236,9 +242,11 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                 first,
                 count,
                 read,
+                transport,
             } => {
                 let crowd = viewers::Crowd {
                     server,
+                    transport,
                     app,
                     name,
                     first,
@@ -257,6 +265,7 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                 changes,
                 calls,
                 groups,
+                transport,
             } => {
                 let share = share::Share {
                     first,
@@ -273,6 +282,7 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                 });
                 let held = sessions::Held {
                     server,
+                    transport,
                     app,
                     share,
                     rate,
@@ -285,7 +295,15 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                 app,
                 concurrency,
                 rate,
-            } => connects::run(commands, server, app, concurrency, rate).await,
+                transport,
+            } => {
+                let coming = connects::Coming {
+                    server,
+                    transport,
+                    app,
+                };
+                connects::run(commands, coming, concurrency, rate).await
+            }
             Role::Calls {
                 server,
                 app,

@@ -20,6 +20,7 @@ use crate::{
     client::Client,
     histogram::Histogram,
     stamp,
+    transport::Transport,
     wire::{Amf, Header, Sink},
 };
 
@@ -27,6 +28,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) server: SocketAddr,
+    pub(super) transport: Transport,
     /// The application, `{}` in it being the group's number.
     pub(super) app: String,
     pub(super) share: Share,
@@ -223,7 +225,7 @@ async fn connect(shared: &Shared, number: usize) -> io::Result<Client> {
         .replace("{}", &held.share.group(number).to_string());
     let _turn = shared.at_once.acquire().await.map_err(io::Error::other)?;
     shared.turns.next().await;
-    let mut client = Client::open(held.server, number).await?;
+    let mut client = Client::open_over(held.transport, held.server, number).await?;
     client.connect(&app).await?;
     client.create_stream().await?;
     if held.acts.is_some_and(|acts| acts.act == Act::Change) {

@@ -21,12 +21,14 @@ use crate::{
     histogram::Histogram,
     reading::Reading,
     stamp::{self, Stamp},
+    transport::Transport,
     wire::{self, Header, Sink},
 };
 
 /// The viewers of one process.
 pub(super) struct Crowd {
     pub(super) server: SocketAddr,
+    pub(super) transport: Transport,
     pub(super) app: String,
     /// The stream; `{}` in it stands for the viewer's number.
     pub(super) name: String,
@@ -70,7 +72,7 @@ async fn view(
 ) -> io::Result<()> {
     let turn = turns.acquire().await.map_err(io::Error::other)?;
     let number = crowd.first + index;
-    let mut client = Client::open(crowd.server, number).await?;
+    let mut client = Client::open_over(crowd.transport, crowd.server, number).await?;
     client.connect(&crowd.app).await?;
     let stream = client.create_stream().await?;
     let name = crowd.name.replace("{}", &number.to_string());

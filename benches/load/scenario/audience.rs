@@ -165,7 +165,7 @@ fn viewers_of(
         ("--count", &count),
         ("--read", reading.name()),
     ];
-    server.generator("viewers", &[&stream.flags()[..], &own].concat())
+    server.crowd("viewers", &[&stream.flags()[..], &own].concat())
 }
 
 /// An audience's figures of one run.

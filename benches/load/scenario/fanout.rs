@@ -11,6 +11,7 @@ use crate::{
     reading::Reading,
     report::{Figures, Report},
     servers::{self, Contender, Settings},
+    transport::Transport,
 };
 
 /// Load, servers and repetitions.
@@ -35,6 +36,9 @@ pub(crate) struct Options {
     /// The delivery of tributary's live streams; without one, its default.
     #[arg(long, value_enum)]
     delivery: Option<Delivery>,
+    /// The transports of tributary's viewers; the others have TCP.
+    #[arg(long, value_delimiter = ',', value_enum, default_value = "tcp")]
+    transport: Vec<Transport>,
     #[command(flatten)]
     times: Times,
     #[command(flatten)]
@@ -57,7 +61,9 @@ pub(crate) fn run(options: &Options) {
         .iter()
         .flat_map(|&viewers| options.read.iter().map(move |&reading| (viewers, reading)))
         .collect();
-    let runs = times.rounds * loads.len() * options.servers.len();
+    let runs_each = options.servers.iter();
+    let runs_each = runs_each.map(|server| server.transports(&options.transport).len());
+    let runs = times.rounds * loads.len() * runs_each.sum::<usize>();
     let mut report = Report::begin("fanout", &remarks)
         .of_runs(runs)
         .charted("CPU s/Gbit machine");
@@ -67,15 +73,21 @@ pub(crate) fn run(options: &Options) {
                 delivery: options.delivery,
                 writes: None,
                 path: options.path.clone(),
+                transport: Transport::Tcp,
             };
-            for server in &options.servers {
+            let runs = options.servers.iter().flat_map(|server| {
+                let transports = server.transports(&options.transport).into_iter();
+                transports.map(move |transport| (server, transport))
+            });
+            for (server, transport) in runs {
+                settings.transport = transport;
                 let load = (viewers, reading);
                 let (busy, figures) = one(server, &settings, options.bitrate, times, load);
-                if server.is_tributary() {
+                if server.is_tributary() && transport == Transport::Tcp {
                     settings.writes = figures.get(ARRIVALS).copied();
                 }
                 let load = format!("{viewers} {} viewers", reading.name());
-                report.add(&server.name(), &load, busy, figures);
+                report.add(&transport.label(&server.name()), &load, busy, figures);
             }
         }
     }

@@ -5,10 +5,11 @@ use std::{thread, time::Duration};
 use clap::Args;
 
 use crate::{
-    driver::{Generator, number},
+    driver::number,
     meter::Sample,
     report::{Figures, Report},
-    servers::Contender,
+    servers::{Contender, Settings},
+    transport::Transport,
 };
 
 /// Sessions, servers and repetitions.
@@ -26,6 +27,9 @@ pub(crate) struct Options {
     /// Seconds of silence before a reading.
     #[arg(long, default_value_t = 30.0)]
     settle: f64,
+    /// The transports of tributary's sessions; the others have TCP.
+    #[arg(long, value_delimiter = ',', value_enum, default_value = "tcp")]
+    transport: Vec<Transport>,
     /// Runs of each server.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -40,16 +44,21 @@ pub(crate) fn run(options: &Options) {
     let load = format!("{} to {} sessions", options.from, options.to);
     for _ in 0..options.rounds {
         for server in &options.servers {
-            let (busy, figures) = one(options, server);
-            report.add(&server.name(), &load, busy, figures);
+            for transport in server.transports(&options.transport) {
+                let (busy, figures) = one(options, server, transport);
+                report.add(&transport.label(&server.name()), &load, busy, figures);
+            }
         }
     }
     report.finish();
 }
 
-fn one(options: &Options, contender: &Contender) -> (f64, Figures) {
-    let server = contender.start();
-    let mut sessions = Generator::start("sessions", server.rtmp, &[("--app", server.app("live"))]);
+fn one(options: &Options, contender: &Contender, transport: Transport) -> (f64, Figures) {
+    let server = contender.start_with(&Settings {
+        transport,
+        ..Settings::default()
+    });
+    let mut sessions = server.crowd("sessions", &[("--app", server.app("live"))]);
     let mut reading = |count: usize| {
         let answer = sessions.ask(&format!("grow {count}"));
         thread::sleep(Duration::from_secs_f64(options.settle / 2.0));

@@ -60,8 +60,8 @@ pub(crate) fn run(options: &Options) {
     );
     let settings = Settings {
         delivery: options.delivery,
-        writes: None,
         path: options.path.clone(),
+        ..Settings::default()
     };
     let loads = loads(options);
     let runs = times.rounds * loads.len() * options.servers.len();

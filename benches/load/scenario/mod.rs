@@ -7,6 +7,7 @@ pub(crate) mod fairness;
 pub(crate) mod fanout;
 pub(crate) mod groups;
 pub(crate) mod growth;
+pub(crate) mod handshakes;
 pub(crate) mod idle;
 pub(crate) mod light;
 pub(crate) mod neighbour;

@@ -106,7 +106,10 @@ impl Session {
         let passed =
             self.ask_gate(|gate, client| gate.connect(memory, client, moment(now), random));
         let Some(passed) = passed else {
-            return Err(self.part(Status::ConnectRejected, CloseReason::Rejected));
+            // The settings have changed while the client waited: nothing refuses it now.
+            self.gate = None;
+            self.open(route, &connect);
+            return Ok(());
         };
         match passed {
             Err(Stopped::Asked(text)) => {
