@@ -35,7 +35,6 @@ const OF_SCRIPTS: &[&str] = &[
     "hyper-rustls",
     "rquickjs",
     "rquickjs-sys",
-    "rustls-native-certs",
     "tributary-web",
 ];
 

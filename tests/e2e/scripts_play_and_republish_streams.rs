@@ -10,6 +10,7 @@ use crate::support::{
     cluster::TRIBUTARY,
     media::{Kind, Likeness, clip, compare},
     program::Program,
+    public_ca,
     synthetic::{Codec, Synthetic},
     wait,
     wire::Amf,
@@ -55,11 +56,21 @@ struct Site {
 
 impl Site {
     fn start(outgoing: &[String]) -> Self {
+        Self::start_with(outgoing, &[], |_| String::new())
+    }
+
+    /// As [`Self::start`], with the tables that `prepare` makes in the directory, and variables.
+    fn start_with(
+        outgoing: &[String],
+        variables: &[(&str, &str)],
+        prepare: impl FnOnce(&Path) -> String,
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
+        let tables = prepare(directory.path());
         let folder = directory.path().join("applications").join("mix");
         fs::create_dir_all(&folder).expect("a directory");
         fs::write(folder.join("main.asc"), SCRIPT).expect("a file");
-        let configuration = format!("[applications.mix]\noutgoing = {outgoing:?}\n");
+        let configuration = format!("[applications.mix]\noutgoing = {outgoing:?}\n{tables}");
         fs::write(directory.path().join("dev.toml"), configuration).expect("a file");
         let arguments = [
             "dev",
@@ -69,7 +80,8 @@ impl Site {
             "--config=dev.toml",
         ];
         let executable = Path::new(TRIBUTARY);
-        let program = Program::tributary("dev", executable, directory.path(), &arguments);
+        let program =
+            Program::tributary_with("dev", executable, directory.path(), &arguments, variables);
         Self { program, directory }
     }
 
@@ -217,6 +229,48 @@ fn a_script_publishes_to_another_instance_and_another_server() {
         2,
         "{said}"
     );
+}
+
+#[test]
+fn a_script_publishes_over_tls_to_a_server_that_it_trusts() {
+    let far = Site::start_with(&[], &[], |directory| {
+        public_ca::init(directory);
+        public_ca::issue(directory, "main.example", "main");
+        "[[edge.listen]]\naddress = \"127.0.0.1:0\"\nprotocols = [\"rtmps\"]\n\
+         [tls.main]\ncertificate = \"main/server.pem\"\nkey = \"main/server.key\"\n"
+            .to_owned()
+    });
+    let address = far.program.address("rtmps");
+    let ca = far.directory.path().join("public/ca.pem");
+    let trust = [("SSL_CERT_FILE", ca.to_str().expect("a path in UTF-8"))];
+    let outgoing = [address.to_string(), format!("localhost:{}", address.port())];
+    let near = Site::start_with(&outgoing, &trust, |_| String::new());
+    let mut steering = near.steer("mix");
+    let uri = format!("rtmps://{address}/mix");
+    ask(&mut steering, "copy", &["cam", &uri, "copied"]);
+    let (mut viewer, _) = Wired::viewer(far.program.address("rtmp"), "mix", "copied");
+    let publisher = Synthetic::start(near.program.address("rtmp"), "mix", "cam", Codec::Avc, 1000);
+    let got = viewer.record(PATIENCE, |_, so_far| so_far.of(Kind::Video).count() == 60);
+    let sent = publisher.finish();
+    let like = Likeness {
+        missing_at_end: sent.packets.len(),
+        ..Likeness::EXACT
+    };
+    compare(&sent, &got, like).unwrap();
+    // The certificate is for 127.0.0.1, and not for this name of the same address.
+    let uri = format!("rtmps://localhost:{}/mix", address.port());
+    ask(&mut steering, "copy", &["cam", &uri, "copied"]);
+    wait::until("the script is notified", PATIENCE, || {
+        told(&mut steering).contains("nc NetConnection.Connect.Failed")
+    });
+    // Without the issuer nothing is sent.
+    let stranger = Site::start(&outgoing);
+    let mut steering = stranger.steer("mix");
+    let uri = format!("rtmps://{address}/mix");
+    ask(&mut steering, "copy", &["cam", &uri, "copied"]);
+    wait::until("the script is notified", PATIENCE, || {
+        told(&mut steering).contains("nc NetConnection.Connect.Failed")
+    });
 }
 
 #[test]

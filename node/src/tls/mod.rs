@@ -1,10 +1,12 @@
-//! Mutual TLS of the link: the identity of a node, and the check of the peer's certificate.
+//! Mutual TLS of the link: the identity of a node, and the check of the peer's certificate. [`Trust`]
+//! is TLS to servers of others.
 //!
 //! A private CA signs the certificate of every node ([`crate::cert`] makes both). The chain is
 //! checked here; [`peer()`] reads role and name from the peer's certificate, and the owner of the
 //! connection decides about them. No code relies on a constraint of the CA.
 
 mod peer;
+mod trust;
 mod verify;
 
 use std::{
@@ -26,6 +28,7 @@ use sha2::Sha256;
 
 pub use peer::{Peer, PeerError, Role, peer};
 pub(crate) use peer::{is_name, uri};
+pub use trust::{SecureStream, Trust};
 use verify::ChainVerifier;
 
 /// The application protocol of the link, offered and required in both directions.

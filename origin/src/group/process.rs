@@ -14,6 +14,7 @@ use tributary_protocol::GroupName;
 use super::{clock::Clock, media::Media, open_refused::OpenRefused};
 use crate::{
     metrics::Metrics,
+    outgoing::reach::Roots,
     session::{Destination, LaneKey},
     store::Store,
 };
@@ -45,6 +46,7 @@ pub(super) struct Process {
     pub(super) live_ids: Arc<AtomicU64>,
     pub(super) media: Media,
     pub(super) clock: Clock,
+    pub(super) roots: Roots,
     /// Counts the lanes of connections within the process, which have no edge.
     own_lanes: AtomicU64,
     /// The key that hides secret names in logs: another one in every process.
@@ -77,6 +79,7 @@ impl Process {
             live_ids: Arc::new(AtomicU64::new(1)),
             media,
             clock,
+            roots: Roots::default(),
             own_lanes: AtomicU64::new(0),
             name_key: RandomState::new(),
             objects: AtomicU64::new(0),

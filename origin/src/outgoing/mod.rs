@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! group ─ OutgoingOrder ─► task on the media thread ──► instance of this process (memory)
-//!       ◄─── Happening ──┤  Peer: calls, NetStreams └─► another server (rtmp, TCP)
+//!       ◄─── Happening ──┤  Peer: calls, NetStreams └─► another server (rtmp, TCP or TLS)
 //!                        └─ rings: the streams it plays and publishes
 //! ```
 //!
@@ -32,9 +32,12 @@ use crate::{
     live::LiveStream,
 };
 
+mod feeding;
 pub(crate) mod memory;
 mod peer;
+pub(crate) mod reach;
 pub(crate) mod rtmp;
+mod socket;
 pub(crate) mod target;
 
 #[cfg(test)]
@@ -173,7 +176,8 @@ const BACKLOG: usize = 256 * 1024;
 /// The weight of an order or a report besides its values.
 const WEIGHT: usize = 256;
 
-/// How long a TCP connection may take to be made, and a server to answer connect.
+/// How long a server may take to be found, to be reached, to prove who it is, and to answer connect,
+/// together.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// The name by which servers know this one: `Client.agent` shows it.

@@ -1,4 +1,4 @@
-//! A connection to another server, over TCP.
+//! A connection to another server, over TCP or TLS.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,24 +10,31 @@ use std::{
     time::Instant,
 };
 
-use bytes::{Buf, Bytes, BytesMut};
-use tokio::{net::TcpStream, sync::Notify, time::timeout};
-use tributary_node::feed::MAX_LAG;
+use tokio::{
+    sync::Notify,
+    time::{timeout, timeout_at},
+};
 use tributary_protocol::{
     ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp,
     amf::Value,
     command::{DataMessage, ObjectEncoding, Status, data},
     handshake,
     link::LiveId,
-    media::{Class, Kind},
-    ring::{Cursor, Start},
     session::{ClientConnection, ClientEvent, ConnectionLimits},
 };
 
-use super::{CONNECT, Connect, Happening, Inbox, OutgoingOrder, info, peer::Peer, target::Target};
+use super::{
+    CONNECT, Connect, Happening, Inbox, OutgoingOrder,
+    feeding::{Feed, send},
+    info,
+    peer::Peer,
+    reach::{Roots, reach},
+    socket::{Socket, Step},
+    target::Target,
+};
 use crate::{
     app::NetStreamId,
-    live::{LiveStream, Writing, relay::Relay},
+    live::{LiveStream, Writing},
 };
 
 /// The parts of a connection to another server.
@@ -36,13 +43,14 @@ pub(crate) struct Dial {
     pub(crate) connect: Connect,
     /// The random bytes of the handshake.
     pub(crate) random: [u8; handshake::RANDOM],
+    pub(crate) roots: Roots,
     /// Numbers the streams of this process.
     pub(crate) live_ids: Arc<AtomicU64>,
 }
 
 /// A connection at work.
 struct Session {
-    socket: TcpStream,
+    socket: Socket,
     connection: ClientConnection,
     encoding: ObjectEncoding,
     /// Until the handshake is done.
@@ -53,8 +61,6 @@ struct Session {
     /// Those of `plays` whose publication has ended: the next media belongs to another.
     ended: HashSet<NetStreamId>,
     live_ids: Arc<AtomicU64>,
-    /// Bytes to be written.
-    output: BytesMut,
     /// A published ring may have new messages.
     wake: Arc<Notify>,
     /// The server has accepted the connect.
@@ -62,21 +68,9 @@ struct Session {
     deadline: Instant,
 }
 
-/// The publication of a NetStream: one stream across its sources.
-struct Feed {
-    stream: NetStreamId,
-    out: Writing,
-    relay: Relay,
-    /// There is one once the other side has accepted the publish.
-    cursor: Option<Cursor>,
-    /// Rings the session's bell.
-    bell: tokio::task::JoinHandle<()>,
-}
-
 /// The event that woke a session.
 enum Wake {
-    Read(io::Result<usize>),
-    Written(io::Result<usize>),
+    Socket(io::Result<Step>),
     Order(Option<OutgoingOrder>),
     /// There may be media, or the group has caught up.
     Again,
@@ -90,11 +84,11 @@ const HIGH: usize = 256 * 1024;
 /// The most bytes of one read.
 const READ: usize = 64 * 1024;
 
-/// Messages of one NetStream before the others get their turn.
-const BATCH: usize = 32;
-
 /// The chunk size towards other servers. Reason: encoders use it, so every server takes it.
 const CHUNK: u32 = 60_000;
+
+/// The description of an end by [`CONNECT`].
+const NO_ANSWER: &str = "The server does not answer.";
 
 /// How long the last output of a closed connection may take.
 const FLUSH: std::time::Duration = std::time::Duration::from_secs(2);
@@ -109,7 +103,7 @@ pub(crate) async fn run(dial: Dial, mut inbox: Inbox) {
         Ok(mut session) => {
             let end = session.run(&mut inbox).await;
             session.settle(&inbox);
-            let _ = timeout(FLUSH, session.flush()).await;
+            let _ = timeout(FLUSH, session.socket.flush()).await;
             end
         }
         Err(error) => info(Status::ConnectFailed, Some(&error.to_string())),
@@ -120,17 +114,13 @@ pub(crate) async fn run(dial: Dial, mut inbox: Inbox) {
 impl Session {
     async fn dial(dial: Dial) -> io::Result<Self> {
         let deadline = crate::live::now() + CONNECT;
-        let address = (dial.target.host(), dial.target.port());
-        let socket = match timeout(CONNECT, TcpStream::connect(address)).await {
-            Ok(socket) => socket?,
-            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-        };
-        socket.set_nodelay(true)?;
+        let reached = timeout_at(deadline.into(), reach(&dial.target, &dial.roots)).await;
+        let stream = reached.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, NO_ANSWER))??;
         let now = crate::live::now();
         let kind = handshake::HandshakeKind::Simple;
         let connection = ClientConnection::new(kind, dial.random, now, ConnectionLimits::default());
         Ok(Self {
-            socket,
+            socket: Socket::new(stream, now),
             connection,
             encoding: dial.connect.encoding(),
             connect: Some(dial.connect),
@@ -139,7 +129,6 @@ impl Session {
             plays: HashMap::new(),
             ended: HashSet::new(),
             live_ids: dial.live_ids,
-            output: BytesMut::new(),
             wake: Arc::default(),
             accepted: false,
             deadline,
@@ -154,16 +143,10 @@ impl Session {
                 return end;
             }
             let end = match self.wait(inbox, &mut buffer).await {
-                Wake::Read(Ok(0)) => Some(info(self.lost(), None)),
-                Wake::Read(Ok(bytes)) => self.read(&buffer[..bytes]),
-                Wake::Written(Ok(bytes)) => {
-                    self.output.advance(bytes);
-                    None
-                }
-                Wake::Read(Err(error)) | Wake::Written(Err(error)) => match error.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => None,
-                    _ => Some(info(self.lost(), Some(&error.to_string()))),
-                },
+                Wake::Socket(Ok(Step::Read(0))) => Some(info(self.lost(), None)),
+                Wake::Socket(Ok(Step::Read(bytes))) => self.read(&buffer[..bytes]),
+                Wake::Socket(Ok(Step::Written)) => None,
+                Wake::Socket(Err(error)) => Some(info(self.lost(), Some(&error.to_string()))),
                 Wake::Order(Some(order)) => {
                     self.handle_order(order);
                     None
@@ -179,23 +162,12 @@ impl Session {
     }
 
     async fn wait(&mut self, inbox: &mut Inbox, buffer: &mut [u8]) -> Wake {
-        let has_room = self.output.len() < HIGH;
-        let takes_orders = self.accepted && has_room;
+        let takes_orders = self.accepted && self.socket.output.len() < HIGH;
         let backlog = Arc::clone(&inbox.backlog);
         let behind = inbox.is_behind();
-        let due = self.connection.poll_timeout().unwrap_or(self.deadline);
-        let due = if self.accepted {
-            due
-        } else {
-            due.min(self.deadline)
-        };
+        let due = self.due();
         tokio::select! {
-            ready = self.socket.writable(), if !self.output.is_empty() => {
-                Wake::Written(ready.and_then(|()| self.socket.try_write(&self.output)))
-            }
-            ready = self.socket.readable(), if !behind => {
-                Wake::Read(ready.and_then(|()| self.socket.try_read(buffer)))
-            }
+            step = self.socket.transfer((!behind).then_some(buffer)) => Wake::Socket(step),
             order = inbox.orders.next(), if takes_orders => {
                 Wake::Order(order.map(|(order, _)| order))
             }
@@ -205,6 +177,15 @@ impl Session {
             () = backlog.caught_up(), if behind => Wake::Again,
             () = tokio::time::sleep_until(due.into()) => Wake::Due,
         }
+    }
+
+    /// When the session has something to do without any event.
+    fn due(&self) -> Instant {
+        let answer = (!self.accepted).then_some(self.deadline);
+        let rest = self.connection.poll_timeout();
+        let due = answer.into_iter().chain(rest).chain(self.socket.deadline());
+        // The connection always has a deadline; without one, the session looks again now and then.
+        due.min().unwrap_or_else(|| crate::live::now() + CONNECT)
     }
 
     /// The status of an end that the other side did not announce.
@@ -229,8 +210,11 @@ impl Session {
     fn handle_timeout(&mut self) -> Option<Value> {
         let now = crate::live::now();
         if !self.accepted && now >= self.deadline {
-            let why = "The server does not answer.";
-            return Some(info(Status::ConnectFailed, Some(why)));
+            return Some(info(Status::ConnectFailed, Some(NO_ANSWER)));
+        }
+        if self.socket.deadline().is_some_and(|at| at <= now) {
+            let why = "The server takes no data.";
+            return Some(info(self.lost(), Some(why)));
         }
         let due = self.connection.handle_timeout(now);
         due.err()
@@ -305,7 +289,7 @@ impl Session {
 
     fn handle_order(&mut self, order: OutgoingOrder) {
         match &order {
-            OutgoingOrder::Publish { stream, .. } => self.feed(*stream).cursor = None,
+            OutgoingOrder::Publish { stream, .. } => self.feed(*stream).restart(),
             OutgoingOrder::Feed { stream, live } => {
                 let live = live.clone();
                 self.feed(*stream).relay.play(live);
@@ -356,20 +340,8 @@ impl Session {
     fn feed(&mut self, stream: NetStreamId) -> &mut Feed {
         let place = self.feeds.iter().position(|feed| feed.stream == stream);
         let place = place.unwrap_or_else(|| {
-            let out = self.new_stream();
-            let (relay, task) = Relay::new(Arc::clone(out.live()), out.writer());
-            tokio::spawn(task);
-            let bell = tokio::spawn(ring_on_change(
-                Arc::clone(out.live()),
-                Arc::clone(&self.wake),
-            ));
-            self.feeds.push(Feed {
-                stream,
-                out,
-                relay,
-                cursor: None,
-                bell,
-            });
+            let feed = Feed::new(stream, self.new_stream(), &self.wake);
+            self.feeds.push(feed);
             self.feeds.len() - 1
         });
         &mut self.feeds[place]
@@ -389,7 +361,7 @@ impl Session {
         }
         loop {
             self.gather();
-            if self.output.len() >= HIGH || self.feed_all() == 0 {
+            if self.socket.output.len() >= HIGH || self.feed_all() == 0 {
                 return None;
             }
         }
@@ -397,10 +369,15 @@ impl Session {
 
     fn gather(&mut self) {
         let more = self.connection.take_output();
-        if self.output.is_empty() {
-            self.output = more;
+        if more.is_empty() {
+            return;
+        }
+        self.socket.begin_output(crate::live::now());
+        let output = &mut self.socket.output;
+        if output.is_empty() {
+            *output = more;
         } else {
-            self.output.extend_from_slice(&more);
+            output.extend_from_slice(&more);
         }
     }
 
@@ -418,96 +395,7 @@ impl Session {
         }
         sent
     }
-
-    async fn flush(&mut self) -> io::Result<()> {
-        while !self.output.is_empty() {
-            self.socket.writable().await?;
-            match self.socket.try_write(&self.output) {
-                Ok(bytes) => self.output.advance(bytes),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
 }
-
-impl Feed {
-    fn gather(&mut self) -> Vec<(Class, Message)> {
-        let ring = self.out.live().ring();
-        let cursor = self
-            .cursor
-            .get_or_insert_with(|| ring.join(Start::KeyFrame));
-        let mut batch = Vec::new();
-        while batch.len() < BATCH
-            && let Some(delivery) = ring.next(cursor, MAX_LAG)
-        {
-            batch.push((delivery.class, delivery.item.into_owned()));
-        }
-        batch
-    }
-}
-
-impl Drop for Feed {
-    fn drop(&mut self) {
-        self.bell.abort();
-    }
-}
-
-/// Rings whenever a message comes into a stream.
-async fn ring_on_change(live: Arc<LiveStream>, bell: Arc<Notify>) {
-    loop {
-        // The future is made before the ring: a message that comes while the bell's owner looks
-        // rings again.
-        let changed = live.changed();
-        bell.notify_one();
-        changed.await;
-    }
-}
-
-/// Sends a message of a publish as encoders do.
-fn send(
-    connection: &mut ClientConnection,
-    encoding: ObjectEncoding,
-    stream: MessageStreamId,
-    class: Class,
-    message: Message,
-) {
-    let Message {
-        kind,
-        timestamp,
-        payload,
-        ..
-    } = message;
-    if !kind.is_data() {
-        return connection.send_media(stream, kind, timestamp, payload);
-    }
-    let (kind, body) = match data::forms(kind, &payload) {
-        Ok(forms) => match forms.amf3 {
-            Some(amf3) if encoding == ObjectEncoding::Amf3 => (MessageType::DATA_AMF3, amf3),
-            _ => (MessageType::DATA_AMF0, forms.amf0),
-        },
-        // The message cannot be read as AMF3, so it has no AMF0 form.
-        Err(_) if kind == MessageType::DATA_AMF3 && encoding == ObjectEncoding::Amf0 => return,
-        Err(_) => (kind, payload),
-    };
-    let payload = match class.kind {
-        Kind::Metadata => set_data_frame(kind, &body),
-        _ => body,
-    };
-    connection.send_media(stream, kind, timestamp, payload);
-}
-
-/// Metadata in the wrapping that makes servers keep it.
-fn set_data_frame(kind: MessageType, body: &Bytes) -> Bytes {
-    let lead = usize::from(kind == MessageType::DATA_AMF3).min(body.len());
-    [&body[..lead], SET_DATA_FRAME, &body[lead..]]
-        .concat()
-        .into()
-}
-
-/// The AMF0 string `@setDataFrame`.
-const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0d@setDataFrame";
 
 /// Whether a data message is a server's status of the play, for the player, and no part of the
 /// stream.

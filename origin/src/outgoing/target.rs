@@ -7,6 +7,7 @@ use tributary_protocol::GroupName;
 /// The target of a NetConnection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
+    scheme: Scheme,
     /// `None` for this process; an IPv6 address has no brackets.
     host: Option<String>,
     port: Option<u16>,
@@ -16,11 +17,22 @@ pub(crate) struct Target {
     pub(crate) group: GroupName,
 }
 
+/// The protocol of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Rtmp,
+    /// RTMP on TLS.
+    Rtmps,
+}
+
 /// The longest URI of a NetConnection, in bytes. Reason: it goes into connect commands and logs.
 pub(crate) const MAX_URI: usize = 2_048;
 
 /// The port of RTMP.
 const RTMP_PORT: u16 = 1935;
+
+/// The port of RTMPS.
+const RTMPS_PORT: u16 = 443;
 
 impl Target {
     /// Reads a URI; `None` if it is no RTMP URI.
@@ -29,16 +41,18 @@ impl Target {
             return None;
         }
         let (scheme, rest) = uri.split_once(':')?;
-        if !scheme.eq_ignore_ascii_case("rtmp") {
-            return None;
-        }
+        let scheme = Scheme::parse(scheme)?;
         let (authority, app) = match rest.strip_prefix("//") {
             Some(rest) => rest.split_once('/')?,
             None => ("", rest.trim_start_matches('/')),
         };
         let (host, port) = split(authority)?;
+        if scheme == Scheme::Rtmps && host.is_none() {
+            return None;
+        }
         let app = app.trim_start_matches('/');
         Some(Self {
+            scheme,
             host,
             port,
             app: app.to_owned(),
@@ -55,7 +69,7 @@ impl Target {
         let v6 = host.parse::<Ipv6Addr>().map(|ip| ip.is_loopback());
         let here =
             host.eq_ignore_ascii_case("localhost") || v4.unwrap_or(false) || v6.unwrap_or(false);
-        here && self.port() == RTMP_PORT
+        here && self.scheme == Scheme::Rtmp && self.port() == RTMP_PORT
     }
 
     /// The host; empty for this process.
@@ -64,7 +78,11 @@ impl Target {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.port.unwrap_or(RTMP_PORT)
+        self.port.unwrap_or_else(|| self.scheme.port())
+    }
+
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
     }
 
     /// Host and port as the setting `outgoing` has them.
@@ -72,6 +90,22 @@ impl Target {
         match self.host() {
             host if host.contains(':') => format!("[{host}]:{}", self.port()),
             host => format!("{host}:{}", self.port()),
+        }
+    }
+}
+
+impl Scheme {
+    fn parse(text: &str) -> Option<Self> {
+        let is = |name: &str| text.eq_ignore_ascii_case(name);
+        let rtmp = is("rtmp").then_some(Self::Rtmp);
+        rtmp.or_else(|| is("rtmps").then_some(Self::Rtmps))
+    }
+
+    /// The port of a target that names none.
+    fn port(self) -> u16 {
+        match self {
+            Self::Rtmp => RTMP_PORT,
+            Self::Rtmps => RTMPS_PORT,
         }
     }
 }
@@ -145,7 +179,18 @@ mod tests {
             ("rtmp://host:0/a", None),
             ("rtmp://[::1/a", None),
             ("rtmp://host/a/../b", None),
-            ("rtmps://host/a", None),
+            ("rtmps://host/a", Some(("host:443", "a/_definst_", false))),
+            (
+                "RTMPS://host:1935/a",
+                Some(("host:1935", "a/_definst_", false)),
+            ),
+            (
+                "rtmps://localhost:1935/a",
+                Some(("localhost:1935", "a/_definst_", false)),
+            ),
+            ("rtmps:/a", None),
+            ("rtmps:///a", None),
+            ("rtmpt://host/a", None),
             ("http://host/a", None),
             ("rtmp://ho st/a", None),
             ("rtmp", None),

@@ -30,8 +30,8 @@ use tributary_protocol::{
 };
 
 use super::{
-    BACKLOG, Connect, Happening, Outgoing, OutgoingOrder, Told, open, rtmp, rtmp::Dial,
-    target::Target,
+    BACKLOG, Connect, Happening, Outgoing, OutgoingOrder, Told, open, reach::Roots, rtmp,
+    rtmp::Dial, target::Target,
 };
 use crate::{
     app::{CallToken, NetStreamId},
@@ -72,9 +72,12 @@ async fn dial(room: usize) -> (Client, Server) {
 }
 
 fn dial_to(port: u16, room: usize) -> Client {
-    let uri = format!("rtmp://127.0.0.1:{port}/live/room?key=1");
-    let target = Target::parse(&uri).unwrap();
-    let connect = Connect::new(&target.app, &uri, &Object::new(), vec!["ticket".into()]);
+    dial_uri(&format!("rtmp://127.0.0.1:{port}/live/room?key=1"), room)
+}
+
+fn dial_uri(uri: &str, room: usize) -> Client {
+    let target = Target::parse(uri).unwrap();
+    let connect = Connect::new(&target.app, uri, &Object::new(), vec!["ticket".into()]);
     let (tell, told) = mpsc::channel(room);
     let (outgoing, inbox) = open(Box::new(move |told, _| tell.try_send(told).is_ok()));
     tokio::spawn(rtmp::run(
@@ -82,6 +85,7 @@ fn dial_to(port: u16, room: usize) -> Client {
             target,
             connect,
             random: [9; handshake::RANDOM],
+            roots: Roots::default(),
             live_ids: Arc::new(AtomicU64::new(1)),
         },
         inbox,
@@ -304,6 +308,52 @@ fn servers_that_refuse_vanish_or_speak_nonsense_end_the_connection() {
 }
 
 #[test]
+fn a_server_that_fails_before_rtmp_is_reported_with_the_reason() {
+    run(async {
+        let mut expected = Vec::new();
+        for (answer, reason) in [
+            (
+                Some(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..]),
+                "does not speak TLS",
+            ),
+            (Some(&[]), "closed the connection during the TLS handshake"),
+            (None, "The server does not answer."),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let server = tokio::spawn(async move {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let mut buffer = [0; 4_096];
+                while socket.read(&mut buffer).await.is_ok_and(|bytes| bytes > 0) {
+                    if let Some(answer) = answer {
+                        let _ = socket.write_all(answer).await;
+                        return;
+                    }
+                }
+            });
+            expected.push((
+                dial_uri(&format!("rtmps://127.0.0.1:{port}/live"), 100),
+                server,
+                reason,
+            ));
+        }
+        expected.push((
+            dial_uri("rtmp://no-host.invalid/live", 100),
+            tokio::spawn(async {}),
+            "no-host.invalid has no address",
+        ));
+        for (mut client, _server, reason) in expected {
+            let Happening::Closed(info) = client.told().await else {
+                panic!("{reason}");
+            };
+            let text = |name| info.get(name).and_then(Value::as_str).unwrap_or_default();
+            assert_eq!(text("code"), "NetConnection.Connect.Failed");
+            assert!(text("description").contains(reason), "{info:?}");
+        }
+    });
+}
+
+#[test]
 fn a_publish_carries_media_and_metadata_once_it_is_accepted() {
     run(async {
         let (mut client, mut server) = dial(100).await;
@@ -492,6 +542,7 @@ fn a_group_that_takes_nothing_more_ends_the_connection() {
                 target,
                 connect,
                 random: [9; handshake::RANDOM],
+                roots: Roots::default(),
                 live_ids: Arc::default(),
             },
             inbox,

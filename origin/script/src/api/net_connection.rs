@@ -109,8 +109,13 @@ fn facts<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
     )?;
     class::getter(host, "protocol", |object: OwnConnection<'js>| {
         let inside = object.0.borrow();
-        let scheme = inside.remoting.borrow().as_ref().map_or("rtmp", |_| "http");
-        inside.uri.borrow().as_ref().map(|_| scheme)
+        let remoting = inside.remoting.borrow().is_some();
+        let scheme = |uri: &str| match uri.split_once(':') {
+            _ if remoting => "http",
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("rtmps") => "rtmps",
+            _ => "rtmp",
+        };
+        inside.uri.borrow().as_deref().map(scheme)
     })
 }
 

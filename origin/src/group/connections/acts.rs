@@ -107,6 +107,7 @@ impl ConnectionActs<'_> {
             target,
             connect,
             random,
+            roots: self.room.process.roots.clone(),
             live_ids: Arc::clone(&self.room.process.live_ids),
         })))
     }
