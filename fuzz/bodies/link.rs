@@ -1,6 +1,9 @@
 //! Conditions for any bytes that are read as the link's frames, and for any sequence of operations
 //! on the two ends of a lane.
 
+#[path = "moving.rs"]
+mod moving;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
@@ -10,8 +13,9 @@ use bytes::{Bytes, BytesMut};
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
     link::{
-        AudienceEvent, AudienceId, CloseReason, Control, EdgeEvent, EdgeLane, FromSession,
-        Generation, OpenSession, OriginEvent, OriginLane, Recipients, ToAudience, ToSession,
+        AudienceEvent, AudienceId, CloseReason, Control, EdgeEvent, EdgeLane, EdgeLaneLimits,
+        FrameError, FromSession, Generation, OpenSession, OriginEvent, OriginLane, Rate,
+        Recipients, ToAudience, ToSession,
         credit::CreditBudget,
         feed::{Feed, FeedBatch, FeedReader},
         frame::{FrameReader, MAX_BODY},
@@ -19,6 +23,8 @@ use tributary_protocol::{
     },
     shared_object::{Flags, body::Events},
 };
+
+use moving::moved;
 
 /// Reads bytes as a stream of frames of every kind. A decoded frame is encoded and decoded again.
 pub fn link_frame(input: &[u8]) {
@@ -82,7 +88,8 @@ fn one(wire: &[u8]) -> tributary_protocol::link::frame::Frame {
 }
 
 /// Reads bytes as operations on an edge and an origin that keep the rules: whatever the link does,
-/// each session's messages arrive once, whole and in order, in both directions.
+/// each session's messages arrive once, whole and in order, in both directions. Some lost links take
+/// the edge's process with them: another one goes on with the lane.
 pub fn session_ops(input: &[u8]) {
     let mut pair = Pair::new();
     for op in input.chunks_exact(3) {
@@ -92,9 +99,64 @@ pub fn session_ops(input: &[u8]) {
     pair.finish();
 }
 
+/// The edge's end of a lane. Beside a lane that has moved to another process, it holds the one that has
+/// not: both do the same.
+#[derive(Default)]
+struct Edge {
+    lane: EdgeLane,
+    stays: Option<EdgeLane>,
+}
+
+impl Edge {
+    /// Moves the lane, which is disconnected, to another process.
+    fn replace(&mut self, now: Instant) {
+        let limits = EdgeLaneLimits {
+            rate: Rate::default(),
+            sessions: SESSIONS as usize,
+        };
+        let moves = moved(&self.lane, now, limits);
+        self.stays = Some(std::mem::replace(&mut self.lane, moves));
+    }
+
+    /// Does the same with both.
+    fn both<T: PartialEq + std::fmt::Debug>(&mut self, act: impl Fn(&mut EdgeLane) -> T) -> T {
+        let done = act(&mut self.lane);
+        if let Some(stays) = &mut self.stays {
+            assert_eq!(done, act(stays));
+            assert_eq!(self.lane.poll_timeout(), stays.poll_timeout());
+            assert_eq!(self.lane.retained(), stays.retained());
+            assert_eq!(self.lane.is_settled(), stays.is_settled());
+            assert_eq!(self.lane.has_history(), stays.has_history());
+            assert_eq!(self.lane.has_accepted(), stays.has_accepted());
+            assert_eq!(self.lane.session_count(), stays.session_count());
+        }
+        done
+    }
+
+    fn send(&mut self, session: SessionId, event: &FromSession) {
+        self.both(|lane| lane.send(session, event.clone()));
+    }
+
+    fn connected(&mut self, received: u64) -> Result<(), FrameError> {
+        self.both(|lane| lane.connected(received))
+    }
+
+    fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) -> Result<(), FrameError> {
+        self.both(|lane| lane.handle_bytes(now, bytes))
+    }
+
+    fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
+        self.both(|lane| lane.poll_transmit(now))
+    }
+
+    fn poll_event(&mut self) -> Option<EdgeEvent> {
+        self.both(EdgeLane::poll_event)
+    }
+}
+
 struct Pair {
     now: Instant,
-    edge: EdgeLane,
+    edge: Edge,
     origin: OriginLane,
     budget: CreditBudget,
     connected: bool,
@@ -132,7 +194,7 @@ impl Pair {
         let budget = CreditBudget::new(1 << 17);
         let mut pair = Self {
             now: now(),
-            edge: EdgeLane::default(),
+            edge: Edge::default(),
             origin: OriginLane::new(1 << 17, budget.clone()),
             budget,
             connected: false,
@@ -157,7 +219,7 @@ impl Pair {
             1 => self.send(session, length),
             2 => {
                 let reason = CloseReason::ALL[usize::from(much) % 6];
-                self.edge.send(session, FromSession::Close(reason));
+                self.edge.send(session, &FromSession::Close(reason));
                 self.end(session);
             }
             3 => self.tell(session, length),
@@ -168,7 +230,13 @@ impl Pair {
             }
             5 => self.deliver_to_origin(length),
             6 => self.deliver_to_edge(length),
-            7 if self.connected => self.disconnect(),
+            7 if self.connected => {
+                self.disconnect();
+                if which.is_multiple_of(2) {
+                    self.edge.replace(self.now);
+                }
+            }
+            7 if which.is_multiple_of(4) => self.edge.replace(self.now),
             7 => self.connect(),
             8 => self.now += Duration::from_millis(u64::from(much)),
             10 => self.begin_or_end(audience, which == 0),
@@ -191,7 +259,7 @@ impl Pair {
             protocol: "rtmp".into(),
             connect: Bytes::from_static(b"connect"),
         };
-        self.edge.send(session, FromSession::Open(open));
+        self.edge.send(session, &FromSession::Open(open));
     }
 
     fn send(&mut self, session: SessionId, length: usize) {
@@ -203,7 +271,7 @@ impl Pair {
                 generation: Generation(0),
                 message: message(state.sent[0], length),
             };
-            self.edge.send(session, event);
+            self.edge.send(session, &event);
             state.sent[0] += 1;
         }
     }
@@ -307,7 +375,7 @@ impl Pair {
 
     fn connect(&mut self) {
         self.connected = true;
-        let (edge, origin) = (self.edge.received(), self.origin.received());
+        let (edge, origin) = (self.edge.lane.received(), self.origin.received());
         self.edge.connected(origin).expect("an honest origin");
         let resumed = self.origin.connected(self.now, edge);
         resumed.expect("an honest edge");
@@ -317,7 +385,7 @@ impl Pair {
         self.connected = false;
         self.to_origin.clear();
         self.to_edge.clear();
-        self.edge.disconnected();
+        self.edge.both(EdgeLane::disconnected);
         self.origin.disconnected();
     }
 
@@ -473,7 +541,7 @@ impl Pair {
     fn is_done(&self) -> bool {
         let all = |state: &State| state.over || state.arrived == state.sent;
         self.sessions.values().all(all)
-            && self.edge.is_settled()
+            && self.edge.lane.is_settled()
             && self.origin.retained() == 0
             && self.mail.is_empty()
             && self.to_origin.is_empty()

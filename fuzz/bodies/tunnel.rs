@@ -1,13 +1,19 @@
 //! A fuzz body for the order of RTMPT's requests. It is an ordinary function, which the tests run
 //! too.
 
+#[allow(clippy::duplicate_mod, reason = "a test may include several bodies")]
+#[path = "moving.rs"]
+mod moving;
+
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tributary_protocol::tunnel::{CLOSED, Reception, Tunnel, TunnelFault, TunnelKind};
 
+use moving::moved;
+
 /// Spreads a client's requests over connections that break and proxies that repeat, or, by the first
-/// byte, gives a tunnel any requests at all.
+/// byte, gives a tunnel any requests at all. The tunnel moves from process to process meanwhile.
 pub(crate) fn tunnel_requests(data: &[u8]) {
     let Some((&first, data)) = data.split_first() else {
         return;
@@ -41,10 +47,15 @@ impl Decisions<'_> {
     }
 }
 
-/// Any requests, bodies and answers in any order: the bounds hold.
+/// The longest answer.
+const ANSWER: usize = 100;
+
+/// Any requests, bodies and answers in any order: the bounds hold, and a tunnel that moves does what
+/// one that stays does.
 fn hostile(mut decisions: Decisions<'_>) {
     let mut now = start();
     let mut tunnel = Tunnel::new(now);
+    let mut stays = Tunnel::new(now);
     while !decisions.is_over() {
         let (operation, value) = (decisions.byte(), decisions.byte());
         let (sequence, small) = (u64::from(value >> 2), u32::from(value & 3));
@@ -55,30 +66,42 @@ fn hostile(mut decisions: Decisions<'_>) {
                     _ => TunnelKind::Idle,
                 };
                 let received = tunnel.handle_request(kind, sequence, small, now);
+                assert_eq!(received, stays.handle_request(kind, sequence, small, now));
                 if let Err(fault) = received {
                     assert!(fault.reason().starts_with("tunnel_"));
                     assert!(fault.is_limit() == (fault == TunnelFault::Repeats));
+                    return;
                 }
             }
             3 | 4 => {
-                let bytes = [7; 5];
-                let new = tunnel.take_body(sequence, small, &bytes[..usize::from(operation >> 6)]);
+                let bytes = &[7; 5][..usize::from(operation >> 6)];
+                let new = tunnel.take_body(sequence, small, bytes);
+                assert_eq!(new, stays.take_body(sequence, small, bytes));
                 assert!(new.len() <= 3);
             }
             5 => {
                 let (empty, full) = (tunnel.answer_at(false), tunnel.answer_at(true));
                 assert!(full <= empty && full.is_some() == empty.is_some());
                 if full.is_some() {
-                    let answer = tunnel.answer(BytesMut::from(&[0; 3][..usize::from(value & 3)]));
+                    let body = BytesMut::from(&[0; 3][..usize::from(value & 3)]);
+                    let answer = tunnel.answer(body.clone());
+                    assert_eq!(answer, stays.answer(body));
                     assert!((1..=3).contains(&answer.len()));
                     assert_eq!(tunnel.answer_at(true), None);
                 }
             }
             6 => now += Duration::from_millis(u64::from(value) * 4),
-            _ if value == 0xff => tunnel.close(),
+            _ if value == 0xff => {
+                tunnel.close();
+                stays.close();
+            }
             _ => assert!(tunnel.ends_at() > now - Duration::from_secs(10_000)),
         }
         assert!(tunnel.polling_byte() <= 0x21);
+        assert_eq!(tunnel.polling_byte(), stays.polling_byte());
+        assert_eq!(tunnel.ends_at(), stays.ends_at());
+        assert_eq!(tunnel.answer_at(false), stays.answer_at(false));
+        tunnel = moved(&tunnel, now, ANSWER);
     }
 }
 
@@ -165,6 +188,7 @@ impl<'a> Spread<'a> {
 
     /// One attempt on a connection of its own; whether the client has got the answer.
     fn attempt(&mut self, is_last: bool) -> bool {
+        self.tunnel = moved(&self.tunnel, self.now, ANSWER);
         let (kind, body) = self.requests.last().expect("a request is under way");
         let number = self.requests.len() as u64 - 1;
         let head = self

@@ -7,6 +7,7 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | [`parcel`] | the state of a machine as bytes that move to another process |
 //! | [`proxy`] | the header by which a proxy names the client |
 //! | [`http`] | request heads, heads of answers |
 //! | [`websocket`] | RTMP in WebSocket messages |
@@ -37,6 +38,7 @@ pub mod ids;
 pub mod link;
 pub mod media;
 pub mod message;
+pub mod parcel;
 pub mod proxy;
 pub mod ring;
 pub mod session;

@@ -12,6 +12,8 @@ mod door;
 #[path = "../../fuzz/bodies/link.rs"]
 #[allow(unreachable_pub, reason = "the fuzz targets include the same file")]
 mod link;
+#[path = "../../fuzz/bodies/parcels.rs"]
+mod parcels;
 #[path = "../../fuzz/bodies/tunnel.rs"]
 mod tunnel;
 
@@ -22,7 +24,7 @@ const STACK: usize = 256 * 1024;
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 14] = [
+const TARGETS: [(&str, Body); 15] = [
     ("amf0", amf::amf0),
     ("amf3", amf::amf3),
     ("chunk_reader", chunk::chunk_reader),
@@ -32,6 +34,7 @@ const TARGETS: [(&str, Body); 14] = [
     ("handshake", chunk::handshake),
     ("http_request", door::http_request),
     ("link_frame", link::link_frame),
+    ("parcels", parcels::parcels),
     ("proxy_header", door::proxy_header),
     ("session_ops", link::session_ops),
     ("shared_object_message", amf::shared_object_message),

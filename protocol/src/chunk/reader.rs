@@ -9,6 +9,8 @@ use super::{
 };
 use crate::{ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp};
 
+mod parcel;
+
 /// Assembles messages from the chunks of one peer.
 ///
 /// It keeps incomplete messages itself, so the caller's buffer is free after each call. It

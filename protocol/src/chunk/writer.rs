@@ -8,6 +8,8 @@ use super::{
 };
 use crate::{ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp};
 
+mod parcel;
+
 /// Splits messages into chunks and compresses their headers, for one peer.
 ///
 /// The writer avoids two forms of the specification, because peers read them differently: format 3

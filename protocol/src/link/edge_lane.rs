@@ -18,10 +18,12 @@ use crate::SessionId;
 
 mod audiences;
 mod event;
+mod parcel;
 mod session;
 
 pub use audiences::MAX_AUDIENCES;
 pub use event::{AudienceEvent, EdgeEvent};
+pub use parcel::EdgeLaneLimits;
 
 use audiences::EdgeAudiences;
 use session::EdgeSession;

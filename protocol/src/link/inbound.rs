@@ -40,6 +40,15 @@ impl Inbound {
         }
     }
 
+    /// As after [`Self::disconnected`], with so many numbered frames received.
+    pub(super) fn resumed(received: u64) -> Self {
+        Self {
+            received,
+            acknowledged: received,
+            ..Self::new()
+        }
+    }
+
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.reader.push(bytes);
     }
@@ -80,10 +89,8 @@ impl Inbound {
 
     /// The connection is lost: the peer sends a partial frame again on the next one.
     pub(super) fn disconnected(&mut self) {
-        self.reader = FrameReader::new(MAX_BODY);
-        self.ack_due = None;
         // The next connection's opening states the number.
-        self.acknowledged = self.received;
+        *self = Self::resumed(self.received);
     }
 }
 
@@ -136,6 +143,22 @@ impl Assembly {
             assembly.head.message(assembly.payload.freeze()),
         ))
     }
+
+    /// The message under way that begins with this fragment, unless that is all of it.
+    pub(super) fn of(fragment: &Fragment) -> Option<Self> {
+        match Self::add(None, fragment) {
+            Ok(Assembled::Partial(assembly)) => Some(assembly),
+            _ => None,
+        }
+    }
+
+    /// All that has arrived of the message, as its first fragment.
+    pub(super) fn to_fragment(&self) -> Fragment {
+        Fragment {
+            head: Some(self.head),
+            data: Bytes::copy_from_slice(&self.payload),
+        }
+    }
 }
 
 impl Head {
@@ -165,7 +188,7 @@ impl Head {
         }
     }
 
-    fn message(&self, payload: Bytes) -> Message {
+    pub(super) fn message(&self, payload: Bytes) -> Message {
         Message {
             kind: self.kind,
             stream: self.stream,

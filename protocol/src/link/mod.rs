@@ -27,7 +27,7 @@ pub mod varint;
 
 pub use audience::{AudienceId, Recipients, ToAudience};
 pub use conversation::{FromSession, Source, Target, ToSession};
-pub use edge_lane::{AudienceEvent, EdgeEvent, EdgeLane, MAX_AUDIENCES};
+pub use edge_lane::{AudienceEvent, EdgeEvent, EdgeLane, EdgeLaneLimits, MAX_AUDIENCES};
 pub use frame_error::FrameError;
 pub use hello::{Control, Hello};
 pub use lane_frame::{Bandwidth, Statistics, frames};

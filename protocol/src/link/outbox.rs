@@ -7,6 +7,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::{FrameError, varint};
 
+mod parcel;
+
 /// One direction of a lane at its sender.
 ///
 /// Frames are encoded into batches. Each connection sends a batch at most once. The outbox keeps a

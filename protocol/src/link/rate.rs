@@ -30,6 +30,16 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
+    /// A bucket whose burst is available again at this time.
+    pub(super) fn full(full_at: Option<Instant>) -> Self {
+        Self { full_at }
+    }
+
+    /// The time at which the burst is available again, if any of it was used.
+    pub(super) fn full_at(&self) -> Option<Instant> {
+        self.full_at
+    }
+
     /// Counts bytes that leave at `now`.
     pub(super) fn spend(&mut self, rate: Rate, now: Instant, bytes: u64) {
         let from = self.full_at.map_or(now, |at| at.max(now));

@@ -17,6 +17,8 @@ use crate::{
     },
 };
 
+mod parcel;
+
 /// Chunk streams, protocol control, ping and the work budget of one connection.
 ///
 /// An idle connection owns no buffer: [`Self::take_output`] takes the whole output, an empty queue

@@ -6,6 +6,8 @@
 
 use crate::message::control::{BandwidthLimit, ControlMessage};
 
+mod parcel;
+
 /// The smallest window that this end states. Reason: below it the peer would acknowledge almost
 /// every write. The peer's own window has no such bound: a peer with a small window may wait for
 /// each acknowledgement.

@@ -10,6 +10,7 @@ use crate::{
     chunk::ReadLimits,
     handshake::{self, ServerHandshake},
     message::user_control::UserControl,
+    parcel::{Carried, ParcelError, ParcelReader, ParcelWriter},
 };
 
 /// The server's end of one RTMP connection, without I/O or clock.
@@ -222,5 +223,37 @@ impl ServerConnection {
     fn keep(&mut self, result: Result<(), Error>) -> Result<(), Error> {
         self.failed = result.err();
         result
+    }
+}
+
+const CONNECTION: u16 = 1;
+
+/// A connection whose handshake is done, without an error, whose events have all been polled. Settings
+/// that the driver has changed, [`ServerConnection::set_ping_after`] and
+/// [`ServerConnection::set_read_limits`], are in the importer's limits.
+impl Carried for ServerConnection {
+    const NAME: &'static str = "the server's connection";
+    type Limits = ConnectionLimits;
+
+    fn export(&self, parcel: &mut ParcelWriter) {
+        if self.handshake.is_some() {
+            parcel.refuse("the handshake is not done");
+        }
+        if self.failed.is_some() {
+            parcel.refuse("the connection has failed");
+        }
+        parcel.carry(CONNECTION, &self.connection);
+    }
+
+    fn import(
+        parcel: &mut ParcelReader<'_>,
+        limits: ConnectionLimits,
+    ) -> Result<Self, ParcelError> {
+        Ok(Self {
+            handshake: None,
+            deadline: parcel.now(),
+            failed: None,
+            connection: parcel.carried(CONNECTION, limits)?,
+        })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::parcel::{Carried, ParcelError, ParcelReader, ParcelWriter};
+
 /// The name of a session in the paths of its requests: 36 digits of hexadecimal. ffmpeg has room for
 /// 63 characters.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,3 +54,26 @@ impl fmt::Debug for TunnelId {
 }
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+const WORKER: u16 = 1;
+const SECRET: u16 = 2;
+
+impl Carried for TunnelId {
+    const NAME: &'static str = "the id of a tunnel";
+    type Limits = ();
+
+    fn export(&self, parcel: &mut ParcelWriter) {
+        parcel.number(WORKER, self.worker);
+        parcel.bytes(SECRET, &self.secret.to_be_bytes());
+    }
+
+    fn import(parcel: &mut ParcelReader<'_>, (): ()) -> Result<Self, ParcelError> {
+        let worker = parcel.number(WORKER)?;
+        let secret = parcel.bytes(SECRET)?.try_into();
+        let secret = secret.map(u128::from_be_bytes);
+        Ok(Self {
+            worker,
+            secret: secret.map_err(|_| parcel.illegal(SECRET))?,
+        })
+    }
+}

@@ -1,5 +1,7 @@
 //! The first byte of an answer.
 
+use crate::parcel::{Carried, ParcelError, ParcelReader, ParcelWriter};
+
 /// The first byte of an answer of a session that has ended, and the whole answer to `close`.
 pub const CLOSED: u8 = 0;
 
@@ -35,5 +37,26 @@ impl Polling {
             self.empty = 1;
         }
         self.byte()
+    }
+}
+
+const STEP: u16 = 1;
+const EMPTY_ANSWERS: u16 = 2;
+
+impl Carried for Polling {
+    const NAME: &'static str = "the place in the polling series";
+    type Limits = ();
+
+    fn export(&self, parcel: &mut ParcelWriter) {
+        parcel.number(STEP, self.step);
+        parcel.number(EMPTY_ANSWERS, self.empty);
+    }
+
+    fn import(parcel: &mut ParcelReader<'_>, (): ()) -> Result<Self, ParcelError> {
+        let step = parcel.number(STEP)?;
+        parcel.require(usize::from(step) < SERIES.len(), STEP)?;
+        let empty = parcel.number(EMPTY_ANSWERS)?;
+        parcel.require(empty <= EMPTY, EMPTY_ANSWERS)?;
+        Ok(Self { step, empty })
     }
 }

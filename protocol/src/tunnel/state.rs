@@ -9,6 +9,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::polling::{CLOSED, Polling};
 
+mod parcel;
+
 /// The time for which an idle request waits for bytes. A client that wants to send waits for the
 /// answer first, so that a longer hold would delay its commands; librtmp asks again at once, so that
 /// without a hold it would use all of a processor.

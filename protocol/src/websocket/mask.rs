@@ -9,6 +9,11 @@ impl Mask {
         Self(key)
     }
 
+    /// The key, turned to the next byte.
+    pub(super) fn key(self) -> [u8; 4] {
+        self.0
+    }
+
     /// Unmasks the next bytes of the payload.
     pub(super) fn apply(&mut self, bytes: &mut [u8]) {
         let word = u32::from_ne_bytes(self.0);

@@ -2,6 +2,8 @@
 
 use super::{MAX_CONTROL, WebSocketClose, WebSocketFault, mask::Mask, opcode};
 
+mod parcel;
+
 /// The bytes before a payload: two, a length of up to eight, a mask of four.
 const FRAME_HEAD: usize = 14;
 

@@ -13,6 +13,8 @@ use crate::{
     },
 };
 
+mod parcel;
+
 /// The most audiences of a lane. Reason: each costs an edge some hundred bytes; a group of ten
 /// thousand clients that use twenty objects each stays below it.
 pub const MAX_AUDIENCES: usize = 262_144;

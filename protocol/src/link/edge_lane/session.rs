@@ -14,6 +14,8 @@ use crate::{
     },
 };
 
+mod parcel;
+
 #[derive(Debug)]
 pub(super) struct EdgeSession {
     /// Events that have not left; [`Self::sent`] bytes of the first have, if it is a message.
