@@ -95,6 +95,13 @@ impl<'p> ParcelReader<'p> {
         self.bytes_if(tag)?.ok_or_else(|| self.missing(tag))
     }
 
+    /// The text of a required field, of at most `most` bytes.
+    pub fn text(&mut self, tag: u16, most: usize) -> Result<&'p str, ParcelError> {
+        let bytes = self.bytes(tag)?;
+        self.fits(bytes.len() <= most, "bytes of a text")?;
+        str::from_utf8(bytes).map_err(|_| self.illegal(tag))
+    }
+
     /// A number, if it is the next field.
     pub fn number_if<T: TryFrom<u64>>(&mut self, tag: u16) -> Result<Option<T>, ParcelError> {
         let Some(bytes) = self.bytes_if(tag)? else {

@@ -7,6 +7,8 @@ use crate::{
     refusal::Action,
 };
 
+mod parcel;
+
 /// The decisions of a session that were *allowed*, each of which owes exactly one done-hook: also if
 /// the origin refuses the act, or is lost, or the edge drains.
 ///
