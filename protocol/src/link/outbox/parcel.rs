@@ -4,15 +4,11 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Batch, Outbox, WINDOW, frame_size};
+use super::{Batch, Outbox, frame_size};
 use crate::{
     link::{lane_frame::is_numbered, varint},
     parcel::{Carried, ParcelError, ParcelReader, ParcelWriter},
 };
-
-/// The bytes of an edge's outbox that moves. Reason: an edge encodes no more of its sessions' events
-/// while its window is full.
-const MAX_MOVED: usize = 4 * WINDOW;
 
 const NUMBERED: u16 = 1;
 const ACKNOWLEDGED: u16 = 2;
@@ -44,7 +40,6 @@ impl Carried for Outbox {
             let count = count.ok_or_else(|| parcel.illegal(BATCH))?;
             frames += count;
             retained += bytes.len();
-            parcel.fits(retained <= MAX_MOVED, "bytes without an acknowledgement")?;
             batches.push_back(Batch {
                 bytes: Bytes::copy_from_slice(bytes),
                 frames: count,
@@ -52,7 +47,6 @@ impl Carried for Outbox {
             });
         }
         let filling = parcel.bytes(FILLING)?;
-        parcel.fits(filling.len() <= MAX_MOVED, "bytes that have not left")?;
         let filling_frames = numbered_frames(filling).ok_or_else(|| parcel.illegal(FILLING))?;
         // The number of the first frame that is kept.
         let first = numbered.checked_sub(frames + filling_frames);

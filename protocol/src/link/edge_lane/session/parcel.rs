@@ -25,9 +25,10 @@ const CLOSING: u16 = 7;
 const ACCEPTED: u16 = 8;
 const ASSEMBLY: u16 = 9;
 
-/// Events of a session that wait in its lane. Reason: a session's park has room for 512 commands, and
-/// few other events come beside them.
-const MAX_EVENTS: usize = 4096;
+/// Events of a session that wait in its lane. Reason: one read has 64 KiB, and the shortest message
+/// that enters a lane has two bytes of it; a park has room for 512 more, and few other events come
+/// beside them. A single session must not keep its lane from moving.
+const MAX_EVENTS: usize = 65_536;
 
 impl EdgeSession {
     /// Events and messages under way are written as frames of the link, each message in one. The part that has
