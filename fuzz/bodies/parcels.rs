@@ -16,8 +16,10 @@ use tributary_protocol::{
     chunk::{ReadError, ReadLimits, Reader, Writer},
     handshake::{ClientHandshake, HandshakeKind, RANDOM},
     link::{EdgeLane, EdgeLaneLimits, Rate},
+    media,
     message::user_control::UserControl,
     parcel::{Carried, unpack},
+    ring::{Cursor, Ring, RingLimits},
     session::{ConnectionLimits, Error, ServerConnection, ServerEvent},
     tunnel::{Tunnel, TunnelId, TunnelKind},
     websocket::{WebSocketEvent, WebSocketReader},
@@ -32,7 +34,7 @@ pub(crate) fn parcels(data: &[u8]) {
         return;
     };
     let now = now();
-    match which % 11 {
+    match which % 12 {
         0 => held(data, now, reader_limits(), read_on),
         1 => held(data, now, (), write_on),
         2 => held(data, now, connection_limits(), |it, input| {
@@ -47,7 +49,8 @@ pub(crate) fn parcels(data: &[u8]) {
         7 => moved_reader(data, now),
         8 => moved_writer(data, now),
         9 => moved_frames(data, now),
-        _ => moved_connection(data, now),
+        10 => moved_connection(data, now),
+        _ => held(data, now, (), watch_on),
     }
 }
 
@@ -120,6 +123,24 @@ fn request_on(mut tunnel: Tunnel, now: Instant, input: &[u8]) {
     tunnel.take_body(1, 0, input);
     if tunnel.answer_at(true).is_some() {
         tunnel.answer(BytesMut::from(input));
+    }
+}
+
+/// A reader in a ring of any numbers around its own.
+fn watch_on(mut cursor: Cursor, input: &[u8]) {
+    let mut ring = Ring::new(RingLimits {
+        messages: 5,
+        ..RingLimits::default()
+    });
+    ring.continue_at(cursor.position().saturating_sub(3));
+    for (n, &byte) in input.iter().enumerate() {
+        let mut message = message(&[byte, 1]);
+        message.kind = MessageType([8, 9, 18][n % 3]);
+        let class = media::classify(message.kind, &message.payload);
+        ring.push(class, message.timestamp, message);
+        if byte.is_multiple_of(2) {
+            while ring.next(&mut cursor, Duration::from_secs(1)).is_some() {}
+        }
     }
 }
 

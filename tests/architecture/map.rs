@@ -117,7 +117,7 @@ const PROTOCOL: CrateMap = CrateMap {
         ("flv", "chunk ids message timestamp"),
         ("command", "amf chunk ids message timestamp"),
         ("shared_object", "amf command message"),
-        ("ring", "chunk media message timestamp"),
+        ("ring", "chunk media message parcel timestamp"),
         (
             "session",
             "amf chunk command handshake ids message parcel timestamp",

@@ -3,6 +3,8 @@
 use super::{Start, entry::Tracks, filter::Filter};
 use crate::media::Class;
 
+mod parcel;
+
 /// A reader: position, filter, and counts of losses. A small value without a reference to its ring;
 /// the caller uses it with the ring that made it.
 ///
@@ -29,6 +31,8 @@ pub struct Cursor {
     pub(super) paused_at: Option<u64>,
     /// The publication that it waits for.
     pub(super) gate: Option<PublicationGate>,
+    /// Whether it comes from another ring, and has no place in this one yet.
+    pub(super) is_moved: bool,
     pub(super) filter: Filter,
     pub(super) wanted: WantedTracks,
     dropped: Dropped,
@@ -96,6 +100,7 @@ impl Cursor {
             waits: Reason::Waiting,
             paused_at: None,
             gate: None,
+            is_moved: false,
             filter: Filter::default(),
             wanted: WantedTracks::All,
             dropped: Dropped::default(),

@@ -43,6 +43,15 @@ impl Tracks {
     pub(super) const NONE: Self = Self(0);
     pub(super) const ALL: Self = Self(u64::MAX);
 
+    /// The set with these bits.
+    pub(super) fn of_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
+
     pub(super) fn insert(&mut self, track: u8) {
         self.0 |= Self::bit(track);
     }

@@ -18,6 +18,7 @@ mod cursor;
 mod entry;
 mod filter;
 mod headers;
+mod moved;
 mod publication;
 mod read;
 mod store;

@@ -24,6 +24,9 @@ impl<T: Item> Ring<T> {
         if cursor.gate.is_some() && !self.pass_gate(cursor) {
             return None;
         }
+        if cursor.is_moved && !self.take_in(cursor) {
+            return None;
+        }
         if cursor.paused_at.is_some() && !self.pause(cursor) {
             return None;
         }

@@ -50,7 +50,7 @@ pub struct Ring<T> {
     pub(super) syncs: VecDeque<u64>,
     /// Bytes of all data messages pushed so far.
     pub(super) data_bytes: u64,
-    next_seq: u64,
+    pub(super) next_seq: u64,
     pub(super) publication: Publication,
     pub(super) in_force: InForce<T>,
     /// Whether messages of an older writer still serve readers, until the next sync point.

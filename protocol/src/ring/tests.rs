@@ -11,6 +11,8 @@ use bytes::Bytes;
 use super::*;
 use crate::{MessageStreamId, MessageType, link::Filter, media::Kind};
 
+mod moved;
+
 const STEP: u32 = 40;
 const PATIENT: Duration = Duration::from_secs(3600);
 

@@ -14,7 +14,9 @@ use tributary_protocol::{
             AudienceFrame, AudienceHead, AudiencePiece, Fragment, Head, Statistics, ToEdge,
         },
     },
+    media,
     parcel::{Carried, ParcelError, pack, unpack},
+    ring::{Cursor, Filter, Ring, RingLimits, Start},
     session::{ConnectionLimits, ServerConnection},
     shared_object::Flags,
     tunnel::{Reception, Tunnel, TunnelId, TunnelKind},
@@ -63,6 +65,9 @@ pub(crate) fn samples(now: Instant) -> Vec<Sample> {
     };
     samples.push(sample("tunnel-id", 5, &id, now, |parcel, now| {
         again::<TunnelId>(parcel, now, ())
+    }));
+    samples.push(sample("cursor", 11, &cursor(), now, |parcel, now| {
+        again::<Cursor>(parcel, now, ())
     }));
     samples.push(sample("lane", 6, &lane(now), now, |parcel, now| {
         again::<EdgeLane>(parcel, now, lane_limits())
@@ -196,6 +201,29 @@ fn tunnel(now: Instant, is_answered: bool) -> Tunnel {
     let old = tunnel.handle_request(TunnelKind::Idle, 0, 1, now);
     assert_eq!(old, Ok(Reception::Old));
     tunnel
+}
+
+/// A cursor behind a key frame, of a reader that has turned audio off.
+fn cursor() -> Cursor {
+    let mut ring = Ring::new(RingLimits::default());
+    ring.continue_at(300);
+    let mut cursor = ring.join(Start::KeyFrame);
+    for payload in [&b"\x17\x01\0\0\0"[..], b"\x27\x01\0\0\0"] {
+        let message = Message {
+            kind: MessageType::VIDEO,
+            stream: MessageStreamId(1),
+            timestamp: RtmpTimestamp(40),
+            payload: Bytes::from_static(payload),
+        };
+        let class = media::classify(message.kind, &message.payload);
+        ring.push(class, message.timestamp, message);
+    }
+    cursor.set_filter(Filter {
+        audio: false,
+        ..Filter::default()
+    });
+    while ring.next(&mut cursor, Duration::MAX).is_some() {}
+    cursor
 }
 
 fn lane_limits() -> EdgeLaneLimits {
