@@ -4,6 +4,8 @@
 mod bodies;
 #[path = "parcels/machines.rs"]
 mod machines;
+#[path = "parcels/refused.rs"]
+mod refused;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
