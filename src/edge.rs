@@ -1,20 +1,26 @@
 //! `tributary edge`
 
 use std::{
+    mem,
+    net::SocketAddr,
+    os::fd::OwnedFd,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, sleep_until, timeout};
 use tributary_edge::{
-    Reloader, Running,
-    departure::{self, Depart, Departure},
+    ClientSockets, Reloader, Running,
+    departure::{self, Depart, Departing, Departure},
     run::Leaving,
 };
 use tributary_node::{
-    admin::{self, Guard, Routes},
+    admin::{self, Guard, Ready, Routes},
     config::{self, Layers, Mistakes},
     drain,
     log::Log,
@@ -25,6 +31,7 @@ use crate::{
     config::{Admin, Config, Flags},
     node::{self, Failure},
     reload::{Adjustable, Reload},
+    replace::{self, Predecessor, Replaceable},
     system,
 };
 
@@ -34,6 +41,10 @@ pub(crate) struct EdgeArgs {
     /// The node's certificate, as `tributary cert issue --role edge` made it; always needed
     #[arg(long, value_name = "DIR")]
     cert: Option<PathBuf>,
+    /// Takes the place of the running edge with this name and `edge.handover`: its sockets come
+    /// here, and it leaves. Give the other flags of the running one
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     edge: tributary_edge::Flags,
     #[command(flatten)]
@@ -57,7 +68,11 @@ pub(crate) fn run(args: &EdgeArgs) -> Result<(), Failure> {
     let config: Config = layers().read()?;
     let log = tributary_node::log::start(&config.log);
     let identity = node::identity(args.cert.as_deref(), Role::Edge)?;
-    node::block_on(serve(layers, config, log, identity))?
+    let before = args
+        .replace
+        .then(|| Predecessor::ask(&config, &identity.peer().name))
+        .transpose()?;
+    node::block_on(serve(layers, config, log, identity, before))?
 }
 
 /// The part of an edge that takes other settings.
@@ -75,6 +90,7 @@ impl Adjustable for EdgeSettings {
         next.workers = now.workers;
         next.session_kbit_per_second = now.session_kbit_per_second;
         next.session_burst = now.session_burst;
+        next.handover.clone_from(&now.handover);
     }
 
     fn put_in_force(&self, next: &Config) -> Result<(), Mistakes> {
@@ -87,29 +103,44 @@ async fn serve(
     config: Config,
     log: Log,
     identity: Identity,
+    mut before: Option<Predecessor>,
 ) -> Result<(), Failure> {
     let mut stops = drain::Stops::new()?;
     let (signal, watch) = drain::channel();
     let (depart, departing) = departure::channel();
     let depart = Arc::new(depart);
     let mut registry = node::registry();
+    let (inherited, admin, own) = match &mut before {
+        Some(before) => (mem::take(&mut before.clients), before.admin.take(), None),
+        None => {
+            let own = Replaceable::open(&config, &identity.peer().name)?;
+            (system::listeners()?, None, own)
+        }
+    };
     let start = tributary_edge::Start {
         config: config.edge.clone(),
         tls: config.tls.clone(),
         identity,
         epoch: node::epoch(),
         applications: config.applications.clone(),
-        inherited: system::listeners()?,
+        inherited,
     };
     let leaving = Leaving {
         departing: departing.clone(),
-        drain: watch.clone(),
+        drain: watch,
     };
     let edge = tributary_edge::start(start, &mut registry, leaving)?;
-    let admin = config.admin.address.unwrap_or_else(|| Admin::EDGE.into());
-    let guard = config.admin.guard(admin, config.admin.token()?)?;
-    let ready = Arc::new(edge.ready());
-    let ready_soon = Arc::clone(&ready);
+    let (address, guard) = admin_of(&config)?;
+    let admin = match admin {
+        Some(socket) if replace::is_at(&socket, address) => {
+            admin::Admin::adopt(socket, guard.clone())?
+        }
+        _ => admin::Admin::bind(address, guard.clone()).await?,
+    };
+    let mut addresses = node::client_addresses(&edge);
+    addresses.push(("admin", admin.address()?));
+    let admin_socket = admin.socket()?;
+    let ready: Ready = Arc::new(edge.ready());
     let reload = Reload::new(layers, config, log, EdgeSettings(edge.reloader()));
     reload.at_hangup()?;
     let routes = edge.routes().merge(reload.route(&guard)).merge(drain_route(
@@ -117,26 +148,55 @@ async fn serve(
         Arc::clone(&depart),
         reload.clone(),
     ));
-    let (admin, served) =
-        node::serve_admin((admin, guard), routes, None, registry, ready, watch).await?;
-    let mut addresses = node::client_addresses(&edge);
-    addresses.push(("admin", admin));
+    let (admin_end, admin_watch) = drain::channel();
+    let admin = admin.with_routes(routes);
+    let served = tokio::spawn(admin.serve(registry, Arc::clone(&ready), admin_watch));
     node::print_listening(&addresses)?;
+
+    let is_replaced = Arc::new(AtomicBool::new(false));
+    let admin_end = Arc::new(admin_end);
+    let shares = Shares {
+        sockets: edge.sockets(),
+        admin: admin_socket,
+        admin_end: Arc::clone(&admin_end),
+        depart: Arc::clone(&depart),
+        departing,
+        reload: reload.clone(),
+        is_replaced: Arc::clone(&is_replaced),
+    };
     tokio::spawn(async move {
-        await_links(&*ready_soon).await;
-        system::ready();
+        await_links(&*ready).await;
+        let own = match before {
+            None => {
+                system::ready();
+                own
+            }
+            Some(before) => {
+                let own = before.confirm();
+                system::replaced();
+                own
+            }
+        };
+        if let Some(own) = own
+            && let Err(error) = shares.offer(own)
+        {
+            tracing::error!(%error, "this edge cannot be replaced while it serves");
+        }
     });
     let departs = tokio::select! {
         stop = stops.next() => stop == drain::Stop::Terminate,
-        _ = departing.begun() => true,
+        _ = edge.departs() => true,
     };
-    system::stopping();
+    if !is_replaced.load(Ordering::Relaxed) {
+        system::stopping();
+    }
     if departs {
         let departure = depart.begin(departure(&reload, None));
         until_left(&edge, departure, &mut stops).await;
     }
     tracing::info!("stopping");
     signal.begin();
+    admin_end.begin();
     let owed = edge.owed_hooks();
     node::within(LAST, async {
         edge.finished().await;
@@ -145,6 +205,46 @@ async fn serve(
     .await;
     owed.note_lost();
     Ok(())
+}
+
+/// The parts of an edge that another process takes over.
+struct Shares {
+    sockets: ClientSockets,
+    admin: OwnedFd,
+    admin_end: Arc<drain::Signal>,
+    depart: Arc<Depart>,
+    departing: Departing,
+    reload: Reload,
+    is_replaced: Arc<AtomicBool>,
+}
+
+impl Shares {
+    /// Answers requests for a replacement. Once another process serves, this one accepts no clients,
+    /// and leaves without a linger.
+    fn offer(self, own: Replaceable) -> Result<(), Failure> {
+        let (clients, departing) = (self.sockets.clone(), self.departing);
+        let share = move || match departing.now() {
+            Some(_) => Err("the edge leaves".to_owned()),
+            None => clients.share().map_err(|error| error.to_string()),
+        };
+        let taken = move || {
+            tracing::info!("another process serves in place of this one");
+            self.is_replaced.store(true, Ordering::Relaxed);
+            self.sockets.close();
+            self.admin_end.begin();
+            let (_, deadline) = drain_times(&self.reload);
+            let departure = Departure::new(Instant::now(), Duration::ZERO, deadline);
+            self.depart.begin(departure);
+        };
+        own.offer(share, self.admin, taken)
+    }
+}
+
+/// The address of the admin server, and its guard.
+fn admin_of(config: &Config) -> Result<(SocketAddr, Guard), Failure> {
+    let address = config.admin.address.unwrap_or_else(|| Admin::EDGE.into());
+    let guard = config.admin.guard(address, config.admin.token()?)?;
+    Ok((address, guard))
 }
 
 /// Waits until the edge has a link, within [`FIRST_LINK`].
@@ -160,11 +260,16 @@ async fn await_links(ready: &(impl Fn() -> Result<(), String> + ?Sized)) {
 
 /// A departure that begins now, with this deadline or the one of the configuration.
 fn departure(reload: &Reload, deadline: Option<Duration>) -> Departure {
-    let (linger, usual) = reload.read(|config| {
+    let (linger, usual) = drain_times(reload);
+    Departure::new(Instant::now(), linger, deadline.unwrap_or(usual))
+}
+
+/// The linger and the deadline of the configuration.
+fn drain_times(reload: &Reload) -> (Duration, Duration) {
+    reload.read(|config| {
         let edge = &config.edge;
         (edge.drain_linger.get(), edge.drain_deadline.get())
-    });
-    Departure::new(Instant::now(), linger, deadline.unwrap_or(usual))
+    })
 }
 
 /// The settings of a request to leave.

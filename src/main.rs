@@ -12,6 +12,7 @@ mod node;
 mod origin;
 mod plan;
 mod reload;
+mod replace;
 mod sample;
 mod system;
 

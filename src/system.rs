@@ -1,6 +1,6 @@
 //! The service manager, if it is systemd: sockets that it has opened, and the states that it is told.
 
-use std::io;
+use std::{io, process};
 
 use sd_notify::NotifyState;
 use tributary_edge::InheritedListener;
@@ -29,6 +29,11 @@ pub(crate) fn listeners() -> Result<Vec<InheritedListener>, String> {
 /// The process serves. With `Type=notify` the start of the unit ends here.
 pub(crate) fn ready() {
     notify(&[NotifyState::Ready]);
+}
+
+/// This process has replaced the unit's main process, and serves.
+pub(crate) fn replaced() {
+    notify(&[NotifyState::MainPid(process::id()), NotifyState::Ready]);
 }
 
 /// The process reads its configuration again; [`ready`] follows.

@@ -176,7 +176,7 @@ fn every_setting_is_documented_with_its_default() {
     fs::write(keys.path(), "A".repeat(43) + "=").unwrap();
     let ticket_keys = format!("edge.ticket_keys = {:?}\n", keys.path());
     let optional = "admin.address = \"127.0.0.1:1\"\norigin.apps = \"a\"\norigin.data = \"d\"\n\
-                    edge.rtmp = \"127.0.0.1:2\"\nadmin.token_file = \"t\"\n\
+                    edge.rtmp = \"127.0.0.1:2\"\nedge.handover = \"h\"\nadmin.token_file = \"t\"\n\
                     [applications.live]\nidle_time = \"1 s\"\npublish_token = \"t\"\n\
                     shared_objects = \"all\"\ndelivery_cap = \"5 ms\"\n\
                     [applications.live.access]\npublish = []\nplay = []\nprotocols = [\"rtmp\"]\n\

@@ -157,6 +157,18 @@ impl Listeners {
         self.open.subscribe()
     }
 
+    /// The sockets of all listeners, for another process.
+    pub(crate) fn sockets(&self) -> io::Result<Vec<InheritedListener>> {
+        let open = self.open.borrow();
+        let each = open.iter().map(|open| {
+            Ok(InheritedListener {
+                configured: open.listen.address,
+                socket: open.socket.try_clone()?,
+            })
+        });
+        each.collect()
+    }
+
     /// The protocols that clients can speak, each with an address for it.
     pub(crate) fn listening(&self) -> Vec<(Protocol, SocketAddr)> {
         let open = self.open.borrow();

@@ -172,6 +172,11 @@ impl Controls {
         })
     }
 
+    /// The listeners.
+    pub(crate) fn listeners(&self) -> &Arc<Listeners> {
+        &self.listeners
+    }
+
     /// Puts settings in force.
     pub(crate) fn put_in_force(&self, next: NextClients) {
         self.admission.limit(next.limits);

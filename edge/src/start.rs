@@ -1,6 +1,6 @@
 //! Start and stop of an edge: links start first, clients after them.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
 use tributary_node::{
@@ -12,7 +12,7 @@ use tributary_node::{
 use crate::{
     Config, Metrics, Policies,
     config::{CertificateFiles, Protocol},
-    departure::Departing,
+    departure::{Departing, Departure},
     fanout::Streams,
     hooks::Hooks,
     link::{
@@ -60,10 +60,31 @@ pub struct Running {
 #[derive(Clone, Debug)]
 pub struct OwedHooks(Hooks);
 
+/// The listening sockets of an edge.
+#[derive(Clone, Debug)]
+pub struct ClientSockets(Arc<Listeners>);
+
+impl ClientSockets {
+    /// Descriptors of all sockets.
+    pub fn share(&self) -> io::Result<Vec<InheritedListener>> {
+        self.0.sockets()
+    }
+
+    /// Accepts no more clients: another process does.
+    pub fn close(&self) {
+        self.0.close();
+    }
+}
+
 impl Running {
     /// The protocols that clients can speak, each with an address for it.
     pub fn listening(&self) -> Vec<(Protocol, SocketAddr)> {
         self.clients.listening()
+    }
+
+    /// The listening sockets, as another process takes them over.
+    pub fn sockets(&self) -> ClientSockets {
+        ClientSockets(Arc::clone(self.clients.controls().listeners()))
     }
 
     /// The part that puts other configurations in force.
@@ -87,6 +108,11 @@ impl Running {
                 false => Err("no origin can be reached".to_owned()),
             }
         }
+    }
+
+    /// Waits until the edge begins to leave.
+    pub async fn departs(&self) -> Departure {
+        self.departing.begun().await
     }
 
     /// Waits until no client is connected and no done-hook is owed.

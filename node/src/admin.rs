@@ -1,6 +1,12 @@
 //! The admin server: health, readiness, metrics, and the routes of a tier.
 
-use std::{collections::BTreeMap, fmt, io, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
 
 /// Routes that a tier adds to the admin server.
 pub use axum::Router as Routes;
@@ -208,6 +214,21 @@ impl Admin {
             routes: Router::new(),
             guard,
         })
+    }
+
+    /// Takes over a socket that another process has bound.
+    pub fn adopt(listener: std::net::TcpListener, guard: Guard) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener: TcpListener::from_std(listener)?,
+            routes: Router::new(),
+            guard,
+        })
+    }
+
+    /// A descriptor of the socket, for another process.
+    pub fn socket(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
     }
 
     /// Adds routes, which check their callers themselves.

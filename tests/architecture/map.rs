@@ -249,6 +249,7 @@ const EDGE: CrateMap = CrateMap {
             "run",
             "admission config departure door in_force link listener listeners metrics policies thread tls wire worker",
         ),
+        ("handover", ""),
         ("reload", "config fanout run tls"),
         (
             "start",
@@ -332,7 +333,8 @@ const PROGRAM: CrateMap = CrateMap {
         ("admin_client", "config dev node"),
         ("system", ""),
         ("reload", "admin_client config node system"),
-        ("edge", "config node reload system"),
+        ("replace", "config node"),
+        ("edge", "config node reload replace system"),
         ("origin", "config node reload system"),
         ("apps", "admin_client node"),
         ("drain", "admin_client node"),

@@ -9,6 +9,7 @@ mod a_publisher_takes_over;
 mod a_service_manager_starts_nodes;
 mod a_stream_crosses_a_long_path;
 mod a_stream_crosses_the_link_once;
+mod an_edge_is_replaced;
 mod an_edge_leaves;
 mod an_outage_is_not_seen;
 mod applications;

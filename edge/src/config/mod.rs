@@ -64,6 +64,10 @@ pub struct Config {
     pub drain_linger: Duration,
     /// The time after which all sessions of an edge that leaves have ended; it includes the linger.
     pub drain_deadline: Duration,
+    /// The UNIX socket on which a new process asks for this one's sockets. Unset: the edge's name in
+    /// /run/tributary, if that directory is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<PathBuf>,
 }
 
 /// The edge's flags.
@@ -176,6 +180,7 @@ impl Default for Config {
             max_lag: Self::DEFAULT_MAX_LAG,
             drain_linger: Self::DEFAULT_DRAIN_LINGER,
             drain_deadline: Self::DEFAULT_DRAIN_DEADLINE,
+            handover: None,
         }
     }
 }

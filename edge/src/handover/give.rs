@@ -1,0 +1,155 @@
+//! The old process: it gives its sockets away.
+
+use std::{
+    fs::{self, Permissions},
+    io,
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixListener, UnixStream},
+    },
+    path::Path,
+    thread,
+    time::Instant,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
+
+use super::{
+    HandoverError, PATIENCE, Passed, START,
+    message::{HandoverMessage, receive, send},
+    take::is_own,
+};
+
+/// The socket on which replacements are asked for.
+#[derive(Debug)]
+pub struct Giver(UnixListener);
+
+impl Giver {
+    /// Opens the socket. It replaces a file that a process left behind, on which nobody listens any
+    /// more.
+    ///
+    /// # Errors
+    /// Another edge listens there, or the socket cannot be made.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        let listener = UnixListener::bind(path).or_else(|error| {
+            let is_left = error.kind() == io::ErrorKind::AddrInUse
+                && UnixStream::connect(path)
+                    .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+            if !is_left {
+                return Err(error);
+            }
+            fs::remove_file(path)?;
+            UnixListener::bind(path)
+        })?;
+        // The directory may let others in; the user of each caller is checked as well.
+        fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        Ok(Self(listener))
+    }
+
+    /// The socket of the process before this one.
+    pub fn adopt(listener: UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(false)?;
+        Ok(Self(listener))
+    }
+
+    /// The socket, for the next process.
+    pub fn socket(&self) -> io::Result<UnixListener> {
+        self.0.try_clone()
+    }
+}
+
+/// Answers requests for a replacement, one after the other, on a thread of its own, until one is
+/// done. `sockets` are those to give, or the reason to give none. `taken` runs once, when another
+/// process serves with them.
+pub fn give(
+    giver: Giver,
+    sockets: impl Fn() -> Result<Vec<Passed>, String> + Send + 'static,
+    taken: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    let thread = thread::Builder::new().name("handover".to_owned());
+    thread.spawn(move || {
+        for stream in giver.0.incoming() {
+            let Ok(stream) = stream else {
+                // Without descriptors it can give none away; the next request may find some.
+                thread::sleep(PATIENCE);
+                continue;
+            };
+            match give_to(&stream, &giver.0, &sockets) {
+                Ok(()) => return taken(),
+                Err(error) => {
+                    tracing::warn!(%error, "this edge is not replaced; it goes on serving");
+                }
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Gives the sockets to one process, and waits until it serves.
+fn give_to(
+    stream: &UnixStream,
+    others: &UnixListener,
+    sockets: &impl Fn() -> Result<Vec<Passed>, String>,
+) -> Result<(), HandoverError> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    if !is_own(stream)? {
+        let reason = "the new process is another user's".to_owned();
+        send(stream, &HandoverMessage::Refuse(reason))?;
+        return Err(HandoverError::Stranger);
+    }
+    let HandoverMessage::Hello = receive(stream)? else {
+        return Err(HandoverError::Order);
+    };
+    let sockets = match sockets() {
+        Ok(sockets) => sockets,
+        Err(reason) => {
+            send(stream, &HandoverMessage::Refuse(reason.clone()))?;
+            return Err(HandoverError::Refused(reason));
+        }
+    };
+    let count = sockets.len() as u64;
+    for passed in sockets {
+        send(stream, &HandoverMessage::Socket(passed))?;
+    }
+    send(stream, &HandoverMessage::End(count))?;
+    tracing::info!(
+        sockets = count,
+        "another process takes the sockets of this one"
+    );
+    await_start(stream, others)?;
+    match receive(stream)? {
+        HandoverMessage::Taken => Ok(()),
+        _ => Err(HandoverError::Order),
+    }
+}
+
+/// Waits for a message of the process that starts, and refuses others meanwhile.
+fn await_start(stream: &UnixStream, others: &UnixListener) -> Result<(), HandoverError> {
+    let late = Instant::now() + START;
+    loop {
+        let mut ready = [
+            PollFd::new(stream, PollFlags::IN),
+            PollFd::new(others, PollFlags::IN),
+        ];
+        let rest = late.saturating_duration_since(Instant::now());
+        let rest = Timespec::try_from(rest).map_err(io::Error::other)?;
+        match poll(&mut ready, Some(&rest)) {
+            Ok(0) => return Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(io::Error::from(error).into()),
+            Ok(_) => {}
+        }
+        if !ready[0].revents().is_empty() {
+            return Ok(());
+        }
+        let (other, _) = others.accept()?;
+        other.set_write_timeout(Some(PATIENCE))?;
+        let reason = "another replacement is under way".to_owned();
+        // The other process notices a closed connection as well.
+        let _ = send(&other, &HandoverMessage::Refuse(reason));
+    }
+}

@@ -1,0 +1,167 @@
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::net::{UnixListener, UnixStream},
+    path::PathBuf,
+    sync::mpsc::{Receiver, sync_channel},
+    thread,
+};
+
+use super::*;
+
+/// A bound that no step reaches.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// A process that gives a listener away.
+struct Old {
+    directory: tempfile::TempDir,
+    listener: TcpListener,
+    taken: Receiver<()>,
+}
+
+impl Old {
+    fn start(refuses: Option<&'static str>) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let own = listener.try_clone().expect("a descriptor");
+        let (tell, taken) = sync_channel(1);
+        let old = Self {
+            directory,
+            listener,
+            taken,
+        };
+        let giver = Giver::bind(&old.path()).expect("a new socket");
+        let sockets = move || {
+            if let Some(reason) = refuses {
+                return Err(reason.to_owned());
+            }
+            let own = || OwnedFd::from(own.try_clone().expect("a descriptor"));
+            let address = own_address(&own());
+            let roles = [SocketRole::Clients(address), SocketRole::Admin];
+            let passed = roles.map(|role| Passed {
+                role,
+                socket: own(),
+            });
+            Ok(passed.into())
+        };
+        give(giver, sockets, move || {
+            tell.send(()).expect("the test waits")
+        })
+        .expect("a thread");
+        old
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("edge.sock")
+    }
+
+    fn is_taken(&self) -> bool {
+        self.taken.try_recv().is_ok()
+    }
+}
+
+fn own_address(socket: &OwnedFd) -> SocketAddr {
+    let socket = TcpListener::from(socket.try_clone().expect("a descriptor"));
+    socket.local_addr().expect("a bound socket")
+}
+
+#[test]
+fn a_listener_moves_with_its_queue_and_the_old_process_hears_of_it() {
+    let old = Old::start(None);
+    let address = old.listener.local_addr().expect("an address");
+    let mut client = TcpStream::connect(address).expect("the queue");
+    let takeover = take(&old.path()).expect("sockets");
+    let roles: Vec<_> = takeover.sockets.iter().map(|it| it.role).collect();
+    assert_eq!(roles, [SocketRole::Clients(address), SocketRole::Admin]);
+    assert!(!old.is_taken());
+    let socket = takeover.sockets[0]
+        .socket
+        .try_clone()
+        .expect("a descriptor");
+    takeover.confirm().expect("the old process listens");
+    old.taken.recv_timeout(WITHIN).expect("it hears of it");
+    drop(old);
+    let (mut served, _) = TcpListener::from(socket).accept().expect("a client");
+    served.write_all(b"hello").expect("an open connection");
+    let mut heard = [0; 5];
+    client.read_exact(&mut heard).expect("the new process");
+    assert_eq!(&heard, b"hello");
+}
+
+#[test]
+fn a_process_that_refuses_or_is_left_alone_goes_on() {
+    let refusing = Old::start(Some("the edge leaves"));
+    let why = take(&refusing.path()).map(drop).unwrap_err().to_string();
+    assert_eq!(why, "the running edge refuses: the edge leaves");
+
+    let old = Old::start(None);
+    let takeover = take(&old.path()).expect("sockets");
+    let why = take(&old.path()).map(drop).unwrap_err().to_string();
+    assert_eq!(
+        why,
+        "the running edge refuses: another replacement is under way"
+    );
+    drop(takeover);
+    // The process that asked has gone; the next one is served.
+    let mut stranger = UnixStream::connect(old.path()).expect("a socket");
+    stranger
+        .write_all(b"GET / HTTP/1.1\r\n\r\n")
+        .expect("an open connection");
+    let mut rest = Vec::new();
+    // It is closed.
+    let _ = stranger.read_to_end(&mut rest);
+    let takeover = take(&old.path()).expect("sockets");
+    assert!(!old.is_taken());
+    takeover.confirm().expect("the old process listens");
+    old.taken.recv_timeout(WITHIN).expect("it hears of it");
+
+    let nobody = old.directory.path().join("other.sock");
+    let why = take(&nobody).map(drop).unwrap_err().to_string();
+    assert!(why.contains("start without --replace"), "{why}");
+}
+
+#[test]
+fn a_socket_that_was_left_behind_is_replaced_and_one_in_use_is_not() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("edge.sock");
+    drop(UnixListener::bind(&path).expect("a new socket"));
+    assert!(path.exists());
+    let giver = Giver::bind(&path).expect("nobody listens");
+    assert!(Giver::bind(&path).is_err(), "this one does");
+    drop(giver);
+}
+
+#[test]
+fn messages_that_are_none_are_refused() {
+    // Another version; no kind; an unknown kind; a socket without a descriptor; a field too many.
+    for bytes in [
+        &b"\x00\x02\x00\x01\x00\x00\x00\x01\x01"[..],
+        b"\x00\x01",
+        b"\x00\x01\x00\x01\x00\x00\x00\x01\x09",
+        b"\x00\x01\x00\x01\x00\x00\x00\x01\x03\x00\x02\x00\x00\x00\x05admin",
+        b"\x00\x01\x00\x01\x00\x00\x00\x01\x01\x00\x02\x00\x00\x00\x00",
+        b"",
+    ] {
+        assert!(message::decode(bytes, None).is_err(), "{bytes:?}");
+    }
+    for cut in 0..8 {
+        let hello = b"\x00\x01\x00\x01\x00\x00\x00\x01\x01";
+        assert!(message::decode(&hello[..cut], None).is_err(), "{cut}");
+    }
+    // A length that nothing follows: the reader waits no longer than it is told to.
+    let (one, other) = UnixStream::pair().expect("a pair");
+    let short = Some(Duration::from_millis(50));
+    other.set_read_timeout(short).expect("a time");
+    let writing = thread::spawn(move || {
+        (&one).write_all(b"\x00\x00\x00\x09\x00").expect("room");
+        one
+    });
+    assert!(message::receive(&other).is_err());
+    drop(writing.join());
+    let (one, other) = UnixStream::pair().expect("a pair");
+    (&one).write_all(&u32::MAX.to_be_bytes()).expect("room");
+    assert!(matches!(
+        message::receive(&other),
+        Err(HandoverError::Order)
+    ));
+}

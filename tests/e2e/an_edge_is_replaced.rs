@@ -1,0 +1,212 @@
+//! `tributary edge --replace`: another process takes the sockets of an edge, and no client is refused.
+
+use std::{
+    fs::{self, Permissions},
+    net::SocketAddr,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use rustix::process::Signal;
+
+use crate::support::{
+    clients::{Player, endless_publisher, wired::Wired},
+    cluster::{self, Cluster, TRIBUTARY},
+    http::{self, Metrics},
+    media::clip,
+    program::Program,
+    wait,
+};
+
+/// A bound that no step reaches.
+const WITHIN: Duration = Duration::from_secs(40);
+
+/// The socket on which replacements are asked for, in the cluster's directory.
+const HANDOVER: &str = "handover.sock";
+
+fn edge(cluster: &Cluster, name: &str, more: &[&str]) -> Program {
+    let origin = format!("--origin=origin0@{}", cluster.relays[0].address());
+    let own = [
+        "edge",
+        "--rtmp=127.0.0.1:0",
+        "--admin=127.0.0.1:0",
+        "--config=node.toml",
+        "--cert=edge0",
+        &origin,
+    ];
+    let variables = [
+        ("TRIBUTARY_EDGE_HANDOVER", HANDOVER),
+        ("TRIBUTARY_EDGE_DRAIN_LINGER", "0 s"),
+        ("TRIBUTARY_EDGE_DRAIN_DEADLINE", "5 s"),
+    ];
+    let arguments = [&own[..], more].concat();
+    let edge = Program::tributary_with(
+        name,
+        Path::new(TRIBUTARY),
+        cluster.directory(),
+        &arguments,
+        &variables,
+    );
+    cluster::await_links(&edge, 1);
+    edge
+}
+
+/// Clients that connect one after the other, until they are stopped.
+struct Comers {
+    stop: Arc<AtomicBool>,
+    served: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+impl Comers {
+    fn start(server: SocketAddr) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let served = Arc::new(AtomicUsize::new(0));
+        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&served));
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                // A refused connection, or one without an answer, fails the test.
+                let client = Wired::session(server, "live");
+                count.fetch_add(1, Ordering::Relaxed);
+                drop(client);
+            }
+        });
+        Self {
+            stop,
+            served,
+            thread,
+        }
+    }
+
+    fn await_some(&self) {
+        let before = self.served.load(Ordering::Relaxed);
+        wait::until("more clients are served", WITHIN, || {
+            self.thread.is_finished() || self.served.load(Ordering::Relaxed) > before + 10
+        });
+    }
+
+    fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("no client was refused");
+    }
+}
+
+#[test]
+fn no_client_is_refused_while_edges_replace_each_other() {
+    let cluster = Cluster::start(1, 1);
+    let mut running = edge(&cluster, "first", &[]);
+    let (rtmp, admin) = (running.address("rtmp"), running.address("admin"));
+    let _publisher =
+        endless_publisher(&cluster.url(0, "live", "clip"), clip(), cluster.directory());
+    let comers = Comers::start(rtmp);
+    for name in ["second", "third"] {
+        let player = cluster.directory().join(name);
+        fs::create_dir_all(&player).expect("a new directory");
+        let playing = Player::Ffmpeg.start(&format!("rtmp://{rtmp}/live/clip"), &player);
+        wait::until("the clip is played", WITHIN, || {
+            Metrics::scrape(admin).sum("tributary_edge_viewers") >= 1.0
+        });
+        comers.await_some();
+        let mut next = edge(&cluster, name, &["--replace"]);
+        assert_eq!(next.address("rtmp"), rtmp);
+        assert_eq!(next.address("admin"), admin);
+        comers.await_some();
+        // The viewer has the time of an edge that leaves.
+        let status = running.wait_exit(WITHIN);
+        assert!(status.is_some_and(|status| status.success()), "{status:?}");
+        let got = playing.finish(WITHIN);
+        assert!(got.frames().count() > 0);
+        let log = running.log();
+        assert!(
+            log.contains("another process serves in place of this one"),
+            "{log}"
+        );
+        assert!(matches!(http::get(admin, "/readyz"), Some((200, _))));
+        assert!(next.is_running());
+        running = next;
+    }
+    comers.await_some();
+    comers.end();
+}
+
+#[test]
+fn an_edge_stays_when_its_successor_fails_or_is_a_stranger() {
+    let cluster = Cluster::start(1, 1);
+    let mut running = edge(&cluster, "running", &[]);
+    let rtmp = running.address("rtmp");
+    // The successor has the sockets already when its own configuration fails it.
+    let mut command = Command::new(TRIBUTARY);
+    command
+        .args(["edge", "--replace", "--cert=edge0", "--rtmp=127.0.0.1:0"])
+        .args(["--origin=a:1", "--origin=a:1"])
+        .env("TRIBUTARY_EDGE_HANDOVER", HANDOVER)
+        .current_dir(cluster.directory());
+    let failed = command.output().expect("the program runs");
+    assert!(!failed.status.success(), "{failed:?}");
+    wait::until("the edge has noticed", WITHIN, || {
+        running
+            .log()
+            .contains("this edge is not replaced; it goes on serving")
+    });
+    Wired::session(rtmp, "live");
+
+    // Another user, even where the socket lets it in.
+    let directory = cluster.directory();
+    let socket = directory.join(HANDOVER);
+    let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
+    assert_eq!(mode(&socket), 0o600);
+    for (path, mode) in [(directory, 0o755), (&socket, 0o666)] {
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("an owner");
+    }
+    let script = "import socket, sys\n\
+                  s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.settimeout(20)\n\
+                  s.sendall(b'\\0\\0\\0\\x09\\0\\x01\\0\\x01\\0\\0\\0\\x01\\x01'); print(s.recv(4096))";
+    let mut stranger = Command::new("python3");
+    stranger.args(["-c", script]).arg(&socket).uid(65_534);
+    let told = stranger.output().expect("python runs");
+    let said = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(
+        said.contains("the new process is another user's"),
+        "{said} {told:?}"
+    );
+    Wired::session(rtmp, "live");
+
+    // There is no edge to replace; and a second edge does not say that it replaces one.
+    command = Command::new(TRIBUTARY);
+    command
+        .args(["edge", "--replace", "--cert=edge0", "--origin=a:1"])
+        .env("TRIBUTARY_EDGE_HANDOVER", "other.sock")
+        .current_dir(directory);
+    let nobody = command.output().expect("the program runs");
+    let text = String::from_utf8_lossy(&nobody.stderr).into_owned();
+    assert!(text.contains("other.sock: no edge answers"), "{text}");
+    command.env("TRIBUTARY_EDGE_HANDOVER", HANDOVER);
+    let mut second = Command::new(TRIBUTARY);
+    second
+        .args(["edge", "--cert=edge0", "--origin=a:1", "--rtmp=127.0.0.1:0"])
+        .env("TRIBUTARY_EDGE_HANDOVER", HANDOVER)
+        .current_dir(directory);
+    let second = second.output().expect("the program runs");
+    let text = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(text.contains("start with --replace"), "{text}");
+
+    // An edge that leaves gives nothing away.
+    let _held = Wired::session(rtmp, "live");
+    running.signal(Signal::TERM);
+    wait::until("it leaves", WITHIN, || running.log().contains("leaving;"));
+    let late = command.output().expect("the program runs");
+    let text = String::from_utf8_lossy(&late.stderr).into_owned();
+    assert!(
+        text.contains("the running edge refuses: the edge leaves"),
+        "{text}"
+    );
+    let status = running.wait_exit(WITHIN);
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
+}
