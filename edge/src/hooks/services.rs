@@ -22,6 +22,12 @@ pub(super) struct Silent {
     pub(super) cause: Option<String>,
 }
 
+impl From<HookFault> for Silent {
+    fn from(fault: HookFault) -> Self {
+        Self { fault, cause: None }
+    }
+}
+
 /// The way to services.
 pub(super) trait Services: Send + Sync {
     /// Sends a question, which is under way at the return. `time` bounds its wait for a turn as well.
@@ -42,8 +48,10 @@ pub(super) struct WebServices {
 #[derive(Debug)]
 struct Service {
     caller: HttpCaller,
-    /// The turns of done-hooks.
-    turns: Arc<Semaphore>,
+    /// The places of questions; without one, a question fails at once.
+    places: Arc<Semaphore>,
+    /// The turns of done-hooks, for which they wait.
+    turns: Semaphore,
 }
 
 /// Requests that run at a time to one service, each on a connection of its own.
@@ -75,7 +83,7 @@ impl Service {
     fn new(client: &HttpClient) -> Self {
         let bounds = CallerBounds {
             running: MAX_CONNECTIONS,
-            requests: MAX_CONNECTIONS + MAX_WAITING,
+            requests: MAX_CONNECTIONS + MAX_WAITING + MAX_TELLING,
             response_body: MAX_ANSWER,
             redirects: 0,
             reuse: false,
@@ -83,7 +91,8 @@ impl Service {
         Self {
             // A redirect is never followed, so that no request goes to another host.
             caller: client.caller_within(Arc::new(|_, _| true), bounds),
-            turns: Arc::new(Semaphore::new(MAX_TELLING)),
+            places: Arc::new(Semaphore::new(MAX_CONNECTIONS + MAX_WAITING)),
+            turns: Semaphore::new(MAX_TELLING),
         }
     }
 
@@ -112,8 +121,16 @@ impl Service {
 
 impl Services for WebServices {
     fn ask(&self, request: HookRequest, time: Duration) -> Reply {
-        let answered = self.of(&request).send(request, time);
-        Box::pin(async move { result(answered.await) })
+        let service = self.of(&request);
+        let Ok(place) = Arc::clone(&service.places).try_acquire_owned() else {
+            let busy = Silent::from(HookFault::Busy);
+            return Box::pin(std::future::ready(Err(busy)));
+        };
+        let answered = service.send(request, time);
+        Box::pin(async move {
+            let _place = place;
+            result(answered.await)
+        })
     }
 
     fn tell(&self, request: HookRequest, time: Duration) -> Reply {
@@ -149,5 +166,40 @@ pub(super) fn deciding(response: &Response) -> HookResponse<'_> {
         location: response.header("location"),
         reason: response.header("x-reason"),
         body: &response.body,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tributary_web::{OutboundThread, Roots, test};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn questions_beyond_the_bound_fail_at_once_and_done_hooks_wait() {
+        let address = test::serve(|_, _| {
+            std::thread::sleep(Duration::from_millis(200));
+            test::response("200 OK", "", b"")
+        });
+        let services = WebServices::new(HttpClient::new(OutboundThread::default(), Roots::System));
+        let request = || HookRequest {
+            method: "POST",
+            url: format!("http://{address}/x?key=secret"),
+            content_type: None,
+            body: String::new(),
+        };
+        let short = Duration::from_millis(100);
+        let asked: Vec<_> = (0..MAX_CONNECTIONS + MAX_WAITING)
+            .map(|_| services.ask(request(), short))
+            .collect();
+        let busy = services.ask(request(), short).await.unwrap_err();
+        assert_eq!(busy.fault, HookFault::Busy);
+        let told = services.tell(request(), Duration::from_secs(20));
+        for answer in asked {
+            assert_eq!(answer.await.unwrap_err().fault, HookFault::TimedOut);
+        }
+        assert_eq!(told.await.expect("it waits for its turn").status, 200);
+        let again = services.ask(request(), Duration::from_secs(20)).await;
+        assert_eq!(again.expect("there are places again").status, 200);
     }
 }

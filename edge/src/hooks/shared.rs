@@ -9,7 +9,7 @@ use super::{
     card::{Card, EdgeName},
     lines::Lines,
     owed::Owed,
-    services::{Services, Silent, WebServices},
+    services::{Services, WebServices},
 };
 use crate::metrics::HookMetrics;
 
@@ -123,12 +123,6 @@ impl Teller {
         };
         let application = &*self.of.application;
         tracing::warn!(application, hook, host, omitted, "a done-hook is lost");
-    }
-}
-
-impl From<HookFault> for Silent {
-    fn from(fault: HookFault) -> Self {
-        Self { fault, cause: None }
     }
 }
 
