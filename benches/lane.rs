@@ -38,6 +38,7 @@ impl Pair {
                 peer: std::net::SocketAddr::from(([192, 0, 2, 1], 1)).into(),
                 protocol: "rtmp".into(),
                 connect: Bytes::from_static(b"connect"),
+                claims: None,
             };
             pair.edge.send(SessionId(session), FromSession::Open(open));
         }

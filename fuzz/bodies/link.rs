@@ -6,6 +6,7 @@ mod moving;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,9 +14,9 @@ use bytes::{Bytes, BytesMut};
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
     link::{
-        AudienceEvent, AudienceId, CloseReason, Control, EdgeEvent, EdgeLane, EdgeLaneLimits,
-        FrameError, FromSession, Generation, OpenSession, OriginEvent, OriginLane, Rate,
-        Recipients, ToAudience, ToSession,
+        AudienceEvent, AudienceId, ClientClaims, CloseReason, Control, EdgeEvent, EdgeLane,
+        EdgeLaneLimits, FrameError, FromSession, Generation, OpenSession, OriginEvent, OriginLane,
+        Rate, Recipients, ToAudience, ToSession,
         credit::CreditBudget,
         feed::{Feed, FeedBatch, FeedReader},
         frame::{FrameReader, MAX_BODY},
@@ -258,6 +259,7 @@ impl Pair {
             peer: "192.0.2.1:1".parse().unwrap(),
             protocol: "rtmp".into(),
             connect: Bytes::from_static(b"connect"),
+            claims: claims(session),
         };
         self.edge.send(session, &FromSession::Open(open));
     }
@@ -449,6 +451,10 @@ impl Pair {
                 }
                 OriginEvent::Session {
                     session,
+                    event: FromSession::Open(open),
+                } => assert_eq!(open.claims, claims(session), "of {session:?}"),
+                OriginEvent::Session {
+                    session,
                     event: FromSession::Close(_),
                 } => self.end(session),
                 _ => {}
@@ -574,4 +580,14 @@ fn message(number: u32, length: usize) -> Message {
 )]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// The claims of a session: every second one has some.
+fn claims(session: SessionId) -> Option<Arc<ClientClaims>> {
+    (session.0 % 2 == 1).then(|| {
+        Arc::new(ClientClaims {
+            user: Some(format!("user {}", session.0)),
+            json: None,
+        })
+    })
 }

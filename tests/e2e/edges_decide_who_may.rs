@@ -14,11 +14,12 @@ use std::{
 use socket2::{Domain, Socket, Type};
 
 use crate::support::{
-    clients::{Publisher, publisher_of, tracks},
+    clients::{Publisher, publisher_of, tracks, wired::Wired},
     cluster::Cluster,
     media::clip,
     program::Program,
     wait,
+    wire::Amf,
 };
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -201,6 +202,49 @@ fn a_signed_name_is_published_and_played_until_its_time_is_over() {
     assert!(publisher.is_running(), "{}", publisher.log());
     for fault in ["token_expired", "token_signature"] {
         assert!(faults(&cluster, fault) >= 1.0, "{fault}");
+    }
+}
+
+/// A JWT with these claims, signed by the secret.
+fn jwt(directory: &Path, claims: &str) -> String {
+    let script = "url() { basenc --base64url -w 0 | tr -d '='; }; \
+         signed=$(printf '{\"alg\":\"HS256\"}' | url).$(printf '%s' \"$1\" | url); \
+         sign=$(printf '%s' \"$signed\" | openssl dgst -sha256 -hmac \"$(cat key)\" -binary | url); \
+         printf '%s.%s' \"$signed\" \"$sign\"";
+    let mut command = Command::new("sh");
+    let command = command.args(["-c", script, "sh", claims]);
+    let output = command.current_dir(directory).output();
+    String::from_utf8(output.expect("a shell").stdout).expect("a token")
+}
+
+#[test]
+fn a_script_hears_what_the_edge_has_verified() {
+    let table = "[applications.who.tokens]\nrequire = [\"connect\"]\n\
+                 [[applications.who.tokens.keys]]\nkind = \"HS256\"\nfile = \"key\"\n";
+    let cluster = Cluster::with_applications_and_tables(1, 1, table, |apps| {
+        let who = apps.join("who");
+        fs::create_dir(&who).expect("a directory of the test");
+        let script = "application.onConnect = function(client) { \
+             client.who = function() { return client.user + ' ' + JSON.stringify(client.claims); }; \
+             return true; };";
+        fs::write(who.join("main.asc"), script).expect("a script of the test");
+        let key = apps.parent().expect("the cluster's directory").join("key");
+        fs::write(key, format!("{SECRET}\n")).expect("a file of the test");
+    });
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let expires = now.expect("a time after 1970").as_secs() + 600;
+    for (claims, user) in [
+        (
+            format!("{{\"exp\":{expires},\"sub\":\"alice\",\"seat\":[7]}}"),
+            "alice",
+        ),
+        (format!("{{\"exp\":{expires}}}"), "null"),
+    ] {
+        let token = jwt(cluster.directory(), &claims);
+        let mut client = Wired::session(cluster.rtmp(0), &format!("who?token={token}"));
+        let told = client.call("who", &[]);
+        let expected = Amf::String(format!("{user} {claims}"));
+        assert!(told.values().contains(&expected), "{:?}", told.values());
     }
 }
 

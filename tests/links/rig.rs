@@ -235,6 +235,7 @@ pub(crate) fn open(group: &str) -> OpenSession {
         peer: "127.0.0.1:50000".parse().expect("an address"),
         protocol: "rtmp".into(),
         connect: connect::command(properties).encode(ObjectEncoding::Amf0).1,
+        claims: None,
     }
 }
 

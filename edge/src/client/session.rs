@@ -309,6 +309,7 @@ impl Session {
                 peer: self.peer,
                 protocol: self.protocol.name().to_owned(),
                 connect: body,
+                claims: self.client_claims(),
             },
         };
         let upstream = &self.worker.upstream;

@@ -110,6 +110,11 @@ impl Conversation {
         SessionId(self.teller.card.session)
     }
 
+    /// The user that the client has proved to be, or that a service has stated.
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.teller.card.user.as_deref()
+    }
+
     /// Notes the user who has proved to be one.
     pub(crate) fn set_user(&mut self, user: &str) {
         Arc::make_mut(&mut self.teller.card).user = Some(user.to_owned());

@@ -75,6 +75,9 @@ pub(super) enum News {
     Kept { anew: bool, groups: Vec<GroupName> },
 }
 
+/// The extensions of the link that an edge knows.
+const FEATURES: u64 = features::CLAIMS | features::PUBLICATION | features::UNREAD | features::NAMED;
+
 /// The pauses between dials.
 struct Pauses {
     random: StdRng,
@@ -227,7 +230,7 @@ impl<O: Observer> Dialler<O> {
             epoch: self.epoch,
             incarnation: self.shared.next_incarnation(),
             connection: 0,
-            features: features::PUBLICATION | features::UNREAD | features::NAMED,
+            features: FEATURES,
             zone: self.config.zone.clone(),
             capacity: self.config.capacity,
             known_as: self.origin.name().to_owned(),

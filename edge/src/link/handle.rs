@@ -403,6 +403,7 @@ mod tests {
             peer: "127.0.0.1:5000".parse().unwrap(),
             protocol: "rtmp".to_owned(),
             connect: Bytes::new(),
+            claims: None,
         };
         let session = upstream.open(OpenRequest {
             group,

@@ -85,6 +85,7 @@ mod tests {
                 peer: "192.0.2.1:1".parse().unwrap(),
                 protocol: "rtmp".into(),
                 connect: Bytes::from_static(b"connect"),
+                claims: None,
             },
         });
         for number in 0..MAX_JOURNAL as u32 {

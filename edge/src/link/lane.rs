@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::Notify;
 use tributary_protocol::{
     GroupName, LaneId, Message, SessionId,
-    link::{CloseReason, EdgeLane, FromSession, Generation, Rate, ToSession},
+    link::{CloseReason, EdgeLane, FromSession, Generation, Rate, ToSession, features},
 };
 
 use super::{
@@ -138,7 +138,13 @@ impl Lane {
         let session = waiting.id;
         {
             let mut state = self.state.borrow_mut();
-            for event in waiting.journal.events() {
+            let knows_claims = self.origin.has(features::CLAIMS);
+            for mut event in waiting.journal.events() {
+                if let FromSession::Open(open) = &mut event
+                    && !knows_claims
+                {
+                    open.claims = None;
+                }
                 state.send(session, event);
             }
         }

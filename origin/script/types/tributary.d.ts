@@ -95,6 +95,10 @@ interface Client {
     readonly protocol: string;
     readonly secure: boolean;
     readonly uri: string;
+    /** The user that the edge has verified. May be overwritten. */
+    user: any;
+    /** The claims of the token by which the edge has let the client connect. May be overwritten. */
+    claims: any;
     /** Lists of path prefixes, separated by `;`; `/` is everything. */
     readAccess: string;
     writeAccess: string;

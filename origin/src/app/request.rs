@@ -122,7 +122,7 @@ pub struct PublishGrant {
 /// The identity of a publisher; publishers with equal identities are the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// The subject of a verified token.
+    /// The user that the client's edge has verified, such as the subject of a token.
     Subject(String),
     /// The result of the application's hook.
     Application(String),

@@ -208,6 +208,7 @@ impl Bench {
             peer: "127.0.0.1:5000".parse().unwrap(),
             protocol: "rtmp".to_owned(),
             connect: connect.encode(ObjectEncoding::Amf0).1,
+            claims: None,
         };
         handle.send(Mail::Session {
             session: SessionKey {

@@ -13,7 +13,7 @@ use tributary_protocol::{
     Message, MessageStreamId, MessageType, TransactionId,
     amf::Value,
     command::{Command, Connect, ObjectEncoding, connect},
-    link::{FeedPlace, Generation, OpenSession, PeerAddress, ToSession},
+    link::{ClientClaims, FeedPlace, Generation, OpenSession, PeerAddress, ToSession},
 };
 
 pub(super) mod calls;
@@ -50,6 +50,7 @@ pub struct Client {
     pub(super) streams: MessageStreams,
     pub(super) calls: Calls,
     pub(super) identity: Option<Box<Identity>>,
+    claims: Option<Arc<ClientClaims>>,
     pub(super) opened: Instant,
     pub(super) traffic: Traffic,
     pub(super) bandwidth_checked: bool,
@@ -105,6 +106,7 @@ impl Client {
             streams: MessageStreams::default(),
             calls: Calls::default(),
             identity: None,
+            claims: open.claims.clone(),
             opened: now,
             traffic: Traffic::default(),
             bandwidth_checked: false,
@@ -129,6 +131,18 @@ impl Client {
     /// How it is connected: `rtmp`, `rtmps`, `rtmpt` and so on.
     pub fn protocol(&self) -> &'static str {
         self.protocol
+    }
+
+    /// The person or program that it is, if its edge has verified that: the subject of a token, the
+    /// user of an encoder, or the user that a service of hooks has stated.
+    pub fn user(&self) -> Option<&str> {
+        self.claims.as_ref()?.user.as_deref()
+    }
+
+    /// A JSON object of at most 4 KiB with the claims of the token by which its edge has let it
+    /// connect.
+    pub fn claims(&self) -> Option<&str> {
+        self.claims.as_ref()?.json.as_deref()
     }
 
     /// The name of its edge.

@@ -102,12 +102,14 @@ impl PublishActs<'_> {
             return;
         };
         let query = client.publish_query(&self.room.version.settings(), &asking.query);
+        let own = || identity(client, &asking.name, &query);
         let claimant = Claimant {
             slot,
             generation,
-            identity: grant
-                .identity
-                .or_else(|| identity(client, &asking.name, &query)),
+            identity: match client.user() {
+                Some(_) => own(),
+                None => grant.identity.or_else(own),
+            },
             key: client.takeover_key(),
             query: asking.query.as_str().into(),
             holds: Holds::Firmly,
@@ -445,8 +447,12 @@ impl PublishActs<'_> {
     }
 }
 
-/// A client's identity as the publisher of this name.
+/// A client's identity as the publisher of this name: what its edge has verified goes before what the
+/// application has said of it.
 fn identity(client: &Client, name: &str, query: &str) -> Option<Identity> {
+    if let Some(user) = client.user() {
+        return Some(Identity::Subject(user.to_owned()));
+    }
     match &client.identity {
         Some(identity) => Some(Identity::clone(identity)),
         None if query.is_empty() => None,

@@ -77,7 +77,10 @@ impl Edges {
             epoch: config.epoch,
             incarnation: 0,
             connection: 0,
-            features: features::PUBLICATION | features::COUNTED | features::TAKEOVER,
+            features: features::CLAIMS
+                | features::PUBLICATION
+                | features::COUNTED
+                | features::TAKEOVER,
             zone: String::new(),
             capacity: 0,
             known_as: String::new(),

@@ -105,6 +105,7 @@ impl Session {
                     peer: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).into(),
                     protocol: "rtmp".to_owned(),
                     connect: command.encode(ObjectEncoding::Amf0).1,
+                    claims: None,
                 },
             }),
         });

@@ -6,7 +6,7 @@ use tributary_protocol::{
     Message,
     amf::{Object, Value},
     command::ObjectEncoding,
-    link::CloseReason,
+    link::{ClientClaims, CloseReason},
     shared_object::{Event, Flags},
 };
 
@@ -23,6 +23,8 @@ pub struct ConnectAs {
     pub properties: Object,
     /// The arguments of its connect.
     pub arguments: Vec<Value>,
+    /// The facts that its edge has verified.
+    pub claims: Option<ClientClaims>,
 }
 
 impl Default for ConnectAs {
@@ -32,6 +34,7 @@ impl Default for ConnectAs {
             encoding: ObjectEncoding::Amf0,
             properties: Object::new().with("flashVer", "LNX 9,0,124,2"),
             arguments: Vec::new(),
+            claims: None,
         }
     }
 }

@@ -91,6 +91,7 @@ impl IdleLane {
             peer: SocketAddr::from(([192, 0, 2, 1], 5000)).into(),
             protocol: "rtmp".to_owned(),
             connect,
+            claims: None,
         };
         let lane = self.out.clone();
         self.group.send(Mail::Session {

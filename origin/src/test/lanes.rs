@@ -125,6 +125,7 @@ impl Lanes {
                     peer: with.peer.into(),
                     protocol: "rtmp".to_owned(),
                     connect: command.encode(ObjectEncoding::Amf0).1,
+                    claims: with.claims.clone().map(Arc::new),
                 },
             }),
         });

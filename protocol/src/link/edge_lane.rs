@@ -2,13 +2,14 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    sync::Arc,
     time::Instant,
 };
 
 use bytes::Bytes;
 
 use super::{
-    AudienceId, CloseReason, FrameError, FromSession, ToSession,
+    AudienceId, ClientClaims, CloseReason, FrameError, FromSession, ToSession,
     inbound::Inbound,
     lane_frame::{AudienceFrame, ToEdge, ToOrigin},
     outbox::{BATCH, Outbox},
@@ -245,7 +246,7 @@ impl EdgeLane {
                 self.events.push_back(EdgeEvent::Throttled { session: id });
                 continue;
             }
-            let Some(frame) = state.next_frame(id) else {
+            let Some(mut frame) = state.next_frame(id) else {
                 continue;
             };
             let finished = !state.is_in_message();
@@ -261,6 +262,12 @@ impl EdgeLane {
                 } => open.connect.len() + 32,
                 _ => 16,
             };
+            if let Some(claims) = take_claims(&mut frame) {
+                encoded += claims.size();
+                let session = id;
+                self.outbox
+                    .append(|out| ToOrigin::Claims { session, claims }.encode(out));
+            }
             self.outbox.append(|out| frame.encode(out));
             match frame {
                 ToOrigin::Session {
@@ -400,6 +407,17 @@ impl EdgeLane {
     fn was_opened(&self, session: SessionId) -> Result<(), FrameError> {
         let opened = Some(session) <= self.highest;
         opened.then_some(()).ok_or(FrameError::Session(session.0))
+    }
+}
+
+/// The claims of an opening, which go before it.
+fn take_claims(frame: &mut ToOrigin) -> Option<Arc<ClientClaims>> {
+    match frame {
+        ToOrigin::Session {
+            event: FromSession::Open(open),
+            ..
+        } => open.claims.take(),
+        _ => None,
     }
 }
 

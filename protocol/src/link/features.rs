@@ -2,6 +2,9 @@
 //!
 //! `docs/link.md` lists all bits, also the reserved ones.
 
+/// The node knows [`ClientClaims`](super::ClientClaims), which precede the opening of a session.
+pub const CLAIMS: u64 = 1;
+
 /// The node reads [`NewPublication`](super::feed::Feed::NewPublication) in feeds, and the
 /// publication that an Attach names.
 pub const PUBLICATION: u64 = 1 << 6;

@@ -1,15 +1,18 @@
 //! The frames of a lane, and of its opening.
 
+use std::sync::Arc;
+
 use bytes::BufMut;
 
 use super::{
-    AudienceId, FrameError, FromSession, ToSession,
+    AudienceId, ClientClaims, FrameError, FromSession, ToSession,
     frame::{self, Frame, take_varint_u32},
     varint,
 };
 use crate::{MessageStreamId, SessionId, amf::ObjectEncoding};
 
 mod audience;
+mod claims;
 mod control;
 mod fragment;
 mod opening;
@@ -28,7 +31,13 @@ use fragment::{decode_fragment, encode_fragment};
 pub enum ToOrigin {
     /// The count of received frames; not numbered itself.
     Ack(u64),
-    /// An event of a session. An opening has a session number that the lane has never used.
+    /// The claims of the session that the next numbered frame opens.
+    Claims {
+        session: SessionId,
+        claims: Arc<ClientClaims>,
+    },
+    /// An event of a session. An opening has a session number that the lane has never used; its
+    /// claims have a frame of their own.
     Session {
         session: SessionId,
         /// The event; a message is read as fragments.
@@ -83,6 +92,7 @@ const CLOSE: u64 = 0x22;
 const STALLED: u64 = 0x23;
 const END: u64 = 0x24;
 const STATISTICS: u64 = 0x25;
+const CLAIMS: u64 = 0x26;
 const RECONNECTS: u64 = 0x2f;
 const ACCEPT: u64 = 0x30;
 const ATTACH: u64 = 0x31;
@@ -119,6 +129,7 @@ impl ToOrigin {
     pub fn encode(&self, out: &mut impl BufMut) {
         match self {
             Self::Ack(received) => encode_ack(*received, out),
+            Self::Claims { session, claims } => claims.encode(*session, out),
             Self::Session { session, event } => event.encode(*session, out),
             Self::Fragment { session, fragment } => encode_fragment(*session, fragment, out),
             Self::End => frame::encode(END, &[], out),
@@ -134,6 +145,11 @@ impl ToOrigin {
                 Self::Fragment { session, fragment }
             }
             END => Self::End,
+            CLAIMS => {
+                let (session, claims) = ClientClaims::decode(frame)?;
+                let claims = Arc::new(claims);
+                Self::Claims { session, claims }
+            }
             _ => {
                 let (session, event) = FromSession::decode(frame)?;
                 Self::Session { session, event }

@@ -34,7 +34,9 @@ pub use lane_frame::{Bandwidth, Statistics, frames};
 pub use origin_lane::{AudienceCounts, OriginEvent, OriginLane, RESERVATION_IDLE, RETENTION};
 pub use peer_address::PeerAddress;
 pub use rate::Rate;
-pub use session::{CloseReason, FeedPlace, Generation, LiveId, OpenSession, WriterId};
+pub use session::{
+    ClientClaims, CloseReason, FeedPlace, Generation, LiveId, OpenSession, WriterId,
+};
 pub use takeover::TakeoverKey;
 
 pub use crate::ring::Filter;

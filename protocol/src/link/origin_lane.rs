@@ -1,11 +1,14 @@
 //! A lane at its origin: assembles messages, grants credit, sends orders in sequence.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
 use super::{
-    AudienceId, CloseReason, FrameError, FromSession, ToAudience, ToSession,
+    AudienceId, ClientClaims, CloseReason, FrameError, FromSession, ToAudience, ToSession,
     credit::{CreditBudget, MESSAGE_COST},
     inbound::{Assembled, Assembly, Inbound},
     lane_frame::{Fragment, ToEdge, ToOrigin},
@@ -38,6 +41,8 @@ pub struct OriginLane {
     sessions: LaneSessions,
     orders: Orders,
     inbound: Inbound,
+    /// The claims of the session that the next numbered frame opens.
+    claims: Option<(SessionId, Arc<ClientClaims>)>,
     max_message: u32,
     connected: bool,
 }
@@ -50,6 +55,7 @@ impl OriginLane {
             sessions: LaneSessions::new(budget),
             orders: Orders::default(),
             inbound: Inbound::new(),
+            claims: None,
             max_message,
             connected: false,
         }
@@ -219,9 +225,28 @@ impl OriginLane {
     }
 
     fn handle_frame(&mut self, now: Instant, frame: ToOrigin) -> Result<(), FrameError> {
+        let claims = match &frame {
+            // It has no number, and may come in between.
+            ToOrigin::Ack(_) => None,
+            _ => self.claims.take(),
+        };
+        if let Some((of, _)) = claims
+            && !opens(&frame, of)
+        {
+            return Err(FrameError::Session(of.0));
+        }
         match frame {
             ToOrigin::Ack(received) => self.orders.outbox.acknowledge(received),
-            ToOrigin::Session { session, event } => self.handle_session(session, event),
+            ToOrigin::Claims { session, claims } => {
+                self.claims = Some((session, claims));
+                Ok(())
+            }
+            ToOrigin::Session { session, mut event } => {
+                if let FromSession::Open(open) = &mut event {
+                    open.claims = claims.map(|(_, claims)| claims);
+                }
+                self.handle_session(session, event)
+            }
             ToOrigin::Fragment { session, fragment } => {
                 self.handle_fragment(now, session, &fragment)
             }
@@ -304,5 +329,15 @@ impl OriginLane {
 
     fn grant_waiting(&mut self, now: Instant) {
         self.sessions.grant_waiting(now, &mut self.orders.outbox);
+    }
+}
+
+/// Whether a frame opens this session.
+fn opens(frame: &ToOrigin, of: SessionId) -> bool {
+    match frame {
+        ToOrigin::Session { session, event } => {
+            *session == of && matches!(event, FromSession::Open(_))
+        }
+        _ => false,
     }
 }

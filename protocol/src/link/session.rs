@@ -1,5 +1,7 @@
 //! Identifiers and facts of one session that both tiers use.
 
+use std::{fmt, sync::Arc};
+
 use bytes::Bytes;
 
 use super::PeerAddress;
@@ -32,6 +34,40 @@ pub struct OpenSession {
     pub protocol: String,
     /// The body of its connect command, AMF0, byte for byte.
     pub connect: Bytes,
+    /// The facts that the edge has verified, if it knows some; `None` towards an origin without the
+    /// feature [`CLAIMS`](super::features::CLAIMS).
+    pub claims: Option<Arc<ClientClaims>>,
+}
+
+/// The facts about a client that its edge has verified before it opened the session.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ClientClaims {
+    /// The person or program that the client is, of at most [`MAX_USER`](Self::MAX_USER) bytes.
+    pub user: Option<String>,
+    /// A JSON object with what a token says, of at most [`MAX_JSON`](Self::MAX_JSON) bytes.
+    pub json: Option<String>,
+}
+
+impl ClientClaims {
+    /// Bytes of a user. Reason: both tiers keep it for each session.
+    pub const MAX_USER: usize = 256;
+
+    /// Bytes of the claims. Reason: both tiers keep them for each session; those of a usual token have
+    /// a few hundred.
+    pub const MAX_JSON: usize = 4_096;
+
+    /// Bytes of both texts.
+    pub(super) fn size(&self) -> usize {
+        let texts = [&self.user, &self.json];
+        texts.into_iter().flatten().map(String::len).sum()
+    }
+}
+
+/// Neither: a token may say what is private.
+impl fmt::Debug for ClientClaims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientClaims").finish_non_exhaustive()
+    }
 }
 
 /// Why a session ended; each has one code on the link and one label in logs and metrics.

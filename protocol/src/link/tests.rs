@@ -3,6 +3,7 @@
 
 mod audience_rules;
 mod audiences;
+mod claims;
 mod frames;
 mod merging;
 mod registry;
@@ -10,6 +11,7 @@ mod scenarios;
 
 use std::{
     collections::{HashMap, VecDeque},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,8 +19,8 @@ use bytes::Bytes;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
-    EdgeEvent, EdgeLane, FromSession, Generation, OpenSession, OriginEvent, OriginLane, ToSession,
-    credit::CreditBudget,
+    ClientClaims, EdgeEvent, EdgeLane, FromSession, Generation, OpenSession, OriginEvent,
+    OriginLane, ToSession, credit::CreditBudget,
 };
 use crate::{Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId};
 
@@ -52,6 +54,15 @@ struct Pair {
 }
 
 const STEP: Duration = Duration::from_millis(1);
+
+/// The claims of a session: every second one has some.
+fn claims_of(session: SessionId) -> Option<Arc<ClientClaims>> {
+    let claims = ClientClaims {
+        user: Some(format!("user {session}")),
+        json: (session.0 % 4 == 1).then(|| format!("{{\"n\":{session}}}")),
+    };
+    (session.0 % 2 == 1).then(|| Arc::new(claims))
+}
 
 impl Pair {
     fn new(seed: u64, budget: u64) -> Self {
@@ -102,6 +113,7 @@ impl Pair {
             peer: "192.0.2.1:1".parse().unwrap(),
             protocol: "rtmp".into(),
             connect: Bytes::from_static(b"connect"),
+            claims: claims_of(id),
         };
         self.edge.send(id, FromSession::Open(open));
         id
@@ -186,7 +198,10 @@ impl Pair {
                 OriginEvent::Ended => continue,
             };
             match event {
-                FromSession::Open(_) => self.origin.send(session, ToSession::Accept),
+                FromSession::Open(open) => {
+                    assert_eq!(open.claims, claims_of(session), "of {session}");
+                    self.origin.send(session, ToSession::Accept);
+                }
                 FromSession::Message { message, .. } => self.mail.push_back((session, message)),
                 FromSession::Close(_) => self.closed_at_origin.push(session),
                 _ => {}

@@ -247,6 +247,7 @@ fn lane(now: Instant) -> EdgeLane {
             peer: "192.0.2.1:1935".parse().expect("an address"),
             protocol: "rtmp".into(),
             connect: Bytes::from_static(b"connect"),
+            claims: None,
         };
         lane.send(SessionId(session), FromSession::Open(open));
     }

@@ -120,6 +120,7 @@ fn a_machine_that_has_not_settled_stays() {
         peer: "192.0.2.1:1935".parse().expect("an address"),
         protocol: "rtmp".into(),
         connect: Bytes::new(),
+        claims: None,
     };
     lane.connected(0).expect("a new lane");
     lane.send(session, FromSession::Open(open));

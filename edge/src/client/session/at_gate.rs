@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tributary_gate::Claims;
 use tributary_node::encoder::Encoder;
 use tributary_protocol::{Message, command::Connect};
 
@@ -18,6 +19,8 @@ pub(in crate::client) struct AtGate {
     pub(super) tc_url: String,
     /// The user that its connect has proved.
     pub(super) user: Option<String>,
+    /// The claims of the token of its connect.
+    pub(super) claims: Option<Claims>,
     pub(super) encoder: Encoder,
     /// The session's side of hooks, if its application has some.
     pub(in crate::client) hooked: Option<Box<Conversation>>,
@@ -64,11 +67,21 @@ impl AtGate {
             app: connect.app.clone(),
             tc_url: connect.tc_url.clone().unwrap_or_default(),
             user: None,
+            claims: None,
             encoder: Encoder::of(connect),
             hooked: None,
             waiting: Undecided::Nothing,
             was_refused: false,
         }
+    }
+
+    /// The person or program that the client has proved to be.
+    pub(super) fn proved(&self) -> Option<&str> {
+        let subject = self
+            .claims
+            .as_ref()
+            .and_then(|claims| claims.subject.as_deref());
+        subject.or(self.user.as_deref())
     }
 
     /// Notes that the client calls a method of the application, plays or uses a shared object.

@@ -7,7 +7,10 @@
 //!          └─────────┴─► status; an encoder is parted with after 1 s
 //! ```
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
 use rand::RngCore;
 use tributary_gate::{
@@ -17,7 +20,7 @@ use tributary_protocol::{
     Message, MessageStreamId, RtmpTimestamp, TransactionId,
     amf::Value,
     command::{self, Command, Connect, NetStreamCommand, ObjectEncoding, Status},
-    link::CloseReason,
+    link::{ClientClaims, CloseReason},
 };
 
 use super::{
@@ -118,13 +121,41 @@ impl Session {
                 Err(End::because(CloseReason::Rejected))
             }
             Err(Stopped::Refused(refusal)) => Err(self.refuse_connect(&refusal)),
-            Ok(Passed { user, .. }) => {
+            Ok(Passed { user, claims }) => {
                 if let Some(at_gate) = &mut self.gate {
                     at_gate.user = user;
+                    at_gate.claims = claims;
                 }
                 self.ask_connect(now, route, connect)
             }
         }
+    }
+
+    /// The facts about the client that its gate and its services have verified, for the application.
+    /// A text that is too long is left out.
+    pub(super) fn client_claims(&self) -> Option<Arc<ClientClaims>> {
+        let at_gate = self.gate.as_deref()?;
+        let stated = at_gate.hooked.as_deref().and_then(|hooked| hooked.user());
+        let user = stated.or_else(|| at_gate.proved());
+        let json = at_gate
+            .claims
+            .as_ref()
+            .and_then(|claims| claims.json.as_deref());
+        let claims = ClientClaims {
+            user: self.within(user, ClientClaims::MAX_USER),
+            json: self.within(json, ClientClaims::MAX_JSON),
+        };
+        (claims != ClientClaims::default()).then(|| Arc::new(claims))
+    }
+
+    fn within(&self, text: Option<&str>, most: usize) -> Option<String> {
+        let text = text.filter(|text| !text.is_empty())?;
+        if text.len() > most {
+            let bytes = text.len();
+            tracing::debug!(address = %self.peer, bytes, "claims are left out: too long");
+            return None;
+        }
+        Some(text.to_owned())
     }
 
     /// Encoders get no `close`: older ones connect anew on it, for ever.

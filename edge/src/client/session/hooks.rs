@@ -54,7 +54,8 @@ impl Session {
         route: Route,
         connect: Message,
     ) -> Result<(), End> {
-        let user = self.gate.as_ref().and_then(|gate| gate.user.clone());
+        let user = self.gate.as_ref().and_then(|gate| gate.proved());
+        let user = user.map(str::to_owned);
         let Some(hooked) = self.hooked() else {
             self.open(route, &connect);
             return Ok(());

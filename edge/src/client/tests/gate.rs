@@ -391,3 +391,60 @@ async fn a_rate_refuses_connects_and_publishes_of_one_address() {
     assert_eq!(edge.count_fault("rate_connects"), 1);
     assert_eq!(edge.count_fault("rate_publishes"), 1);
 }
+
+/// A JWT with these claims.
+fn jwt(claims: &str) -> String {
+    let part = |text: &str| BASE64URL_NOPAD.encode(text.as_bytes());
+    let signed = format!("{}.{}", part("{\"alg\":\"HS256\"}"), part(claims));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET);
+    let sign = hmac::sign(&key, signed.as_bytes());
+    format!("{signed}.{}", BASE64URL_NOPAD.encode(sign.as_ref()))
+}
+
+#[tokio::test]
+async fn an_origin_hears_what_the_gate_has_verified() {
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("key");
+    fs::write(&file, SECRET).expect("a file of the test");
+    let mut edge = edge(Application {
+        tokens: Some(TokenSettings {
+            require: vec![Action::Connect],
+            keys: vec![TokenKey {
+                kind: KeyKind::Hs256,
+                file,
+                id: None,
+            }],
+            ..TokenSettings::default()
+        }),
+        ..Application::default()
+    });
+    let long = "x".repeat(300);
+    let mut sessions = Vec::new();
+    for (claims, user) in [
+        (
+            format!("{{\"exp\":{LATER},\"sub\":\"alice\",\"room\":7}}"),
+            Some("alice"),
+        ),
+        (format!("{{\"exp\":{LATER}}}"), None),
+        // A subject that is too long is left out.
+        (format!("{{\"exp\":{LATER},\"sub\":\"{long}\"}}"), None),
+    ] {
+        let mut client = edge.client().await;
+        let app = format!("live/room?token={}", jwt(&claims));
+        client
+            .connection
+            .connect(properties(&app, FLASH), Vec::new());
+        client.send().await;
+        let peer = edge.opened().await;
+        let told = peer.request.open.claims.as_deref().expect("claims");
+        assert_eq!(told.user.as_deref(), user);
+        assert_eq!(told.json.as_deref(), Some(&*claims));
+        sessions.push((client, peer));
+    }
+    let mut client = edge.client().await;
+    client
+        .connection
+        .connect(properties("open", FLASH), Vec::new());
+    client.send().await;
+    assert_eq!(edge.opened().await.request.open.claims, None);
+}

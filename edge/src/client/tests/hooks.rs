@@ -358,3 +358,24 @@ async fn an_update_that_is_refused_ends_the_stream() {
     let fields = ["call", "time", "name"].map(|name| field(&requests[2].1, name));
     assert_eq!(fields, ["update_play", "1", "cam"]);
 }
+
+#[tokio::test]
+async fn a_service_may_state_who_a_client_is() {
+    let address = serve(|_, _| response("200 OK", "", b"{\"allow\":true,\"user\":\"bob\"}"));
+    let url = format!("http://{address}/");
+    let settings = Application {
+        hooks: Some(HookSettings {
+            on_connect: Urls::from([&*url]),
+            ..HookSettings::default()
+        }),
+        ..Application::default()
+    };
+    let mut edge = Edge::start_for(&config(), &BTreeMap::from([("live".to_owned(), settings)]));
+    let _client = connecting(&edge, "live/room").await;
+    let peer = edge.opened().await;
+    let told = peer.request.open.claims.as_deref().expect("claims");
+    assert_eq!(
+        (told.user.as_deref(), told.json.as_deref()),
+        (Some("bob"), None)
+    );
+}

@@ -1,6 +1,6 @@
 //! Lanes without a link: the frames that they would send, as the lane of an origin reads them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::task::LocalSet;
@@ -8,8 +8,8 @@ use tributary_node::{cert, queue};
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp,
     link::{
-        CloseReason, FromSession, Generation, OpenSession, OriginEvent, OriginLane, Statistics,
-        credit::CreditBudget, features,
+        ClientClaims, CloseReason, FromSession, Generation, OpenSession, OriginEvent, OriginLane,
+        Statistics, credit::CreditBudget, features,
     },
 };
 
@@ -75,6 +75,10 @@ impl Edge {
                 peer: "192.0.2.1:5".parse().unwrap(),
                 protocol: "rtmp".to_owned(),
                 connect: Bytes::from_static(b"connect"),
+                claims: Some(Arc::new(ClientClaims {
+                    user: Some("alice".to_owned()),
+                    json: None,
+                })),
             },
         })
     }
@@ -307,4 +311,37 @@ fn groups_at_a_lost_origin_are_named_in_frames_of_a_bounded_length() {
     assert_eq!(frames(GROUPS_PER_FRAME), [(true, GROUPS_PER_FRAME)]);
     let two = [(false, GROUPS_PER_FRAME), (true, 1)];
     assert_eq!(frames(GROUPS_PER_FRAME + 1), two);
+}
+
+/// Claims cross only to an origin that reads them.
+#[tokio::test]
+async fn an_origin_gets_the_claims_of_a_session_if_it_knows_of_them() {
+    let scenario = async {
+        for (features, expected) in [(0, None), (features::CLAIMS, Some("alice"))] {
+            let mut edge = Edge::new();
+            let mut origin = origin();
+            let _first = edge.open();
+            edge.obey(&[0]);
+            edge.lane().origin.set_features(features);
+            edge.read(&mut origin);
+            let _session = edge.open();
+            edge.obey(&[0]);
+            let told = edge.read(&mut origin);
+            let [
+                OriginEvent::Session {
+                    event: FromSession::Open(open),
+                    ..
+                },
+            ] = &told[..]
+            else {
+                panic!("{told:?}");
+            };
+            let user = open
+                .claims
+                .as_ref()
+                .and_then(|claims| claims.user.as_deref());
+            assert_eq!(user, expected);
+        }
+    };
+    LocalSet::new().run_until(scenario).await;
 }

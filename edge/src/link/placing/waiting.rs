@@ -130,6 +130,7 @@ mod tests {
                     peer: "192.0.2.1:1".parse().unwrap(),
                     protocol: "rtmp".into(),
                     connect: Default::default(),
+                    claims: None,
                 },
             },
             inbox,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use rquickjs::{
-    Class, Coerced, Constructor, Ctx, Exception, JsLifetime, Object, Result, Value,
+    Class, Coerced, Constructor, Ctx, Exception, IntoJs, JsLifetime, Object, Result, Value,
     function::{Opt, Rest, This},
 };
 use tributary_origin::app::{
@@ -32,6 +32,9 @@ pub(crate) struct ClientObject {
     peer: PeerAddress,
     connect: Bytes,
     protocol: &'static str,
+    user: Option<Box<str>>,
+    /// A JSON object, which the script's first look reads.
+    claims: Option<Box<str>>,
 }
 
 class::host_class!(ClientObject, "Client");
@@ -41,6 +44,7 @@ class::host_class!(ClientObject, "Client");
 pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js>> {
     let host = Object::new(ctx.clone())?;
     facts(&host)?;
+    verified(&host)?;
     access(&host)?;
     methods(&host, state)?;
     let prototype = Object::new_proto(ctx.clone(), Some(&host))?;
@@ -64,16 +68,17 @@ pub(crate) fn object<'js>(
 ) -> Result<Class<'js, ClientObject>> {
     let known = lent(|context| {
         let client = context.client(id)?;
-        Some((client.peer(), client.connect_bytes(), client.protocol()))
+        Some(ClientObject {
+            id,
+            peer: client.peer(),
+            connect: client.connect_bytes(),
+            protocol: client.protocol(),
+            user: client.user().map(Box::from),
+            claims: client.claims().map(Box::from),
+        })
     });
-    let Some((peer, connect, protocol)) = known.flatten() else {
+    let Some(inside) = known.flatten() else {
         return Err(Exception::throw_internal(ctx, "there is no such client"));
-    };
-    let inside = ClientObject {
-        id,
-        peer,
-        connect,
-        protocol,
     };
     state.instance(ctx, inside)
 }
@@ -167,6 +172,44 @@ fn facts<'js>(host: &Object<'js>) -> Result<()> {
         // A script may give the client an id of its own; the host keeps using its own.
         |client: OwnClient<'js>, id: Value<'js>| own_member(&client.0, "id", id),
     )
+}
+
+/// The facts that the client's edge has verified; null where there are none. Scripts of old use such
+/// names for members of their own.
+fn verified<'js>(host: &Object<'js>) -> Result<()> {
+    class::property(
+        host,
+        "user",
+        |ctx: Ctx<'js>, client: OwnClient<'js>| match &client.0.borrow().user {
+            Some(user) => (&**user).into_js(&ctx),
+            None => Ok(Value::new_null(ctx)),
+        },
+        |client: OwnClient<'js>, user: Value<'js>| own_member(&client.0, "user", user),
+    )?;
+    class::property(
+        host,
+        "claims",
+        |ctx: Ctx<'js>, client: OwnClient<'js>| -> Result<Value<'js>> {
+            let claims = claims(&ctx, client.0.borrow().claims.as_deref());
+            // The script sees the same object each time.
+            own_member(&client.0, "claims", claims.clone())?;
+            Ok(claims)
+        },
+        |client: OwnClient<'js>, claims: Value<'js>| own_member(&client.0, "claims", claims),
+    )
+}
+
+/// The object of a JSON text; null for another text.
+fn claims<'js>(ctx: &Ctx<'js>, json: Option<&str>) -> Value<'js> {
+    let object = json.and_then(|json| match ctx.json_parse(json) {
+        Ok(value) => value.is_object().then_some(value),
+        Err(_) => {
+            // The exception that the engine holds.
+            let _ = ctx.catch();
+            None
+        }
+    });
+    object.unwrap_or_else(|| Value::new_null(ctx.clone()))
 }
 
 fn fact<'js>(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tributary_origin::test::{ConnectAs, Heard};
+use tributary_protocol::link::ClientClaims;
 
 use super::*;
 
@@ -300,6 +301,45 @@ fn responders_hear_results_and_errors() {
         stage.said(),
         ["one fine", "two Wrong", "three NetConnection.Call.Failed"]
     );
+}
+
+#[test]
+fn a_script_reads_what_the_edge_has_verified() {
+    let stage = stage(
+        "application.onConnect = function(c) {
+             trace(c.user + ' ' + JSON.stringify(c.claims) + ' ' + (c.claims === c.claims));
+             c.old = c.user;
+             c.user = 'own';
+             return true;
+         }
+         application.onDisconnect = function(c) {
+             trace(c.old + ' ' + c.user + ' ' + (c.claims && c.claims.room));
+         }",
+    );
+    let claims = |user: &str, json: &str| ClientClaims {
+        user: (!user.is_empty()).then(|| user.to_owned()),
+        json: (!json.is_empty()).then(|| json.to_owned()),
+    };
+    let deep = "[".repeat(4_000);
+    let mut all = Vec::new();
+    for (claims, expected) in [
+        (None, ["null null true", "null own null"]),
+        (
+            Some(claims("bob", "{\"room\":[1,\"a\"],\"exp\":7}")),
+            ["bob {\"room\":[1,\"a\"],\"exp\":7} true", "bob own 1,a"],
+        ),
+        (Some(claims("", "7")), ["null null true", "null own null"]),
+        (Some(claims("", "{")), ["null null true", "null own null"]),
+        (Some(claims("", &deep)), ["null null true", "null own null"]),
+    ] {
+        let connect = ConnectAs {
+            claims,
+            ..ConnectAs::default()
+        };
+        stage.connect_as("x", connect).leave();
+        all.extend(expected);
+    }
+    assert_eq!(stage.said(), all);
 }
 
 #[test]

@@ -269,6 +269,36 @@ fn a_token_anywhere_makes_the_same_publisher() {
 }
 
 #[test]
+fn the_user_that_an_edge_states_is_the_publisher() {
+    for (first, second, continues) in [
+        (Some("alice"), Some("alice"), true),
+        (Some("alice"), Some("bob"), false),
+        (Some("alice"), None, false),
+        (None, Some("alice"), false),
+    ] {
+        play(async {
+            let mut stage = Stage::live(Application {
+                second_publisher: SecondPublisher::Takeover,
+                ..live_settings()
+            });
+            let properties = || Object::new().with("app", "live");
+            let mut lane = stage.lane("live");
+            let mut heard = Vec::new();
+            // The query of the name does not count beside a user.
+            for (session, user, name) in [(1, first, "cam?a"), (2, second, "cam?a=b")] {
+                lane.open_of(session, properties(), user);
+                lane.call(session, 0, "createStream", 2.0, &[]);
+                lane.clear().await;
+                lane.publish(session, name, 1);
+                heard = lane.heard(session).await;
+            }
+            let started = heard.iter().any(|line| line == "1 NetStream.Publish.Start");
+            assert_eq!(started, continues, "{first:?} {second:?}: {heard:?}");
+        });
+    }
+}
+
+#[test]
 fn a_play_from_a_place_plays_the_live_stream() {
     for start in [0.0, 10.0] {
         play(async {

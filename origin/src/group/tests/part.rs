@@ -107,6 +107,7 @@ pub(in crate::group) fn client(session: u64) -> (Client, queue::Receiver<LaneCom
         peer: "192.0.2.1:1935".parse().unwrap(),
         protocol: "rtmp".to_owned(),
         connect: connect.encode(ObjectEncoding::Amf0).1,
+        claims: None,
     };
     let connect = Arc::new(read_connect(&open.connect).unwrap());
     let key = SessionKey {

@@ -229,6 +229,7 @@ fn refusals_carry_the_connects_transaction() {
         peer: "192.0.2.1:1".parse().unwrap(),
         protocol: "rtmp".to_owned(),
         connect: body,
+        claims: None,
     };
     for (refused, code) in [
         (OpenRefused::InvalidApp, "NetConnection.Connect.InvalidApp"),

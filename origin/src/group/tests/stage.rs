@@ -15,8 +15,8 @@ use tributary_protocol::{
     amf::{Object, Value},
     command::{Command, DataMessage, ObjectEncoding, connect},
     link::{
-        AudienceId, CloseReason, FromSession, Generation, OpenSession, Recipients, TakeoverKey,
-        Target, ToAudience, ToSession, WriterId,
+        AudienceId, ClientClaims, CloseReason, FromSession, Generation, OpenSession, Recipients,
+        TakeoverKey, Target, ToAudience, ToSession, WriterId,
     },
     message::user_control::UserControl,
     shared_object::{Event, Flags, SharedObjectMessage, body::for_member},
@@ -208,6 +208,7 @@ impl Lane {
                     peer: peer.parse().unwrap(),
                     protocol: "rtmp".to_owned(),
                     connect: connect_body(encoding),
+                    claims: None,
                 },
             }),
         });
@@ -215,6 +216,15 @@ impl Lane {
 
     /// Opens a session whose connect has these properties.
     pub(super) fn open_with(&self, session: u64, properties: Object) {
+        self.open_of(session, properties, None);
+    }
+
+    /// The same, of a user that the edge has verified.
+    pub(super) fn open_of(&self, session: u64, properties: Object, user: Option<&str>) {
+        let claims = |user: &str| ClientClaims {
+            user: Some(user.to_owned()),
+            json: None,
+        };
         self.handle.send(Mail::Session {
             session: self.key(session),
             event: FromSession::Open(Opening {
@@ -223,6 +233,7 @@ impl Lane {
                     peer: "127.0.0.1:5000".parse().unwrap(),
                     protocol: "rtmp".to_owned(),
                     connect: connect::command(properties).encode(ObjectEncoding::Amf0).1,
+                    claims: user.map(|user| Arc::new(claims(user))),
                 },
             }),
         });

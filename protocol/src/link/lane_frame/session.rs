@@ -264,5 +264,6 @@ fn decode_open(frame: &Frame, input: &mut &[u8]) -> Result<OpenSession, FrameErr
         peer: peer.into(),
         protocol,
         connect,
+        claims: None,
     })
 }

@@ -78,6 +78,7 @@ fn an_origin_that_breaks_the_rules_is_an_error() {
             peer: "192.0.2.1:1".parse().unwrap(),
             protocol: "rtmp".into(),
             connect: Bytes::new(),
+            claims: None,
         };
         edge.send(SessionId(1), FromSession::Open(open));
         let mut wire = Vec::new();

@@ -1,13 +1,16 @@
 //! Fixed bytes of every frame, both ways.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::{
     GroupName, LaneId, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
     amf::ObjectEncoding,
     link::{
-        AudienceId, Bandwidth, CloseReason, Control, FeedPlace, Filter, FromSession, Generation,
-        Hello, LiveId, OpenSession, Source, Statistics, TakeoverKey, Target, ToSession, WriterId,
+        AudienceId, Bandwidth, ClientClaims, CloseReason, Control, FeedPlace, Filter, FromSession,
+        Generation, Hello, LiveId, OpenSession, Source, Statistics, TakeoverKey, Target, ToSession,
+        WriterId,
         frame::{FrameReader, MAX_BODY},
         lane_frame::{
             AudienceFrame, AudienceHead, AudiencePiece, Fragment, Head, LaneAnswer, Member,
@@ -58,6 +61,7 @@ fn to_origin() -> Vec<(&'static str, ToOrigin)> {
                     peer: "192.0.2.1:8080".parse().unwrap(),
                     protocol: "rtmp".into(),
                     connect: Bytes::from_static(&[2, 0, 7]),
+                    claims: None,
                 }),
             },
         ),
@@ -99,6 +103,16 @@ fn to_origin() -> Vec<(&'static str, ToOrigin)> {
             },
         ),
         ("24 00", ToOrigin::End),
+        (
+            "26 0d 05 03 626f62 07 7b2261223a317d",
+            ToOrigin::Claims {
+                session: SESSION,
+                claims: Arc::new(ClientClaims {
+                    user: Some("bob".into()),
+                    json: Some("{\"a\":1}".into()),
+                }),
+            },
+        ),
         (
             "25 0a 05 4064 40c8 01 02 00 00 0d",
             ToOrigin::Session {

@@ -83,6 +83,7 @@ fn a_fragment_of_the_bulk_is_followed_by_one_of_everybody() {
             peer: "192.0.2.1:1".parse().unwrap(),
             protocol: "rtmp".into(),
             connect: Bytes::new(),
+            claims: None,
         };
         edge.send(id, FromSession::Open(open));
         let event = FromSession::Message {
@@ -311,6 +312,7 @@ fn an_edge_that_breaks_the_rules_is_an_error() {
         peer: "192.0.2.1:1".parse().unwrap(),
         protocol: "rtmp".into(),
         connect: Bytes::new(),
+        claims: None,
     };
     let again = ToOrigin::Session {
         session: SessionId(1),

@@ -1,12 +1,12 @@
 //! A session of a lane's edge in a parcel.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use super::EdgeSession;
 use crate::{
     SessionId,
     link::{
-        FromSession,
+        ClientClaims, FromSession,
         edge_lane::parcel::{frame, to_origin},
         inbound::Assembly,
         lane_frame::{Fragment, ToOrigin},
@@ -24,6 +24,7 @@ const FULL_AT: u16 = 6;
 const CLOSING: u16 = 7;
 const ACCEPTED: u16 = 8;
 const ASSEMBLY: u16 = 9;
+const CLAIMS: u16 = 10;
 
 /// Events of a session that wait in its lane. Reason: one read has 64 KiB, and the shortest message
 /// that enters a lane has two bytes of it; a park has room for 512 more, and few other events come
@@ -51,6 +52,12 @@ impl EdgeSession {
             let fragment = assembly.to_fragment();
             let fragment = ToOrigin::Fragment { session, fragment };
             parcel.bytes(ASSEMBLY, &to_origin(&fragment));
+        }
+        if let Some(FromSession::Open(open)) = self.queue.front()
+            && let Some(claims) = &open.claims
+        {
+            let claims = Arc::clone(claims);
+            parcel.bytes(CLAIMS, &to_origin(&ToOrigin::Claims { session, claims }));
         }
     }
 
@@ -85,6 +92,13 @@ impl EdgeSession {
                 Some(Box::new(assembly.ok_or_else(|| parcel.illegal(ASSEMBLY))?))
             }
         };
+        if let Some(bytes) = parcel.bytes_if(CLAIMS)? {
+            let claims = claims(bytes, session);
+            match (queue.front_mut(), claims) {
+                (Some(FromSession::Open(open)), Some(claims)) => open.claims = Some(claims),
+                _ => return Err(parcel.illegal(CLAIMS)),
+            }
+        }
         Ok(Self {
             queue,
             sent: begun.then_some(0),
@@ -114,6 +128,17 @@ fn event(bytes: &[u8], session: SessionId) -> Option<FromSession> {
                 message: head.message(data),
             })
         }
+        _ => None,
+    }
+}
+
+/// The claims of a frame of this session.
+fn claims(bytes: &[u8], session: SessionId) -> Option<Arc<ClientClaims>> {
+    match ToOrigin::decode(&frame(bytes)?).ok()? {
+        ToOrigin::Claims {
+            session: of,
+            claims,
+        } if of == session => Some(claims),
         _ => None,
     }
 }
