@@ -105,3 +105,29 @@ fn claims_of_a_later_version_are_read_and_long_ones_are_an_error() {
     }
     assert_eq!(read((0x26, &[5, 1, 0xff, 0])), Err(FrameError::Value));
 }
+
+mod arbitrary {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_claims_arrive_as_they_were(
+            session in 0_u64..1 << 62,
+            user in proptest::option::of(".{1,60}"),
+            json in proptest::option::of(".{1,1000}"),
+        ) {
+            let claims = Arc::new(ClientClaims { user, json });
+            let frame = ToOrigin::Claims { session: SessionId(session), claims };
+            let mut bytes = Vec::new();
+            frame.encode(&mut bytes);
+            let mut reader = FrameReader::new(MAX_BODY);
+            reader.push(&bytes);
+            let read = reader.poll_frame().unwrap().expect("a whole frame");
+            prop_assert_eq!(ToOrigin::decode(&read), Ok(frame));
+        }
+    }
+}
