@@ -378,6 +378,27 @@ fn services_that_fail_refuse_or_allow_as_the_application_says() {
     wait::until("each allowed publish is told as over", PATIENCE, allowed);
 }
 
+#[test]
+fn an_edge_that_ends_says_how_many_done_hooks_it_loses() {
+    let service = HookService::start(|asked: &Asked| match &*asked.path {
+        "/on_publish" => Reply::allow(),
+        _ => Reply::Never,
+    });
+    let names = ["on_publish", "on_publish_done"];
+    let table = hooks("ngx", "nginx", &service, &names, "");
+    let mut cluster = Cluster::with_applications_and_tables(1, 1, &table, |_| {});
+    let url = cluster.url(0, "ngx", "cam");
+    let _publisher = publish(&cluster, "cam", &url);
+    await_stream(&url);
+    cluster.edges[0].signal(Signal::TERM);
+    // The deadline of the cluster's edges is 1 s, and their parts have 3 s more.
+    let status = cluster.edges[0].wait_exit(Duration::from_secs(8));
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
+    assert_eq!(service.asked("/on_publish_done").len(), 1);
+    let line = wait::logged(&cluster.edges[0], "done-hooks are lost");
+    assert!(line.contains("lost=1"), "{line}");
+}
+
 /// A service in Python, by HTTPS, in the style json: only `alice` publishes, under another name.
 const JSON_SERVICE: &str = r#"
 import json, ssl

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{self, SeqAccess, Visitor},
 };
 use tributary_settings::{At, Check, Duration, Mistakes};
@@ -22,19 +22,19 @@ pub struct HookSettings {
     #[serde(skip_serializing_if = "Urls::is_empty")]
     pub on_connect: Urls,
     /// Told when a session ends whose connect was allowed; SRS calls it `on_close`.
-    #[serde(skip_serializing_if = "Urls::is_empty")]
+    #[serde(alias = "on_close", skip_serializing_if = "Urls::is_empty")]
     pub on_disconnect: Urls,
     /// Asked at a publish.
     #[serde(skip_serializing_if = "Urls::is_empty")]
     pub on_publish: Urls,
     /// Told when an allowed publish ends; SRS calls it `on_unpublish`.
-    #[serde(skip_serializing_if = "Urls::is_empty")]
+    #[serde(alias = "on_unpublish", skip_serializing_if = "Urls::is_empty")]
     pub on_publish_done: Urls,
     /// Asked at a play.
     #[serde(skip_serializing_if = "Urls::is_empty")]
     pub on_play: Urls,
     /// Told when an allowed play ends; SRS calls it `on_stop`.
-    #[serde(skip_serializing_if = "Urls::is_empty")]
+    #[serde(alias = "on_stop", skip_serializing_if = "Urls::is_empty")]
     pub on_play_done: Urls,
     /// Told when an allowed publish or play ends.
     #[serde(skip_serializing_if = "Urls::is_empty")]
@@ -88,8 +88,7 @@ pub enum OnFailure {
 }
 
 /// The URLs of a hook.
-#[derive(Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Urls(Vec<String>);
 
 impl Urls {
@@ -120,6 +119,16 @@ impl Urls {
                 mistakes.add(at, "no address of a service", remedy);
             }
         }
+    }
+}
+
+/// Without their queries, which may be secret.
+impl Serialize for Urls {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(|url| match url.split_once('?') {
+            Some((url, _)) => format!("{url}?(hidden)"),
+            None => url.to_owned(),
+        }))
     }
 }
 
@@ -313,6 +322,22 @@ mod tests {
     }
 
     #[test]
+    fn the_names_of_srs_are_understood_and_queries_are_hidden() {
+        let settings = read(
+            "style = \"srs\"\non_close = \"http://a/?key=1\"\non_unpublish = \"http://b/x\"\n\
+             on_stop = [\"http://c\"]",
+        );
+        let settings = settings.unwrap();
+        assert_eq!(settings.on_disconnect, Urls::from(["http://a/?key=1"]));
+        assert_eq!(settings.on_publish_done, Urls::from(["http://b/x"]));
+        assert_eq!(settings.on_play_done, Urls::from(["http://c"]));
+        let shown = serde_json::to_value(&settings).unwrap();
+        assert_eq!(shown["on_disconnect"][0], "http://a/?(hidden)");
+        assert_eq!(shown["on_publish_done"][0], "http://b/x");
+        assert!(!format!("{settings:?}").contains("key"));
+    }
+
+    #[test]
     fn mistakes_name_key_reason_and_remedy() {
         let url = "on_publish = \"http://a\"\n";
         for (text, parts) in [
@@ -353,7 +378,14 @@ mod tests {
                 format!("{url}update_interval = \"0 s\""),
                 &["hooks.update_interval", "\"1 s\""],
             ),
-            (format!("{url}on_close = \"http://a\""), &["hooks.on_close"]),
+            (
+                format!("{url}on_record_done = \"http://a\""),
+                &["hooks.on_record_done"],
+            ),
+            (
+                format!("{url}on_stop = \"http://a\"\non_play_done = \"http://a\""),
+                &["hooks"],
+            ),
         ] {
             let mistakes = read(&text).unwrap_err();
             for part in parts {
