@@ -1,6 +1,10 @@
 //! The configuration of the program: file, then environment, then flags.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 use tributary_edge::config::CertificateFiles;
@@ -121,6 +125,52 @@ impl Admin {
     }
 }
 
+impl Config {
+    /// Finds pushes and pulls of an application whose other side is the application itself, at a
+    /// listener of this configuration.
+    fn check_relays(
+        &self,
+        name: &str,
+        application: &Application,
+        at: &At,
+        mistakes: &mut Mistakes,
+    ) {
+        let pushes = application.push.iter().map(|push| &push.url).enumerate();
+        let pushes = pushes.map(|(index, url)| ("push", index, url));
+        let pulls = application.pull.iter().map(|pull| &pull.url).enumerate();
+        let pulls = pulls.map(|(index, url)| ("pull", index, url));
+        for (kind, index, url) in pushes.chain(pulls) {
+            let group = url.group();
+            let is_same = group.is_some_and(|group| group.application() == name);
+            if is_same && self.listens_at(url.server()) {
+                let at = at.key(kind).key(index).key("url");
+                let remedy = "name another server, or another application";
+                mistakes.add(
+                    at,
+                    "the application would send its streams to itself",
+                    remedy,
+                );
+            }
+        }
+    }
+
+    /// Whether a listener of this configuration is reached at this host and port. An origin has the
+    /// listeners of its own file alone.
+    fn listens_at(&self, (host, port): (&str, u16)) -> bool {
+        let ip = match host {
+            "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
+            host => host.parse().ok(),
+        };
+        let listen = self.edge.listen.iter().map(|listen| listen.address);
+        let mut own = self.edge.rtmp.into_iter().chain(listen);
+        own.any(|own| {
+            let is_here =
+                |ip: IpAddr| own.ip() == ip || (own.ip().is_unspecified() && ip.is_loopback());
+            own.port() == port && ip.is_some_and(is_here)
+        })
+    }
+}
+
 impl Check for Config {
     fn check(&self, at: &At, mistakes: &mut Mistakes) {
         self.edge.check(&at.key("edge"), mistakes);
@@ -131,7 +181,51 @@ impl Check for Config {
             .check(self.origin.data.is_some(), &at.key("admin"), mistakes);
         self.log.check(&at.key("log"), mistakes);
         for (name, application) in &self.applications {
-            application.check(&at.key("applications").key(name), mistakes);
+            let at = at.key("applications").key(name);
+            application.check(&at, mistakes);
+            self.check_relays(name, application, &at, mistakes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_that_would_send_its_streams_to_itself_is_a_mistake() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("node.toml");
+        let edge = "[edge]\nrtmp = \"0.0.0.0:1935\"\n\
+            [[edge.listen]]\naddress = \"192.0.2.1:1936\"\n";
+        for (edge, url, is_mistake) in [
+            (edge, "rtmp://127.0.0.1/live/x{name}", true),
+            (edge, "rtmp://localhost:1935/live", true),
+            (edge, "rtmp://[::1]/live/room/", true),
+            (edge, "rtmp://192.0.2.1:1936/live/", true),
+            (edge, "rtmp://192.0.2.1:1937/live/", false),
+            (edge, "rtmp://192.0.2.2/live/", false),
+            (edge, "rtmp://localhost/other/", false),
+            (edge, "rtmp://live.example/live/", false),
+            // The edge of another machine has this port.
+            ("", "rtmp://localhost/live/", false),
+        ] {
+            for relay in ["push", "pull"] {
+                let stream = if relay == "pull" {
+                    "stream = \"a\"\n"
+                } else {
+                    ""
+                };
+                let text =
+                    format!("{edge}[[applications.live.{relay}]]\nurl = \"{url}\"\n{stream}");
+                std::fs::write(&file, &text).unwrap();
+                let read = Layers::new().file(&file).read::<Config>();
+                let mistakes = read.err().map(|mistakes| mistakes.to_string());
+                let key = format!("applications.live.{relay}.0.url: the application would");
+                let named = mistakes.as_ref().is_some_and(|text| text.contains(&key));
+                assert_eq!(named, is_mistake, "{text}: {mistakes:?}");
+                assert_eq!(mistakes.is_some(), is_mistake, "{text}: {mistakes:?}");
+            }
         }
     }
 }

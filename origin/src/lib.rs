@@ -87,6 +87,7 @@
 pub mod app;
 mod config;
 pub mod deploy;
+mod exchange;
 #[allow(
     unreachable_pub,
     reason = "applications see the parts that `app` re-exports"

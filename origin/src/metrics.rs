@@ -7,6 +7,8 @@ use prometheus_client::{
 };
 use tributary_protocol::link::CloseReason;
 
+use crate::exchange::Board;
+
 /// The origin's metrics; clones count into the same.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
@@ -23,6 +25,7 @@ pub(crate) struct Metrics {
     pub(crate) shared_object_unreadable: Counter,
     pub(crate) shared_object_refusals: Counter,
     pub(crate) shared_object_floods: Counter,
+    pub(crate) relays: Board,
     connects: Family<ResultLabel, Counter>,
     publishes: Family<ResultLabel, Counter>,
     ended: Family<ReasonLabel, Counter>,
@@ -100,6 +103,7 @@ impl Metrics {
             metrics.restarts.clone(),
         );
         metrics.register_shared_objects(origin);
+        metrics.relays.register(origin);
         origin.register("connects", "Connects by result", metrics.connects.clone());
         origin.register(
             "publishes",

@@ -36,5 +36,6 @@ mod services_decide;
 mod sessions_and_streams;
 mod settings_change_in_place;
 mod shared_objects_survive;
+mod streams_are_relayed;
 mod unread_streams_lose_nothing;
 mod viewers_differ;

@@ -7,9 +7,10 @@ use subtle::ConstantTimeEq;
 use tributary_gate::{Access, EncoderSettings, HookSettings, RateSettings, TokenSettings};
 
 use super::{
-    At, Check, Deliveries, Delivery, Displace, Durability, Duration, Mistakes, Secret,
+    At, Check, Deliveries, Delivery, Displace, Durability, Duration, Mistakes, Pull, Push, Secret,
     SharedObjects, Size, Target,
     delivery::{self, StreamTable},
+    relay,
 };
 
 /// The policy of one application for its publishers and sessions.
@@ -70,6 +71,12 @@ pub struct Application {
     pub hooks: Option<HookSettings>,
     /// The servers that the application may connect to; empty, it may connect to none.
     pub outgoing: Vec<Target>,
+    /// Streams that are published at other servers as well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub push: Vec<Push>,
+    /// Streams that come from other servers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pull: Vec<Pull>,
     /// The shared objects that clients may create; unset, `live` and `counter` have temporary ones,
     /// any other all.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +122,8 @@ impl Default for Application {
             tokens: None,
             hooks: None,
             outgoing: Vec::new(),
+            push: Vec::new(),
+            pull: Vec::new(),
             shared_objects: None,
             shared_object_rate: Self::DEFAULT_SHARED_OBJECT_RATE,
             object_storage: Size::from_mib(256),
@@ -268,6 +277,7 @@ impl Check for Application {
         self.check_gate(at, mistakes);
         let usual = (self.delivery, self.delivery_cap);
         delivery::check(usual, &self.streams, at, mistakes);
+        relay::check(&self.push, &self.pull, at, mistakes);
         if self
             .publish_token
             .as_ref()

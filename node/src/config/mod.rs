@@ -2,6 +2,7 @@
 
 mod application;
 mod delivery;
+mod relay;
 mod shared_objects;
 mod target;
 
@@ -14,5 +15,6 @@ pub use application::{
     Application, Builtin, DataStart, OnDeploy, PublishFrom, PublishRefused, SecondPublisher, token,
 };
 pub use delivery::{Deliveries, Delivery, DeliveryPolicy, Streams};
+pub use relay::{NamePatterns, PLACEHOLDER, Pull, Push, RelayUrl, RelayUrlError, When};
 pub use shared_objects::{Displace, Durability, SharedObjects};
 pub use target::{Target, TargetError};

@@ -17,6 +17,16 @@ pub struct Target {
 pub struct TargetError;
 
 impl Target {
+    /// The host, in lower case; an IPv6 address without its brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, if it names one.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// Whether this server has this host and port. Names are compared as written, without regard to
     /// case; an IPv6 address has no brackets here.
     pub fn admits(&self, host: &str, port: u16) -> bool {

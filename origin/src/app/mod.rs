@@ -46,7 +46,8 @@ pub use request::{
 };
 pub use shared_object::{ChangeKind, Encoded, ObjectChange, ObjectError, ObjectId, Refused};
 pub use streams::{
-    ClientStream, PlayRequest, Publisher, StreamError, StreamId, StreamStatistics, StreamStatus,
+    ClientStream, PlayRequest, Publisher, RelayRefused, StreamError, StreamId, StreamStatistics,
+    StreamStatus,
 };
 #[cfg(test)]
 pub(crate) use version::WAITING_NAMES;

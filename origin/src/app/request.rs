@@ -128,6 +128,8 @@ pub enum Identity {
     Application(String),
     /// The exact publish name with its query.
     NameWithQuery(String),
+    /// The pull of the settings, or one that was asked for, with this number in its group.
+    Pull(u64),
 }
 
 /// An event that comes into a group from outside.

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use tributary_node::config::RelayUrlError;
 use tributary_protocol::{
     MessageStreamId,
     amf::Object,
@@ -89,7 +90,42 @@ pub enum Publisher {
     Client(ClientId),
     /// The application itself.
     Application(StreamId),
+    /// Another server, from which the origin pulls the stream.
+    Pull,
 }
+
+/// A relay does not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RelayRefused {
+    /// The address cannot be used.
+    Address(RelayUrlError),
+    /// The application's setting `outgoing` does not name the server.
+    NotNamed,
+    /// No stream can have this name.
+    BadName,
+    /// The stream has no publisher.
+    NotPublished,
+    /// A pull of the settings has the name.
+    Configured,
+    /// There are too many relays of this stream, group or process.
+    TooMany,
+}
+
+impl fmt::Display for RelayRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Address(error) => return error.fmt(f),
+            Self::NotNamed => "the application's setting `outgoing` does not name this server",
+            Self::BadName => "no stream can have this name",
+            Self::NotPublished => "the stream has no publisher",
+            Self::Configured => "a pull of the settings has the name",
+            Self::TooMany => "too many relays are at work",
+        })
+    }
+}
+
+impl std::error::Error for RelayRefused {}
 
 /// The figures of a stream that has a publisher, or one that may return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,6 +37,7 @@ use tributary_node::config::{self, OnDeploy};
 
 use crate::{
     app::{Level, Log, Runs},
+    exchange::RelayLine,
     group::Groups,
 };
 
@@ -190,6 +191,11 @@ impl Deployer {
             watcher.map_err(DeployStartError::Thread)?;
         }
         Ok(deployer)
+    }
+
+    /// The pushes and pulls at this moment.
+    pub(crate) fn relays(&self) -> Vec<RelayLine> {
+        self.0.groups.relays().lines()
     }
 
     /// Every application, in the order of their names.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tributary_node::config::OnDeploy;
 
 use super::loader::Problem;
-use crate::app;
+use crate::{app, exchange::RelayLine};
 
 /// An application at this moment.
 #[derive(Clone, Debug, Serialize)]
@@ -90,6 +90,44 @@ impl From<app::Line> for LogLine {
             level: line.level.as_str(),
             instance: line.instance.as_deref().map(str::to_owned),
             text: line.text,
+        }
+    }
+}
+
+/// A push or a pull, or a target of the configuration that has neither.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RelayStatus {
+    pub(crate) application: String,
+    /// Without instance and stream the target has nothing to do.
+    pub(crate) instance: Option<String>,
+    pub(crate) stream: Option<String>,
+    /// `push` or `pull`.
+    pub(crate) kind: &'static str,
+    /// `rtmp://HOST[:PORT]/APP`, or `rtmps`.
+    pub(crate) target: String,
+    /// `idle`, `connecting`, `running` or `waiting`.
+    pub(crate) state: &'static str,
+    pub(crate) since: String,
+    /// Why it waits; empty for other states.
+    pub(crate) reason: String,
+    pub(crate) next_attempt: Option<String>,
+    pub(crate) attempts: u64,
+}
+
+impl From<RelayLine> for RelayStatus {
+    fn from(line: RelayLine) -> Self {
+        let (instance, stream) = line.stream.unzip();
+        Self {
+            application: line.application,
+            instance,
+            stream,
+            kind: line.kind,
+            target: line.target,
+            state: line.state,
+            since: timestamp(line.since),
+            reason: line.reason,
+            next_attempt: line.next_attempt.map(timestamp),
+            attempts: line.attempts,
         }
     }
 }

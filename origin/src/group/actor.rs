@@ -14,13 +14,21 @@ use tributary_protocol::{
 };
 
 use super::{
-    context::Context, core::Core, heat::Heat, mailbox::Item, open_refused::OpenRefused,
-    restarts::Restarts, room::Ending, turn::Turn, worker::Load,
+    core::Core,
+    heat::Heat,
+    mailbox::{Item, KeepToken},
+    open_refused::OpenRefused,
+    restarts::Restarts,
+    room::Ending,
+    turn::Turn,
+    worker::Load,
 };
 use crate::{
     app::{AppVersion, Application, Factory, Instance, Level, Made, Registered, Runs, StopReason},
     session::{Mail, Opening},
 };
+
+mod starting;
 
 /// ```text
 ///              open              panic, failed start
@@ -72,7 +80,7 @@ pub(super) trait Home: Send + Sync {
 pub(super) struct Moved {
     core: Core,
     factory: Factory,
-    app: Option<(Box<dyn Application + Send>, Instance)>,
+    app: Option<(Box<dyn Application + Send>, Instance, Option<KeepToken>)>,
     inbox: queue::Receiver<Item>,
     first: Option<Box<Item>>,
     restarts: Restarts,
@@ -83,6 +91,7 @@ pub(super) struct Moved {
 struct RunningApp {
     app: Made,
     counted: Instance,
+    kept: Option<KeepToken>,
 }
 
 enum Wake {
@@ -132,9 +141,10 @@ impl Actor {
         let mut core = moved.core;
         load.add(core.clients.len());
         core.room.load = load;
-        let app = moved.app.map(|(app, counted)| RunningApp {
+        let app = moved.app.map(|(app, counted, kept)| RunningApp {
             app: Made::Mobile(app),
             counted,
+            kept,
         });
         Self {
             core,
@@ -193,15 +203,16 @@ impl Actor {
     /// Whether this item starts a version that must not run on the thread of the links. A folder of
     /// scripts may take the place of a built-in application while its groups live.
     fn moves_for(&self, item: &Item) -> bool {
-        let opens = matches!(
+        let starts = matches!(
             item,
-            Item::Mail(Mail::Session {
-                event: FromSession::Open(_),
-                ..
-            })
+            Item::Keep(_)
+                | Item::Mail(Mail::Session {
+                    event: FromSession::Open(_),
+                    ..
+                })
         );
         let room = &self.core.room;
-        if !opens || self.app.is_some() || !room.load.is_beside_link() {
+        if !starts || self.app.is_some() || !room.load.is_beside_link() {
             return false;
         }
         let newest = self.home.newest(&room.name, &room.version);
@@ -221,7 +232,7 @@ impl Actor {
         room.load.remove(1 + self.core.clients.len());
         tracing::info!(group = %room.name, why, "group moves to a worker");
         let app = self.app.and_then(|running| match running.app {
-            Made::Mobile(app) => Some((app, running.counted)),
+            Made::Mobile(app) => Some((app, running.counted, running.kept)),
             // It does not run: see the callers.
             Made::Fixed(_) => None,
         });
@@ -306,6 +317,10 @@ impl Actor {
             Item::Connection(connection, told) => {
                 self.turn(|turn| turn.connection(connection, told));
             }
+            Item::Pulled(pull, run, report) => {
+                self.turn(|turn| turn.pulled(pull, run, report));
+            }
+            Item::Keep(token) => self.keep(token),
             Item::Released => self.idle_since = None,
             Item::Stored(object, ticket, stored) => {
                 self.core.object_acts().stored(object, ticket, stored);
@@ -315,67 +330,6 @@ impl Actor {
             // The loop ends after it: see `run`.
             Item::Shutdown => {}
         }
-    }
-
-    /// Starts the application.
-    fn start(&mut self) -> Result<(), OpenRefused> {
-        self.take_newest()?;
-        if !self.restarts.may_start(self.core.room.now) {
-            return Err(OpenRefused::DoesNotStart);
-        }
-        self.launch().map_err(|why| {
-            self.failed(&why);
-            OpenRefused::DoesNotStart
-        })
-    }
-
-    /// Starts the application. Returns the failure as text.
-    fn launch(&mut self) -> Result<(), String> {
-        let (core, factory) = (&mut self.core, &self.factory);
-        let started = catch_unwind(AssertUnwindSafe(|| {
-            let mut app = factory(&core.room.name);
-            let result = app.application().start(&mut Context::new(core));
-            (app, result)
-        }));
-        match started {
-            Ok((app, Ok(()))) => {
-                if let Some(Ending::Failed(why)) = &self.core.room.agenda.ending {
-                    let why = why.clone();
-                    discard(app);
-                    return Err(why);
-                }
-                let counted = Instance::new(Arc::clone(&self.core.room.version));
-                self.app = Some(RunningApp { app, counted });
-                self.end_if_asked();
-                let runs = self.app.is_some();
-                runs.then_some(())
-                    .ok_or_else(|| "the application ended itself".to_owned())
-            }
-            Ok((app, Err(error))) => {
-                discard(app);
-                Err(error.0)
-            }
-            Err(panic) => Err(panic_text(&*panic)),
-        }
-    }
-
-    /// Starts the application and drops it, for a group that is no more than a trial.
-    pub(super) fn try_out(mut self) -> Result<(), String> {
-        self.launch()?;
-        self.drop_app();
-        Ok(())
-    }
-
-    /// Takes the version in force for the start; a new version has not failed yet.
-    fn take_newest(&mut self) -> Result<(), OpenRefused> {
-        let core = &mut self.core;
-        let newest = self.home.newest(&core.room.name, &core.room.version)?;
-        if !Arc::ptr_eq(&newest.version, &core.room.version) {
-            core.take_version(newest.version);
-            self.restarts = Restarts::default();
-        }
-        self.factory = newest.factory;
-        Ok(())
     }
 
     /// Runs one turn of the application; a panic ends its sessions and nothing else.
@@ -483,7 +437,7 @@ impl Actor {
 
     /// Drops the application. The returned count of the instance lasts until its end is complete.
     fn drop_app(&mut self) -> Option<Instance> {
-        let RunningApp { app, counted } = self.app.take()?;
+        let RunningApp { app, counted, .. } = self.app.take()?;
         discard(app);
         Some(counted)
     }

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::app::{
     CallToken, ClientId, ConnectTo, ConnectionId, Decision, Event, Level, NetStreamId,
-    PublishGrant, Rejection, RemoteObjectId, RequestId, Responder, StreamError, StreamId,
-    StreamStatistics, TooMany,
+    PublishGrant, Rejection, RelayRefused, RemoteObjectId, RequestId, Responder, StreamError,
+    StreamId, StreamStatistics, TooMany,
 };
 
 /// A group in the hands of its application, during one call of it.
@@ -179,6 +179,26 @@ impl<'a> Context<'a> {
         let slots = self.core.streams.viewers(name).into_iter();
         let clients = slots.filter(|slot| slot.of().is_none());
         clients.map(|slot| ClientId(slot.session)).collect()
+    }
+
+    /// Publishes a stream of this instance at another server as well, until its publication is over:
+    /// `rtmp://HOST[:PORT]/APP[/INSTANCE]/NAME`, or `rtmps`, as in the setting `push`. It dials again
+    /// for as long. `outgoing` must name the server.
+    ///
+    /// # Errors
+    /// The address cannot be used, the stream has no publisher, or there are too many.
+    pub fn push_stream(&mut self, name: &str, url: &str) -> Result<(), RelayRefused> {
+        self.core.publish_acts().push_asked(name, url)
+    }
+
+    /// Publishes a stream of another server under this name, for as long as the name has viewers and
+    /// for 10 s after. `outgoing` must name the server. Nothing changes if that pull runs.
+    ///
+    /// # Errors
+    /// The address or the name cannot be used, the settings have a pull of that name, or there are
+    /// too many.
+    pub fn pull_stream(&mut self, name: &str, url: &str) -> Result<(), RelayRefused> {
+        self.core.publish_acts().pull_asked(name, url)
     }
 
     /// Takes a name from its publisher. A client gets NetStream.Publish.BadName with this

@@ -26,6 +26,7 @@ use super::{
     playing::PlayActs,
     process::Process,
     publishing::PublishActs,
+    relays::Relays,
     remote_objects::{RemoteObjects, acts::RemoteObjectActs},
     room::{Agenda, Room},
     shared_objects::{Objects, acts::ObjectActs},
@@ -49,6 +50,7 @@ pub(super) struct Core {
     pub(super) own_streams: OwnStreams,
     pub(super) connections: Connections,
     pub(super) remote_objects: RemoteObjects,
+    pub(super) relays: Relays,
     pub(super) objects: Objects,
 }
 
@@ -68,13 +70,14 @@ impl Core {
             own_streams: OwnStreams::default(),
             connections: Connections::default(),
             remote_objects: RemoteObjects::default(),
+            relays: Relays::default(),
             objects: Objects::default(),
         }
     }
 
-    /// Whether there are neither clients nor streams of clients.
+    /// Whether there are neither clients nor streams of clients, and no pull waits for viewers.
     pub(super) fn is_empty(&self) -> bool {
-        self.clients.is_empty() && self.streams.is_empty()
+        self.clients.is_empty() && self.streams.is_empty() && !self.relays.linger()
     }
 
     /// Ends all state, for an application that is no more.
@@ -89,6 +92,7 @@ impl Core {
             own_streams,
             connections,
             remote_objects,
+            relays,
             objects,
         } = self;
         let published = streams.published() as i64;
@@ -98,6 +102,7 @@ impl Core {
         own_streams.reset();
         connections.reset();
         remote_objects.reset();
+        relays.reset();
         objects.reset();
     }
 
@@ -134,6 +139,7 @@ impl Core {
             streams: &mut self.streams,
             own_streams: &mut self.own_streams,
             connections: &mut self.connections,
+            relays: &mut self.relays,
         }
     }
 

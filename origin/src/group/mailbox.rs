@@ -1,9 +1,12 @@
 //! The items of a group's mailbox.
 
+use tokio::sync::oneshot;
 use tributary_protocol::shared_object::authority::Ticket;
 
+use super::pull_id::PullId;
 use crate::{
     app::{ConnectionId, Event, ObjectId, StreamId, StreamStatus},
+    exchange::pull::PullReport,
     outgoing::Told,
     session::{Mail, SessionKey},
 };
@@ -19,6 +22,10 @@ pub(super) enum Item {
     Event(Event),
     /// The report of a connection of the application.
     Connection(ConnectionId, Told),
+    /// The report of a pull's run with this number.
+    Pulled(PullId, u64, PullReport),
+    /// The application is to be started, and the token to be kept as long as it runs.
+    Keep(KeepToken),
     /// A write of a shared object, and all writes of it before, are stored, or could not be.
     Stored(ObjectId, Ticket, bool),
     /// The application is to be started anew.
@@ -27,6 +34,9 @@ pub(super) enum Item {
     Stream(StreamId, StreamStatus),
     Shutdown,
 }
+
+/// Lives as long as an application that is kept; its drop notifies the keeper.
+pub(super) type KeepToken = oneshot::Sender<()>;
 
 /// The most bytes of a group's mailbox. Reason: the credit of its lanes bounds the messages that
 /// sessions have under way; a group that is this far behind closes the sessions that still send.

@@ -22,9 +22,11 @@
 //! | `own_streams`, `stream` | the streams of the application, and its acts on one |
 //! | `connections`, `connection` | its connections to others, and its acts on one |
 //! | `remote_objects` | shared objects that it uses over its connections |
+//! | `relays` | streams pushed to other servers and pulled from them |
+//! | `keeper` | keeps the groups alive that pull without viewers |
 //!
-//! A part (`clients`, `streams`, `own_streams`, `connections`, `remote_objects`, `shared_objects`)
-//! holds state and uses no other part. Acts work on parts: a type such as `ObjectActs` borrows the
+//! A part (`clients`, `streams`, `own_streams`, `connections`, `remote_objects`, `shared_objects`,
+//! `relays`) holds state and uses no other part. Acts work on parts: a type such as `ObjectActs` borrows the
 //! room and the parts that one area needs, and nothing else of the core. An act that finds that a
 //! session or a stream has to end returns that (`Verdict`, `Air`); its caller, which has the other
 //! parts, ends it.
@@ -44,6 +46,7 @@ mod core;
 mod freeing;
 mod handle;
 mod heat;
+mod keeper;
 mod lend;
 mod mailbox;
 mod media;
@@ -58,9 +61,11 @@ mod playlist;
 mod process;
 mod publisher;
 mod publishing;
+mod pull_id;
 mod reconnecting;
 mod refusal;
 mod registry;
+mod relays;
 mod remote_objects;
 mod restarts;
 mod room;

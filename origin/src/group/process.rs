@@ -47,6 +47,11 @@ pub(super) struct Process {
     pub(super) media: Media,
     pub(super) clock: Clock,
     pub(super) roots: Roots,
+    /// The servers that a test plays for pushes and pulls.
+    #[cfg(test)]
+    pub(super) servers: std::sync::Mutex<Option<crate::exchange::Dialler>>,
+    /// Marks the pushes of this process.
+    pub(super) mark: Box<str>,
     /// Counts the lanes of connections within the process, which have no edge.
     own_lanes: AtomicU64,
     /// The key that hides secret names in logs: another one in every process.
@@ -80,6 +85,9 @@ impl Process {
             media,
             clock,
             roots: Roots::default(),
+            #[cfg(test)]
+            servers: std::sync::Mutex::default(),
+            mark: format!("{:016x}", rand::random::<u64>()).into(),
             own_lanes: AtomicU64::new(0),
             name_key: RandomState::new(),
             objects: AtomicU64::new(0),

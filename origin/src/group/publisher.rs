@@ -7,6 +7,7 @@ use tributary_protocol::{
     link::{Generation, TakeoverKey, WriterId},
 };
 
+use super::pull_id::PullId;
 use crate::{
     app::{ClientId, Identity, NetStreamId, StreamId},
     live::LiveStream,
@@ -44,7 +45,18 @@ impl StreamSlot {
         }
     }
 
-    /// The stream or NetStream of the application; `None` for a client's.
+    /// The place where a pull publishes.
+    pub(super) fn of_pull(pull: PullId) -> Self {
+        Self {
+            session: SessionKey {
+                lane: LaneKey::APPLICATION,
+                session: SessionId(pull.0),
+            },
+            stream: PULL,
+        }
+    }
+
+    /// The stream or NetStream of the application, or the pull; `None` for a client's.
     pub(super) fn of(self) -> Option<Own> {
         if self.session.lane != LaneKey::APPLICATION {
             return None;
@@ -52,6 +64,7 @@ impl StreamSlot {
         let number = self.session.session.0;
         Some(match self.stream {
             NET_STREAM => Own::NetStream(NetStreamId(number)),
+            PULL => Own::Pull(PullId(number)),
             _ => Own::Stream(StreamId(number)),
         })
     }
@@ -60,21 +73,26 @@ impl StreamSlot {
 impl fmt::Display for StreamSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.of() {
+            Some(Own::Pull(_)) => f.write_str("pull"),
             Some(_) => f.write_str("application"),
             None => ClientId(self.session).fmt(f),
         }
     }
 }
 
-/// A stream or NetStream of the application.
+/// A publisher or viewer that is no client: a stream or NetStream of the application, or a pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Own {
     Stream(StreamId),
     NetStream(NetStreamId),
+    Pull(PullId),
 }
 
 /// Distinguishes the places of NetStreams from those of streams.
 const NET_STREAM: MessageStreamId = MessageStreamId(1);
+
+/// Distinguishes the places of pulls.
+const PULL: MessageStreamId = MessageStreamId(2);
 
 /// A publisher that claims a name.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ use super::{
     notice::Notice,
     own_streams::{OwnStreams, sources::SourceActs},
     playing::PlayActs,
+    relays::Relays,
     room::Room,
     streams::{Bid, Claim, Claimant, Ended, Holder, Holds, Own, StreamSlot, Streams},
     timers::Timer,
@@ -37,6 +38,7 @@ pub(super) struct PublishActs<'a> {
     pub(super) streams: &'a mut Streams,
     pub(super) own_streams: &'a mut OwnStreams,
     pub(super) connections: &'a mut Connections,
+    pub(super) relays: &'a mut Relays,
 }
 
 /// The treatment of a publisher that has lost its name.
@@ -262,10 +264,14 @@ impl PublishActs<'_> {
 
     /// Ends the publish of a name by a client or by the application.
     pub(super) fn kick(&mut self, name: &str, why: &str) -> bool {
-        if let Some(holder) = self.streams.holder(name)
-            && let Some(Own::Stream(own)) = holder.slot.of()
+        match self
+            .streams
+            .holder(name)
+            .and_then(|holder| holder.slot.of())
         {
-            return self.stop_own(own);
+            Some(Own::Stream(own)) => return self.stop_own(own),
+            Some(Own::Pull(pull)) => self.relays.kicked(pull),
+            _ => {}
         }
         self.end(name, why, Afterwards::Closes)
     }
@@ -396,6 +402,7 @@ impl PublishActs<'_> {
     }
 
     fn ended(&mut self, name: &Arc<str>, ended: &Ended) {
+        self.relays.push_ends(name);
         if ended.holds == Holds::Firmly {
             self.room.process.metrics.streams.dec();
             let publisher = ended.publisher;
@@ -424,8 +431,12 @@ impl PublishActs<'_> {
                 Some(Own::NetStream(stream)) => {
                     self.connections.feed(stream, Some(Arc::clone(live)));
                 }
+                Some(Own::Pull(_)) => {}
                 None => self.play_acts().stream_begins(slot, status, live),
             }
+        }
+        if holds == Holds::Firmly {
+            self.push_begins(name, live);
         }
     }
 
@@ -440,7 +451,7 @@ impl PublishActs<'_> {
                     let air = self.source_acts().ends(own, name);
                     self.follow(own, air);
                 }
-                Some(Own::NetStream(_)) => {}
+                Some(Own::NetStream(_) | Own::Pull(_)) => {}
                 None => self.play_acts().stream_ends(slot, &status, after),
             }
         }

@@ -18,6 +18,7 @@ use super::{
     clock::{self, Clock},
     core::Core,
     handle::{GroupHandle, Lease},
+    keeper::{self, Keeps},
     mailbox::{Item, MAILBOX},
     media::Media,
     open_refused::OpenRefused,
@@ -27,6 +28,7 @@ use super::{
 };
 use crate::{
     app::{AppVersion, Applications, InUse, Registered, Runs},
+    exchange::Board,
     metrics::{ConnectResult, Metrics},
     session::{Destination, LaneKey},
     store::{Extent, Store},
@@ -166,6 +168,21 @@ impl Groups {
         let mut groups = store.kept().since(first);
         groups.retain(stays);
         groups
+    }
+
+    /// Keeps a group alive, whether or not it has clients.
+    pub(crate) fn keep(&self, name: GroupName) {
+        self.registry.process.media.spawn(self.keeper(name));
+    }
+
+    /// The task that keeps a group alive.
+    pub(super) fn keeper(&self, name: GroupName) -> impl Future<Output = ()> + Send + use<> {
+        keeper::keep(Arc::downgrade(&self.registry), name)
+    }
+
+    /// The pushes and pulls of this process.
+    pub(crate) fn relays(&self) -> &Board {
+        &self.registry.process.metrics.relays
     }
 
     /// How many groups run now.
@@ -384,6 +401,12 @@ impl Home for Registry {
             tracing::error!(group = %name, "no worker takes another group: one hangs");
             self.remove(&name);
         }
+    }
+}
+
+impl Keeps for Registry {
+    fn keep(self: Arc<Self>, name: &GroupName) -> Result<GroupHandle, OpenRefused> {
+        Self::open(&self, name, self.process.own_lane())
     }
 }
 

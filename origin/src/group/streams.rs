@@ -26,6 +26,8 @@ use crate::{
     session::{LaneKey, SessionKey},
 };
 
+mod viewers;
+
 /// All live streams of a group, by name.
 pub(super) struct Streams {
     table: HashMap<Arc<str>, NamedStream>,
@@ -34,6 +36,8 @@ pub(super) struct Streams {
     /// Lanes whose link is lost: their publishers' timers stand still.
     lost_lanes: Vec<LaneKey>,
     reconnecting: Reconnecting,
+    /// Whether viewers or publishers have come or gone since the last look.
+    changed: bool,
 }
 
 #[derive(Default)]
@@ -94,6 +98,7 @@ impl Streams {
             app,
             lost_lanes: Vec::new(),
             reconnecting: Reconnecting::default(),
+            changed: false,
         }
     }
 
@@ -313,6 +318,7 @@ impl Streams {
         Some(StreamStatistics {
             publisher: match known.publisher.of() {
                 Some(Own::Stream(stream)) => Publisher::Application(stream),
+                Some(Own::Pull(_)) => Publisher::Pull,
                 _ => Publisher::Client(ClientId(known.publisher.session)),
             },
             viewers: known.viewers,
@@ -438,46 +444,9 @@ impl Streams {
         self.lost_lanes.contains(&lane)
     }
 
-    /// Adds a viewer.
-    pub(super) fn watch(&mut self, name: &str, slot: StreamSlot) -> (Arc<str>, Viewing) {
-        let key = self.key(name);
-        if !self.table.contains_key(&key) {
-            if !self.app.common.waiting.enter() {
-                return (key, Viewing::Full);
-            }
-            let stream = NamedStream {
-                counted: true,
-                ..NamedStream::default()
-            };
-            self.table.insert(Arc::clone(&key), stream);
-        }
-        let Some(stream) = self.table.get_mut(&key) else {
-            return (key, Viewing::Full);
-        };
-        if let Err(at) = stream.viewers.binary_search(&slot) {
-            if stream.viewers.capacity() == 0 {
-                // Most names that are waited for have one viewer.
-                stream.viewers.reserve_exact(1);
-            }
-            stream.viewers.insert(at, slot);
-        }
-        let live = stream.live.as_ref().filter(|_| stream.is_on_air());
-        let watch = live.map_or(Viewing::Wait, |live| Viewing::Live(Arc::clone(live)));
-        (key, watch)
-    }
-
-    /// Removes a viewer.
-    pub(super) fn unwatch(&mut self, name: &str, slot: StreamSlot) {
-        if let Some(stream) = self.table.get_mut(name) {
-            if let Ok(at) = stream.viewers.binary_search(&slot) {
-                stream.viewers.remove(at);
-            }
-            self.prune(name);
-        }
-    }
-
     /// Forgets a name without publisher and viewers.
     pub(super) fn prune(&mut self, name: &str) {
+        self.changed = true;
         let unused = self
             .table
             .get(name)
@@ -502,14 +471,6 @@ impl Streams {
     pub(super) fn published(&self) -> usize {
         let counts = |stream: &&NamedStream| stream.is_published() && !stream.is_held_loosely();
         self.table.values().filter(counts).count()
-    }
-
-    /// The viewers of this name.
-    pub(super) fn viewers(&self, name: &str) -> Vec<StreamSlot> {
-        self.table
-            .get(name)
-            .map(|stream| stream.viewers.clone())
-            .unwrap_or_default()
     }
 
     /// Whether no name has a publisher, a viewer or a near end, except of the application itself.

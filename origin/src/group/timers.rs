@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::streams::StreamSlot;
+use super::{pull_id::PullId, streams::StreamSlot};
 use crate::{
     app::{ObjectId, StreamId},
     session::SessionKey,
@@ -31,6 +31,8 @@ pub(super) enum Timer {
     Objects(SessionKey),
     /// An encoder has had no publish for a while.
     Encoder(SessionKey),
+    /// A pull may have had no viewer for its time.
+    Unwatched(PullId),
     /// A lock of a shared object lasts too long; the number identifies the lock.
     Lock(ObjectId, u32),
 }

@@ -17,6 +17,7 @@ use super::{
     freeing::Freeing,
     message_stream::{Announce, PlayHow},
     notice::Notice,
+    pull_id::PullId,
     refusal::Refusal,
     shared_objects::{ObjectNotice, handler},
     streams::{News, StreamSlot},
@@ -27,6 +28,7 @@ use crate::{
         Admission, Answer, Application, Call, ClientId, Event, ObjectId, Rejection, Responder,
         StopReason, StreamId, StreamStatus,
     },
+    exchange::pull::PullReport,
     session::{LaneOut, Mail, Opening, SessionKey},
 };
 
@@ -80,6 +82,11 @@ impl Turn<'_> {
         self.settle();
     }
 
+    pub(super) fn pulled(&mut self, pull: PullId, run: u64, report: PullReport) {
+        self.core.publish_acts().pulled(pull, run, report);
+        self.settle();
+    }
+
     pub(super) fn stream_status(&mut self, stream: StreamId, status: &StreamStatus) {
         if self.core.own_streams.get(stream).is_some() {
             self.ask(|app, context| app.stream_status(context, stream, status));
@@ -103,6 +110,7 @@ impl Turn<'_> {
                 Timer::Stream(name) => self.core.publish_acts().expire(&name),
                 Timer::Objects(key) => self.core.object_acts().messages_due(key),
                 Timer::Encoder(key) => self.core.part_with_encoder(key),
+                Timer::Unwatched(pull) => self.core.publish_acts().may_be_unwatched(pull),
                 Timer::Lock(object, lock) => self.core.object_acts().lock_expired(object, lock),
             }
         }
@@ -153,6 +161,9 @@ impl Turn<'_> {
                     self.ask(|app, context| app.shared_objects_crowd(context));
                 }
             }
+        }
+        if self.core.streams.take_changed() {
+            self.core.publish_acts().look_at_viewers();
         }
     }
 

@@ -29,6 +29,8 @@ struct Job {
     source: Option<Arc<LiveStream>>,
     /// Counts the plays: the same stream may be played twice.
     serial: u64,
+    /// Whether the source is copied from its newest key frame in any case.
+    all: bool,
     filter: Filter,
 }
 
@@ -67,6 +69,7 @@ impl Relay {
         let (job, jobs) = watch::channel(Job {
             source: None,
             serial: 0,
+            all: false,
             filter: Filter::default(),
         });
         let copier = Copier {
@@ -83,6 +86,17 @@ impl Relay {
         self.job.send_modify(|job| {
             job.source = source;
             job.serial += 1;
+            job.all = false;
+        });
+    }
+
+    /// As [`Relay::play`], for a source that began just now: nothing of it was copied before, so the
+    /// copy begins with its newest key frame.
+    pub(crate) fn play_all(&self, source: Arc<LiveStream>) {
+        self.job.send_modify(|job| {
+            job.source = Some(source);
+            job.serial += 1;
+            job.all = true;
         });
     }
 
@@ -133,8 +147,8 @@ impl Copier {
         // The copy begins with a picture, unless viewers would get older pictures than they have
         // seen.
         let start = match self.target.place() {
-            None => Start::KeyFrame,
-            Some(_) => Start::Live,
+            Some(_) if !job.all => Start::Live,
+            _ => Start::KeyFrame,
         };
         let mut cursor = reading.live().ring().join(start);
         cursor.set_filter(job.filter);

@@ -15,18 +15,27 @@ use tributary_protocol::{
 
 use crate::{
     app::NetStreamId,
-    live::{LiveStream, Writing, relay::Relay},
+    live::{LiveStream, Reading, Writing, relay::Relay},
 };
 
-/// The publication of a NetStream: one stream across its sources.
+/// The publication of a NetStream.
 pub(super) struct Feed {
     pub(super) stream: NetStreamId,
-    pub(super) out: Writing,
-    pub(super) relay: Relay,
+    source: Source,
     /// There is one once the other side has accepted the publish.
     cursor: Option<Cursor>,
+    /// The place in the ring at which a publication ends that is to be finished.
+    end: Option<u64>,
     /// Rings the session's bell.
     bell: tokio::task::JoinHandle<()>,
+}
+
+/// The media of a publication.
+enum Source {
+    /// One stream of its own, which other streams are played into.
+    Mixed { out: Writing, relay: Relay },
+    /// A live stream as it is.
+    Whole(Reading),
 }
 
 /// Messages of one NetStream before the others get their turn.
@@ -34,16 +43,37 @@ const BATCH: usize = 32;
 
 impl Feed {
     /// A publication that goes through `out`; `bell` is rung whenever there may be messages.
-    pub(super) fn new(stream: NetStreamId, out: Writing, bell: &Arc<Notify>) -> Self {
+    pub(super) fn mixed(stream: NetStreamId, out: Writing, bell: &Arc<Notify>) -> Self {
         let (relay, task) = Relay::new(Arc::clone(out.live()), out.writer());
         tokio::spawn(task);
-        let ring = ring_on_change(Arc::clone(out.live()), Arc::clone(bell));
+        Self::new(stream, Source::Mixed { out, relay }, bell)
+    }
+
+    /// The publication of a live stream.
+    pub(super) fn whole(stream: NetStreamId, live: Arc<LiveStream>, bell: &Arc<Notify>) -> Self {
+        Self::new(stream, Source::Whole(Reading::begin(live)), bell)
+    }
+
+    fn new(stream: NetStreamId, source: Source, bell: &Arc<Notify>) -> Self {
+        let ring = ring_on_change(Arc::clone(source.live()), Arc::clone(bell));
         Self {
             stream,
-            out,
-            relay,
+            source,
             cursor: None,
+            end: None,
             bell: tokio::spawn(ring),
+        }
+    }
+
+    /// The stream that is published.
+    pub(super) fn live(&self) -> &Arc<LiveStream> {
+        self.source.live()
+    }
+
+    /// Plays another stream into the publication, unless that is a live stream as it is.
+    pub(super) fn play(&self, live: Option<Arc<LiveStream>>) {
+        if let Source::Mixed { relay, .. } = &self.source {
+            relay.play(live);
         }
     }
 
@@ -52,9 +82,22 @@ impl Feed {
         self.cursor = None;
     }
 
+    /// Ends with what the stream holds now.
+    pub(super) fn finish(&mut self) {
+        let end = self.live().ring().head();
+        self.end = Some(end);
+    }
+
+    /// Whether the end of a publication that is to be finished is reached. Without an accepted
+    /// publish it is.
+    pub(super) fn is_finished(&self) -> bool {
+        let at = self.cursor.as_ref().map(Cursor::position);
+        self.end.is_some_and(|end| at.is_none_or(|at| at >= end))
+    }
+
     /// Some messages that come next.
     pub(super) fn gather(&mut self) -> Vec<(Class, Message)> {
-        let ring = self.out.live().ring();
+        let ring = self.source.live().ring();
         let cursor = self
             .cursor
             .get_or_insert_with(|| ring.join(Start::KeyFrame));
@@ -65,6 +108,15 @@ impl Feed {
             batch.push((delivery.class, delivery.item.into_owned()));
         }
         batch
+    }
+}
+
+impl Source {
+    fn live(&self) -> &Arc<LiveStream> {
+        match self {
+            Self::Mixed { out, .. } => out.live(),
+            Self::Whole(reading) => reading.live(),
+        }
     }
 }
 

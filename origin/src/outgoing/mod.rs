@@ -37,7 +37,7 @@ pub(crate) mod memory;
 mod peer;
 pub(crate) mod reach;
 pub(crate) mod rtmp;
-mod socket;
+pub(crate) mod socket;
 pub(crate) mod target;
 
 #[cfg(test)]
@@ -68,6 +68,14 @@ pub(crate) enum OutgoingOrder {
         stream: NetStreamId,
         live: Option<Arc<LiveStream>>,
     },
+    /// Publish exactly this live stream on a NetStream, from its newest key frame.
+    Carry {
+        stream: NetStreamId,
+        live: Arc<LiveStream>,
+    },
+    /// Close a NetStream that carries a live stream, once all that the stream holds now is sent;
+    /// [`Happening::Finished`] reports it.
+    Finish { stream: NetStreamId },
     /// Send a data message in a NetStream's publication.
     Data {
         stream: NetStreamId,
@@ -112,6 +120,8 @@ pub(crate) enum Happening {
         stream: NetStreamId,
         live: Option<Arc<LiveStream>>,
     },
+    /// The rest of a NetStream's publication is sent, and the NetStream is closed.
+    Finished { stream: NetStreamId },
     /// The other side has sent a message about a shared object.
     Object(SharedObjectMessage),
     /// The connection is over. Nothing follows.
@@ -281,7 +291,10 @@ impl OutgoingOrder {
                     handler, values, ..
                 } => handler.len() + weigh(values),
                 Self::Object(message) => message.events.iter().map(weigh_event).sum(),
-                Self::Feed { .. } | Self::Close { .. } => 0,
+                Self::Feed { .. }
+                | Self::Carry { .. }
+                | Self::Finish { .. }
+                | Self::Close { .. } => 0,
             }
     }
 }
@@ -338,6 +351,18 @@ impl Inbox {
             _weight: weight,
         };
         (self.tell)(told, bytes)
+    }
+
+    /// The next order, for a test that plays the connection.
+    #[cfg(test)]
+    pub(crate) async fn next_order(&mut self) -> Option<OutgoingOrder> {
+        self.orders.next().await.map(|(order, _)| order)
+    }
+
+    /// Reports something, for a test that plays the connection.
+    #[cfg(test)]
+    pub(crate) fn report(&self, what: Happening) -> bool {
+        self.tell(what, 0)
     }
 
     /// Whether the group has a full backlog.

@@ -89,7 +89,12 @@ impl Peer {
                 self.on_stream(stream, play.with(name).with(start));
             }
             OutgoingOrder::Close { stream } => self.close(stream),
-            OutgoingOrder::Feed { .. } | OutgoingOrder::Data { .. } | OutgoingOrder::Object(_) => {}
+            // These are about media, which the driver handles.
+            OutgoingOrder::Feed { .. }
+            | OutgoingOrder::Carry { .. }
+            | OutgoingOrder::Finish { .. }
+            | OutgoingOrder::Data { .. }
+            | OutgoingOrder::Object(_) => {}
         }
     }
 

@@ -29,7 +29,7 @@ use super::{
     info,
     peer::Peer,
     reach::{Roots, reach},
-    socket::{Socket, Step},
+    socket::{Meter, Socket, Step},
     target::Target,
 };
 use crate::{
@@ -46,6 +46,7 @@ pub(crate) struct Dial {
     pub(crate) roots: Roots,
     /// Numbers the streams of this process.
     pub(crate) live_ids: Arc<AtomicU64>,
+    pub(crate) meter: Meter,
 }
 
 /// A connection at work.
@@ -120,7 +121,7 @@ impl Session {
         let kind = handshake::HandshakeKind::Simple;
         let connection = ClientConnection::new(kind, dial.random, now, ConnectionLimits::default());
         Ok(Self {
-            socket: Socket::new(stream, now),
+            socket: Socket::new(stream, now, dial.meter),
             connection,
             encoding: dial.connect.encoding(),
             connect: Some(dial.connect),
@@ -292,16 +293,22 @@ impl Session {
             OutgoingOrder::Publish { stream, .. } => self.feed(*stream).restart(),
             OutgoingOrder::Feed { stream, live } => {
                 let live = live.clone();
-                self.feed(*stream).relay.play(live);
+                self.feed(*stream).play(live);
             }
+            OutgoingOrder::Carry { stream, live } => {
+                let feed = Feed::whole(*stream, Arc::clone(live), &self.wake);
+                self.feeds.retain(|feed| feed.stream != *stream);
+                self.feeds.push(feed);
+            }
+            OutgoingOrder::Finish { stream } => self.feed(*stream).finish(),
             OutgoingOrder::Data {
                 stream,
                 handler,
                 values,
             } => {
                 let message = data_message(handler, values);
-                let out = &self.feed(*stream).out;
-                out.live().insert(message, crate::live::now());
+                let live = self.feed(*stream).live();
+                live.insert(message, crate::live::now());
             }
             OutgoingOrder::Play { stream, .. } => {
                 let play = self.new_stream();
@@ -340,7 +347,7 @@ impl Session {
     fn feed(&mut self, stream: NetStreamId) -> &mut Feed {
         let place = self.feeds.iter().position(|feed| feed.stream == stream);
         let place = place.unwrap_or_else(|| {
-            let feed = Feed::new(stream, self.new_stream(), &self.wake);
+            let feed = Feed::mixed(stream, self.new_stream(), &self.wake);
             self.feeds.push(feed);
             self.feeds.len() - 1
         });
@@ -362,8 +369,22 @@ impl Session {
         loop {
             self.gather();
             if self.socket.output.len() >= HIGH || self.feed_all() == 0 {
-                return None;
+                break;
             }
+        }
+        self.finish_feeds();
+        None
+    }
+
+    /// Closes the NetStreams whose publications are finished. Their commands leave with the
+    /// next events.
+    fn finish_feeds(&mut self) {
+        let over = self.feeds.extract_if(.., |feed| feed.is_finished());
+        let over: Vec<_> = over.map(|feed| feed.stream).collect();
+        for stream in over {
+            self.peer.handle_order(OutgoingOrder::Close { stream });
+            self.peer.happens(Happening::Finished { stream }, 0);
+            self.wake.notify_one();
         }
     }
 

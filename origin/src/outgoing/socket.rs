@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
+use prometheus_client::metrics::counter::Counter;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -26,6 +27,14 @@ pub(super) struct Socket {
     reads_first: bool,
     /// When the other side last took bytes, or had all.
     took: Instant,
+    meter: Meter,
+}
+
+/// Counts the bytes of a connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Meter {
+    pub(crate) read: Counter,
+    pub(crate) written: Counter,
 }
 
 /// A connection of either kind.
@@ -47,13 +56,14 @@ pub(super) enum Step {
 const STUCK: Duration = Duration::from_secs(15);
 
 impl Socket {
-    pub(super) fn new(stream: ServerStream, now: Instant) -> Self {
+    pub(super) fn new(stream: ServerStream, now: Instant, meter: Meter) -> Self {
         Self {
             stream,
             output: BytesMut::new(),
             unflushed: false,
             reads_first: true,
             took: now,
+            meter,
         }
     }
 
@@ -113,7 +123,9 @@ impl Socket {
         };
         let mut buffer = ReadBuf::new(buffer);
         ready!(self.stream.reader().poll_read(context, &mut buffer))?;
-        Poll::Ready(Ok(Step::Read(buffer.filled().len())))
+        let bytes = buffer.filled().len();
+        self.meter.read.inc_by(bytes as u64);
+        Poll::Ready(Ok(Step::Read(bytes)))
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Step>> {
@@ -124,6 +136,7 @@ impl Socket {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.output.advance(bytes);
+            self.meter.written.inc_by(bytes as u64);
             self.unflushed = true;
         } else if self.unflushed {
             ready!(self.stream.writer().poll_flush(context))?;
@@ -171,7 +184,7 @@ mod tests {
                 .await
                 .unwrap();
             let (_far, _) = listener.accept().await.unwrap();
-            let mut socket = Socket::new(ServerStream::Plain(stream), now);
+            let mut socket = Socket::new(ServerStream::Plain(stream), now, Meter::default());
             assert_eq!(socket.deadline(), None, "nothing waits");
             let later = now + Duration::from_secs(60);
             socket.begin_output(later);

@@ -30,13 +30,18 @@ use tributary_protocol::{
 };
 
 use super::{
-    BACKLOG, Connect, Happening, Outgoing, OutgoingOrder, Told, open, reach::Roots, rtmp,
-    rtmp::Dial, target::Target,
+    BACKLOG, Connect, Happening, Outgoing, OutgoingOrder, Told, open,
+    reach::Roots,
+    rtmp::{self, Dial},
+    socket::Meter,
+    target::Target,
 };
 use crate::{
     app::{CallToken, NetStreamId},
     live::{LiveStream, Writing},
 };
+
+mod failing;
 
 /// The server's end of one connection.
 struct Server {
@@ -87,6 +92,7 @@ fn dial_uri(uri: &str, room: usize) -> Client {
             random: [9; handshake::RANDOM],
             roots: Roots::default(),
             live_ids: Arc::new(AtomicU64::new(1)),
+            meter: Meter::default(),
         },
         inbox,
     ));
@@ -308,52 +314,6 @@ fn servers_that_refuse_vanish_or_speak_nonsense_end_the_connection() {
 }
 
 #[test]
-fn a_server_that_fails_before_rtmp_is_reported_with_the_reason() {
-    run(async {
-        let mut expected = Vec::new();
-        for (answer, reason) in [
-            (
-                Some(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..]),
-                "does not speak TLS",
-            ),
-            (Some(&[]), "closed the connection during the TLS handshake"),
-            (None, "The server does not answer."),
-        ] {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let port = listener.local_addr().unwrap().port();
-            let server = tokio::spawn(async move {
-                let (mut socket, _) = listener.accept().await.unwrap();
-                let mut buffer = [0; 4_096];
-                while socket.read(&mut buffer).await.is_ok_and(|bytes| bytes > 0) {
-                    if let Some(answer) = answer {
-                        let _ = socket.write_all(answer).await;
-                        return;
-                    }
-                }
-            });
-            expected.push((
-                dial_uri(&format!("rtmps://127.0.0.1:{port}/live"), 100),
-                server,
-                reason,
-            ));
-        }
-        expected.push((
-            dial_uri("rtmp://no-host.invalid/live", 100),
-            tokio::spawn(async {}),
-            "no-host.invalid has no address",
-        ));
-        for (mut client, _server, reason) in expected {
-            let Happening::Closed(info) = client.told().await else {
-                panic!("{reason}");
-            };
-            let text = |name| info.get(name).and_then(Value::as_str).unwrap_or_default();
-            assert_eq!(text("code"), "NetConnection.Connect.Failed");
-            assert!(text("description").contains(reason), "{info:?}");
-        }
-    });
-}
-
-#[test]
 fn a_publish_carries_media_and_metadata_once_it_is_accepted() {
     run(async {
         let (mut client, mut server) = dial(100).await;
@@ -544,6 +504,7 @@ fn a_group_that_takes_nothing_more_ends_the_connection() {
                 random: [9; handshake::RANDOM],
                 roots: Roots::default(),
                 live_ids: Arc::default(),
+                meter: Meter::default(),
             },
             inbox,
         ));

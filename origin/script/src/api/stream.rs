@@ -392,7 +392,9 @@ fn statistics<'js>(ctx: &Ctx<'js>, name: &str) -> Result<Option<Object<'js>>> {
     let stats = Object::new(ctx.clone())?;
     match known.publisher {
         Publisher::Client(client) => stats.set("publisher", client.to_string())?,
-        Publisher::Application(_) => stats.set("publisher", Value::new_null(ctx.clone()))?,
+        Publisher::Application(_) | Publisher::Pull => {
+            stats.set("publisher", Value::new_null(ctx.clone()))?
+        }
     }
     stats.set("viewers", known.viewers as f64)?;
     stats.set("messages", known.messages as f64)?;

@@ -26,7 +26,9 @@ use tokio::sync::mpsc;
 use tributary_node::token::Token;
 
 use super::{
-    Deployed, Deployer, Force, Problem, Purge, Status, archive::MAX_ARCHIVE, status::LogLine,
+    Deployed, Deployer, Force, Problem, Purge, Status,
+    archive::MAX_ARCHIVE,
+    status::{LogLine, RelayStatus},
 };
 
 mod answer;
@@ -53,12 +55,13 @@ type Methods = fn() -> MethodRouter<Arc<Api>>;
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// The paths with their methods: the description has to agree with them.
-const PATHS: [(&str, Methods); 5] = [
+const PATHS: [(&str, Methods); 6] = [
     ("/openapi.json", || get(openapi)),
     ("/apps", || get(list)),
     ("/apps/{name}", || get(one).put(deploy).delete(remove)),
     ("/apps/{name}/restart", || post(restart)),
     ("/apps/{name}/logs", || get(logs)),
+    ("/relays", || get(relays)),
 ];
 
 /// Pieces of an upload that wait to be unpacked. Reason: a few keep the disk busy.
@@ -282,6 +285,18 @@ async fn logs(
     Ok(Json(Lines {
         lines: lines.map(LogLine::from).collect(),
     }))
+}
+
+#[derive(Serialize)]
+struct RelayList {
+    relays: Vec<RelayStatus>,
+}
+
+async fn relays(State(api): State<Arc<Api>>) -> impl IntoResponse {
+    let lines = api.deployer.relays().into_iter();
+    Json(RelayList {
+        relays: lines.map(RelayStatus::from).collect(),
+    })
 }
 
 /// Runs work that blocks on a thread of its own.

@@ -20,6 +20,7 @@ use crate::{
         self, Connect, OutgoingOrder, Told,
         memory::{self, Join},
         rtmp::{self, Dial},
+        socket::Meter,
         target::Target,
     },
 };
@@ -109,6 +110,7 @@ impl ConnectionActs<'_> {
             random,
             roots: self.room.process.roots.clone(),
             live_ids: Arc::clone(&self.room.process.live_ids),
+            meter: Meter::default(),
         })))
     }
 

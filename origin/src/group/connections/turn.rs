@@ -70,6 +70,8 @@ impl Turn<'_> {
                     None => {}
                 }
             }
+            // Only pushes are finished.
+            Happening::Finished { .. } => {}
             Happening::Object(message) => self.remote_object(id, message),
             Happening::Media { stream, live } => {
                 let role = self.core.connections.streams.get(&stream);

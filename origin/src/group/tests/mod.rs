@@ -13,6 +13,7 @@ mod play_acts;
 mod playlists;
 mod policy;
 mod publishers;
+mod relays;
 mod sessions;
 mod shared_objects;
 mod stage;

@@ -77,6 +77,7 @@ impl Mixer {
             "publisher" => match stream.statistics()?.publisher {
                 Publisher::Client(_) => "client".into(),
                 Publisher::Application(_) => "application".into(),
+                Publisher::Pull => "pull".into(),
             },
             "messages" => (stream.statistics()?.messages as f64).into(),
             _ => return None,
