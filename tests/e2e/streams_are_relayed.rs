@@ -256,9 +256,11 @@ fn pulls_come_from_nginx_always_or_while_they_are_watched_and_viewers_stay_throu
 #[test]
 fn a_watched_pull_ends_after_its_last_viewer() {
     let address = free();
+    // The name has an address of IPv6 as well on most machines, where nobody listens.
+    let port = address.port();
     let site = Site::start(&format!(
         "[applications.live]\npublish_from = \"anywhere\"\n\
-         [[applications.live.pull]]\nurl = \"rtmp://{address}/app/\"\nstream = \"cam\"\n\
+         [[applications.live.pull]]\nurl = \"rtmp://localhost:{port}/app/\"\nstream = \"cam\"\n\
          when = \"watched\"\nlinger = \"1 s\"\n"
     ));
     let nginx = Nginx::start(address, &site.place("nginx"));

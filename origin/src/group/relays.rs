@@ -30,7 +30,7 @@ pub(super) mod acts;
 pub(super) struct Relays {
     /// By the name of the stream, and the target.
     pushes: HashMap<(Arc<str>, PushTarget), Pushing>,
-    /// Those of the settings first. A place never gets another name.
+    /// Those of the settings first.
     pulls: Vec<PulledStream>,
     /// Counts the runs of pulls.
     last_run: u64,
@@ -120,6 +120,20 @@ impl Relays {
     /// Whether a pull runs for viewers that may come back.
     pub(super) fn linger(&self) -> bool {
         self.pulls.iter().any(|pull| pull.unwatched.is_some())
+    }
+
+    /// The place of the pull with this name.
+    fn pull_named(&self, name: &str) -> Option<usize> {
+        self.pulls.iter().position(|pull| *pull.name == *name)
+    }
+
+    /// A place for one more pull that is asked for: that of one that is over, or a new one.
+    fn place_for_asked(&self) -> Option<usize> {
+        let is_over = |pull: &PulledStream| pull.asked == Some(false) && pull.run.is_none();
+        let asked = self.pulls.iter().filter(|pull| pull.asked.is_some());
+        let has_room = asked.count() < MAX_ASKED_PULLS;
+        let over = self.pulls.iter().position(is_over);
+        over.or_else(|| has_room.then_some(self.pulls.len()))
     }
 
     fn pull_mut(&mut self, id: PullId) -> Option<&mut PulledStream> {

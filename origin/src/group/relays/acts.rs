@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tributary_node::config::{RelayUrl, When};
 use tributary_protocol::{amf::Object, handshake, link::Generation};
 
-use super::{MAX_ASKED_PULLS, MAX_ASKED_PUSHES, PullOnAir, PullRun, PulledStream, PushTarget};
+use super::{MAX_ASKED_PUSHES, PullOnAir, PullRun, PulledStream, PushTarget};
 use crate::{
     app::{Identity, RelayRefused},
     exchange::{
@@ -163,31 +163,30 @@ impl PublishActs<'_> {
     ) -> Result<(), RelayRefused> {
         let url = self.asked_url(url)?;
         let name = StreamName::parse(name).ok_or(RelayRefused::BadName)?.name;
-        let pulls = &mut self.relays.pulls;
-        let found = pulls.iter().position(|pull| *pull.name == *name);
-        let place = match found {
-            Some(place) if pulls[place].run.is_some() => return Ok(()),
-            Some(place) if pulls[place].asked.is_none() => return Err(RelayRefused::Configured),
+        let place = match self.relays.pull_named(name) {
+            Some(place) if self.relays.pulls[place].run.is_some() => return Ok(()),
+            Some(place) if self.relays.pulls[place].asked.is_none() => {
+                return Err(RelayRefused::Configured);
+            }
             Some(place) => place,
             None => {
-                let asked = pulls.iter().filter(|pull| pull.asked.is_some()).count();
-                if asked >= MAX_ASKED_PULLS {
-                    return Err(RelayRefused::TooMany);
-                }
-                pulls.push(PulledStream {
-                    name: Arc::from(name),
-                    url: url.clone(),
-                    when: When::Watched,
-                    linger: LINGER_ASKED,
-                    asked: Some(true),
-                    run: None,
-                    unwatched: None,
-                });
-                pulls.len() - 1
+                let place = self.relays.place_for_asked();
+                place.ok_or(RelayRefused::TooMany)?
             }
         };
-        pulls[place].url = url;
-        pulls[place].asked = Some(true);
+        let asked = PulledStream {
+            name: Arc::from(name),
+            url,
+            when: When::Watched,
+            linger: LINGER_ASKED,
+            asked: Some(true),
+            run: None,
+            unwatched: None,
+        };
+        match self.relays.pulls.get_mut(place) {
+            Some(over) => *over = asked,
+            None => self.relays.pulls.push(asked),
+        }
         let id = PullId(place as u64);
         if !self.begin_pull(id) {
             return Err(RelayRefused::TooMany);

@@ -451,5 +451,24 @@ fn an_application_asks_for_relays_of_servers_that_are_named() {
         lane.play(1, "cam");
         pass(Duration::from_secs(40)).await;
         assert!(far.is_silent());
+        // A place that is over is free for others.
+        lane.clear().await;
+        for number in 0..100 {
+            let name = format!("cam{number}");
+            lane.call(
+                1,
+                0,
+                "pull",
+                9.0,
+                &[name.into(), "rtmp://far.example/a/b".into()],
+            );
+            let heard = lane.heard(1).await;
+            let expected = match number {
+                0..64 => "_result 9 begun",
+                _ => "_result 9 too many relays are at work",
+            };
+            assert_eq!(heard, [expected], "{number}");
+            let _ = far.is_silent();
+        }
     });
 }
