@@ -49,6 +49,9 @@ impl Deployer {
                 registered.configure_builtin(name, settings.clone());
             }
         }
+        for (name, settings) in &applications {
+            shared.groups.relays().configure(name, settings);
+        }
         *shared.applications() = applications;
         for Configured {
             name,

@@ -168,8 +168,11 @@ impl Board {
         let mut table = self.0.lock();
         for (course, url) in pushes.chain(pulls) {
             let label = TargetLabel::new(application, course, url);
-            self.0.gauge(&label, RelayState::Idle).set(1);
-            table.configured.insert(label);
+            let is_idle =
+                table.configured.insert(label.clone()) && !table.active.contains_key(&label);
+            if is_idle {
+                self.0.gauge(&label, RelayState::Idle).set(1);
+            }
         }
     }
 
