@@ -345,8 +345,15 @@ impl Core {
     }
 }
 
-/// Connections of the application.
+/// Connections of the application, and relays.
 impl Core {
+    /// Notes the pulls of the settings, none of which runs.
+    pub(super) fn set_up_pulls(&mut self) {
+        let room = &self.room;
+        let pulls = &room.version.settings().pull;
+        self.relays.set_up(pulls, room.name.instance());
+    }
+
     /// Ends a connection: the application gets NetConnection.Connect.Closed.
     pub(super) fn close_connection(&mut self, id: ConnectionId) {
         let lost = self.connection_acts().end(id);

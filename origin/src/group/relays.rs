@@ -80,7 +80,7 @@ const MAX_ASKED_PUSHES: usize = 16;
 
 impl Relays {
     /// The pulls of an instance, none of which runs.
-    pub(super) fn begin(&mut self, pulls: &[Pull], instance: &str) {
+    pub(super) fn set_up(&mut self, pulls: &[Pull], instance: &str) {
         let own = pulls.iter().filter(|pull| pull.instance == instance);
         self.pulls = own
             .map(|pull| PulledStream {

@@ -31,6 +31,8 @@ impl Actor {
         if !self.restarts.may_start(self.core.room.now) {
             return Err(OpenRefused::DoesNotStart);
         }
+        // The application may ask for more pulls while it starts.
+        self.core.set_up_pulls();
         self.launch().map_err(|why| {
             self.failed(&why);
             OpenRefused::DoesNotStart

@@ -121,8 +121,6 @@ impl PublishActs<'_> {
 impl PublishActs<'_> {
     /// Begins the pulls that run as long as the group.
     pub(in crate::group) fn begin_pulls(&mut self) {
-        let settings = self.room.version.settings();
-        self.relays.begin(&settings.pull, self.room.name.instance());
         for place in 0..self.relays.pulls.len() {
             if self.relays.pulls[place].when == When::Always {
                 self.begin_pull(PullId(place as u64));

@@ -18,7 +18,10 @@ use tributary_protocol::{
 
 use super::stage::{Lane, Stage, live_settings, pass, play, settle};
 use crate::{
-    app::{Answer, Application, Applications, Call, Context, NetStreamId, Publisher},
+    app::{
+        Answer, AppStartError, Application, Applications, Call, Context, NetStreamId, Publisher,
+        RelayRefused,
+    },
     exchange::{Dialler, RelayLine},
     live::{LiveStream, Writing},
     outgoing::{Happening, Inbox, OutgoingOrder},
@@ -469,6 +472,42 @@ fn an_application_asks_for_relays_of_servers_that_are_named() {
             };
             assert_eq!(heard, [expected], "{number}");
             let _ = far.is_silent();
+        }
+    });
+}
+
+/// An application that asks for a pull while it starts.
+struct Starts;
+
+impl Application for Starts {
+    fn start(&mut self, context: &mut Context<'_>) -> Result<(), AppStartError> {
+        let asked = context.pull_stream("asked", "rtmp://far.example/a/b");
+        assert_eq!(asked, Ok(()));
+        let taken = context.pull_stream("cam", "rtmp://far.example/a/b");
+        assert_eq!(taken, Err(RelayRefused::Configured));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_pull_that_is_asked_for_during_the_start_stays_beside_those_of_the_settings() {
+    play(async {
+        let settings = config::Application {
+            outgoing: vec!["far.example".parse().unwrap()],
+            ..pulled("always")
+        };
+        let mut applications = Applications::new();
+        applications.add("app", settings, |_| Box::new(Starts));
+        let mut stage = Stage::with(applications);
+        let mut far = Far::of(&stage);
+        let mut lane = stage.lane("app/_definst_");
+        lane.client(1).await;
+        let _sources = [far.source(900).await, far.source(901).await];
+        assert_eq!(lines(&stage), ["pull running", "pull running"]);
+        for name in ["asked", "cam"] {
+            lane.play(1, name);
+            lane.clear().await;
+            assert!(has_picture(&lane, 1), "{name}");
         }
     });
 }
