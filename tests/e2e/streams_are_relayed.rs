@@ -277,6 +277,33 @@ fn a_watched_pull_ends_after_its_last_viewer() {
 }
 
 #[test]
+fn a_server_that_does_not_read_is_left_and_slows_no_viewer() {
+    let address = free();
+    let site = Site::start(&format!(
+        "[applications.live]\npublish_from = \"anywhere\"\n\
+         [[applications.live.push]]\nurl = \"rtmp://{address}/app/\"\n"
+    ));
+    let nginx = Nginx::start(address, &site.place("nginx"));
+    let here = site.program.address("rtmp");
+    let (mut viewer, _) = Wired::viewer(here, "live", "cam");
+    // Much more than the kernel takes for a process that is stopped.
+    let publisher = Synthetic::start(here, "live", "cam", Codec::Avc, 60_000);
+    site.await_relay("running");
+    nginx.program.signal(Signal::STOP);
+    let got = viewer.record(PATIENCE, |_, so_far| {
+        so_far.packets.len() % 32 == 0 && site.program.log().contains("The server takes no data.")
+    });
+    nginx.program.signal(Signal::CONT);
+    site.await_relay("running");
+    let sent = publisher.finish();
+    let like = Likeness {
+        missing_at_end: sent.packets.len(),
+        ..Likeness::EXACT
+    };
+    compare(&sent, &got, like).unwrap();
+}
+
+#[test]
 fn ffmpeg_that_listens_gets_the_whole_stream_and_its_end() {
     let address = free();
     let site = Site::start(&format!(
