@@ -331,6 +331,32 @@ async fn a_drain_tells_of_all_that_was_allowed() {
 }
 
 #[tokio::test]
+async fn a_kick_and_a_lost_origin_are_told_with_their_reasons() {
+    let service = Service::start();
+    let mut edge = service.edge(service.settings());
+    for (is_kick, expected) in [(true, "application"), (false, "origin_lost")] {
+        let (mut client, peer) = session(&mut edge).await;
+        act(&mut client, "publish", vec!["cam".into(), "live".into()]).await;
+        assert_eq!(edge.command(&peer).await.0.name, "publish");
+        if is_kick {
+            peer.say(ToSession::Close(CloseReason::Application));
+        }
+        drop(peer);
+        let asked: Vec<_> = (0..4).map(|_| service.next()).collect();
+        let paths: Vec<_> = asked.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(
+            paths,
+            ["/connect", "/publish", "/publish_done", "/disconnect"]
+        );
+        for (_, body) in &asked[2..] {
+            let reason = field(body, "reason");
+            assert!(reason.contains(expected), "{reason}");
+        }
+        assert_eq!(edge.closed().await.label(), field(&asked[3].1, "reason"));
+    }
+}
+
+#[tokio::test]
 async fn an_update_that_is_refused_ends_the_stream() {
     let service = Service::start();
     service.answers("/update", "403 Forbidden", "");
