@@ -1,6 +1,7 @@
 //! `tributary edge`
 
 use std::{
+    future::pending,
     mem,
     net::SocketAddr,
     os::fd::OwnedFd,
@@ -13,7 +14,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, sleep_until, timeout},
+};
 use tributary_edge::{
     ClientSockets, Reloader, Running,
     departure::{self, Depart, Departing, Departure},
@@ -54,6 +58,13 @@ pub(crate) struct EdgeArgs {
 /// The longest wait for a link before the service manager hears that the edge serves. Reason: an
 /// origin that is down must not hold up the start of other units.
 const FIRST_LINK: Duration = Duration::from_secs(3);
+
+/// The longest wait for a link of an edge that replaces another.
+const REPLACES_WITHIN: Duration = Duration::from_secs(30);
+
+/// The pause of an edge that has been replaced before it ends. Reason: the service manager has to hear
+/// first that another process is the main one.
+const REPLACED: Duration = Duration::from_secs(1);
 
 /// The interval between two looks whether there is a link.
 const LOOK: Duration = Duration::from_millis(20);
@@ -117,19 +128,7 @@ async fn serve(
             (system::listeners()?, None, own)
         }
     };
-    let start = tributary_edge::Start {
-        config: config.edge.clone(),
-        tls: config.tls.clone(),
-        identity,
-        epoch: node::epoch(),
-        applications: config.applications.clone(),
-        inherited,
-    };
-    let leaving = Leaving {
-        departing: departing.clone(),
-        drain: watch,
-    };
-    let edge = tributary_edge::start(start, &mut registry, leaving)?;
+    // All that can fail comes before the first client.
     let (address, guard) = admin_of(&config)?;
     let admin = match admin {
         Some(socket) if replace::is_at(&socket, address) => {
@@ -137,9 +136,23 @@ async fn serve(
         }
         _ => admin::Admin::bind(address, guard.clone()).await?,
     };
+    let admin_socket = admin.socket()?;
+    let start = tributary_edge::Start {
+        config: config.edge.clone(),
+        tls: config.tls.clone(),
+        identity,
+        epoch: node::epoch(),
+        applications: config.applications.clone(),
+        inherited,
+        holds_clients: before.is_some(),
+    };
+    let leaving = Leaving {
+        departing: departing.clone(),
+        drain: watch,
+    };
+    let edge = tributary_edge::start(start, &mut registry, leaving)?;
     let mut addresses = node::client_addresses(&edge);
     addresses.push(("admin", admin.address()?));
-    let admin_socket = admin.socket()?;
     let ready: Ready = Arc::new(edge.ready());
     let reload = Reload::new(layers, config, log, EdgeSettings(edge.reloader()));
     reload.at_hangup()?;
@@ -150,10 +163,19 @@ async fn serve(
     ));
     let (admin_end, admin_watch) = drain::channel();
     let admin = admin.with_routes(routes);
-    let served = tokio::spawn(admin.serve(registry, Arc::clone(&ready), admin_watch));
+    let (begun, begins) = oneshot::channel::<()>();
+    let served = tokio::spawn({
+        let ready = Arc::clone(&ready);
+        async move {
+            // Without a begin the process ends.
+            if begins.await.is_ok() {
+                admin.serve(registry, ready, admin_watch).await;
+            }
+        }
+    });
     node::print_listening(&addresses)?;
 
-    let is_replaced = Arc::new(AtomicBool::new(false));
+    let is_main = Arc::new(AtomicBool::new(before.is_none()));
     let admin_end = Arc::new(admin_end);
     let shares = Shares {
         sockets: edge.sockets(),
@@ -162,32 +184,14 @@ async fn serve(
         depart: Arc::clone(&depart),
         departing,
         reload: reload.clone(),
-        is_replaced: Arc::clone(&is_replaced),
+        is_main: Arc::clone(&is_main),
     };
-    tokio::spawn(async move {
-        await_links(&*ready).await;
-        let own = match before {
-            None => {
-                system::ready();
-                own
-            }
-            Some(before) => {
-                let own = before.confirm();
-                system::replaced();
-                own
-            }
-        };
-        if let Some(own) = own
-            && let Err(error) = shares.offer(own)
-        {
-            tracing::error!(%error, "this edge cannot be replaced while it serves");
-        }
-    });
     let departs = tokio::select! {
         stop = stops.next() => stop == drain::Stop::Terminate,
         _ = edge.departs() => true,
+        error = begin(before, own, begun, &ready, shares) => return Err(error),
     };
-    if !is_replaced.load(Ordering::Relaxed) {
+    if is_main.load(Ordering::Relaxed) {
         system::stopping();
     }
     if departs {
@@ -215,7 +219,8 @@ struct Shares {
     depart: Arc<Depart>,
     departing: Departing,
     reload: Reload,
-    is_replaced: Arc<AtomicBool>,
+    /// Whether this is the process that the service manager watches.
+    is_main: Arc<AtomicBool>,
 }
 
 impl Shares {
@@ -229,11 +234,11 @@ impl Shares {
         };
         let taken = move || {
             tracing::info!("another process serves in place of this one");
-            self.is_replaced.store(true, Ordering::Relaxed);
+            self.is_main.store(false, Ordering::Relaxed);
             self.sockets.close();
             self.admin_end.begin();
             let (_, deadline) = drain_times(&self.reload);
-            let departure = Departure::new(Instant::now(), Duration::ZERO, deadline);
+            let departure = Departure::new(Instant::now(), REPLACED, deadline);
             self.depart.begin(departure);
         };
         own.offer(share, self.admin, taken)
@@ -247,15 +252,55 @@ fn admin_of(config: &Config) -> Result<(SocketAddr, Guard), Failure> {
     Ok((address, guard))
 }
 
-/// Waits until the edge has a link, within [`FIRST_LINK`].
-async fn await_links(ready: &(impl Fn() -> Result<(), String> + ?Sized)) {
+/// Begins to serve, and offers the sockets to the next process: at once without a process before this
+/// one, else once there is a link and that process has given its sockets up. Ends only with an error,
+/// after which this process must not serve.
+async fn begin(
+    before: Option<Predecessor>,
+    own: Option<Replaceable>,
+    admin: oneshot::Sender<()>,
+    ready: &Ready,
+    shares: Shares,
+) -> Failure {
+    let own = match before {
+        None => {
+            let _ = admin.send(());
+            // Without a link it serves as well: clients wait for one.
+            await_link(ready, FIRST_LINK).await;
+            system::ready();
+            own
+        }
+        Some(before) => {
+            if !await_link(ready, REPLACES_WITHIN).await {
+                return "--replace: no origin can be reached; the running edge goes on".into();
+            }
+            let own = match before.confirm() {
+                Ok(own) => own,
+                Err(error) => return format!("--replace: {error}").into(),
+            };
+            shares.sockets.accept();
+            let _ = admin.send(());
+            shares.is_main.store(true, Ordering::Relaxed);
+            system::replaced();
+            own
+        }
+    };
+    if let Some(own) = own
+        && let Err(error) = shares.offer(own)
+    {
+        tracing::error!(%error, "this edge cannot be replaced while it serves");
+    }
+    pending().await
+}
+
+/// Waits for a link; `false` if there is none in time.
+async fn await_link(ready: &Ready, within: Duration) -> bool {
     let linked = async {
         while ready().is_err() {
             sleep(LOOK).await;
         }
     };
-    // Without a link it serves as well: clients wait for one.
-    let _ = timeout(FIRST_LINK, linked).await;
+    timeout(within, linked).await.is_ok()
 }
 
 /// A departure that begins now, with this deadline or the one of the configuration.

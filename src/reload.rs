@@ -4,7 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use serde::Serialize;
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &ReloadArgs) -> Result<(), Failure> {
         };
         let (changed, waiting) = (keys("changed"), keys("needs_new_process"));
         if changed.is_empty() {
-            println!("nothing has changed");
+            println!("no setting has changed; the files that they name have been read again");
         }
         for key in changed {
             println!("changed: {key}");
@@ -96,12 +96,18 @@ pub(crate) trait Adjustable: Send + 'static {
 
 /// The configuration of a running node; clones are the same.
 #[derive(Clone)]
-pub(crate) struct Reload(Arc<Mutex<Running>>);
+pub(crate) struct Reload {
+    running: Arc<Mutex<Running>>,
+    in_force: InForce,
+}
+
+/// The configuration in force, which can be read during a reload.
+type InForce = Arc<RwLock<Arc<Config>>>;
 
 struct Running {
     /// Reads the layers again.
     layers: Box<dyn Fn() -> Layers + Send>,
-    in_force: Config,
+    in_force: InForce,
     log: Log,
     tier: Box<dyn Adjustable>,
 }
@@ -114,18 +120,22 @@ impl Reload {
         log: Log,
         tier: impl Adjustable,
     ) -> Self {
-        Self(Arc::new(Mutex::new(Running {
+        let in_force: InForce = Arc::new(RwLock::new(Arc::new(in_force)));
+        let running = Running {
             layers: Box::new(layers),
-            in_force,
+            in_force: Arc::clone(&in_force),
             log,
             tier: Box::new(tier),
-        })))
+        };
+        Self {
+            running: Arc::new(Mutex::new(running)),
+            in_force,
+        }
     }
 
     /// Asks the configuration in force.
     pub(crate) fn read<T>(&self, ask: impl FnOnce(&Config) -> T) -> T {
-        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        ask(&running.in_force)
+        ask(&self.in_force.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// `POST /api/reload`.
@@ -152,7 +162,7 @@ impl Reload {
 
     /// Reads the configuration again and puts it in force.
     async fn run(&self) -> Result<Reloaded, Mistakes> {
-        let running = Arc::clone(&self.0);
+        let running = Arc::clone(&self.running);
         // Files are read, and scripts compiled.
         let reloaded = spawn_blocking(move || {
             let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,19 +193,26 @@ impl Running {
     }
 
     fn try_reload(&mut self) -> Result<Reloaded, Mistakes> {
+        let in_force = {
+            let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(&in_force)
+        };
         let mut asked: Config = (self.layers)().read()?;
-        self.tier.ignore(&self.in_force, &mut asked);
+        self.tier.ignore(&in_force, &mut asked);
         let mut next = asked.clone();
-        next.admin = self.in_force.admin.clone();
-        next.log.format = self.in_force.log.format;
-        self.tier.keep(&self.in_force, &mut next);
+        next.admin = in_force.admin.clone();
+        next.log.format = in_force.log.format;
+        self.tier.keep(&in_force, &mut next);
         self.tier.put_in_force(&next)?;
         self.log.filter(&next.log);
         let reloaded = Reloaded {
-            changed: differences(&self.in_force, &next),
+            changed: differences(&in_force, &next),
             needs_new_process: differences(&next, &asked),
         };
-        self.in_force = next;
+        *self
+            .in_force
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         Ok(reloaded)
     }
 }

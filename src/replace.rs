@@ -32,20 +32,15 @@ impl Predecessor {
         let failed = |error: HandoverError| format!("--replace: {}: {error}", path.display());
         let mut takeover = take(&path).map_err(failed)?;
         let (mut clients, mut admin, mut handover) = (Vec::new(), None, None);
-        let listens = |address| {
-            config
-                .edge
-                .listeners()
-                .iter()
-                .any(|it| it.address == address)
-        };
+        let listeners = config.edge.listeners();
+        let has_use = |own: &InheritedListener| listeners.iter().any(|it| own.serves(it.address));
         for Passed { role, socket } in std::mem::take(&mut takeover.sockets) {
             match role {
-                SocketRole::Clients(configured) if listens(configured) => {
+                SocketRole::Clients(configured) => {
                     let socket = TcpListener::from(socket);
-                    clients.push(InheritedListener { configured, socket });
+                    let own = InheritedListener { configured, socket };
+                    clients.extend(Some(own).filter(has_use));
                 }
-                SocketRole::Clients(_) => {}
                 SocketRole::Admin => admin = Some(TcpListener::from(socket)),
                 SocketRole::Handover => handover = Some(UnixListener::from(socket)),
             }
@@ -58,16 +53,16 @@ impl Predecessor {
         })
     }
 
-    /// Tells the running edge that this process serves: it leaves. Returns its socket for the next
-    /// replacement.
-    pub(crate) fn confirm(self) -> Option<Replaceable> {
-        match self.takeover.confirm() {
-            Ok(()) => tracing::info!("the edge before this one leaves"),
-            // It may have ended meanwhile.
-            Err(error) => tracing::warn!(%error, "the edge before this one is not told to leave"),
-        }
-        let giver = Giver::adopt(self.handover?).ok()?;
-        Some(Replaceable { giver })
+    /// Tells the running edge that this process is about to serve: it leaves. Returns its socket for
+    /// the next replacement.
+    ///
+    /// # Errors
+    /// The running edge goes on serving.
+    pub(crate) fn confirm(self) -> Result<Option<Replaceable>, HandoverError> {
+        self.takeover.confirm()?;
+        tracing::info!("the edge before this one leaves");
+        let giver = self.handover.map(Giver::adopt).transpose()?;
+        Ok(giver.map(|giver| Replaceable { giver }))
     }
 }
 

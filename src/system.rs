@@ -31,7 +31,8 @@ pub(crate) fn ready() {
     notify(&[NotifyState::Ready]);
 }
 
-/// This process has replaced the unit's main process, and serves.
+/// This process has replaced the unit's main process, and serves. The one before waits a moment with
+/// its end, so that the service manager hears of this first.
 pub(crate) fn replaced() {
     notify(&[NotifyState::MainPid(process::id()), NotifyState::Ready]);
 }

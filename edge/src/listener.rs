@@ -115,6 +115,7 @@ impl Acceptor {
 impl Accepting {
     /// Accepts at the listeners of now, one task for each. A task ends with its listener.
     async fn accept_at_all(self: Rc<Self>) {
+        self.acceptor.listeners.accepting().await;
         let mut open = self.acceptor.listeners.watch();
         let mut tasks = JoinSet::new();
         let mut known: Vec<OpenListener> = Vec::new();

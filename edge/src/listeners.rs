@@ -23,6 +23,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Listeners {
     open: watch::Sender<Vec<OpenListener>>,
+    /// Whether clients are accepted yet; meanwhile they wait in the queues of the sockets.
+    accepts: watch::Sender<bool>,
     /// Whether the edge accepts no clients any more, whatever its configuration.
     is_closed: AtomicBool,
     tunnels: Arc<Tunnels>,
@@ -60,6 +62,7 @@ impl Listeners {
         let (open, _) = watch::channel(Vec::new());
         Self {
             open,
+            accepts: watch::Sender::new(true),
             is_closed: AtomicBool::new(false),
             tunnels: Arc::default(),
             certificates,
@@ -68,10 +71,23 @@ impl Listeners {
         }
     }
 
-    /// With sockets that another process has opened.
-    pub(crate) fn inheriting(mut self, inherited: Vec<InheritedListener>) -> Self {
+    /// With sockets that another process has opened. While `holds`, no client is accepted.
+    pub(crate) fn inheriting(mut self, inherited: Vec<InheritedListener>, holds: bool) -> Self {
         self.inherited = Mutex::new(inherited);
+        self.accepts = watch::Sender::new(!holds);
         self
+    }
+
+    /// Accepts clients from now on.
+    pub(crate) fn accept(&self) {
+        self.accepts.send_replace(true);
+    }
+
+    /// Waits until clients are accepted. Cancel safe.
+    pub(crate) async fn accepting(&self) {
+        let mut accepts = self.accepts.subscribe();
+        // The sender lives as long as this.
+        let _ = accepts.wait_for(|accepts| *accepts).await;
     }
 
     /// The socket of another process for an address of the configuration.
@@ -97,6 +113,9 @@ impl Listeners {
     /// sockets, so that no connection of their queues is lost. They accept nobody before
     /// [`Self::put_in_force`].
     pub(crate) fn open_next(&self, listeners: Vec<Listen>) -> Result<NextListeners, ListenError> {
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Ok(NextListeners(Vec::new()));
+        }
         let mut open = self.open.borrow().clone();
         let mut next = Vec::with_capacity(listeners.len());
         for listen in listeners {
@@ -189,8 +208,9 @@ impl InheritedListener {
         })
     }
 
-    /// Whether it is for this address. A socket for all addresses of IPv6 serves those of IPv4 too.
-    fn serves(&self, address: SocketAddr) -> bool {
+    /// Whether it is for this address of a configuration. A socket for all addresses of IPv6 serves
+    /// those of IPv4 too.
+    pub fn serves(&self, address: SocketAddr) -> bool {
         let own = self.configured;
         let covers = own.is_ipv6() && own.ip().is_unspecified() && address.ip().is_unspecified();
         own == address || (covers && own.port() == address.port())

@@ -42,6 +42,8 @@ pub struct Start {
     pub applications: BTreeMap<String, Application>,
     /// Listening sockets that another process has opened, each for a listener of the configuration.
     pub inherited: Vec<InheritedListener>,
+    /// Whether clients wait in the queues of the sockets until [`ClientSockets::accept`].
+    pub holds_clients: bool,
 }
 
 /// An edge at work.
@@ -68,6 +70,11 @@ impl ClientSockets {
     /// Descriptors of all sockets.
     pub fn share(&self) -> io::Result<Vec<InheritedListener>> {
         self.0.sockets()
+    }
+
+    /// Accepts clients from now on, if the edge has held them.
+    pub fn accept(&self) {
+        self.0.accept();
     }
 
     /// Accepts no more clients: another process does.
@@ -175,6 +182,7 @@ pub fn start(
         epoch,
         applications,
         inherited,
+        holds_clients,
     } = start;
     let origins = origins(&config)?;
     let policies = Policies::load(&applications)?;
@@ -201,7 +209,8 @@ pub fn start(
         drain.clone(),
     );
     let readiness = links.readiness();
-    let listeners = Listeners::new(certificates.clone(), &Upkeep::DIRECT).inheriting(inherited);
+    let listeners =
+        Listeners::new(certificates.clone(), &Upkeep::DIRECT).inheriting(inherited, holds_clients);
     let clients = run::run_behind(
         listeners,
         &config,

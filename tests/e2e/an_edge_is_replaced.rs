@@ -145,7 +145,8 @@ fn an_edge_stays_when_its_successor_fails_or_is_a_stranger() {
     let mut command = Command::new(TRIBUTARY);
     command
         .args(["edge", "--replace", "--cert=edge0", "--rtmp=127.0.0.1:0"])
-        .args(["--origin=a:1", "--origin=a:1"])
+        .args(["--origin=a:1", "--admin=127.0.0.1:0"])
+        .env("TRIBUTARY_ADMIN_TOKEN_FILE", "missing")
         .env("TRIBUTARY_EDGE_HANDOVER", HANDOVER)
         .current_dir(cluster.directory());
     let failed = command.output().expect("the program runs");
@@ -156,6 +157,34 @@ fn an_edge_stays_when_its_successor_fails_or_is_a_stranger() {
             .contains("this edge is not replaced; it goes on serving")
     });
     Wired::session(rtmp, "live");
+
+    // One without a link accepts nobody, and may end before it has one.
+    let arguments = [
+        "edge",
+        "--replace",
+        "--rtmp=127.0.0.1:0",
+        "--admin=127.0.0.1:0",
+        "--config=node.toml",
+        "--cert=edge0",
+        "--origin=origin0@127.0.0.1:9",
+    ];
+    let variables = [("TRIBUTARY_EDGE_HANDOVER", HANDOVER)];
+    let mut unlinked = Program::tributary_with(
+        "unlinked",
+        Path::new(TRIBUTARY),
+        cluster.directory(),
+        &arguments,
+        &variables,
+    );
+    assert_eq!(unlinked.address("rtmp"), rtmp);
+    for _ in 0..20 {
+        Wired::session(rtmp, "live");
+    }
+    unlinked.signal(Signal::TERM);
+    let status = unlinked.wait_exit(WITHIN);
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
+    Wired::session(rtmp, "live");
+    assert!(running.is_running());
 
     // Another user, even where the socket lets it in.
     let directory = cluster.directory();

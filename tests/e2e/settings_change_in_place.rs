@@ -22,6 +22,9 @@ use crate::support::{
 /// The file with the edge's token, in the cluster's directory.
 const TOKEN: &str = "edge-token";
 
+/// The output of a reload that has changed no setting.
+const SAME: &str = "no setting has changed; the files that they name have been read again\n";
+
 /// A bound that no step reaches.
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -86,7 +89,7 @@ fn an_edge_takes_what_it_can_and_refuses_mistakes_as_a_whole() {
     let command = ["--admin", &admin, "--token", TOKEN];
 
     // The same file changes nothing.
-    assert_eq!(out(&reload(&cluster, &command)), "nothing has changed\n");
+    assert_eq!(out(&reload(&cluster, &command)), SAME);
 
     // A mistake anywhere, and nothing changes.
     let (good, denied) = (
@@ -125,7 +128,7 @@ fn an_edge_takes_what_it_can_and_refuses_mistakes_as_a_whole() {
     assert!(playing.is_running(), "the viewer stays");
 
     // The key that needs a new process is named again, and the rest is in force.
-    let again = "nothing has changed\nneeds a new process: edge.workers\n";
+    let again = format!("{SAME}needs a new process: edge.workers\n");
     assert_eq!(out(&reload(&cluster, &command)), again);
     change(&cluster, denied, good);
     let changed = out(&reload(&cluster, &command));
@@ -155,7 +158,7 @@ fn an_origins_groups_follow_its_settings() {
         cluster.origins[0].address("admin").to_string(),
     );
     let command = ["--admin", &admin, "--data", data];
-    assert_eq!(out(&reload(&cluster, &command)), "nothing has changed\n");
+    assert_eq!(out(&reload(&cluster, &command)), SAME);
     change(
         &cluster,
         "[applications.live]",

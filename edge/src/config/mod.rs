@@ -214,10 +214,19 @@ impl Check for Config {
             }
         }
         self.web_origins.check(&at.key("web_origins"), mistakes);
+        let mut known = BTreeSet::new();
         for (index, origin) in self.origins.iter().enumerate() {
-            if let Err(error) = origin.parse::<OriginAddress>() {
-                let remedy = "write HOST:PORT or NAME@HOST:PORT";
-                mistakes.add(at.key("origins").key(index), error.to_string(), remedy);
+            let at = at.key("origins").key(index);
+            match origin.parse::<OriginAddress>() {
+                Ok(origin) if known.insert(origin.known_as().to_owned()) => {}
+                Ok(origin) => {
+                    let what = format!("{} is named twice", origin.known_as());
+                    mistakes.add(at, what, "leave one out");
+                }
+                Err(error) => {
+                    let remedy = "write HOST:PORT or NAME@HOST:PORT";
+                    mistakes.add(at, error.to_string(), remedy);
+                }
             }
         }
         if self.zone.len() > MAX_NAME {

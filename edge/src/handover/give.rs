@@ -4,12 +4,12 @@ use std::{
     fs::{self, Permissions},
     io,
     os::unix::{
-        fs::PermissionsExt,
+        fs::{FileTypeExt, PermissionsExt},
         net::{UnixListener, UnixStream},
     },
     path::Path,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -23,6 +23,12 @@ use super::{
     take::is_own,
 };
 
+/// The longest wait for the request of a process that is refused while another one starts.
+const HELLO_WITHIN: Duration = Duration::from_secs(1);
+
+/// The pause after a request that could not be accepted.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// The socket on which replacements are asked for.
 #[derive(Debug)]
 pub struct Giver(UnixListener);
@@ -35,7 +41,9 @@ impl Giver {
     /// Another edge listens there, or the socket cannot be made.
     pub fn bind(path: &Path) -> io::Result<Self> {
         let listener = UnixListener::bind(path).or_else(|error| {
+            let is_socket = fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket());
             let is_left = error.kind() == io::ErrorKind::AddrInUse
+                && is_socket
                 && UnixStream::connect(path)
                     .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
             if !is_left {
@@ -96,14 +104,15 @@ fn give_to(
 ) -> Result<(), HandoverError> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
+    // The request is read first, or an answer to it could be lost with the connection.
+    let HandoverMessage::Hello = receive(stream)? else {
+        return Err(HandoverError::Order);
+    };
     if !is_own(stream)? {
         let reason = "the new process is another user's".to_owned();
         send(stream, &HandoverMessage::Refuse(reason))?;
         return Err(HandoverError::Stranger);
     }
-    let HandoverMessage::Hello = receive(stream)? else {
-        return Err(HandoverError::Order);
-    };
     let sockets = match sockets() {
         Ok(sockets) => sockets,
         Err(reason) => {
@@ -115,14 +124,16 @@ fn give_to(
     for passed in sockets {
         send(stream, &HandoverMessage::Socket(passed))?;
     }
-    send(stream, &HandoverMessage::End(count))?;
+    let process = std::process::id();
+    send(stream, &HandoverMessage::End { count, process })?;
     tracing::info!(
         sockets = count,
         "another process takes the sockets of this one"
     );
     await_start(stream, others)?;
     match receive(stream)? {
-        HandoverMessage::Taken => Ok(()),
+        // Without this answer the other process does not begin, and this one goes on.
+        HandoverMessage::Taken => send(stream, &HandoverMessage::Left),
         _ => Err(HandoverError::Order),
     }
 }
@@ -146,10 +157,21 @@ fn await_start(stream: &UnixStream, others: &UnixListener) -> Result<(), Handove
         if !ready[0].revents().is_empty() {
             return Ok(());
         }
-        let (other, _) = others.accept()?;
-        other.set_write_timeout(Some(PATIENCE))?;
-        let reason = "another replacement is under way".to_owned();
         // The other process notices a closed connection as well.
-        let _ = send(&other, &HandoverMessage::Refuse(reason));
+        let _ = refuse_other(others);
     }
+}
+
+fn refuse_other(others: &UnixListener) -> Result<(), HandoverError> {
+    let other = others.accept();
+    if other.is_err() {
+        // Without descriptors it would be asked again at once.
+        thread::sleep(PAUSE);
+    }
+    let (other, _) = other?;
+    other.set_read_timeout(Some(HELLO_WITHIN))?;
+    other.set_write_timeout(Some(HELLO_WITHIN))?;
+    receive(&other)?;
+    let reason = "another replacement is under way".to_owned();
+    send(&other, &HandoverMessage::Refuse(reason))
 }

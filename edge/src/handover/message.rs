@@ -27,22 +27,26 @@ pub(super) enum HandoverMessage {
     Refuse(String),
     /// A socket; its descriptor comes with the message.
     Socket(Passed),
-    /// There were so many sockets.
-    End(u64),
-    /// The new process serves with them.
+    /// There were so many sockets, and the old process has this number.
+    End { count: u64, process: u32 },
+    /// The new process is about to serve with them.
     Taken,
+    /// The old process gives them up: the new one begins.
+    Left,
 }
 
 /// The fields of a message.
 const KIND: u16 = 1;
 const TEXT: u16 = 2;
 const COUNT: u16 = 3;
+const PROCESS: u16 = 4;
 
 const HELLO: u64 = 1;
 const REFUSE: u64 = 2;
 const SOCKET: u64 = 3;
 const END: u64 = 4;
 const TAKEN: u64 = 5;
+const LEFT: u64 = 6;
 
 const ADMIN: &str = "admin";
 const HANDOVER: &str = "handover";
@@ -65,8 +69,12 @@ pub(super) fn send(stream: &UnixStream, message: &HandoverMessage) -> Result<(),
         HandoverMessage::Hello => put(HELLO, None, None),
         HandoverMessage::Refuse(reason) => put(REFUSE, Some(reason), None),
         HandoverMessage::Socket(passed) => put(SOCKET, Some(&name(passed.role)), None),
-        HandoverMessage::End(count) => put(END, None, Some(*count)),
+        HandoverMessage::End { count, process } => {
+            put(END, None, Some(*count));
+            parcel.number(PROCESS, *process);
+        }
         HandoverMessage::Taken => put(TAKEN, None, None),
+        HandoverMessage::Left => put(LEFT, None, None),
     }
     let parcel = parcel.finish()?;
     let length = u32::try_from(parcel.len()).expect("a message is short");
@@ -143,8 +151,12 @@ pub(super) fn decode(
             let socket = descriptor.ok_or(HandoverError::Order)?;
             HandoverMessage::Socket(Passed { role, socket })
         }
-        END => HandoverMessage::End(parcel.count(COUNT)?),
+        END => HandoverMessage::End {
+            count: parcel.count(COUNT)?,
+            process: parcel.number(PROCESS)?,
+        },
         TAKEN => HandoverMessage::Taken,
+        LEFT => HandoverMessage::Left,
         _ => return Err(HandoverError::Order),
     };
     parcel.finish()?;

@@ -5,12 +5,16 @@
 //!    │ ── Hello ───────────────────────────► │ same user, not leaving, no other replacement
 //!    │ ◄── Socket (with a descriptor) ... ── │ or Refuse
 //!    │ ◄── End ───────────────────────────── │
-//!    │ starts with these sockets             │
-//!    │ ── Taken ───────────────────────────► │ closes its copies, and leaves
+//!    │ starts with these sockets, and        │
+//!    │ waits for a link to an origin         │
+//!    │ ── Taken ───────────────────────────► │
+//!    │ ◄── Left ──────────────────────────── │ closes its copies, and leaves
+//!    │ accepts clients                       │
 //! ```
 //!
-//! Until `Taken` either side may end the connection: the old process then serves as before. Both
-//! have the listening sockets, so that no client is refused at any moment. `docs/replace.md` has the
+//! Until `Left` either side may end the connection: the old process then serves as before, and the
+//! new one ends. Both have the listening sockets, so that no client is refused at any moment, and one
+//! of them accepts. `docs/replace.md` has the
 //! messages.
 
 mod give;

@@ -1,4 +1,5 @@
 use std::{
+    fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     os::unix::net::{UnixListener, UnixStream},
@@ -78,7 +79,7 @@ fn a_listener_moves_with_its_queue_and_the_old_process_hears_of_it() {
         .socket
         .try_clone()
         .expect("a descriptor");
-    takeover.confirm().expect("the old process listens");
+    takeover.confirm().expect("the old process answers");
     old.taken.recv_timeout(WITHIN).expect("it hears of it");
     drop(old);
     let (mut served, _) = TcpListener::from(socket).accept().expect("a client");
@@ -121,9 +122,37 @@ fn a_process_that_refuses_or_is_left_alone_goes_on() {
 }
 
 #[test]
+fn a_process_that_hears_no_answer_begins_only_if_the_other_one_is_gone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("edge.sock");
+    // Processes that give nothing and do not answer: this one, and one that has ended.
+    let mut ended = std::process::Command::new("true")
+        .spawn()
+        .expect("a process");
+    ended.wait().expect("its end");
+    for (process, begins) in [(std::process::id(), false), (ended.id(), true)] {
+        let listener = UnixListener::bind(&path).expect("a new socket");
+        let old = thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("a request");
+            message::receive(&stream).expect("its hello");
+            let end = message::HandoverMessage::End { count: 0, process };
+            message::send(&stream, &end).expect("it listens");
+        });
+        let takeover = take(&path).expect("no sockets");
+        old.join().expect("no panic");
+        assert_eq!(takeover.confirm().is_ok(), begins);
+        fs::remove_file(&path).expect("the socket");
+    }
+}
+
+#[test]
 fn a_socket_that_was_left_behind_is_replaced_and_one_in_use_is_not() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("edge.sock");
+    fs::write(&path, "settings").expect("a file");
+    assert!(Giver::bind(&path).is_err(), "a file of somebody");
+    assert_eq!(fs::read_to_string(&path).expect("the file"), "settings");
+    fs::remove_file(&path).expect("the file");
     drop(UnixListener::bind(&path).expect("a new socket"));
     assert!(path.exists());
     let giver = Giver::bind(&path).expect("nobody listens");

@@ -49,8 +49,9 @@ impl Deployer {
                 registered.configure_builtin(name, settings.clone());
             }
         }
-        for (name, settings) in &applications {
-            shared.groups.relays().configure(name, settings);
+        for name in before.keys().chain(applications.keys()) {
+            let relays = shared.groups.relays();
+            relays.configure(name, &of(&applications, name));
         }
         *shared.applications() = applications;
         for Configured {

@@ -161,16 +161,24 @@ impl Board {
         );
     }
 
-    /// Notes the relays of an application's settings, which are idle until they begin.
+    /// Notes the relays of an application's settings, which are idle until they begin, in place of
+    /// those of the settings before.
     pub(crate) fn configure(&self, application: &str, settings: &config::Application) {
         let pushes = settings.push.iter().map(|push| (Course::Push, &push.url));
         let pulls = settings.pull.iter().map(|pull| (Course::Pull, &pull.url));
+        let relays = pushes.chain(pulls);
+        let next: BTreeSet<_> = relays
+            .map(|(course, url)| TargetLabel::new(application, course, url))
+            .collect();
         let mut table = self.0.lock();
-        for (course, url) in pushes.chain(pulls) {
-            let label = TargetLabel::new(application, course, url);
-            let is_idle =
-                table.configured.insert(label.clone()) && !table.active.contains_key(&label);
-            if is_idle {
+        let is_gone = |it: &&TargetLabel| it.application == application && !next.contains(*it);
+        let gone: Vec<_> = table.configured.iter().filter(is_gone).cloned().collect();
+        for label in gone {
+            table.configured.remove(&label);
+            self.0.gauge(&label, RelayState::Idle).set(0);
+        }
+        for label in next {
+            if table.configured.insert(label.clone()) && !table.active.contains_key(&label) {
                 self.0.gauge(&label, RelayState::Idle).set(1);
             }
         }

@@ -11,7 +11,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, advance, sleep},
 };
-use tributary_node::config;
+use tributary_node::config::{Application, NamePatterns, Push};
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp,
     amf::{Object, Value},
@@ -83,6 +83,42 @@ fn a_secret_name_in_the_words_of_the_other_side_is_hidden() {
     assert_eq!(line.reason, "#77 is taken");
     place.failed(&"\u{e9}".repeat(200), Duration::from_secs(1));
     assert_eq!(board.lines()[0].reason.len(), 200);
+}
+
+#[test]
+fn targets_of_other_settings_take_the_place_of_those_before() {
+    let settings = |urls: &[&str]| Application {
+        push: (urls.iter())
+            .map(|url| Push {
+                url: url.parse().unwrap(),
+                streams: NamePatterns::default(),
+                instance: NamePatterns::default(),
+            })
+            .collect(),
+        ..Application::default()
+    };
+    let board = Board::default();
+    let targets = |board: &Board| {
+        let lines = board.lines();
+        let targets = lines.iter().map(|line| line.target.clone());
+        targets.collect::<Vec<_>>()
+    };
+    board.configure(
+        "live",
+        &settings(&["rtmp://one.example/app/", "rtmp://two.example/app/"]),
+    );
+    board.configure("other", &settings(&["rtmp://three.example/app/"]));
+    assert_eq!(targets(&board).len(), 3);
+    board.configure("live", &settings(&["rtmp://two.example/app/"]));
+    let left = targets(&board);
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(
+        !left.iter().any(|it| it.contains("one.example")),
+        "{left:?}"
+    );
+    board.configure("live", &settings(&[]));
+    board.configure("other", &settings(&[]));
+    assert!(board.lines().is_empty());
 }
 
 fn live(number: u64) -> Writing {
@@ -437,9 +473,9 @@ fn a_stream_that_the_other_side_refuses_is_a_failure() {
 fn the_number_of_relays_is_bounded_and_targets_without_one_are_idle() {
     let board = Board::default();
     let push = serde_json::json!({ "url": "rtmp://far.example/app/s3cret" });
-    let application = config::Application {
+    let application = Application {
         push: vec![serde_json::from_value(push).unwrap()],
-        ..config::Application::default()
+        ..Application::default()
     };
     board.configure("live", &application);
     let states = |board: &Board| {
