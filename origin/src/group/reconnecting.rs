@@ -10,9 +10,10 @@ use tributary_protocol::link::TakeoverKey;
 use crate::session::SessionKey;
 
 /// The publishers of a group that are asked to reconnect. For a while, the session that shows the
-/// key of one of them may take its names over, whatever `second_publisher` says.
+/// key of one of them may take its names over, whatever `second_publisher` says. The table is made
+/// with the first of them: most groups never have one.
 #[derive(Debug, Default)]
-pub(super) struct Reconnecting(HashMap<SessionKey, Expected>);
+pub(super) struct Reconnecting(Option<Box<HashMap<SessionKey, Expected>>>);
 
 #[derive(Debug)]
 struct Expected {
@@ -29,13 +30,14 @@ const COMES_WITHIN: Duration = Duration::from_secs(60);
 impl Reconnecting {
     /// Expects the client of a session to come back with this key.
     pub(super) fn expect(&mut self, session: SessionKey, key: TakeoverKey, now: Instant) {
-        self.0.retain(|_, expected| expected.until > now);
+        let table = self.0.get_or_insert_default();
+        table.retain(|_, expected| expected.until > now);
         let expected = Expected {
             key,
             until: now + COMES_WITHIN,
             by: None,
         };
-        self.0.insert(session, expected);
+        table.insert(session, expected);
     }
 
     /// Whether a session with this key may have the names of another.
@@ -46,13 +48,14 @@ impl Reconnecting {
         key: Option<TakeoverKey>,
         now: Instant,
     ) -> bool {
-        let expected = self.0.get(&holder).filter(|it| it.until > now);
+        let expected = self.0.as_ref().and_then(|table| table.get(&holder));
+        let expected = expected.filter(|it| it.until > now);
         expected.is_some_and(|it| key == Some(it.key) && it.by.is_none_or(|by| by == session))
     }
 
     /// Notes that a session has used the key.
     pub(super) fn used(&mut self, holder: SessionKey, session: SessionKey) {
-        if let Some(expected) = self.0.get_mut(&holder) {
+        if let Some(expected) = self.0.as_mut().and_then(|table| table.get_mut(&holder)) {
             expected.by = Some(session);
         }
     }
@@ -85,6 +88,7 @@ mod tests {
         assert!(!reconnecting.lets(old, other, key(1), now), "once");
         assert!(!reconnecting.lets(old, new, key(1), now + COMES_WITHIN));
         reconnecting.expect(other, TakeoverKey::new([3; 16]), now + COMES_WITHIN);
-        assert_eq!(reconnecting.0.len(), 1, "the old one is forgotten");
+        let known = reconnecting.0.map_or(0, |table| table.len());
+        assert_eq!(known, 1, "the old one is forgotten");
     }
 }

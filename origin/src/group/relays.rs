@@ -28,13 +28,15 @@ pub(super) mod acts;
 /// The pushes and pulls of a group.
 #[derive(Default)]
 pub(super) struct Relays {
-    /// By the name of the stream, and the target.
-    pushes: HashMap<(Arc<str>, PushTarget), Pushing>,
+    /// By the name of the stream, and the target; made with the first one.
+    pushes: Option<Box<PushTable>>,
     /// Those of the settings first.
     pulls: Vec<PulledStream>,
     /// Counts the runs of pulls.
     last_run: u64,
 }
+
+type PushTable = HashMap<(Arc<str>, PushTarget), Pushing>;
 
 /// The target of a push.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -105,7 +107,9 @@ impl Relays {
 
     /// Ends the pushes of a stream whose publication is over.
     pub(super) fn push_ends(&mut self, name: &str) {
-        self.pushes.retain(|(pushed, _), _| **pushed != *name);
+        if let Some(pushes) = &mut self.pushes {
+            pushes.retain(|(pushed, _), _| **pushed != *name);
+        }
     }
 
     /// Notes that the application, or a client for it, has ended a pull's publication.
@@ -148,14 +152,16 @@ impl Relays {
     /// Whether a stream is pushed to a target.
     fn has_push(&self, name: &Arc<str>, target: &PushTarget) -> bool {
         let key = (Arc::clone(name), target.clone());
-        self.pushes.contains_key(&key)
+        let pushes = self.pushes.as_ref();
+        pushes.is_some_and(|pushes| pushes.contains_key(&key))
     }
 
     /// How many pushes of a stream were asked for.
     fn asked_pushes(&self, name: &str) -> usize {
         let asked =
             |(pushed, target): &&(Arc<str>, PushTarget)| **pushed == *name && target.is_asked();
-        self.pushes.keys().filter(asked).count()
+        let pushes = self.pushes.iter().flat_map(|pushes| pushes.keys());
+        pushes.filter(asked).count()
     }
 }
 

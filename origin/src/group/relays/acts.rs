@@ -100,7 +100,8 @@ impl PublishActs<'_> {
         };
         let (pushing, task) = push(place, dialler, url.name_of(name), Arc::clone(live));
         self.room.process.media.spawn(task);
-        self.relays.pushes.insert((Arc::clone(name), to), pushing);
+        let pushes = self.relays.pushes.get_or_insert_default();
+        pushes.insert((Arc::clone(name), to), pushing);
         true
     }
 
