@@ -13,7 +13,9 @@ use crate::session::SessionKey;
 /// key of one of them may take its names over, whatever `second_publisher` says. The table is made
 /// with the first of them: most groups never have one.
 #[derive(Debug, Default)]
-pub(super) struct Reconnecting(Option<Box<HashMap<SessionKey, Expected>>>);
+pub(super) struct Reconnecting(Option<Box<ExpectedTable>>);
+
+type ExpectedTable = HashMap<SessionKey, Expected>;
 
 #[derive(Debug)]
 struct Expected {
