@@ -21,20 +21,6 @@ use crate::support::{
 /// A bound that no step reaches.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// The arguments of an edge of the cluster's origin.
-fn edge(cluster: &Cluster, rtmp: &str) -> Vec<String> {
-    let origin = cluster.relays[0].address();
-    let arguments = [
-        "edge",
-        &format!("--rtmp={rtmp}"),
-        "--admin=127.0.0.1:0",
-        "--config=node.toml",
-        "--cert=edge0",
-        &format!("--origin=origin0@{origin}"),
-    ];
-    arguments.map(str::to_owned).to_vec()
-}
-
 /// An address with a port that was free a moment ago.
 fn free() -> SocketAddr {
     let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -45,7 +31,9 @@ fn free() -> SocketAddr {
 fn activator(cluster: &Cluster, name: &str, listens: SocketAddr, rtmp: &str) -> Program {
     let mut command = Command::new("systemd-socket-activate");
     command.arg("--listen").arg(listens.to_string());
-    command.arg(TRIBUTARY).args(edge(cluster, rtmp));
+    command
+        .arg(TRIBUTARY)
+        .args(cluster.edge_arguments(rtmp, "node.toml"));
     command.current_dir(cluster.directory());
     Program::spawn(name, &mut command, cluster.directory())
 }
@@ -106,7 +94,7 @@ fn a_service_manager_hears_when_nodes_serve_reload_and_end() {
         "managed",
         Path::new(TRIBUTARY),
         cluster.directory(),
-        &edge(&cluster, "127.0.0.1:0"),
+        &cluster.edge_arguments("127.0.0.1:0", "node.toml"),
         &[("NOTIFY_SOCKET", at)],
     );
     assert_eq!(manager.hears(), "READY=1");

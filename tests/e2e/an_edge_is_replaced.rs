@@ -18,7 +18,7 @@ use rustix::process::Signal;
 
 use crate::support::{
     clients::{Player, endless_publisher, wired::Wired},
-    cluster::{self, Cluster, TRIBUTARY},
+    cluster::{Cluster, TRIBUTARY},
     http::{self, Metrics},
     media::clip,
     program::Program,
@@ -32,30 +32,12 @@ const WITHIN: Duration = Duration::from_secs(40);
 const HANDOVER: &str = "handover.sock";
 
 fn edge(cluster: &Cluster, name: &str, more: &[&str]) -> Program {
-    let origin = format!("--origin=origin0@{}", cluster.relays[0].address());
-    let own = [
-        "edge",
-        "--rtmp=127.0.0.1:0",
-        "--admin=127.0.0.1:0",
-        "--config=node.toml",
-        "--cert=edge0",
-        &origin,
-    ];
     let variables = [
         ("TRIBUTARY_EDGE_HANDOVER", HANDOVER),
         ("TRIBUTARY_EDGE_DRAIN_LINGER", "0 s"),
         ("TRIBUTARY_EDGE_DRAIN_DEADLINE", "5 s"),
     ];
-    let arguments = [&own[..], more].concat();
-    let edge = Program::tributary_with(
-        name,
-        Path::new(TRIBUTARY),
-        cluster.directory(),
-        &arguments,
-        &variables,
-    );
-    cluster::await_links(&edge, 1);
-    edge
+    cluster.edge_with(name, more, &variables)
 }
 
 /// Clients that connect one after the other, until they are stopped.

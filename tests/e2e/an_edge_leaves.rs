@@ -1,10 +1,7 @@
 //! SIGTERM to an edge: not ready at once, then no listener, then no session.
 
 use std::{
-    fs::{self, Permissions},
     net::TcpStream,
-    os::unix::fs::PermissionsExt,
-    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -13,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::support::{
     clients::{Player, endless_publisher, wired::Wired},
-    cluster::{self, Cluster, TRIBUTARY},
+    cluster::{Cluster, TRIBUTARY},
     http,
     media::clip,
     program::Program,
@@ -28,27 +25,8 @@ fn edge(cluster: &Cluster, linger: &str, deadline: &str) -> Program {
         ("TRIBUTARY_EDGE_DRAIN_DEADLINE", deadline),
         ("TRIBUTARY_ADMIN_TOKEN_FILE", TOKEN),
     ];
-    let token = cluster.directory().join(TOKEN);
-    fs::write(&token, "0123456789abcdef0123456789abcdef\n").expect("a file");
-    fs::set_permissions(&token, Permissions::from_mode(0o600)).expect("an owner");
-    let origin = format!("--origin=origin0@{}", cluster.relays[0].address());
-    let arguments = [
-        "edge",
-        "--rtmp=127.0.0.1:0",
-        "--admin=127.0.0.1:0",
-        "--config=node.toml",
-        "--cert=edge0",
-        &origin,
-    ];
-    let edge = Program::tributary_with(
-        "leaving",
-        Path::new(TRIBUTARY),
-        cluster.directory(),
-        &arguments,
-        &variables,
-    );
-    cluster::await_links(&edge, 1);
-    edge
+    cluster.write_token(TOKEN, "0123456789abcdef0123456789abcdef\n");
+    cluster.edge_with("leaving", &[], &variables)
 }
 
 #[test]
@@ -145,9 +123,7 @@ fn a_command_with_the_token_lets_an_edge_leave() {
         command.arg("--token").arg(cluster.directory().join(token));
         command.output().expect("the program runs")
     };
-    let other = cluster.directory().join("other-token");
-    fs::write(&other, "0".repeat(32)).expect("a file");
-    fs::set_permissions(&other, Permissions::from_mode(0o600)).expect("an owner");
+    cluster.write_token("other-token", &"0".repeat(32));
     let refused = drain("other-token");
     assert!(!refused.status.success());
     let reason = String::from_utf8_lossy(&refused.stderr).into_owned();

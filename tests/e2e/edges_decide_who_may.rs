@@ -14,17 +14,13 @@ use std::{
 use socket2::{Domain, Socket, Type};
 
 use crate::support::{
-    clients::{Publisher, publisher_of, tracks, wired::Wired},
+    clients::{Publisher, await_stream, publisher_in, refused, tracks, wired::Wired},
     cluster::Cluster,
     media::clip,
-    program::Program,
-    wait,
     wire::Amf,
 };
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A balancer that sends each connection to the next edge, from an address of its own.
 struct Balancer {
@@ -90,27 +86,6 @@ fn edges(cluster: &Cluster) -> Vec<SocketAddr> {
         .collect()
 }
 
-/// An ffmpeg that publishes; its log is in a directory of this name.
-fn publish(cluster: &Cluster, name: &str, url: &str) -> Program {
-    let directory = cluster.directory().join(name);
-    fs::create_dir_all(&directory).expect("a new directory");
-    publisher_of(url, clip(), &[], &directory)
-}
-
-/// Waits for the end of a publisher that is refused, whose log then has this text.
-fn refused(mut publisher: Program, text: &str) {
-    let status = publisher.wait_exit(PATIENCE).expect("ffmpeg ends");
-    let log = publisher.log();
-    assert!(!status.success(), "{log}");
-    assert!(log.contains(text), "no {text:?} in\n{log}");
-}
-
-/// Waits until the stream can be played.
-fn await_stream(url: &str) {
-    let plays = || tracks(url).iter().any(|track| track.starts_with("h264"));
-    wait::until("the stream is there", PATIENCE, plays);
-}
-
 fn faults(cluster: &Cluster, fault: &str) -> f64 {
     let all = 0..cluster.edges.len();
     let label = format!("reason=\"{fault}\"");
@@ -134,7 +109,7 @@ fn encoders_log_in_at_two_edges_in_turn() {
     let balancer = Balancer::start(edges(&cluster), [127, 0, 0, 1]);
     for scheme in ["adobe", "llnw"] {
         let url = balancer.url("alice:s3cr3t@", scheme, "cam");
-        let mut publisher = publish(&cluster, scheme, &url);
+        let mut publisher = publisher_in(&cluster, scheme, &url);
         await_stream(&cluster.url(0, scheme, "cam"));
         assert!(publisher.is_running(), "{}", publisher.log());
     }
@@ -144,12 +119,15 @@ fn encoders_log_in_at_two_edges_in_turn() {
     assert_eq!(faults(&cluster, "user_password"), 0.0);
     for (scheme, user) in [("adobe", "alice:wrong@"), ("llnw", "bob:s3cr3t@")] {
         let url = balancer.url(user, scheme, "other");
-        refused(publish(&cluster, &format!("{scheme}-wrong"), &url), "auth");
+        refused(
+            publisher_in(&cluster, &format!("{scheme}-wrong"), &url),
+            "auth",
+        );
     }
     assert_eq!(faults(&cluster, "user_password"), 2.0);
     // ffmpeg has no password to answer with.
     let url = balancer.url("", "adobe", "other");
-    refused(publish(&cluster, "nobody", &url), "need auth");
+    refused(publisher_in(&cluster, "nobody", &url), "need auth");
 }
 
 /// The query that the script of docs/configuration.md makes for an act.
@@ -191,9 +169,9 @@ fn a_signed_name_is_published_and_played_until_its_time_is_over() {
             "the signature of the token is wrong",
         ),
     ] {
-        refused(publish(&cluster, name, &url), text);
+        refused(publisher_in(&cluster, name, &url), text);
     }
-    let mut publisher = publish(&cluster, "good", &signed("publish", 600));
+    let mut publisher = publisher_in(&cluster, "good", &signed("publish", 600));
     await_stream(&signed("play", 600));
     assert_eq!(
         tracks(&cluster.url(0, "signed", "cam")),
@@ -266,9 +244,9 @@ fn access_lists_judge_the_address_of_the_client() {
             "the address 127.4.0.1 may not publish here",
         ),
     ] {
-        refused(publish(&cluster, name, &from(address)), text);
+        refused(publisher_in(&cluster, name, &from(address)), text);
     }
-    let mut publisher = publish(&cluster, "listed", &from([127, 3, 0, 1]));
+    let mut publisher = publisher_in(&cluster, "listed", &from([127, 3, 0, 1]));
     await_stream(&cluster.url(0, "listed", "cam"));
     assert!(publisher.is_running(), "{}", publisher.log());
 }

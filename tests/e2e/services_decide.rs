@@ -12,10 +12,9 @@ use std::{
 use rustix::process::Signal;
 
 use crate::support::{
-    clients::{Player, publisher_of, tracks},
+    clients::{Player, await_stream, publisher_in, refused, tracks},
     cluster::{self, Cluster, TRIBUTARY},
     hook_service::{Asked, HookService, Reply},
-    media::clip,
     program::Program,
     wait,
 };
@@ -46,27 +45,6 @@ const ALL: [&str; 6] = [
     "on_play",
     "on_play_done",
 ];
-
-/// An ffmpeg that publishes; its log is in a directory of this name.
-fn publish(cluster: &Cluster, name: &str, url: &str) -> Program {
-    let directory = cluster.directory().join(name);
-    fs::create_dir_all(&directory).expect("a new directory");
-    publisher_of(url, clip(), &[], &directory)
-}
-
-/// Waits for the end of a publisher that is refused, whose log then has this text.
-fn refused(mut publisher: Program, text: &str) {
-    let status = publisher.wait_exit(PATIENCE).expect("ffmpeg ends");
-    let log = publisher.log();
-    assert!(!status.success(), "{log}");
-    assert!(log.contains(text), "no {text:?} in\n{log}");
-}
-
-/// Waits until the stream can be played.
-fn await_stream(url: &str) {
-    let plays = || tracks(url).iter().any(|track| track.starts_with("h264"));
-    wait::until("the stream is there", PATIENCE, plays);
-}
 
 /// Plays with rtmpdump until media has come.
 fn await_media(cluster: &Cluster, url: &str) {
@@ -102,11 +80,11 @@ fn a_service_of_nginx_rtmp_is_asked_as_it_knows_it() {
     let table = hooks("ngx", "nginx", &service, &ALL, &more);
     let mut cluster = Cluster::with_applications_and_tables(1, 1, &table, |_| {});
     let url = |name: &str| cluster.url(0, "ngx", name);
-    let mut publisher = publish(&cluster, "first", &url("cam?key=a%20b&x"));
+    let mut publisher = publisher_in(&cluster, "first", &url("cam?key=a%20b&x"));
     await_stream(&url("cam"));
     // The origin refuses a second publisher of the name, after the service has allowed it.
     refused(
-        publish(&cluster, "second", &url("cam")),
+        publisher_in(&cluster, "second", &url("cam")),
         "The name is being published",
     );
     let rtmpdump = Player::Rtmpdump.start(&url("cam?see=1"), cluster.directory());
@@ -204,11 +182,11 @@ fn a_service_of_nginx_rtmp_refuses_and_renames() {
     let mut cluster = Cluster::with_applications_and_tables(1, 1, &table, |_| {});
     let url = |name: &str| cluster.url(0, "ngx", name);
     refused(
-        publish(&cluster, "bad", &url("bad")),
+        publisher_in(&cluster, "bad", &url("bad")),
         "this key has been sold",
     );
     assert_eq!(tracks(&url("bad")), Vec::<String>::new());
-    let mut publisher = publish(&cluster, "cam", &url("cam"));
+    let mut publisher = publisher_in(&cluster, "cam", &url("cam"));
     await_stream(&url("hidden"));
     await_media(&cluster, &url("watch"));
     assert_eq!(tracks(&url("relay")), Vec::<String>::new());
@@ -243,8 +221,11 @@ fn a_service_of_srs_is_asked_as_it_knows_it() {
     let table = hooks("srs", "srs", &service, &ALL, "");
     let mut cluster = Cluster::with_applications_and_tables(1, 1, &table, |_| {});
     let url = |name: &str| cluster.url(0, "srs", name);
-    refused(publish(&cluster, "bad", &url("bad")), "not on this channel");
-    let mut publisher = publish(&cluster, "cam", &url("cam?token=a"));
+    refused(
+        publisher_in(&cluster, "bad", &url("bad")),
+        "not on this channel",
+    );
+    let mut publisher = publisher_in(&cluster, "cam", &url("cam?token=a"));
     await_media(&cluster, &url("cam"));
     assert!(publisher.is_running(), "{}", publisher.log());
     let keys = |asked: &Asked| -> Vec<String> {
@@ -361,12 +342,12 @@ fn services_that_fail_refuse_or_allow_as_the_application_says() {
     for (name, result) in cases {
         let began = Instant::now();
         let url = cluster.url(0, &format!("{name}_refuse"), "cam");
-        let publisher = publish(&cluster, &format!("{name}-refuse"), &url);
+        let publisher = publisher_in(&cluster, &format!("{name}-refuse"), &url);
         refused(publisher, "does not answer: try again later");
         assert!(began.elapsed() < Duration::from_secs(8), "{name}");
         assert_eq!(results(&cluster, "on_publish", result), 1.0, "{name}");
         let url = cluster.url(0, &format!("{name}_allow"), "cam");
-        let mut publisher = publish(&cluster, &format!("{name}-allow"), &url);
+        let mut publisher = publisher_in(&cluster, &format!("{name}-allow"), &url);
         await_stream(&url);
         assert!(publisher.is_running(), "{}", publisher.log());
     }
@@ -388,7 +369,7 @@ fn an_edge_that_ends_says_how_many_done_hooks_it_loses() {
     let table = hooks("ngx", "nginx", &service, &names, "");
     let mut cluster = Cluster::with_applications_and_tables(1, 1, &table, |_| {});
     let url = cluster.url(0, "ngx", "cam");
-    let _publisher = publish(&cluster, "cam", &url);
+    let _publisher = publisher_in(&cluster, "cam", &url);
     await_stream(&url);
     cluster.edges[0].signal(Signal::TERM);
     // The deadline of the cluster's edges is 1 s, and their parts have 3 s more.
@@ -441,15 +422,7 @@ fn edge(cluster: &Cluster, name: &str, hooks: &str, variables: &[(&str, &str)]) 
     let common = fs::read_to_string(directory.join("node.toml")).expect("a configuration");
     let file = format!("{name}.toml");
     fs::write(directory.join(&file), format!("{common}\n{hooks}")).expect("a file");
-    let origin = format!("--origin=origin0@{}", cluster.relays[0].address());
-    let arguments = [
-        "edge",
-        "--rtmp=127.0.0.1:0",
-        "--admin=127.0.0.1:0",
-        &format!("--config={file}"),
-        "--cert=edge0",
-        &origin,
-    ];
+    let arguments = cluster.edge_arguments("127.0.0.1:0", &file);
     let executable = Path::new(TRIBUTARY);
     let edge = Program::tributary_with(name, executable, directory, &arguments, variables);
     cluster::await_links(&edge, 1);
@@ -473,7 +446,7 @@ fn a_service_by_https_is_trusted_by_its_certificate() {
         let edge = edge(&cluster, name, &hooks, variables);
         let url = |stream: &str| format!("rtmp://{}/live/{stream}", edge.address("rtmp"));
         refused(
-            publish(&cluster, &format!("{name}-bob"), &url("cam?who=bob")),
+            publisher_in(&cluster, &format!("{name}-bob"), &url("cam?who=bob")),
             text,
         );
         if variables.is_empty() {
@@ -481,7 +454,7 @@ fn a_service_by_https_is_trusted_by_its_certificate() {
             assert!(line.contains("certificate"), "{line}");
             continue;
         }
-        let mut publisher = publish(&cluster, "alice", &url("cam?who=alice"));
+        let mut publisher = publisher_in(&cluster, "alice", &url("cam?who=alice"));
         await_stream(&url("cam-of-alice"));
         assert!(publisher.is_running(), "{}", publisher.log());
     }
@@ -513,10 +486,10 @@ fn the_example_of_a_service_lets_alice_publish() {
     let edge = edge(&cluster, "example", &hooks, &[]);
     let url = |user: &str| format!("rtmp://{user}:s3cr3t@{}/live/cam", edge.address("rtmp"));
     refused(
-        publish(&cluster, "bob", &url("bob")),
+        publisher_in(&cluster, "bob", &url("bob")),
         "only alice may publish",
     );
-    let mut publisher = publish(&cluster, "alice", &url("alice"));
+    let mut publisher = publisher_in(&cluster, "alice", &url("alice"));
     await_stream(&format!("rtmp://{}/live/cam", edge.address("rtmp")));
     assert!(publisher.is_running(), "{}", publisher.log());
 }

@@ -1,9 +1,7 @@
 //! A node reads its configuration again: all of it or nothing, and its clients stay.
 
 use std::{
-    fs::{self, Permissions},
-    os::unix::fs::PermissionsExt,
-    path::Path,
+    fs,
     process::{Command, Output},
     time::Duration,
 };
@@ -11,8 +9,8 @@ use std::{
 use rustix::process::Signal;
 
 use crate::support::{
-    clients::{Player, endless_publisher, publisher_of, tracks},
-    cluster::{self, Cluster, TRIBUTARY},
+    clients::{Player, endless_publisher, publisher_in, tracks},
+    cluster::{Cluster, TRIBUTARY},
     http::Metrics,
     media::clip,
     program::Program,
@@ -30,27 +28,8 @@ const WITHIN: Duration = Duration::from_secs(30);
 
 /// An edge of the cluster's origin whose admin API has a token.
 fn edge(cluster: &Cluster) -> Program {
-    let token = cluster.directory().join(TOKEN);
-    fs::write(&token, "0123456789abcdef0123456789abcdef\n").expect("a file");
-    fs::set_permissions(&token, Permissions::from_mode(0o600)).expect("an owner");
-    let origin = format!("--origin=origin0@{}", cluster.relays[0].address());
-    let arguments = [
-        "edge",
-        "--rtmp=127.0.0.1:0",
-        "--admin=127.0.0.1:0",
-        "--config=node.toml",
-        "--cert=edge0",
-        &origin,
-    ];
-    let edge = Program::tributary_with(
-        "reloading",
-        Path::new(TRIBUTARY),
-        cluster.directory(),
-        &arguments,
-        &[("TRIBUTARY_ADMIN_TOKEN_FILE", TOKEN)],
-    );
-    cluster::await_links(&edge, 1);
-    edge
+    cluster.write_token(TOKEN, "0123456789abcdef0123456789abcdef\n");
+    cluster.edge_with("reloading", &[], &[("TRIBUTARY_ADMIN_TOKEN_FILE", TOKEN)])
 }
 
 /// `tributary reload` in the cluster's directory.
@@ -144,11 +123,7 @@ fn an_edge_takes_what_it_can_and_refuses_mistakes_as_a_whole() {
 #[test]
 fn an_origins_groups_follow_its_settings() {
     let cluster = Cluster::with_data(1, 1, "");
-    let publish = |name: &str| {
-        let directory = cluster.directory().join(name);
-        fs::create_dir_all(&directory).expect("a new directory");
-        publisher_of(&cluster.url(0, "live", name), clip(), &[], &directory)
-    };
+    let publish = |name: &str| publisher_in(&cluster, name, &cluster.url(0, "live", name));
     let is_there = |name: &str| !tracks(&cluster.url(0, "live", name)).is_empty();
     let mut first = publish("first");
     wait::until("the stream is there", WITHIN, || is_there("first"));

@@ -1,8 +1,9 @@
 //! Origins and edges in processes of their own, with certificates from a CA of their own.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::Command,
     time::Duration,
@@ -267,6 +268,43 @@ impl Cluster {
         // The process's files have another name than the directory of its certificate.
         let process = format!("{name}-process");
         Program::tributary(&process, Path::new(TRIBUTARY), self.directory(), &arguments)
+    }
+
+    /// The arguments of an edge of the first origin, with the name of the first edge.
+    pub(crate) fn edge_arguments(&self, rtmp: &str, config: &str) -> Vec<String> {
+        let arguments = [
+            "edge",
+            &format!("--rtmp={rtmp}"),
+            "--admin=127.0.0.1:0",
+            &format!("--config={config}"),
+            "--cert=edge0",
+            &format!("--origin=origin0@{}", self.relays[0].address()),
+        ];
+        arguments.map(str::to_owned).to_vec()
+    }
+
+    /// Starts one more edge of the first origin, with further flags and with variables, and waits for
+    /// its link.
+    pub(crate) fn edge_with(
+        &self,
+        name: &str,
+        flags: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Program {
+        let mut arguments = self.edge_arguments("127.0.0.1:0", "node.toml");
+        arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
+        let executable = Path::new(TRIBUTARY);
+        let directory = self.directory();
+        let edge = Program::tributary_with(name, executable, directory, &arguments, variables);
+        await_links(&edge, 1);
+        edge
+    }
+
+    /// Writes a file with the token of an admin API into the cluster's directory.
+    pub(crate) fn write_token(&self, name: &str, token: &str) {
+        let file = self.directory().join(name);
+        fs::write(&file, token).expect("a file");
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("an owner");
     }
 
     fn add_edge(&mut self, index: usize) {

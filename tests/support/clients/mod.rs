@@ -1,6 +1,7 @@
 //! Clients: independent ones, and two of the tests' own.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
     thread::JoinHandle,
@@ -10,8 +11,10 @@ use std::{
 use rustix::process::Signal;
 
 use super::{
-    media::{Likeness, Recording},
+    cluster::Cluster,
+    media::{Likeness, Recording, clip},
     program::{self, Program},
+    wait,
 };
 
 pub(crate) mod calls;
@@ -273,6 +276,30 @@ pub(crate) fn publisher_of(url: &str, file: &Path, with: &[&str], directory: &Pa
         .args(["-f", "flv", url]);
     Program::spawn("ffmpeg-publisher", &mut command, directory)
 }
+
+/// An endless ffmpeg whose log is in a directory of this name.
+pub(crate) fn publisher_in(cluster: &Cluster, name: &str, url: &str) -> Program {
+    let directory = cluster.directory().join(name);
+    fs::create_dir_all(&directory).expect("a new directory");
+    publisher_of(url, clip(), &[], &directory)
+}
+
+/// Waits for the end of a publisher that is refused, whose log then has this text.
+pub(crate) fn refused(mut publisher: Program, text: &str) {
+    let status = publisher.wait_exit(REFUSED_WITHIN).expect("ffmpeg ends");
+    let log = publisher.log();
+    assert!(!status.success(), "{log}");
+    assert!(log.contains(text), "no {text:?} in\n{log}");
+}
+
+/// Waits until the stream can be played.
+pub(crate) fn await_stream(url: &str) {
+    let plays = || tracks(url).iter().any(|track| track.starts_with("h264"));
+    wait::until("the stream is there", REFUSED_WITHIN, plays);
+}
+
+/// A bound that no step of these reaches.
+const REFUSED_WITHIN: Duration = Duration::from_secs(20);
 
 /// The codecs and kinds of all tracks that ffprobe finds in a stream or a file, sorted.
 pub(crate) fn tracks(url: &str) -> Vec<String> {
