@@ -229,40 +229,40 @@ impl Door {
         turns: &Turns,
     ) -> Result<(Transport, Protocol), Refusal> {
         let first = first(&socket).await?;
-        let is_served = |over_tls| !self.served(over_tls).is_empty();
+        let is_served = |over_tls| self.served(over_tls).next().is_some();
         let tls = self.tls.as_ref();
         let tls = tls.filter(|_| first == TLS_HANDSHAKE || !is_served(false));
         let Some(settings) = tls else {
-            return Ok((Transport::plain(socket), choose(&self.served(false), first)));
+            return Ok((Transport::plain(socket), choose(self.served(false), first)));
         };
         let transport = Transport::tls(socket, settings, &turns.0).await?;
         let served = self.served(true);
-        let first = match served.len() {
+        let first = match served.clone().count() {
             1 => first,
             _ => {
                 let first = transport.first_in_tls().await;
                 first.ok().flatten().ok_or(Refusal::Gone)?
             }
         };
-        Ok((transport, choose(&served, first)))
+        Ok((transport, choose(served, first)))
     }
 
     /// The protocols that are served over TLS, or without it.
-    fn served(&self, over_tls: bool) -> Vec<Protocol> {
+    fn served(&self, over_tls: bool) -> impl Iterator<Item = Protocol> + Clone {
         let protocols = self.protocols.iter().copied();
-        protocols.filter(|it| it.is_tls() == over_tls).collect()
+        protocols.filter(move |it| it.is_tls() == over_tls)
     }
 }
 
 /// The protocol of a connection that begins with this byte.
-fn choose(served: &[Protocol], first: u8) -> Protocol {
-    let begins = |it: &&Protocol| match it {
+fn choose(mut served: impl Iterator<Item = Protocol> + Clone, first: u8) -> Protocol {
+    let begins = |it: &Protocol| match it {
         Protocol::Ws | Protocol::Wss => first == GET,
         Protocol::Rtmpt | Protocol::Rtmpts => first == POST,
         Protocol::Rtmp | Protocol::Rtmps => first != GET && first != POST,
     };
-    let fitting = served.iter().find(begins).or_else(|| served.first());
-    fitting.copied().unwrap_or(Protocol::Rtmp)
+    let fitting = served.clone().find(begins);
+    fitting.or_else(|| served.next()).unwrap_or(Protocol::Rtmp)
 }
 
 /// The protocol, as it is with TLS or without.
