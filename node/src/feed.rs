@@ -120,6 +120,21 @@ impl FeedWriter {
         }
     }
 
+    /// A writer in place of one that has ended with its process. Its first feed begins like a further
+    /// one: the receiver skips messages that it has.
+    pub fn continued(
+        live: LiveId,
+        writer: WriterId,
+        cursor: Cursor,
+        publications: Publications,
+    ) -> Self {
+        Self {
+            since: 0,
+            begun: true,
+            ..Self::new(live, writer, cursor, publications)
+        }
+    }
+
     /// Continues at `cursor`; the receiver skips messages that it has.
     pub fn go_on_at(&mut self, cursor: Cursor) {
         self.cursor = cursor;

@@ -21,7 +21,12 @@ use tributary_protocol::{
     link::{Control, Hello, features},
 };
 
-use super::{config::LinkConfig, feeds, origin::Origin, shared::Shared};
+use super::{
+    config::LinkConfig,
+    feeds,
+    origin::{LEFT_LINKS, Origin},
+    shared::Shared,
+};
 use crate::routing::OriginId;
 
 /// The dialling of one origin.
@@ -37,6 +42,8 @@ pub(super) struct Dialler<O> {
     pub(super) end: CancellationToken,
     /// The tasks that end with the links, with those that close sockets.
     pub(super) tasks: TaskTracker,
+    /// The end of the grace time of an origin whose link another process has had.
+    pub(super) lost_until: Option<Instant>,
 }
 
 /// The receiver of an origin's news.
@@ -117,15 +124,15 @@ struct ControlEnd<'a, O> {
 impl<O: Observer> Dialler<O> {
     /// Keeps the link until the dialling ends.
     pub(super) async fn run(self) {
-        let mut pauses = Pauses::new();
+        let mut pauses = Pauses::new(self.lost_until);
         let mut last_error = None;
-        while let Some(dialled) = self.end.run_until_cancelled(self.dial()).await {
+        while let Some(dialled) = self.unless_over(self.dial()).await {
             let soon = match dialled {
                 Ok(dialled) => {
                     last_error = None;
                     pauses.near.began(Instant::now());
                     let error = self.carry(dialled).await;
-                    if self.end.is_cancelled() {
+                    if self.end.is_cancelled() || self.shared.stages.has_left() {
                         tracing::info!(origin = self.origin.name(), "link ends");
                         break;
                     }
@@ -147,9 +154,19 @@ impl<O: Observer> Dialler<O> {
                 }
             };
             let pause = tokio::time::sleep(self.pause(&mut pauses, soon));
-            if self.end.run_until_cancelled(pause).await.is_none() {
+            if self.unless_over(pause).await.is_none() {
                 break;
             }
+        }
+    }
+
+    /// Waits for `what`, unless the dialling ends or another process dials.
+    async fn unless_over<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.end.cancelled() => None,
+            () = self.shared.stages.left() => None,
+            value = what => Some(value),
         }
     }
 
@@ -189,6 +206,10 @@ impl<O: Observer> Dialler<O> {
     }
 
     fn report(&self, news: News) {
+        if self.shared.stages.has_left() {
+            return;
+        }
+        self.shared.note_change();
         self.observer.report(self.origin.id, news);
     }
 
@@ -266,6 +287,7 @@ impl<O: Observer> Dialler<O> {
             // After its end a link counts and reports nothing.
             biased;
             () = self.end.cancelled() => LinkError::Local,
+            () = self.has_outlived() => LinkError::Local,
             error = link.closed() => error,
             error = run_control(&control, &mut send, &mut recv, Vec::new(), queued) => error,
         };
@@ -280,6 +302,12 @@ impl<O: Observer> Dialler<O> {
         let close = async move { endpoint.close().await };
         self.tasks.spawn_local(close);
         error
+    }
+
+    /// Waits until another process should have had a link in place of this one for long.
+    async fn has_outlived(&self) {
+        self.shared.stages.left().await;
+        tokio::time::sleep(LEFT_LINKS).await;
     }
 
     /// Records and reports that the link is up, then gives it to the lanes.
@@ -351,12 +379,12 @@ impl<O: Observer> ControlDriver for ControlEnd<'_, O> {
 }
 
 impl Pauses {
-    fn new() -> Self {
+    fn new(lost_until: Option<Instant>) -> Self {
         Self {
             random: StdRng::from_os_rng(),
             near: Backoff::new(Duration::from_millis(20), REDIAL_GRACE, HEALTHY),
             far: Backoff::new(REDIAL_GRACE, REDIAL_DOWN, HEALTHY),
-            lost_until: None,
+            lost_until,
         }
     }
 }

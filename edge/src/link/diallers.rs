@@ -1,6 +1,6 @@
 //! The diallers of this edge's origins: each starts with its origin and ends with it.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Instant};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tributary_node::drain;
@@ -49,8 +49,9 @@ impl<O: Observer + 'static> Diallers<O> {
         }
     }
 
-    /// Dials an origin from now on.
-    pub(super) fn start(&self, origin: Rc<Origin>) {
+    /// Dials an origin from now on. `lost_until` is the end of its grace time, if another process has
+    /// had its link.
+    pub(super) fn start(&self, origin: Rc<Origin>, lost_until: Option<Instant>) {
         let end = self.end.child_token();
         self.ends.borrow_mut().insert(origin.id, end.clone());
         let dialler = Dialler {
@@ -62,6 +63,7 @@ impl<O: Observer + 'static> Diallers<O> {
             drain: self.drain.clone(),
             end,
             tasks: self.tasks.clone(),
+            lost_until,
         };
         self.tasks.spawn_local(dialler.run());
     }
@@ -73,9 +75,12 @@ impl<O: Observer + 'static> Diallers<O> {
         }
     }
 
-    /// Closes all links, and waits until the origins are notified, which has a bound.
+    /// Closes all links, and waits until the origins are notified, which has a bound. Links whose lanes
+    /// another process has end by themselves, with a bound as well.
     pub(super) async fn finish(&self) {
-        self.end.cancel();
+        if !self.shared.stages.has_left() {
+            self.end.cancel();
+        }
         self.tasks.close();
         self.tasks.wait().await;
     }

@@ -36,7 +36,10 @@ pub(super) async fn accept(shared: Rc<Shared>, origin: Rc<Origin>, link: Link) {
 async fn read(shared: &Shared, process: u64, link: &Link, epochs: &Epochs, mut feed: FeedStream) {
     let mut opened: Option<(FeedOpen, _)> = None;
     loop {
-        match (feed.next().await, &opened) {
+        let next = feed.next().await;
+        // While the links stand still, messages wait in the stream, as far as it has room.
+        shared.stages.runs().await;
+        match (next, &opened) {
             (Ok(Some(Feed::Open(open))), None) if is_newest(epochs, &open) => {
                 let live = shared.streams.get_or_create(process, open.live);
                 live.restart();

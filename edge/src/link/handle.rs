@@ -24,6 +24,12 @@ use crate::{
     objects::{HubOut, ObjectMessage},
 };
 
+mod moving;
+
+pub use moving::Movement;
+
+use moving::Berths;
+
 /// An order to a session of this edge: its source is a ring, its target a feed.
 pub type Order = ToSession<Source<Arc<LiveStream>>, PublishFeed>;
 
@@ -53,6 +59,9 @@ pub enum FromOrigin {
     LinkLost,
     /// The link is back.
     LinkBack,
+    /// The session is to settle: nothing comes behind this until [`Upstream::thaw`], but for the
+    /// loss or the return of the link.
+    Freeze,
 }
 
 /// A command to the link thread.
@@ -67,6 +76,8 @@ pub enum ToLane {
     OriginsChanged(Vec<OriginAddress>),
     /// A request for the shared objects that sessions use.
     ListObjects(oneshot::Sender<Vec<ObjectInfo>>),
+    /// A step on the way to another process, or from it.
+    Move(Movement),
 }
 
 /// The opening of a session.
@@ -123,6 +134,8 @@ pub struct Upstream {
     next: Arc<AtomicU64>,
     excess: queue::Excess,
     hub: Option<Arc<HubOut>>,
+    /// The sessions that have come from another process.
+    berths: Berths,
 }
 
 /// Bytes in a session's inbox at which it is closed as a slow reader, one message of any permitted
@@ -152,6 +165,7 @@ impl Upstream {
                 next: Arc::new(AtomicU64::new(1)),
                 excess: queue::Excess::new(INBOX_EXCESS),
                 hub: None,
+                berths: Berths::default(),
             },
             commands,
         )

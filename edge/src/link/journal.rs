@@ -8,6 +8,8 @@ use tributary_protocol::{
 
 use super::handle::OpenRequest;
 
+mod parcel;
+
 /// The request of a session, and the messages that it has sent since.
 #[derive(Debug)]
 pub(super) struct Journal {

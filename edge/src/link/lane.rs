@@ -2,7 +2,9 @@
 
 use std::{
     cell::{Cell, RefCell},
+    fmt,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,13 +20,16 @@ use super::{
     session::Waiting,
     shared::Shared,
 };
+use crate::objects::HubOut;
 
 mod audiences;
 mod carry;
 mod deliver;
+mod parcel;
 mod session;
 mod sessions;
 
+pub(super) use parcel::MovedLane;
 pub(super) use session::LaneSession;
 use sessions::LaneSessions;
 
@@ -40,6 +45,8 @@ pub(super) struct Lane {
     phase: Cell<Phase>,
     /// The time since when it has no sessions.
     idle_since: Cell<Option<Instant>>,
+    /// Whether a stream carries it, or is about to.
+    is_carried: Cell<bool>,
     /// Notified when the state has frames to send, or the lane has ended.
     wake: Notify,
 }
@@ -64,6 +71,12 @@ enum Phase {
     Closing,
     /// The lane is over: its sessions were closed or moved.
     Dead,
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lane {} of {}", self.opening.id.0, self.opening.group)
+    }
 }
 
 /// The end of a lane's task.
@@ -98,6 +111,7 @@ impl Lane {
             sessions: RefCell::new(sessions),
             phase: Cell::new(Phase::Open),
             idle_since: Cell::new(Some(Instant::now())),
+            is_carried: Cell::new(false),
             wake: Notify::new(),
         })
     }
@@ -192,6 +206,29 @@ impl Lane {
     /// Records that the group does not live at its home.
     pub(super) fn home_was_asked(&self) {
         self.sessions.borrow_mut().home_was_asked();
+    }
+
+    /// The worker of a session that has come from another process has this hub.
+    pub(super) fn adopt(&self, session: SessionId, hub: Option<Arc<HubOut>>) {
+        let adopted = self.sessions.borrow_mut().adopt(session, hub);
+        if adopted.is_err() {
+            self.close_slow(session);
+        }
+    }
+
+    /// Whether a stream carries the lane, and may bring or take frames.
+    pub(super) fn is_carried(&self) -> bool {
+        self.is_carried.get()
+    }
+
+    /// Queues an item behind everything in the inbox of every session, also of a full one.
+    pub(super) fn mark_all(&self, item: impl Fn() -> FromOrigin) {
+        self.sessions.borrow().mark_all(item);
+    }
+
+    /// Removes a session without a word to the origin.
+    pub(super) fn forget(&self, session: SessionId) {
+        self.sessions.borrow_mut().forget(session);
     }
 
     /// Takes all sessions out of the lane, in the order in which they came.

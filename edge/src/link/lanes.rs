@@ -41,6 +41,20 @@ impl Lanes {
         self.all.borrow().get(&id).cloned()
     }
 
+    /// All lanes, those that close or are over included, in the order of their numbers.
+    pub(super) fn all(&self) -> Vec<Rc<Lane>> {
+        let mut lanes: Vec<_> = self.all.borrow().values().cloned().collect();
+        lanes.sort_unstable_by_key(|lane| lane.id());
+        lanes
+    }
+
+    /// Whether new sessions of the lane's group join it.
+    pub(super) fn is_listed(&self, lane: &Rc<Lane>) -> bool {
+        let lanes = self.by_group.borrow();
+        let listed = lanes.get(lane.group());
+        listed.is_some_and(|listed| Rc::ptr_eq(listed, lane))
+    }
+
     /// The lanes to an origin, without those that close.
     pub(super) fn at(&self, origin: OriginId) -> Vec<Rc<Lane>> {
         let lanes = self.by_group.borrow();
@@ -63,19 +77,32 @@ impl Lanes {
         id
     }
 
+    /// The number of the next lane.
+    pub(super) fn next(&self) -> u64 {
+        self.next.get()
+    }
+
+    /// Lets the numbers go on at this one.
+    pub(super) fn continue_at(&self, next: u64) {
+        self.next.set(next);
+    }
+
     pub(super) fn add(&self, lane: &Rc<Lane>) {
         let group = lane.group().clone();
         self.by_group.borrow_mut().insert(group, Rc::clone(lane));
+        self.add_unlisted(lane);
+    }
+
+    /// Adds a lane that new sessions do not join.
+    pub(super) fn add_unlisted(&self, lane: &Rc<Lane>) {
         self.all.borrow_mut().insert(lane.id(), Rc::clone(lane));
         self.count();
     }
 
     /// Ends the use of the lane for new sessions.
     pub(super) fn unlist(&self, lane: &Rc<Lane>) {
-        let mut lanes = self.by_group.borrow_mut();
-        let listed = lanes.get(lane.group());
-        if listed.is_some_and(|listed| Rc::ptr_eq(listed, lane)) {
-            lanes.remove(lane.group());
+        if self.is_listed(lane) {
+            self.by_group.borrow_mut().remove(lane.group());
         }
     }
 

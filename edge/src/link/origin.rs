@@ -13,7 +13,7 @@ use tributary_node::{
 };
 use tributary_protocol::link::{Control, Hello};
 
-use super::{config::OriginAddress, metrics::OriginLabel};
+use super::{config::OriginAddress, head::OriginProcess, metrics::OriginLabel};
 use crate::routing::OriginId;
 
 /// One origin: its link, if it is up, and the figures of the process that was greeted last.
@@ -30,6 +30,10 @@ pub(super) struct Origin {
     /// The features that the process supports.
     features: Cell<u64>,
 }
+
+/// The longest time for which a link stays up once another process has its lanes. Reason: its
+/// origin fences it as soon as the other process greets; nothing is said to it until then.
+pub(super) const LEFT_LINKS: Duration = Duration::from_secs(10);
 
 impl Origin {
     pub(super) fn new(id: OriginId, configured: OriginAddress) -> Self {
@@ -76,6 +80,32 @@ impl Origin {
         self.features.set(features);
     }
 
+    /// The process that was greeted last, for another process of this edge.
+    pub(super) fn greeted_process(&self) -> Option<OriginProcess> {
+        Some(OriginProcess {
+            epoch: self.epoch.get()?,
+            process: self.process.get(),
+            grace: self.grace.get(),
+            features: self.features.get(),
+            peer: self.peer.borrow().clone()?,
+        })
+    }
+
+    /// Records the process that another process of this edge has greeted last.
+    pub(super) fn restore(&self, greeted: OriginProcess) {
+        self.epoch.set(Some(greeted.epoch));
+        self.process.set(greeted.process);
+        self.grace.set(greeted.grace);
+        self.features.set(greeted.features);
+        *self.peer.borrow_mut() = Some(greeted.peer);
+    }
+
+    /// The time at which the groups of the origin may start elsewhere, if no link comes in place of
+    /// that of the process before, which is up.
+    pub(super) fn free_after_move(&self, now: Instant) -> Instant {
+        self.free_at(&LinkError::Reset, now) + LEFT_LINKS
+    }
+
     pub(super) fn process(&self) -> u64 {
         self.process.get()
     }
@@ -92,6 +122,12 @@ impl Origin {
         let _ = links
             .wait_for(|link| link.as_ref().is_none_or(|link| !link.is_closed()))
             .await;
+    }
+
+    /// Waits until the origin has no link.
+    pub(super) async fn unlinked(&self) {
+        // The origin owns the sender, which lives longer than the wait.
+        let _ = self.links().wait_for(Option::is_none).await;
     }
 
     /// Queues a control frame. Without a link the frame is dropped.

@@ -1,42 +1,32 @@
 //! Feeds that carry the publishes of this edge's clients to an origin.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{pin::pin, rc::Rc, time::Duration};
 
+use super::{origin::Origin, publish::PublishSource, shared::Shared};
 use tributary_node::{
     feed::{FeedSource, FeedWriter, Publications},
     link::{LastingFeed, keep_feed},
 };
-use tributary_protocol::link::Target;
-
-use super::{metrics::LinkMetrics, origin::Origin, publish::PublishSource};
 
 /// The feed of one accepted publish.
 struct Outgoing {
     origin: Rc<Origin>,
-    /// The process that has accepted the publish.
-    process: u64,
-    target: Target,
     source: PublishSource,
-    /// The epoch of the newest feed.
-    epoch: Cell<u64>,
 }
 
 /// Carries a publish over its origin's links until it is finished or refused.
-pub(super) async fn run(
-    metrics: LinkMetrics,
-    origin: Rc<Origin>,
-    target: Target,
-    source: PublishSource,
-) {
+pub(super) async fn run(shared: Rc<Shared>, origin: Rc<Origin>, source: PublishSource) {
     let links = origin.links();
-    let feed = Outgoing {
-        process: origin.process(),
-        origin,
-        target,
-        source,
-        epoch: Cell::default(),
-    };
-    keep_feed(&feed, links, &metrics).await;
+    let feed = Outgoing { origin, source };
+    let mut kept = pin!(keep_feed(&feed, links, &shared.metrics));
+    tokio::select! {
+        biased;
+        () = shared.stages.left() => {}
+        () = &mut kept => return,
+    }
+    // A stream that is dropped would be finished, and the origin would end the publish. Without its
+    // link it is not.
+    feed.origin.unlinked().await;
 }
 
 impl LastingFeed for Outgoing {
@@ -47,17 +37,21 @@ impl LastingFeed for Outgoing {
     }
 
     fn goes_on(&self, is_linked: bool) -> bool {
-        self.origin.process() == self.process && (is_linked || !self.source.is_finished())
+        self.origin.process() == self.source.publish().process
+            && (is_linked || !self.source.is_finished())
     }
 
     fn begin(&self) -> FeedWriter {
-        let (target, cursor) = (&self.target, self.source.cursor);
-        FeedWriter::new(target.live, target.writer, cursor, Publications::One)
+        let (target, cursor) = (self.source.publish().target, self.source.cursor);
+        let begin = match self.source.is_moved {
+            true => FeedWriter::continued,
+            false => FeedWriter::new,
+        };
+        begin(target.live, target.writer, cursor, Publications::One)
     }
 
     fn next_epoch(&self) -> u64 {
-        self.epoch.set(self.epoch.get() + 1);
-        self.epoch.get()
+        self.source.next_epoch()
     }
 
     fn pause_after_refusal(&self) -> Option<Duration> {

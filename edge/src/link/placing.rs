@@ -1,7 +1,7 @@
 //! The places of sessions: each session goes to a lane, waits, or is refused.
 
 use std::{
-    cell::{Ref, RefCell},
+    cell::{Cell, Ref, RefCell},
     rc::Rc,
     time::Instant,
 };
@@ -27,6 +27,7 @@ use crate::routing::{Health, OriginId, Place, Placement, Router, Table};
 
 mod decision;
 mod line;
+mod moving;
 mod waiting;
 
 use decision::{Named, Wish};
@@ -41,6 +42,8 @@ pub(super) struct Placing {
     pub(super) origins: Origins,
     pub(super) lanes: Lanes,
     line: WaitingLine,
+    /// Whether the sessions have the mark of a freeze, so that a new one gets it as well.
+    is_marked: Cell<bool>,
 }
 
 /// Groups with waiting sessions that are placed before other tasks get a turn.
@@ -59,6 +62,7 @@ impl Placing {
             origins: Origins::default(),
             lanes: Lanes::new(shared.metrics.clone()),
             line: WaitingLine::default(),
+            is_marked: Cell::new(false),
             shared,
         };
         for address in &config.origins {
@@ -91,6 +95,9 @@ impl Placing {
 
     /// Handles an event of a session.
     pub(super) fn handle(self: &Rc<Self>, session: SessionId, event: FromSession<Box<Opening>>) {
+        if self.shared.stages.has_left() {
+            return self.handle_left(session, event);
+        }
         match event {
             FromSession::Open(opening) => self.place(Waiting::new(session, *opening)),
             FromSession::Message {
@@ -146,7 +153,14 @@ impl Placing {
 
     /// Gives a session its lane, lets it wait, or refuses it.
     fn place(self: &Rc<Self>, session: Waiting) {
-        let place = self.decide(&session.journal);
+        let place = match self.shared.stages.is_running() {
+            true => self.decide(&session.journal),
+            // It is placed once lanes are carried.
+            false => Place::Wait(Instant::now()),
+        };
+        if self.is_marked.get() {
+            session.session.end(FromOrigin::Freeze);
+        }
         self.place_at(session, place);
     }
 
@@ -213,12 +227,17 @@ impl Placing {
         };
         let lane = Lane::new(Rc::clone(&self.shared), to, opening, self.rate);
         self.lanes.add(&lane);
-        let (placing, running) = (Rc::clone(self), Rc::clone(&lane));
+        self.start(&lane);
+        Some(lane)
+    }
+
+    /// Starts the task of a lane.
+    fn start(self: &Rc<Self>, lane: &Rc<Lane>) {
+        let (placing, running) = (Rc::clone(self), Rc::clone(lane));
         spawn_local(async move {
             let end = running.run().await;
             placing.lane_ended(&running, end);
         });
-        Some(lane)
     }
 
     /// The name by which the edges call the home of a group.
@@ -229,6 +248,7 @@ impl Placing {
     }
 
     fn lane_ended(&self, lane: &Rc<Lane>, end: LaneEnd) {
+        self.shared.note_change();
         match end {
             LaneEnd::Over => {}
             LaneEnd::Unknown => {
@@ -277,6 +297,7 @@ impl Placing {
     pub(super) async fn place_waiting(self: Rc<Self>) {
         loop {
             for (index, group) in self.line.due().await.iter().enumerate() {
+                self.shared.stages.runs().await;
                 self.place_group(group);
                 if index % PLACED == PLACED - 1 {
                     tokio::task::yield_now().await;
@@ -286,7 +307,11 @@ impl Placing {
     }
 
     /// Places again the sessions that wait for a group; sessions with the same wish go together.
+    /// While lanes stand still, so do the sessions.
     pub(super) fn place_group(self: &Rc<Self>, group: &GroupName) {
+        if !self.shared.stages.is_running() {
+            return;
+        }
         for wish in self.line.take(group) {
             let Some(first) = wish.first() else { continue };
             let place = self.decide(&first.journal);
@@ -298,6 +323,9 @@ impl Placing {
 
     /// Closes lanes that have had no sessions for a while.
     pub(super) fn close_idle(&self, now: Instant) {
+        if !self.shared.stages.is_running() {
+            return;
+        }
         let table = self.table();
         self.lanes
             .close_idle(now, |origin| table.is_leaving(origin));

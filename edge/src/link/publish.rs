@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -14,10 +14,18 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tributary_node::feed::FeedSource;
+#[cfg(test)]
+use tributary_protocol::link::{LiveId, WriterId};
 use tributary_protocol::{
-    Message, media,
+    Message,
+    link::Target,
+    media,
     ring::{Cursor, Ring, RingLimits, Start},
 };
+
+mod parcel;
+
+pub use parcel::MovedFeed;
 
 #[cfg(test)]
 pub(crate) use super::hold::HOLD;
@@ -31,12 +39,27 @@ pub struct PublishFeed {
 
 /// The link's end of a [`PublishFeed`].
 #[derive(Debug)]
-pub(crate) struct PublishSource {
+pub struct PublishSource {
     shared: Arc<PublishState>,
     pub(super) cursor: Cursor,
+    /// Whether another process has begun the feed.
+    pub(super) is_moved: bool,
+}
+
+/// The publish that a feed carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PublishTarget {
+    /// The number of the origin process that has accepted it.
+    pub(crate) process: u64,
+    pub(crate) target: Target,
 }
 
 struct PublishState {
+    of: PublishTarget,
+    /// The epoch of the newest feed.
+    epoch: AtomicU64,
+    /// The begin of the ring.
+    begin: Cursor,
     media: Mutex<Media>,
     /// Notified by messages that wake the feed, and at the end.
     changed: Notify,
@@ -59,23 +82,29 @@ const LIMITS: RingLimits = RingLimits {
 };
 
 impl PublishFeed {
+    /// The feed of a publish of no origin.
+    #[cfg(test)]
     pub(crate) fn new() -> (Self, PublishSource) {
-        let ring = Ring::new(LIMITS);
-        let cursor = ring.join(Start::Live);
-        let shared = Arc::new(PublishState {
-            media: Mutex::new(Media {
-                ring,
-                hold: Hold::default(),
-            }),
-            changed: Notify::new(),
-            finished: AtomicBool::new(false),
-        });
-        (
-            Self {
-                shared: Arc::clone(&shared),
+        Self::of(PublishTarget {
+            process: 0,
+            target: Target {
+                live: LiveId(0),
+                writer: WriterId(0),
             },
-            PublishSource { shared, cursor },
-        )
+        })
+    }
+
+    /// The feed of an accepted publish.
+    pub(crate) fn of(publish: PublishTarget) -> (Self, PublishSource) {
+        let ring = Ring::new(LIMITS);
+        let begin = ring.join(Start::Live);
+        let shared = PublishState::new(publish, 0, begin, ring);
+        let source = PublishSource {
+            shared: Arc::clone(&shared),
+            cursor: begin,
+            is_moved: false,
+        };
+        (Self { shared }, source)
     }
 
     /// Appends a message. Never blocks: media that the link cannot take in time is shed, video
@@ -114,7 +143,32 @@ impl fmt::Debug for PublishFeed {
     }
 }
 
+impl PublishSource {
+    pub(super) fn publish(&self) -> PublishTarget {
+        self.shared.of
+    }
+
+    /// The epoch of the next feed.
+    pub(super) fn next_epoch(&self) -> u64 {
+        self.shared.epoch.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
 impl PublishState {
+    fn new(of: PublishTarget, epoch: u64, begin: Cursor, ring: Ring<Message>) -> Arc<Self> {
+        Arc::new(Self {
+            of,
+            epoch: AtomicU64::new(epoch),
+            begin,
+            media: Mutex::new(Media {
+                ring,
+                hold: Hold::default(),
+            }),
+            changed: Notify::new(),
+            finished: AtomicBool::new(false),
+        })
+    }
+
     fn media(&self) -> MutexGuard<'_, Media> {
         self.media.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,6 +8,10 @@ use tributary_protocol::{
     link::{CloseReason, ToSession},
 };
 
+mod parcel;
+
+pub(super) use parcel::MovedWaiting;
+
 use super::{
     handle::{FromOrigin, Opening, Park},
     journal::Journal,
@@ -32,7 +36,7 @@ pub(super) struct Waiting {
 }
 
 impl LinkSession {
-    /// Queues the last item of the session's inbox.
+    /// Queues the last item of the session's inbox, or the mark before a freeze.
     pub(super) fn end(&self, item: FromOrigin) {
         // An inbox without a reader drops the item.
         let _ = self.inbox.push_final(item);

@@ -10,17 +10,25 @@ use tokio::task::spawn_local;
 use tributary_node::{drain, queue};
 
 use super::{
+    arrival::ArrivedLinks,
     config::{LinkConfig, OriginAddress},
     diallers::Diallers,
     handle::{ToLane, Upstream},
     metrics::LinkMetrics,
+    moved::{MoveError, MovedLinks},
     origin::Origin,
     ownership::Ownership,
     placing::Placing,
     readiness::Readiness,
     shared::Shared,
+    stage::Stage,
 };
-use crate::{fanout::Streams, routing::Rendezvous};
+use crate::{
+    fanout::Streams,
+    routing::{Health, Rendezvous},
+};
+
+mod moving;
 
 /// The links, not yet at work.
 #[derive(Debug)]
@@ -32,10 +40,15 @@ pub struct Links {
     readiness: Readiness,
     commands: queue::Receiver<ToLane>,
     drain: drain::Watch,
+    /// The state of another process's links, which these take over.
+    arrived: Option<ArrivedLinks>,
 }
 
 /// The parts of the links at work.
 struct LinkThread {
+    /// The epoch of the edge.
+    epoch: u64,
+    shared: Rc<Shared>,
     placing: Rc<Placing>,
     ownership: Rc<Ownership>,
     diallers: Diallers<Ownership>,
@@ -69,8 +82,28 @@ impl Links {
             readiness: Readiness::default(),
             commands,
             drain,
+            arrived: None,
         };
         (links, upstream)
+    }
+
+    /// As [`Self::new`], in place of another process of this edge, whose epoch goes on. The links dial
+    /// after [`Upstream::adopted`].
+    ///
+    /// # Errors
+    /// The state of the links is refused as a whole: the other process goes on.
+    pub fn taking(
+        config: LinkConfig,
+        moved: &MovedLinks,
+        streams: Arc<Streams>,
+        metrics: LinkMetrics,
+        drain: drain::Watch,
+    ) -> Result<(Self, Upstream), MoveError> {
+        let (mut links, upstream) = Self::new(config, 0, streams, metrics, drain);
+        let arrived = ArrivedLinks::read(moved, &links.config, &upstream)?;
+        links.epoch = arrived.epoch();
+        links.arrived = Some(arrived);
+        Ok((links, upstream))
     }
 
     /// The edge's readiness, which changes with its links.
@@ -81,23 +114,31 @@ impl Links {
     /// Runs the links on a `LocalSet`. Ends after the drain, once every clone of the upstream and
     /// every session is gone.
     pub async fn run(self) {
-        let shared = Rc::new(Shared::new(self.streams, self.metrics));
+        let stage = match self.arrived {
+            Some(_) => Stage::Arriving,
+            None => Stage::Running,
+        };
+        let shared = Rc::new(Shared::new(self.streams, self.metrics, stage));
         let placement = Box::new(Rendezvous::default());
         let placing = Placing::new(&self.config, Rc::clone(&shared), placement);
         let ownership = Ownership::new(Rc::clone(&shared), Rc::clone(&placing), self.readiness);
         let drain = self.drain.clone();
         let observer = Rc::clone(&ownership);
-        let diallers = Diallers::new(self.config, self.epoch, shared, observer, drain);
-        for origin in placing.origins.all() {
-            diallers.start(origin);
-        }
+        let links = Rc::clone(&shared);
+        let diallers = Diallers::new(self.config, self.epoch, links, observer, drain);
         spawn_local(Rc::clone(&placing).place_waiting());
         spawn_local(sweep(Rc::clone(&placing)));
         let thread = LinkThread {
+            epoch: self.epoch,
+            shared,
             placing,
             ownership,
             diallers,
         };
+        match self.arrived {
+            Some(arrived) => arrived.settle(&thread.placing),
+            None => thread.dial_all(),
+        }
         thread.follow(self.commands).await;
         // All clients' drivers have ended; the events that they queued last still leave.
         self.drain.signaled().await;
@@ -117,6 +158,7 @@ impl LinkThread {
                 ToLane::ListObjects(answer) => {
                     let _ = answer.send(self.placing.lanes.objects());
                 }
+                ToLane::Move(movement) => self.make(movement).await,
             }
             count = count.wrapping_add(1);
             if count.is_multiple_of(COMMANDS) {
@@ -129,6 +171,9 @@ impl LinkThread {
     /// Removes the origins that the list lacks, and adds those that are new in it. An origin that
     /// stays keeps its identity and its link.
     fn change_origins(&self, wanted: &[OriginAddress]) {
+        if self.shared.stages.has_left() {
+            return;
+        }
         let mut present = self.placing.origins.all();
         present.retain(|origin| {
             let stays = wanted.contains(&origin.configured);
@@ -153,8 +198,24 @@ impl LinkThread {
     fn add_origin(&self, address: &OriginAddress) -> Rc<Origin> {
         tracing::info!(origin = %address, "origin added");
         let origin = self.placing.add_origin(address.clone());
-        self.diallers.start(Rc::clone(&origin));
+        if self.shared.stages.now() != Stage::Arriving {
+            self.dial(&origin);
+        }
         origin
+    }
+
+    fn dial_all(&self) {
+        for origin in self.placing.origins.all() {
+            self.dial(&origin);
+        }
+    }
+
+    fn dial(&self, origin: &Rc<Origin>) {
+        let lost_until = match self.placing.table().health(origin.id) {
+            Health::Lost { until } => Some(until),
+            _ => None,
+        };
+        self.diallers.start(Rc::clone(origin), lost_until);
     }
 
     fn remove_origin(&self, origin: &Origin) {

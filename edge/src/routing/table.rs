@@ -91,6 +91,35 @@ impl Table {
         self.note_lists();
     }
 
+    /// Takes in an origin as another process of this edge has known it.
+    pub fn restore(
+        &mut self,
+        origin: OriginId,
+        health: Health,
+        displaced: Vec<GroupName>,
+        kept: Vec<GroupName>,
+    ) {
+        self.displaced
+            .extend(displaced.into_iter().map(|group| (group, origin)));
+        self.kept(origin, false, kept);
+        self.set_health(origin, health);
+    }
+
+    /// The origins' lists have come to another process of this edge.
+    pub fn skip_start(&mut self) {
+        self.starting = None;
+    }
+
+    /// The groups that live away from home, each with its origin.
+    pub fn all_displaced(&self) -> impl Iterator<Item = (&GroupName, OriginId)> {
+        self.displaced.iter().map(|(group, at)| (group, *at))
+    }
+
+    /// The groups with data, each with its origin.
+    pub fn all_kept(&self) -> impl Iterator<Item = (&GroupName, OriginId)> {
+        self.kept.iter().map(|(group, at)| (group, *at))
+    }
+
     /// The health of an origin.
     pub fn health(&self, origin: OriginId) -> Health {
         let state = self.origins.get(&origin);

@@ -195,6 +195,13 @@ impl EdgeLane {
         self.sessions.len()
     }
 
+    /// The payload bytes of each message of a session that waits here, of the first one those that have
+    /// not left.
+    pub fn waiting_messages(&self, session: SessionId) -> impl Iterator<Item = usize> {
+        let state = self.sessions.get(&session).into_iter();
+        state.flat_map(EdgeSession::waiting_messages)
+    }
+
     /// Whether an application has accepted any session of the lane.
     pub fn has_accepted(&self) -> bool {
         self.sessions.values().any(|session| session.accepted)

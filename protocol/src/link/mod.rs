@@ -17,6 +17,7 @@ mod inbound;
 pub mod lane_frame;
 mod origin_lane;
 pub mod outbox;
+mod parcel_frame;
 mod peer_address;
 mod rate;
 pub mod session;
@@ -32,6 +33,7 @@ pub use frame_error::FrameError;
 pub use hello::{Control, Hello};
 pub use lane_frame::{Bandwidth, Statistics, frames};
 pub use origin_lane::{AudienceCounts, OriginEvent, OriginLane, RESERVATION_IDLE, RETENTION};
+pub use parcel_frame::{claims_of_parcel, event_of_parcel, parcel_claims, parcel_event};
 pub use peer_address::PeerAddress;
 pub use rate::Rate;
 pub use session::{

@@ -95,11 +95,19 @@ impl<'p> ParcelReader<'p> {
         self.bytes_if(tag)?.ok_or_else(|| self.missing(tag))
     }
 
+    /// A text of at most `most` bytes, if it is the next field.
+    pub fn text_if(&mut self, tag: u16, most: usize) -> Result<Option<&'p str>, ParcelError> {
+        let Some(bytes) = self.bytes_if(tag)? else {
+            return Ok(None);
+        };
+        self.fits(bytes.len() <= most, "bytes of a text")?;
+        let text = str::from_utf8(bytes).map_err(|_| self.illegal(tag))?;
+        Ok(Some(text))
+    }
+
     /// The text of a required field, of at most `most` bytes.
     pub fn text(&mut self, tag: u16, most: usize) -> Result<&'p str, ParcelError> {
-        let bytes = self.bytes(tag)?;
-        self.fits(bytes.len() <= most, "bytes of a text")?;
-        str::from_utf8(bytes).map_err(|_| self.illegal(tag))
+        self.text_if(tag, most)?.ok_or_else(|| self.missing(tag))
     }
 
     /// A number, if it is the next field.

@@ -45,6 +45,8 @@ impl Session {
             }
             Some(FromOrigin::LinkLost) => self.timers.lost = true,
             Some(FromOrigin::LinkBack) => self.link_back(now),
+            // A session that does not move goes on.
+            Some(FromOrigin::Freeze) => {}
             None => return Err(self.part(Status::ConnectClosed, CloseReason::OriginLost)),
         }
         Ok(())

@@ -15,6 +15,8 @@ use crate::{
     objects::{Delivery, HubOut, ObjectKey, ToHub},
 };
 
+mod parcel;
+
 /// The audiences of one lane.
 #[derive(Debug)]
 pub(super) struct Audiences {
@@ -41,6 +43,16 @@ pub(super) struct Standing {
     pub(super) flags: Flags,
     /// Whether the member stands aside.
     pub(super) aside: bool,
+}
+
+/// An audience of a lane. The mirror of its object stays behind: no decision depends on it.
+#[derive(Debug)]
+pub(super) struct MovedAudience {
+    pub(super) id: AudienceId,
+    pub(super) name: String,
+    pub(super) persistent: bool,
+    /// In the order of their numbers.
+    pub(super) members: Vec<(SessionId, Standing)>,
 }
 
 /// The members of an audience on one worker.
@@ -89,6 +101,38 @@ impl Audiences {
             members: audience.members.len(),
             bytes: audience.mirror.bytes(),
         }));
+    }
+
+    /// The audiences, in the order of their numbers.
+    pub(super) fn in_order(&self) -> Vec<MovedAudience> {
+        let audiences = self.table.iter();
+        let mut audiences: Vec<_> = audiences.map(|(id, it)| it.to_moved(*id)).collect();
+        audiences.sort_unstable_by_key(|audience| audience.id);
+        audiences
+    }
+
+    /// Puts in an audience whose members have no hub yet.
+    pub(super) fn put(&mut self, moved: MovedAudience) {
+        self.begin(moved.id, moved.name, moved.persistent);
+        if let Some(audience) = self.table.get_mut(&moved.id) {
+            audience.members = moved.members.into_iter().collect();
+        }
+    }
+
+    /// Lets a session, whose hub is known now, join its audiences there.
+    pub(super) fn adopt(
+        &mut self,
+        session: SessionId,
+        state: &mut LaneSession,
+    ) -> Result<(), InboxFull> {
+        for id in state.audiences.clone() {
+            let audience = self.table.get_mut(&id);
+            let standing = audience.and_then(|it| it.members.remove(&session));
+            if let Some(standing) = standing {
+                self.join(id, session, state, standing)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn begin(&mut self, id: AudienceId, name: String, persistent: bool) {
@@ -228,6 +272,18 @@ impl Audiences {
 }
 
 impl Audience {
+    fn to_moved(&self, id: AudienceId) -> MovedAudience {
+        let members = self.members.iter();
+        let mut members: Vec<_> = members.map(|(session, it)| (*session, *it)).collect();
+        members.sort_unstable_by_key(|(session, _)| *session);
+        MovedAudience {
+            id,
+            name: self.name.clone(),
+            persistent: self.persistent,
+            members,
+        }
+    }
+
     fn join(&mut self, session: SessionId, standing: Standing, hub: Option<&Arc<HubOut>>) {
         if self.members.insert(session, standing).is_some() {
             return;

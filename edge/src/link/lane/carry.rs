@@ -73,16 +73,24 @@ impl LaneDriver for Lane {
 }
 
 impl Lane {
-    /// Carries the lane over its origin's links until it ends.
+    /// Carries the lane over its origin's links until it ends. While lanes stand still it is on no
+    /// stream: one that it has left goes on over another of the same link, as after a loss.
     pub(in crate::link) async fn run(&self) -> LaneEnd {
         while self.goes_on() {
             let Some(link) = self.link().await else {
                 break;
             };
-            let outcome = self.on_link(&link).await;
+            let outcome = tokio::select! {
+                biased;
+                () = self.is_to_leave() => Outcome::Disconnected,
+                outcome = self.on_link(&link) => outcome,
+            };
             self.state.borrow_mut().disconnected();
+            self.is_carried.set(false);
+            self.shared.progress.notify_waiters();
             match outcome {
                 Outcome::Disconnected if self.has_closed() => break,
+                Outcome::Disconnected if !self.shared.stages.is_running() => {}
                 Outcome::Disconnected if link.is_closed() => self.origin.link_closed().await,
                 Outcome::Disconnected => tokio::time::sleep(Duration::from_millis(50)).await,
                 Outcome::Unknown => return LaneEnd::Unknown,
@@ -120,13 +128,25 @@ impl Lane {
             if !self.goes_on() {
                 return None;
             }
-            if let Some(link) = links.borrow_and_update().clone() {
+            let is_running = self.shared.stages.is_running();
+            if is_running && let Some(link) = links.borrow_and_update().clone() {
+                // It counts as carried before the wait for a stream.
+                self.is_carried.set(true);
                 return Some(link);
             }
             tokio::select! {
+                () = self.shared.stages.runs(), if !is_running => {}
                 changed = links.changed() => changed.ok()?,
                 () = self.wake.notified() => {}
             }
+        }
+    }
+
+    /// Waits until the lanes are to stand still. A lane that is over sends its rest all the same.
+    async fn is_to_leave(&self) {
+        self.shared.stages.stops().await;
+        if self.phase.get() == Phase::Dead {
+            std::future::pending::<()>().await;
         }
     }
 

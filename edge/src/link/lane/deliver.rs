@@ -12,7 +12,11 @@ use tributary_protocol::{
 
 use super::{Lane, audiences::Standing, session::InboxFull};
 use crate::{
-    link::{handle::Order, outgoing, publish::PublishFeed},
+    link::{
+        handle::Order,
+        outgoing,
+        publish::{PublishFeed, PublishTarget},
+    },
     objects::{Delivery, ObjectKey, ObjectMessage},
 };
 
@@ -89,9 +93,10 @@ impl Lane {
                 name: source.name,
             },
             |_, target| {
-                let (feed, source) = PublishFeed::new();
-                let (metrics, origin) = (self.shared.metrics.clone(), Rc::clone(&self.origin));
-                spawn_local(outgoing::run(metrics, origin, target, source));
+                let process = self.origin.process();
+                let (feed, source) = PublishFeed::of(PublishTarget { process, target });
+                let (shared, origin) = (Rc::clone(&self.shared), Rc::clone(&self.origin));
+                spawn_local(outgoing::run(shared, origin, source));
                 feed
             },
         )

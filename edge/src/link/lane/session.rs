@@ -29,11 +29,11 @@ pub(super) struct InboxFull;
 pub(super) const ITEM: usize = 64;
 
 impl LaneSession {
-    /// A session that joins a lane; it is in no other.
-    pub(super) fn new(session: LinkSession, journal: Box<Journal>) -> Self {
+    /// A session that joins a lane; it is in no other. Without a journal it does not move to another.
+    pub(in crate::link) fn new(session: LinkSession, journal: Option<Box<Journal>>) -> Self {
         Self {
             session,
-            journal: Some(journal),
+            journal,
             audiences: Vec::new(),
             place: 0,
         }

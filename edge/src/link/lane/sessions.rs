@@ -10,7 +10,7 @@ use tributary_protocol::{
 };
 
 use super::{
-    audiences::{Audiences, Standing},
+    audiences::{Audiences, MovedAudience, Standing},
     session::{InboxFull, LaneSession},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         handle::{FromOrigin, ObjectInfo, Park},
         session::Waiting,
     },
-    objects::{Delivery, ObjectMessage},
+    objects::{Delivery, HubOut, ObjectMessage},
 };
 
 /// The sessions of one lane.
@@ -41,8 +41,55 @@ impl LaneSessions {
     }
 
     pub(super) fn insert(&mut self, waiting: Waiting) {
-        let session = LaneSession::new(waiting.session, waiting.journal);
+        let session = LaneSession::new(waiting.session, Some(waiting.journal));
         self.table.insert(waiting.id, session);
+    }
+
+    /// The sessions, in the order of their numbers.
+    pub(super) fn in_order(&self) -> Vec<(SessionId, &LaneSession)> {
+        let mut sessions: Vec<_> = self.table.iter().map(|(id, it)| (*id, it)).collect();
+        sessions.sort_unstable_by_key(|(session, _)| *session);
+        sessions
+    }
+
+    /// The audiences, in the order of their numbers.
+    pub(super) fn audiences_in_order(&self) -> Vec<MovedAudience> {
+        self.audiences.in_order()
+    }
+
+    /// Puts in a session that has come from another process.
+    pub(super) fn put(&mut self, session: SessionId, state: LaneSession) {
+        self.table.insert(session, state);
+    }
+
+    /// Puts in an audience that has come from another process, behind its members.
+    pub(super) fn put_audience(&mut self, moved: MovedAudience) {
+        for (session, _) in &moved.members {
+            if let Some(state) = self.table.get_mut(session) {
+                state.audiences.push(moved.id);
+            }
+        }
+        self.audiences.put(moved);
+    }
+
+    /// The worker of a session that has come from another process has this hub.
+    pub(super) fn adopt(
+        &mut self,
+        session: SessionId,
+        hub: Option<Arc<HubOut>>,
+    ) -> Result<(), InboxFull> {
+        let Some(state) = self.table.get_mut(&session) else {
+            return Ok(());
+        };
+        state.session.hub = hub;
+        self.audiences.adopt(session, state)
+    }
+
+    /// Queues the last item before the links stand still.
+    pub(super) fn mark_all(&self, item: impl Fn() -> FromOrigin) {
+        for state in self.table.values() {
+            let _ = state.session.inbox.push_final(item());
+        }
     }
 
     /// Appends a message to the journal of a session that is not accepted. If the journal is full,

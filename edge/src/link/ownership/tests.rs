@@ -16,7 +16,9 @@ use tributary_protocol::{
 use super::*;
 use crate::{
     fanout::Streams,
-    link::{LinkConfig, LinkMetrics, OpenRequest, SessionLink, Upstream, handle::ToLane},
+    link::{
+        LinkConfig, LinkMetrics, OpenRequest, SessionLink, Upstream, handle::ToLane, stage::Stage,
+    },
     routing::Rendezvous,
 };
 
@@ -41,6 +43,7 @@ impl Edge {
         let shared = Rc::new(Shared::new(
             Streams::new(Duration::from_secs(4)),
             LinkMetrics::default(),
+            Stage::Running,
         ));
         let placement = Box::new(Rendezvous::default());
         let placing = Placing::new(&config, Rc::clone(&shared), placement);

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    sync::Arc,
     time::Instant,
 };
 
@@ -9,7 +10,10 @@ use tokio::sync::Notify;
 use tributary_protocol::{GroupName, Message, SessionId, link::Generation};
 
 use super::waiting::WaitingRoom;
-use crate::link::{journal::JournalFull, session::Waiting};
+use crate::{
+    link::{handle::FromOrigin, journal::JournalFull, moved::MoveError, session::Waiting},
+    objects::HubOut,
+};
 
 #[derive(Default)]
 pub(super) struct WaitingLine {
@@ -50,6 +54,27 @@ impl WaitingLine {
         match self.room.borrow_mut().journal(session) {
             Some(journal) => journal.append(message, generation),
             None => Ok(()),
+        }
+    }
+
+    /// Writes the waiting sessions, each in a parcel of its own, in the order of their numbers.
+    pub(super) fn export(&self) -> Result<Vec<Vec<u8>>, MoveError> {
+        let room = self.room.borrow();
+        let sessions = room.in_order().into_iter();
+        sessions.map(Waiting::to_parcel).collect()
+    }
+
+    /// The worker of a session that has come from another process has this hub.
+    pub(super) fn adopt(&self, session: SessionId, hub: Option<Arc<HubOut>>) {
+        if let Some(waiting) = self.room.borrow_mut().get_mut(session) {
+            waiting.session.hub = hub;
+        }
+    }
+
+    /// Queues an item behind everything in the inbox of every session.
+    pub(super) fn mark_all(&self, item: impl Fn() -> FromOrigin) {
+        for waiting in self.room.borrow().in_order() {
+            waiting.session.end(item());
         }
     }
 

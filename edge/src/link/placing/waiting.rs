@@ -57,13 +57,24 @@ impl WaitingRoom {
         wish.sessions.insert(waiting.id, waiting);
     }
 
+    /// All sessions, in the order of their numbers.
+    pub(super) fn in_order(&self) -> Vec<&Waiting> {
+        let wishes = self.wishes.values().flatten();
+        let mut sessions: Vec<_> = wishes.flat_map(|wish| wish.sessions.values()).collect();
+        sessions.sort_unstable_by_key(|waiting| waiting.id);
+        sessions
+    }
+
+    /// A waiting session.
+    pub(super) fn get_mut(&mut self, session: SessionId) -> Option<&mut Waiting> {
+        let wishes = self.wishes.get_mut(self.sessions.get(&session)?)?;
+        let mut wishes = wishes.iter_mut();
+        wishes.find_map(|wish| wish.sessions.get_mut(&session))
+    }
+
     /// The journal of a waiting session.
     pub(super) fn journal(&mut self, session: SessionId) -> Option<&mut Journal> {
-        let wishes = self.wishes.get_mut(self.sessions.get(&session)?)?;
-        let found = wishes
-            .iter_mut()
-            .find_map(|wish| wish.sessions.get_mut(&session));
-        found.map(|waiting| &mut *waiting.journal)
+        self.get_mut(session).map(|waiting| &mut *waiting.journal)
     }
 
     /// Removes a waiting session.

@@ -2,18 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use bytes::{Bytes, BytesMut};
-
 use super::{EdgeLane, session::EdgeSession};
 use crate::{
     SessionId,
-    link::{
-        Rate,
-        frame::Frame,
-        inbound::Inbound,
-        lane_frame::{ToEdge, ToOrigin},
-        varint,
-    },
+    link::{Rate, inbound::Inbound, varint},
     parcel::{Carried, ParcelError, ParcelReader, ParcelWriter},
 };
 
@@ -135,30 +127,4 @@ impl EdgeLane {
         let was = state.is_some_and(|state| std::mem::replace(&mut state.in_turns, true));
         !was && Some(session) <= self.highest
     }
-}
-
-/// A frame towards the origin, for a field.
-pub(super) fn to_origin(frame: &ToOrigin) -> BytesMut {
-    let mut bytes = BytesMut::new();
-    frame.encode(&mut bytes);
-    bytes
-}
-
-/// A frame towards the edge, for a field.
-pub(super) fn to_edge(frame: &ToEdge) -> BytesMut {
-    let mut bytes = BytesMut::new();
-    frame.encode(&mut bytes);
-    bytes
-}
-
-/// The frame of a field, of any length.
-pub(super) fn frame(bytes: &[u8]) -> Option<Frame> {
-    let (kind, kind_size) = varint::peek(bytes)?;
-    let (length, length_size) = varint::peek(&bytes[kind_size..])?;
-    let body = &bytes[kind_size + length_size..];
-    let is_whole = usize::try_from(length) == Ok(body.len());
-    is_whole.then(|| Frame {
-        kind,
-        body: Bytes::copy_from_slice(body),
-    })
 }

@@ -49,6 +49,18 @@ impl EdgeSession {
         }
     }
 
+    /// The payload bytes of each message that has not left as a whole.
+    pub(super) fn waiting_messages(&self) -> impl Iterator<Item = usize> {
+        let events = self.queue.iter().enumerate();
+        events.filter_map(|(place, event)| match (place, event) {
+            (0, FromSession::Message { message, .. }) => {
+                Some(message.payload.len() - self.sent.unwrap_or(0))
+            }
+            (_, FromSession::Message { message, .. }) => Some(message.payload.len()),
+            _ => None,
+        })
+    }
+
     /// Queues an event. Newer statistics replace older ones that have not left.
     pub(super) fn push(&mut self, event: FromSession) {
         if matches!(event, FromSession::Statistics(_)) {

@@ -4,8 +4,8 @@ use super::{EdgeAudiences, MAX_AUDIENCES, Partial};
 use crate::{
     link::{
         AudienceEvent, AudienceId,
-        edge_lane::parcel::{frame, to_edge},
         lane_frame::{AudienceFrame, AudiencePiece, ToEdge},
+        parcel_frame::{frame_of_parcel, to_edge},
     },
     parcel::{Carried, ParcelError, ParcelReader, ParcelWriter},
 };
@@ -56,7 +56,8 @@ impl Carried for EdgeAudiences {
 impl EdgeAudiences {
     /// Takes in the frame of a field; some if it has no event yet.
     fn take(&mut self, bytes: &[u8]) -> Option<()> {
-        let ToEdge::Audience { audience, frame } = ToEdge::decode(&frame(bytes)?).ok()? else {
+        let ToEdge::Audience { audience, frame } = ToEdge::decode(&frame_of_parcel(bytes)?).ok()?
+        else {
             return None;
         };
         let mut happened = Vec::new();

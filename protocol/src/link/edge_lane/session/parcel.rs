@@ -1,15 +1,18 @@
 //! A session of a lane's edge in a parcel.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use super::EdgeSession;
 use crate::{
     SessionId,
     link::{
-        ClientClaims, FromSession,
-        edge_lane::parcel::{frame, to_origin},
+        FromSession,
         inbound::Assembly,
-        lane_frame::{Fragment, ToOrigin},
+        lane_frame::ToOrigin,
+        parcel_frame::{
+            claims_of_parcel, event_of_parcel, frame_of_parcel, parcel_claims, parcel_event,
+            to_origin,
+        },
         rate::Bucket,
     },
     parcel::{ParcelError, ParcelReader, ParcelWriter},
@@ -40,7 +43,7 @@ impl EdgeSession {
             if let (0, FromSession::Message { message, .. }) = (n, &mut event) {
                 message.payload = message.payload.slice(self.sent.unwrap_or(0)..);
             }
-            parcel.bytes(EVENT, &to_origin(&ToOrigin::Session { session, event }));
+            parcel.bytes(EVENT, &parcel_event(session, event));
         }
         parcel.flag(BEGUN, self.sent.is_some());
         parcel.number(USED, self.used);
@@ -56,8 +59,7 @@ impl EdgeSession {
         if let Some(FromSession::Open(open)) = self.queue.front()
             && let Some(claims) = &open.claims
         {
-            let claims = Arc::clone(claims);
-            parcel.bytes(CLAIMS, &to_origin(&ToOrigin::Claims { session, claims }));
+            parcel.bytes(CLAIMS, &parcel_claims(session, claims));
         }
     }
 
@@ -68,7 +70,7 @@ impl EdgeSession {
         let mut queue = VecDeque::new();
         while let Some(bytes) = parcel.bytes_if(EVENT)? {
             parcel.fits(queue.len() < MAX_EVENTS, "events that wait")?;
-            let event = event(bytes, session).ok_or_else(|| parcel.illegal(EVENT))?;
+            let event = event_of_parcel(bytes, session).ok_or_else(|| parcel.illegal(EVENT))?;
             queue.push_back(event);
         }
         let begun = parcel.flag(BEGUN)?;
@@ -93,7 +95,7 @@ impl EdgeSession {
             }
         };
         if let Some(bytes) = parcel.bytes_if(CLAIMS)? {
-            let claims = claims(bytes, session);
+            let claims = claims_of_parcel(bytes, session);
             match (queue.front_mut(), claims) {
                 (Some(FromSession::Open(open)), Some(claims)) => open.claims = Some(claims),
                 _ => return Err(parcel.illegal(CLAIMS)),
@@ -113,39 +115,9 @@ impl EdgeSession {
     }
 }
 
-/// The event of a frame of this session.
-fn event(bytes: &[u8], session: SessionId) -> Option<FromSession> {
-    match ToOrigin::decode(&frame(bytes)?).ok()? {
-        ToOrigin::Session { session: of, event } if of == session => Some(event),
-        ToOrigin::Fragment {
-            session: of,
-            fragment,
-        } if of == session => {
-            let Fragment { head, data } = fragment;
-            let head = head.filter(|head| head.length as usize == data.len())?;
-            Some(FromSession::Message {
-                generation: head.generation,
-                message: head.message(data),
-            })
-        }
-        _ => None,
-    }
-}
-
-/// The claims of a frame of this session.
-fn claims(bytes: &[u8], session: SessionId) -> Option<Arc<ClientClaims>> {
-    match ToOrigin::decode(&frame(bytes)?).ok()? {
-        ToOrigin::Claims {
-            session: of,
-            claims,
-        } if of == session => Some(claims),
-        _ => None,
-    }
-}
-
 /// The message under way of a frame of this session.
 fn assembly(bytes: &[u8], session: SessionId) -> Option<Assembly> {
-    match ToOrigin::decode(&frame(bytes)?).ok()? {
+    match ToOrigin::decode(&frame_of_parcel(bytes)?).ok()? {
         ToOrigin::Fragment {
             session: of,
             fragment,

@@ -1,0 +1,72 @@
+//! The stage of the links on their way from one process to another.
+
+use tokio::sync::watch;
+
+/// The stages of the links' life.
+///
+/// ```text
+///                freeze                  leave
+///  Running ───────────────────► Frozen ─────────► Left        the process before
+///     ▲    ◄───────────────────
+///     │          thaw
+///     └── adopted ── Arriving                                 its successor
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Lanes are carried.
+    Running,
+    /// Lanes stand still, and can be exported.
+    Frozen,
+    /// Another process has the lanes: nothing of them may be said to an origin.
+    Left,
+    /// The lanes have come from another process, and their sessions are coming.
+    Arriving,
+}
+
+/// The stage, and the tasks that wait for another.
+#[derive(Debug)]
+pub(super) struct Stages(watch::Sender<Stage>);
+
+impl Stages {
+    pub(super) fn new(stage: Stage) -> Self {
+        Self(watch::channel(stage).0)
+    }
+
+    pub(super) fn now(&self) -> Stage {
+        *self.0.borrow()
+    }
+
+    /// Whether lanes are carried.
+    pub(super) fn is_running(&self) -> bool {
+        self.now() == Stage::Running
+    }
+
+    /// Whether another process has the lanes.
+    pub(super) fn has_left(&self) -> bool {
+        self.now() == Stage::Left
+    }
+
+    pub(super) fn set(&self, stage: Stage) {
+        self.0.send_replace(stage);
+    }
+
+    /// Waits until lanes are carried.
+    pub(super) async fn runs(&self) {
+        self.wait(|stage| stage == Stage::Running).await;
+    }
+
+    /// Waits until lanes are not carried.
+    pub(super) async fn stops(&self) {
+        self.wait(|stage| stage != Stage::Running).await;
+    }
+
+    /// Waits until another process has the lanes.
+    pub(super) async fn left(&self) {
+        self.wait(|stage| stage == Stage::Left).await;
+    }
+
+    async fn wait(&self, is_it: impl Fn(Stage) -> bool) {
+        // The sender lives longer than the wait.
+        let _ = self.0.subscribe().wait_for(|stage| is_it(*stage)).await;
+    }
+}
