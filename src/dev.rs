@@ -98,7 +98,7 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
         epoch: node::epoch(),
         applications: config.applications,
         inherited: Vec::new(),
-        holds_clients: false,
+        replaces: false,
     };
     let edge = tributary_edge::start(start, &mut registry, watch.clone())?;
     let admin = config.admin.address.unwrap_or_else(|| Admin::EDGE.into());

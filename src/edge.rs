@@ -16,11 +16,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::oneshot,
+    task::spawn_blocking,
     time::{sleep, sleep_until, timeout},
 };
 use tributary_edge::{
-    ClientSockets, Reloader, Running,
+    ClientSockets, InheritedListener, Reloader, Running,
     departure::{self, Depart, Departing, Departure},
+    handover::HandoverError,
+    moving::{LiveClients, Taking},
     run::Leaving,
 };
 use tributary_node::{
@@ -35,7 +38,7 @@ use crate::{
     config::{Admin, Config, Flags},
     node::{self, Failure},
     reload::{Adjustable, Reload},
-    replace::{self, Predecessor, Replaceable},
+    replace::{self, Offered, Predecessor, Replaceable},
     system,
 };
 
@@ -137,6 +140,7 @@ async fn serve(
         _ => admin::Admin::bind(address, guard.clone()).await?,
     };
     let admin_socket = admin.socket()?;
+    let name = identity.peer().name.clone();
     let start = tributary_edge::Start {
         config: config.edge.clone(),
         tls: config.tls.clone(),
@@ -144,13 +148,14 @@ async fn serve(
         epoch: node::epoch(),
         applications: config.applications.clone(),
         inherited,
-        holds_clients: before.is_some(),
+        replaces: before.is_some(),
     };
     let leaving = Leaving {
         departing: departing.clone(),
         drain: watch,
     };
-    let edge = tributary_edge::start(start, &mut registry, leaving)?;
+    let mut edge = tributary_edge::start(start, &mut registry, leaving)?;
+    let before = before.zip(edge.taking());
     let mut addresses = node::client_addresses(&edge);
     addresses.push(("admin", admin.address()?));
     let ready: Ready = Arc::new(edge.ready());
@@ -178,6 +183,8 @@ async fn serve(
     let is_main = Arc::new(AtomicBool::new(before.is_none()));
     let admin_end = Arc::new(admin_end);
     let shares = Shares {
+        name,
+        clients: edge.live_clients(),
         sockets: edge.sockets(),
         admin: admin_socket,
         admin_end: Arc::clone(&admin_end),
@@ -213,6 +220,8 @@ async fn serve(
 
 /// The parts of an edge that another process takes over.
 struct Shares {
+    name: String,
+    clients: LiveClients,
     sockets: ClientSockets,
     admin: OwnedFd,
     admin_end: Arc<drain::Signal>,
@@ -223,25 +232,35 @@ struct Shares {
     is_main: Arc<AtomicBool>,
 }
 
-impl Shares {
-    /// Answers requests for a replacement. Once another process serves, this one accepts no clients,
-    /// and leaves without a linger.
-    fn offer(self, own: Replaceable) -> Result<(), Failure> {
-        let (clients, departing) = (self.sockets.clone(), self.departing);
-        let share = move || match departing.now() {
+impl Offered for Shares {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn listeners(&self) -> Result<Vec<InheritedListener>, String> {
+        match self.departing.now() {
             Some(_) => Err("the edge leaves".to_owned()),
-            None => clients.share().map_err(|error| error.to_string()),
-        };
-        let taken = move || {
-            tracing::info!("another process serves in place of this one");
-            self.is_main.store(false, Ordering::Relaxed);
-            self.sockets.close();
-            self.admin_end.begin();
-            let (_, deadline) = drain_times(&self.reload);
-            let departure = Departure::new(Instant::now(), REPLACED, deadline);
-            self.depart.begin(departure);
-        };
-        own.offer(share, self.admin, taken)
+            None => self.sockets.share().map_err(|error| error.to_string()),
+        }
+    }
+
+    fn admin(&self) -> &OwnedFd {
+        &self.admin
+    }
+
+    fn clients(&self) -> LiveClients {
+        self.clients.clone()
+    }
+
+    /// This process accepts no more clients, and leaves without a linger.
+    fn taken(&self) {
+        tracing::info!("another process serves in place of this one");
+        self.is_main.store(false, Ordering::Relaxed);
+        self.sockets.close();
+        self.admin_end.begin();
+        let (_, deadline) = drain_times(&self.reload);
+        let departure = Departure::new(Instant::now(), REPLACED, deadline);
+        self.depart.begin(departure);
     }
 }
 
@@ -252,11 +271,11 @@ fn admin_of(config: &Config) -> Result<(SocketAddr, Guard), Failure> {
     Ok((address, guard))
 }
 
-/// Begins to serve, and offers the sockets to the next process: at once without a process before this
-/// one, else once there is a link and that process has given its sockets up. Ends only with an error,
+/// Begins to serve, and offers the edge to the next process: at once without a process before this
+/// one, else once that process has given its clients or there is a link. Ends only with an error,
 /// after which this process must not serve.
 async fn begin(
-    before: Option<Predecessor>,
+    before: Option<(Predecessor, Taking)>,
     own: Option<Replaceable>,
     admin: oneshot::Sender<()>,
     ready: &Ready,
@@ -270,27 +289,50 @@ async fn begin(
             system::ready();
             own
         }
-        Some(before) => {
-            if !await_link(ready, REPLACES_WITHIN).await {
-                return "--replace: no origin can be reached; the running edge goes on".into();
+        Some((before, taking)) => match replace(before, taking, ready).await {
+            Ok(own) => {
+                shares.sockets.accept();
+                let _ = admin.send(());
+                shares.is_main.store(true, Ordering::Relaxed);
+                system::replaced();
+                own
             }
-            let own = match before.confirm() {
-                Ok(own) => own,
-                Err(error) => return format!("--replace: {error}").into(),
-            };
-            shares.sockets.accept();
-            let _ = admin.send(());
-            shares.is_main.store(true, Ordering::Relaxed);
-            system::replaced();
-            own
-        }
+            Err(error) => return error,
+        },
     };
     if let Some(own) = own
-        && let Err(error) = shares.offer(own)
+        && let Err(error) = own.offer(shares)
     {
         tracing::error!(%error, "this edge cannot be replaced while it serves");
     }
     pending().await
+}
+
+/// Takes the place of the running edge. Returns the socket for the next replacement.
+async fn replace(
+    before: Predecessor,
+    mut taking: Taking,
+    ready: &Ready,
+) -> Result<Option<Replaceable>, Failure> {
+    let reaches = if before.is_live() {
+        taking.reaches_an_origin(REPLACES_WITHIN).await
+    } else {
+        // The links of the running edge stay with its clients.
+        taking.begin_links();
+        await_link(ready, REPLACES_WITHIN).await
+    };
+    if !reaches {
+        return Err("--replace: no origin can be reached; the running edge goes on".into());
+    }
+    let confirmed = spawn_blocking(move || {
+        let confirmed = before.confirm(&taking)?;
+        Ok((confirmed, taking))
+    });
+    let failed = |error: HandoverError| -> Failure { format!("--replace: {error}").into() };
+    let (confirmed, taking) = confirmed.await?.map_err(failed)?;
+    let thread = std::thread::Builder::new().name("following".to_owned());
+    thread.spawn(move || confirmed.following.run(&taking))?;
+    Ok(confirmed.own)
 }
 
 /// Waits for a link; `false` if there is none in time.

@@ -1,4 +1,4 @@
-//! `tributary edge --replace`: the sockets of the running edge go to this process.
+//! `tributary edge --replace`: the sockets and the clients of the running edge go to this process.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -8,7 +8,8 @@ use std::{
 
 use tributary_edge::{
     InheritedListener,
-    handover::{Giver, HandoverError, Passed, SocketRole, Takeover, give, take},
+    handover::{Following, Given, Giver, HandoverError, Passed, SocketRole, Takeover, give, take},
+    moving::{LiveClients, Taking},
 };
 
 use crate::{config::Config, node::Failure};
@@ -30,7 +31,7 @@ impl Predecessor {
     pub(crate) fn ask(config: &Config, name: &str) -> Result<Self, Failure> {
         let path = path(config, name);
         let failed = |error: HandoverError| format!("--replace: {}: {error}", path.display());
-        let mut takeover = take(&path).map_err(failed)?;
+        let mut takeover = take(&path, name).map_err(failed)?;
         let (mut clients, mut admin, mut handover) = (Vec::new(), None, None);
         let listeners = config.edge.listeners();
         let has_use = |own: &InheritedListener| listeners.iter().any(|it| own.serves(it.address));
@@ -53,17 +54,43 @@ impl Predecessor {
         })
     }
 
-    /// Tells the running edge that this process is about to serve: it leaves. Returns its socket for
-    /// the next replacement.
+    /// Whether the running edge gives its clients, too.
+    pub(crate) fn is_live(&self) -> bool {
+        self.takeover.is_live()
+    }
+
+    /// Takes the clients of the running edge, if it gives them, and tells it that this process is about
+    /// to serve: it leaves. It blocks for some seconds at most.
     ///
     /// # Errors
     /// The running edge goes on serving.
-    pub(crate) fn confirm(self) -> Result<Option<Replaceable>, HandoverError> {
-        self.takeover.confirm()?;
+    pub(crate) fn confirm(self, taking: &Taking) -> Result<Confirmed, HandoverError> {
+        if self.is_live() {
+            let taken = self.takeover.take_clients(taking)?;
+            let (clients, refused) = (taken.clients, taken.refused);
+            tracing::info!(
+                clients,
+                refused,
+                "clients of the edge before this one have come"
+            );
+        }
+        let following = self.takeover.confirm()?;
+        taking.begin()?;
         tracing::info!("the edge before this one leaves");
         let giver = self.handover.map(Giver::adopt).transpose()?;
-        Ok(giver.map(|giver| Replaceable { giver }))
+        Ok(Confirmed {
+            own: giver.map(|giver| Replaceable { giver }),
+            following,
+        })
     }
+}
+
+/// The edge that has taken the place of another.
+pub(crate) struct Confirmed {
+    /// The socket for the next replacement.
+    pub(crate) own: Option<Replaceable>,
+    /// The clients that were connecting.
+    pub(crate) following: Following,
 }
 
 /// The sockets that an edge gives to the process that replaces it.
@@ -92,30 +119,63 @@ impl Replaceable {
         }
     }
 
-    /// Answers requests for a replacement: `clients` and `admin` are the sockets to give, or the
-    /// reason to give none. `taken` runs when another process serves with them.
-    pub(crate) fn offer(
-        self,
-        clients: impl Fn() -> Result<Vec<InheritedListener>, String> + Send + 'static,
-        admin: OwnedFd,
-        taken: impl FnOnce() + Send + 'static,
-    ) -> Result<(), Failure> {
+    /// Answers requests for a replacement.
+    pub(crate) fn offer(self, edge: impl Offered) -> Result<(), Failure> {
         let own = self.giver.socket()?;
-        let sockets = move || {
-            let clone = |socket: &OwnedFd| socket.try_clone().map_err(|error| error.to_string());
-            let mut passed: Vec<_> = clients()?.into_iter().map(of_clients).collect();
-            passed.push(Passed {
-                role: SocketRole::Admin,
-                socket: clone(&admin)?,
-            });
-            let own = own.try_clone().map_err(|error| error.to_string())?;
-            passed.push(Passed {
-                role: SocketRole::Handover,
-                socket: own.into(),
-            });
-            Ok(passed)
-        };
-        Ok(give(self.giver, sockets, taken)?)
+        Ok(give(self.giver, Offer { edge, own })?)
+    }
+}
+
+/// The edge that is offered to other processes.
+pub(crate) trait Offered: Send + 'static {
+    /// The name of the edge.
+    fn name(&self) -> &str;
+
+    /// The sockets for clients, or the reason to give none.
+    fn listeners(&self) -> Result<Vec<InheritedListener>, String>;
+
+    /// The socket of the admin server.
+    fn admin(&self) -> &OwnedFd;
+
+    /// The live clients.
+    fn clients(&self) -> LiveClients;
+
+    /// Another process serves in place of this one.
+    fn taken(&self);
+}
+
+/// An edge with its socket for replacements.
+struct Offer<E> {
+    edge: E,
+    own: UnixListener,
+}
+
+impl<E: Offered> Given for Offer<E> {
+    fn name(&self) -> &str {
+        self.edge.name()
+    }
+
+    fn sockets(&self) -> Result<Vec<Passed>, String> {
+        let text = |error: std::io::Error| error.to_string();
+        let listeners = self.edge.listeners()?;
+        let mut passed: Vec<_> = listeners.into_iter().map(of_clients).collect();
+        passed.push(Passed {
+            role: SocketRole::Admin,
+            socket: self.edge.admin().try_clone().map_err(text)?,
+        });
+        passed.push(Passed {
+            role: SocketRole::Handover,
+            socket: self.own.try_clone().map_err(text)?.into(),
+        });
+        Ok(passed)
+    }
+
+    fn clients(&self) -> Option<LiveClients> {
+        Some(self.edge.clients())
+    }
+
+    fn taken(&self) {
+        self.edge.taken();
     }
 }
 

@@ -13,6 +13,7 @@ pub mod link;
 mod listener;
 mod listeners;
 pub mod metrics;
+pub mod moving;
 pub mod objects;
 mod policies;
 mod reload;

@@ -2,7 +2,10 @@
 
 use std::{fmt, io, mem, net::SocketAddr, sync::Arc, thread::JoinHandle};
 
-use tokio::{sync::watch, task};
+use tokio::{
+    sync::{mpsc, watch},
+    task,
+};
 use tributary_node::{drain, queue};
 
 use crate::{
@@ -11,10 +14,12 @@ use crate::{
     config::Protocol,
     departure::{self, Departing},
     door::ListenError,
+    fanout::Streams,
     in_force::InForce,
     link::{Links, Upstream},
     listener::{Acceptor, BACKLOG},
     listeners::{Listeners, NextListeners},
+    moving::{LinksState, ON_THE_WAY, Order, run_links},
     thread::{Beside, Thread},
     tls::Certificates,
     wire::Upkeep,
@@ -42,6 +47,8 @@ pub(crate) struct Controls {
     listeners: Arc<Listeners>,
     in_force: watch::Sender<Arc<InForce>>,
     admission: Arc<Admission>,
+    /// The queues of orders to the workers.
+    pub(crate) workers: Vec<mpsc::Sender<Order>>,
 }
 
 /// The settings of another configuration for clients, which can be put in force.
@@ -65,9 +72,30 @@ pub fn run(
     leaving: Leaving,
 ) -> Result<RunningClients, RunError> {
     let listeners = Listeners::new(certificates.clone(), &Upkeep::DIRECT);
+    let links = links.map(LinksToRun::at_once);
     run_behind(
         listeners, config, policies, upstream, links, metrics, leaving,
     )
+}
+
+/// The links of an edge, which begin at once, or with the state of another process.
+#[derive(Debug)]
+pub(crate) struct LinksToRun {
+    pub(crate) links: Links,
+    pub(crate) state: Option<(Upstream, LinksState)>,
+}
+
+impl LinksToRun {
+    fn at_once(links: Links) -> Self {
+        Self { links, state: None }
+    }
+
+    async fn run(self) {
+        match self.state {
+            Some((upstream, state)) => run_links(self.links, upstream, state).await,
+            None => self.links.run().await,
+        }
+    }
 }
 
 /// As [`run`], with these listeners, which are not open yet.
@@ -76,7 +104,7 @@ pub(crate) fn run_behind(
     config: &Config,
     policies: Policies,
     upstream: Upstream,
-    links: Option<Links>,
+    links: Option<LinksToRun>,
     metrics: Arc<Metrics>,
     leaving: Leaving,
 ) -> Result<RunningClients, RunError> {
@@ -92,8 +120,11 @@ pub(crate) fn run_behind(
         .collect::<Result<_, _>>()?;
     let admission = Admission::new(limits(config));
     let (in_force, settings) = watch::channel(InForce::new(config, policies));
+    let streams = links.as_ref().map(|it| it.links.streams());
     let setup = Setup {
         upstream,
+        streams: streams.unwrap_or_else(|| Streams::new(config.max_lag.get())),
+        holds: links.as_ref().is_some_and(|it| it.state.is_some()),
         metrics: Arc::clone(&metrics),
         in_force: settings,
         gate_memory: Arc::default(),
@@ -114,14 +145,19 @@ pub(crate) fn run_behind(
     if let Some(links) = links {
         beside.push(Box::new(|| Box::pin(links.run())));
     }
-    let workers = threads.into_iter().zip(arrivals);
+    let (orders, ordered): (Vec<_>, Vec<_>) =
+        threads.iter().map(|_| mpsc::channel(ON_THE_WAY)).unzip();
+    let workers = threads.into_iter().zip(arrivals).zip(ordered);
     let workers = workers
-        .map(|(thread, arrivals)| thread.start(setup.clone(), arrivals, mem::take(&mut beside)))
+        .map(|((thread, arrivals), ordered)| {
+            thread.start(setup.clone(), arrivals, ordered, mem::take(&mut beside))
+        })
         .collect::<Result<_, _>>()?;
     let controls = Arc::new(Controls {
         listeners,
         in_force,
         admission,
+        workers: orders,
     });
     Ok(RunningClients { controls, workers })
 }
@@ -170,6 +206,11 @@ impl Controls {
             in_force: InForce::new(config, policies),
             limits: limits(config),
         })
+    }
+
+    /// The admission of connections.
+    pub(crate) fn admission(&self) -> &Arc<Admission> {
+        &self.admission
     }
 
     /// The listeners.

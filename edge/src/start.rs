@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
 use tributary_node::{
     admin::{self, Routes},
     config::{Application, Mistakes},
@@ -15,12 +16,11 @@ use crate::{
     departure::{Departing, Departure},
     fanout::Streams,
     hooks::Hooks,
-    link::{
-        LinkConfig, LinkMetrics, Links, OriginAddress, OriginAddressError, Readiness, Upstream,
-    },
+    link::{LinkConfig, LinkMetrics, Links, OriginAddress, OriginAddressError, Readiness},
     listeners::{InheritedListener, Listeners},
+    moving::{LinksState, LiveClients, SharedUpstream, Taking},
     reload::Reloader,
-    run::{self, Leaving},
+    run::{self, Leaving, LinksToRun},
     tls::{Certificates, CertificatesError},
     wire::Upkeep,
 };
@@ -42,8 +42,10 @@ pub struct Start {
     pub applications: BTreeMap<String, Application>,
     /// Listening sockets that another process has opened, each for a listener of the configuration.
     pub inherited: Vec<InheritedListener>,
-    /// Whether clients wait in the queues of the sockets until [`ClientSockets::accept`].
-    pub holds_clients: bool,
+    /// Whether the edge takes the place of another process: clients wait in the queues of the sockets
+    /// until [`ClientSockets::accept`], and links and sessions of that process come to
+    /// [`Running::taking`].
+    pub replaces: bool,
 }
 
 /// An edge at work.
@@ -53,9 +55,10 @@ pub struct Running {
     certificates: Certificates,
     streams: Arc<Streams>,
     readiness: Readiness,
-    upstream: Upstream,
+    upstream: SharedUpstream,
     departing: Departing,
     hooks: Hooks,
+    taking: Option<Taking>,
 }
 
 /// The done-hooks that an edge owes to services.
@@ -92,6 +95,20 @@ impl Running {
     /// The listening sockets, as another process takes them over.
     pub fn sockets(&self) -> ClientSockets {
         ClientSockets(Arc::clone(self.clients.controls().listeners()))
+    }
+
+    /// The live clients, as another process takes them over; call it within a runtime.
+    pub fn live_clients(&self) -> LiveClients {
+        LiveClients {
+            controls: Arc::clone(self.clients.controls()),
+            upstream: self.upstream.clone(),
+            runtime: Handle::current(),
+        }
+    }
+
+    /// The part that takes the clients of another process over, once, if the edge was started for that.
+    pub fn taking(&mut self) -> Option<Taking> {
+        self.taking.take()
     }
 
     /// The part that puts other configurations in force.
@@ -136,18 +153,23 @@ impl Running {
     }
 
     /// The routes of an edge for the admin server: the shared objects that its sessions use,
-    /// without values. The links end only after these routes are dropped.
+    /// without values.
     pub fn routes(&self) -> Routes {
         let upstream = self.upstream.clone();
         admin::json("/debug/shared_objects", move || {
-            let upstream = upstream.clone();
-            async move { upstream.list_objects().await }
+            let upstream = upstream.get();
+            async move {
+                match upstream {
+                    Some(upstream) => upstream.list_objects().await,
+                    None => Vec::new(),
+                }
+            }
         })
     }
 
     /// Waits after the drain until every client and every link is gone, and no done-hook is owed.
     pub async fn finished(self) {
-        drop(self.upstream);
+        self.upstream.end();
         self.clients.finished().await;
         self.hooks.owed().none().await;
     }
@@ -182,7 +204,7 @@ pub fn start(
         epoch,
         applications,
         inherited,
-        holds_clients,
+        replaces,
     } = start;
     let origins = origins(&config)?;
     let policies = Policies::load(&applications)?;
@@ -209,8 +231,11 @@ pub fn start(
         drain.clone(),
     );
     let readiness = links.readiness();
+    let (state, give_state) = replaces.then(LinksState::new).unzip();
+    let state = state.map(|state| (upstream.clone(), state));
+    let links = LinksToRun { links, state };
     let listeners =
-        Listeners::new(certificates.clone(), &Upkeep::DIRECT).inheriting(inherited, holds_clients);
+        Listeners::new(certificates.clone(), &Upkeep::DIRECT).inheriting(inherited, replaces);
     let clients = run::run_behind(
         listeners,
         &config,
@@ -220,15 +245,21 @@ pub fn start(
         Arc::clone(&metrics),
         leaving.clone(),
     )?;
+    let shared_upstream = SharedUpstream::new(upstream);
+    let taking = give_state.map(|links| {
+        let controls = Arc::clone(clients.controls());
+        Taking::new(controls, shared_upstream.clone(), links)
+    });
     tokio::spawn(certificates.clone().watch(metrics, drain));
     Ok(Running {
         clients,
         certificates,
         streams,
         readiness,
-        upstream,
+        upstream: shared_upstream,
         departing: leaving.departing,
         hooks,
+        taking,
     })
 }
 

@@ -12,7 +12,8 @@ use std::{
 use tokio::{
     net::TcpStream,
     runtime::{self, Runtime},
-    task::{LocalSet, spawn_local},
+    sync::mpsc,
+    task::{JoinSet, LocalSet, spawn_local},
 };
 use tributary_node::queue;
 
@@ -20,6 +21,7 @@ use crate::{
     admission::Permit,
     client,
     door::{Door, Entered, Entrant, Refusal, Turns},
+    moving::Order,
     requests,
     spread::WorkerSlot,
     worker::{Setup, Worker},
@@ -58,6 +60,7 @@ impl Thread {
         self,
         setup: Setup,
         arrivals: queue::Receiver<Arrival>,
+        orders: mpsc::Receiver<Order>,
         beside: Vec<Beside>,
     ) -> io::Result<JoinHandle<()>> {
         std::thread::Builder::new()
@@ -66,7 +69,7 @@ impl Thread {
                 LocalSet::new().block_on(&self.runtime, async move {
                     let beside: Vec<_> =
                         beside.into_iter().map(|work| spawn_local(work())).collect();
-                    run(setup, arrivals).await;
+                    run(setup, arrivals, orders).await;
                     for work in beside {
                         report(work.await);
                     }
@@ -75,14 +78,18 @@ impl Thread {
     }
 }
 
-async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
+async fn run(
+    setup: Setup,
+    mut arrivals: queue::Receiver<Arrival>,
+    mut orders: mpsc::Receiver<Order>,
+) {
     let (departing, drain) = (setup.departing.clone(), setup.drain.clone());
     let mut in_force = setup.in_force.clone();
     let worker = Rc::new(Worker::new(setup));
     // The task of the hub ends with the thread.
     spawn_local(Rc::clone(&worker.hub).run());
     let turns = Rc::new(Turns::new());
-    let mut clients = tokio::task::JoinSet::new();
+    let mut clients = JoinSet::new();
     loop {
         tokio::select! {
             arrival = arrivals.next() => {
@@ -93,6 +100,7 @@ async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
                     false => clients.spawn_local(client.let_in(&worker, socket, Rc::clone(&turns))),
                 };
             }
+            Some(order) = orders.recv() => obey(&worker, order, &mut clients),
             Some(ended) = clients.join_next() => report(ended),
             Ok(()) = in_force.changed() => {
                 let settings = Arc::clone(&in_force.borrow_and_update());
@@ -107,6 +115,30 @@ async fn run(setup: Setup, mut arrivals: queue::Receiver<Arrival>) {
     worker.begin_drain();
     while let Some(ended) = clients.join_next().await {
         report(ended);
+    }
+}
+
+/// Carries out an order of a replacement.
+fn obey(worker: &Rc<Worker>, order: Order, clients: &mut JoinSet<()>) {
+    match order {
+        Order::Begin { stage, done } => {
+            worker.begin(stage);
+            let _ = done.try_send(());
+        }
+        Order::Take {
+            client,
+            permit,
+            slot,
+            done,
+        } => {
+            let taken = client::take(worker, client, permit, slot);
+            let outcome = taken.map(|serve| {
+                clients.spawn_local(serve);
+            });
+            // There is room for every outcome.
+            let _ = done.try_send(outcome);
+        }
+        Order::Answer { session, answer } => worker.answer(session, answer),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The state that the clients of one thread share.
 
 use std::{
-    cell::{Cell, RefCell, RefMut},
+    cell::{Cell, Ref, RefCell, RefMut},
     collections::HashMap,
     rc::Rc,
     sync::Arc,
@@ -9,16 +9,18 @@ use std::{
 };
 
 use tokio::{sync::Notify, task::spawn_local};
-use tributary_gate::Memory;
+use tributary_gate::{HookAnswer, Memory};
 use tributary_node::{config::DeliveryPolicy, drain, load::ThreadLoad};
+use tributary_protocol::{SessionId, ring::Cursor};
 
 use crate::{
     departure::{Departing, Departure},
-    fanout::{LiveStream, LocalStream, PlaysOn, Settings, Viewer},
-    hooks::Hooks,
+    fanout::{LiveStream, LocalStream, PlaysOn, Settings, StreamKey, Streams, Viewer},
+    hooks::{Answering, Hooks},
     in_force::{self, InForce},
     link::Upstream,
     metrics::Metrics,
+    moving::Stage,
     objects::Hub,
     policies::Policy,
     wire::Wire,
@@ -36,11 +38,19 @@ pub(crate) struct Worker {
     began: Instant,
     /// The buffer into which every client of the thread is read.
     scratch: RefCell<Box<[u8]>>,
+    all_streams: Arc<Streams>,
     /// The live streams with viewers on this worker, by their address and delivery.
     streams: RefCell<HashMap<(usize, DeliveryPolicy), Rc<LocalStream>>>,
     departure: Cell<Option<Departure>>,
     draining: Cell<bool>,
-    /// Notifies the sessions of a departure and of the drain.
+    stage: RefCell<Stage>,
+    /// Sessions with a lane.
+    linked: Cell<usize>,
+    /// Those that a freeze waits for.
+    awaited: Cell<usize>,
+    /// The ways of answers to sessions that have come from another process.
+    answering: RefCell<HashMap<SessionId, Answering>>,
+    /// Notifies the sessions of another stage, a departure and the drain.
     leaves: Notify,
 }
 
@@ -51,19 +61,34 @@ const SCRATCH: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) upstream: Upstream,
+    /// The live streams of the edge.
+    pub(crate) streams: Arc<Streams>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) in_force: in_force::Receiver,
     /// The memory of the edge's gates.
     pub(crate) gate_memory: Arc<Memory>,
     pub(crate) departing: Departing,
     pub(crate) drain: drain::Watch,
+    /// Whether sessions come from another process, and wait.
+    pub(crate) holds: bool,
+}
+
+impl Setup {
+    fn stage(&self) -> Stage {
+        match self.holds {
+            true => Stage::Holds,
+            false => Stage::Serves,
+        }
+    }
 }
 
 impl Worker {
     pub(crate) fn new(setup: Setup) -> Self {
         let (hub, hub_out) = Hub::new(Arc::clone(&setup.metrics));
         Self {
+            stage: RefCell::new(setup.stage()),
             upstream: setup.upstream.with_hub(hub_out),
+            all_streams: setup.streams,
             hub,
             metrics: setup.metrics,
             hooks: setup.in_force.borrow().policies.hooks().clone(),
@@ -75,6 +100,9 @@ impl Worker {
             streams: RefCell::default(),
             departure: Cell::new(None),
             draining: Cell::new(false),
+            linked: Cell::new(0),
+            awaited: Cell::new(0),
+            answering: RefCell::default(),
             leaves: Notify::new(),
         }
     }
@@ -98,10 +126,37 @@ impl Worker {
         publication: u64,
         policy: DeliveryPolicy,
     ) -> Viewer {
+        self.join(live, policy, |local| {
+            Viewer::attach(wire, on, local, publication)
+        })
+    }
+
+    /// Goes on to play a live stream for a client that comes from another process.
+    pub(crate) fn resume(
+        self: &Rc<Self>,
+        wire: &Rc<Wire>,
+        on: PlaysOn,
+        live: StreamKey,
+        cursor: Cursor,
+        policy: DeliveryPolicy,
+    ) -> Viewer {
+        let live = self.all_streams.get_or_create(live.origin, live.live);
+        self.join(live, policy, |local| {
+            Viewer::resume(wire, on, local, cursor)
+        })
+    }
+
+    /// Makes a viewer of a live stream on this worker.
+    fn join(
+        self: &Rc<Self>,
+        live: Arc<LiveStream>,
+        policy: DeliveryPolicy,
+        view: impl FnOnce(&Rc<LocalStream>) -> Viewer,
+    ) -> Viewer {
         let key = (Arc::as_ptr(&live) as usize, policy);
         let known = self.streams.borrow().get(&key).cloned();
         if let Some(local) = known.filter(|local| !local.is_empty()) {
-            return Viewer::attach(wire, on, &local, publication);
+            return view(&local);
         }
         let settings = Settings {
             max_lag: self.in_force.borrow().max_lag,
@@ -109,7 +164,7 @@ impl Worker {
         };
         let local = LocalStream::new(live, settings, &self.load, Arc::clone(&self.metrics));
         self.streams.borrow_mut().insert(key, Rc::clone(&local));
-        let viewer = Viewer::attach(wire, on, &local, publication);
+        let viewer = view(&local);
         let worker = Rc::clone(self);
         spawn_local(async move {
             Rc::clone(&local).run().await;
@@ -127,6 +182,16 @@ impl Worker {
     /// The settings of an application, if it has any.
     pub(crate) fn policy(&self, application: &str) -> Option<Arc<Policy>> {
         self.in_force.borrow().policies.of(application).cloned()
+    }
+
+    /// The delivery of a live stream of this name in an application; an origin of an older version does
+    /// not state the name.
+    pub(crate) fn delivery(&self, application: &str, name: Option<&str>) -> DeliveryPolicy {
+        let policy = self.policy(application);
+        policy.map_or_else(DeliveryPolicy::default, |policy| {
+            let deliveries = &policy.deliveries;
+            name.map_or_else(|| deliveries.usual(), |name| deliveries.of(name))
+        })
     }
 
     /// Puts settings in force.
@@ -159,7 +224,61 @@ impl Worker {
         self.departure.get()
     }
 
-    /// Waits until a departure or the drain begins.
+    /// Whether the stage is another than the usual one.
+    pub(crate) fn is_moving(&self) -> bool {
+        !matches!(*self.stage.borrow(), Stage::Serves)
+    }
+
+    /// The part of the worker in a replacement.
+    pub(crate) fn stage(&self) -> Ref<'_, Stage> {
+        self.stage.borrow()
+    }
+
+    /// Begins another stage.
+    pub(crate) fn begin(&self, stage: Stage) {
+        self.awaited.set(self.linked.get());
+        *self.stage.borrow_mut() = stage;
+        self.end_freeze_if_done();
+        self.leaves.notify_waiters();
+    }
+
+    pub(crate) fn count_linked(&self) {
+        self.linked.set(self.linked.get() + 1);
+    }
+
+    pub(crate) fn uncount_linked(&self) {
+        self.linked.set(self.linked.get() - 1);
+    }
+
+    /// Notes that a freeze waits for one session less.
+    pub(crate) fn note_reported(&self) {
+        self.awaited.set(self.awaited.get().saturating_sub(1));
+        self.end_freeze_if_done();
+    }
+
+    /// The queue of a freeze ends with its last session.
+    fn end_freeze_if_done(&self) {
+        if self.awaited.get() == 0
+            && let Stage::Freezes(out) = &mut *self.stage.borrow_mut()
+        {
+            *out = None;
+        }
+    }
+
+    /// Keeps the way of an answer to a session from another process.
+    pub(crate) fn await_answer(&self, session: SessionId, answering: Answering) {
+        self.answering.borrow_mut().insert(session, answering);
+    }
+
+    /// Passes an answer on to its session.
+    pub(crate) fn answer(&self, session: SessionId, answer: HookAnswer) {
+        if let Some(answering) = self.answering.borrow_mut().remove(&session) {
+            // A session that has ended meanwhile has told that its act is over.
+            let _ = answering.send(answer);
+        }
+    }
+
+    /// Waits until another stage, a departure or the drain begins.
     pub(crate) async fn leaves(&self) {
         self.leaves.notified().await;
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use support::{Edge, read_exactly};
-use tributary_edge::fanout::LiveStream;
+use tributary_edge::fanout::{LiveStream, StreamKey};
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp,
     link::{Source, ToSession},
@@ -29,7 +29,7 @@ fn a_message_to_a_viewer_costs_no_allocation() {
         messages: 256,
         ..RingLimits::default()
     };
-    let live = LiveStream::new(limits);
+    let live = LiveStream::new(StreamKey::default(), limits);
     let mut sessions: Vec<_> = (0..VIEWERS).map(|_| edge.session()).collect();
     for session in &sessions {
         let stream = MessageStreamId(1);

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use tributary_protocol::command::Connect;
 
+mod parcel;
+
 /// Whether a client is an encoder, and when its connection is closed.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoder {

@@ -301,7 +301,12 @@ impl<T> Receiver<T> {
 
     /// Whether the queue has no items.
     pub fn is_empty(&self) -> bool {
-        self.shared.lock().items.is_empty()
+        self.len() == 0
+    }
+
+    /// The number of items.
+    pub fn len(&self) -> usize {
+        self.shared.lock().items.len()
     }
 
     /// A probe of this queue.

@@ -1,6 +1,6 @@
 //! Access lists: the addresses and transports of an application's clients.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use tributary_settings::{At, Check, Mistakes};
@@ -53,6 +53,15 @@ pub enum Transport {
 }
 
 impl Transport {
+    const ALL: [Self; 6] = [
+        Self::Rtmp,
+        Self::Rtmps,
+        Self::Rtmpt,
+        Self::Rtmpts,
+        Self::Ws,
+        Self::Wss,
+    ];
+
     /// The name, as settings and hooks have it.
     pub fn name(self) -> &'static str {
         match self {
@@ -68,6 +77,19 @@ impl Transport {
     /// Whether the bytes are encrypted on their way from the client.
     pub fn is_tls(self) -> bool {
         matches!(self, Self::Rtmps | Self::Rtmpts | Self::Wss)
+    }
+}
+
+/// A name that no transport has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoTransport;
+
+impl FromStr for Transport {
+    type Err = NoTransport;
+
+    fn from_str(name: &str) -> Result<Self, NoTransport> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|it| it.name() == name).ok_or(NoTransport)
     }
 }
 

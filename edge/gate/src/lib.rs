@@ -56,7 +56,7 @@ mod refusal;
 mod secret;
 mod tokens;
 
-pub use access::{Access, AccessRefused, Transport};
+pub use access::{Access, AccessRefused, NoTransport, Transport};
 pub use encoders::{
     EncoderSettings, Encoders, LOGIN_LABEL, Login, MAX_USED, MAX_USER, MAX_USERS_FILE, NoUser,
     RANDOM, Scheme, UsedNonces, UserMistake, Users,

@@ -17,11 +17,13 @@ use tokio::{
 use tributary_protocol::{
     handshake,
     link::CloseReason,
+    parcel::ParcelError,
     session::{ConnectionLimits, ServerConnection},
 };
 
 use super::{
     end::End,
+    freeze::{self, Freeze},
     session::{READ_LIMITS, Session},
     ticks,
 };
@@ -31,8 +33,9 @@ use crate::{
     hooks::HookNews,
     link::{SessionLink, handle::FromOrigin},
     metrics::Counted,
+    moving::MovedClient,
     spread::WorkerSlot,
-    wire::{Rest, Upkeep, Wire},
+    wire::{Pump, Rest, Upkeep, Wire},
     worker::Worker,
 };
 
@@ -45,6 +48,13 @@ enum Wake {
     Drain,
     /// A change within the session, which settles.
     Other,
+}
+
+/// The end of the work for a session.
+pub(super) enum Outcome {
+    Ended(End),
+    /// It goes on in another process; the pump does the work that stays.
+    Moved(Option<Box<Pump>>),
 }
 
 /// Reads per wake. Reason: a client that sends without pause leaves other clients their turn.
@@ -75,11 +85,43 @@ pub(crate) async fn serve(worker: Rc<Worker>, entry: Entrant, permit: Permit, _s
     let all_sent = worker.metrics.bytes_out.clone();
     let (session, rest) = (connection(now, upkeep), Rest::new(upkeep, now));
     let wire = Rc::new(Wire::new(transport, session, all_sent, rest));
-    let mut session = Session::new(worker, wire, peer, protocol, permit, now);
-    let end = run(&mut session).await;
-    session.end(Instant::now(), end);
-    if !matches!(end.reason, CloseReason::Client | CloseReason::Transport) {
-        close(&session.worker, &session.wire).await;
+    drive(Session::new(worker, wire, peer, protocol, permit, now)).await;
+}
+
+/// Takes a client of another process, which stands still until the worker serves. Returns the serving of
+/// it.
+///
+/// # Errors
+/// The parcel cannot be read, or does not fit this edge.
+pub(crate) fn take(
+    worker: &Rc<Worker>,
+    client: MovedClient,
+    permit: Permit,
+    slot: WorkerSlot,
+) -> Result<impl Future<Output = ()> + use<>, ParcelError> {
+    let MovedClient { parcel, socket } = client;
+    let moved = Session::import(worker, &parcel, socket, permit, Instant::now())?;
+    if let (Some(answering), Some(number)) = (moved.answering, moved.session.number()) {
+        worker.await_answer(number, answering);
+    }
+    let session = Box::new(moved.session);
+    let worker = Rc::clone(worker);
+    Ok(async move {
+        let _slot = slot;
+        let _counted = Counted::new(&worker.metrics.connections);
+        drive(*session).await;
+    })
+}
+
+async fn drive(mut session: Session) {
+    match run(&mut session).await {
+        Outcome::Ended(end) => {
+            session.end(Instant::now(), end);
+            if !matches!(end.reason, CloseReason::Client | CloseReason::Transport) {
+                close(&session.worker, &session.wire).await;
+            }
+        }
+        Outcome::Moved(pump) => Box::pin(freeze::move_away(session, pump)).await,
     }
 }
 
@@ -94,19 +136,26 @@ fn connection(now: Instant, upkeep: &Upkeep) -> ServerConnection {
     ServerConnection::new(random, now, limits)
 }
 
-async fn run(session: &mut Session) -> End {
+async fn run(session: &mut Session) -> Outcome {
     let timer = sleep_until(Instant::now().into());
     tokio::pin!(timer);
     loop {
+        if session.worker.is_moving() || matches!(session.freeze, Freeze::Arrived) {
+            // The box is for the memory of a client that stands in no replacement.
+            let outcome = Box::pin(freeze::stand_still(session)).await;
+            if let Some(outcome) = outcome {
+                return outcome;
+            }
+        }
         let wake = match wait(session, timer.as_mut()).await {
             Ok(wake) => wake,
-            Err(end) => return end,
+            Err(end) => return Outcome::Ended(end),
         };
         let now = Instant::now();
         let result = handle(session, now, wake, timer.deadline().into_std())
             .and_then(|()| session.settle(now));
         if let Err(end) = result {
-            return end;
+            return Outcome::Ended(end);
         }
     }
 }
@@ -172,7 +221,7 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
     })
 }
 
-async fn next(link: Option<&mut SessionLink>) -> Option<FromOrigin> {
+pub(super) async fn next(link: Option<&mut SessionLink>) -> Option<FromOrigin> {
     match link {
         Some(link) => link.next().await,
         None => None,

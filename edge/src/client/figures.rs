@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::wire::Throttle;
 
+mod parcel;
+
 /// Bytes and messages of a client's connection, counted for its application.
 #[derive(Debug, Default)]
 pub(super) struct Figures {

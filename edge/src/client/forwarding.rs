@@ -30,6 +30,19 @@ impl Forwarding {
         }
     }
 
+    /// The state of a client that comes from another process.
+    pub(super) fn moved(link: Option<SessionLink>, pace: Pace, publishing: Publishing) -> Self {
+        Self {
+            link,
+            pace,
+            publishing,
+        }
+    }
+
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
     /// Opens the way to the origin: messages go there from now on.
     pub(super) fn open(&mut self, link: SessionLink) {
         self.link = Some(link);

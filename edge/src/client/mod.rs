@@ -15,6 +15,7 @@ mod driver;
 mod end;
 mod figures;
 mod forwarding;
+mod freeze;
 mod pace;
 mod playing;
 mod publishing;
@@ -24,7 +25,7 @@ mod session;
 mod ticks;
 mod timers;
 
-pub(crate) use driver::serve;
+pub(crate) use driver::{serve, take};
 
 #[cfg(test)]
 mod tests;

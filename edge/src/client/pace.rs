@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+mod parcel;
+
 /// The part of a client's rate that it has used. The burst is one second's worth.
 #[derive(Debug)]
 pub(super) struct Pace {

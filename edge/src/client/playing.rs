@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,6 +13,10 @@ use tributary_protocol::{
 
 use crate::fanout::Viewer;
 
+mod parcel;
+
+pub(super) use parcel::MovedPlay;
+
 /// The viewers of a client by message stream, and the messages that wait for a place in a feed.
 #[derive(Debug, Default)]
 pub(super) struct Playing {
@@ -21,6 +26,8 @@ pub(super) struct Playing {
 #[derive(Debug)]
 struct Play {
     viewer: Viewer,
+    /// The name of the live stream, if the origin has stated it.
+    name: Option<Arc<str>>,
     /// In order. The place of the first message is awaited.
     held: VecDeque<Held>,
 }
@@ -50,9 +57,10 @@ impl Playing {
     }
 
     /// Adds a viewer; the message stream has none.
-    pub(super) fn attach(&mut self, viewer: Viewer) {
+    pub(super) fn attach(&mut self, viewer: Viewer, name: Option<Arc<str>>) {
         self.plays.push(Play {
             viewer,
+            name,
             held: VecDeque::new(),
         });
     }

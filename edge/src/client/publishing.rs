@@ -6,6 +6,8 @@ use tributary_protocol::{Message, MessageStreamId, RtmpTimestamp, link::Generati
 
 use crate::{link::publish::PublishFeed, metrics::Counted};
 
+mod parcel;
+
 /// The publishes of a client, by message stream.
 ///
 /// ```text
@@ -155,6 +157,11 @@ impl Publishing {
             *is = read;
             feed.set_read(read);
         }
+    }
+
+    /// Whether the client publishes nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.streams.is_empty()
     }
 
     /// Whether the client publishes, and no publish has readers or is not decided.

@@ -1,13 +1,13 @@
 //! A client's session: it handles messages and deadlines.
 
 use std::{
+    collections::VecDeque,
     rc::Rc,
     time::{Duration, Instant},
 };
 
-use tributary_node::config::DeliveryPolicy;
 use tributary_protocol::{
-    Message, MessageStreamId, MessageType, TransactionId,
+    Message, MessageStreamId, MessageType, SessionId, TransactionId,
     chunk::ReadLimits,
     command::{self, Command, Connect, NetStreamCommand, ObjectEncoding, Status, connect::caps_ex},
     link::{CloseReason, OpenSession, PeerAddress, lane_frame::MAX_CONNECT as MAX_OPEN},
@@ -20,21 +20,31 @@ use super::{
     end::End,
     figures::Figures,
     forwarding::Forwarding,
+    freeze::Freeze,
     playing::Playing,
     read_times::ReadTimes,
     route::{Route, RouteError},
     timers::{NO_PROGRESS, STALL, Stall, Timers, UNDECIDED},
 };
 use crate::{
-    admission::Permit, config::Protocol, departure::Parting, link::OpenRequest, metrics::Counted,
-    objects::Seated, wire::Wire, worker::Worker,
+    admission::Permit,
+    config::Protocol,
+    departure::Parting,
+    link::{OpenRequest, SessionLink},
+    metrics::Counted,
+    moving::{Linked, Stage},
+    objects::Seated,
+    wire::Wire,
+    worker::Worker,
 };
 
 mod at_gate;
 mod from_origin;
 mod gate;
 mod hooks;
+mod moving;
 mod objects;
+mod parcel;
 mod parting;
 mod report;
 
@@ -70,6 +80,14 @@ pub(super) struct Session {
     ceiling: usize,
     /// The session's moments in a departure.
     parting: Option<Box<Parting>>,
+    /// Messages that came before those of the connection, and wait behind a decision.
+    behind: Option<Box<VecDeque<ServerEvent>>>,
+    /// The connect of a client that another process opens.
+    opening: Option<Box<(Route, Message)>>,
+    /// The count of the session once it has a lane.
+    linked: Option<Linked>,
+    /// Its part in a replacement of the edge's program.
+    pub(super) freeze: Freeze,
 }
 
 #[derive(Debug)]
@@ -143,6 +161,10 @@ impl Session {
             began: now,
             ceiling: MAX_OUTPUT,
             parting: None,
+            behind: None,
+            opening: None,
+            linked: None,
+            freeze: Freeze::default(),
         }
     }
 
@@ -164,17 +186,26 @@ impl Session {
 
     /// Handles the client's messages, up to one that waits for a decision.
     fn handle_events(&mut self, now: Instant) -> Result<(), End> {
-        while !self.awaits_gate() {
-            let event = self.wire.session().poll_event();
+        while !self.awaits_gate() && self.opening.is_none() {
+            let event = self.next_event();
             let Some(event) = event else { return Ok(()) };
             self.on_event(now, event)?;
         }
         self.check_behind()
     }
 
+    fn next_event(&mut self) -> Option<ServerEvent> {
+        let kept = self.behind.as_mut().and_then(|events| events.pop_front());
+        if kept.is_none() {
+            self.behind = None;
+            return self.wire.session().poll_event();
+        }
+        kept
+    }
+
     /// Whether the client may be read: there is room for its messages, and no decision waits.
     pub(super) fn may_read(&self) -> bool {
-        self.forwarding.has_room() && !self.awaits_gate()
+        self.forwarding.has_room() && !self.awaits_gate() && self.opening.is_none()
     }
 
     /// The time until which the client is not read, because its chunks, messages or bytes exceed a
@@ -296,7 +327,12 @@ impl Session {
         }
     }
 
+    /// Opens the session at its origin; another process does it if it has the edge's lanes.
     fn open(&mut self, route: Route, connect: &Message) {
+        if matches!(*self.worker.stage(), Stage::Left(_)) {
+            self.opening = Some(Box::new((route, connect.clone())));
+            return;
+        }
         let mut body = connect.payload.clone();
         if connect.kind == MessageType::COMMAND_AMF3 {
             // The leading 0 announces AMF0 values.
@@ -318,6 +354,7 @@ impl Session {
         let (application, instance) = self.name();
         tracing::info!(address = %self.peer, application, instance, session = %link.id(), "session begins");
         self.forwarding.open(link);
+        self.linked = Some(Linked::new(&self.worker));
     }
 
     fn refuse_route(&mut self, error: RouteError) -> End {
@@ -403,15 +440,6 @@ impl Session {
             _ => {}
         }
         self.forwarding.forward(now, message)
-    }
-
-    /// The delivery of a live stream of this name; an origin of an older version does not state it.
-    fn delivery(&self, name: Option<&str>) -> DeliveryPolicy {
-        let policy = self.worker.policy(self.name().0);
-        policy.map_or_else(DeliveryPolicy::default, |policy| {
-            let deliveries = &policy.deliveries;
-            name.map_or_else(|| deliveries.usual(), |name| deliveries.of(name))
-        })
     }
 
     fn pending(&self) -> usize {
@@ -527,6 +555,7 @@ impl Session {
         self.seat = None;
         self.leave_hooks(end);
         self.forwarding.close(end.reason);
+        self.linked = None;
         let (application, instance) = self.name();
         if self.figures.received == 0 && end.fault.is_none() {
             // A balancer looks whether the port is open.
@@ -544,6 +573,11 @@ impl Session {
             fault = end.fault,
             "session ends"
         );
+    }
+
+    /// The number of the session, once it has a lane.
+    pub(super) fn number(&self) -> Option<SessionId> {
+        self.forwarding.link().map(SessionLink::id)
     }
 
     /// The encoding that the client's connect command asks for.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+mod parcel;
+
 /// The times from which a session measures.
 #[derive(Debug)]
 pub(super) struct Timers {
@@ -62,6 +64,11 @@ impl Timers {
     /// Notes the connect command; publishers of its application may be silent for `stall`.
     pub(super) fn connected(&mut self, stall: Duration) {
         self.connect_by = None;
+        self.stall = stall;
+    }
+
+    /// Publishers may be silent for `stall`.
+    pub(super) fn set_stall(&mut self, stall: Duration) {
         self.stall = stall;
     }
 

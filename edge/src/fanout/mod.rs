@@ -22,7 +22,7 @@ mod streams;
 mod viewer;
 mod window;
 
-pub use stream::LiveStream;
+pub use stream::{LiveStream, StreamKey};
 pub use streams::Streams;
 
 pub(crate) use pass::{LocalStream, Settings};

@@ -308,7 +308,10 @@ impl std::fmt::Debug for LocalStream {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::stream::RING, *};
+    use super::{
+        super::stream::{RING, StreamKey},
+        *,
+    };
 
     #[tokio::test]
     async fn a_pass_that_sends_nothing_does_not_count_as_a_cheap_one() {
@@ -317,7 +320,12 @@ mod tests {
             policy: DeliveryPolicy::default(),
         };
         let load = Rc::new(ThreadLoad::of_current_runtime());
-        let stream = LocalStream::new(LiveStream::new(RING), settings, &load, Arc::default());
+        let stream = LocalStream::new(
+            LiveStream::new(StreamKey::default(), RING),
+            settings,
+            &load,
+            Arc::default(),
+        );
         for _ in 0..100 {
             stream.window.passed(Duration::from_millis(2));
         }

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tributary_protocol::{
     Message, RtmpTimestamp,
     chunk::MAX_MESSAGE_LENGTH,
+    link::LiveId,
     media,
     ring::{Publication, Ring, RingLimits},
 };
@@ -31,14 +32,36 @@ pub(super) struct Bell {
 /// One live stream of an origin: a ring of encoded messages. The link thread writes it; the workers
 /// with viewers of the stream read it.
 pub struct LiveStream {
+    key: StreamKey,
     state: Mutex<State>,
     /// Rises with every change of the ring.
     version: AtomicU64,
     /// Rises with every new epoch.
     epoch: AtomicU64,
     ended: AtomicBool,
+    /// Whether the next feed goes on with the one that another process of this edge had.
+    goes_on: AtomicBool,
     /// The stream time between the newest two pictures, in ms.
     picture_interval: AtomicU32,
+}
+
+/// The number of a live stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StreamKey {
+    /// The number that this edge has given to the origin's process.
+    pub origin: u64,
+    /// The number that the origin has given to the stream.
+    pub live: LiveId,
+}
+
+impl Default for StreamKey {
+    /// The number of no stream.
+    fn default() -> Self {
+        Self {
+            origin: 0,
+            live: LiveId(0),
+        }
+    }
 }
 
 struct State {
@@ -71,8 +94,9 @@ pub(super) const SLACK: Duration = Duration::from_secs(1);
 
 impl LiveStream {
     /// A stream without messages.
-    pub fn new(limits: RingLimits) -> Arc<Self> {
+    pub fn new(key: StreamKey, limits: RingLimits) -> Arc<Self> {
         Arc::new(Self {
+            key,
             state: Mutex::new(State {
                 ring: Ring::new(limits),
                 bells: Arc::from([]),
@@ -81,8 +105,20 @@ impl LiveStream {
             version: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            goes_on: AtomicBool::new(false),
             picture_interval: AtomicU32::new(0),
         })
+    }
+
+    /// The number of the stream.
+    pub(crate) fn key(&self) -> StreamKey {
+        self.key
+    }
+
+    /// Notes that viewers have come from another process: the next feed goes on with the one that they
+    /// had, so that they still wait for their places in it.
+    pub(super) fn go_on(&self) {
+        self.goes_on.store(true, Ordering::Release);
     }
 
     /// Appends a message under its number in the stream. A repeated header has no number. A message
@@ -129,7 +165,9 @@ impl LiveStream {
     /// Begins a new epoch of the feed: audio goes on, video at its next key frame. Ends the waits
     /// for a place of the old epoch.
     pub fn restart(&self) {
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+        if !self.goes_on.swap(false, Ordering::AcqRel) {
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+        }
         self.change(Pushed::Other, |state| {
             state.ring.restart();
             true

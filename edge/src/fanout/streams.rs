@@ -10,7 +10,7 @@ use tributary_protocol::{link::LiveId, ring::RingLimits};
 
 use super::{
     LiveStream,
-    stream::{RING, SLACK},
+    stream::{RING, SLACK, StreamKey},
 };
 
 /// The live streams of this edge, by origin process and number. A stream lives as long as its feed
@@ -61,7 +61,7 @@ impl Streams {
         let limits = table.limits;
         let entry = table.streams.entry((origin, live)).or_default();
         entry.upgrade().unwrap_or_else(|| {
-            let stream = LiveStream::new(limits);
+            let stream = LiveStream::new(StreamKey { origin, live }, limits);
             *entry = Arc::downgrade(&stream);
             stream
         })

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use tributary_protocol::{
     MessageStreamId,
     link::{FeedPlace, Filter},
-    ring::Start,
+    ring::{Cursor, Start},
 };
 
 use super::{LocalStream, PlaysOn, reader::Reader};
@@ -32,14 +32,34 @@ impl Viewer {
         let cursor = local
             .live()
             .with_ring(|ring| ring.join_publication(Start::KeyFrame, publication));
+        let viewer = Self::at(wire, on, local, cursor);
+        viewer.go_on();
+        viewer
+    }
+
+    /// Goes on to play at a cursor that comes from another process, once messages come.
+    pub(crate) fn resume(
+        wire: &Rc<Wire>,
+        on: PlaysOn,
+        local: &Rc<LocalStream>,
+        cursor: Cursor,
+    ) -> Self {
+        local.live().go_on();
+        Self::at(wire, on, local, cursor)
+    }
+
+    fn at(wire: &Rc<Wire>, on: PlaysOn, local: &Rc<LocalStream>, cursor: Cursor) -> Self {
         let reader = Rc::new(Reader::new(wire, on, cursor));
-        let viewer = Self {
+        Self {
             slot: local.insert(&reader),
             reader,
             local: Rc::clone(local),
-        };
-        viewer.go_on();
-        viewer
+        }
+    }
+
+    /// The place of the viewer in its live stream.
+    pub(crate) fn cursor(&self) -> Cursor {
+        self.reader.cursor()
     }
 
     /// Ends the play.

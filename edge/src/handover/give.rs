@@ -17,10 +17,16 @@ use rustix::{
     io::Errno,
 };
 
+use tributary_protocol::parcel::VERSION;
+
 use super::{
-    HandoverError, PATIENCE, Passed, START,
-    message::{HandoverMessage, receive, send},
+    FREEZE, HandoverError, PATIENCE, Passed, START,
+    message::{HandoverMessage, LinksPart, receive, send},
     take::is_own,
+};
+use crate::{
+    link::MovedLinks,
+    moving::{Followers, LiveClients},
 };
 
 /// The longest wait for the request of a process that is refused while another one starts.
@@ -69,14 +75,24 @@ impl Giver {
     }
 }
 
+/// The edge that is given away.
+pub trait Given: Send + 'static {
+    /// The name of the edge.
+    fn name(&self) -> &str;
+
+    /// The sockets to give, or the reason to give none.
+    fn sockets(&self) -> Result<Vec<Passed>, String>;
+
+    /// The live clients. Without them the sockets alone are given.
+    fn clients(&self) -> Option<LiveClients>;
+
+    /// Another process serves in place of this one.
+    fn taken(&self);
+}
+
 /// Answers requests for a replacement, one after the other, on a thread of its own, until one is
-/// done. `sockets` are those to give, or the reason to give none. `taken` runs once, when another
-/// process serves with them.
-pub fn give(
-    giver: Giver,
-    sockets: impl Fn() -> Result<Vec<Passed>, String> + Send + 'static,
-    taken: impl FnOnce() + Send + 'static,
-) -> io::Result<()> {
+/// done.
+pub fn give(giver: Giver, given: impl Given) -> io::Result<()> {
     let thread = thread::Builder::new().name("handover".to_owned());
     thread.spawn(move || {
         for stream in giver.0.incoming() {
@@ -85,8 +101,13 @@ pub fn give(
                 thread::sleep(PATIENCE);
                 continue;
             };
-            match give_to(&stream, &giver.0, &sockets) {
-                Ok(()) => return taken(),
+            match give_to(&stream, &giver.0, &given) {
+                Ok(followers) => {
+                    given.taken();
+                    // The next process has this socket as well.
+                    drop(giver);
+                    return followers.into_iter().for_each(|it| send_after(&stream, it));
+                }
                 Err(error) => {
                     tracing::warn!(%error, "this edge is not replaced; it goes on serving");
                 }
@@ -96,45 +117,116 @@ pub fn give(
     Ok(())
 }
 
-/// Gives the sockets to one process, and waits until it serves.
+/// Gives the edge to one process. Returns the clients that follow.
 fn give_to(
     stream: &UnixStream,
     others: &UnixListener,
-    sockets: &impl Fn() -> Result<Vec<Passed>, String>,
-) -> Result<(), HandoverError> {
+    given: &impl Given,
+) -> Result<Option<Followers>, HandoverError> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     // The request is read first, or an answer to it could be lost with the connection.
-    let HandoverMessage::Hello = receive(stream)? else {
+    let HandoverMessage::Hello { version, name } = receive(stream)? else {
         return Err(HandoverError::Order);
     };
     if !is_own(stream)? {
         let reason = "the new process is another user's".to_owned();
-        send(stream, &HandoverMessage::Refuse(reason))?;
+        send(stream, HandoverMessage::Refuse(reason))?;
         return Err(HandoverError::Stranger);
     }
-    let sockets = match sockets() {
+    let sockets = match name == given.name() {
+        true => given.sockets(),
+        false => Err(format!("this edge has the name {}", given.name())),
+    };
+    let sockets = match sockets {
         Ok(sockets) => sockets,
         Err(reason) => {
-            send(stream, &HandoverMessage::Refuse(reason.clone()))?;
+            send(stream, HandoverMessage::Refuse(reason.clone()))?;
             return Err(HandoverError::Refused(reason));
         }
     };
     let count = sockets.len() as u64;
     for passed in sockets {
-        send(stream, &HandoverMessage::Socket(passed))?;
+        send(stream, HandoverMessage::Socket(passed))?;
     }
-    let process = std::process::id();
-    send(stream, &HandoverMessage::End { count, process })?;
+    // The new process reads its own version and the one before.
+    let reads = version == VERSION || version == VERSION + 1;
+    let clients = given.clients().filter(|_| reads);
+    send(
+        stream,
+        HandoverMessage::End {
+            count,
+            process: std::process::id(),
+            is_live: clients.is_some(),
+        },
+    )?;
     tracing::info!(
         sockets = count,
+        live = clients.is_some(),
         "another process takes the sockets of this one"
     );
     await_start(stream, others)?;
-    match receive(stream)? {
+    match (receive(stream)?, clients) {
         // Without this answer the other process does not begin, and this one goes on.
-        HandoverMessage::Taken => send(stream, &HandoverMessage::Left),
+        (HandoverMessage::Taken, _) => {
+            send(stream, HandoverMessage::Left)?;
+            Ok(None)
+        }
+        (HandoverMessage::Ready, Some(clients)) => move_clients(stream, &clients).map(Some),
         _ => Err(HandoverError::Order),
+    }
+}
+
+/// Moves the live clients. An error lets them go on here.
+fn move_clients(stream: &UnixStream, clients: &LiveClients) -> Result<Followers, HandoverError> {
+    let begun = Instant::now();
+    let mut frozen = clients.freeze(begun + FREEZE)?;
+    let mut clients: u64 = 0;
+    while let Some(moved) = frozen.next()? {
+        send(stream, HandoverMessage::Moved(moved))?;
+        clients += 1;
+    }
+    let MovedLinks {
+        head,
+        lanes,
+        waiting,
+    } = frozen.links()?;
+    let lanes = lanes.into_iter().map(|it| (LinksPart::Lane, it));
+    let waiting = waiting.into_iter().map(|it| (LinksPart::Waiting, it));
+    let mut parts: u64 = 0;
+    for (part, bytes) in [(LinksPart::Head, head)]
+        .into_iter()
+        .chain(lanes)
+        .chain(waiting)
+    {
+        send(stream, HandoverMessage::Links(part, bytes))?;
+        parts += 1;
+    }
+    send(stream, HandoverMessage::AllMoved { clients, parts })?;
+    let sent = begun.elapsed();
+    stream.set_read_timeout(Some(FREEZE))?;
+    let HandoverMessage::Taken = receive(stream)? else {
+        return Err(HandoverError::Order);
+    };
+    // Without this message the other process does not begin.
+    send(stream, HandoverMessage::Left)?;
+    tracing::info!(
+        clients,
+        parts,
+        sent_ms = sent.as_millis() as u64,
+        took_ms = begun.elapsed().as_millis() as u64,
+        "the clients of this process have moved to another one"
+    );
+    Ok(frozen.leave()?)
+}
+
+/// Sends the clients that follow, as long as the other process takes them.
+fn send_after(stream: &UnixStream, mut followers: Followers) {
+    while let Some(moved) = followers.next() {
+        if let Err(error) = send(stream, HandoverMessage::Moved(moved)) {
+            tracing::warn!(%error, "clients that were connecting are lost");
+            return;
+        }
     }
 }
 
@@ -173,5 +265,5 @@ fn refuse_other(others: &UnixListener) -> Result<(), HandoverError> {
     other.set_write_timeout(Some(HELLO_WITHIN))?;
     receive(&other)?;
     let reason = "another replacement is under way".to_owned();
-    send(&other, &HandoverMessage::Refuse(reason))
+    send(&other, HandoverMessage::Refuse(reason))
 }

@@ -1,4 +1,4 @@
-//! The messages between the two processes: a length of four bytes, and a parcel.
+//! The messages between the two processes: a length of four bytes, a kind of one byte, and content.
 
 use std::{
     io::{self, IoSlice, IoSliceMut, Read, Write},
@@ -14,112 +14,189 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
-use tributary_protocol::parcel::{ParcelReader, ParcelWriter};
+use tributary_gate::HookAnswer;
+use tributary_protocol::{
+    SessionId,
+    parcel::{MAX_PARCEL, pack, unpack},
+};
 
 use super::{HandoverError, Passed, SocketRole};
+use crate::{
+    link::MovedLinks,
+    moving::{Moved, MovedClient},
+};
 
 /// A message.
 #[derive(Debug)]
 pub(super) enum HandoverMessage {
-    /// From the new process, first.
-    Hello,
+    /// From the new process, first: the newest version of parcels that it reads, and the name of
+    /// the edge.
+    Hello { version: u16, name: String },
     /// The old process gives nothing, for this reason.
     Refuse(String),
     /// A socket; its descriptor comes with the message.
     Socket(Passed),
     /// There were so many sockets, and the old process has this number.
-    End { count: u64, process: u32 },
-    /// The new process is about to serve with them.
+    End {
+        count: u64,
+        process: u32,
+        /// Whether live clients can come.
+        is_live: bool,
+    },
+    /// The new process has started, and takes live clients.
+    Ready,
+    /// A client with its descriptor, or the answer of a service to one that came before.
+    Moved(Moved),
+    /// A part of the links.
+    Links(LinksPart, Vec<u8>),
+    /// There were so many clients and parts of the links.
+    AllMoved { clients: u64, parts: u64 },
+    /// The new process is about to serve.
     Taken,
     /// The old process gives them up: the new one begins.
     Left,
 }
 
-/// The fields of a message.
-const KIND: u16 = 1;
-const TEXT: u16 = 2;
-const COUNT: u16 = 3;
-const PROCESS: u16 = 4;
+/// A part of the links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinksPart {
+    Head,
+    Lane,
+    Waiting,
+}
 
-const HELLO: u64 = 1;
-const REFUSE: u64 = 2;
-const SOCKET: u64 = 3;
-const END: u64 = 4;
-const TAKEN: u64 = 5;
-const LEFT: u64 = 6;
+const HELLO: u8 = 1;
+const REFUSE: u8 = 2;
+const SOCKET: u8 = 3;
+const END: u8 = 4;
+const TAKEN: u8 = 5;
+const LEFT: u8 = 6;
+const READY: u8 = 7;
+const CLIENT: u8 = 8;
+const ANSWER: u8 = 9;
+const LINKS_HEAD: u8 = 10;
+const LANE: u8 = 11;
+const WAITING: u8 = 12;
+const ALL_MOVED: u8 = 13;
 
 const ADMIN: &str = "admin";
 const HANDOVER: &str = "handover";
 
-/// The bytes of a message. Reason: the longest has a sentence.
-const MOST_BYTES: usize = 4096;
-const MOST_TEXT: usize = 1024;
+/// The content of a message that is no parcel. Reason: the longest has a sentence.
+const MOST_TEXT: usize = 4096;
+
+impl LinksPart {
+    /// Puts a part where it belongs.
+    pub(super) fn put(self, bytes: Vec<u8>, links: &mut MovedLinks) {
+        match self {
+            Self::Head => links.head = bytes,
+            Self::Lane => links.lanes.push(bytes),
+            Self::Waiting => links.waiting.push(bytes),
+        }
+    }
+}
 
 /// Sends a message.
-pub(super) fn send(stream: &UnixStream, message: &HandoverMessage) -> Result<(), HandoverError> {
-    let mut parcel = ParcelWriter::new(Instant::now());
-    let mut put = |kind: u64, text: Option<&str>, count: Option<u64>| {
-        parcel.number(KIND, kind);
-        if let Some(text) = text {
-            parcel.bytes(TEXT, text.as_bytes());
+pub(super) fn send(stream: &UnixStream, message: HandoverMessage) -> Result<(), HandoverError> {
+    let mut socket = None;
+    let (kind, content) = match message {
+        HandoverMessage::Hello { version, name } => {
+            (HELLO, [&version.to_be_bytes(), name.as_bytes()].concat())
         }
-        parcel.number_if(COUNT, count);
-    };
-    match message {
-        HandoverMessage::Hello => put(HELLO, None, None),
-        HandoverMessage::Refuse(reason) => put(REFUSE, Some(reason), None),
-        HandoverMessage::Socket(passed) => put(SOCKET, Some(&name(passed.role)), None),
-        HandoverMessage::End { count, process } => {
-            put(END, None, Some(*count));
-            parcel.number(PROCESS, *process);
+        HandoverMessage::Refuse(reason) => (REFUSE, reason.into_bytes()),
+        HandoverMessage::Socket(passed) => {
+            socket = Some(passed.socket);
+            (SOCKET, name(passed.role).into_bytes())
         }
-        HandoverMessage::Taken => put(TAKEN, None, None),
-        HandoverMessage::Left => put(LEFT, None, None),
-    }
-    let parcel = parcel.finish()?;
-    let length = u32::try_from(parcel.len()).expect("a message is short");
-    let bytes = [&length.to_be_bytes()[..], &parcel].concat();
-    let sent = match message {
-        HandoverMessage::Socket(passed) => send_with(stream, &bytes, &passed.socket)?,
-        _ => 0,
+        HandoverMessage::End {
+            count,
+            process,
+            is_live,
+        } => {
+            let (count, process) = (count.to_be_bytes(), process.to_be_bytes());
+            (END, [&count[..], &process, &[u8::from(is_live)]].concat())
+        }
+        HandoverMessage::Ready => (READY, Vec::new()),
+        HandoverMessage::Moved(Moved::Client(client)) => {
+            socket = Some(client.socket);
+            (CLIENT, client.parcel.into())
+        }
+        HandoverMessage::Moved(Moved::Answer { session, answer }) => {
+            let answer = pack(&answer, Instant::now())?;
+            (ANSWER, [&session.0.to_be_bytes()[..], &answer].concat())
+        }
+        HandoverMessage::Links(part, bytes) => {
+            let kind = match part {
+                LinksPart::Head => LINKS_HEAD,
+                LinksPart::Lane => LANE,
+                LinksPart::Waiting => WAITING,
+            };
+            (kind, bytes)
+        }
+        HandoverMessage::AllMoved { clients, parts } => (
+            ALL_MOVED,
+            [clients.to_be_bytes(), parts.to_be_bytes()].concat(),
+        ),
+        HandoverMessage::Taken => (TAKEN, Vec::new()),
+        HandoverMessage::Left => (LEFT, Vec::new()),
     };
-    (&*stream).write_all(&bytes[sent..])?;
+    let length = u32::try_from(content.len() + 1).map_err(|_| HandoverError::Order)?;
+    let [a, b, c, d] = length.to_be_bytes();
+    let head = [a, b, c, d, kind];
+    let sent = send_some(stream, &[&head, &content], socket.as_ref())?;
+    let rest = head.get(sent..).unwrap_or_default();
+    let mut stream = stream;
+    stream.write_all(rest)?;
+    let rest = content.get(sent.saturating_sub(head.len())..);
+    stream.write_all(rest.unwrap_or_default())?;
     Ok(())
 }
 
-/// Sends the first bytes with a descriptor; returns how many.
-fn send_with(stream: &UnixStream, bytes: &[u8], socket: &OwnedFd) -> io::Result<usize> {
+/// Sends the first bytes of two pieces, with a descriptor if there is one; returns how many.
+fn send_some(
+    stream: &UnixStream,
+    pieces: &[&[u8]; 2],
+    socket: Option<&OwnedFd>,
+) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [socket.as_fd()];
-    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+    let descriptors = socket.map(|socket| [socket.as_fd()]);
+    if let Some(descriptors) = &descriptors
+        && !control.push(SendAncillaryMessage::ScmRights(descriptors))
+    {
         return Err(io::Error::other("no room for a descriptor"));
     }
-    let sent = sendmsg(
-        stream,
-        &[IoSlice::new(bytes)],
-        &mut control,
-        SendFlags::NOSIGNAL,
-    )?;
-    Ok(sent)
+    let pieces = pieces.map(IoSlice::new);
+    Ok(sendmsg(stream, &pieces, &mut control, SendFlags::NOSIGNAL)?)
 }
 
 /// Waits for a message.
 pub(super) fn receive(stream: &UnixStream) -> Result<HandoverMessage, HandoverError> {
-    let mut length = [0; 4];
+    let mut head = [0; 5];
     // A descriptor comes with the first byte of its message, and never with a later one.
-    let (count, descriptor) = receive_with(stream, &mut length)?;
+    let (count, descriptor) = receive_with(stream, &mut head)?;
     if count == 0 {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
-    (&*stream).read_exact(&mut length[count..])?;
-    let length = u32::from_be_bytes(length) as usize;
-    if length > MOST_BYTES {
+    (&*stream).read_exact(&mut head[count..])?;
+    let [length @ .., kind] = head;
+    let length = u32::from_be_bytes(length)
+        .checked_sub(1)
+        .ok_or(HandoverError::Order)?;
+    let most = match kind {
+        CLIENT | ANSWER | LINKS_HEAD | LANE | WAITING => MAX_PARCEL + size_of::<u64>(),
+        _ => MOST_TEXT,
+    };
+    if length as usize > most {
         return Err(HandoverError::Order);
     }
-    let mut bytes = vec![0; length];
-    (&*stream).read_exact(&mut bytes)?;
-    decode(&bytes, descriptor)
+    // Memory grows with the bytes that come.
+    let mut content = Vec::new();
+    let read = stream.take(length.into()).read_to_end(&mut content)?;
+    if read < length as usize {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    decode(kind, content, descriptor)
 }
 
 fn receive_with(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
@@ -138,29 +215,69 @@ fn receive_with(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Opt
     Ok((received.bytes, descriptors.flatten().next()))
 }
 
+/// The message of this kind with this content.
 pub(super) fn decode(
-    bytes: &[u8],
+    kind: u8,
+    content: Vec<u8>,
     descriptor: Option<OwnedFd>,
 ) -> Result<HandoverMessage, HandoverError> {
-    let mut parcel = ParcelReader::new(bytes, "a message", Instant::now(), MOST_BYTES)?;
-    let message = match parcel.number::<u64>(KIND)? {
-        HELLO => HandoverMessage::Hello,
-        REFUSE => HandoverMessage::Refuse(parcel.text(TEXT, MOST_TEXT)?.to_owned()),
+    let order = HandoverError::Order;
+    let text = |content: Vec<u8>| String::from_utf8(content).map_err(|_| HandoverError::Order);
+    Ok(match kind {
+        HELLO => {
+            let (version, name) = content.split_first_chunk().ok_or(order)?;
+            HandoverMessage::Hello {
+                version: u16::from_be_bytes(*version),
+                name: text(name.to_vec())?,
+            }
+        }
+        REFUSE => HandoverMessage::Refuse(text(content)?),
         SOCKET => {
-            let role = role(parcel.text(TEXT, MOST_TEXT)?).ok_or(HandoverError::Order)?;
+            let role = role(&text(content)?).ok_or(order)?;
             let socket = descriptor.ok_or(HandoverError::Order)?;
             HandoverMessage::Socket(Passed { role, socket })
         }
-        END => HandoverMessage::End {
-            count: parcel.count(COUNT)?,
-            process: parcel.number(PROCESS)?,
-        },
+        END => {
+            let (count, rest) = content.split_first_chunk().ok_or(order)?;
+            let (process, rest) = rest.split_first_chunk().ok_or(HandoverError::Order)?;
+            HandoverMessage::End {
+                count: u64::from_be_bytes(*count),
+                process: u32::from_be_bytes(*process),
+                is_live: match rest {
+                    [0] => false,
+                    [1] => true,
+                    _ => return Err(HandoverError::Order),
+                },
+            }
+        }
+        READY => HandoverMessage::Ready,
+        CLIENT => HandoverMessage::Moved(Moved::Client(MovedClient {
+            parcel: content.into(),
+            socket: descriptor.ok_or(order)?,
+        })),
+        ANSWER => {
+            let (session, answer) = content.split_first_chunk().ok_or(order)?;
+            let answer = unpack::<HookAnswer>(answer, Instant::now(), (), MAX_PARCEL)?;
+            HandoverMessage::Moved(Moved::Answer {
+                session: SessionId(u64::from_be_bytes(*session)),
+                answer,
+            })
+        }
+        LINKS_HEAD => HandoverMessage::Links(LinksPart::Head, content),
+        LANE => HandoverMessage::Links(LinksPart::Lane, content),
+        WAITING => HandoverMessage::Links(LinksPart::Waiting, content),
+        ALL_MOVED => {
+            let (clients, parts) = content.split_first_chunk().ok_or(order)?;
+            let parts = parts.try_into().map_err(|_| HandoverError::Order)?;
+            HandoverMessage::AllMoved {
+                clients: u64::from_be_bytes(*clients),
+                parts: u64::from_be_bytes(parts),
+            }
+        }
         TAKEN => HandoverMessage::Taken,
         LEFT => HandoverMessage::Left,
-        _ => return Err(HandoverError::Order),
-    };
-    parcel.finish()?;
-    Ok(message)
+        _ => return Err(order),
+    })
 }
 
 fn name(role: SocketRole) -> String {

@@ -1,21 +1,27 @@
-//! Replacing an edge's program: the new process takes the sockets of the old one over.
+//! Replacing an edge's program: the new process takes the sockets and the clients of the old one over.
 //!
 //! ```text
 //!   new                                    old, which serves its clients all the while
-//!    │ ── Hello ───────────────────────────► │ same user, not leaving, no other replacement
+//!    │ ── Hello ───────────────────────────► │ same user and name, not leaving, no other replacement
 //!    │ ◄── Socket (with a descriptor) ... ── │ or Refuse
 //!    │ ◄── End ───────────────────────────── │
-//!    │ starts with these sockets, and        │
-//!    │ waits for a link to an origin         │
+//!    │ starts with these sockets             │
+//!    │ ── Ready ───────────────────────────► │ its clients stand still
+//!    │ ◄── Moved (a client) ... ──────────── │
+//!    │ ◄── Links (a part) ... ────────────── │
+//!    │ ◄── AllMoved ──────────────────────── │
+//!    │ takes them in                         │
 //!    │ ── Taken ───────────────────────────► │
 //!    │ ◄── Left ──────────────────────────── │ closes its copies, and leaves
-//!    │ accepts clients                       │
+//!    │ dials, serves, accepts clients        │
+//!    │ ◄── Moved (one that follows) ... ──── │ until it ends
 //! ```
 //!
 //! Until `Left` either side may end the connection: the old process then serves as before, and the
-//! new one ends. Both have the listening sockets, so that no client is refused at any moment, and one
-//! of them accepts. `docs/replace.md` has the
-//! messages.
+//! new one ends. Both have the sockets, so that no client is refused at any moment, and one of them uses
+//! them. If the versions of the programs differ too much, `End` says so: the new process waits for a
+//! link, says `Taken` at once, and the clients stay with the old one until they leave.
+//! `docs/replace.md` has the messages.
 
 mod give;
 mod message;
@@ -25,8 +31,10 @@ use std::{fmt, io, net::SocketAddr, os::fd::OwnedFd, time::Duration};
 
 use tributary_protocol::parcel::ParcelError;
 
-pub use give::{Giver, give};
-pub use take::{Takeover, take};
+pub use give::{Given, Giver, give};
+pub use take::{Following, Takeover, take};
+
+use crate::{link::MoveError, moving::TakeError};
 
 /// The longest wait for a message. Reason: the other process sends at once, but for the new one that
 /// starts with the sockets, which waits for its first link at most [`START`].
@@ -34,6 +42,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest start of the new process.
 const START: Duration = Duration::from_secs(60);
+
+/// The longest time for which clients stand still before the replacement is given up, and for which
+/// the new process may take them in.
+const FREEZE: Duration = Duration::from_secs(5);
 
 /// The sockets of an edge. Reason: its configuration has a listener for each, and it may have as many
 /// as a message has names.
@@ -73,6 +85,10 @@ pub enum HandoverError {
     Message(ParcelError),
     /// The messages come in another order.
     Order,
+    /// The links cannot move.
+    Links(MoveError),
+    /// This process cannot take the clients.
+    Take(TakeError),
 }
 
 impl fmt::Display for HandoverError {
@@ -94,6 +110,8 @@ impl fmt::Display for HandoverError {
                  start another edge, and stop the old one with SIGTERM"
             ),
             Self::Order => f.write_str("the other process is no edge that hands over"),
+            Self::Links(error) => write!(f, "the links cannot move: {error}"),
+            Self::Take(error) => write!(f, "the clients cannot be taken over: {error}"),
         }
     }
 }
@@ -103,6 +121,18 @@ impl std::error::Error for HandoverError {}
 impl From<io::Error> for HandoverError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+impl From<MoveError> for HandoverError {
+    fn from(error: MoveError) -> Self {
+        Self::Links(error)
+    }
+}
+
+impl From<TakeError> for HandoverError {
+    fn from(error: TakeError) -> Self {
+        Self::Take(error)
     }
 }
 

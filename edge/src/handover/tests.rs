@@ -4,11 +4,15 @@ use std::{
     net::{TcpListener, TcpStream},
     os::unix::net::{UnixListener, UnixStream},
     path::PathBuf,
-    sync::mpsc::{Receiver, sync_channel},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
 };
 
 use super::*;
+use crate::moving::LiveClients;
+
+/// The name of the edge.
+const NAME: &str = "edge-1";
 
 /// A bound that no step reaches.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -32,23 +36,12 @@ impl Old {
             taken,
         };
         let giver = Giver::bind(&old.path()).expect("a new socket");
-        let sockets = move || {
-            if let Some(reason) = refuses {
-                return Err(reason.to_owned());
-            }
-            let own = || OwnedFd::from(own.try_clone().expect("a descriptor"));
-            let address = own_address(&own());
-            let roles = [SocketRole::Clients(address), SocketRole::Admin];
-            let passed = roles.map(|role| Passed {
-                role,
-                socket: own(),
-            });
-            Ok(passed.into())
+        let given = Listening {
+            refuses,
+            own,
+            taken: tell,
         };
-        give(giver, sockets, move || {
-            tell.send(()).expect("the test waits")
-        })
-        .expect("a thread");
+        give(giver, given).expect("a thread");
         old
     }
 
@@ -58,6 +51,41 @@ impl Old {
 
     fn is_taken(&self) -> bool {
         self.taken.try_recv().is_ok()
+    }
+}
+
+/// A listener without live clients.
+struct Listening {
+    refuses: Option<&'static str>,
+    own: TcpListener,
+    taken: SyncSender<()>,
+}
+
+impl Given for Listening {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn sockets(&self) -> Result<Vec<Passed>, String> {
+        if let Some(reason) = self.refuses {
+            return Err(reason.to_owned());
+        }
+        let own = || OwnedFd::from(self.own.try_clone().expect("a descriptor"));
+        let address = own_address(&own());
+        let roles = [SocketRole::Clients(address), SocketRole::Admin];
+        let passed = roles.map(|role| Passed {
+            role,
+            socket: own(),
+        });
+        Ok(passed.into())
+    }
+
+    fn clients(&self) -> Option<LiveClients> {
+        None
+    }
+
+    fn taken(&self) {
+        self.taken.send(()).expect("the test waits");
     }
 }
 
@@ -71,7 +99,7 @@ fn a_listener_moves_with_its_queue_and_the_old_process_hears_of_it() {
     let old = Old::start(None);
     let address = old.listener.local_addr().expect("an address");
     let mut client = TcpStream::connect(address).expect("the queue");
-    let takeover = take(&old.path()).expect("sockets");
+    let takeover = take(&old.path(), NAME).expect("sockets");
     let roles: Vec<_> = takeover.sockets.iter().map(|it| it.role).collect();
     assert_eq!(roles, [SocketRole::Clients(address), SocketRole::Admin]);
     assert!(!old.is_taken());
@@ -92,12 +120,15 @@ fn a_listener_moves_with_its_queue_and_the_old_process_hears_of_it() {
 #[test]
 fn a_process_that_refuses_or_is_left_alone_goes_on() {
     let refusing = Old::start(Some("the edge leaves"));
-    let why = take(&refusing.path()).map(drop).unwrap_err().to_string();
+    let why = take(&refusing.path(), NAME)
+        .map(drop)
+        .unwrap_err()
+        .to_string();
     assert_eq!(why, "the running edge refuses: the edge leaves");
 
     let old = Old::start(None);
-    let takeover = take(&old.path()).expect("sockets");
-    let why = take(&old.path()).map(drop).unwrap_err().to_string();
+    let takeover = take(&old.path(), NAME).expect("sockets");
+    let why = take(&old.path(), NAME).map(drop).unwrap_err().to_string();
     assert_eq!(
         why,
         "the running edge refuses: another replacement is under way"
@@ -111,13 +142,13 @@ fn a_process_that_refuses_or_is_left_alone_goes_on() {
     let mut rest = Vec::new();
     // It is closed.
     let _ = stranger.read_to_end(&mut rest);
-    let takeover = take(&old.path()).expect("sockets");
+    let takeover = take(&old.path(), NAME).expect("sockets");
     assert!(!old.is_taken());
     takeover.confirm().expect("the old process listens");
     old.taken.recv_timeout(WITHIN).expect("it hears of it");
 
     let nobody = old.directory.path().join("other.sock");
-    let why = take(&nobody).map(drop).unwrap_err().to_string();
+    let why = take(&nobody, NAME).map(drop).unwrap_err().to_string();
     assert!(why.contains("start without --replace"), "{why}");
 }
 
@@ -135,10 +166,14 @@ fn a_process_that_hears_no_answer_begins_only_if_the_other_one_is_gone() {
         let old = thread::spawn(move || {
             let (stream, _) = listener.accept().expect("a request");
             message::receive(&stream).expect("its hello");
-            let end = message::HandoverMessage::End { count: 0, process };
-            message::send(&stream, &end).expect("it listens");
+            let end = message::HandoverMessage::End {
+                count: 0,
+                process,
+                is_live: false,
+            };
+            message::send(&stream, end).expect("it listens");
         });
-        let takeover = take(&path).expect("no sockets");
+        let takeover = take(&path, NAME).expect("no sockets");
         old.join().expect("no panic");
         assert_eq!(takeover.confirm().is_ok(), begins);
         fs::remove_file(&path).expect("the socket");
@@ -162,20 +197,24 @@ fn a_socket_that_was_left_behind_is_replaced_and_one_in_use_is_not() {
 
 #[test]
 fn messages_that_are_none_are_refused() {
-    // Another version; no kind; an unknown kind; a socket without a descriptor; a field too many.
-    for bytes in [
-        &b"\x00\x02\x00\x01\x00\x00\x00\x01\x01"[..],
-        b"\x00\x01",
-        b"\x00\x01\x00\x01\x00\x00\x00\x01\x09",
-        b"\x00\x01\x00\x01\x00\x00\x00\x01\x03\x00\x02\x00\x00\x00\x05admin",
-        b"\x00\x01\x00\x01\x00\x00\x00\x01\x01\x00\x02\x00\x00\x00\x00",
-        b"",
+    // No kind; an unknown one; a name and an address that are none; messages that are too short or
+    // too long; ones without their descriptor.
+    for (kind, content) in [
+        (0, &b""[..]),
+        (99, b""),
+        (1, b"\x00"),
+        (1, b"\x00\x01\xff\xfe"),
+        (2, b"\xff"),
+        (3, b"admin"),
+        (3, b"nowhere"),
+        (4, b"\0\0\0\0\0\0\0\x01"),
+        (4, b"\0\0\0\0\0\0\0\x01\0\0\0\x07\x02"),
+        (8, b"a parcel"),
+        (9, b"\0\0\0\0\0\0\0\x01no parcel"),
+        (13, b"\0\0\0\0\0\0\0\x01\0"),
     ] {
-        assert!(message::decode(bytes, None).is_err(), "{bytes:?}");
-    }
-    for cut in 0..8 {
-        let hello = b"\x00\x01\x00\x01\x00\x00\x00\x01\x01";
-        assert!(message::decode(&hello[..cut], None).is_err(), "{cut}");
+        let decoded = message::decode(kind, content.to_vec(), None);
+        assert!(decoded.is_err(), "{kind} {content:?}");
     }
     // A length that nothing follows: the reader waits no longer than it is told to.
     let (one, other) = UnixStream::pair().expect("a pair");
@@ -188,7 +227,7 @@ fn messages_that_are_none_are_refused() {
     assert!(message::receive(&other).is_err());
     drop(writing.join());
     let (one, other) = UnixStream::pair().expect("a pair");
-    (&one).write_all(&u32::MAX.to_be_bytes()).expect("room");
+    (&one).write_all(b"\xff\xff\xff\xff\x01").expect("room");
     assert!(matches!(
         message::receive(&other),
         Err(HandoverError::Order)

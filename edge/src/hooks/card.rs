@@ -4,6 +4,8 @@ use std::{fmt, net::IpAddr};
 
 use tributary_gate::{Caller, Transport};
 
+mod parcel;
+
 /// The names of the edge and of its process, as services learn of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EdgeName {

@@ -21,6 +21,10 @@ use super::{
     shared::{Hooks, OfApplication, Teller},
 };
 
+mod parcel;
+
+pub(crate) use parcel::{Answering, MovedQuestion};
+
 /// The hooks of one session. It asks one question at a time.
 ///
 /// ```text

@@ -32,6 +32,6 @@ mod shared;
 mod tests;
 
 pub(crate) use card::Card;
-pub(crate) use conversation::{Asked, Conversation, HookNews};
+pub(crate) use conversation::{Answering, Asked, Conversation, HookNews, MovedQuestion};
 pub(crate) use deliver::Farewell;
 pub(crate) use shared::{Hooks, OfApplication};

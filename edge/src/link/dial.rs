@@ -1,7 +1,6 @@
 //! The link to one origin: the edge dials it, greets, keeps it, and dials again.
 
 use std::{
-    net::SocketAddr,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -25,6 +24,7 @@ use super::{
     config::LinkConfig,
     feeds,
     origin::{LEFT_LINKS, Origin},
+    probe::connect,
     shared::Shared,
 };
 use crate::routing::OriginId;
@@ -214,27 +214,8 @@ impl<O: Observer> Dialler<O> {
     }
 
     async fn dial(&self) -> Result<Dialled, LinkError> {
-        let configured = &self.origin.configured;
-        let address = resolve(&configured.address).await?;
-        let any: SocketAddr = if address.is_ipv4() {
-            ([0, 0, 0, 0], 0).into()
-        } else {
-            (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
-        };
-        let endpoint = Endpoint::dialling(&self.config.identity, any)
-            .map_err(|error| LinkError::Transport(error.to_string()))?;
-        let link = timeout(DIAL, endpoint.connect(address))
-            .await
-            .map_err(|_| LinkError::TimedOut)??;
-        if let Some(name) = &configured.name
-            && !link.peer().answers_to(name)
-        {
-            let why = format!(
-                "its certificate is for `{}`, not `{name}`",
-                link.peer().name
-            );
-            return Err(LinkError::Refused(why));
-        }
+        let connected = connect(&self.config.identity, &self.origin.configured).await;
+        let (link, endpoint) = connected?;
         let greeted = timeout(DIAL, greet(&link, self.hello()))
             .await
             .map_err(|_| LinkError::TimedOut)??;
@@ -387,12 +368,4 @@ impl Pauses {
             lost_until,
         }
     }
-}
-
-async fn resolve(address: &str) -> Result<SocketAddr, LinkError> {
-    let unknown = |why: String| LinkError::Transport(format!("{address}: {why}"));
-    let mut found = tokio::net::lookup_host(address)
-        .await
-        .map_err(|error| unknown(error.to_string()))?;
-    found.next().ok_or_else(|| unknown("no address".into()))
 }

@@ -32,6 +32,7 @@ mod origins;
 mod outgoing;
 mod ownership;
 mod placing;
+mod probe;
 pub mod publish;
 mod readiness;
 mod session;

@@ -19,6 +19,7 @@ use super::{
     origin::Origin,
     ownership::Ownership,
     placing::Placing,
+    probe,
     readiness::Readiness,
     shared::Shared,
     stage::Stage,
@@ -100,10 +101,34 @@ impl Links {
         drain: drain::Watch,
     ) -> Result<(Self, Upstream), MoveError> {
         let (mut links, upstream) = Self::new(config, 0, streams, metrics, drain);
-        let arrived = ArrivedLinks::read(moved, &links.config, &upstream)?;
-        links.epoch = arrived.epoch();
-        links.arrived = Some(arrived);
+        links.take(moved, &upstream)?;
         Ok((links, upstream))
+    }
+
+    /// Takes the place of another process of this edge, whose epoch goes on. `upstream` is the one of
+    /// these links, which do not run yet; they dial after [`Upstream::adopted`].
+    ///
+    /// # Errors
+    /// The state of the links is refused as a whole: the other process goes on.
+    pub(crate) fn take(
+        &mut self,
+        moved: &MovedLinks,
+        upstream: &Upstream,
+    ) -> Result<(), MoveError> {
+        let arrived = ArrivedLinks::read(moved, &self.config, upstream)?;
+        self.epoch = arrived.epoch();
+        self.arrived = Some(arrived);
+        Ok(())
+    }
+
+    /// Waits until one of the origins can be reached.
+    pub(crate) async fn reach_one(&self) {
+        probe::reach_one(&self.config).await;
+    }
+
+    /// The live streams of the edge.
+    pub(crate) fn streams(&self) -> Arc<Streams> {
+        Arc::clone(&self.streams)
     }
 
     /// The edge's readiness, which changes with its links.

@@ -22,7 +22,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tributary_node::queue;
-use tributary_protocol::{Message, SessionId, amf::ObjectEncoding, shared_object::Flags};
+use tributary_protocol::{
+    Message, SessionId,
+    amf::ObjectEncoding,
+    parcel::{ParcelError, ParcelReader, ParcelWriter},
+    shared_object::Flags,
+};
 
 use super::{
     Delivery, HubOut, ObjectKey, ObjectMessage, Recipient, Seat, ToHub,
@@ -131,6 +136,25 @@ impl Hub {
             .insert(seat.session, Rc::clone(&seat));
         let hub = Rc::clone(self);
         Seated { hub, seat }
+    }
+
+    /// As [`Self::enter`], for a client that comes from another process with this record.
+    pub(crate) fn enter_moved(
+        self: &Rc<Self>,
+        seat: Rc<Seat>,
+        parcel: &mut ParcelReader<'_>,
+    ) -> Result<Seated, ParcelError> {
+        let seated = self.enter(seat);
+        for member in seated.import(parcel)? {
+            let mut audiences = self.audiences.borrow_mut();
+            audiences.entry(member.key).or_default().insert(&member);
+        }
+        Ok(seated)
+    }
+
+    /// The place of the newest item: after it, nothing is on its way from the link thread.
+    pub(crate) fn newest(&self) -> u64 {
+        self.taken.get() + self.queue.borrow().len() as u64
     }
 
     fn forget(&self, seat: &Seat) {
@@ -436,6 +460,11 @@ impl Seated {
     pub(crate) fn take_before(&self, place: u64) -> Option<Message> {
         let catch_up = |member: &Member| self.hub.catch_up(member);
         self.seat.take_before(place, catch_up)
+    }
+
+    /// Writes the seat for another process.
+    pub(crate) fn export(&self, parcel: &mut ParcelWriter) {
+        self.seat.export(parcel, |member| self.hub.catch_up(member));
     }
 
     /// Sends the waiting messages for as long as the socket takes them. Returns a message that the

@@ -19,6 +19,8 @@ use super::{
 };
 use crate::wire::Wire;
 
+mod parcel;
+
 /// The seat of one client.
 #[derive(Debug)]
 pub(crate) struct Seat {

@@ -15,6 +15,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 use tributary_protocol::session::ServerConnection;
 
+mod parcel;
 mod rest;
 mod socket;
 mod throttle;
@@ -24,7 +25,7 @@ mod upkeep;
 pub(crate) use rest::Rest;
 pub(crate) use socket::prepare;
 pub(crate) use throttle::Throttle;
-pub(crate) use transport::{Pipe, PipeBudget, TlsFault, TlsSettings, Transport};
+pub(crate) use transport::{Pipe, PipeBudget, Pump, TlsFault, TlsSettings, Transport};
 #[cfg(test)]
 pub(crate) use upkeep::Probes;
 pub(crate) use upkeep::{PING, Upkeep};
@@ -50,6 +51,8 @@ pub(crate) struct Wire {
     messages: Cell<u64>,
     dropped: Cell<u64>,
     merging: Cell<Merging>,
+    /// Whether nothing is written: the connection is on its way to another process.
+    is_sealed: Cell<bool>,
     /// The limit on bytes per second to the client.
     limit: RefCell<Option<Box<Throttle>>>,
     all_sent: Counter,
@@ -116,6 +119,7 @@ impl Wire {
             messages: Cell::new(0),
             dropped: Cell::new(0),
             merging: Cell::new(Merging::Permitted(0)),
+            is_sealed: Cell::new(false),
             limit: RefCell::default(),
             all_sent,
             rest,
@@ -133,6 +137,11 @@ impl Wire {
     /// The protocol's side of the connection. Its output leaves with [`Wire::flush`].
     pub(crate) fn session(&self) -> RefMut<'_, ServerConnection> {
         self.session.borrow_mut()
+    }
+
+    /// Whether the client comes through a proxy.
+    pub(crate) fn is_proxied(&self) -> bool {
+        self.rest.is_proxied()
     }
 
     /// Bytes sent.
@@ -212,7 +221,12 @@ impl Wire {
 
     /// Whether nothing can be written now.
     pub(crate) fn is_blocked(&self) -> bool {
-        self.state.get() != State::Clear
+        self.state.get() != State::Clear || self.is_sealed.get()
+    }
+
+    /// Writes nothing from now on, or writes again.
+    pub(crate) fn seal(&self, is_sealed: bool) {
+        self.is_sealed.set(is_sealed);
     }
 
     /// Whether a write has failed: the connection is gone.
@@ -260,7 +274,7 @@ impl Wire {
     /// that has taken nothing blocks the wire until it reports room, also if no output waits: another
     /// attempt before that would fail again, and again at once.
     pub(crate) fn flush(&self) -> bool {
-        if self.has_failed() || self.must_wait() {
+        if self.has_failed() || self.is_sealed.get() || self.must_wait() {
             return false;
         }
         match self.flush_all() {

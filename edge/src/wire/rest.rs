@@ -48,6 +48,19 @@ impl Rest {
         }
     }
 
+    /// Whether the upkeep is that of clients behind a proxy.
+    pub(super) fn is_proxied(&self) -> bool {
+        self.upkeep.probes.is_none()
+    }
+
+    /// Sets the options of a connection that was written to: it comes from another process, at which
+    /// it may have rested.
+    pub(super) fn restore(&self, transport: &Transport) {
+        if self.upkeep.probes.is_some() {
+            transport.limit_unacknowledged(self.upkeep.unacknowledged);
+        }
+    }
+
     /// Notes that bytes were written. Returns whether the connection rested until then.
     pub(super) fn written(&self, transport: &Transport) -> bool {
         match (self.state.get(), &self.upkeep.probes) {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tributary_protocol::parcel::{Carried, ParcelError, ParcelReader, ParcelWriter};
+
 /// A limit on bytes per second, on average. Bytes are counted once they have passed; the next ones
 /// wait until the rate has caught up.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,28 @@ impl Throttle {
     /// Shifts the pace by the time for which the process was stopped.
     pub(crate) fn postpone(&mut self, by: Duration) {
         self.paid_at += by;
+    }
+}
+
+const RATE: u16 = 1;
+const PAID_AT: u16 = 2;
+
+impl Carried for Throttle {
+    const NAME: &'static str = "the limit on a rate";
+    type Limits = ();
+
+    fn export(&self, parcel: &mut ParcelWriter) {
+        parcel.number(RATE, self.bytes_per_second);
+        parcel.time(PAID_AT, self.paid_at);
+    }
+
+    fn import(parcel: &mut ParcelReader<'_>, (): ()) -> Result<Self, ParcelError> {
+        let bytes_per_second = parcel.number(RATE)?;
+        parcel.require(bytes_per_second > 0, RATE)?;
+        Ok(Self {
+            bytes_per_second,
+            paid_at: parcel.time(PAID_AT)?,
+        })
     }
 }
 

@@ -69,7 +69,7 @@ async fn serve(rtmp: SocketAddr) -> Result<(), Box<dyn Error>> {
         epoch: rand::random(),
         applications,
         inherited: Vec::new(),
-        holds_clients: false,
+        replaces: false,
     };
     let edge = tributary_edge::start(edge, &mut metrics, watch)?;
     for (protocol, address) in edge.listening() {

@@ -37,6 +37,11 @@ impl Shared {
 
     /// Counts and logs a link that is refused.
     pub(super) fn refused(&self, who: &str, error: &LinkError) {
+        if error.is_orderly() {
+            // An edge looks whether it can reach this origin, before it takes the place of another.
+            tracing::debug!(from = who, %error, "a link ends before its greeting");
+            return;
+        }
         self.metrics.refused.inc();
         tracing::warn!(from = who, %error, "link refused");
     }

@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 pub mod control;
+mod parcel;
 pub mod user_control;
 
 use bytes::Bytes;

@@ -63,6 +63,13 @@ pub struct ControlPayload {
 }
 
 impl ControlPayload {
+    /// A payload of these bytes; `None` if they are more than [`MAX_CONTROL`].
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let mut payload = Self::new();
+        (bytes.len() <= MAX_CONTROL).then(|| payload.push(bytes))?;
+        Some(payload)
+    }
+
     fn new() -> Self {
         Self {
             filled: 0,

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+mod parcel;
+
 use crate::{
     hooks::{
         ledger::NoRoom,
@@ -145,6 +147,16 @@ pub enum HookFault {
 }
 
 impl HookFault {
+    /// All labels.
+    const LABELS: [&str; 6] = [
+        "hook_no_answer",
+        "hook_timeout",
+        "hook_busy",
+        "hook_too_long",
+        "hook_status",
+        "hook_malformed",
+    ];
+
     /// The label in metrics and logs.
     pub fn label(self) -> &'static str {
         match self {

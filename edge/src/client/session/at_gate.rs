@@ -11,6 +11,8 @@ use crate::{
     hooks::Conversation,
 };
 
+mod parcel;
+
 /// A client of an application that has a gate.
 #[derive(Debug)]
 pub(in crate::client) struct AtGate {

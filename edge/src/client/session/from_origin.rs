@@ -43,10 +43,9 @@ impl Session {
             Some(FromOrigin::UnknownOrigin) => {
                 return Err(self.part(Status::ConnectRejected, CloseReason::Rejected));
             }
+            Some(FromOrigin::Freeze) => self.mark()?,
             Some(FromOrigin::LinkLost) => self.timers.lost = true,
             Some(FromOrigin::LinkBack) => self.link_back(now),
-            // A session that does not move goes on.
-            Some(FromOrigin::Freeze) => {}
             None => return Err(self.part(Status::ConnectClosed, CloseReason::OriginLost)),
         }
         Ok(())
@@ -81,11 +80,12 @@ impl Session {
                     // A client that has not announced several tracks gets track 0 alone.
                     tracks: who.map_or(WantedTracks::First, |who| who.tracks),
                 };
-                let policy = self.delivery(source.name.as_deref());
+                let name = source.name;
+                let policy = self.worker.delivery(self.name().0, name.as_deref());
                 let viewer =
                     self.worker
                         .attach(&self.wire, on, source.live, source.publication, policy);
-                self.playing.attach(viewer);
+                self.playing.attach(viewer, name);
             }
             ToSession::Detach { stream } => self.detach(stream)?,
             ToSession::AcceptPublish {

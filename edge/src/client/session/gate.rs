@@ -74,7 +74,8 @@ impl Session {
     /// Ends a client with too many messages behind one that waits.
     pub(super) fn check_behind(&mut self) -> Result<(), End> {
         let most = self.gate.as_ref().map_or(0, |gate| gate.most_behind());
-        if self.wire.session().events() <= most {
+        let kept = self.behind.as_ref().map_or(0, |events| events.len());
+        if self.wire.session().events() + kept <= most {
             return Ok(());
         }
         self.part(Status::ConnectRejected, CloseReason::Limit);

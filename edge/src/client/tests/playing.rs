@@ -19,7 +19,11 @@ use tributary_protocol::{
 };
 
 use super::support::{Client, Edge, Peer, STREAM, code, config, to_message};
-use crate::{Config, fanout::LiveStream, link::handle::FromOrigin};
+use crate::{
+    Config,
+    fanout::{LiveStream, StreamKey},
+    link::handle::FromOrigin,
+};
 
 const AUDIO: MessageType = MessageType::AUDIO;
 const VIDEO: MessageType = MessageType::VIDEO;
@@ -42,7 +46,7 @@ impl Source {
 
     fn with(limits: RingLimits) -> Self {
         Self {
-            live: LiveStream::new(limits),
+            live: LiveStream::new(StreamKey::default(), limits),
             number: 0,
             time: 0,
         }

@@ -36,7 +36,7 @@ pub enum Movement {
         exported: oneshot::Sender<Result<MovedLinks, MoveError>>,
     },
     Thaw,
-    Leave,
+    Leave(oneshot::Sender<()>),
     /// A session that has come has its driver, at the worker with this hub.
     Adopt {
         session: SessionId,
@@ -98,8 +98,13 @@ impl Upstream {
     /// Another process has the state of the links: from here on nothing of it is said to an origin,
     /// and no origin is dialled. Links stay up until their origins fence them, 10 s at most. Events of
     /// dropped sessions and publishes are ignored; sessions that open get [`FromOrigin::NoOrigin`].
-    pub fn leave(&self) {
-        self.order(Movement::Leave);
+    ///
+    /// The sessions and publishes are dropped after the call has returned.
+    pub async fn leave(&self) {
+        let (done, is_done) = oneshot::channel();
+        self.order(Movement::Leave(done));
+        // Without a link thread nothing is said.
+        let _ = is_done.await;
     }
 
     /// The end of a session that has come from another process. A session that has not, or that was

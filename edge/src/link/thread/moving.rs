@@ -47,7 +47,10 @@ impl LinkThread {
                 let _ = exported.send(links);
             }
             (Movement::Thaw, Stage::Frozen) => self.go_on(),
-            (Movement::Leave, Stage::Frozen) => self.shared.stages.set(Stage::Left),
+            (Movement::Leave(done), Stage::Frozen) => {
+                self.shared.stages.set(Stage::Left);
+                let _ = done.send(());
+            }
             (Movement::Adopt { session, hub }, _) => self.placing.adopt(session, hub),
             (Movement::AdoptFeed(source), _) => self.placing.adopt_feed(*source),
             (Movement::Adopted(left), Stage::Arriving) => {

@@ -16,6 +16,7 @@
 
 mod held;
 mod lower;
+mod parcel;
 mod pipe;
 mod plain;
 mod tls;
@@ -41,6 +42,7 @@ use plain::Plain;
 use tls::Tls;
 use web::Web;
 
+pub(crate) use parcel::Pump;
 pub(crate) use pipe::{Pipe, PipeBudget};
 pub(crate) use tls::{TlsFault, TlsSettings};
 

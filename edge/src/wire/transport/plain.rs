@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     io::{self, IoSlice, Write},
     net::{self, Shutdown},
+    os::fd::{AsFd, OwnedFd},
     task::{Context, Poll},
     time::Duration,
 };
@@ -34,6 +35,15 @@ impl Plain {
     pub(super) fn new(socket: TcpStream) -> Self {
         Self {
             socket: RefCell::new(Socket::Watched(socket)),
+        }
+    }
+
+    /// Another descriptor of the socket.
+    pub(super) fn share(&self) -> io::Result<OwnedFd> {
+        match &*self.socket.borrow() {
+            Socket::Watched(socket) => socket.as_fd().try_clone_to_owned(),
+            Socket::Unwatched(socket) => socket.as_fd().try_clone_to_owned(),
+            Socket::Lost => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 

@@ -12,9 +12,12 @@ use std::{
 };
 
 use tokio::io::{Interest, Ready};
-use tributary_protocol::websocket::{
-    ControlPayload, MAX_CONTROL, ServerFrameHead, WebSocketClose, WebSocketEvent, WebSocketFault,
-    WebSocketReader, write_close, write_pong,
+use tributary_protocol::{
+    parcel::{ParcelError, ParcelReader, ParcelWriter},
+    websocket::{
+        ControlPayload, MAX_CONTROL, ServerFrameHead, WebSocketClose, WebSocketEvent,
+        WebSocketFault, WebSocketReader, write_close, write_pong,
+    },
 };
 
 use super::{held::send_held, lower::Lower};
@@ -53,6 +56,14 @@ enum ReadEnd {
     Reported,
 }
 
+const READER: u16 = 1;
+const AHEAD: u16 = 2;
+const HAS_ENDED: u16 = 3;
+const HELD: u16 = 4;
+const PING: u16 = 5;
+const CODE: u16 = 6;
+const HAS_CLOSED: u16 = 7;
+
 /// The payload of a frame in bytes. Its head of four bytes fits with it into 64 KiB, which TLS takes
 /// at once. It bounds what a slow client's connection owns.
 const MOST_PAYLOAD: usize = 64 * 1024 - 4;
@@ -76,6 +87,51 @@ impl Web {
                 has_closed: false,
             }),
         }
+    }
+
+    /// Writes the state. A client that has broken the protocol does not move.
+    pub(super) fn export(&self, parcel: &mut ParcelWriter) {
+        let state = self.state.borrow();
+        if matches!(state.end, Some(ReadEnd::Fault(_) | ReadEnd::Reported)) {
+            parcel.refuse("a fault of a WebSocket");
+        }
+        parcel.carry(READER, &state.reader);
+        parcel.bytes(AHEAD, &state.ahead);
+        parcel.flag(HAS_ENDED, state.end.is_some());
+        parcel.bytes(HELD, &state.held);
+        if let Some(ping) = &state.ping {
+            parcel.bytes(PING, (**ping).as_ref());
+        }
+        parcel.number(CODE, state.code.0);
+        parcel.flag(HAS_CLOSED, state.has_closed);
+    }
+
+    /// The WebSocket of a parcel, on this connection.
+    pub(super) fn import(parcel: &mut ParcelReader<'_>, lower: Lower) -> Result<Self, ParcelError> {
+        let reader = parcel.carried(READER, ())?;
+        let ahead = parcel.bytes(AHEAD)?.to_vec();
+        let end = parcel.flag(HAS_ENDED)?.then_some(ReadEnd::Closed);
+        let held = parcel.bytes(HELD)?.to_vec();
+        let ping = match parcel.bytes_if(PING)? {
+            None => None,
+            Some(bytes) => {
+                let ping = ControlPayload::of(bytes).ok_or_else(|| parcel.illegal(PING))?;
+                Some(Box::new(ping))
+            }
+        };
+        let state = State {
+            reader,
+            ahead,
+            end,
+            held,
+            ping,
+            code: WebSocketClose(parcel.number(CODE)?),
+            has_closed: parcel.flag(HAS_CLOSED)?,
+        };
+        Ok(Self {
+            lower,
+            state: RefCell::new(state),
+        })
     }
 
     pub(super) fn lower(&self) -> &Lower {

@@ -1,0 +1,197 @@
+//! A session in a replacement of the edge's program: it becomes a parcel and stands still, until it
+//! goes on here or has gone to another process.
+
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use tokio::task::spawn_local;
+use tributary_protocol::link::CloseReason;
+
+use super::{
+    driver::{Outcome, next},
+    end::End,
+    session::Session,
+};
+use crate::{
+    moving::{self, Moved, MovedClient, Stage},
+    wire::Pump,
+};
+
+/// The part of a session in a replacement.
+#[derive(Debug, Default)]
+pub(super) enum Freeze {
+    #[default]
+    None,
+    /// It has come from another process, and has not gone on yet.
+    Arrived,
+    /// The session has handled its inbox: nothing comes behind.
+    Marked,
+    /// It is on its way; the pump does the work that stays.
+    Out(Option<Box<Pump>>),
+    /// It cannot move as it is.
+    Stays,
+}
+
+/// Stands still for as long as the worker's stage wants it. Returns the outcome, or `None` if the
+/// session goes on here.
+pub(super) async fn stand_still(session: &mut Session) -> Option<Outcome> {
+    let begun = Instant::now();
+    let worker = Rc::clone(&session.worker);
+    if matches!(*worker.stage(), Stage::Freezes(_)) && session.has_lane() {
+        if let Err(end) = freeze(session).await {
+            return Some(Outcome::Ended(end));
+        }
+    }
+    let stood = loop {
+        match *worker.stage() {
+            Stage::Holds | Stage::Freezes(_) => {}
+            Stage::Serves => break true,
+            Stage::Left(_) => break false,
+        }
+        worker.leaves().await;
+    };
+    if stood {
+        return match session.thaw(begun.elapsed()) {
+            Ok(()) => None,
+            Err(end) => Some(Outcome::Ended(end)),
+        };
+    }
+    match std::mem::take(&mut session.freeze) {
+        Freeze::Out(pump) => Some(Outcome::Moved(pump)),
+        // A younger one.
+        Freeze::None if !session.has_lane() => match session.is_ready_to_follow() {
+            true => Some(send_after(session).await),
+            false => None,
+        },
+        _ => Some(Outcome::Ended(End::because(CloseReason::Transport))),
+    }
+}
+
+/// Handles the inbox up to its mark, and becomes a parcel.
+async fn freeze(session: &mut Session) -> Result<(), End> {
+    let worker = Rc::clone(&session.worker);
+    let wire = Rc::clone(&session.wire);
+    while !matches!(session.freeze, Freeze::Marked) || session.awaits_objects() {
+        if !matches!(*worker.stage(), Stage::Freezes(_)) {
+            return Ok(());
+        }
+        let takes = !session.awaits_objects();
+        tokio::select! {
+            what = next(session.forwarding.link_mut()), if takes => {
+                session.on_origin(Instant::now(), what)?;
+            }
+            () = wire.signal().notified() => {}
+            () = worker.leaves() => {}
+        }
+        session.settle(Instant::now())?;
+    }
+    let out = match &*worker.stage() {
+        Stage::Freezes(out) => out.clone(),
+        _ => None,
+    };
+    let Some(out) = out else { return Ok(()) };
+    // Without a reader the freeze is over.
+    let Ok(place) = out.reserve().await else {
+        return Ok(());
+    };
+    session.freeze = match depart(session) {
+        Some((client, pump)) => {
+            place.send(Moved::Client(client));
+            Freeze::Out(pump)
+        }
+        None => Freeze::Stays,
+    };
+    session.report_parcel();
+    Ok(())
+}
+
+/// Sends a session after those that have moved before.
+async fn send_after(session: &mut Session) -> Outcome {
+    let gone = Outcome::Ended(End::because(CloseReason::Transport));
+    let worker = Rc::clone(&session.worker);
+    let out = match &*worker.stage() {
+        Stage::Left(out) => out.clone(),
+        _ => return gone,
+    };
+    let Ok(place) = out.reserve().await else {
+        return gone;
+    };
+    match depart(session) {
+        Some((client, pump)) => {
+            place.send(Moved::Client(client));
+            Outcome::Moved(pump)
+        }
+        None => gone,
+    }
+}
+
+/// The session for another process, and the work that stays. Nothing is written to the client any
+/// more.
+fn depart(session: &mut Session) -> Option<(MovedClient, Option<Box<Pump>>)> {
+    session.wire.seal(true);
+    let parcel = session.export(Instant::now());
+    let parcel = parcel.inspect_err(|error| {
+        let address = session.peer;
+        tracing::info!(%address, %error, "a session cannot go to another process");
+    });
+    let departed = session.wire.transport().depart();
+    let departed = departed.inspect_err(|error| {
+        let address = session.peer;
+        tracing::warn!(%address, %error, "a socket cannot go to another process");
+    });
+    let (parcel, departed) = (parcel.ok()?, departed.ok()?);
+    let client = MovedClient {
+        parcel,
+        socket: departed.socket,
+    };
+    Some((client, departed.pump.map(Box::new)))
+}
+
+/// Ends the session here after it has gone to another process. Of TLS the work goes on.
+pub(super) async fn move_away(mut session: Session, pump: Option<Box<Pump>>) {
+    let worker = Rc::clone(&session.worker);
+    let question = session.leave();
+    if let (Some(question), Stage::Left(out)) = (question, &*worker.stage()) {
+        spawn_local(moving::follow(question, out.clone()));
+    }
+    let address = session.peer;
+    let wire = Rc::clone(&session.wire);
+    let permit = session.into_permit();
+    tracing::debug!(%address, "a session goes on in another process");
+    let Some(pump) = pump else { return };
+    let ended = tokio::select! {
+        ended = wire.transport().pump(*pump) => ended,
+        () = drained(&worker) => Ok(()),
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%address, %error, "a TLS connection ends");
+    }
+    drop(permit);
+}
+
+/// Waits for the drain.
+async fn drained(worker: &crate::worker::Worker) {
+    while !worker.is_draining() {
+        worker.leaves().await;
+    }
+}
+
+impl Session {
+    /// Notes that nothing comes behind this item of the inbox.
+    pub(super) fn mark(&mut self) -> Result<(), End> {
+        self.freeze = Freeze::Marked;
+        self.await_hub()
+    }
+
+    /// Goes on after it has stood still.
+    fn thaw(&mut self, by: Duration) -> Result<(), End> {
+        let now = Instant::now();
+        self.freeze = Freeze::None;
+        self.wire.seal(false);
+        self.postpone(by);
+        self.go_on(now)?;
+        self.settle(now)
+    }
+}

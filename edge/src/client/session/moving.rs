@@ -1,0 +1,58 @@
+//! A session on its way between two processes of its edge.
+
+use std::time::Instant;
+
+use super::{Phase, Session};
+use crate::{admission::Permit, client::end::End, hooks::MovedQuestion};
+
+impl Session {
+    /// Whether the session is in a lane.
+    pub(in crate::client) fn has_lane(&self) -> bool {
+        self.linked.is_some()
+    }
+
+    /// Whether a session without a lane has come so far that another process can go on with it.
+    pub(in crate::client) fn is_ready_to_follow(&self) -> bool {
+        let awaits_connect = matches!(self.phase, Phase::AwaitConnect);
+        awaits_connect || self.opening.is_some()
+    }
+
+    /// Notes that the session has become a parcel, or cannot.
+    pub(in crate::client) fn report_parcel(&mut self) {
+        if let Some(linked) = &mut self.linked {
+            linked.report();
+        }
+    }
+
+    /// Lets the session wait until the hub has delivered all that it has.
+    pub(in crate::client) fn await_hub(&mut self) -> Result<(), End> {
+        self.await_objects(self.worker.hub.newest())
+    }
+
+    /// Goes on after a stand-still, here or in another process: opens what another process was about
+    /// to open, and handles the messages that wait.
+    pub(in crate::client) fn go_on(&mut self, now: Instant) -> Result<(), End> {
+        if let Some(linked) = &mut self.linked {
+            linked.go_on();
+        }
+        if let Some(opening) = self.opening.take() {
+            let (route, connect) = *opening;
+            self.open(route, &connect);
+        }
+        self.handle_events(now)?;
+        self.playing.go_on();
+        Ok(())
+    }
+
+    /// Leaves the session to another process. The origin and the services hear nothing of it, and the
+    /// answer that the session waits for is for that process.
+    pub(in crate::client) fn leave(&mut self) -> Option<MovedQuestion> {
+        let hooked = self.gate.as_mut().and_then(|gate| gate.hooked.take());
+        hooked.and_then(|hooked| hooked.move_away())
+    }
+
+    /// The place of the connection; the rest is dropped.
+    pub(in crate::client) fn into_permit(self) -> Permit {
+        self.permit
+    }
+}

@@ -1,0 +1,144 @@
+//! Moving of live clients to another process of the edge.
+//!
+//! ```text
+//!   old process                                       new process
+//!   Serves ─► Freezes ── sessions with a lane ──────► Holds: imported, they wait
+//!     ▲          │                                       │
+//!     └─ abort ──┤                                       ▼
+//!                └─► Left ── those that were younger ──► Serves
+//! ```
+//!
+//! A worker has one stage. In `Freezes` each session with a lane handles its inbox up to the mark of the
+//! link thread, becomes a parcel and stands still; others stand still at once. In `Left` the ones that
+//! have moved end here without a word to the origin, and younger ones follow when they have come as far
+//! as their connect command.
+
+mod giving;
+mod taking;
+
+use std::{fmt, os::fd::OwnedFd, rc::Rc};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tributary_gate::HookAnswer;
+use tributary_protocol::{SessionId, parcel::ParcelError};
+
+pub(crate) use giving::SharedUpstream;
+pub use giving::{Followers, Frozen, LiveClients};
+pub(crate) use taking::{LinksState, run_links};
+pub use taking::{TakeError, Taken, Taking};
+
+use crate::{admission::Permit, hooks::MovedQuestion, spread::WorkerSlot, worker::Worker};
+
+/// A client on its way to another process.
+#[derive(Debug)]
+pub struct MovedClient {
+    /// The state of its session.
+    pub parcel: Bytes,
+    /// Its socket.
+    pub socket: OwnedFd,
+}
+
+/// An item that goes to another process.
+#[derive(Debug)]
+pub enum Moved {
+    Client(MovedClient),
+    /// The answer of a service to a session that went before.
+    Answer {
+        session: SessionId,
+        answer: HookAnswer,
+    },
+}
+
+/// Items between the workers and the thread that sends them. Reason: each has a descriptor, of which
+/// a process has a limited number.
+pub(crate) const ON_THE_WAY: usize = 64;
+
+/// The part of a worker in a replacement.
+#[derive(Debug, Default)]
+pub(crate) enum Stage {
+    #[default]
+    Serves,
+    /// Sessions have come from another process, and wait.
+    Holds,
+    /// Sessions with a lane go into this queue, and stand still.
+    Freezes(Option<mpsc::Sender<Moved>>),
+    /// Another process has the sessions. Younger ones go into this queue.
+    Left(mpsc::Sender<Moved>),
+}
+
+/// An order to a worker.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Another stage begins.
+    Begin {
+        stage: Stage,
+        /// Gets an item once it has begun.
+        done: mpsc::Sender<()>,
+    },
+    /// A client of another process.
+    Take {
+        client: MovedClient,
+        permit: Permit,
+        slot: WorkerSlot,
+        /// Gets the outcome.
+        done: mpsc::Sender<Result<(), ParcelError>>,
+    },
+    /// The answer that a client of another process waits for.
+    Answer {
+        session: SessionId,
+        answer: HookAnswer,
+    },
+}
+
+/// A session with a lane, in the count of its worker. Its drop ends the count; a freeze waits for it
+/// no longer.
+pub(crate) struct Linked {
+    worker: Rc<Worker>,
+    is_reported: bool,
+}
+
+impl Linked {
+    pub(crate) fn new(worker: &Rc<Worker>) -> Self {
+        worker.count_linked();
+        Self {
+            worker: Rc::clone(worker),
+            is_reported: false,
+        }
+    }
+
+    /// Notes that the session has become a parcel, or cannot.
+    pub(crate) fn report(&mut self) {
+        if !std::mem::replace(&mut self.is_reported, true) {
+            self.worker.note_reported();
+        }
+    }
+
+    /// Notes that the session goes on.
+    pub(crate) fn go_on(&mut self) {
+        self.is_reported = false;
+    }
+}
+
+impl Drop for Linked {
+    fn drop(&mut self) {
+        self.report();
+        self.worker.uncount_linked();
+    }
+}
+
+impl fmt::Debug for Linked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Linked")
+    }
+}
+
+/// Waits for the answer to the question of a session that has moved, and sends it after the session.
+pub(crate) async fn follow(mut question: MovedQuestion, out: mpsc::Sender<Moved>) {
+    let session = question.session();
+    let answer = question.answer().await;
+    let kept = answer.clone();
+    if out.send(Moved::Answer { session, answer }).await.is_err() {
+        question.lose(&kept);
+    }
+}

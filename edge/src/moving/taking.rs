@@ -1,0 +1,252 @@
+//! The new process's side: live clients are taken over.
+
+use std::{
+    fmt, io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tributary_protocol::parcel::ParcelError;
+
+use super::{
+    Moved, MovedClient, ON_THE_WAY, Order, Stage,
+    giving::{SharedUpstream, begin},
+};
+use crate::{
+    link::{Links, MoveError, MovedLinks, Upstream},
+    run::Controls,
+    spread::Spread,
+};
+
+/// The state of the links on its way to their thread, and the way of the answer.
+pub(crate) type LinksToTake = (MovedLinks, oneshot::Sender<Result<(), MoveError>>);
+
+/// The links' side of a take-over.
+#[derive(Debug)]
+pub(crate) struct LinksState {
+    /// Gets an item once an origin can be reached.
+    pub(crate) reached: oneshot::Sender<()>,
+    /// The state of the links; dropped if none comes.
+    pub(crate) state: oneshot::Receiver<LinksToTake>,
+}
+
+/// The other end of a [`LinksState`].
+#[derive(Debug)]
+pub(crate) struct StateOfLinks {
+    reached: oneshot::Receiver<()>,
+    state: oneshot::Sender<LinksToTake>,
+}
+
+impl LinksState {
+    pub(crate) fn new() -> (Self, StateOfLinks) {
+        let (reached, is_reached) = oneshot::channel();
+        let (give, state) = oneshot::channel();
+        let other = StateOfLinks {
+            reached: is_reached,
+            state: give,
+        };
+        (Self { reached, state }, other)
+    }
+}
+
+/// An edge that takes the clients of another process over. Its operations block: call them on a
+/// thread of their own.
+#[derive(Debug)]
+pub struct Taking {
+    controls: Arc<Controls>,
+    upstream: SharedUpstream,
+    reached: Option<oneshot::Receiver<()>>,
+    links: Mutex<Option<oneshot::Sender<LinksToTake>>>,
+    spread: Mutex<Spread>,
+    done: mpsc::Sender<Result<(), ParcelError>>,
+    outcomes: Mutex<mpsc::Receiver<Result<(), ParcelError>>>,
+}
+
+/// The clients that have been taken, and those that could not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    pub clients: usize,
+    pub refused: usize,
+}
+
+/// The reason for which nothing is taken over.
+#[derive(Debug)]
+pub enum TakeError {
+    /// A part of this edge has ended.
+    Ended,
+    /// The links cannot go on here.
+    Links(MoveError),
+}
+
+impl Taking {
+    pub(crate) fn new(
+        controls: Arc<Controls>,
+        upstream: SharedUpstream,
+        links: StateOfLinks,
+    ) -> Self {
+        let (done, outcomes) = mpsc::channel(ON_THE_WAY);
+        Self {
+            spread: Mutex::new(Spread::new(controls.workers.len())),
+            controls,
+            upstream,
+            reached: Some(links.reached),
+            links: Mutex::new(Some(links.state)),
+            done,
+            outcomes: Mutex::new(outcomes),
+        }
+    }
+
+    /// Waits until an origin can be reached; `false` if none can in time.
+    pub async fn reaches_an_origin(&mut self, within: Duration) -> bool {
+        match self.reached.take() {
+            Some(reached) => matches!(timeout(within, reached).await, Ok(Ok(()))),
+            None => false,
+        }
+    }
+
+    /// Takes the links: all of them, or none.
+    pub fn take_links(&self, moved: MovedLinks) -> Result<(), TakeError> {
+        let links = self
+            .links
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let links = links.ok_or(TakeError::Ended)?;
+        let (answer, answered) = oneshot::channel();
+        links.send((moved, answer)).map_err(|_| TakeError::Ended)?;
+        let taken = answered.blocking_recv().map_err(|_| TakeError::Ended)?;
+        taken.map_err(TakeError::Links)
+    }
+
+    /// Takes clients, whose links have been taken, and waits for all.
+    pub fn take_clients(
+        &self,
+        clients: impl IntoIterator<Item = MovedClient>,
+    ) -> Result<Taken, TakeError> {
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = Taken::default();
+        let mut awaited = 0;
+        for client in clients {
+            if awaited == ON_THE_WAY {
+                taken.count(outcomes.blocking_recv());
+                awaited -= 1;
+            }
+            self.give(client)?;
+            awaited += 1;
+        }
+        for _ in 0..awaited {
+            taken.count(outcomes.blocking_recv());
+        }
+        Ok(taken)
+    }
+
+    /// Gives a client to a worker.
+    fn give(&self, client: MovedClient) -> Result<(), TakeError> {
+        let permit = self.controls.admission().adopt();
+        let mut spread = self.spread.lock().unwrap_or_else(PoisonError::into_inner);
+        // The load of the first worker is not known here, and few clients come together.
+        let (worker, slot) = spread.next(0.0);
+        drop(spread);
+        let order = Order::Take {
+            client,
+            permit,
+            slot,
+            done: self.done.clone(),
+        };
+        self.order(worker, order)
+    }
+
+    fn order(&self, worker: usize, order: Order) -> Result<(), TakeError> {
+        let sent = self.controls.workers[worker].blocking_send(order);
+        sent.map_err(|_| TakeError::Ended)
+    }
+
+    /// Dials the origins without links of another process: none come.
+    pub fn begin_links(&self) {
+        drop(
+            self.links
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+    }
+
+    /// Begins to serve the clients; dials the origins.
+    pub fn begin(&self) -> io::Result<()> {
+        if let Some(upstream) = self.upstream.get() {
+            upstream.adopted();
+        }
+        self.begin_links();
+        begin(&self.controls.workers, || Stage::Serves)
+    }
+
+    /// Takes an item that follows.
+    pub fn follow(&self, moved: Moved) -> Result<(), TakeError> {
+        match moved {
+            Moved::Client(client) => self.take_clients([client]).map(|taken| {
+                if taken.refused > 0 {
+                    tracing::warn!("a client that followed could not be taken");
+                }
+            }),
+            Moved::Answer { session, answer } => {
+                for worker in 0..self.controls.workers.len() {
+                    let answer = answer.clone();
+                    self.order(worker, Order::Answer { session, answer })?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Taken {
+    fn count(&mut self, outcome: Option<Result<(), ParcelError>>) {
+        match outcome {
+            Some(Ok(())) => self.clients += 1,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "a client could not be taken");
+                self.refused += 1;
+            }
+            None => self.refused += 1,
+        }
+    }
+}
+
+/// Runs the links: those of another process, or new ones if none come.
+pub(crate) async fn run_links(mut links: Links, upstream: Upstream, state: LinksState) {
+    let LinksState { reached, mut state } = state;
+    let early = tokio::select! {
+        state = &mut state => Some(state),
+        () = links.reach_one() => None,
+    };
+    let _ = reached.send(());
+    let state = match early {
+        Some(state) => state,
+        None => state.await,
+    };
+    if let Ok((moved, answer)) = state {
+        let taken = links.take(&moved, &upstream);
+        let is_taken = taken.is_ok();
+        let _ = answer.send(taken);
+        if !is_taken {
+            return;
+        }
+    }
+    drop(upstream);
+    links.run().await;
+}
+
+impl fmt::Display for TakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str("a part of this edge has ended"),
+            Self::Links(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TakeError {}

@@ -1,0 +1,255 @@
+//! A connection on its way to another process.
+//!
+//! The socket goes as a descriptor, with what the kernel holds of it. The keys of TLS stay: this
+//! process goes on to encrypt and to decrypt, and copies the bytes between the client and a pair of
+//! local sockets, of which the other process gets one end in place of the client's socket.
+//!
+//! ```text
+//!   client ══ TLS ══► Pump in the old process ── local socket ──► session in the new one
+//! ```
+
+use std::{
+    future::poll_fn,
+    io,
+    net::TcpStream as StdTcpStream,
+    os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
+};
+
+use socket2::SockRef;
+use tokio::{
+    io::{Interest, Ready},
+    net::{TcpStream, UnixStream},
+};
+use tributary_protocol::parcel::{ParcelError, ParcelReader, ParcelWriter};
+
+use super::{Framing, Transport, lower::Lower, plain::Plain, web::Web};
+use crate::wire::socket::NOTSENT_LOWAT;
+
+/// A connection that goes to another process.
+#[derive(Debug)]
+pub(crate) struct Departed {
+    /// The socket for the other process.
+    pub(crate) socket: OwnedFd,
+    /// The work that stays here.
+    pub(crate) pump: Option<Pump>,
+}
+
+/// The end of a local connection that takes the place of a client's socket in another process.
+#[derive(Debug)]
+pub(crate) struct Pump(StdUnixStream);
+
+/// Bytes that a pump moves at once.
+const PIECE: usize = 16 * 1024;
+
+const FRAMING: u16 = 1;
+const WEB: u16 = 2;
+
+const RAW_FRAMING: u8 = 0;
+const WEB_FRAMING: u8 = 1;
+
+impl Transport {
+    /// The socket for another process. This process keeps its own until it is dropped.
+    pub(crate) fn depart(&self) -> io::Result<Departed> {
+        let lower = self.lower().ok_or(io::ErrorKind::Unsupported)?;
+        match lower {
+            Lower::Plain(plain) => Ok(Departed {
+                socket: plain.share()?,
+                pump: None,
+            }),
+            Lower::Tls(_) => {
+                let (here, there) = StdUnixStream::pair()?;
+                for end in [&here, &there] {
+                    end.set_nonblocking(true)?;
+                    // As much as the kernel takes of a client's bytes.
+                    SockRef::from(end).set_send_buffer_size(NOTSENT_LOWAT as usize)?;
+                }
+                Ok(Departed {
+                    socket: there.into(),
+                    pump: Some(Pump(here)),
+                })
+            }
+        }
+    }
+
+    /// Writes the framing's state, between two operations.
+    pub(crate) fn export(&self, parcel: &mut ParcelWriter) {
+        match &self.0 {
+            Framing::Raw(_) => parcel.number(FRAMING, RAW_FRAMING),
+            Framing::Web(web) => {
+                parcel.number(FRAMING, WEB_FRAMING);
+                parcel.record(WEB, |parcel| web.export(parcel));
+            }
+            Framing::Pipe(_) => parcel.refuse("a session in requests"),
+        }
+    }
+
+    /// The connection on this socket, of another process; call it within a runtime.
+    pub(crate) fn import(
+        parcel: &mut ParcelReader<'_>,
+        socket: OwnedFd,
+    ) -> Result<Self, ParcelError> {
+        // The local end of a pump is a stream socket as well, on which TCP's options fail.
+        let socket = StdTcpStream::from(socket);
+        let lost = |_| ParcelError::Unsettled {
+            state: "its socket cannot be used",
+        };
+        socket.set_nonblocking(true).map_err(lost)?;
+        let socket = TcpStream::from_std(socket).map_err(lost)?;
+        let lower = Lower::Plain(Plain::new(socket));
+        match parcel.number(FRAMING)? {
+            RAW_FRAMING => Ok(Self(Framing::Raw(lower))),
+            WEB_FRAMING => {
+                let mut lower = Some(lower);
+                let web = parcel.record_if(WEB, "the WebSocket", |parcel| {
+                    // The record is read once.
+                    let lower = lower.take().ok_or_else(|| parcel.illegal(WEB))?;
+                    Web::import(parcel, lower)
+                })?;
+                let web = web.ok_or_else(|| parcel.illegal(FRAMING))?;
+                Ok(Self(Framing::Web(Box::new(web))))
+            }
+            _ => Err(parcel.illegal(FRAMING)),
+        }
+    }
+
+    /// Copies bytes between the client and the other process, until one of them ends.
+    pub(crate) async fn pump(&self, pump: Pump) -> io::Result<()> {
+        let lower = self.lower().ok_or(io::ErrorKind::Unsupported)?;
+        lower.watch(true)?;
+        let local = UnixStream::from_std(pump.0)?;
+        let mut pumping = Pumping {
+            lower,
+            local,
+            inward: Flow::default(),
+            outward: Flow::default(),
+        };
+        pumping.run().await
+    }
+}
+
+/// A pump at work.
+struct Pumping<'t> {
+    lower: &'t Lower,
+    local: UnixStream,
+    /// Towards the other process.
+    inward: Flow,
+    /// Towards the client.
+    outward: Flow,
+}
+
+/// The bytes of one direction.
+#[derive(Default)]
+struct Flow {
+    held: Vec<u8>,
+    has_ended: bool,
+}
+
+impl Flow {
+    fn reads(&self) -> bool {
+        self.held.is_empty() && !self.has_ended
+    }
+
+    /// Reads once, if nothing is held.
+    fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<()> {
+        if !self.reads() {
+            return Ok(());
+        }
+        self.held.resize(PIECE, 0);
+        let read = or_none(read(&mut self.held));
+        self.held
+            .truncate(*read.as_ref().ok().and_then(Option::as_ref).unwrap_or(&0));
+        match read? {
+            Some(0) => {
+                self.has_ended = true;
+                self.held = Vec::new();
+            }
+            Some(_) => {}
+            // A connection that waits owns no buffer.
+            None => self.held = Vec::new(),
+        }
+        Ok(())
+    }
+
+    /// Writes what is held, as far as it is taken.
+    fn drain(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {
+        while !self.held.is_empty() {
+            match or_none(write(&self.held))? {
+                Some(bytes) => {
+                    self.held.drain(..bytes);
+                }
+                None => return Ok(()),
+            }
+        }
+        self.held = Vec::new();
+        Ok(())
+    }
+}
+
+impl Pumping<'_> {
+    async fn run(&mut self) -> io::Result<()> {
+        loop {
+            self.turn()?;
+            if self.inward.has_ended && self.outward.has_ended {
+                return Ok(());
+            }
+            let client = interest(
+                self.inward.reads(),
+                !self.outward.held.is_empty() || self.lower.unsent() > 0,
+            );
+            let other = interest(
+                self.outward.reads() && self.lower.unsent() == 0,
+                !self.inward.held.is_empty(),
+            );
+            tokio::select! {
+                ready = ready(self.lower, client.unwrap_or(Interest::READABLE)), if client.is_some() => {
+                    ready?;
+                }
+                ready = self.local.ready(other.unwrap_or(Interest::READABLE)), if other.is_some() => {
+                    ready?;
+                }
+                else => return Ok(()),
+            }
+        }
+    }
+
+    /// Moves what can be moved now.
+    fn turn(&mut self) -> io::Result<()> {
+        let (lower, local) = (self.lower, &self.local);
+        let had_ended = (self.inward.has_ended, self.outward.has_ended);
+        self.inward.fill(|buffer| lower.try_read(buffer))?;
+        self.inward.drain(|bytes| local.try_write(bytes))?;
+        if lower.try_flush()? {
+            self.outward.fill(|buffer| local.try_read(buffer))?;
+        }
+        self.outward.drain(|bytes| lower.try_write(bytes))?;
+        if self.inward.has_ended && !had_ended.0 {
+            SockRef::from(local).shutdown(std::net::Shutdown::Write)?;
+        }
+        if self.outward.has_ended && !had_ended.1 {
+            lower.shutdown()?;
+        }
+        Ok(())
+    }
+}
+
+fn interest(reads: bool, writes: bool) -> Option<Interest> {
+    match (reads, writes) {
+        (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
+        (true, false) => Some(Interest::READABLE),
+        (false, true) => Some(Interest::WRITABLE),
+        (false, false) => None,
+    }
+}
+
+fn ready(lower: &Lower, interest: Interest) -> impl Future<Output = io::Result<Ready>> {
+    poll_fn(move |context| lower.poll_ready(interest, context))
+}
+
+/// The bytes of an operation that only tries; `None` if it would block.
+fn or_none(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
