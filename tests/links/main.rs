@@ -5,6 +5,7 @@ mod a_lane_lives_as_long_as_it_has_sessions;
 mod a_newer_link_fences_an_older;
 mod a_rogue_edge_harms_nobody;
 mod feeds_and_their_viewers;
+mod links_move_to_another_process;
 mod named_origins_and_displaced_groups;
 mod origins_come_and_go;
 mod shared_objects_cross_once;

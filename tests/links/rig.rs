@@ -1,7 +1,7 @@
 //! Origins and edges without RTMP, and sessions as drivers of clients hold them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     path::Path,
     sync::Arc,
@@ -14,8 +14,10 @@ use tokio::{task::LocalSet, time::timeout};
 use tributary_edge::{
     fanout::Streams,
     link::{
-        LinkConfig, LinkMetrics, Links, OpenRequest, OriginAddress, Readiness, SessionLink,
-        Upstream, handle::FromOrigin,
+        LinkConfig, LinkMetrics, Links, MoveError, MovedLinks, OpenRequest, OriginAddress,
+        Readiness, SessionLink, Upstream,
+        handle::FromOrigin,
+        publish::{MovedFeed, PublishFeed},
     },
 };
 use tributary_node::{
@@ -31,6 +33,7 @@ use tributary_protocol::{
     amf::{Object, ObjectEncoding, Value},
     command::{Command, connect},
     link::{Generation, Hello, OpenSession, Rate, ToSession},
+    parcel::{MAX_PARCEL, pack, unpack},
 };
 
 /// Everything on loopback takes less time than this.
@@ -48,6 +51,9 @@ impl Ca {
 
     pub(crate) fn identity(&self, role: Role, name: &str, alias: &[&str]) -> Identity {
         let path = |name: &str| -> std::path::PathBuf { Path::new(self.0.path()).join(name) };
+        if path(name).exists() {
+            return Identity::load(&path(name)).expect("an identity");
+        }
         let issue = cert::Issue {
             role,
             name: name.to_owned(),
@@ -75,6 +81,32 @@ impl Origin {
 
     /// An origin with these applications besides its own.
     pub(crate) fn with_applications(ca: &Ca, name: &str, grace: u64, own: Applications) -> Self {
+        let address = ([127, 0, 0, 1], 0).into();
+        Self::at(address, ca, name, grace, own).expect("an origin")
+    }
+
+    /// Starts another process of this origin in its place.
+    pub(crate) async fn restart(self, ca: &Ca, grace: u64) -> Self {
+        let (address, name) = (self.address, self.name.clone());
+        drop(self);
+        let begun = Instant::now();
+        loop {
+            match Self::at(address, ca, &name, grace, Applications::new()) {
+                Ok(origin) => return origin,
+                Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// An origin with this address for links.
+    pub(crate) fn at(
+        link: SocketAddr,
+        ca: &Ca,
+        name: &str,
+        grace: u64,
+        own: Applications,
+    ) -> Result<Self, String> {
         let identity = ca.identity(Role::Origin, name, &["alias.example"]);
         let (signal, watch) = drain::channel();
         let application = |builtin| Application {
@@ -85,7 +117,7 @@ impl Origin {
         };
         let start = tributary_origin::Start {
             config: tributary_origin::Config {
-                link: ([127, 0, 0, 1], 0).into(),
+                link,
                 workers: 1,
                 max_groups: 20_000,
                 ..Default::default()
@@ -101,13 +133,14 @@ impl Origin {
             token: None,
         };
         let mut registry = Registry::default();
-        let running = tributary_origin::start(start, &mut registry, watch).expect("an origin");
-        Self {
+        let running = tributary_origin::start(start, &mut registry, watch);
+        let running = running.map_err(|error| error.to_string())?;
+        Ok(Self {
             name: name.to_owned(),
             address: running.address(),
             registry,
             _drain: signal,
-        }
+        })
     }
 
     /// The sum of a metric of the origin over all labels.
@@ -148,26 +181,46 @@ pub(crate) struct Edge {
     pub(crate) upstream: Upstream,
     pub(crate) readiness: Readiness,
     pub(crate) registry: Registry,
+    identity: Identity,
+    origins: Vec<OriginAddress>,
     _drain: drain::Signal,
 }
 
 impl Edge {
     /// An edge with these origins, dialled at these addresses.
     pub(crate) fn start(ca: &Ca, name: &str, origins: &[(&str, SocketAddr)]) -> Self {
+        let origins = origins.iter().map(|(name, address)| OriginAddress {
+            name: Some((*name).to_owned()),
+            address: address.to_string(),
+        });
         let identity = ca.identity(Role::Edge, name, &[]);
+        let edge = Self::run(
+            identity,
+            origins.collect(),
+            |config, streams, metrics, drain| {
+                Ok(Links::new(config, rand::random(), streams, metrics, drain))
+            },
+        );
+        edge.expect("new links are not refused")
+    }
+
+    fn run(
+        identity: Identity,
+        origins: Vec<OriginAddress>,
+        make: impl FnOnce(
+            LinkConfig,
+            Arc<Streams>,
+            LinkMetrics,
+            drain::Watch,
+        ) -> Result<(Links, Upstream), MoveError>,
+    ) -> Result<Self, MoveError> {
         let (signal, watch) = drain::channel();
         let metrics = LinkMetrics::default();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         let config = LinkConfig {
-            identity,
-            origins: origins
-                .iter()
-                .map(|(name, address)| OriginAddress {
-                    name: Some((*name).to_owned()),
-                    address: address.to_string(),
-                })
-                .collect(),
+            identity: identity.clone(),
+            origins: origins.clone(),
             zone: String::new(),
             capacity: 0,
             rate: Rate {
@@ -176,8 +229,7 @@ impl Edge {
             },
         };
         let streams = Streams::new(Duration::from_secs(4));
-        let (links, upstream) =
-            Links::new(config, rand::random(), Arc::clone(&streams), metrics, watch);
+        let (links, upstream) = make(config, streams, metrics, watch)?;
         let readiness = links.readiness();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -186,12 +238,49 @@ impl Edge {
                 .expect("a runtime");
             LocalSet::new().block_on(&runtime, links.run());
         });
-        Self {
+        Ok(Self {
             upstream,
             readiness,
             registry,
+            identity,
+            origins,
             _drain: signal,
+        })
+    }
+
+    /// Another process of the edge, with these origins, that takes the links.
+    pub(crate) fn successor(
+        &self,
+        moved: &MovedLinks,
+        origins: Vec<OriginAddress>,
+    ) -> Result<Self, MoveError> {
+        Self::run(
+            self.identity.clone(),
+            origins,
+            |config, streams, metrics, drain| Links::taking(config, moved, streams, metrics, drain),
+        )
+    }
+
+    /// Lets the links and these clients stand still.
+    pub(crate) async fn freeze(&self, clients: &mut [&mut Client]) {
+        self.upstream.freeze().await;
+        for client in clients {
+            client.settle().await;
         }
+    }
+
+    /// Another process takes the place of this one, with these clients and their publishes.
+    pub(crate) async fn replace(self, clients: &mut [&mut Client]) -> Self {
+        self.freeze(clients).await;
+        let moved = self.upstream.export().await.expect("the links stand still");
+        let next = self.successor(&moved, self.origins.clone());
+        let next = next.expect("the links are taken");
+        self.upstream.leave();
+        for client in clients {
+            client.move_to(&next.upstream);
+        }
+        next.upstream.adopted();
+        next
     }
 
     pub(crate) fn of(ca: &Ca, name: &str, origin: &Origin) -> Self {
@@ -215,7 +304,12 @@ impl Edge {
             open: open(group),
             group: group_name,
         });
-        Client { link, calls: 1 }
+        Client {
+            link,
+            calls: 1,
+            kept: VecDeque::new(),
+            feed: None,
+        }
     }
 
     /// An accepted session.
@@ -243,11 +337,44 @@ pub(crate) fn open(group: &str) -> OpenSession {
 pub(crate) struct Client {
     pub(crate) link: SessionLink,
     calls: u32,
+    /// Items that came before a freeze.
+    kept: VecDeque<FromOrigin>,
+    /// The feed of its publish, if the publish moves with it.
+    pub(crate) feed: Option<PublishFeed>,
 }
 
 impl Client {
     /// The next order or event from the origin or the edge.
     pub(crate) async fn next(&mut self) -> FromOrigin {
+        match self.kept.pop_front() {
+            Some(item) => item,
+            None => self.arrival().await,
+        }
+    }
+
+    /// Takes all items up to the mark of a freeze.
+    async fn settle(&mut self) {
+        loop {
+            match self.arrival().await {
+                FromOrigin::Freeze => return,
+                item => self.kept.push_back(item),
+            }
+        }
+    }
+
+    /// Goes on in another process of its edge. The session and the publish in the one before are
+    /// dropped.
+    fn move_to(&mut self, upstream: &Upstream) {
+        self.link = upstream.adopt(self.link.id());
+        self.feed = self.feed.take().map(|feed| {
+            let now = Instant::now();
+            let parcel = pack(&feed.moved(), now).expect("a feed can move");
+            let moved = unpack::<MovedFeed>(&parcel, now, (), MAX_PARCEL);
+            upstream.adopt_feed(moved.expect("it is read again"))
+        });
+    }
+
+    async fn arrival(&mut self) -> FromOrigin {
         let next = timeout(PATIENCE, self.link.next()).await;
         next.expect("an order or an event in time")
             .expect("the lane lives")
@@ -255,9 +382,13 @@ impl Client {
 
     /// Waits for the answer to connect.
     pub(crate) async fn accepted(&mut self) {
-        match self.next().await {
-            FromOrigin::Order(ToSession::Accept) => {}
-            other => panic!("not accepted: {other:?}"),
+        loop {
+            match self.next().await {
+                FromOrigin::Order(ToSession::Accept) => break,
+                // The link of another process.
+                FromOrigin::LinkBack => {}
+                other => panic!("not accepted: {other:?}"),
+            }
         }
         let answer = self.command().await;
         assert_eq!(answer.name, "_result");

@@ -11,7 +11,7 @@ use tributary_protocol::{
 use crate::rig::{Ca, Client, Edge, Origin};
 
 impl Client {
-    fn say(&self, version: u32, events: Vec<Event>) {
+    pub(crate) fn say(&self, version: u32, events: Vec<Event>) {
         let message = SharedObjectMessage {
             name: "board".to_owned(),
             version,
@@ -40,7 +40,7 @@ impl Client {
     }
 
     /// Skips messages until one has such an event.
-    async fn until(&mut self, is: impl Fn(&Event) -> bool) -> SharedObjectMessage {
+    pub(crate) async fn until(&mut self, is: impl Fn(&Event) -> bool) -> SharedObjectMessage {
         loop {
             let message = self.object().await;
             if message.events.iter().any(&is) {
@@ -50,11 +50,11 @@ impl Client {
     }
 }
 
-fn is_change(name: &str) -> impl Fn(&Event) -> bool {
+pub(crate) fn is_change(name: &str) -> impl Fn(&Event) -> bool {
     move |event| matches!(event, Event::Change(slots) if slots.iter().any(|(slot, _)| slot == name))
 }
 
-async fn members(edge: &Edge, count: usize) -> Vec<Client> {
+pub(crate) async fn members(edge: &Edge, count: usize) -> Vec<Client> {
     let mut members = Vec::new();
     for _ in 0..count {
         let mut member = edge.connect("live/room").await;

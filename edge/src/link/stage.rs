@@ -1,5 +1,7 @@
 //! The stage of the links on their way from one process to another.
 
+use std::cell::Cell;
+
 use tokio::sync::watch;
 
 /// The stages of the links' life.
@@ -25,15 +27,22 @@ pub(super) enum Stage {
 
 /// The stage, and the tasks that wait for another.
 #[derive(Debug)]
-pub(super) struct Stages(watch::Sender<Stage>);
+pub(super) struct Stages {
+    /// The same as that of `changes`, for a look at each message.
+    now: Cell<Stage>,
+    changes: watch::Sender<Stage>,
+}
 
 impl Stages {
     pub(super) fn new(stage: Stage) -> Self {
-        Self(watch::channel(stage).0)
+        Self {
+            now: Cell::new(stage),
+            changes: watch::channel(stage).0,
+        }
     }
 
     pub(super) fn now(&self) -> Stage {
-        *self.0.borrow()
+        self.now.get()
     }
 
     /// Whether lanes are carried.
@@ -47,12 +56,15 @@ impl Stages {
     }
 
     pub(super) fn set(&self, stage: Stage) {
-        self.0.send_replace(stage);
+        self.now.set(stage);
+        self.changes.send_replace(stage);
     }
 
     /// Waits until lanes are carried.
     pub(super) async fn runs(&self) {
-        self.wait(|stage| stage == Stage::Running).await;
+        if !self.is_running() {
+            self.wait(|stage| stage == Stage::Running).await;
+        }
     }
 
     /// Waits until lanes are not carried.
@@ -67,6 +79,7 @@ impl Stages {
 
     async fn wait(&self, is_it: impl Fn(Stage) -> bool) {
         // The sender lives longer than the wait.
-        let _ = self.0.subscribe().wait_for(|stage| is_it(*stage)).await;
+        let mut changes = self.changes.subscribe();
+        let _ = changes.wait_for(|stage| is_it(*stage)).await;
     }
 }

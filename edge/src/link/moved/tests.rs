@@ -40,6 +40,7 @@ use crate::{
         shared::Shared,
         stage::Stage,
     },
+    objects::{Hub, ObjectKey, ToHub},
     routing::{Health, OriginId},
 };
 
@@ -441,6 +442,26 @@ fn a_lane_keeps_its_sessions_their_park_and_its_audiences() {
     assert_eq!((&*objects[0].name, objects[0].members), ("board", 2));
     // Its origin resumes it: the frames before have arrived, and the third session opens.
     assert!(lane.has_history() && lane.has_accepted());
+}
+
+/// The hub hands places out in a row: one item has come before the next.
+#[test]
+fn an_adopted_session_joins_its_objects_at_the_hub_of_its_worker() {
+    let now = Instant::now();
+    let lane = arrived(moved_lane(&lane_parcel(&lane(now), now).unwrap(), now).unwrap());
+    let (_hub, out) = Hub::new(Arc::default());
+    let leave = |session| ToHub::Leave {
+        audience: ObjectKey(LaneId(4), AudienceId(3)),
+        session: SessionId(session),
+    };
+    lane.adopt(SessionId(1), Some(Arc::clone(&out)));
+    assert_eq!(out.hand(leave(9)).unwrap(), 2);
+    // A session without objects joins none.
+    lane.adopt(SessionId(3), Some(Arc::clone(&out)));
+    assert_eq!(out.hand(leave(9)).unwrap(), 3);
+    let mut objects = Vec::new();
+    lane.objects(&mut objects);
+    assert_eq!(objects[0].members, 2);
 }
 
 fn config(origins: &[&str]) -> LinkConfig {
