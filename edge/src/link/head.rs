@@ -88,6 +88,16 @@ const MAX_ALIASES: usize = 1_024;
 /// The longest name of an origin, in bytes: a host and a port.
 pub(super) const MAX_ORIGIN_NAME: usize = MAX_NAME + 6;
 
+/// The highest number that goes on. Reason: frames of the link have 62 bits for it.
+const HIGHEST: u64 = 1 << 61;
+
+/// A required number that goes on.
+pub(super) fn counter(parcel: &mut ParcelReader<'_>, tag: u16) -> Result<u64, ParcelError> {
+    let number = parcel.number(tag)?;
+    parcel.require(number <= HIGHEST, tag)?;
+    Ok(number)
+}
+
 impl Carried for Head {
     const NAME: &'static str = "the head of the links";
     type Limits = ();
@@ -105,10 +115,10 @@ impl Carried for Head {
     fn import(parcel: &mut ParcelReader<'_>, (): ()) -> Result<Self, ParcelError> {
         let mut head = Self {
             epoch: parcel.number(EPOCH)?,
-            next_session: parcel.count(NEXT_SESSION)?,
-            next_lane: parcel.count(NEXT_LANE)?,
-            processes: parcel.count(PROCESSES)?,
-            incarnation: parcel.count(INCARNATION)?,
+            next_session: counter(parcel, NEXT_SESSION)?,
+            next_lane: counter(parcel, NEXT_LANE)?,
+            processes: counter(parcel, PROCESSES)?,
+            incarnation: counter(parcel, INCARNATION)?,
             has_started: parcel.flag(STARTED)?,
             origins: Vec::new(),
         };
@@ -180,7 +190,7 @@ impl Carried for OriginProcess {
     fn import(parcel: &mut ParcelReader<'_>, (): ()) -> Result<Self, ParcelError> {
         let mut greeted = Self {
             epoch: parcel.number(OF_EPOCH)?,
-            process: parcel.count(PROCESS)?,
+            process: counter(parcel, PROCESS)?,
             grace: Duration::from_millis(parcel.number::<u32>(GRACE)?.into()),
             features: parcel.number(FEATURES)?,
             peer: Peer {

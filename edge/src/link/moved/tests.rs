@@ -464,6 +464,25 @@ fn an_adopted_session_joins_its_objects_at_the_hub_of_its_worker() {
     assert_eq!(objects[0].members, 2);
 }
 
+/// A counter that goes on has to fit the frames of the link for as long as the edge lives.
+#[test]
+fn a_number_that_leaves_no_room_for_others_is_refused() {
+    let now = Instant::now();
+    for (tag, next_session, next_lane, incarnation) in
+        [(2, 1 << 62, 1, 1), (3, 1, 1 << 62, 1), (5, 1, 1, u64::MAX)]
+    {
+        let head = Head {
+            next_session,
+            next_lane,
+            incarnation,
+            ..head(now)
+        };
+        let refused = again::<Head>(&pack(&head, now).unwrap(), now);
+        let record = Head::NAME;
+        assert_eq!(refused, Err(ParcelError::Value { record, tag }));
+    }
+}
+
 fn config(origins: &[&str]) -> LinkConfig {
     LinkConfig {
         identity: cert::temporary().unwrap().edge,

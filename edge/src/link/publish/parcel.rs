@@ -14,6 +14,7 @@ use tributary_protocol::{
 };
 
 use super::{LIMITS, PublishFeed, PublishSource, PublishState, PublishTarget};
+use crate::link::head::counter;
 
 /// The feed of a publish on its way to another process: the messages that a new feed repeats, and
 /// the numbers with which it goes on.
@@ -144,13 +145,13 @@ impl Carried for MovedFeed {
 
     fn import(parcel: &mut ParcelReader<'_>, (): ()) -> Result<Self, ParcelError> {
         let of = PublishTarget {
-            process: parcel.count(PROCESS)?,
+            process: counter(parcel, PROCESS)?,
             target: Target {
-                live: LiveId(parcel.count(LIVE)?),
-                writer: WriterId(parcel.count(WRITER)?),
+                live: LiveId(counter(parcel, LIVE)?),
+                writer: WriterId(counter(parcel, WRITER)?),
             },
         };
-        let (epoch, next) = (parcel.count(EPOCH)?, parcel.count(NEXT)?);
+        let (epoch, next) = (counter(parcel, EPOCH)?, counter(parcel, NEXT)?);
         let mut messages: Vec<(Option<u64>, Message)> = Vec::new();
         let mut after = 0;
         while let Some((number, message)) = parcel.record_if(MESSAGE, "a message", message)? {
