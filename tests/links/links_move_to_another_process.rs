@@ -646,6 +646,8 @@ async fn a_viewer_that_joins_after_a_move_gets_the_headers_from_before() {
     assert_eq!(second.seen()[0], header.payload);
     // Two groups of pictures, as every feed begins.
     assert_eq!(second.numbers(key), [1, 4]);
+    // For a viewer that was there before, video has gone on at once.
     assert_eq!(first.numbers(key), [1, 4]);
+    assert_eq!(first.numbers(inter), [2, 3, 5]);
     drop(edge);
 }

@@ -44,6 +44,8 @@ struct State {
     open: bool,
     /// The number behind the last that this writer's feeds carried.
     received: Option<u64>,
+    /// The number from which on the ring has all that this writer's feeds have carried.
+    whole_from: u64,
     counts: Counts,
 }
 
@@ -120,6 +122,7 @@ impl LiveStream {
                 last: WriterId(0),
                 open: false,
                 received: None,
+                whole_from: 0,
                 counts: Counts::default(),
             }),
             changed: Notify::new(),
@@ -199,8 +202,9 @@ impl LiveStream {
         Some(number)
     }
 
-    /// Begins a feed of the writer. A feed that follows another repeats the headers, and its video
-    /// goes on at its next key frame.
+    /// Begins a feed of the writer. A feed that follows another repeats the headers. Its video goes on
+    /// at once if the feed repeats the last key frame too, and nothing since is missing; otherwise at
+    /// its next key frame.
     pub(crate) fn begin_feed(&self, writer: WriterId) {
         let mut state = self.lock();
         if state.may_write(writer) && state.received.is_some() {
@@ -220,11 +224,19 @@ impl LiveStream {
         let mut state = self.lock();
         if let (Some(number), true) = (number, state.last == writer) {
             if state.received > Some(number) {
+                state.see_again(number, &message);
                 return None;
+            }
+            if state.received != Some(number) {
+                state.whole_from = number;
             }
             state.received = Some(number + 1);
         }
+        let unfit = state.ring.unfit();
         let place = state.push(writer, message, now, number.is_none())?;
+        if state.ring.unfit() > unfit {
+            state.whole_from = state.received.unwrap_or(0);
+        }
         drop(state);
         self.changed.notify_waiters();
         Some(place)
@@ -378,6 +390,14 @@ impl State {
         self.counts.messages += 1;
         self.counts.bytes += message.payload.len() as u64;
         Some(self.ring.push(class, message.timestamp, message))
+    }
+
+    /// Handles a message of a feed that the ring has already.
+    fn see_again(&mut self, number: u64, message: &Message) {
+        if number >= self.whole_from {
+            let class = media::classify(message.kind, &message.payload);
+            self.ring.go_on_from(class);
+        }
     }
 
     fn begin(&mut self, how: Begins) {

@@ -248,6 +248,79 @@ fn metadata_has_time_0_where_players_begin() {
     assert_eq!(data, [(number, true)]);
 }
 
+/// A viewer from here on.
+fn viewer(live: &LiveStream) -> tributary_protocol::ring::Cursor {
+    live.ring().join(tributary_protocol::ring::Start::Live)
+}
+
+/// The times of all messages that a viewer has got.
+fn pictures(live: &LiveStream, mut cursor: tributary_protocol::ring::Cursor) -> Vec<u32> {
+    let ring = live.ring();
+    let all = std::iter::from_fn(|| ring.next(&mut cursor, Duration::MAX));
+    all.map(|delivery| delivery.timestamp.0).collect()
+}
+
+#[test]
+fn video_goes_on_at_once_in_a_feed_that_repeats_the_last_key_frame() {
+    let now = Instant::now();
+    let key = |at| media(MessageType::VIDEO, at, b"\x17\x01\0\0\0k");
+    let inter = |at| media(MessageType::VIDEO, at, b"\x27\x01\0\0\0p");
+    // Messages of the second feed, by their numbers, and those that viewers have in the end.
+    let table: [(&[u64], &[u64]); 5] = [
+        // From the last key frame on, which is number 2.
+        (&[2, 3, 4, 5], &[0, 1, 2, 3, 4, 5]),
+        (&[2, 4, 5], &[0, 1, 2, 3, 4, 5]),
+        // Not from it: the next key frame is number 6.
+        (&[3, 4, 5, 6, 7], &[0, 1, 2, 3, 6, 7]),
+        // A message is missing.
+        (&[2, 3, 5, 6], &[0, 1, 2, 3, 5, 6]),
+        (&[4, 5], &[0, 1, 2, 3]),
+    ];
+    for (again, expected) in table {
+        let live = LiveStream::new(LiveId(1), "s");
+        let viewer = viewer(&live);
+        let writer = live.begin_writer(Begins::Afresh);
+        let mut push = |number: u64| {
+            let at = number as u32 * 40;
+            let message = match [0, 2, 6].contains(&number) {
+                true => key(at),
+                false => inter(at),
+            };
+            live.push_numbered(writer, Some(number), message, now);
+        };
+        (0..4).for_each(&mut push);
+        live.begin_feed(writer);
+        again.iter().copied().for_each(&mut push);
+        let expected: Vec<_> = expected.iter().map(|number| *number as u32 * 40).collect();
+        assert_eq!(pictures(&live, viewer), expected, "{again:?}");
+    }
+}
+
+/// A frame without its key frame was dropped: a key frame from before it does not help.
+#[test]
+fn video_that_has_lost_a_frame_waits_for_a_key_frame_also_in_a_later_feed() {
+    let now = Instant::now();
+    let live = LiveStream::new(LiveId(1), "s");
+    let viewer = viewer(&live);
+    let writer = live.begin_writer(Begins::Afresh);
+    let push = |number: u32, payload| {
+        let message = media(MessageType::VIDEO, number * 40, payload);
+        live.push_numbered(writer, Some(number.into()), message, now);
+    };
+    let (key, inter) = (b"\x17\x01\0\0\0k", b"\x27\x01\0\0\0p");
+    push(0, key);
+    push(1, inter);
+    live.begin_feed(writer);
+    push(2, inter);
+    live.begin_feed(writer);
+    push(0, key);
+    push(3, inter);
+    assert_eq!(pictures(&live, viewer), [0, 40]);
+    push(4, key);
+    push(5, inter);
+    assert_eq!(pictures(&live, viewer), [0, 40, 160, 200]);
+}
+
 const OTHER: &[u8] = b"\x02\0\x0aonMetaData\x06";
 
 #[test]

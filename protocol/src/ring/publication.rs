@@ -15,6 +15,7 @@ use super::{
     entry::{Publication, Tracks},
     headers::{Doubt, InForce},
 };
+use crate::media::Class;
 
 impl<T: Item> Ring<T> {
     /// The publication of the next message.
@@ -117,6 +118,14 @@ impl<T: Item> Ring<T> {
     pub fn restart(&mut self) {
         self.accepted = Tracks::NONE;
         self.in_force.doubt(Doubt::Media);
+    }
+
+    /// Video of the track of this key frame goes on in the present epoch: its source has repeated
+    /// the key frame, and the ring has all messages since. Messages of other classes change nothing.
+    pub fn go_on_from(&mut self, class: Class) {
+        if class.is_key() {
+            self.accepted.insert(class.track);
+        }
     }
 }
 

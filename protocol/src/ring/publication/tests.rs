@@ -266,7 +266,7 @@ fn a_reader_can_wait_for_a_publication_that_has_not_come() {
     // Messages of the publication before do not open the gate.
     at.0.push_at(
         first - 1,
-        media::Class::of(media::Kind::Data),
+        Class::of(media::Kind::Data),
         RtmpTimestamp(0),
         message('d', 0),
     );
