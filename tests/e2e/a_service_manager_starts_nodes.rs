@@ -1,7 +1,7 @@
 //! systemd: its socket units pass sockets to an edge, and nodes tell it their states.
 
 use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     os::unix::net::UnixDatagram,
     path::Path,
     process::Command,
@@ -14,18 +14,13 @@ use crate::support::{
     clients::{endless_publisher, tracks},
     cluster::{Cluster, TRIBUTARY},
     media::clip,
+    port::free,
     program::Program,
     wait,
 };
 
 /// A bound that no step reaches.
 const WITHIN: Duration = Duration::from_secs(30);
-
-/// An address with a port that was free a moment ago.
-fn free() -> SocketAddr {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("the address of a socket")
-}
 
 /// A program that listens at an address, and starts an edge with the socket at the first connection.
 fn activator(cluster: &Cluster, name: &str, listens: SocketAddr, rtmp: &str) -> Program {

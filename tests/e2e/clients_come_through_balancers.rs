@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::Path,
     process::Command,
     thread,
@@ -14,6 +14,7 @@ use crate::support::{
     clients::{Player, Publisher, both},
     cluster::Cluster,
     media::{clip, compare},
+    port::free,
     program::Program,
     public_ca, wait,
 };
@@ -36,11 +37,6 @@ struct Balancer {
     /// Plain ones, then one that ends TLS, if it has one.
     plain: Vec<SocketAddr>,
     tls: Option<SocketAddr>,
-}
-
-fn free() -> SocketAddr {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    free.expect("a free port")
 }
 
 fn await_listener(address: SocketAddr) {

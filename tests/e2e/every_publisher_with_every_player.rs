@@ -1,12 +1,13 @@
 //! The media that a player gets at another edge equals the published media, packet by packet, for
 //! every publisher and every player.
 
-use std::{fs, net::TcpListener, path::Path, process::Command, thread, time::Duration};
+use std::{fs, path::Path, process::Command, thread, time::Duration};
 
 use crate::support::{
     clients::{Player, Publisher, both},
     cluster::Cluster,
     media::{Likeness, Recording, clip, compare},
+    port::free,
     program::Program,
     wait,
 };
@@ -104,8 +105,7 @@ fn run(
 }
 
 fn nginx(directory: &Path) -> (Program, std::net::SocketAddr) {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let address = free.expect("a free port");
+    let address = free();
     let configuration = format!(
         "load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;\n\
          daemon off; user root; worker_processes 1;\n\

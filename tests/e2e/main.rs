@@ -33,6 +33,7 @@ mod players_see_no_false_tracks;
 mod scripts_agree_with_the_air;
 mod scripts_play_and_republish_streams;
 mod services_decide;
+mod services_relay_streams;
 mod sessions_and_streams;
 mod settings_change_in_place;
 mod shared_objects_survive;

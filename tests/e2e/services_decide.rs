@@ -14,28 +14,12 @@ use rustix::process::Signal;
 use crate::support::{
     clients::{Player, await_stream, publisher_in, refused, tracks},
     cluster::{self, Cluster, TRIBUTARY},
-    hook_service::{Asked, HookService, Reply},
+    hook_service::{Asked, HookService, Reply, hooks},
     program::Program,
     wait,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The hooks of an application, each at the path of its name.
-fn hooks(
-    application: &str,
-    style: &str,
-    service: &HookService,
-    hooks: &[&str],
-    more: &str,
-) -> String {
-    let mut table = format!("[applications.{application}.hooks]\nstyle = \"{style}\"\n{more}\n");
-    for hook in hooks {
-        let url = service.url(&format!("/{hook}"));
-        table += &format!("{hook} = \"{url}\"\n");
-    }
-    table
-}
 
 const ALL: [&str; 6] = [
     "on_connect",
@@ -190,7 +174,7 @@ fn a_service_of_nginx_rtmp_refuses_and_renames() {
     await_stream(&url("hidden"));
     await_media(&cluster, &url("watch"));
     assert_eq!(tracks(&url("relay")), Vec::<String>::new());
-    wait::logged(&cluster.edges[0], "a hook asks for a relay");
+    wait::logged(&cluster.origins[0], "a relay was refused");
     assert!(publisher.is_running(), "{}", publisher.log());
     assert_eq!(results(&cluster, "on_publish", "renamed"), 1.0);
     drop(publisher);

@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -17,6 +16,8 @@ use crate::support::{
     cluster::TRIBUTARY,
     http::Metrics,
     media::{Kind, Likeness, clip, compare},
+    nginx_rtmp::{KEPT_BY_NGINX, Nginx},
+    port::free,
     program::Program,
     public_ca,
     synthetic::{Codec, Synthetic},
@@ -79,50 +80,6 @@ impl Site {
     }
 }
 
-/// nginx with its RTMP module, in one process that a signal ends at once.
-struct Nginx {
-    program: Program,
-    address: SocketAddr,
-}
-
-impl Nginx {
-    fn start(address: SocketAddr, directory: &Path) -> Self {
-        let configuration = format!(
-            "load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;\n\
-             daemon off; master_process off; user root;\n\
-             error_log {0}/nginx.log info; pid {0}/nginx.pid;\n\
-             events {{ worker_connections 100; }}\n\
-             rtmp {{ server {{ listen {address}; chunk_size 4096; \
-             application app {{ live on; idle_streams on; }} \
-             application closed {{ live on; deny publish all; }} }} }}\n",
-            directory.display()
-        );
-        fs::write(directory.join("nginx.conf"), configuration).expect("a configuration file");
-        let mut command = Command::new("nginx");
-        command.arg("-p").arg(directory).args(["-c", "nginx.conf"]);
-        let program = Program::spawn("nginx", &mut command, directory);
-        wait::until("nginx listens", PATIENCE, || {
-            TcpStream::connect(address).is_ok()
-        });
-        Self { program, address }
-    }
-
-    fn url(&self, name: &str) -> String {
-        format!("rtmp://{}/app/{name}", self.address)
-    }
-
-    /// Kills it and starts it at its address.
-    fn restart(&mut self, directory: &Path) {
-        self.program.kill();
-        *self = Self::start(self.address, directory);
-    }
-}
-
-fn free() -> SocketAddr {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    free.expect("a free port")
-}
-
 fn await_more(player: &mut Playing, frames: usize) {
     let before = player.so_far().of(Kind::Video).count();
     wait::until("more media comes", PATIENCE, || {
@@ -138,8 +95,6 @@ fn interrupt(player: Playing) -> crate::support::media::Recording {
     player.finish(PATIENCE)
 }
 
-/// Frames of a track at the end of a stream that nginx never sends.
-const KEPT_BY_NGINX: usize = 12;
 const PATIENCE: Duration = Duration::from_secs(60);
 const CLIP_WITHIN: Duration = Duration::from_secs(40);
 

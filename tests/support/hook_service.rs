@@ -81,6 +81,22 @@ impl HookService {
     }
 }
 
+/// The hooks of an application, each at the path of its name.
+pub(crate) fn hooks(
+    application: &str,
+    style: &str,
+    service: &HookService,
+    hooks: &[&str],
+    more: &str,
+) -> String {
+    let mut table = format!("[applications.{application}.hooks]\nstyle = \"{style}\"\n{more}\n");
+    for hook in hooks {
+        let url = service.url(&format!("/{hook}"));
+        table += &format!("{hook} = \"{url}\"\n");
+    }
+    table
+}
+
 impl Asked {
     /// The names of a form's fields, in order.
     pub(crate) fn names(&self) -> Vec<&str> {

@@ -5,6 +5,8 @@ pub(crate) mod cluster;
 pub(crate) mod hook_service;
 pub(crate) mod http;
 pub(crate) mod media;
+pub(crate) mod nginx_rtmp;
+pub(crate) mod port;
 pub(crate) mod program;
 pub(crate) mod public_ca;
 pub(crate) mod relay;

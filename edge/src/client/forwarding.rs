@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tributary_protocol::{
-    Message,
+    Message, MessageStreamId,
     command::{Command, NetStreamCommand},
-    link::{CloseReason, Generation},
+    link::{CloseReason, Generation, RelayAddress},
 };
 
 use super::{end::End, pace::Pace, publishing::Publishing};
@@ -93,6 +93,15 @@ impl Forwarding {
         self.send(now, message, generation)
     }
 
+    /// Sends the address by which the next publish or play of a message stream is relayed.
+    pub(super) fn relay(&self, stream: MessageStreamId, address: RelayAddress) -> Result<(), End> {
+        let Some(link) = &self.link else {
+            return Ok(());
+        };
+        let queued = link.relay(stream, address);
+        queued.map_err(|_| End::fault(CloseReason::Limit, "link_behind"))
+    }
+
     fn begin_generation(&mut self, now: Instant, message: &Message) -> Result<Generation, End> {
         let stream = message.stream;
         let command = Command::decode(message.kind, &message.payload).ok();
@@ -155,8 +164,7 @@ impl Forwarding {
 #[cfg(test)]
 mod tests {
     use tributary_protocol::{
-        MessageStreamId, MessageType, RtmpTimestamp, TransactionId, amf::Value,
-        command::ObjectEncoding,
+        MessageType, RtmpTimestamp, TransactionId, amf::Value, command::ObjectEncoding,
     };
 
     use super::*;

@@ -12,8 +12,8 @@ use tributary_protocol::{
     GroupName, Message, MessageStreamId, SessionId,
     amf::ObjectEncoding,
     link::{
-        CloseReason, FromSession, Generation, OpenSession, Source, Statistics, TakeoverKey,
-        ToSession,
+        CloseReason, FromSession, Generation, OpenSession, RelayAddress, Source, Statistics,
+        TakeoverKey, ToSession,
     },
     shared_object::Flags,
 };
@@ -48,6 +48,8 @@ pub enum FromOrigin {
         /// The flags of the session's Use.
         flags: Flags,
     },
+    /// The origin that is about to accept the session takes [`SessionLink::relay`].
+    TakesRelays,
     /// A place in the worker's hub: the items that follow wait until it has passed.
     After(u64),
     /// No origin can take the session: answer its connect with NetConnection.Connect.Failed.
@@ -348,6 +350,21 @@ impl SessionLink {
         let _ = self
             .lane
             .push_control(self.command(FromSession::Reconnects(key)));
+    }
+
+    /// Sends the origin the address by which the next publish or play of a message stream is relayed.
+    /// The command follows at once. Only after [`FromOrigin::TakesRelays`].
+    pub fn relay(
+        &self,
+        stream: MessageStreamId,
+        address: RelayAddress,
+    ) -> Result<(), UpstreamFull> {
+        let cost = address.as_str().len();
+        let event = FromSession::Relay { stream, address };
+        match self.lane.push(self.command(event), cost) {
+            Ok(()) | Err(PushError::Closed(_)) => Ok(()),
+            Err(PushError::Full(_)) => Err(UpstreamFull),
+        }
     }
 
     /// Whether the client is not to be read.

@@ -123,6 +123,12 @@ impl Placing {
                     lane.send(session, FromSession::Reconnects(key));
                 }
             }
+            FromSession::Relay { stream, address } => {
+                let lane = self.lane_of(session);
+                if let Some(lane) = lane.filter(|lane| lane.origin.has(features::RELAYS)) {
+                    lane.send(session, FromSession::Relay { stream, address });
+                }
+            }
             FromSession::Close(reason) => self.handle_close(session, reason),
         }
     }

@@ -13,7 +13,9 @@ use tributary_protocol::{
     Message, MessageStreamId, MessageType, TransactionId,
     amf::Value,
     command::{Command, Connect, ObjectEncoding, connect},
-    link::{ClientClaims, FeedPlace, Generation, OpenSession, PeerAddress, ToSession},
+    link::{
+        ClientClaims, FeedPlace, Generation, OpenSession, PeerAddress, RelayAddress, ToSession,
+    },
 };
 
 pub(super) mod calls;
@@ -59,6 +61,8 @@ pub struct Client {
     pub(super) samples: Option<Box<SampleAccess>>,
     uses: Option<Box<Uses>>,
     pub(super) watched: Option<Box<Watched>>,
+    /// The message stream whose next publish or play is relayed, and by which address.
+    pub(super) relay: Option<Box<(MessageStreamId, RelayAddress)>>,
 }
 
 /// ```text
@@ -115,6 +119,7 @@ impl Client {
             samples: None,
             uses: None,
             watched: None,
+            relay: None,
         }
     }
 
@@ -280,6 +285,12 @@ impl Client {
         }
         pending.calls.push(message);
         true
+    }
+
+    /// Takes the address by which the next publish or play of a message stream is relayed.
+    pub(super) fn take_relay(&mut self, stream: MessageStreamId) -> Option<RelayAddress> {
+        let relay = self.relay.take_if(|relay| relay.0 == stream)?;
+        Some(relay.1)
     }
 
     /// Ends the pending state: sends the answer to connect, then the calls that were held back.

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use tributary_node::config::RelayUrl;
 use tributary_protocol::{
     amf::{Object, Value},
     command::{self, Command, ObjectEncoding, Status},
@@ -121,11 +122,12 @@ impl Clients {
         slot: StreamSlot,
         name: StreamName<'_>,
         what: Asked,
+        relay: Option<Box<RelayUrl>>,
     ) -> Option<StreamRequest> {
         let StreamSlot { session, stream } = slot;
         let StreamName { name, query } = name;
         let streams = &mut self.get_mut(session)?.streams;
-        let serial = streams.ask(stream, name, query, what)?;
+        let serial = streams.ask(stream, name, query, what, relay)?;
         Some(StreamRequest {
             id: RequestId {
                 client: ClientId(session),

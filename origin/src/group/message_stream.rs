@@ -6,10 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tributary_node::config::RelayUrl;
 use tributary_protocol::{
     MessageStreamId,
     command::stream::PlayStart,
-    link::{Filter, Generation},
+    link::{Filter, Generation, RelayAddress},
 };
 
 use crate::live::LiveStream;
@@ -42,6 +43,8 @@ pub(super) struct Queued {
     pub(super) name: String,
     pub(super) start: PlayStart,
     pub(super) how: PlayHow,
+    /// The address by which it is relayed.
+    pub(super) relay: Option<RelayAddress>,
 }
 
 /// The use of a message stream.
@@ -62,6 +65,8 @@ pub(super) struct Asking {
     pub(super) name: String,
     pub(super) query: String,
     pub(super) what: Asked,
+    /// The stream at another server that gets the published one, or brings the played one.
+    pub(super) relay: Option<Box<RelayUrl>>,
 }
 
 #[derive(Clone, Copy)]
@@ -169,6 +174,7 @@ impl MessageStreams {
         name: &str,
         query: &str,
         what: Asked,
+        relay: Option<Box<RelayUrl>>,
     ) -> Option<u32> {
         let serial = self.last_serial.wrapping_add(1);
         self.last_serial = serial;
@@ -177,6 +183,7 @@ impl MessageStreams {
             name: name.to_owned(),
             query: query.to_owned(),
             what,
+            relay,
         }));
         Some(serial)
     }
@@ -243,6 +250,7 @@ mod tests {
             name: name.to_owned(),
             start: PlayStart::Live,
             how: PlayHow::new(Announce::Start, None),
+            relay: None,
         }
     }
 
@@ -263,9 +271,9 @@ mod tests {
         let mut streams = MessageStreams::default();
         let id = streams.create().unwrap();
         let play = Asked::Play(PlayHow::new(Announce::Reset, Some(0)));
-        let first = streams.ask(id, "cam", "key", play).unwrap();
+        let first = streams.ask(id, "cam", "key", play, None).unwrap();
         let publish = Asked::Publish(Generation::default());
-        let second = streams.ask(id, "cam", "", publish).unwrap();
+        let second = streams.ask(id, "cam", "", publish, None).unwrap();
         let stream = streams.get_mut(id).unwrap();
         assert!(stream.take_asking(first).is_none(), "it was withdrawn");
         assert!(!stream.plays());
@@ -273,7 +281,7 @@ mod tests {
         assert!(matches!(asking.what, Asked::Publish(_)));
         assert!(stream.take_asking(second).is_none(), "it is decided");
         let missing = MessageStreamId(9);
-        assert!(streams.ask(missing, "cam", "", publish).is_none());
+        assert!(streams.ask(missing, "cam", "", publish, None).is_none());
     }
 
     #[test]

@@ -31,6 +31,7 @@ impl Turn<'_> {
         kind: PublishKind,
     ) {
         self.core.close_role(slot, Farewell::Silent);
+        let relay = self.core.publish_acts().take_relay(slot);
         let clients = &mut self.core.clients;
         let refused = match (clients.has_stream(slot), StreamName::parse(name)) {
             (false, _) => (Status::StreamFailed, NO_STREAM),
@@ -39,9 +40,11 @@ impl Turn<'_> {
             (true, Some(parsed)) if !clients.may_write(slot.session, parsed.name) => {
                 (Status::PublishBadName, NO_WRITE_ACCESS)
             }
+            (true, Some(_)) if relay.is_err() => (Status::PublishDenied, NO_RELAY),
             (true, Some(parsed)) => {
                 let what = Asked::Publish(generation);
-                if let Some(mut request) = clients.ask(slot, parsed, what) {
+                let relay = relay.unwrap_or_default();
+                if let Some(mut request) = clients.ask(slot, parsed, what, relay) {
                     kind.as_str().clone_into(&mut request.kind);
                     let decision = self.ask(|app, context| app.publish(context, &request));
                     self.core.publish_acts().decide(request.id, decision);
@@ -76,6 +79,7 @@ impl Turn<'_> {
     pub(super) fn play(&mut self, slot: StreamSlot, name: &str, start: PlayStart, how: PlayHow) {
         self.core.clients.is_no_encoder(slot.session);
         self.core.close_role(slot, Farewell::Silent);
+        let relay = self.core.publish_acts().take_relay(slot);
         let has_stream = self.core.clients.has_stream(slot);
         let refused = match (has_stream, StreamName::parse(name)) {
             (false, _) => (Status::StreamFailed, NO_STREAM),
@@ -88,9 +92,11 @@ impl Turn<'_> {
             (true, Some(parsed)) if !self.core.clients.may_read(slot.session, parsed.name) => {
                 (Status::PlayFailed, NO_READ_ACCESS)
             }
+            (true, Some(_)) if relay.is_err() => (Status::PlayFailed, NO_RELAY),
             (true, Some(parsed)) => {
                 let what = Asked::Play(how);
-                if let Some(request) = self.core.clients.ask(slot, parsed, what) {
+                let relay = relay.unwrap_or_default();
+                if let Some(request) = self.core.clients.ask(slot, parsed, what, relay) {
                     let decision = self.ask(|app, context| app.play(context, &request));
                     self.core.play_acts().decide(request.id, decision);
                 }
@@ -300,6 +306,7 @@ const NO_STREAM: &str = "There is no such message stream; createStream makes one
 const NO_RECORDING: &str = "This server does not record.";
 const NO_READ_ACCESS: &str = "The client has no read access to the stream.";
 const NO_WRITE_ACCESS: &str = "The client has no write access to the stream.";
+const NO_RELAY: &str = "The service asks for a relay that is not permitted here.";
 const BAD_NAME: &str = "The stream's name is not allowed.";
 const NOT_FOUND: &str = "There is no such recorded stream.";
 const NO_SEEK: &str = "A live stream cannot be sought in.";

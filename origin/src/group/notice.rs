@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use tributary_node::config::RelayUrl;
 use tributary_protocol::{
     Message,
     amf::Value,
@@ -28,6 +29,8 @@ pub(super) enum Notice {
     Unpublished(SessionKey, Arc<str>, Box<str>),
     /// The play of a message stream is over, and another one waits behind it.
     PlayNext(StreamSlot),
+    /// A service of the viewer's edge wants this stream to come from another server.
+    Pull(Arc<str>, Box<RelayUrl>),
     Answered(SessionKey, CallToken, Result<Value, Value>),
     Object(ObjectId, ObjectNotice),
     /// The group has many shared objects.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tributary_node::config::DataStart;
+use tributary_node::config::{DataStart, RelayUrl};
 use tributary_protocol::{
     MessageStreamId,
     command::{Command, ObjectEncoding, Status},
@@ -59,7 +59,10 @@ impl PlayActs<'_> {
             return self.clients.put_back(request, asking);
         };
         match refused {
-            None => self.start(slot_of(request), &asking.name, how),
+            None => {
+                self.start(slot_of(request), &asking.name, how);
+                self.pull_later(slot_of(request), asking.relay);
+            }
             Some(why) => self.refuse(slot_of(request), &why, &asking.name),
         }
     }
@@ -77,6 +80,14 @@ impl PlayActs<'_> {
         let status = Status::PlayFailed;
         self.clients.stream_status(slot, status, why, name);
         self.play_next_later(slot);
+    }
+
+    /// Queues the pull of a stream that a viewer's service wants from another server.
+    fn pull_later(&mut self, slot: StreamSlot, relay: Option<Box<RelayUrl>>) {
+        if let (Some(url), Some(playing)) = (relay, self.clients.playing(slot)) {
+            let name = Arc::clone(&playing.name);
+            self.room.notify(Notice::Pull(name, url));
+        }
     }
 
     fn start(&mut self, slot: StreamSlot, name: &str, how: PlayHow) {

@@ -20,12 +20,22 @@ impl Turn<'_> {
         how: PlayHow,
     ) {
         let clients = &mut self.core.clients;
-        let message_stream = clients.stream(slot).filter(|stream| stream.plays());
-        let Some(message_stream) = message_stream else {
+        if !clients.stream(slot).is_some_and(|stream| stream.plays()) {
             return self.play(slot, &name, start, how);
+        }
+        let relay = clients
+            .get_mut(slot.session)
+            .and_then(|client| client.take_relay(slot.stream));
+        let Some(message_stream) = clients.stream(slot) else {
+            return;
         };
         let fits = name.len() <= MAX_NAME + MAX_QUERY;
-        let play = Queued { name, start, how };
+        let play = Queued {
+            name,
+            start,
+            how,
+            relay,
+        };
         let refused = if fits {
             message_stream.queue(play).err()
         } else {
@@ -45,9 +55,18 @@ impl Turn<'_> {
         let Some(mut playlist) = self.core.clients.take_playlist(slot) else {
             return;
         };
-        let Some(Queued { name, start, how }) = playlist.waiting.pop_front() else {
+        let Some(next) = playlist.waiting.pop_front() else {
             return;
         };
+        let Queued {
+            name,
+            start,
+            how,
+            relay,
+        } = next;
+        if let Some(client) = self.core.clients.get_mut(slot.session) {
+            client.relay = relay.map(|address| Box::new((slot.stream, address)));
+        }
         self.play(slot, &name, start, how);
         if playlist.waiting.is_empty() {
             return;

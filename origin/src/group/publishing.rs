@@ -117,22 +117,27 @@ impl PublishActs<'_> {
             holds: Holds::Firmly,
         };
         let (name, claim) = self.streams.claim(&asking.name, claimant, self.room.now);
-        let (writer, fresh) = match claim {
+        let (live, writer, fresh) = match claim {
             Claim::Taken => {
                 let (status, why) = (Status::PublishBadName, "The name is being published.");
                 return self.refuse(slot, generation, status, why, &name);
             }
-            Claim::Fresh { writer, .. } => (writer, true),
+            Claim::Fresh { live, writer } => (live, writer, true),
             Claim::Continued {
-                writer, displaced, ..
+                live,
+                writer,
+                displaced,
             } => {
                 if let Some(holder) = displaced {
                     self.displace(&name, &holder, slot.session);
                 }
-                (writer, false)
+                (live, writer, false)
             }
         };
         self.room.log_stream("publish begins", slot, &name, fresh);
+        if let Some(url) = &asking.relay {
+            self.push_for(&name, &live, url);
+        }
         if let Some(message_stream) = self.clients.stream(slot) {
             let name = Arc::clone(&name);
             message_stream.role = Role::Publishing { name, generation };

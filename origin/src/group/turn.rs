@@ -66,6 +66,11 @@ impl Turn<'_> {
                 }
             }
             FromSession::Reconnects(key) => self.core.publish_acts().reconnects(session, key),
+            FromSession::Relay { stream, address } => {
+                if let Some(client) = self.core.clients.get_mut(session) {
+                    client.relay = Some(Box::new((stream, address)));
+                }
+            }
             FromSession::Close(reason) => self.core.forget(session, reason),
         }
     }
@@ -152,6 +157,7 @@ impl Turn<'_> {
                     self.core.room.agenda.unpublished = None;
                 }
                 Notice::PlayNext(slot) => self.play_next(slot),
+                Notice::Pull(name, url) => self.core.publish_acts().pull_for(&name, *url),
                 Notice::Answered(key, token, answer) => {
                     self.ask(|app, context| app.answered(context, ClientId(key), token, answer));
                 }

@@ -80,7 +80,8 @@ impl Edges {
             features: features::CLAIMS
                 | features::PUBLICATION
                 | features::COUNTED
-                | features::TAKEOVER,
+                | features::TAKEOVER
+                | features::RELAYS,
             zone: String::new(),
             capacity: 0,
             known_as: String::new(),

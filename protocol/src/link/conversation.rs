@@ -11,8 +11,8 @@
 use std::sync::Arc;
 
 use super::{
-    Bandwidth, CloseReason, FeedPlace, Filter, Generation, LiveId, OpenSession, Statistics,
-    TakeoverKey, WriterId,
+    Bandwidth, CloseReason, FeedPlace, Filter, Generation, LiveId, OpenSession, RelayAddress,
+    Statistics, TakeoverKey, WriterId,
 };
 use crate::{Message, MessageStreamId};
 
@@ -103,6 +103,13 @@ pub enum FromSession<O = OpenSession> {
     /// The edge asks the client to reconnect: the names that it publishes go to the session that
     /// shows this key, if it comes soon.
     Reconnects(TakeoverKey),
+    /// The service that the edge has asked wants the stream of the next publish on this message stream
+    /// to go to another server as well, or that of the next play to come from there.
+    Relay {
+        stream: MessageStreamId,
+        /// The stream at the other server.
+        address: RelayAddress,
+    },
     /// The session is over; no further event or order concerns it.
     Close(CloseReason),
 }
@@ -197,6 +204,7 @@ impl<O> FromSession<O> {
             Self::Stalled { stream, stalled } => FromSession::Stalled { stream, stalled },
             Self::Statistics(statistics) => FromSession::Statistics(statistics),
             Self::Reconnects(key) => FromSession::Reconnects(key),
+            Self::Relay { stream, address } => FromSession::Relay { stream, address },
             Self::Close(reason) => FromSession::Close(reason),
         }
     }

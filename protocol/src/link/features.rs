@@ -21,3 +21,6 @@ pub const NAMED: u64 = 1 << 10;
 
 /// The node reads [`FromSession::Reconnects`](super::FromSession::Reconnects).
 pub const TAKEOVER: u64 = 1 << 11;
+
+/// The node reads [`FromSession::Relay`](super::FromSession::Relay).
+pub const RELAYS: u64 = 1 << 12;

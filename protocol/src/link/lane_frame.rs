@@ -109,6 +109,7 @@ const WATCH: u64 = 0x3b;
 const BANDWIDTH: u64 = 0x3c;
 const PING: u64 = 0x3d;
 const PUBLISH_READ: u64 = 0x54;
+const RELAY: u64 = 0x55;
 
 /// The most payload of one fragment, so that its frame keeps [`frame::MAX_BODY`].
 pub const MAX_FRAGMENT: usize = frame::MAX_BODY - 64;

@@ -20,6 +20,7 @@ pub mod outbox;
 mod parcel_frame;
 mod peer_address;
 mod rate;
+mod relay_address;
 pub mod session;
 mod takeover;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use origin_lane::{AudienceCounts, OriginEvent, OriginLane, RESERVATION_IDLE,
 pub use parcel_frame::{claims_of_parcel, event_of_parcel, parcel_claims, parcel_event};
 pub use peer_address::PeerAddress;
 pub use rate::Rate;
+pub use relay_address::RelayAddress;
 pub use session::{
     ClientClaims, CloseReason, FeedPlace, Generation, LiveId, OpenSession, WriterId,
 };

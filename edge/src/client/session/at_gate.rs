@@ -29,6 +29,8 @@ pub(in crate::client) struct AtGate {
     waiting: Undecided,
     /// Whether the log has a line about a refused act.
     pub(super) was_refused: bool,
+    /// Whether the origin relays streams as services ask.
+    pub(super) takes_relays: bool,
 }
 
 /// A decision that waits: the client is not read, and its messages are not handled.
@@ -74,6 +76,7 @@ impl AtGate {
             hooked: None,
             waiting: Undecided::Nothing,
             was_refused: false,
+            takes_relays: false,
         }
     }
 

@@ -36,6 +36,7 @@ impl Session {
                 encoding,
                 flags,
             }) => self.tell_object(&message, encoding, flags)?,
+            Some(FromOrigin::TakesRelays) => self.takes_relays(),
             Some(FromOrigin::After(place)) => self.await_objects(place)?,
             Some(FromOrigin::NoOrigin) => {
                 return Err(self.part(Status::ConnectFailed, CloseReason::OriginLost));

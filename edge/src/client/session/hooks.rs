@@ -7,7 +7,7 @@ use tributary_protocol::{
     Message, MessageStreamId, MessageType, SessionId,
     amf::Value,
     command::{Command, Connect, NetStreamCommand, ObjectEncoding, Status},
-    link::{Generation, lane_frame::MAX_CONNECT},
+    link::{Generation, RelayAddress, lane_frame::MAX_CONNECT},
 };
 
 use super::{Session, at_gate::Awaited, gate::moment};
@@ -224,10 +224,7 @@ impl Session {
                 }
                 (!is_new).then(HookRefused::unusable_name)
             }
-            HookVerdict::Relay(_) => {
-                self.note_relay(&act);
-                Some(HookRefused::relay_not_permitted())
-            }
+            HookVerdict::Relay(address) => self.relay(&act, message.stream, &address)?,
             HookVerdict::Refuse(refused) => Some(refused),
         };
         let Some(refused) = refused else {
@@ -241,7 +238,35 @@ impl Session {
         self.refuse(now, &message, &act, &refusal)
     }
 
-    fn note_relay(&self, act: &Act) {
+    /// Notes that the session's origin relays streams for services.
+    pub(super) fn takes_relays(&mut self) {
+        if let Some(at_gate) = &mut self.gate {
+            at_gate.takes_relays = true;
+        }
+    }
+
+    /// Sends the origin the address by which an act is relayed; the origin decides whether it permits
+    /// that. Returns the refusal if the origin takes none.
+    fn relay(
+        &self,
+        act: &Act,
+        stream: MessageStreamId,
+        address: &str,
+    ) -> Result<Option<HookRefused>, End> {
+        let takes = self.gate.as_ref().is_some_and(|it| it.takes_relays);
+        match RelayAddress::new(address).filter(|_| takes) {
+            Some(address) => {
+                self.forwarding.relay(stream, address)?;
+                Ok(None)
+            }
+            None => {
+                self.note_no_relay(act);
+                Ok(Some(HookRefused::relay_not_permitted()))
+            }
+        }
+    }
+
+    fn note_no_relay(&self, act: &Act) {
         let (application, instance) = self.name();
         let command = act.command();
         tracing::warn!(
@@ -249,7 +274,7 @@ impl Session {
             application,
             instance,
             command,
-            "a hook asks for a relay to or from another server, which is not permitted: refused"
+            "a hook asks for a relay to or from another server, which the session's origin does not take: refused"
         );
     }
 

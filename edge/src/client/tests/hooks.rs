@@ -13,10 +13,12 @@ use tributary_protocol::{
     MessageStreamId,
     amf::{Object, Value},
     command::{self, Status},
-    link::{CloseReason, Generation, ToSession},
+    link::{CloseReason, FromSession, Generation, ToSession},
     session::ClientEvent,
 };
 use tributary_web::test::{response, serve};
+
+use crate::link::handle::FromOrigin;
 
 use super::support::{Client, Edge, Peer, STREAM, code, config, to_message};
 
@@ -261,7 +263,7 @@ async fn a_play_is_asked_for_and_ends_with_the_origins_refusal() {
         (requests[2].0.as_str(), field(&requests[2].1, "name")),
         ("/play_done", "cam")
     );
-    // A relay is not permitted: refused, and told as over.
+    // An origin that takes no relays: refused, and told as over.
     service.answers("/play", "302 Found", "Location: rtmp://other/live/cam\r\n");
     act(&mut client, "play", vec!["cam2".into()]).await;
     assert_eq!(client.status().await, "NetStream.Play.Failed");
@@ -271,6 +273,34 @@ async fn a_play_is_asked_for_and_ends_with_the_origins_refusal() {
         (path.as_str(), field(&body, "reason")),
         ("/play_done", "hook_relay")
     );
+}
+
+#[tokio::test]
+async fn a_relay_goes_to_the_origin_before_its_command() {
+    let service = Service::start();
+    let location = "Location: rtmp://other/live/s3cret?key=1\r\n";
+    service.answers("/publish", "302 Found", location);
+    service.answers("/play", "302 Found", location);
+    let mut edge = service.edge(service.settings());
+    let mut client = connecting(&edge, "live/room?key=1").await;
+    let peer = edge.opened().await;
+    peer.say(FromOrigin::TakesRelays);
+    peer.accept();
+    assert!(matches!(client.event().await, ClientEvent::Accepted(_)));
+    for (command, arguments) in [
+        ("publish", vec!["cam".into(), "live".into()]),
+        ("play", vec!["far".into()]),
+    ] {
+        act(&mut client, command, arguments).await;
+        let (session, told) = edge.told().await;
+        assert_eq!(session, peer.session);
+        let FromSession::Relay { stream, address } = told else {
+            panic!("no relay: {told:?}");
+        };
+        let expected = (STREAM, "rtmp://other/live/s3cret?key=1");
+        assert_eq!((stream, address.as_str()), expected);
+        assert_eq!(edge.command(&peer).await.0.name, command);
+    }
 }
 
 #[tokio::test]

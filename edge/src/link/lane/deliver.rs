@@ -6,14 +6,15 @@ use tokio::task::spawn_local;
 use tributary_protocol::{
     SessionId,
     link::{
-        AudienceEvent, AudienceId, EdgeEvent, Recipients, Source, ToSession, lane_frame::Member,
+        AudienceEvent, AudienceId, EdgeEvent, Recipients, Source, ToSession, features,
+        lane_frame::Member,
     },
 };
 
 use super::{Lane, audiences::Standing, session::InboxFull};
 use crate::{
     link::{
-        handle::Order,
+        handle::{FromOrigin, Order},
         outgoing,
         publish::{PublishFeed, PublishTarget},
     },
@@ -62,10 +63,20 @@ impl Lane {
         }
     }
 
+    /// Notes that a session is accepted, and notifies it of what its origin takes.
+    fn accepted(&self, session: SessionId) {
+        let mut sessions = self.sessions.borrow_mut();
+        sessions.accepted(session);
+        if self.origin.has(features::RELAYS) {
+            // A full inbox closes the session at the next item.
+            let _ = sessions.push(session, FromOrigin::TakesRelays, 0);
+        }
+    }
+
     /// Resolves an order, and queues it in the session's inbox.
     fn handle_order(&self, session: SessionId, order: ToSession) {
         match order {
-            ToSession::Accept => self.sessions.borrow_mut().accepted(session),
+            ToSession::Accept => self.accepted(session),
             ToSession::Close(reason) => {
                 self.sessions.borrow_mut().close(session, reason);
                 self.shared.sessions.remove(session);

@@ -9,7 +9,7 @@ use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp,
     link::{
         ClientClaims, CloseReason, FromSession, Generation, OpenSession, OriginEvent, OriginLane,
-        Statistics, credit::CreditBudget, features,
+        RelayAddress, Statistics, credit::CreditBudget, features,
     },
 };
 
@@ -344,6 +344,40 @@ async fn an_origin_gets_the_claims_of_a_session_if_it_knows_of_them() {
                 .as_ref()
                 .and_then(|claims| claims.user.as_deref());
             assert_eq!(user, expected);
+        }
+    };
+    LocalSet::new().run_until(scenario).await;
+}
+
+/// Relays of services cross only to an origin that reads them, before their command.
+#[tokio::test]
+async fn an_origin_gets_the_relay_of_a_command_if_it_knows_of_it() {
+    let scenario = async {
+        for (features, expected) in [(0, 1), (features::RELAYS, 2)] {
+            let mut edge = Edge::new();
+            let mut origin = origin();
+            let session = edge.open();
+            edge.obey(&[0]);
+            edge.lane().origin.set_features(features);
+            edge.read(&mut origin);
+            let address = RelayAddress::new("rtmp://far.example/app/x").unwrap();
+            session.relay(MessageStreamId(1), address.clone()).unwrap();
+            session.send(message(b"publish"), Generation(1)).unwrap();
+            edge.obey(&[0, 1]);
+            let told = edge.read(&mut origin);
+            assert_eq!(told.len(), expected, "{told:?}");
+            let relayed = told.iter().any(|event| {
+                let OriginEvent::Session { event, .. } = event else {
+                    return false;
+                };
+                *event
+                    == FromSession::Relay {
+                        stream: MessageStreamId(1),
+                        address: address.clone(),
+                    }
+            });
+            assert_eq!(relayed, features != 0);
+            assert_eq!(payloads(told), [&b"publish"[..]]);
         }
     };
     LocalSet::new().run_until(scenario).await;

@@ -77,6 +77,31 @@ impl PublishActs<'_> {
         }
     }
 
+    /// Pushes a stream that is about to go on air to the server that a service of its publisher's edge
+    /// has named, until its publication is over.
+    pub(in crate::group) fn push_for(
+        &mut self,
+        name: &Arc<str>,
+        live: &Arc<LiveStream>,
+        url: &RelayUrl,
+    ) {
+        let target = PushTarget::Asked(url.connect().to_owned(), url.name_of(name));
+        let refused = if self.comes_from_here(name) {
+            Some("this process has pushed the stream itself")
+        } else if self.relays.has_push(name, &target) {
+            None
+        } else if self.relays.asked_pushes(name) >= MAX_ASKED_PUSHES
+            || !self.push(name, live, target, url)
+        {
+            Some("there are too many")
+        } else {
+            None
+        };
+        if let Some(why) = refused {
+            self.note_left_out(url, why);
+        }
+    }
+
     /// Begins a push; `false` if there are too many.
     fn push(
         &mut self,
@@ -162,6 +187,24 @@ impl PublishActs<'_> {
     ) -> Result<(), RelayRefused> {
         let url = self.asked_url(url)?;
         let name = StreamName::parse(name).ok_or(RelayRefused::BadName)?.name;
+        self.pull(name, url)
+    }
+
+    /// Pulls a stream for a viewer from the server that a service of its edge has named, unless the
+    /// stream is published here.
+    pub(in crate::group) fn pull_for(&mut self, name: &str, url: RelayUrl) {
+        if self.streams.holder(name).is_some() {
+            return;
+        }
+        let asked = url.clone();
+        match self.pull(name, url) {
+            Ok(()) | Err(RelayRefused::Configured) => {}
+            Err(why) => self.note_left_out(&asked, &why.to_string()),
+        }
+    }
+
+    /// Begins a pull that was asked for.
+    fn pull(&mut self, name: &str, url: RelayUrl) -> Result<(), RelayRefused> {
         let place = match self.relays.pull_named(name) {
             Some(place) if self.relays.pulls[place].run.is_some() => return Ok(()),
             Some(place) if self.relays.pulls[place].asked.is_none() => {
@@ -351,6 +394,29 @@ impl PublishActs<'_> {
             PullEnd::Ended => self.unpublish(name, StreamSlot::of_pull(id)),
             PullEnd::Lost => self.lose(name, StreamSlot::of_pull(id)),
         }
+    }
+
+    /// Notes that a relay which a service has asked for is not made.
+    fn note_left_out(&self, url: &RelayUrl, why: &str) {
+        let target = url.shown();
+        tracing::warn!(group = %self.room.name, target, why, "a relay of a service is left out");
+    }
+
+    /// Takes the relay that a service of the client's edge wants for the publish or play that the
+    /// client asks for now, if there is one and the settings permit it.
+    pub(in crate::group) fn take_relay(
+        &mut self,
+        slot: StreamSlot,
+    ) -> Result<Option<Box<RelayUrl>>, RelayRefused> {
+        let client = self.clients.get_mut(slot.session);
+        let Some(address) = client.and_then(|client| client.take_relay(slot.stream)) else {
+            return Ok(None);
+        };
+        let url = self.asked_url(address.as_str());
+        if let Err(RelayRefused::Address(why)) = &url {
+            tracing::warn!(group = %self.room.name, %why, "a relay of a service was refused");
+        }
+        url.map(|url| Some(Box::new(url)))
     }
 
     /// The address of a relay that was asked for, if the settings permit it.

@@ -14,6 +14,7 @@ mod playlists;
 mod policy;
 mod publishers;
 mod relays;
+mod service_relays;
 mod sessions;
 mod shared_objects;
 mod stage;

@@ -65,7 +65,7 @@ impl Parts {
     fn ask(&mut self, slot: StreamSlot, name: &str, length: Option<u32>) -> RequestId {
         let name = StreamName::parse(name).unwrap();
         let what = Asked::Play(PlayHow::new(Announce::Reset, length));
-        self.clients.ask(slot, name, what).unwrap().id
+        self.clients.ask(slot, name, what, None).unwrap().id
     }
 
     /// The name that a message stream plays.
@@ -88,6 +88,7 @@ fn a_play_ends_with_its_length_and_what_waits_is_next() {
         name: "next".to_owned(),
         start: PlayStart::Live,
         how: PlayHow::new(Announce::Start, None),
+        relay: None,
     };
     assert!(stream.queue(next).is_ok());
     let live = part::publish(&mut parts.streams, "cam", parts.room.now);

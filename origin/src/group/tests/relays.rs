@@ -28,20 +28,20 @@ use crate::{
 };
 
 /// The servers that a stage's relays reach.
-struct Far(mpsc::Receiver<Inbox>);
+pub(super) struct Far(mpsc::Receiver<Inbox>);
 
 /// A connection of a pull that brings media, a key frame each second.
-struct Source {
+pub(super) struct Source {
     inbox: Inbox,
     frames: JoinHandle<()>,
 }
 
 const STREAM: NetStreamId = NetStreamId(1);
-const LIVE: &str = "live/_definst_";
+pub(super) const LIVE: &str = "live/_definst_";
 
 impl Far {
     /// The servers of all groups of a stage.
-    fn of(stage: &Stage) -> Self {
+    pub(super) fn of(stage: &Stage) -> Self {
         let (dialled, inboxes) = mpsc::channel(16);
         let dialler = Dialler::new(move |inbox| {
             let _ = dialled.try_send(inbox);
@@ -51,13 +51,13 @@ impl Far {
     }
 
     /// The connection that a relay makes next.
-    async fn next(&mut self) -> Inbox {
+    pub(super) async fn next(&mut self) -> Inbox {
         let dialled = tokio::time::timeout(Duration::from_secs(40), self.0.recv()).await;
         dialled.expect("a relay dials").expect("the stage lives")
     }
 
     /// The connection of a pull, with its first media.
-    async fn source(&mut self, number: u64) -> Source {
+    pub(super) async fn source(&mut self, number: u64) -> Source {
         let inbox = self.next().await;
         let media = Writing::begin(LiveStream::new(LiveId(number), "far"));
         let live = Some(Arc::clone(media.live()));
@@ -77,7 +77,7 @@ impl Far {
         Source { inbox, frames }
     }
 
-    fn is_silent(&mut self) -> bool {
+    pub(super) fn is_silent(&mut self) -> bool {
         self.0.try_recv().is_err()
     }
 }
@@ -132,7 +132,7 @@ fn pulled(when: &str) -> config::Application {
 }
 
 /// The relays as lines of state and reason.
-fn lines(stage: &Stage) -> Vec<String> {
+pub(super) fn lines(stage: &Stage) -> Vec<String> {
     let lines = stage.groups.relays().lines().into_iter();
     let shown = |line: RelayLine| format!("{} {} {}", line.kind, line.state, line.reason);
     lines
@@ -141,7 +141,7 @@ fn lines(stage: &Stage) -> Vec<String> {
 }
 
 /// Whether a viewer has a picture of the stream that is attached.
-fn has_picture(lane: &Lane, session: u64) -> bool {
+pub(super) fn has_picture(lane: &Lane, session: u64) -> bool {
     let live = &lane.attached[&(session, 1)];
     let ring = live.ring();
     let mut cursor = ring.join(Start::KeyFrame);

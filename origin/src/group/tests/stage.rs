@@ -16,7 +16,7 @@ use tributary_protocol::{
     command::{Command, DataMessage, ObjectEncoding, connect},
     link::{
         AudienceId, ClientClaims, CloseReason, FromSession, Generation, OpenSession, Recipients,
-        TakeoverKey, Target, ToAudience, ToSession, WriterId,
+        RelayAddress, TakeoverKey, Target, ToAudience, ToSession, WriterId,
     },
     message::user_control::UserControl,
     shared_object::{Event, Flags, SharedObjectMessage, body::for_member},
@@ -329,6 +329,16 @@ impl Lane {
         self.handle.send(Mail::Session {
             session: self.key(session),
             event: FromSession::Reconnects(key),
+        });
+    }
+
+    /// Asks for the relay of the next publish or play of message stream 1.
+    pub(super) fn relay(&self, session: u64, address: &str) {
+        let stream = MessageStreamId(1);
+        let address = RelayAddress::new(address).unwrap();
+        self.handle.send(Mail::Session {
+            session: self.key(session),
+            event: FromSession::Relay { stream, address },
         });
     }
 

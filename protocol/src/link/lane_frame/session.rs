@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes};
 
 use super::{
     ACCEPT, ACCEPT_PUBLISH, ATTACH, BANDWIDTH, CLOSE, DETACH, FILTER, MAX_STREAM_NAME, OPEN, PING,
-    PUBLISH_READ, RECONNECTS, STALLED, STATISTICS, STOP_PUBLISH, WATCH, encode_session,
+    PUBLISH_READ, RECONNECTS, RELAY, STALLED, STATISTICS, STOP_PUBLISH, WATCH, encode_session,
     fragment::{Fragment, Head, encode_fragment},
     put_session, take_session, take_stream,
 };
@@ -14,7 +14,7 @@ use crate::{
     MessageStreamId, SessionId,
     link::{
         Bandwidth, CloseReason, Filter, FrameError, FromSession, Generation, LiveId, OpenSession,
-        Source, Statistics, TakeoverKey, Target, ToSession, WriterId,
+        RelayAddress, Source, Statistics, TakeoverKey, Target, ToSession, WriterId,
         frame::{self, Frame, put_str, take, take_str, take_u8, take_varint_u32},
         varint,
     },
@@ -189,6 +189,11 @@ impl FromSession {
                 body.put_slice(key.bytes());
                 frame::encode(RECONNECTS, &body, out);
             }
+            Self::Relay { stream, address } => {
+                let mut body = stream_body(session, *stream);
+                put_str(address.as_str(), &mut body);
+                frame::encode(RELAY, &body, out);
+            }
             Self::Close(reason) => encode_close(session, *reason, out),
         }
     }
@@ -209,6 +214,11 @@ impl FromSession {
                 let key = key.try_into().map_err(|_| FrameError::Truncated)?;
                 Self::Reconnects(TakeoverKey::new(key))
             }
+            RELAY => Self::Relay {
+                stream: take_stream(input)?,
+                address: RelayAddress::new(take_str(input, RelayAddress::MAX)?)
+                    .ok_or(FrameError::Value)?,
+            },
             CLOSE => Self::Close(CloseReason::from_code(take_u8(input)?)),
             kind => return Err(FrameError::Unexpected(kind)),
         };

@@ -9,8 +9,8 @@ use crate::{
     amf::ObjectEncoding,
     link::{
         AudienceId, Bandwidth, ClientClaims, CloseReason, Control, FeedPlace, Filter, FromSession,
-        Generation, Hello, LiveId, OpenSession, Source, Statistics, TakeoverKey, Target, ToSession,
-        WriterId,
+        Generation, Hello, LiveId, OpenSession, RelayAddress, Source, Statistics, TakeoverKey,
+        Target, ToSession, WriterId,
         frame::{FrameReader, MAX_BODY},
         lane_frame::{
             AudienceFrame, AudienceHead, AudiencePiece, Fragment, Head, LaneAnswer, Member,
@@ -137,6 +137,16 @@ fn to_origin() -> Vec<(&'static str, ToOrigin)> {
                 event: FromSession::Reconnects(TakeoverKey::new([
                     0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
                 ])),
+            },
+        ),
+        (
+            "4055 0a 05 01 07 72746d703a2f2f",
+            ToOrigin::Session {
+                session: SESSION,
+                event: FromSession::Relay {
+                    stream: STREAM,
+                    address: RelayAddress::new("rtmp://").unwrap(),
+                },
             },
         ),
     ]

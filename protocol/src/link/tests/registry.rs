@@ -83,6 +83,7 @@ fn no_feature_bit_has_two_meanings_and_the_code_has_those_in_use() {
         ("UNREAD", features::UNREAD),
         ("NAMED", features::NAMED),
         ("TAKEOVER", features::TAKEOVER),
+        ("RELAYS", features::RELAYS),
     ]);
     let mut bits = Vec::new();
     let mut in_use = BTreeMap::new();
