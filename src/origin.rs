@@ -56,11 +56,6 @@ impl Adjustable for OriginSettings {
 
     fn keep(&self, in_force: &Config, next: &mut Config) {
         next.origin = in_force.origin.clone();
-        // Pulls begin with the process or with their group.
-        for (name, application) in &mut next.applications {
-            let now = in_force.applications.get(name);
-            application.pull = now.map_or_else(Vec::new, |now| now.pull.clone());
-        }
     }
 
     fn put_in_force(&self, next: &Config) -> Result<(), Mistakes> {

@@ -239,10 +239,19 @@ fn differences(before: &Config, after: &Config) -> Vec<String> {
     let changed = changes(before, after).unwrap_or_default();
     let mut keys: Vec<_> = changed.iter().map(At::to_string).collect();
     // Secrets are equal in text.
-    for (name, application) in &after.applications {
-        let before = before.applications.get(name);
-        if before.is_some_and(|it| it.publish_token != application.publish_token) {
-            keys.push(format!("applications.{name}.publish_token"));
+    for (name, after) in &after.applications {
+        let Some(before) = before.applications.get(name) else {
+            continue;
+        };
+        for (key, differs) in [
+            ("publish_token", before.publish_token != after.publish_token),
+            ("push", before.push != after.push),
+            ("pull", before.pull != after.pull),
+        ] {
+            let key = format!("applications.{name}.{key}");
+            if differs && !keys.iter().any(|named| named.starts_with(&key)) {
+                keys.push(key);
+            }
         }
     }
     keys.sort();
@@ -289,5 +298,15 @@ mod tests {
         let key = ["applications.live.publish_token"];
         assert_eq!(differences(&before, &with_one), key);
         assert_eq!(differences(&with_one, &after), key);
+        let pushes = |url: &str| {
+            config(&format!(
+                "[[applications.live.push]]\nurl = 'rtmp://h/app/{url}'"
+            ))
+        };
+        let keys = ["applications.live.push"];
+        assert_eq!(differences(&pushes("one"), &pushes("two")), keys);
+        let other = config("[[applications.live.push]]\nurl = 'rtmp://other/app/one'");
+        let keys = ["applications.live.push.0.url"];
+        assert_eq!(differences(&pushes("one"), &other), keys);
     }
 }

@@ -1,7 +1,7 @@
 //! The origin in the order it starts and stops.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt, fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -15,7 +15,6 @@ use tributary_node::{
     tls::Identity,
     token::{Token, TokenError},
 };
-use tributary_protocol::GroupName;
 
 use crate::{
     app::Applications,
@@ -145,7 +144,10 @@ pub fn start(
     };
     let metrics = Metrics::register(registry);
     let groups = Groups::start(settings, known, metrics).map_err(StartError::Threads)?;
-    let kept = relays(&groups, &applications);
+    for (name, settings) in &applications {
+        groups.relays().configure(name, settings);
+    }
+    let relayed = applications.clone();
     let deploying = deploy::DeploySettings {
         apps: config.apps.clone(),
         data: data.clone(),
@@ -153,9 +155,7 @@ pub fn start(
     };
     let deployer = Deployer::start(deploying, groups.clone(), start.loader);
     let deployer = deployer.map_err(StartError::Deploy)?;
-    for group in kept {
-        groups.keep(group);
-    }
+    groups.keep_for(&relayed);
     let api = admin_api(&deployer, data.as_deref(), start.token, registry)?;
     let link_metrics = LinkMetrics::default();
     link_metrics.register(registry);
@@ -175,22 +175,6 @@ pub fn start(
         api,
         store,
     })
-}
-
-/// Notes the pushes and pulls of the settings. Returns the groups that have pulls without viewers.
-fn relays(
-    groups: &Groups,
-    applications: &BTreeMap<String, config::Application>,
-) -> BTreeSet<GroupName> {
-    let mut kept = BTreeSet::new();
-    for (name, settings) in applications {
-        groups.relays().configure(name, settings);
-        let pulls = settings.pull.iter();
-        let always = pulls.filter(|pull| pull.when == config::When::Always);
-        let groups = always.map(|pull| format!("{name}/{}", pull.instance).parse());
-        kept.extend(groups.filter_map(Result::ok));
-    }
-    kept
 }
 
 /// Opens the store in the data folder, which it makes if it is missing.

@@ -9,10 +9,12 @@ use std::{
 use rustix::process::Signal;
 
 use crate::support::{
-    clients::{Player, endless_publisher, publisher_in, tracks},
+    clients::{Player, await_stream, endless_publisher, publisher_in, tracks},
     cluster::{Cluster, TRIBUTARY},
     http::Metrics,
-    media::clip,
+    media::{Kind, clip},
+    nginx_rtmp::Nginx,
+    port::free,
     program::Program,
     wait,
 };
@@ -152,4 +154,90 @@ fn an_origins_groups_follow_its_settings() {
     wait::until("the stream is there", WITHIN, || is_there("third"));
     assert!(first.is_running(), "{}", first.log());
     drop(with_token);
+}
+
+/// The relays of an origin in a state.
+fn relays(cluster: &Cluster, state: &str) -> f64 {
+    let label = format!("state=\"{state}\"");
+    let metrics = cluster.origin_metrics(0);
+    metrics.with("tributary_origin_relays", &label)
+}
+
+fn await_running(cluster: &Cluster, relays_running: f64) {
+    wait::until("the relays are running", WITHIN, || {
+        relays(cluster, "running") == relays_running
+    });
+}
+
+#[test]
+fn pushes_and_pulls_begin_move_and_end_with_the_settings() {
+    let cluster = Cluster::with_data(1, 1, "");
+    let servers = ["one", "two"].map(|name| {
+        let place = cluster.directory().join(name);
+        fs::create_dir(&place).expect("a new directory");
+        (Nginx::start(free(), &place), place)
+    });
+    let [one, two] = [&servers[0].0, &servers[1].0];
+    let _far = servers
+        .each_ref()
+        .map(|(server, place)| endless_publisher(&server.url("far"), clip(), place));
+    let admin = cluster.origins[0].address("admin").to_string();
+    let command = ["--admin", &admin, "--data", "origin0-data"];
+    let reload = || out(&reload(&cluster, &command));
+
+    // A pull comes, without any client.
+    let pull = |server: &Nginx| {
+        format!(
+            "[[applications.live.pull]]\nurl = \"{}\"\nstream = \"far\"\n",
+            server.url("far")
+        )
+    };
+    let table = "[applications.counter]";
+    let with = |tables: &str| format!("{tables}{table}");
+    change(&cluster, table, &with(&pull(one)));
+    assert_eq!(reload(), "changed: applications.live.pull\n");
+    await_running(&cluster, 1.0);
+    // It moves to another server, and its viewer stays.
+    let mut viewer = Player::Ffmpeg.start(&cluster.url(0, "live", "far"), cluster.directory());
+    let frames =
+        |viewer: &crate::support::clients::Playing| viewer.so_far().of(Kind::Video).count();
+    wait::until("the viewer has media", WITHIN, || frames(&viewer) > 30);
+    change(&cluster, &pull(one), &pull(two));
+    assert_eq!(reload(), "changed: applications.live.pull.0.url\n");
+    wait::logged(
+        &cluster.origins[0],
+        &format!("rtmp://{}/app\" state=\"running\"", two.address),
+    );
+    let before = frames(&viewer);
+    wait::until("more media comes", WITHIN, || frames(&viewer) > before + 60);
+    assert!(viewer.is_running(), "the viewer stays");
+
+    // A push begins under a stream that is on air, and moves.
+    let push = |server: &Nginx| {
+        format!(
+            "[[applications.live.push]]\nurl = \"{}\"\nstreams = \"far\"\n",
+            server.url("pushed?key=s3cret")
+        )
+    };
+    change(&cluster, table, &with(&push(one)));
+    assert_eq!(reload(), "changed: applications.live.push\n");
+    await_stream(&one.url("pushed"));
+    change(&cluster, &push(one), &push(two));
+    assert_eq!(reload(), "changed: applications.live.push.0.url\n");
+    await_stream(&two.url("pushed"));
+    await_running(&cluster, 2.0);
+
+    // Both end at once.
+    change(&cluster, &(pull(two) + &push(two)), "");
+    let changed = reload();
+    assert!(
+        changed.contains("changed: applications.live.pull\n"),
+        "{changed}"
+    );
+    wait::until("there are no relays", WITHIN, || {
+        cluster.origin_metrics(0).sum("tributary_origin_relays") == 0.0
+    });
+    let log = cluster.origins[0].log();
+    assert!(!log.contains("s3cret"), "{log}");
+    assert!(!log.contains("with a new process only"), "{log}");
 }

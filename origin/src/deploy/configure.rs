@@ -1,6 +1,9 @@
 //! Other settings for the applications of an origin that runs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tributary_node::config::{Application, At, Mistakes};
 
@@ -53,6 +56,14 @@ impl Deployer {
             let relays = shared.groups.relays();
             relays.configure(name, &of(&applications, name));
         }
+        let names = before.keys().chain(applications.keys());
+        let relayed: BTreeSet<_> = names
+            .filter(|name| {
+                let (before, now) = (of(&before, name), of(&applications, name));
+                (before.push, before.pull) != (now.push, now.pull)
+            })
+            .cloned()
+            .collect();
         *shared.applications() = applications;
         for Configured {
             name,
@@ -62,6 +73,10 @@ impl Deployer {
         {
             let factory = factory(&loaded, snapshot, shared.files(&name));
             registered.configure(&name, loaded.settings, factory);
+        }
+        shared.groups.keep_for(&shared.applications());
+        for name in &relayed {
+            shared.groups.relays_changed(name);
         }
         Ok(())
     }

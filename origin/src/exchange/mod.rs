@@ -16,9 +16,16 @@
 //! | `call` | one connection, as a push or a pull uses it |
 //! | `push`, `pull` | the tasks |
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use tributary_node::backoff::Backoff;
+use tributary_node::{
+    backoff::Backoff,
+    config::{self, When},
+};
+use tributary_protocol::GroupName;
 
 pub(crate) mod board;
 mod call;
@@ -47,4 +54,15 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// The waits of a relay.
 pub(crate) fn backoff() -> Backoff {
     Backoff::new(LEAST_WAIT, MOST_WAIT, HEALTHY)
+}
+
+/// The groups of these applications that live without clients: they have pulls that run always.
+pub(crate) fn kept(applications: &BTreeMap<String, config::Application>) -> BTreeSet<GroupName> {
+    let of = |(name, settings): (&String, &config::Application)| -> Vec<GroupName> {
+        let pulls = settings.pull.iter();
+        let always = pulls.filter(|pull| pull.when == When::Always);
+        let names = always.map(|pull| format!("{name}/{}", pull.instance).parse());
+        names.filter_map(Result::ok).collect()
+    };
+    applications.iter().flat_map(of).collect()
 }

@@ -320,6 +320,9 @@ impl Actor {
             Item::Pulled(pull, run, report) => {
                 self.turn(|turn| turn.pulled(pull, run, report));
             }
+            Item::RelaysChanged => {
+                self.turn(|turn| turn.relays_changed());
+            }
             Item::Keep(token) => self.keep(token),
             Item::Released => self.idle_since = None,
             Item::Stored(object, ticket, stored) => {

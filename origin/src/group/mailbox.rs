@@ -28,6 +28,8 @@ pub(super) enum Item {
     Keep(KeepToken),
     /// A write of a shared object, and all writes of it before, are stored, or could not be.
     Stored(ObjectId, Ticket, bool),
+    /// The settings have other pushes or pulls.
+    RelaysChanged,
     /// The application is to be started anew.
     Restart,
     /// The status of a stream of the application.

@@ -202,8 +202,17 @@ impl PublishActs<'_> {
         let description = format!("Started publishing {name}.");
         let status = answer::status(Status::PublishStart, &description, name);
         client.command_on(stream, &status);
+        self.goes_on_air(name, &live);
+    }
+
+    /// Gives a stream whose publisher has come, or is back, to all that watch its name and to other
+    /// servers.
+    pub(super) fn goes_on_air(&mut self, name: &Arc<str>, live: &Arc<LiveStream>) {
         if self.streams.announce(name) {
-            self.announce_start(name, &live, Holds::Firmly);
+            self.announce_start(name, live, Holds::Firmly);
+        } else {
+            // The settings may have changed while the publisher was away.
+            self.push_begins(name, live);
         }
     }
 

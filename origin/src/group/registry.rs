@@ -1,7 +1,7 @@
 //! The groups of a process, by name.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt, io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tributary_node::{config, queue};
 use tributary_protocol::GroupName;
 
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     app::{AppVersion, Applications, InUse, Registered, Runs},
-    exchange::Board,
+    exchange::{self, Board},
     metrics::{ConnectResult, Metrics},
     session::{Destination, LaneKey},
     store::{Extent, Store},
@@ -47,6 +47,8 @@ struct Registry {
     table: Mutex<HashMap<Arc<GroupName>, Slot>>,
     workers: Workers,
     closing: AtomicBool,
+    /// The groups that live without clients; a keeper ends when its end here is dropped.
+    kept: Mutex<BTreeMap<GroupName, oneshot::Sender<()>>>,
     /// Notified whenever a group has ended.
     ended: Notify,
 }
@@ -105,6 +107,7 @@ impl Groups {
                 table: Mutex::default(),
                 workers,
                 closing: AtomicBool::new(false),
+                kept: Mutex::default(),
                 ended: Notify::new(),
             }
         });
@@ -170,14 +173,48 @@ impl Groups {
         groups
     }
 
-    /// Keeps a group alive, whether or not it has clients.
-    pub(crate) fn keep(&self, name: GroupName) {
-        self.registry.process.media.spawn(self.keeper(name));
+    /// Keeps the groups of these applications alive that have pulls without viewers, and no others.
+    pub(crate) fn keep_for(&self, applications: &BTreeMap<String, config::Application>) {
+        for keeper in self.keepers(applications) {
+            self.registry.process.media.spawn(keeper);
+        }
     }
 
-    /// The task that keeps a group alive.
-    pub(super) fn keeper(&self, name: GroupName) -> impl Future<Output = ()> + Send + use<> {
-        keeper::keep(Arc::downgrade(&self.registry), name)
+    /// The tasks that keep groups of these applications alive that are not kept yet. Tasks of groups
+    /// that need none any more end.
+    pub(super) fn keepers(
+        &self,
+        applications: &BTreeMap<String, config::Application>,
+    ) -> Vec<impl Future<Output = ()> + Send + use<>> {
+        let names = exchange::kept(applications);
+        let kept = self.registry.kept.lock();
+        let mut kept = kept.unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|name, _| names.contains(name));
+        let new: Vec<_> = (names.into_iter())
+            .filter(|name| !kept.contains_key(name))
+            .collect();
+        let keeper = |name: GroupName| {
+            let (alive, over) = oneshot::channel();
+            let keeper = keeper::keep(Arc::downgrade(&self.registry), name.clone());
+            kept.insert(name, alive);
+            async move {
+                tokio::select! {
+                    () = keeper => {}
+                    _ = over => {}
+                }
+            }
+        };
+        new.into_iter().map(keeper).collect()
+    }
+
+    /// Lets the running groups of an application follow other pushes and pulls of its settings.
+    pub(crate) fn relays_changed(&self, application: &str) {
+        for (name, slot) in self.registry.lock().iter() {
+            if name.application() == application {
+                // A group that is about to end has no relays.
+                let _ = slot.mailbox.push_control(Item::RelaysChanged);
+            }
+        }
     }
 
     /// The pushes and pulls of this process.

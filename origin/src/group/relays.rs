@@ -15,7 +15,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use tributary_node::config::{Pull, RelayUrl, When};
+use tributary_node::config::{Application, Pull, RelayUrl, When};
 
 use super::pull_id::PullId;
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
 };
 
 pub(super) mod acts;
+mod changes;
 
 /// The pushes and pulls of a group.
 #[derive(Default)]
@@ -84,17 +85,7 @@ impl Relays {
     /// The pulls of an instance, none of which runs.
     pub(super) fn set_up(&mut self, pulls: &[Pull], instance: &str) {
         let own = pulls.iter().filter(|pull| pull.instance == instance);
-        self.pulls = own
-            .map(|pull| PulledStream {
-                name: Arc::from(pull.stream.as_str()),
-                url: pull.url.clone(),
-                when: pull.when,
-                linger: pull.linger.get(),
-                asked: None,
-                run: None,
-                unwatched: None,
-            })
-            .collect();
+        self.pulls = own.map(PulledStream::configured).collect();
     }
 
     /// Ends everything; reports of older runs may be on their way.
@@ -110,6 +101,21 @@ impl Relays {
         if let Some(pushes) = &mut self.pushes {
             pushes.retain(|(pushed, _), _| **pushed != *name);
         }
+    }
+
+    /// Ends the pushes of the settings before that these do not have.
+    fn end_other_pushes(&mut self, settings: &Application, instance: &str) {
+        let Some(pushes) = &mut self.pushes else {
+            return;
+        };
+        pushes.retain(|(name, target), _| match target {
+            PushTarget::Asked(..) => true,
+            PushTarget::Configured(connect, there) => settings.push.iter().any(|push| {
+                push.fits(instance, name)
+                    && push.url.connect() == connect
+                    && push.url.name_of(name) == *there
+            }),
+        });
     }
 
     /// Notes that the application, or a client for it, has ended a pull's publication.
@@ -172,6 +178,19 @@ impl PushTarget {
 }
 
 impl PulledStream {
+    /// A pull of the settings, which does not run.
+    fn configured(pull: &Pull) -> Self {
+        Self {
+            name: Arc::from(pull.stream.as_str()),
+            url: pull.url.clone(),
+            when: pull.when,
+            linger: pull.linger.get(),
+            asked: None,
+            run: None,
+            unwatched: None,
+        }
+    }
+
     /// Whether it runs while somebody watches.
     fn is_for_viewers(&self) -> bool {
         self.asked.is_some() || self.when == When::Watched

@@ -334,6 +334,17 @@ impl Streams {
         table.filter_map(|(name, stream)| stream.is_published().then_some(name))
     }
 
+    /// The streams that viewers have the beginning of and that have a firm publisher now, in no order.
+    pub(super) fn on_air(&self) -> Vec<(Arc<str>, Arc<LiveStream>)> {
+        let is_firm =
+            |holding: &Holding| matches!(holding, Holding::Held(of) if of.holds == Holds::Firmly);
+        let table = self.table.iter();
+        let on_air = table.filter(|(_, stream)| stream.announced && is_firm(&stream.holding));
+        let live = on_air.filter_map(|(name, stream)| Some((name, stream.live.as_ref()?)));
+        live.map(|(name, live)| (Arc::clone(name), Arc::clone(live)))
+            .collect()
+    }
+
     /// Notes that a publisher is gone without a command: the stream waits for its return. Returns
     /// its hold.
     pub(super) fn lose(&mut self, name: &str, slot: StreamSlot, now: Instant) -> Option<Holder> {

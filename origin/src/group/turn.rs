@@ -92,6 +92,11 @@ impl Turn<'_> {
         self.settle();
     }
 
+    pub(super) fn relays_changed(&mut self) {
+        self.core.publish_acts().relays_changed();
+        self.settle();
+    }
+
     pub(super) fn stream_status(&mut self, stream: StreamId, status: &StreamStatus) {
         if self.core.own_streams.get(stream).is_some() {
             self.ask(|app, context| app.stream_status(context, stream, status));

@@ -148,7 +148,8 @@ impl PublishActs<'_> {
     /// Begins the pulls that run as long as the group.
     pub(in crate::group) fn begin_pulls(&mut self) {
         for place in 0..self.relays.pulls.len() {
-            if self.relays.pulls[place].when == When::Always {
+            let pull = &self.relays.pulls[place];
+            if !pull.is_for_viewers() && pull.run.is_none() {
                 self.begin_pull(PullId(place as u64));
             }
         }
@@ -266,10 +267,18 @@ impl PublishActs<'_> {
             let at = end.min(now + LONGEST_TIMER);
             return self.room.wake_at(at, Timer::Unwatched(id));
         }
-        pull.unwatched = None;
         if pull.asked.is_some() {
             pull.asked = Some(false);
         }
+        self.end_pull(id);
+    }
+
+    /// Ends a pull and its publication.
+    pub(super) fn end_pull(&mut self, id: PullId) {
+        let Some(pull) = self.relays.pull_mut(id) else {
+            return;
+        };
+        pull.unwatched = None;
         let name = Arc::clone(&pull.name);
         if let Some(run) = pull.run.take()
             && let Some(on_air) = run.on_air
@@ -300,7 +309,7 @@ impl PublishActs<'_> {
     }
 
     /// Begins a pull; `false` if there are too many.
-    fn begin_pull(&mut self, id: PullId) -> bool {
+    pub(super) fn begin_pull(&mut self, id: PullId) -> bool {
         let number = self.relays.next_run();
         let Some(pulled) = self.relays.pull_mut(id) else {
             return false;
@@ -379,9 +388,7 @@ impl PublishActs<'_> {
         if fresh {
             self.room.process.metrics.streams.inc();
         }
-        if self.streams.announce(name) {
-            self.announce_start(name, &live, Holds::Firmly);
-        }
+        self.goes_on_air(name, &live);
     }
 
     fn pull_down(&mut self, id: PullId, name: &Arc<str>, end: PullEnd) {

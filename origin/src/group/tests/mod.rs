@@ -13,6 +13,7 @@ mod play_acts;
 mod playlists;
 mod policy;
 mod publishers;
+mod relay_changes;
 mod relays;
 mod service_relays;
 mod sessions;

@@ -113,7 +113,7 @@ fn frame(media: &Writing) {
     media.push(message, crate::live::now());
 }
 
-fn settings(json: serde_json::Value) -> config::Application {
+pub(super) fn settings(json: serde_json::Value) -> config::Application {
     let mut settings = live_settings();
     let list = |key: &str| {
         json.get(key)
@@ -193,7 +193,7 @@ fn a_pull_that_runs_always_keeps_its_group_and_its_viewers_through_a_loss() {
     play(async {
         let mut stage = Stage::live(pulled("always"));
         let mut far = Far::of(&stage);
-        tokio::task::spawn_local(stage.groups.keeper(LIVE.parse().unwrap()));
+        stage.keep_for(&pulled("always"));
         let source = far.source(900).await;
         let mut lane = stage.lane(LIVE);
         lane.client(1).await;

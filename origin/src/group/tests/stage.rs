@@ -127,6 +127,14 @@ impl Stage {
         }
     }
 
+    /// Keeps the groups of `live` alive that these settings keep.
+    pub(super) fn keep_for(&self, live: &config::Application) {
+        let all = [("live".to_owned(), live.clone())].into();
+        for keeper in self.groups.keepers(&all) {
+            tokio::task::spawn_local(keeper);
+        }
+    }
+
     /// A lane of another edge to the group of this name.
     pub(super) fn lane(&mut self, group: &str) -> Lane {
         self.lanes += 1;
