@@ -275,7 +275,7 @@ impl Edge {
         let moved = self.upstream.export().await.expect("the links stand still");
         let next = self.successor(&moved, self.origins.clone());
         let next = next.expect("the links are taken");
-        self.upstream.leave();
+        self.upstream.leave().await;
         for client in clients {
             client.move_to(&next.upstream);
         }

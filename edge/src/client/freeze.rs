@@ -39,10 +39,9 @@ pub(super) enum Freeze {
 pub(super) async fn stand_still(session: &mut Session) -> Option<Outcome> {
     let begun = Instant::now();
     let worker = Rc::clone(&session.worker);
-    if matches!(*worker.stage(), Stage::Freezes(_)) && session.has_lane() {
-        if let Err(end) = freeze(session).await {
-            return Some(Outcome::Ended(end));
-        }
+    let freezes = matches!(*worker.stage(), Stage::Freezes(_)) && session.has_lane();
+    if freezes && let Err(end) = freeze(session).await {
+        return Some(Outcome::Ended(end));
     }
     let stood = loop {
         match *worker.stage() {

@@ -81,7 +81,7 @@ pub(super) struct Session {
     /// The session's moments in a departure.
     parting: Option<Box<Parting>>,
     /// Messages that came before those of the connection, and wait behind a decision.
-    behind: Option<Box<VecDeque<ServerEvent>>>,
+    behind: Option<Box<Behind>>,
     /// The connect of a client that another process opens.
     opening: Option<Box<(Route, Message)>>,
     /// The count of the session once it has a lane.
@@ -89,6 +89,10 @@ pub(super) struct Session {
     /// Its part in a replacement of the edge's program.
     pub(super) freeze: Freeze,
 }
+
+/// Messages that wait behind a decision.
+#[derive(Debug, Default)]
+struct Behind(VecDeque<ServerEvent>);
 
 #[derive(Debug)]
 enum Phase {
@@ -195,7 +199,7 @@ impl Session {
     }
 
     fn next_event(&mut self) -> Option<ServerEvent> {
-        let kept = self.behind.as_mut().and_then(|events| events.pop_front());
+        let kept = self.behind.as_mut().and_then(|behind| behind.0.pop_front());
         if kept.is_none() {
             self.behind = None;
             return self.wire.session().poll_event();

@@ -182,7 +182,7 @@ fn move_clients(stream: &UnixStream, clients: &LiveClients) -> Result<Followers,
     let begun = Instant::now();
     let mut frozen = clients.freeze(begun + FREEZE)?;
     let mut clients: u64 = 0;
-    while let Some(moved) = frozen.next()? {
+    while let Some(moved) = frozen.next_client()? {
         send(stream, HandoverMessage::Moved(moved))?;
         clients += 1;
     }
@@ -222,7 +222,7 @@ fn move_clients(stream: &UnixStream, clients: &LiveClients) -> Result<Followers,
 
 /// Sends the clients that follow, as long as the other process takes them.
 fn send_after(stream: &UnixStream, mut followers: Followers) {
-    while let Some(moved) = followers.next() {
+    while let Some(moved) = followers.next_client() {
         if let Err(error) = send(stream, HandoverMessage::Moved(moved)) {
             tracing::warn!(%error, "clients that were connecting are lost");
             return;

@@ -93,7 +93,7 @@ impl Frozen {
     ///
     /// # Errors
     /// A session does not come to a stand-still in time.
-    pub fn next(&mut self) -> io::Result<Option<Moved>> {
+    pub fn next_client(&mut self) -> io::Result<Option<Moved>> {
         let (until, clients) = (self.until, &mut self.clients);
         let next = async { timeout_at(until, clients.recv()).await };
         Ok(self.of.runtime.block_on(next)?)
@@ -140,7 +140,7 @@ impl Drop for Frozen {
 
 impl Followers {
     /// The next one; `None` once none is left.
-    pub fn next(&mut self) -> Option<Moved> {
+    pub fn next_client(&mut self) -> Option<Moved> {
         self.0.blocking_recv()
     }
 }

@@ -74,7 +74,7 @@ impl Session {
     /// Ends a client with too many messages behind one that waits.
     pub(super) fn check_behind(&mut self) -> Result<(), End> {
         let most = self.gate.as_ref().map_or(0, |gate| gate.most_behind());
-        let kept = self.behind.as_ref().map_or(0, |events| events.len());
+        let kept = self.behind.as_ref().map_or(0, |behind| behind.0.len());
         if self.wire.session().events() + kept <= most {
             return Ok(());
         }

@@ -4,7 +4,7 @@
 //! well. A session that has not reached its origin moves before its connect command, or with a connect
 //! that its gate has let pass.
 
-use std::{collections::VecDeque, os::fd::OwnedFd, rc::Rc, time::Instant};
+use std::{os::fd::OwnedFd, rc::Rc, time::Instant};
 
 use bytes::Bytes;
 use tributary_protocol::{
@@ -18,7 +18,7 @@ use tributary_protocol::{
     session::{ConnectionLimits, ServerEvent},
 };
 
-use super::{AtGate, Phase, READ_LIMITS, Session, Who};
+use super::{AtGate, Behind, Phase, READ_LIMITS, Session, Who};
 use crate::{
     admission::Permit,
     client::{
@@ -143,7 +143,7 @@ impl Session {
         if let Some(seat) = &self.seat {
             parcel.record(SEAT, |parcel| seat.export(parcel));
         }
-        for event in self.behind.iter().flat_map(|events| &**events) {
+        for event in self.behind.iter().flat_map(|behind| &behind.0) {
             match event {
                 ServerEvent::Message(message) => parcel.carry(EVENT, message),
                 ServerEvent::SetBufferLength {
@@ -183,7 +183,7 @@ impl Session {
                 Some(ServerEvent::Pong { round_trip }) => {
                     self.figures.round_trip = u32::try_from(round_trip.as_millis()).ok();
                 }
-                Some(event) => self.behind.get_or_insert_default().push_back(event),
+                Some(event) => self.behind.get_or_insert_default().0.push_back(event),
             }
         }
     }
@@ -355,12 +355,10 @@ fn address(parcel: &mut ParcelReader<'_>) -> Result<PeerAddress, ParcelError> {
     text.parse().map_err(|_| parcel.illegal(PEER))
 }
 
-fn events(
-    parcel: &mut ParcelReader<'_>,
-) -> Result<Option<Box<VecDeque<ServerEvent>>>, ParcelError> {
-    let mut events: Option<Box<VecDeque<_>>> = None;
+fn events(parcel: &mut ParcelReader<'_>) -> Result<Option<Box<Behind>>, ParcelError> {
+    let mut behind: Option<Box<Behind>> = None;
     while let Some(message) = parcel.carried_if::<Message>(EVENT, ())? {
-        let events = events.get_or_insert_default();
+        let events = &mut behind.get_or_insert_default().0;
         parcel.fits(events.len() < MAX_EVENTS, "messages of a client")?;
         let event = match UserControl::decode(&message.payload) {
             Some(UserControl::SetBufferLength {
@@ -376,7 +374,7 @@ fn events(
         };
         events.push_back(event);
     }
-    Ok(events)
+    Ok(behind)
 }
 
 fn opening(parcel: &mut ParcelReader<'_>) -> Result<(Route, Message), ParcelError> {

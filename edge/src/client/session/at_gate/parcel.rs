@@ -20,6 +20,7 @@ const ENCODER: u16 = 5;
 const HOOKED: u16 = 6;
 const AWAITED: u16 = 7;
 const WAS_REFUSED: u16 = 8;
+const TAKES_RELAYS: u16 = 9;
 
 const SUBJECT: u16 = 1;
 const EXPIRES: u16 = 2;
@@ -59,6 +60,7 @@ impl AtGate {
             Undecided::Slowed(_) => parcel.refuse("its connect waits"),
         }
         parcel.flag(WAS_REFUSED, self.was_refused);
+        parcel.flag(TAKES_RELAYS, self.takes_relays);
     }
 
     /// The state of a parcel. `hooks` are those of this edge, and of an application of it. The answer
@@ -103,6 +105,7 @@ impl AtGate {
             hooked,
             waiting,
             was_refused: parcel.flag(WAS_REFUSED)?,
+            takes_relays: parcel.flag(TAKES_RELAYS)?,
         };
         parcel.require(awaits == answering.is_some(), AWAITED)?;
         Ok((at_gate, answering))
