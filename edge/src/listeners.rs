@@ -71,6 +71,11 @@ impl Listeners {
         }
     }
 
+    /// The sessions of RTMPT of all listeners.
+    pub(crate) fn tunnels(&self) -> &Arc<Tunnels> {
+        &self.tunnels
+    }
+
     /// With sockets that another process has opened. While `holds`, no client is accepted.
     pub(crate) fn inheriting(mut self, inherited: Vec<InheritedListener>, holds: bool) -> Self {
         self.inherited = Mutex::new(inherited);

@@ -35,14 +35,16 @@ use crate::{admission::Permit, hooks::MovedQuestion, spread::WorkerSlot, worker:
 pub struct MovedClient {
     /// The state of its session.
     pub parcel: Bytes,
-    /// Its socket.
-    pub socket: OwnedFd,
+    /// Its socket; a session in requests has none of its own.
+    pub socket: Option<OwnedFd>,
 }
 
 /// An item that goes to another process.
 #[derive(Debug)]
 pub enum Moved {
     Client(MovedClient),
+    /// A connection that carries requests of RTMPT.
+    Requests(MovedClient),
     /// The answer of a service to a session that went before.
     Answer {
         session: SessionId,
@@ -76,8 +78,9 @@ pub(crate) enum Order {
         /// Gets an item once it has begun.
         done: mpsc::Sender<()>,
     },
-    /// A client of another process.
+    /// A client of another process, or a connection that carries requests.
     Take {
+        is_for_requests: bool,
         client: MovedClient,
         permit: Permit,
         slot: WorkerSlot,

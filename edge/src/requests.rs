@@ -29,6 +29,12 @@ use crate::{
     worker::Worker,
 };
 
+mod moving;
+
+pub(crate) use moving::take;
+
+use moving::{Standing, Stood};
+
 /// The time for the head of the first request.
 const FIRST: Duration = Duration::from_secs(5);
 
@@ -51,6 +57,9 @@ struct Visit {
     received: Vec<u8>,
     /// The sessions that have begun on this connection.
     sessions: JoinSet<()>,
+    standing: Standing,
+    /// Whether it has carried a request.
+    is_known: bool,
 }
 
 /// The head of a request.
@@ -72,28 +81,42 @@ pub(crate) async fn serve(
     permit: Permit,
     slot: WorkerSlot,
 ) -> (Result<(), Refusal>, JoinSet<()>) {
-    let mut visit = Visit {
+    let visit = Visit {
         worker,
         visitor,
         permit,
         slot,
         received: Vec::new(),
         sessions: JoinSet::new(),
+        standing: Standing::default(),
+        is_known: false,
     };
-    let ended = visit.run().await;
-    if let Err(refusal) = &ended
-        && let Some(status) = refusal.status()
-    {
-        refuse(&visit.visitor.transport, status, &mut visit.received).await;
-    }
-    (ended, visit.sessions)
+    visit.serve().await
 }
 
 impl Visit {
+    async fn serve(mut self) -> (Result<(), Refusal>, JoinSet<()>) {
+        let ended = self.run().await;
+        if let Err(refusal) = &ended
+            && let Some(status) = refusal.status()
+        {
+            refuse(&self.visitor.transport, status, &mut self.received).await;
+        }
+        (ended, self.sessions)
+    }
+
     async fn run(&mut self) -> Result<(), Refusal> {
         let worker = Rc::clone(&self.worker);
-        let mut is_first = true;
+        let mut is_first = !self.is_known;
         loop {
+            if worker.is_moving() {
+                match self.stand_still().await {
+                    Stood::GoesOn => {}
+                    Stood::Gone(pump) => return self.pump(pump).await,
+                    Stood::Lost => return Ok(()),
+                }
+            }
+            self.count();
             let within = match worker.is_draining() {
                 true => LAST,
                 false if is_first => FIRST,
@@ -108,7 +131,14 @@ impl Visit {
                 Err(elapsed) if is_first => return Err(elapsed.into()),
                 Err(_) => None,
             };
-            let Some(head) = head else { return Ok(()) };
+            let Some((head, length)) = head else {
+                return Ok(());
+            };
+            if worker.is_moving() {
+                // The request goes along, as bytes.
+                continue;
+            }
+            self.received.drain(..length);
             let Some((status, body)) = timeout(LATER, self.handle(&head)).await?? else {
                 return Ok(());
             };
@@ -130,9 +160,9 @@ impl Visit {
         }
     }
 
-    /// The head of the next request; `None` if the client ends the connection before it. Cancel
-    /// safe.
-    async fn head(&mut self) -> Result<Option<RequestHead>, Refusal> {
+    /// The head of the next request, with its length in the received bytes, where it stays; `None` if
+    /// the client ends the connection before it. Cancel safe.
+    async fn head(&mut self) -> Result<Option<(RequestHead, usize)>, Refusal> {
         loop {
             if let Some((request, length)) = HttpRequest::read(&self.received)? {
                 let (peer, protocol) = self.visitor.client(&request);
@@ -143,8 +173,7 @@ impl Visit {
                     peer,
                     protocol,
                 };
-                self.received.drain(..length);
-                return Ok(Some(head));
+                return Ok(Some((head, length)));
             }
             let is_between = self.received.is_empty();
             if is_between {

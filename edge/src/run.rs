@@ -124,6 +124,7 @@ pub(crate) fn run_behind(
     let setup = Setup {
         upstream,
         streams: streams.unwrap_or_else(|| Streams::new(config.max_lag.get())),
+        tunnels: Arc::clone(listeners.tunnels()),
         holds: links.as_ref().is_some_and(|it| it.state.is_some()),
         metrics: Arc::clone(&metrics),
         in_force: settings,

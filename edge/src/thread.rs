@@ -126,15 +126,23 @@ fn obey(worker: &Rc<Worker>, order: Order, clients: &mut JoinSet<()>) {
             let _ = done.try_send(());
         }
         Order::Take {
+            is_for_requests,
             client,
             permit,
             slot,
             done,
         } => {
-            let taken = client::take(worker, client, permit, slot);
-            let outcome = taken.map(|serve| {
-                clients.spawn_local(serve);
-            });
+            let outcome = if is_for_requests {
+                let taken = requests::take(worker, client, permit, slot);
+                taken.map(|serve| {
+                    clients.spawn_local(async move { follow_all(serve.await).await });
+                })
+            } else {
+                let taken = client::take(worker, client, permit, slot);
+                taken.map(|serve| {
+                    clients.spawn_local(serve);
+                })
+            };
             // There is room for every outcome.
             let _ = done.try_send(outcome);
         }
@@ -200,17 +208,22 @@ impl Arrived {
                 }
                 Ok((Entered::Visitor(visitor), permit)) => {
                     let visit = requests::serve(Rc::clone(&worker), visitor, permit, slot);
-                    let (ended, mut sessions) = Box::pin(visit).await;
+                    let (ended, sessions) = Box::pin(visit).await;
                     if let Err(refusal) = ended {
                         refuse(&worker, peer, &refusal);
                     }
-                    while let Some(ended) = sessions.join_next().await {
-                        report(ended);
-                    }
+                    follow_all(sessions).await;
                 }
                 Err(refusal) => refuse(&worker, peer, &refusal),
             }
         }
+    }
+}
+
+/// Waits for the sessions that have begun on a connection.
+async fn follow_all(mut sessions: JoinSet<()>) {
+    while let Some(ended) = sessions.join_next().await {
+        report(ended);
     }
 }
 

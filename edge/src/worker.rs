@@ -23,6 +23,7 @@ use crate::{
     moving::Stage,
     objects::Hub,
     policies::Policy,
+    tunnel::Tunnels,
     wire::Wire,
 };
 
@@ -39,6 +40,7 @@ pub(crate) struct Worker {
     /// The buffer into which every client of the thread is read.
     scratch: RefCell<Box<[u8]>>,
     all_streams: Arc<Streams>,
+    pub(crate) tunnels: Arc<Tunnels>,
     /// The live streams with viewers on this worker, by their address and delivery.
     streams: RefCell<HashMap<(usize, DeliveryPolicy), Rc<LocalStream>>>,
     departure: Cell<Option<Departure>>,
@@ -63,6 +65,8 @@ pub(crate) struct Setup {
     pub(crate) upstream: Upstream,
     /// The live streams of the edge.
     pub(crate) streams: Arc<Streams>,
+    /// The sessions of RTMPT of the edge.
+    pub(crate) tunnels: Arc<Tunnels>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) in_force: in_force::Receiver,
     /// The memory of the edge's gates.
@@ -89,6 +93,7 @@ impl Worker {
             stage: RefCell::new(setup.stage()),
             upstream: setup.upstream.with_hub(hub_out),
             all_streams: setup.streams,
+            tunnels: setup.tunnels,
             hub,
             metrics: setup.metrics,
             hooks: setup.in_force.borrow().policies.hooks().clone(),
@@ -281,6 +286,13 @@ impl Worker {
     /// Waits until another stage, a departure or the drain begins.
     pub(crate) async fn leaves(&self) {
         self.leaves.notified().await;
+    }
+
+    /// Waits for the drain.
+    pub(crate) async fn drained(&self) {
+        while !self.is_draining() {
+            self.leaves().await;
+        }
     }
 
     /// Begins a departure: each session plans its own moments.

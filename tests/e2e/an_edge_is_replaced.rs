@@ -17,10 +17,16 @@ use std::{
 use rustix::process::Signal;
 
 use crate::support::{
-    clients::{Player, Playing, calls::Callers, endless_publisher, wired::Wired},
+    clients::{
+        Player, Playing, Publisher, both,
+        calls::Callers,
+        carrier::{ws, wss},
+        endless_publisher, ours,
+        wired::Wired,
+    },
     cluster::{Cluster, TRIBUTARY},
     http,
-    media::{Kind, clip},
+    media::{Kind, clip, compare},
     program::Program,
     wait,
 };
@@ -138,6 +144,74 @@ fn clients_notice_nothing_while_edges_replace_each_other() {
         let gap = pair[1].timestamp - pair[0].timestamp;
         assert!(gap <= 100, "{:?} comes after {:?}", pair[1], pair[0]);
     }
+}
+
+#[test]
+fn clients_of_every_transport_get_the_same_media_through_a_replacement() {
+    let protocols = "\"rtmp\", \"rtmps\", \"rtmpt\", \"rtmpts\", \"ws\", \"wss\"";
+    let cluster = Cluster::with_certificates(protocols);
+    for publisher_by in ["rtmp", "rtmps", "rtmpt", "rtmpts"] {
+        let mut running = lasting_edge(&cluster, &format!("{publisher_by}-old"), &[]);
+        let server = running.address("rtmpt");
+        let name = format!("by-{publisher_by}");
+        let players = [
+            (Player::Ffmpeg, "rtmp"),
+            (Player::Ffmpeg, "rtmps"),
+            (Player::Ffmpeg, "rtmpt"),
+            (Player::Ffmpeg, "rtmpts"),
+            (Player::Rtmpdump, "rtmpt"),
+            (Player::Gstreamer, "rtmps"),
+        ];
+        let playing = players.map(|(player, by)| {
+            let directory = cluster.directory().join(format!("{name}-{player:?}-{by}"));
+            fs::create_dir(&directory).expect("a new directory");
+            let url = format!("{by}://{server}/live/{name}");
+            (player, by, player.start(&url, &directory))
+        });
+        let url = format!("rtmp://{server}/live/{name}");
+        let ca = cluster.directory().join("public/ca.pem");
+        let in_sockets = [false, true].map(|over_tls| {
+            let (url, ca) = (url.clone(), ca.clone());
+            thread::spawn(move || {
+                let carrier = match over_tls {
+                    true => wss(server, &ca),
+                    false => ws(server),
+                };
+                ours::play_over(carrier, &url)
+            })
+        });
+        let published = format!("{publisher_by}://{server}/live/{name}");
+        let publishing = Publisher::Ffmpeg.start(&published, clip(), cluster.directory());
+        let (_, _, first) = &playing[0];
+        wait::until("media comes", WITHIN, || video(first) > 45);
+        let next = lasting_edge(&cluster, &format!("{publisher_by}-new"), &["--replace"]);
+        publishing.finish(WITHIN);
+        let sent = Publisher::Ffmpeg.sends(clip(), cluster.directory());
+        for (player, by, playing) in playing {
+            let got = playing.finish(Duration::from_secs(6));
+            compare(&sent, &got, both(Publisher::Ffmpeg, player))
+                .unwrap_or_else(|fault| panic!("{publisher_by} to {player:?} by {by}: {fault}"));
+        }
+        for (playing, by) in in_sockets.into_iter().zip(["ws", "wss"]) {
+            let got = playing.join().expect("it plays");
+            compare(&sent, &got, both(Publisher::Ffmpeg, Player::Ours))
+                .unwrap_or_else(|fault| panic!("{publisher_by} by {by}: {fault}"));
+        }
+        // Nobody is left, also no connection with TLS.
+        let status = running.wait_exit(WITHIN);
+        assert!(status.is_some_and(|status| status.success()), "{status:?}");
+        drop(next);
+    }
+}
+
+/// An edge that keeps connections with TLS for longer than the test takes.
+fn lasting_edge(cluster: &Cluster, name: &str, more: &[&str]) -> Program {
+    let variables = [
+        ("TRIBUTARY_EDGE_HANDOVER", HANDOVER),
+        ("TRIBUTARY_EDGE_DRAIN_LINGER", "0 s"),
+        ("TRIBUTARY_EDGE_DRAIN_DEADLINE", "60 s"),
+    ];
+    cluster.edge_with(name, more, &variables)
 }
 
 fn video(playing: &Playing) -> usize {

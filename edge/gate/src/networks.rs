@@ -24,6 +24,11 @@ impl Networks {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// The networks.
+    pub fn iter(&self) -> impl Iterator<Item = &Network> {
+        self.0.iter()
+    }
 }
 
 impl FromIterator<Network> for Networks {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::task::spawn_local;
+use tokio::{task::spawn_local, time::sleep};
 use tributary_protocol::link::CloseReason;
 
 use super::{
@@ -34,12 +34,18 @@ pub(super) enum Freeze {
     Stays,
 }
 
+/// The longest wait for the end of a request of the session's client. Reason: its body is on its way.
+const REQUEST: Duration = Duration::from_secs(1);
+
+/// The interval between two looks for it.
+const LOOK: Duration = Duration::from_millis(2);
+
 /// Stands still for as long as the worker's stage wants it. Returns the outcome, or `None` if the
 /// session goes on here.
 pub(super) async fn stand_still(session: &mut Session) -> Option<Outcome> {
     let begun = Instant::now();
     let worker = Rc::clone(&session.worker);
-    let freezes = matches!(*worker.stage(), Stage::Freezes(_)) && session.has_lane();
+    let freezes = matches!(*worker.stage(), Stage::Freezes(_)) && session.is_linked();
     if freezes && let Err(end) = freeze(session).await {
         return Some(Outcome::Ended(end));
     }
@@ -60,7 +66,7 @@ pub(super) async fn stand_still(session: &mut Session) -> Option<Outcome> {
     match std::mem::take(&mut session.freeze) {
         Freeze::Out(pump) => Some(Outcome::Moved(pump)),
         // A younger one.
-        Freeze::None if !session.has_lane() => match session.is_ready_to_follow() {
+        Freeze::None if !session.is_linked() => match session.is_ready_to_follow() {
             true => Some(send_after(session).await),
             false => None,
         },
@@ -72,7 +78,9 @@ pub(super) async fn stand_still(session: &mut Session) -> Option<Outcome> {
 async fn freeze(session: &mut Session) -> Result<(), End> {
     let worker = Rc::clone(&session.worker);
     let wire = Rc::clone(&session.wire);
-    while !matches!(session.freeze, Freeze::Marked) || session.awaits_objects() {
+    let is_marked =
+        |session: &Session| session.number().is_none() || matches!(session.freeze, Freeze::Marked);
+    while !is_marked(session) || session.awaits_objects() {
         if !matches!(*worker.stage(), Stage::Freezes(_)) {
             return Ok(());
         }
@@ -85,6 +93,11 @@ async fn freeze(session: &mut Session) -> Result<(), End> {
             () = worker.leaves() => {}
         }
         session.settle(Instant::now())?;
+    }
+    // The answer to a request takes along what is there.
+    let until = Instant::now() + REQUEST;
+    while wire.transport().is_in_request() && Instant::now() < until {
+        sleep(LOOK).await;
     }
     let out = match &*worker.stage() {
         Stage::Freezes(out) => out.clone(),
@@ -162,19 +175,12 @@ pub(super) async fn move_away(mut session: Session, pump: Option<Box<Pump>>) {
     let Some(pump) = pump else { return };
     let ended = tokio::select! {
         ended = wire.transport().pump(*pump) => ended,
-        () = drained(&worker) => Ok(()),
+        () = worker.drained() => Ok(()),
     };
     if let Err(error) = ended {
         tracing::debug!(%address, %error, "a TLS connection ends");
     }
     drop(permit);
-}
-
-/// Waits for the drain.
-async fn drained(worker: &crate::worker::Worker) {
-    while !worker.is_draining() {
-        worker.leaves().await;
-    }
 }
 
 impl Session {

@@ -84,7 +84,7 @@ pub(super) struct Session {
     behind: Option<Box<Behind>>,
     /// The connect of a client that another process opens.
     opening: Option<Box<(Route, Message)>>,
-    /// The count of the session once it has a lane.
+    /// The count of the session in its worker once it has a lane; of one in requests, from the begin.
     linked: Option<Linked>,
     /// Its part in a replacement of the edge's program.
     pub(super) freeze: Freeze,
@@ -146,7 +146,10 @@ impl Session {
         permit: Permit,
         now: Instant,
     ) -> Self {
+        // Its requests go to another process without it.
+        let is_in_requests = wire.transport().is_in_requests();
         Self {
+            linked: is_in_requests.then(|| Linked::new(&worker)),
             forwarding: Forwarding::new(worker.message_rate(), now),
             worker,
             wire,
@@ -167,7 +170,6 @@ impl Session {
             parting: None,
             behind: None,
             opening: None,
-            linked: None,
             freeze: Freeze::default(),
         }
     }
@@ -358,7 +360,7 @@ impl Session {
         let (application, instance) = self.name();
         tracing::info!(address = %self.peer, application, instance, session = %link.id(), "session begins");
         self.forwarding.open(link);
-        self.linked = Some(Linked::new(&self.worker));
+        self.linked.get_or_insert_with(|| Linked::new(&self.worker));
     }
 
     fn refuse_route(&mut self, error: RouteError) -> End {

@@ -13,6 +13,7 @@
 
 mod bound;
 mod forwarded;
+mod parcel;
 mod proxied;
 mod refusal;
 mod websocket;

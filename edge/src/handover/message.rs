@@ -78,6 +78,7 @@ const LINKS_HEAD: u8 = 10;
 const LANE: u8 = 11;
 const WAITING: u8 = 12;
 const ALL_MOVED: u8 = 13;
+const REQUESTS: u8 = 14;
 
 const ADMIN: &str = "admin";
 const HANDOVER: &str = "handover";
@@ -118,8 +119,12 @@ pub(super) fn send(stream: &UnixStream, message: HandoverMessage) -> Result<(), 
         }
         HandoverMessage::Ready => (READY, Vec::new()),
         HandoverMessage::Moved(Moved::Client(client)) => {
-            socket = Some(client.socket);
+            socket = client.socket;
             (CLIENT, client.parcel.into())
+        }
+        HandoverMessage::Moved(Moved::Requests(client)) => {
+            socket = client.socket;
+            (REQUESTS, client.parcel.into())
         }
         HandoverMessage::Moved(Moved::Answer { session, answer }) => {
             let answer = pack(&answer, Instant::now())?;
@@ -184,7 +189,7 @@ pub(super) fn receive(stream: &UnixStream) -> Result<HandoverMessage, HandoverEr
         .checked_sub(1)
         .ok_or(HandoverError::Order)?;
     let most = match kind {
-        CLIENT | ANSWER | LINKS_HEAD | LANE | WAITING => MAX_PARCEL + size_of::<u64>(),
+        CLIENT | REQUESTS | ANSWER | LINKS_HEAD | LANE | WAITING => MAX_PARCEL + size_of::<u64>(),
         _ => MOST_TEXT,
     };
     if length as usize > most {
@@ -251,10 +256,16 @@ pub(super) fn decode(
             }
         }
         READY => HandoverMessage::Ready,
-        CLIENT => HandoverMessage::Moved(Moved::Client(MovedClient {
-            parcel: content.into(),
-            socket: descriptor.ok_or(order)?,
-        })),
+        CLIENT | REQUESTS => {
+            let client = MovedClient {
+                parcel: content.into(),
+                socket: descriptor,
+            };
+            HandoverMessage::Moved(match kind {
+                CLIENT => Moved::Client(client),
+                _ => Moved::Requests(client),
+            })
+        }
         ANSWER => {
             let (session, answer) = content.split_first_chunk().ok_or(order)?;
             let answer = unpack::<HookAnswer>(answer, Instant::now(), (), MAX_PARCEL)?;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     link::MovedLinks,
-    moving::{Moved, MovedClient, Taken, Taking},
+    moving::{Moved, Taken, Taking},
 };
 
 /// The sockets of the running edge, which serves until [`Takeover::confirm`].
@@ -87,13 +87,12 @@ impl Takeover {
         // The other process waits for its sessions.
         stream.set_read_timeout(Some(FREEZE + PATIENCE))?;
         send(stream, HandoverMessage::Ready)?;
-        let (mut clients, mut answers): (Vec<MovedClient>, Vec<_>) = Default::default();
+        let mut clients = Vec::new();
         let mut links = MovedLinks::default();
         let mut parts = 0;
         loop {
             match receive(stream)? {
-                HandoverMessage::Moved(Moved::Client(client)) => clients.push(client),
-                HandoverMessage::Moved(answer) => answers.push(answer),
+                HandoverMessage::Moved(moved) => clients.push(moved),
                 HandoverMessage::Links(part, bytes) => {
                     part.put(bytes, &mut links);
                     parts += 1;
@@ -101,22 +100,20 @@ impl Takeover {
                 HandoverMessage::AllMoved {
                     clients: sent,
                     parts: sent_parts,
-                } => {
-                    let came = (clients.len() + answers.len()) as u64;
-                    match (came, parts) == (sent, sent_parts) {
-                        true => break,
-                        false => return Err(HandoverError::Order),
-                    }
-                }
+                } => match (clients.len() as u64, parts) == (sent, sent_parts) {
+                    true => break,
+                    false => return Err(HandoverError::Order),
+                },
                 _ => return Err(HandoverError::Order),
             }
         }
         taking.take_links(links)?;
-        let taken = taking.take_clients(clients)?;
-        for answer in answers {
-            taking.follow(answer)?;
-        }
-        Ok(taken)
+        // The sessions come before the requests for them.
+        let (sessions, others): (Vec<_>, Vec<_>) = clients
+            .into_iter()
+            .partition(|moved| matches!(moved, Moved::Client(_)));
+        let taken = taking.take_clients(sessions)?;
+        Ok(taken + taking.take_clients(others)?)
     }
 
     /// Tells the other process that this one is about to serve, and waits until it has given its

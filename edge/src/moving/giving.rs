@@ -78,6 +78,7 @@ impl LiveClients {
         };
         self.begin(|| Stage::Freezes(Some(out.clone())))?;
         drop(out);
+        self.controls.listeners().tunnels().hurry(true);
         frozen.within(frozen.upstream.freeze())?;
         Ok(frozen)
     }
@@ -131,6 +132,7 @@ impl Drop for Frozen {
         if self.has_left {
             return;
         }
+        self.of.controls.listeners().tunnels().hurry(false);
         self.upstream.thaw();
         if let Err(error) = self.of.begin(|| Stage::Serves) {
             tracing::error!(%error, "the clients of a worker do not go on");

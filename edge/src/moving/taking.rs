@@ -10,7 +10,8 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
-use tributary_protocol::parcel::ParcelError;
+use tributary_gate::HookAnswer;
+use tributary_protocol::{SessionId, parcel::ParcelError};
 
 use super::{
     Moved, MovedClient, ON_THE_WAY, Order, Stage,
@@ -122,20 +123,29 @@ impl Taking {
         taken.map_err(TakeError::Links)
     }
 
-    /// Takes clients, whose links have been taken, and waits for all.
+    /// Takes clients, whose links have been taken, and waits for all. Answers of services follow their
+    /// sessions.
     pub fn take_clients(
         &self,
-        clients: impl IntoIterator<Item = MovedClient>,
+        clients: impl IntoIterator<Item = Moved>,
     ) -> Result<Taken, TakeError> {
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = Taken::default();
         let mut awaited = 0;
-        for client in clients {
+        for moved in clients {
+            let (client, is_for_requests) = match moved {
+                Moved::Client(client) => (client, false),
+                Moved::Requests(client) => (client, true),
+                Moved::Answer { session, answer } => {
+                    self.pass_on(session, &answer)?;
+                    continue;
+                }
+            };
             if awaited == ON_THE_WAY {
                 taken.count(outcomes.blocking_recv());
                 awaited -= 1;
             }
-            self.give(client)?;
+            self.give(client, is_for_requests)?;
             awaited += 1;
         }
         for _ in 0..awaited {
@@ -145,13 +155,14 @@ impl Taking {
     }
 
     /// Gives a client to a worker.
-    fn give(&self, client: MovedClient) -> Result<(), TakeError> {
+    fn give(&self, client: MovedClient, is_for_requests: bool) -> Result<(), TakeError> {
         let permit = self.controls.admission().adopt();
         let mut spread = self.spread.lock().unwrap_or_else(PoisonError::into_inner);
         // The load of the first worker is not known here, and few clients come together.
         let (worker, slot) = spread.next(0.0);
         drop(spread);
         let order = Order::Take {
+            is_for_requests,
             client,
             permit,
             slot,
@@ -186,19 +197,30 @@ impl Taking {
 
     /// Takes an item that follows.
     pub fn follow(&self, moved: Moved) -> Result<(), TakeError> {
-        match moved {
-            Moved::Client(client) => self.take_clients([client]).map(|taken| {
-                if taken.refused > 0 {
-                    tracing::warn!("a client that followed could not be taken");
-                }
-            }),
-            Moved::Answer { session, answer } => {
-                for worker in 0..self.controls.workers.len() {
-                    let answer = answer.clone();
-                    self.order(worker, Order::Answer { session, answer })?;
-                }
-                Ok(())
-            }
+        let taken = self.take_clients([moved])?;
+        if taken.refused > 0 {
+            tracing::warn!("a client that followed could not be taken");
+        }
+        Ok(())
+    }
+
+    /// Passes the answer of a service on to the session that waits for it.
+    fn pass_on(&self, session: SessionId, answer: &HookAnswer) -> Result<(), TakeError> {
+        for worker in 0..self.controls.workers.len() {
+            let answer = answer.clone();
+            self.order(worker, Order::Answer { session, answer })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::ops::Add for Taken {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            clients: self.clients + other.clients,
+            refused: self.refused + other.refused,
         }
     }
 }

@@ -5,13 +5,14 @@
 //!   requests ──► Tunnels ──id──► TunnelSession ──(Pipe)──► Transport of the session's task
 //! ```
 
+mod parcel;
 mod session;
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -28,6 +29,8 @@ pub(crate) struct Tunnels {
     sessions: Mutex<HashMap<TunnelId, Arc<TunnelSession>>>,
     budget: Arc<PipeBudget>,
     tickets: AtomicU64,
+    /// Whether requests are answered at once.
+    hurries: Arc<AtomicBool>,
 }
 
 /// Sessions, those included that have ended and are known for a while.
@@ -46,7 +49,9 @@ impl Tunnels {
             return None;
         }
         let pipe = Pipe::new(Arc::clone(&self.budget));
-        let session = Arc::new(TunnelSession::new(Arc::clone(&pipe), now));
+        let hurries = Arc::clone(&self.hurries);
+        let session = Arc::new(TunnelSession::new(Arc::clone(&pipe), hurries, now));
+        pipe.belong(id, &session);
         sessions.insert(id, Arc::clone(&session));
         Some((session, Transport::pipe(pipe)))
     }

@@ -1,7 +1,10 @@
 //! One session of RTMPT.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,6 +23,15 @@ pub(crate) struct TunnelSession {
     pipe: Arc<Pipe>,
     state: Mutex<State>,
     closed: Notify,
+    /// Whether requests are answered at once: the session is about to go to another process.
+    hurries: Arc<AtomicBool>,
+}
+
+/// The state of a session that comes from another process.
+#[derive(Debug)]
+pub(super) struct MovedState {
+    pub(super) tunnel: Tunnel,
+    pub(super) closed_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -42,7 +54,20 @@ pub(crate) struct Ticket {
 const REMEMBERED: Duration = Duration::from_secs(5);
 
 impl TunnelSession {
-    pub(super) fn new(pipe: Arc<Pipe>, now: Instant) -> Self {
+    pub(super) fn new(pipe: Arc<Pipe>, hurries: Arc<AtomicBool>, now: Instant) -> Self {
+        let state = MovedState {
+            tunnel: Tunnel::new(now),
+            closed_at: None,
+        };
+        Self::with(pipe, state, hurries)
+    }
+
+    /// The session of another process. No request is under way.
+    pub(super) fn moved(pipe: Arc<Pipe>, state: MovedState, hurries: Arc<AtomicBool>) -> Arc<Self> {
+        Arc::new(Self::with(pipe, state, hurries))
+    }
+
+    fn with(pipe: Arc<Pipe>, state: MovedState, hurries: Arc<AtomicBool>) -> Self {
         let holder = Ticket {
             sequence: 0,
             number: 0,
@@ -50,12 +75,29 @@ impl TunnelSession {
         Self {
             pipe,
             state: Mutex::new(State {
-                tunnel: Tunnel::new(now),
+                tunnel: state.tunnel,
                 holder,
-                closed_at: None,
+                closed_at: state.closed_at,
             }),
             closed: Notify::new(),
+            hurries,
         }
+    }
+
+    /// Reads the state.
+    pub(super) fn with_state(&self, read: impl FnOnce(&Tunnel, Option<Instant>)) {
+        let state = self.lock();
+        read(&state.tunnel, state.closed_at);
+    }
+
+    /// Whether a request is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.lock().tunnel.is_busy()
+    }
+
+    /// Lets the requests look again.
+    pub(super) fn notify(&self) {
+        self.pipe.notify();
     }
 
     /// Handles the head of a request. A fault ends the session.
@@ -133,7 +175,7 @@ impl TunnelSession {
         let Some(at) = state.tunnel.answer_at(has_output) else {
             return Ok(Some(state.polling_byte()));
         };
-        if at > Instant::now() {
+        if at > Instant::now() && !self.hurries.load(Ordering::Acquire) {
             return Err(at);
         }
         let mut body = BytesMut::zeroed(1);

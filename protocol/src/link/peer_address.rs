@@ -41,6 +41,19 @@ impl From<SocketAddr> for PeerAddress {
     }
 }
 
+impl PeerAddress {
+    /// The address of its text, which may be that of an unknown one; `None` if it is neither.
+    pub fn named(text: &str) -> Option<Self> {
+        match text {
+            UNKNOWN => Some(Self::UNKNOWN),
+            text => text.parse().ok(),
+        }
+    }
+}
+
+/// The text of an address that is not known.
+const UNKNOWN: &str = "unknown";
+
 impl FromStr for PeerAddress {
     type Err = AddrParseError;
 
@@ -53,7 +66,7 @@ impl fmt::Display for PeerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(address) => address.fmt(f),
-            None => f.write_str("unknown"),
+            None => f.write_str(UNKNOWN),
         }
     }
 }

@@ -262,6 +262,11 @@ impl Tunnel {
         }
     }
 
+    /// Whether a request is under way.
+    pub fn is_busy(&self) -> bool {
+        self.current.is_some()
+    }
+
     /// The time at which the request under way is to be answered, with output for the client or
     /// without; `None` as long as there is none, or its body is not complete.
     pub fn answer_at(&self, has_output: bool) -> Option<Instant> {

@@ -6,8 +6,8 @@ use super::{Phase, Session};
 use crate::{admission::Permit, client::end::End, hooks::MovedQuestion};
 
 impl Session {
-    /// Whether the session is in a lane.
-    pub(in crate::client) fn has_lane(&self) -> bool {
+    /// Whether a freeze waits for the session.
+    pub(in crate::client) fn is_linked(&self) -> bool {
         self.linked.is_some()
     }
 

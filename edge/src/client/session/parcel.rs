@@ -196,7 +196,7 @@ impl Session {
     pub(in crate::client) fn import(
         worker: &Rc<Worker>,
         bytes: &[u8],
-        socket: OwnedFd,
+        socket: Option<OwnedFd>,
         mut permit: Permit,
         now: Instant,
     ) -> Result<MovedSession, ParcelError> {
@@ -215,17 +215,12 @@ impl Session {
         let kind: u8 = parcel.number(PHASE)?;
         parcel.require(kind <= ACCEPTED, PHASE)?;
         parcel.require(number.is_some() == (kind >= PENDING), PHASE)?;
-        let mut socket = Some(socket);
         let transport = parcel.record_if(TRANSPORT, "a transport", |parcel| {
-            // The record is read once.
-            let socket = socket.take().ok_or_else(|| parcel.illegal(TRANSPORT))?;
-            Transport::import(parcel, socket)
+            Transport::import(parcel, socket, &worker.tunnels)
         })?;
         let transport = transport.ok_or_else(|| parcel.illegal(TRANSPORT))?;
         let limits = limits(kind, upkeep);
-        let mut transport = Some(transport);
         let wire = parcel.record_if(WIRE, "the sending side", |parcel| {
-            let transport = transport.take().ok_or_else(|| parcel.illegal(WIRE))?;
             let all_sent = worker.metrics.bytes_out.clone();
             Wire::import(parcel, transport, limits, all_sent, Rest::new(upkeep, now))
         })?;
@@ -295,6 +290,7 @@ impl Session {
             wire.session().set_ping_after(PING);
         }
         permit.established();
+        let is_linked = number.is_some() || wire.transport().is_in_requests();
         let phase = match kind {
             AWAITS_CONNECT => Phase::AwaitConnect,
             OPENS | PENDING => Phase::Pending { refused: false },
@@ -324,7 +320,7 @@ impl Session {
             parting: None,
             behind,
             opening: opening.map(Box::new),
-            linked: number.map(|_| Linked::new(worker)),
+            linked: is_linked.then(|| Linked::new(worker)),
             freeze: Freeze::Arrived,
         };
         Ok(MovedSession { session, answering })
@@ -349,10 +345,7 @@ fn limits(kind: u8, upkeep: &Upkeep) -> ConnectionLimits {
 
 fn address(parcel: &mut ParcelReader<'_>) -> Result<PeerAddress, ParcelError> {
     let text = parcel.text(PEER, MAX_SHORT)?;
-    if text == PeerAddress::UNKNOWN.to_string() {
-        return Ok(PeerAddress::UNKNOWN);
-    }
-    text.parse().map_err(|_| parcel.illegal(PEER))
+    PeerAddress::named(text).ok_or_else(|| parcel.illegal(PEER))
 }
 
 fn events(parcel: &mut ParcelReader<'_>) -> Result<Option<Box<Behind>>, ParcelError> {

@@ -13,6 +13,7 @@ use std::{
     io,
     net::TcpStream as StdTcpStream,
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
+    sync::Arc,
 };
 
 use socket2::SockRef;
@@ -23,13 +24,13 @@ use tokio::{
 use tributary_protocol::parcel::{ParcelError, ParcelReader, ParcelWriter};
 
 use super::{Framing, Transport, lower::Lower, plain::Plain, web::Web};
-use crate::wire::socket::NOTSENT_LOWAT;
+use crate::{tunnel::Tunnels, wire::socket::NOTSENT_LOWAT};
 
 /// A connection that goes to another process.
 #[derive(Debug)]
 pub(crate) struct Departed {
-    /// The socket for the other process.
-    pub(crate) socket: OwnedFd,
+    /// The socket for the other process; a session in requests has none of its own.
+    pub(crate) socket: Option<OwnedFd>,
     /// The work that stays here.
     pub(crate) pump: Option<Pump>,
 }
@@ -43,20 +44,25 @@ const PIECE: usize = 16 * 1024;
 
 const FRAMING: u16 = 1;
 const WEB: u16 = 2;
+const TUNNEL: u16 = 3;
 
 const RAW_FRAMING: u8 = 0;
 const WEB_FRAMING: u8 = 1;
+const PIPE_FRAMING: u8 = 2;
 
 impl Transport {
     /// The socket for another process. This process keeps its own until it is dropped.
     pub(crate) fn depart(&self) -> io::Result<Departed> {
-        let lower = self.lower().ok_or(io::ErrorKind::Unsupported)?;
-        match lower {
-            Lower::Plain(plain) => Ok(Departed {
-                socket: plain.share()?,
+        match self.lower() {
+            None => Ok(Departed {
+                socket: None,
                 pump: None,
             }),
-            Lower::Tls(_) => {
+            Some(Lower::Plain(plain)) => Ok(Departed {
+                socket: Some(plain.share()?),
+                pump: None,
+            }),
+            Some(Lower::Tls(_)) => {
                 let (here, there) = StdUnixStream::pair()?;
                 for end in [&here, &there] {
                     end.set_nonblocking(true)?;
@@ -64,7 +70,7 @@ impl Transport {
                     SockRef::from(end).set_send_buffer_size(NOTSENT_LOWAT as usize)?;
                 }
                 Ok(Departed {
-                    socket: there.into(),
+                    socket: Some(there.into()),
                     pump: Some(Pump(here)),
                 })
             }
@@ -79,32 +85,49 @@ impl Transport {
                 parcel.number(FRAMING, WEB_FRAMING);
                 parcel.record(WEB, |parcel| web.export(parcel));
             }
-            Framing::Pipe(_) => parcel.refuse("a session in requests"),
+            Framing::Pipe(pipe) => {
+                parcel.number(FRAMING, PIPE_FRAMING);
+                match pipe.0.of() {
+                    Some((id, session)) => {
+                        parcel.record(TUNNEL, |parcel| session.export(id, &pipe.0, parcel));
+                    }
+                    None => parcel.refuse("its requests have ended"),
+                }
+            }
         }
     }
 
-    /// The connection on this socket, of another process; call it within a runtime.
+    /// Whether the session is in requests, on no connection of its own.
+    pub(crate) fn is_in_requests(&self) -> bool {
+        matches!(self.0, Framing::Pipe(_))
+    }
+
+    /// Whether a request of the session's client is under way.
+    pub(crate) fn is_in_request(&self) -> bool {
+        match &self.0 {
+            Framing::Pipe(pipe) => pipe.0.of().is_some_and(|(_, session)| session.is_busy()),
+            _ => false,
+        }
+    }
+
+    /// The connection on this socket, of another process; call it within a `LocalSet`.
     pub(crate) fn import(
         parcel: &mut ParcelReader<'_>,
-        socket: OwnedFd,
+        socket: Option<OwnedFd>,
+        tunnels: &Arc<Tunnels>,
     ) -> Result<Self, ParcelError> {
-        // The local end of a pump is a stream socket as well, on which TCP's options fail.
-        let socket = StdTcpStream::from(socket);
-        let lost = |_| ParcelError::Unsettled {
-            state: "its socket cannot be used",
-        };
-        socket.set_nonblocking(true).map_err(lost)?;
-        let socket = TcpStream::from_std(socket).map_err(lost)?;
-        let lower = Lower::Plain(Plain::new(socket));
-        match parcel.number(FRAMING)? {
+        let framing: u8 = parcel.number(FRAMING)?;
+        if framing == PIPE_FRAMING {
+            let pipe = parcel.record_if(TUNNEL, "a tunnel", |it| tunnels.import(it))?;
+            let pipe = pipe.ok_or_else(|| parcel.illegal(FRAMING))?;
+            return Ok(Self::pipe(pipe));
+        }
+        let lower = Lower::Plain(plain(socket)?);
+        match framing {
             RAW_FRAMING => Ok(Self(Framing::Raw(lower))),
             WEB_FRAMING => {
-                let mut lower = Some(lower);
-                let web = parcel.record_if(WEB, "the WebSocket", |parcel| {
-                    // The record is read once.
-                    let lower = lower.take().ok_or_else(|| parcel.illegal(WEB))?;
-                    Web::import(parcel, lower)
-                })?;
+                let read = |parcel: &mut ParcelReader<'_>| Web::import(parcel, lower);
+                let web = parcel.record_if(WEB, "the WebSocket", read)?;
                 let web = web.ok_or_else(|| parcel.illegal(FRAMING))?;
                 Ok(Self(Framing::Web(Box::new(web))))
             }
@@ -125,6 +148,18 @@ impl Transport {
         };
         pumping.run().await
     }
+}
+
+/// A socket of another process.
+fn plain(socket: Option<OwnedFd>) -> Result<Plain, ParcelError> {
+    let lost = ParcelError::Unsettled {
+        state: "its socket cannot be used",
+    };
+    // The local end of a pump is a stream socket as well, on which TCP's options fail.
+    let socket = StdTcpStream::from(socket.ok_or(lost)?);
+    socket.set_nonblocking(true).map_err(|_| lost)?;
+    let socket = TcpStream::from_std(socket).map_err(|_| lost)?;
+    Ok(Plain::new(socket))
 }
 
 /// A pump at work.

@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -14,7 +14,9 @@ use tokio::{
     io::{Interest, Ready},
     sync::{Notify, futures::Notified},
 };
-use tributary_protocol::tunnel::TunnelFault;
+use tributary_protocol::tunnel::{TunnelFault, TunnelId};
+
+use crate::tunnel::TunnelSession;
 
 /// Bytes in both directions, with a bound each. It takes the place of a socket and its buffers in
 /// the kernel. The requests may be on other threads than the session.
@@ -24,6 +26,8 @@ pub(crate) struct Pipe {
     budget: Arc<PipeBudget>,
     /// Wakes the requests: there is output, room for input, or the end.
     changed: Notify,
+    /// The session of RTMPT to which the pipe belongs.
+    of: OnceLock<(TunnelId, Weak<TunnelSession>)>,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +44,8 @@ struct State {
     has_shut: bool,
     session: Option<Waker>,
 }
+
+mod parcel;
 
 /// The bytes in all pipes of an edge.
 #[derive(Debug, Default)]
@@ -60,7 +66,19 @@ impl Pipe {
             state: Mutex::default(),
             budget,
             changed: Notify::new(),
+            of: OnceLock::new(),
         })
+    }
+
+    /// Notes the session to which the pipe belongs.
+    pub(crate) fn belong(&self, id: TunnelId, session: &Arc<TunnelSession>) {
+        let _ = self.of.set((id, Arc::downgrade(session)));
+    }
+
+    /// The session to which the pipe belongs.
+    pub(super) fn of(&self) -> Option<(TunnelId, Arc<TunnelSession>)> {
+        let (id, session) = self.of.get()?;
+        Some((*id, session.upgrade()?))
     }
 
     /// Completes with the next change that concerns the requests, from this call on.
