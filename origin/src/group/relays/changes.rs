@@ -46,7 +46,7 @@ impl PublishActs<'_> {
         }
     }
 
-    /// Gives a pull the settings of another. One that runs goes on from its new address, and its
+    /// Gives a pull the settings of another. A pull that runs goes on from its new address, and its
     /// viewers stay as they do when a server is lost.
     fn change_pull(&mut self, id: PullId, pull: &Pull) {
         let Some(known) = self.relays.pull_mut(id) else {
