@@ -7,6 +7,7 @@ use std::{
 };
 
 use rustix::process::Signal;
+use tungstenite::{Message, protocol::frame::coding::CloseCode};
 
 use crate::support::{
     clients::{Player, endless_publisher, wired::Wired},
@@ -109,6 +110,25 @@ fn a_publisher_that_follows_takes_its_name_along_to_another_edge() {
     assert_eq!(publish(app), "NetStream.Publish.Start", "{url}");
     drop(old);
     let status = edge.wait_exit(WITHIN);
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
+}
+
+#[test]
+fn a_websocket_gets_a_close_frame_that_says_so() {
+    let mut cluster = Cluster::with_certificates("\"ws\", \"wss\"");
+    let server = cluster.edges[0].address("ws");
+    let tcp = TcpStream::connect(server).expect("a connection");
+    tcp.set_read_timeout(Some(WITHIN)).expect("a socket");
+    let opened = tungstenite::client(format!("ws://{server}/"), tcp);
+    let (mut socket, _) = opened.expect("the edge opens a WebSocket");
+    cluster.edges[0].signal(Signal::TERM);
+    let code = loop {
+        if let Message::Close(frame) = socket.read().expect("a message") {
+            break frame.map(|frame| frame.code);
+        }
+    };
+    assert_eq!(code, Some(CloseCode::Away));
+    let status = cluster.edges[0].wait_exit(WITHIN);
     assert!(status.is_some_and(|status| status.success()), "{status:?}");
 }
 

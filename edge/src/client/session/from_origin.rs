@@ -165,6 +165,7 @@ impl Session {
 
     /// Ends the session for the drain.
     pub(in crate::client) fn on_drain(&mut self) -> End {
+        self.wire.transport().goes_away();
         self.part(Status::ConnectAppShutdown, CloseReason::Shutdown)
     }
 

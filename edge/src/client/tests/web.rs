@@ -1,6 +1,9 @@
 //! Clients in WebSockets: the request, its refusals, and the sessions behind it.
 
-use std::{net::IpAddr, time::Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -17,6 +20,7 @@ use super::support::{Client, Edge, LONG, Peer, config, own_address, raw};
 use crate::{
     Config,
     config::{Listen, Protocol},
+    departure::Departure,
 };
 
 /// The address of a proxy that the edge trusts.
@@ -336,4 +340,41 @@ async fn half_open_websockets_count_for_the_client_that_the_proxy_names() {
         edge.running.admission().half_open() == 0
     })
     .await;
+}
+
+/// The code of the edge's close frame; frames before it are skipped.
+async fn close_code(client: &mut Client) -> u16 {
+    loop {
+        let (first, payload) = next(&mut client.socket).await;
+        if first == 0x88 {
+            return u16::from_be_bytes([payload[0], payload[1]]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_close_frame_says_whether_the_edge_leaves() {
+    let mut edge = Edge::start_with(&serving(&[Protocol::Ws]));
+    let (mut kicked, peer) = session(&mut edge, own_address(), "", usize::MAX).await;
+    peer.say(ToSession::Close(CloseReason::Application));
+    assert_eq!(close_code(&mut kicked).await, 1000);
+    assert_eq!(edge.closed().await, CloseReason::Application);
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        clients.push(session(&mut edge, own_address(), "", usize::MAX).await);
+    }
+    let deadline = Duration::from_millis(500);
+    let departure = Departure::new(Instant::now(), Duration::ZERO, deadline);
+    edge.depart.begin(departure);
+    for (client, _peer) in &mut clients {
+        assert_eq!(close_code(client).await, 1001);
+    }
+}
+
+#[tokio::test]
+async fn a_close_frame_of_the_drain_says_that_the_edge_leaves() {
+    let mut edge = Edge::start_with(&serving(&[Protocol::Ws]));
+    let (mut client, _peer) = session(&mut edge, own_address(), "", usize::MAX).await;
+    edge.drain.begin();
+    assert_eq!(close_code(&mut client).await, 1001);
 }

@@ -37,6 +37,8 @@ use tokio::{
 };
 
 use lower::Lower;
+use tributary_protocol::websocket::WebSocketClose;
+
 use pipe::PipeEnd;
 use plain::Plain;
 use tls::Tls;
@@ -171,6 +173,13 @@ impl Transport {
 
     /// Sends the bytes that a level holds. Returns whether all of them left.
     pub(crate) fn try_flush(&self) -> io::Result<bool> {
+    /// Notes that the edge leaves: a close frame says so.
+    pub(crate) fn goes_away(&self) {
+        if let Framing::Web(web) = &self.0 {
+            web.set_close(WebSocketClose::GOING_AWAY);
+        }
+    }
+
         match &self.0 {
             Framing::Raw(lower) => lower.try_flush(),
             Framing::Web(web) => web.try_flush(),

@@ -134,6 +134,14 @@ impl Web {
         })
     }
 
+    /// Sets the code of the close frame, if the client has not broken the protocol.
+    pub(super) fn set_close(&self, code: WebSocketClose) {
+        let mut state = self.state.borrow_mut();
+        if state.code == WebSocketClose::NORMAL {
+            state.code = code;
+        }
+    }
+
     pub(super) fn lower(&self) -> &Lower {
         &self.lower
     }
