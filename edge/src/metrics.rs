@@ -33,8 +33,10 @@ pub struct Metrics {
     pub publishers: Gauge,
     /// Bytes received from clients.
     pub bytes_in: Counter,
-    /// Bytes sent to clients.
+    /// Bytes of RTMP sent to clients.
     pub bytes_out: Counter,
+    /// Bytes sent on clients' connections, with the frames of WebSockets, HTTP and TLS around RTMP.
+    pub wire_bytes_out: Counter,
     pub dropped: DroppedMetrics,
     /// Copies of shared objects' messages that were sent, one for each member.
     pub object_messages: Counter,
@@ -119,6 +121,11 @@ impl Metrics {
             self.bytes_in.clone(),
         );
         r.register("out_bytes", "Bytes sent to clients", self.bytes_out.clone());
+        r.register(
+            "wire_out_bytes",
+            "Bytes sent on clients' connections, with the frames of WebSockets, HTTP and TLS",
+            self.wire_bytes_out.clone(),
+        );
         r.register(
             "shared_object_messages",
             "Messages of shared objects sent, one for each member",

@@ -24,7 +24,7 @@ use crate::{
     objects::Hub,
     policies::Policy,
     tunnel::Tunnels,
-    wire::Wire,
+    wire::{Wire, count_sent},
 };
 
 /// The state that a worker's clients share.
@@ -89,6 +89,7 @@ impl Setup {
 impl Worker {
     pub(crate) fn new(setup: Setup) -> Self {
         let (hub, hub_out) = Hub::new(Arc::clone(&setup.metrics));
+        count_sent(setup.metrics.wire_bytes_out.clone());
         Self {
             stage: RefCell::new(setup.stage()),
             upstream: setup.upstream.with_hub(hub_out),

@@ -99,6 +99,12 @@ pub(crate) enum WrittenShared {
     Nothing,
 }
 
+/// Counts the bytes that the connections of this thread send from here on, with all that is around
+/// RTMP.
+pub(crate) fn count_sent(counter: Counter) {
+    transport::count_sent(counter);
+}
+
 impl Wire {
     pub(crate) fn new(
         transport: Transport,

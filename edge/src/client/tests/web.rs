@@ -378,3 +378,24 @@ async fn a_close_frame_of_the_drain_says_that_the_edge_leaves() {
     edge.drain.begin();
     assert_eq!(close_code(&mut client).await, 1001);
 }
+
+#[tokio::test]
+async fn the_bytes_on_the_wire_count_what_is_around_rtmp_too() {
+    let figures = |edge: &Edge| {
+        let metrics = &edge.metrics;
+        (metrics.bytes_out.get(), metrics.wire_bytes_out.get())
+    };
+    let mut plain = Edge::start();
+    let _session = plain.session().await;
+    let (rtmp, wire) = figures(&plain);
+    assert!(rtmp > 3_000, "the handshake and the answers: {rtmp}");
+    assert_eq!(wire, rtmp);
+    let mut web = Edge::start_with(&serving(&[Protocol::Ws]));
+    let _session = session(&mut web, own_address(), "", usize::MAX).await;
+    let (rtmp, wire) = figures(&web);
+    let answer = ACCEPTED.len() as u64 + 2;
+    assert!(
+        wire > rtmp + answer && wire < rtmp + answer + 100,
+        "{wire} of {rtmp}"
+    );
+}

@@ -14,6 +14,7 @@
 //! no more: it sends the held bytes first, and a write ends with `WouldBlock` as long as some are
 //! left. [`Transport::unsent`] counts them, [`Transport::try_flush`] sends them.
 
+mod count;
 mod held;
 mod lower;
 mod parcel;
@@ -36,14 +37,15 @@ use tokio::{
     time::timeout,
 };
 
-use lower::Lower;
 use tributary_protocol::websocket::WebSocketClose;
 
+use lower::Lower;
 use pipe::PipeEnd;
 use plain::Plain;
 use tls::Tls;
 use web::Web;
 
+pub(super) use count::count_sent;
 pub(crate) use parcel::Pump;
 pub(crate) use pipe::{Pipe, PipeBudget};
 pub(crate) use tls::{TlsFault, TlsSettings};
@@ -171,8 +173,6 @@ impl Transport {
         }
     }
 
-    /// Sends the bytes that a level holds. Returns whether all of them left.
-    pub(crate) fn try_flush(&self) -> io::Result<bool> {
     /// Notes that the edge leaves: a close frame says so.
     pub(crate) fn goes_away(&self) {
         if let Framing::Web(web) = &self.0 {
@@ -180,6 +180,8 @@ impl Transport {
         }
     }
 
+    /// Sends the bytes that a level holds. Returns whether all of them left.
+    pub(crate) fn try_flush(&self) -> io::Result<bool> {
         match &self.0 {
             Framing::Raw(lower) => lower.try_flush(),
             Framing::Web(web) => web.try_flush(),

@@ -15,6 +15,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::count;
+
 /// A TCP connection: the kernel has every byte that was taken.
 #[derive(Debug)]
 pub(super) struct Plain {
@@ -96,19 +98,23 @@ impl Plain {
     }
 
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match &*self.socket.borrow() {
-            Socket::Watched(socket) => write_watched(socket, bytes),
-            Socket::Unwatched(socket) => (&*socket).write(bytes),
-            Socket::Lost => Err(io::ErrorKind::NotConnected.into()),
-        }
+        let sent = match &*self.socket.borrow() {
+            Socket::Watched(socket) => write_watched(socket, bytes)?,
+            Socket::Unwatched(socket) => (&*socket).write(bytes)?,
+            Socket::Lost => return Err(io::ErrorKind::NotConnected.into()),
+        };
+        count::sent(sent);
+        Ok(sent)
     }
 
     pub(super) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        match &*self.socket.borrow() {
-            Socket::Watched(socket) => write_vectored_watched(socket, pieces),
-            Socket::Unwatched(socket) => (&*socket).write_vectored(pieces),
-            Socket::Lost => Err(io::ErrorKind::NotConnected.into()),
-        }
+        let sent = match &*self.socket.borrow() {
+            Socket::Watched(socket) => write_vectored_watched(socket, pieces)?,
+            Socket::Unwatched(socket) => (&*socket).write_vectored(pieces)?,
+            Socket::Lost => return Err(io::ErrorKind::NotConnected.into()),
+        };
+        count::sent(sent);
+        Ok(sent)
     }
 
     pub(super) fn set_merging(&self, merging: bool) {

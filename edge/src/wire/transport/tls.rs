@@ -20,7 +20,7 @@ use rustls::{
 };
 use tokio::{net::TcpStream, sync::Semaphore, task::yield_now};
 
-use super::{held::send_held, plain::Plain};
+use super::{count, held::send_held, plain::Plain};
 
 /// The settings of TLS for a listener.
 #[derive(Clone, Debug)]
@@ -436,7 +436,10 @@ async fn write_all(socket: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         socket.writable().await?;
         match socket.try_write(bytes) {
-            Ok(sent) => bytes = &bytes[sent..],
+            Ok(sent) => {
+                count::sent(sent);
+                bytes = &bytes[sent..];
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
