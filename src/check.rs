@@ -9,7 +9,7 @@ use tributary_edge::{Policies, tls::Certificates};
 use tributary_node::config::{Application, Layers};
 use tributary_origin::deploy::{self, folder};
 
-use crate::{config::Config, node::Failure};
+use crate::{config::Config, local, node::Failure};
 
 /// Prints the configuration in force, or every mistake in it with its line and remedy; compiles
 /// every script of its applications.
@@ -44,6 +44,9 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     certificates(&config)?;
     // The files of keys and users.
     Policies::load(&config.applications)?;
+    for warning in local::warnings(&config) {
+        eprintln!("{warning}");
+    }
     print!("{}", toml::to_string(&config)?);
     match &config.origin.apps {
         Some(apps) => applications(apps, &config),

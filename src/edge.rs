@@ -36,6 +36,7 @@ use tributary_node::{
 
 use crate::{
     config::{Admin, Config, Flags},
+    local,
     node::{self, Failure},
     reload::{Adjustable, Reload},
     replace::{self, Offered, Predecessor, Replaceable},
@@ -81,6 +82,9 @@ pub(crate) fn run(args: &EdgeArgs) -> Result<(), Failure> {
     let layers = move || edge.layer(flags.layers());
     let config: Config = layers().read()?;
     let log = tributary_node::log::start(&config.log);
+    for warning in local::warnings(&config) {
+        tracing::warn!("{warning}");
+    }
     let identity = node::identity(args.cert.as_deref(), Role::Edge)?;
     let before = args
         .replace

@@ -8,6 +8,7 @@ mod config;
 mod dev;
 mod drain;
 mod edge;
+mod local;
 mod node;
 mod origin;
 mod plan;

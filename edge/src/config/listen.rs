@@ -48,6 +48,13 @@ impl Listen {
         }
     }
 
+    /// Whether a proxy or balancer in front of the listener names each client.
+    pub fn names_clients(&self) -> bool {
+        let in_requests =
+            |protocol: &Protocol| !matches!(protocol, Protocol::Rtmp | Protocol::Rtmps);
+        self.proxy_protocol || (self.forwarded && self.protocols.iter().all(in_requests))
+    }
+
     /// Whether a certificate is needed.
     pub fn uses_tls(&self) -> bool {
         self.protocols.iter().any(|protocol| protocol.is_tls())

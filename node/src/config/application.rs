@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
-use tributary_gate::{Access, EncoderSettings, HookSettings, RateSettings, TokenSettings};
+use tributary_gate::{Access, Action, EncoderSettings, HookSettings, RateSettings, TokenSettings};
 
 use super::{
     At, Check, Deliveries, Delivery, Displace, Durability, Duration, Mistakes, Pull, Push, Secret,
@@ -214,6 +214,17 @@ impl Application {
     /// Whether the application may connect to this host and port.
     pub fn may_connect(&self, host: &str, port: u16) -> bool {
         self.outgoing.iter().any(|target| target.admits(host, port))
+    }
+
+    /// Whether everybody on the edge's machine may publish, and nothing else is asked of them.
+    pub fn trusts_the_machine(&self) -> bool {
+        let tokens = self.tokens.as_ref();
+        let asks = self.publish_token.is_some()
+            || self.encoders.is_some()
+            || self.hooks.is_some()
+            || self.access.publish.is_some()
+            || tokens.is_some_and(|tokens| tokens.require.contains(&Action::Publish));
+        self.builtin != Builtin::Counter && self.publish_from == PublishFrom::Loopback && !asks
     }
 
     /// Whether a client at `peer`, `None` if that is unknown, that has this [`token`] may publish.
