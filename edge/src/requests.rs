@@ -69,6 +69,8 @@ struct RequestHead {
     /// Bytes of the body.
     length: u32,
     keeps_alive: bool,
+    /// Whether it asks for a WebSocket.
+    upgrades: bool,
     peer: PeerAddress,
     protocol: Protocol,
 }
@@ -139,6 +141,11 @@ impl Visit {
                 continue;
             }
             self.received.drain(..length);
+            if head.upgrades && self.visitor.serves_web {
+                // A proxy sends requests of several clients on one connection. It asks again on a
+                // new one if this one closes before an answer, as after a time-out (RFC 9112, 9.3.1).
+                return Ok(());
+            }
             let Some((status, body)) = timeout(LATER, self.handle(&head)).await?? else {
                 return Ok(());
             };
@@ -170,6 +177,7 @@ impl Visit {
                     request: TunnelRequest::read(&request),
                     length: request.content_length,
                     keeps_alive: request.keeps_alive,
+                    upgrades: request.upgrade.is_some(),
                     peer,
                     protocol,
                 };

@@ -19,6 +19,7 @@ mod clients_come_in_requests;
 mod clients_come_in_websockets;
 mod clients_come_over_tls;
 mod clients_come_through_balancers;
+mod clients_come_through_proxies;
 mod dev_needs_nothing;
 mod edges_decide_who_may;
 mod enhanced_rtmp_passes;

@@ -65,6 +65,8 @@ pub(crate) enum Entered {
 pub(crate) struct Visitor {
     pub(crate) transport: Transport,
     pub(crate) tunnels: Arc<Tunnels>,
+    /// Whether the listener also serves WebSockets.
+    pub(crate) serves_web: bool,
     peer: Client,
     protocol: Protocol,
     /// The proxies whose requests name their clients; the visitor is one of them.
@@ -185,9 +187,11 @@ impl Door {
         }
         let (mut transport, protocol) = self.open(socket, turns).await?;
         if matches!(protocol, Protocol::Rtmpt | Protocol::Rtmpts) {
+            let mut beside = self.served(protocol.is_tls());
             return Ok(Entered::Visitor(Visitor {
                 transport,
                 tunnels: Arc::clone(&self.tunnels),
+                serves_web: beside.any(|it| matches!(it, Protocol::Ws | Protocol::Wss)),
                 peer: client,
                 protocol,
                 forwarders: forwards.then(|| self.trusted.clone()),

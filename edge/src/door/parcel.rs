@@ -18,6 +18,7 @@ const USED_NO_TLS: u16 = 4;
 const PROTOCOL: u16 = 5;
 const FORWARDS: u16 = 6;
 const FORWARDER: u16 = 7;
+const SERVES_WEB: u16 = 8;
 
 /// The bytes of an address, a network or the name of a protocol.
 const MAX_SHORT: usize = 64;
@@ -36,6 +37,7 @@ impl Visitor {
         for network in self.forwarders.iter().flat_map(Networks::iter) {
             parcel.bytes(FORWARDER, network.to_string().as_bytes());
         }
+        parcel.flag(SERVES_WEB, self.serves_web);
     }
 
     /// The connection of a parcel, on this socket.
@@ -71,6 +73,7 @@ impl Visitor {
             peer: Client { address, used_tls },
             protocol,
             forwarders: forwards.then(|| forwarders.into_iter().collect()),
+            serves_web: parcel.flag(SERVES_WEB)?,
         })
     }
 }

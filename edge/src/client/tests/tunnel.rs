@@ -376,3 +376,23 @@ async fn guessed_sessions_and_hostile_requests_get_a_status() {
     let (status, id) = http.answer().await.expect("an answer");
     assert_eq!((status, id.len()), (200, 37));
 }
+
+#[tokio::test]
+async fn a_proxy_that_asks_for_a_websocket_behind_requests_has_to_ask_anew() {
+    let mut config = serving();
+    config.listen[0].protocols = vec![Protocol::Ws, Protocol::Rtmpt];
+    let edge = Edge::start_with(&config);
+    let upgrade = b"GET / HTTP/1.1\r\nHost: edge\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    for (is_kept, expected) in [(true, ""), (false, "HTTP/1.1 101 ")] {
+        let mut http = Http::connect(&edge, own_address()).await;
+        if is_kept {
+            assert_eq!(http.ask("/fcs/ident2", &[0]).await.0, 404);
+        }
+        http.0.write_all(upgrade).await.expect("it is read");
+        let mut answer = vec![0; expected.len().max(1)];
+        let read = timeout(LONG, http.0.read(&mut answer)).await;
+        let read = read.expect("an answer or the end").expect("no reset");
+        assert_eq!(String::from_utf8_lossy(&answer[..read]), expected);
+    }
+}
