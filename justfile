@@ -16,6 +16,10 @@ obs:
 vlc:
     scripts/vlc.sh
 
+# Every publisher with every player over every transport, as a table; takes some two minutes.
+square:
+    cargo test --profile ci --locked --test e2e -- --ignored --nocapture every_publisher_with_every_player_over_every_transport
+
 # Both tiers in one process.
 dev *ARGS:
     cargo run --release -- dev {{ARGS}}

@@ -39,5 +39,6 @@ mod sessions_and_streams;
 mod settings_change_in_place;
 mod shared_objects_survive;
 mod streams_are_relayed;
+mod the_full_square;
 mod unread_streams_lose_nothing;
 mod viewers_differ;
