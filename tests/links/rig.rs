@@ -261,6 +261,11 @@ impl Edge {
         )
     }
 
+    /// The origins of its configuration.
+    pub(crate) fn origins(&self) -> Vec<OriginAddress> {
+        self.origins.clone()
+    }
+
     /// Lets the links and these clients stand still.
     pub(crate) async fn freeze(&self, clients: &mut [&mut Client]) {
         self.upstream.freeze().await;
@@ -273,7 +278,7 @@ impl Edge {
     pub(crate) async fn replace(self, clients: &mut [&mut Client]) -> Self {
         self.freeze(clients).await;
         let moved = self.upstream.export().await.expect("the links stand still");
-        let next = self.successor(&moved, self.origins.clone());
+        let next = self.successor(&moved, self.origins());
         let next = next.expect("the links are taken");
         self.upstream.leave().await;
         for client in clients {
@@ -364,7 +369,7 @@ impl Client {
 
     /// Goes on in another process of its edge. The session and the publish in the one before are
     /// dropped.
-    fn move_to(&mut self, upstream: &Upstream) {
+    pub(crate) fn move_to(&mut self, upstream: &Upstream) {
         self.link = upstream.adopt(self.link.id());
         self.feed = self.feed.take().map(|feed| {
             let now = Instant::now();
@@ -385,8 +390,8 @@ impl Client {
         loop {
             match self.next().await {
                 FromOrigin::Order(ToSession::Accept) => break,
-                // The link of another process.
-                FromOrigin::LinkBack => {}
+                // The link of another process, and a feature of the origin.
+                FromOrigin::LinkBack | FromOrigin::TakesRelays => {}
                 other => panic!("not accepted: {other:?}"),
             }
         }
