@@ -9,7 +9,7 @@ use tributary_protocol::link::FrameError;
 use super::{
     metrics::LinkMetrics,
     sessions::SessionLanes,
-    stage::{Stage, Stages},
+    stage::{LinkStage, Stages},
 };
 use crate::fanout::Streams;
 
@@ -28,7 +28,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(streams: Arc<Streams>, metrics: LinkMetrics, stage: Stage) -> Self {
+    pub(super) fn new(streams: Arc<Streams>, metrics: LinkMetrics, stage: LinkStage) -> Self {
         Self {
             stages: Stages::new(stage),
             changes: Cell::new(0),

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 ///     └── adopted ── Arriving                                 its successor
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum LinkStage {
     /// Lanes are carried.
     Running,
     /// Lanes stand still, and can be exported.
@@ -29,33 +29,33 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) struct Stages {
     /// The same as that of `changes`, for a look at each message.
-    now: Cell<Stage>,
-    changes: watch::Sender<Stage>,
+    now: Cell<LinkStage>,
+    changes: watch::Sender<LinkStage>,
 }
 
 impl Stages {
-    pub(super) fn new(stage: Stage) -> Self {
+    pub(super) fn new(stage: LinkStage) -> Self {
         Self {
             now: Cell::new(stage),
             changes: watch::channel(stage).0,
         }
     }
 
-    pub(super) fn now(&self) -> Stage {
+    pub(super) fn now(&self) -> LinkStage {
         self.now.get()
     }
 
     /// Whether lanes are carried.
     pub(super) fn is_running(&self) -> bool {
-        self.now() == Stage::Running
+        self.now() == LinkStage::Running
     }
 
     /// Whether another process has the lanes.
     pub(super) fn has_left(&self) -> bool {
-        self.now() == Stage::Left
+        self.now() == LinkStage::Left
     }
 
-    pub(super) fn set(&self, stage: Stage) {
+    pub(super) fn set(&self, stage: LinkStage) {
         self.now.set(stage);
         self.changes.send_replace(stage);
     }
@@ -63,21 +63,21 @@ impl Stages {
     /// Waits until lanes are carried.
     pub(super) async fn runs(&self) {
         if !self.is_running() {
-            self.wait(|stage| stage == Stage::Running).await;
+            self.wait(|stage| stage == LinkStage::Running).await;
         }
     }
 
     /// Waits until lanes are not carried.
     pub(super) async fn stops(&self) {
-        self.wait(|stage| stage != Stage::Running).await;
+        self.wait(|stage| stage != LinkStage::Running).await;
     }
 
     /// Waits until another process has the lanes.
     pub(super) async fn left(&self) {
-        self.wait(|stage| stage == Stage::Left).await;
+        self.wait(|stage| stage == LinkStage::Left).await;
     }
 
-    async fn wait(&self, is_it: impl Fn(Stage) -> bool) {
+    async fn wait(&self, is_it: impl Fn(LinkStage) -> bool) {
         // The sender lives longer than the wait.
         let mut changes = self.changes.subscribe();
         let _ = changes.wait_for(|stage| is_it(*stage)).await;

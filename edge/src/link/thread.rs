@@ -22,7 +22,7 @@ use super::{
     probe,
     readiness::Readiness,
     shared::Shared,
-    stage::Stage,
+    stage::LinkStage,
 };
 use crate::{
     fanout::Streams,
@@ -140,8 +140,8 @@ impl Links {
     /// every session is gone.
     pub async fn run(self) {
         let stage = match self.arrived {
-            Some(_) => Stage::Arriving,
-            None => Stage::Running,
+            Some(_) => LinkStage::Arriving,
+            None => LinkStage::Running,
         };
         let shared = Rc::new(Shared::new(self.streams, self.metrics, stage));
         let placement = Box::new(Rendezvous::default());
@@ -223,7 +223,7 @@ impl LinkThread {
     fn add_origin(&self, address: &OriginAddress) -> Rc<Origin> {
         tracing::info!(origin = %address, "origin added");
         let origin = self.placing.add_origin(address.clone());
-        if self.shared.stages.now() != Stage::Arriving {
+        if self.shared.stages.now() != LinkStage::Arriving {
             self.dial(&origin);
         }
         origin

@@ -18,7 +18,7 @@ use super::{Lane, LaneEnd, Phase};
 use crate::link::handle::FromOrigin;
 
 /// The end of a lane's stream.
-enum Outcome {
+enum LaneOutcome {
     /// The link or the stream is gone; the lane may go on with another.
     Disconnected,
     /// The origin does not know the lane any more.
@@ -82,25 +82,25 @@ impl Lane {
             };
             let outcome = tokio::select! {
                 biased;
-                () = self.is_to_leave() => Outcome::Disconnected,
+                () = self.is_to_leave() => LaneOutcome::Disconnected,
                 outcome = self.on_link(&link) => outcome,
             };
             self.state.borrow_mut().disconnected();
             self.is_carried.set(false);
             self.shared.progress.notify_waiters();
             match outcome {
-                Outcome::Disconnected if self.has_closed() => break,
-                Outcome::Disconnected if !self.shared.stages.is_running() => {}
-                Outcome::Disconnected if link.is_closed() => self.origin.link_closed().await,
-                Outcome::Disconnected => tokio::time::sleep(Duration::from_millis(50)).await,
-                Outcome::Unknown => return LaneEnd::Unknown,
-                Outcome::Refused => self.end_all(|| FromOrigin::NoOrigin),
-                Outcome::Wait(time) => {
+                LaneOutcome::Disconnected if self.has_closed() => break,
+                LaneOutcome::Disconnected if !self.shared.stages.is_running() => {}
+                LaneOutcome::Disconnected if link.is_closed() => self.origin.link_closed().await,
+                LaneOutcome::Disconnected => tokio::time::sleep(Duration::from_millis(50)).await,
+                LaneOutcome::Unknown => return LaneEnd::Unknown,
+                LaneOutcome::Refused => self.end_all(|| FromOrigin::NoOrigin),
+                LaneOutcome::Wait(time) => {
                     tokio::time::sleep(time).await;
                     // The group's home may be back by then.
                     return LaneEnd::PlaceAgain;
                 }
-                Outcome::Done => break,
+                LaneOutcome::Done => break,
             }
         }
         LaneEnd::Over
@@ -150,31 +150,31 @@ impl Lane {
         }
     }
 
-    async fn on_link(&self, link: &Link) -> Outcome {
+    async fn on_link(&self, link: &Link) -> LaneOutcome {
         let Ok(mut stream) = LaneStream::open(link).await else {
-            return Outcome::Disconnected;
+            return LaneOutcome::Disconnected;
         };
         match stream.ask(&self.open_frame()).await {
             Some(LaneAnswer::Open { received }) => {
                 self.opened.set(true);
                 if let Err(error) = self.state.borrow_mut().connected(received) {
                     tracing::error!(group = %self.group(), %error, "lane cannot be resumed");
-                    return Outcome::Unknown;
+                    return LaneOutcome::Unknown;
                 }
             }
-            Some(LaneAnswer::Unknown) => return Outcome::Unknown,
+            Some(LaneAnswer::Unknown) => return LaneOutcome::Unknown,
             Some(LaneAnswer::Wait { retry_ms }) => {
-                return Outcome::Wait(Duration::from_millis(u64::from(retry_ms.min(1000))));
+                return LaneOutcome::Wait(Duration::from_millis(u64::from(retry_ms.min(1000))));
             }
-            Some(_) => return Outcome::Refused,
-            None => return Outcome::Disconnected,
+            Some(_) => return LaneOutcome::Refused,
+            None => return LaneOutcome::Disconnected,
         }
         match stream.carry(self).await {
-            Carried::Done => Outcome::Done,
-            Carried::Disconnected => Outcome::Disconnected,
+            Carried::Done => LaneOutcome::Done,
+            Carried::Disconnected => LaneOutcome::Disconnected,
             Carried::Broken(error) => {
                 self.shared.protocol_error(link, &error);
-                Outcome::Disconnected
+                LaneOutcome::Disconnected
             }
         }
     }

@@ -32,13 +32,13 @@ pub(in crate::link) struct MovedLane {
     is_closing: bool,
     idle_since: Option<Instant>,
     state: EdgeLane,
-    pub(in crate::link) sessions: Vec<MovedSession>,
+    pub(in crate::link) sessions: Vec<MovedLaneSession>,
     audiences: Vec<MovedAudience>,
 }
 
 /// A session of a lane.
 #[derive(Debug)]
-pub(in crate::link) struct MovedSession {
+pub(in crate::link) struct MovedLaneSession {
     pub(in crate::link) id: SessionId,
     pub(in crate::link) journal: Option<Box<Journal>>,
 }
@@ -193,9 +193,9 @@ fn import_sessions(
     parcel: &mut ParcelReader<'_>,
     state: &EdgeLane,
     group: &GroupName,
-) -> Result<Vec<MovedSession>, ParcelError> {
+) -> Result<Vec<MovedLaneSession>, ParcelError> {
     let known: HashSet<_> = state.sessions().collect();
-    let mut sessions: Vec<MovedSession> = Vec::new();
+    let mut sessions: Vec<MovedLaneSession> = Vec::new();
     while let Some(session) = parcel.record_if(SESSION, "a session at its lane", moved_session)? {
         let last = sessions.last().map(|session| session.id);
         let is_next = known.contains(&session.id) && Some(session.id) > last;
@@ -207,16 +207,16 @@ fn import_sessions(
     Ok(sessions)
 }
 
-fn moved_session(parcel: &mut ParcelReader<'_>) -> Result<MovedSession, ParcelError> {
+fn moved_session(parcel: &mut ParcelReader<'_>) -> Result<MovedLaneSession, ParcelError> {
     let id = SessionId(parcel.number(OF)?);
     let journal = parcel.record_if(JOURNAL, "a journal", |it| Journal::import(id, it))?;
     let journal = journal.map(Box::new);
-    Ok(MovedSession { id, journal })
+    Ok(MovedLaneSession { id, journal })
 }
 
 fn import_audiences(
     parcel: &mut ParcelReader<'_>,
-    sessions: &[MovedSession],
+    sessions: &[MovedLaneSession],
 ) -> Result<Vec<MovedAudience>, ParcelError> {
     let sessions: HashSet<_> = sessions.iter().map(|session| session.id).collect();
     let mut audiences: Vec<MovedAudience> = Vec::new();

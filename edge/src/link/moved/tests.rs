@@ -38,7 +38,7 @@ use crate::{
         publish::{MovedFeed, PublishFeed, PublishTarget},
         session::{LinkSession, MovedWaiting, Waiting},
         shared::Shared,
-        stage::Stage,
+        stage::LinkStage,
     },
     objects::{Hub, ObjectKey, ToHub},
     routing::{Health, OriginId},
@@ -236,7 +236,11 @@ fn feed() -> PublishFeed {
 
 fn shared() -> Rc<Shared> {
     let streams = Streams::new(Duration::from_secs(4));
-    Rc::new(Shared::new(streams, LinkMetrics::default(), Stage::Running))
+    Rc::new(Shared::new(
+        streams,
+        LinkMetrics::default(),
+        LinkStage::Running,
+    ))
 }
 
 /// A lane with an accepted session, one that waits for its answer, and one whose opening waits; with

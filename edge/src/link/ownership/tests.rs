@@ -17,7 +17,8 @@ use super::*;
 use crate::{
     fanout::Streams,
     link::{
-        LinkConfig, LinkMetrics, OpenRequest, SessionLink, Upstream, handle::ToLane, stage::Stage,
+        LinkConfig, LinkMetrics, OpenRequest, SessionLink, Upstream, handle::ToLane,
+        stage::LinkStage,
     },
     routing::Rendezvous,
 };
@@ -43,7 +44,7 @@ impl Edge {
         let shared = Rc::new(Shared::new(
             Streams::new(Duration::from_secs(4)),
             LinkMetrics::default(),
-            Stage::Running,
+            LinkStage::Running,
         ));
         let placement = Box::new(Rendezvous::default());
         let placing = Placing::new(&config, Rc::clone(&shared), placement);

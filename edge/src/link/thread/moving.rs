@@ -9,7 +9,7 @@ use tributary_protocol::{
     parcel::{Carried, pack},
 };
 
-use super::{LinkThread, Rc, Stage, ToLane};
+use super::{LinkStage, LinkThread, Rc, ToLane};
 use crate::link::{
     handle::Movement,
     head::Head,
@@ -24,11 +24,11 @@ impl LinkThread {
     /// Makes a step. A step that does not fit the stage changes nothing.
     pub(super) async fn make(&self, movement: Movement) {
         match (movement, self.shared.stages.now()) {
-            (Movement::Freeze { commands, done }, Stage::Running) => {
-                self.shared.stages.set(Stage::Frozen);
+            (Movement::Freeze { commands, done }, LinkStage::Running) => {
+                self.shared.stages.set(LinkStage::Frozen);
                 self.stand_still(commands, done);
             }
-            (Movement::Mark(done), Stage::Frozen) => {
+            (Movement::Mark(done), LinkStage::Frozen) => {
                 self.placing.mark_all();
                 // The caller may have gone.
                 let _ = done.send(());
@@ -41,19 +41,19 @@ impl LinkThread {
                 stage,
             ) => {
                 let links = match stage {
-                    Stage::Frozen => self.export(next_session).await,
+                    LinkStage::Frozen => self.export(next_session).await,
                     _ => Err(MoveError::Unsettled),
                 };
                 let _ = exported.send(links);
             }
-            (Movement::Thaw, Stage::Frozen) => self.go_on(),
-            (Movement::Leave(done), Stage::Frozen) => {
-                self.shared.stages.set(Stage::Left);
+            (Movement::Thaw, LinkStage::Frozen) => self.go_on(),
+            (Movement::Leave(done), LinkStage::Frozen) => {
+                self.shared.stages.set(LinkStage::Left);
                 let _ = done.send(());
             }
             (Movement::Adopt { session, hub }, _) => self.placing.adopt(session, hub),
             (Movement::AdoptFeed(source), _) => self.placing.adopt_feed(*source),
-            (Movement::Adopted(left), Stage::Arriving) => {
+            (Movement::Adopted(left), LinkStage::Arriving) => {
                 for session in left {
                     let close = FromSession::Close(CloseReason::Transport);
                     self.placing.handle(session, close);
@@ -66,7 +66,7 @@ impl LinkThread {
     }
 
     fn go_on(&self) {
-        self.shared.stages.set(Stage::Running);
+        self.shared.stages.set(LinkStage::Running);
         self.placing.go_on();
     }
 
