@@ -23,7 +23,7 @@ use tributary_edge::{
     ClientSockets, InheritedListener, Reloader, Running,
     departure::{self, Depart, Departing, Departure},
     handover::HandoverError,
-    moving::{LiveClients, Taking},
+    live::{LiveClients, Taking},
     run::Leaving,
 };
 use tributary_node::{

@@ -9,7 +9,7 @@ use std::{
 use tributary_edge::{
     InheritedListener,
     handover::{Following, Given, Giver, HandoverError, Passed, SocketRole, Takeover, give, take},
-    moving::{LiveClients, Taking},
+    live::{LiveClients, Taking},
 };
 
 use crate::{config::Config, node::Failure};

@@ -12,6 +12,7 @@ mod in_force;
 pub mod link;
 mod listener;
 mod listeners;
+pub mod live;
 pub mod metrics;
 pub mod moving;
 pub mod objects;

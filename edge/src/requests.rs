@@ -33,7 +33,7 @@ mod moving;
 
 pub(crate) use moving::take;
 
-use moving::{Standing, Stood};
+use moving::{StandStill, Stood};
 
 /// The time for the head of the first request.
 const FIRST: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ struct Visit {
     received: Vec<u8>,
     /// The sessions that have begun on this connection.
     sessions: JoinSet<()>,
-    standing: Standing,
+    standing: StandStill,
     /// Whether it has carried a request.
     is_known: bool,
 }
@@ -90,7 +90,7 @@ pub(crate) async fn serve(
         slot,
         received: Vec::new(),
         sessions: JoinSet::new(),
-        standing: Standing::default(),
+        standing: StandStill::default(),
         is_known: false,
     };
     visit.serve().await

@@ -19,7 +19,7 @@ use crate::{
     link::{Links, Upstream},
     listener::{Acceptor, BACKLOG},
     listeners::{Listeners, NextListeners},
-    moving::{LinksState, ON_THE_WAY, Order, run_links},
+    moving::{LinksState, ON_THE_WAY, WorkerOrder, run_links},
     thread::{Beside, Thread},
     tls::Certificates,
     wire::Upkeep,
@@ -48,7 +48,7 @@ pub(crate) struct Controls {
     in_force: watch::Sender<Arc<InForce>>,
     admission: Arc<Admission>,
     /// The queues of orders to the workers.
-    pub(crate) workers: Vec<mpsc::Sender<Order>>,
+    pub(crate) workers: Vec<mpsc::Sender<WorkerOrder>>,
 }
 
 /// The settings of another configuration for clients, which can be put in force.

@@ -21,7 +21,7 @@ use crate::{
     admission::Permit,
     client,
     door::{Door, Entered, Entrant, Refusal, Turns},
-    moving::Order,
+    moving::WorkerOrder,
     requests,
     spread::WorkerSlot,
     worker::{Setup, Worker},
@@ -60,7 +60,7 @@ impl Thread {
         self,
         setup: Setup,
         arrivals: queue::Receiver<Arrival>,
-        orders: mpsc::Receiver<Order>,
+        orders: mpsc::Receiver<WorkerOrder>,
         beside: Vec<Beside>,
     ) -> io::Result<JoinHandle<()>> {
         std::thread::Builder::new()
@@ -81,7 +81,7 @@ impl Thread {
 async fn run(
     setup: Setup,
     mut arrivals: queue::Receiver<Arrival>,
-    mut orders: mpsc::Receiver<Order>,
+    mut orders: mpsc::Receiver<WorkerOrder>,
 ) {
     let (departing, drain) = (setup.departing.clone(), setup.drain.clone());
     let mut in_force = setup.in_force.clone();
@@ -119,13 +119,13 @@ async fn run(
 }
 
 /// Carries out an order of a replacement.
-fn obey(worker: &Rc<Worker>, order: Order, clients: &mut JoinSet<()>) {
+fn obey(worker: &Rc<Worker>, order: WorkerOrder, clients: &mut JoinSet<()>) {
     match order {
-        Order::Begin { stage, done } => {
+        WorkerOrder::Begin { stage, done } => {
             worker.begin(stage);
             let _ = done.try_send(());
         }
-        Order::Take {
+        WorkerOrder::Take {
             is_for_requests,
             client,
             permit,
@@ -146,7 +146,7 @@ fn obey(worker: &Rc<Worker>, order: Order, clients: &mut JoinSet<()>) {
             // There is room for every outcome.
             let _ = done.try_send(outcome);
         }
-        Order::Answer { session, answer } => worker.answer(session, answer),
+        WorkerOrder::Answer { session, answer } => worker.answer(session, answer),
     }
 }
 

@@ -27,6 +27,10 @@ use crate::{
     wire::{Wire, count_sent},
 };
 
+mod linked;
+
+pub(crate) use linked::Linked;
+
 /// The state that a worker's clients share.
 pub(crate) struct Worker {
     pub(crate) upstream: Upstream,

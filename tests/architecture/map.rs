@@ -105,7 +105,7 @@ const PROTOCOL: CrateMap = CrateMap {
         ("timestamp", ""),
         ("group_name", ""),
         ("parcel", ""),
-        ("message", "ids timestamp"),
+        ("message", "ids parcel timestamp"),
         ("proxy", ""),
         ("http", ""),
         ("websocket", "http parcel"),
@@ -218,6 +218,7 @@ const EDGE: CrateMap = CrateMap {
         ("spread", ""),
         ("fanout", "metrics wire"),
         ("link", "fanout objects routing"),
+        ("moving", "admission link spread"),
         ("config", "departure link"),
         ("hooks", "metrics"),
         ("policies", "hooks"),
@@ -226,19 +227,19 @@ const EDGE: CrateMap = CrateMap {
         ("door", "admission config tls tunnel wire wire/transport"),
         (
             "worker",
-            "departure fanout hooks in_force link metrics objects policies wire",
+            "departure fanout hooks in_force link metrics moving objects policies tunnel wire",
         ),
         (
             "client",
-            "admission config departure door fanout hooks link metrics objects spread wire wire/transport worker",
+            "admission config departure door fanout hooks link metrics moving objects spread tunnel wire wire/transport worker",
         ),
         (
             "requests",
-            "admission client config door metrics spread tunnel wire wire/transport worker",
+            "admission client config door metrics moving spread tunnel wire wire/transport worker",
         ),
         (
             "thread",
-            "admission client door requests spread wire wire/transport worker",
+            "admission client door moving requests spread wire wire/transport worker",
         ),
         ("listeners", "config door tls tunnel wire"),
         (
@@ -247,13 +248,14 @@ const EDGE: CrateMap = CrateMap {
         ),
         (
             "run",
-            "admission config departure door in_force link listener listeners metrics policies thread tls wire worker",
+            "admission config departure door fanout in_force link listener listeners metrics moving policies thread tls tunnel wire worker",
         ),
-        ("handover", ""),
+        ("live", "admission link listeners moving run spread tunnel"),
+        ("handover", "link live moving"),
         ("reload", "config fanout run tls"),
         (
             "start",
-            "config departure fanout hooks link listeners metrics policies reload run tls wire",
+            "config departure fanout hooks link listeners live metrics moving policies reload run tls wire",
         ),
         ("lib", "config listeners metrics policies reload start"),
     ],

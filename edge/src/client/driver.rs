@@ -23,7 +23,8 @@ use tributary_protocol::{
 
 use super::{
     end::End,
-    freeze::{self, Freeze},
+    freeze,
+    outcome::{Freeze, Outcome},
     session::{READ_LIMITS, Session},
     ticks,
 };
@@ -35,7 +36,7 @@ use crate::{
     metrics::Counted,
     moving::MovedClient,
     spread::WorkerSlot,
-    wire::{Pump, Rest, Upkeep, Wire},
+    wire::{Rest, Upkeep, Wire},
     worker::Worker,
 };
 
@@ -48,13 +49,6 @@ enum Wake {
     Drain,
     /// A change within the session, which settles.
     Other,
-}
-
-/// The end of the work for a session.
-pub(super) enum Outcome {
-    Ended(End),
-    /// It goes on in another process; the pump does the work that stays.
-    Moved(Option<Box<Pump>>),
 }
 
 /// Reads per wake. Reason: a client that sends without pause leaves other clients their turn.
@@ -206,7 +200,7 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
         ready = wire.transport().ready(interest.unwrap_or(Interest::READABLE)), if interest.is_some() => {
             Wake::Socket(ready)
         }
-        what = next(session.forwarding.link_mut()), if takes => Wake::Origin(what),
+        what = session.forwarding.next(), if takes => Wake::Origin(what),
         news = poll_fn(|cx| match &mut hooked {
             Some(hooked) => hooked.poll(cx),
             None => Poll::Pending,
@@ -219,13 +213,6 @@ async fn wait(session: &mut Session, mut timer: std::pin::Pin<&mut Sleep>) -> Re
         () = async { if let Some(park) = &park { park.room().await } }, if park.is_some() => Wake::Other,
         () = timer => Wake::Timer,
     })
-}
-
-pub(super) async fn next(link: Option<&mut SessionLink>) -> Option<FromOrigin> {
-    match link {
-        Some(link) => link.next().await,
-        None => None,
-    }
 }
 
 fn handle(session: &mut Session, now: Instant, wake: Wake, due: Instant) -> Result<(), End> {

@@ -9,7 +9,7 @@ use tributary_protocol::{
 };
 
 use super::{end::End, pace::Pace, publishing::Publishing};
-use crate::link::SessionLink;
+use crate::link::{SessionLink, handle::FromOrigin};
 
 /// The session's end of its lane, the client's pace, and the streams that it publishes.
 #[derive(Debug)]
@@ -50,6 +50,14 @@ impl Forwarding {
 
     pub(super) fn link(&self) -> Option<&SessionLink> {
         self.link.as_ref()
+    }
+
+    /// Waits for the next item of the inbox; `None` if the lane is gone. Cancel safe.
+    pub(super) async fn next(&mut self) -> Option<FromOrigin> {
+        match &mut self.link {
+            Some(link) => link.next().await,
+            None => None,
+        }
     }
 
     pub(super) fn link_mut(&mut self) -> Option<&mut SessionLink> {

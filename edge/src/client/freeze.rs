@@ -6,33 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{task::spawn_local, time::sleep};
+use tokio::{sync::mpsc, task::spawn_local, time::sleep};
 use tributary_protocol::link::CloseReason;
 
 use super::{
-    driver::{Outcome, next},
     end::End,
+    outcome::{Freeze, Outcome},
     session::Session,
 };
 use crate::{
-    moving::{self, Moved, MovedClient, Stage},
+    hooks::MovedQuestion,
+    moving::{Moved, MovedClient, Stage},
     wire::Pump,
 };
-
-/// The part of a session in a replacement.
-#[derive(Debug, Default)]
-pub(super) enum Freeze {
-    #[default]
-    None,
-    /// It has come from another process, and has not gone on yet.
-    Arrived,
-    /// The session has handled its inbox: nothing comes behind.
-    Marked,
-    /// It is on its way; the pump does the work that stays.
-    Out(Option<Box<Pump>>),
-    /// It cannot move as it is.
-    Stays,
-}
 
 /// The longest wait for the end of a request of the session's client. Reason: its body is on its way.
 const REQUEST: Duration = Duration::from_secs(1);
@@ -86,7 +72,7 @@ async fn freeze(session: &mut Session) -> Result<(), End> {
         }
         let takes = !session.awaits_objects();
         tokio::select! {
-            what = next(session.forwarding.link_mut()), if takes => {
+            what = session.forwarding.next(), if takes => {
                 session.on_origin(Instant::now(), what)?;
             }
             () = wire.signal().notified() => {}
@@ -166,7 +152,7 @@ pub(super) async fn move_away(mut session: Session, pump: Option<Box<Pump>>) {
     let worker = Rc::clone(&session.worker);
     let question = session.leave();
     if let (Some(question), Stage::Left(out)) = (question, &*worker.stage()) {
-        spawn_local(moving::follow(question, out.clone()));
+        spawn_local(follow(question, out.clone()));
     }
     let address = session.peer;
     let wire = Rc::clone(&session.wire);
@@ -183,20 +169,12 @@ pub(super) async fn move_away(mut session: Session, pump: Option<Box<Pump>>) {
     drop(permit);
 }
 
-impl Session {
-    /// Notes that nothing comes behind this item of the inbox.
-    pub(super) fn mark(&mut self) -> Result<(), End> {
-        self.freeze = Freeze::Marked;
-        self.await_hub()
-    }
-
-    /// Goes on after it has stood still.
-    fn thaw(&mut self, by: Duration) -> Result<(), End> {
-        let now = Instant::now();
-        self.freeze = Freeze::None;
-        self.wire.seal(false);
-        self.postpone(by);
-        self.go_on(now)?;
-        self.settle(now)
+/// Waits for the answer to the question of a session that has moved, and sends it after the session.
+async fn follow(mut question: MovedQuestion, out: mpsc::Sender<Moved>) {
+    let session = question.session();
+    let answer = question.answer().await;
+    let kept = answer.clone();
+    if out.send(Moved::Answer { session, answer }).await.is_err() {
+        question.lose(&kept);
     }
 }

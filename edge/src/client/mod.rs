@@ -16,6 +16,7 @@ mod end;
 mod figures;
 mod forwarding;
 mod freeze;
+mod outcome;
 mod pace;
 mod playing;
 mod publishing;

@@ -20,7 +20,7 @@ use super::{
     end::End,
     figures::Figures,
     forwarding::Forwarding,
-    freeze::Freeze,
+    outcome::Freeze,
     playing::Playing,
     read_times::ReadTimes,
     route::{Route, RouteError},
@@ -32,10 +32,10 @@ use crate::{
     departure::Parting,
     link::{OpenRequest, SessionLink},
     metrics::Counted,
-    moving::{Linked, Stage},
+    moving::Stage,
     objects::Seated,
     wire::Wire,
-    worker::Worker,
+    worker::{Linked, Worker},
 };
 
 mod at_gate;
@@ -81,7 +81,7 @@ pub(super) struct Session {
     /// The session's moments in a departure.
     parting: Option<Box<Parting>>,
     /// Messages that came before those of the connection, and wait behind a decision.
-    behind: Option<Box<Behind>>,
+    behind: Option<Box<KeptEvents>>,
     /// The connect of a client that another process opens.
     opening: Option<Box<(Route, Message)>>,
     /// The count of the session in its worker once it has a lane; of one in requests, from the begin.
@@ -92,7 +92,7 @@ pub(super) struct Session {
 
 /// Messages that wait behind a decision.
 #[derive(Debug, Default)]
-struct Behind(VecDeque<ServerEvent>);
+struct KeptEvents(VecDeque<ServerEvent>);
 
 #[derive(Debug)]
 enum Phase {

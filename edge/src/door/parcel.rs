@@ -46,7 +46,9 @@ impl Visitor {
         socket: Option<OwnedFd>,
         tunnels: &Arc<Tunnels>,
     ) -> Result<Self, ParcelError> {
-        let read = |parcel: &mut ParcelReader<'_>| Transport::import(parcel, socket, tunnels);
+        let read = |parcel: &mut ParcelReader<'_>| {
+            Transport::import(parcel, socket, |it| tunnels.import(it))
+        };
         let transport = parcel.record_if(TRANSPORT, "a transport", read)?;
         let transport = transport.ok_or_else(|| parcel.illegal(TRANSPORT))?;
         let address = parcel.text(ADDRESS, MAX_SHORT)?;

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     link::MovedLinks,
-    moving::{Followers, LiveClients},
+    live::{Followers, LiveClients},
 };
 
 /// The longest wait for the request of a process that is refused while another one starts.

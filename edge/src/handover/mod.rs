@@ -34,7 +34,7 @@ use tributary_protocol::parcel::ParcelError;
 pub use give::{Given, Giver, give};
 pub use take::{Following, Takeover, take};
 
-use crate::{link::MoveError, moving::TakeError};
+use crate::{link::MoveError, live::TakeError};
 
 /// The longest wait for a message. Reason: the other process sends at once, but for the new one that
 /// starts with the sockets, which waits for its first link at most [`START`].

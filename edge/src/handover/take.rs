@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     link::MovedLinks,
-    moving::{Moved, Taken, Taking},
+    live::{Taken, Taking},
+    moving::Moved,
 };
 
 /// The sockets of the running edge, which serves until [`Takeover::confirm`].

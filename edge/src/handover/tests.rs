@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::*;
-use crate::moving::LiveClients;
+use crate::live::LiveClients;
 
 /// The name of the edge.
 const NAME: &str = "edge-1";

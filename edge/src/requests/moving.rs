@@ -10,10 +10,10 @@ use super::Visit;
 use crate::{
     admission::Permit,
     door::{Refusal, Visitor},
-    moving::{Linked, Moved, MovedClient, Stage},
+    moving::{Moved, MovedClient, Stage},
     spread::WorkerSlot,
     wire::Pump,
-    worker::Worker,
+    worker::{Linked, Worker},
 };
 
 const VISITOR: u16 = 1;
@@ -24,7 +24,7 @@ const MAX_RECEIVED: usize = 256 * 1024;
 
 /// The part of a connection in a replacement.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct StandStill {
     /// The count of the connection in its worker.
     linked: Option<Linked>,
     /// Set once it is on its way, with the work that stays.
@@ -124,7 +124,7 @@ pub(crate) fn take(
         slot,
         received,
         sessions: JoinSet::new(),
-        standing: Standing::default(),
+        standing: StandStill::default(),
         is_known: true,
     };
     Ok(async move { visit.serve().await.1 })

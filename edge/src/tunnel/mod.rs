@@ -50,8 +50,7 @@ impl Tunnels {
         }
         let pipe = Pipe::new(Arc::clone(&self.budget));
         let hurries = Arc::clone(&self.hurries);
-        let session = Arc::new(TunnelSession::new(Arc::clone(&pipe), hurries, now));
-        pipe.belong(id, &session);
+        let session = TunnelSession::new(id, Arc::clone(&pipe), hurries, now);
         sessions.insert(id, Arc::clone(&session));
         Some((session, Transport::pipe(pipe)))
     }

@@ -3,10 +3,7 @@
 //! The requests that were under way are answered, so that the next one finds the session in the other
 //! process, on a connection that has moved or on another one.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use tokio::task::spawn_local;
 use tributary_protocol::{
@@ -15,7 +12,7 @@ use tributary_protocol::{
 };
 
 use super::{MOST_SESSIONS, TunnelSession, Tunnels, session::MovedState};
-use crate::wire::Pipe;
+use crate::wire::{Pipe, PipeOwner};
 
 const ID: u16 = 1;
 const TUNNEL: u16 = 2;
@@ -48,8 +45,8 @@ impl Tunnels {
         let pipe = parcel.record_if(PIPE, "the pipe", read)?;
         let pipe = pipe.ok_or_else(|| parcel.illegal(PIPE))?;
         let state = MovedState { tunnel, closed_at };
-        let session = TunnelSession::moved(Arc::clone(&pipe), state, Arc::clone(&self.hurries));
-        pipe.belong(id, &session);
+        let hurries = Arc::clone(&self.hurries);
+        let session = TunnelSession::moved(id, Arc::clone(&pipe), state, hurries);
         let mut sessions = self.lock();
         let is_new = sessions.len() < MOST_SESSIONS && !sessions.contains_key(&id);
         parcel.require(is_new, ID)?;
@@ -61,14 +58,17 @@ impl Tunnels {
     }
 }
 
-impl TunnelSession {
-    /// Writes the session.
-    pub(crate) fn export(&self, id: TunnelId, pipe: &Pipe, parcel: &mut ParcelWriter) {
-        parcel.carry(ID, &id);
-        self.with_state(|tunnel, closed_at: Option<Instant>| {
+impl PipeOwner for TunnelSession {
+    fn is_busy(&self) -> bool {
+        self.with_state(|tunnel, _| tunnel.is_busy())
+    }
+
+    fn export(&self, parcel: &mut ParcelWriter) {
+        parcel.carry(ID, &self.id());
+        self.with_state(|tunnel, closed_at| {
             parcel.carry(TUNNEL, tunnel);
             parcel.time_if(CLOSED_AT, closed_at);
         });
-        parcel.record(PIPE, |parcel| pipe.export(parcel));
+        parcel.record(PIPE, |parcel| self.pipe().export(parcel));
     }
 }

@@ -13,13 +13,14 @@ use tokio::{
     sync::Notify,
     time::{sleep_until, timeout_at},
 };
-use tributary_protocol::tunnel::{CLOSED, Reception, Tunnel, TunnelFault, TunnelKind};
+use tributary_protocol::tunnel::{CLOSED, Reception, Tunnel, TunnelFault, TunnelId, TunnelKind};
 
 use crate::wire::Pipe;
 
 /// A session, as its requests see it. Its lock is taken before the pipe's.
 #[derive(Debug)]
 pub(crate) struct TunnelSession {
+    id: TunnelId,
     pipe: Arc<Pipe>,
     state: Mutex<State>,
     closed: Notify,
@@ -54,25 +55,32 @@ pub(crate) struct Ticket {
 const REMEMBERED: Duration = Duration::from_secs(5);
 
 impl TunnelSession {
-    pub(super) fn new(pipe: Arc<Pipe>, hurries: Arc<AtomicBool>, now: Instant) -> Self {
+    pub(super) fn new(
+        id: TunnelId,
+        pipe: Arc<Pipe>,
+        hurries: Arc<AtomicBool>,
+        now: Instant,
+    ) -> Arc<Self> {
         let state = MovedState {
             tunnel: Tunnel::new(now),
             closed_at: None,
         };
-        Self::with(pipe, state, hurries)
+        Self::moved(id, pipe, state, hurries)
     }
 
     /// The session of another process. No request is under way.
-    pub(super) fn moved(pipe: Arc<Pipe>, state: MovedState, hurries: Arc<AtomicBool>) -> Arc<Self> {
-        Arc::new(Self::with(pipe, state, hurries))
-    }
-
-    fn with(pipe: Arc<Pipe>, state: MovedState, hurries: Arc<AtomicBool>) -> Self {
+    pub(super) fn moved(
+        id: TunnelId,
+        pipe: Arc<Pipe>,
+        state: MovedState,
+        hurries: Arc<AtomicBool>,
+    ) -> Arc<Self> {
         let holder = Ticket {
             sequence: 0,
             number: 0,
         };
-        Self {
+        let session = Arc::new(Self {
+            id,
             pipe,
             state: Mutex::new(State {
                 tunnel: state.tunnel,
@@ -81,18 +89,24 @@ impl TunnelSession {
             }),
             closed: Notify::new(),
             hurries,
-        }
+        });
+        let owner = Arc::downgrade(&session);
+        session.pipe.belong(owner);
+        session
+    }
+
+    pub(super) fn id(&self) -> TunnelId {
+        self.id
+    }
+
+    pub(super) fn pipe(&self) -> &Pipe {
+        &self.pipe
     }
 
     /// Reads the state.
-    pub(super) fn with_state(&self, read: impl FnOnce(&Tunnel, Option<Instant>)) {
+    pub(super) fn with_state<T>(&self, read: impl FnOnce(&Tunnel, Option<Instant>) -> T) -> T {
         let state = self.lock();
-        read(&state.tunnel, state.closed_at);
-    }
-
-    /// Whether a request is under way.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.lock().tunnel.is_busy()
+        read(&state.tunnel, state.closed_at)
     }
 
     /// Lets the requests look again.

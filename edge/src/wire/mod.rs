@@ -25,7 +25,7 @@ mod upkeep;
 pub(crate) use rest::Rest;
 pub(crate) use socket::prepare;
 pub(crate) use throttle::Throttle;
-pub(crate) use transport::{Pipe, PipeBudget, Pump, TlsFault, TlsSettings, Transport};
+pub(crate) use transport::{Pipe, PipeBudget, PipeOwner, Pump, TlsFault, TlsSettings, Transport};
 #[cfg(test)]
 pub(crate) use upkeep::Probes;
 pub(crate) use upkeep::{PING, Upkeep};

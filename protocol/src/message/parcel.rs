@@ -5,9 +5,11 @@ use bytes::Bytes;
 use super::{Message, MessageType};
 use crate::{
     MessageStreamId, RtmpTimestamp,
-    chunk::MAX_MESSAGE_LENGTH,
     parcel::{Carried, ParcelError, ParcelReader, ParcelWriter},
 };
+
+/// The longest payload on the RTMP wire (RTMP 1.0, 5.3.1.2.1), in bytes.
+const MAX_PAYLOAD: usize = 0xff_ffff;
 
 const KIND: u16 = 1;
 const STREAM: u16 = 2;
@@ -30,10 +32,7 @@ impl Carried for Message {
         let stream = MessageStreamId(parcel.number(STREAM)?);
         let timestamp = RtmpTimestamp(parcel.number(TIMESTAMP)?);
         let payload = parcel.bytes(PAYLOAD)?;
-        parcel.fits(
-            payload.len() <= MAX_MESSAGE_LENGTH as usize,
-            "bytes of a message",
-        )?;
+        parcel.fits(payload.len() <= MAX_PAYLOAD, "bytes of a message")?;
         Ok(Self {
             kind,
             stream,

@@ -1,9 +1,13 @@
 //! A session on its way between two processes of its edge.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Phase, Session};
-use crate::{admission::Permit, client::end::End, hooks::MovedQuestion};
+use crate::{
+    admission::Permit,
+    client::{end::End, outcome::Freeze},
+    hooks::MovedQuestion,
+};
 
 impl Session {
     /// Whether a freeze waits for the session.
@@ -54,5 +58,21 @@ impl Session {
     /// The place of the connection; the rest is dropped.
     pub(in crate::client) fn into_permit(self) -> Permit {
         self.permit
+    }
+
+    /// Notes that nothing comes behind this item of the inbox.
+    pub(in crate::client) fn mark(&mut self) -> Result<(), End> {
+        self.freeze = Freeze::Marked;
+        self.await_hub()
+    }
+
+    /// Goes on after it has stood still.
+    pub(in crate::client) fn thaw(&mut self, by: Duration) -> Result<(), End> {
+        let now = Instant::now();
+        self.freeze = Freeze::None;
+        self.wire.seal(false);
+        self.postpone(by);
+        self.go_on(now)?;
+        self.settle(now)
     }
 }

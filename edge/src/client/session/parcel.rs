@@ -18,13 +18,13 @@ use tributary_protocol::{
     session::{ConnectionLimits, ServerEvent},
 };
 
-use super::{AtGate, Behind, Phase, READ_LIMITS, Session, Who};
+use super::{AtGate, KeptEvents, Phase, READ_LIMITS, Session, Who};
 use crate::{
     admission::Permit,
     client::{
         figures::Figures,
         forwarding::Forwarding,
-        freeze::Freeze,
+        outcome::Freeze,
         playing::{MovedPlay, Playing},
         publishing::Publishing,
         route::Route,
@@ -35,10 +35,9 @@ use crate::{
     hooks::Answering,
     link::publish::PublishFeed,
     metrics::Counted,
-    moving::Linked,
     objects::Seat,
     wire::{PING, Rest, Transport, Upkeep, Wire},
-    worker::Worker,
+    worker::{Linked, Worker},
 };
 
 const SESSION: u16 = 1;
@@ -216,7 +215,7 @@ impl Session {
         parcel.require(kind <= ACCEPTED, PHASE)?;
         parcel.require(number.is_some() == (kind >= PENDING), PHASE)?;
         let transport = parcel.record_if(TRANSPORT, "a transport", |parcel| {
-            Transport::import(parcel, socket, &worker.tunnels)
+            Transport::import(parcel, socket, |it| worker.tunnels.import(it))
         })?;
         let transport = transport.ok_or_else(|| parcel.illegal(TRANSPORT))?;
         let limits = limits(kind, upkeep);
@@ -348,8 +347,8 @@ fn address(parcel: &mut ParcelReader<'_>) -> Result<PeerAddress, ParcelError> {
     PeerAddress::named(text).ok_or_else(|| parcel.illegal(PEER))
 }
 
-fn events(parcel: &mut ParcelReader<'_>) -> Result<Option<Box<Behind>>, ParcelError> {
-    let mut behind: Option<Box<Behind>> = None;
+fn events(parcel: &mut ParcelReader<'_>) -> Result<Option<Box<KeptEvents>>, ParcelError> {
+    let mut behind: Option<Box<KeptEvents>> = None;
     while let Some(message) = parcel.carried_if::<Message>(EVENT, ())? {
         let events = &mut behind.get_or_insert_default().0;
         parcel.fits(events.len() < MAX_EVENTS, "messages of a client")?;

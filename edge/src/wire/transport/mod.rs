@@ -47,7 +47,7 @@ use web::Web;
 
 pub(super) use count::count_sent;
 pub(crate) use parcel::Pump;
-pub(crate) use pipe::{Pipe, PipeBudget};
+pub(crate) use pipe::{Pipe, PipeBudget, PipeOwner};
 pub(crate) use tls::{TlsFault, TlsSettings};
 
 /// One client's connection, as bytes of RTMP.

@@ -23,8 +23,7 @@ use tokio::{
 };
 use tributary_protocol::parcel::{ParcelError, ParcelReader, ParcelWriter};
 
-use super::{Framing, Transport, lower::Lower, plain::Plain, web::Web};
-use crate::{tunnel::Tunnels, wire::socket::NOTSENT_LOWAT};
+use super::{Framing, Pipe, Transport, lower::Lower, plain::Plain, web::Web};
 
 /// A connection that goes to another process.
 #[derive(Debug)]
@@ -41,6 +40,10 @@ pub(crate) struct Pump(StdUnixStream);
 
 /// Bytes that a pump moves at once.
 const PIECE: usize = 16 * 1024;
+
+/// Bytes that the kernel holds between the processes in one direction. Reason: as much as it takes of a
+/// client's own.
+const LOCAL_BUFFER: usize = 128 * 1024;
 
 const FRAMING: u16 = 1;
 const WEB: u16 = 2;
@@ -67,7 +70,7 @@ impl Transport {
                 for end in [&here, &there] {
                     end.set_nonblocking(true)?;
                     // As much as the kernel takes of a client's bytes.
-                    SockRef::from(end).set_send_buffer_size(NOTSENT_LOWAT as usize)?;
+                    SockRef::from(end).set_send_buffer_size(LOCAL_BUFFER)?;
                 }
                 Ok(Departed {
                     socket: Some(there.into()),
@@ -87,10 +90,8 @@ impl Transport {
             }
             Framing::Pipe(pipe) => {
                 parcel.number(FRAMING, PIPE_FRAMING);
-                match pipe.0.of() {
-                    Some((id, session)) => {
-                        parcel.record(TUNNEL, |parcel| session.export(id, &pipe.0, parcel));
-                    }
+                match pipe.0.owner() {
+                    Some(owner) => parcel.record(TUNNEL, |parcel| owner.export(parcel)),
                     None => parcel.refuse("its requests have ended"),
                 }
             }
@@ -105,20 +106,21 @@ impl Transport {
     /// Whether a request of the session's client is under way.
     pub(crate) fn is_in_request(&self) -> bool {
         match &self.0 {
-            Framing::Pipe(pipe) => pipe.0.of().is_some_and(|(_, session)| session.is_busy()),
+            Framing::Pipe(pipe) => pipe.0.owner().is_some_and(|it| it.is_busy()),
             _ => false,
         }
     }
 
-    /// The connection on this socket, of another process; call it within a `LocalSet`.
+    /// The connection on this socket, of another process; call it within a runtime. `in_requests` reads
+    /// the record of a session in requests.
     pub(crate) fn import(
         parcel: &mut ParcelReader<'_>,
         socket: Option<OwnedFd>,
-        tunnels: &Arc<Tunnels>,
+        in_requests: impl FnOnce(&mut ParcelReader<'_>) -> Result<Arc<Pipe>, ParcelError>,
     ) -> Result<Self, ParcelError> {
         let framing: u8 = parcel.number(FRAMING)?;
         if framing == PIPE_FRAMING {
-            let pipe = parcel.record_if(TUNNEL, "a tunnel", |it| tunnels.import(it))?;
+            let pipe = parcel.record_if(TUNNEL, "a tunnel", in_requests)?;
             let pipe = pipe.ok_or_else(|| parcel.illegal(FRAMING))?;
             return Ok(Self::pipe(pipe));
         }

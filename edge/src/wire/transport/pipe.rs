@@ -1,7 +1,7 @@
 //! A connection in memory: the bytes between a session and the requests that carry them.
 
 use std::{
-    io,
+    fmt, io,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -14,9 +14,7 @@ use tokio::{
     io::{Interest, Ready},
     sync::{Notify, futures::Notified},
 };
-use tributary_protocol::tunnel::{TunnelFault, TunnelId};
-
-use crate::tunnel::TunnelSession;
+use tributary_protocol::{parcel::ParcelWriter, tunnel::TunnelFault};
 
 /// Bytes in both directions, with a bound each. It takes the place of a socket and its buffers in
 /// the kernel. The requests may be on other threads than the session.
@@ -27,7 +25,7 @@ pub(crate) struct Pipe {
     /// Wakes the requests: there is output, room for input, or the end.
     changed: Notify,
     /// The session of RTMPT to which the pipe belongs.
-    of: OnceLock<(TunnelId, Weak<TunnelSession>)>,
+    of: OnceLock<Weak<dyn PipeOwner>>,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +44,15 @@ struct State {
 }
 
 mod parcel;
+
+/// The session of RTMPT to which a pipe belongs.
+pub(crate) trait PipeOwner: fmt::Debug + Send + Sync {
+    /// Whether a request is under way.
+    fn is_busy(&self) -> bool;
+
+    /// Writes the session, with its pipe.
+    fn export(&self, parcel: &mut ParcelWriter);
+}
 
 /// The bytes in all pipes of an edge.
 #[derive(Debug, Default)]
@@ -71,14 +78,13 @@ impl Pipe {
     }
 
     /// Notes the session to which the pipe belongs.
-    pub(crate) fn belong(&self, id: TunnelId, session: &Arc<TunnelSession>) {
-        let _ = self.of.set((id, Arc::downgrade(session)));
+    pub(crate) fn belong(&self, owner: Weak<dyn PipeOwner>) {
+        let _ = self.of.set(owner);
     }
 
     /// The session to which the pipe belongs.
-    pub(super) fn of(&self) -> Option<(TunnelId, Arc<TunnelSession>)> {
-        let (id, session) = self.of.get()?;
-        Some((*id, session.upgrade()?))
+    pub(super) fn owner(&self) -> Option<Arc<dyn PipeOwner>> {
+        self.of.get()?.upgrade()
     }
 
     /// Completes with the next change that concerns the requests, from this call on.

@@ -12,9 +12,9 @@ use tokio::{
     time::{error::Elapsed, timeout_at},
 };
 
-use super::{Moved, ON_THE_WAY, Order, Stage};
 use crate::{
     link::{MoveError, MovedLinks, Upstream},
+    moving::{Moved, ON_THE_WAY, Stage, WorkerOrder},
     run::Controls,
 };
 
@@ -148,10 +148,13 @@ impl Followers {
 }
 
 /// Lets workers begin a stage, and waits until they have.
-pub(super) fn begin(workers: &[mpsc::Sender<Order>], stage: impl Fn() -> Stage) -> io::Result<()> {
+pub(super) fn begin(
+    workers: &[mpsc::Sender<WorkerOrder>],
+    stage: impl Fn() -> Stage,
+) -> io::Result<()> {
     let (done, mut begun) = mpsc::channel(workers.len().max(1));
     for worker in workers {
-        let order = Order::Begin {
+        let order = WorkerOrder::Begin {
             stage: stage(),
             done: done.clone(),
         };

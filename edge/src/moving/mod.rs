@@ -13,22 +13,18 @@
 //! have moved end here without a word to the origin, and younger ones follow when they have come as far
 //! as their connect command.
 
-mod giving;
-mod taking;
+mod links;
 
-use std::{fmt, os::fd::OwnedFd, rc::Rc};
+use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tributary_gate::HookAnswer;
 use tributary_protocol::{SessionId, parcel::ParcelError};
 
-pub(crate) use giving::SharedUpstream;
-pub use giving::{Followers, Frozen, LiveClients};
-pub(crate) use taking::{LinksState, run_links};
-pub use taking::{TakeError, Taken, Taking};
+pub(crate) use links::{LinksState, LinksToTake, StateOfLinks, run_links};
 
-use crate::{admission::Permit, hooks::MovedQuestion, spread::WorkerSlot, worker::Worker};
+use crate::{admission::Permit, spread::WorkerSlot};
 
 /// A client on its way to another process.
 #[derive(Debug)]
@@ -71,7 +67,7 @@ pub(crate) enum Stage {
 
 /// An order to a worker.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) enum WorkerOrder {
     /// Another stage begins.
     Begin {
         stage: Stage,
@@ -92,56 +88,4 @@ pub(crate) enum Order {
         session: SessionId,
         answer: HookAnswer,
     },
-}
-
-/// A session with a lane, in the count of its worker. Its drop ends the count; a freeze waits for it
-/// no longer.
-pub(crate) struct Linked {
-    worker: Rc<Worker>,
-    is_reported: bool,
-}
-
-impl Linked {
-    pub(crate) fn new(worker: &Rc<Worker>) -> Self {
-        worker.count_linked();
-        Self {
-            worker: Rc::clone(worker),
-            is_reported: false,
-        }
-    }
-
-    /// Notes that the session has become a parcel, or cannot.
-    pub(crate) fn report(&mut self) {
-        if !std::mem::replace(&mut self.is_reported, true) {
-            self.worker.note_reported();
-        }
-    }
-
-    /// Notes that the session goes on.
-    pub(crate) fn go_on(&mut self) {
-        self.is_reported = false;
-    }
-}
-
-impl Drop for Linked {
-    fn drop(&mut self) {
-        self.report();
-        self.worker.uncount_linked();
-    }
-}
-
-impl fmt::Debug for Linked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Linked")
-    }
-}
-
-/// Waits for the answer to the question of a session that has moved, and sends it after the session.
-pub(crate) async fn follow(mut question: MovedQuestion, out: mpsc::Sender<Moved>) {
-    let session = question.session();
-    let answer = question.answer().await;
-    let kept = answer.clone();
-    if out.send(Moved::Answer { session, answer }).await.is_err() {
-        question.lose(&kept);
-    }
 }

@@ -13,46 +13,13 @@ use tokio::{
 use tributary_gate::HookAnswer;
 use tributary_protocol::{SessionId, parcel::ParcelError};
 
-use super::{
-    Moved, MovedClient, ON_THE_WAY, Order, Stage,
-    giving::{SharedUpstream, begin},
-};
+use super::giving::{SharedUpstream, begin};
 use crate::{
-    link::{Links, MoveError, MovedLinks, Upstream},
+    link::{MoveError, MovedLinks},
+    moving::{LinksToTake, Moved, MovedClient, ON_THE_WAY, Stage, StateOfLinks, WorkerOrder},
     run::Controls,
     spread::Spread,
 };
-
-/// The state of the links on its way to their thread, and the way of the answer.
-pub(crate) type LinksToTake = (MovedLinks, oneshot::Sender<Result<(), MoveError>>);
-
-/// The links' side of a take-over.
-#[derive(Debug)]
-pub(crate) struct LinksState {
-    /// Gets an item once an origin can be reached.
-    pub(crate) reached: oneshot::Sender<()>,
-    /// The state of the links; dropped if none comes.
-    pub(crate) state: oneshot::Receiver<LinksToTake>,
-}
-
-/// The other end of a [`LinksState`].
-#[derive(Debug)]
-pub(crate) struct StateOfLinks {
-    reached: oneshot::Receiver<()>,
-    state: oneshot::Sender<LinksToTake>,
-}
-
-impl LinksState {
-    pub(crate) fn new() -> (Self, StateOfLinks) {
-        let (reached, is_reached) = oneshot::channel();
-        let (give, state) = oneshot::channel();
-        let other = StateOfLinks {
-            reached: is_reached,
-            state: give,
-        };
-        (Self { reached, state }, other)
-    }
-}
 
 /// An edge that takes the clients of another process over. Its operations block: call them on a
 /// thread of their own.
@@ -161,7 +128,7 @@ impl Taking {
         // The load of the first worker is not known here, and few clients come together.
         let (worker, slot) = spread.next(0.0);
         drop(spread);
-        let order = Order::Take {
+        let order = WorkerOrder::Take {
             is_for_requests,
             client,
             permit,
@@ -171,7 +138,7 @@ impl Taking {
         self.order(worker, order)
     }
 
-    fn order(&self, worker: usize, order: Order) -> Result<(), TakeError> {
+    fn order(&self, worker: usize, order: WorkerOrder) -> Result<(), TakeError> {
         let sent = self.controls.workers[worker].blocking_send(order);
         sent.map_err(|_| TakeError::Ended)
     }
@@ -208,7 +175,7 @@ impl Taking {
     fn pass_on(&self, session: SessionId, answer: &HookAnswer) -> Result<(), TakeError> {
         for worker in 0..self.controls.workers.len() {
             let answer = answer.clone();
-            self.order(worker, Order::Answer { session, answer })?;
+            self.order(worker, WorkerOrder::Answer { session, answer })?;
         }
         Ok(())
     }
@@ -236,30 +203,6 @@ impl Taken {
             None => self.refused += 1,
         }
     }
-}
-
-/// Runs the links: those of another process, or new ones if none come.
-pub(crate) async fn run_links(mut links: Links, upstream: Upstream, state: LinksState) {
-    let LinksState { reached, mut state } = state;
-    let early = tokio::select! {
-        state = &mut state => Some(state),
-        () = links.reach_one() => None,
-    };
-    let _ = reached.send(());
-    let state = match early {
-        Some(state) => state,
-        None => state.await,
-    };
-    if let Ok((moved, answer)) = state {
-        let taken = links.take(&moved, &upstream);
-        let is_taken = taken.is_ok();
-        let _ = answer.send(taken);
-        if !is_taken {
-            return;
-        }
-    }
-    drop(upstream);
-    links.run().await;
 }
 
 impl fmt::Display for TakeError {
