@@ -270,7 +270,7 @@ impl Edge {
     pub(crate) async fn freeze(&self, clients: &mut [&mut Client]) {
         self.upstream.freeze().await;
         for client in clients {
-            client.settle().await;
+            client.settle(&self.upstream).await;
         }
     }
 
@@ -358,10 +358,11 @@ impl Client {
     }
 
     /// Takes all items up to the mark of a freeze.
-    async fn settle(&mut self) {
+    async fn settle(&mut self, upstream: &Upstream) {
         loop {
             match self.arrival().await {
-                FromOrigin::Freeze => return,
+                FromOrigin::Freeze(number) if upstream.is_frozen(number) => return,
+                FromOrigin::Freeze(_) => {}
                 item => self.kept.push_back(item),
             }
         }

@@ -61,9 +61,10 @@ pub enum FromOrigin {
     LinkLost,
     /// The link is back.
     LinkBack,
-    /// The session is to settle: nothing comes behind this until [`Upstream::thaw`], but for the
-    /// loss or the return of the link.
-    Freeze,
+    /// The mark of the freeze with this number. While [`Upstream::is_frozen`] has it, the session is to
+    /// settle: nothing comes behind the mark until [`Upstream::thaw`], but for the loss or the return
+    /// of the link. The mark of a freeze that has ended means nothing.
+    Freeze(u64),
 }
 
 /// A command to the link thread.
@@ -138,6 +139,8 @@ pub struct Upstream {
     hub: Option<Arc<HubOut>>,
     /// The sessions that have come from another process.
     berths: Berths,
+    /// Rises with each freeze and with each thaw; odd while the links are frozen.
+    freezes: Arc<AtomicU64>,
 }
 
 /// Bytes in a session's inbox at which it is closed as a slow reader, one message of any permitted
@@ -168,6 +171,7 @@ impl Upstream {
                 excess: queue::Excess::new(INBOX_EXCESS),
                 hub: None,
                 berths: Berths::default(),
+                freezes: Arc::default(),
             },
             commands,
         )

@@ -42,8 +42,8 @@ pub(super) struct Placing {
     pub(super) origins: Origins,
     pub(super) lanes: Lanes,
     line: WaitingLine,
-    /// Whether the sessions have the mark of a freeze, so that a new one gets it as well.
-    is_marked: Cell<bool>,
+    /// The mark of the present freeze that the sessions have, so that a new one gets it as well.
+    mark: Cell<Option<u64>>,
 }
 
 /// Groups with waiting sessions that are placed before other tasks get a turn.
@@ -62,7 +62,7 @@ impl Placing {
             origins: Origins::default(),
             lanes: Lanes::new(shared.metrics.clone()),
             line: WaitingLine::default(),
-            is_marked: Cell::new(false),
+            mark: Cell::default(),
             shared,
         };
         for address in &config.origins {
@@ -164,8 +164,8 @@ impl Placing {
             // It is placed once lanes are carried.
             false => Place::Wait(Instant::now()),
         };
-        if self.is_marked.get() {
-            session.session.end(FromOrigin::Freeze);
+        if let Some(number) = self.mark.get() {
+            session.session.end(FromOrigin::Freeze(number));
         }
         self.place_at(session, place);
     }

@@ -44,7 +44,11 @@ impl Session {
             Some(FromOrigin::UnknownOrigin) => {
                 return Err(self.part(Status::ConnectRejected, CloseReason::Rejected));
             }
-            Some(FromOrigin::Freeze) => self.mark()?,
+            Some(FromOrigin::Freeze(number)) if self.worker.upstream.is_frozen(number) => {
+                self.mark()?;
+            }
+            // That of a freeze that has ended.
+            Some(FromOrigin::Freeze(_)) => {}
             Some(FromOrigin::LinkLost) => self.timers.lost = true,
             Some(FromOrigin::LinkBack) => self.link_back(now),
             None => return Err(self.part(Status::ConnectClosed, CloseReason::OriginLost)),

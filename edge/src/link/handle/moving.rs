@@ -26,11 +26,15 @@ use crate::{
 pub enum Movement {
     /// The lanes are to stand still. Then [`Self::Mark`] follows.
     Freeze {
+        number: u64,
         commands: queue::Sender<ToLane>,
         done: oneshot::Sender<()>,
     },
     /// The lanes stand still: each inbox gets [`FromOrigin::Freeze`].
-    Mark(oneshot::Sender<()>),
+    Mark {
+        number: u64,
+        done: oneshot::Sender<()>,
+    },
     Export {
         next_session: u64,
         exported: oneshot::Sender<Result<MovedLinks, MoveError>>,
@@ -71,7 +75,12 @@ impl Upstream {
     pub async fn freeze(&self) {
         let (done, is_done) = oneshot::channel();
         let commands = self.lanes.clone();
-        self.order(Movement::Freeze { commands, done });
+        let number = self.freezes.fetch_or(1, Ordering::AcqRel) | 1;
+        self.order(Movement::Freeze {
+            number,
+            commands,
+            done,
+        });
         // Without a link thread nothing moves.
         let _ = is_done.await;
     }
@@ -90,8 +99,18 @@ impl Upstream {
         links.await.unwrap_or(Err(MoveError::Ended))
     }
 
+    /// Whether the links stand still, or are about to, in the freeze with this number.
+    pub fn is_frozen(&self, number: u64) -> bool {
+        self.freezes.load(Ordering::Acquire) == number
+    }
+
     /// Ends a freeze: lanes and feeds go on over the same links.
     pub fn thaw(&self) {
+        // Marks that sessions have not read yet are none of the next freeze.
+        let next = |number: u64| Some((number + 1) & !1);
+        let _ = self
+            .freezes
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
         self.order(Movement::Thaw);
     }
 

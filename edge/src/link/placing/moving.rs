@@ -39,17 +39,17 @@ impl Placing {
     }
 
     /// Queues the mark of a freeze behind everything in each inbox.
-    pub(in crate::link) fn mark_all(&self) {
+    pub(in crate::link) fn mark_all(&self, number: u64) {
         for lane in self.lanes.all() {
-            lane.mark_all(|| FromOrigin::Freeze);
+            lane.mark_all(|| FromOrigin::Freeze(number));
         }
-        self.line.mark_all(|| FromOrigin::Freeze);
-        self.is_marked.set(true);
+        self.line.mark_all(|| FromOrigin::Freeze(number));
+        self.mark.set(Some(number));
     }
 
     /// Ends a freeze: sessions that wait are placed again.
     pub(in crate::link) fn go_on(&self) {
-        self.is_marked.set(false);
+        self.mark.set(None);
         self.try_all();
     }
 

@@ -24,13 +24,20 @@ impl LinkThread {
     /// Makes a step. A step that does not fit the stage changes nothing.
     pub(super) async fn make(&self, movement: Movement) {
         match (movement, self.shared.stages.now()) {
-            (Movement::Freeze { commands, done }, LinkStage::Running) => {
+            (
+                Movement::Freeze {
+                    number,
+                    commands,
+                    done,
+                },
+                LinkStage::Running,
+            ) => {
                 self.shared.stages.set(LinkStage::Frozen);
-                self.stand_still(commands, done);
+                self.stand_still(commands, number, done);
             }
-            (Movement::Mark(done), LinkStage::Frozen) => {
-                self.placing.mark_all();
-                // The caller may have gone.
+            // Without a caller, the freeze has been given up.
+            (Movement::Mark { number, done }, LinkStage::Frozen) if !done.is_closed() => {
+                self.placing.mark_all(number);
                 let _ = done.send(());
             }
             (
@@ -72,12 +79,12 @@ impl LinkThread {
 
     /// Waits, beside the commands, until no stream carries a lane. The mark follows as a command, so
     /// that all commands before it are handled.
-    fn stand_still(&self, commands: queue::Sender<ToLane>, done: oneshot::Sender<()>) {
+    fn stand_still(&self, commands: queue::Sender<ToLane>, number: u64, done: oneshot::Sender<()>) {
         let placing = Rc::clone(&self.placing);
         spawn_local(async move {
             placing.stand_still().await;
             // A freeze is one; a queue that has closed has no sessions.
-            let _ = commands.push_final(ToLane::Move(Movement::Mark(done)));
+            let _ = commands.push_final(ToLane::Move(Movement::Mark { number, done }));
         });
     }
 
