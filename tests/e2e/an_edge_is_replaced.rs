@@ -197,7 +197,7 @@ fn clients_of_every_transport_get_the_same_media_through_a_replacement() {
             compare(&sent, &got, both(Publisher::Ffmpeg, Player::Ours))
                 .unwrap_or_else(|fault| panic!("{publisher_by} by {by}: {fault}"));
         }
-        // Nobody is left, also no connection with TLS.
+        // It has no connection left, also none with TLS.
         let status = running.wait_exit(WITHIN);
         assert!(status.is_some_and(|status| status.success()), "{status:?}");
         drop(next);
