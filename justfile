@@ -28,6 +28,10 @@ dev *ARGS:
 load *ARGS:
     cargo bench --bench load -- {{ARGS}}
 
+# An edge is replaced 50 times under its clients: 500 connects a second, 200 publishers, 2,000 viewers.
+replace *ARGS:
+    cargo bench --bench load -- replace {{ARGS}}
+
 # The micro-benchmarks.
 bench:
     cargo bench --bench amf --bench chunk --bench ring --bench lane

@@ -11,6 +11,7 @@ mod fit;
 mod generator;
 mod ground;
 mod histogram;
+mod hooks;
 mod meter;
 mod peers;
 #[path = "../../tests/support/program.rs"]
@@ -67,12 +68,15 @@ enum Action {
     /// 100,000 sessions over several edges: memory, idle processor time, calls, changes of shared
     /// objects. It takes minutes and some GiB of memory; `all` leaves it out.
     Scale(scenario::scale::Options),
+    /// An edge that is replaced 50 times under connects, publishers, viewers, callers and hooks. It
+    /// takes minutes; `all` leaves it out.
+    Replace(scenario::replace::Options),
     /// Processor time and memory as sessions, groups, viewers and streams grow tenfold, and the cost
     /// of each for `tributary plan`. It takes minutes; `all` leaves it out.
     Growth(scenario::growth::Options),
     /// Fits the costs to the file that `growth` has written.
     Fit(fit::Options),
-    /// The scenarios but `capacity`, `scale` and `growth`, with default settings.
+    /// The scenarios but `capacity`, `scale`, `replace` and `growth`, with default settings.
     All,
     /// One of the generator's own processes.
     #[command(hide = true)]
@@ -97,6 +101,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Action::Rpc(options) => scenario::rpc::run(&options),
         Action::SharedObject(options) => scenario::shared_object::run(&options),
         Action::Scale(options) => scenario::scale::run(&options),
+        Action::Replace(options) => scenario::replace::run(&options),
         Action::Growth(options) => scenario::growth::run(&options),
         Action::Fit(options) => fit::run(&options)?,
         Action::All => {

@@ -285,6 +285,36 @@ impl Server {
         self.processes.iter().map(|(_, pid)| *pid).collect()
     }
 
+    /// Replaces the first edge by another process, and waits until the old one has ended.
+    pub(crate) fn replace_edge(&mut self, number: usize) {
+        let origin = self._programs.last().expect("an origin");
+        let link = format!("origin@{}", origin.address("link"));
+        let path = self._directory.path();
+        let name = format!("edge0-{number}");
+        let arguments = edge_arguments("edge0", "127.0.0.1:0", &link);
+        let arguments = [&arguments[..], &["--replace"]].concat();
+        let next = Program::tributary(&name, Path::new(BUILT), path, &arguments);
+        self.processes[0].1 = next.pid();
+        let mut before = std::mem::replace(&mut self._programs[0], next);
+        let ended = before.wait_exit(Duration::from_secs(60));
+        assert!(ended.is_some_and(|it| it.success()), "{}", before.log());
+    }
+
+    /// Starts rtmpdump, which plays a stream by RTMPT into a file.
+    pub(crate) fn dump_by_rtmpt(&self, app: &str, name: &str, number: usize) -> (Program, PathBuf) {
+        let path = self._directory.path();
+        let file = path.join(format!("dump-{number}.flv"));
+        let url = format!(
+            "rtmpt://{}/{app}/{name}",
+            self._programs[0].address("rtmpt")
+        );
+        let mut command = Command::new("rtmpdump");
+        command.args(["--live", "--quiet", "--rtmp", &url, "--flv"]);
+        command.arg(&file);
+        let program = Program::spawn(&format!("rtmpdump-{number}"), &mut command, path);
+        (program, file)
+    }
+
     /// Resident bytes of each process.
     pub(crate) fn resident(&self) -> Vec<f64> {
         self.pids().into_iter().map(meter::resident).collect()
@@ -298,6 +328,18 @@ fn directory() -> TempDir {
 /// Starts this tree's tributary with one origin and so many edges.
 pub(crate) fn with_edges(edges: usize) -> Server {
     with_settings(edges, "")
+}
+
+/// One edge that can be replaced, with a port for this transport.
+pub(crate) fn replaceable(transport: Transport, settings: &str) -> Server {
+    let nodes = Nodes {
+        edges: 1,
+        delivery: None,
+        transport,
+        settings,
+    };
+    let ground = PathOptions::default().open();
+    tributary(directory(), Path::new(BUILT), &nodes, ground)
 }
 
 /// The same; all nodes have these settings besides.
@@ -404,12 +446,26 @@ fn listener(executable: &Path, path: &Path, transport: Transport, ground: &Groun
 fn edge(executable: &Path, path: &Path, name: &str, link: &str, ground: &Ground) -> Program {
     issue(executable, path, "edge", name);
     let rtmp = format!("{}:0", ground.address(Tier::Edge));
-    let arguments = ["edge", "--cert", name, "--origin", link];
-    let addresses = ["--rtmp", &rtmp, "--admin", "127.0.0.1:0"];
-    let arguments = [&arguments[..], &addresses, &["--config", "edge.toml"]].concat();
+    let arguments = edge_arguments(name, &rtmp, link);
     ground.at(Tier::Edge, || {
         Program::tributary(&format!("{name}-process"), executable, path, &arguments)
     })
+}
+
+fn edge_arguments<'a>(name: &'a str, rtmp: &'a str, link: &'a str) -> [&'a str; 11] {
+    [
+        "edge",
+        "--cert",
+        name,
+        "--origin",
+        link,
+        "--rtmp",
+        rtmp,
+        "--admin",
+        "127.0.0.1:0",
+        "--config",
+        "edge.toml",
+    ]
 }
 
 /// Makes the private CA of a directory's nodes.

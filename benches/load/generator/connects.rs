@@ -32,7 +32,8 @@ pub(super) async fn run(
                 turns.next().await;
                 match come_and_go(&coming, index + turn * concurrency).await {
                     Ok(()) => tally.done.set(tally.done.get() + 1),
-                    Err(_) => {
+                    Err(error) => {
+                        eprintln!("client {index}: {error}");
                         tally.failed.set(tally.failed.get() + 1);
                         // This pause keeps a server that refuses from being asked in a busy loop.
                         sleep(Duration::from_millis(10)).await;

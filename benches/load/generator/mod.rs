@@ -26,6 +26,7 @@ mod calls;
 mod connects;
 mod echo;
 mod members;
+mod numbered;
 mod object;
 mod publisher;
 mod relay;
@@ -136,6 +137,15 @@ pub(crate) enum Role {
         method: String,
         #[arg(long)]
         bulk_bytes: usize,
+    },
+    /// Sessions of one group that make numbered calls at intervals; `finish` ends them.
+    Numbered {
+        #[arg(long)]
+        server: SocketAddr,
+        #[arg(long)]
+        app: String,
+        #[arg(long)]
+        count: usize,
     },
     /// Sessions that call one after the other.
     Rpc {
@@ -311,6 +321,9 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                 method,
                 bulk_bytes,
             } => calls::run(commands, server, app, count, method, bulk_bytes).await,
+            Role::Numbered { server, app, count } => {
+                numbered::run(commands, server, app, count).await
+            }
             Role::Rpc {
                 server,
                 app,

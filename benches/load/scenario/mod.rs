@@ -12,6 +12,7 @@ pub(crate) mod idle;
 pub(crate) mod light;
 pub(crate) mod neighbour;
 pub(crate) mod publishers;
+pub(crate) mod replace;
 pub(crate) mod rpc;
 pub(crate) mod scale;
 pub(crate) mod shared_object;
