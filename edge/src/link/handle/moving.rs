@@ -21,6 +21,11 @@ use crate::{
     objects::HubOut,
 };
 
+/// The distance of the session numbers of a process that has left from those that the next one gives.
+/// Reason: the next process gives fewer, also all later ones, and a frame of the link has 62 bits.
+const LEAST_APART: u64 = 1 << 40;
+const MOST_APART: u64 = 1 << 59;
+
 /// A step on the way of the links to another process, or from it.
 #[derive(Debug)]
 pub enum Movement {
@@ -120,6 +125,9 @@ impl Upstream {
     ///
     /// The sessions and publishes are dropped after the call has returned.
     pub async fn leave(&self) {
+        // The other process gives the next numbers. Sessions that follow have some of their own.
+        let apart = rand::random_range(LEAST_APART..MOST_APART);
+        self.next.fetch_add(apart, Ordering::Relaxed);
         let (done, is_done) = oneshot::channel();
         self.order(Movement::Leave(done));
         // Without a link thread nothing is said.
