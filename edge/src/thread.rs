@@ -16,12 +16,13 @@ use tokio::{
     task::{JoinSet, LocalSet, spawn_local},
 };
 use tributary_node::queue;
+use tributary_protocol::parcel::ParcelError;
 
 use crate::{
     admission::Permit,
     client,
     door::{Door, Entered, Entrant, Refusal, Turns},
-    moving::WorkerOrder,
+    moving::{MovedArrival, WorkerOrder},
     requests,
     spread::WorkerSlot,
     worker::{Setup, Worker},
@@ -125,26 +126,10 @@ fn obey(worker: &Rc<Worker>, order: WorkerOrder, clients: &mut JoinSet<()>) {
             worker.begin(stage);
             let _ = done.try_send(());
         }
-        WorkerOrder::Take {
-            is_for_requests,
-            client,
-            permit,
-            slot,
-            done,
-        } => {
-            let outcome = if is_for_requests {
-                let taken = requests::take(worker, client, permit, slot);
-                taken.map(|serve| {
-                    clients.spawn_local(async move { follow_all(serve.await).await });
-                })
-            } else {
-                let taken = client::take(worker, client, permit, slot);
-                taken.map(|serve| {
-                    clients.spawn_local(serve);
-                })
-            };
+        WorkerOrder::Take { arrivals, done } => {
+            let taken = arrivals.into_iter().map(|it| take(worker, it, clients));
             // There is room for every outcome.
-            let _ = done.try_send(outcome);
+            let _ = done.try_send(taken.collect());
         }
         WorkerOrder::Answer { session, answer } => worker.answer(session, answer),
     }
@@ -218,6 +203,27 @@ impl Arrived {
             }
         }
     }
+}
+
+/// Takes a client of another process.
+fn take(
+    worker: &Rc<Worker>,
+    arrival: MovedArrival,
+    clients: &mut JoinSet<()>,
+) -> Result<(), ParcelError> {
+    let MovedArrival {
+        client,
+        is_for_requests,
+        permit,
+        slot,
+    } = arrival;
+    if is_for_requests {
+        let serve = requests::take(worker, client, permit, slot)?;
+        clients.spawn_local(async move { follow_all(serve.await).await });
+    } else {
+        clients.spawn_local(client::take(worker, client, permit, slot)?);
+    }
+    Ok(())
 }
 
 /// Waits for the sessions that have begun on a connection.

@@ -182,9 +182,13 @@ fn move_clients(stream: &UnixStream, clients: &LiveClients) -> Result<Followers,
     let begun = Instant::now();
     let mut frozen = clients.freeze(begun + FREEZE)?;
     let mut clients: u64 = 0;
-    while let Some(moved) = frozen.next_client()? {
+    loop {
+        let moved = frozen.next_clients()?;
+        if moved.is_empty() {
+            break;
+        }
+        clients += moved.len() as u64;
         send(stream, HandoverMessage::Moved(moved))?;
-        clients += 1;
     }
     let MovedLinks {
         head,
@@ -222,7 +226,11 @@ fn move_clients(stream: &UnixStream, clients: &LiveClients) -> Result<Followers,
 
 /// Sends the clients that follow, as long as the other process takes them.
 fn send_after(stream: &UnixStream, mut followers: Followers) {
-    while let Some(moved) = followers.next_client() {
+    loop {
+        let moved = followers.next_clients();
+        if moved.is_empty() {
+            return;
+        }
         if let Err(error) = send(stream, HandoverMessage::Moved(moved)) {
             tracing::warn!(%error, "clients that were connecting are lost");
             return;

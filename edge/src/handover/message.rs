@@ -10,6 +10,7 @@ use std::{
     time::Instant,
 };
 
+use bytes::Bytes;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -23,7 +24,7 @@ use tributary_protocol::{
 use super::{HandoverError, Passed, SocketRole};
 use crate::{
     link::MovedLinks,
-    moving::{Moved, MovedClient},
+    moving::{Moved, MovedClient, ON_THE_WAY},
 };
 
 /// A message.
@@ -45,8 +46,8 @@ pub(super) enum HandoverMessage {
     },
     /// The new process has started, and takes live clients.
     Ready,
-    /// A client with its descriptor, or the answer of a service to one that came before.
-    Moved(Moved),
+    /// Clients with their descriptors, and answers of services to clients that came before.
+    Moved(Vec<Moved>),
     /// A part of the links.
     Links(LinksPart, Vec<u8>),
     /// There were so many clients and parts of the links.
@@ -72,16 +73,25 @@ const END: u8 = 4;
 const TAKEN: u8 = 5;
 const LEFT: u8 = 6;
 const READY: u8 = 7;
-const CLIENT: u8 = 8;
-const ANSWER: u8 = 9;
+const MOVED: u8 = 8;
 const LINKS_HEAD: u8 = 10;
 const LANE: u8 = 11;
 const WAITING: u8 = 12;
 const ALL_MOVED: u8 = 13;
-const REQUESTS: u8 = 14;
+
+/// The kinds of items in a message.
+const CLIENT: u8 = 1;
+const REQUESTS: u8 = 2;
+const ANSWER: u8 = 3;
 
 const ADMIN: &str = "admin";
 const HANDOVER: &str = "handover";
+
+/// The bytes of a message with parcels: some of the longest, which few sessions have.
+const MOST_BYTES: usize = 4 * MAX_PARCEL - 1;
+
+/// Bytes by which the memory for a message grows, once those before have come.
+const PIECE: usize = 256 * 1024;
 
 /// The content of a message that is no parcel. Reason: the longest has a sentence.
 const MOST_TEXT: usize = 4096;
@@ -99,14 +109,14 @@ impl LinksPart {
 
 /// Sends a message.
 pub(super) fn send(stream: &UnixStream, message: HandoverMessage) -> Result<(), HandoverError> {
-    let mut socket = None;
+    let mut sockets = Vec::new();
     let (kind, content) = match message {
         HandoverMessage::Hello { version, name } => {
             (HELLO, [&version.to_be_bytes(), name.as_bytes()].concat())
         }
         HandoverMessage::Refuse(reason) => (REFUSE, reason.into_bytes()),
         HandoverMessage::Socket(passed) => {
-            socket = Some(passed.socket);
+            sockets.push(passed.socket);
             (SOCKET, name(passed.role).into_bytes())
         }
         HandoverMessage::End {
@@ -118,17 +128,12 @@ pub(super) fn send(stream: &UnixStream, message: HandoverMessage) -> Result<(), 
             (END, [&count[..], &process, &[u8::from(is_live)]].concat())
         }
         HandoverMessage::Ready => (READY, Vec::new()),
-        HandoverMessage::Moved(Moved::Client(client)) => {
-            socket = client.socket;
-            (CLIENT, client.parcel.into())
-        }
-        HandoverMessage::Moved(Moved::Requests(client)) => {
-            socket = client.socket;
-            (REQUESTS, client.parcel.into())
-        }
-        HandoverMessage::Moved(Moved::Answer { session, answer }) => {
-            let answer = pack(&answer, Instant::now())?;
-            (ANSWER, [&session.0.to_be_bytes()[..], &answer].concat())
+        HandoverMessage::Moved(items) => {
+            let mut content = Vec::new();
+            for item in items {
+                sockets.extend(put(item, &mut content)?);
+            }
+            (MOVED, content)
         }
         HandoverMessage::Links(part, bytes) => {
             let kind = match part {
@@ -148,7 +153,7 @@ pub(super) fn send(stream: &UnixStream, message: HandoverMessage) -> Result<(), 
     let length = u32::try_from(content.len() + 1).map_err(|_| HandoverError::Order)?;
     let [a, b, c, d] = length.to_be_bytes();
     let head = [a, b, c, d, kind];
-    let sent = send_some(stream, &[&head, &content], socket.as_ref())?;
+    let sent = send_some(stream, &[&head, &content], &sockets)?;
     let rest = head.get(sent..).unwrap_or_default();
     let mut stream = stream;
     stream.write_all(rest)?;
@@ -157,19 +162,32 @@ pub(super) fn send(stream: &UnixStream, message: HandoverMessage) -> Result<(), 
     Ok(())
 }
 
-/// Sends the first bytes of two pieces, with a descriptor if there is one; returns how many.
-fn send_some(
-    stream: &UnixStream,
-    pieces: &[&[u8]; 2],
-    socket: Option<&OwnedFd>,
-) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+/// Puts an item behind others: its kind, whether it has a descriptor, its length and its bytes. Returns
+/// the descriptor.
+fn put(item: Moved, content: &mut Vec<u8>) -> Result<Option<OwnedFd>, HandoverError> {
+    let (kind, socket, bytes) = match item {
+        Moved::Client(client) => (CLIENT, client.socket, client.parcel),
+        Moved::Requests(client) => (REQUESTS, client.socket, client.parcel),
+        Moved::Answer { session, answer } => {
+            let answer = pack(&answer, Instant::now())?;
+            let bytes = [&session.0.to_be_bytes()[..], &answer].concat();
+            (ANSWER, None, bytes.into())
+        }
+    };
+    let length = u32::try_from(bytes.len()).map_err(|_| HandoverError::Order)?;
+    content.extend_from_slice(&[kind, u8::from(socket.is_some())]);
+    content.extend_from_slice(&length.to_be_bytes());
+    content.extend_from_slice(&bytes);
+    Ok(socket)
+}
+
+/// Sends the first bytes of two pieces, with descriptors; returns how many.
+fn send_some(stream: &UnixStream, pieces: &[&[u8]; 2], sockets: &[OwnedFd]) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(ON_THE_WAY))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = socket.map(|socket| [socket.as_fd()]);
-    if let Some(descriptors) = &descriptors
-        && !control.push(SendAncillaryMessage::ScmRights(descriptors))
-    {
-        return Err(io::Error::other("no room for a descriptor"));
+    let descriptors: Vec<_> = sockets.iter().map(OwnedFd::as_fd).collect();
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(io::Error::other("no room for the descriptors"));
     }
     let pieces = pieces.map(IoSlice::new);
     Ok(sendmsg(stream, &pieces, &mut control, SendFlags::NOSIGNAL)?)
@@ -178,8 +196,8 @@ fn send_some(
 /// Waits for a message.
 pub(super) fn receive(stream: &UnixStream) -> Result<HandoverMessage, HandoverError> {
     let mut head = [0; 5];
-    // A descriptor comes with the first byte of its message, and never with a later one.
-    let (count, descriptor) = receive_with(stream, &mut head)?;
+    // Descriptors come with the first byte of their message, and never with a later one.
+    let (count, descriptors) = receive_with(stream, &mut head)?;
     if count == 0 {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
@@ -189,23 +207,24 @@ pub(super) fn receive(stream: &UnixStream) -> Result<HandoverMessage, HandoverEr
         .checked_sub(1)
         .ok_or(HandoverError::Order)?;
     let most = match kind {
-        CLIENT | REQUESTS | ANSWER | LINKS_HEAD | LANE | WAITING => MAX_PARCEL + size_of::<u64>(),
+        MOVED | LINKS_HEAD | LANE | WAITING => MOST_BYTES,
         _ => MOST_TEXT,
     };
     if length as usize > most {
         return Err(HandoverError::Order);
     }
     // Memory grows with the bytes that come.
-    let mut content = Vec::new();
-    let read = stream.take(length.into()).read_to_end(&mut content)?;
-    if read < length as usize {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    let (mut content, length) = (Vec::new(), length as usize);
+    while content.len() < length {
+        let begin = content.len();
+        content.resize(length.min(begin + PIECE), 0);
+        (&*stream).read_exact(&mut content[begin..])?;
     }
-    decode(kind, content, descriptor)
+    decode(kind, content, descriptors)
 }
 
-fn receive_with(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+fn receive_with(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(ON_THE_WAY))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = recvmsg(
         stream,
@@ -217,16 +236,17 @@ fn receive_with(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Opt
         RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
         _ => None,
     });
-    Ok((received.bytes, descriptors.flatten().next()))
+    Ok((received.bytes, descriptors.flatten().collect()))
 }
 
 /// The message of this kind with this content.
 pub(super) fn decode(
     kind: u8,
     content: Vec<u8>,
-    descriptor: Option<OwnedFd>,
+    descriptors: Vec<OwnedFd>,
 ) -> Result<HandoverMessage, HandoverError> {
     let order = HandoverError::Order;
+    let mut descriptors = descriptors.into_iter();
     let text = |content: Vec<u8>| String::from_utf8(content).map_err(|_| HandoverError::Order);
     Ok(match kind {
         HELLO => {
@@ -239,7 +259,7 @@ pub(super) fn decode(
         REFUSE => HandoverMessage::Refuse(text(content)?),
         SOCKET => {
             let role = role(&text(content)?).ok_or(order)?;
-            let socket = descriptor.ok_or(HandoverError::Order)?;
+            let socket = descriptors.next().ok_or(HandoverError::Order)?;
             HandoverMessage::Socket(Passed { role, socket })
         }
         END => {
@@ -256,24 +276,7 @@ pub(super) fn decode(
             }
         }
         READY => HandoverMessage::Ready,
-        CLIENT | REQUESTS => {
-            let client = MovedClient {
-                parcel: content.into(),
-                socket: descriptor,
-            };
-            HandoverMessage::Moved(match kind {
-                CLIENT => Moved::Client(client),
-                _ => Moved::Requests(client),
-            })
-        }
-        ANSWER => {
-            let (session, answer) = content.split_first_chunk().ok_or(order)?;
-            let answer = unpack::<HookAnswer>(answer, Instant::now(), (), MAX_PARCEL)?;
-            HandoverMessage::Moved(Moved::Answer {
-                session: SessionId(u64::from_be_bytes(*session)),
-                answer,
-            })
-        }
+        MOVED => HandoverMessage::Moved(items(&content, descriptors)?),
         LINKS_HEAD => HandoverMessage::Links(LinksPart::Head, content),
         LANE => HandoverMessage::Links(LinksPart::Lane, content),
         WAITING => HandoverMessage::Links(LinksPart::Waiting, content),
@@ -289,6 +292,47 @@ pub(super) fn decode(
         LEFT => HandoverMessage::Left,
         _ => return Err(order),
     })
+}
+
+/// The items of a message.
+fn items(
+    mut content: &[u8],
+    mut descriptors: impl Iterator<Item = OwnedFd>,
+) -> Result<Vec<Moved>, HandoverError> {
+    let mut items = Vec::new();
+    while !content.is_empty() {
+        let (&[kind, has_socket, length @ ..], rest) = content
+            .split_first_chunk::<6>()
+            .ok_or(HandoverError::Order)?;
+        let length = u32::from_be_bytes(length) as usize;
+        let (bytes, rest) = rest.split_at_checked(length).ok_or(HandoverError::Order)?;
+        let socket = match has_socket {
+            0 => None,
+            _ => Some(descriptors.next().ok_or(HandoverError::Order)?),
+        };
+        items.push(match kind {
+            ANSWER => {
+                let (session, answer) = bytes.split_first_chunk().ok_or(HandoverError::Order)?;
+                Moved::Answer {
+                    session: SessionId(u64::from_be_bytes(*session)),
+                    answer: unpack::<HookAnswer>(answer, Instant::now(), (), MAX_PARCEL)?,
+                }
+            }
+            CLIENT | REQUESTS => {
+                let client = MovedClient {
+                    parcel: Bytes::copy_from_slice(bytes),
+                    socket,
+                };
+                match kind {
+                    CLIENT => Moved::Client(client),
+                    _ => Moved::Requests(client),
+                }
+            }
+            _ => return Err(HandoverError::Order),
+        });
+        content = rest;
+    }
+    Ok(items)
 }
 
 fn name(role: SocketRole) -> String {

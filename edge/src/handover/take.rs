@@ -93,7 +93,7 @@ impl Takeover {
         let mut parts = 0;
         loop {
             match receive(stream)? {
-                HandoverMessage::Moved(moved) => clients.push(moved),
+                HandoverMessage::Moved(moved) => clients.extend(moved),
                 HandoverMessage::Links(part, bytes) => {
                     part.put(bytes, &mut links);
                     parts += 1;

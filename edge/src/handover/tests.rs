@@ -209,11 +209,13 @@ fn messages_that_are_none_are_refused() {
         (3, b"nowhere"),
         (4, b"\0\0\0\0\0\0\0\x01"),
         (4, b"\0\0\0\0\0\0\0\x01\0\0\0\x07\x02"),
-        (8, b"a parcel"),
-        (9, b"\0\0\0\0\0\0\0\x01no parcel"),
+        (8, b"\x01\x01\0\0\0\x01x"),
+        (8, b"\x01\0\0\0\0\x02x"),
+        (8, b"\x09\0\0\0\0\x01x"),
+        (8, b"\x03\0\0\0\0\x09\0\0\0\0\0\0\0\x01x"),
         (13, b"\0\0\0\0\0\0\0\x01\0"),
     ] {
-        let decoded = message::decode(kind, content.to_vec(), None);
+        let decoded = message::decode(kind, content.to_vec(), Vec::new());
         assert!(decoded.is_err(), "{kind} {content:?}");
     }
     // A length that nothing follows: the reader waits no longer than it is told to.

@@ -90,14 +90,17 @@ impl LiveClients {
 }
 
 impl Frozen {
-    /// The next client; `None` once all are out.
+    /// Waits for clients; none once all are out.
     ///
     /// # Errors
     /// A session does not come to a stand-still in time.
-    pub fn next_client(&mut self) -> io::Result<Option<Moved>> {
+    pub fn next_clients(&mut self) -> io::Result<Vec<Moved>> {
         let (until, clients) = (self.until, &mut self.clients);
-        let next = async { timeout_at(until, clients.recv()).await };
-        Ok(self.of.runtime.block_on(next)?)
+        let mut next = Vec::new();
+        let received = clients.recv_many(&mut next, ON_THE_WAY);
+        let received = async { timeout_at(until, received).await };
+        self.of.runtime.block_on(received)?;
+        Ok(next)
     }
 
     /// The state of the links. All clients are out.
@@ -141,9 +144,11 @@ impl Drop for Frozen {
 }
 
 impl Followers {
-    /// The next one; `None` once none is left.
-    pub fn next_client(&mut self) -> Option<Moved> {
-        self.0.blocking_recv()
+    /// Waits for the next ones; none once none is left.
+    pub fn next_clients(&mut self) -> Vec<Moved> {
+        let mut next = Vec::new();
+        self.0.blocking_recv_many(&mut next, ON_THE_WAY);
+        next
     }
 }
 

@@ -16,7 +16,9 @@ use tributary_protocol::{SessionId, parcel::ParcelError};
 use super::giving::{SharedUpstream, begin};
 use crate::{
     link::{MoveError, MovedLinks},
-    moving::{LinksToTake, Moved, MovedClient, ON_THE_WAY, Stage, StateOfLinks, WorkerOrder},
+    moving::{
+        LinksToTake, Moved, MovedArrival, MovedClient, ON_THE_WAY, Stage, StateOfLinks, WorkerOrder,
+    },
     run::Controls,
     spread::Spread,
 };
@@ -30,8 +32,8 @@ pub struct Taking {
     reached: Option<oneshot::Receiver<()>>,
     links: Mutex<Option<oneshot::Sender<LinksToTake>>>,
     spread: Mutex<Spread>,
-    done: mpsc::Sender<Result<(), ParcelError>>,
-    outcomes: Mutex<mpsc::Receiver<Result<(), ParcelError>>>,
+    done: mpsc::Sender<Vec<Result<(), ParcelError>>>,
+    outcomes: Mutex<mpsc::Receiver<Vec<Result<(), ParcelError>>>>,
 }
 
 /// The clients that have been taken, and those that could not.
@@ -56,7 +58,7 @@ impl Taking {
         upstream: SharedUpstream,
         links: StateOfLinks,
     ) -> Self {
-        let (done, outcomes) = mpsc::channel(ON_THE_WAY);
+        let (done, outcomes) = mpsc::channel(ON_THE_WAY + controls.workers.len());
         Self {
             spread: Mutex::new(Spread::new(controls.workers.len())),
             controls,
@@ -98,6 +100,12 @@ impl Taking {
     ) -> Result<Taken, TakeError> {
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = Taken::default();
+        let mut batches = self
+            .controls
+            .workers
+            .iter()
+            .map(|_| Vec::new())
+            .collect::<Vec<_>>();
         let mut awaited = 0;
         for moved in clients {
             let (client, is_for_requests) = match moved {
@@ -108,12 +116,22 @@ impl Taking {
                     continue;
                 }
             };
-            if awaited == ON_THE_WAY {
-                taken.count(outcomes.blocking_recv());
-                awaited -= 1;
+            let (worker, arrival) = self.place(client, is_for_requests);
+            batches[worker].push(arrival);
+            if batches[worker].len() == ON_THE_WAY {
+                if awaited == ON_THE_WAY {
+                    taken.count(outcomes.blocking_recv());
+                    awaited -= 1;
+                }
+                self.give(worker, std::mem::take(&mut batches[worker]))?;
+                awaited += 1;
             }
-            self.give(client, is_for_requests)?;
-            awaited += 1;
+        }
+        for (worker, batch) in batches.into_iter().enumerate() {
+            if !batch.is_empty() {
+                self.give(worker, batch)?;
+                awaited += 1;
+            }
         }
         for _ in 0..awaited {
             taken.count(outcomes.blocking_recv());
@@ -121,21 +139,25 @@ impl Taking {
         Ok(taken)
     }
 
-    /// Gives a client to a worker.
-    fn give(&self, client: MovedClient, is_for_requests: bool) -> Result<(), TakeError> {
+    /// The worker of a client.
+    fn place(&self, client: MovedClient, is_for_requests: bool) -> (usize, MovedArrival) {
         let permit = self.controls.admission().adopt();
         let mut spread = self.spread.lock().unwrap_or_else(PoisonError::into_inner);
         // The load of the first worker is not known here, and few clients come together.
         let (worker, slot) = spread.next(0.0);
-        drop(spread);
-        let order = WorkerOrder::Take {
-            is_for_requests,
+        let arrival = MovedArrival {
             client,
+            is_for_requests,
             permit,
             slot,
-            done: self.done.clone(),
         };
-        self.order(worker, order)
+        (worker, arrival)
+    }
+
+    /// Gives clients to a worker.
+    fn give(&self, worker: usize, arrivals: Vec<MovedArrival>) -> Result<(), TakeError> {
+        let done = self.done.clone();
+        self.order(worker, WorkerOrder::Take { arrivals, done })
     }
 
     fn order(&self, worker: usize, order: WorkerOrder) -> Result<(), TakeError> {
@@ -162,9 +184,9 @@ impl Taking {
         begin(&self.controls.workers, || Stage::Serves)
     }
 
-    /// Takes an item that follows.
-    pub fn follow(&self, moved: Moved) -> Result<(), TakeError> {
-        let taken = self.take_clients([moved])?;
+    /// Takes items that follow.
+    pub fn follow(&self, moved: Vec<Moved>) -> Result<(), TakeError> {
+        let taken = self.take_clients(moved)?;
         if taken.refused > 0 {
             tracing::warn!("a client that followed could not be taken");
         }
@@ -193,14 +215,16 @@ impl std::ops::Add for Taken {
 }
 
 impl Taken {
-    fn count(&mut self, outcome: Option<Result<(), ParcelError>>) {
-        match outcome {
-            Some(Ok(())) => self.clients += 1,
-            Some(Err(error)) => {
-                tracing::warn!(%error, "a client could not be taken");
-                self.refused += 1;
+    /// Counts the outcomes of a batch; none shows that a worker has ended, which ends this process too.
+    fn count(&mut self, outcomes: Option<Vec<Result<(), ParcelError>>>) {
+        for outcome in outcomes.unwrap_or_default() {
+            match outcome {
+                Ok(()) => self.clients += 1,
+                Err(error) => {
+                    tracing::warn!(%error, "a client could not be taken");
+                    self.refused += 1;
+                }
             }
-            None => self.refused += 1,
         }
     }
 }

@@ -74,18 +74,25 @@ pub(crate) enum WorkerOrder {
         /// Gets an item once it has begun.
         done: mpsc::Sender<()>,
     },
-    /// A client of another process, or a connection that carries requests.
+    /// Clients of another process.
     Take {
-        is_for_requests: bool,
-        client: MovedClient,
-        permit: Permit,
-        slot: WorkerSlot,
-        /// Gets the outcome.
-        done: mpsc::Sender<Result<(), ParcelError>>,
+        arrivals: Vec<MovedArrival>,
+        /// Gets the outcomes.
+        done: mpsc::Sender<Vec<Result<(), ParcelError>>>,
     },
     /// The answer that a client of another process waits for.
     Answer {
         session: SessionId,
         answer: HookAnswer,
     },
+}
+
+/// A client of another process on its way to a worker.
+#[derive(Debug)]
+pub(crate) struct MovedArrival {
+    pub(crate) client: MovedClient,
+    /// Whether it is a connection that carries requests.
+    pub(crate) is_for_requests: bool,
+    pub(crate) permit: Permit,
+    pub(crate) slot: WorkerSlot,
 }
