@@ -114,8 +114,12 @@ async fn run(
         }
     }
     worker.begin_drain();
-    while let Some(ended) = clients.join_next().await {
-        report(ended);
+    // Clients may stand still for another process: an order ends that.
+    while !clients.is_empty() {
+        tokio::select! {
+            Some(order) = orders.recv() => obey(&worker, order, &mut clients),
+            Some(ended) = clients.join_next() => report(ended),
+        }
     }
 }
 
