@@ -136,6 +136,7 @@ fn obey(worker: &Rc<Worker>, order: WorkerOrder, clients: &mut JoinSet<()>) {
             let _ = done.try_send(taken.collect());
         }
         WorkerOrder::Answer { session, answer } => worker.answer(session, answer),
+        WorkerOrder::EndAnswers => worker.end_answers(),
     }
 }
 

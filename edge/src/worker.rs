@@ -283,9 +283,13 @@ impl Worker {
     /// Passes an answer on to its session.
     pub(crate) fn answer(&self, session: SessionId, answer: HookAnswer) {
         if let Some(answering) = self.answering.borrow_mut().remove(&session) {
-            // A session that has ended meanwhile has told that its act is over.
-            let _ = answering.send(answer);
+            answering.give(answer);
         }
+    }
+
+    /// No answer comes any more: the process that has asked is gone.
+    pub(crate) fn end_answers(&self) {
+        self.answering.borrow_mut().clear();
     }
 
     /// Waits until another stage, a departure or the drain begins.

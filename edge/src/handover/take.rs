@@ -150,6 +150,7 @@ impl Following {
         {
             tracing::warn!(%error, "no more clients follow from the process before this one");
         }
+        taking.end();
     }
 
     fn take_all(&self, taking: &Taking) -> Result<(), HandoverError> {

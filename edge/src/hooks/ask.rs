@@ -27,6 +27,29 @@ pub(super) struct Question {
     pub(super) left: Arc<OnceLock<Farewell>>,
 }
 
+/// The way of the answer to a question.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    pub(super) reply: oneshot::Sender<HookAnswer>,
+    pub(super) teller: Teller,
+    /// Owed if the answer is that it may.
+    pub(super) debt: Debt,
+    /// Set by a session that leaves before the answer is there.
+    pub(super) left: Arc<OnceLock<Farewell>>,
+}
+
+impl Answering {
+    /// Gives the session the answer. If the session has left, an allowed decision is over.
+    pub(crate) fn give(self, answer: HookAnswer) {
+        if let Err(answer) = self.reply.send(answer)
+            && answer.is_allowed()
+        {
+            let farewell = self.left.get().copied().unwrap_or_default();
+            self.teller.tell(&[self.debt], farewell);
+        }
+    }
+}
+
 /// A question whether a client may go on.
 #[derive(Debug)]
 pub(super) struct Update {
@@ -46,12 +69,13 @@ impl Question {
         let owing = hooks.owed().hold();
         hooks.spawn(async move {
             let answer = self.decide().await;
-            if let Err(answer) = reply.send(answer)
-                && answer.is_allowed()
-            {
-                let farewell = self.left.get().copied().unwrap_or_default();
-                self.teller.tell(&[self.debt], farewell);
-            }
+            let answering = Answering {
+                reply,
+                teller: self.teller,
+                debt: self.debt,
+                left: self.left,
+            };
+            answering.give(answer);
             drop(owing);
         });
     }

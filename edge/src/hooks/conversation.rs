@@ -23,7 +23,7 @@ use super::{
 
 mod parcel;
 
-pub(crate) use parcel::{Answering, MovedQuestion};
+pub(crate) use parcel::MovedQuestion;
 
 /// The hooks of one session. It asks one question at a time.
 ///

@@ -31,7 +31,8 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use ask::Answering;
 pub(crate) use card::Card;
-pub(crate) use conversation::{Answering, Asked, Conversation, HookNews, MovedQuestion};
+pub(crate) use conversation::{Asked, Conversation, HookNews, MovedQuestion};
 pub(crate) use deliver::Farewell;
 pub(crate) use shared::{Hooks, OfApplication};

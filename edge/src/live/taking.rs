@@ -193,6 +193,14 @@ impl Taking {
         Ok(())
     }
 
+    /// Nothing follows any more: sessions that wait for the answer of a service go on without one.
+    pub fn end(&self) {
+        for worker in 0..self.controls.workers.len() {
+            // A worker that has ended has no sessions.
+            let _ = self.order(worker, WorkerOrder::EndAnswers);
+        }
+    }
+
     /// Passes the answer of a service on to the session that waits for it.
     fn pass_on(&self, session: SessionId, answer: &HookAnswer) -> Result<(), TakeError> {
         for worker in 0..self.controls.workers.len() {

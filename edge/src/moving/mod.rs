@@ -85,6 +85,8 @@ pub(crate) enum WorkerOrder {
         session: SessionId,
         answer: HookAnswer,
     },
+    /// No such answer comes any more.
+    EndAnswers,
 }
 
 /// A client of another process on its way to a worker.

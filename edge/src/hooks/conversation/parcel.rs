@@ -6,7 +6,7 @@
 use std::sync::{Arc, Weak};
 
 use tokio::sync::{mpsc, oneshot};
-use tributary_gate::{HookAnswer, HookFault, MAX_DEBTS, MAX_FIELD};
+use tributary_gate::{Debt, HookAnswer, HookFault, MAX_DEBTS, MAX_FIELD};
 use tributary_protocol::{
     SessionId,
     parcel::{ParcelError, ParcelReader, ParcelWriter},
@@ -14,6 +14,7 @@ use tributary_protocol::{
 
 use super::{Asking, Conversation, Renamed, Updated, Updates};
 use crate::hooks::{
+    ask::Answering,
     card::Card,
     deliver::Farewell,
     shared::{Hooks, OfApplication, Teller},
@@ -32,9 +33,6 @@ const NAME: u16 = 3;
 
 const BEGAN: u16 = 2;
 const NEXT: u16 = 3;
-
-/// The way of an answer to a session that comes from another process.
-pub(crate) type Answering = oneshot::Sender<HookAnswer>;
 
 /// A question whose session has gone to another process.
 #[derive(Debug)]
@@ -115,8 +113,14 @@ impl Conversation {
             updates,
         };
         let answering = asked.map(|debt| {
-            let (answering, answer) = oneshot::channel();
+            let (reply, answer) = oneshot::channel();
             let left = Arc::default();
+            let answering = Answering {
+                reply,
+                teller: conversation.teller.clone(),
+                debt: Debt::clone(&debt),
+                left: Arc::clone(&left),
+            };
             conversation.asking = Some(Asking { answer, debt, left });
             answering
         });
