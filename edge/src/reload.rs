@@ -4,14 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tributary_node::config::{Application, At, Mistakes};
 
-use crate::{Config, config::CertificateFiles, fanout::Streams, run::Controls, tls::Certificates};
+use crate::{Config, config::CertificateFiles, run::Controls, tls::Certificates};
 
 /// Puts other configurations in force while the edge runs.
 #[derive(Clone, Debug)]
 pub struct Reloader {
     pub(crate) clients: Arc<Controls>,
     pub(crate) certificates: Certificates,
-    pub(crate) streams: Arc<Streams>,
 }
 
 impl Reloader {
@@ -44,7 +43,7 @@ impl Reloader {
             mistakes
         })?;
         self.certificates.put_in_force(certificates);
-        self.streams.limit_lag(config.max_lag.get());
+        self.clients.streams().limit_lag(config.max_lag.get());
         self.clients.put_in_force(clients);
         Ok(())
     }

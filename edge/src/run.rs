@@ -47,6 +47,8 @@ pub(crate) struct Controls {
     listeners: Arc<Listeners>,
     in_force: watch::Sender<Arc<InForce>>,
     admission: Arc<Admission>,
+    /// The live streams of the edge.
+    streams: Arc<Streams>,
     /// The queues of orders to the workers.
     pub(crate) workers: Vec<mpsc::Sender<WorkerOrder>>,
 }
@@ -121,9 +123,10 @@ pub(crate) fn run_behind(
     let admission = Admission::new(limits(config));
     let (in_force, settings) = watch::channel(InForce::new(config, policies));
     let streams = links.as_ref().map(|it| it.links.streams());
+    let streams = streams.unwrap_or_else(|| Streams::new(config.max_lag.get()));
     let setup = Setup {
         upstream,
-        streams: streams.unwrap_or_else(|| Streams::new(config.max_lag.get())),
+        streams: Arc::clone(&streams),
         tunnels: Arc::clone(listeners.tunnels()),
         holds: links.as_ref().is_some_and(|it| it.state.is_some()),
         metrics: Arc::clone(&metrics),
@@ -158,6 +161,7 @@ pub(crate) fn run_behind(
         listeners,
         in_force,
         admission,
+        streams,
         workers: orders,
     });
     Ok(RunningClients { controls, workers })
@@ -212,6 +216,11 @@ impl Controls {
     /// The admission of connections.
     pub(crate) fn admission(&self) -> &Arc<Admission> {
         &self.admission
+    }
+
+    /// The live streams.
+    pub(crate) fn streams(&self) -> &Arc<Streams> {
+        &self.streams
     }
 
     /// The listeners.

@@ -54,7 +54,6 @@ pub struct Start {
 pub struct Running {
     clients: run::RunningClients,
     certificates: Certificates,
-    streams: Arc<Streams>,
     readiness: Readiness,
     upstream: SharedUpstream,
     departing: Departing,
@@ -117,7 +116,6 @@ impl Running {
         Reloader {
             clients: Arc::clone(self.clients.controls()),
             certificates: self.certificates.clone(),
-            streams: Arc::clone(&self.streams),
         }
     }
 
@@ -224,13 +222,7 @@ pub fn start(
         rate: config.session_rate(),
     };
     let streams = Streams::new(config.max_lag.get());
-    let (links, upstream) = Links::new(
-        link_config,
-        epoch,
-        Arc::clone(&streams),
-        link_metrics,
-        drain.clone(),
-    );
+    let (links, upstream) = Links::new(link_config, epoch, streams, link_metrics, drain.clone());
     let readiness = links.readiness();
     let (state, give_state) = replaces.then(LinksState::new).unzip();
     let state = state.map(|state| (upstream.clone(), state));
@@ -255,7 +247,6 @@ pub fn start(
     Ok(Running {
         clients,
         certificates,
-        streams,
         readiness,
         upstream: shared_upstream,
         departing: leaving.departing,

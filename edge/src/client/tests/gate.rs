@@ -29,7 +29,7 @@ const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 /// Seconds of UNIX time in the year 2033.
 const LATER: u64 = 2_000_000_000;
 
-fn edge(settings: Application) -> Edge {
+pub(super) fn edge(settings: Application) -> Edge {
     Edge::start_for(&config(), &BTreeMap::from([("live".to_owned(), settings)]))
 }
 
@@ -39,7 +39,7 @@ fn only(address: IpAddr) -> Networks {
 }
 
 /// Settings that ask for a signature to publish and to play.
-fn signed(folder: &TempDir) -> Application {
+pub(super) fn signed(folder: &TempDir) -> Application {
     let file = folder.path().join("key");
     fs::write(&file, SECRET).expect("a file of the test");
     Application {
@@ -64,7 +64,7 @@ fn signature(act: &str, name: &str, expires: u64) -> String {
     format!("expires={expires}&sign={sign}")
 }
 
-fn properties(app: &str, agent: &str) -> Object {
+pub(super) fn properties(app: &str, agent: &str) -> Object {
     Object::new()
         .with("app", app)
         .with("flashVer", agent)
@@ -72,7 +72,7 @@ fn properties(app: &str, agent: &str) -> Object {
 }
 
 const ENCODER: &str = "FMLE/3.0 (compatible; FMSc/1.0)";
-const FLASH: &str = "WIN 10,0,32,18";
+pub(super) const FLASH: &str = "WIN 10,0,32,18";
 
 /// The `_error` of a connect, and whether `close` follows.
 async fn refused(edge: &Edge, from: IpAddr, app: &str, agent: &str) -> (String, bool) {
@@ -105,7 +105,7 @@ async fn session(edge: &mut Edge, agent: &str) -> (Client, Peer) {
     (client, peer)
 }
 
-fn publish(client: &mut Client, name: &str) {
+pub(super) fn publish(client: &mut Client, name: &str) {
     let arguments = vec![name.into(), "live".into()];
     client
         .connection

@@ -87,7 +87,7 @@ impl Service {
     }
 }
 
-fn properties(app: &str) -> Object {
+pub(super) fn properties(app: &str) -> Object {
     Object::new()
         .with("app", app)
         .with("flashVer", "FMLE/3.0 (test)")
@@ -95,14 +95,14 @@ fn properties(app: &str) -> Object {
 }
 
 /// A client that has sent its connect.
-async fn connecting(edge: &Edge, app: &str) -> Client {
+pub(super) async fn connecting(edge: &Edge, app: &str) -> Client {
     let mut client = edge.client().await;
     client.connection.connect(properties(app), Vec::new());
     client.send().await;
     client
 }
 
-async fn session(edge: &mut Edge) -> (Client, Peer) {
+pub(super) async fn session(edge: &mut Edge) -> (Client, Peer) {
     let mut client = connecting(edge, "live/room?key=1").await;
     let peer = edge.opened().await;
     peer.accept();
@@ -110,13 +110,13 @@ async fn session(edge: &mut Edge) -> (Client, Peer) {
     (client, peer)
 }
 
-async fn act(client: &mut Client, command: &str, arguments: Vec<Value>) {
+pub(super) async fn act(client: &mut Client, command: &str, arguments: Vec<Value>) {
     client.connection.stream_command(STREAM, command, arguments);
     client.send().await;
 }
 
 /// The field of a form.
-fn field<'a>(body: &'a str, name: &str) -> &'a str {
+pub(super) fn field<'a>(body: &'a str, name: &str) -> &'a str {
     let mut pairs = body.split('&').filter_map(|pair| pair.split_once('='));
     let pair = pairs.find(|(key, _)| *key == name);
     pair.map_or("", |(_, value)| value)

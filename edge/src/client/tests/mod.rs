@@ -6,7 +6,13 @@ mod gate;
 mod hooks;
 #[cfg(target_os = "linux")]
 mod merging;
+mod moved;
+mod moved_hooks;
+mod moved_live;
+mod moved_objects;
+mod moved_web;
 mod objects;
+mod pair;
 mod playing;
 mod proxied;
 mod publishing;

@@ -30,18 +30,18 @@ fn body(version: u32, events: Vec<Event>) -> Bytes {
     message.encode(ObjectEncoding::Amf0).1
 }
 
-fn change(slot: &str, value: impl Into<Value>) -> Event {
+pub(super) fn change(slot: &str, value: impl Into<Value>) -> Event {
     Event::Change(vec![(slot.to_owned(), value.into())])
 }
 
-fn send(number: f64) -> Event {
+pub(super) fn send(number: f64) -> Event {
     Event::SendMessage {
         values: vec!["hear".into(), number.into()],
     }
 }
 
 impl Peer {
-    fn join(&self, flags: Flags, aside: bool) {
+    pub(super) fn join(&self, flags: Flags, aside: bool) {
         let join = ToHub::Join {
             audience: OBJECT,
             session: self.session,
@@ -52,7 +52,12 @@ impl Peer {
     }
 
     /// Queues a message for all members in the worker's hub, once it has room. Returns its place.
-    fn deliver(&self, version: u32, events: Vec<Event>, all_but: Option<SessionId>) -> u64 {
+    pub(super) fn deliver(
+        &self,
+        version: u32,
+        events: Vec<Event>,
+        all_but: Option<SessionId>,
+    ) -> u64 {
         let message = ObjectMessage::new(body(version, events)).expect("a message");
         let delivery = Delivery {
             audience: OBJECT,
@@ -80,7 +85,7 @@ impl Peer {
 
 impl Edge {
     /// A client that uses an object.
-    async fn member(&mut self, encoding: ObjectEncoding) -> (Client, Peer) {
+    pub(super) async fn member(&mut self, encoding: ObjectEncoding) -> (Client, Peer) {
         let (mut client, peer) = self.session_in(encoding).await;
         client.ask(MessageStreamId::CONNECTION).await;
         self.message(&peer).await;
@@ -101,7 +106,7 @@ impl Client {
     }
 
     /// The next message of a shared object.
-    async fn object(&mut self) -> (MessageType, MessageStreamId, SharedObjectMessage) {
+    pub(super) async fn object(&mut self) -> (MessageType, MessageStreamId, SharedObjectMessage) {
         loop {
             if let ClientEvent::Message(message) = self.event().await
                 && message.kind.is_shared_object()

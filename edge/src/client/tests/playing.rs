@@ -27,15 +27,15 @@ use crate::{
 
 const AUDIO: MessageType = MessageType::AUDIO;
 const VIDEO: MessageType = MessageType::VIDEO;
-const HEADER: &[u8] = b"\x17\x00\x00\x00\x00h";
+pub(super) const HEADER: &[u8] = b"\x17\x00\x00\x00\x00h";
 pub(super) const KEY: &[u8] = b"\x17\x01\x00\x00\x00k";
-const INTER: &[u8] = b"\x27\x01\x00\x00\x00p";
-const SOUND: &[u8] = b"\xaf\x01s";
+pub(super) const INTER: &[u8] = b"\x27\x01\x00\x00\x00p";
+pub(super) const SOUND: &[u8] = b"\xaf\x01s";
 
 /// A live stream and the number of its next message.
 pub(super) struct Source {
-    live: Arc<LiveStream>,
-    number: u64,
+    pub(super) live: Arc<LiveStream>,
+    pub(super) number: u64,
     time: u32,
 }
 
@@ -44,7 +44,7 @@ impl Source {
         Self::with(RingLimits::default())
     }
 
-    fn with(limits: RingLimits) -> Self {
+    pub(super) fn with(limits: RingLimits) -> Self {
         Self {
             live: LiveStream::new(StreamKey::default(), limits),
             number: 0,
@@ -62,7 +62,7 @@ impl Source {
         FeedPlace(number)
     }
 
-    fn message(&self, kind: MessageType, payload: Bytes) -> Message {
+    pub(super) fn message(&self, kind: MessageType, payload: Bytes) -> Message {
         Message {
             kind,
             stream: MessageStreamId::CONNECTION,
@@ -75,7 +75,7 @@ impl Source {
         self.attach_to(peer, stream, 0);
     }
 
-    fn attach_to(&self, peer: &Peer, stream: MessageStreamId, publication: u64) {
+    pub(super) fn attach_to(&self, peer: &Peer, stream: MessageStreamId, publication: u64) {
         self.attach_named(peer, stream, publication, None);
     }
 
@@ -96,7 +96,7 @@ impl Source {
 }
 
 /// The next media message of a client, as stream, type, time and length.
-async fn media(client: &mut Client) -> (u32, u8, u32, usize) {
+pub(super) async fn media(client: &mut Client) -> (u32, u8, u32, usize) {
     match client.event().await {
         ClientEvent::Message(message) => (
             message.stream.0,
@@ -108,7 +108,7 @@ async fn media(client: &mut Client) -> (u32, u8, u32, usize) {
     }
 }
 
-fn status(status: Status) -> Message {
+pub(super) fn status(status: Status) -> Message {
     to_message(&command::on_status(status.info(None, None)), STREAM)
 }
 

@@ -21,17 +21,17 @@ const AUDIO: MessageType = MessageType::AUDIO;
 const VIDEO: MessageType = MessageType::VIDEO;
 
 /// An AVC sequence header and a key frame, both without content.
-const HEADER: &[u8] = b"\x17\x00\x00\x00\x00h";
+pub(super) const HEADER: &[u8] = b"\x17\x00\x00\x00\x00h";
 const KEY: &[u8] = b"\x17\x01\x00\x00\x00k";
 
 /// The link's end of a feed.
-struct Feed {
-    source: Arc<PublishSource>,
-    cursor: Cursor,
+pub(super) struct Feed {
+    pub(super) source: Arc<PublishSource>,
+    pub(super) cursor: Cursor,
 }
 
 impl Feed {
-    fn new() -> (PublishFeed, Self) {
+    pub(super) fn new() -> (PublishFeed, Self) {
         let (feed, source) = PublishFeed::new();
         let cursor = source.with_ring(|ring| ring.join(Start::Live));
         let source = Arc::new(source);
@@ -39,7 +39,7 @@ impl Feed {
     }
 
     /// The messages since the last call, as kind and time.
-    fn take(&mut self) -> Vec<(u8, u32)> {
+    pub(super) fn take(&mut self) -> Vec<(u8, u32)> {
         let mut taken = Vec::new();
         self.source.with_ring(|ring| {
             while let Some(delivery) = ring.next(&mut self.cursor, Duration::MAX) {
@@ -51,7 +51,7 @@ impl Feed {
         taken
     }
 
-    async fn wait(&mut self, count: usize) -> Vec<(u8, u32)> {
+    pub(super) async fn wait(&mut self, count: usize) -> Vec<(u8, u32)> {
         let mut taken = Vec::new();
         for _ in 0..2000 {
             taken.extend(self.take());
@@ -64,7 +64,7 @@ impl Feed {
     }
 }
 
-async fn publish(edge: &mut Edge, client: &mut Client, peer: &Peer) -> Generation {
+pub(super) async fn publish(edge: &mut Edge, client: &mut Client, peer: &Peer) -> Generation {
     client.connection.publish(
         STREAM,
         "name?key=secret",
@@ -76,7 +76,7 @@ async fn publish(edge: &mut Edge, client: &mut Client, peer: &Peer) -> Generatio
     generation
 }
 
-async fn send(client: &mut Client, messages: &[Message]) {
+pub(super) async fn send(client: &mut Client, messages: &[Message]) {
     for message in messages {
         let csid = ChunkStreamId(4 + u32::from(message.kind.0));
         client.connection.send(csid, message);
@@ -84,7 +84,7 @@ async fn send(client: &mut Client, messages: &[Message]) {
     client.send().await;
 }
 
-fn accept(peer: &Peer, generation: Generation) -> Feed {
+pub(super) fn accept(peer: &Peer, generation: Generation) -> Feed {
     let (feed, end) = Feed::new();
     peer.say(ToSession::AcceptPublish {
         stream: STREAM,

@@ -14,7 +14,6 @@ use super::support::{Client, Edge, config, own_address};
 use crate::{
     Config, Reloader,
     config::{Listen, Protocol},
-    fanout::Streams,
     tls::Certificates,
 };
 
@@ -25,11 +24,9 @@ fn free() -> SocketAddr {
 }
 
 fn reloader(edge: &Edge) -> Reloader {
-    let config = config();
     Reloader {
         clients: Arc::clone(edge.running.controls()),
         certificates: Certificates::none(),
-        streams: Streams::new(config.max_lag.get()),
     }
 }
 

@@ -26,6 +26,7 @@ use tributary_protocol::{
     session::{ClientConnection, ClientEvent, ConnectionLimits},
 };
 
+use super::pair::LinkScript;
 use crate::{
     Config, Metrics, Policies,
     departure::{self, Depart},
@@ -51,7 +52,10 @@ pub(super) struct Edge {
     pub(super) metrics: Arc<Metrics>,
     pub(super) drain: drain::Signal,
     pub(super) depart: Depart,
-    lanes: queue::Receiver<ToLane>,
+    pub(super) upstream: Upstream,
+    pub(super) lanes: queue::Receiver<ToLane>,
+    /// The test's part as the link thread in a replacement.
+    pub(super) links: LinkScript,
 }
 
 /// The origin's side of one session.
@@ -60,7 +64,7 @@ pub(super) struct Peer {
     pub(super) request: OpenRequest,
     pub(super) park: Arc<Park>,
     pub(super) hub: Arc<HubOut>,
-    inbox: queue::Sender<FromOrigin>,
+    pub(super) inbox: queue::Sender<FromOrigin>,
 }
 
 /// A client of the edge.
@@ -112,7 +116,7 @@ impl Edge {
             Listeners::new(Certificates::none(), upkeep),
             config,
             policies.with_hooks(Hooks::new(metrics.hooks.clone(), "edge-1", 7)),
-            upstream,
+            upstream.clone(),
             None,
             Arc::clone(&metrics),
             Leaving {
@@ -126,7 +130,9 @@ impl Edge {
             metrics,
             drain,
             depart,
+            upstream,
             lanes,
+            links: LinkScript::default(),
         }
     }
 
@@ -140,16 +146,26 @@ impl Edge {
 
     /// The next event of a session.
     pub(super) async fn told(&mut self) -> (SessionId, FromSession<Box<Opening>>) {
-        let told = timeout(LONG, self.lanes.next())
+        let told = timeout(LONG, self.next_event())
             .await
             .expect("a session sends an event");
-        event(told.expect("the edge runs"))
+        told.expect("the edge runs")
     }
 
     /// The next event of a session, if one comes soon.
     pub(super) async fn told_soon(&mut self) -> Option<(SessionId, FromSession<Box<Opening>>)> {
-        let told = timeout(Duration::from_millis(150), self.lanes.next()).await;
-        told.ok().flatten().map(event)
+        let told = timeout(Duration::from_millis(150), self.next_event()).await;
+        told.ok().flatten()
+    }
+
+    async fn next_event(&mut self) -> Option<(SessionId, FromSession<Box<Opening>>)> {
+        loop {
+            if let Some(kept) = self.links.kept.pop_front() {
+                return Some(kept);
+            }
+            let told = self.lanes.next().await?;
+            self.links.act(told, &[]);
+        }
     }
 
     /// The next session that opens.
@@ -270,13 +286,6 @@ impl Peer {
             message: to_message(command, MessageStreamId::CONNECTION),
             after: None,
         });
-    }
-}
-
-fn event(told: ToLane) -> (SessionId, FromSession<Box<Opening>>) {
-    match told {
-        ToLane::Session { session, event } => (session, event),
-        other => panic!("no event of a session: {other:?}"),
     }
 }
 

@@ -35,7 +35,7 @@ const REQUEST: &str = "GET /any HTTP/1.1\r\nHost: edge\r\nConnection: keep-alive
 const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
 
-fn serving(protocols: &[Protocol]) -> Config {
+pub(super) fn serving(protocols: &[Protocol]) -> Config {
     let mut listen = Listen::rtmp("127.0.0.1:0".parse().expect("an address"));
     listen.protocols = protocols.to_vec();
     Config {
@@ -55,7 +55,7 @@ fn forwarded(protocols: &[Protocol]) -> Config {
 }
 
 /// A frame of a client.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first, 0x80 | 126];
     match u16::try_from(payload.len()) {
         Ok(short @ 0..=125) => frame[1] = 0x80 | short as u8,
@@ -80,7 +80,7 @@ async fn head(socket: &mut TcpStream) -> String {
 }
 
 /// The edge's next frame: its first byte and its payload.
-async fn next(socket: &mut TcpStream) -> (u8, Vec<u8>) {
+pub(super) async fn next(socket: &mut TcpStream) -> (u8, Vec<u8>) {
     timeout(LONG, async {
         let first = socket.read_u8().await.expect("a frame");
         let length = match socket.read_u8().await.expect("a length") {
@@ -97,7 +97,7 @@ async fn next(socket: &mut TcpStream) -> (u8, Vec<u8>) {
 }
 
 /// Sends the output of the client's connection in a frame.
-async fn send(client: &mut Client) {
+pub(super) async fn send(client: &mut Client) {
     let output = client.connection.take_output();
     if !output.is_empty() {
         let frame = frame(0x82, &output);
@@ -106,7 +106,7 @@ async fn send(client: &mut Client) {
 }
 
 /// Goes on until an event.
-async fn event(client: &mut Client) -> ClientEvent {
+pub(super) async fn event(client: &mut Client) -> ClientEvent {
     loop {
         if let Some(event) = client.connection.poll_event() {
             return event;
@@ -122,7 +122,12 @@ async fn event(client: &mut Client) -> ClientEvent {
 
 /// Opens a WebSocket with these fields, and a session in it. The request comes in pieces of so many
 /// bytes, with the first bytes of RTMP right behind it.
-async fn session(edge: &mut Edge, from: IpAddr, fields: &str, piece: usize) -> (Client, Peer) {
+pub(super) async fn session(
+    edge: &mut Edge,
+    from: IpAddr,
+    fields: &str,
+    piece: usize,
+) -> (Client, Peer) {
     let mut client = Client::begin(edge.address(), from).await;
     let rtmp = frame(0x82, &client.connection.take_output());
     let sent = [format!("{REQUEST}{fields}\r\n").as_bytes(), &rtmp].concat();

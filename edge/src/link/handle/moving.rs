@@ -170,7 +170,7 @@ impl Upstream {
 
     /// Prepares the inbox of a session that comes, with the bytes that wait in its lane. `None` if it
     /// has come already, or its number is still to be given.
-    pub(in crate::link) fn berth(
+    pub(crate) fn berth(
         &self,
         session: SessionId,
         parked: usize,
@@ -185,7 +185,7 @@ impl Upstream {
     }
 
     /// Lets session numbers go on at this one.
-    pub(in crate::link) fn continue_at(&self, next_session: u64) {
+    pub(crate) fn continue_at(&self, next_session: u64) {
         self.next.store(next_session, Ordering::Relaxed);
     }
 
