@@ -119,8 +119,12 @@ impl Edge {
         let standing = self.during(peers, move || {
             let mut frozen = live.freeze(Instant::now() + LONG).expect("it runs");
             let mut moved = Vec::new();
-            while let Some(client) = frozen.next_client().expect("all stand still in time") {
-                moved.push(client);
+            loop {
+                let next = frozen.next_clients().expect("all stand still in time");
+                if next.is_empty() {
+                    break;
+                }
+                moved.extend(next);
             }
             Standing { frozen, moved }
         });
@@ -139,9 +143,15 @@ impl Edge {
             .await;
         let (send, following) = mpsc::channel(ON_THE_WAY);
         thread::spawn(move || {
-            while let Some(moved) = followers.next_client() {
-                // The test may have ended.
-                let _ = send.blocking_send(moved);
+            loop {
+                let next = followers.next_clients();
+                if next.is_empty() {
+                    return;
+                }
+                for moved in next {
+                    // The test may have ended.
+                    let _ = send.blocking_send(moved);
+                }
             }
         });
         following
@@ -209,7 +219,7 @@ impl Edge {
     /// Takes an item that follows.
     pub(super) async fn follow(&mut self, taking: Taking, moved: Moved) -> Taking {
         self.during(&[], move || {
-            taking.follow(moved).expect("it runs");
+            taking.follow(vec![moved]).expect("it runs");
             taking
         })
         .await
