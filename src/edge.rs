@@ -39,7 +39,7 @@ use crate::{
     local,
     node::{self, Failure},
     reload::{Adjustable, Reload},
-    replace::{self, Offered, Predecessor, Replaceable},
+    replace::{self, Confirmed, Offered, Predecessor, Replaceable},
     system,
 };
 
@@ -197,11 +197,13 @@ async fn serve(
         reload: reload.clone(),
         is_main: Arc::clone(&is_main),
     };
+    let is_stopped = Arc::new(AtomicBool::new(false));
     let departs = tokio::select! {
         stop = stops.next() => stop == drain::Stop::Terminate,
         _ = edge.departs() => true,
-        error = begin(before, own, begun, &ready, shares) => return Err(error),
+        error = begin(before, own, begun, &ready, shares, &is_stopped) => return Err(error),
     };
+    is_stopped.store(true, Ordering::Release);
     if is_main.load(Ordering::Relaxed) {
         system::stopping();
     }
@@ -284,6 +286,7 @@ async fn begin(
     admin: oneshot::Sender<()>,
     ready: &Ready,
     shares: Shares,
+    is_stopped: &Arc<AtomicBool>,
 ) -> Failure {
     let own = match before {
         None => {
@@ -293,7 +296,7 @@ async fn begin(
             system::ready();
             own
         }
-        Some((before, taking)) => match replace(before, taking, ready).await {
+        Some((before, taking)) => match replace(before, taking, ready, is_stopped).await {
             Ok(own) => {
                 shares.sockets.accept();
                 let _ = admin.send(());
@@ -317,6 +320,7 @@ async fn replace(
     before: Predecessor,
     mut taking: Taking,
     ready: &Ready,
+    is_stopped: &Arc<AtomicBool>,
 ) -> Result<Option<Replaceable>, Failure> {
     let reaches = if before.is_live() {
         taking.reaches_an_origin(REPLACES_WITHIN).await
@@ -328,15 +332,20 @@ async fn replace(
     if !reaches {
         return Err("--replace: no origin can be reached; the running edge goes on".into());
     }
+    let is_stopped = Arc::clone(is_stopped);
     let confirmed = spawn_blocking(move || {
-        let confirmed = before.confirm(&taking)?;
+        let confirmed = before.confirm(&taking, &is_stopped)?;
         Ok((confirmed, taking))
     });
     let failed = |error: HandoverError| -> Failure { format!("--replace: {error}").into() };
     let (confirmed, taking) = confirmed.await?.map_err(failed)?;
     let thread = std::thread::Builder::new().name("following".to_owned());
-    thread.spawn(move || confirmed.following.run(&taking))?;
-    Ok(confirmed.own)
+    let Confirmed { own, following } = confirmed;
+    if let Err(error) = thread.spawn(move || following.run(&taking)) {
+        // The edge before this one has left: the clients that have come are served.
+        tracing::error!(%error, "clients that were connecting are lost");
+    }
+    Ok(own)
 }
 
 /// Waits for a link; `false` if there is none in time.

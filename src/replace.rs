@@ -4,12 +4,13 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::{fd::OwnedFd, unix::net::UnixListener},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use tributary_edge::{
     InheritedListener,
     handover::{Following, Given, Giver, HandoverError, Passed, SocketRole, Takeover, give, take},
-    live::{LiveClients, Taking},
+    live::{LiveClients, Taken, Taking},
 };
 
 use crate::{config::Config, node::Failure};
@@ -63,16 +64,27 @@ impl Predecessor {
     /// to serve: it leaves. It blocks for some seconds at most.
     ///
     /// # Errors
-    /// The running edge goes on serving.
-    pub(crate) fn confirm(self, taking: &Taking) -> Result<Confirmed, HandoverError> {
+    /// The running edge goes on serving, also if this process is stopped meanwhile.
+    pub(crate) fn confirm(
+        self,
+        taking: &Taking,
+        is_stopped: &AtomicBool,
+    ) -> Result<Confirmed, HandoverError> {
         if self.is_live() {
-            let taken = self.takeover.take_clients(taking)?;
-            let (clients, refused) = (taken.clients, taken.refused);
-            tracing::info!(
-                clients,
-                refused,
-                "clients of the edge before this one have come"
-            );
+            match self.takeover.take_clients(taking) {
+                Ok(Taken { clients, refused }) => {
+                    let text = "clients of the edge before this one have come";
+                    tracing::info!(clients, refused, "{text}");
+                }
+                Err(error) if self.takeover.is_other_gone() => {
+                    tracing::error!(%error, "the edge before this one has ended with its clients");
+                    taking.begin_links();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if is_stopped.load(Ordering::Acquire) {
+            return Err(HandoverError::Stopped);
         }
         let following = self.takeover.confirm()?;
         taking.begin()?;

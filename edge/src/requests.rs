@@ -26,7 +26,7 @@ use crate::{
     spread::WorkerSlot,
     tunnel::{TunnelSession, closed_answer},
     wire::Upkeep,
-    worker::Worker,
+    worker::{REQUEST, Worker},
 };
 
 mod moving;
@@ -146,14 +146,14 @@ impl Visit {
                 // new one if this one closes before an answer, as after a time-out (RFC 9112, 9.3.1).
                 return Ok(());
             }
-            let Some((status, body)) = timeout(LATER, self.handle(&head)).await?? else {
+            let exchanged = tokio::select! {
+                exchanged = self.exchange(&head) => exchanged?,
+                // A client that neither sends nor reads must not hold up the others.
+                () = worker.freezes_for(REQUEST) => return Ok(()),
+            };
+            if !exchanged {
                 return Ok(());
-            };
-            let after = match head.keeps_alive {
-                true => AfterAnswer::KeepsAlive,
-                false => AfterAnswer::Closes,
-            };
-            self.answer(status, &body, after).await?;
+            }
             if !head.keeps_alive {
                 let transport = &self.visitor.transport;
                 // The client may have gone, which nobody needs to know.
@@ -165,6 +165,20 @@ impl Visit {
             }
             is_first = false;
         }
+    }
+
+    /// Handles a request and sends its answer; `false` closes the connection.
+    async fn exchange(&mut self, head: &RequestHead) -> Result<bool, Refusal> {
+        let handled = timeout(LATER, self.handle(head)).await??;
+        let Some((status, body)) = handled else {
+            return Ok(false);
+        };
+        let after = match head.keeps_alive {
+            true => AfterAnswer::KeepsAlive,
+            false => AfterAnswer::Closes,
+        };
+        self.answer(status, &body, after).await?;
+        Ok(true)
     }
 
     /// The head of the next request, with its length in the received bytes, where it stays; `None` if

@@ -5,10 +5,10 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use tokio::{sync::Notify, task::spawn_local};
+use tokio::{sync::Notify, task::spawn_local, time::sleep};
 use tributary_gate::{HookAnswer, Memory};
 use tributary_node::{config::DeliveryPolicy, drain, load::ThreadLoad};
 use tributary_protocol::{SessionId, ring::Cursor};
@@ -59,6 +59,10 @@ pub(crate) struct Worker {
     /// Notifies the sessions of another stage, a departure and the drain.
     leaves: Notify,
 }
+
+/// The longest wait for the end of a request when the sessions go to another process. Reason: its body
+/// is on its way.
+pub(crate) const REQUEST: Duration = Duration::from_secs(1);
 
 /// Bytes that one read takes at most.
 const SCRATCH: usize = 64 * 1024;
@@ -295,6 +299,19 @@ impl Worker {
     /// Waits until another stage, a departure or the drain begins.
     pub(crate) async fn leaves(&self) {
         self.leaves.notified().await;
+    }
+
+    /// Waits until the sessions have been on their way to another process for so long.
+    pub(crate) async fn freezes_for(&self, time: Duration) {
+        loop {
+            while !matches!(*self.stage(), Stage::Freezes(_)) {
+                self.leaves().await;
+            }
+            sleep(time).await;
+            if matches!(*self.stage(), Stage::Freezes(_)) {
+                return;
+            }
+        }
     }
 
     /// Waits for the drain.

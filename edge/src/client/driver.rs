@@ -25,6 +25,7 @@ use super::{
     end::End,
     freeze,
     outcome::{Freeze, Outcome},
+    reading::read,
     session::{READ_LIMITS, Session},
     ticks,
 };
@@ -50,9 +51,6 @@ enum Wake {
     /// A change within the session, which settles.
     Other,
 }
-
-/// Reads per wake. Reason: a client that sends without pause leaves other clients their turn.
-const MAX_READS: usize = 4;
 
 /// Items of the inbox per wake, for the same reason.
 const MAX_ITEMS: usize = 64;
@@ -263,26 +261,6 @@ fn handle(session: &mut Session, now: Instant, wake: Wake, due: Instant) -> Resu
         Wake::Drain => Err(session.on_drain()),
         Wake::Other => Ok(()),
     }
-}
-
-fn read(session: &mut Session, now: Instant) -> Result<(), End> {
-    let worker = Rc::clone(&session.worker);
-    let mut scratch = worker.scratch();
-    for _ in 0..MAX_READS {
-        match session.wire.transport().try_read(&mut scratch) {
-            Ok(0) => return Err(End::because(CloseReason::Client)),
-            Ok(bytes) => {
-                session.on_bytes(now, &scratch[..bytes])?;
-                let is_all = bytes < scratch.len();
-                if is_all || !session.may_read() || session.throttled_until(now).is_some() {
-                    break;
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }
 
 /// Sends the queued output, then closes the connection so that the client receives all of it.

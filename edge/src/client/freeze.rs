@@ -2,6 +2,7 @@
 //! goes on here or has gone to another process.
 
 use std::{
+    io,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -12,18 +13,17 @@ use tributary_protocol::link::CloseReason;
 use super::{
     end::End,
     outcome::{Freeze, Outcome},
+    reading::read,
     session::Session,
 };
 use crate::{
     hooks::MovedQuestion,
     moving::{Moved, MovedClient, Stage},
     wire::Pump,
+    worker::REQUEST,
 };
 
-/// The longest wait for the end of a request of the session's client. Reason: its body is on its way.
-const REQUEST: Duration = Duration::from_secs(1);
-
-/// The interval between two looks for it.
+/// The interval between two looks for the end of a request.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Stands still for as long as the worker's stage wants it. Returns the outcome, or `None` if the
@@ -83,7 +83,20 @@ async fn freeze(session: &mut Session) -> Result<(), End> {
     // The answer to a request takes along what is there.
     let until = Instant::now() + REQUEST;
     while wire.transport().is_in_request() && Instant::now() < until {
+        read(session, Instant::now())?;
+        session.settle(Instant::now())?;
         sleep(LOOK).await;
+    }
+    let place = worker.hub.newest();
+    while session.has_seat() && !worker.hub.has_passed(place) {
+        worker.hub.wake_at(place, &wire);
+        tokio::select! {
+            () = wire.signal().notified() => {}
+            () = worker.leaves() => {}
+        }
+        if !matches!(*worker.stage(), Stage::Freezes(_)) {
+            return Ok(());
+        }
     }
     let out = match &*worker.stage() {
         Stage::Freezes(out) => out.clone(),
@@ -95,11 +108,16 @@ async fn freeze(session: &mut Session) -> Result<(), End> {
         return Ok(());
     };
     session.freeze = match depart(session) {
-        Some((client, pump)) => {
+        Departure::Goes(client, pump) => {
             place.send(Moved::Client(client));
             Freeze::Out(pump)
         }
-        None => Freeze::Stays,
+        Departure::Stays => Freeze::Stays,
+        // The next client could not go either.
+        Departure::Failed(error) => {
+            place.send(Moved::Failed(error));
+            Freeze::Stays
+        }
     };
     session.report_parcel();
     Ok(())
@@ -117,34 +135,48 @@ async fn send_after(session: &mut Session) -> Outcome {
         return gone;
     };
     match depart(session) {
-        Some((client, pump)) => {
+        Departure::Goes(client, pump) => {
             place.send(Moved::Client(client));
             Outcome::Moved(pump)
         }
-        None => gone,
+        Departure::Stays | Departure::Failed(_) => gone,
     }
 }
 
-/// The session for another process, and the work that stays. Nothing is written to the client any
-/// more.
-fn depart(session: &mut Session) -> Option<(MovedClient, Option<Box<Pump>>)> {
+/// The way of a session to another process.
+enum Departure {
+    /// The pump does the work that stays.
+    Goes(MovedClient, Option<Box<Pump>>),
+    /// Its state cannot go.
+    Stays,
+    /// There is no descriptor for it.
+    Failed(io::Error),
+}
+
+/// The session for another process. Nothing is written to the client any more.
+fn depart(session: &mut Session) -> Departure {
     session.wire.seal(true);
-    let parcel = session.export(Instant::now());
-    let parcel = parcel.inspect_err(|error| {
-        let address = session.peer;
-        tracing::info!(%address, %error, "a session cannot go to another process");
-    });
-    let departed = session.wire.transport().depart();
-    let departed = departed.inspect_err(|error| {
-        let address = session.peer;
-        tracing::warn!(%address, %error, "a socket cannot go to another process");
-    });
-    let (parcel, departed) = (parcel.ok()?, departed.ok()?);
-    let client = MovedClient {
-        parcel,
-        socket: departed.socket,
+    let address = session.peer;
+    let parcel = match session.export(Instant::now()) {
+        Ok(parcel) => parcel,
+        Err(error) => {
+            tracing::info!(%address, %error, "a session cannot go to another process");
+            return Departure::Stays;
+        }
     };
-    Some((client, departed.pump.map(Box::new)))
+    match session.wire.transport().depart() {
+        Ok(departed) => {
+            let client = MovedClient {
+                parcel,
+                socket: departed.socket,
+            };
+            Departure::Goes(client, departed.pump.map(Box::new))
+        }
+        Err(error) => {
+            tracing::warn!(%address, %error, "a socket cannot go to another process");
+            Departure::Failed(error)
+        }
+    }
 }
 
 /// Ends the session here after it has gone to another process. Of TLS the work goes on.

@@ -21,6 +21,7 @@ mod pace;
 mod playing;
 mod publishing;
 mod read_times;
+mod reading;
 mod route;
 mod session;
 mod ticks;

@@ -147,7 +147,7 @@ impl Session {
         now: Instant,
     ) -> Self {
         // Its requests go to another process without it.
-        let is_in_requests = wire.transport().is_in_requests();
+        let is_in_requests = wire.transport().is_in_requests() && !worker.is_moving();
         Self {
             linked: is_in_requests.then(|| Linked::new(&worker)),
             forwarding: Forwarding::new(worker.message_rate(), now),
@@ -335,7 +335,7 @@ impl Session {
 
     /// Opens the session at its origin; another process does it if it has the edge's lanes.
     fn open(&mut self, route: Route, connect: &Message) {
-        if matches!(*self.worker.stage(), Stage::Left(_)) {
+        if matches!(*self.worker.stage(), Stage::Freezes(_) | Stage::Left(_)) {
             self.opening = Some(Box::new((route, connect.clone())));
             return;
         }

@@ -108,6 +108,9 @@ pub fn give(giver: Giver, given: impl Given) -> io::Result<()> {
                     drop(giver);
                     return followers.into_iter().for_each(|it| send_after(&stream, it));
                 }
+                Err(HandoverError::Io(error)) => {
+                    tracing::warn!(%error, "this edge is not replaced; it goes on serving");
+                }
                 Err(error) => {
                     tracing::warn!(%error, "this edge is not replaced; it goes on serving");
                 }
@@ -221,7 +224,7 @@ fn move_clients(stream: &UnixStream, clients: &LiveClients) -> Result<Followers,
         took_ms = begun.elapsed().as_millis() as u64,
         "the clients of this process have moved to another one"
     );
-    Ok(frozen.leave()?)
+    Ok(frozen.leave())
 }
 
 /// Sends the clients that follow, as long as the other process takes them.

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use tributary_gate::HookAnswer;
@@ -168,6 +168,7 @@ fn put(item: Moved, content: &mut Vec<u8>) -> Result<Option<OwnedFd>, HandoverEr
     let (kind, socket, bytes) = match item {
         Moved::Client(client) => (CLIENT, client.socket, client.parcel),
         Moved::Requests(client) => (REQUESTS, client.socket, client.parcel),
+        Moved::Failed(error) => return Err(error.into()),
         Moved::Answer { session, answer } => {
             let answer = pack(&answer, Instant::now())?;
             let bytes = [&session.0.to_be_bytes()[..], &answer].concat();
@@ -232,6 +233,12 @@ fn receive_with(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec
         &mut control,
         RecvFlags::CMSG_CLOEXEC,
     )?;
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        // The kernel has closed those for which this process has no room.
+        return Err(io::Error::other(
+            "no room for the descriptors of all clients; raise the limit of open files",
+        ));
+    }
     let descriptors = control.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
         _ => None,

@@ -85,6 +85,8 @@ pub enum HandoverError {
     Message(ParcelError),
     /// The messages come in another order.
     Order,
+    /// This process is stopped.
+    Stopped,
     /// The links cannot move.
     Links(MoveError),
     /// This process cannot take the clients.
@@ -110,6 +112,7 @@ impl fmt::Display for HandoverError {
                  start another edge, and stop the old one with SIGTERM"
             ),
             Self::Order => f.write_str("the other process is no edge that hands over"),
+            Self::Stopped => f.write_str("this process is stopped; the running edge goes on"),
             Self::Links(error) => write!(f, "the links cannot move: {error}"),
             Self::Take(error) => write!(f, "the clients cannot be taken over: {error}"),
         }

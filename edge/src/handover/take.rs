@@ -1,6 +1,12 @@
 //! The new process: it takes the sockets and the clients.
 
-use std::{io, os::unix::net::UnixStream, path::Path};
+use std::{
+    io,
+    os::unix::net::UnixStream,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use rustix::{
     net::sockopt::socket_peercred,
@@ -27,6 +33,10 @@ pub struct Takeover {
     process: u32,
     is_live: bool,
 }
+
+/// The time in which a process whose connection has ended is gone, and the interval of the looks.
+const ENDS: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The clients that come after those of a [`Takeover`].
 #[derive(Debug)]
@@ -134,9 +144,23 @@ impl Takeover {
         }
     }
 
+    /// Whether the other process has ended, or does so soon.
+    pub fn is_other_gone(&self) -> bool {
+        let late = Instant::now() + ENDS;
+        loop {
+            if self.has_ended() {
+                return true;
+            }
+            if Instant::now() >= late {
+                return false;
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
     /// Whether the other process has ended. (The credentials of the socket name the process that
     /// opened it, which may be an earlier one.)
-    fn is_other_gone(&self) -> bool {
+    fn has_ended(&self) -> bool {
         let process = i32::try_from(self.process).ok().and_then(Pid::from_raw);
         process.is_none_or(|process| test_kill_process(process).is_err())
     }

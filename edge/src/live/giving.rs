@@ -99,8 +99,13 @@ impl Frozen {
         let mut next = Vec::new();
         let received = clients.recv_many(&mut next, ON_THE_WAY);
         let received = async { timeout_at(until, received).await };
-        self.of.runtime.block_on(received)?;
-        Ok(next)
+        let received = self.of.runtime.block_on(received);
+        received.map_err(|_| io::Error::other("a client does not come to a stand-still"))?;
+        let failed = |item: &Moved| matches!(item, Moved::Failed(_));
+        match next.iter().position(failed).map(|at| next.swap_remove(at)) {
+            Some(Moved::Failed(error)) => Err(error),
+            _ => Ok(next),
+        }
     }
 
     /// The state of the links. All clients are out.
@@ -119,12 +124,15 @@ impl Frozen {
     }
 
     /// Leaves the clients to another process.
-    pub fn leave(mut self) -> io::Result<Followers> {
+    pub fn leave(mut self) -> Followers {
         self.has_left = true;
         let (out, followers) = mpsc::channel(ON_THE_WAY);
         self.of.runtime.block_on(self.upstream.leave());
-        self.of.begin(|| Stage::Left(out.clone()))?;
-        Ok(Followers(followers))
+        if let Err(error) = self.of.begin(|| Stage::Left(out.clone())) {
+            // Its clients are in the other process in any case.
+            tracing::error!(%error, "a worker does not leave its clients");
+        }
+        Followers(followers)
     }
 }
 

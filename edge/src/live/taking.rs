@@ -111,6 +111,7 @@ impl Taking {
             let (client, is_for_requests) = match moved {
                 Moved::Client(client) => (client, false),
                 Moved::Requests(client) => (client, true),
+                Moved::Failed(_) => continue,
                 Moved::Answer { session, answer } => {
                     self.pass_on(session, &answer)?;
                     continue;

@@ -15,7 +15,7 @@
 
 mod links;
 
-use std::os::fd::OwnedFd;
+use std::{io, os::fd::OwnedFd};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -41,6 +41,8 @@ pub enum Moved {
     Client(MovedClient),
     /// A connection that carries requests of RTMPT.
     Requests(MovedClient),
+    /// A client could not be sent, as no further one could: the replacement is given up.
+    Failed(io::Error),
     /// The answer of a service to a session that went before.
     Answer {
         session: SessionId,

@@ -45,7 +45,7 @@ impl Session {
                 return Err(self.part(Status::ConnectRejected, CloseReason::Rejected));
             }
             Some(FromOrigin::Freeze(number)) if self.worker.upstream.is_frozen(number) => {
-                self.mark()?;
+                self.mark();
             }
             // That of a freeze that has ended.
             Some(FromOrigin::Freeze(_)) => {}
@@ -60,6 +60,10 @@ impl Session {
     fn obey(&mut self, now: Instant, order: Order) -> Result<(), End> {
         match order {
             ToSession::Accept => {
+                if self.timers.lost {
+                    // It waited for an origin when its edge was replaced.
+                    self.link_back(now);
+                }
                 // The answer follows: one write sends both.
                 self.wire
                     .session()

@@ -28,9 +28,9 @@ impl Session {
         }
     }
 
-    /// Lets the session wait until the hub has delivered all that it has.
-    pub(in crate::client) fn await_hub(&mut self) -> Result<(), End> {
-        self.await_objects(self.worker.hub.newest())
+    /// Whether the client uses shared objects.
+    pub(in crate::client) fn has_seat(&self) -> bool {
+        self.seat.is_some()
     }
 
     /// Goes on after a stand-still, here or in another process: opens what another process was about
@@ -61,9 +61,8 @@ impl Session {
     }
 
     /// Notes that nothing comes behind this item of the inbox.
-    pub(in crate::client) fn mark(&mut self) -> Result<(), End> {
+    pub(in crate::client) fn mark(&mut self) {
         self.freeze = Freeze::Marked;
-        self.await_hub()
     }
 
     /// Goes on after it has stood still.

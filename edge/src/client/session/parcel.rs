@@ -239,6 +239,7 @@ impl Session {
                 (who.encoding, who.tracks)
             });
         let application = who.as_ref().map_or("", |who| &*who.application);
+        timers.lost = number.is_some();
         if let Some(policy) = worker.policy(application) {
             timers.set_stall(policy.stall_time);
         }

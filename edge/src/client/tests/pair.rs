@@ -138,9 +138,7 @@ impl Edge {
 
     /// Leaves the sessions to another process.
     pub(super) async fn leave(&mut self, frozen: Frozen) -> Following {
-        let mut followers = self
-            .during(&[], move || frozen.leave().expect("it runs"))
-            .await;
+        let mut followers = self.during(&[], move || frozen.leave()).await;
         let (send, following) = mpsc::channel(ON_THE_WAY);
         thread::spawn(move || {
             loop {

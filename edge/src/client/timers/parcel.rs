@@ -21,8 +21,7 @@ impl Timers {
         parcel.flag(TOLD, self.silence == Silence::Told);
     }
 
-    /// The times of a session whose link is lost until it is back. Publishers may be silent for
-    /// `stall`.
+    /// The times of a session. Publishers may be silent for `stall`.
     pub(in crate::client) fn import(
         parcel: &mut ParcelReader<'_>,
         stall: Duration,
@@ -39,7 +38,7 @@ impl Timers {
             heard,
             silence,
             stall,
-            lost: connect_by.is_none(),
+            lost: false,
         })
     }
 }

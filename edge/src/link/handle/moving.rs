@@ -178,7 +178,8 @@ impl Upstream {
         let (inbox, answers) = queue::queue_within(INBOX, &self.excess);
         let park = Arc::new(Park::default());
         park.add(parked);
-        let is_given = session.0 < self.next.load(Ordering::Relaxed);
+        let number = session.0;
+        let is_given = number < self.next.load(Ordering::Relaxed) || number >= LEAST_APART;
         let berth = (answers, Arc::clone(&park));
         let is_new = self.berths.table().insert(session, berth).is_none();
         (is_given && is_new).then_some((inbox, park))

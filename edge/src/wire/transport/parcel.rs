@@ -20,10 +20,11 @@ use socket2::SockRef;
 use tokio::{
     io::{Interest, Ready},
     net::{TcpStream, UnixStream},
+    time::{Instant, sleep_until},
 };
 use tributary_protocol::parcel::{ParcelError, ParcelReader, ParcelWriter};
 
-use super::{Framing, Pipe, Transport, lower::Lower, plain::Plain, web::Web};
+use super::{Framing, LINGER, Pipe, Transport, lower::Lower, plain::Plain, web::Web};
 
 /// A connection that goes to another process.
 #[derive(Debug)]
@@ -41,9 +42,9 @@ pub(crate) struct Pump(StdUnixStream);
 /// Bytes that a pump moves at once.
 const PIECE: usize = 16 * 1024;
 
-/// Bytes that the kernel holds between the processes in one direction. Reason: as much as it takes of a
-/// client's own.
-const LOCAL_BUFFER: usize = 128 * 1024;
+/// Bytes that the kernel holds between the processes in one direction; it doubles them for its own
+/// bookkeeping. Reason: a viewer is behind by them besides the bytes of its own connection.
+const LOCAL_BUFFER: usize = 32 * 1024;
 
 const FRAMING: u16 = 1;
 const WEB: u16 = 2;
@@ -224,11 +225,17 @@ impl Flow {
 
 impl Pumping<'_> {
     async fn run(&mut self) -> io::Result<()> {
+        // Set once the session has ended: its client has some time to end as well.
+        let mut until = None;
         loop {
             self.turn()?;
             if self.inward.has_ended && self.outward.has_ended {
                 return Ok(());
             }
+            if self.outward.has_ended && self.outward.held.is_empty() {
+                until.get_or_insert_with(|| Instant::now() + LINGER);
+            }
+            let late = until.unwrap_or_else(Instant::now);
             let client = interest(
                 self.inward.reads(),
                 !self.outward.held.is_empty() || self.lower.unsent() > 0,
@@ -244,6 +251,7 @@ impl Pumping<'_> {
                 ready = self.local.ready(other.unwrap_or(Interest::READABLE)), if other.is_some() => {
                     ready?;
                 }
+                () = sleep_until(late), if until.is_some() => return Ok(()),
                 else => return Ok(()),
             }
         }
