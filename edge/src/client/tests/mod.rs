@@ -7,9 +7,12 @@ mod hooks;
 #[cfg(target_os = "linux")]
 mod merging;
 mod moved;
+mod moved_aborts;
 mod moved_hooks;
 mod moved_live;
 mod moved_objects;
+mod moved_parcels;
+mod moved_tunnel;
 mod moved_web;
 mod objects;
 mod pair;

@@ -8,7 +8,8 @@ use std::{
     time::Instant,
 };
 
-use tokio::{runtime::Handle, sync::mpsc, task::spawn_blocking, time::timeout};
+use tokio::{runtime::Handle, spawn, sync::mpsc, task::spawn_blocking, time::timeout};
+use tributary_node::queue;
 use tributary_protocol::{
     SessionId,
     link::{CloseReason, FromSession},
@@ -17,7 +18,8 @@ use tributary_protocol::{
 use super::support::{Edge, LONG, Peer};
 use crate::{
     link::{
-        handle::{FromOrigin, Movement, Opening, ToLane},
+        MovedLinks,
+        handle::{FromOrigin, Movement, Opening, Park, ToLane},
         publish::PublishSource,
     },
     live::{Frozen, LiveClients, SharedUpstream, Taken, Taking},
@@ -46,6 +48,9 @@ pub(super) struct Standing {
     pub(super) moved: Vec<Moved>,
 }
 
+/// The link thread's end of a session that is to come.
+type Berth = (queue::Sender<FromOrigin>, Arc<Park>);
+
 /// The items that follow after a leave.
 pub(super) type Following = mpsc::Receiver<Moved>;
 
@@ -62,6 +67,15 @@ impl LinkScript {
                 done.send(()).expect("the freeze waits");
             }
             ToLane::Move(Movement::Thaw) => self.thaws += 1,
+            ToLane::Move(Movement::Export { exported, .. }) => {
+                let part = || b"a part".to_vec();
+                let links = MovedLinks {
+                    head: part(),
+                    lanes: vec![part()],
+                    waiting: vec![part()],
+                };
+                exported.send(Ok(links)).expect("the freeze waits");
+            }
             ToLane::Move(Movement::Leave(done)) => {
                 self.has_left = true;
                 done.send(()).expect("the leave waits");
@@ -155,9 +169,15 @@ impl Edge {
         following
     }
 
-    /// An edge for sessions of another process, which are to wait.
+    /// An edge for sessions of another process, which are to wait. It takes any links.
     pub(super) async fn holding(&mut self) -> Taking {
-        let (_, links) = LinksState::new();
+        let (state, links) = LinksState::new();
+        spawn(async move {
+            if let Ok((_, answer)) = state.state.await {
+                let _ = answer.send(Ok(()));
+            }
+        });
+        self.upstream.continue_at(1_000);
         let controls = Arc::clone(self.running.controls());
         let (done, mut begun) = mpsc::channel(controls.workers.len());
         for worker in &controls.workers {
@@ -177,19 +197,31 @@ impl Edge {
         peers: &[Peer],
     ) -> (Taking, Taken, Vec<Peer>) {
         let taking = self.holding().await;
-        self.upstream.continue_at(1_000);
-        let berths: Vec<_> = peers
-            .iter()
-            .map(|peer| self.upstream.berth(peer.session, 0).expect("a new session"))
-            .collect();
+        let berths = self.berths(peers);
+        // Sessions come before the requests for them.
+        let (mut sessions, others): (Vec<_>, Vec<_>) = moved
+            .into_iter()
+            .partition(|moved| matches!(moved, Moved::Client(_)));
+        sessions.extend(others);
         let (taking, taken) = self
             .during(&[], move || {
-                let taken = taking.take_clients(moved).expect("it runs");
+                let taken = taking.take_clients(sessions).expect("it runs");
                 (taking, taken)
             })
             .await;
         // Everything that the sessions have said is in the queue.
         self.during(&[], || ()).await;
+        (taking, taken, self.arrived(peers, berths))
+    }
+
+    /// The lane's end of sessions that are to come.
+    pub(super) fn berths(&self, peers: &[Peer]) -> Vec<Berth> {
+        let berth = |peer: &Peer| self.upstream.berth(peer.session, 0).expect("a new session");
+        peers.iter().map(berth).collect()
+    }
+
+    /// The sessions of these peers, which have come.
+    pub(super) fn arrived(&self, peers: &[Peer], berths: Vec<Berth>) -> Vec<Peer> {
         let peers = peers.iter().zip(berths).map(|(peer, (inbox, park))| {
             let hub = self.links.adopted.get(&peer.session).cloned();
             Peer {
@@ -201,8 +233,7 @@ impl Edge {
                 inbox,
             }
         });
-        let peers = peers.collect();
-        (taking, taken, peers)
+        peers.collect()
     }
 
     /// Lets sessions of another process go on.

@@ -23,7 +23,7 @@ use crate::{
     config::{Listen, Protocol},
 };
 
-fn serving() -> Config {
+pub(super) fn serving() -> Config {
     let mut listen = Listen::rtmp("127.0.0.1:0".parse().expect("an address"));
     listen.protocols = vec![Protocol::Rtmp, Protocol::Rtmpt];
     Config {
@@ -35,15 +35,15 @@ fn serving() -> Config {
 }
 
 /// A connection for requests, and fields that a proxy adds to each.
-struct Http(TcpStream, &'static str);
+pub(super) struct Http(TcpStream, &'static str);
 
 impl Http {
-    async fn connect(edge: &Edge, from: IpAddr) -> Self {
+    pub(super) async fn connect(edge: &Edge, from: IpAddr) -> Self {
         Self(raw(edge.address(), from).await, "")
     }
 
     /// Sends a request as ffmpeg does, without waiting for the answer.
-    async fn send(&mut self, path: &str, body: &[u8]) {
+    pub(super) async fn send(&mut self, path: &str, body: &[u8]) {
         let head = format!(
             "POST {path} HTTP/1.1\r\nContent-type: application/x-fcs\r\nUser-Agent: Shockwave \
              Flash\r\nHost: edge\r\nConnection: Keep-Alive\r\n{}Content-Length: {}\r\n\r\n",
@@ -55,7 +55,7 @@ impl Http {
     }
 
     /// The next answer: its status and its body; `None` if the edge closes.
-    async fn answer(&mut self) -> Option<(u16, Vec<u8>)> {
+    pub(super) async fn answer(&mut self) -> Option<(u16, Vec<u8>)> {
         timeout(LONG, async {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -72,7 +72,7 @@ impl Http {
         .expect("an answer in time")
     }
 
-    async fn ask(&mut self, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
+    pub(super) async fn ask(&mut self, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
         self.send(path, body).await;
         self.answer().await.expect("an answer")
     }
@@ -87,15 +87,15 @@ impl Http {
 }
 
 /// A client with connections that it uses in turn.
-struct Tunnelled {
-    connections: Vec<Http>,
-    id: String,
-    sequence: usize,
-    rtmp: ClientConnection,
+pub(super) struct Tunnelled {
+    pub(super) connections: Vec<Http>,
+    pub(super) id: String,
+    pub(super) sequence: usize,
+    pub(super) rtmp: ClientConnection,
 }
 
 impl Tunnelled {
-    async fn open(edge: &Edge, from: IpAddr, connections: usize) -> Self {
+    pub(super) async fn open(edge: &Edge, from: IpAddr, connections: usize) -> Self {
         let mut all = Vec::new();
         for _ in 0..connections {
             all.push(Http::connect(edge, from).await);
@@ -117,7 +117,7 @@ impl Tunnelled {
     }
 
     /// One request on the next connection. Returns the polling byte.
-    async fn turn(&mut self) -> u8 {
+    pub(super) async fn turn(&mut self) -> u8 {
         let output = self.rtmp.take_output();
         let (command, body) = match output.is_empty() {
             true => ("idle", &[0][..]),
@@ -133,7 +133,7 @@ impl Tunnelled {
         answer[0]
     }
 
-    async fn event(&mut self) -> ClientEvent {
+    pub(super) async fn event(&mut self) -> ClientEvent {
         loop {
             if let Some(event) = self.rtmp.poll_event() {
                 return event;
@@ -143,7 +143,7 @@ impl Tunnelled {
     }
 
     /// Connects to the application.
-    async fn connect(&mut self, edge: &mut Edge) -> Peer {
+    pub(super) async fn connect(&mut self, edge: &mut Edge) -> Peer {
         assert_eq!(self.event().await, ClientEvent::Connected);
         let properties = Object::new()
             .with("app", "live")
