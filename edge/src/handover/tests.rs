@@ -6,7 +6,12 @@ use std::{
     path::PathBuf,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
+    time::Instant,
 };
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use tributary_gate::{HookAnswer, HookVerdict};
+use tributary_protocol::parcel::pack;
 
 use super::*;
 use crate::live::LiveClients;
@@ -193,6 +198,79 @@ fn a_socket_that_was_left_behind_is_replaced_and_one_in_use_is_not() {
     let giver = Giver::bind(&path).expect("nobody listens");
     assert!(Giver::bind(&path).is_err(), "this one does");
     drop(giver);
+}
+
+/// A message of each kind, as its kind and its content.
+fn contents() -> Vec<(u8, Vec<u8>)> {
+    let answer = HookAnswer {
+        verdict: HookVerdict::Rename("hidden".to_owned()),
+        user: Some("bob".to_owned()),
+    };
+    let answer = pack(&answer, Instant::now()).expect("it can move");
+    let numbers = [1_u64, 2].map(u64::to_be_bytes).concat();
+    vec![
+        (1, b"\x00\x01edge-1".to_vec()),
+        (2, b"the edge leaves".to_vec()),
+        (3, b"127.0.0.1:1935".to_vec()),
+        (4, [&numbers[..8], b"\0\0\0\x07\x01"].concat()),
+        (5, Vec::new()),
+        (6, Vec::new()),
+        (7, Vec::new()),
+        (8, b"a parcel".to_vec()),
+        (9, [&numbers[..8], &answer[..]].concat()),
+        (10, b"a head".to_vec()),
+        (11, b"a lane".to_vec()),
+        (12, b"a session".to_vec()),
+        (13, numbers),
+        (14, b"a parcel".to_vec()),
+    ]
+}
+
+/// Changed messages are refused or are other messages, which can be sent again; none keeps a reader
+/// waiting once its sender is gone.
+#[test]
+fn changed_messages_are_refused_or_are_others() {
+    let mut random = StdRng::seed_from_u64(0x68_616e64);
+    let contents = contents();
+    let (mut read, mut refused) = (0, 0);
+    for n in 0..4_000 {
+        let mut bytes = Vec::new();
+        for (kind, content) in [n, n + 1].map(|n| &contents[n % contents.len()]) {
+            bytes.extend((content.len() as u32 + 1).to_be_bytes());
+            bytes.push(*kind);
+            bytes.extend(content);
+        }
+        for _ in 0..random.random_range(0..4) {
+            let place = random.random_range(0..bytes.len());
+            match random.random_range(0..4) {
+                0 => bytes[place] = random.random(),
+                1 => bytes[place] ^= 1 << random.random_range(0..8),
+                2 => drop(bytes.remove(place)),
+                // Something is left for the next change.
+                _ => bytes.truncate(place.max(4)),
+            }
+        }
+        let (one, other) = UnixStream::pair().expect("a pair");
+        (&one).write_all(&bytes).expect("room");
+        drop(one);
+        let error = loop {
+            match message::receive(&other) {
+                Ok(message) => {
+                    read += 1;
+                    let text = format!("{message:?}");
+                    let (one, other) = UnixStream::pair().expect("a pair");
+                    message::send(&one, message).expect("room");
+                    let again = message::receive(&other).expect("it was read");
+                    assert_eq!(format!("{again:?}"), text);
+                }
+                Err(error) => break error,
+            }
+        };
+        if !matches!(error, HandoverError::Io(_)) {
+            refused += 1;
+        }
+    }
+    assert!(read > 2_000 && refused > 500, "{read} {refused}");
 }
 
 #[test]

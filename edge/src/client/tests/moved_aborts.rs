@@ -26,17 +26,16 @@ const REFUSE: u8 = 2;
 const TAKEN: u8 = 5;
 const LEFT: u8 = 6;
 const READY: u8 = 7;
+const MOVED: u8 = 8;
 
 /// The kinds of the messages of a whole conversation, in their order; the new process says the second
 /// of each pair that is set.
-const CONVERSATION: [(u8, bool); 11] = [
+const CONVERSATION: [(u8, bool); 9] = [
     (HELLO, true),
     (3, false),
     (4, false),
     (READY, true),
-    (8, false),
-    (8, false),
-    (8, false),
+    (MOVED, false),
     (10, false),
     (11, false),
     (12, false),
@@ -123,7 +122,14 @@ fn converse(path: &Path, messages: usize, how: Break) {
         for (kind, is_own) in CONVERSATION.into_iter().take(messages).skip(2) {
             match is_own {
                 true => say(&mut stream, kind),
-                false => assert_eq!(hear(&mut stream), kind),
+                false => {
+                    let mut heard = hear(&mut stream);
+                    // The clients come in one message or in several.
+                    while heard == MOVED && kind != MOVED {
+                        heard = hear(&mut stream);
+                    }
+                    assert_eq!(heard, kind);
+                }
             }
         }
         match how {
@@ -193,7 +199,7 @@ async fn an_abort_at_any_message_changes_nothing_and_a_replacement_works_afterwa
         }
     }
     // From Ready on the clients have stood still.
-    assert_eq!(old.links.thaws, 3 * 8);
+    assert_eq!(old.links.thaws, 3 * 6);
     let taking = new.holding().await;
     let berths = new.berths(&peers);
     let marked: Vec<_> = peers.iter().collect();

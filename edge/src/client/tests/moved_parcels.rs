@@ -2,22 +2,31 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write,
+    fmt::Write as _,
+    io::Write as _,
     net::{TcpListener, TcpStream},
     os::fd::OwnedFd,
+    panic,
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use tokio::{runtime, sync::watch, task::LocalSet};
+use tokio::{runtime, sync::watch, task::LocalSet, time::timeout};
 use tributary_gate::{HookSettings, HookStyle, Urls};
 use tributary_node::{config::Application, drain};
-use tributary_protocol::parcel::{ParcelError, VERSION};
+use tributary_protocol::{
+    SessionId,
+    parcel::{ParcelError, VERSION},
+};
 
-use super::support::config;
+use super::support::{Edge, LONG, config};
 use crate::{
     Metrics, Policies,
     admission::{Admission, Limits},
@@ -28,7 +37,7 @@ use crate::{
     in_force::InForce,
     link::{Upstream, handle::ToLane},
     listeners::Listeners,
-    moving::MovedClient,
+    moving::{Moved, MovedClient},
     spread::Spread,
     tls::Certificates,
     wire::Upkeep,
@@ -58,20 +67,7 @@ impl Place {
         let (_, drain) = drain::channel();
         let metrics = Arc::new(Metrics::default());
         let config = config();
-        // The port has no listener.
-        let url = || Urls::from(["http://127.0.0.1:1/"]);
-        let hooks = HookSettings {
-            style: HookStyle::Nginx,
-            on_publish: url(),
-            on_play: url(),
-            ..HookSettings::default()
-        };
-        let settings = Application {
-            hooks: Some(hooks),
-            ..Application::default()
-        };
-        let applications = BTreeMap::from([("live".to_owned(), settings)]);
-        let policies = Policies::load(&applications).expect("files that can be used");
+        let policies = Policies::load(&applications()).expect("files that can be used");
         let hooks = Hooks::new(metrics.hooks.clone(), "edge-1", 7);
         let in_force = InForce::new(&config, policies.with_hooks(hooks));
         let listeners = Listeners::new(Certificates::none(), &Upkeep::DIRECT);
@@ -86,9 +82,7 @@ impl Place {
             drain,
             holds: true,
         };
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("a bound socket");
-        let socket = TcpStream::connect(address).expect("it listens");
+        let (socket, _) = sockets();
         Self {
             worker: Rc::new(Worker::new(setup)),
             admission: Admission::new(Limits {
@@ -121,6 +115,31 @@ impl Place {
         let (_, slot) = Spread::new(1).next(0.0);
         crate::requests::take(&self.worker, client, self.admission.adopt(), slot).map(drop)
     }
+}
+
+/// Settings of an application with services. The port has no listener.
+fn applications() -> BTreeMap<String, Application> {
+    let url = || Urls::from(["http://127.0.0.1:1/"]);
+    let hooks = HookSettings {
+        style: HookStyle::Nginx,
+        on_publish: url(),
+        on_play: url(),
+        ..HookSettings::default()
+    };
+    let settings = Application {
+        hooks: Some(hooks),
+        ..Application::default()
+    };
+    BTreeMap::from([("live".to_owned(), settings)])
+}
+
+/// Both ends of a connection: the edge's and its client's.
+fn sockets() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound socket");
+    let client = TcpStream::connect(address).expect("it listens");
+    let (socket, _) = listener.accept().expect("a client");
+    (socket, client)
 }
 
 /// Does work in which tasks may be spawned.
@@ -233,6 +252,75 @@ fn changed_sessions_are_refused_or_move_on() {
     }
     assert!(held > 100, "{held}");
     assert!(begun.elapsed() < Duration::from_secs(60));
+}
+
+/// Sessions of changed parcels run at an edge until their clients leave: no task fails, and a client
+/// beside them is served.
+#[tokio::test]
+async fn changed_sessions_run_and_harm_no_other() {
+    let failed = count_panics();
+    let mut random = StdRng::seed_from_u64(0x72_756e);
+    let golden = golden(GOLDEN[0].1);
+    let mut edge = Edge::start_for(&config(), &applications());
+    let taking = edge.holding().await;
+    let mut taking = edge.serve(taking).await;
+    let mut clients = 0;
+    for round in 0..100 {
+        let mut inboxes = Vec::new();
+        for n in 0..10 {
+            let (name, parcel) = &golden[(round + n) % golden.len()];
+            // The lanes' ends of the sessions that the parcels have.
+            for session in (1..=6).map(SessionId) {
+                inboxes.push(edge.upstream.berth(session, 0));
+            }
+            let (socket, mut client) = sockets();
+            let sent: [u8; 64] = random.random();
+            client.write_all(&sent).expect("room");
+            let parcel = match n {
+                0 => parcel.clone(),
+                _ => changed(parcel, &mut random),
+            };
+            let moved = MovedClient {
+                parcel: parcel.into(),
+                socket: (*name != "tunnel").then(|| socket.into()),
+            };
+            let moved = match is_visit(name) {
+                true => Moved::Requests(moved),
+                false => Moved::Client(moved),
+            };
+            let (back, taken) = edge
+                .during(&[], move || {
+                    let taken = taking.take_clients([moved]).expect("it runs");
+                    taking.end();
+                    (taking, taken)
+                })
+                .await;
+            taking = back;
+            clients += taken.clients;
+        }
+        drop(inboxes);
+        edge.links.kept.clear();
+    }
+    assert!(clients > 100, "{clients}");
+    edge.client().await;
+    edge.drain.begin();
+    let ended = timeout(LONG, edge.running.finished());
+    ended.await.expect("all have ended");
+    assert_eq!(failed.load(Ordering::Relaxed), 0);
+}
+
+/// Counts the panics of edges' threads in this process from now on.
+fn count_panics() -> &'static AtomicUsize {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let thread = thread::current();
+        if thread.name().is_some_and(|name| name.starts_with("edge-")) {
+            COUNT.fetch_add(1, Ordering::Relaxed);
+        }
+        before(info);
+    }));
+    &COUNT
 }
 
 /// Some changes of a parcel.

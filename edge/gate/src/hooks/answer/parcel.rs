@@ -63,3 +63,70 @@ fn known(label: &str) -> Option<&'static str> {
     let mut all = faults.chain([SERVICE_LABEL]);
     all.find(|known| *known == label)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use proptest::prelude::*;
+    use tributary_protocol::parcel::{pack, unpack};
+
+    use super::*;
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test needs some instant to start from"
+    )]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    fn read(parcel: &[u8]) -> Result<HookAnswer, ParcelError> {
+        unpack::<HookAnswer>(parcel, now(), (), 1 << 20)
+    }
+
+    /// A refusal in the bytes of version 1 (`docs/replace.md`).
+    const GOLDEN: &[u8] = b"\0\x01\0\x01\0\0\0\x01\x03\0\x02\0\0\0\x02no\
+        \0\x03\0\0\0\x0chook_refused\0\x04\0\0\0\x03bob";
+
+    #[test]
+    fn answers_move() {
+        let refused = HookVerdict::Refuse(HookRefused {
+            label: SERVICE_LABEL,
+            text: "no".to_owned(),
+        });
+        for verdict in [
+            HookVerdict::Allow,
+            HookVerdict::Rename("hidden".to_owned()),
+            HookVerdict::Relay("rtmp://other/live/cam".to_owned()),
+            refused.clone(),
+        ] {
+            let user = Some("bob".to_owned());
+            let answer = HookAnswer { verdict, user };
+            let parcel = pack(&answer, now()).expect("it can move");
+            assert!(answer.verdict != refused || parcel == GOLDEN);
+            assert_eq!(read(&parcel), Ok(answer));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// A changed or cut parcel is refused, or is an answer that moves on.
+        #[test]
+        fn changed_answers_hold(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            end in 0..=GOLDEN.len(),
+        ) {
+            let mut parcel = GOLDEN.to_vec();
+            for (place, byte) in changes {
+                parcel[place.index(GOLDEN.len())] = byte;
+            }
+            parcel.truncate(end);
+            if let Ok(answer) = read(&parcel) {
+                let again = pack(&answer, now()).expect("it can move on");
+                prop_assert_eq!(read(&again), Ok(answer));
+            }
+        }
+    }
+}
