@@ -43,12 +43,13 @@ async fn a_session_in_requests_moves_with_its_connections() {
         old.thaw(standing).await;
         called(&mut client, &mut old, &peers[0]).await;
         answered(&mut client, &peers[0], 1.0).await;
-        // A request that waits for output is answered by the freeze.
+        // A request that waits for output is answered by the freeze; one that comes later, afterwards.
         let path = format!("/idle/{}/{}", client.id, client.sequence);
         let next = client.sequence % connections;
         client.connections[next].send(&path, &[0]).await;
         client.sequence += 1;
         let standing = old.freeze(&[&peers[0]]).await;
+        let _replaced = finish(&mut old, &mut new, standing, &mut peers).await;
         let answer = timeout(LONG, client.connections[next].answer()).await;
         let (status, body) = answer.expect("in time").expect("an answer");
         assert_eq!(status, 200);
@@ -56,7 +57,6 @@ async fn a_session_in_requests_moves_with_its_connections() {
             .rtmp
             .handle_input(std::time::Instant::now(), &body[1..])
             .expect("sound bytes");
-        let _replaced = finish(&mut old, &mut new, standing, &mut peers).await;
         for number in 2..5 {
             called(&mut client, &mut new, &peers[0]).await;
             answered(&mut client, &peers[0], f64::from(number)).await;
