@@ -108,13 +108,13 @@ async fn freeze(session: &mut Session) -> Result<(), End> {
         return Ok(());
     };
     session.freeze = match depart(session) {
-        Departure::Goes(client, pump) => {
+        SessionWay::Goes(client, pump) => {
             place.send(Moved::Client(client));
             Freeze::Out(pump)
         }
-        Departure::Stays => Freeze::Stays,
+        SessionWay::Stays => Freeze::Stays,
         // The next client could not go either.
-        Departure::Failed(error) => {
+        SessionWay::Failed(error) => {
             place.send(Moved::Failed(error));
             Freeze::Stays
         }
@@ -135,16 +135,16 @@ async fn send_after(session: &mut Session) -> Outcome {
         return gone;
     };
     match depart(session) {
-        Departure::Goes(client, pump) => {
+        SessionWay::Goes(client, pump) => {
             place.send(Moved::Client(client));
             Outcome::Moved(pump)
         }
-        Departure::Stays | Departure::Failed(_) => gone,
+        SessionWay::Stays | SessionWay::Failed(_) => gone,
     }
 }
 
 /// The way of a session to another process.
-enum Departure {
+enum SessionWay {
     /// The pump does the work that stays.
     Goes(MovedClient, Option<Box<Pump>>),
     /// Its state cannot go.
@@ -154,14 +154,14 @@ enum Departure {
 }
 
 /// The session for another process. Nothing is written to the client any more.
-fn depart(session: &mut Session) -> Departure {
+fn depart(session: &mut Session) -> SessionWay {
     session.wire.seal(true);
     let address = session.peer;
     let parcel = match session.export(Instant::now()) {
         Ok(parcel) => parcel,
         Err(error) => {
             tracing::info!(%address, %error, "a session cannot go to another process");
-            return Departure::Stays;
+            return SessionWay::Stays;
         }
     };
     match session.wire.transport().depart() {
@@ -170,11 +170,11 @@ fn depart(session: &mut Session) -> Departure {
                 parcel,
                 socket: departed.socket,
             };
-            Departure::Goes(client, departed.pump.map(Box::new))
+            SessionWay::Goes(client, departed.pump.map(Box::new))
         }
         Err(error) => {
             tracing::warn!(%address, %error, "a socket cannot go to another process");
-            Departure::Failed(error)
+            SessionWay::Failed(error)
         }
     }
 }
