@@ -1,12 +1,15 @@
 //! Fuzz bodies for the texts by which clients and services ask the gate: tokens, logins of encoders, and
 //! answers of hooks. They are ordinary functions, which the tests run too.
 
+use std::time::Instant;
+
 use data_encoding::BASE64URL_NOPAD;
 use tributary_gate::{
-    Action, Encoders, HookResponse, HookSettings, HookStyle, HookVerdict, Key, KeyKind, Login,
-    MAX_DESCRIPTION, Queries, RANDOM, Scheme, SharedKey, TokenKey, TokenRequest, TokenSettings,
-    Tokens, UsedNonces, Users,
+    Action, Encoders, HookAnswer, HookResponse, HookSettings, HookStyle, HookVerdict, Key, KeyKind,
+    Ledger, Login, MAX_DESCRIPTION, Queries, RANDOM, Scheme, SharedKey, TokenKey, TokenRequest,
+    TokenSettings, Tokens, UsedNonces, Users,
 };
+use tributary_protocol::parcel::{Carried, MAX_PARCEL, pack, unpack};
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 const NOW: u64 = 1_790_000_000;
@@ -120,8 +123,11 @@ pub(crate) fn encoder_auth(data: &[u8]) {
     judge(&app);
 }
 
-/// Gives any response to the reader of answers: a decision is short and in one line.
+/// Gives any response to the reader of answers: a decision is short and in one line, and moves to another
+/// process. Parcels of any bytes are read as well.
 pub(crate) fn hook_answer(data: &[u8]) {
+    held::<HookAnswer>(data);
+    held::<Ledger>(data);
     let [choice, high, low, rest @ ..] = data else {
         return;
     };
@@ -161,5 +167,28 @@ pub(crate) fn hook_answer(data: &[u8]) {
             assert!(text.len() <= MAX_DESCRIPTION && is_clean(&text));
         }
     }
-    assert!(answer.user.is_none_or(|user| is_clean(&user)));
+    assert!(answer.user.as_deref().is_none_or(is_clean));
+    let parcel = pack(&answer, now()).expect("an answer can move");
+    assert_eq!(
+        unpack::<HookAnswer>(&parcel, now(), (), MAX_PARCEL),
+        Ok(answer)
+    );
+}
+
+/// A parcel of any bytes is refused, or can move on.
+fn held<M: Carried<Limits = ()>>(data: &[u8]) {
+    if let Ok(moved) = unpack::<M>(data, now(), (), MAX_PARCEL) {
+        let parcel = pack(&moved, now()).expect("a parcel that was read can move on");
+        let again = unpack::<M>(&parcel, now(), (), MAX_PARCEL).expect("it is one");
+        assert_eq!(pack(&again, now()), Ok(parcel));
+    }
+}
+
+/// A moment for all parcels.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "`Instant` offers no other beginning"
+)]
+fn now() -> Instant {
+    Instant::now()
 }
