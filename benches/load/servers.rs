@@ -285,8 +285,9 @@ impl Server {
         self.processes.iter().map(|(_, pid)| *pid).collect()
     }
 
-    /// Replaces the first edge by another process, and waits until the old one has ended.
-    pub(crate) fn replace_edge(&mut self, number: usize) {
+    /// Replaces the first edge by another process, and waits until the old one has ended. Returns the
+    /// milliseconds for which its clients stood still before it left them, as its log has them.
+    pub(crate) fn replace_edge(&mut self, number: usize) -> f64 {
         let origin = self._programs.last().expect("an origin");
         let link = format!("origin@{}", origin.address("link"));
         let path = self._directory.path();
@@ -297,7 +298,11 @@ impl Server {
         self.processes[0].1 = next.pid();
         let mut before = std::mem::replace(&mut self._programs[0], next);
         let ended = before.wait_exit(Duration::from_secs(60));
-        assert!(ended.is_some_and(|it| it.success()), "{}", before.log());
+        let log = before.log();
+        assert!(ended.is_some_and(|it| it.success()), "{log}");
+        let (_, took) = log.rsplit_once("took_ms=").expect("its clients have moved");
+        let digits = took.split(|it: char| !it.is_ascii_digit()).next();
+        digits.and_then(|it| it.parse().ok()).expect("a number")
     }
 
     /// Starts rtmpdump, which plays a stream by RTMPT into a file.

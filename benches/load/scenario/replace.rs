@@ -97,7 +97,7 @@ pub(crate) fn run(options: &Options) {
     let mut callers = server.generator("numbered", &callers);
     let dumps = [0, 1].map(|number| server.dump_by_rtmpt("live", &format!("s{number}"), number));
     thread::sleep(Duration::from_secs(2));
-    let mut pauses = Vec::new();
+    let (mut pauses, mut stands) = (Vec::new(), Vec::new());
     for replacement in 0..options.replacements {
         let before = server.sample(&[]);
         let measure = format!("measure {}", options.seconds);
@@ -105,7 +105,7 @@ pub(crate) fn run(options: &Options) {
         let mut generators: Vec<&mut Generator> = generators.collect();
         generators.iter_mut().for_each(|it| it.begin(&measure));
         let begun = Instant::now();
-        server.replace_edge(replacement);
+        let stood = server.replace_edge(replacement);
         let took = begun.elapsed();
         let answers: Vec<_> = generators.iter_mut().map(|it| it.answer()).collect();
         let (of_viewers, others) = answers.split_at(answers.len() - 2);
@@ -116,6 +116,7 @@ pub(crate) fn run(options: &Options) {
                 .map(|it| number(it, name))
                 .fold(0.0, f64::max)
         };
+        stands.push(stood);
         pauses.push(most("/latency/max_ms"));
         let mut figures = Figures::new();
         let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
@@ -123,6 +124,7 @@ pub(crate) fn run(options: &Options) {
             "ms to the end of the old process",
             took.as_secs_f64() * 1000.0,
         );
+        put("stand-still ms", stood);
         put("longest delay of a message ms", most("/latency/max_ms"));
         put("p99 of messages ms", most("/latency/p99_ms"));
         put("messages lost", sum("/lost"));
@@ -137,12 +139,8 @@ pub(crate) fn run(options: &Options) {
     let calls = callers.ask("finish");
     let mut figures = Figures::new();
     let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
-    pauses.sort_by(f64::total_cmp);
-    let p99 = pauses.len().saturating_sub(1 + pauses.len() / 100);
-    put(
-        "p99 of the pauses ms",
-        pauses.get(p99).copied().unwrap_or(0.0),
-    );
+    put("p99 of the longest delays ms", p99(pauses));
+    put("p99 of the stand-stills ms", p99(stands));
     put("calls made", number(&calls, "/made"));
     put("calls counted", number(&calls, "/counted"));
     put("calls wrong", number(&calls, "/wrong"));
@@ -168,4 +166,10 @@ pub(crate) fn run(options: &Options) {
     put("hooks told as over", done as f64);
     report.add("tributary", "all", 0.0, figures);
     report.finish();
+}
+
+fn p99(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let place = values.len().saturating_sub(1 + values.len() / 100);
+    values.get(place).copied().unwrap_or(0.0)
 }
