@@ -64,20 +64,25 @@ const STOPPED: Duration = Duration::from_secs(1);
 /// The sleep of a session that has no deadline.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Serves a client until its connection ends.
-pub(crate) async fn serve(worker: Rc<Worker>, entry: Entrant, permit: Permit, _slot: WorkerSlot) {
+/// Begins the session of a client. Returns the serving of it until its connection ends.
+pub(crate) fn serve(
+    worker: Rc<Worker>,
+    entry: Entrant,
+    permit: Permit,
+    slot: WorkerSlot,
+) -> impl Future<Output = ()> {
     let Entrant {
         transport,
         peer,
         protocol,
         upkeep,
     } = entry;
-    let _counted = Counted::new(&worker.metrics.connections);
     let now = Instant::now();
     let all_sent = worker.metrics.bytes_out.clone();
     let (session, rest) = (connection(now, upkeep), Rest::new(upkeep, now));
     let wire = Rc::new(Wire::new(transport, session, all_sent, rest));
-    drive(Session::new(worker, wire, peer, protocol, permit, now)).await;
+    let session = Session::new(worker, wire, peer, protocol, permit, now);
+    drive(Box::new(session), slot)
 }
 
 /// Takes a client of another process, which stands still until the worker serves. Returns the serving of
@@ -96,24 +101,25 @@ pub(crate) fn take(
     if let (Some(answering), Some(number)) = (moved.answering, moved.session.number()) {
         worker.await_answer(number, answering);
     }
-    let session = Box::new(moved.session);
-    let worker = Rc::clone(worker);
-    Ok(async move {
-        let _slot = slot;
-        let _counted = Counted::new(&worker.metrics.connections);
-        drive(*session).await;
-    })
+    Ok(drive(Box::new(moved.session), slot))
 }
 
-async fn drive(mut session: Session) {
-    match run(&mut session).await {
-        Outcome::Ended(end) => {
-            session.end(Instant::now(), end);
-            if !matches!(end.reason, CloseReason::Client | CloseReason::Transport) {
-                close(&session.worker, &session.wire).await;
+/// Drives a session to its end. The box and the block are for the memory of a client: the future of an
+/// `async fn` keeps room for its arguments beside what became of them.
+fn drive(session: Box<Session>, slot: WorkerSlot) -> impl Future<Output = ()> {
+    let counted = Counted::new(&session.worker.metrics.connections);
+    async move {
+        // The session is dropped first.
+        let (_kept, mut session) = ((slot, counted), session);
+        match run(&mut session).await {
+            Outcome::Ended(end) => {
+                session.end(Instant::now(), end);
+                if !matches!(end.reason, CloseReason::Client | CloseReason::Transport) {
+                    close(&session.worker, &session.wire).await;
+                }
             }
+            Outcome::Moved(pump) => Box::pin(freeze::move_away(*session, pump)).await,
         }
-        Outcome::Moved(pump) => Box::pin(freeze::move_away(session, pump)).await,
     }
 }
 

@@ -309,6 +309,10 @@ fn a_caller_may_have_bounds_of_its_own() {
     );
     assert_eq!(ask(&caller, to("/long")).unwrap_err(), HttpError::TooLong);
     assert_eq!(ask(&caller, to("/")).unwrap().text(), "x", "it says close");
+    // An answer counts until the other thread has dropped it, a moment after `ask` has its result.
+    while caller.pending() > 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let began = Instant::now();
     let (sender, answers) = mpsc::sync_channel(4);
     for _ in 0..4 {
