@@ -6,6 +6,8 @@ pub mod config;
 pub mod departure;
 pub mod door;
 pub mod fanout;
+#[cfg(test)]
+mod golden;
 pub mod handover;
 mod hooks;
 mod in_force;

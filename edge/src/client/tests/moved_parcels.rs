@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     io::Write as _,
     net::{TcpListener, TcpStream},
     os::fd::OwnedFd,
@@ -33,6 +32,7 @@ use crate::{
     client::session::Session,
     departure,
     fanout::Streams,
+    golden::{golden, hex},
     hooks::Hooks,
     in_force::InForce,
     link::{Upstream, handle::ToLane},
@@ -146,24 +146,6 @@ fn sockets() -> (TcpStream, TcpStream) {
 fn within<T>(work: impl AsyncFnOnce() -> T) -> T {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     LocalSet::new().block_on(&runtime.expect("a runtime"), work())
-}
-
-fn golden(text: &'static str) -> Vec<(&'static str, Vec<u8>)> {
-    let lines = text.lines().filter_map(|line| line.split_once(' '));
-    lines.map(|(name, text)| (name, unhex(text))).collect()
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<_> = text.chars().filter_map(|it| it.to_digit(16)).collect();
-    let pairs = digits.chunks(2);
-    pairs.map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("memory");
-        text
-    })
 }
 
 fn is_visit(name: &str) -> bool {

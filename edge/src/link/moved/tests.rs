@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -29,6 +28,7 @@ use tributary_protocol::{
 use super::*;
 use crate::{
     fanout::Streams,
+    golden::{golden, hex},
     link::{
         LinkConfig, LinkMetrics, Links, OpenRequest,
         handle::{Opening, Park},
@@ -283,22 +283,6 @@ fn lane(now: Instant) -> Rc<Lane> {
 /// The frames of [`lane`] that its origin has received: two openings, each with its claims.
 const RECEIVED: u64 = 2;
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("memory");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<_> = text
-        .chars()
-        .filter_map(|digit| digit.to_digit(16))
-        .collect();
-    let pairs = digits.chunks(2);
-    pairs.map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
-}
-
 /// A change of the format needs a new version (`docs/replace.md`): the files here stay as they are.
 #[test]
 fn the_bytes_of_a_version_stay() {
@@ -319,12 +303,11 @@ fn the_bytes_of_a_version_stay() {
 fn every_version_in_use_is_read() {
     let now = Instant::now();
     for (version, text) in GOLDEN {
-        let lines = text.lines().filter_map(|line| line.split_once(' '));
-        let golden: BTreeMap<_, _> = lines.collect();
+        let golden: BTreeMap<_, _> = golden(text).into_iter().collect();
         for Sample { name, again, .. } in samples(now) {
-            let bytes = unhex(golden[name]);
-            let parcel = again(&bytes, now).expect("it fits");
-            assert!(version < VERSION || parcel == bytes, "{name}");
+            let bytes = &golden[name];
+            let parcel = again(bytes, now).expect("it fits");
+            assert!(version < VERSION || parcel == *bytes, "{name}");
         }
     }
 }

@@ -74,6 +74,7 @@ mod tests {
     use tributary_protocol::parcel::{pack, unpack};
 
     use super::*;
+    use crate::hooks::tests::changed;
 
     #[expect(
         clippy::disallowed_methods,
@@ -154,15 +155,7 @@ mod tests {
 
         /// A changed or cut parcel is refused, or is a ledger that moves on.
         #[test]
-        fn changed_parcels_hold(
-            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
-            end in 0..=GOLDEN.len(),
-        ) {
-            let mut parcel = GOLDEN.to_vec();
-            for (place, byte) in changes {
-                parcel[place.index(GOLDEN.len())] = byte;
-            }
-            parcel.truncate(end);
+        fn changed_parcels_hold(parcel in changed(GOLDEN)) {
             if let Ok(ledger) = read(&parcel) {
                 let again = pack(&ledger, now()).expect("it can move on");
                 prop_assert_eq!(read(&again), Ok(ledger));
