@@ -61,6 +61,12 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// A timer that fires later than this shows that the process was stopped.
 const STOPPED: Duration = Duration::from_secs(1);
 
+/// Reads of a client whose connection has failed. Reason: they take what a socket holds.
+const LAST_READS: usize = 64;
+
+/// The longest wait for the next of them. Reason: all that is to come is there already.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
 /// The sleep of a session that has no deadline.
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -153,9 +159,35 @@ async fn run(session: &mut Session) -> Outcome {
         let result = handle(session, now, wake, timer.deadline().into_std())
             .and_then(|()| session.settle(now));
         if let Err(end) = result {
-            return Outcome::Ended(end);
+            return Outcome::Ended(match session.wire.has_failed() {
+                // The box is for the memory of all others.
+                true => Box::pin(last_words(session)).await.unwrap_or(end),
+                false => end,
+            });
         }
     }
+}
+
+/// Reads what a client had sent before its connection failed. An encoder that leaves with bytes of the
+/// edge unread resets its connection behind its last commands: they would be lost if a write meets the
+/// reset first. Returns the end of a client that broke a rule in them.
+async fn last_words(session: &mut Session) -> Option<End> {
+    let wire = Rc::clone(&session.wire);
+    // On an error the reads below end at once.
+    let _ = wire.transport().watch(true);
+    for _ in 0..LAST_READS {
+        if !session.may_read() {
+            break;
+        }
+        if let Err(end) = read(session, Instant::now()) {
+            return end.fault.is_some().then_some(end);
+        }
+        let readable = wire.transport().ready(Interest::READABLE);
+        if !matches!(timeout(LAST_WORDS, readable).await, Ok(Ok(_))) {
+            break;
+        }
+    }
+    None
 }
 
 /// Waits for the next event of the session.

@@ -9,12 +9,13 @@ use std::{
 use bytes::{BufMut, Bytes};
 use tributary_node::feed::FeedSource;
 use tributary_protocol::{
-    ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp,
+    ChunkStreamId, Message, MessageStreamId, MessageType, RtmpTimestamp, TransactionId,
+    command::Command,
     link::{CloseReason, FromSession, Generation, ToSession},
     ring::{Cursor, Start},
 };
 
-use super::support::{Client, Edge, LONG, Peer, STREAM, config, media};
+use super::support::{Client, Edge, LONG, Peer, STREAM, config, media, to_message};
 use crate::link::publish::{HOLD, PublishFeed, PublishSource};
 
 const AUDIO: MessageType = MessageType::AUDIO;
@@ -249,10 +250,7 @@ async fn report(client: &mut Client, peer: &Peer, generation: Generation, read: 
         generation,
         read,
     });
-    peer.command(&tributary_protocol::command::Command::new(
-        "taken",
-        tributary_protocol::TransactionId(0.0),
-    ));
+    peer.command(&Command::new("taken", TransactionId(0.0)));
     client.event().await;
 }
 
@@ -350,10 +348,7 @@ async fn publishes_are_limited_in_number() {
     let mut edge = Edge::start();
     let (mut client, peer) = edge.session().await;
     for stream in 0..65 {
-        let command = tributary_protocol::command::Command::new(
-            "publish",
-            tributary_protocol::TransactionId(0.0),
-        );
+        let command = Command::new("publish", TransactionId(0.0));
         client
             .connection
             .send_command(MessageStreamId(stream * 7 + 1), &command.with("name"));
@@ -558,4 +553,28 @@ async fn the_end_of_a_client_that_is_read_seldom_is_noticed() {
     }
     drop(client);
     assert_eq!(edge.closed().await, CloseReason::Client);
+}
+
+/// An encoder that leaves without reading what the edge has sent resets its connection: the kernel
+/// tells the edge so at its next write, which may come before the read of the encoder's last commands.
+#[tokio::test]
+async fn the_last_commands_of_a_client_that_resets_its_connection_arrive() {
+    let mut edge = Edge::start();
+    for _ in 0..20 {
+        let (mut client, peer) = edge.session().await;
+        publish(&mut edge, &mut client, &peer).await;
+        let unread = Command::new("onFCPublish", TransactionId::NONE);
+        peer.command(&unread);
+        let message = to_message(&unread, MessageStreamId::CONNECTION);
+        let after = None;
+        client.socket.readable().await.unwrap();
+        client.connection.close_stream(STREAM);
+        client.send_at_once();
+        drop(client);
+        // The session finds both at once, unless its thread was faster and has ended it.
+        peer.try_say(ToSession::Message { message, after });
+        let (command, _) = edge.command(&peer).await;
+        assert_eq!(command.name, "closeStream");
+        edge.closed().await;
+    }
 }

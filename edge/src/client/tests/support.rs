@@ -341,6 +341,13 @@ impl Client {
             .expect("the edge reads");
     }
 
+    /// Sends without giving another task its turn.
+    pub(super) fn send_at_once(&mut self) {
+        let output = self.connection.take_output();
+        let sent = self.socket.try_write(&output).expect("the edge reads");
+        assert_eq!(sent, output.len());
+    }
+
     pub(super) async fn event(&mut self) -> ClientEvent {
         self.try_event().await.expect("the edge has not closed")
     }
