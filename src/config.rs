@@ -27,6 +27,9 @@ pub(crate) struct Config {
     pub(crate) tls: BTreeMap<String, CertificateFiles>,
     pub(crate) admin: Admin,
     pub(crate) log: log::Config,
+    /// The cluster of an origin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cluster: Option<tributary_origin::ClusterConfig>,
     pub(crate) applications: BTreeMap<String, Application>,
 }
 
@@ -180,6 +183,10 @@ impl Check for Config {
         self.admin
             .check(self.origin.data.is_some(), &at.key("admin"), mistakes);
         self.log.check(&at.key("log"), mistakes);
+        if let Some(cluster) = &self.cluster {
+            let at = at.key("cluster");
+            cluster.check(&at, mistakes);
+        }
         for (name, application) in &self.applications {
             let at = at.key("applications").key(name);
             application.check(&at, mistakes);

@@ -88,6 +88,7 @@ async fn serve(mut config: Config, sample: bool) -> Result<(), Failure> {
         own: Applications::new(),
         loader: tributary_script::loader(),
         token: token.clone(),
+        cluster: config.cluster.clone(),
     };
     let origin = tributary_origin::start(start, &mut registry, watch.clone())?;
     config.edge.origins = vec![format!("origin@{}", origin.address())];

@@ -83,6 +83,7 @@ async fn serve(
         own: Applications::new(),
         loader: tributary_script::loader(),
         token: token.clone(),
+        cluster: config.cluster.clone(),
     };
     let origin = tributary_origin::start(start, &mut registry, watch.clone())?;
     let data = data.as_deref();

@@ -31,12 +31,16 @@ const MAX_FILE: u64 = 4 * 1024;
 impl Token {
     /// The token of a data directory, made if the directory has none.
     pub fn of(data: &Path) -> Result<Self, TokenError> {
-        let file = data.join(FILE);
-        match Self::load(&file) {
+        Self::load_or_make(&data.join(FILE))
+    }
+
+    /// The token of a file, made if there is no such file.
+    pub fn load_or_make(file: &Path) -> Result<Self, TokenError> {
+        match Self::load(file) {
             Err(TokenError {
                 what: Fault::Io(error),
                 ..
-            }) if error.kind() == io::ErrorKind::NotFound => Self::make(&file),
+            }) if error.kind() == io::ErrorKind::NotFound => Self::make(file),
             loaded => loaded,
         }
     }
@@ -127,15 +131,15 @@ impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.display();
         match &self.what {
-            Fault::Io(error) => write!(f, "the admin token {file}: {error}"),
+            Fault::Io(error) => write!(f, "the secret {file}: {error}"),
             Fault::Open => write!(
                 f,
-                "the admin token {file} can be read by others; remove it to have a new one made, \
+                "the secret {file} can be read by others; remove it to have a new one made, \
                  or chmod 600 it if nobody has seen it"
             ),
             Fault::NoToken => write!(
                 f,
-                "{file} holds no admin token; remove it to have one made at the next start"
+                "{file} holds no secret of Tributary; remove it to have one made at the next start"
             ),
         }
     }
@@ -186,7 +190,7 @@ mod tests {
         for text in ["", "short", &"x".repeat(5000), &"a b".repeat(30)] {
             fs::write(&file, text).unwrap();
             let error = Token::of(data.path()).unwrap_err().to_string();
-            assert!(error.contains("holds no admin token"), "{error}");
+            assert!(error.contains("holds no secret"), "{error}");
         }
         let nowhere = data.path().join("none");
         assert!(Token::of(&nowhere).is_err());

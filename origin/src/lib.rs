@@ -52,6 +52,7 @@
 //!             own,
 //!             loader: Arc::new(NoLoader),
 //!             token: None,
+//!             cluster: None,
 //!         },
 //!         &mut metrics,
 //!         watch,
@@ -85,6 +86,7 @@
 //! Everything else (groups, links, live streams, the store) is reached through these.
 
 pub mod app;
+mod cluster;
 mod config;
 pub mod deploy;
 mod exchange;
@@ -103,6 +105,7 @@ mod store;
 #[cfg(any(test, feature = "test"))]
 pub mod test;
 
+pub use cluster::ClusterConfig;
 pub use config::{Config, Flags};
 pub use link::LinkError;
 pub use run::{LIVE, Reloader, Running, Start, StartError, start};

@@ -17,6 +17,8 @@ pub(crate) struct Metrics {
     pub(crate) streams: Gauge,
     pub(crate) viewers: Gauge,
     pub(crate) calls: Counter,
+    /// Calls that the process before had not answered.
+    pub(crate) calls_lost: Counter,
     pub(crate) long_turns: Counter,
     pub(crate) failures: Counter,
     pub(crate) restarts: Counter,
@@ -86,6 +88,11 @@ impl Metrics {
             "calls",
             "Calls of application methods",
             metrics.calls.clone(),
+        );
+        origin.register(
+            "calls_failed_by_restart",
+            "Calls that a lost process had not answered, answered NetConnection.Call.Failed",
+            metrics.calls_lost.clone(),
         );
         origin.register(
             "long_turns",

@@ -18,10 +18,11 @@ use tributary_node::{
 
 use crate::{
     app::Applications,
+    cluster::ClusterConfig,
     config::Config,
     deploy::{self, Deployer, Loader, api},
     group::{Groups, Settings},
-    link::{self, LinkConfig, LinkMetrics},
+    link::{self, ClusterLink, LinkConfig, LinkMetrics},
     metrics::Metrics,
     store::{StorageError, Store},
 };
@@ -41,6 +42,8 @@ pub struct Start {
     pub loader: Arc<dyn Loader>,
     /// The token of the admin API; `None`: the one of the data directory, made if there is none.
     pub token: Option<Token>,
+    /// The origin's cluster; `None`: its clients do not outlive its process.
+    pub cluster: Option<ClusterConfig>,
 }
 
 /// An origin at work.
@@ -141,6 +144,7 @@ pub fn start(
         fms_version: config.fms_version.clone(),
         store: store.clone(),
         stack: start.loader.stack(),
+        restores: start.cluster.is_some(),
     };
     let metrics = Metrics::register(registry);
     let groups = Groups::start(settings, known, metrics).map_err(StartError::Threads)?;
@@ -166,6 +170,10 @@ pub fn start(
         grace: grace.unwrap_or_default(),
         max_message: u32::try_from(config.max_message.get()).unwrap_or(u32::MAX),
         message_budget: config.message_budget.get() as u64,
+        cluster: match &start.cluster {
+            Some(cluster) => Some(cluster_link(cluster, data.as_deref())?),
+            None => None,
+        },
     };
     let link = link::start(link, groups, link_metrics, drain).map_err(StartError::Link)?;
     Ok(Running {
@@ -176,6 +184,18 @@ pub fn start(
         store,
     })
 }
+
+/// The part of a cluster that concerns the links.
+fn cluster_link(cluster: &ClusterConfig, data: Option<&Path>) -> Result<ClusterLink, StartError> {
+    let data = data.ok_or(StartError::NoData)?;
+    Ok(ClusterLink {
+        key: cluster.record_key(data).map_err(StartError::Token)?,
+        edges: data.join(EDGES),
+    })
+}
+
+/// The file in the data directory with the names of the edges.
+const EDGES: &str = "edges";
 
 /// Opens the store in the data folder, which it makes if it is missing.
 fn open_store(data: &Path) -> Result<Store, StartError> {
@@ -209,6 +229,8 @@ fn admin_api(
 pub enum StartError {
     /// The worker threads did not start.
     Threads(io::Error),
+    /// The origin is in a cluster and has no data directory.
+    NoData,
     /// The data directory cannot be made.
     Data { data: PathBuf, source: io::Error },
     /// The deployment of the applications could not begin.
@@ -225,6 +247,10 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Threads(error) => write!(f, "cannot start the worker threads: {error}"),
+            Self::NoData => f.write_str(
+                "an origin in a cluster keeps names and a key, and has no data directory: set one with \
+                 --data",
+            ),
             Self::Data { data, source } => write!(
                 f,
                 "cannot make {}: {source}; choose another with --data",

@@ -44,6 +44,7 @@ pub(crate) async fn open_lane(
         home: "origin".into(),
         resume,
         only_if_living: false,
+        restore: false,
     };
     let mut out = BytesMut::new();
     open.encode(&mut out);

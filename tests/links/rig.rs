@@ -131,6 +131,7 @@ impl Origin {
             own,
             loader: Arc::new(deploy::NoLoader),
             token: None,
+            cluster: None,
         };
         let mut registry = Registry::default();
         let running = tributary_origin::start(start, &mut registry, watch);

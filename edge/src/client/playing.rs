@@ -11,7 +11,7 @@ use tributary_protocol::{
     link::{FeedPlace, Filter},
 };
 
-use crate::fanout::Viewer;
+use crate::fanout::{LiveStream, Viewer};
 
 mod parcel;
 
@@ -54,6 +54,14 @@ impl Playing {
         self.plays
             .iter_mut()
             .find(|play| play.viewer.stream() == stream)
+    }
+
+    /// Whether a message stream plays this live stream.
+    pub(super) fn plays(&self, stream: MessageStreamId, live: &Arc<LiveStream>) -> bool {
+        let mut plays = self.plays.iter();
+        plays.any(|play| {
+            play.viewer.stream() == stream && Arc::ptr_eq(play.viewer.local().live(), live)
+        })
     }
 
     /// Adds a viewer; the message stream has none.
@@ -101,6 +109,7 @@ impl Playing {
         let Some(play) = self.find(message.stream) else {
             return Some(message);
         };
+        let after = after.map(|place| play.viewer.local().live().place(place));
         let place = after.filter(|&place| !play.viewer.has_passed(place));
         if play.held.is_empty() && place.is_none() {
             return Some(message);

@@ -126,10 +126,15 @@ impl Publishing {
         let Some(publish) = publish.filter(|publish| publish.generation == generation) else {
             return false;
         };
-        if let State::Held(held) = &mut publish.state {
-            for message in held.messages.drain(..) {
-                feed.push(message);
+        match &mut publish.state {
+            State::Held(held) => {
+                for message in held.messages.drain(..) {
+                    feed.push(message);
+                }
             }
+            // Its origin is another process now.
+            State::Feeding { feed: before, .. } => feed.go_on_from(before),
+            State::Over => {}
         }
         publish.state = State::Feeding {
             feed,

@@ -15,6 +15,7 @@
 
 mod batch;
 mod forms;
+mod joint;
 mod pass;
 mod reader;
 mod stream;

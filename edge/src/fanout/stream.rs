@@ -6,19 +6,19 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
 use tributary_protocol::{
     Message, RtmpTimestamp,
     chunk::MAX_MESSAGE_LENGTH,
-    link::LiveId,
+    link::{FeedPlace, LiveId},
     media,
     ring::{Publication, Ring, RingLimits},
 };
 
-use super::forms::Forms;
+use super::{forms::Forms, joint::Joint};
 
 /// Notified of what is new in a live stream, for the passes of one worker.
 #[derive(Debug, Default)]
@@ -32,7 +32,6 @@ pub(super) struct Bell {
 /// One live stream of an origin: a ring of encoded messages. The link thread writes it; the workers
 /// with viewers of the stream read it.
 pub struct LiveStream {
-    key: StreamKey,
     state: Mutex<State>,
     /// Rises with every change of the ring.
     version: AtomicU64,
@@ -65,6 +64,10 @@ impl Default for StreamKey {
 }
 
 struct State {
+    key: StreamKey,
+    /// Added to the numbers of its source: the source before came so far.
+    base: u64,
+    joint: Joint,
     ring: Ring<Forms>,
     bells: Arc<[Arc<Bell>]>,
     /// The time of the newest picture.
@@ -96,8 +99,10 @@ impl LiveStream {
     /// A stream without messages.
     pub fn new(key: StreamKey, limits: RingLimits) -> Arc<Self> {
         Arc::new(Self {
-            key,
             state: Mutex::new(State {
+                key,
+                base: 0,
+                joint: Joint::default(),
                 ring: Ring::new(limits),
                 bells: Arc::from([]),
                 pictured: None,
@@ -112,7 +117,38 @@ impl LiveStream {
 
     /// The number of the stream.
     pub(crate) fn key(&self) -> StreamKey {
-        self.key
+        self.lock().key
+    }
+
+    /// The number in this ring of the first message of the stream's source.
+    pub(crate) fn base(&self) -> u64 {
+        self.lock().base
+    }
+
+    /// Puts the numbers of the source behind those of the one before, in a stream that comes from
+    /// another process of this edge.
+    pub(crate) fn set_base(&self, base: u64) {
+        self.lock().base = base;
+    }
+
+    /// The place in this ring of a place that the source names.
+    pub(crate) fn place(&self, place: FeedPlace) -> FeedPlace {
+        FeedPlace(self.lock().base.saturating_add(place.0))
+    }
+
+    /// The time of the newest frame, and when it came.
+    pub(crate) fn newest(&self) -> Option<(RtmpTimestamp, Instant)> {
+        self.lock().joint.newest()
+    }
+
+    /// The stream has another source from here on, under this number. It goes on where the one before
+    /// ended: what the other repeats is dropped.
+    pub(super) fn go_on_as(&self, key: StreamKey) {
+        let mut state = self.lock();
+        state.key = key;
+        state.base = state.ring.head();
+        state.joint.begin();
+        self.ended.store(false, Ordering::Release);
     }
 
     /// Notes that viewers have come from another process: the next feed goes on with the one that they
@@ -130,8 +166,20 @@ impl LiveStream {
         }
         let class = media::classify(message.kind, &message.payload);
         let timestamp = message.timestamp;
-        let encoded = Forms::encode(&message, class);
         let is_picture = class.is_video() && !class.is_header();
+        let repeats = {
+            let mut state = self.lock();
+            let repeats = state.joint.repeats(class, timestamp);
+            if repeats {
+                // Video goes on at once if its source has all since this key frame.
+                state.ring.go_on_from(class);
+            }
+            repeats
+        };
+        if repeats {
+            return;
+        }
+        let encoded = Forms::encode(&message, class);
         let pushed = if is_picture {
             Pushed::Picture
         } else {
@@ -139,7 +187,14 @@ impl LiveStream {
         };
         self.change(pushed, |state| {
             let is_new = match number {
-                Some(seq) => state.ring.push_at(seq, class, timestamp, encoded),
+                // The source repeats all headers at a joint, each with the time of its first coming.
+                Some(_) if class.is_header() && state.joint.is_open() => {
+                    state.ring.push_header(class, timestamp, encoded)
+                }
+                Some(number) => {
+                    let number = state.base.saturating_add(number);
+                    state.ring.push_at(number, class, timestamp, encoded)
+                }
                 None => state.ring.push_header(class, timestamp, encoded),
             };
             if is_new && is_picture {
@@ -176,7 +231,20 @@ impl LiveStream {
 
     /// The messages that follow are of this publication, or of another writer of it.
     pub fn follow(&self, publication: Publication) {
-        self.change(Pushed::Other, |state| state.ring.follow(publication));
+        self.change(Pushed::Other, |state| {
+            let publication = state.behind(publication);
+            state.ring.follow(publication)
+        });
+    }
+
+    /// The number in this ring of a publication that the source names by its first message.
+    pub(super) fn publication(&self, first: u64) -> u64 {
+        let state = self.lock();
+        let named = Publication {
+            first,
+            ..Publication::default()
+        };
+        state.behind(named).first
     }
 
     /// Ends the feed, and the waits for a place in it.
@@ -234,6 +302,23 @@ impl LiveStream {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while the lock was held is a defect of ours; the other viewers go on.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// A publication of the source as this ring counts. The first one goes on with the publication that
+    /// the source before was in.
+    fn behind(&self, publication: Publication) -> Publication {
+        let known = self.ring.publication();
+        let behind = |number: u64, known: u64| match (self.base, number) {
+            (0, number) => number,
+            (_, 0) => known,
+            (base, number) => base.saturating_add(number),
+        };
+        Publication {
+            first: behind(publication.first, known.first),
+            writer: behind(publication.writer, known.writer),
+        }
     }
 }
 

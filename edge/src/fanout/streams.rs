@@ -67,6 +67,22 @@ impl Streams {
         })
     }
 
+    /// The live stream with this number of this origin process, if a feed or a viewer holds it.
+    pub(crate) fn find(&self, origin: u64, live: LiveId) -> Option<Arc<LiveStream>> {
+        self.table().streams.get(&(origin, live))?.upgrade()
+    }
+
+    /// A stream goes on with another source, which is this number of this origin process: its viewers
+    /// stay where they are. Nothing happens if there is such a stream already.
+    pub(crate) fn go_on_as(&self, stream: &Arc<LiveStream>, origin: u64, live: LiveId) {
+        let mut table = self.table();
+        let entry = table.streams.entry((origin, live)).or_default();
+        if entry.strong_count() == 0 {
+            *entry = Arc::downgrade(stream);
+            stream.go_on_as(StreamKey { origin, live });
+        }
+    }
+
     /// The number of streams that a feed or a viewer holds.
     pub fn count(&self) -> usize {
         let table = self.table();

@@ -29,6 +29,7 @@ impl Viewer {
         local: &Rc<LocalStream>,
         publication: u64,
     ) -> Self {
+        let publication = local.live().publication(publication);
         let cursor = local
             .live()
             .with_ring(|ring| ring.join_publication(Start::KeyFrame, publication));

@@ -83,7 +83,11 @@ pub(super) enum News {
 }
 
 /// The extensions of the link that an edge knows.
-const FEATURES: u64 = features::CLAIMS | features::PUBLICATION | features::UNREAD | features::NAMED;
+const FEATURES: u64 = features::CLAIMS
+    | features::RESTORE
+    | features::PUBLICATION
+    | features::UNREAD
+    | features::NAMED;
 
 /// The pauses between dials.
 struct Pauses {

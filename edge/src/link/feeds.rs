@@ -1,10 +1,10 @@
 //! Feeds of live streams that arrive for viewers of this edge.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
 
 use tributary_node::{feed::FeedStream, transport::Link};
 use tributary_protocol::link::{
-    LiveId,
+    LiveId, features,
     feed::{Feed, FeedOpen},
 };
 
@@ -12,6 +12,9 @@ use super::{metrics::Counted, origin::Origin, shared::Shared};
 
 /// The newest epoch of each live stream on one link; an older feed is ignored.
 type Epochs = Rc<RefCell<HashMap<LiveId, u64>>>;
+
+/// The time in which a lane names the stream of a feed. Reason: both are on their way at the same time.
+const NAMED: Duration = Duration::from_secs(1);
 
 /// The longest media message a feed may carry, in bytes.
 const MAX_MESSAGE: usize = 16 << 20;
@@ -24,16 +27,39 @@ pub(super) async fn accept(shared: Rc<Shared>, origin: Rc<Origin>, link: Link) {
         while tasks.try_join_next().is_some() {}
         link.allow_feeds(tasks.len());
         let process = origin.process();
+        let restores = origin.has(features::RESTORE);
         let (shared, link, epochs) = (Rc::clone(&shared), link.clone(), Rc::clone(&epochs));
         tasks.spawn_local(async move {
             let _counted = Counted::new(&shared.metrics.feeds_in);
             let feed = FeedStream::new(recv, MAX_MESSAGE);
-            read(&shared, process, &link, &epochs, feed).await;
+            read(&shared, (process, restores), &link, &epochs, feed).await;
         });
     }
 }
 
-async fn read(shared: &Shared, process: u64, link: &Link, epochs: &Epochs, mut feed: FeedStream) {
+/// Waits until a lane has named the stream: it may go on with one that viewers have. A feed may be
+/// faster than the lane.
+async fn await_stream(shared: &Shared, process: u64, live: LiveId) {
+    let named = async {
+        loop {
+            let progress = shared.progress.notified();
+            if shared.streams.find(process, live).is_some() {
+                return;
+            }
+            progress.await;
+        }
+    };
+    let _ = tokio::time::timeout(NAMED, named).await;
+}
+
+/// Reads a feed of this process, which may take sessions of the one before.
+async fn read(
+    shared: &Shared,
+    (process, restores): (u64, bool),
+    link: &Link,
+    epochs: &Epochs,
+    mut feed: FeedStream,
+) {
     let mut opened: Option<(FeedOpen, _)> = None;
     loop {
         let next = feed.next().await;
@@ -41,6 +67,9 @@ async fn read(shared: &Shared, process: u64, link: &Link, epochs: &Epochs, mut f
         shared.stages.runs().await;
         match (next, &opened) {
             (Ok(Some(Feed::Open(open))), None) if is_newest(epochs, &open) => {
+                if restores {
+                    await_stream(shared, process, open.live).await;
+                }
                 let live = shared.streams.get_or_create(process, open.live);
                 live.restart();
                 opened = Some((open, live));

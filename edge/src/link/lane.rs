@@ -26,10 +26,12 @@ mod audiences;
 mod carry;
 mod deliver;
 mod parcel;
+mod restore;
 mod session;
 mod sessions;
 
 pub(super) use parcel::MovedLane;
+use restore::PlayedStreams;
 pub(super) use session::LaneSession;
 use sessions::LaneSessions;
 
@@ -40,6 +42,8 @@ pub(super) struct Lane {
     shared: Rc<Shared>,
     /// Whether the origin has opened the lane.
     opened: Cell<bool>,
+    /// The live streams that sessions play, while the lane can be restored.
+    played: RefCell<PlayedStreams>,
     state: RefCell<EdgeLane>,
     sessions: RefCell<LaneSessions>,
     phase: Cell<Phase>,
@@ -60,6 +64,8 @@ pub(super) struct LaneOpening {
     pub(super) home: String,
     /// The lane only asks whether the group lives there, for clients that name another origin.
     pub(super) only_if_living: bool,
+    /// The lane brings sessions of the origin's process before to the present one.
+    pub(super) restores: bool,
 }
 
 /// The phases of a lane's life.
@@ -102,12 +108,17 @@ impl Lane {
         rate: Rate,
     ) -> Rc<Self> {
         let sessions = LaneSessions::new(opening.id, opening.group.clone());
+        let state = match origin.has(features::RESTORE) {
+            true => EdgeLane::new(rate).keeping(),
+            false => EdgeLane::new(rate),
+        };
         Rc::new(Self {
             opening,
             origin,
             shared,
             opened: Cell::new(false),
-            state: RefCell::new(EdgeLane::new(rate)),
+            played: RefCell::default(),
+            state: RefCell::new(state),
             sessions: RefCell::new(sessions),
             phase: Cell::new(Phase::Open),
             idle_since: Cell::new(Some(Instant::now())),

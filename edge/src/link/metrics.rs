@@ -33,6 +33,8 @@ pub struct LinkMetrics {
     pub audiences: Gauge,
     /// Groups with stored data at an origin, which start at their home or not at all.
     pub kept: Gauge,
+    /// Sessions that went on at another process of their origin.
+    pub restored: Counter,
     /// Waits of sessions that sent more than their rate.
     pub throttled: Counter,
 }
@@ -59,6 +61,11 @@ impl LinkMetrics {
             "groups_kept",
             "Groups that start at their home or not at all, since they have stored something there",
             self.kept.clone(),
+        );
+        r.register(
+            "sessions_restored",
+            "Sessions that went on at another process of their origin",
+            self.restored.clone(),
         );
         r.register(
             "throttled",

@@ -5,7 +5,7 @@ use std::{rc::Rc, time::Instant};
 
 use tributary_protocol::{
     GroupName,
-    link::{Control, hello::GROUPS_PER_FRAME},
+    link::{Control, features, hello::GROUPS_PER_FRAME},
 };
 
 use super::{
@@ -67,16 +67,24 @@ impl Ownership {
     fn up(&self, origin: OriginId, new_process: bool) {
         self.send_lost_groups(origin);
         if new_process {
+            let restores = self.restores(origin);
             self.placing.update(|table| table.forget(origin));
             for lane in self.lanes_at(origin) {
-                if lane.has_history() {
-                    self.placing.replace(&lane, true);
+                if !lane.has_history() {
+                    continue;
+                }
+                match restores && lane.is_restorable() {
+                    true => self.placing.restore_lane(&lane),
+                    false => self.placing.replace(&lane, true),
                 }
             }
         }
         self.set_health(origin, Health::Up);
         for lane in self.lanes_at(origin) {
-            lane.push_all(|| FromOrigin::LinkBack);
+            // The origin says of each restored session that it goes on.
+            if !lane.opening.restores || !new_process {
+                lane.push_all(|| FromOrigin::LinkBack);
+            }
         }
         for lane in self.lanes_at(origin) {
             let copy = self.placing.table().displaced_at(lane.group());
@@ -86,7 +94,29 @@ impl Ownership {
                 self.send_at_home(copy, home, lane.group().clone());
             }
         }
+        if self.restores(origin) {
+            self.send_brought(origin);
+        }
         self.send_living_end(origin, !new_process);
+    }
+
+    /// Sends an origin the groups whose sessions are brought to it.
+    fn send_brought(&self, origin: OriginId) {
+        let lanes = self.lanes_at(origin);
+        let lanes = lanes.iter().filter(|lane| lane.is_to_restore());
+        let groups: Vec<_> = lanes.map(|lane| lane.group().clone()).collect();
+        let to = self.placing.origins.get(origin);
+        for brought in living(&self.name(origin), &groups) {
+            if let Some(to) = &to {
+                to.send(brought);
+            }
+        }
+    }
+
+    /// Whether the present process of an origin takes the sessions of the one before.
+    fn restores(&self, origin: OriginId) -> bool {
+        let origin = self.placing.origins.get(origin);
+        origin.is_some_and(|origin| origin.has(features::RESTORE))
     }
 
     /// Handles the loss of a link. Groups without an accepted session may start elsewhere at once.

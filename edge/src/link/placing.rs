@@ -28,6 +28,7 @@ use crate::routing::{Health, OriginId, Place, Placement, Router, Table};
 mod decision;
 mod line;
 mod moving;
+mod restore;
 mod waiting;
 
 use decision::{Named, Wish};
@@ -230,6 +231,7 @@ impl Placing {
             group: group.clone(),
             home: self.home_name(group),
             only_if_living: wish.only_asks(&self.table(), origin),
+            restores: false,
         };
         let lane = Lane::new(Rc::clone(&self.shared), to, opening, self.rate);
         self.lanes.add(&lane);

@@ -118,6 +118,22 @@ impl PublishFeed {
         });
     }
 
+    /// Takes the newest whole group of pictures of another feed and all after it, with what is in force there: this feed goes on
+    /// with the same publish at another process of the origin.
+    pub(crate) fn go_on_from(&self, before: &Self) {
+        let mut newest = Vec::new();
+        {
+            let media = before.shared.media();
+            let mut cursor = media.ring.join(Start::Gop);
+            while let Some(delivery) = media.ring.next(&mut cursor, Duration::MAX) {
+                newest.push(delivery.item.into_owned());
+            }
+        }
+        for message in newest {
+            self.push(message);
+        }
+    }
+
     /// Notes whether the live stream has readers. Without readers, messages may wait for each other
     /// before they leave; with readers, each leaves at once.
     pub fn set_read(&self, read: bool) {

@@ -55,6 +55,7 @@ async fn serve(rtmp: SocketAddr) -> Result<(), Box<dyn Error>> {
         own,
         loader: Arc::new(deploy::NoLoader),
         token: None,
+        cluster: None,
     };
     let origin = tributary_origin::start(origin, &mut metrics, watch.clone())?;
 

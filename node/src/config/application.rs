@@ -87,6 +87,8 @@ pub struct Application {
     pub object_storage: Size,
     /// The time at which members receive a change of a persistent shared object.
     pub durability: Durability,
+    /// The fate of the clients when their origin's process is lost, in a cluster.
+    pub restore: Restore,
     /// Whether a group with persistent data may start at another origin while its home is away.
     pub displace: Displace,
     /// The memory of one group's script.
@@ -128,6 +130,7 @@ impl Default for Application {
             shared_object_rate: Self::DEFAULT_SHARED_OBJECT_RATE,
             object_storage: Size::from_mib(256),
             durability: Durability::Author,
+            restore: Restore::Replay,
             displace: Displace::WithoutData,
             script_memory: Size::from_mib(16),
             script_turn_time: Duration::from_millis(100),
@@ -161,6 +164,17 @@ pub enum OnDeploy {
     /// Their sessions end with NetConnection.Connect.AppShutdown; the next connect gets the new
     /// version.
     Restart,
+}
+
+/// The fate of an application's clients when their origin's process is lost, in a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restore {
+    /// They go on at the next process: the application starts anew and is asked about each again.
+    #[default]
+    Replay,
+    /// They are closed, and connect again.
+    Close,
 }
 
 /// The effect of a second publisher on a live name.

@@ -12,7 +12,8 @@ pub use tributary_settings::{
 };
 
 pub use application::{
-    Application, Builtin, DataStart, OnDeploy, PublishFrom, PublishRefused, SecondPublisher, token,
+    Application, Builtin, DataStart, OnDeploy, PublishFrom, PublishRefused, Restore,
+    SecondPublisher, token,
 };
 pub use delivery::{Deliveries, Delivery, DeliveryPolicy, Streams};
 pub use relay::{NamePatterns, PLACEHOLDER, Pull, Push, RelayUrl, RelayUrlError, When};

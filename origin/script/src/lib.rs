@@ -23,6 +23,7 @@
 //!     own: Applications::new(),
 //!     loader: tributary_script::loader(),
 //!     token: None,
+//!     cluster: None,
 //! };
 //! let origin = tributary_origin::start(start, &mut metrics, watch)?;
 //! # drop((signal, origin));

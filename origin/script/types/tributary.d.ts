@@ -67,6 +67,10 @@ interface Application {
     onAppStop?(info: Info): boolean | void;
     /** true accepts, false rejects; undefined and null leave it open. */
     onConnect?(client: Client, ...rest: any[]): boolean | null | void;
+    /** Ours: clients of a process that was lost are about to go on; `info.how` is "crashed". */
+    onRestore?(info: { how: string }): void;
+    /** Ours: such a client, in place of onConnect. */
+    onReconnect?(client: Client, ...rest: any[]): boolean | null | void;
     onConnectAccept?(client: Client, ...rest: any[]): void;
     onConnectReject?(client: Client, ...rest: any[]): void;
     onDisconnect?(client: Client): void;
@@ -107,7 +111,13 @@ interface Client {
     videoSampleAccess: string;
     /** May be overwritten. */
     id: any;
+    /** Ours: "crashed" if the client goes on after its origin's process was lost. May be overwritten. */
+    restored: any;
+    /** Ours: what that process had it remember. May be overwritten. */
+    remembered: any;
 
+    /** Ours: keeps plain data of up to 4 KiB for the origin's next process; false if it is longer. */
+    remember(value: unknown): boolean;
     call(method: string, responder?: Responder | null, ...rest: unknown[]): boolean;
     getStats(): Stats;
     getBandwidthLimit(direction: 0 | 1): number;

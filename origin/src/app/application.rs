@@ -41,6 +41,29 @@ pub trait Application {
         Admission::Accept
     }
 
+    /// Clients of another process of this origin are about to go on here: that process was lost, and
+    /// this instance has just started. [`Application::readmit`] follows for each.
+    fn restored(&mut self, context: &mut Context<'_>) {
+        let _ = context;
+    }
+
+    /// A client goes on that another process of this origin had accepted: that process was lost, and
+    /// this instance is new. The client is asked nothing and gets no answer; rejected, it is closed with
+    /// NetConnection.Connect.Closed. Its publishes and plays go on without a request.
+    /// `remembered` is what [`Client::remember`](super::Client::remember) has left for it, empty without.
+    ///
+    /// By default the client is asked about as at its [`Application::connect`].
+    fn readmit(
+        &mut self,
+        context: &mut Context<'_>,
+        client: ClientId,
+        connect: &Connect,
+        remembered: &[u8],
+    ) -> Admission {
+        let _ = remembered;
+        self.connect(context, client, connect)
+    }
+
     /// An accepted client is gone: exactly once for each.
     fn disconnect(&mut self, context: &mut Context<'_>, client: ClientId, reason: CloseReason) {
         let _ = (context, client, reason);

@@ -239,6 +239,7 @@ fn groups(applications: &BTreeMap<String, config::Application>, store: Option<St
         fms_version: "FMS/3,5,7,7009".to_owned(),
         store,
         stack: Settings::DEFAULT_STACK,
+        restores: false,
     };
     Groups::start(settings, known, Metrics::default()).unwrap()
 }

@@ -28,7 +28,10 @@ use crate::{
     session::{Mail, Opening},
 };
 
+mod gathering;
 mod starting;
+
+use gathering::Arrival;
 
 /// ```text
 ///              open              panic, failed start
@@ -49,6 +52,8 @@ pub(super) struct Actor {
     idle_since: Option<Instant>,
     /// The share of the link's thread that the group takes, while it runs there.
     heat: Option<Heat>,
+    /// While edges bring sessions of the process before.
+    arrival: Option<Box<Arrival>>,
 }
 
 /// The table of groups.
@@ -133,6 +138,7 @@ impl Actor {
             restarts: Restarts::default(),
             idle_since: None,
             heat: beside_link.then(|| Heat::new(Instant::now())),
+            arrival: None,
         }
     }
 
@@ -156,6 +162,7 @@ impl Actor {
             restarts: moved.restarts,
             idle_since: moved.idle_since,
             heat: None,
+            arrival: None,
         }
     }
 
@@ -176,6 +183,11 @@ impl Actor {
                 }
                 Wake::Item(item) => self.item(item),
                 Wake::Deadline => {}
+            }
+            let now = self.core.room.now;
+            let until = self.arrival.as_ref().and_then(|arrival| arrival.until());
+            if until.is_some_and(|until| until <= now) {
+                self.end_gathering();
             }
             if self.is_due() {
                 self.turn(|turn| turn.expire());
@@ -206,10 +218,12 @@ impl Actor {
         let starts = matches!(
             item,
             Item::Keep(_)
-                | Item::Mail(Mail::Session {
-                    event: FromSession::Open(_),
-                    ..
-                })
+                | Item::Mail(
+                    Mail::Session {
+                        event: FromSession::Open(_),
+                        ..
+                    } | Mail::Restore { .. }
+                )
         );
         let room = &self.core.room;
         if !starts || self.app.is_some() || !room.load.is_beside_link() {
@@ -223,6 +237,7 @@ impl Actor {
     fn is_hot(&mut self, now: Instant, took: Duration) -> bool {
         let is_hot = self.heat.as_mut().is_some_and(|heat| heat.note(now, took));
         let is_fixed = |app: &RunningApp| matches!(app.app, Made::Fixed(_));
+        let is_hot = is_hot && self.arrival.is_none();
         is_hot && !self.app.as_ref().is_some_and(is_fixed) && self.home.has_worker()
     }
 
@@ -278,7 +293,9 @@ impl Actor {
 
     fn deadline(&self) -> Option<Instant> {
         let due = self.core.room.deadline();
-        due.into_iter().chain(self.idle_end()).min()
+        let gathered = self.arrival.as_ref().and_then(|arrival| arrival.until());
+        let times = due.into_iter().chain(self.idle_end()).chain(gathered);
+        times.min()
     }
 
     fn is_due(&self) -> bool {
@@ -287,6 +304,14 @@ impl Actor {
     }
 
     fn item(&mut self, item: Item) {
+        let item = match item {
+            Item::Mail(Mail::Restore { lane, brought }) => return self.bring(lane, brought),
+            Item::Mail(Mail::Gathered) => return self.end_gathering(),
+            other => match self.hold(other) {
+                Some(item) => item,
+                None => return,
+            },
+        };
         match item {
             Item::Mail(
                 mail @ Mail::Session {
@@ -324,7 +349,11 @@ impl Actor {
                 self.turn(|turn| turn.relays_changed());
             }
             Item::Keep(token) => self.keep(token),
-            Item::Released => self.idle_since = None,
+            Item::Released => {
+                self.idle_since = None;
+                // No lane is left that would bring the rest.
+                self.arrival = None;
+            }
             Item::Stored(object, ticket, stored) => {
                 self.core.object_acts().stored(object, ticket, stored);
                 self.turn(|turn| turn.settle());
@@ -394,7 +423,7 @@ impl Actor {
 
     /// Ends an idle group when its time has come.
     fn rest(&mut self) -> Life {
-        if !self.core.is_empty() {
+        if !self.core.is_empty() || self.arrival.is_some() {
             self.idle_since = None;
             return Life::GoesOn;
         }

@@ -1,6 +1,7 @@
 //! One session as its group knows it.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     fmt,
     sync::Arc,
@@ -14,7 +15,8 @@ use tributary_protocol::{
     amf::Value,
     command::{Command, Connect, ObjectEncoding, connect},
     link::{
-        ClientClaims, FeedPlace, Generation, OpenSession, PeerAddress, RelayAddress, ToSession,
+        ClientClaims, FeedPlace, Generation, OpenSession, PeerAddress, RelayAddress,
+        RestoredSession, ToSession,
     },
 };
 
@@ -63,6 +65,25 @@ pub struct Client {
     pub(super) watched: Option<Box<Watched>>,
     /// The message stream whose next publish or play is relayed, and by which address.
     pub(super) relay: Option<Box<(MessageStreamId, RelayAddress)>>,
+    progress: Cell<Progress>,
+}
+
+/// The client's messages in its lane.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    /// Those that were taken up.
+    taken: u64,
+    /// Those of them that are not done with.
+    open: u32,
+}
+
+/// The outcome of an accept.
+#[derive(Default)]
+pub(super) struct AcceptedClient {
+    /// The messages that the client has sent before it.
+    pub(super) held: VecDeque<(Generation, Message)>,
+    /// Set if the process before had accepted the client.
+    pub(super) restored: Option<Box<RestoredSession>>,
 }
 
 /// ```text
@@ -83,6 +104,8 @@ struct Pending {
     /// Calls of the application that leave after the `_result`.
     calls: Vec<Message>,
     call_bytes: usize,
+    /// Set if the process before had accepted it: what its edge has of it.
+    restored: Option<Box<RestoredSession>>,
 }
 
 /// The most bytes of calls to a client that is not accepted yet. Reason: they are kept in memory
@@ -120,7 +143,24 @@ impl Client {
             uses: None,
             watched: None,
             relay: None,
+            progress: Cell::default(),
         }
+    }
+
+    /// A client that was accepted by the process before. The application is asked about it again; the
+    /// client itself gets no answer.
+    pub(super) fn restored(
+        key: SessionKey,
+        lane: LaneOut,
+        restored: Box<RestoredSession>,
+        connect: Arc<Connect>,
+        now: Instant,
+    ) -> Self {
+        let mut client = Self::new(key, lane, &restored.open, connect, now);
+        if let State::Pending(pending) = &mut client.state {
+            pending.restored = Some(restored);
+        }
+        client
     }
 
     /// The client's name in [`Context`](super::Context).
@@ -234,9 +274,22 @@ impl Client {
         }
     }
 
+    /// A message of the client is taken up.
+    pub(super) fn begin_message(&self) {
+        let Progress { taken, open } = self.progress.get();
+        self.progress.set(Progress {
+            taken: taken + 1,
+            open: open.saturating_add(1),
+        });
+    }
+
     /// Gives back the credit of a handled message.
     pub(super) fn consumed(&self, bytes: usize) {
-        self.lane.consumed(self.key.session, bytes);
+        let Progress { taken, open } = self.progress.get();
+        let open = open.saturating_sub(1);
+        self.progress.set(Progress { taken, open });
+        let handled = (open == 0).then_some(taken);
+        self.lane.consumed(self.key.session, bytes, handled);
     }
 
     pub(super) fn send(&mut self, message: Message) {
@@ -294,18 +347,55 @@ impl Client {
     }
 
     /// Ends the pending state: sends the answer to connect, then the calls that were held back.
-    /// Returns the messages that the client has sent since.
-    pub(super) fn accept(&mut self, fms_version: &str) -> VecDeque<(Generation, Message)> {
+    /// Returns the messages that the client has sent since, and what its edge has of a client that was
+    /// accepted before: that one gets no answer.
+    pub(super) fn accept(&mut self, fms_version: &str) -> AcceptedClient {
         let State::Pending(pending) = std::mem::replace(&mut self.state, State::Accepted) else {
-            return VecDeque::new();
+            return AcceptedClient::default();
         };
+        if let Some(restored) = pending.restored {
+            self.tell(ToSession::Restored);
+            for call in pending.calls {
+                self.send(call);
+            }
+            return AcceptedClient {
+                held: pending.held,
+                restored: Some(restored),
+            };
+        }
         let answer = connect::success(&pending.connect, fms_version);
         self.tell(ToSession::Accept);
         self.send(answer::on_connection(&answer, ObjectEncoding::Amf0));
         for call in pending.calls {
             self.send(call);
         }
-        pending.held
+        AcceptedClient {
+            held: pending.held,
+            restored: None,
+        }
+    }
+
+    /// Whether it was accepted by the process before, and the application has not decided about it here.
+    pub(super) fn is_restored(&self) -> bool {
+        matches!(&self.state, State::Pending(pending) if pending.restored.is_some())
+    }
+
+    /// The records of a client that is restored, as far as they are right: each with its part.
+    pub(super) fn recall(&self, restored: &RestoredSession) -> Vec<(u32, Bytes)> {
+        let records = restored.records.iter();
+        let mut recalled = Vec::with_capacity(restored.records.len());
+        for record in records {
+            match self.lane.recall(self.key.session, record) {
+                Some(bytes) => recalled.push((record.part, bytes)),
+                None => tracing::warn!(
+                    client = %self.id(),
+                    edge = self.edge(),
+                    part = record.part,
+                    "a record of the client is refused: no origin of this cluster has made it"
+                ),
+            }
+        }
+        recalled
     }
 
     /// The transaction of a connect that is undecided.
@@ -335,6 +425,7 @@ impl Pending {
             held_bytes: 0,
             calls: Vec::new(),
             call_bytes: 0,
+            restored: None,
         }
     }
 }

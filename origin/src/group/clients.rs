@@ -2,7 +2,7 @@
 //!
 //! All of it is state but the lanes to the clients, which are handles.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Instant};
 
 use tributary_node::config::RelayUrl;
 use tributary_protocol::{
@@ -114,6 +114,13 @@ impl Clients {
         let stream = self.stream(slot)?;
         stream.playlist = None;
         Some(std::mem::replace(&mut stream.role, Role::Idle))
+    }
+
+    /// Has the client's edge remember a message stream as it is now.
+    pub(super) fn remember_stream(&self, slot: StreamSlot, now: Instant) {
+        if let Some(client) = self.get(slot.session) {
+            client.remember_stream(slot.stream, now);
+        }
     }
 
     /// Notes that a message stream waits for the application's decision.

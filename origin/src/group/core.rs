@@ -184,13 +184,16 @@ impl Core {
         let Some(client) = client.filter(|client| !client.is_accepted()) else {
             return;
         };
-        let held = client.accept(&self.room.process.settings.fms_version);
-        if !held.is_empty() {
-            // The messages are handled after the present call of the application.
-            self.room.notify(Notice::Ready(key, held));
-        }
+        let accepted = client.accept(&self.room.process.settings.fms_version);
         let metrics = &self.room.process.metrics;
-        metrics.connected(ConnectResult::Accepted);
+        match accepted.restored {
+            Some(restored) => self.room.notify(Notice::Restored(key, restored)),
+            None => metrics.connected(ConnectResult::Accepted),
+        }
+        if !accepted.held.is_empty() {
+            // The messages are handled after the present call of the application.
+            self.room.notify(Notice::Ready(key, accepted.held));
+        }
     }
 
     /// Leaves a client pending until it is decided, or its application's time is over.
@@ -221,6 +224,11 @@ impl Core {
         let Some(transaction) = client.undecided() else {
             return;
         };
+        if client.is_restored() {
+            // Its connect was answered by the process before.
+            let info = Status::ConnectClosed.info(None, None);
+            return self.end(key, &[command::on_status(info), command::close()], reason);
+        }
         for command in &answer::refusal(transaction, info) {
             client.send(answer::on_connection(command, ObjectEncoding::Amf0));
         }

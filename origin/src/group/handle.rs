@@ -5,13 +5,13 @@ use std::{fmt, sync::Arc};
 use tributary_node::{config, queue};
 use tributary_protocol::{
     GroupName,
-    link::{FromSession, OpenSession},
+    link::{FromSession, OpenSession, ToSession},
 };
 
 use super::{mailbox::Item, open_refused::OpenRefused, process::Process};
 use crate::{
     app::AppVersion,
-    session::{Destination, LaneOut, Mail, Opening, SessionKey},
+    session::{Brought, Destination, LaneOut, Mail, Opening, SessionKey},
 };
 
 /// A lane's handle to its group. The group lives at least as long as a handle to it.
@@ -60,6 +60,12 @@ impl GroupHandle {
                 _ => mailbox.push_control(Item::Mail(mail)),
             },
             Mail::Outage { .. } => mailbox.push_control(Item::Mail(mail)),
+            Mail::Restore { brought, .. } => {
+                let weight = brought.size() + MAIL_WEIGHT;
+                mailbox.push(Item::Mail(mail), weight)
+            }
+            // There is one for each lane.
+            Mail::Gathered => mailbox.push_final(Item::Mail(mail)),
             // There is one for each audience that has lapsed.
             Mail::SnapshotWanted { .. } => mailbox.push_final(Item::Mail(mail)),
         };
@@ -73,8 +79,16 @@ impl GroupHandle {
     /// Answers for mail that the mailbox did not take. The next figures replace lost ones, and the
     /// next change replaces a lost state.
     fn undelivered(&self, item: Item, why: OpenRefused) {
-        let Item::Mail(Mail::Session { session, event }) = item else {
-            return;
+        let (session, event) = match item {
+            Item::Mail(Mail::Session { session, event }) => (session, event),
+            Item::Mail(Mail::Restore {
+                brought: Brought::Session { session, lane, .. },
+                ..
+            }) => {
+                let order = ToSession::Close(OpenRefused::reason(why));
+                return lane.send(session.session, order);
+            }
+            _ => return,
         };
         match event {
             FromSession::Open(Opening { lane, open }) => self.refuse(&lane, session, &open, why),

@@ -55,6 +55,9 @@ pub(super) enum Role {
     Publishing {
         name: Arc<str>,
         generation: Generation,
+        /// The query of the publish name.
+        query: Box<str>,
+        live: Arc<LiveStream>,
     },
     Playing(Playing),
 }
@@ -141,6 +144,18 @@ impl MessageStreams {
             playlist: None,
         });
         Some(id)
+    }
+
+    /// Makes a message stream that the client has from the process before.
+    pub(super) fn restore(&mut self, id: MessageStreamId, filter: Filter) {
+        if self.all.len() < MAX_STREAMS && self.get_mut(id).is_none() {
+            self.all.push(MessageStream {
+                id,
+                filter,
+                role: Role::Idle,
+                playlist: None,
+            });
+        }
     }
 
     pub(super) fn get_mut(&mut self, id: MessageStreamId) -> Option<&mut MessageStream> {

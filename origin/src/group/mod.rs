@@ -23,6 +23,7 @@
 //! | `connections`, `connection` | its connections to others, and its acts on one |
 //! | `remote_objects` | shared objects that it uses over its connections |
 //! | `relays` | streams pushed to other servers and pulled from them |
+//! | `record`, `restore` | the records of clients that edges keep; clients of the process before go on |
 //! | `keeper` | keeps the groups alive that pull without viewers |
 //!
 //! A part (`clients`, `streams`, `own_streams`, `connections`, `remote_objects`, `shared_objects`,
@@ -63,11 +64,13 @@ mod publisher;
 mod publishing;
 mod pull_id;
 mod reconnecting;
+mod record;
 mod refusal;
 mod registry;
 mod relays;
 mod remote_objects;
 mod restarts;
+mod restore;
 mod room;
 mod shared_objects;
 mod stream;

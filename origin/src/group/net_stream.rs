@@ -123,6 +123,7 @@ impl Core {
                 self.close_role(slot, Farewell::Silent);
                 if let Some(client) = self.clients.get_mut(slot.session) {
                     client.streams.delete(stream);
+                    client.remember_stream(stream, self.room.now);
                 }
             }
             NetStreamCommand::CloseStream
@@ -187,6 +188,7 @@ impl Core {
             let info = Status::CallFailed.info(Some(&description), None);
             return self.clients.fail_call(responder, info);
         };
+        client.remember_stream(id, self.room.now);
         if responder.transaction.expects_answer() {
             client.command(&command::result(responder.transaction, f64::from(id.0)));
         }
@@ -254,7 +256,11 @@ impl Core {
 
     /// Ends the use of a message stream at its client's command.
     pub(super) fn close_role(&mut self, slot: StreamSlot, farewell: Farewell) {
-        match self.clients.take_role(slot) {
+        let role = self.clients.take_role(slot);
+        if matches!(role, Some(Role::Publishing { .. } | Role::Playing(_))) {
+            self.clients.remember_stream(slot, self.room.now);
+        }
+        match role {
             None | Some(Role::Idle) => {}
             Some(Role::Asking(asking)) => {
                 if let Asked::Publish(generation) = asking.what
@@ -264,7 +270,9 @@ impl Core {
                     client.tell(ToSession::StopPublish { stream, generation });
                 }
             }
-            Some(Role::Publishing { name, generation }) => {
+            Some(Role::Publishing {
+                name, generation, ..
+            }) => {
                 self.publish_acts().close(slot, &name, generation);
             }
             Some(Role::Playing(playing)) => self.play_acts().close(slot, &playing, farewell),

@@ -6,7 +6,7 @@ use tributary_node::config::RelayUrl;
 use tributary_protocol::{
     Message,
     amf::Value,
-    link::{CloseReason, Generation, WriterId},
+    link::{CloseReason, Generation, RestoredSession, WriterId},
 };
 
 use super::{shared_objects::ObjectNotice, streams::StreamSlot};
@@ -20,6 +20,9 @@ use crate::{
 pub(super) enum Notice {
     /// The client was accepted and had sent these messages before.
     Ready(SessionKey, VecDeque<(Generation, Message)>),
+    /// The application goes on with a client that the process before had accepted; this is what its edge
+    /// has of it.
+    Restored(SessionKey, Box<RestoredSession>),
     /// An accepted client is gone.
     Left(SessionKey, CloseReason),
     /// This writer's publisher has claimed the name and goes on air once the application has its

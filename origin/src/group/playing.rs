@@ -112,17 +112,17 @@ impl PlayActs<'_> {
         let Some(client) = self.clients.get_mut(slot.session) else {
             return;
         };
+        if let Some(message_stream) = client.streams.get_mut(slot.stream) {
+            message_stream.filter.paused = false;
+            message_stream.role = Role::Playing(Playing {
+                name: Arc::clone(&name),
+                live: None,
+                ended: false,
+                length: how.length.map_or(PlayLength::Unlimited, PlayLength::Asked),
+            });
+        }
+        client.remember_stream(slot.stream, self.room.now);
         announce_play(client, slot.stream, &name, how.announce);
-        let Some(message_stream) = client.streams.get_mut(slot.stream) else {
-            return;
-        };
-        message_stream.filter.paused = false;
-        message_stream.role = Role::Playing(Playing {
-            name: Arc::clone(&name),
-            live: None,
-            ended: false,
-            length: how.length.map_or(PlayLength::Unlimited, PlayLength::Asked),
-        });
         if let Some(live) = live {
             self.begin_media(slot, &live);
         }
@@ -144,8 +144,9 @@ impl PlayActs<'_> {
 
     fn begin_media(&mut self, slot: StreamSlot, live: &Arc<LiveStream>) {
         let data_start = self.room.version.settings().data_start;
+        let now = self.room.now;
         if let Some(client) = self.clients.get_mut(slot.session) {
-            begin_media(client, slot.stream, live, data_start);
+            begin_media(client, slot.stream, live, data_start, now);
             self.begin_length(slot);
         }
     }
@@ -190,6 +191,7 @@ impl PlayActs<'_> {
             return;
         };
         playing.ended = true;
+        client.remember_stream(slot.stream, self.room.now);
         let notify = answer::on_stream(slot.stream, status, client.encoding());
         client.send_after(notify, after);
         client.send_after(answer::stream_eof(slot.stream), after);
@@ -248,6 +250,7 @@ impl PlayActs<'_> {
     fn end(&mut self, slot: StreamSlot) {
         let playlist = self.clients.take_playlist(slot);
         if let Some(Role::Playing(playing)) = self.clients.take_role(slot) {
+            self.clients.remember_stream(slot, self.room.now);
             self.close(slot, &playing, Farewell::Full);
         }
         let Some(client) = self.clients.get_mut(slot.session) else {
@@ -290,6 +293,7 @@ impl PlayActs<'_> {
         let attached = playing.live.is_some();
         message_stream.filter.paused = paused;
         let filter = message_stream.filter;
+        self.clients.remember_stream(slot, self.room.now);
         if attached {
             self.filter(slot, filter);
         }
@@ -315,7 +319,9 @@ impl PlayActs<'_> {
             return;
         };
         let name = Arc::clone(&playing.name);
-        if playing.live.is_some() {
+        let is_attached = playing.live.is_some();
+        self.clients.remember_stream(slot, self.room.now);
+        if is_attached {
             self.filter(slot, filter);
         }
         if audio.or(video) == Some(true) {
@@ -359,6 +365,7 @@ fn begin_media(
     stream: MessageStreamId,
     live: &Arc<LiveStream>,
     data_start: DataStart,
+    now: Instant,
 ) {
     let (audio, video) = client.may_sample(stream);
     client.send(answer::sample_access(stream, audio, video));
@@ -372,7 +379,9 @@ fn begin_media(
     let Some(playing) = message_stream.playing() else {
         return;
     };
-    match playing.live.replace(Arc::clone(live)) {
+    let before = playing.live.replace(Arc::clone(live));
+    client.remember_stream(stream, now);
+    match before {
         Some(old) if Arc::ptr_eq(&old, live) => return,
         Some(_) => client.tell(ToSession::Detach { stream }),
         None => {}

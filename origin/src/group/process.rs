@@ -32,6 +32,9 @@ pub struct Settings {
     pub store: Option<Store>,
     /// The stack of each thread, in bytes.
     pub stack: usize,
+    /// Whether edges keep what sessions need to go on at the next process: then no two processes of this
+    /// origin have a number of a live stream in common.
+    pub restores: bool,
 }
 
 impl Settings {
@@ -70,6 +73,10 @@ pub(super) trait Instances: Send + Sync {
     ) -> Result<Box<dyn Destination>, OpenRefused>;
 }
 
+/// The bits of a live stream's number within its process. Reason: with 32 random bits before them it
+/// fits a varint.
+const LIVE_IDS: u32 = 28;
+
 impl Process {
     pub(super) fn new(
         settings: Settings,
@@ -78,10 +85,14 @@ impl Process {
         clock: Clock,
         instances: Weak<dyn Instances>,
     ) -> Self {
+        let first = match settings.restores {
+            true => u64::from(rand::random::<u32>()) << LIVE_IDS | 1,
+            false => 1,
+        };
         Self {
             settings,
             metrics,
-            live_ids: Arc::new(AtomicU64::new(1)),
+            live_ids: Arc::new(AtomicU64::new(first)),
             media,
             clock,
             roots: Roots::default(),

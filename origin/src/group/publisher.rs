@@ -156,6 +156,8 @@ pub(super) struct Holder {
     pub(super) stalled: bool,
     /// Whether the application has a notice of this publish.
     pub(super) told: bool,
+    /// Whether the client has had the status of this publish from the process before.
+    pub(super) silent: bool,
     pub(super) since: Instant,
 }
 

@@ -1,10 +1,10 @@
 //! The publishers of live streams: how they come, follow each other and go.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tributary_protocol::{
     command::Status,
-    link::{Generation, TakeoverKey, Target, ToSession, WriterId},
+    link::{Generation, LiveId, TakeoverKey, Target, ToSession, WriterId},
 };
 
 use super::{
@@ -40,6 +40,10 @@ pub(super) struct PublishActs<'a> {
     pub(super) connections: &'a mut Connections,
     pub(super) relays: &'a mut Relays,
 }
+
+/// The time after which the distance of a stream's time from its publisher's is looked for. Reason: the
+/// first frame follows the publish within this time.
+const OFFSET_KNOWN: Duration = Duration::from_secs(1);
 
 /// The treatment of a publisher that has lost its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,9 +143,14 @@ impl PublishActs<'_> {
             self.push_for(&name, &live, url);
         }
         if let Some(message_stream) = self.clients.stream(slot) {
-            let name = Arc::clone(&name);
-            message_stream.role = Role::Publishing { name, generation };
+            message_stream.role = Role::Publishing {
+                name: Arc::clone(&name),
+                generation,
+                query: asking.query.as_str().into(),
+                live: Arc::clone(&live),
+            };
         }
+        self.remember_publish(slot);
         let metrics = &self.room.process.metrics;
         if fresh {
             metrics.published(PublishResult::Started);
@@ -150,6 +159,97 @@ impl PublishActs<'_> {
             metrics.published(PublishResult::Continued);
         }
         self.room.notify(Notice::Published(slot, name, writer));
+    }
+
+    /// Has the edge remember a publish, and again once the distance of the stream's time from the
+    /// publisher's is known.
+    pub(super) fn remember_publish(&mut self, slot: StreamSlot) {
+        let now = self.room.now;
+        self.clients.remember_stream(slot, now);
+        let remembers = self.clients.get(slot.session);
+        if !remembers.is_some_and(|client| client.lane().remembers()) {
+            return;
+        }
+        if let Some(stream) = self.clients.stream(slot)
+            && let Role::Publishing { live, .. } = &stream.role
+            && live.offset().is_none()
+        {
+            self.room.wake_at(now + OFFSET_KNOWN, Timer::Offset(slot));
+        }
+    }
+
+    /// Goes on with a publish of the process before, at this distance from the publisher's time. The
+    /// client gets no status, and its viewers none.
+    pub(super) fn resume(
+        &mut self,
+        slot: StreamSlot,
+        generation: Generation,
+        name: &str,
+        query: &str,
+        (was, offset): (LiveId, Option<u32>),
+    ) {
+        let Some(client) = self.clients.get(slot.session) else {
+            return;
+        };
+        let full = client.publish_query(&self.room.version.settings(), query);
+        let claimant = Claimant {
+            slot,
+            generation,
+            identity: identity(client, name, &full),
+            key: None,
+            query: query.into(),
+            holds: Holds::Firmly,
+        };
+        let (name, claim) = self.streams.claim(name, claimant, self.room.now);
+        let (live, writer, fresh) = match claim {
+            Claim::Taken => {
+                let (status, why) = (Status::PublishBadName, "The name is being published.");
+                return self.refuse(slot, generation, status, why, &name);
+            }
+            Claim::Fresh { live, writer } => (live, writer, true),
+            Claim::Continued {
+                live,
+                writer,
+                displaced,
+            } => {
+                if let Some(holder) = displaced {
+                    self.displace(&name, &holder, slot.session);
+                }
+                (live, writer, false)
+            }
+        };
+        match (offset, self.streams.reached(was)) {
+            (Some(offset), _) => live.set_offset(offset),
+            (None, Some((time, at))) => live.had_reached(time, at),
+            (None, None) => {}
+        }
+        self.room.log_stream("publish goes on", slot, &name, fresh);
+        if let Some(message_stream) = self.clients.stream(slot) {
+            message_stream.role = Role::Publishing {
+                name: Arc::clone(&name),
+                generation,
+                query: query.into(),
+                live,
+            };
+        }
+        self.remember_publish(slot);
+        if fresh {
+            self.room.process.metrics.streams.inc();
+            // Viewers of the process before have its beginning.
+            self.streams.announce(&name);
+        }
+        self.streams.go_on_silently(&name, writer);
+        self.room.notify(Notice::Published(slot, name, writer));
+    }
+
+    /// Viewers of a name had its stream at the process before: unless it is here, its publisher is
+    /// expected back.
+    pub(super) fn expect_again(&mut self, name: &str, was: LiveId, viewer: StreamSlot) {
+        let now = self.room.now;
+        if let Some(name) = self.streams.expect_again(name, was, viewer, now) {
+            self.room.process.metrics.streams.inc();
+            self.schedule(&name);
+        }
     }
 
     pub(super) fn refuse(
@@ -185,6 +285,7 @@ impl PublishActs<'_> {
             return;
         };
         let (slot, generation, live) = (holder.slot, holder.generation, Arc::clone(live));
+        let is_silent = holder.silent;
         let Some(client) = self.clients.get_mut(slot.session) else {
             return;
         };
@@ -198,10 +299,12 @@ impl PublishActs<'_> {
                 writer,
             },
         });
-        client.send(answer::stream_begin(stream));
-        let description = format!("Started publishing {name}.");
-        let status = answer::status(Status::PublishStart, &description, name);
-        client.command_on(stream, &status);
+        if !is_silent {
+            client.send(answer::stream_begin(stream));
+            let description = format!("Started publishing {name}.");
+            let status = answer::status(Status::PublishStart, &description, name);
+            client.command_on(stream, &status);
+        }
         self.goes_on_air(name, &live);
     }
 
@@ -355,6 +458,7 @@ impl PublishActs<'_> {
                 return;
             }
         };
+        client.remember_stream(stream, self.room.now);
         client.tell(ToSession::StopPublish {
             stream,
             generation: holder.generation,

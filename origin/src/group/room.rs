@@ -42,9 +42,9 @@ pub(super) struct Agenda {
     /// The end that the application has asked for; it comes after the present turn.
     pub(super) ending: Option<Ending>,
     /// The client whose command to free a name the application answers just now.
-    pub(super) freeing: Option<Freeing>,
+    pub(super) freeing: Option<Box<Freeing>>,
     /// The name whose publish has ended, and its query, while the application gets that notice.
-    pub(super) unpublished: Option<(Arc<str>, Box<str>)>,
+    pub(super) unpublished: Option<Box<(Arc<str>, Box<str>)>>,
 }
 
 /// The end of an application that has asked for it.

@@ -7,6 +7,7 @@
 //! | `requests` | the requests of clients: permission, and the object of each |
 //! | `rate` | the rate of a client's requests; those that wait are merged |
 //! | `sides` | the messages of an object, to one audience for each lane |
+//! | `restore` | objects and members of the process before |
 //! | `storing` | a persistent object's entries in the store, read and written |
 //! | `api` | the acts of an application |
 //!
@@ -30,14 +31,17 @@ use crate::{app::ObjectId, session::SessionKey, store::StoredObject};
 
 pub(super) mod acts;
 pub(super) mod api;
+mod brought;
 mod life;
 mod rate;
 mod requests;
+mod restore;
 mod sides;
 mod storing;
 
 pub(super) use rate::Uses;
 
+use brought::BroughtObjects;
 use sides::Sides;
 
 /// The most shared objects of a group that live at a time. Reason: each costs some kilobytes, and
@@ -80,6 +84,8 @@ pub(super) struct Objects {
     stored: Option<usize>,
     /// Whether a notice of the crowd is queued.
     crowd: bool,
+    /// The edges' copies of temporary objects of the process before, until the group goes on.
+    brought: Option<Box<BroughtObjects>>,
 }
 
 #[derive(Debug)]

@@ -132,7 +132,7 @@ impl<'a> Stream<'a> {
     /// gets the notice of an ended publish, it is the query of that publish.
     pub fn publish_query(&self) -> &str {
         let name = self.name();
-        if let Some((unpublished, query)) = &self.acts.room.agenda.unpublished
+        if let Some((unpublished, query)) = self.acts.room.agenda.unpublished.as_deref()
             && **unpublished == *name
         {
             return query;

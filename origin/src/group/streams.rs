@@ -14,7 +14,10 @@ use std::{
 };
 
 use tributary_node::config::SecondPublisher;
-use tributary_protocol::link::{LiveId, TakeoverKey, WriterId};
+use tributary_protocol::{
+    RtmpTimestamp,
+    link::{LiveId, TakeoverKey, WriterId},
+};
 
 pub(super) use super::publisher::{
     Bid, Claim, Claimant, Ended, Holder, Holds, KnownStream, News, Own, StreamSlot, Viewing,
@@ -26,6 +29,7 @@ use crate::{
     session::{LaneKey, SessionKey},
 };
 
+mod restore;
 mod viewers;
 
 /// All live streams of a group, by name.
@@ -36,9 +40,14 @@ pub(super) struct Streams {
     /// Lanes whose link is lost: their publishers' timers stand still.
     lost_lanes: Vec<LaneKey>,
     reconnecting: Reconnecting,
+    /// How far the live streams of the process before had come, until clients go on with them.
+    reached: Option<Box<ReachedStreams>>,
     /// Whether viewers or publishers have come or gone since the last look.
     changed: bool,
 }
+
+/// The live streams of the process before: the time that viewers had, and when.
+pub(super) type ReachedStreams = HashMap<LiveId, (RtmpTimestamp, Instant)>;
 
 #[derive(Default)]
 struct NamedStream {
@@ -98,6 +107,7 @@ impl Streams {
             app,
             lost_lanes: Vec::new(),
             reconnecting: Reconnecting::default(),
+            reached: None,
             changed: false,
         }
     }
@@ -128,15 +138,8 @@ impl Streams {
         {
             self.reconnecting.used(holder, claimant.slot.session);
         }
+        let live = self.live(&key);
         let stream = self.table.entry(Arc::clone(&key)).or_default();
-        if std::mem::take(&mut stream.counted) {
-            self.app.common.waiting.leave();
-        }
-        let live = stream.live.get_or_insert_with(|| {
-            let id = LiveId(self.ids.fetch_add(1, Ordering::Relaxed));
-            LiveStream::new(id, Arc::clone(&key))
-        });
-        let live = Arc::clone(live);
         let goes_on = match &stream.holding {
             Holding::Held(old) => old.told && old.slot.session == claimant.slot.session,
             _ => false,
@@ -151,6 +154,7 @@ impl Streams {
             identity: claimant.identity,
             stalled: false,
             told: goes_on,
+            silent: false,
             since: now,
         };
         let before = std::mem::replace(&mut stream.holding, Holding::Held(holder));
@@ -169,6 +173,20 @@ impl Streams {
             displaced,
         };
         (key, claim)
+    }
+
+    /// The live stream of a name, made if there is none.
+    fn live(&mut self, name: &str) -> Arc<LiveStream> {
+        let key = self.key(name);
+        let stream = self.table.entry(Arc::clone(&key)).or_default();
+        if std::mem::take(&mut stream.counted) {
+            self.app.common.waiting.leave();
+        }
+        let live = stream.live.get_or_insert_with(|| {
+            let id = LiveId(self.ids.fetch_add(1, Ordering::Relaxed));
+            LiveStream::new(id, key)
+        });
+        Arc::clone(live)
     }
 
     /// Whether a name is free for a claimant, or its holder gives way to the claimant.

@@ -31,6 +31,8 @@ pub(super) enum Timer {
     Objects(SessionKey),
     /// An encoder has had no publish for a while.
     Encoder(SessionKey),
+    /// The time of a publish may be known.
+    Offset(StreamSlot),
     /// A pull may have had no viewer for its time.
     Unwatched(PullId),
     /// A lock of a shared object lasts too long; the number identifies the lock.

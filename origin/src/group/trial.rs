@@ -106,6 +106,7 @@ fn run(
         max_groups: 1,
         fms_version: String::new(),
         store,
+        restores: false,
         stack: Settings::DEFAULT_STACK,
     };
     LocalSet::new().block_on(&runtime, async {

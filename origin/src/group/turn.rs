@@ -45,6 +45,8 @@ impl Turn<'_> {
             Mail::Outage { lane, lost: true } => self.core.publish_acts().lane_lost(lane),
             Mail::Outage { lane, lost: false } => self.core.publish_acts().lane_back(lane),
             Mail::SnapshotWanted { audience } => self.core.object_acts().snapshot_wanted(audience),
+            // The actor takes them.
+            Mail::Restore { .. } | Mail::Gathered => {}
         }
         self.settle();
     }
@@ -120,6 +122,7 @@ impl Turn<'_> {
                 Timer::Stream(name) => self.core.publish_acts().expire(&name),
                 Timer::Objects(key) => self.core.object_acts().messages_due(key),
                 Timer::Encoder(key) => self.core.part_with_encoder(key),
+                Timer::Offset(slot) => self.core.publish_acts().remember_publish(slot),
                 Timer::Unwatched(pull) => self.core.publish_acts().may_be_unwatched(pull),
                 Timer::Lock(object, lock) => self.core.object_acts().lock_expired(object, lock),
             }
@@ -152,12 +155,13 @@ impl Turn<'_> {
         {
             match notice {
                 Notice::Ready(key, held) => self.handle_held(key, held),
+                Notice::Restored(key, restored) => self.go_on_with(key, restored),
                 Notice::Left(key, reason) => {
                     self.ask(|app, context| app.disconnect(context, ClientId(key), reason));
                 }
                 Notice::Published(slot, name, writer) => self.published(slot, &name, writer),
                 Notice::Unpublished(key, name, query) => {
-                    self.core.room.agenda.unpublished = Some((Arc::clone(&name), query));
+                    self.core.room.agenda.unpublished = Some(Box::new((Arc::clone(&name), query)));
                     self.ask(|app, context| app.unpublished(context, ClientId(key), &name));
                     self.core.room.agenda.unpublished = None;
                 }
@@ -271,6 +275,9 @@ impl Turn<'_> {
 
     fn handle(&mut self, key: SessionKey, generation: Generation, message: Message) {
         let bytes = message.payload.len();
+        if let Some(client) = self.core.clients.get(key) {
+            client.begin_message();
+        }
         if message.kind.is_command() {
             match Command::decode(message.kind, &message.payload) {
                 Ok(command) => self.command(key, message.stream, generation, command),
@@ -309,7 +316,7 @@ impl Turn<'_> {
         match NetStreamCommand::parse(&command) {
             Ok(NetStreamCommand::Call) => self.call(responder, command),
             Ok(parsed) if may_be_overridden(&parsed) => {
-                self.core.room.agenda.freeing = Freeing::of(key, &parsed);
+                self.core.room.agenda.freeing = Freeing::of(key, &parsed).map(Box::new);
                 let offered = self.offer(responder, command);
                 self.core.room.agenda.freeing = None;
                 if offered.is_some() {

@@ -1,8 +1,10 @@
 //! The settings of an origin's links.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tributary_node::tls::Identity;
+
+use crate::session::RecordKey;
 
 /// The settings of an origin's links.
 #[derive(Debug)]
@@ -19,4 +21,15 @@ pub(crate) struct LinkConfig {
     pub(crate) max_message: u32,
     /// The memory for long messages under way, in bytes.
     pub(crate) message_budget: u64,
+    /// Set if the origin is in a cluster.
+    pub(crate) cluster: Option<ClusterLink>,
+}
+
+/// The part of a cluster that the links of its origin need.
+#[derive(Clone, Debug)]
+pub(crate) struct ClusterLink {
+    /// Signs the records that edges keep.
+    pub(crate) key: RecordKey,
+    /// The file with the names of the edges.
+    pub(crate) edges: PathBuf,
 }

@@ -15,7 +15,13 @@ use tributary_protocol::{
     link::{CloseReason, Control, Hello, lane_frame::OpenLane},
 };
 
-use super::{edge::Edge, elsewhere::Elsewhere, lane::Lane, shared::Shared};
+use super::{
+    edge::Edge,
+    elsewhere::Elsewhere,
+    gathering::Gathering,
+    lane::{Lane, LaneEdge, TakeBrought},
+    shared::Shared,
+};
 use crate::session::LaneKey;
 
 /// Every edge process that has a link, or lanes that wait for its next link.
@@ -23,6 +29,7 @@ pub(super) struct Edges {
     pub(super) shared: Rc<Shared>,
     edges: RefCell<HashMap<EdgeKey, Rc<Edge>>>,
     pub(super) elsewhere: RefCell<Elsewhere>,
+    pub(super) gathering: Gathering,
     next_lane: Cell<u64>,
     /// When the process last looked at its clock.
     awake: Cell<Instant>,
@@ -41,6 +48,8 @@ pub(super) enum LaneAdmission {
     Lane {
         lane: Rc<Lane>,
         received_by_edge: u64,
+        /// Whether the edge restores it from its first frame on.
+        is_restored: bool,
     },
     /// The origin has no such lane to resume.
     Unknown,
@@ -61,7 +70,9 @@ const RETRY: Duration = Duration::from_millis(250);
 
 impl Edges {
     pub(super) fn new(shared: Rc<Shared>) -> Rc<Self> {
+        let cluster = shared.config.cluster.as_ref();
         Rc::new(Self {
+            gathering: Gathering::new(cluster.map(|cluster| cluster.edges.clone())),
             shared,
             edges: RefCell::default(),
             elsewhere: RefCell::default(),
@@ -111,6 +122,7 @@ impl Edges {
     pub(super) fn sweep(self: &Rc<Self>) {
         self.wake();
         let now = Instant::now();
+        self.gathering.tick(now);
         for edge in self.all() {
             if edge.link().is_some() {
                 edge.listen(now);
@@ -234,7 +246,7 @@ impl Edges {
     }
 
     /// Decides on a lane's opening.
-    pub(super) fn admit(&self, edge: &Rc<Edge>, open: OpenLane) -> LaneAdmission {
+    pub(super) fn admit(self: &Rc<Self>, edge: &Rc<Edge>, open: OpenLane) -> LaneAdmission {
         let shared = &self.shared;
         if let Some(lane) = edge.lane(open.lane) {
             if lane.name != open.group {
@@ -244,9 +256,14 @@ impl Edges {
             return LaneAdmission::Lane {
                 lane,
                 received_by_edge: open.resume.unwrap_or(0),
+                is_restored: false,
             };
         }
-        if open.resume.is_some() {
+        let begins = open.resume.is_none_or(|received| received == 0);
+        if open.restore && (!begins || shared.config.cluster.is_none()) {
+            return LaneAdmission::Unknown;
+        }
+        if open.resume.is_some() && !open.restore {
             return LaneAdmission::Unknown;
         }
         if edge.lane_count() >= MAX_LANES {
@@ -259,7 +276,11 @@ impl Edges {
         if !lives_here && self.may_live_elsewhere(&open) || !edge.may_open_lane(Instant::now()) {
             return LaneAdmission::Wait(RETRY);
         }
+        if !open.restore && self.gathering.holds(&open.group) {
+            return LaneAdmission::Wait(RETRY);
+        }
         LaneAdmission::Lane {
+            is_restored: open.restore,
             lane: self.open_lane(edge, open),
             received_by_edge: 0,
         }
@@ -272,16 +293,28 @@ impl Edges {
         elsewhere.may_live(&open.group, &open.home, edges, Instant::now())
     }
 
-    fn open_lane(&self, edge: &Rc<Edge>, open: OpenLane) -> Rc<Lane> {
+    fn open_lane(self: &Rc<Self>, edge: &Rc<Edge>, open: OpenLane) -> Rc<Lane> {
         let key = LaneKey(self.next_lane.get());
         self.next_lane.set(key.0 + 1);
         let known_as = edge.known_as.borrow().clone();
+        let brought = open.restore.then(|| {
+            let (edges, edge) = (Rc::downgrade(self), Arc::clone(&edge.name));
+            let brought: TakeBrought = Box::new(move |lane| {
+                if let Some(edges) = edges.upgrade() {
+                    edges.gathering.has_brought(&edge, lane);
+                }
+            });
+            brought
+        });
         let (lane, commands) = Lane::new(
             Rc::clone(&self.shared),
             Rc::clone(&edge.feeds),
             key,
-            Arc::clone(&edge.name),
-            known_as,
+            LaneEdge {
+                name: Arc::clone(&edge.name),
+                known_as,
+                brought,
+            },
             open,
         );
         edge.add_lane(Rc::clone(&lane));

@@ -12,7 +12,7 @@ use tokio::{sync::Notify, task::AbortHandle};
 use tributary_node::queue;
 use tributary_protocol::{
     GroupName, LaneId, MessageStreamId, SessionId,
-    link::{CloseReason, FromSession, OriginLane, Target, lane_frame::OpenLane},
+    link::{CloseReason, FromSession, OriginLane, Target, features, lane_frame::OpenLane},
 };
 
 use super::{feeds::Feeds, shared::Shared};
@@ -26,6 +26,7 @@ mod carry;
 mod events;
 mod follow;
 mod readers;
+mod restore;
 
 pub(super) use carry::Carrier;
 
@@ -39,6 +40,8 @@ pub(super) struct Lane {
     /// The edges' names for the group's home, and for this origin.
     home: String,
     known_as: String,
+    /// Called once the edge has restored the lane.
+    brought: RefCell<Option<TakeBrought>>,
     /// The group, once there is a session for it. While the group is refused, each session asks for
     /// it again.
     group: RefCell<Option<GroupHandle>>,
@@ -62,6 +65,19 @@ pub(super) struct Lane {
     wake: Notify,
 }
 
+/// The edge of a lane.
+pub(super) struct LaneEdge {
+    /// From its certificate.
+    pub(super) name: Arc<str>,
+    /// Its name for this origin.
+    pub(super) known_as: String,
+    /// Called once the edge has restored the lane, if it does.
+    pub(super) brought: Option<TakeBrought>,
+}
+
+/// Takes a lane that its edge has restored.
+pub(super) type TakeBrought = Box<dyn FnOnce(Rc<Lane>)>;
+
 /// A publish that is accepted, until its feed or the publish ends.
 struct Accepted {
     target: Target<Arc<LiveStream>>,
@@ -76,18 +92,24 @@ type StreamKey = (SessionId, MessageStreamId);
 const FORGOTTEN: Duration = Duration::from_secs(1);
 
 impl Lane {
-    /// A lane of the edge `edge`, which calls this origin `known_as`; the commands of its group go to
-    /// [`Lane::obey`].
+    /// A lane of an edge; the commands of its group go to [`Lane::obey`].
     pub(super) fn new(
         shared: Rc<Shared>,
         feeds: Rc<Feeds>,
         key: LaneKey,
-        edge: Arc<str>,
-        known_as: String,
+        edge: LaneEdge,
         open: OpenLane,
     ) -> (Rc<Self>, queue::Receiver<LaneCommand>) {
-        let (out, commands) = LaneOut::new(key, edge);
-        let state = OriginLane::new(shared.config.max_message, shared.budget.clone());
+        let (mut out, commands) = LaneOut::new(key, edge.name);
+        if let Some(cluster) = &shared.config.cluster
+            && feeds.supports(features::RESTORE)
+        {
+            out = out.remembering(cluster.key.clone(), open.group.clone());
+        }
+        let mut state = OriginLane::new(shared.config.max_message, shared.budget.clone());
+        if open.restore {
+            state = state.restoring();
+        }
         let lane = Rc::new(Self {
             key,
             id: open.lane,
@@ -95,7 +117,8 @@ impl Lane {
             shared,
             feeds,
             home: open.home,
-            known_as,
+            known_as: edge.known_as,
+            brought: RefCell::new(edge.brought),
             group: RefCell::default(),
             out,
             state: RefCell::new(state),

@@ -1,8 +1,8 @@
 //! The origin's end of its links.
 //!
 //! ```text
-//! thread, serve -> edges -> edge -> lane -> feeds
-//!                    └────────┴──────┴──► shared -> residents
+//! thread, serve -> edges -> edge, gathering -> lane -> feeds
+//!                    └────────┴─────────────────┴──► shared -> residents
 //! ```
 //!
 //! `thread` accepts links, and `serve` handles the streams of each: `node::link` drives both. An
@@ -14,6 +14,7 @@ mod edge;
 mod edges;
 mod elsewhere;
 mod feeds;
+mod gathering;
 mod lane;
 mod metrics;
 mod residents;
@@ -23,6 +24,6 @@ mod thread;
 
 pub use thread::LinkError;
 
-pub(crate) use config::LinkConfig;
+pub(crate) use config::{ClusterLink, LinkConfig};
 pub(crate) use metrics::LinkMetrics;
 pub(crate) use thread::{RunningLink, start};

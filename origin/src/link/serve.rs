@@ -81,7 +81,12 @@ impl Edges {
                 | features::PUBLICATION
                 | features::COUNTED
                 | features::TAKEOVER
-                | features::RELAYS,
+                | features::RELAYS
+                | if config.cluster.is_some() {
+                    features::RESTORE
+                } else {
+                    0
+                },
             zone: String::new(),
             capacity: 0,
             known_as: String::new(),
@@ -126,6 +131,14 @@ impl ControlDriver for Served {
         }
         let Self { edges, edge, .. } = self;
         match control {
+            // It was the lost one itself.
+            Control::Living {
+                origin,
+                complete,
+                groups,
+            } if *edge.known_as.borrow() == origin => {
+                edges.gathering.brings(&edge.name, groups, complete);
+            }
             Control::Living {
                 origin,
                 complete,
@@ -169,6 +182,8 @@ impl ServedLink for Served {
         first.extend(kept(&shared.groups.kept_since(0), true));
         self.edge.link_up(self.link.clone(), control);
         shared.metrics.links.inc();
+        let restores = self.hello.features & features::RESTORE != 0;
+        self.edges.gathering.linked(&self.edge.name, restores);
         self.note_place();
         tracing::info!(
             edge = &*self.edge.name,
@@ -205,11 +220,13 @@ impl ServedLink for Served {
             LaneAdmission::Lane {
                 lane,
                 received_by_edge,
+                is_restored,
             } => {
                 lane.outage(false);
                 let link = self.link.clone();
                 let carrier = Carrier::new(link, move || self.is_current());
-                return lane.carry(carrier, received_by_edge, stream).await;
+                let begin = (received_by_edge, is_restored);
+                return lane.carry(carrier, begin, stream).await;
             }
             LaneAdmission::Unknown => LaneAnswer::Unknown,
             LaneAdmission::Wait(time) => LaneAnswer::Wait {

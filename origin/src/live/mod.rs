@@ -154,6 +154,21 @@ impl LiveStream {
         state.last
     }
 
+    /// The distance of the stream's time from that of its publisher, if it is known.
+    pub(crate) fn offset(&self) -> Option<u32> {
+        self.lock().timeline.offset()
+    }
+
+    /// The publisher's times are moved by this much, as they were at the process before.
+    pub(crate) fn set_offset(&self, offset: u32) {
+        self.lock().timeline.set_offset(offset);
+    }
+
+    /// The stream had come to this time at that moment, at the process before.
+    pub(crate) fn had_reached(&self, time: RtmpTimestamp, at: Instant) {
+        self.lock().timeline.had_reached(time, at);
+    }
+
     /// Begins another source of `writer`, which is a publication of its own: the stream's time goes
     /// on, its audio at once and its video from the next key frame.
     pub(crate) fn splice(&self, writer: WriterId) {

@@ -67,6 +67,31 @@ impl Timeline {
         };
     }
 
+    /// The distance of the stream's time from the publisher's; none while the publisher's first frame
+    /// has not come.
+    pub(super) fn offset(&self) -> Option<u32> {
+        match self.mapping {
+            Mapping::Identity => Some(0),
+            Mapping::Pending => None,
+            Mapping::Offset { offset, .. } => Some(offset),
+        }
+    }
+
+    /// The publisher's times are moved by this much from here on, as they were at the process before.
+    pub(super) fn set_offset(&mut self, offset: u32) {
+        let floor = None;
+        self.mapping = Mapping::Offset { offset, floor };
+    }
+
+    /// The stream had come to this time at that moment, at the process before: another publisher goes on
+    /// behind it.
+    pub(super) fn had_reached(&mut self, time: RtmpTimestamp, at: Instant) {
+        if self.clock().is_none() {
+            self.record(time, Track::Other, at);
+            self.mapping = Mapping::Pending;
+        }
+    }
+
     /// Whether a later writer has sent no frame yet.
     pub(super) fn is_pending(&self) -> bool {
         matches!(self.mapping, Mapping::Pending)

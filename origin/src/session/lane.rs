@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tributary_node::queue::{self, PushError};
 use tributary_protocol::{
-    SessionId,
-    link::{AudienceId, Recipients, Target, ToAudience, ToSession},
+    GroupName, SessionId,
+    link::{AudienceId, Recipients, Record, Target, ToAudience, ToSession},
 };
 
-use super::LaneKey;
+use super::{LaneKey, RecordKey, RecordOwner};
 use crate::live::LiveStream;
 
 /// An order of a group to a session. Its source and target are the live streams themselves, which
@@ -30,6 +31,8 @@ pub(crate) enum LaneCommand {
         session: SessionId,
         /// Of payload.
         bytes: usize,
+        /// How many of its messages are done with, from the first on, if that is known.
+        handled: Option<u64>,
     },
     /// A command had no room in the lane's queue: these sessions cannot go on.
     Lost(Lost),
@@ -63,6 +66,15 @@ pub(crate) struct LaneOut {
     key: LaneKey,
     edge: Arc<str>,
     commands: queue::Sender<LaneCommand>,
+    /// Set if the edge keeps records of the lane's sessions.
+    records: Option<Arc<Records>>,
+}
+
+/// The group whose sessions have records, and the key for them.
+#[derive(Debug)]
+struct Records {
+    key: RecordKey,
+    group: GroupName,
 }
 
 impl LaneOut {
@@ -73,8 +85,43 @@ impl LaneOut {
             key,
             edge,
             commands,
+            records: None,
         };
         (out, receiver)
+    }
+
+    /// The edge keeps records of the lane's sessions, which this key signs.
+    pub(crate) fn remembering(mut self, key: RecordKey, group: GroupName) -> Self {
+        self.records = Some(Arc::new(Records { key, group }));
+        self
+    }
+
+    /// Whether the edge keeps records of the lane's sessions.
+    pub(crate) fn remembers(&self) -> bool {
+        self.records.is_some()
+    }
+
+    /// Has the edge keep this part of a session's record in place of the one before; empty bytes end the
+    /// part.
+    pub(crate) fn remember(&self, session: SessionId, part: u32, bytes: Bytes) {
+        if let Some(records) = &self.records {
+            let record = records.key.sign(self.owner(records, session), part, &bytes);
+            self.send(session, ToSession::Remember(record));
+        }
+    }
+
+    /// The bytes of a record that the edge has brought, if they are of this session.
+    pub(crate) fn recall(&self, session: SessionId, record: &Record) -> Option<Bytes> {
+        let records = self.records.as_ref()?;
+        records.key.verify(self.owner(records, session), record)
+    }
+
+    fn owner<'a>(&'a self, records: &'a Records, session: SessionId) -> RecordOwner<'a> {
+        RecordOwner {
+            group: &records.group,
+            edge: &self.edge,
+            session,
+        }
     }
 
     /// The lane.
@@ -140,11 +187,16 @@ impl LaneOut {
     }
 
     /// Gives a session back the credit of a handled message: once for each message, whose weight the
-    /// group's mailbox has counted.
-    pub(crate) fn consumed(&self, session: SessionId, bytes: usize) {
-        let _ = self
-            .commands
-            .push_final(LaneCommand::Consumed { session, bytes });
+    /// group's mailbox has counted. `handled` is the count of messages that are done with, if all are
+    /// that came before the last of them.
+    pub(crate) fn consumed(&self, session: SessionId, bytes: usize, handled: Option<u64>) {
+        let handled = handled.filter(|_| self.remembers());
+        let consumed = LaneCommand::Consumed {
+            session,
+            bytes,
+            handled,
+        };
+        let _ = self.commands.push_final(consumed);
     }
 }
 
@@ -187,7 +239,7 @@ mod tests {
         out.audience(AudienceId(7), to(Recipients::All));
         out.audience(AudienceId(7), to(Recipients::One(SessionId(3))));
         out.audience(AudienceId(7), ToAudience::End);
-        out.consumed(SessionId(1), 10);
+        out.consumed(SessionId(1), 10, None);
         let reason = CloseReason::Application;
         out.send(SessionId(2), ToSession::Close(reason));
         assert!(matches!(

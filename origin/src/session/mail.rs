@@ -1,6 +1,8 @@
 //! A group's mail.
 
-use tributary_protocol::link::{AudienceId, FromSession, OpenSession};
+use tributary_protocol::link::{
+    AudienceId, FromSession, OpenSession, RestoredObject, RestoredSession, lane_frame::Reached,
+};
 
 use super::{LaneKey, LaneOut, SessionKey};
 
@@ -25,6 +27,42 @@ pub(crate) enum Mail {
     /// [`ToAudience::Snapshot`](tributary_protocol::link::ToAudience::Snapshot); the lane drops every
     /// message to the audience before it.
     SnapshotWanted { audience: AudienceId },
+    /// A part of what the edge of a lane brings from the process before.
+    Restore { lane: LaneKey, brought: Brought },
+    /// All edges have brought what they have of the group.
+    Gathered,
+}
+
+/// A part of what an edge brings of a group from another process of this origin.
+#[derive(Debug)]
+pub(crate) enum Brought {
+    /// A session that was accepted there.
+    Session {
+        session: SessionKey,
+        lane: LaneOut,
+        restored: Box<RestoredSession>,
+    },
+    /// The end of what viewers have of a live stream of that process.
+    Reached(Reached),
+    /// The contents of a shared object.
+    Contents(RestoredObject),
+    /// The edge has brought all.
+    End,
+}
+
+impl Brought {
+    /// The bytes that it keeps in memory, about.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Session { restored, .. } => {
+                let records = restored.records.iter().map(|record| record.bytes.len());
+                let uses = restored.uses.iter().map(|(name, _)| name.len());
+                restored.open.connect.len() + records.chain(uses).sum::<usize>()
+            }
+            Self::Contents(object) => object.body.len(),
+            Self::Reached(_) | Self::End => 0,
+        }
+    }
 }
 
 /// The opening of a session.

@@ -7,11 +7,13 @@
 
 mod lane;
 mod mail;
+mod record_key;
 
 use tributary_protocol::SessionId;
 
 pub(crate) use lane::{LaneCommand, LaneOut, Lost, Order};
-pub(crate) use mail::{Destination, Mail, Opening};
+pub(crate) use mail::{Brought, Destination, Mail, Opening};
+pub(crate) use record_key::{RecordKey, RecordOwner};
 
 /// A lane of this process: one edge and one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

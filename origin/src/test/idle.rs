@@ -44,6 +44,7 @@ impl IdleGroups {
             max_groups: MAX_GROUPS,
             fms_version: "FMS/3,5,7,7009".to_owned(),
             store: None,
+            restores: false,
             stack: Settings::DEFAULT_STACK,
         };
         let groups = Groups::start(settings, applications, Metrics::default());

@@ -86,6 +86,7 @@ impl Lanes {
             max_groups: MAX_GROUPS,
             fms_version: "FMS/3,5,7,7009".to_owned(),
             store: store.clone(),
+            restores: false,
             stack: Settings::DEFAULT_STACK,
         };
         Self {

@@ -11,8 +11,8 @@
 use std::sync::Arc;
 
 use super::{
-    Bandwidth, CloseReason, FeedPlace, Filter, Generation, LiveId, OpenSession, RelayAddress,
-    Statistics, TakeoverKey, WriterId,
+    Bandwidth, CloseReason, FeedPlace, Filter, Generation, LiveId, OpenSession, Record,
+    RelayAddress, Statistics, TakeoverKey, WriterId,
 };
 use crate::{Message, MessageStreamId};
 
@@ -73,6 +73,14 @@ pub enum ToSession<S = Source, T = Target> {
     Bandwidth(Bandwidth),
     /// The edge pings the client; the round trip shows in the session's statistics.
     Ping,
+    /// The edge keeps this part of the session's record, in place of the one before.
+    Remember(Record),
+    /// So many of the session's messages in this lane are done with, from the first on.
+    Handled(u64),
+    /// The session goes on at this process.
+    Restored,
+    /// The live stream goes on with the one that had this number at the process before.
+    Continues { live: LiveId, was: LiveId },
     /// The edge sends everything before this to the client, then closes the connection.
     Close(CloseReason),
 }
@@ -176,6 +184,10 @@ impl<S, T> ToSession<S, T> {
             Self::Watch => ToSession::Watch,
             Self::Bandwidth(bandwidth) => ToSession::Bandwidth(bandwidth),
             Self::Ping => ToSession::Ping,
+            Self::Remember(record) => ToSession::Remember(record),
+            Self::Handled(messages) => ToSession::Handled(messages),
+            Self::Restored => ToSession::Restored,
+            Self::Continues { live, was } => ToSession::Continues { live, was },
             Self::Close(reason) => ToSession::Close(reason),
         }
     }
@@ -184,6 +196,7 @@ impl<S, T> ToSession<S, T> {
     pub fn size(&self) -> usize {
         match self {
             Self::Message { message, .. } => message.payload.len(),
+            Self::Remember(record) => record.bytes.len(),
             _ => 0,
         }
     }

@@ -19,14 +19,19 @@ use crate::SessionId;
 
 mod audiences;
 mod event;
+mod kept;
+pub(in crate::link) mod mutant;
 mod parcel;
+mod restore;
 mod session;
 
 pub use audiences::MAX_AUDIENCES;
 pub use event::{AudienceEvent, EdgeEvent};
 pub use parcel::EdgeLaneLimits;
+pub use restore::SalvagedSession;
 
 use audiences::EdgeAudiences;
+use kept::Kept;
 use session::EdgeSession;
 
 /// The edge's end of one lane, over the connections that carry it in turn.
@@ -50,6 +55,8 @@ pub struct EdgeLane {
     inbound: Inbound,
     events: VecDeque<EdgeEvent>,
     connected: bool,
+    /// Whether sessions that open keep what restores them at another process of the origin.
+    keeps: bool,
 }
 
 impl EdgeLane {
@@ -66,6 +73,7 @@ impl EdgeLane {
             inbound: Inbound::new(),
             events: VecDeque::new(),
             connected: false,
+            keeps: false,
         }
     }
 
@@ -74,12 +82,14 @@ impl EdgeLane {
     /// as the session's credit and rate reach, unless the session broke a rule. A session whose
     /// opening has not left is removed without a frame.
     pub fn send(&mut self, session: SessionId, event: FromSession) {
-        match event {
-            FromSession::Open(_) => {
+        match &event {
+            FromSession::Open(open) => {
                 self.highest = self.highest.max(Some(session));
-                self.sessions.insert(session, EdgeSession::new());
+                let mut state = EdgeSession::new();
+                state.kept = self.keeps.then(|| Box::new(Kept::new(open.clone())));
+                self.sessions.insert(session, state);
             }
-            FromSession::Close(reason) if !self.begin_close(session, reason) => return,
+            FromSession::Close(reason) if !self.begin_close(session, *reason) => return,
             _ => {}
         }
         if let Some(state) = self.sessions.get_mut(&session) {
@@ -358,6 +368,21 @@ impl EdgeLane {
             return Ok(());
         };
         let closing = state.closing;
+        let order = match (order, &mut state.kept) {
+            (ToSession::Remember(record), kept) => {
+                if let Some(kept) = kept {
+                    kept.remember(record);
+                }
+                return Ok(());
+            }
+            (ToSession::Handled(messages), kept) => {
+                if let Some(kept) = kept {
+                    kept.handled(messages);
+                }
+                return Ok(());
+            }
+            (order, _) => order,
+        };
         match order {
             ToSession::Accept => state.accepted |= !closing,
             // The origin has dropped the rest of a message under way: the assembly goes with the

@@ -5,6 +5,10 @@
 /// The node knows [`ClientClaims`](super::ClientClaims), which precede the opening of a session.
 pub const CLAIMS: u64 = 1;
 
+/// The node knows records of sessions and restored lanes: an edge that says so keeps what an origin
+/// has it remember, and an origin that says so takes its sessions back as another process.
+pub const RESTORE: u64 = 1 << 1;
+
 /// The node reads [`NewPublication`](super::feed::Feed::NewPublication) in feeds, and the
 /// publication that an Attach names.
 pub const PUBLICATION: u64 = 1 << 6;

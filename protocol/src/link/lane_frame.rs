@@ -15,18 +15,23 @@ mod audience;
 mod claims;
 mod control;
 mod fragment;
+mod open;
 mod opening;
+mod restore;
 mod session;
 
 pub use audience::{AudienceFrame, AudienceHead, AudiencePiece, MAX_AUDIENCE_NAME};
 pub use control::{Bandwidth, Statistics, frames};
 pub use fragment::{Fragment, Head, Member};
 pub use opening::{LaneAnswer, OpenLane};
+pub use restore::{
+    ContentsHead, ContentsPiece, MAX_OBJECT_NAME, MAX_UNANSWERED, Reached, RestoreFrame,
+};
 
 use fragment::{decode_fragment, encode_fragment};
 
 /// A frame that an edge sends in a lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ToOrigin {
     /// The count of received frames; not numbered itself.
@@ -48,6 +53,8 @@ pub enum ToOrigin {
         session: SessionId,
         fragment: Fragment,
     },
+    /// A frame that restores the lane.
+    Restore(RestoreFrame),
     /// The lane has no sessions left and ends with this frame.
     End,
 }
@@ -93,6 +100,12 @@ const STALLED: u64 = 0x23;
 const END: u64 = 0x24;
 const STATISTICS: u64 = 0x25;
 const CLAIMS: u64 = 0x26;
+const RESTORE: u64 = 0x27;
+const RECORD: u64 = 0x28;
+const UNANSWERED: u64 = 0x29;
+const REACHED: u64 = 0x2a;
+const OBJECT: u64 = 0x2b;
+const RESTORE_END: u64 = 0x2c;
 const RECONNECTS: u64 = 0x2f;
 const ACCEPT: u64 = 0x30;
 const ATTACH: u64 = 0x31;
@@ -108,6 +121,10 @@ const AUDIENCE_END: u64 = 0x3a;
 const WATCH: u64 = 0x3b;
 const BANDWIDTH: u64 = 0x3c;
 const PING: u64 = 0x3d;
+const REMEMBER: u64 = 0x3e;
+const HANDLED: u64 = 0x3f;
+const RESTORED: u64 = 0x50;
+const CONTINUES: u64 = 0x51;
 const PUBLISH_READ: u64 = 0x54;
 const RELAY: u64 = 0x55;
 
@@ -133,6 +150,7 @@ impl ToOrigin {
             Self::Claims { session, claims } => claims.encode(*session, out),
             Self::Session { session, event } => event.encode(*session, out),
             Self::Fragment { session, fragment } => encode_fragment(*session, fragment, out),
+            Self::Restore(restore) => restore.encode(out),
             Self::End => frame::encode(END, &[], out),
         }
     }
@@ -151,6 +169,7 @@ impl ToOrigin {
                 let claims = Arc::new(claims);
                 Self::Claims { session, claims }
             }
+            kind if restore::restores(kind) => Self::Restore(RestoreFrame::decode(frame)?),
             _ => {
                 let (session, event) = FromSession::decode(frame)?;
                 Self::Session { session, event }

@@ -20,6 +20,7 @@ pub mod outbox;
 mod parcel_frame;
 mod peer_address;
 mod rate;
+mod record;
 mod relay_address;
 pub mod session;
 mod takeover;
@@ -29,7 +30,9 @@ pub mod varint;
 
 pub use audience::{AudienceId, Recipients, ToAudience};
 pub use conversation::{FromSession, Source, Target, ToSession};
-pub use edge_lane::{AudienceEvent, EdgeEvent, EdgeLane, EdgeLaneLimits, MAX_AUDIENCES};
+pub use edge_lane::{
+    AudienceEvent, EdgeEvent, EdgeLane, EdgeLaneLimits, MAX_AUDIENCES, SalvagedSession,
+};
 pub use frame_error::FrameError;
 pub use hello::{Control, Hello};
 pub use lane_frame::{Bandwidth, Statistics, frames};
@@ -37,6 +40,7 @@ pub use origin_lane::{AudienceCounts, OriginEvent, OriginLane, RESERVATION_IDLE,
 pub use parcel_frame::{claims_of_parcel, event_of_parcel, parcel_claims, parcel_event};
 pub use peer_address::PeerAddress;
 pub use rate::Rate;
+pub use record::{Record, RestoredObject, RestoredSession};
 pub use relay_address::RelayAddress;
 pub use session::{
     ClientClaims, CloseReason, FeedPlace, Generation, LiveId, OpenSession, WriterId,

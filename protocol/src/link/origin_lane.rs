@@ -11,7 +11,7 @@ use super::{
     AudienceId, ClientClaims, CloseReason, FrameError, FromSession, ToAudience, ToSession,
     credit::{CreditBudget, MESSAGE_COST},
     inbound::{Assembled, Assembly, Inbound},
-    lane_frame::{Fragment, ToEdge, ToOrigin},
+    lane_frame::{Fragment, RestoreFrame, ToEdge, ToOrigin},
 };
 use crate::SessionId;
 
@@ -22,6 +22,7 @@ mod line;
 mod order;
 mod orders;
 mod reservations;
+mod restore;
 mod sessions;
 
 pub use audiences::AudienceCounts;
@@ -30,6 +31,7 @@ pub use orders::RETENTION;
 
 use order::Order;
 use orders::Orders;
+use restore::Restoring;
 use sessions::LaneSessions;
 
 /// The time for which a reservation for a long message may stand while no byte of it arrives.
@@ -45,6 +47,8 @@ pub struct OriginLane {
     claims: Option<(SessionId, Arc<ClientClaims>)>,
     max_message: u32,
     connected: bool,
+    /// While the edge restores the lane.
+    restoring: Option<Box<Restoring>>,
 }
 
 impl OriginLane {
@@ -58,7 +62,14 @@ impl OriginLane {
             claims: None,
             max_message,
             connected: false,
+            restoring: None,
         }
+    }
+
+    /// A lane that its edge restores: sessions of another process of this origin go on in it.
+    pub fn restoring(mut self) -> Self {
+        self.restoring = Some(Box::default());
+        self
     }
 
     /// A connection carries the lane from here on; the edge has received this many frames.
@@ -250,11 +261,25 @@ impl OriginLane {
             ToOrigin::Fragment { session, fragment } => {
                 self.handle_fragment(now, session, &fragment)
             }
+            ToOrigin::Restore(frame) => self.handle_restore(frame, claims),
             ToOrigin::End => {
                 self.sessions.report(OriginEvent::Ended);
                 Ok(())
             }
         }
+    }
+
+    fn handle_restore(
+        &mut self,
+        frame: RestoreFrame,
+        claims: Option<(SessionId, Arc<ClientClaims>)>,
+    ) -> Result<(), FrameError> {
+        let claims = claims.map(|(_, claims)| claims);
+        let restoring = self.restoring.as_mut().ok_or(FrameError::Value)?;
+        if restoring.handle(frame, claims, &mut self.sessions)? {
+            self.restoring = None;
+        }
+        Ok(())
     }
 
     fn handle_session(&mut self, session: SessionId, event: FromSession) -> Result<(), FrameError> {
@@ -338,6 +363,7 @@ fn opens(frame: &ToOrigin, of: SessionId) -> bool {
         ToOrigin::Session { session, event } => {
             *session == of && matches!(event, FromSession::Open(_))
         }
+        ToOrigin::Restore(RestoreFrame::Session { session, .. }) => *session == of,
         _ => false,
     }
 }

@@ -7,6 +7,7 @@ mod claims;
 mod frames;
 mod merging;
 mod registry;
+mod restoring;
 mod scenarios;
 
 use std::{
@@ -195,7 +196,7 @@ impl Pair {
                     self.club.wanted.push(audience);
                     continue;
                 }
-                OriginEvent::Ended => continue,
+                _ => continue,
             };
             match event {
                 FromSession::Open(open) => {

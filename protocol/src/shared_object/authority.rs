@@ -25,7 +25,7 @@
 use std::{collections::VecDeque, fmt::Debug, hash::Hash, sync::Arc};
 
 use super::{
-    Encoded, Flags, Limits, SharedObjectMessage,
+    Encoded, Flags, Limits, Mirror, SharedObjectMessage,
     body::{Body, Told},
 };
 use crate::command::Status;
@@ -173,6 +173,36 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
     /// A temporary object without slots.
     pub fn temporary(incarnation: u64, limits: Limits) -> Self {
         Self::new(Contents::new(incarnation, limits), None)
+    }
+
+    /// A temporary object that goes on with what a mirror has of it: its authority is lost. Members may
+    /// have seen versions beyond the mirror's, as after a crash of a persistent object's origin. None if
+    /// the mirror has more than the limits allow.
+    pub fn temporary_again(incarnation: u64, limits: Limits, mirror: &Mirror) -> Option<Self> {
+        if mirror.len() > limits.slots || mirror.bytes() > limits.bytes {
+            return None;
+        }
+        let slots = mirror.slots().filter_map(|(name, version, value)| {
+            let value = Encoded::from_full(value.clone())?;
+            let slot = StoredSlot {
+                version,
+                value: Some(value),
+            };
+            Some((Arc::from(name), slot))
+        });
+        let stored = Stored {
+            header: Some(Header {
+                incarnation,
+                version: mirror.version(),
+                ..Header::default()
+            }),
+            slots: slots.collect(),
+            crashes: 1,
+            floor: 0,
+        };
+        let mut contents = Contents::from_store(incarnation, limits, stored);
+        contents.is_not_stored();
+        Some(Self::new(contents, None))
     }
 
     /// A persistent object as stored; `incarnation` is for an object that is not stored.

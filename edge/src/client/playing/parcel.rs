@@ -20,6 +20,7 @@ const LIVE: u16 = 3;
 const NAME: u16 = 4;
 const CURSOR: u16 = 5;
 const HELD: u16 = 6;
+const BASE: u16 = 7;
 
 const MESSAGE: u16 = 1;
 const AFTER: u16 = 2;
@@ -67,7 +68,8 @@ impl Playing {
 
 impl Play {
     fn export(&self, parcel: &mut ParcelWriter) {
-        let key = self.viewer.local().live().key();
+        let live = self.viewer.local().live();
+        let (key, base) = (live.key(), live.base());
         parcel.number(STREAM, self.viewer.stream().0);
         parcel.number(ORIGIN, key.origin);
         parcel.number(LIVE, key.live.0);
@@ -82,6 +84,7 @@ impl Play {
                 parcel.time(DEADLINE, held.deadline);
             });
         }
+        parcel.number_if(BASE, (base > 0).then_some(base));
     }
 
     fn import(
@@ -112,6 +115,7 @@ impl Play {
             parcel.fits(waiting.len() < MAX_HELD, "messages that wait")?;
             waiting.push(held);
         }
+        let base = parcel.number_if(BASE)?.unwrap_or(0);
         let moved = MovedPlay {
             stream,
             key,
@@ -119,6 +123,7 @@ impl Play {
             cursor,
         };
         let viewer = resume(&moved);
+        viewer.local().live().set_base(base);
         let waits = viewer.local().live().waits();
         let held = waiting.into_iter().map(|(message, after, deadline)| Held {
             message,

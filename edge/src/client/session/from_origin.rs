@@ -80,6 +80,8 @@ impl Session {
                     self.tell(&message)?;
                 }
             }
+            // Its origin is another process now: the viewer stays where it is.
+            ToSession::Attach { stream, source } if self.playing.plays(stream, &source.live) => {}
             ToSession::Attach { stream, source } => {
                 self.detach(stream)?;
                 let who = self.who.as_ref();
@@ -128,6 +130,11 @@ impl Session {
             ToSession::Watch => self.watch(now),
             ToSession::Bandwidth(bandwidth) => self.set_bandwidth(bandwidth, now),
             ToSession::Ping => self.wire.session().send_ping(now),
+            // They are for the lane.
+            ToSession::Remember(_)
+            | ToSession::Handled(_)
+            | ToSession::Restored
+            | ToSession::Continues { .. } => {}
             ToSession::Close(reason) => return Err(self.closed_by_origin(reason)),
         }
         Ok(())

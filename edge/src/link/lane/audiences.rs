@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use bytes::Bytes;
 use tributary_protocol::{
     GroupName, LaneId, SessionId,
     amf::ObjectEncoding,
@@ -53,6 +54,16 @@ pub(super) struct MovedAudience {
     pub(super) persistent: bool,
     /// In the order of their numbers.
     pub(super) members: Vec<(SessionId, Standing)>,
+}
+
+/// A shared object of a lane whose origin's process is gone.
+#[derive(Debug)]
+pub(super) struct SalvagedObject {
+    pub(super) name: String,
+    pub(super) persistent: bool,
+    pub(super) mirror: Mirror,
+    /// The flags of each member.
+    pub(super) members: HashMap<SessionId, Flags>,
 }
 
 /// The members of an audience on one worker.
@@ -191,6 +202,28 @@ impl Audiences {
         self.table.remove(&id);
     }
 
+    /// Takes all objects out; their members leave them.
+    pub(super) fn take_all(
+        &mut self,
+        sessions: &mut HashMap<SessionId, LaneSession>,
+    ) -> Vec<SalvagedObject> {
+        let mut objects = Vec::with_capacity(self.table.len());
+        for id in self.table.keys().copied().collect::<Vec<_>>() {
+            let Some(audience) = self.table.get_mut(&id) else {
+                continue;
+            };
+            let members = audience.members.iter();
+            objects.push(SalvagedObject {
+                name: std::mem::take(&mut audience.name),
+                persistent: audience.persistent,
+                members: members.map(|(session, it)| (*session, it.flags)).collect(),
+                mirror: std::mem::take(&mut audience.mirror),
+            });
+            self.end(id, sessions);
+        }
+        objects
+    }
+
     /// Removes a session that is over.
     pub(super) fn forget(&mut self, session: SessionId, state: &LaneSession) {
         for &audience in &state.audiences {
@@ -268,6 +301,13 @@ impl Audiences {
         let members: Vec<_> = self.members(id).filter(is_on_it).collect();
         tracing::error!(group = %self.group, sessions = members.len(), "a worker does not keep up");
         members
+    }
+}
+
+impl SalvagedObject {
+    /// A body with a clear and all slots.
+    pub(super) fn snapshot(&self) -> Bytes {
+        self.mirror.snapshot(&self.name, ObjectEncoding::Amf3)
     }
 }
 

@@ -95,6 +95,7 @@ impl Lane {
                 LaneOutcome::Disconnected => tokio::time::sleep(Duration::from_millis(50)).await,
                 LaneOutcome::Unknown => return LaneEnd::Unknown,
                 LaneOutcome::Refused => self.end_all(|| FromOrigin::NoOrigin),
+                LaneOutcome::Wait(time) if self.is_to_restore() => tokio::time::sleep(time).await,
                 LaneOutcome::Wait(time) => {
                     tokio::time::sleep(time).await;
                     // The group's home may be back by then.
@@ -162,6 +163,13 @@ impl Lane {
                     return LaneOutcome::Unknown;
                 }
             }
+            Some(LaneAnswer::Restore) if self.opening.restores => {
+                self.opened.set(true);
+                if let Err(error) = self.state.borrow_mut().connected(0) {
+                    tracing::error!(group = %self.group(), %error, "lane cannot be restored");
+                    return LaneOutcome::Unknown;
+                }
+            }
             Some(LaneAnswer::Unknown) => return LaneOutcome::Unknown,
             Some(LaneAnswer::Wait { retry_ms }) => {
                 return LaneOutcome::Wait(Duration::from_millis(u64::from(retry_ms.min(1000))));
@@ -187,6 +195,7 @@ impl Lane {
             home: self.opening.home.clone(),
             resume: state.has_history().then(|| state.received()),
             only_if_living: self.opening.only_if_living,
+            restore: self.is_to_restore(),
         }
     }
 }

@@ -82,6 +82,8 @@ impl Lane {
                 self.shared.sessions.remove(session);
                 return self.note_if_empty();
             }
+            ToSession::Restored => return self.restored(session),
+            ToSession::Continues { live, was } => return self.continues(live, was),
             _ => {}
         }
         let name = match &order {
@@ -98,10 +100,14 @@ impl Lane {
     fn resolve(&self, order: ToSession) -> Order {
         let streams = &self.shared.streams;
         order.resolve(
-            |_, source| Source {
-                live: streams.get_or_create(self.origin.process(), source.live),
-                publication: source.publication,
-                name: source.name,
+            |_, source| {
+                let live = streams.get_or_create(self.origin.process(), source.live);
+                self.note_played(source.live, &live);
+                Source {
+                    live,
+                    publication: source.publication,
+                    name: source.name,
+                }
             },
             |_, target| {
                 let process = self.origin.process();
@@ -162,7 +168,7 @@ impl Lane {
         }
     }
 
-    fn close_if_full(&self, session: SessionId, pushed: Result<(), InboxFull>) {
+    pub(super) fn close_if_full(&self, session: SessionId, pushed: Result<(), InboxFull>) {
         if pushed.is_err() {
             self.close_slow(session);
         }

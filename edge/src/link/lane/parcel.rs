@@ -75,6 +75,9 @@ impl Lane {
         if self.is_carried() {
             parcel.refuse("a stream carries the lane");
         }
+        if self.is_to_restore() {
+            parcel.refuse("the lane is about to be restored");
+        }
         parcel.number(ID, self.opening.id.0);
         parcel.bytes(GROUP, self.opening.group.to_string().as_bytes());
         parcel.bytes(HOME, self.opening.home.as_bytes());
@@ -128,6 +131,7 @@ impl Lane {
             origin,
             shared,
             opened: Cell::new(moved.opened),
+            played: RefCell::default(),
             state: RefCell::new(moved.state),
             sessions: RefCell::new(table),
             phase: Cell::new(phase),
@@ -151,6 +155,7 @@ impl MovedLane {
             group: group.map_err(|_| parcel.illegal(GROUP))?,
             home: parcel.text(HOME, MAX_ORIGIN_NAME)?.to_owned(),
             only_if_living: parcel.flag(ONLY_IF_LIVING)?,
+            restores: false,
         };
         let origin = parcel.text(ORIGIN, MAX_ORIGIN_NAME)?.to_owned();
         let is_listed = parcel.flag(LISTED)?;

@@ -10,7 +10,7 @@ use tributary_protocol::{
 };
 
 use super::{
-    audiences::{Audiences, MovedAudience, Standing},
+    audiences::{Audiences, MovedAudience, SalvagedObject, Standing},
     session::{InboxFull, LaneSession},
 };
 use crate::{
@@ -201,6 +201,11 @@ impl LaneSessions {
         let mut sessions: Vec<_> = self.table.drain().collect();
         sessions.sort_unstable_by_key(|(session, _)| *session);
         sessions
+    }
+
+    /// Takes all shared objects out; the sessions no longer use them here.
+    pub(super) fn take_objects(&mut self) -> Vec<SalvagedObject> {
+        self.audiences.take_all(&mut self.table)
     }
 
     /// The number of audiences.

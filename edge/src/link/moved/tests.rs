@@ -252,6 +252,7 @@ fn lane(now: Instant) -> Rc<Lane> {
         group: group(),
         home: "a".to_owned(),
         only_if_living: false,
+        restores: false,
     };
     let lane = Lane::new(shared(), origin, opening, Rate::default());
     lane.open(session(1));

@@ -163,6 +163,7 @@ async fn an_accepted_link_is_greeted_and_its_streams_are_served_until_it_is_lost
             home: String::new(),
             resume: None,
             only_if_living: false,
+            restore: false,
         };
         assert_eq!(lane.ask(&open).await, Some(LaneAnswer::Refused));
         assert_eq!(stage.event().await, "lane 5");

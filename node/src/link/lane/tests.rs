@@ -91,6 +91,7 @@ fn open_lane() -> OpenLane {
         home: "home".to_owned(),
         resume: None,
         only_if_living: false,
+        restore: false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rquickjs::{
     Class, Coerced, Constructor, Ctx, Exception, IntoJs, JsLifetime, Object, Result, Value,
     function::{Opt, Rest, This},
@@ -12,14 +12,14 @@ use tributary_origin::app::{
     embed::{lent, read_connect},
 };
 use tributary_protocol::{
-    amf,
+    amf::{self, Budget, ObjectEncoding, amf0},
     command::Connect,
     link::{Bandwidth, PeerAddress, Statistics},
 };
 
 use super::class;
 use crate::{
-    host::{kept::Kept, state::State},
+    host::{clients::CRASHED, kept::Kept, state::State},
     value::{to_script, to_values},
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct ClientObject {
     user: Option<Box<str>>,
     /// A JSON object, which the script's first look reads.
     claims: Option<Box<str>>,
+    /// Set if the process before had accepted the client: what it was to remember, in AMF0.
+    remembered: Option<Box<[u8]>>,
 }
 
 class::host_class!(ClientObject, "Client");
@@ -45,6 +47,7 @@ pub(super) fn define<'js>(ctx: &Ctx<'js>, state: &Rc<State>) -> Result<Value<'js
     let host = Object::new(ctx.clone())?;
     facts(&host)?;
     verified(&host)?;
+    memory(&host, state)?;
     access(&host)?;
     methods(&host, state)?;
     let prototype = Object::new_proto(ctx.clone(), Some(&host))?;
@@ -65,6 +68,7 @@ pub(crate) fn object<'js>(
     ctx: &Ctx<'js>,
     state: &Rc<State>,
     id: ClientId,
+    remembered: Option<&[u8]>,
 ) -> Result<Class<'js, ClientObject>> {
     let known = lent(|context| {
         let client = context.client(id)?;
@@ -75,6 +79,7 @@ pub(crate) fn object<'js>(
             protocol: client.protocol(),
             user: client.user().map(Box::from),
             claims: client.claims().map(Box::from),
+            remembered: remembered.map(Box::from),
         })
     });
     let Some(inside) = known.flatten() else {
@@ -196,6 +201,44 @@ fn verified<'js>(host: &Object<'js>) -> Result<()> {
             Ok(claims)
         },
         |client: OwnClient<'js>, claims: Value<'js>| own_member(&client.0, "claims", claims),
+    )
+}
+
+/// `restored`, `remembered` and `remember(value)`: what outlives the process of the origin.
+fn memory<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
+    class::property(
+        host,
+        "restored",
+        |client: OwnClient<'js>| client.0.borrow().remembered.as_ref().map(|_| CRASHED),
+        |client: OwnClient<'js>, value: Value<'js>| own_member(&client.0, "restored", value),
+    )?;
+    let reading = Rc::clone(state);
+    class::property(
+        host,
+        "remembered",
+        move |ctx: Ctx<'js>, client: OwnClient<'js>| -> Result<Value<'js>> {
+            let client = client.0.borrow();
+            let bytes = client.remembered.as_deref().unwrap_or_default();
+            let values = amf0::decode_all(bytes, &Budget::default()).unwrap_or_default();
+            match values.first() {
+                Some(value) => to_script(&ctx, &reading, value),
+                None => Ok(Value::new_undefined(ctx)),
+            }
+        },
+        |client: OwnClient<'js>, value: Value<'js>| own_member(&client.0, "remembered", value),
+    )?;
+    let writing = Rc::clone(state);
+    class::method(
+        host,
+        "remember",
+        move |ctx: Ctx<'js>, client: OwnClient<'js>, value: Opt<Value<'js>>| -> Result<bool> {
+            let values: Vec<_> = value.0.into_iter().collect();
+            let values = to_values(&ctx, &writing, &values)?;
+            let mut bytes = BytesMut::new();
+            amf0::encode_all(&mut bytes, ObjectEncoding::Amf3, &values);
+            let fits = of_client(&client, |client| client.remember(&bytes));
+            Ok(fits.unwrap_or_default())
+        },
     )
 }
 

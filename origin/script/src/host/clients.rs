@@ -6,6 +6,9 @@ use tributary_origin::app::ClientId;
 
 use super::kept::Kept;
 
+/// The way in which clients come from the process before, in `client.restored` and `info.how`.
+pub(crate) const CRASHED: &str = "crashed";
+
 /// The `Client` objects of a group, pending and accepted.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {

@@ -17,12 +17,27 @@ use crate::{
 /// Without a handler the client is accepted. `true` accepts, `false` rejects, and a promise does so
 /// when it is settled; any other result decides nothing. A decision that the handler itself made
 /// holds.
-pub(crate) fn ask(ctx: &Ctx<'_>, state: &Rc<State>, id: ClientId, connect: &Connect) -> Result<()> {
-    let object = client::object(ctx, state, id)?;
+///
+/// A client that the process before had accepted comes with what it was to remember: its handler is
+/// `application.onReconnect`, if there is one.
+pub(crate) fn ask(
+    ctx: &Ctx<'_>,
+    state: &Rc<State>,
+    id: ClientId,
+    connect: &Connect,
+    remembered: Option<&[u8]>,
+) -> Result<()> {
+    let object = client::object(ctx, state, id, remembered)?;
     let kept = state.keeper.keep(ctx, object.as_value());
     state.clients.borrow_mut().add(id, kept);
     let application = application::object(ctx, state)?;
-    let handler: JsValue<'_> = application.get("onConnect")?;
+    let mut handler: JsValue<'_> = application.get("onConnect")?;
+    if remembered.is_some() {
+        let again: JsValue<'_> = application.get("onReconnect")?;
+        if again.is_function() {
+            handler = again;
+        }
+    }
     let Some(handler) = handler.as_function() else {
         return application::accept(ctx, state, id);
     };

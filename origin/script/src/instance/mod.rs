@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rquickjs::{Ctx, Result};
+use rquickjs::{Ctx, Object, Result};
 use tributary_origin::app::{
     Admission, Answer, AppStartError, Application, Call, CallToken, ClientId, ConnectionCall,
     ConnectionId, Context, Decision, Event, Level, NetStreamId, News, ObjectChange, ObjectId,
@@ -30,7 +30,7 @@ use crate::{
         self, application as api_application, class, client as api_client, net_connection,
         net_stream, remote_object, shared_object, stream as api_stream,
     },
-    host::{Host, allowance::Exceeded, later::Reply, state::State},
+    host::{Host, allowance::Exceeded, clients::CRASHED, later::Reply, state::State},
     program::Program,
 };
 
@@ -81,6 +81,25 @@ impl ScriptApplication {
             strikes: Strikes::default(),
             idle: None,
         }
+    }
+
+    /// Asks the script about a client, which comes anew, or from the process before with what it was to
+    /// remember.
+    fn ask(
+        &mut self,
+        context: &mut Context<'_>,
+        client: ClientId,
+        connect: &Connect,
+        remembered: Option<&[u8]>,
+    ) -> Admission {
+        let asked = self.turn(context, |ctx, state| {
+            admission::ask(ctx, state, client, connect, remembered)
+        });
+        if asked.is_none() {
+            return Admission::Reject(Rejection::default());
+        }
+        // The group has the script's decision already.
+        Admission::Pending
     }
 
     /// Runs one turn of the script. `None` after an error, which is logged.
@@ -228,14 +247,26 @@ impl Application for ScriptApplication {
         client: ClientId,
         connect: &Connect,
     ) -> Admission {
-        let asked = self.turn(context, |ctx, state| {
-            admission::ask(ctx, state, client, connect)
+        self.ask(context, client, connect, None)
+    }
+
+    fn restored(&mut self, context: &mut Context<'_>) {
+        self.turn(context, |ctx, state| {
+            let application = api_application::object(ctx, state)?;
+            let info = Object::new(ctx.clone())?;
+            info.set("how", CRASHED)?;
+            class::callback(&application, "onRestore", (info,)).map(drop)
         });
-        if asked.is_none() {
-            return Admission::Reject(Rejection::default());
-        }
-        // The group has the script's decision already.
-        Admission::Pending
+    }
+
+    fn readmit(
+        &mut self,
+        context: &mut Context<'_>,
+        client: ClientId,
+        connect: &Connect,
+        remembered: &[u8],
+    ) -> Admission {
+        self.ask(context, client, connect, Some(remembered))
     }
 
     fn disconnect(&mut self, context: &mut Context<'_>, client: ClientId, _: CloseReason) {

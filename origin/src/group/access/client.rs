@@ -15,6 +15,7 @@ impl Client {
     /// Sets the folders it may read, from now on.
     pub fn set_read_access(&mut self, folders: &str) {
         self.read_access = Access::new(folders);
+        self.remember_settings();
     }
 
     /// The folders of the streams it may publish and the shared objects it may create and change.
@@ -25,6 +26,7 @@ impl Client {
     /// Sets the folders it may write, from now on.
     pub fn set_write_access(&mut self, folders: &str) {
         self.write_access = Access::new(folders);
+        self.remember_settings();
     }
 
     /// Whether it may play this stream, or use this shared object.

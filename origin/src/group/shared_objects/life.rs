@@ -32,7 +32,10 @@ impl ObjectActs<'_> {
         if persistent {
             return self.load_object(name, Missing::Create);
         }
-        let object = Authority::temporary(self.room.process.incarnation(), Limits::default());
+        let incarnation = self.room.process.incarnation();
+        let brought = self.objects.brought(name, incarnation);
+        let object =
+            brought.unwrap_or_else(|| Authority::temporary(incarnation, Limits::default()));
         self.room.process.metrics.shared_objects.inc();
         let id = self.objects.next_id();
         self.objects.insert(id, name, object, None);

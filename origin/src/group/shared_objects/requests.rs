@@ -112,7 +112,7 @@ impl ObjectActs<'_> {
     }
 
     /// Handles messages of one client about one object.
-    fn ask_object(&mut self, key: SessionKey, asked: Gathered) {
+    pub(super) fn ask_object(&mut self, key: SessionKey, asked: Gathered) {
         let Gathered { messages, bytes } = asked;
         let Some(first) = messages.first() else {
             return;

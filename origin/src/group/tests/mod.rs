@@ -15,6 +15,7 @@ mod policy;
 mod publishers;
 mod relay_changes;
 mod relays;
+mod restoring;
 mod service_relays;
 mod sessions;
 mod shared_objects;

@@ -16,7 +16,8 @@ use tributary_protocol::{
     command::{Command, DataMessage, ObjectEncoding, connect},
     link::{
         AudienceId, ClientClaims, CloseReason, FromSession, Generation, OpenSession, Recipients,
-        RelayAddress, TakeoverKey, Target, ToAudience, ToSession, WriterId,
+        Record, RelayAddress, RestoredSession, TakeoverKey, Target, ToAudience, ToSession,
+        WriterId,
     },
     message::user_control::UserControl,
     shared_object::{Event, Flags, SharedObjectMessage, body::for_member},
@@ -26,7 +27,9 @@ use super::super::{GroupHandle, Groups, Settings};
 use crate::{
     app::{Application, Applications},
     live::LiveStream,
-    session::{LaneCommand, LaneKey, LaneOut, Mail, Opening, Order, SessionKey},
+    session::{
+        Brought, LaneCommand, LaneKey, LaneOut, Mail, Opening, Order, RecordKey, SessionKey,
+    },
     store::Store,
 };
 
@@ -73,6 +76,8 @@ pub(super) struct Lane {
     pub(super) audiences: Vec<(AudienceId, ToAudience)>,
     members: HashMap<AudienceId, BTreeMap<u64, (Flags, bool)>>,
     encodings: HashMap<u64, ObjectEncoding>,
+    /// The records of each session, as its edge keeps them.
+    pub(super) records: HashMap<u64, BTreeMap<u32, Record>>,
 }
 
 pub(super) fn settings() -> Settings {
@@ -82,6 +87,7 @@ pub(super) fn settings() -> Settings {
         fms_version: "FMS/3,5,7,7009".to_owned(),
         store: None,
         stack: Settings::DEFAULT_STACK,
+        restores: false,
     }
 }
 
@@ -162,6 +168,54 @@ impl Lane {
             audiences: Vec::new(),
             members: HashMap::new(),
             encodings: HashMap::new(),
+            records: HashMap::new(),
+        }
+    }
+
+    /// The lane of an edge that keeps records, to a group of this name.
+    pub(super) fn remembering(mut self, group: &str, secret: &[u8]) -> Self {
+        let key = RecordKey::new(secret);
+        self.out = self.out.remembering(key, group.parse().unwrap());
+        self
+    }
+
+    /// Brings a session with these records from the process before.
+    pub(super) fn bring(&self, session: u64, restored: RestoredSession) {
+        self.restore(Brought::Session {
+            session: self.key(session),
+            lane: self.out.clone(),
+            restored: Box::new(restored),
+        });
+    }
+
+    pub(super) fn restore(&self, brought: Brought) {
+        let lane = self.out.key();
+        self.handle.send(Mail::Restore { lane, brought });
+    }
+
+    /// All edges have brought what they have.
+    pub(super) fn gathered(&self) {
+        self.restore(Brought::End);
+        self.handle.send(Mail::Gathered);
+    }
+
+    /// A session of this lane, as its edge brings it to the next process.
+    pub(super) fn salvage(&self, session: u64) -> RestoredSession {
+        let records = self.records.get(&session);
+        RestoredSession {
+            open: OpenSession {
+                peer: "127.0.0.1:5000".parse().unwrap(),
+                protocol: "rtmp".to_owned(),
+                connect: connect_body(ObjectEncoding::Amf0),
+                claims: None,
+            },
+            records: records
+                .into_iter()
+                .flat_map(BTreeMap::values)
+                .cloned()
+                .collect(),
+            unanswered: Vec::new(),
+            uses: Vec::new(),
         }
     }
 
@@ -391,7 +445,7 @@ impl Lane {
                     self.audiences.push((audience, order));
                 }
                 LaneCommand::Lost(lost) => panic!("too much for the lane: {lost:?}"),
-                LaneCommand::Consumed { session, bytes } => {
+                LaneCommand::Consumed { session, bytes, .. } => {
                     *self.consumed.entry(session.0).or_default() += bytes;
                     *self.handled.entry(session.0).or_default() += 1;
                 }
@@ -453,6 +507,15 @@ impl Lane {
             ToSession::Watch => "Watch".to_owned(),
             ToSession::Bandwidth(bandwidth) => format!("{bandwidth:?}"),
             ToSession::Ping => "Ping".to_owned(),
+            ToSession::Remember(record) => {
+                let line = format!("Remember {}", record.part);
+                let records = self.records.entry(session).or_default();
+                records.insert(record.part, record);
+                line
+            }
+            ToSession::Handled(messages) => format!("Handled {messages}"),
+            ToSession::Restored => "Restored".to_owned(),
+            ToSession::Continues { live, was } => format!("Continues {} as {}", was.0, live.0),
             ToSession::Accept => "Accept".to_owned(),
             ToSession::Message { message, after } => {
                 let after = after

@@ -38,11 +38,12 @@ impl Carrier {
 }
 
 impl Lane {
-    /// Carries the lane over one stream until the stream or the lane ends.
+    /// Carries the lane over one stream until the stream or the lane ends. `is_restored` lets the edge
+    /// restore the lane from its first frame on.
     pub(in crate::link) async fn carry(
         self: Rc<Self>,
         carrier: Carrier,
-        received_by_edge: u64,
+        (received_by_edge, is_restored): (u64, bool),
         mut stream: LaneStream,
     ) {
         // A stream that carried it before is over, even if that is not known here yet.
@@ -57,7 +58,11 @@ impl Lane {
         if let Err(error) = connected {
             return self.shared.protocol_error(&carrier.link, &error);
         }
-        if stream.answer(&LaneAnswer::Open { received }).await.is_ok() {
+        let answer = match is_restored {
+            true => LaneAnswer::Restore,
+            false => LaneAnswer::Open { received },
+        };
+        if stream.answer(&answer).await.is_ok() {
             let on_stream = OnStream {
                 lane: Rc::clone(&self),
                 carrier,

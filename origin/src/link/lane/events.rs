@@ -14,7 +14,7 @@ use super::{Accepted, Lane};
 use crate::{
     group::{OpenRefused, refusal},
     link::feeds::{FeedPublisher, PublishKey},
-    session::{Mail, Opening, SessionKey},
+    session::{Brought, Mail, Opening, SessionKey},
 };
 
 /// How long the end of a publish waits for the end of its feed: media from before the command
@@ -79,6 +79,10 @@ impl Lane {
             OriginEvent::SnapshotWanted { audience } => {
                 self.mail(Mail::SnapshotWanted { audience });
             }
+            OriginEvent::Restored { session, restored } => self.restored(session, restored),
+            OriginEvent::Reached(reached) => self.bring(Brought::Reached(reached)),
+            OriginEvent::Contents(object) => self.bring(Brought::Contents(object)),
+            OriginEvent::RestoreEnd => self.restore_ended(),
             OriginEvent::Ended => self.end(CloseReason::Client),
             _ => {}
         }

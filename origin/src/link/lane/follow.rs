@@ -67,10 +67,16 @@ impl Lane {
             LaneCommand::Audience { audience, order } => {
                 self.state.borrow_mut().audience(audience, order);
             }
-            LaneCommand::Consumed { session, bytes } => {
-                self.state
-                    .borrow_mut()
-                    .consumed(Instant::now(), session, bytes);
+            LaneCommand::Consumed {
+                session,
+                bytes,
+                handled,
+            } => {
+                let mut state = self.state.borrow_mut();
+                state.consumed(Instant::now(), session, bytes);
+                if let Some(messages) = handled {
+                    state.send(session, ToSession::Handled(messages));
+                }
             }
             LaneCommand::Lost(lost) => self.close_lost(lost),
         }

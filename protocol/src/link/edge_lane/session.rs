@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use super::EdgeEvent;
+use super::{EdgeEvent, kept::Kept};
 use crate::{
     SessionId,
     link::{
@@ -32,6 +32,8 @@ pub(super) struct EdgeSession {
     pub(super) closing: bool,
     pub(super) accepted: bool,
     pub(super) assembly: Option<Box<Assembly>>,
+    /// The part by which the session can be brought to another process of its origin.
+    pub(super) kept: Option<Box<Kept>>,
 }
 
 impl EdgeSession {
@@ -46,6 +48,7 @@ impl EdgeSession {
             closing: false,
             accepted: false,
             assembly: None,
+            kept: None,
         }
     }
 
@@ -143,7 +146,14 @@ impl EdgeSession {
         self.used += overhead + size as u64;
         self.sent = (!is_whole).then_some(end);
         if is_whole {
-            self.queue.pop_front();
+            if let Some(FromSession::Message {
+                generation,
+                message,
+            }) = self.queue.pop_front()
+                && let Some(kept) = &mut self.kept
+            {
+                kept.left(generation, message);
+            }
             self.shrink();
         }
         let fragment = Fragment { head, data };
@@ -170,6 +180,9 @@ impl EdgeSession {
             }
             Assembled::Whole(head, message) => (head, message),
         };
+        if let Some(kept) = &mut self.kept {
+            kept.came(message.kind, &message.payload);
+        }
         Ok(Some(match head.member {
             Some(member) => EdgeEvent::Object {
                 session,

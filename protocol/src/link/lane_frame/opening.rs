@@ -25,6 +25,8 @@ pub struct OpenLane {
     /// Opens the lane only if the group lives there already; otherwise the answer is
     /// [`LaneAnswer::Unknown`].
     pub only_if_living: bool,
+    /// Resumes the lane if the origin has it, and otherwise restores it under its number.
+    pub restore: bool,
 }
 
 /// The origin's answer to [`OpenLane`], the first frame in the other direction.
@@ -45,6 +47,8 @@ pub enum LaneAnswer {
     },
     /// The origin opens no more lanes for this edge, or is about to stop.
     Refused,
+    /// The lane is open and begins anew: the edge restores it.
+    Restore,
 }
 
 impl OpenLane {
@@ -55,6 +59,7 @@ impl OpenLane {
         put_str(&self.group.to_string(), &mut body);
         put_str(&self.home, &mut body);
         body.put_u8(match self.resume {
+            _ if self.restore => 3,
             None if self.only_if_living => 2,
             resume => u8::from(resume.is_some()),
         });
@@ -77,10 +82,11 @@ impl OpenLane {
             lane,
             group,
             home,
-            resume: (how == 1).then_some(received),
-            only_if_living: match how {
-                0 | 1 => false,
-                2 => true,
+            resume: matches!(how, 1 | 3).then_some(received),
+            only_if_living: how == 2,
+            restore: match how {
+                0..=2 => false,
+                3 => true,
                 _ => return Err(FrameError::Value),
             },
         })
@@ -96,6 +102,7 @@ impl LaneAnswer {
             Self::Unknown => (1, 0),
             Self::Wait { retry_ms } => (2, u64::from(retry_ms)),
             Self::Refused => (3, 0),
+            Self::Restore => (5, 0),
         };
         body.put_u8(code);
         varint::encode(value, &mut body);
@@ -117,6 +124,7 @@ impl LaneAnswer {
                 retry_ms: u32::try_from(value).map_err(|_| FrameError::Value)?,
             }),
             3 => Ok(Self::Refused),
+            5 => Ok(Self::Restore),
             _ => Err(FrameError::Value),
         }
     }

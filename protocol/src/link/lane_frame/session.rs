@@ -1,19 +1,21 @@
 //! Orders to a session and events of a session, as frames.
 
-use std::net::{IpAddr, SocketAddr};
-
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 
 use super::{
-    ACCEPT, ACCEPT_PUBLISH, ATTACH, BANDWIDTH, CLOSE, DETACH, FILTER, MAX_STREAM_NAME, OPEN, PING,
-    PUBLISH_READ, RECONNECTS, RELAY, STALLED, STATISTICS, STOP_PUBLISH, WATCH, encode_session,
+    ACCEPT, ACCEPT_PUBLISH, ATTACH, BANDWIDTH, CLOSE, CONTINUES, DETACH, FILTER, HANDLED,
+    MAX_STREAM_NAME, OPEN, PING, PUBLISH_READ, RECONNECTS, RELAY, REMEMBER, RESTORED, STALLED,
+    STATISTICS, STOP_PUBLISH, WATCH, encode_session,
     fragment::{Fragment, Head, encode_fragment},
-    put_session, take_session, take_stream,
+    open::{decode_open, encode_open},
+    put_session,
+    restore::encode_handled,
+    take_session, take_stream,
 };
 use crate::{
     MessageStreamId, SessionId,
     link::{
-        Bandwidth, CloseReason, Filter, FrameError, FromSession, Generation, LiveId, OpenSession,
+        Bandwidth, CloseReason, Filter, FrameError, FromSession, Generation, LiveId, Record,
         RelayAddress, Source, Statistics, TakeoverKey, Target, ToSession, WriterId,
         frame::{self, Frame, put_str, take, take_str, take_u8, take_varint_u32},
         varint,
@@ -88,6 +90,16 @@ impl ToSession {
             Self::Watch => encode_session(WATCH, session, out),
             Self::Bandwidth(bandwidth) => bandwidth.encode(session, out),
             Self::Ping => encode_session(PING, session, out),
+            Self::Remember(record) => record.encode_remember(session, out),
+            Self::Handled(messages) => encode_handled(session, *messages, out),
+            Self::Restored => encode_session(RESTORED, session, out),
+            Self::Continues { live, was } => {
+                let mut body = Vec::with_capacity(24);
+                put_session(session, &mut body);
+                varint::encode(live.0, &mut body);
+                varint::encode(was.0, &mut body);
+                frame::encode(CONTINUES, &body, out);
+            }
             Self::Close(reason) => encode_close(session, *reason, out),
         }
     }
@@ -145,6 +157,13 @@ impl ToSession {
             WATCH => Self::Watch,
             BANDWIDTH => Self::Bandwidth(Bandwidth::decode(input)?),
             PING => Self::Ping,
+            REMEMBER => Self::Remember(Record::decode_body(input)?),
+            HANDLED => Self::Handled(varint::decode(input)?),
+            RESTORED => Self::Restored,
+            CONTINUES => Self::Continues {
+                live: LiveId(varint::decode(input)?),
+                was: LiveId(varint::decode(input)?),
+            },
             CLOSE => Self::Close(CloseReason::from_code(take_u8(input)?)),
             kind => return Err(FrameError::Unexpected(kind)),
         };
@@ -238,42 +257,4 @@ fn stream_body(session: SessionId, stream: MessageStreamId) -> Vec<u8> {
     put_session(session, &mut body);
     varint::encode(u64::from(stream.0), &mut body);
     body
-}
-
-fn encode_open(open: &OpenSession, out: &mut impl BufMut) {
-    let peer = open.peer.on_link();
-    match peer.ip() {
-        IpAddr::V4(ip) => {
-            out.put_u8(4);
-            out.put_slice(&ip.octets());
-        }
-        IpAddr::V6(ip) => {
-            out.put_u8(6);
-            out.put_slice(&ip.octets());
-        }
-    }
-    out.put_u16(peer.port());
-    put_str(&open.protocol, out);
-    out.put_slice(&open.connect);
-}
-
-fn decode_open(frame: &Frame, input: &mut &[u8]) -> Result<OpenSession, FrameError> {
-    let ip = match take_u8(input)? {
-        4 => IpAddr::from(<[u8; 4]>::try_from(take(input, 4)?).map_err(|_| FrameError::Truncated)?),
-        6 => {
-            IpAddr::from(<[u8; 16]>::try_from(take(input, 16)?).map_err(|_| FrameError::Truncated)?)
-        }
-        _ => return Err(FrameError::Value),
-    };
-    let port = take(input, 2)?;
-    let peer = SocketAddr::new(ip, u16::from_be_bytes([port[0], port[1]]));
-    let protocol = take_str(input, 16)?.to_owned();
-    // The command lives as long as the session and must not hold the frame's buffer.
-    let connect = Bytes::copy_from_slice(&frame.body.slice_ref(input));
-    Ok(OpenSession {
-        peer: peer.into(),
-        protocol,
-        connect,
-        claims: None,
-    })
 }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    GroupName, LaneId, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
+    GroupName, LaneId, MessageStreamId, MessageType, RtmpTimestamp, SessionId, TransactionId,
     amf::ObjectEncoding,
     link::{
         AudienceId, Bandwidth, ClientClaims, CloseReason, Control, FeedPlace, Filter, FromSession,
-        Generation, Hello, LiveId, OpenSession, RelayAddress, Source, Statistics, TakeoverKey,
-        Target, ToSession, WriterId,
+        Generation, Hello, LiveId, OpenSession, Record, RelayAddress, Source, Statistics,
+        TakeoverKey, Target, ToSession, WriterId,
         frame::{FrameReader, MAX_BODY},
         lane_frame::{
-            AudienceFrame, AudienceHead, AudiencePiece, Fragment, Head, LaneAnswer, Member,
-            OpenLane, ToEdge, ToOrigin,
+            AudienceFrame, AudienceHead, AudiencePiece, ContentsHead, ContentsPiece, Fragment,
+            Head, LaneAnswer, Member, OpenLane, Reached, RestoreFrame, ToEdge, ToOrigin,
         },
     },
     shared_object::Flags,
@@ -140,6 +140,67 @@ fn to_origin() -> Vec<(&'static str, ToOrigin)> {
             },
         ),
         (
+            "27 10 05 04 c0000201 1f90 04 72746d70 020007",
+            ToOrigin::Restore(RestoreFrame::Session {
+                session: SESSION,
+                open: OpenSession {
+                    peer: "192.0.2.1:8080".parse().unwrap(),
+                    protocol: "rtmp".into(),
+                    connect: Bytes::from_static(&[2, 0, 7]),
+                    claims: None,
+                },
+            }),
+        ),
+        (
+            "28 04 05 03 6162",
+            ToOrigin::Restore(RestoreFrame::Record {
+                session: SESSION,
+                record: RECORD,
+            }),
+        ),
+        (
+            "29 11 05 4008000000000000 4010000000000000",
+            ToOrigin::Restore(RestoreFrame::Unanswered {
+                session: SESSION,
+                transactions: vec![TransactionId(3.0), TransactionId(4.0)],
+            }),
+        ),
+        (
+            "2a 06 09 000003e8 32",
+            ToOrigin::Restore(RestoreFrame::Reached(Reached {
+                live: LiveId(9),
+                time: RtmpTimestamp(1000),
+                age_ms: 50,
+            })),
+        ),
+        (
+            "2b 10 00 05 00000002 00000000 05 626f617264",
+            ToOrigin::Restore(RestoreFrame::Uses {
+                session: SESSION,
+                name: "board".into(),
+                flags: Flags::PERSISTENT,
+            }),
+        ),
+        (
+            "2b 0a 01 03 05 626f617264 6162",
+            ToOrigin::Restore(RestoreFrame::Contents(ContentsPiece {
+                head: Some(ContentsHead {
+                    name: "board".into(),
+                    persistent: false,
+                    length: 3,
+                }),
+                data: Bytes::from_static(b"ab"),
+            })),
+        ),
+        (
+            "2b 02 02 63",
+            ToOrigin::Restore(RestoreFrame::Contents(ContentsPiece {
+                head: None,
+                data: Bytes::from_static(b"c"),
+            })),
+        ),
+        ("2c 00", ToOrigin::Restore(RestoreFrame::End)),
+        (
             "4055 0a 05 01 07 72746d703a2f2f",
             ToOrigin::Session {
                 session: SESSION,
@@ -151,6 +212,11 @@ fn to_origin() -> Vec<(&'static str, ToOrigin)> {
         ),
     ]
 }
+
+const RECORD: Record = Record {
+    part: 3,
+    bytes: Bytes::from_static(b"ab"),
+};
 
 /// Statistics from an edge for an origin without counted frames.
 const STATISTICS: Statistics = Statistics {
@@ -306,6 +372,16 @@ fn to_edge() -> Vec<(&'static str, ToEdge)> {
             })),
         ),
         ("3d 01 05", order(ToSession::Ping)),
+        ("3e 04 05 03 6162", order(ToSession::Remember(RECORD))),
+        ("3f 02 05 07", order(ToSession::Handled(7))),
+        ("4050 01 05", order(ToSession::Restored)),
+        (
+            "4051 03 05 0a 09",
+            order(ToSession::Continues {
+                live: LiveId(10),
+                was: LiveId(9),
+            }),
+        ),
     ]
     .into_iter()
     .chain(audience())
@@ -461,6 +537,7 @@ fn a_lane_opens_and_is_answered() {
             home: "o".into(),
             resume,
             only_if_living: false,
+            restore: false,
         };
         let mut out = Vec::new();
         open.encode(&mut out);

@@ -78,6 +78,7 @@ fn no_number_of_a_frame_has_two_meanings_and_the_code_has_those_in_use() {
 fn no_feature_bit_has_two_meanings_and_the_code_has_those_in_use() {
     let code = BTreeMap::from([
         ("CLAIMS", features::CLAIMS),
+        ("RESTORE", features::RESTORE),
         ("PUBLICATION", features::PUBLICATION),
         ("COUNTED", features::COUNTED),
         ("UNREAD", features::UNREAD),

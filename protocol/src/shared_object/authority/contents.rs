@@ -73,6 +73,11 @@ impl<M: Copy + Eq + Hash + Debug> Contents<M> {
         contents
     }
 
+    /// The object has no store: changes are not noted for one.
+    pub(super) fn is_not_stored(&mut self) {
+        self.unstored = None;
+    }
+
     /// The number of this object among those of its name, each of which has another.
     pub fn incarnation(&self) -> u64 {
         self.incarnation

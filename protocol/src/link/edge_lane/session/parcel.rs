@@ -111,6 +111,7 @@ impl EdgeSession {
             closing,
             accepted,
             assembly,
+            kept: None,
         })
     }
 }

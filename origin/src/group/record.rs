@@ -1,0 +1,290 @@
+//! Records: what an edge keeps of a client, so that another process of this origin can go on with it.
+//!
+//! A record is written before the client is told of what it says, in the same lane: an edge has it
+//! exactly if its client may have heard of it. Edges keep records and cannot make them: each carries a
+//! code over its session, its part and its bytes ([`RecordKey`](crate::session::RecordKey)).
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tributary_protocol::{
+    MessageStreamId,
+    link::{Filter, Generation, LiveId, Record},
+    parcel::{ParcelError, ParcelReader, ParcelWriter},
+};
+
+use super::{
+    access::Access,
+    client::Client,
+    message_stream::{MessageStream, PlayLength, Role},
+    name::{MAX_NAME, MAX_QUERY},
+};
+
+/// The part with what an application has set of the client.
+pub(super) const CLIENT: u32 = 0;
+
+/// The part with what an application has the client remember.
+pub(super) const REMEMBERED: u32 = 1;
+
+/// The part of a message stream is this and its number.
+const STREAMS: u32 = 2;
+
+/// A message stream as its record has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StreamRecord {
+    pub(super) id: MessageStreamId,
+    pub(super) filter: Filter,
+    pub(super) role: RecordedRole,
+}
+
+/// The use of a message stream as its record has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RecordedRole {
+    Idle,
+    Publishing {
+        name: String,
+        generation: Generation,
+        query: String,
+        /// The number of the live stream.
+        live: LiveId,
+        /// The distance of the stream's time from the publisher's, if it is known.
+        offset: Option<u32>,
+    },
+    Playing {
+        name: String,
+        /// The number of the live stream that it was attached to.
+        live: Option<LiveId>,
+        ended: bool,
+        length: PlayLength,
+    },
+}
+
+/// The settings of a client that its application has made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ClientRecord {
+    pub(super) read_access: Access,
+    pub(super) write_access: Access,
+}
+
+const ROLE: u16 = 1;
+const FILTER: u16 = 2;
+const NAME: u16 = 3;
+const GENERATION: u16 = 4;
+const QUERY: u16 = 5;
+const OFFSET: u16 = 6;
+const LIVE: u16 = 7;
+const ENDED: u16 = 8;
+const ASKED_MS: u16 = 9;
+const UNTIL: u16 = 10;
+
+const READ_ACCESS: u16 = 1;
+const WRITE_ACCESS: u16 = 2;
+
+const IDLE: u8 = 0;
+const PUBLISHING: u8 = 1;
+const PLAYING: u8 = 2;
+
+/// The longest list of folders, in bytes.
+const MAX_ACCESS: usize = Record::MAX / 4;
+
+impl Client {
+    /// Has the edge remember a message stream as it is now, or that it is no more.
+    pub(super) fn remember_stream(&self, id: MessageStreamId, now: Instant) {
+        if !self.lane().remembers() {
+            return;
+        }
+        let Some(part) = STREAMS.checked_add(id.0) else {
+            return;
+        };
+        let stream = self.streams.iter().find(|stream| stream.id == id);
+        let bytes = stream.map_or_else(Bytes::new, |stream| {
+            let record = StreamRecord::of(stream);
+            record.encode(now)
+        });
+        self.lane().remember(self.key.session, part, bytes);
+    }
+
+    /// Has the edge remember what the application has set of the client.
+    pub(super) fn remember_settings(&self) {
+        if !self.lane().remembers() {
+            return;
+        }
+        let record = ClientRecord {
+            read_access: self.read_access.clone(),
+            write_access: self.write_access.clone(),
+        };
+        let bytes = match record == ClientRecord::default() {
+            true => Bytes::new(),
+            // It has no times.
+            false => record.encode(self.opened),
+        };
+        self.lane().remember(self.key.session, CLIENT, bytes);
+    }
+
+    /// Has the edge remember these bytes of the application, of at most
+    /// [`MAX_REMEMBERED`](Self::MAX_REMEMBERED), in place of those before. They are there when the client goes
+    /// on at another process; without a cluster nothing happens. `false` if they are too long.
+    pub fn remember(&self, bytes: &[u8]) -> bool {
+        let fits = bytes.len() <= Self::MAX_REMEMBERED;
+        if fits && self.lane().remembers() {
+            let bytes = Bytes::copy_from_slice(bytes);
+            self.lane().remember(self.key.session, REMEMBERED, bytes);
+        }
+        fits
+    }
+
+    /// Bytes that an application has a client remember. Reason: its edge keeps them for each session.
+    pub const MAX_REMEMBERED: usize = 4 * 1024;
+}
+
+impl StreamRecord {
+    fn of(stream: &MessageStream) -> Self {
+        let role = match &stream.role {
+            // A request that is not decided is made again.
+            Role::Idle | Role::Asking(_) => RecordedRole::Idle,
+            Role::Publishing {
+                name,
+                generation,
+                query,
+                live,
+            } => RecordedRole::Publishing {
+                name: name.to_string(),
+                generation: *generation,
+                query: query.to_string(),
+                live: live.id(),
+                offset: live.offset(),
+            },
+            Role::Playing(playing) => RecordedRole::Playing {
+                name: playing.name.to_string(),
+                live: playing.live.as_ref().map(|live| live.id()),
+                ended: playing.ended,
+                length: playing.length,
+            },
+        };
+        Self {
+            id: stream.id,
+            filter: stream.filter,
+            role,
+        }
+    }
+
+    /// The message stream of a part; none for another part.
+    pub(super) fn stream_of(part: u32) -> Option<MessageStreamId> {
+        let id = part.checked_sub(STREAMS).filter(|id| *id > 0)?;
+        Some(MessageStreamId(id))
+    }
+
+    pub(super) fn encode(&self, now: Instant) -> Bytes {
+        let mut record = ParcelWriter::new(now);
+        let role = match &self.role {
+            RecordedRole::Idle => IDLE,
+            RecordedRole::Publishing { .. } => PUBLISHING,
+            RecordedRole::Playing { .. } => PLAYING,
+        };
+        record.number(ROLE, role);
+        let Filter {
+            audio,
+            video,
+            paused,
+        } = self.filter;
+        let bits = u8::from(audio) | u8::from(video) << 1 | u8::from(paused) << 2;
+        record.number(FILTER, bits);
+        match &self.role {
+            RecordedRole::Idle => {}
+            RecordedRole::Publishing {
+                name,
+                generation,
+                query,
+                live,
+                offset,
+            } => {
+                record.bytes(NAME, name.as_bytes());
+                record.number(GENERATION, generation.0);
+                record.bytes(QUERY, query.as_bytes());
+                record.number_if(OFFSET, *offset);
+                record.number(LIVE, live.0);
+            }
+            RecordedRole::Playing {
+                name,
+                live,
+                ended,
+                length,
+            } => {
+                record.bytes(NAME, name.as_bytes());
+                record.number_if(LIVE, live.map(|live| live.0));
+                record.flag(ENDED, *ended);
+                match length {
+                    PlayLength::Unlimited => {}
+                    PlayLength::Asked(length) => {
+                        record.number(
+                            ASKED_MS,
+                            u32::try_from(length.as_millis()).unwrap_or(u32::MAX),
+                        );
+                    }
+                    PlayLength::Until(until) => record.time(UNTIL, *until),
+                }
+            }
+        }
+        record.finish().unwrap_or_default()
+    }
+
+    pub(super) fn decode(
+        id: MessageStreamId,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<Self, ParcelError> {
+        let mut record = ParcelReader::new(bytes, "a message stream", now, Record::MAX)?;
+        let role: u8 = record.number(ROLE)?;
+        let bits: u8 = record.number(FILTER)?;
+        let filter = Filter {
+            audio: bits & 1 != 0,
+            video: bits & 2 != 0,
+            paused: bits & 4 != 0,
+        };
+        let role = match role {
+            IDLE => RecordedRole::Idle,
+            PUBLISHING => RecordedRole::Publishing {
+                name: record.text(NAME, MAX_NAME)?.to_owned(),
+                generation: Generation(record.number(GENERATION)?),
+                query: record.text(QUERY, MAX_QUERY)?.to_owned(),
+                offset: record.number_if(OFFSET)?,
+                live: LiveId(record.number(LIVE)?),
+            },
+            PLAYING => RecordedRole::Playing {
+                name: record.text(NAME, MAX_NAME)?.to_owned(),
+                live: record.number_if(LIVE)?.map(LiveId),
+                ended: record.flag(ENDED)?,
+                length: match (record.number_if(ASKED_MS)?, record.time_if(UNTIL)?) {
+                    (Some(asked), _) => PlayLength::Asked(Duration::from_millis(asked)),
+                    (_, Some(until)) => PlayLength::Until(until),
+                    _ => PlayLength::Unlimited,
+                },
+            },
+            _ => return Err(record.illegal(ROLE)),
+        };
+        record.finish()?;
+        Ok(Self { id, filter, role })
+    }
+}
+
+impl ClientRecord {
+    fn encode(&self, now: Instant) -> Bytes {
+        let mut record = ParcelWriter::new(now);
+        record.bytes(READ_ACCESS, self.read_access.list().as_bytes());
+        record.bytes(WRITE_ACCESS, self.write_access.list().as_bytes());
+        record.finish().unwrap_or_default()
+    }
+
+    pub(super) fn decode(bytes: &[u8], now: Instant) -> Result<Self, ParcelError> {
+        let mut record = ParcelReader::new(bytes, "a client", now, Record::MAX)?;
+        let read = Self {
+            read_access: Access::new(record.text(READ_ACCESS, MAX_ACCESS)?),
+            write_access: Access::new(record.text(WRITE_ACCESS, MAX_ACCESS)?),
+        };
+        record.finish()?;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests;

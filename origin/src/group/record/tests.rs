@@ -1,0 +1,115 @@
+use super::*;
+
+fn record(role: RecordedRole) -> StreamRecord {
+    StreamRecord {
+        id: MessageStreamId(3),
+        filter: Filter {
+            audio: false,
+            ..Filter::default()
+        },
+        role,
+    }
+}
+
+fn roles(now: Instant) -> Vec<RecordedRole> {
+    let playing = |live, ended, length| RecordedRole::Playing {
+        name: "folder/cam".into(),
+        live,
+        ended,
+        length,
+    };
+    vec![
+        RecordedRole::Idle,
+        RecordedRole::Publishing {
+            name: "cam".into(),
+            generation: Generation(7),
+            query: "token=x".into(),
+            live: LiveId(1 << 40),
+            offset: Some(u32::MAX),
+        },
+        RecordedRole::Publishing {
+            name: "cam".into(),
+            generation: Generation(0),
+            query: String::new(),
+            live: LiveId(0),
+            offset: None,
+        },
+        playing(None, false, PlayLength::Unlimited),
+        playing(
+            Some(LiveId(9)),
+            true,
+            PlayLength::Asked(Duration::from_millis(1_500)),
+        ),
+        playing(
+            Some(LiveId(9)),
+            false,
+            PlayLength::Until(now + Duration::from_secs(3)),
+        ),
+    ]
+}
+
+#[test]
+fn a_record_reads_as_it_was_written() {
+    let now = Instant::now();
+    for role in roles(now) {
+        let written = record(role);
+        let bytes = written.encode(now);
+        assert!(bytes.len() <= Record::MAX);
+        let read = StreamRecord::decode(written.id, &bytes, now).unwrap();
+        assert_eq!(read, written);
+    }
+    let client = ClientRecord {
+        read_access: Access::new("/a;/b"),
+        write_access: Access::new(""),
+    };
+    let read = ClientRecord::decode(&client.encode(now), now).unwrap();
+    assert_eq!(read, client);
+}
+
+#[test]
+fn a_time_stands_at_the_same_distance_for_the_reader() {
+    let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(60));
+    let until = PlayLength::Until(now + Duration::from_secs(3));
+    let written = record(RecordedRole::Playing {
+        name: "cam".into(),
+        live: None,
+        ended: false,
+        length: until,
+    });
+    let read = StreamRecord::decode(written.id, &written.encode(now), later).unwrap();
+    let RecordedRole::Playing { length, .. } = read.role else {
+        panic!("{read:?}");
+    };
+    assert_eq!(length, PlayLength::Until(later + Duration::from_secs(3)));
+}
+
+#[test]
+fn a_record_that_is_cut_or_changed_is_refused_or_reads_as_another() {
+    let now = Instant::now();
+    for role in roles(now) {
+        let bytes = record(role).encode(now);
+        for length in 0..bytes.len() {
+            let _ = StreamRecord::decode(MessageStreamId(3), &bytes[..length], now);
+            let _ = ClientRecord::decode(&bytes[..length], now);
+        }
+        for place in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.to_vec();
+                changed[place] ^= 1 << bit;
+                let _ = StreamRecord::decode(MessageStreamId(3), &changed, now);
+            }
+        }
+    }
+}
+
+#[test]
+fn parts_name_message_streams() {
+    assert_eq!(StreamRecord::stream_of(CLIENT), None);
+    assert_eq!(StreamRecord::stream_of(REMEMBERED), None);
+    assert_eq!(
+        StreamRecord::stream_of(2),
+        None,
+        "the connection has no record"
+    );
+    assert_eq!(StreamRecord::stream_of(3), Some(MessageStreamId(1)));
+}

@@ -1,0 +1,184 @@
+//! The time after the start of an origin in a cluster in which its edges bring their sessions back.
+//!
+//! The origin keeps the names of its edges on disk. Until each of them has said which groups it brings,
+//! and has brought them, new sessions of those groups wait: names that are published and objects that are
+//! in use must be known first.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeSet, HashMap, HashSet},
+    fs, io,
+    path::PathBuf,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tributary_protocol::GroupName;
+
+use super::lane::Lane;
+
+/// The edges after a start, and the groups that they bring.
+pub(super) struct Gathering {
+    file: Option<PathBuf>,
+    /// The edges that have had a link since the start.
+    seen: RefCell<BTreeSet<String>>,
+    /// Edges of the process before that have not said all that they bring.
+    awaited: RefCell<HashSet<String>>,
+    /// The groups that edges have said they bring and have not brought.
+    coming: RefCell<HashMap<GroupName, HashSet<Arc<str>>>>,
+    /// Lanes that have brought all, whose groups wait for others.
+    brought: RefCell<HashMap<GroupName, Vec<Rc<Lane>>>>,
+    until: Instant,
+    is_over: Cell<bool>,
+}
+
+/// The longest gathering. Reason: links came back after 0.24 to 1.2 s when that was measured; an edge
+/// that is gone for good must not hold up the others for long.
+const LONGEST: Duration = Duration::from_secs(4);
+
+/// Edges that are remembered.
+const MAX_EDGES: usize = 10_000;
+
+impl Gathering {
+    /// `file` has the names of the edges; without one there is nothing to gather.
+    pub(super) fn new(file: Option<PathBuf>) -> Self {
+        let text = file.as_ref().and_then(|file| fs::read_to_string(file).ok());
+        let names = text.iter().flat_map(|text| text.lines());
+        let names = names.take(MAX_EDGES).map(str::to_owned);
+        let awaited: HashSet<_> = names.filter(|name| !name.is_empty()).collect();
+        Self {
+            file,
+            seen: RefCell::default(),
+            is_over: Cell::new(awaited.is_empty()),
+            awaited: RefCell::new(awaited),
+            coming: RefCell::default(),
+            brought: RefCell::default(),
+            until: Instant::now() + LONGEST,
+        }
+    }
+
+    /// An edge has a link. An edge without the feature RESTORE brings nothing.
+    pub(super) fn linked(&self, edge: &str, restores: bool) {
+        if self.file.is_none() {
+            return;
+        }
+        let is_new = self.seen.borrow_mut().insert(edge.to_owned());
+        if !restores {
+            self.has_said_all(edge);
+        }
+        if is_new {
+            self.note_edges();
+        }
+    }
+
+    /// An edge has sessions of these groups; `complete` ends its list.
+    pub(super) fn brings(&self, edge: &Arc<str>, groups: Vec<GroupName>, complete: bool) {
+        let mut coming = self.coming.borrow_mut();
+        for group in groups {
+            coming.entry(group).or_default().insert(Arc::clone(edge));
+        }
+        drop(coming);
+        if complete {
+            self.has_said_all(edge);
+        }
+    }
+
+    /// A lane of an edge has brought all that it had of its group.
+    pub(super) fn has_brought(&self, edge: &Arc<str>, lane: Rc<Lane>) {
+        let group = lane.name.clone();
+        let mut coming = self.coming.borrow_mut();
+        if let Some(edges) = coming.get_mut(&group) {
+            edges.remove(edge);
+            if edges.is_empty() {
+                coming.remove(&group);
+            }
+        }
+        drop(coming);
+        let mut brought = self.brought.borrow_mut();
+        brought.entry(group.clone()).or_default().push(lane);
+        drop(brought);
+        if self.is_over.get() {
+            self.release(&group);
+        }
+    }
+
+    /// Whether new lanes of a group have to wait.
+    pub(super) fn holds(&self, group: &GroupName) -> bool {
+        !self.is_over.get() || self.coming.borrow().contains_key(group)
+    }
+
+    /// Looks at the time.
+    pub(super) fn tick(&self, now: Instant) {
+        if now < self.until {
+            return;
+        }
+        if !self.is_over.get() {
+            let awaited = self.awaited.take();
+            tracing::warn!(edges = ?awaited, "edges of before the start have not come back in time");
+            self.end();
+            self.note_edges();
+        }
+        let late = self.coming.take();
+        if !late.is_empty() {
+            tracing::warn!(
+                groups = late.len(),
+                "edges have not brought all their groups in time"
+            );
+            for group in late.into_keys() {
+                self.release(&group);
+            }
+        }
+    }
+
+    fn has_said_all(&self, edge: &str) {
+        let mut awaited = self.awaited.borrow_mut();
+        if awaited.remove(edge) && awaited.is_empty() {
+            drop(awaited);
+            self.end();
+        }
+    }
+
+    /// All edges have said what they bring, or the time is over.
+    fn end(&self) {
+        self.is_over.set(true);
+        let groups: Vec<_> = self.brought.borrow().keys().cloned().collect();
+        for group in groups {
+            self.release(&group);
+        }
+    }
+
+    /// Lets a group go on if all has been brought that edges have of it.
+    fn release(&self, group: &GroupName) {
+        if self.coming.borrow().contains_key(group) {
+            return;
+        }
+        let lanes = self.brought.borrow_mut().remove(group);
+        for lane in lanes.into_iter().flatten() {
+            lane.gathered();
+        }
+    }
+
+    /// Writes the names of the edges, on a thread that may wait for the disk.
+    fn note_edges(&self) {
+        let Some(file) = self.file.clone() else {
+            return;
+        };
+        let mut names = self.seen.borrow().clone();
+        names.extend(self.awaited.borrow().iter().cloned());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = write_names(&file, &names) {
+                let file = file.display();
+                tracing::error!(%file, %error, "the names of the edges are not kept: after a crash their sessions are not waited for");
+            }
+        });
+    }
+}
+
+/// Replaces the file: a reader finds all of the names before or after.
+fn write_names(file: &PathBuf, names: &BTreeSet<String>) -> io::Result<()> {
+    let text: String = names.iter().map(|name| format!("{name}\n")).collect();
+    let new = file.with_extension("new");
+    fs::write(&new, text)?;
+    fs::rename(&new, file)
+}

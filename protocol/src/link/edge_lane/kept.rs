@@ -1,0 +1,218 @@
+//! The part of a session that its edge keeps, to bring the session to another process of its origin.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::mutant::Mutant;
+use crate::{
+    Message, MessageType, TransactionId,
+    command::{Command, NetStreamCommand},
+    link::{FromSession, Generation, OpenSession, Record, lane_frame::MAX_UNANSWERED},
+    shared_object::{Event, SharedObjectMessage},
+};
+
+/// The opening of a session, its records, and what its origin has of it that is not done with.
+#[derive(Debug)]
+pub(super) struct Kept {
+    open: OpenSession,
+    records: Vec<Record>,
+    /// Bytes of all records.
+    bytes: usize,
+    /// Whether a record did not fit: the session cannot be restored.
+    is_cut: bool,
+    /// Messages that have left and are not done with, in order.
+    unhandled: VecDeque<(Generation, Message)>,
+    /// How many messages have left and are done with.
+    handled: u64,
+    /// The calls of the application that have left and have no answer.
+    unanswered: Vec<TransactionId>,
+}
+
+/// The part of a session that goes to another process of the origin.
+#[derive(Debug)]
+pub(super) struct Salvage {
+    pub(super) open: OpenSession,
+    pub(super) records: Vec<Record>,
+    pub(super) unanswered: Vec<TransactionId>,
+    /// Messages that are sent again: to repeat them comes to the same.
+    pub(super) again: VecDeque<(Generation, Message)>,
+}
+
+/// Messages of one session that are kept until they are done with. Reason: its credit allows fewer
+/// that wait; beyond this the oldest count as done with.
+const MAX_UNHANDLED: usize = 1_024;
+
+/// Bytes of the records of one session. Reason: those of all message streams, each with a name and a
+/// query, and what an application has it remember.
+const MAX_BYTES: usize = 128 * 1024;
+
+impl Kept {
+    pub(super) fn new(open: OpenSession) -> Self {
+        Self {
+            open,
+            records: Vec::new(),
+            bytes: 0,
+            is_cut: false,
+            unhandled: VecDeque::new(),
+            handled: 0,
+            unanswered: Vec::new(),
+        }
+    }
+
+    /// Keeps a record in place of the one of the same part.
+    pub(super) fn remember(&mut self, record: Record) {
+        let place = self.records.iter().position(|it| it.part == record.part);
+        if place.is_some() && Mutant::RecordsAreOld.is_on() {
+            return;
+        }
+        if let Some(place) = place {
+            self.bytes -= self.records.swap_remove(place).bytes.len();
+        }
+        if record.bytes.is_empty() {
+            return;
+        }
+        self.bytes += record.bytes.len();
+        self.is_cut |= self.bytes > MAX_BYTES || self.records.len() >= Record::MAX_PARTS;
+        if self.is_cut {
+            self.records = Vec::new();
+            self.bytes = 0;
+            return;
+        }
+        self.records.push(record);
+    }
+
+    /// These calls are yet to be answered by the process that the session is brought to.
+    pub(super) fn awaits(&mut self, unanswered: &[TransactionId]) {
+        if !Mutant::ReportedCallsAreForgotten.is_on() {
+            self.unanswered.extend_from_slice(unanswered);
+        }
+    }
+
+    /// Whether the session can be restored.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.is_cut
+    }
+
+    /// A message has left as a whole.
+    pub(super) fn left(&mut self, generation: Generation, message: Message) {
+        // The server's own commands are answered by statuses, or repeated.
+        if message.kind.is_command()
+            && let Some((name, transaction)) = Command::peek(message.kind, &message.payload)
+            && transaction.expects_answer()
+            && NetStreamCommand::is_call(name)
+        {
+            if self.unanswered.len() >= MAX_UNANSWERED {
+                self.unanswered.remove(0);
+            }
+            self.unanswered.push(transaction);
+        }
+        if self.unhandled.len() >= MAX_UNHANDLED {
+            self.unhandled.pop_front();
+            self.handled += 1;
+        }
+        self.unhandled.push_back((generation, message));
+    }
+
+    /// The first so many messages are done with.
+    pub(super) fn handled(&mut self, messages: u64) {
+        while self.handled < messages && self.unhandled.pop_front().is_some() {
+            self.handled += 1;
+        }
+        if self.unhandled.is_empty() {
+            self.unhandled = VecDeque::new();
+        }
+    }
+
+    /// A message for the client has come: the command that it answers is done with.
+    pub(super) fn came(&mut self, kind: MessageType, payload: &Bytes) {
+        let waits = !self.unanswered.is_empty() || !self.unhandled.is_empty();
+        if !waits || !kind.is_command() {
+            return;
+        }
+        let Some((name, transaction)) = Command::peek(kind, payload) else {
+            return;
+        };
+        if !matches!(name, "_result" | "_error") || Mutant::AnswersAreMissed.is_on() {
+            return;
+        }
+        if let Some(place) = self.unanswered.iter().position(|it| *it == transaction) {
+            self.unanswered.remove(place);
+        }
+        if self.unanswered.is_empty() {
+            self.unanswered = Vec::new();
+        }
+        // It stays in its place, so that the count of messages is right, and is not sent again.
+        for (_, message) in &mut self.unhandled {
+            let asks = Command::peek(message.kind, &message.payload);
+            if asks.is_some_and(|(_, asked)| asked == transaction) && !is_answer(message) {
+                message.payload = Bytes::new();
+            }
+        }
+    }
+
+    /// Takes everything, for another process of the origin.
+    pub(super) fn salvage(self) -> Salvage {
+        let unhandled = self.unhandled.into_iter();
+        let again = unhandled.filter_map(|(generation, message)| {
+            let message = repeatable(message)?;
+            Some((generation, message))
+        });
+        Salvage {
+            open: self.open,
+            records: self.records,
+            unanswered: self.unanswered,
+            again: again.collect(),
+        }
+    }
+}
+
+fn is_answer(message: &Message) -> bool {
+    let name = Command::peek(message.kind, &message.payload).map(|(name, _)| name);
+    matches!(name, Some("_result" | "_error"))
+}
+
+/// The message as it may be sent a second time; none if it must not be. A call of an application's
+/// method is carried out at most once, and so is a message to the members of a shared object.
+fn repeatable(mut message: Message) -> Option<Message> {
+    if message.payload.is_empty() || Mutant::NothingIsRepeated.is_on() {
+        return None;
+    }
+    if message.kind.is_command() {
+        let (name, _) = Command::peek(message.kind, &message.payload)?;
+        let is_own = !NetStreamCommand::is_call(name) || Mutant::CallsAreRepeated.is_on();
+        return (is_own && !matches!(name, "_result" | "_error")).then_some(message);
+    }
+    if !message.kind.is_shared_object() {
+        return Some(message);
+    }
+    let mut object = SharedObjectMessage::decode(message.kind, &message.payload).ok()?;
+    let before = object.events.len();
+    object
+        .events
+        .retain(|event| !matches!(event, Event::SendMessage { .. }));
+    if object.events.is_empty() {
+        return None;
+    }
+    if object.events.len() < before {
+        let encoding = match message.kind {
+            MessageType::SHARED_OBJECT_AMF3 => crate::amf::ObjectEncoding::Amf3,
+            _ => crate::amf::ObjectEncoding::Amf0,
+        };
+        (message.kind, message.payload) = object.encode(encoding);
+    }
+    Some(message)
+}
+
+/// The messages that are sent again, before those that have not left.
+pub(super) fn requeue(salvage: VecDeque<(Generation, Message)>, queue: &mut VecDeque<FromSession>) {
+    for (generation, message) in salvage.into_iter().rev() {
+        queue.push_front(FromSession::Message {
+            generation,
+            message,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;
