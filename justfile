@@ -32,6 +32,10 @@ load *ARGS:
 replace *ARGS:
     cargo bench --bench load -- replace {{ARGS}}
 
+# An origin is killed 50 times under its sessions and starts again after a second.
+restore *ARGS:
+    cargo bench --bench load -- restore {{ARGS}}
+
 # The micro-benchmarks.
 bench:
     cargo bench --bench amf --bench chunk --bench ring --bench lane

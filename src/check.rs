@@ -24,13 +24,13 @@ pub(crate) struct CheckArgs {
 /// Checks a file or a folder; mistakes are the error.
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     if holds_applications(&args.file) {
-        return applications(&args.file, &Config::default());
+        return applications(&args.file, &Config::default(), true);
     }
     if args.file.is_dir() {
         let settings = Application::default();
         let full = args.file.canonicalize()?;
         let name = full.file_name().unwrap_or_default().to_string_lossy();
-        return application(&name, &args.file, &settings).map_err(Failure::from);
+        return application(&name, &args.file, &settings, true).map_err(Failure::from);
     }
     if is_script(&args.file) {
         return Err(format!(
@@ -47,9 +47,15 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     for warning in local::warnings(&config) {
         eprintln!("{warning}");
     }
+    if config.cluster.is_some() && config.origin.data.is_none() {
+        eprintln!(
+            "cluster: an origin in a cluster starts with a data directory alone: set origin.data, or give \
+             it --data DIR"
+        );
+    }
     print!("{}", toml::to_string(&config)?);
     match &config.origin.apps {
-        Some(apps) => applications(apps, &config),
+        Some(apps) => applications(apps, &config, config.cluster.is_some()),
         None => Ok(()),
     }
 }
@@ -80,8 +86,8 @@ fn holds_applications(directory: &Path) -> bool {
     paths.iter().any(|path| path.is_dir()) && !paths.iter().any(own)
 }
 
-/// Checks every application of a directory.
-fn applications(apps: &Path, config: &Config) -> Result<(), Failure> {
+/// Checks every application of a directory, which may run in a cluster.
+fn applications(apps: &Path, config: &Config, in_cluster: bool) -> Result<(), Failure> {
     let found = match fs::read_dir(apps) {
         Ok(found) => found,
         Err(error) => {
@@ -106,7 +112,7 @@ fn applications(apps: &Path, config: &Config) -> Result<(), Failure> {
             continue;
         }
         let settings = config.applications.get(&name).cloned().unwrap_or_default();
-        wrong.extend(application(&name, &folder, &settings).err());
+        wrong.extend(application(&name, &folder, &settings, in_cluster).err());
     }
     match wrong.as_slice() {
         [] => Ok(()),
@@ -115,12 +121,20 @@ fn applications(apps: &Path, config: &Config) -> Result<(), Failure> {
 }
 
 /// Checks an application's folder and prints its notes.
-fn application(name: &str, at: &Path, settings: &Application) -> Result<(), String> {
+fn application(
+    name: &str,
+    at: &Path,
+    settings: &Application,
+    in_cluster: bool,
+) -> Result<(), String> {
     let checked = deploy::check(&*tributary_script::loader(), name, at, settings);
     match checked {
-        Ok(notes) => {
-            for note in notes {
+        Ok(remarks) => {
+            for note in remarks.notes {
                 eprintln!("{}: {note}", at.display());
+            }
+            for note in remarks.in_cluster.iter().filter(|_| in_cluster) {
+                eprintln!("{}: in a cluster: {note}", at.display());
             }
             eprintln!("{}: compiles", at.display());
             Ok(())

@@ -89,6 +89,15 @@ impl Drop for Generator {
     }
 }
 
+/// The numbers of a list in an answer.
+pub(crate) fn numbers(answer: &Value, path: &str) -> Vec<f64> {
+    let list = answer.pointer(path).and_then(Value::as_array);
+    list.into_iter()
+        .flatten()
+        .filter_map(Value::as_f64)
+        .collect()
+}
+
 /// A number in an answer.
 pub(crate) fn number(answer: &Value, path: &str) -> f64 {
     answer

@@ -55,6 +55,13 @@ impl Histogram {
     }
 }
 
+/// The value of a list below which `share` (0 to 1) of its values lies; 0 of none.
+pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let wanted = (values.len() as f64 * share).ceil() as usize;
+    values.get(wanted.max(1) - 1).copied().unwrap_or(0.0)
+}
+
 fn index(nanos: u64) -> usize {
     let bits = 64 - nanos.leading_zeros();
     let shift = bits.saturating_sub(STEP_BITS + 1);

@@ -71,12 +71,15 @@ enum Action {
     /// An edge that is replaced 50 times under connects, publishers, viewers, callers and hooks. It
     /// takes minutes; `all` leaves it out.
     Replace(scenario::replace::Options),
+    /// An origin in a cluster that is killed 50 times and starts again: how long until each session
+    /// is served. It takes minutes; `all` leaves it out.
+    Restore(scenario::restore::Options),
     /// Processor time and memory as sessions, groups, viewers and streams grow tenfold, and the cost
     /// of each for `tributary plan`. It takes minutes; `all` leaves it out.
     Growth(scenario::growth::Options),
     /// Fits the costs to the file that `growth` has written.
     Fit(fit::Options),
-    /// The scenarios but `capacity`, `scale`, `replace` and `growth`, with default settings.
+    /// The scenarios but `capacity`, `scale`, `replace`, `restore` and `growth`, with default settings.
     All,
     /// One of the generator's own processes.
     #[command(hide = true)]
@@ -102,6 +105,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Action::SharedObject(options) => scenario::shared_object::run(&options),
         Action::Scale(options) => scenario::scale::run(&options),
         Action::Replace(options) => scenario::replace::run(&options),
+        Action::Restore(options) => scenario::restore::run(&options),
         Action::Growth(options) => scenario::growth::run(&options),
         Action::Fit(options) => fit::run(&options)?,
         Action::All => {

@@ -256,7 +256,17 @@ impl Server {
 
     /// Starts a generator where the server's clients stand, and waits until it is ready.
     pub(crate) fn generator(&self, role: &str, arguments: &[(&str, &str)]) -> Generator {
-        let start = || Generator::start(role, self.rtmp, arguments);
+        self.generator_at(self.rtmp, role, arguments)
+    }
+
+    /// The same for clients of one of its edges.
+    pub(crate) fn generator_at(
+        &self,
+        edge: SocketAddr,
+        role: &str,
+        arguments: &[(&str, &str)],
+    ) -> Generator {
+        let start = || Generator::start(role, edge, arguments);
         self.ground.at(Tier::Client, start)
     }
 
@@ -303,6 +313,23 @@ impl Server {
         let (_, took) = log.rsplit_once("took_ms=").expect("its clients have moved");
         let digits = took.split(|it: char| !it.is_ascii_digit()).next();
         digits.and_then(|it| it.parse().ok()).expect("a number")
+    }
+
+    /// Kills the origin's process, and returns the address of its link.
+    pub(crate) fn kill_origin(&mut self) -> SocketAddr {
+        let origin = self._programs.last_mut().expect("an origin");
+        origin.kill();
+        origin.address("link")
+    }
+
+    /// Starts the origin that was killed again, and waits until it listens.
+    pub(crate) fn start_origin(&mut self, link: SocketAddr) {
+        let path = self._directory.path();
+        let origin = origin(Path::new(BUILT), path, &link.to_string(), &self.ground);
+        let place = self.processes.last_mut().expect("an origin");
+        place.1 = origin.pid();
+        let place = self._programs.last_mut().expect("an origin");
+        *place = origin;
     }
 
     /// Starts rtmpdump, which plays a stream by RTMPT into a file.
@@ -395,13 +422,7 @@ fn tributary(directory: TempDir, executable: &Path, nodes: &Nodes<'_>, ground: G
     let of_edges = format!("{listener}{delivery}{}", nodes.settings);
     fs::write(path.join("edge.toml"), of_edges).expect("a configuration file");
     let link = format!("{}:0", ground.address(Tier::Origin));
-    let arguments = ["origin", "--link", &link, "--admin", "127.0.0.1:0"];
-    let files = ["--cert", "origin", "--config", "origin.toml"];
-    let folders = ["--data", "data", "--apps", APPLICATIONS];
-    let arguments = [&arguments[..], &files, &folders].concat();
-    let origin = ground.at(Tier::Origin, || {
-        Program::tributary("origin-process", executable, path, &arguments)
-    });
+    let origin = origin(executable, path, &link, &ground);
     let link = format!("origin@{}", origin.address("link"));
     let mut programs: Vec<_> = (0..nodes.edges)
         .map(|number| edge(executable, path, &format!("edge{number}"), &link, &ground))
@@ -424,6 +445,16 @@ fn tributary(directory: TempDir, executable: &Path, nodes: &Nodes<'_>, ground: G
         _directory: directory,
         ground,
     }
+}
+
+fn origin(executable: &Path, path: &Path, link: &str, ground: &Ground) -> Program {
+    let arguments = ["origin", "--link", link, "--admin", "127.0.0.1:0"];
+    let files = ["--cert", "origin", "--config", "origin.toml"];
+    let folders = ["--data", "data", "--apps", APPLICATIONS];
+    let arguments = [&arguments[..], &files, &folders].concat();
+    ground.at(Tier::Origin, || {
+        Program::tributary("origin-process", executable, path, &arguments)
+    })
 }
 
 /// The settings of a listener for clients that do not come by TCP alone, and its certificate.

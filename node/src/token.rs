@@ -89,7 +89,10 @@ impl Token {
         let mut options = fs::OpenOptions::new();
         let opened = options.write(true).create_new(true).mode(MODE).open(&new);
         opened
-            .and_then(|mut opened| writeln!(opened, "{token}"))
+            .and_then(|mut opened| {
+                writeln!(opened, "{token}")?;
+                opened.sync_all()
+            })
             .and_then(|()| fs::rename(&new, file))
             .map_err(fault)?;
         Ok(Self(token))

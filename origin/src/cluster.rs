@@ -1,6 +1,9 @@
 //! The settings of a cluster, and the secret that its origins share.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 use tributary_node::{
@@ -31,12 +34,45 @@ const MAX_NAME: usize = 64;
 
 impl ClusterConfig {
     /// The key of the cluster, from its file.
-    pub(crate) fn record_key(&self, data: &Path) -> Result<RecordKey, TokenError> {
+    pub(crate) fn record_key(&self, data: &Path) -> Result<RecordKey, ClusterKeyError> {
         let secret = match &self.key {
-            Some(file) => Token::load(file)?,
-            None => Token::load_or_make(&data.join(KEY_FILE))?,
+            Some(file) => Token::load(file),
+            None => Token::load_or_make(&data.join(KEY_FILE)),
         };
+        let secret = secret.map_err(|error| ClusterKeyError {
+            error,
+            is_named: self.key.is_some(),
+        })?;
         Ok(RecordKey::new(secret.reveal().as_bytes()))
+    }
+}
+
+/// The reason for which the secret of a cluster was not read or made.
+#[derive(Debug)]
+pub struct ClusterKeyError {
+    error: TokenError,
+    /// Whether the configuration names its file.
+    is_named: bool,
+}
+
+impl fmt::Display for ClusterKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = match self.is_named {
+            true => "cluster.key",
+            false => "the cluster's secret in the data directory",
+        };
+        write!(
+            f,
+            "{at}: {}. If other origins of the cluster run, copy the file of one of them: records that \
+             another secret has signed are refused",
+            self.error
+        )
+    }
+}
+
+impl std::error::Error for ClusterKeyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
     }
 }
 

@@ -105,7 +105,7 @@ mod store;
 #[cfg(any(test, feature = "test"))]
 pub mod test;
 
-pub use cluster::ClusterConfig;
+pub use cluster::{ClusterConfig, ClusterKeyError};
 pub use config::{Config, Flags};
 pub use link::LinkError;
 pub use run::{LIVE, Reloader, Running, Start, StartError, start};

@@ -18,7 +18,7 @@ use tributary_node::{
 
 use crate::{
     app::Applications,
-    cluster::ClusterConfig,
+    cluster::{ClusterConfig, ClusterKeyError},
     config::Config,
     deploy::{self, Deployer, Loader, api},
     group::{Groups, Settings},
@@ -189,7 +189,7 @@ pub fn start(
 fn cluster_link(cluster: &ClusterConfig, data: Option<&Path>) -> Result<ClusterLink, StartError> {
     let data = data.ok_or(StartError::NoData)?;
     Ok(ClusterLink {
-        key: cluster.record_key(data).map_err(StartError::Token)?,
+        key: cluster.record_key(data).map_err(StartError::ClusterKey)?,
         edges: data.join(EDGES),
     })
 }
@@ -237,6 +237,8 @@ pub enum StartError {
     Deploy(deploy::DeployStartError),
     /// The token of the admin API cannot be read or made.
     Token(TokenError),
+    /// The secret of the cluster cannot be read or made.
+    ClusterKey(ClusterKeyError),
     /// The store in the data directory cannot be opened.
     Store(StorageError),
     /// The links could not be started.
@@ -258,6 +260,7 @@ impl fmt::Display for StartError {
             ),
             Self::Deploy(error) => error.fmt(f),
             Self::Token(error) => error.fmt(f),
+            Self::ClusterKey(error) => error.fmt(f),
             Self::Store(error) => write!(
                 f,
                 "cannot open the store: {error}; if another process uses this data directory, name \

@@ -632,3 +632,55 @@ fn header(path: &str, kind: u8, size: usize, link: &str) -> [u8; 512] {
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     header
 }
+
+#[test]
+fn check_says_what_a_cluster_means_for_a_script() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let apps = directory.path().join("apps");
+    let login = "application.onConnect = function (client) { client.user = null; return true; };\n\
+                 Client.prototype.login = function (name) { this.user = name; };\n";
+    write(&apps, "login", login);
+    write(
+        &apps,
+        "knowing",
+        "application.onReconnect = function (client) { client.remember(1); };",
+    );
+    let at = |name: &str, text: &str| fs::write(directory.path().join(name), text).expect("a file");
+    at("alone.toml", "[origin]\napps = \"apps\"\n");
+    let cluster = "[cluster]\nname = \"lab\"\n[origin]\napps = \"apps\"\n";
+    at("cluster.toml", cluster);
+    let closes = format!("{cluster}data = \"data\"\n[applications.login]\nrestore = \"close\"\n");
+    at("closes.toml", &closes);
+    let check = |what: &str| {
+        let output = Command::new(TRIBUTARY)
+            .args(["check", what])
+            .current_dir(directory.path())
+            .output()
+            .expect("it starts");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let lost = "login: in a cluster: main.asc:2: user of a client is set after its connect";
+    for what in ["cluster.toml", "apps", "apps/login"] {
+        let said = check(what);
+        assert!(said.contains(lost), "{what}: {said}");
+        assert!(
+            said.contains("application.onConnect is called again"),
+            "{said}"
+        );
+    }
+    let said = check("cluster.toml");
+    assert!(
+        said.contains("application.onReconnect is called again"),
+        "{said}"
+    );
+    assert!(said.contains("it has onReconnect, remember"), "{said}");
+    assert!(said.contains("set origin.data"), "{said}");
+    let said = check("closes.toml");
+    assert!(
+        !said.contains("user of a client") && said.contains("clients are closed"),
+        "{said}"
+    );
+    assert!(!said.contains("set origin.data"), "{said}");
+    assert!(!check("alone.toml").contains("in a cluster"));
+}

@@ -33,6 +33,7 @@ mod relay;
 mod rpc;
 mod sessions;
 mod share;
+mod steady;
 mod turns;
 mod viewers;
 
@@ -146,6 +147,22 @@ pub(crate) enum Role {
         app: String,
         #[arg(long)]
         count: usize,
+    },
+    /// Sessions that change a shared object and call, each once a second.
+    Steady {
+        #[arg(long)]
+        server: SocketAddr,
+        /// The application; `{}` in it stands for the group's number.
+        #[arg(long)]
+        app: String,
+        /// The number of the first session among all of the run.
+        #[arg(long, default_value_t = 0)]
+        first: usize,
+        #[arg(long)]
+        count: usize,
+        /// Sessions in each group, one after the other by number.
+        #[arg(long)]
+        members: usize,
     },
     /// Sessions that call one after the other.
     Rpc {
@@ -323,6 +340,22 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
             } => calls::run(commands, server, app, count, method, bulk_bytes).await,
             Role::Numbered { server, app, count } => {
                 numbered::run(commands, server, app, count).await
+            }
+            Role::Steady {
+                server,
+                app,
+                first,
+                count,
+                members,
+            } => {
+                let members = steady::Members {
+                    server,
+                    app,
+                    first,
+                    count,
+                    members,
+                };
+                steady::run(commands, members).await
             }
             Role::Rpc {
                 server,

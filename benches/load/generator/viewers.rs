@@ -132,6 +132,9 @@ impl Sink for Viewer {
         tally.lost += lost;
         tally.repeated += u64::from(again);
         tally.latency.record(late);
+        if header.kind == wire::VIDEO {
+            tally.pictured(self.index, stamp);
+        }
         let bytes = std::mem::take(&mut self.bytes);
         tally.received(self.index, bytes);
     }
@@ -150,6 +153,10 @@ struct Tally {
     lost: u64,
     repeated: u64,
     latency: Histogram,
+    /// When the measured time began, and the milliseconds from then until each viewer had a picture
+    /// that was sent since.
+    measured_from: u64,
+    served_ms: Vec<Option<f64>>,
 }
 
 impl Tally {
@@ -164,6 +171,16 @@ impl Tally {
             lost: 0,
             repeated: 0,
             latency: Histogram::new(),
+            measured_from: 0,
+            served_ms: vec![None; count],
+        }
+    }
+
+    fn pictured(&mut self, index: usize, stamp: Stamp) {
+        let served = &mut self.served_ms[index];
+        if served.is_none() && stamp.sent_nanos >= self.measured_from {
+            let took = stamp::now_nanos().saturating_sub(self.measured_from);
+            *served = Some(took as f64 / 1e6);
         }
     }
 
@@ -198,6 +215,8 @@ impl Tally {
         self.lost = 0;
         self.repeated = 0;
         self.latency = Histogram::new();
+        self.measured_from = stamp::now_nanos();
+        self.served_ms.fill(None);
     }
 
     fn summary(&self) -> Value {
@@ -213,6 +232,7 @@ impl Tally {
             "failed": self.failed,
             "closed": self.closed,
             "latency": self.latency.summary(),
+            "served_ms": self.served_ms.iter().flatten().collect::<Vec<_>>(),
         })
     }
 }

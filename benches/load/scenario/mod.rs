@@ -13,6 +13,7 @@ pub(crate) mod light;
 pub(crate) mod neighbour;
 pub(crate) mod publishers;
 pub(crate) mod replace;
+pub(crate) mod restore;
 pub(crate) mod rpc;
 pub(crate) mod scale;
 pub(crate) mod shared_object;

@@ -9,6 +9,7 @@ use clap::Args;
 
 use crate::{
     driver::{Generator, number},
+    histogram::quantile,
     hooks::HookService,
     report::{Figures, Report},
     servers,
@@ -139,8 +140,8 @@ pub(crate) fn run(options: &Options) {
     let calls = callers.ask("finish");
     let mut figures = Figures::new();
     let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
-    put("p99 of the longest delays ms", p99(pauses));
-    put("p99 of the stand-stills ms", p99(stands));
+    put("p99 of the longest delays ms", quantile(&mut pauses, 0.99));
+    put("p99 of the stand-stills ms", quantile(&mut stands, 0.99));
     put("calls made", number(&calls, "/made"));
     put("calls counted", number(&calls, "/counted"));
     put("calls wrong", number(&calls, "/wrong"));
@@ -166,10 +167,4 @@ pub(crate) fn run(options: &Options) {
     put("hooks told as over", done as f64);
     report.add("tributary", "all", 0.0, figures);
     report.finish();
-}
-
-fn p99(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let place = values.len().saturating_sub(1 + values.len() / 100);
-    values.get(place).copied().unwrap_or(0.0)
 }

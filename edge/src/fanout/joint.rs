@@ -30,6 +30,7 @@ pub(super) struct Joint {
 struct AwaitedKinds {
     audio: bool,
     video: bool,
+    data: bool,
 }
 
 /// The farthest that a source's time is behind, in milliseconds. Reason: a publisher's edge sends its
@@ -42,6 +43,7 @@ impl Joint {
         self.awaited = AwaitedKinds {
             audio: self.audio.is_some(),
             video: self.video.is_some(),
+            data: self.data.is_some(),
         };
     }
 
@@ -71,11 +73,9 @@ impl Joint {
         } else if class.is_video() {
             (&mut self.video, &mut self.awaited.video)
         } else if class.kind == Kind::Data {
-            let old = is_open && self.data.is_some_and(|last| is_behind(time, last));
-            if !old {
-                self.data = Some(time);
-            }
-            return old;
+            // Their times may stand still or go back: they are told apart only while frames come again.
+            self.awaited.data &= is_open;
+            (&mut self.data, &mut self.awaited.data)
         } else {
             return false;
         };
@@ -84,7 +84,9 @@ impl Joint {
         }
         *awaited = false;
         *newest = Some(time);
-        self.at = Some(Instant::now());
+        if class.kind != Kind::Data {
+            self.at = Some(Instant::now());
+        }
         false
     }
 }

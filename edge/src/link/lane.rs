@@ -150,6 +150,18 @@ impl Lane {
         self.state.borrow().is_settled()
     }
 
+    /// Looks at the time.
+    pub(super) fn tick(&self, now: Instant) {
+        self.sessions.borrow_mut().tick(now);
+    }
+
+    /// Sessions that open from here on can be restored, if the origin's process permits.
+    pub(super) fn keep(&self) {
+        if self.origin.has(features::RESTORE) {
+            self.state.borrow_mut().keep();
+        }
+    }
+
     /// Whether the lane has had no sessions for [`LANE_IDLE`], or has none now and `at_once` is
     /// set.
     pub(super) fn is_idle(&self, now: Instant, at_once: bool) -> bool {

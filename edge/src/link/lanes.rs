@@ -118,6 +118,7 @@ impl Lanes {
     /// Closes lanes that have had no sessions for a while. A lane to an origin that goes away
     /// closes at once: the next session of its group may go elsewhere.
     pub(super) fn close_idle(&self, now: Instant, is_leaving: impl Fn(OriginId) -> bool) {
+        self.all.borrow().values().for_each(|lane| lane.tick(now));
         let is_idle = |lane: &&Rc<Lane>| lane.is_idle(now, is_leaving(lane.origin.id));
         let lanes = self.by_group.borrow();
         let idle: Vec<_> = lanes.values().filter(is_idle).cloned().collect();

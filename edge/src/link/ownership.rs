@@ -81,6 +81,8 @@ impl Ownership {
         }
         self.set_health(origin, Health::Up);
         for lane in self.lanes_at(origin) {
+            // It may have come from another process of this edge.
+            lane.keep();
             // The origin says of each restored session that it goes on.
             if !lane.opening.restores || !new_process {
                 lane.push_all(|| FromOrigin::LinkBack);
@@ -97,7 +99,8 @@ impl Ownership {
         if self.restores(origin) {
             self.send_brought(origin);
         }
-        self.send_living_end(origin, !new_process);
+        // Groups whose sessions are brought live on there.
+        self.send_living_end(origin, !new_process || self.restores(origin));
     }
 
     /// Sends an origin the groups whose sessions are brought to it.

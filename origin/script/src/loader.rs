@@ -38,6 +38,7 @@ impl Loader for Scripts {
         Ok(Loaded {
             settings: program.settings().clone(),
             notes: program.notes().to_vec(),
+            in_cluster: program.in_cluster(),
             make: Arc::new(move |_, place| {
                 let host = Host {
                     data: place.files.clone(),

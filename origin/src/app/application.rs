@@ -41,6 +41,18 @@ pub trait Application {
         Admission::Accept
     }
 
+    /// Whether the application knows of clients of another process of this origin, which was lost.
+    ///
+    /// If so, it finds the temporary shared objects as that process left them, from
+    /// [`Application::restored`] on. Otherwise, by default, those that it opens are empty as after any
+    /// start, until it has decided about all clients; the slots come back then that it has not written
+    /// or removed since. Reason: an application that keeps the names of its clients in a shared object
+    /// would take each client for a second one of its name.
+    fn expects_restore(&mut self, context: &mut Context<'_>) -> bool {
+        let _ = context;
+        false
+    }
+
     /// Clients of another process of this origin are about to go on here: that process was lost, and
     /// this instance has just started. [`Application::readmit`] follows for each.
     fn restored(&mut self, context: &mut Context<'_>) {

@@ -39,18 +39,31 @@ pub(super) struct Version {
     pub(super) overlooked: Vec<Problem>,
 }
 
-/// Compiles the application in a folder, as a deployment does. Returns its notes, or all problems
+/// Remarks on a folder that is usable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// Those for every origin.
+    pub notes: Vec<String>,
+    /// Those for an origin in a cluster.
+    pub in_cluster: Vec<String>,
+}
+
+/// Compiles the application in a folder, as a deployment does. Returns remarks on it, or all problems
 /// of it.
 pub fn check(
     loader: &dyn Loader,
     name: &str,
     folder: &Path,
     settings: &config::Application,
-) -> Result<Vec<String>, Vec<Problem>> {
+) -> Result<Remarks, Vec<Problem>> {
     let listing = Listing::of(folder).map_err(|error| vec![of_folder(&error)])?;
     let mut notes = left_out(&listing);
-    notes.extend(loader.load(name, folder, settings)?.notes);
-    Ok(notes)
+    let loaded = loader.load(name, folder, settings)?;
+    notes.extend(loaded.notes);
+    Ok(Remarks {
+        notes,
+        in_cluster: loaded.in_cluster,
+    })
 }
 
 impl Deployments {

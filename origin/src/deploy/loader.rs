@@ -43,6 +43,8 @@ pub struct Loaded {
     pub settings: config::Application,
     /// Remarks on the folder, which is usable all the same.
     pub notes: Vec<String>,
+    /// The fate of its clients when the process of its origin is lost, in a cluster.
+    pub in_cluster: Vec<String>,
     /// Makes instances.
     pub make: Arc<Make>,
 }

@@ -58,7 +58,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use admission::check;
+pub use admission::{Remarks, check};
 pub use error::DeployStartError;
 pub use loader::{Loaded, Loader, Make, NoLoader, Place, Problem};
 

@@ -65,6 +65,7 @@ impl Loader for TextLoader {
         Ok(Loaded {
             settings: settings.clone(),
             notes: notes.into_iter().collect(),
+            in_cluster: Vec::new(),
             make: Arc::new(move |group, place| {
                 Box::new(Text {
                     main: main.clone(),

@@ -10,7 +10,7 @@ use std::{
 use tributary_node::queue;
 use tributary_protocol::{
     GroupName,
-    link::{CloseReason, FromSession},
+    link::{CloseReason, FromSession, ToSession},
 };
 
 use super::{
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     app::{AppVersion, Application, Factory, Instance, Level, Made, Registered, Runs, StopReason},
-    session::{Mail, Opening},
+    session::{Brought, Mail, Opening},
 };
 
 mod gathering;
@@ -54,6 +54,8 @@ pub(super) struct Actor {
     heat: Option<Heat>,
     /// While edges bring sessions of the process before.
     arrival: Option<Box<Arrival>>,
+    /// Whether the application knows of those sessions.
+    has_restored: bool,
 }
 
 /// The table of groups.
@@ -90,6 +92,8 @@ pub(super) struct Moved {
     first: Option<Box<Item>>,
     restarts: Restarts,
     idle_since: Option<Instant>,
+    arrival: Option<Box<Arrival>>,
+    has_restored: bool,
 }
 
 /// An application at work.
@@ -139,6 +143,7 @@ impl Actor {
             idle_since: None,
             heat: beside_link.then(|| Heat::new(Instant::now())),
             arrival: None,
+            has_restored: false,
         }
     }
 
@@ -162,7 +167,8 @@ impl Actor {
             restarts: moved.restarts,
             idle_since: moved.idle_since,
             heat: None,
-            arrival: None,
+            arrival: moved.arrival,
+            has_restored: moved.has_restored,
         }
     }
 
@@ -259,6 +265,8 @@ impl Actor {
             first: self.first,
             restarts: self.restarts,
             idle_since: self.idle_since,
+            arrival: self.arrival,
+            has_restored: self.has_restored,
         };
         self.home.go_on_at_worker(moved);
     }
@@ -502,6 +510,7 @@ impl Actor {
                 tracing::error!(group = %self.core.room.name, "shared objects are not stored yet");
             }
         }
+        self.end_arrival();
         self.take_last_items();
         self.stop_application();
         self.core.room.mailbox.close();
@@ -513,26 +522,36 @@ impl Actor {
     /// refused.
     fn take_last_items(&mut self) {
         while let Some(item) = self.inbox.try_next() {
-            match item {
-                Item::Mail(mail) => refuse_mail(&self.core, mail, OpenRefused::Shutdown),
-                Item::Stored(object, ticket, stored) => {
-                    self.core.object_acts().stored(object, ticket, stored);
-                }
-                _ => {}
+            self.last_item(item);
+        }
+    }
+
+    /// Takes an item of a group that ends.
+    fn last_item(&mut self, item: Item) {
+        match item {
+            Item::Mail(mail) => refuse_mail(&self.core, mail, OpenRefused::Shutdown),
+            Item::Stored(object, ticket, stored) => {
+                self.core.object_acts().stored(object, ticket, stored);
             }
+            _ => {}
         }
     }
 }
 
 fn refuse_mail(core: &Core, mail: Mail, refused: OpenRefused) {
-    if let Mail::Session {
-        session,
-        event: FromSession::Open(Opening { lane, open }),
-    } = mail
-    {
-        core.room
-            .process
-            .refuse(&core.room.name, &lane, session, &open, refused.into());
+    match mail {
+        Mail::Session {
+            session,
+            event: FromSession::Open(Opening { lane, open }),
+        } => {
+            let (name, process) = (&core.room.name, &core.room.process);
+            process.refuse(name, &lane, session, &open, refused.into());
+        }
+        Mail::Restore {
+            brought: Brought::Session { session, lane, .. },
+            ..
+        } => lane.send(session.session, ToSession::Close(refused.reason())),
+        _ => {}
     }
 }
 

@@ -160,6 +160,7 @@ impl Client {
         if let State::Pending(pending) = &mut client.state {
             pending.restored = Some(restored);
         }
+        client.calls = Calls::after_others();
         client
     }
 
@@ -364,6 +365,7 @@ impl Client {
             };
         }
         let answer = connect::success(&pending.connect, fms_version);
+        self.remember_settings();
         self.tell(ToSession::Accept);
         self.send(answer::on_connection(&answer, ObjectEncoding::Amf0));
         for call in pending.calls {
@@ -378,24 +380,6 @@ impl Client {
     /// Whether it was accepted by the process before, and the application has not decided about it here.
     pub(super) fn is_restored(&self) -> bool {
         matches!(&self.state, State::Pending(pending) if pending.restored.is_some())
-    }
-
-    /// The records of a client that is restored, as far as they are right: each with its part.
-    pub(super) fn recall(&self, restored: &RestoredSession) -> Vec<(u32, Bytes)> {
-        let records = restored.records.iter();
-        let mut recalled = Vec::with_capacity(restored.records.len());
-        for record in records {
-            match self.lane.recall(self.key.session, record) {
-                Some(bytes) => recalled.push((record.part, bytes)),
-                None => tracing::warn!(
-                    client = %self.id(),
-                    edge = self.edge(),
-                    part = record.part,
-                    "a record of the client is refused: no origin of this cluster has made it"
-                ),
-            }
-        }
-        recalled
     }
 
     /// The transaction of a connect that is undecided.

@@ -63,10 +63,14 @@ impl Clients {
         self.0.keys().copied()
     }
 
+    /// All, in no order.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Client> {
+        self.0.values().map(|client| &**client)
+    }
+
     /// The accepted ones, in no order.
     pub(super) fn accepted(&self) -> impl Iterator<Item = &Client> {
-        let clients = self.0.values().map(|client| &**client);
-        clients.filter(|client| client.is_accepted())
+        self.all().filter(|client| client.is_accepted())
     }
 
     /// Whether one of them comes by this lane.

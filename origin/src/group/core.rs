@@ -285,6 +285,9 @@ impl Core {
         if client.is_accepted() {
             self.room.notify(Notice::Left(key, reason));
         }
+        if client.is_restored() {
+            self.restored_is_gone();
+        }
         self.count_out(&client, reason);
         if self.streams.is_lost(key.lane) && !self.clients.has_lane(key.lane) {
             // No session is left that would report the return of the lane.

@@ -60,6 +60,11 @@ impl GroupHandle {
                 _ => mailbox.push_control(Item::Mail(mail)),
             },
             Mail::Outage { .. } => mailbox.push_control(Item::Mail(mail)),
+            // There is one for each lane.
+            Mail::Restore {
+                brought: Brought::End,
+                ..
+            } => mailbox.push_final(Item::Mail(mail)),
             Mail::Restore { brought, .. } => {
                 let weight = brought.size() + MAIL_WEIGHT;
                 mailbox.push(Item::Mail(mail), weight)

@@ -145,9 +145,10 @@ impl PlayActs<'_> {
     fn begin_media(&mut self, slot: StreamSlot, live: &Arc<LiveStream>) {
         let data_start = self.room.version.settings().data_start;
         let now = self.room.now;
+        // The edge's record of the play has its end.
+        self.begin_length(slot);
         if let Some(client) = self.clients.get_mut(slot.session) {
             begin_media(client, slot.stream, live, data_start, now);
-            self.begin_length(slot);
         }
     }
 
@@ -218,6 +219,14 @@ impl PlayActs<'_> {
     pub(super) fn unwatch(&mut self, name: &Arc<str>, slot: StreamSlot) {
         self.room.process.metrics.viewers.dec();
         self.streams.unwatch(name, slot);
+    }
+
+    /// The same for a play that has gone on with its media.
+    pub(super) fn begin_length_if_attached(&mut self, slot: StreamSlot) {
+        let playing = self.clients.playing(slot);
+        if playing.is_some_and(|playing| playing.live.is_some()) {
+            self.begin_length(slot);
+        }
     }
 
     /// Starts the time of a play that was asked for one: it begins with the first media.

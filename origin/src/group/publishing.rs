@@ -204,7 +204,8 @@ impl PublishActs<'_> {
         let (live, writer, fresh) = match claim {
             Claim::Taken => {
                 let (status, why) = (Status::PublishBadName, "The name is being published.");
-                return self.refuse(slot, generation, status, why, &name);
+                self.refuse(slot, generation, status, why, &name);
+                return self.clients.remember_stream(slot, self.room.now);
             }
             Claim::Fresh { live, writer } => (live, writer, true),
             Claim::Continued {
@@ -235,8 +236,15 @@ impl PublishActs<'_> {
         self.remember_publish(slot);
         if fresh {
             self.room.process.metrics.streams.inc();
-            // Viewers of the process before have its beginning.
+            // Viewers of the process before, which follow, have its beginning; those that wait here do not.
             self.streams.announce(&name);
+            let live = self
+                .streams
+                .written(&name, writer)
+                .map(|(_, live)| Arc::clone(live));
+            if let Some(live) = live {
+                self.begin_viewers(&name, &live, Holds::Firmly);
+            }
         }
         self.streams.go_on_silently(&name, writer);
         self.room.notify(Notice::Published(slot, name, writer));
@@ -540,6 +548,14 @@ impl PublishActs<'_> {
 
     /// Gives the stream to all that watch its name.
     pub(super) fn announce_start(&mut self, name: &Arc<str>, live: &Arc<LiveStream>, holds: Holds) {
+        self.begin_viewers(name, live, holds);
+        if holds == Holds::Firmly {
+            self.push_begins(name, live);
+        }
+    }
+
+    /// Gives a stream to all that watch its name now.
+    fn begin_viewers(&mut self, name: &Arc<str>, live: &Arc<LiveStream>, holds: Holds) {
         let description = format!("{name} is now published.");
         let status = answer::status(Status::PlayPublishNotify, &description, name);
         let status = (holds == Holds::Firmly).then_some(&status);
@@ -552,9 +568,6 @@ impl PublishActs<'_> {
                 Some(Own::Pull(_)) => {}
                 None => self.play_acts().stream_begins(slot, status, live),
             }
-        }
-        if holds == Holds::Firmly {
-            self.push_begins(name, live);
         }
     }
 

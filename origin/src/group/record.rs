@@ -4,7 +4,7 @@
 //! exactly if its client may have heard of it. Edges keep records and cannot make them: each carries a
 //! code over its session, its part and its bytes ([`RecordKey`](crate::session::RecordKey)).
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tributary_protocol::{
@@ -59,6 +59,14 @@ pub(super) enum RecordedRole {
     },
 }
 
+/// The time at which a record is written or read, by the clock of the process and by that of the machine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RecordTime {
+    now: Instant,
+    /// Milliseconds since 1970, by which two processes know how long a record was kept.
+    unix_ms: u64,
+}
+
 /// The settings of a client that its application has made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ClientRecord {
@@ -76,15 +84,17 @@ const LIVE: u16 = 7;
 const ENDED: u16 = 8;
 const ASKED_MS: u16 = 9;
 const UNTIL: u16 = 10;
+const WRITTEN: u16 = 11;
 
-const READ_ACCESS: u16 = 1;
-const WRITE_ACCESS: u16 = 2;
+const TOO_LONG: u16 = 1;
+const READ_ACCESS: u16 = 2;
+const WRITE_ACCESS: u16 = 3;
 
 const IDLE: u8 = 0;
 const PUBLISHING: u8 = 1;
 const PLAYING: u8 = 2;
 
-/// The longest list of folders, in bytes.
+/// The longest list of folders, in bytes. A client with a longer one does not go on at another process.
 const MAX_ACCESS: usize = Record::MAX / 4;
 
 impl Client {
@@ -99,12 +109,13 @@ impl Client {
         let stream = self.streams.iter().find(|stream| stream.id == id);
         let bytes = stream.map_or_else(Bytes::new, |stream| {
             let record = StreamRecord::of(stream);
-            record.encode(now)
+            record.encode(RecordTime::at(now))
         });
         self.lane().remember(self.key.session, part, bytes);
     }
 
-    /// Has the edge remember what the application has set of the client.
+    /// Has the edge remember what the application has set of the client. Every accepted client has this
+    /// record: one without it does not go on.
     pub(super) fn remember_settings(&self) {
         if !self.lane().remembers() {
             return;
@@ -113,11 +124,8 @@ impl Client {
             read_access: self.read_access.clone(),
             write_access: self.write_access.clone(),
         };
-        let bytes = match record == ClientRecord::default() {
-            true => Bytes::new(),
-            // It has no times.
-            false => record.encode(self.opened),
-        };
+        // It has no times.
+        let bytes = record.encode(self.opened);
         self.lane().remember(self.key.session, CLIENT, bytes);
     }
 
@@ -135,6 +143,25 @@ impl Client {
 
     /// Bytes that an application has a client remember. Reason: its edge keeps them for each session.
     pub const MAX_REMEMBERED: usize = 4 * 1024;
+}
+
+impl RecordTime {
+    /// The present time, at which the clock of the process has this value.
+    pub(super) fn at(now: Instant) -> Self {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let unix_ms = since.unwrap_or_default().as_millis();
+        Self {
+            now,
+            unix_ms: u64::try_from(unix_ms).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// A time in a record that was written at `written`: what has passed since then counts.
+    fn less_kept(self, until: Instant, written: u64) -> Instant {
+        let kept = Duration::from_millis(self.unix_ms.saturating_sub(written));
+        let until = until.checked_sub(kept).unwrap_or(self.now);
+        until.max(self.now)
+    }
 }
 
 impl StreamRecord {
@@ -174,8 +201,8 @@ impl StreamRecord {
         Some(MessageStreamId(id))
     }
 
-    pub(super) fn encode(&self, now: Instant) -> Bytes {
-        let mut record = ParcelWriter::new(now);
+    pub(super) fn encode(&self, at: RecordTime) -> Bytes {
+        let mut record = ParcelWriter::new(at.now);
         let role = match &self.role {
             RecordedRole::Idle => IDLE,
             RecordedRole::Publishing { .. } => PUBLISHING,
@@ -221,7 +248,10 @@ impl StreamRecord {
                             u32::try_from(length.as_millis()).unwrap_or(u32::MAX),
                         );
                     }
-                    PlayLength::Until(until) => record.time(UNTIL, *until),
+                    PlayLength::Until(until) => {
+                        record.time(UNTIL, *until);
+                        record.number(WRITTEN, at.unix_ms);
+                    }
                 }
             }
         }
@@ -231,9 +261,9 @@ impl StreamRecord {
     pub(super) fn decode(
         id: MessageStreamId,
         bytes: &[u8],
-        now: Instant,
+        at: RecordTime,
     ) -> Result<Self, ParcelError> {
-        let mut record = ParcelReader::new(bytes, "a message stream", now, Record::MAX)?;
+        let mut record = ParcelReader::new(bytes, "a message stream", at.now, Record::MAX)?;
         let role: u8 = record.number(ROLE)?;
         let bits: u8 = record.number(FILTER)?;
         let filter = Filter {
@@ -256,7 +286,9 @@ impl StreamRecord {
                 ended: record.flag(ENDED)?,
                 length: match (record.number_if(ASKED_MS)?, record.time_if(UNTIL)?) {
                     (Some(asked), _) => PlayLength::Asked(Duration::from_millis(asked)),
-                    (_, Some(until)) => PlayLength::Until(until),
+                    (_, Some(until)) => {
+                        PlayLength::Until(at.less_kept(until, record.number(WRITTEN)?))
+                    }
                     _ => PlayLength::Unlimited,
                 },
             },
@@ -268,15 +300,23 @@ impl StreamRecord {
 }
 
 impl ClientRecord {
-    fn encode(&self, now: Instant) -> Bytes {
+    pub(super) fn encode(&self, now: Instant) -> Bytes {
         let mut record = ParcelWriter::new(now);
-        record.bytes(READ_ACCESS, self.read_access.list().as_bytes());
-        record.bytes(WRITE_ACCESS, self.write_access.list().as_bytes());
+        let (read, write) = (self.read_access.list(), self.write_access.list());
+        if read.len().max(write.len()) > MAX_ACCESS {
+            record.flag(TOO_LONG, true);
+        } else {
+            record.bytes(READ_ACCESS, read.as_bytes());
+            record.bytes(WRITE_ACCESS, write.as_bytes());
+        }
         record.finish().unwrap_or_default()
     }
 
     pub(super) fn decode(bytes: &[u8], now: Instant) -> Result<Self, ParcelError> {
         let mut record = ParcelReader::new(bytes, "a client", now, Record::MAX)?;
+        if record.flag(TOO_LONG)? {
+            return Err(record.illegal(TOO_LONG));
+        }
         let read = Self {
             read_access: Access::new(record.text(READ_ACCESS, MAX_ACCESS)?),
             write_access: Access::new(record.text(WRITE_ACCESS, MAX_ACCESS)?),

@@ -7,13 +7,14 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use tributary_protocol::{
-    command::{self, Status},
+    command::{self, Connect, Status},
     link::{CloseReason, Filter, LiveId, RestoredObject, RestoredSession, ToSession},
 };
 
@@ -22,7 +23,7 @@ use super::{
     core::Core,
     message_stream::{PlayLength, Playing, Role},
     notice::Notice,
-    record::{CLIENT, ClientRecord, REMEMBERED, RecordedRole, StreamRecord},
+    record::{CLIENT, ClientRecord, REMEMBERED, RecordTime, RecordedRole, StreamRecord},
     streams::{ReachedStreams, StreamSlot, Viewing},
     turn::Turn,
 };
@@ -45,6 +46,61 @@ struct Resumed {
     slot: StreamSlot,
     filter: Filter,
     role: RecordedRole,
+}
+
+/// A client about whom the application is asked again.
+struct Returning {
+    key: SessionKey,
+    connect: Arc<Connect>,
+    remembered: Bytes,
+}
+
+/// The parts of a client's records that are no message streams.
+struct Recalled {
+    record: ClientRecord,
+    remembered: Bytes,
+}
+
+/// Reads the records of a client and takes their codes off; none if one of them is not of this cluster,
+/// cannot be read, or is missing: the client would go on with less than it had, or with more than it may.
+fn recall(
+    key: SessionKey,
+    lane: &LaneOut,
+    restored: &mut RestoredSession,
+    now: Instant,
+) -> Option<Recalled> {
+    let refused = |part: u32, why: &dyn fmt::Display| {
+        let (edge, session) = (lane.edge().to_string(), key.session.0);
+        tracing::warn!(edge, session, part, %why, "a record of the client is refused, and the client is closed");
+    };
+    let (mut own, mut remembered) = (None, Bytes::new());
+    for record in &mut restored.records {
+        let Some(bytes) = lane.recall(key.session, record) else {
+            refused(record.part, &"no origin of this cluster has made it");
+            return None;
+        };
+        let read = match record.part {
+            CLIENT => ClientRecord::decode(&bytes, now).map(|read| own = Some(read)),
+            REMEMBERED => {
+                remembered = bytes.clone();
+                Ok(())
+            }
+            part => match StreamRecord::stream_of(part) {
+                Some(stream) => StreamRecord::decode(stream, &bytes, RecordTime::at(now)).map(drop),
+                None => Ok(()),
+            },
+        };
+        if let Err(error) = read {
+            refused(record.part, &error);
+            return None;
+        }
+        record.bytes = bytes;
+    }
+    let Some(record) = own else {
+        refused(CLIENT, &"it is missing");
+        return None;
+    };
+    Some(Recalled { record, remembered })
 }
 
 impl Restoring {
@@ -115,47 +171,49 @@ impl Restoring {
 }
 
 impl Turn<'_> {
-    /// Goes on with the clients that edges have brought. The application is asked about each.
-    pub(super) fn restore(&mut self, restoring: Restoring) {
+    /// Goes on with the clients that edges have brought. The application, which has just started if it
+    /// `is_new`, is asked about each.
+    ///
+    /// Unless it expects that, it may find nothing in the temporary objects that it opens: it may refuse
+    /// a client whose name it finds there, as that of another.
+    pub(super) fn restore(&mut self, restoring: Restoring, is_new: bool) {
         self.core.streams.remember_reached(restoring.reached);
-        for (key, lane, restored) in restoring.sessions {
-            self.restore_client(key, lane, restored);
+        let sessions = restoring.sessions.into_iter();
+        // All are known before the application is asked: if it fails, they are closed.
+        let returning: Vec<_> = sessions
+            .filter_map(|(key, lane, restored)| self.core.add_restored(key, lane, restored))
+            .collect();
+        if self.ask(|app, context| app.expects_restore(context)) {
+            self.core.object_acts().show_brought();
         }
+        if is_new {
+            self.ask(|app, context| app.restored(context));
+        }
+        for returning in returning {
+            // The application may have closed it for another.
+            if self.core.clients.contains(returning.key) {
+                self.readmit(&returning);
+            }
+        }
+        self.core.show_brought_if_decided();
         self.settle();
-        self.core.objects.forget_brought();
+        self.core.forget_brought_if_decided();
     }
 
-    fn restore_client(&mut self, key: SessionKey, lane: LaneOut, restored: Box<RestoredSession>) {
-        let connect = read_connect(&restored.open.connect);
-        let Some(connect) = connect.filter(|_| !self.core.clients.contains(key)) else {
-            return lane.send(key.session, ToSession::Close(CloseReason::Protocol));
-        };
-        let connect = Arc::new(connect);
-        let now = self.core.room.now;
-        let mut client = Client::restored(key, lane, restored.clone(), Arc::clone(&connect), now);
-        let mut remembered = Bytes::new();
-        for (part, bytes) in client.recall(&restored) {
-            match part {
-                CLIENT => {
-                    if let Ok(record) = ClientRecord::decode(&bytes, now) {
-                        client.read_access = record.read_access;
-                        client.write_access = record.write_access;
-                    }
-                }
-                REMEMBERED => remembered = bytes,
-                _ => {}
-            }
-        }
-        self.core.add(client);
-        let client = ClientId(key);
-        let admission =
-            self.ask(|app, context| app.readmit(context, client, &connect, &remembered));
+    fn readmit(&mut self, returning: &Returning) {
+        let Returning {
+            key,
+            connect,
+            remembered,
+        } = returning;
+        let client = ClientId(*key);
+        let admission = self.ask(|app, context| app.readmit(context, client, connect, remembered));
         match admission {
-            Admission::Accept => self.core.accept(key),
+            Admission::Accept => self.core.accept(*key),
             Admission::Reject(_) | Admission::Redirect { .. } => {
-                self.core.reject(key, Rejection::default());
+                self.core.reject(*key, Rejection::default());
             }
-            Admission::Pending => self.core.wait_for_decision(key),
+            Admission::Pending => self.core.wait_for_decision(*key),
         }
     }
 
@@ -170,6 +228,7 @@ impl Turn<'_> {
                 other => self.core.room.agenda.notices.push_back(other),
             }
         }
+        self.core.show_brought_if_decided();
         let mut plays = Vec::new();
         for (key, restored) in &all {
             for resumed in self.core.resume_streams(*key, restored) {
@@ -189,10 +248,68 @@ impl Turn<'_> {
                 self.core.object_acts().restore_use(key, &name, flags);
             }
         }
+        self.core.forget_brought_if_decided();
     }
 }
 
 impl Core {
+    /// Whether the application has decided about all clients that edges have brought.
+    fn all_are_decided(&self) -> bool {
+        !self.clients.all().any(Client::is_restored)
+    }
+
+    /// Shared objects go on with what edges have brought, once all clients are decided.
+    pub(super) fn show_brought_if_decided(&mut self) {
+        if self.objects.has_brought() && self.all_are_decided() {
+            self.object_acts().show_brought();
+        }
+    }
+
+    /// Once all clients have gone on too, objects that are made are new.
+    fn forget_brought_if_decided(&mut self) {
+        let goes_on = |notice: &Notice| matches!(notice, Notice::Restored(..));
+        let all_went_on = !self.room.agenda.notices.iter().any(goes_on);
+        if self.objects.has_brought() && all_went_on && self.all_are_decided() {
+            self.objects.forget_brought();
+        }
+    }
+
+    /// A client that was undecided is gone: it may have been the last.
+    pub(super) fn restored_is_gone(&mut self) {
+        self.show_brought_if_decided();
+        self.forget_brought_if_decided();
+    }
+
+    /// Takes a client in that edges have brought; it is undecided.
+    fn add_restored(
+        &mut self,
+        key: SessionKey,
+        lane: LaneOut,
+        mut restored: Box<RestoredSession>,
+    ) -> Option<Returning> {
+        let connect = read_connect(&restored.open.connect);
+        let Some(connect) = connect.filter(|_| !self.clients.contains(key)) else {
+            lane.send(key.session, ToSession::Close(CloseReason::Protocol));
+            return None;
+        };
+        let recalled = recall(key, &lane, &mut restored, self.room.now);
+        let Some(Recalled { record, remembered }) = recalled else {
+            lane.send(key.session, ToSession::Close(CloseReason::OriginLost));
+            return None;
+        };
+        let connect = Arc::new(connect);
+        let now = self.room.now;
+        let mut client = Client::restored(key, lane, restored, Arc::clone(&connect), now);
+        client.read_access = record.read_access;
+        client.write_access = record.write_access;
+        self.add(client);
+        Some(Returning {
+            key,
+            connect,
+            remembered,
+        })
+    }
+
     /// Makes the message streams of a client that goes on; what they did follows.
     fn resume_streams(&mut self, key: SessionKey, restored: &RestoredSession) -> Vec<Resumed> {
         let now = self.room.now;
@@ -200,26 +317,24 @@ impl Core {
             return Vec::new();
         };
         let mut resumed = Vec::new();
-        for (part, bytes) in client.recall(restored) {
-            let Some(stream) = StreamRecord::stream_of(part) else {
+        let at = RecordTime::at(now);
+        for record in &restored.records {
+            let Some(stream) = StreamRecord::stream_of(record.part) else {
                 continue;
             };
-            match StreamRecord::decode(stream, &bytes, now) {
-                Ok(record) => {
-                    client.streams.restore(stream, record.filter);
-                    resumed.push(Resumed {
-                        slot: StreamSlot {
-                            session: key,
-                            stream,
-                        },
-                        filter: record.filter,
-                        role: record.role,
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(client = %client.id(), %error, "a record cannot be read");
-                }
-            }
+            // Those that cannot be read have closed the session.
+            let Ok(record) = StreamRecord::decode(stream, &record.bytes, at) else {
+                continue;
+            };
+            client.streams.restore(stream, record.filter);
+            resumed.push(Resumed {
+                slot: StreamSlot {
+                    session: key,
+                    stream,
+                },
+                filter: record.filter,
+                role: record.role,
+            });
         }
         resumed
     }
@@ -256,6 +371,12 @@ impl Core {
             self.publish_acts().expect_again(&name, was, slot);
         }
         let (name, watch) = self.streams.watch(&name, slot);
+        if matches!(watch, Viewing::Full) {
+            let why = "Too many streams are waited for.";
+            self.clients
+                .stream_status(slot, Status::PlayFailed, why, &name);
+            return self.clients.remember_stream(slot, self.room.now);
+        }
         self.room.process.metrics.viewers.inc();
         let stream = slot.stream;
         let Some(client) = self.clients.get_mut(slot.session) else {
@@ -279,10 +400,11 @@ impl Core {
                 let status = super::answer::status(Status::PlayPublishNotify, &description, &name);
                 self.play_acts().stream_begins(slot, Some(&status), &live);
             }
-            (Viewing::Wait | Viewing::Full, _) => {
+            (Viewing::Wait, _) | (Viewing::Full, _) => {
                 self.clients.remember_stream(slot, self.room.now);
             }
         }
+        self.play_acts().begin_length_if_attached(slot);
         if let PlayLength::Until(until) = length {
             self.play_acts().may_be_over(slot, until);
         }

@@ -269,14 +269,14 @@ impl Edges {
         if edge.lane_count() >= MAX_LANES {
             return LaneAdmission::Refused;
         }
+        if !open.restore && self.gathering.holds(&open.group) {
+            return LaneAdmission::Wait(RETRY);
+        }
         let lives_here = shared.residents.contains(&open.group);
         if open.only_if_living && !lives_here {
             return LaneAdmission::Unknown;
         }
         if !lives_here && self.may_live_elsewhere(&open) || !edge.may_open_lane(Instant::now()) {
-            return LaneAdmission::Wait(RETRY);
-        }
-        if !open.restore && self.gathering.holds(&open.group) {
             return LaneAdmission::Wait(RETRY);
         }
         LaneAdmission::Lane {

@@ -7,10 +7,11 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeSet, HashMap, HashSet},
-    fs, io,
-    path::PathBuf,
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -31,6 +32,9 @@ pub(super) struct Gathering {
     brought: RefCell<HashMap<GroupName, Vec<Rc<Lane>>>>,
     until: Instant,
     is_over: Cell<bool>,
+    /// How often the names have been written, and the number of the newest list in the file.
+    lists: Cell<u64>,
+    written: Arc<Mutex<u64>>,
 }
 
 /// The longest gathering. Reason: links came back after 0.24 to 1.2 s when that was measured; an edge
@@ -43,7 +47,7 @@ const MAX_EDGES: usize = 10_000;
 impl Gathering {
     /// `file` has the names of the edges; without one there is nothing to gather.
     pub(super) fn new(file: Option<PathBuf>) -> Self {
-        let text = file.as_ref().and_then(|file| fs::read_to_string(file).ok());
+        let text = file.as_deref().and_then(read_names);
         let names = text.iter().flat_map(|text| text.lines());
         let names = names.take(MAX_EDGES).map(str::to_owned);
         let awaited: HashSet<_> = names.filter(|name| !name.is_empty()).collect();
@@ -55,6 +59,8 @@ impl Gathering {
             coming: RefCell::default(),
             brought: RefCell::default(),
             until: Instant::now() + LONGEST,
+            lists: Cell::new(0),
+            written: Arc::default(),
         }
     }
 
@@ -166,10 +172,24 @@ impl Gathering {
         };
         let mut names = self.seen.borrow().clone();
         names.extend(self.awaited.borrow().iter().cloned());
+        let list = self.lists.get() + 1;
+        self.lists.set(list);
+        let written = Arc::clone(&self.written);
         tokio::task::spawn_blocking(move || {
+            // One at a time, and no older list after a newer one.
+            let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
+            if *written > list {
+                return;
+            }
+            *written = list;
             if let Err(error) = write_names(&file, &names) {
                 let file = file.display();
-                tracing::error!(%file, %error, "the names of the edges are not kept: after a crash their sessions are not waited for");
+                tracing::error!(
+                    %file,
+                    %error,
+                    "the names of the edges are not kept: after a crash new clients do not wait for their \
+                     sessions; see that the data directory can be written and has room"
+                );
             }
         });
     }
@@ -179,6 +199,25 @@ impl Gathering {
 fn write_names(file: &PathBuf, names: &BTreeSet<String>) -> io::Result<()> {
     let text: String = names.iter().map(|name| format!("{name}\n")).collect();
     let new = file.with_extension("new");
-    fs::write(&new, text)?;
+    let mut written = fs::File::create(&new)?;
+    written.write_all(text.as_bytes())?;
+    written.sync_all()?;
     fs::rename(&new, file)
+}
+
+/// The names of the file, if there is one.
+fn read_names(file: &Path) -> Option<String> {
+    match fs::read_to_string(file) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            let file = file.display();
+            tracing::error!(
+                %file,
+                %error,
+                "the names of the edges cannot be read: new clients do not wait for their sessions"
+            );
+            None
+        }
+    }
 }

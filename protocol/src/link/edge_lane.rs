@@ -18,6 +18,7 @@ use super::{
 use crate::SessionId;
 
 mod audiences;
+mod departed;
 mod event;
 mod kept;
 pub(in crate::link) mod mutant;
@@ -31,6 +32,7 @@ pub use parcel::EdgeLaneLimits;
 pub use restore::SalvagedSession;
 
 use audiences::EdgeAudiences;
+use departed::Departed;
 use kept::Kept;
 use session::EdgeSession;
 
@@ -57,6 +59,7 @@ pub struct EdgeLane {
     connected: bool,
     /// Whether sessions that open keep what restores them at another process of the origin.
     keeps: bool,
+    departed: Departed,
 }
 
 impl EdgeLane {
@@ -74,6 +77,7 @@ impl EdgeLane {
             events: VecDeque::new(),
             connected: false,
             keeps: false,
+            departed: Departed::default(),
         }
     }
 
@@ -129,7 +133,9 @@ impl EdgeLane {
     /// A connection carries the lane from here on; the origin has received this many frames.
     pub fn connected(&mut self, received: u64) -> Result<(), FrameError> {
         self.connected = true;
-        self.outbox.resume(received)
+        self.outbox.resume(received)?;
+        self.departed.acknowledge(received);
+        Ok(())
     }
 
     /// The connection is lost.
@@ -288,10 +294,12 @@ impl EdgeLane {
             self.outbox.append(|out| frame.encode(out));
             match frame {
                 ToOrigin::Session {
-                    event: FromSession::Close(_),
+                    event: FromSession::Close(reason),
                     ..
                 } => {
-                    self.sessions.remove(&id);
+                    if let Some(state) = self.sessions.remove(&id) {
+                        self.departed.add(self.outbox.numbered(), id, reason, state);
+                    }
                 }
                 ToOrigin::Fragment { fragment, .. } => {
                     self.events.push_back(EdgeEvent::Left {
@@ -341,7 +349,11 @@ impl EdgeLane {
 
     fn handle_frame(&mut self, frame: ToEdge) -> Result<(), FrameError> {
         match frame {
-            ToEdge::Ack(received) => self.outbox.acknowledge(received),
+            ToEdge::Ack(received) => {
+                self.outbox.acknowledge(received)?;
+                self.departed.acknowledge(received);
+                Ok(())
+            }
             ToEdge::Credit { session, offset } => {
                 if let Some(state) = self.opened(session)? {
                     state.limit = state.limit.max(offset);

@@ -11,6 +11,7 @@ mod embedded;
 mod encoders;
 mod live_tokens;
 mod lobby;
+mod restored;
 mod shared_objects;
 mod whiteboard;
 

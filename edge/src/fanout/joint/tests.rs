@@ -76,4 +76,8 @@ fn data_messages_are_dropped_only_while_frames_are() {
     assert!(repeats(&mut joint, MessageType::DATA_AMF0, data, 0));
     assert!(!repeats(&mut joint, MessageType::VIDEO, PICTURE, 80));
     assert!(!repeats(&mut joint, MessageType::DATA_AMF0, data, 0));
+    // A track that does not come again holds nothing back for long.
+    joint.begin();
+    assert!(!repeats(&mut joint, MessageType::DATA_AMF0, data, 90));
+    assert!(!repeats(&mut joint, MessageType::DATA_AMF0, data, 90));
 }

@@ -1,6 +1,6 @@
 //! The audiences of a lane: their members, and the mirrors of their objects.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use tributary_protocol::{
@@ -17,6 +17,9 @@ use crate::{
 };
 
 mod parcel;
+mod returning;
+
+use returning::Returning;
 
 /// The audiences of one lane.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(super) struct Audiences {
     lane: LaneId,
     group: GroupName,
     table: HashMap<AudienceId, Audience>,
+    /// Objects whose members the present process of the origin has yet to take in.
+    returning: Returning,
 }
 
 /// One audience, with the mirror of its object.
@@ -92,7 +97,18 @@ impl Audiences {
             lane,
             group,
             table: HashMap::new(),
+            returning: Returning::default(),
         }
+    }
+
+    /// The origin's process takes in the members of these objects, each with a join.
+    pub(super) fn expect(&mut self, objects: Vec<SalvagedObject>) {
+        self.returning = Returning::new(objects);
+    }
+
+    /// Forgets objects whose members have not come for long.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.returning.tick(now);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -171,6 +187,7 @@ impl Audiences {
         }
         let hub = state.session.hub.as_ref();
         audience.join(session, standing, hub);
+        self.returning.joined(&audience.name, session);
         let Some(hub) = hub else { return Ok(()) };
         let join = ToHub::Join {
             audience: key,
@@ -221,11 +238,13 @@ impl Audiences {
             });
             self.end(id, sessions);
         }
+        std::mem::take(&mut self.returning).add_to(&mut objects);
         objects
     }
 
     /// Removes a session that is over.
     pub(super) fn forget(&mut self, session: SessionId, state: &LaneSession) {
+        self.returning.left(session);
         for &audience in &state.audiences {
             self.remove(audience, session, state.session.hub.as_ref());
         }

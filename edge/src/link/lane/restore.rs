@@ -6,6 +6,7 @@ use std::{
     time::Instant,
 };
 
+use bytes::Bytes;
 use tributary_protocol::{
     SessionId,
     link::{LiveId, SalvagedSession},
@@ -52,8 +53,10 @@ impl Lane {
 
     /// Takes everything out of a lane whose origin's process is gone, but for the sessions.
     pub(in crate::link) fn take_legacy(&self) -> LaneLegacy {
-        let objects = self.sessions.borrow_mut().take_objects();
-        self.shared.metrics.audiences.dec_by(objects.len() as i64);
+        let mut sessions = self.sessions.borrow_mut();
+        let audiences = sessions.audience_count();
+        self.shared.metrics.audiences.dec_by(audiences as i64);
+        let objects = sessions.take_objects();
         LaneLegacy {
             objects,
             played: self.played.take(),
@@ -63,6 +66,16 @@ impl Lane {
     /// Takes a session's state out of the lane; none if it cannot be restored.
     pub(in crate::link) fn salvage(&self, session: SessionId) -> Option<SalvagedSession> {
         self.state.borrow_mut().salvage(session)
+    }
+
+    /// Takes the sessions out whose clients have left, and whose end the process may not have had.
+    pub(in crate::link) fn salvage_departed(&self) -> Vec<(SessionId, SalvagedSession)> {
+        self.state.borrow_mut().salvage_departed()
+    }
+
+    /// Puts in a session whose client has left: the present process hears of it, and of its end.
+    pub(in crate::link) fn bring_departed(&self, id: SessionId, salvaged: SalvagedSession) {
+        self.state.borrow_mut().restore(id, salvaged, []);
     }
 
     /// Puts in a session that goes on at the present process, with the objects that it uses.
@@ -89,9 +102,11 @@ impl Lane {
     pub(in crate::link) fn end_restore(&self, legacy: LaneLegacy) {
         let mut state = self.state.borrow_mut();
         for object in &legacy.objects {
-            // A persistent object is in the origin's store.
-            if object.mirror.is_complete() && !object.persistent {
-                state.restore_contents(&object.name, object.persistent, &object.snapshot());
+            if object.persistent {
+                // It is in the origin's store, which is not told its contents, only what it is.
+                state.restore_contents(&object.name, true, &Bytes::new());
+            } else if object.mirror.is_complete() {
+                state.restore_contents(&object.name, false, &object.snapshot());
             }
         }
         let now = Instant::now();
@@ -103,6 +118,7 @@ impl Lane {
         }
         state.end_restore();
         drop(state);
+        self.sessions.borrow_mut().expect_objects(legacy.objects);
         self.played.replace(legacy.played);
         self.wake.notify_one();
     }

@@ -1,6 +1,6 @@
 //! The sessions of a lane and their audiences; this file fills the inboxes.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use tributary_protocol::{
     GroupName, LaneId, Message, SessionId,
@@ -206,6 +206,16 @@ impl LaneSessions {
     /// Takes all shared objects out; the sessions no longer use them here.
     pub(super) fn take_objects(&mut self) -> Vec<SalvagedObject> {
         self.audiences.take_all(&mut self.table)
+    }
+
+    /// The origin takes in the members of these objects, each with a join.
+    pub(super) fn expect_objects(&mut self, objects: Vec<SalvagedObject>) {
+        self.audiences.expect(objects);
+    }
+
+    /// Looks at the time.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.audiences.tick(now);
     }
 
     /// The number of audiences.

@@ -35,11 +35,16 @@ impl Placing {
                 },
             }
         }
+        let departed = lost.salvage_departed();
+        let ended = departed.len();
+        for (id, salvaged) in departed {
+            lane.bring_departed(id, salvaged);
+        }
         lost.end(CloseReason::OriginLost);
-        if brought == 0 {
+        if brought + ended == 0 {
             return;
         }
-        tracing::info!(group = %lane.group(), sessions = brought, "sessions are brought to the origin's new process");
+        tracing::info!(group = %lane.group(), sessions = brought, ended, "sessions are brought to the origin's new process");
         lane.end_restore(legacy);
         self.lanes.add(&lane);
         self.start(&lane);

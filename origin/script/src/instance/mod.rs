@@ -250,6 +250,16 @@ impl Application for ScriptApplication {
         self.ask(context, client, connect, None)
     }
 
+    fn expects_restore(&mut self, context: &mut Context<'_>) -> bool {
+        let expects = self.turn(context, |ctx, state| {
+            let application = api_application::object(ctx, state)?;
+            let handlers = ["onRestore", "onReconnect"].map(|name| application.get(name));
+            let mut handlers = handlers.into_iter().filter_map(Result::ok);
+            Ok(handlers.any(|handler: rquickjs::Value<'_>| handler.is_function()))
+        });
+        expects.unwrap_or(false)
+    }
+
     fn restored(&mut self, context: &mut Context<'_>) {
         self.turn(context, |ctx, state| {
             let application = api_application::object(ctx, state)?;

@@ -176,6 +176,11 @@ impl Program {
         &self.notes
     }
 
+    /// The fate of the application's clients when the process of its origin is lost, in a cluster.
+    pub fn in_cluster(&self) -> Vec<String> {
+        notes::in_cluster(&self.name, &self.scripts, self.settings.restore)
+    }
+
     /// The settings of `Application.xml`.
     pub fn application_xml(&self) -> &ApplicationXml {
         &self.application_xml

@@ -6,7 +6,9 @@ use super::{
     globals::GLOBALS,
     script_files::{FileOwner, ScriptFiles},
 };
-use crate::library::legacy;
+use tributary_node::config::Restore;
+
+use crate::library::legacy::{self, LASTING, Lasting};
 
 /// All notes that need more than the words of one line.
 pub(crate) fn of(scripts: &ScriptFiles) -> Vec<String> {
@@ -22,6 +24,43 @@ pub(crate) fn of(scripts: &ScriptFiles) -> Vec<String> {
             )
         }));
     }
+    notes
+}
+
+/// The fate of the clients when the process of an origin in a cluster is lost.
+pub(crate) fn in_cluster(name: &str, scripts: &ScriptFiles, restore: Restore) -> Vec<String> {
+    let main = scripts.main();
+    if restore == Restore::Close {
+        return vec![format!(
+            "{main}: when its origin's process is lost, its clients are closed \
+             (applications.{name}.restore = \"close\")"
+        )];
+    }
+    let mut lasting = Lasting::default();
+    for (file, text) in scripts.texts() {
+        lasting.add(file, text);
+    }
+    let has: Vec<_> = lasting.has().collect();
+    let handler = match has.contains(&"onReconnect") {
+        true => "onReconnect",
+        false => "onConnect",
+    };
+    let known = match has.as_slice() {
+        [] => format!("it has none of {}", LASTING.join(", ")),
+        _ => format!("it has {}", has.join(", ")),
+    };
+    let mut notes = vec![format!(
+        "{main}: when its origin's process is lost, application.{handler} is called again for each \
+         client; {known}"
+    )];
+    notes.extend(lasting.lost().iter().map(|lost| {
+        let (file, line, member) = (lost.file, lost.line, lost.name);
+        format!(
+            "{file}:{line}: {member} of a client is set after its connect, and is lost with the \
+             process of the origin: keep it with client.remember(value) and read client.remembered \
+             in onConnect, or set applications.{name}.restore = \"close\""
+        )
+    }));
     notes
 }
 

@@ -47,7 +47,8 @@ impl Actor {
     /// Takes what an edge has brought of the group.
     pub(super) fn bring(&mut self, lane: LaneKey, brought: Brought) {
         let now = self.core.room.now;
-        let is_new = self.app.is_none() && self.arrival.is_none();
+        // A group without clients may run already, for a pull that it keeps.
+        let is_new = !self.has_restored && self.core.clients.is_empty() && self.arrival.is_none();
         let arrival = self.arrival.get_or_insert_default();
         if is_new {
             arrival.gathering = Some(HeldItems {
@@ -104,20 +105,34 @@ impl Actor {
         }
     }
 
+    /// Closes all sessions that have been brought: the group ends.
+    pub(super) fn end_arrival(&mut self) {
+        let Some(arrival) = self.arrival.take() else {
+            return;
+        };
+        for restoring in arrival.lanes.into_values() {
+            restoring.close(CloseReason::Shutdown);
+        }
+        for item in arrival.gathering.into_iter().flat_map(|it| it.held) {
+            self.last_item(item);
+        }
+    }
+
     fn restore(&mut self, mut restoring: Restoring) {
         if restoring.is_empty() {
             return;
         }
-        self.core.objects.bring(restoring.take_objects());
         if self.core.room.version.settings().restore == Restore::Close {
             return restoring.close(CloseReason::OriginLost);
         }
         if self.app.is_none() {
+            self.has_restored = false;
             if let Err(refused) = self.start() {
                 return restoring.close(refused.reason());
             }
-            self.turn(|turn| turn.ask(|app, context| app.restored(context)));
         }
-        self.turn(|turn| turn.restore(restoring));
+        let is_new = !std::mem::replace(&mut self.has_restored, true);
+        self.core.objects.bring(restoring.take_objects());
+        self.turn(|turn| turn.restore(restoring, is_new));
     }
 }

@@ -24,6 +24,13 @@ pub(in crate::group) const OPEN_CALLS: usize = 1_024;
 const BEFORE_FIRST_CALL: u32 = 1 << 24;
 
 impl Calls {
+    /// For a client that may yet answer calls of another process: the numbers begin at a random place.
+    pub(in crate::group) fn after_others() -> Self {
+        let mut calls = Self::default();
+        calls.open().last = rand::random_range(BEFORE_FIRST_CALL..u32::MAX / 2);
+        calls
+    }
+
     /// Notes a call with an answer to come, and gives its transaction id; `None` if too many wait.
     pub(in crate::group) fn begin(&mut self, token: CallToken) -> Option<TransactionId> {
         if self.open().waiting.len() >= OPEN_CALLS {

@@ -15,6 +15,7 @@ mod policy;
 mod publishers;
 mod relay_changes;
 mod relays;
+mod restored_objects;
 mod restoring;
 mod service_relays;
 mod sessions;

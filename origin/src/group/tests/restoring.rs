@@ -5,15 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tributary_node::config::{self, Restore};
 use tributary_protocol::{
-    Message, MessageStreamId, MessageType, RtmpTimestamp, TransactionId,
-    amf::Object,
-    command::{Connect, ObjectEncoding},
-    link::{RestoredObject, lane_frame::Reached},
-    ring::Start,
-    shared_object::{
-        Encoded, Event, Flags, Mirror,
-        body::{Body, Told},
-    },
+    Message, MessageStreamId, MessageType, RtmpTimestamp, TransactionId, amf::Object,
+    command::Connect, link::lane_frame::Reached, ring::Start,
 };
 
 use super::stage::{Lane, Stage, live_settings, pass, play};
@@ -44,6 +37,7 @@ async fn before() -> Lane {
     assert_eq!(
         lane.heard(1).await,
         [
+            "Remember 0",
             "Accept",
             "_result 1 NetConnection.Connect.Success",
             "Remember 3",
@@ -280,7 +274,7 @@ fn a_group_does_not_wait_for_ever() {
 }
 
 #[test]
-fn records_that_are_not_of_the_session_restore_nothing() {
+fn a_client_with_records_that_are_not_its_own_is_closed() {
     play(async {
         let old = before().await;
         for (name, secret, change) in [
@@ -294,9 +288,16 @@ fn records_that_are_not_of_the_session_restore_nothing() {
             salvaged.records = old.salvage(change).records;
             lane.bring(1, salvaged);
             lane.gathered();
-            // The client goes on, without the publish.
-            assert_eq!(lane.heard(1).await, ["Restored"], "{name}");
+            assert_eq!(lane.heard(1).await, ["Close origin_lost"], "{name}");
         }
+        // Without the record of its settings it would go on with all rights.
+        let mut stage = Stage::live(live_settings());
+        let mut lane = lane(&mut stage);
+        let mut salvaged = old.salvage(1);
+        salvaged.records.retain(|record| record.part != 0);
+        lane.bring(1, salvaged);
+        lane.gathered();
+        assert_eq!(lane.heard(1).await, ["Close origin_lost"]);
     });
 }
 
@@ -307,7 +308,7 @@ fn calls_without_an_answer_fail() {
         let mut stage = Stage::live(live_settings());
         let mut lane = lane(&mut stage);
         let mut salvaged = old.salvage(2);
-        salvaged.records.clear();
+        salvaged.records.retain(|record| record.part == 0);
         salvaged.unanswered = vec![TransactionId(5.0), TransactionId(9.0)];
         lane.bring(2, salvaged);
         lane.gathered();
@@ -399,60 +400,5 @@ fn an_application_may_want_its_clients_closed() {
         lane.bring(1, old.salvage(1));
         lane.gathered();
         assert_eq!(lane.heard(1).await, ["Close origin_lost"]);
-    });
-}
-
-#[test]
-fn temporary_objects_go_on_with_the_newest_of_the_edges_copies() {
-    play(async {
-        let mut stage = Stage::live(live_settings());
-        let mut lane = lane(&mut stage);
-        let body = |value: f64, versions: u32| {
-            let mut mirror = Mirror::new();
-            for version in 1..=versions {
-                let body = Body {
-                    version,
-                    events: vec![
-                        Told::Clear,
-                        Told::Change {
-                            name: "slot".into(),
-                            value: Encoded::new(&value.into()),
-                        },
-                    ],
-                };
-                mirror
-                    .apply(&body.encode("board", ObjectEncoding::Amf3))
-                    .unwrap();
-            }
-            mirror.snapshot("board", ObjectEncoding::Amf3)
-        };
-        for body in [body(1.0, 3), body(2.0, 9), body(3.0, 5)] {
-            lane.restore(Brought::Contents(RestoredObject {
-                name: "board".into(),
-                persistent: false,
-                body,
-            }));
-        }
-        let mut salvaged = lane.salvage(1);
-        salvaged.uses = vec![("board".to_owned(), Flags::TEMPORARY)];
-        lane.bring(1, salvaged);
-        lane.gathered();
-        let heard = lane.heard(1).await;
-        assert_eq!(heard[0], "Restored");
-        let said = heard.join(", ");
-        assert!(said.contains("slot") && said.contains('2'), "{said}");
-        // Its versions are beyond those that any member can have seen.
-        lane.object(
-            1,
-            "board",
-            9,
-            Flags::TEMPORARY,
-            [Event::RequestChange {
-                name: "slot".into(),
-                value: 4.0.into(),
-            }],
-        );
-        let heard = lane.heard(1).await.join(", ");
-        assert!(heard.contains("slot"), "{heard}");
     });
 }

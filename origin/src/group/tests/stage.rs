@@ -4,14 +4,14 @@ use std::{
     collections::{BTreeMap, HashMap},
     future::Future,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use tokio::task::LocalSet;
 use tributary_node::{config, queue};
 use tributary_protocol::{
-    Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId, TransactionId,
+    GroupName, Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId, TransactionId,
     amf::{Object, Value},
     command::{Command, DataMessage, ObjectEncoding, connect},
     link::{
@@ -23,12 +23,16 @@ use tributary_protocol::{
     shared_object::{Event, Flags, SharedObjectMessage, body::for_member},
 };
 
-use super::super::{GroupHandle, Groups, Settings};
+use super::super::{
+    GroupHandle, Groups, Settings,
+    record::{CLIENT, ClientRecord},
+};
 use crate::{
     app::{Application, Applications},
     live::LiveStream,
     session::{
-        Brought, LaneCommand, LaneKey, LaneOut, Mail, Opening, Order, RecordKey, SessionKey,
+        Brought, LaneCommand, LaneKey, LaneOut, Mail, Opening, Order, RecordKey, RecordOwner,
+        SessionKey,
     },
     store::Store,
 };
@@ -78,6 +82,8 @@ pub(super) struct Lane {
     encodings: HashMap<u64, ObjectEncoding>,
     /// The records of each session, as its edge keeps them.
     pub(super) records: HashMap<u64, BTreeMap<u32, Record>>,
+    /// The key of its records, if it keeps some.
+    key: Option<(RecordKey, GroupName)>,
 }
 
 pub(super) fn settings() -> Settings {
@@ -169,13 +175,16 @@ impl Lane {
             members: HashMap::new(),
             encodings: HashMap::new(),
             records: HashMap::new(),
+            key: None,
         }
     }
 
     /// The lane of an edge that keeps records, to a group of this name.
     pub(super) fn remembering(mut self, group: &str, secret: &[u8]) -> Self {
         let key = RecordKey::new(secret);
-        self.out = self.out.remembering(key, group.parse().unwrap());
+        let group: GroupName = group.parse().unwrap();
+        self.key = Some((key.clone(), group.clone()));
+        self.out = self.out.remembering(key, group);
         self
     }
 
@@ -199,9 +208,15 @@ impl Lane {
         self.handle.send(Mail::Gathered);
     }
 
-    /// A session of this lane, as its edge brings it to the next process.
+    /// A session of this lane, as its edge brings it to the next process; one that was not opened here has
+    /// the record that each accepted one has.
     pub(super) fn salvage(&self, session: u64) -> RestoredSession {
         let records = self.records.get(&session);
+        let records = records.into_iter().flat_map(BTreeMap::values);
+        let mut records: Vec<_> = records.cloned().collect();
+        if !records.iter().any(|record| record.part == CLIENT) {
+            records.push(self.settings_record(session));
+        }
         RestoredSession {
             open: OpenSession {
                 peer: "127.0.0.1:5000".parse().unwrap(),
@@ -209,14 +224,21 @@ impl Lane {
                 connect: connect_body(ObjectEncoding::Amf0),
                 claims: None,
             },
-            records: records
-                .into_iter()
-                .flat_map(BTreeMap::values)
-                .cloned()
-                .collect(),
+            records,
             unanswered: Vec::new(),
             uses: Vec::new(),
         }
+    }
+
+    fn settings_record(&self, session: u64) -> Record {
+        let (key, group) = self.key.as_ref().expect("a lane with records");
+        let owner = RecordOwner {
+            group,
+            edge: self.out.edge(),
+            session: SessionId(session),
+        };
+        let bytes = ClientRecord::default().encode(Instant::now());
+        key.sign(owner, CLIENT, &bytes)
     }
 
     pub(super) fn key(&self, session: u64) -> SessionKey {

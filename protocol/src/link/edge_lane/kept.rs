@@ -21,8 +21,13 @@ pub(super) struct Kept {
     bytes: usize,
     /// Whether a record did not fit: the session cannot be restored.
     is_cut: bool,
-    /// Messages that have left and are not done with, in order.
+    /// Messages that have left and are not done with, in order; without a payload those that are never
+    /// sent again.
     unhandled: VecDeque<(Generation, Message)>,
+    /// Payload bytes of these messages.
+    unhandled_bytes: usize,
+    /// Whether the client has been told that it is connected.
+    is_told: bool,
     /// How many messages have left and are done with.
     handled: u64,
     /// The calls of the application that have left and have no answer.
@@ -39,9 +44,12 @@ pub(super) struct Salvage {
     pub(super) again: VecDeque<(Generation, Message)>,
 }
 
-/// Messages of one session that are kept until they are done with. Reason: its credit allows fewer
-/// that wait; beyond this the oldest count as done with.
+/// Messages of one session that are kept until they are done with. Reason: one of them may wait for
+/// long, as a change of an object that is locked; beyond this the oldest count as done with.
 const MAX_UNHANDLED: usize = 1_024;
+
+/// Payload bytes of these messages. Reason: as above.
+const MAX_UNHANDLED_BYTES: usize = 256 * 1024;
 
 /// Bytes of the records of one session. Reason: those of all message streams, each with a name and a
 /// query, and what an application has it remember.
@@ -55,9 +63,17 @@ impl Kept {
             bytes: 0,
             is_cut: false,
             unhandled: VecDeque::new(),
+            unhandled_bytes: 0,
+            is_told: false,
             handled: 0,
             unanswered: Vec::new(),
         }
+    }
+
+    /// The client of a session that goes on knows that it is connected.
+    pub(super) fn told(mut self) -> Self {
+        self.is_told = true;
+        self
     }
 
     /// Keeps a record in place of the one of the same part.
@@ -89,13 +105,13 @@ impl Kept {
         }
     }
 
-    /// Whether the session can be restored.
+    /// Whether the session can be restored: another process gives no answer to its connect.
     pub(super) fn is_whole(&self) -> bool {
-        !self.is_cut
+        !self.is_cut && self.is_told
     }
 
     /// A message has left as a whole.
-    pub(super) fn left(&mut self, generation: Generation, message: Message) {
+    pub(super) fn left(&mut self, generation: Generation, mut message: Message) {
         // The server's own commands are answered by statuses, or repeated.
         if message.kind.is_command()
             && let Some((name, transaction)) = Command::peek(message.kind, &message.payload)
@@ -107,18 +123,29 @@ impl Kept {
             }
             self.unanswered.push(transaction);
         }
-        if self.unhandled.len() >= MAX_UNHANDLED {
-            self.unhandled.pop_front();
-            self.handled += 1;
+        if !may_repeat(&message) {
+            message.payload = Bytes::new();
         }
+        self.unhandled_bytes += message.payload.len();
         self.unhandled.push_back((generation, message));
+        while self.unhandled.len() > MAX_UNHANDLED || self.unhandled_bytes > MAX_UNHANDLED_BYTES {
+            self.drop_first();
+        }
+    }
+
+    /// The first message is done with.
+    fn drop_first(&mut self) -> bool {
+        let Some((_, message)) = self.unhandled.pop_front() else {
+            return false;
+        };
+        self.unhandled_bytes -= message.payload.len();
+        self.handled += 1;
+        true
     }
 
     /// The first so many messages are done with.
     pub(super) fn handled(&mut self, messages: u64) {
-        while self.handled < messages && self.unhandled.pop_front().is_some() {
-            self.handled += 1;
-        }
+        while self.handled < messages && self.drop_first() {}
         if self.unhandled.is_empty() {
             self.unhandled = VecDeque::new();
         }
@@ -126,14 +153,19 @@ impl Kept {
 
     /// A message for the client has come: the command that it answers is done with.
     pub(super) fn came(&mut self, kind: MessageType, payload: &Bytes) {
-        let waits = !self.unanswered.is_empty() || !self.unhandled.is_empty();
+        let waits = !self.is_told || !self.unanswered.is_empty() || !self.unhandled.is_empty();
         if !waits || !kind.is_command() {
             return;
         }
         let Some((name, transaction)) = Command::peek(kind, payload) else {
             return;
         };
-        if !matches!(name, "_result" | "_error") || Mutant::AnswersAreMissed.is_on() {
+        if !matches!(name, "_result" | "_error") {
+            return;
+        }
+        // The first answer is the one to its connect.
+        self.is_told = true;
+        if Mutant::AnswersAreMissed.is_on() {
             return;
         }
         if let Some(place) = self.unanswered.iter().position(|it| *it == transaction) {
@@ -145,7 +177,8 @@ impl Kept {
         // It stays in its place, so that the count of messages is right, and is not sent again.
         for (_, message) in &mut self.unhandled {
             let asks = Command::peek(message.kind, &message.payload);
-            if asks.is_some_and(|(_, asked)| asked == transaction) && !is_answer(message) {
+            if asks.is_some_and(|(_, asked)| asked == transaction) {
+                self.unhandled_bytes -= message.payload.len();
                 message.payload = Bytes::new();
             }
         }
@@ -167,9 +200,16 @@ impl Kept {
     }
 }
 
-fn is_answer(message: &Message) -> bool {
-    let name = Command::peek(message.kind, &message.payload).map(|(name, _)| name);
-    matches!(name, Some("_result" | "_error"))
+/// Whether a message may be sent a second time, or a part of it: no call of an application's method, and no
+/// answer.
+fn may_repeat(message: &Message) -> bool {
+    if !message.kind.is_command() {
+        return true;
+    }
+    Command::peek(message.kind, &message.payload).is_some_and(|(name, _)| {
+        let is_own = !NetStreamCommand::is_call(name) || Mutant::CallsAreRepeated.is_on();
+        is_own && !matches!(name, "_result" | "_error")
+    })
 }
 
 /// The message as it may be sent a second time; none if it must not be. A call of an application's
@@ -177,11 +217,6 @@ fn is_answer(message: &Message) -> bool {
 fn repeatable(mut message: Message) -> Option<Message> {
     if message.payload.is_empty() || Mutant::NothingIsRepeated.is_on() {
         return None;
-    }
-    if message.kind.is_command() {
-        let (name, _) = Command::peek(message.kind, &message.payload)?;
-        let is_own = !NetStreamCommand::is_call(name) || Mutant::CallsAreRepeated.is_on();
-        return (is_own && !matches!(name, "_result" | "_error")).then_some(message);
     }
     if !message.kind.is_shared_object() {
         return Some(message);

@@ -14,6 +14,8 @@ pub(in crate::link) enum Mutant {
     ReportedCallsAreForgotten,
     /// The first record of a part is kept, and not the newest.
     RecordsAreOld,
+    /// The next process does not hear of clients that have left.
+    DeparturesAreForgotten,
 }
 
 #[cfg(not(test))]
@@ -39,12 +41,13 @@ mod switch {
     pub(in crate::link) struct SwitchedOn(());
 
     impl Mutant {
-        pub(in crate::link) const ALL: [Self; 5] = [
+        pub(in crate::link) const ALL: [Self; 6] = [
             Self::CallsAreRepeated,
             Self::AnswersAreMissed,
             Self::NothingIsRepeated,
             Self::ReportedCallsAreForgotten,
             Self::RecordsAreOld,
+            Self::DeparturesAreForgotten,
         ];
 
         pub(in crate::link::edge_lane) fn is_on(self) -> bool {
@@ -63,6 +66,7 @@ mod switch {
                 Self::AnswersAreMissed | Self::ReportedCallsAreForgotten => "answered",
                 Self::NothingIsRepeated => "repeated",
                 Self::RecordsAreOld => "told",
+                Self::DeparturesAreForgotten => "left",
             }
         }
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::{
     EdgeLane,
     kept::{Kept, Salvage, requeue},
+    mutant::Mutant,
     session::EdgeSession,
 };
 use crate::{
@@ -30,11 +31,27 @@ pub struct SalvagedSession {
     queue: VecDeque<FromSession>,
 }
 
+impl SalvagedSession {
+    /// None if the session cannot be restored.
+    fn of(state: EdgeSession) -> Option<Self> {
+        let kept = state.kept.filter(|kept| kept.is_whole())?;
+        Some(Self {
+            salvage: kept.salvage(),
+            queue: state.queue,
+        })
+    }
+}
+
 impl EdgeLane {
     /// A lane that keeps what it needs to bring its sessions to another process of the origin.
     pub fn keeping(mut self) -> Self {
         self.keeps = true;
         self
+    }
+
+    /// Sessions that open from here on keep what they need to go on at another process.
+    pub fn keep(&mut self) {
+        self.keeps = true;
     }
 
     /// Whether all accepted sessions can be brought to another process.
@@ -45,12 +62,25 @@ impl EdgeLane {
     /// Takes a session out of the lane, whose origin's process is gone; none if the session was not
     /// accepted, closes, or cannot be restored.
     pub fn salvage(&mut self, session: SessionId) -> Option<SalvagedSession> {
-        let mut state = self.sessions.remove(&session)?;
-        let kept = state.kept.take().filter(|kept| kept.is_whole())?;
-        (state.accepted && !state.closing).then(|| SalvagedSession {
-            salvage: kept.salvage(),
-            queue: state.queue,
-        })
+        let open = |state: &EdgeSession| state.accepted && !state.closing;
+        self.sessions.get(&session).filter(|it| open(it))?;
+        SalvagedSession::of(self.sessions.remove(&session)?)
+    }
+
+    /// Takes the sessions out whose clients have left, and whose close the origin's process may not have
+    /// had: it follows when they are restored.
+    pub fn salvage_departed(&mut self) -> Vec<(SessionId, SalvagedSession)> {
+        if Mutant::DeparturesAreForgotten.is_on() {
+            return Vec::new();
+        }
+        let closing = |_: &SessionId, state: &mut EdgeSession| state.accepted && state.closing;
+        let mut departed: Vec<_> = self.sessions.extract_if(closing).collect();
+        departed.extend(self.departed.take());
+        departed.sort_unstable_by_key(|(session, _)| *session);
+        let departed = departed.into_iter();
+        let salvaged =
+            departed.map(|(session, state)| Some((session, SalvagedSession::of(state)?)));
+        salvaged.flatten().collect()
     }
 
     /// Brings a session to the lane's origin, with the shared objects that it uses. Only before
@@ -67,7 +97,7 @@ impl EdgeLane {
             self.append(&ToOrigin::Claims { session, claims });
         }
         self.append_restore(RestoreFrame::Session { session, open });
-        let mut kept = Kept::new(salvage.open);
+        let mut kept = Kept::new(salvage.open).told();
         for record in salvage.records {
             self.append_restore(RestoreFrame::Record {
                 session,
@@ -96,6 +126,7 @@ impl EdgeLane {
         self.highest = self.highest.max(Some(session));
         let mut state = EdgeSession::new();
         state.accepted = true;
+        state.closing = matches!(queue.back(), Some(FromSession::Close(_)));
         state.queue = queue;
         state.kept = Some(Box::new(kept));
         self.sessions.insert(session, state);

@@ -3,6 +3,7 @@
 use super::{
     Authority, Contents, Debug, Durability, Durable, Encoded, Hash, Refused, batch::ChangeBatch,
 };
+use crate::shared_object::Mirror;
 
 impl<M: Copy + Eq + Hash + Debug> Authority<M> {
     /// Gives a slot a value, regardless of members' requests.
@@ -115,6 +116,33 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
     /// The time at which members receive changes that have to be stored.
     pub fn durability(&self) -> Option<Durability> {
         self.durable.as_ref().map(Durable::durability)
+    }
+
+    /// A temporary object that began without slots goes on with what a mirror has of the one before: the
+    /// slots come back that nobody has written or removed since, as one change of the application. An
+    /// object that was cleared since, or that goes on with a mirror already, stays as it is.
+    pub fn go_on_with(&mut self, mirror: &Mirror) {
+        if self.is_persistent() || self.contents.has_forgotten() {
+            return;
+        }
+        let unknown = |name: &str| self.contents.slot_version(name).is_none();
+        let missing = mirror.slots().filter(|(name, ..)| unknown(name));
+        let missing = missing.filter_map(|(name, _, value)| {
+            let value = Encoded::from_full(value.clone())?;
+            Some((name.to_owned(), value))
+        });
+        let missing: Vec<_> = missing.collect();
+        self.contents.go_beyond(mirror.version());
+        if missing.is_empty() {
+            return;
+        }
+        self.act(|contents, batch| {
+            for (name, value) in missing {
+                if contents.fits(&name, &value).is_ok() {
+                    batch.set(contents, &name, value);
+                }
+            }
+        });
     }
 
     /// Makes a change as part of the lock's batch, or as a batch of its own.

@@ -73,6 +73,19 @@ impl<M: Copy + Eq + Hash + Debug> Contents<M> {
         contents
     }
 
+    /// Whether removals are no longer remembered: all slots were removed, or many, or versions were
+    /// skipped.
+    pub(super) fn has_forgotten(&self) -> bool {
+        self.forgotten > 0
+    }
+
+    /// Skips all versions that members may have seen of an object that was known to have this one.
+    pub(super) fn go_beyond(&mut self, version: u32) {
+        let beyond = version.saturating_add(VERSION_WINDOW + 1);
+        self.version = self.version.max(beyond);
+        (self.horizon, self.forgotten) = (self.version, self.version);
+    }
+
     /// The object has no store: changes are not noted for one.
     pub(super) fn is_not_stored(&mut self) {
         self.unstored = None;

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+mod lasting;
 mod lexer;
 mod needs;
 mod order;
@@ -14,6 +15,7 @@ mod translate;
 
 use self::lexer::{Token, TokenKind};
 pub(crate) use self::{
+    lasting::{LASTING, Lasting},
     needs::{defined, needed},
     order::{Walk, walks},
 };

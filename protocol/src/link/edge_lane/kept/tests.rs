@@ -12,6 +12,7 @@ fn kept() -> Kept {
         connect: Bytes::from_static(b"connect"),
         claims: None,
     })
+    .told()
 }
 
 fn command(name: &str, transaction: f64) -> Message {
