@@ -20,6 +20,10 @@ vlc:
 square:
     cargo test --profile ci --locked --test e2e -- --ignored --nocapture every_publisher_with_every_player_over_every_transport
 
+# The simulation of an edge whose origin's process dies, over 10,000 seeds.
+restoring:
+    cargo test --profile ci --locked -p tributary-protocol --lib -- --ignored --nocapture sessions_go_on_ten_thousand_times
+
 # Both tiers in one process.
 dev *ARGS:
     cargo run --release -- dev {{ARGS}}

@@ -72,7 +72,7 @@ pub(super) struct Asking {
     pub(super) relay: Option<Box<RelayUrl>>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     Publish(Generation),
     Play(PlayHow),

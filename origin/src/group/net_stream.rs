@@ -257,7 +257,7 @@ impl Core {
     /// Ends the use of a message stream at its client's command.
     pub(super) fn close_role(&mut self, slot: StreamSlot, farewell: Farewell) {
         let role = self.clients.take_role(slot);
-        if matches!(role, Some(Role::Publishing { .. } | Role::Playing(_))) {
+        if !matches!(role, None | Some(Role::Idle)) {
             self.clients.remember_stream(slot, self.room.now);
         }
         match role {

@@ -61,6 +61,10 @@ impl PlayActs<'_> {
         match refused {
             None => {
                 self.start(slot_of(request), &asking.name, how);
+                if self.clients.playing(slot_of(request)).is_none() {
+                    self.clients
+                        .remember_stream(slot_of(request), self.room.now);
+                }
                 self.pull_later(slot_of(request), asking.relay);
             }
             Some(why) => self.refuse(slot_of(request), &why, &asking.name),
@@ -70,6 +74,9 @@ impl PlayActs<'_> {
     /// Sets the time after which an undecided request is refused.
     pub(super) fn wait_for_decision(&mut self, request: RequestId) {
         if self.clients.contains(request.client.0) {
+            // Another process of the origin asks the application again.
+            self.clients
+                .remember_stream(slot_of(request), self.room.now);
             let timer = Timer::Request(slot_of(request), request.serial);
             self.room.wake_at(self.room.now + DECISION_TIME, timer);
         }
@@ -78,6 +85,7 @@ impl PlayActs<'_> {
     /// Refuses a play; the next one that waits behind it follows.
     pub(super) fn refuse(&mut self, slot: StreamSlot, why: &str, name: &str) {
         let status = Status::PlayFailed;
+        self.clients.remember_stream(slot, self.room.now);
         self.clients.stream_status(slot, status, why, name);
         self.play_next_later(slot);
     }

@@ -204,8 +204,7 @@ impl PublishActs<'_> {
         let (live, writer, fresh) = match claim {
             Claim::Taken => {
                 let (status, why) = (Status::PublishBadName, "The name is being published.");
-                self.refuse(slot, generation, status, why, &name);
-                return self.clients.remember_stream(slot, self.room.now);
+                return self.refuse(slot, generation, status, why, &name);
             }
             Claim::Fresh { live, writer } => (live, writer, true),
             Claim::Continued {
@@ -274,6 +273,7 @@ impl PublishActs<'_> {
         }
         let metrics = &self.room.process.metrics;
         metrics.published(PublishResult::Refused);
+        self.clients.remember_stream(slot, self.room.now);
         self.clients.stream_status(slot, status, description, name);
         self.is_over(slot.session);
     }

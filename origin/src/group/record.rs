@@ -16,7 +16,7 @@ use tributary_protocol::{
 use super::{
     access::Access,
     client::Client,
-    message_stream::{MessageStream, PlayLength, Role},
+    message_stream::{Announce, Asked, MessageStream, PlayHow, PlayLength, Role},
     name::{MAX_NAME, MAX_QUERY},
 };
 
@@ -41,6 +41,12 @@ pub(super) struct StreamRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RecordedRole {
     Idle,
+    /// A request about which the application has not decided: it is asked again.
+    Asking {
+        name: String,
+        query: String,
+        what: Asked,
+    },
     Publishing {
         name: String,
         generation: Generation,
@@ -93,6 +99,9 @@ const WRITE_ACCESS: u16 = 3;
 const IDLE: u8 = 0;
 const PUBLISHING: u8 = 1;
 const PLAYING: u8 = 2;
+const ASKING_TO_PUBLISH: u8 = 3;
+/// A play that announces its beginning by Reset and Start, by Start, or as a transition.
+const ASKING_TO_PLAY: [u8; 3] = [4, 5, 6];
 
 /// The longest list of folders, in bytes. A client with a longer one does not go on at another process.
 const MAX_ACCESS: usize = Record::MAX / 4;
@@ -167,8 +176,12 @@ impl RecordTime {
 impl StreamRecord {
     fn of(stream: &MessageStream) -> Self {
         let role = match &stream.role {
-            // A request that is not decided is made again.
-            Role::Idle | Role::Asking(_) => RecordedRole::Idle,
+            Role::Idle => RecordedRole::Idle,
+            Role::Asking(asking) => RecordedRole::Asking {
+                name: asking.name.clone(),
+                query: asking.query.clone(),
+                what: asking.what,
+            },
             Role::Publishing {
                 name,
                 generation,
@@ -207,6 +220,14 @@ impl StreamRecord {
             RecordedRole::Idle => IDLE,
             RecordedRole::Publishing { .. } => PUBLISHING,
             RecordedRole::Playing { .. } => PLAYING,
+            RecordedRole::Asking { what, .. } => match what {
+                Asked::Publish(_) => ASKING_TO_PUBLISH,
+                Asked::Play(how) => match how.announce {
+                    Announce::Reset => ASKING_TO_PLAY[0],
+                    Announce::Start => ASKING_TO_PLAY[1],
+                    Announce::Transition => ASKING_TO_PLAY[2],
+                },
+            },
         };
         record.number(ROLE, role);
         let Filter {
@@ -218,6 +239,20 @@ impl StreamRecord {
         record.number(FILTER, bits);
         match &self.role {
             RecordedRole::Idle => {}
+            RecordedRole::Asking { name, query, what } => {
+                record.bytes(NAME, name.as_bytes());
+                if let Asked::Publish(generation) = what {
+                    record.number(GENERATION, generation.0);
+                }
+                record.bytes(QUERY, query.as_bytes());
+                if let Asked::Play(PlayHow {
+                    length: Some(length),
+                    ..
+                }) = what
+                {
+                    record.number(ASKED_MS, millis(*length));
+                }
+            }
             RecordedRole::Publishing {
                 name,
                 generation,
@@ -243,10 +278,7 @@ impl StreamRecord {
                 match length {
                     PlayLength::Unlimited => {}
                     PlayLength::Asked(length) => {
-                        record.number(
-                            ASKED_MS,
-                            u32::try_from(length.as_millis()).unwrap_or(u32::MAX),
-                        );
+                        record.number(ASKED_MS, millis(*length));
                     }
                     PlayLength::Until(until) => {
                         record.time(UNTIL, *until);
@@ -292,11 +324,36 @@ impl StreamRecord {
                     _ => PlayLength::Unlimited,
                 },
             },
-            _ => return Err(record.illegal(ROLE)),
+            ASKING_TO_PUBLISH => {
+                let name = record.text(NAME, MAX_NAME)?.to_owned();
+                let what = Asked::Publish(Generation(record.number(GENERATION)?));
+                let query = record.text(QUERY, MAX_QUERY)?.to_owned();
+                RecordedRole::Asking { name, query, what }
+            }
+            role => {
+                let announce = match ASKING_TO_PLAY.iter().position(|it| *it == role) {
+                    Some(0) => Announce::Reset,
+                    Some(1) => Announce::Start,
+                    Some(_) => Announce::Transition,
+                    None => return Err(record.illegal(ROLE)),
+                };
+                RecordedRole::Asking {
+                    name: record.text(NAME, MAX_NAME)?.to_owned(),
+                    query: record.text(QUERY, MAX_QUERY)?.to_owned(),
+                    what: Asked::Play(PlayHow {
+                        announce,
+                        length: record.number_if(ASKED_MS)?.map(Duration::from_millis),
+                    }),
+                }
+            }
         };
         record.finish()?;
         Ok(Self { id, filter, role })
     }
+}
+
+fn millis(length: Duration) -> u32 {
+    u32::try_from(length.as_millis()).unwrap_or(u32::MAX)
 }
 
 impl ClientRecord {

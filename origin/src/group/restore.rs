@@ -14,14 +14,17 @@ use std::{
 
 use bytes::Bytes;
 use tributary_protocol::{
-    command::{self, Connect, Status},
+    command::{
+        self, Connect, Status,
+        stream::{PlayStart, PublishKind},
+    },
     link::{CloseReason, Filter, LiveId, RestoredObject, RestoredSession, ToSession},
 };
 
 use super::{
     client::{Client, read_connect},
     core::Core,
-    message_stream::{PlayLength, Playing, Role},
+    message_stream::{Asked, PlayLength, Playing, Role},
     notice::Notice,
     record::{CLIENT, ClientRecord, REMEMBERED, RecordTime, RecordedRole, StreamRecord},
     streams::{ReachedStreams, StreamSlot, Viewing},
@@ -229,18 +232,33 @@ impl Turn<'_> {
             }
         }
         self.core.show_brought_if_decided();
-        let mut plays = Vec::new();
+        let (mut plays, mut asked) = (Vec::new(), Vec::new());
         for (key, restored) in &all {
             for resumed in self.core.resume_streams(*key, restored) {
                 match resumed.role {
                     RecordedRole::Idle => {}
                     RecordedRole::Publishing { .. } => self.core.resume_publish(resumed),
                     RecordedRole::Playing { .. } => plays.push(resumed),
+                    RecordedRole::Asking { name, query, what } => {
+                        asked.push((resumed.slot, name, query, what));
+                    }
                 }
             }
         }
         for play in plays {
             self.core.resume_play(play);
+        }
+        for (slot, name, query, what) in asked {
+            let full = match query.as_str() {
+                "" => name,
+                query => format!("{name}?{query}"),
+            };
+            match what {
+                Asked::Publish(generation) => {
+                    self.publish(slot, generation, &full, PublishKind::Live);
+                }
+                Asked::Play(how) => self.play(slot, &full, PlayStart::default(), how),
+            }
         }
         for (key, restored) in all {
             self.core.fail_unanswered(key, &restored);

@@ -18,6 +18,11 @@ fn roles(now: Instant) -> Vec<RecordedRole> {
         ended,
         length,
     };
+    let asking = |what| RecordedRole::Asking {
+        name: "folder/cam".into(),
+        query: "token=x".into(),
+        what,
+    };
     vec![
         RecordedRole::Idle,
         RecordedRole::Publishing {
@@ -34,6 +39,15 @@ fn roles(now: Instant) -> Vec<RecordedRole> {
             live: LiveId(0),
             offset: None,
         },
+        asking(Asked::Publish(Generation(3))),
+        asking(Asked::Play(PlayHow {
+            announce: Announce::Transition,
+            length: Some(Duration::from_secs(2)),
+        })),
+        asking(Asked::Play(PlayHow {
+            announce: Announce::Reset,
+            length: None,
+        })),
         playing(None, false, PlayLength::Unlimited),
         playing(
             Some(LiveId(9)),

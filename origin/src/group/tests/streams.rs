@@ -634,6 +634,51 @@ fn an_application_decides_later_or_too_late() {
 }
 
 #[test]
+fn the_next_process_asks_again_about_what_was_not_decided() {
+    play(async {
+        let lane_of = |stage: &mut Stage| {
+            let group = "app/_definst_";
+            stage.lane(group).remembering(group, b"a secret")
+        };
+        let mut stage = Stage::app(Judge::default);
+        let mut old = lane_of(&mut stage);
+        for session in [1, 2] {
+            old.open(session);
+            old.call(session, 0, "createStream", 2.0, &[]);
+        }
+        old.publish(1, "cam?k=v", 1);
+        old.play(2, "cam");
+        old.clear().await;
+        let mut stage = Stage::app(Judge::default);
+        let mut lane = lane_of(&mut stage);
+        for session in [1, 2] {
+            lane.bring(session, old.salvage(session));
+        }
+        lane.gathered();
+        for session in [1, 2] {
+            assert_eq!(lane.heard(session).await, ["Restored", "Remember 3"]);
+        }
+        lane.call(1, 0, "yes", 0.0, &[]);
+        let heard = lane.heard(1).await;
+        assert_eq!(heard.last().unwrap(), "1 NetStream.Publish.Start");
+        assert_eq!(lane.heard(2).await.last().unwrap(), "Attach 1 live 1");
+        lane.call(1, 0, "events", 5.0, &[]);
+        let heard = lane.heard(1).await;
+        assert_eq!(heard.last().unwrap(), "_result 5 live:cam?k=v +cam");
+        // A refusal is remembered as well: nobody asks a third time.
+        lane.call_at(1, 1, "closeStream", 0.0, &[], 2);
+        lane.publish(1, "cam", 3);
+        lane.call(1, 0, "no", 0.0, &[]);
+        lane.clear().await;
+        let mut stage = Stage::app(Judge::default);
+        let mut last = lane_of(&mut stage);
+        last.bring(1, lane.salvage(1));
+        last.gathered();
+        assert_eq!(last.heard(1).await, ["Restored"]);
+    });
+}
+
+#[test]
 fn an_amf3_publishers_data_is_type_18_unless_only_amf3_can_say_it() {
     play(async {
         let mut stage = Stage::live(live_settings());

@@ -432,6 +432,14 @@ fn sessions_go_on_at_the_next_process() {
     }
 }
 
+#[test]
+#[ignore = "takes ten seconds: just restoring"]
+fn sessions_go_on_ten_thousand_times() {
+    for seed in 0..10_000 {
+        assert_eq!(run(seed), [""; 0], "seed {seed}");
+    }
+}
+
 /// Each invariant is broken by one changed condition of the lane, within some seeds.
 #[test]
 fn every_mutant_is_caught() {
