@@ -310,6 +310,9 @@ pub(crate) fn tracks(url: &str) -> Vec<String> {
         "error",
         "-rw_timeout",
         "20000000",
+        // For FLV it would be 90 s, and all of that for a stream with one track whose metadata it missed.
+        "-analyzeduration",
+        "5000000",
     ]);
     command.args([
         "-show_entries",
