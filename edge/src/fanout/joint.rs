@@ -62,32 +62,41 @@ impl Joint {
         Some((time, self.at?))
     }
 
-    /// Whether the stream has this message from the source before; otherwise its time is noted.
-    pub(super) fn repeats(&mut self, class: Class, time: RtmpTimestamp) -> bool {
-        if class.is_header() {
+    /// Whether the stream has this message from the source before.
+    pub(super) fn repeats(&self, class: Class, time: RtmpTimestamp) -> bool {
+        let (newest, awaited) = if class.is_header() {
             return false;
-        }
-        let is_open = self.is_open();
-        let (newest, awaited) = if class.is_audio() {
+        } else if class.is_audio() {
+            (self.audio, self.awaited.audio)
+        } else if class.is_video() {
+            (self.video, self.awaited.video)
+        } else if class.kind == Kind::Data {
+            // Their times may stand still or go back: they are told apart only while frames come again.
+            (self.data, self.awaited.data && self.is_open())
+        } else {
+            return false;
+        };
+        awaited && newest.is_some_and(|last| is_behind(time, last))
+    }
+
+    /// Notes the time of a message that the stream did not have.
+    pub(super) fn note(&mut self, class: Class, time: RtmpTimestamp) {
+        let (newest, awaited) = if class.is_header() {
+            return;
+        } else if class.is_audio() {
             (&mut self.audio, &mut self.awaited.audio)
         } else if class.is_video() {
             (&mut self.video, &mut self.awaited.video)
         } else if class.kind == Kind::Data {
-            // Their times may stand still or go back: they are told apart only while frames come again.
-            self.awaited.data &= is_open;
             (&mut self.data, &mut self.awaited.data)
         } else {
-            return false;
+            return;
         };
-        if *awaited && newest.is_some_and(|last| is_behind(time, last)) {
-            return true;
-        }
         *awaited = false;
         *newest = Some(time);
         if class.kind != Kind::Data {
             self.at = Some(Instant::now());
         }
-        false
     }
 }
 

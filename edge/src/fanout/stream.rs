@@ -40,6 +40,8 @@ pub struct LiveStream {
     ended: AtomicBool,
     /// Whether the next feed goes on with the one that another process of this edge had.
     goes_on: AtomicBool,
+    /// Whether another source has gone on with the stream: it may repeat messages.
+    joins: AtomicBool,
     /// The stream time between the newest two pictures, in ms.
     picture_interval: AtomicU32,
 }
@@ -111,6 +113,7 @@ impl LiveStream {
             epoch: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             goes_on: AtomicBool::new(false),
+            joins: AtomicBool::new(false),
             picture_interval: AtomicU32::new(0),
         })
     }
@@ -148,6 +151,7 @@ impl LiveStream {
         state.key = key;
         state.base = state.ring.head();
         state.joint.begin();
+        self.joins.store(true, Ordering::Release);
         self.ended.store(false, Ordering::Release);
     }
 
@@ -167,16 +171,7 @@ impl LiveStream {
         let class = media::classify(message.kind, &message.payload);
         let timestamp = message.timestamp;
         let is_picture = class.is_video() && !class.is_header();
-        let repeats = {
-            let mut state = self.lock();
-            let repeats = state.joint.repeats(class, timestamp);
-            if repeats {
-                // Video goes on at once if its source has all since this key frame.
-                state.ring.go_on_from(class);
-            }
-            repeats
-        };
-        if repeats {
+        if self.joins.load(Ordering::Acquire) && self.repeats(class, timestamp) {
             return;
         }
         let encoded = Forms::encode(&message, class);
@@ -186,6 +181,7 @@ impl LiveStream {
             Pushed::Other
         };
         self.change(pushed, |state| {
+            state.joint.note(class, timestamp);
             let is_new = match number {
                 // The source repeats all headers at a joint, each with the time of its first coming.
                 Some(_) if class.is_header() && state.joint.is_open() => {
@@ -202,6 +198,18 @@ impl LiveStream {
             }
             is_new
         });
+    }
+
+    /// Whether the source before has brought this message. Streams that never had another source are not
+    /// asked.
+    fn repeats(&self, class: media::Class, timestamp: RtmpTimestamp) -> bool {
+        let mut state = self.lock();
+        let repeats = state.joint.repeats(class, timestamp);
+        if repeats {
+            // Video goes on at once if its source has all since this key frame.
+            state.ring.go_on_from(class);
+        }
+        repeats
     }
 
     fn note_picture(&self, before: Option<RtmpTimestamp>, now: RtmpTimestamp) {

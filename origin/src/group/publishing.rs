@@ -1,10 +1,10 @@
 //! The publishers of live streams: how they come, follow each other and go.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tributary_protocol::{
     command::Status,
-    link::{Generation, LiveId, TakeoverKey, Target, ToSession, WriterId},
+    link::{Generation, TakeoverKey, Target, ToSession, WriterId},
 };
 
 use super::{
@@ -30,6 +30,8 @@ use crate::{
     session::{LaneKey, SessionKey},
 };
 
+mod restore;
+
 /// A group's publishers at work: clients, and the application with its own streams. Their acts reach
 /// all that watch the name: players, streams of the application, connections.
 pub(super) struct PublishActs<'a> {
@@ -41,10 +43,6 @@ pub(super) struct PublishActs<'a> {
     pub(super) relays: &'a mut Relays,
 }
 
-/// The time after which the distance of a stream's time from its publisher's is looked for. Reason: the
-/// first frame follows the publish within this time.
-const OFFSET_KNOWN: Duration = Duration::from_secs(1);
-
 /// The treatment of a publisher that has lost its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Afterwards {
@@ -54,6 +52,15 @@ enum Afterwards {
     Stays,
     /// The connection stays; the client itself has asked for the end.
     Asked,
+}
+
+/// A name that a publisher has got.
+struct ClaimedName {
+    name: Arc<str>,
+    live: Arc<LiveStream>,
+    writer: WriterId,
+    /// Whether its stream begins with this publish.
+    fresh: bool,
 }
 
 impl PublishActs<'_> {
@@ -120,23 +127,14 @@ impl PublishActs<'_> {
             query: asking.query.as_str().into(),
             holds: Holds::Firmly,
         };
-        let (name, claim) = self.streams.claim(&asking.name, claimant, self.room.now);
-        let (live, writer, fresh) = match claim {
-            Claim::Taken => {
-                let (status, why) = (Status::PublishBadName, "The name is being published.");
-                return self.refuse(slot, generation, status, why, &name);
-            }
-            Claim::Fresh { live, writer } => (live, writer, true),
-            Claim::Continued {
-                live,
-                writer,
-                displaced,
-            } => {
-                if let Some(holder) = displaced {
-                    self.displace(&name, &holder, slot.session);
-                }
-                (live, writer, false)
-            }
+        let Some(ClaimedName {
+            name,
+            live,
+            writer,
+            fresh,
+        }) = self.take_name(&asking.name, claimant)
+        else {
+            return;
         };
         self.room.log_stream("publish begins", slot, &name, fresh);
         if let Some(url) = &asking.relay {
@@ -161,50 +159,15 @@ impl PublishActs<'_> {
         self.room.notify(Notice::Published(slot, name, writer));
     }
 
-    /// Has the edge remember a publish, and again once the distance of the stream's time from the
-    /// publisher's is known.
-    pub(super) fn remember_publish(&mut self, slot: StreamSlot) {
-        let now = self.room.now;
-        self.clients.remember_stream(slot, now);
-        let remembers = self.clients.get(slot.session);
-        if !remembers.is_some_and(|client| client.lane().remembers()) {
-            return;
-        }
-        if let Some(stream) = self.clients.stream(slot)
-            && let Role::Publishing { live, .. } = &stream.role
-            && live.offset().is_none()
-        {
-            self.room.wake_at(now + OFFSET_KNOWN, Timer::Offset(slot));
-        }
-    }
-
-    /// Goes on with a publish of the process before, at this distance from the publisher's time. The
-    /// client gets no status, and its viewers none.
-    pub(super) fn resume(
-        &mut self,
-        slot: StreamSlot,
-        generation: Generation,
-        name: &str,
-        query: &str,
-        (was, offset): (LiveId, Option<u32>),
-    ) {
-        let Some(client) = self.clients.get(slot.session) else {
-            return;
-        };
-        let full = client.publish_query(&self.room.version.settings(), query);
-        let claimant = Claimant {
-            slot,
-            generation,
-            identity: identity(client, name, &full),
-            key: None,
-            query: query.into(),
-            holds: Holds::Firmly,
-        };
-        let (name, claim) = self.streams.claim(name, claimant, self.room.now);
+    /// Gives a name to a claimant, and displaces its holder; none if the claimant was refused.
+    fn take_name(&mut self, wanted: &str, claimant: Claimant) -> Option<ClaimedName> {
+        let (slot, generation) = (claimant.slot, claimant.generation);
+        let (name, claim) = self.streams.claim(wanted, claimant, self.room.now);
         let (live, writer, fresh) = match claim {
             Claim::Taken => {
                 let (status, why) = (Status::PublishBadName, "The name is being published.");
-                return self.refuse(slot, generation, status, why, &name);
+                self.refuse(slot, generation, status, why, &name);
+                return None;
             }
             Claim::Fresh { live, writer } => (live, writer, true),
             Claim::Continued {
@@ -218,45 +181,12 @@ impl PublishActs<'_> {
                 (live, writer, false)
             }
         };
-        match (offset, self.streams.reached(was)) {
-            (Some(offset), _) => live.set_offset(offset),
-            (None, Some((time, at))) => live.had_reached(time, at),
-            (None, None) => {}
-        }
-        self.room.log_stream("publish goes on", slot, &name, fresh);
-        if let Some(message_stream) = self.clients.stream(slot) {
-            message_stream.role = Role::Publishing {
-                name: Arc::clone(&name),
-                generation,
-                query: query.into(),
-                live,
-            };
-        }
-        self.remember_publish(slot);
-        if fresh {
-            self.room.process.metrics.streams.inc();
-            // Viewers of the process before, which follow, have its beginning; those that wait here do not.
-            self.streams.announce(&name);
-            let live = self
-                .streams
-                .written(&name, writer)
-                .map(|(_, live)| Arc::clone(live));
-            if let Some(live) = live {
-                self.begin_viewers(&name, &live, Holds::Firmly);
-            }
-        }
-        self.streams.go_on_silently(&name, writer);
-        self.room.notify(Notice::Published(slot, name, writer));
-    }
-
-    /// Viewers of a name had its stream at the process before: unless it is here, its publisher is
-    /// expected back.
-    pub(super) fn expect_again(&mut self, name: &str, was: LiveId, viewer: StreamSlot) {
-        let now = self.room.now;
-        if let Some(name) = self.streams.expect_again(name, was, viewer, now) {
-            self.room.process.metrics.streams.inc();
-            self.schedule(&name);
-        }
+        Some(ClaimedName {
+            name,
+            live,
+            writer,
+            fresh,
+        })
     }
 
     pub(super) fn refuse(

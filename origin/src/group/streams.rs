@@ -29,6 +29,7 @@ use crate::{
     session::{LaneKey, SessionKey},
 };
 
+mod lanes;
 mod restore;
 mod viewers;
 
@@ -431,46 +432,6 @@ impl Streams {
         {
             holder.stalled = stalled;
         }
-    }
-
-    /// Stops the return timers of a lane whose link is lost.
-    pub(super) fn lane_lost(&mut self, lane: LaneKey, now: Instant) {
-        if self.lost_lanes.contains(&lane) {
-            return;
-        }
-        self.lost_lanes.push(lane);
-        for stream in self.table.values_mut() {
-            if let Holding::Lost(lost) = &mut stream.holding
-                && lost.publisher.session.lane == lane
-                && let ReturnTimer::Runs(at) = lost.timer
-            {
-                lost.timer = ReturnTimer::Still(at.saturating_duration_since(now));
-            }
-        }
-    }
-
-    /// Starts the return timers of a lane whose link is back, or that is over. Returns their names.
-    pub(super) fn lane_back(&mut self, lane: LaneKey, now: Instant) -> Vec<Arc<str>> {
-        let Some(at) = self.lost_lanes.iter().position(|&lost| lost == lane) else {
-            return Vec::new();
-        };
-        self.lost_lanes.swap_remove(at);
-        let mut running = Vec::new();
-        for (name, stream) in &mut self.table {
-            if let Holding::Lost(lost) = &mut stream.holding
-                && lost.publisher.session.lane == lane
-                && let ReturnTimer::Still(left) = lost.timer
-            {
-                lost.timer = ReturnTimer::Runs(now + left);
-                running.push(Arc::clone(name));
-            }
-        }
-        running
-    }
-
-    /// Whether the link of this lane is lost.
-    pub(super) fn is_lost(&self, lane: LaneKey) -> bool {
-        self.lost_lanes.contains(&lane)
     }
 
     /// Forgets a name without publisher and viewers.

@@ -8,7 +8,12 @@ const SOUND: &[u8] = &[0xaf, 1, 0];
 const HEADER: &[u8] = b"\x17\x00\x00\x00\x00h";
 
 fn repeats(joint: &mut Joint, kind: MessageType, payload: &[u8], time: u32) -> bool {
-    joint.repeats(media::classify(kind, payload), RtmpTimestamp(time))
+    let (class, time) = (media::classify(kind, payload), RtmpTimestamp(time));
+    let repeats = joint.repeats(class, time);
+    if !repeats {
+        joint.note(class, time);
+    }
+    repeats
 }
 
 /// A stream up to 1,000 ms whose source has changed.
