@@ -4,6 +4,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashMap,
     io,
     net::SocketAddr,
     rc::Rc,
@@ -21,7 +22,7 @@ use super::{Commands, object, say};
 use crate::{
     client::Client,
     stamp,
-    wire::{Amf, Header, Message, Sink},
+    wire::{self, Amf, Header, Sink},
 };
 
 /// The sessions of one process.
@@ -150,65 +151,82 @@ async fn attend(shared: &Shared, own: usize) -> io::Result<()> {
     sleep(EVERY.mul_f64(own as f64 / members.count as f64)).await;
     let mut turn = interval(EVERY);
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut changes = Changes { shared, own };
+    let mut taken = Taken {
+        shared,
+        own,
+        open: HashMap::new(),
+    };
     for transaction in FIRST_CALL.. {
         turn.tick().await;
-        change_and_call(&mut client, shared, own, transaction).await?;
-        // Other members' changes are taken until the next turn.
-        if let Ok(ended) = timeout(EVERY.mul_f64(0.9), client.receive(&mut changes)).await {
+        let sent = stamp::now_nanos();
+        taken.open.insert(transaction, sent);
+        client
+            .send(&change_and_call(shared, own, transaction, sent))
+            .await?;
+        // A client calls by its own clock, also while earlier calls have no answer.
+        if let Ok(ended) = timeout(EVERY.mul_f64(0.95), client.receive(&mut taken)).await {
             return ended;
         }
     }
     Ok(())
 }
 
-async fn change_and_call(
-    client: &mut Client,
-    shared: &Shared,
-    own: usize,
-    transaction: u32,
-) -> io::Result<()> {
+fn change_and_call(shared: &Shared, own: usize, transaction: u32, sent: u64) -> Vec<u8> {
     // A slot of another time: a client that names no version may not change a slot whose author the origin
     // does not know, as after a restart.
     let slot = format!("{}-{}", shared.members.first + own, shared.begun.get());
-    let sent = stamp::now_nanos();
-    client.send(&object::change(&slot, sent as f64)).await?;
-    let word = format!("{slot} calls {transaction}");
-    let transaction = f64::from(transaction);
-    let call = [
+    let mut both = object::change(&slot, sent as f64);
+    both.extend(wire::command(&[
         "echo".into(),
-        transaction.into(),
+        f64::from(transaction).into(),
         Amf::Null,
-        word.as_str().into(),
-    ];
-    let answer = client.call(&call, transaction).await?;
-    let mut state = shared.state.borrow_mut();
-    if is_answer(&answer, word) {
-        state.answered += 1;
-        let served = &mut shared.served.borrow_mut()[own];
-        served.answer = served.answer.or_else(|| shared.took(sent));
-    } else if answer.code().as_deref() == Some("NetConnection.Call.Failed") {
-        state.failed += 1;
-    } else {
-        state.wrong += 1;
-        eprintln!("{slot}: {:?}", answer.values());
-    }
-    Ok(())
+        word(own, transaction).as_str().into(),
+    ]));
+    both
 }
 
-fn is_answer(answer: &Message, word: String) -> bool {
-    answer.name().as_deref() == Some("_result")
-        && answer.values().get(3) == Some(&Amf::String(word))
+/// The argument of a call, which is its result.
+fn word(own: usize, transaction: u32) -> String {
+    format!("{own} calls {transaction}")
 }
 
-/// Takes the first change of another member that was made in the measured time.
-struct Changes<'s> {
+/// Takes answers, and the first change of another member that was made in the measured time.
+struct Taken<'s> {
     shared: &'s Shared,
     own: usize,
+    /// The calls without an answer, and when each was sent.
+    open: HashMap<u32, u64>,
 }
 
-impl Sink for Changes<'_> {
+impl Taken<'_> {
+    fn answer(&mut self, prefix: &[u8]) {
+        let values = Amf::decode_all(prefix);
+        let [Amf::String(name), Amf::Number(transaction), rest @ ..] = &values[..] else {
+            return;
+        };
+        let transaction = *transaction as u32;
+        let Some(sent) = self.open.remove(&transaction) else {
+            return;
+        };
+        let mut state = self.shared.state.borrow_mut();
+        if name == "_result" && rest.get(1) == Some(&Amf::String(word(self.own, transaction))) {
+            state.answered += 1;
+            let served = &mut self.shared.served.borrow_mut()[self.own];
+            served.answer = served.answer.or_else(|| self.shared.took(sent));
+        } else if name == "_error" {
+            state.failed += 1;
+        } else {
+            state.wrong += 1;
+            eprintln!("session {}: {values:?}", self.own);
+        }
+    }
+}
+
+impl Sink for Taken<'_> {
     fn complete(&mut self, header: &Header, prefix: &[u8]) {
+        if header.kind == wire::COMMAND_AMF0 {
+            return self.answer(prefix);
+        }
         let Some(sent) = object::changed(header, prefix) else {
             return;
         };
