@@ -36,6 +36,7 @@ mod scripts_play_and_republish_streams;
 mod services_decide;
 mod services_relay_streams;
 mod sessions_and_streams;
+mod sessions_outlive_a_planned_stop;
 mod sessions_outlive_their_origin;
 mod settings_change_in_place;
 mod shared_objects_survive;

@@ -184,10 +184,22 @@ impl Cluster {
 
     /// Sends SIGTERM to an origin, waits for its end, and starts it again at its address.
     pub(crate) fn stop_and_restart_origin(&mut self, index: usize) {
+        let link = self.stop_origin(index);
+        self.start_stopped_origin(index, &link);
+    }
+
+    /// Sends SIGTERM to an origin and waits for its end; its link address.
+    pub(crate) fn stop_origin(&mut self, index: usize) -> String {
+        let link = self.origins[index].address("link").to_string();
         self.origins[index].signal(Signal::TERM);
         let status = self.origins[index].wait_exit(STOP_WITHIN);
         assert!(status.is_some_and(|status| status.success()), "{status:?}");
-        self.restart_origin(index);
+        link
+    }
+
+    /// Starts a stopped origin again.
+    pub(crate) fn start_stopped_origin(&mut self, index: usize, link: &str) {
+        self.origins[index] = self.start_origin(index, link);
     }
 
     /// Starts a killed origin again at its address.

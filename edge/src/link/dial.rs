@@ -26,6 +26,7 @@ use super::{
     origin::{LEFT_LINKS, Origin},
     probe::connect,
     shared::Shared,
+    silence,
 };
 use crate::routing::OriginId;
 
@@ -85,6 +86,7 @@ pub(super) enum News {
 /// The extensions of the link that an edge knows.
 const FEATURES: u64 = features::CLAIMS
     | features::RESTORE
+    | features::MOVE
     | features::PUBLICATION
     | features::UNREAD
     | features::NAMED;
@@ -274,6 +276,7 @@ impl<O: Observer> Dialler<O> {
             () = self.end.cancelled() => LinkError::Local,
             () = self.has_outlived() => LinkError::Local,
             error = link.closed() => error,
+            error = self.is_succeeded(&link) => error,
             error = run_control(&control, &mut send, &mut recv, Vec::new(), queued) => error,
         };
         feeds.abort();
@@ -287,6 +290,14 @@ impl<O: Observer> Dialler<O> {
         let close = async move { endpoint.close().await };
         self.tasks.spawn_local(close);
         error
+    }
+
+    /// Waits until the link has another process at its other end, to which sessions can be brought.
+    async fn is_succeeded(&self, link: &Link) -> LinkError {
+        if !self.origin.has(features::RESTORE) {
+            std::future::pending::<()>().await;
+        }
+        silence::is_answered_elsewhere(&self.config.identity, &self.origin, link).await
     }
 
     /// Waits until another process should have had a link in place of this one for long.

@@ -38,6 +38,7 @@ mod readiness;
 mod session;
 mod sessions;
 mod shared;
+mod silence;
 mod stage;
 mod thread;
 

@@ -154,6 +154,9 @@ pub enum StopReason {
     Idle,
     /// The process shuts down, or the instance is restarted, maybe with a newer version.
     Shutdown,
+    /// The instance goes on elsewhere with its clients: at the next process of its origin, or at another.
+    /// Nothing that it sends reaches a client any more.
+    HandOver,
 }
 
 /// How long a pending publish or play request waits for the application.

@@ -29,9 +29,11 @@ use crate::{
 };
 
 mod gathering;
+mod leaving;
 mod starting;
 
 use gathering::Arrival;
+use leaving::Leaving;
 
 /// ```text
 ///              open              panic, failed start
@@ -56,6 +58,8 @@ pub(super) struct Actor {
     arrival: Option<Box<Arrival>>,
     /// Whether the application knows of those sessions.
     has_restored: bool,
+    /// While the group finishes what it has begun, before it goes on elsewhere.
+    leaving: Option<Box<Leaving>>,
 }
 
 /// The table of groups.
@@ -144,6 +148,7 @@ impl Actor {
             heat: beside_link.then(|| Heat::new(Instant::now())),
             arrival: None,
             has_restored: false,
+            leaving: None,
         }
     }
 
@@ -169,6 +174,7 @@ impl Actor {
             heat: None,
             arrival: moved.arrival,
             has_restored: moved.has_restored,
+            leaving: None,
         }
     }
 
@@ -180,7 +186,10 @@ impl Actor {
             self.core.room.now = self.core.room.process.clock.read(now());
             match wake {
                 Wake::Item(Item::Shutdown) => {
-                    self.shut_down().await;
+                    match self.leaving.take() {
+                        Some(leaving) => self.leave(*leaving).await,
+                        None => self.shut_down().await,
+                    }
                     break;
                 }
                 Wake::Item(item) if self.moves_for(&item) => {
@@ -197,6 +206,10 @@ impl Actor {
             }
             if self.is_due() {
                 self.turn(|turn| turn.expire());
+            }
+            if let Some(leaving) = self.leaving_now() {
+                self.leave(leaving).await;
+                break;
             }
             if self.rest() == Life::Ends {
                 break;
@@ -243,7 +256,7 @@ impl Actor {
     fn is_hot(&mut self, now: Instant, took: Duration) -> bool {
         let is_hot = self.heat.as_mut().is_some_and(|heat| heat.note(now, took));
         let is_fixed = |app: &RunningApp| matches!(app.app, Made::Fixed(_));
-        let is_hot = is_hot && self.arrival.is_none();
+        let is_hot = is_hot && self.arrival.is_none() && self.leaving.is_none();
         is_hot && !self.app.as_ref().is_some_and(is_fixed) && self.home.has_worker()
     }
 
@@ -302,7 +315,9 @@ impl Actor {
     fn deadline(&self) -> Option<Instant> {
         let due = self.core.room.deadline();
         let gathered = self.arrival.as_ref().and_then(|arrival| arrival.until());
+        let left = self.leaving.as_ref().map(|leaving| leaving.until());
         let times = due.into_iter().chain(self.idle_end()).chain(gathered);
+        let times = times.chain(left);
         times.min()
     }
 
@@ -315,6 +330,7 @@ impl Actor {
         let item = match item {
             Item::Mail(Mail::Restore { lane, brought }) => return self.bring(lane, brought),
             Item::Mail(Mail::Gathered) => return self.end_gathering(),
+            Item::HandOver(order) => return self.begin_leaving(*order),
             other => match self.hold(other) {
                 Some(item) => item,
                 None => return,
@@ -367,8 +383,8 @@ impl Actor {
                 self.turn(|turn| turn.settle());
             }
             Item::Restart => self.restart(),
-            // The loop ends after it: see `run`.
-            Item::Shutdown => {}
+            // They are taken before, and the loop ends after the latter: see `run`.
+            Item::HandOver(_) | Item::Shutdown => {}
         }
     }
 
@@ -431,7 +447,7 @@ impl Actor {
 
     /// Ends an idle group when its time has come.
     fn rest(&mut self) -> Life {
-        if !self.core.is_empty() || self.arrival.is_some() {
+        if !self.core.is_empty() || self.arrival.is_some() || self.leaving.is_some() {
             self.idle_since = None;
             return Life::GoesOn;
         }
@@ -503,6 +519,15 @@ impl Actor {
 
     async fn shut_down(&mut self) {
         self.end_sessions();
+        self.wait_for_store().await;
+        self.end_arrival();
+        self.take_last_items();
+        self.stop_application();
+        self.end_for_good();
+    }
+
+    /// Waits until the writes of shared objects that are queued are on disk.
+    async fn wait_for_store(&mut self) {
         let store = self.core.room.process.settings.store.as_ref();
         if let Some(store) = store.filter(|_| self.core.objects.are_dirty()) {
             let synced = tokio::time::timeout(SYNC, store.synced()).await;
@@ -510,9 +535,9 @@ impl Actor {
                 tracing::error!(group = %self.core.room.name, "shared objects are not stored yet");
             }
         }
-        self.end_arrival();
-        self.take_last_items();
-        self.stop_application();
+    }
+
+    fn end_for_good(&mut self) {
         self.core.room.mailbox.close();
         self.take_last_items();
         self.home.remove(&self.core.room.name);

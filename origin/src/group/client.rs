@@ -275,6 +275,11 @@ impl Client {
         }
     }
 
+    /// Whether all of its messages that were taken up are done with.
+    pub(super) fn has_done_all(&self) -> bool {
+        self.progress.get().open == 0
+    }
+
     /// A message of the client is taken up.
     pub(super) fn begin_message(&self) {
         let Progress { taken, open } = self.progress.get();

@@ -192,6 +192,22 @@ impl Clients {
         }
     }
 
+    /// Notes a call until it is answered.
+    pub(super) fn defer(&mut self, responder: Responder) {
+        if let Some(client) = self.get_mut(responder.client.0)
+            && responder.transaction.expects_answer()
+        {
+            client.calls.defer(responder.transaction);
+        }
+    }
+
+    /// A call is answered, in whatever way.
+    pub(super) fn is_answered(&mut self, responder: Responder) {
+        if let Some(client) = self.get_mut(responder.client.0) {
+            client.calls.answered(responder.transaction);
+        }
+    }
+
     /// Answers a call, if its caller is still there and waits.
     pub(super) fn respond(&mut self, responder: Responder, answer: Result<Value, Value>) {
         let Some(client) = self.get_mut(responder.client.0) else {
@@ -200,6 +216,7 @@ impl Clients {
         if !responder.transaction.expects_answer() {
             return;
         }
+        client.calls.answered(responder.transaction);
         let (name, value) = match answer {
             Ok(value) => ("_result", value),
             Err(value) => ("_error", value),
@@ -220,6 +237,7 @@ impl Clients {
             return;
         };
         if responder.transaction.expects_answer() {
+            client.calls.answered(responder.transaction);
             client.command(&command::error(responder.transaction, info));
         } else {
             client.command(&command::on_status(info));

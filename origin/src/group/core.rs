@@ -262,12 +262,17 @@ impl Core {
     pub(super) fn end_all(&mut self, reason: CloseReason) {
         let keys: Vec<_> = self.clients.keys().collect();
         for key in keys {
-            let info = Status::ConnectAppShutdown.info(None, None);
-            if self.clients.get(key).is_some_and(Client::is_accepted) {
-                self.end(key, &[command::on_status(info), command::close()], reason);
-            } else {
-                self.refuse(key, info, reason);
-            }
+            self.end_one(key, reason);
+        }
+    }
+
+    /// Ends a session because the application is gone.
+    pub(super) fn end_one(&mut self, key: SessionKey, reason: CloseReason) {
+        let info = Status::ConnectAppShutdown.info(None, None);
+        if self.clients.get(key).is_some_and(Client::is_accepted) {
+            self.end(key, &[command::on_status(info), command::close()], reason);
+        } else {
+            self.refuse(key, info, reason);
         }
     }
 

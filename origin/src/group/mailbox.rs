@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 use tributary_protocol::shared_object::authority::Ticket;
 
-use super::pull_id::PullId;
+use super::{hand_over::HandOver, pull_id::PullId};
 use crate::{
     app::{ConnectionId, Event, ObjectId, StreamId, StreamStatus},
     exchange::pull::PullReport,
@@ -34,6 +34,8 @@ pub(super) enum Item {
     Restart,
     /// The status of a stream of the application.
     Stream(StreamId, StreamStatus),
+    /// The group stops here and goes on elsewhere.
+    HandOver(Box<HandOver>),
     Shutdown,
 }
 

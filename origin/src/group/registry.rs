@@ -17,6 +17,7 @@ use super::{
     actor::{self, Actor, Home, Moved},
     clock::{self, Clock},
     core::Core,
+    hand_over::HandOver,
     handle::{GroupHandle, Lease},
     keeper::{self, Keeps},
     mailbox::{Item, MAILBOX},
@@ -251,6 +252,21 @@ impl Groups {
     /// The applications.
     pub fn applications(&self) -> &Applications {
         &self.registry.applications
+    }
+
+    /// Lets a group go on elsewhere. Returns whether it runs.
+    pub(crate) fn hand_over(&self, name: &GroupName, order: HandOver) -> bool {
+        let table = self.registry.lock();
+        let order = Item::HandOver(Box::new(order));
+        let slot = table.get(name);
+        slot.is_some_and(|slot| slot.mailbox.push_final(order).is_ok())
+    }
+
+    /// The groups that run; no further one starts.
+    pub(crate) fn close(&self) -> Vec<Arc<GroupName>> {
+        let table = self.registry.lock();
+        self.registry.closing.store(true, Ordering::Release);
+        table.keys().cloned().collect()
     }
 
     /// Refuses new groups and connects, ends every session with NetConnection.Connect.AppShutdown

@@ -31,6 +31,8 @@ pub(super) struct Edges {
     pub(super) elsewhere: RefCell<Elsewhere>,
     pub(super) gathering: Gathering,
     next_lane: Cell<u64>,
+    /// Whether all groups go on at the next process of this origin: no lane opens any more.
+    pub(super) is_leaving: Cell<bool>,
     /// When the process last looked at its clock.
     awake: Cell<Instant>,
 }
@@ -77,6 +79,7 @@ impl Edges {
             edges: RefCell::default(),
             elsewhere: RefCell::default(),
             next_lane: Cell::new(1),
+            is_leaving: Cell::new(false),
             awake: Cell::new(Instant::now()),
         })
     }
@@ -269,7 +272,7 @@ impl Edges {
         if edge.lane_count() >= MAX_LANES {
             return LaneAdmission::Refused;
         }
-        if !open.restore && self.gathering.holds(&open.group) {
+        if self.is_leaving.get() || !open.restore && self.gathering.holds(&open.group) {
             return LaneAdmission::Wait(RETRY);
         }
         let lives_here = shared.residents.contains(&open.group);

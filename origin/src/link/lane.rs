@@ -12,7 +12,9 @@ use tokio::{sync::Notify, task::AbortHandle};
 use tributary_node::queue;
 use tributary_protocol::{
     GroupName, LaneId, MessageStreamId, SessionId,
-    link::{CloseReason, FromSession, OriginLane, Target, features, lane_frame::OpenLane},
+    link::{
+        CloseReason, FromSession, HandedOver, OriginLane, Target, features, lane_frame::OpenLane,
+    },
 };
 
 use super::{feeds::Feeds, shared::Shared};
@@ -193,6 +195,29 @@ impl Lane {
             lane: self.key,
             lost,
         });
+    }
+
+    /// Whether the edge can bring the lane's sessions to another process.
+    pub(super) fn follows(&self) -> bool {
+        self.out.remembers() && self.feeds.supports(features::MOVE)
+    }
+
+    /// Takes nothing in from here on. The group gets what was received.
+    pub(super) fn stop_receiving(self: &Rc<Self>) {
+        self.state.borrow_mut().stop_receiving();
+        self.settle();
+        self.release_all();
+    }
+
+    /// Ends the lane behind all that its group has sent; its sessions go on elsewhere.
+    pub(super) fn hand_over(&self, handed_over: HandedOver) {
+        self.out.hand_over(handed_over);
+    }
+
+    /// Whether the edge has the end of the lane, or no link by which it could get it.
+    pub(super) fn is_handed_over(&self) -> bool {
+        let has_link = self.uncarried.get().is_none();
+        self.is_over() || !has_link || self.state.borrow().is_handed_over()
     }
 
     /// Closes every session at both ends.

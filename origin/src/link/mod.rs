@@ -1,8 +1,8 @@
 //! The origin's end of its links.
 //!
 //! ```text
-//! thread, serve -> edges -> edge, gathering -> lane -> feeds
-//!                    └────────┴─────────────────┴──► shared -> residents
+//! thread, serve -> hand_over -> edges -> edge, gathering -> lane -> feeds
+//!                                 └────────┴─────────────────┴──► shared -> residents
 //! ```
 //!
 //! `thread` accepts links, and `serve` handles the streams of each: `node::link` drives both. An
@@ -15,6 +15,7 @@ mod edges;
 mod elsewhere;
 mod feeds;
 mod gathering;
+mod hand_over;
 mod lane;
 mod metrics;
 mod residents;

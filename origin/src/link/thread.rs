@@ -148,7 +148,11 @@ async fn announce_kept(edges: Rc<Edges>) {
 
 /// Ends the groups, lets the lanes send the rest, and closes the links.
 async fn shut_down(edges: &Edges, endpoint: &Endpoint) {
-    edges.tell_all(&Control::GoAway { within_ms: 0 });
+    match edges.shared.config.cluster {
+        // The next process is soon there: edges keep its groups for it.
+        Some(_) => edges.hand_over_all().await,
+        None => edges.tell_all(&Control::GoAway { within_ms: 0 }),
+    }
     let ended = tokio::time::timeout(GROUPS_END, edges.shared.groups.shutdown()).await;
     if ended.is_err() {
         tracing::warn!("groups did not end in time");
@@ -166,8 +170,9 @@ const GROUPS_END: Duration = Duration::from_secs(2);
 /// The time that lanes have to send the rest.
 const REST_LEAVES: Duration = Duration::from_secs(1);
 
-/// The time that the end takes at most, with the close of the endpoint, if no turn blocks the thread.
-const END: Duration = Duration::from_millis(3500);
+/// The time that the end takes at most, with the close of the endpoint, if no turn blocks the thread; an
+/// origin in a cluster hands its groups over before.
+const END: Duration = Duration::from_secs(6);
 
 /// The links could not be started.
 #[derive(Debug)]

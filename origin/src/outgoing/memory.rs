@@ -237,6 +237,8 @@ impl Session {
                 self.unhandled = self.unhandled.saturating_sub(bytes);
                 None
             }
+            // Connections within the process end with their groups.
+            LaneCommand::HandOver(_) => None,
             LaneCommand::Lost(_) => {
                 let why = "The instance is too far ahead.";
                 Some(info(Status::ConnectClosed, Some(why)))

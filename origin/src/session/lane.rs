@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tributary_node::queue::{self, PushError};
 use tributary_protocol::{
     GroupName, SessionId,
-    link::{AudienceId, Recipients, Record, Target, ToAudience, ToSession},
+    link::{AudienceId, HandedOver, Recipients, Record, Target, ToAudience, ToSession},
 };
 
 use super::{LaneKey, RecordKey, RecordOwner};
@@ -34,6 +34,8 @@ pub(crate) enum LaneCommand {
         /// How many of its messages are done with, from the first on, if that is known.
         handled: Option<u64>,
     },
+    /// The group goes on elsewhere: the lane ends behind all commands before.
+    HandOver(HandedOver),
     /// A command had no room in the lane's queue: these sessions cannot go on.
     Lost(Lost),
 }
@@ -184,6 +186,11 @@ impl LaneOut {
             // The lane ends with its queue.
             self.commands.close();
         }
+    }
+
+    /// Ends the lane: its sessions go on elsewhere.
+    pub(crate) fn hand_over(&self, handed_over: HandedOver) {
+        let _ = self.commands.push_final(LaneCommand::HandOver(handed_over));
     }
 
     /// Gives a session back the credit of a handled message: once for each message, whose weight the

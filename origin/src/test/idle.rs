@@ -129,6 +129,7 @@ impl IdleLane {
                 Some(
                     LaneCommand::Consumed { .. }
                     | LaneCommand::Audience { .. }
+                    | LaneCommand::HandOver(_)
                     | LaneCommand::Lost(_),
                 ) => {}
                 None => thread::yield_now(),

@@ -356,7 +356,9 @@ impl Lane {
                     self.audience(audience, order);
                     continue;
                 }
-                LaneCommand::Consumed { .. } | LaneCommand::Lost(_) => continue,
+                LaneCommand::Consumed { .. } | LaneCommand::HandOver(_) | LaneCommand::Lost(_) => {
+                    continue;
+                }
             };
             match order {
                 ToSession::Message { message, .. } => self.hear(message),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::{
     AudienceId, ClientClaims, CloseReason, FrameError, FromSession, ToSession,
     inbound::Inbound,
-    lane_frame::{AudienceFrame, ToEdge, ToOrigin},
+    lane_frame::{AudienceFrame, HandedOver, ToEdge, ToOrigin},
     outbox::{BATCH, Outbox},
     rate::Rate,
 };
@@ -60,7 +60,13 @@ pub struct EdgeLane {
     /// Whether sessions that open keep what restores them at another process of the origin.
     keeps: bool,
     departed: Departed,
+    /// Set once the lane's group has stopped at the origin.
+    handed_over: Option<Settled>,
 }
+
+/// Whether an origin has carried out exactly the messages that it has reported as handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Settled(bool);
 
 impl EdgeLane {
     /// A lane without sessions; each session sends at most at this rate.
@@ -78,6 +84,7 @@ impl EdgeLane {
             connected: false,
             keeps: false,
             departed: Departed::default(),
+            handed_over: None,
         }
     }
 
@@ -148,7 +155,7 @@ impl EdgeLane {
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) -> Result<(), FrameError> {
         self.inbound.push(bytes);
         while let Some(frame) = self.inbound.next(now)? {
-            self.handle_frame(ToEdge::decode(&frame)?)?;
+            self.handle_frame(now, ToEdge::decode(&frame)?)?;
         }
         Ok(())
     }
@@ -169,6 +176,10 @@ impl EdgeLane {
         }
         if self.inbound.ack_due().is_some_and(|due| due <= now) {
             self.append_ack();
+        }
+        if self.handed_over.is_some() {
+            // The rest goes to another process, or to another origin.
+            return self.outbox.poll_unnumbered();
         }
         if !self.outbox.is_blocked() {
             self.take_turns(now);
@@ -226,6 +237,16 @@ impl EdgeLane {
     /// Whether the origin has acknowledged every frame and no session waits.
     pub fn is_settled(&self) -> bool {
         self.outbox.retained() == 0 && self.turns.is_empty() && self.throttled.is_empty()
+    }
+
+    /// Whether the lane's group has stopped at the origin.
+    pub fn is_handed_over(&self) -> bool {
+        self.handed_over.is_some()
+    }
+
+    /// Whether the origin has yet to be told what was received.
+    pub fn owes_acknowledgement(&self) -> bool {
+        self.inbound.ack_due().is_some() || self.outbox.has_unnumbered()
     }
 
     /// The bytes kept for a resume.
@@ -347,7 +368,10 @@ impl EdgeLane {
         }
     }
 
-    fn handle_frame(&mut self, frame: ToEdge) -> Result<(), FrameError> {
+    fn handle_frame(&mut self, now: Instant, frame: ToEdge) -> Result<(), FrameError> {
+        if self.handed_over.is_some() && !matches!(frame, ToEdge::Ack(_) | ToEdge::Credit { .. }) {
+            return Err(FrameError::Value);
+        }
         match frame {
             ToEdge::Ack(received) => {
                 self.outbox.acknowledge(received)?;
@@ -372,6 +396,12 @@ impl EdgeLane {
                 Ok(())
             }
             ToEdge::Audience { audience, frame } => self.handle_audience(audience, frame),
+            ToEdge::HandedOver(HandedOver { settled, origin }) => {
+                self.inbound.acknowledge_at_once(now);
+                self.handed_over = Some(Settled(settled));
+                self.events.push_back(EdgeEvent::HandedOver { origin });
+                Ok(())
+            }
         }
     }
 

@@ -9,6 +9,9 @@ pub const CLAIMS: u64 = 1;
 /// has it remember, and an origin that says so takes its sessions back as another process.
 pub const RESTORE: u64 = 1 << 1;
 
+/// The edge reads [`HandedOver`](super::HandedOver), and goes on with the lane's sessions elsewhere.
+pub const MOVE: u64 = 1 << 2;
+
 /// The node reads [`NewPublication`](super::feed::Feed::NewPublication) in feeds, and the
 /// publication that an Attach names.
 pub const PUBLICATION: u64 = 1 << 6;

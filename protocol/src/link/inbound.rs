@@ -19,6 +19,8 @@ pub(super) struct Inbound {
     acknowledged: u64,
     unacknowledged_bytes: usize,
     ack_due: Option<Instant>,
+    /// Whether numbered frames are dropped: they do not count as received.
+    closed: bool,
 }
 
 /// The time for which an acknowledgement may wait for others. Reason: each costs a packet, and the
@@ -37,6 +39,7 @@ impl Inbound {
             acknowledged: 0,
             unacknowledged_bytes: 0,
             ack_due: None,
+            closed: false,
         }
     }
 
@@ -54,18 +57,32 @@ impl Inbound {
     }
 
     pub(super) fn next(&mut self, now: Instant) -> Result<Option<Frame>, FrameError> {
-        let frame = self.reader.poll_frame()?;
-        if let Some(frame) = &frame
-            && is_numbered(frame.kind)
-        {
+        while let Some(frame) = self.reader.poll_frame()? {
+            if !is_numbered(frame.kind) {
+                return Ok(Some(frame));
+            }
+            if self.closed {
+                continue;
+            }
             self.received += 1;
             self.unacknowledged_bytes += frame.body.len();
             self.ack_due.get_or_insert(now + ACK_DELAY);
             if self.unacknowledged_bytes >= ACK_BYTES {
                 self.ack_due = Some(now);
             }
+            return Ok(Some(frame));
         }
-        Ok(frame)
+        Ok(None)
+    }
+
+    /// Drops numbered frames from here on. They do not count as received: the peer keeps them.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Acknowledges at once what has been received.
+    pub(super) fn acknowledge_at_once(&mut self, now: Instant) {
+        self.ack_due = Some(now);
     }
 
     /// Numbered frames received so far.
@@ -90,7 +107,10 @@ impl Inbound {
     /// The connection is lost: the peer sends a partial frame again on the next one.
     pub(super) fn disconnected(&mut self) {
         // The next connection's opening states the number.
-        *self = Self::resumed(self.received);
+        *self = Self {
+            closed: self.closed,
+            ..Self::resumed(self.received)
+        };
     }
 }
 

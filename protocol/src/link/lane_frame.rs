@@ -15,6 +15,7 @@ mod audience;
 mod claims;
 mod control;
 mod fragment;
+mod handed_over;
 mod open;
 mod opening;
 mod restore;
@@ -23,6 +24,7 @@ mod session;
 pub use audience::{AudienceFrame, AudienceHead, AudiencePiece, MAX_AUDIENCE_NAME};
 pub use control::{Bandwidth, Statistics, frames};
 pub use fragment::{Fragment, Head, Member};
+pub use handed_over::HandedOver;
 pub use opening::{LaneAnswer, OpenLane};
 pub use restore::{
     ContentsHead, ContentsPiece, MAX_OBJECT_NAME, MAX_UNANSWERED, Reached, RestoreFrame,
@@ -87,6 +89,8 @@ pub enum ToEdge {
         audience: AudienceId,
         frame: AudienceFrame,
     },
+    /// The lane's group goes on elsewhere; no numbered frame follows.
+    HandedOver(HandedOver),
 }
 
 const OPEN_LANE: u64 = 0x10;
@@ -127,6 +131,7 @@ const RESTORED: u64 = 0x50;
 const CONTINUES: u64 = 0x51;
 const PUBLISH_READ: u64 = 0x54;
 const RELAY: u64 = 0x55;
+const HANDED_OVER: u64 = 0x56;
 
 /// The most payload of one fragment, so that its frame keeps [`frame::MAX_BODY`].
 pub const MAX_FRAGMENT: usize = frame::MAX_BODY - 64;
@@ -192,6 +197,7 @@ impl ToEdge {
             Self::Session { session, order } => order.encode(*session, out),
             Self::Fragment { session, fragment } => encode_fragment(*session, fragment, out),
             Self::Audience { audience, frame } => frame.encode(*audience, out),
+            Self::HandedOver(handed_over) => handed_over.encode(out),
         }
     }
 
@@ -212,6 +218,7 @@ impl ToEdge {
                 let (audience, frame) = AudienceFrame::decode(frame)?;
                 Self::Audience { audience, frame }
             }
+            HANDED_OVER => Self::HandedOver(HandedOver::decode(frame)?),
             _ => {
                 let (session, order) = ToSession::decode(frame)?;
                 Self::Session { session, order }

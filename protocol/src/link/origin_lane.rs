@@ -17,6 +17,7 @@ use crate::SessionId;
 
 mod audiences;
 mod event;
+mod hand_over;
 mod lapse;
 mod line;
 mod order;
@@ -29,6 +30,7 @@ pub use audiences::AudienceCounts;
 pub use event::OriginEvent;
 pub use orders::RETENTION;
 
+use hand_over::Leaving;
 use order::Order;
 use orders::Orders;
 use restore::Restoring;
@@ -49,6 +51,7 @@ pub struct OriginLane {
     connected: bool,
     /// While the edge restores the lane.
     restoring: Option<Box<Restoring>>,
+    leaving: Option<Leaving>,
 }
 
 impl OriginLane {
@@ -63,6 +66,7 @@ impl OriginLane {
             max_message,
             connected: false,
             restoring: None,
+            leaving: None,
         }
     }
 
@@ -128,12 +132,18 @@ impl OriginLane {
     /// Queues an order to a session, after the orders before it. A session whose order exceeds
     /// [`RETENTION`] is closed.
     pub fn send(&mut self, session: SessionId, order: ToSession) {
+        if self.has_left() {
+            return;
+        }
         let order = Order::Session(order);
         self.orders.send(&mut self.sessions, session, order);
     }
 
     /// Sends an order to an audience. It keeps its order among the orders to the members.
     pub fn audience(&mut self, audience: AudienceId, order: ToAudience) {
+        if self.has_left() {
+            return;
+        }
         self.orders
             .send_audience(&mut self.sessions, audience, order);
     }
@@ -157,6 +167,7 @@ impl OriginLane {
             self.append_ack();
         }
         self.orders.take_turns(&mut self.sessions);
+        self.leave_if_empty();
         if self.orders.outbox.has_unsent() {
             self.append_ack();
         }
@@ -186,6 +197,9 @@ impl OriginLane {
 
     /// Closes a session, at both ends; the event [`FromSession::Close`] follows.
     pub fn close_session(&mut self, session: SessionId, reason: CloseReason) {
+        if self.has_left() {
+            return;
+        }
         self.orders.close(&mut self.sessions, session, reason);
     }
 

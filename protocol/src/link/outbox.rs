@@ -65,8 +65,8 @@ impl Outbox {
 
     /// The next bytes for the stream, unless the window holds them back.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
-        if !self.unnumbered.is_empty() {
-            return Some(std::mem::take(&mut self.unnumbered).freeze());
+        if let Some(bytes) = self.poll_unnumbered() {
+            return Some(bytes);
         }
         if self.in_flight >= WINDOW {
             return None;
@@ -79,6 +79,17 @@ impl Outbox {
         self.in_flight += bytes.len();
         self.unsent += 1;
         Some(bytes)
+    }
+
+    /// Whether frames without a number wait.
+    pub fn has_unnumbered(&self) -> bool {
+        !self.unnumbered.is_empty()
+    }
+
+    /// The next bytes of frames without a number.
+    pub fn poll_unnumbered(&mut self) -> Option<Bytes> {
+        let waits = !self.unnumbered.is_empty();
+        waits.then(|| std::mem::take(&mut self.unnumbered).freeze())
     }
 
     /// Whether bytes for [`Self::poll_transmit`] wait only for the peer's acknowledgement.

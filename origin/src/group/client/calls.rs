@@ -1,4 +1,4 @@
-//! Calls to a client that it has not answered.
+//! Calls to a client that it has not answered, and calls of a client whose answers are deferred.
 
 use tributary_protocol::TransactionId;
 
@@ -12,6 +12,8 @@ pub(in crate::group) struct Calls(Option<Box<Open>>);
 struct Open {
     last: u32,
     waiting: Vec<(u32, CallToken)>,
+    /// The calls of the client whose answers are deferred.
+    deferred: Vec<TransactionId>,
     measurement: Option<Box<Measurement>>,
 }
 
@@ -51,6 +53,29 @@ impl Calls {
         Some(waiting.remove(at).1)
     }
 
+    /// Notes a call of the client that is not answered yet. Of too many the oldest are forgotten.
+    pub(in crate::group) fn defer(&mut self, transaction: TransactionId) {
+        let deferred = &mut self.open().deferred;
+        if deferred.len() >= OPEN_CALLS {
+            deferred.remove(0);
+        }
+        deferred.push(transaction);
+    }
+
+    /// A call of the client is answered.
+    pub(in crate::group) fn answered(&mut self, transaction: TransactionId) {
+        if let Some(open) = &mut self.0
+            && let Some(at) = open.deferred.iter().rposition(|it| *it == transaction)
+        {
+            open.deferred.remove(at);
+        }
+    }
+
+    /// The calls of the client that are not answered yet.
+    pub(in crate::group) fn deferred(&self) -> &[TransactionId] {
+        self.0.as_ref().map_or(&[], |open| &open.deferred)
+    }
+
     /// All calls without an answer.
     pub(in crate::group) fn take_all(&mut self) -> Vec<CallToken> {
         let waiting = self.0.take().map(|open| open.waiting);
@@ -84,6 +109,7 @@ impl Calls {
             Box::new(Open {
                 last: BEFORE_FIRST_CALL,
                 waiting: Vec::new(),
+                deferred: Vec::new(),
                 measurement: None,
             })
         })

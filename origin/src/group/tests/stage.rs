@@ -15,9 +15,9 @@ use tributary_protocol::{
     amf::{Object, Value},
     command::{Command, DataMessage, ObjectEncoding, connect},
     link::{
-        AudienceId, ClientClaims, CloseReason, FromSession, Generation, OpenSession, Recipients,
-        Record, RelayAddress, RestoredSession, TakeoverKey, Target, ToAudience, ToSession,
-        WriterId,
+        AudienceId, ClientClaims, CloseReason, FromSession, Generation, HandedOver, OpenSession,
+        Recipients, Record, RelayAddress, RestoredSession, TakeoverKey, Target, ToAudience,
+        ToSession, WriterId,
     },
     message::user_control::UserControl,
     shared_object::{Event, Flags, SharedObjectMessage, body::for_member},
@@ -69,6 +69,8 @@ pub(super) struct Lane {
     commands: queue::Receiver<LaneCommand>,
     heard: BTreeMap<u64, Vec<String>>,
     pub(super) consumed: HashMap<u64, usize>,
+    /// The end of the lane, if its group goes on elsewhere.
+    pub(super) handed_over: Option<HandedOver>,
     /// Messages credited back to sessions.
     pub(super) handled: HashMap<u64, usize>,
     /// The streams the lane's publishers may write to, by session and message stream.
@@ -167,6 +169,7 @@ impl Lane {
             commands,
             heard: BTreeMap::new(),
             consumed: HashMap::new(),
+            handed_over: None,
             handled: HashMap::new(),
             writers: HashMap::new(),
             attached: HashMap::new(),
@@ -466,6 +469,7 @@ impl Lane {
                     self.tell_members(audience, &order);
                     self.audiences.push((audience, order));
                 }
+                LaneCommand::HandOver(handed_over) => self.handed_over = Some(handed_over),
                 LaneCommand::Lost(lost) => panic!("too much for the lane: {lost:?}"),
                 LaneCommand::Consumed { session, bytes, .. } => {
                     *self.consumed.entry(session.0).or_default() += bytes;

@@ -169,6 +169,18 @@ impl Lane {
         if waits != Some(number) {
             return;
         }
+        self.release_now(session);
+    }
+
+    /// Releases what waits for the end of a feed.
+    pub(super) fn release_all(self: &Rc<Self>) {
+        let waiting: Vec<_> = self.held.borrow().keys().copied().collect();
+        for session in waiting {
+            self.release_now(session);
+        }
+    }
+
+    fn release_now(self: &Rc<Self>, session: SessionId) {
         let streams: Vec<_> = self.publishing.borrow().keys().copied().collect();
         for (owner, stream) in streams {
             if owner == session {

@@ -78,6 +78,9 @@ impl Lane {
                     state.send(session, ToSession::Handled(messages));
                 }
             }
+            LaneCommand::HandOver(handed_over) => {
+                self.state.borrow_mut().hand_over(handed_over);
+            }
             LaneCommand::Lost(lost) => self.close_lost(lost),
         }
     }

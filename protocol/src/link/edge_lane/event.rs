@@ -41,6 +41,9 @@ pub enum EdgeEvent {
         audience: AudienceId,
         event: AudienceEvent,
     },
+    /// The lane's group has stopped at this origin. It goes on at the one of this name; an empty name is
+    /// the next process of the same.
+    HandedOver { origin: String },
 }
 
 /// An event of an audience. Sessions that are over are not named.

@@ -22,7 +22,7 @@ pub(super) struct Kept {
     /// Whether a record did not fit: the session cannot be restored.
     is_cut: bool,
     /// Messages that have left and are not done with, in order; without a payload those that are never
-    /// sent again.
+    /// sent again: commands that were answered, and answers.
     unhandled: VecDeque<(Generation, Message)>,
     /// Payload bytes of these messages.
     unhandled_bytes: usize,
@@ -123,7 +123,7 @@ impl Kept {
             }
             self.unanswered.push(transaction);
         }
-        if !may_repeat(&message) {
+        if is_answer(&message) {
             message.payload = Bytes::new();
         }
         self.unhandled_bytes += message.payload.len();
@@ -184,12 +184,25 @@ impl Kept {
         }
     }
 
-    /// Takes everything, for another process of the origin.
-    pub(super) fn salvage(self) -> Salvage {
+    /// Takes everything, for another process. `settled` if none of the messages that are not done with was
+    /// carried out.
+    pub(super) fn salvage(mut self, settled: bool) -> Salvage {
+        if settled {
+            self.unanswered.retain(|call| {
+                let asks = |message: &Message| {
+                    let peeked = Command::peek(message.kind, &message.payload);
+                    peeked.is_some_and(|(_, transaction)| transaction == *call)
+                };
+                !self.unhandled.iter().any(|(_, message)| asks(message))
+            });
+        }
         let unhandled = self.unhandled.into_iter();
         let again = unhandled.filter_map(|(generation, message)| {
-            let message = repeatable(message)?;
-            Some((generation, message))
+            let message = match settled {
+                true => Some(message).filter(|message| !message.payload.is_empty()),
+                false => repeatable(message),
+            };
+            Some((generation, message?))
         });
         Salvage {
             open: self.open,
@@ -200,22 +213,24 @@ impl Kept {
     }
 }
 
-/// Whether a message may be sent a second time, or a part of it: no call of an application's method, and no
-/// answer.
+fn is_answer(message: &Message) -> bool {
+    message.kind.is_command()
+        && Command::peek(message.kind, &message.payload)
+            .is_some_and(|(name, _)| matches!(name, "_result" | "_error"))
+}
+
+/// Whether a message may be carried out twice, or a part of it: it is no call of an application's method.
 fn may_repeat(message: &Message) -> bool {
-    if !message.kind.is_command() {
-        return true;
-    }
-    Command::peek(message.kind, &message.payload).is_some_and(|(name, _)| {
-        let is_own = !NetStreamCommand::is_call(name) || Mutant::CallsAreRepeated.is_on();
-        is_own && !matches!(name, "_result" | "_error")
-    })
+    !message.kind.is_command()
+        || Mutant::CallsAreRepeated.is_on()
+        || Command::peek(message.kind, &message.payload)
+            .is_some_and(|(name, _)| !NetStreamCommand::is_call(name))
 }
 
 /// The message as it may be sent a second time; none if it must not be. A call of an application's
 /// method is carried out at most once, and so is a message to the members of a shared object.
 fn repeatable(mut message: Message) -> Option<Message> {
-    if message.payload.is_empty() || Mutant::NothingIsRepeated.is_on() {
+    if message.payload.is_empty() || !may_repeat(&message) || Mutant::NothingIsRepeated.is_on() {
         return None;
     }
     if !message.kind.is_shared_object() {

@@ -16,6 +16,8 @@ pub(in crate::link) enum Mutant {
     RecordsAreOld,
     /// The next process does not hear of clients that have left.
     DeparturesAreForgotten,
+    /// A lane that was handed over is salvaged as after a crash.
+    HandOverIsACrash,
 }
 
 #[cfg(not(test))]
@@ -41,13 +43,14 @@ mod switch {
     pub(in crate::link) struct SwitchedOn(());
 
     impl Mutant {
-        pub(in crate::link) const ALL: [Self; 6] = [
+        pub(in crate::link) const ALL: [Self; 7] = [
             Self::CallsAreRepeated,
             Self::AnswersAreMissed,
             Self::NothingIsRepeated,
             Self::ReportedCallsAreForgotten,
             Self::RecordsAreOld,
             Self::DeparturesAreForgotten,
+            Self::HandOverIsACrash,
         ];
 
         pub(in crate::link::edge_lane) fn is_on(self) -> bool {
@@ -67,6 +70,7 @@ mod switch {
                 Self::NothingIsRepeated => "repeated",
                 Self::RecordsAreOld => "told",
                 Self::DeparturesAreForgotten => "left",
+                Self::HandOverIsACrash => "whole",
             }
         }
     }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::{
-    EdgeLane,
+    EdgeLane, Settled,
     kept::{Kept, Salvage, requeue},
     mutant::Mutant,
     session::EdgeSession,
@@ -32,11 +32,12 @@ pub struct SalvagedSession {
 }
 
 impl SalvagedSession {
-    /// None if the session cannot be restored.
-    fn of(state: EdgeSession) -> Option<Self> {
+    /// None if the session cannot be restored. `settled` if the origin has carried out exactly what it has
+    /// reported.
+    fn of(state: EdgeSession, settled: bool) -> Option<Self> {
         let kept = state.kept.filter(|kept| kept.is_whole())?;
         Some(Self {
-            salvage: kept.salvage(),
+            salvage: kept.salvage(settled),
             queue: state.queue,
         })
     }
@@ -64,7 +65,12 @@ impl EdgeLane {
     pub fn salvage(&mut self, session: SessionId) -> Option<SalvagedSession> {
         let open = |state: &EdgeSession| state.accepted && !state.closing;
         self.sessions.get(&session).filter(|it| open(it))?;
-        SalvagedSession::of(self.sessions.remove(&session)?)
+        SalvagedSession::of(self.sessions.remove(&session)?, self.is_settled_end())
+    }
+
+    /// Whether the lane was handed over, and what was carried out is known exactly.
+    fn is_settled_end(&self) -> bool {
+        self.handed_over == Some(Settled(true)) && !Mutant::HandOverIsACrash.is_on()
     }
 
     /// Takes the sessions out whose clients have left, and whose close the origin's process may not have
@@ -77,9 +83,10 @@ impl EdgeLane {
         let mut departed: Vec<_> = self.sessions.extract_if(closing).collect();
         departed.extend(self.departed.take());
         departed.sort_unstable_by_key(|(session, _)| *session);
+        let settled = self.is_settled_end();
         let departed = departed.into_iter();
         let salvaged =
-            departed.map(|(session, state)| Some((session, SalvagedSession::of(state)?)));
+            departed.map(|(session, state)| Some((session, SalvagedSession::of(state, settled)?)));
         salvaged.flatten().collect()
     }
 

@@ -60,6 +60,11 @@ impl Orders {
         self.outbox.retained() + self.queued + self.merging.bytes()
     }
 
+    /// Whether no order waits to be encoded.
+    pub(super) fn are_encoded(&self) -> bool {
+        self.turns.is_empty() && self.line.is_empty() && self.merging.bytes() == 0
+    }
+
     /// Queues an order to a session behind the orders before it. A session whose order exceeds
     /// [`RETENTION`] is closed.
     pub(super) fn send(&mut self, sessions: &mut LaneSessions, session: SessionId, order: Order) {

@@ -9,8 +9,8 @@ use crate::{
     amf::ObjectEncoding,
     link::{
         AudienceId, Bandwidth, ClientClaims, CloseReason, Control, FeedPlace, Filter, FromSession,
-        Generation, Hello, LiveId, OpenSession, Record, RelayAddress, Source, Statistics,
-        TakeoverKey, Target, ToSession, WriterId,
+        Generation, HandedOver, Hello, LiveId, OpenSession, Record, RelayAddress, Source,
+        Statistics, TakeoverKey, Target, ToSession, WriterId,
         frame::{FrameReader, MAX_BODY},
         lane_frame::{
             AudienceFrame, AudienceHead, AudiencePiece, ContentsHead, ContentsPiece, Fragment,
@@ -380,6 +380,13 @@ fn to_edge() -> Vec<(&'static str, ToEdge)> {
             order(ToSession::Continues {
                 live: LiveId(10),
                 was: LiveId(9),
+            }),
+        ),
+        (
+            "4056 04 01 02 6f32",
+            ToEdge::HandedOver(HandedOver {
+                settled: true,
+                origin: "o2".into(),
             }),
         ),
     ]

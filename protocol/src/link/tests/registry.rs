@@ -79,6 +79,7 @@ fn no_feature_bit_has_two_meanings_and_the_code_has_those_in_use() {
     let code = BTreeMap::from([
         ("CLAIMS", features::CLAIMS),
         ("RESTORE", features::RESTORE),
+        ("MOVE", features::MOVE),
         ("PUBLICATION", features::PUBLICATION),
         ("COUNTED", features::COUNTED),
         ("UNREAD", features::UNREAD),

@@ -1,5 +1,5 @@
-//! A simulated edge whose origin's process dies and starts anew: a virtual clock, a pipe that breaks, and
-//! a printed seed. After each run the history of every session is checked.
+//! A simulated edge whose origin's process dies or hands over, and starts anew: a virtual clock, a pipe that
+//! breaks, and a printed seed. After each run the history of every session is checked.
 //!
 //! | invariant | |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | repeated | a command of the server is carried out, and in the order in which it was sent |
 //! | told | a process knows of all that the client was told by those before it |
 //! | left | of each client that leaves, a process that knows it hears of its end |
+//! | whole | if no process dies, and each that ends has settled, every call is carried out and has its result |
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -16,7 +17,7 @@ use crate::{
     TransactionId,
     amf::ObjectEncoding,
     command::Command,
-    link::{CloseReason, Record, edge_lane::mutant::Mutant},
+    link::{CloseReason, HandedOver, Record, edge_lane::mutant::Mutant},
 };
 
 /// One process of the origin, with its application.
@@ -56,6 +57,8 @@ struct Run {
     /// The sessions whose clients have left, and those of whose end a process has heard.
     left: HashSet<SessionId>,
     ended: HashSet<SessionId>,
+    /// Whether no process has ended but after it has settled.
+    is_whole: bool,
     violations: Vec<String>,
 }
 
@@ -118,6 +121,7 @@ impl Run {
             sent: HashMap::new(),
             left: HashSet::new(),
             ended: HashSet::new(),
+            is_whole: true,
             violations: Vec::new(),
         };
         run.connect();
@@ -135,6 +139,7 @@ impl Run {
     }
 
     fn connect(&mut self) {
+        self.edge_events();
         self.edge.connected(self.process.lane.received()).unwrap();
         let lane = &mut self.process.lane;
         lane.connected(self.now, self.edge.received()).unwrap();
@@ -151,6 +156,49 @@ impl Run {
 
     /// The process dies with what it has not sent; the edge brings its sessions to the next.
     fn crash(&mut self) {
+        self.is_whole = false;
+        self.go_on_at_next();
+    }
+
+    /// The process carries out what it has received, or a part of it, and hands over.
+    fn hand_over(&mut self, settled: bool) {
+        self.is_whole &= settled;
+        self.process.lane.stop_receiving();
+        self.origin_events();
+        while (settled || self.rng.random_bool(0.8))
+            && let Some((session, message)) = self.process.mail.pop_front()
+        {
+            self.handle(session, &message);
+        }
+        while settled && let Some((session, transaction)) = self.process.open.pop() {
+            self.process.say(session, "_result", transaction, 0);
+        }
+        let origin = String::new();
+        self.process.lane.hand_over(HandedOver { settled, origin });
+        // Nothing that the process does from here on reaches anybody.
+        self.process.mail.clear();
+        self.process.open.clear();
+        while !self.process.lane.is_handed_over() {
+            match self.rng.random_range(0..20) {
+                0 if self.connected => self.disconnect(),
+                0..8 if !self.connected => self.connect(),
+                _ => {}
+            }
+            if self.rng.random_bool(0.2) {
+                let session = SessionId(self.rng.random_range(1..=SESSIONS));
+                match self.rng.random_bool(0.1) {
+                    true => self.leave(session),
+                    false if !self.left.contains(&session) => self.send(session),
+                    false => {}
+                }
+            }
+            self.step();
+        }
+        assert!(self.edge.is_handed_over());
+        self.go_on_at_next();
+    }
+
+    fn go_on_at_next(&mut self) {
         self.disconnect();
         let mut next = EdgeLane::default().keeping();
         for number in 1..=SESSIONS {
@@ -384,6 +432,13 @@ impl Run {
                     self.violations
                         .push(format!("answered: call {key:?} {fate:?}"));
                 }
+                Sent::Call
+                    if self.is_whole
+                        && (fate.carried_out, &fate.answers[..]) != (1, &["_result"]) =>
+                {
+                    self.violations
+                        .push(format!("whole: call {key:?} {fate:?}"));
+                }
                 Sent::Own if fate.carried_out == 0 || fate.answers.is_empty() => {
                     self.violations.push(format!("repeated: {key:?} {fate:?}"));
                 }
@@ -403,6 +458,7 @@ impl Run {
 /// One run of a seed. Returns what is violated.
 fn run(seed: u64) -> Vec<String> {
     let mut run = Run::new(seed);
+    let dies = seed.is_multiple_of(2);
     for _ in 0..400 {
         for number in 1..=SESSIONS {
             let session = SessionId(number);
@@ -415,7 +471,11 @@ fn run(seed: u64) -> Vec<String> {
             run.leave(session);
         }
         match run.rng.random_range(0..100) {
-            0 | 1 => run.crash(),
+            0 | 1 if dies && run.rng.random_bool(0.7) => run.crash(),
+            0 | 1 => {
+                let settled = !dies || run.rng.random_bool(0.5);
+                run.hand_over(settled);
+            }
             2 | 3 if run.connected => run.disconnect(),
             4..8 if !run.connected => run.connect(),
             _ => {}

@@ -64,7 +64,7 @@ fn the_newest_record_of_each_part_is_kept() {
     kept.remember(record(4, b"other"));
     kept.remember(record(3, b"new"));
     kept.remember(record(4, b""));
-    let salvage = kept.salvage();
+    let salvage = kept.salvage(false);
     assert_eq!(salvage.records, [record(3, b"new")]);
 }
 
@@ -110,7 +110,7 @@ fn commands_of_the_server_are_sent_again_and_calls_are_not() {
     for message in sent {
         kept.left(Generation(1), message);
     }
-    let salvage = kept.salvage();
+    let salvage = kept.salvage(false);
     assert_eq!(names(&salvage), ["createStream", "play", "pause"]);
     assert_eq!(salvage.unanswered, [TransactionId(3.0)], "the call fails");
 }
@@ -127,7 +127,7 @@ fn messages_that_are_done_with_or_answered_are_not_sent_again() {
     kept.came(answer.kind, &answer.payload);
     let answer = command("onStatus", 4.0);
     kept.came(answer.kind, &answer.payload);
-    let salvage = kept.salvage();
+    let salvage = kept.salvage(false);
     assert_eq!(names(&salvage), ["createStream"]);
     assert_eq!(salvage.unanswered, []);
 }
@@ -139,7 +139,7 @@ fn the_answer_of_a_command_of_the_server_is_not_missed() {
     kept.left(Generation(0), command("publish", 5.0));
     kept.left(Generation(0), command("chat", 6.0));
     kept.handled(2);
-    let salvage = kept.salvage();
+    let salvage = kept.salvage(false);
     assert_eq!(names(&salvage), [""; 0]);
     assert_eq!(
         salvage.unanswered,
@@ -161,7 +161,7 @@ fn messages_to_the_members_of_an_object_are_sent_at_most_once() {
     kept.left(Generation(0), object(vec![Event::Use]));
     kept.left(Generation(0), object(vec![say.clone()]));
     kept.left(Generation(0), object(vec![change.clone(), say]));
-    let salvage = kept.salvage();
+    let salvage = kept.salvage(false);
     let events: Vec<_> = (salvage.again.iter())
         .map(|(_, it)| {
             SharedObjectMessage::decode(it.kind, &it.payload)

@@ -1,0 +1,133 @@
+//! A group that stops here and goes on elsewhere with its clients.
+//!
+//! ```text
+//! running ──order──► leaving: answers come, writes are stored ──► stopped, lanes end ──► gone
+//! ```
+//!
+//! Its lanes take nothing more in, so that nothing new begins. The group finishes what it has begun, as far
+//! as the time reaches: then each message of a client was either carried out here, or its edge has it.
+
+use std::time::{Duration, Instant};
+
+use tributary_protocol::{
+    command::Status,
+    link::{CloseReason, HandedOver},
+};
+
+use super::Actor;
+use crate::{
+    app::{Responder, StopReason},
+    group::{client::Client, core::Core, hand_over::HandOver},
+    session::SessionKey,
+};
+
+/// The end of a group that goes on elsewhere.
+pub(super) struct Leaving {
+    order: HandOver,
+    until: Instant,
+    /// A client that had something under way when it was looked at last.
+    waits_for: Option<SessionKey>,
+}
+
+/// The time for answers and writes that are under way.
+const SETTLE: Duration = Duration::from_secs(1);
+
+impl Leaving {
+    pub(super) fn until(&self) -> Instant {
+        self.until
+    }
+}
+
+impl Actor {
+    /// Begins to leave.
+    pub(super) fn begin_leaving(&mut self, order: HandOver) {
+        // Sessions that an edge has not brought whole go on elsewhere from what it has.
+        self.end_gathering();
+        self.arrival = None;
+        for key in self.core.clients.keys().collect::<Vec<_>>() {
+            if !order.lanes.contains(&key.lane) {
+                self.core.end_one(key, CloseReason::Shutdown);
+            }
+        }
+        self.turn(|turn| turn.settle());
+        self.core.object_acts().commit_all();
+        self.leaving = Some(Box::new(Leaving {
+            order,
+            until: self.core.room.now + SETTLE,
+            waits_for: None,
+        }));
+    }
+
+    /// Takes the order if nothing is under way any more, or the time is over.
+    pub(super) fn leaving_now(&mut self) -> Option<Leaving> {
+        let core = &self.core;
+        let leaving = self.leaving.as_mut()?;
+        let is_late = leaving.until <= core.room.now;
+        if !is_late && leaving.waits_for.is_some_and(|key| core.waits(key)) {
+            return None;
+        }
+        leaving.waits_for = core.clients.keys().find(|key| core.waits(*key));
+        if leaving.waits_for.is_some() && !is_late {
+            return None;
+        }
+        Some(*self.leaving.take()?)
+    }
+
+    /// Ends here; the clients' sessions do not.
+    pub(super) async fn leave(&mut self, leaving: Leaving) {
+        let HandOver {
+            to,
+            mut lanes,
+            stopped,
+        } = leaving.order;
+        self.fail_deferred();
+        let settled = self.core.clients.accepted().all(Client::has_done_all);
+        for client in self.core.clients.all() {
+            if lanes.remove(&client.lane().key()) {
+                let origin = to.clone();
+                client.lane().hand_over(HandedOver { settled, origin });
+            }
+        }
+        let _ = stopped.send(settled);
+        let clients = self.core.clients.len();
+        tracing::info!(group = %self.core.room.name, clients, settled, to, "group goes on elsewhere");
+        self.turn(|turn| turn.stop(StopReason::HandOver));
+        let _counted = self.drop_app();
+        self.core.object_acts().commit_all();
+        self.wait_for_store().await;
+        self.core.reset(CloseReason::Moved);
+        self.end_for_good();
+    }
+
+    /// Answers the calls that the application has not answered in time.
+    fn fail_deferred(&mut self) {
+        let deferred = |core: &Core| {
+            let clients = core.clients.accepted();
+            let calls = clients.flat_map(|client| {
+                let client_id = client.id();
+                let calls = client.calls.deferred().iter();
+                calls.map(move |call| Responder {
+                    client: client_id,
+                    transaction: *call,
+                })
+            });
+            calls.collect::<Vec<_>>()
+        };
+        let late = deferred(&self.core);
+        let why = "The server has stopped while it handled the call.";
+        for responder in &late {
+            let info = Status::CallFailed.info(Some(why), None);
+            self.core.clients.fail_call(*responder, info);
+        }
+        let late = late.len() as u64;
+        self.core.room.process.metrics.calls_lost.inc_by(late);
+    }
+}
+
+impl Core {
+    /// Whether something of the client is under way.
+    fn waits(&self, key: SessionKey) -> bool {
+        let client = self.clients.get(key).filter(|it| it.is_accepted());
+        client.is_some_and(|it| !it.has_done_all() || !it.calls.deferred().is_empty())
+    }
+}

@@ -1,0 +1,21 @@
+//! The order to a group to stop here and to go on elsewhere.
+
+use std::collections::HashSet;
+
+use tokio::sync::oneshot;
+
+use crate::session::LaneKey;
+
+/// The order to a group to stop here and to go on elsewhere, with the clients that its edges bring there. Its
+/// lanes take nothing more in; what they had received stands in the mailbox before the order.
+#[derive(Debug)]
+pub(crate) struct HandOver {
+    /// The origin at which it goes on, by its name in the edges' configurations; empty: the next process of
+    /// this one.
+    pub(crate) to: String,
+    /// The lanes whose sessions go on. The other clients' sessions end.
+    pub(crate) lanes: HashSet<LaneKey>,
+    /// Sent once the group has sent its lanes the last of their orders: whether all messages are done with
+    /// that it had taken up.
+    pub(crate) stopped: oneshot::Sender<bool>,
+}
