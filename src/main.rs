@@ -4,6 +4,7 @@ mod admin_client;
 mod apps;
 mod cert;
 mod check;
+mod cluster;
 mod config;
 mod dev;
 mod drain;
@@ -16,6 +17,7 @@ mod reload;
 mod replace;
 mod sample;
 mod system;
+mod table;
 
 use std::process::ExitCode;
 
@@ -42,6 +44,8 @@ enum Command {
     Edge(edge::EdgeArgs),
     /// Deploys, lists, restarts and removes the applications of a running origin
     Apps(apps::AppsArgs),
+    /// Shows the cluster of a running origin, and moves groups to its other origins
+    Cluster(cluster::ClusterArgs),
     /// Lets a running edge leave: its clients go to other edges
     Drain(drain::DrainArgs),
     /// Lets a running node read its configuration again
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Origin(args) => origin::run(&args),
         Command::Edge(args) => edge::run(&args),
         Command::Apps(args) => apps::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Drain(args) => drain::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Cert(args) => cert::run(&args),

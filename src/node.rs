@@ -19,7 +19,7 @@ pub(crate) type Failure = Box<dyn Error>;
 pub(crate) const ADDRESS_FILE: &str = "admin-address";
 
 /// The time for all parts to end.
-pub(crate) const STOP: Duration = Duration::from_millis(6500);
+pub(crate) const STOP: Duration = Duration::from_secs(17);
 
 /// The metrics registry of this build.
 pub(crate) fn registry() -> Registry {

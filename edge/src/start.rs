@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tributary_node::{
     admin::{self, Routes},
     config::{Application, Mistakes},
+    link::{OriginAddress, OriginAddressError},
     tls::Identity,
 };
 
@@ -16,7 +17,7 @@ use crate::{
     departure::{Departing, Departure},
     fanout::Streams,
     hooks::Hooks,
-    link::{LinkConfig, LinkMetrics, Links, OriginAddress, OriginAddressError, Readiness},
+    link::{LinkConfig, LinkMetrics, Links, Readiness},
     listeners::{InheritedListener, Listeners},
     live::{LiveClients, SharedUpstream, Taking},
     moving::LinksState,

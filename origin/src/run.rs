@@ -18,7 +18,7 @@ use tributary_node::{
 
 use crate::{
     app::Applications,
-    cluster::{ClusterConfig, ClusterKeyError},
+    cluster::{ClusterConfig, ClusterHandle, ClusterKeyError},
     config::Config,
     deploy::{self, Deployer, Loader, api},
     group::{Groups, Settings},
@@ -160,9 +160,12 @@ pub fn start(
     let deployer = Deployer::start(deploying, groups.clone(), start.loader);
     let deployer = deployer.map_err(StartError::Deploy)?;
     groups.keep_for(&relayed);
-    let api = admin_api(&deployer, data.as_deref(), start.token, registry)?;
+    let (cluster, orders) = ClusterHandle::new();
+    let cluster = start.cluster.is_some().then_some(cluster);
+    let api = admin_api(&deployer, cluster, data.as_deref(), start.token, registry)?;
     let link_metrics = LinkMetrics::default();
     link_metrics.register(registry);
+    let own_name = start.identity.peer().name.clone();
     let link = LinkConfig {
         address: config.link,
         identity: start.identity,
@@ -171,11 +174,12 @@ pub fn start(
         max_message: u32::try_from(config.max_message.get()).unwrap_or(u32::MAX),
         message_budget: config.message_budget.get() as u64,
         cluster: match &start.cluster {
-            Some(cluster) => Some(cluster_link(cluster, data.as_deref())?),
+            Some(cluster) => Some(cluster_link(cluster, data.as_deref(), &own_name)?),
             None => None,
         },
     };
-    let link = link::start(link, groups, link_metrics, drain).map_err(StartError::Link)?;
+    let link = link::start(link, groups, link_metrics, orders, drain);
+    let link = link.map_err(StartError::Link)?;
     Ok(Running {
         link,
         deployer,
@@ -186,13 +190,23 @@ pub fn start(
 }
 
 /// The part of a cluster that concerns the links.
-fn cluster_link(cluster: &ClusterConfig, data: Option<&Path>) -> Result<ClusterLink, StartError> {
+fn cluster_link(
+    cluster: &ClusterConfig,
+    data: Option<&Path>,
+    own_name: &str,
+) -> Result<ClusterLink, StartError> {
     let data = data.ok_or(StartError::NoData)?;
     Ok(ClusterLink {
+        name: cluster.name.clone(),
         key: cluster.record_key(data).map_err(StartError::ClusterKey)?,
+        origins: cluster.others(own_name),
+        states: data.join(STATES),
         edges: data.join(EDGES),
     })
 }
+
+/// The file in the data directory with the states that applications hand to the next process.
+const STATES: &str = "handed-over";
 
 /// The file in the data directory with the names of the edges.
 const EDGES: &str = "edges";
@@ -209,6 +223,7 @@ fn open_store(data: &Path) -> Result<Store, StartError> {
 /// The admin interface; it is closed without a data folder, which would hold its token.
 fn admin_api(
     deployer: &Deployer,
+    cluster: Option<ClusterHandle>,
     data: Option<&Path>,
     token: Option<Token>,
     registry: &mut Registry,
@@ -220,7 +235,7 @@ fn admin_api(
         Some(token) => token,
         None => Token::of(data).map_err(StartError::Token)?,
     };
-    Ok(api::routes(deployer.clone(), token, registry))
+    Ok(api::routes(deployer.clone(), cluster, token, registry))
 }
 
 /// The origin could not be started.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::node::Failure;
+use crate::{node::Failure, table};
 
 /// A table of applications.
 pub(super) fn list(answer: &Value) {
@@ -12,20 +12,8 @@ pub(super) fn list(answer: &Value) {
         .flatten()
         .map(row)
         .collect();
-    let heads = ["NAME", "VERSION", "GROUPS", "SESSIONS", "DEPLOYED", "NOTES"].map(str::to_owned);
-    let mut widths = heads.clone().map(|head| head.len());
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    for row in std::iter::once(&heads).chain(&rows) {
-        let cells = row.iter().zip(widths);
-        let line: String = cells
-            .map(|(cell, width)| format!("{cell:width$}  "))
-            .collect();
-        println!("{}", line.trim_end());
-    }
+    let heads = ["NAME", "VERSION", "GROUPS", "SESSIONS", "DEPLOYED", "NOTES"];
+    table::print(heads, &rows);
 }
 
 fn row(application: &Value) -> [String; 6] {

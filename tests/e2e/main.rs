@@ -25,6 +25,7 @@ mod edges_decide_who_may;
 mod enhanced_rtmp_passes;
 mod every_publisher_with_every_player;
 mod examples_can_be_deployed;
+mod groups_move;
 mod independent_clients_call;
 mod independent_clients_share;
 mod independent_clients_stream;

@@ -1,24 +1,17 @@
 //! In a cluster, SIGTERM of an origin loses nothing: calls under way are answered, no message is lost or
 //! carried out twice, and streams go on at the origin's next process.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::{fs, path::Path, thread, time::Duration};
 
 use crate::support::{
-    clients::wired::{self, PATIENCE, Wired},
+    clients::{
+        callers::{Callers, ECHO},
+        wired::{PATIENCE, Wired},
+    },
     cluster::Cluster,
     synthetic::{Codec, Synthetic},
     wait,
-    wire::{self, Amf, Message},
+    wire::{self, Message},
 };
 
 /// One origin in a cluster, with this script as the application `room`.
@@ -26,112 +19,22 @@ fn cluster(edges: usize) -> Cluster {
     let write = |apps: &Path| {
         let room = apps.join("room");
         fs::create_dir(&room).expect("a directory");
-        fs::write(room.join("main.asc"), SCRIPT).expect("a script");
+        fs::write(room.join("main.asc"), ECHO).expect("a script");
     };
     let tables = "[cluster]\nname = \"lab\"\n";
     Cluster::with_applications_and_tables(1, edges, tables, write)
 }
 
-/// It tells each client of each of its calls, and answers some later.
-const SCRIPT: &str = "
-    application.onConnect = function (client) {
-        client.now = function (number) { this.call('heard', null, number); return number; };
-        client.later = function (number) {
-            this.call('heard', null, number);
-            return new Promise(function (done) {
-                var timer = setInterval(function () { clearInterval(timer); done(number); }, 150);
-            });
-        };
-        return true;
-    };
-";
-
-/// A client that calls all the time, until the flag is set.
-struct Caller {
-    session: Wired,
-    /// The answers to each call, and how often the script has heard it.
-    calls: BTreeMap<u32, (Vec<String>, u32)>,
-}
-
-impl Caller {
-    fn run(mut self, over: &AtomicBool) -> BTreeMap<u32, (Vec<String>, u32)> {
-        for number in 1.. {
-            if over.load(Ordering::Relaxed) {
-                break;
-            }
-            let method = if number % 5 == 0 { "later" } else { "now" };
-            let sent = self.session.send_call(method, &[f64::from(number).into()]);
-            let transaction = sent.expect("the connection stays") as u32;
-            self.calls.insert(transaction, (Vec::new(), 0));
-            let numbers: Vec<_> = self.calls.keys().copied().collect();
-            assert_eq!(numbers[number as usize - 1], transaction);
-            self.take(Duration::from_millis(7));
-        }
-        let open = |caller: &Self| {
-            let mut calls = caller.calls.values();
-            calls.any(|(answers, heard)| answers.is_empty() || *heard == 0)
-        };
-        let mut rounds = 0;
-        while open(&self) && rounds < 1_000 {
-            self.take(Duration::from_millis(10));
-            rounds += 1;
-        }
-        self.calls
-    }
-
-    /// Takes what comes within this time.
-    fn take(&mut self, time: Duration) {
-        while let Ok(message) = self.session.next(time) {
-            let name = message.name();
-            if let Some(transaction) = wired::answers(&message) {
-                let call = self.calls.get_mut(&(transaction as u32));
-                let (answers, _) = call.expect("it has called");
-                answers.push(name.unwrap_or_default());
-            } else if name.as_deref() == Some("heard") {
-                let values = message.values();
-                let number = values.get(3).and_then(Amf::number).expect("a number");
-                let call = self.calls.values_mut().nth(number as usize - 1);
-                call.expect("it has called").1 += 1;
-            } else if let Some(code) = message.code() {
-                panic!("a status: {code}");
-            }
-        }
-    }
-}
-
 #[test]
 fn every_call_is_carried_out_once_and_answered() {
     let mut cluster = cluster(2);
-    let over = Arc::new(AtomicBool::new(false));
-    let callers: Vec<_> = (0..8)
-        .map(|number| {
-            let mut session = Wired::session(cluster.rtmp(number % 2), "room/one");
-            session.call("now", &[0.0.into()]);
-            let caller = Caller {
-                session,
-                calls: BTreeMap::new(),
-            };
-            let over = Arc::clone(&over);
-            thread::spawn(move || caller.run(&over))
-        })
-        .collect();
+    let callers = Callers::start(8, |number| cluster.rtmp(number % 2), "room/one");
     for stop in 1..=3 {
         thread::sleep(Duration::from_millis(700));
         cluster.stop_and_restart_origin(0);
         await_restored(&cluster, f64::from(stop) * 4.0);
     }
-    over.store(true, Ordering::Relaxed);
-    for caller in callers {
-        let calls = caller.join().expect("no status");
-        assert!(calls.len() > 100, "{} calls", calls.len());
-        for (number, (answers, heard)) in calls {
-            assert_eq!(
-                (&answers[..], heard),
-                (&["_result".to_owned()][..], 1),
-                "call {number}"
-            );
-        }
-    }
+    callers.finish(100);
 }
 
 #[test]

@@ -11,8 +11,9 @@ use std::{
 };
 
 use tokio::task::JoinSet;
-use tributary_edge::link::{MoveError, MovedLinks, OriginAddress, handle::FromOrigin};
+use tributary_edge::link::{MoveError, MovedLinks, handle::FromOrigin};
 use tributary_node::config::Application as Settings;
+use tributary_node::link::OriginAddress;
 use tributary_origin::app::{
     Admission, Answer, Application, Applications, Call, ClientId, Context,
 };

@@ -1,6 +1,7 @@
 //! The origins of an edge change while it runs.
 
-use tributary_edge::link::{OriginAddress, handle::FromOrigin};
+use tributary_edge::link::handle::FromOrigin;
+use tributary_node::link::OriginAddress;
 use tributary_protocol::{
     amf::Value,
     link::{CloseReason, ToSession},

@@ -14,8 +14,8 @@ use tokio::{task::LocalSet, time::timeout};
 use tributary_edge::{
     fanout::Streams,
     link::{
-        LinkConfig, LinkMetrics, Links, MoveError, MovedLinks, OpenRequest, OriginAddress,
-        Readiness, SessionLink, Upstream,
+        LinkConfig, LinkMetrics, Links, MoveError, MovedLinks, OpenRequest, Readiness, SessionLink,
+        Upstream,
         handle::FromOrigin,
         publish::{MovedFeed, PublishFeed},
     },
@@ -24,6 +24,7 @@ use tributary_node::{
     cert,
     config::{Application, Builtin, Duration as Setting, PublishFrom},
     drain,
+    link::OriginAddress,
     tls::{Identity, Role},
     transport::{Endpoint, Link},
 };

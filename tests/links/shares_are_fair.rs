@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use tributary_node::{
     cert,
+    tls::Role,
     transport::{Endpoint, Link, StreamKind},
 };
 
@@ -173,7 +174,7 @@ async fn link() -> (Link, Link, [Endpoint; 2]) {
 async fn link_over(narrow: bool) -> (Link, Link, [Endpoint; 2]) {
     let identities = cert::temporary().expect("certificates");
     let any = ([127, 0, 0, 1], 0).into();
-    let origin = Endpoint::accepting(any, &identities.origin).expect("a socket");
+    let origin = Endpoint::accepting(any, &identities.origin, &[Role::Edge]).expect("a socket");
     let edge = Endpoint::dialling(&identities.edge, any).expect("a socket");
     let address = origin.local_addr().expect("an address");
     let address = if narrow {

@@ -95,6 +95,37 @@ impl Cluster {
         Self::in_directory(directory, origins, edges, "", tables, Keeps::Data)
     }
 
+    /// As [`Self::with_applications`], with all origins in one cluster; each knows the others.
+    pub(crate) fn of_origins(origins: usize, edges: usize, write: impl FnOnce(&Path)) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let apps = directory.path().join(APPS);
+        fs::create_dir(&apps).expect("a directory of applications");
+        write(&apps);
+        let tables = "[cluster]\nname = \"lab\"\nkey = \"shared-key\"\n";
+        let mut cluster = Self::empty(directory, "", tables, Keeps::Data);
+        cluster.write_token("shared-key", &"0123456789abcdef".repeat(4));
+        for index in 0..origins {
+            cluster.add_origin(index);
+        }
+        let addresses = cluster.origins.iter().enumerate();
+        let addresses: Vec<_> = addresses
+            .map(|(index, origin)| format!("\"origin{index}@{}\"", origin.address("link")))
+            .collect();
+        let file = cluster.directory().join("node.toml");
+        let mut settings = fs::read_to_string(&file).expect("the configuration");
+        // The cluster's table ends the file.
+        settings.push_str(&format!("origins = [{}]\n", addresses.join(", ")));
+        fs::write(&file, settings).expect("the configuration");
+        for index in 0..origins {
+            cluster.restart_origin(index);
+        }
+        for index in 0..edges {
+            cluster.add_edge(index);
+        }
+        cluster.await_links();
+        cluster
+    }
+
     /// As [`Self::start`], with one origin and one edge. The edge has a port more, for these
     /// protocols, with certificates for `main.example` and `other.example`; `public/ca.pem` in the
     /// cluster's directory is their issuer.
@@ -163,16 +194,36 @@ impl Cluster {
     /// Starts all processes.
     fn add(&mut self, origins: usize, edges: usize) {
         for index in 0..origins {
-            self.issue("origin", &format!("origin{index}"));
-            let origin = self.start_origin(index, "127.0.0.1:0");
-            let relay = UdpRelay::start(origin.address("link"), index as u64);
-            self.relays.push(relay);
-            self.origins.push(origin);
+            self.add_origin(index);
         }
         for index in 0..edges {
             self.add_edge(index);
         }
         self.await_links();
+    }
+
+    fn add_origin(&mut self, index: usize) {
+        self.issue("origin", &format!("origin{index}"));
+        let origin = self.start_origin(index, "127.0.0.1:0");
+        let relay = UdpRelay::start(origin.address("link"), index as u64);
+        self.relays.push(relay);
+        self.origins.push(origin);
+    }
+
+    /// Runs `tributary cluster` at an origin. Returns whether it succeeded, and what it printed.
+    pub(crate) fn command(&self, origin: usize, arguments: &[&str]) -> (bool, String) {
+        let admin = self.origins[origin].address("admin").to_string();
+        let token = format!("origin{origin}-data/admin-token");
+        let output = Command::new(TRIBUTARY)
+            .current_dir(self.directory())
+            .arg("cluster")
+            .args(arguments)
+            .args(["--admin", &admin, "--token", &token])
+            .output()
+            .expect("the program runs");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        (output.status.success(), said)
     }
 
     /// Waits until every edge has a link to every origin.

@@ -11,13 +11,16 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tributary_node::config::{At, Check, Duration, Layers, Mistakes, Size, address, read_address};
+use tributary_node::{
+    config::{At, Check, Duration, Layers, Mistakes, Size, address, read_address},
+    link::OriginAddress,
+};
 use tributary_protocol::link::{Rate, hello::MAX_NAME};
 
 pub use tributary_gate::Transport as Protocol;
 
 pub use self::{certificate::CertificateFiles, listen::Listen, web::WebOrigins};
-use crate::{departure, link::OriginAddress};
+use crate::departure;
 
 /// The table `[edge]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

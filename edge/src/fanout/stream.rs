@@ -37,6 +37,8 @@ pub struct LiveStream {
     version: AtomicU64,
     /// Rises with every new epoch.
     epoch: AtomicU64,
+    /// Rises with every feed.
+    feeds: AtomicU64,
     ended: AtomicBool,
     /// Whether the next feed goes on with the one that another process of this edge had.
     goes_on: AtomicBool,
@@ -111,6 +113,7 @@ impl LiveStream {
             }),
             version: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
+            feeds: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             goes_on: AtomicBool::new(false),
             joins: AtomicBool::new(false),
@@ -227,7 +230,9 @@ impl LiveStream {
 
     /// Begins a new epoch of the feed: audio goes on, video at its next key frame. Ends the waits
     /// for a place of the old epoch.
-    pub fn restart(&self) {
+    ///
+    /// Returns the number of the feed: an older one of another origin may still bring something.
+    pub fn restart(&self) -> u64 {
         if !self.goes_on.swap(false, Ordering::AcqRel) {
             self.epoch.fetch_add(1, Ordering::AcqRel);
         }
@@ -235,6 +240,12 @@ impl LiveStream {
             state.ring.restart();
             true
         });
+        self.feeds.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Whether the feed of this number is the newest.
+    pub fn is_fed_by(&self, feed: u64) -> bool {
+        self.feeds.load(Ordering::Acquire) == feed
     }
 
     /// The messages that follow are of this publication, or of another writer of it.

@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tributary_node::{
     backoff::Backoff,
     drain,
-    link::{ControlDriver, Greeted, Traffic, control_queue, greet, run_control},
+    link::{ControlDriver, Greeted, Traffic, connect, control_queue, greet, run_control},
     queue,
     transport::{CloseCode, Endpoint, Link, LinkError},
 };
@@ -24,7 +24,6 @@ use super::{
     config::LinkConfig,
     feeds,
     origin::{LEFT_LINKS, Origin},
-    probe::connect,
     shared::Shared,
     silence,
 };

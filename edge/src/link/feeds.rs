@@ -60,7 +60,7 @@ async fn read(
     epochs: &Epochs,
     mut feed: FeedStream,
 ) {
-    let mut opened: Option<(FeedOpen, _)> = None;
+    let mut opened: Option<(FeedOpen, _, u64)> = None;
     loop {
         let next = feed.next().await;
         // While the links stand still, messages wait in the stream, as far as it has room.
@@ -71,28 +71,31 @@ async fn read(
                     await_stream(shared, process, open.live).await;
                 }
                 let live = shared.streams.get_or_create(process, open.live);
-                live.restart();
-                opened = Some((open, live));
+                let feed = live.restart();
+                opened = Some((open, live, feed));
             }
-            (Ok(Some(Feed::Message(message))), Some((open, live)))
-                if epochs.borrow().get(&open.live) == Some(&open.epoch) =>
+            (Ok(Some(Feed::Message(message))), Some((open, live, feed)))
+                if live.is_fed_by(*feed)
+                    && epochs.borrow().get(&open.live) == Some(&open.epoch) =>
             {
                 live.push(message.number, message.message);
             }
-            (Ok(Some(Feed::NewPublication(publication))), Some((open, live)))
-                if epochs.borrow().get(&open.live) == Some(&open.epoch) =>
+            (Ok(Some(Feed::NewPublication(publication))), Some((open, live, feed)))
+                if live.is_fed_by(*feed)
+                    && epochs.borrow().get(&open.live) == Some(&open.epoch) =>
             {
                 live.follow(publication);
             }
-            // A newer feed of the stream has arrived.
+            // A newer feed of the stream has arrived, on this link or from another origin.
             (Ok(Some(_)), _) => return feed.stop(),
             (Ok(None), _) => break,
             (Err(error), _) => return shared.protocol_error(link, &error),
         }
     }
-    if let Some((open, live)) = opened {
+    if let Some((open, live, number)) = opened {
         let mut epochs = epochs.borrow_mut();
-        if feed.is_finished() && epochs.get(&open.live) == Some(&open.epoch) {
+        let is_newest = live.is_fed_by(number) && epochs.get(&open.live) == Some(&open.epoch);
+        if feed.is_finished() && is_newest {
             epochs.remove(&open.live);
             // Ends the waits for a place in the stream.
             live.end();

@@ -7,7 +7,10 @@ use std::sync::{
 
 use serde::Serialize;
 use tokio::sync::{Notify, oneshot};
-use tributary_node::queue::{self, PushError};
+use tributary_node::{
+    link::OriginAddress,
+    queue::{self, PushError},
+};
 use tributary_protocol::{
     GroupName, Message, MessageStreamId, SessionId,
     amf::ObjectEncoding,
@@ -20,7 +23,7 @@ use tributary_protocol::{
 
 use crate::{
     fanout::LiveStream,
-    link::{config::OriginAddress, publish::PublishFeed},
+    link::publish::PublishFeed,
     objects::{HubOut, ObjectMessage},
 };
 

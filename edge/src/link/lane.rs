@@ -49,6 +49,9 @@ pub(super) struct Lane {
     phase: Cell<Phase>,
     /// The time since when it has no sessions.
     idle_since: Cell<Option<Instant>>,
+    /// Set once the lane's group goes on at the origin of this name; an empty name is the next process of the
+    /// same.
+    handed_to: RefCell<Option<String>>,
     /// Whether a stream carries it, or is about to.
     is_carried: Cell<bool>,
     /// Notified when the state has frames to send, or the lane has ended.
@@ -86,7 +89,7 @@ impl fmt::Display for Lane {
 }
 
 /// The end of a lane's task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum LaneEnd {
     /// The lane is over.
     Over,
@@ -94,6 +97,8 @@ pub(super) enum LaneEnd {
     Unknown,
     /// The origin does not open the lane yet: its sessions are placed again.
     PlaceAgain,
+    /// The lane's group goes on at the origin of this name, with the sessions that the lane has.
+    HandedOver(String),
 }
 
 /// Time for which a lane without sessions is kept. Reason: the next session of its group needs no
@@ -122,6 +127,7 @@ impl Lane {
             sessions: RefCell::new(sessions),
             phase: Cell::new(Phase::Open),
             idle_since: Cell::new(Some(Instant::now())),
+            handed_to: RefCell::default(),
             is_carried: Cell::new(false),
             wake: Notify::new(),
         })
@@ -237,6 +243,12 @@ impl Lane {
         if adopted.is_err() {
             self.close_slow(session);
         }
+    }
+
+    /// The name of the other origin at which the lane's group goes on.
+    fn goes_on_at(&self) -> Option<String> {
+        let handed_to = self.handed_to.borrow();
+        handed_to.clone().filter(|name| !name.is_empty())
     }
 
     /// Whether a stream carries the lane, and may bring or take frames.

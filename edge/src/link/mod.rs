@@ -42,7 +42,7 @@ mod silence;
 mod stage;
 mod thread;
 
-pub use config::{LinkConfig, OriginAddress, OriginAddressError};
+pub use config::LinkConfig;
 pub use handle::{OpenRequest, SessionLink, Upstream};
 pub use metrics::{LinkMetrics, OriginLabel};
 pub use moved::{MoveError, MovedLinks};

@@ -7,13 +7,14 @@ use std::{
 
 use tokio::sync::watch;
 use tributary_node::{
+    link::OriginAddress,
     queue,
     tls::Peer,
     transport::{IDLE, Link, LinkError},
 };
 use tributary_protocol::link::{Control, Hello};
 
-use super::{config::OriginAddress, head::OriginProcess, metrics::OriginLabel};
+use super::{head::OriginProcess, metrics::OriginLabel};
 use crate::routing::OriginId;
 
 /// One origin: its link, if it is up, and the figures of the process that was greeted last.

@@ -7,13 +7,14 @@ use std::{
 };
 
 use tokio::task::spawn_local;
+use tributary_node::link::OriginAddress;
 use tributary_protocol::{
     GroupName, Message, SessionId,
     link::{CloseReason, FromSession, Generation, Rate, features},
 };
 
 use super::{
-    config::{LinkConfig, OriginAddress},
+    config::LinkConfig,
     handle::{FromOrigin, Opening},
     journal::Journal,
     lane::{Lane, LaneEnd, LaneOpening},
@@ -255,7 +256,7 @@ impl Placing {
         home.map_or_else(String::new, |home| home.name().to_owned())
     }
 
-    fn lane_ended(&self, lane: &Rc<Lane>, end: LaneEnd) {
+    fn lane_ended(self: &Rc<Self>, lane: &Rc<Lane>, end: LaneEnd) {
         self.shared.note_change();
         match end {
             LaneEnd::Over => {}
@@ -266,6 +267,7 @@ impl Placing {
                 self.replace(lane, true);
             }
             LaneEnd::PlaceAgain => self.replace(lane, false),
+            LaneEnd::HandedOver(to) => self.follow(lane, &to),
         }
         self.lanes.forget(lane);
         self.shared.progress.notify_waiters();

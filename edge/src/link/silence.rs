@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use tributary_node::{
+    link::connect,
     tls::Identity,
     transport::{CloseCode, Link, LinkError},
 };
 use tributary_protocol::link::Control;
 
-use super::{origin::Origin, probe::connect};
+use super::origin::Origin;
 
 /// The silence after which the edge knocks. Reason: both ends send a heartbeat each second.
 const SILENCE: Duration = Duration::from_millis(1250);

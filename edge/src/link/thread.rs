@@ -7,11 +7,11 @@ use std::{
 };
 
 use tokio::task::spawn_local;
-use tributary_node::{drain, queue};
+use tributary_node::{drain, link::OriginAddress, queue};
 
 use super::{
     arrival::ArrivedLinks,
-    config::{LinkConfig, OriginAddress},
+    config::LinkConfig,
     diallers::Diallers,
     handle::{ToLane, Upstream},
     metrics::LinkMetrics,

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     queue,
     rate::Rate,
+    tls::Role,
     transport::{CloseCode, Endpoint, Link, LinkError, RecvStream, SendStream, StreamKind},
 };
 
@@ -35,6 +36,12 @@ pub trait LinkHost: 'static {
         link: &Link,
         hello: &Hello,
     ) -> Result<(Self::Served, Hello), LinkError>;
+
+    /// Serves a link of another origin, from its greeting on. Only an endpoint that accepts origins has
+    /// such links.
+    fn serve_peer(self: &Rc<Self>, link: Link) -> impl Future<Output = ()> {
+        async move { link.close(CloseCode::Role) }
+    }
 
     /// The handshake of a link has failed.
     fn refused(&self, from: &str, error: &LinkError);
@@ -84,6 +91,7 @@ pub async fn accept<H: LinkHost>(endpoint: &Endpoint, host: &Rc<H>) {
         spawn_local(async move {
             let address = incoming.address();
             match incoming.handshake().await {
+                Ok(link) if link.peer().role == Role::Origin => host.serve_peer(link).await,
                 Ok(link) => serve(&host, link).await,
                 Err(error) => host.refused(&address.to_string(), &error),
             }

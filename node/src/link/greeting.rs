@@ -26,7 +26,7 @@ pub async fn greet(link: &Link, hello: Hello) -> Result<Greeted, LinkError> {
 
 /// Greets as the accepting end: `decide` returns the answer to the peer's Hello, and what the caller
 /// needs besides.
-pub(super) async fn answer<T>(
+pub async fn answer<T>(
     link: &Link,
     decide: impl FnOnce(&Hello) -> Result<(T, Hello), LinkError>,
 ) -> Result<(T, Greeted), LinkError> {

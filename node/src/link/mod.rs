@@ -13,6 +13,7 @@
 mod accept;
 mod control;
 mod control_loop;
+mod dial;
 mod feeds;
 mod greeting;
 mod lane;
@@ -21,7 +22,8 @@ mod metrics;
 pub use accept::{GREETING, LinkHost, ServedLink, accept};
 pub use control::{ControlReceiver, ControlSender};
 pub use control_loop::{ControlDriver, ControlSink, ControlSource, control_queue, run_control};
+pub use dial::{OriginAddress, OriginAddressError, connect};
 pub use feeds::{LastingFeed, keep_feed};
-pub use greeting::{Greeted, greet};
+pub use greeting::{Greeted, answer, greet};
 pub use lane::{Carriage, Carried, LaneDriver, LaneStream};
 pub use metrics::{LinkCounts, PeerLabel, Traffic};

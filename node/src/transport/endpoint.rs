@@ -24,8 +24,8 @@ use crate::tls::{self, Identity, Role};
 #[derive(Debug)]
 pub struct Endpoint {
     endpoint: quinn::Endpoint,
-    /// The role of this endpoint's peers.
-    wanted: Role,
+    /// The roles of this endpoint's peers.
+    wanted: &'static [Role],
     handshakes: Arc<AtomicUsize>,
 }
 
@@ -33,7 +33,7 @@ pub struct Endpoint {
 #[derive(Debug)]
 pub struct Incoming {
     incoming: quinn::Incoming,
-    wanted: Role,
+    wanted: &'static [Role],
     handshake: Handshake,
 }
 
@@ -51,16 +51,20 @@ impl Drop for Handshake {
 const SOCKET_BUFFER: usize = 8 << 20;
 
 impl Endpoint {
-    /// An origin's endpoint, which accepts edges.
-    pub fn accepting(address: SocketAddr, identity: &Identity) -> Result<Self, BindError> {
+    /// An origin's endpoint, which accepts nodes of these roles.
+    pub fn accepting(
+        address: SocketAddr,
+        identity: &Identity,
+        wanted: &'static [Role],
+    ) -> Result<Self, BindError> {
         let server = settings::server(identity).map_err(|e| BindError::Tls(e.to_string()))?;
-        Self::bind(address, identity, Some(server), Role::Edge)
+        Self::bind(address, identity, Some(server), wanted)
     }
 
-    /// An edge's endpoint, which dials origins.
+    /// An endpoint that dials origins.
     pub fn dialling(identity: &Identity, address: SocketAddr) -> Result<Self, BindError> {
         let client = settings::client(identity).map_err(|e| BindError::Tls(e.to_string()))?;
-        let mut endpoint = Self::bind(address, identity, None, Role::Origin)?;
+        let mut endpoint = Self::bind(address, identity, None, &[Role::Origin])?;
         endpoint.endpoint.set_default_client_config(client);
         Ok(endpoint)
     }
@@ -69,7 +73,7 @@ impl Endpoint {
         address: SocketAddr,
         identity: &Identity,
         server: Option<quinn::ServerConfig>,
-        wanted: Role,
+        wanted: &'static [Role],
     ) -> Result<Self, BindError> {
         let socket = socket(address).map_err(|source| BindError::Socket { address, source })?;
         let config = settings::endpoint(identity);
@@ -160,15 +164,18 @@ impl Incoming {
 }
 
 /// Checks the role on the leaf certificate, without a constraint of the CA.
-fn check(connection: quinn::Connection, wanted: Role) -> Result<Link, LinkError> {
+fn check(connection: quinn::Connection, wanted: &[Role]) -> Result<Link, LinkError> {
     let peer = connection
         .peer_identity()
         .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
         .and_then(|chain| chain.first().map(|leaf| tls::peer(leaf)))
         .ok_or_else(|| LinkError::Refused("the peer showed no certificate".into()))?;
     let refused = match peer {
-        Ok(peer) if peer.role == wanted => return Ok(Link::new(connection, peer)),
-        Ok(peer) => format!("{peer} is no {wanted}"),
+        Ok(peer) if wanted.contains(&peer.role) => return Ok(Link::new(connection, peer)),
+        Ok(peer) => {
+            let wanted: Vec<_> = wanted.iter().map(Role::to_string).collect();
+            format!("{peer} is no {}", wanted.join(" and no "))
+        }
         Err(error) => error.to_string(),
     };
     connection.close(CloseCode::Role.code(), b"");

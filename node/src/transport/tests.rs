@@ -4,12 +4,17 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::*;
-use crate::cert;
+use crate::{cert, tls::Role};
 
 /// Two endpoints, which keep the link between them: the edge's, the origin's, the link's two ends.
 pub(crate) async fn pair() -> (Endpoint, Endpoint, Link, Link) {
     let identities = cert::temporary().unwrap();
-    let origin = Endpoint::accepting("127.0.0.1:0".parse().unwrap(), &identities.origin).unwrap();
+    let origin = Endpoint::accepting(
+        "127.0.0.1:0".parse().unwrap(),
+        &identities.origin,
+        &[Role::Edge],
+    )
+    .unwrap();
     let edge = Endpoint::dialling(&identities.edge, "127.0.0.1:0".parse().unwrap()).unwrap();
     let address = origin.local_addr().unwrap();
     let (dialled, accepted) = tokio::join!(edge.connect(address), async {
@@ -49,7 +54,7 @@ async fn an_edge_is_refused_where_an_origin_is_wanted() {
     let identities = cert::temporary().unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
     // An accepting endpoint with an edge's certificate.
-    let impostor = Endpoint::accepting(any, &identities.edge).unwrap();
+    let impostor = Endpoint::accepting(any, &identities.edge, &[Role::Edge]).unwrap();
     let edge = Endpoint::dialling(&identities.edge, any).unwrap();
     let address = impostor.local_addr().unwrap();
     let accept = tokio::spawn(async move { impostor.accept().await.unwrap().handshake().await });
@@ -65,7 +70,7 @@ async fn an_edge_is_refused_where_an_origin_is_wanted() {
 async fn a_stranger_to_the_ca_gets_no_link() {
     let (ours, theirs) = (cert::temporary().unwrap(), cert::temporary().unwrap());
     let any = "127.0.0.1:0".parse().unwrap();
-    let origin = Endpoint::accepting(any, &ours.origin).unwrap();
+    let origin = Endpoint::accepting(any, &ours.origin, &[Role::Edge]).unwrap();
     let edge = Endpoint::dialling(&theirs.edge, any).unwrap();
     let address = origin.local_addr().unwrap();
     let (dialled, accepted) = tokio::join!(edge.connect(address), async {
@@ -87,7 +92,7 @@ async fn closing_tells_the_peer_why() {
 async fn a_flood_of_dials_is_held_to_a_number_of_handshakes() {
     let identities = cert::temporary().unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
-    let origin = Endpoint::accepting(any, &identities.origin).unwrap();
+    let origin = Endpoint::accepting(any, &identities.origin, &[Role::Edge]).unwrap();
     let address = origin.local_addr().unwrap();
     let edge = Arc::new(Endpoint::dialling(&identities.edge, any).unwrap());
     let dials: Vec<_> = (0..2 * settings::HANDSHAKES)
@@ -126,7 +131,7 @@ async fn a_peer_that_says_nothing_more_is_given_up_in_five_seconds() {
 async fn a_certificate_of_another_ca_is_refused_with_the_remedy() {
     let (ours, theirs) = (cert::temporary().unwrap(), cert::temporary().unwrap());
     let any = "127.0.0.1:0".parse().unwrap();
-    let origin = Endpoint::accepting(any, &ours.origin).unwrap();
+    let origin = Endpoint::accepting(any, &ours.origin, &[Role::Edge]).unwrap();
     let stranger = Endpoint::dialling(&theirs.edge, any).unwrap();
     let address = origin.local_addr().unwrap();
     let (dialled, accepted) = tokio::join!(stranger.connect(address), async {

@@ -67,8 +67,13 @@ interface Application {
     onAppStop?(info: Info): boolean | void;
     /** true accepts, false rejects; undefined and null leave it open. */
     onConnect?(client: Client, ...rest: any[]): boolean | null | void;
-    /** Ours: clients of a process that was lost are about to go on; `info.how` is "crashed". */
-    onRestore?(info: { how: string }): void;
+    /**
+     * Ours: clients of another instance are about to go on in this one. `info.how` is "crashed" if its process
+     * was lost, and "handover" if it has stopped in order; then `info.state` is what its onHandover has returned.
+     */
+    onRestore?(info: { how: string; state?: any }): void;
+    /** Ours: the group goes on elsewhere; the plain value returned is there in onRestore, up to 1 MiB in AMF. */
+    onHandover?(): any;
     /** Ours: such a client, in place of onConnect. */
     onReconnect?(client: Client, ...rest: any[]): boolean | null | void;
     onConnectAccept?(client: Client, ...rest: any[]): void;
@@ -111,7 +116,7 @@ interface Client {
     videoSampleAccess: string;
     /** May be overwritten. */
     id: any;
-    /** Ours: "crashed" if the client goes on after its origin's process was lost. May be overwritten. */
+    /** Ours: "crashed" or "handover" if the client comes from another instance, as in onRestore. May be overwritten. */
     restored: any;
     /** Ours: what that process had it remember. May be overwritten. */
     remembered: any;

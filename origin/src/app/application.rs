@@ -11,7 +11,7 @@ use super::{
     connections::{ConnectionCall, ConnectionId, NetStreamId, RemoteObjectId},
     request::{
         Admission, Answer, AppStartError, Call, CallToken, ClientId, Decision, Event, PublishGrant,
-        StopReason, StreamRequest,
+        Restored, StopReason, StreamRequest,
     },
     shared_object::{ObjectChange, ObjectId},
     streams::{StreamId, StreamStatus},
@@ -53,10 +53,25 @@ pub trait Application {
         false
     }
 
-    /// Clients of another process of this origin are about to go on here: that process was lost, and
-    /// this instance has just started. [`Application::readmit`] follows for each.
-    fn restored(&mut self, context: &mut Context<'_>) {
+    /// Clients of another instance of the group are about to go on in this one, which has just started.
+    /// [`Application::readmit`] follows for each.
+    fn restored(&mut self, context: &mut Context<'_>, restored: Restored<'_>) {
+        let _ = (context, restored);
+    }
+
+    /// Whether the group may go on elsewhere while it has clients: a drain leaves it alone otherwise, until its
+    /// time is over.
+    fn may_hand_over(&mut self, context: &mut Context<'_>) -> bool {
         let _ = context;
+        true
+    }
+
+    /// The group goes on elsewhere in order: at its origin's next process, or at another origin. Returns
+    /// what the instance leaves for the one there, at most [`MAX_STATE`](super::MAX_STATE) bytes; a longer
+    /// state is dropped, with an error in the log. [`Application::stop`] follows.
+    fn hand_over(&mut self, context: &mut Context<'_>) -> Vec<u8> {
+        let _ = context;
+        Vec::new()
     }
 
     /// A client goes on that another process of this origin had accepted: that process was lost, and

@@ -159,5 +159,21 @@ pub enum StopReason {
     HandOver,
 }
 
+/// The longest state that an instance leaves for the next one, in bytes.
+pub const MAX_STATE: usize = 1024 * 1024;
+
+/// The reason for which clients of another instance go on in this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Restored<'a> {
+    /// The process of that instance was lost.
+    Crashed,
+    /// That instance has stopped in order, to go on here.
+    HandedOver {
+        /// What it has left: see [`Application::hand_over`](super::Application::hand_over).
+        state: &'a [u8],
+    },
+}
+
 /// How long a pending publish or play request waits for the application.
 pub const DECISION_TIME: Duration = Duration::from_secs(10);

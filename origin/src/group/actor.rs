@@ -187,8 +187,9 @@ impl Actor {
             match wake {
                 Wake::Item(Item::Shutdown) => {
                     match self.leaving.take() {
-                        Some(leaving) => self.leave(*leaving).await,
-                        None => self.shut_down().await,
+                        // In boxes: all groups have this future.
+                        Some(leaving) => Box::pin(self.leave(*leaving)).await,
+                        None => Box::pin(self.shut_down()).await,
                     }
                     break;
                 }
@@ -208,7 +209,7 @@ impl Actor {
                 self.turn(|turn| turn.expire());
             }
             if let Some(leaving) = self.leaving_now() {
-                self.leave(leaving).await;
+                Box::pin(self.leave(*leaving)).await;
                 break;
             }
             if self.rest() == Life::Ends {
@@ -331,6 +332,11 @@ impl Actor {
             Item::Mail(Mail::Restore { lane, brought }) => return self.bring(lane, brought),
             Item::Mail(Mail::Gathered) => return self.end_gathering(),
             Item::HandOver(order) => return self.begin_leaving(*order),
+            Item::MayHandOver(answer) => {
+                let may = self.turn(|turn| turn.ask(|app, context| app.may_hand_over(context)));
+                let _ = answer.send(may.unwrap_or(true));
+                return;
+            }
             other => match self.hold(other) {
                 Some(item) => item,
                 None => return,
@@ -384,7 +390,7 @@ impl Actor {
             }
             Item::Restart => self.restart(),
             // They are taken before, and the loop ends after the latter: see `run`.
-            Item::HandOver(_) | Item::Shutdown => {}
+            Item::MayHandOver(_) | Item::HandOver(_) | Item::Shutdown => {}
         }
     }
 

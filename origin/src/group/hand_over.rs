@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::session::LaneKey;
@@ -15,7 +16,15 @@ pub(crate) struct HandOver {
     pub(crate) to: String,
     /// The lanes whose sessions go on. The other clients' sessions end.
     pub(crate) lanes: HashSet<LaneKey>,
-    /// Sent once the group has sent its lanes the last of their orders: whether all messages are done with
-    /// that it had taken up.
-    pub(crate) stopped: oneshot::Sender<bool>,
+    /// Sent once the group has sent its lanes the last of their orders.
+    pub(crate) stopped: oneshot::Sender<Stopped>,
+}
+
+/// A group that has stopped.
+#[derive(Debug, Default)]
+pub(crate) struct Stopped {
+    /// Whether all messages are done with that it had taken up.
+    pub(crate) settled: bool,
+    /// What its application leaves for the next instance.
+    pub(crate) state: Bytes,
 }

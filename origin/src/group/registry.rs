@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::sync::{Notify, oneshot, watch};
@@ -34,6 +35,9 @@ use crate::{
     session::{Destination, LaneKey},
     store::{Extent, Store},
 };
+
+/// The time for an application to answer whether it expects to go on elsewhere.
+const ASKED: Duration = Duration::from_secs(1);
 
 /// All groups of this process.
 #[derive(Clone)]
@@ -252,6 +256,34 @@ impl Groups {
     /// The applications.
     pub fn applications(&self) -> &Applications {
         &self.registry.applications
+    }
+
+    /// Whether a group may have data in the store.
+    pub(crate) fn has_data(&self, group: &GroupName) -> bool {
+        let store = self.registry.process.settings.store.as_ref();
+        store.is_some_and(|store| store.kept().may_contain(group))
+    }
+
+    /// Whether another group may start.
+    pub(crate) fn has_room(&self) -> bool {
+        self.count() < self.registry.process.settings.max_groups
+    }
+
+    /// Whether a group's application expects to go on elsewhere. One that hangs does not.
+    pub(crate) async fn may_hand_over(&self, group: &GroupName) -> bool {
+        let (answer, may) = oneshot::channel();
+        let asks = Item::MayHandOver(answer);
+        {
+            let table = self.registry.lock();
+            let Some(slot) = table.get(group) else {
+                return true;
+            };
+            if slot.mailbox.push_control(asks).is_err() {
+                return false;
+            }
+        }
+        let may = tokio::time::timeout(ASKED, may).await;
+        may.is_ok_and(|may| may.unwrap_or(true))
     }
 
     /// Lets a group go on elsewhere. Returns whether it runs.

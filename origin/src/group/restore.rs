@@ -31,7 +31,7 @@ use super::{
     turn::Turn,
 };
 use crate::{
-    app::{Admission, ClientId, Rejection},
+    app::{Admission, ClientId, Rejection, Restored},
     live::LiveStream,
     session::{Brought, LaneOut, SessionKey},
 };
@@ -42,6 +42,8 @@ pub(super) struct Restoring {
     sessions: Vec<(SessionKey, LaneOut, Box<RestoredSession>)>,
     reached: ReachedStreams,
     objects: HashMap<String, RestoredObject>,
+    /// Set if the group was handed over: what its application has left.
+    state: Option<Bytes>,
 }
 
 /// A play or publish of a client that goes on.
@@ -127,6 +129,7 @@ impl Restoring {
                 }
             }
             Brought::Contents(object) => self.add_object(object),
+            Brought::State(state) => self.state = Some(state),
             Brought::End => {}
         }
     }
@@ -154,6 +157,9 @@ impl Restoring {
         for (_, object) in other.objects {
             self.add_object(object);
         }
+        if other.state.is_some() {
+            self.state = other.state;
+        }
     }
 
     /// Closes all sessions: the group does not go on with them.
@@ -179,9 +185,11 @@ impl Turn<'_> {
     ///
     /// Unless it expects that, it may find nothing in the temporary objects that it opens: it may refuse
     /// a client whose name it finds there, as that of another.
-    pub(super) fn restore(&mut self, restoring: Restoring, is_new: bool) {
-        self.core.streams.remember_reached(restoring.reached);
-        let sessions = restoring.sessions.into_iter();
+    pub(super) fn restore(&mut self, mut restoring: Restoring, is_new: bool) {
+        self.core
+            .streams
+            .remember_reached(std::mem::take(&mut restoring.reached));
+        let sessions = std::mem::take(&mut restoring.sessions).into_iter();
         // All are known before the application is asked: if it fails, they are closed.
         let returning: Vec<_> = sessions
             .filter_map(|(key, lane, restored)| self.core.add_restored(key, lane, restored))
@@ -190,7 +198,11 @@ impl Turn<'_> {
             self.core.object_acts().show_brought();
         }
         if is_new {
-            self.ask(|app, context| app.restored(context));
+            let restored = match &restoring.state {
+                Some(state) => Restored::HandedOver { state },
+                None => Restored::Crashed,
+            };
+            self.ask(|app, context| app.restored(context, restored));
         }
         for returning in returning {
             // The application may have closed it for another.

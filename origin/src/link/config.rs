@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use tributary_node::tls::Identity;
+use tributary_node::{link::OriginAddress, tls::Identity};
 
 use crate::session::RecordKey;
 
@@ -28,8 +28,14 @@ pub(crate) struct LinkConfig {
 /// The part of a cluster that the links of its origin need.
 #[derive(Clone, Debug)]
 pub(crate) struct ClusterLink {
+    /// The cluster's name.
+    pub(crate) name: String,
     /// Signs the records that edges keep.
     pub(crate) key: RecordKey,
+    /// The other origins.
+    pub(crate) origins: Vec<OriginAddress>,
+    /// The file with the states that applications hand to the next process.
+    pub(crate) states: PathBuf,
     /// The file with the names of the edges.
     pub(crate) edges: PathBuf,
 }

@@ -16,11 +16,15 @@ use tributary_protocol::{
 };
 
 use super::{
+    drain::Drain,
     edge::Edge,
     elsewhere::Elsewhere,
     gathering::Gathering,
     lane::{Lane, LaneEdge, TakeBrought},
+    moves::Moves,
+    peers::Peers,
     shared::Shared,
+    states,
 };
 use crate::session::LaneKey;
 
@@ -33,6 +37,10 @@ pub(super) struct Edges {
     next_lane: Cell<u64>,
     /// Whether all groups go on at the next process of this origin: no lane opens any more.
     pub(super) is_leaving: Cell<bool>,
+    /// Set while the groups move to other origins, and after that.
+    pub(super) drain: RefCell<Option<Rc<Drain>>>,
+    pub(super) peers: Peers,
+    pub(super) moves: Moves,
     /// When the process last looked at its clock.
     awake: Cell<Instant>,
 }
@@ -74,14 +82,27 @@ impl Edges {
     pub(super) fn new(shared: Rc<Shared>) -> Rc<Self> {
         let cluster = shared.config.cluster.as_ref();
         Rc::new(Self {
-            gathering: Gathering::new(cluster.map(|cluster| cluster.edges.clone())),
-            shared,
+            gathering: match cluster {
+                Some(cluster) => {
+                    Gathering::new(Some(cluster.edges.clone()), states::take(&cluster.states))
+                }
+                None => Gathering::new(None, HashMap::new()),
+            },
             edges: RefCell::default(),
             elsewhere: RefCell::default(),
             next_lane: Cell::new(1),
             is_leaving: Cell::new(false),
+            drain: RefCell::default(),
+            peers: Peers::new(cluster.map_or(&[], |cluster| &cluster.origins)),
+            moves: Moves::default(),
+            shared: Rc::clone(&shared),
             awake: Cell::new(Instant::now()),
         })
+    }
+
+    /// Whether no groups are taken: they move to other origins, or are about to stop.
+    pub(super) fn takes_nothing(&self) -> bool {
+        self.is_leaving.get() || self.drain.borrow().is_some()
     }
 
     pub(super) fn all(&self) -> Vec<Rc<Edge>> {
@@ -126,6 +147,7 @@ impl Edges {
         self.wake();
         let now = Instant::now();
         self.gathering.tick(now);
+        self.sweep_moves(now);
         for edge in self.all() {
             if edge.link().is_some() {
                 edge.listen(now);
@@ -272,14 +294,19 @@ impl Edges {
         if edge.lane_count() >= MAX_LANES {
             return LaneAdmission::Refused;
         }
-        if self.is_leaving.get() || !open.restore && self.gathering.holds(&open.group) {
+        let lives_here = shared.residents.contains(&open.group);
+        let is_handed_over = open.restore && self.gathering.expects(&open.group);
+        let is_elsewhere = self.moves.takes_away(&open.group)
+            || !open.restore && !lives_here && self.peers.have(&open.group);
+        let is_held = !open.restore && self.gathering.holds(&open.group);
+        if self.is_leaving.get() || is_held || is_elsewhere && !is_handed_over {
             return LaneAdmission::Wait(RETRY);
         }
-        let lives_here = shared.residents.contains(&open.group);
         if open.only_if_living && !lives_here {
             return LaneAdmission::Unknown;
         }
-        if !lives_here && self.may_live_elsewhere(&open) || !edge.may_open_lane(Instant::now()) {
+        let may_live_elsewhere = !lives_here && !is_handed_over && self.may_live_elsewhere(&open);
+        if may_live_elsewhere || !edge.may_open_lane(Instant::now()) {
             return LaneAdmission::Wait(RETRY);
         }
         LaneAdmission::Lane {
@@ -337,7 +364,7 @@ impl Edges {
         let residents = &self.shared.residents;
         for group in groups
             .iter()
-            .filter(|group| residents.is_copy_of(group, home))
+            .filter(|group| residents.is_copy_of(group, home) && !self.moves.is_given(group))
         {
             tracing::warn!(%group, home, "its home has it: the copy here is closed");
             for lane in self.all().iter().flat_map(|edge| edge.lanes()) {

@@ -1,4 +1,5 @@
-//! The time after the start of an origin in a cluster in which its edges bring their sessions back.
+//! Groups whose sessions edges bring: after the start of an origin in a cluster, and when another origin hands
+//! a group over.
 //!
 //! The origin keeps the names of its edges on disk. Until each of them has said which groups it brings,
 //! and has brought them, new sessions of those groups wait: names that are published and objects that are
@@ -15,9 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use tributary_protocol::GroupName;
 
 use super::lane::Lane;
+use crate::session::Brought;
 
 /// The edges after a start, and the groups that they bring.
 pub(super) struct Gathering {
@@ -27,7 +30,9 @@ pub(super) struct Gathering {
     /// Edges of the process before that have not said all that they bring.
     awaited: RefCell<HashSet<String>>,
     /// The groups that edges have said they bring and have not brought.
-    coming: RefCell<HashMap<GroupName, HashSet<Arc<str>>>>,
+    coming: RefCell<HashMap<GroupName, Coming>>,
+    /// What applications of the process before have handed to this one.
+    states: RefCell<HashMap<GroupName, Bytes>>,
     /// Lanes that have brought all, whose groups wait for others.
     brought: RefCell<HashMap<GroupName, Vec<Rc<Lane>>>>,
     until: Instant,
@@ -35,6 +40,22 @@ pub(super) struct Gathering {
     /// How often the names have been written, and the number of the newest list in the file.
     lists: Cell<u64>,
     written: Arc<Mutex<u64>>,
+}
+
+/// A group that edges bring.
+struct Coming {
+    /// The edges that have not brought all that they have of it.
+    edges: HashSet<Arc<str>>,
+    until: Instant,
+    /// Set if another origin hands it over.
+    offered: Option<Offered>,
+}
+
+/// A group that another origin hands over.
+struct Offered {
+    /// What its application hands over; none until the group has stopped there.
+    state: Option<Bytes>,
+    arrived: Box<dyn FnOnce(usize)>,
 }
 
 /// The longest gathering. Reason: links came back after 0.24 to 1.2 s when that was measured; an edge
@@ -46,7 +67,8 @@ const MAX_EDGES: usize = 10_000;
 
 impl Gathering {
     /// `file` has the names of the edges; without one there is nothing to gather.
-    pub(super) fn new(file: Option<PathBuf>) -> Self {
+    /// `states` are those that applications of the process before have handed to this one.
+    pub(super) fn new(file: Option<PathBuf>, states: HashMap<GroupName, Bytes>) -> Self {
         let text = file.as_deref().and_then(read_names);
         let names = text.iter().flat_map(|text| text.lines());
         let names = names.take(MAX_EDGES).map(str::to_owned);
@@ -57,6 +79,7 @@ impl Gathering {
             is_over: Cell::new(awaited.is_empty()),
             awaited: RefCell::new(awaited),
             coming: RefCell::default(),
+            states: RefCell::new(states),
             brought: RefCell::default(),
             until: Instant::now() + LONGEST,
             lists: Cell::new(0),
@@ -82,7 +105,12 @@ impl Gathering {
     pub(super) fn brings(&self, edge: &Arc<str>, groups: Vec<GroupName>, complete: bool) {
         let mut coming = self.coming.borrow_mut();
         for group in groups {
-            coming.entry(group).or_default().insert(Arc::clone(edge));
+            let coming = coming.entry(group).or_insert_with(|| Coming {
+                edges: HashSet::new(),
+                until: self.until,
+                offered: None,
+            });
+            coming.edges.insert(Arc::clone(edge));
         }
         drop(coming);
         if complete {
@@ -90,23 +118,63 @@ impl Gathering {
         }
     }
 
+    /// Another origin has offered a group, which these edges will bring. `arrived` is called once it goes on
+    /// here, with the count of its sessions.
+    pub(super) fn expect(
+        &self,
+        group: GroupName,
+        edges: HashSet<Arc<str>>,
+        until: Instant,
+        arrived: Box<dyn FnOnce(usize)>,
+    ) {
+        let offered = Some(Offered {
+            state: None,
+            arrived,
+        });
+        let coming = Coming {
+            edges,
+            until,
+            offered,
+        };
+        self.coming.borrow_mut().insert(group, coming);
+    }
+
+    /// Whether another origin hands this group over.
+    pub(super) fn expects(&self, group: &GroupName) -> bool {
+        let coming = self.coming.borrow();
+        coming.get(group).is_some_and(|it| it.offered.is_some())
+    }
+
+    /// A group that was offered has stopped at the other origin.
+    pub(super) fn committed(&self, group: &GroupName, state: Bytes) {
+        let mut coming = self.coming.borrow_mut();
+        if let Some(coming) = coming.get_mut(group)
+            && let Some(offered) = &mut coming.offered
+        {
+            offered.state = Some(state);
+            coming.until = Instant::now() + LONGEST;
+        }
+        drop(coming);
+        self.release_if_whole(group);
+    }
+
+    /// The other origin keeps a group that it had offered.
+    pub(super) fn withdrawn(&self, group: &GroupName) {
+        if self.expects(group) {
+            self.coming.borrow_mut().remove(group);
+        }
+    }
+
     /// A lane of an edge has brought all that it had of its group.
     pub(super) fn has_brought(&self, edge: &Arc<str>, lane: Rc<Lane>) {
         let group = lane.name.clone();
-        let mut coming = self.coming.borrow_mut();
-        if let Some(edges) = coming.get_mut(&group) {
-            edges.remove(edge);
-            if edges.is_empty() {
-                coming.remove(&group);
-            }
+        if let Some(coming) = self.coming.borrow_mut().get_mut(&group) {
+            coming.edges.remove(edge);
         }
-        drop(coming);
         let mut brought = self.brought.borrow_mut();
         brought.entry(group.clone()).or_default().push(lane);
         drop(brought);
-        if self.is_over.get() {
-            self.release(&group);
-        }
+        self.release_if_whole(&group);
     }
 
     /// Whether new lanes of a group have to wait.
@@ -116,24 +184,21 @@ impl Gathering {
 
     /// Looks at the time.
     pub(super) fn tick(&self, now: Instant) {
-        if now < self.until {
-            return;
-        }
-        if !self.is_over.get() {
+        if now >= self.until && !self.is_over.get() {
             let awaited = self.awaited.take();
             tracing::warn!(edges = ?awaited, "edges of before the start have not come back in time");
             self.end();
             self.note_edges();
         }
-        let late = self.coming.take();
-        if !late.is_empty() {
-            tracing::warn!(
-                groups = late.len(),
-                "edges have not brought all their groups in time"
-            );
-            for group in late.into_keys() {
-                self.release(&group);
+        let is_late = |_: &GroupName, coming: &mut Coming| coming.until <= now;
+        let late: Vec<_> = self.coming.borrow_mut().extract_if(is_late).collect();
+        for (group, coming) in late {
+            let has_come = self.brought.borrow().contains_key(&group);
+            if has_come || coming.offered.is_none() {
+                let edges = &coming.edges;
+                tracing::warn!(%group, ?edges, "edges have not brought all of the group in time");
             }
+            self.release(&group, coming.offered);
         }
     }
 
@@ -150,18 +215,49 @@ impl Gathering {
         self.is_over.set(true);
         let groups: Vec<_> = self.brought.borrow().keys().cloned().collect();
         for group in groups {
-            self.release(&group);
+            self.release_if_whole(&group);
         }
     }
 
     /// Lets a group go on if all has been brought that edges have of it.
-    fn release(&self, group: &GroupName) {
-        if self.coming.borrow().contains_key(group) {
-            return;
+    fn release_if_whole(&self, group: &GroupName) {
+        let mut coming = self.coming.borrow_mut();
+        let is_whole = match coming.get(group) {
+            None => self.is_over.get(),
+            Some(coming) => {
+                let has_stopped = |offered: &Offered| offered.state.is_some();
+                let is_known = match &coming.offered {
+                    Some(offered) => has_stopped(offered),
+                    None => self.is_over.get(),
+                };
+                coming.edges.is_empty() && is_known
+            }
+        };
+        if is_whole {
+            let coming = coming.remove(group);
+            let offered = coming.and_then(|coming| coming.offered);
+            self.release(group, offered);
         }
+    }
+
+    /// Lets a group go on with what has been brought.
+    fn release(&self, group: &GroupName, offered: Option<Offered>) {
         let lanes = self.brought.borrow_mut().remove(group);
-        for lane in lanes.into_iter().flatten() {
+        let lanes = lanes.unwrap_or_default();
+        let (state, arrived) = match offered {
+            Some(Offered { state, arrived }) => (state, Some(arrived)),
+            None => (self.states.borrow_mut().remove(group), None),
+        };
+        if let (Some(first), Some(state)) = (lanes.first(), state) {
+            first.bring(Brought::State(state));
+        }
+        let mut sessions = 0;
+        for lane in &lanes {
+            sessions += lane.state.borrow().session_count();
             lane.gathered();
+        }
+        if let Some(arrived) = arrived.filter(|_| !lanes.is_empty()) {
+            arrived(sessions);
         }
     }
 

@@ -1,24 +1,21 @@
-//! The planned stop of an origin in a cluster: its groups go on at its next process.
+//! Groups stop here and go on elsewhere: at this origin's next process, or at another origin.
 //!
 //! ```text
 //! lanes take nothing in ──► groups finish what they have begun ──► lanes end: HandedOver
-//!                                                                   edges wait for the next process
+//!                                                                   edges bring the sessions elsewhere
 //! ```
 
-use std::{
-    collections::{HashMap, HashSet},
-    rc::Rc,
-    time::Duration,
-};
+use std::{collections::HashMap, rc::Rc, time::Duration};
 
+use bytes::Bytes;
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
 };
 use tributary_protocol::{GroupName, link::HandedOver};
 
-use super::{edges::Edges, lane::Lane};
-use crate::group::HandOver;
+use super::{edges::Edges, lane::Lane, states};
+use crate::group::{HandOver, Stopped};
 
 /// The time for a group to stop: longer than it waits for answers and writes.
 const GROUPS_STOP: Duration = Duration::from_millis(1500);
@@ -27,10 +24,56 @@ const GROUPS_STOP: Duration = Duration::from_millis(1500);
 const ENDS_ARRIVE: Duration = Duration::from_secs(1);
 
 /// A group that stops, with its lanes.
-struct Leaver {
+pub(super) struct Leaver {
+    group: GroupName,
     lanes: Vec<Rc<Lane>>,
     /// None if it does not run.
-    stopped: Option<oneshot::Receiver<bool>>,
+    stopped: Option<oneshot::Receiver<Stopped>>,
+    by: Instant,
+}
+
+/// The lanes of a group that has stopped.
+pub(super) struct LeftGroup {
+    pub(super) group: GroupName,
+    pub(super) lanes: Vec<Rc<Lane>>,
+    pub(super) settled: bool,
+    pub(super) state: Bytes,
+}
+
+impl Leaver {
+    /// Waits until the group has stopped. A group whose turn blocks is left as it is: then its edges go by
+    /// the rules for a lost process.
+    pub(super) async fn stopped(self) -> LeftGroup {
+        let stopped = match self.stopped {
+            Some(stopped) => match timeout_at(self.by, stopped).await {
+                Ok(stopped) => stopped.unwrap_or_default(),
+                Err(_) => Stopped::default(),
+            },
+            None => Stopped {
+                settled: true,
+                state: Bytes::new(),
+            },
+        };
+        LeftGroup {
+            group: self.group,
+            lanes: self.lanes,
+            settled: stopped.settled,
+            state: stopped.state,
+        }
+    }
+}
+
+impl LeftGroup {
+    /// Ends the lanes; their sessions go on at the origin of this name, or at this one's next process.
+    pub(super) fn hand_over(&self, to: &str) {
+        for lane in &self.lanes {
+            // The group knows of the lanes alone that have a session.
+            lane.hand_over(HandedOver {
+                settled: self.settled,
+                origin: to.to_owned(),
+            });
+        }
+    }
 }
 
 impl Edges {
@@ -40,63 +83,77 @@ impl Edges {
         self.is_leaving.set(true);
         let mut lanes: HashMap<GroupName, Vec<Rc<Lane>>> = HashMap::new();
         for lane in self.all().iter().flat_map(|edge| edge.lanes()) {
-            if lane.follows() {
-                lane.stop_receiving();
-                lanes.entry(lane.name.clone()).or_default().push(lane);
-            }
+            lanes.entry(lane.name.clone()).or_default().push(lane);
         }
         for group in self.shared.groups.close() {
             lanes.entry((*group).clone()).or_default();
         }
         let leavers: Vec<_> = lanes
             .into_iter()
-            .map(|(group, lanes)| self.stop(&group, lanes))
+            .map(|(group, lanes)| self.stop(group, lanes, ""))
             .collect();
-        let by = Instant::now() + GROUPS_STOP;
-        let mut ends = Vec::new();
-        for Leaver { lanes, stopped } in leavers {
-            let settled = match stopped {
-                Some(stopped) => matches!(timeout_at(by, stopped).await, Ok(Ok(true))),
-                None => true,
-            };
-            for lane in lanes {
-                // The group knows of the lanes alone that have a session.
-                lane.hand_over(HandedOver {
-                    settled,
-                    origin: String::new(),
-                });
-                ends.push(lane);
+        let (mut ends, mut states) = (Vec::new(), Vec::new());
+        for leaver in leavers {
+            let left = leaver.stopped().await;
+            left.hand_over("");
+            if left.settled && !left.lanes.is_empty() {
+                states.push((left.group, left.state));
             }
+            ends.extend(left.lanes);
         }
-        let by = Instant::now() + ENDS_ARRIVE;
-        if timeout_at(by, self.handed_over(&ends)).await.is_err() {
-            tracing::warn!("edges have not received the ends of all lanes in time");
-        }
+        self.keep_states(states).await;
+        self.ends_arrive(&ends).await;
     }
 
-    /// Has a group stop, which then goes on with the sessions of these lanes.
-    fn stop(&self, group: &GroupName, lanes: Vec<Rc<Lane>>) -> Leaver {
+    /// Has a group stop, which then goes on elsewhere with the sessions of those of these lanes whose edges
+    /// can bring them there.
+    pub(super) fn stop(&self, group: GroupName, mut lanes: Vec<Rc<Lane>>, to: &str) -> Leaver {
+        lanes.retain(|lane| lane.follows());
+        for lane in &lanes {
+            lane.stop_receiving();
+        }
         let (stopped, has_stopped) = oneshot::channel();
         let order = HandOver {
-            to: String::new(),
-            lanes: lanes.iter().map(|lane| lane.key).collect::<HashSet<_>>(),
+            to: to.to_owned(),
+            lanes: lanes.iter().map(|lane| lane.key).collect(),
             stopped,
         };
-        let runs = self.shared.groups.hand_over(group, order);
+        let runs = self.shared.groups.hand_over(&group, order);
         Leaver {
+            group,
             lanes,
             stopped: runs.then_some(has_stopped),
+            by: Instant::now() + GROUPS_STOP,
         }
     }
 
     /// Waits until the edges with a link have the ends of these lanes.
-    async fn handed_over(&self, lanes: &[Rc<Lane>]) {
-        loop {
-            let progress = self.shared.progress.notified();
-            if lanes.iter().all(|lane| lane.is_handed_over()) {
-                return;
+    pub(super) async fn ends_arrive(&self, lanes: &[Rc<Lane>]) {
+        let by = Instant::now() + ENDS_ARRIVE;
+        let arrived = async {
+            loop {
+                let progress = self.shared.progress.notified();
+                if lanes.iter().all(|lane| lane.is_handed_over()) {
+                    return;
+                }
+                progress.await;
             }
-            progress.await;
+        };
+        if timeout_at(by, arrived).await.is_err() {
+            tracing::warn!("edges have not received the ends of all lanes in time");
+        }
+    }
+
+    /// Writes what applications leave for the next process.
+    async fn keep_states(&self, kept: Vec<(GroupName, Bytes)>) {
+        let Some(cluster) = self.shared.config.cluster.as_ref() else {
+            return;
+        };
+        let file = cluster.states.clone();
+        let written = tokio::task::spawn_blocking(move || states::write(&file, &kept)).await;
+        if let Ok(Err(error)) = written {
+            let file = cluster.states.display();
+            tracing::error!(%file, %error, "the states that applications leave are not kept");
         }
     }
 }

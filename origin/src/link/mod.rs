@@ -1,15 +1,16 @@
 //! The origin's end of its links.
 //!
 //! ```text
-//! thread, serve -> hand_over -> edges -> edge, gathering -> lane -> feeds
-//!                                 └────────┴─────────────────┴──► shared -> residents
+//! thread, serve, orders -> drain -> moves -> hand_over, peers -> edges -> edge, gathering -> lane -> feeds
+//!                                                                  └────────┴─────────────┴──► shared -> residents
 //! ```
 //!
 //! `thread` accepts links, and `serve` handles the streams of each: `node::link` drives both. An
-//! `edge` has lanes; a `lane` carries the sessions of one group and has its edge's `feeds`. No
-//! module imports one to its left.
+//! `edge` has lanes; a `lane` carries the sessions of one group and has its edge's `feeds`. `peers` are the
+//! other origins of the cluster, to which `moves` brings groups.
 
 mod config;
+mod drain;
 mod edge;
 mod edges;
 mod elsewhere;
@@ -18,9 +19,13 @@ mod gathering;
 mod hand_over;
 mod lane;
 mod metrics;
+mod moves;
+mod orders;
+mod peers;
 mod residents;
 mod serve;
 mod shared;
+mod states;
 mod thread;
 
 pub use thread::LinkError;

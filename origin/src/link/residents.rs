@@ -18,6 +18,8 @@ pub(super) struct Residents {
     /// Groups that were displaced, or are no longer, since the last frames about them.
     moved: RefCell<HashSet<GroupName>>,
     has_moved: Notify,
+    /// Groups that edges do not hear of yet: another origin is handing them over.
+    held_back: RefCell<HashSet<GroupName>>,
     displaced: Gauge,
 }
 
@@ -35,6 +37,7 @@ impl Residents {
             groups: RefCell::default(),
             moved: RefCell::default(),
             has_moved: Notify::new(),
+            held_back: RefCell::default(),
             displaced,
         }
     }
@@ -83,6 +86,23 @@ impl Residents {
         }
     }
 
+    /// Edges do not hear of a group until [`Self::announce`].
+    pub(super) fn hold_back(&self, group: &GroupName) {
+        self.held_back.borrow_mut().insert(group.clone());
+    }
+
+    /// Lets edges hear of a group.
+    pub(super) fn announce(&self, group: &GroupName) {
+        if self.held_back.borrow_mut().remove(group) {
+            self.note_moved(group);
+        }
+    }
+
+    /// The names of the groups.
+    pub(super) fn names(&self) -> Vec<GroupName> {
+        self.groups.borrow().keys().cloned().collect()
+    }
+
     /// Whether the group is here in place of `home`.
     pub(super) fn is_copy_of(&self, group: &GroupName, home: &str) -> bool {
         let groups = self.groups.borrow();
@@ -93,7 +113,10 @@ impl Residents {
     /// The frames for a new link: the groups that are displaced here.
     pub(super) fn displaced(&self) -> Vec<Control> {
         let groups = self.groups.borrow();
-        let displaced = groups.iter().filter(|(_, group)| group.home.is_some());
+        let held_back = self.held_back.borrow();
+        let is_told =
+            |name: &GroupName, group: &Resident| group.home.is_some() && !held_back.contains(name);
+        let displaced = groups.iter().filter(|(name, group)| is_told(name, group));
         let names: Vec<_> = displaced.map(|(name, _)| name.clone()).collect();
         let mut frames: Vec<_> = names
             .chunks(GROUPS_PER_FRAME)
@@ -112,8 +135,10 @@ impl Residents {
         self.has_moved.notified().await;
         let moved = std::mem::take(&mut *self.moved.borrow_mut());
         let groups = self.groups.borrow();
+        let held_back = self.held_back.borrow();
         let is_away = |name: &GroupName| groups.get(name).is_some_and(|group| group.home.is_some());
-        let (added, removed): (Vec<_>, Vec<_>) = moved.into_iter().partition(is_away);
+        let moved = moved.into_iter().filter(|name| !held_back.contains(name));
+        let (added, removed): (Vec<_>, Vec<_>) = moved.partition(is_away);
         let removed = removed
             .chunks(GROUPS_PER_FRAME)
             .map(|names| change(Vec::new(), names.to_vec()));

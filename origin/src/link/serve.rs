@@ -58,6 +58,10 @@ impl LinkHost for Edges {
         Ok((served, self.hello()))
     }
 
+    async fn serve_peer(self: &Rc<Self>, link: Link) {
+        Rc::clone(self).serve_origin(link).await;
+    }
+
     fn refused(&self, from: &str, error: &LinkError) {
         self.shared.refused(from, error);
     }
@@ -180,6 +184,9 @@ impl ServedLink for Served {
         self.edges.end_overdue(&self.edge);
         let mut first = shared.residents.displaced();
         first.extend(kept(&shared.groups.kept_since(0), true));
+        if self.edges.drain.borrow().is_some() {
+            first.push(Control::GoAway { within_ms: 0 });
+        }
         self.edge.link_up(self.link.clone(), control);
         shared.metrics.links.inc();
         let restores = self.hello.features & features::RESTORE != 0;

@@ -13,14 +13,15 @@ use tokio::task::spawn_local;
 use tributary_node::{
     drain,
     link::accept,
+    tls::Role,
     transport::{BindError, Endpoint},
 };
 use tributary_protocol::link::Control;
 
 use super::{
-    config::LinkConfig, edges::Edges, metrics::LinkMetrics, residents::kept, shared::Shared,
+    config::LinkConfig, edges::Edges, metrics::LinkMetrics, orders, residents::kept, shared::Shared,
 };
-use crate::group::Groups;
+use crate::{cluster::ClusterOrders, group::Groups};
 
 /// The links at work.
 #[derive(Debug)]
@@ -58,6 +59,7 @@ pub(crate) fn start(
     config: LinkConfig,
     groups: Groups,
     metrics: LinkMetrics,
+    orders: ClusterOrders,
     drain: drain::Watch,
 ) -> Result<RunningLink, LinkError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -71,14 +73,18 @@ pub(crate) fn start(
         let _running = running;
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
-            let endpoint = match Endpoint::accepting(config.address, &config.identity) {
+            let wanted: &[Role] = match config.cluster {
+                Some(_) => &[Role::Edge, Role::Origin],
+                None => &[Role::Edge],
+            };
+            let endpoint = match Endpoint::accepting(config.address, &config.identity, wanted) {
                 Ok(endpoint) => endpoint,
                 Err(error) => return drop(bound.send(Err(error))),
             };
             let address = endpoint.local_addr().unwrap_or(config.address);
             let _ = bound.send(Ok(address));
             let shared = Rc::new(Shared::new(config, groups, metrics));
-            run(&shared, &endpoint, drain).await;
+            run(&shared, &endpoint, orders, drain).await;
         });
     };
     let thread = std::thread::Builder::new().name("link".into()).spawn(work);
@@ -97,12 +103,16 @@ pub(crate) fn start(
 
 /// Accepts links until the drain. Returns when every group has ended and the edges have received
 /// that.
-async fn run(shared: &Rc<Shared>, endpoint: &Endpoint, drain: drain::Watch) {
+async fn run(shared: &Rc<Shared>, endpoint: &Endpoint, orders: ClusterOrders, drain: drain::Watch) {
     let edges = Edges::new(Rc::clone(shared));
     spawn_local(shared.groups.run_beside_link());
     spawn_local(tick(Rc::clone(&edges)));
     spawn_local(announce_displaced(Rc::clone(&edges)));
     spawn_local(announce_kept(Rc::clone(&edges)));
+    spawn_local(orders::follow(Rc::clone(&edges), orders));
+    for origin in shared.config.cluster.iter().flat_map(|it| &it.origins) {
+        spawn_local(Edges::dial_origin(Rc::downgrade(&edges), origin.clone()));
+    }
     tokio::select! {
         () = accept(endpoint, &edges) => {}
         () = drain.signaled() => {}
@@ -123,6 +133,7 @@ async fn announce_displaced(edges: Rc<Edges>) {
     loop {
         for control in edges.shared.residents.changes().await {
             edges.tell_all(&control);
+            edges.peers.tell_all(&control);
         }
     }
 }
@@ -147,10 +158,13 @@ async fn announce_kept(edges: Rc<Edges>) {
 }
 
 /// Ends the groups, lets the lanes send the rest, and closes the links.
-async fn shut_down(edges: &Edges, endpoint: &Endpoint) {
+async fn shut_down(edges: &Rc<Edges>, endpoint: &Endpoint) {
     match edges.shared.config.cluster {
-        // The next process is soon there: edges keep its groups for it.
-        Some(_) => edges.hand_over_all().await,
+        Some(_) => {
+            edges.drain_within(DRAIN).await;
+            // The next process is soon there: edges keep the other groups for it.
+            edges.hand_over_all().await;
+        }
         None => edges.tell_all(&Control::GoAway { within_ms: 0 }),
     }
     let ended = tokio::time::timeout(GROUPS_END, edges.shared.groups.shutdown()).await;
@@ -171,8 +185,11 @@ const GROUPS_END: Duration = Duration::from_secs(2);
 const REST_LEAVES: Duration = Duration::from_secs(1);
 
 /// The time that the end takes at most, with the close of the endpoint, if no turn blocks the thread; an
-/// origin in a cluster hands its groups over before.
-const END: Duration = Duration::from_secs(6);
+/// origin in a cluster moves its groups and hands them over before.
+const END: Duration = Duration::from_secs(16);
+
+/// The time that an origin in a cluster has to move its groups to the other origins.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// The links could not be started.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! A group's mail.
 
+use bytes::Bytes;
 use tributary_protocol::link::{
     AudienceId, FromSession, OpenSession, RestoredObject, RestoredSession, lane_frame::Reached,
 };
@@ -46,6 +47,8 @@ pub(crate) enum Brought {
     Reached(Reached),
     /// The contents of a shared object.
     Contents(RestoredObject),
+    /// The group was handed over, with what its application has left for this instance.
+    State(Bytes),
     /// The edge has brought all.
     End,
 }
@@ -60,6 +63,7 @@ impl Brought {
                 restored.open.connect.len() + records.chain(uses).sum::<usize>()
             }
             Self::Contents(object) => object.body.len(),
+            Self::State(state) => state.len(),
             Self::Reached(_) | Self::End => 0,
         }
     }

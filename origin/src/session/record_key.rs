@@ -23,6 +23,9 @@ pub(crate) struct RecordOwner<'a> {
 /// Bytes of the code behind a record. Reason: half of SHA-256's, as RFC 2104 (5) permits.
 const CODE: usize = 16;
 
+/// Bytes of a proof.
+const PROOF: usize = 8;
+
 impl RecordKey {
     /// The key of these secret bytes.
     pub(crate) fn new(secret: &[u8]) -> Self {
@@ -51,6 +54,15 @@ impl RecordKey {
         let mac = self.mac(owner, record.part, bytes);
         mac.verify_truncated_left(code).ok()?;
         Some(record.bytes.slice(..length))
+    }
+
+    /// A proof that the key and the cluster are those of another origin; it discloses neither.
+    pub(crate) fn proof(&self, cluster: &str) -> [u8; PROOF] {
+        let mut mac = self.0.clone();
+        mac.update(b"proof of cluster ");
+        mac.update(cluster.as_bytes());
+        let code = mac.finalize().into_bytes();
+        std::array::from_fn(|place| code[place])
     }
 
     fn mac(&self, owner: RecordOwner<'_>, part: u32, bytes: &[u8]) -> Hmac<Sha256> {

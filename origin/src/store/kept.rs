@@ -42,6 +42,12 @@ impl Kept {
         }
     }
 
+    /// Whether a group may have data in the store.
+    pub(crate) fn may_contain(&self, group: &GroupName) -> bool {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.list.len() >= MAX_KEPT || groups.known.contains(group)
+    }
+
     /// Adds a group that has data in the store.
     pub(super) fn add(&self, group: &GroupName) {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);

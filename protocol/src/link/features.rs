@@ -12,6 +12,10 @@ pub const RESTORE: u64 = 1 << 1;
 /// The edge reads [`HandedOver`](super::HandedOver), and goes on with the lane's sessions elsewhere.
 pub const MOVE: u64 = 1 << 2;
 
+/// The node is an origin of a cluster that takes part in moves of groups
+/// ([`MoveFrame`](super::MoveFrame)).
+pub const PEER: u64 = 1 << 3;
+
 /// The node reads [`NewPublication`](super::feed::Feed::NewPublication) in feeds, and the
 /// publication that an Attach names.
 pub const PUBLICATION: u64 = 1 << 6;

@@ -3,7 +3,7 @@
 use bytes::BufMut;
 
 use super::{
-    FrameError,
+    FrameError, MoveFrame,
     frame::{self, put_str, take_str, take_u8, take_varint_u32},
     varint,
 };
@@ -94,6 +94,8 @@ pub enum Control {
         anew: bool,
         groups: Vec<GroupName>,
     },
+    /// Between origins: a step of the move of a group.
+    Move(MoveFrame),
     /// A frame of a later version, which is ignored.
     Unknown(u64),
 }
@@ -182,6 +184,7 @@ impl Control {
                 put_groups(groups, body);
                 KEPT
             }
+            Self::Move(frame) => frame.encode_body(body),
             Self::Unknown(kind) => *kind,
         }
     }
@@ -223,6 +226,7 @@ impl Control {
                 anew: take_u8(input)? != 0,
                 groups: take_groups(input)?,
             },
+            kind if MoveFrame::is_of(kind) => Self::Move(MoveFrame::decode(frame)?),
             kind => Self::Unknown(kind),
         })
     }

@@ -17,6 +17,7 @@ use super::{
     wait,
 };
 
+pub(crate) mod callers;
 pub(crate) mod calls;
 pub(crate) mod carrier;
 pub(crate) mod driven;

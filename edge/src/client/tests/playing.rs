@@ -293,7 +293,7 @@ async fn nothing_waits_for_a_place_that_does_not_come() {
     let cases: [(&str, Duration, Release); 4] = [
         ("after a second", Duration::from_millis(1000), |_, _| {}),
         ("a new epoch", Duration::ZERO, |source, _| {
-            source.live.restart()
+            source.live.restart();
         }),
         ("the end of the feed", Duration::ZERO, |source, _| {
             source.live.end()

@@ -64,7 +64,9 @@ impl LaneDriver for Lane {
 
     fn carriage(&self) -> Carriage {
         match self.phase.get() {
-            Phase::Open => Carriage::On,
+            Phase::Open if self.goes_on_at().is_none() => Carriage::On,
+            Phase::Open if self.state.borrow().owes_acknowledgement() => Carriage::On,
+            Phase::Open => Carriage::Finish,
             Phase::Closing if !self.is_settled() => Carriage::On,
             Phase::Closing => Carriage::Finish,
             Phase::Dead => Carriage::Reset,
@@ -88,6 +90,9 @@ impl Lane {
             self.state.borrow_mut().disconnected();
             self.is_carried.set(false);
             self.shared.progress.notify_waiters();
+            if let Some(origin) = self.goes_on_at() {
+                return LaneEnd::HandedOver(origin);
+            }
             match outcome {
                 LaneOutcome::Disconnected if self.has_closed() => break,
                 LaneOutcome::Disconnected if !self.shared.stages.is_running() => {}

@@ -59,6 +59,11 @@ impl Lane {
                 bytes,
                 finished,
             } => self.sessions.borrow().left(session, bytes, finished),
+            EdgeEvent::HandedOver { origin } => {
+                tracing::debug!(group = %self.group(), to = origin, "the group has stopped at its origin");
+                *self.handed_to.borrow_mut() = Some(origin);
+                self.wake.notify_one();
+            }
             _ => {}
         }
     }

@@ -137,6 +137,7 @@ impl Lane {
             phase: Cell::new(phase),
             idle_since: Cell::new(moved.idle_since),
             is_carried: Cell::new(false),
+            handed_to: RefCell::default(),
             wake: Notify::new(),
         })
     }

@@ -1,16 +1,33 @@
-//! Sessions whose origin is another process now, on their way to it.
+//! Sessions whose origin is another process now, or another origin, on their way to it.
 
 use std::{rc::Rc, time::Instant};
 
 use tributary_protocol::link::CloseReason;
 
-use super::{Lane, Placing};
-use crate::link::lane::LaneOpening;
+use super::{Lane, Origin, Placing};
+use crate::link::{handle::FromOrigin, lane::LaneOpening};
 
 impl Placing {
-    /// Brings the sessions of a lane to the present process of its origin, in a lane of their own. A
-    /// session that was not accepted is placed again; one that cannot be restored is closed.
+    /// Brings the sessions of a lane whose group goes on at another origin there.
+    pub(super) fn follow(self: &Rc<Self>, left: &Rc<Lane>, to: &str) {
+        let origin = self.origins.named(to).and_then(|id| self.origins.get(id));
+        let Some(origin) = origin else {
+            let group = left.group();
+            tracing::error!(%group, origin = to, "the group goes on at an origin that is not configured here: its clients are closed");
+            return self.replace(left, true);
+        };
+        left.push_all(|| FromOrigin::LinkLost);
+        self.restore_lane_at(left, origin);
+    }
+
+    /// Brings the sessions of a lane to the present process of its origin.
     pub(in crate::link) fn restore_lane(self: &Rc<Self>, lost: &Rc<Lane>) {
+        self.restore_lane_at(lost, Rc::clone(&lost.origin));
+    }
+
+    /// Brings the sessions of a lane to an origin, in a lane of their own. A session that was not accepted is
+    /// placed again; one that cannot be restored is closed.
+    fn restore_lane_at(self: &Rc<Self>, lost: &Rc<Lane>, origin: Rc<Origin>) {
         self.lanes.unlist(lost);
         let opening = LaneOpening {
             id: self.lanes.next_id(),
@@ -19,7 +36,6 @@ impl Placing {
             only_if_living: false,
             restores: true,
         };
-        let origin = Rc::clone(&lost.origin);
         let lane = Lane::new(Rc::clone(&self.shared), origin, opening, self.rate);
         let legacy = lost.take_legacy();
         let mut brought = 0;
@@ -44,7 +60,8 @@ impl Placing {
         if brought + ended == 0 {
             return;
         }
-        tracing::info!(group = %lane.group(), sessions = brought, ended, "sessions are brought to the origin's new process");
+        let origin = lane.origin.name();
+        tracing::info!(group = %lane.group(), origin, sessions = brought, ended, "sessions are brought to another process");
         lane.end_restore(legacy);
         self.lanes.add(&lane);
         self.start(&lane);

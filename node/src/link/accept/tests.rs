@@ -126,7 +126,7 @@ impl Stage {
     async fn new() -> Self {
         let identities = cert::temporary().unwrap();
         let any = "127.0.0.1:0".parse().unwrap();
-        let origin = Endpoint::accepting(any, &identities.origin).unwrap();
+        let origin = Endpoint::accepting(any, &identities.origin, &[Role::Edge]).unwrap();
         let edge = Endpoint::dialling(&identities.edge, any).unwrap();
         let address = origin.local_addr().unwrap();
         let (events, reported) = mpsc::channel(64);

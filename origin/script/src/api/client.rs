@@ -19,7 +19,7 @@ use tributary_protocol::{
 
 use super::class;
 use crate::{
-    host::{clients::CRASHED, kept::Kept, state::State},
+    host::{kept::Kept, state::State},
     value::{to_script, to_values},
 };
 
@@ -206,10 +206,14 @@ fn verified<'js>(host: &Object<'js>) -> Result<()> {
 
 /// `restored`, `remembered` and `remember(value)`: what outlives the process of the origin.
 fn memory<'js>(host: &Object<'js>, state: &Rc<State>) -> Result<()> {
+    let looking = Rc::clone(state);
     class::property(
         host,
         "restored",
-        |client: OwnClient<'js>| client.0.borrow().remembered.as_ref().map(|_| CRASHED),
+        move |client: OwnClient<'js>| {
+            let is_restored = client.0.borrow().remembered.is_some();
+            is_restored.then(|| looking.clients.borrow().restored)
+        },
         |client: OwnClient<'js>, value: Value<'js>| own_member(&client.0, "restored", value),
     )?;
     let reading = Rc::clone(state);

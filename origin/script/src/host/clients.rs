@@ -6,8 +6,9 @@ use tributary_origin::app::ClientId;
 
 use super::kept::Kept;
 
-/// The way in which clients come from the process before, in `client.restored` and `info.how`.
+/// The ways in which clients come from another instance, in `client.restored` and `info.how`.
 pub(crate) const CRASHED: &str = "crashed";
+pub(crate) const HANDED_OVER: &str = "handover";
 
 /// The `Client` objects of a group, pending and accepted.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub(crate) struct Clients {
     application: Option<Kept>,
     /// `application.clients`.
     list: Option<Kept>,
+    /// How clients of another instance have come to this one.
+    pub(crate) restored: &'static str,
     pub(crate) accepted: u64,
     pub(crate) rejected: u64,
     pub(crate) left: u64,

@@ -13,14 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::BytesMut;
 use rquickjs::{Ctx, Object, Result};
 use tributary_origin::app::{
     Admission, Answer, AppStartError, Application, Call, CallToken, ClientId, ConnectionCall,
     ConnectionId, Context, Decision, Event, Level, NetStreamId, News, ObjectChange, ObjectId,
-    PublishGrant, Rejection, RemoteObjectId, StopReason, StreamId, StreamRequest, StreamStatus,
+    PublishGrant, Rejection, RemoteObjectId, Restored, StopReason, StreamId, StreamRequest,
+    StreamStatus,
 };
 use tributary_protocol::{
-    amf::Value,
+    amf::{Budget, ObjectEncoding, Value, amf0},
     command::{Connect, Status},
     link::CloseReason,
 };
@@ -30,8 +32,15 @@ use crate::{
         self, application as api_application, class, client as api_client, net_connection,
         net_stream, remote_object, shared_object, stream as api_stream,
     },
-    host::{Host, allowance::Exceeded, clients::CRASHED, later::Reply, state::State},
+    host::{
+        Host,
+        allowance::Exceeded,
+        clients::{CRASHED, HANDED_OVER},
+        later::Reply,
+        state::State,
+    },
     program::Program,
+    value::{to_script, to_values},
 };
 
 use engine::{Engine, TurnOutcome};
@@ -148,6 +157,17 @@ impl ScriptApplication {
         }
     }
 
+    /// Whether the script has one of these handlers of `application`.
+    fn has_handler(&mut self, context: &mut Context<'_>, names: &[&str]) -> bool {
+        let has = self.turn(context, |ctx, state| {
+            let application = api_application::object(ctx, state)?;
+            let handlers = names.iter().map(|name| application.get(*name));
+            let mut handlers = handlers.filter_map(Result::ok);
+            Ok(handlers.any(|handler: rquickjs::Value<'_>| handler.is_function()))
+        });
+        has.unwrap_or_default()
+    }
+
     /// Calls the responder of an answered call.
     fn answered_call(
         &mut self,
@@ -251,22 +271,41 @@ impl Application for ScriptApplication {
     }
 
     fn expects_restore(&mut self, context: &mut Context<'_>) -> bool {
-        let expects = self.turn(context, |ctx, state| {
-            let application = api_application::object(ctx, state)?;
-            let handlers = ["onRestore", "onReconnect"].map(|name| application.get(name));
-            let mut handlers = handlers.into_iter().filter_map(Result::ok);
-            Ok(handlers.any(|handler: rquickjs::Value<'_>| handler.is_function()))
-        });
-        expects.unwrap_or(false)
+        self.has_handler(context, &["onRestore", "onReconnect"])
     }
 
-    fn restored(&mut self, context: &mut Context<'_>) {
+    fn restored(&mut self, context: &mut Context<'_>, restored: Restored<'_>) {
+        let (how, left) = match restored {
+            Restored::HandedOver { state } => (HANDED_OVER, state),
+            _ => (CRASHED, &[][..]),
+        };
         self.turn(context, |ctx, state| {
+            state.clients.borrow_mut().restored = how;
             let application = api_application::object(ctx, state)?;
             let info = Object::new(ctx.clone())?;
-            info.set("how", CRASHED)?;
+            info.set("how", how)?;
+            let values = amf0::decode_all(left, &Budget::default()).unwrap_or_default();
+            if let Some(value) = values.first() {
+                info.set("state", to_script(ctx, state, value)?)?;
+            }
             class::callback(&application, "onRestore", (info,)).map(drop)
         });
+    }
+
+    fn may_hand_over(&mut self, context: &mut Context<'_>) -> bool {
+        self.has_handler(context, &["onHandover", "onRestore", "onReconnect"])
+    }
+
+    fn hand_over(&mut self, context: &mut Context<'_>) -> Vec<u8> {
+        let left = self.turn(context, |ctx, state| {
+            let application = api_application::object(ctx, state)?;
+            let said = class::callback(&application, "onHandover", ())?;
+            let values = to_values(ctx, state, &said.into_iter().collect::<Vec<_>>())?;
+            let mut bytes = BytesMut::new();
+            amf0::encode_all(&mut bytes, ObjectEncoding::Amf3, &values);
+            Ok(bytes.to_vec())
+        });
+        left.unwrap_or_default()
     }
 
     fn readmit(

@@ -10,6 +10,7 @@ use axum::{
 use serde::Serialize;
 
 use super::super::{DeployError, Problem, archive::ArchiveError};
+use crate::cluster::MoveError;
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -73,6 +74,52 @@ impl ApiRefusal {
 
     pub(super) fn too_long(name: &str) -> Self {
         Self::of(name, &DeployError::Archive(ArchiveError::TooLarge))
+    }
+
+    pub(super) fn no_cluster() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "cluster",
+            "this origin is in no cluster",
+            "set cluster.name in its configuration",
+        )
+    }
+
+    pub(super) fn no_group(name: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("group {name:?}"),
+            "it has no clients at this origin",
+            "name a group as APPLICATION/INSTANCE, and ask the origin that has it",
+        )
+    }
+
+    pub(super) fn no_move(name: &str, error: &MoveError) -> Self {
+        let thing = format!("group {name:?}");
+        Self::new(
+            StatusCode::CONFLICT,
+            thing,
+            error.to_string(),
+            error.remedy(),
+        )
+    }
+
+    pub(super) fn stops() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "origin",
+            "it stops",
+            "ask again when it is back",
+        )
+    }
+
+    pub(super) fn bad_body(error: &serde_json::Error) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "request",
+            format!("its body cannot be read: {error}"),
+            "see /api/openapi.json",
+        )
     }
 
     pub(super) fn token_missing() -> Self {

@@ -25,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tributary_node::token::Token;
 
+use crate::cluster::ClusterHandle;
+
 use super::{
     Deployed, Deployer, Force, Problem, Purge, Status,
     archive::MAX_ARCHIVE,
@@ -32,6 +34,7 @@ use super::{
 };
 
 mod answer;
+mod cluster;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +44,8 @@ use answer::ApiRefusal;
 /// State that all requests share.
 struct Api {
     deployer: Deployer,
+    /// Set if the origin is in a cluster.
+    cluster: Option<ClusterHandle>,
     token: Token,
     denied: Counter,
     began: Instant,
@@ -55,13 +60,20 @@ type Methods = fn() -> MethodRouter<Arc<Api>>;
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// The paths with their methods: the description has to agree with them.
-const PATHS: [(&str, Methods); 6] = [
+const PATHS: [(&str, Methods); 11] = [
     ("/openapi.json", || get(openapi)),
     ("/apps", || get(list)),
     ("/apps/{name}", || get(one).put(deploy).delete(remove)),
     ("/apps/{name}/restart", || post(restart)),
     ("/apps/{name}/logs", || get(logs)),
     ("/relays", || get(relays)),
+    ("/cluster", || get(cluster::status)),
+    ("/cluster/groups/{application}/{instance}", || {
+        get(cluster::group)
+    }),
+    ("/cluster/move", || post(cluster::move_group)),
+    ("/cluster/drain", || post(cluster::drain)),
+    ("/cluster/undrain", || post(cluster::undrain)),
 ];
 
 /// Pieces of an upload that wait to be unpacked. Reason: a few keep the disk busy.
@@ -77,7 +89,12 @@ const MAX_UPLOAD: Duration = Duration::from_secs(600);
 const LINES: usize = 100;
 
 /// The routes below `/api`, with their metrics.
-pub(crate) fn routes(deployer: Deployer, token: Token, registry: &mut Registry) -> Router {
+pub(crate) fn routes(
+    deployer: Deployer,
+    cluster: Option<ClusterHandle>,
+    token: Token,
+    registry: &mut Registry,
+) -> Router {
     let denied = Counter::default();
     registry.register(
         "tributary_admin_denied",
@@ -86,6 +103,7 @@ pub(crate) fn routes(deployer: Deployer, token: Token, registry: &mut Registry) 
     );
     let api = Arc::new(Api {
         deployer,
+        cluster,
         token,
         denied,
         began: Instant::now(),

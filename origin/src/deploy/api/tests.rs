@@ -27,7 +27,7 @@ impl Served {
         let deployer = bench.start().clone();
         let token = Token::of(&bench.directory.path().join("data")).unwrap();
         let mut registry = Registry::default();
-        let router = routes(deployer, token.clone(), &mut registry);
+        let router = routes(deployer, None, token.clone(), &mut registry);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(axum::serve(listener, router).into_future());

@@ -9,6 +9,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tributary_protocol::{
     command::Status,
     link::{CloseReason, HandedOver},
@@ -16,8 +17,12 @@ use tributary_protocol::{
 
 use super::Actor;
 use crate::{
-    app::{Responder, StopReason},
-    group::{client::Client, core::Core, hand_over::HandOver},
+    app::{MAX_STATE, Responder, StopReason},
+    group::{
+        client::Client,
+        core::Core,
+        hand_over::{HandOver, Stopped},
+    },
     session::SessionKey,
 };
 
@@ -59,7 +64,7 @@ impl Actor {
     }
 
     /// Takes the order if nothing is under way any more, or the time is over.
-    pub(super) fn leaving_now(&mut self) -> Option<Leaving> {
+    pub(super) fn leaving_now(&mut self) -> Option<Box<Leaving>> {
         let core = &self.core;
         let leaving = self.leaving.as_mut()?;
         let is_late = leaving.until <= core.room.now;
@@ -70,7 +75,7 @@ impl Actor {
         if leaving.waits_for.is_some() && !is_late {
             return None;
         }
-        Some(*self.leaving.take()?)
+        self.leaving.take()
     }
 
     /// Ends here; the clients' sessions do not.
@@ -88,7 +93,8 @@ impl Actor {
                 client.lane().hand_over(HandedOver { settled, origin });
             }
         }
-        let _ = stopped.send(settled);
+        let state = self.take_state();
+        let _ = stopped.send(Stopped { settled, state });
         let clients = self.core.clients.len();
         tracing::info!(group = %self.core.room.name, clients, settled, to, "group goes on elsewhere");
         self.turn(|turn| turn.stop(StopReason::HandOver));
@@ -97,6 +103,18 @@ impl Actor {
         self.wait_for_store().await;
         self.core.reset(CloseReason::Moved);
         self.end_for_good();
+    }
+
+    /// Takes what the application leaves for the next instance.
+    fn take_state(&mut self) -> Bytes {
+        let state = self.turn(|turn| turn.ask(|app, context| app.hand_over(context)));
+        let state = state.unwrap_or_default();
+        if state.len() > MAX_STATE {
+            let bytes = state.len();
+            tracing::error!(group = %self.core.room.name, bytes, "the state that the application leaves is dropped: it is longer than 1 MiB");
+            return Bytes::new();
+        }
+        state.into()
     }
 
     /// Answers the calls that the application has not answered in time.

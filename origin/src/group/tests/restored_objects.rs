@@ -15,7 +15,8 @@ use tributary_protocol::{
 use super::stage::{Lane, Stage, live_settings, pass, play};
 use crate::{
     app::{
-        Admission, Answer, AppStartError, Application, Call, ClientId, Context, ObjectId, Rejection,
+        Admission, Answer, AppStartError, Application, Call, ClientId, Context, ObjectId,
+        Rejection, Restored,
     },
     session::Brought,
 };
@@ -143,7 +144,7 @@ impl Application for Roster {
         self.style == Style::Expecting
     }
 
-    fn restored(&mut self, context: &mut Context<'_>) {
+    fn restored(&mut self, context: &mut Context<'_>, _: Restored<'_>) {
         let expected = match self.style {
             Style::Expecting => "ann bob cat title",
             _ => "",

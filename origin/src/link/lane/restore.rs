@@ -31,7 +31,7 @@ impl Lane {
     }
 
     /// Mails the group what the edge has brought.
-    pub(super) fn bring(&self, brought: session::Brought) {
+    pub(in crate::link) fn bring(&self, brought: session::Brought) {
         let lane = self.key;
         self.mail(Mail::Restore { lane, brought });
     }

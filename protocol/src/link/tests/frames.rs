@@ -9,8 +9,8 @@ use crate::{
     amf::ObjectEncoding,
     link::{
         AudienceId, Bandwidth, ClientClaims, CloseReason, Control, FeedPlace, Filter, FromSession,
-        Generation, HandedOver, Hello, LiveId, OpenSession, Record, RelayAddress, Source,
-        Statistics, TakeoverKey, Target, ToSession, WriterId,
+        Generation, HandedOver, Hello, LiveId, MoveFrame, MoveStep, OpenSession, Record,
+        RelayAddress, Source, Statistics, TakeoverKey, Target, ToSession, WriterId,
         frame::{FrameReader, MAX_BODY},
         lane_frame::{
             AudienceFrame, AudienceHead, AudiencePiece, ContentsHead, ContentsPiece, Fragment,
@@ -34,6 +34,10 @@ fn frame(wire: &[u8]) -> crate::link::frame::Frame {
     let frame = reader.poll_frame().unwrap().expect("a whole frame");
     assert_eq!(reader.held(), 0, "bytes after the frame");
     frame
+}
+
+fn of_move(step: MoveStep) -> Control {
+    Control::Move(MoveFrame { id: 7, step })
 }
 
 const SESSION: SessionId = SessionId(5);
@@ -495,8 +499,40 @@ fn control() -> Vec<(&'static str, Control)> {
             "0a 09 01 01 06 6c6976652f61",
             Control::Kept {
                 anew: true,
-                groups: vec![group],
+                groups: vec![group.clone()],
             },
+        ),
+        (
+            "4080 1c 0000000000000007 06 6c6976652f61 0102030405060708 05 01 02 6531",
+            of_move(MoveStep::Offer {
+                group,
+                proof: [1, 2, 3, 4, 5, 6, 7, 8],
+                sessions: 5,
+                edges: vec!["e1".into()],
+            }),
+        ),
+        (
+            "4081 08 0000000000000007",
+            of_move(MoveStep::Answer { refused: None }),
+        ),
+        (
+            "4081 0b 0000000000000007 02 6e6f",
+            of_move(MoveStep::Answer {
+                refused: Some("no".into()),
+            }),
+        ),
+        (
+            "4082 0a 0000000000000007 6869",
+            of_move(MoveStep::State(Bytes::from_static(b"hi"))),
+        ),
+        (
+            "4083 09 0000000000000007 02",
+            of_move(MoveStep::Commit { state: 2 }),
+        ),
+        ("4084 08 0000000000000007", of_move(MoveStep::Withdraw)),
+        (
+            "4085 09 0000000000000007 05",
+            of_move(MoveStep::Arrived { sessions: 5 }),
         ),
         (
             "08 03 01 6f 01",

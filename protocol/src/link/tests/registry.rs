@@ -9,6 +9,7 @@ const DOCUMENT: &str = include_str!("../../../../docs/link.md");
 /// The files that name types of frames.
 const SOURCES: &[&str] = &[
     include_str!("../hello.rs"),
+    include_str!("../move_frame.rs"),
     include_str!("../lane_frame.rs"),
     include_str!("../feed.rs"),
 ];
@@ -80,6 +81,7 @@ fn no_feature_bit_has_two_meanings_and_the_code_has_those_in_use() {
         ("CLAIMS", features::CLAIMS),
         ("RESTORE", features::RESTORE),
         ("MOVE", features::MOVE),
+        ("PEER", features::PEER),
         ("PUBLICATION", features::PUBLICATION),
         ("COUNTED", features::COUNTED),
         ("UNREAD", features::UNREAD),

@@ -9,7 +9,7 @@ use std::{
 use super::lexer::{self, Token, TokenKind};
 
 /// Handlers and methods for clients that outlive a process, in the order of reports.
-pub(crate) const LASTING: [&str; 3] = ["onRestore", "onReconnect", "remember"];
+pub(crate) const LASTING: [&str; 4] = ["onHandover", "onRestore", "onReconnect", "remember"];
 
 /// A look at the words of a script's files.
 #[derive(Debug, Default)]

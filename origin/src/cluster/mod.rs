@@ -1,6 +1,9 @@
-//! The settings of a cluster, and the secret that its origins share.
+//! A cluster of origins: its settings, the secret that its origins share, and what operators ask of it.
+
+mod orders;
 
 use std::{
+    collections::BTreeSet,
     fmt,
     path::{Path, PathBuf},
 };
@@ -8,7 +11,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tributary_node::{
     config::{At, Check, Mistakes},
+    link::OriginAddress,
     token::{Token, TokenError},
+};
+
+pub(crate) use orders::{
+    ClusterHandle, ClusterOrder, ClusterOrders, ClusterStatus, GroupStatus, LinkedEdge, MoveError,
+    MovedGroup, OriginState, OtherOrigin, StayingGroup,
 };
 
 use crate::session::RecordKey;
@@ -24,15 +33,30 @@ pub struct ClusterConfig {
     /// data directory, made if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+    /// The origins of the cluster, as `NAME@HOST:PORT`: the name is the one on the origin's certificate.
+    /// This origin may be among them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<String>,
 }
 
 /// The name of the secret's file in a data directory.
 const KEY_FILE: &str = "cluster-key";
 
+/// The most origins of a cluster.
+const MAX_ORIGINS: usize = 64;
+
 /// The longest name of a cluster.
 const MAX_NAME: usize = 64;
 
 impl ClusterConfig {
+    /// The other origins; `own` is the name on this one's certificate.
+    pub(crate) fn others(&self, own: &str) -> Vec<OriginAddress> {
+        let origins = self.origins.iter().filter_map(|it| it.parse().ok());
+        origins
+            .filter(|it: &OriginAddress| it.known_as() != own)
+            .collect()
+    }
+
     /// The key of the cluster, from its file.
     pub(crate) fn record_key(&self, data: &Path) -> Result<RecordKey, ClusterKeyError> {
         let secret = match &self.key {
@@ -85,6 +109,24 @@ impl Check for ClusterConfig {
         if !is_name(&self.name) {
             let remedy = "write 1 to 64 letters, digits, \"-\", \"_\" or \".\"";
             mistakes.add(at.key("name"), "it is no name", remedy);
+        }
+        let mut names = BTreeSet::new();
+        for origin in &self.origins {
+            let read = origin.parse::<OriginAddress>();
+            let reason = match &read {
+                Ok(OriginAddress { name: None, .. }) => "it has no name".to_owned(),
+                Ok(OriginAddress {
+                    name: Some(name), ..
+                }) if !names.insert(name.clone()) => "another has the same name".to_owned(),
+                Ok(_) => continue,
+                Err(error) => error.to_string(),
+            };
+            let remedy = "write NAME@HOST:PORT, with the name on the origin's certificate";
+            mistakes.add(at.key("origins"), format!("{origin:?}: {reason}"), remedy);
+        }
+        if self.origins.len() > MAX_ORIGINS {
+            let remedy = format!("name at most {MAX_ORIGINS}");
+            mistakes.add(at.key("origins"), "there are too many", &remedy);
         }
     }
 }

@@ -1,0 +1,330 @@
+//! Groups move between the origins of a cluster under their clients: no status, no call lost or carried out
+//! twice, streams go on.
+
+use std::{fs, path::Path, thread, time::Duration};
+
+use serde_json::Value;
+
+use crate::support::{
+    clients::{
+        callers::{Callers, ECHO},
+        wired::{PATIENCE, Wired},
+    },
+    cluster::Cluster,
+    synthetic::{Codec, Synthetic},
+    wait,
+    wire::{self, Amf, Message},
+};
+
+/// Origins in a cluster, with the applications `room`, `table` and `board`.
+fn cluster(origins: usize, edges: usize) -> Cluster {
+    let write = |apps: &Path| {
+        for (name, script) in [("room", ECHO), ("table", TABLE), ("board", BOARD)] {
+            let folder = apps.join(name);
+            fs::create_dir(&folder).expect("a directory");
+            fs::write(folder.join("main.asc"), script).expect("a script");
+        }
+    };
+    let cluster = Cluster::of_origins(origins, edges, write);
+    for origin in 0..origins {
+        wait::until("origins have links to each other", PATIENCE, || {
+            let status = status(&cluster, origin);
+            let others = status["origins"].as_array().expect("a list");
+            others.len() == origins - 1 && others.iter().all(|it| it["is_linked"] == true)
+        });
+    }
+    cluster
+}
+
+/// It hands its count over.
+const TABLE: &str = "
+    var count = 0, how = 'started';
+    application.onHandover = function () { return { count: count }; };
+    application.onRestore = function (info) { how = info.how; if (info.state) count = info.state.count; };
+    application.onConnect = function (client) {
+        client.add = function () { return ++count; };
+        client.how = function () { return how + ' ' + this.restored; };
+        return true;
+    };
+";
+
+/// It keeps a persistent object.
+const BOARD: &str = "
+    application.onAppStart = function () {
+        this.board = SharedObject.get('board', true);
+        this.board.setProperty('title', 'kept');
+    };
+    application.onConnect = function (client) {
+        client.title = function () { return application.board.getProperty('title'); };
+        return true;
+    };
+";
+
+fn json(cluster: &Cluster, origin: usize, arguments: &[&str]) -> Result<Value, String> {
+    let arguments = [&["--json"], arguments].concat();
+    let (good, said) = cluster.command(origin, &arguments);
+    match good {
+        true => {
+            // Progress is there as well.
+            let line = said.lines().find(|line| line.starts_with('{'));
+            Ok(line
+                .and_then(|line| serde_json::from_str(line).ok())
+                .expect("JSON"))
+        }
+        false => Err(said),
+    }
+}
+
+fn status(cluster: &Cluster, origin: usize) -> Value {
+    json(cluster, origin, &["status"]).expect("a status")
+}
+
+/// The number of the origin that has a group.
+fn place(cluster: &Cluster, group: &str) -> usize {
+    let has = |origin: &usize| json(cluster, *origin, &["status", group]).is_ok();
+    (0..cluster.origins.len())
+        .find(has)
+        .expect("an origin has it")
+}
+
+fn move_to(cluster: &Cluster, group: &str, from: usize, to: usize) -> Value {
+    let moved = json(
+        cluster,
+        from,
+        &["move", group, "--to", &format!("origin{to}")],
+    );
+    let moved = moved.unwrap_or_else(|error| panic!("{group}: {error}"));
+    eprintln!("{moved}");
+    moved
+}
+
+#[test]
+fn every_call_is_carried_out_once_while_a_group_moves() {
+    let cluster = cluster(2, 2);
+    let callers = Callers::start(8, |number| cluster.rtmp(number % 2), "room/one");
+    let mut at = place(&cluster, "room/one");
+    for _ in 0..6 {
+        thread::sleep(Duration::from_millis(400));
+        let moved = move_to(&cluster, "room/one", at, 1 - at);
+        assert_eq!(moved["sessions"], 8);
+        at = 1 - at;
+        assert_eq!(place(&cluster, "room/one"), at);
+    }
+    callers.finish(100);
+}
+
+#[test]
+fn streams_go_on_while_their_group_moves() {
+    let cluster = cluster(2, 2);
+    let publisher = Synthetic::start(cluster.rtmp(0), "live", "cam", Codec::Avc, 1000);
+    let mut viewers = [0, 1].map(|edge| Wired::viewer(cluster.rtmp(edge), "live", "cam").0);
+    for viewer in &mut viewers {
+        viewer.wait_code("NetStream.Play.Start");
+        pictures(viewer, 40);
+    }
+    let mut at = place(&cluster, "live/_definst_");
+    for _ in 0..3 {
+        move_to(&cluster, "live/_definst_", at, 1 - at);
+        at = 1 - at;
+        for viewer in &mut viewers {
+            let messages = pictures(viewer, 60);
+            for kind in [wire::VIDEO, wire::AUDIO] {
+                let of_it = messages.iter().filter(|it| it.header.kind == kind);
+                let times: Vec<_> = of_it.map(|it| it.header.timestamp).collect();
+                assert!(times.is_sorted(), "{times:?}");
+                let gap = times.windows(2).map(|pair| pair[1] - pair[0]).max();
+                assert!(gap <= Some(120), "a gap of {gap:?} ms of kind {kind}");
+            }
+            let said: Vec<_> = messages.iter().filter_map(Message::code).collect();
+            assert!(said.is_empty(), "{said:?}");
+        }
+        // A new viewer finds the stream.
+        let (mut other, _) = Wired::viewer(cluster.rtmp(1), "live", "cam");
+        other.wait_code("NetStream.Play.Start");
+        pictures(&mut other, 5);
+    }
+    publisher.finish();
+    for viewer in &mut viewers {
+        viewer.wait_code("NetStream.Play.UnpublishNotify");
+    }
+}
+
+#[test]
+fn a_script_hands_over_what_it_knows() {
+    let mut cluster = cluster(2, 1);
+    let mut client = Wired::session(cluster.rtmp(0), "table/one");
+    for count in 1..=5 {
+        assert_eq!(
+            result(&client.call("add", &[])),
+            Some(f64::from(count).into())
+        );
+    }
+    let at = place(&cluster, "table/one");
+    move_to(&cluster, "table/one", at, 1 - at);
+    assert_eq!(result(&client.call("add", &[])), Some(6.0.into()));
+    assert_eq!(
+        result(&client.call("how", &[])),
+        Some("handover handover".into())
+    );
+    // At the next process of its origin as well, if no other takes it.
+    cluster.stop_origin(at);
+    cluster.stop_and_restart_origin(1 - at);
+    assert_eq!(result(&client.call("add", &[])), Some(7.0.into()));
+    assert_eq!(
+        result(&client.call("how", &[])),
+        Some("handover handover".into())
+    );
+}
+
+#[test]
+fn a_drained_origin_is_not_missed() {
+    let mut cluster = cluster(2, 2);
+    let callers = Callers::start(6, |number| cluster.rtmp(number % 2), "room/one");
+    let mut tables: Vec<_> = (0..12)
+        .map(|number| {
+            let mut table = Wired::session(cluster.rtmp(number % 2), &format!("table/t{number}"));
+            table.call("add", &[]);
+            table
+        })
+        .collect();
+    let mut board = Wired::session(cluster.rtmp(0), "board/one");
+    let title = result(&board.call("title", &[]));
+    assert_eq!(title, Some("kept".into()));
+    for drained in [0, 1] {
+        let other = 1 - drained;
+        let before = status(&cluster, drained);
+        assert_eq!(before["state"], "up");
+        let within = ["drain", &format!("origin{drained}"), "--within", "2 s"];
+        let after = json(&cluster, drained, &within).expect("a drain");
+        assert_eq!(after["state"], "drained", "{after}");
+        let has_board = place(&cluster, "board/one") == drained;
+        let staying = after["staying"].as_array().expect("a list");
+        assert_eq!(staying.len(), usize::from(has_board), "{after}");
+        assert_eq!(after["groups"], u64::from(has_board));
+        // New groups start at the other one.
+        let name = format!("table/new{drained}");
+        let mut new = Wired::session(cluster.rtmp(0), &name);
+        new.call("add", &[]);
+        assert_eq!(place(&cluster, &name), other);
+        for table in &mut tables {
+            table.call("add", &[]);
+        }
+        assert_eq!(result(&board.call("title", &[])), title);
+        // Its end is not seen either.
+        cluster.stop_and_restart_origin(drained);
+        cluster.await_links();
+        wait::until("origins have links to each other", PATIENCE, || {
+            status(&cluster, drained)["origins"][0]["takes_groups"] == true
+                && status(&cluster, other)["origins"][0]["takes_groups"] == true
+        });
+        assert_eq!(result(&board.call("title", &[])), title);
+    }
+    for table in &mut tables {
+        assert_eq!(result(&table.call("add", &[])), Some(4.0.into()));
+    }
+    let drained = json(&cluster, 0, &["drain", "--no-wait"]).expect("a drain");
+    assert_ne!(drained["state"], "up");
+    let again = json(&cluster, 0, &["undrain"]).expect("its end");
+    assert_eq!(again["state"], "up");
+    callers.finish(100);
+}
+
+/// SIGTERM of an origin moves its groups to the others.
+#[test]
+fn an_origin_that_stops_leaves_its_groups_to_another() {
+    let mut cluster = cluster(2, 1);
+    let callers = Callers::start(4, |_| cluster.rtmp(0), "room/one");
+    let mut table = Wired::session(cluster.rtmp(0), "table/one");
+    table.call("add", &[]);
+    for origin in [0, 1] {
+        let link = cluster.stop_origin(origin);
+        for group in ["room/one", "table/one"] {
+            assert!(
+                json(&cluster, 1 - origin, &["status", group]).is_ok(),
+                "{group}"
+            );
+        }
+        table.call("add", &[]);
+        cluster.start_stopped_origin(origin, &link);
+        cluster.await_links();
+        wait::until("origins have links to each other", PATIENCE, || {
+            let linked = |origin| status(&cluster, origin)["origins"][0]["takes_groups"] == true;
+            linked(0) && linked(1)
+        });
+    }
+    assert_eq!(result(&table.call("add", &[])), Some(4.0.into()));
+    callers.finish(100);
+}
+
+#[test]
+fn orders_that_make_no_sense_are_refused_with_a_reason() {
+    let cluster = cluster(2, 1);
+    let mut board = Wired::session(cluster.rtmp(0), "board/one");
+    board.call("title", &[]);
+    let mut client = Wired::session(cluster.rtmp(0), "room/one");
+    client.call("now", &[1.0.into()]);
+    let at = place(&cluster, "room/one");
+    let (own, other) = (format!("origin{at}"), format!("origin{}", 1 - at));
+    let home = place(&cluster, "board/one");
+    let home_other = format!("origin{}", 1 - home);
+    for (origin, arguments, reason) in [
+        (
+            at,
+            ["move", "room/one", "--to", "origin9"],
+            "no link to an origin \"origin9\"",
+        ),
+        (
+            at,
+            ["move", "room/one", "--to", &own],
+            "it is at this origin already",
+        ),
+        (
+            1 - at,
+            ["move", "room/one", "--to", &own],
+            "it has no clients at this origin",
+        ),
+        (
+            at,
+            ["move", "room/nobody", "--to", &other],
+            "it has no clients at this origin",
+        ),
+        (
+            home,
+            ["move", "board/one", "--to", &home_other],
+            "it has stored data",
+        ),
+    ] {
+        let refused = json(&cluster, origin, &arguments).expect_err("a refusal");
+        assert!(refused.contains(reason), "{arguments:?}: {refused}");
+    }
+    let wrong = json(&cluster, at, &["drain", &other]).expect_err("a refusal");
+    assert!(
+        wrong.contains(&format!("is the admin address of {own}, not of {other}")),
+        "{wrong}"
+    );
+    assert_eq!(
+        client.call("now", &[2.0.into()]).name().as_deref(),
+        Some("_result")
+    );
+    let (good, said) = cluster.command(at, &["status"]);
+    assert!(
+        good && said.contains(&own) && said.contains("edge0"),
+        "{said}"
+    );
+}
+
+fn result(answer: &Message) -> Option<Amf> {
+    answer.values().get(3).cloned()
+}
+
+/// The messages of a viewer until it has had so many pictures.
+fn pictures(viewer: &mut Wired, count: usize) -> Vec<Message> {
+    let (mut messages, mut seen) = (Vec::new(), 0);
+    let taken = viewer.wait(PATIENCE, |message| {
+        seen += usize::from(message.header.kind == wire::VIDEO);
+        messages.push(message.clone());
+        seen == count
+    });
+    taken.expect("pictures");
+    messages
+}
