@@ -177,7 +177,7 @@ fn every_setting_is_documented_with_its_default() {
     let ticket_keys = format!("edge.ticket_keys = {:?}\n", keys.path());
     let optional = "admin.address = \"127.0.0.1:1\"\norigin.apps = \"a\"\norigin.data = \"d\"\n\
                     edge.rtmp = \"127.0.0.1:2\"\nedge.handover = \"h\"\nadmin.token_file = \"t\"\n\
-                    cluster.name = \"c\"\ncluster.key = \"k\"\n\
+                    cluster.name = \"c\"\ncluster.key = \"k\"\ncluster.origins = [\"o@h:1\"]\n\
                     [applications.live]\nidle_time = \"1 s\"\npublish_token = \"t\"\n\
                     shared_objects = \"all\"\ndelivery_cap = \"5 ms\"\n\
                     [applications.live.access]\npublish = []\nplay = []\nprotocols = [\"rtmp\"]\n\

@@ -67,7 +67,7 @@ pub trait Application {
     }
 
     /// The group goes on elsewhere in order: at its origin's next process, or at another origin. Returns
-    /// what the instance leaves for the one there, at most [`MAX_STATE`](super::MAX_STATE) bytes; a longer
+    /// what the instance leaves for the one there, at most 1 MiB; a longer
     /// state is dropped, with an error in the log. [`Application::stop`] follows.
     fn hand_over(&mut self, context: &mut Context<'_>) -> Vec<u8> {
         let _ = context;

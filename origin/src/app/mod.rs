@@ -42,8 +42,7 @@ pub use registry::{Applications, Summary};
 pub(crate) use registry::{Factory, Registered};
 pub use request::{
     Admission, Answer, AppStartError, Call, CallToken, ClientId, DECISION_TIME, Decision, Event,
-    Identity, MAX_STATE, PublishGrant, Rejection, RequestId, Responder, Restored, StopReason,
-    StreamRequest,
+    Identity, PublishGrant, Rejection, RequestId, Responder, Restored, StopReason, StreamRequest,
 };
 pub use shared_object::{ChangeKind, Encoded, ObjectChange, ObjectError, ObjectId, Refused};
 pub use streams::{

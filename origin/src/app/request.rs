@@ -159,9 +159,6 @@ pub enum StopReason {
     HandOver,
 }
 
-/// The longest state that an instance leaves for the next one, in bytes.
-pub const MAX_STATE: usize = 1024 * 1024;
-
 /// The reason for which clients of another instance go on in this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -170,7 +167,7 @@ pub enum Restored<'a> {
     Crashed,
     /// That instance has stopped in order, to go on here.
     HandedOver {
-        /// What it has left: see [`Application::hand_over`](super::Application::hand_over).
+        /// The bytes that it has left: see [`Application::hand_over`](super::Application::hand_over).
         state: &'a [u8],
     },
 }

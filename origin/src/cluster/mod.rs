@@ -1,4 +1,4 @@
-//! A cluster of origins: its settings, the secret that its origins share, and what operators ask of it.
+//! A cluster of origins: its settings, the secret that its origins share, and the orders of operators.
 
 mod orders;
 

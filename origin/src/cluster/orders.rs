@@ -1,4 +1,4 @@
-//! What operators ask of an origin in a cluster, on the way to the thread of the links.
+//! Orders of operators to an origin in a cluster, on the way to the thread of the links.
 
 use std::{fmt, time::Duration};
 
@@ -50,7 +50,7 @@ pub(crate) struct ClusterStatus {
     pub(crate) staying: Vec<StayingGroup>,
 }
 
-/// What an origin does with groups.
+/// The attitude of an origin to groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OriginState {

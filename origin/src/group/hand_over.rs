@@ -7,6 +7,9 @@ use tokio::sync::oneshot;
 
 use crate::session::LaneKey;
 
+/// The longest state that an instance leaves for the next one, in bytes.
+pub const MAX_STATE: usize = 1024 * 1024;
+
 /// The order to a group to stop here and to go on elsewhere, with the clients that its edges bring there. Its
 /// lanes take nothing more in; what they had received stands in the mailbox before the order.
 #[derive(Debug)]
@@ -25,6 +28,6 @@ pub(crate) struct HandOver {
 pub(crate) struct Stopped {
     /// Whether all messages are done with that it had taken up.
     pub(crate) settled: bool,
-    /// What its application leaves for the next instance.
+    /// The state that its application leaves for the next instance.
     pub(crate) state: Bytes,
 }

@@ -269,7 +269,7 @@ impl Groups {
         self.count() < self.registry.process.settings.max_groups
     }
 
-    /// Whether a group's application expects to go on elsewhere. One that hangs does not.
+    /// Whether a group's application expects to go on elsewhere. A group that hangs does not.
     pub(crate) async fn may_hand_over(&self, group: &GroupName) -> bool {
         let (answer, may) = oneshot::channel();
         let asks = Item::MayHandOver(answer);

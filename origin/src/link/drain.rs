@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
     rc::{Rc, Weak},
     time::{Duration, Instant},
 };
@@ -11,41 +10,14 @@ use tokio::task::{JoinSet, spawn_local};
 use tributary_node::transport::CloseCode;
 use tributary_protocol::{GroupName, link::Control};
 
-use super::{edges::Edges, peers::Peer};
-use crate::cluster::{ClusterStatus, MoveError, OriginState, StayingGroup};
-
-/// A drain that is under way, or done.
-pub(super) struct Drain {
-    /// Until then applications that do not expect to be moved are left alone, as long as they have clients.
-    until: Cell<Instant>,
-    /// The groups that have not moved, with the reasons.
-    staying: RefCell<BTreeMap<GroupName, String>>,
-    is_done: Cell<bool>,
-}
+use super::{edges::Edges, moves::Drain, peers::PeerOrigin};
+use crate::cluster::{ClusterStatus, MoveError};
 
 /// Moves at once. Reason: each freezes its group for a moment, and their sessions all come by the same links.
 const AT_ONCE: usize = 8;
 
 /// The time between two looks at the groups that are left.
 const LOOK: Duration = Duration::from_millis(250);
-
-impl Drain {
-    pub(super) fn staying(&self) -> Vec<StayingGroup> {
-        let staying = self.staying.borrow();
-        let staying = staying.iter().map(|(group, why)| StayingGroup {
-            group: group.to_string(),
-            why: why.clone(),
-        });
-        staying.collect()
-    }
-
-    pub(super) fn state(&self) -> OriginState {
-        match self.is_done.get() {
-            true => OriginState::Drained,
-            false => OriginState::Draining,
-        }
-    }
-}
 
 impl Edges {
     /// Begins to move all groups away, or gives a drain that is under way another time.
@@ -88,7 +60,7 @@ impl Edges {
 
     /// Moves all groups away that can be moved, within this time.
     pub(super) async fn drain_within(self: &Rc<Self>, within: Duration) {
-        let takes = |peer: &Rc<Peer>| peer.is_linked() && !peer.is_leaving.get();
+        let takes = |peer: &Rc<PeerOrigin>| peer.is_linked() && !peer.is_leaving.get();
         if !self.peers.all().iter().any(takes) {
             return;
         }

@@ -16,12 +16,11 @@ use tributary_protocol::{
 };
 
 use super::{
-    drain::Drain,
     edge::Edge,
     elsewhere::Elsewhere,
     gathering::Gathering,
     lane::{Lane, LaneEdge, TakeBrought},
-    moves::Moves,
+    moves::{Drain, Moves},
     peers::Peers,
     shared::Shared,
     states,

@@ -31,7 +31,7 @@ pub(super) struct Gathering {
     awaited: RefCell<HashSet<String>>,
     /// The groups that edges have said they bring and have not brought.
     coming: RefCell<HashMap<GroupName, Coming>>,
-    /// What applications of the process before have handed to this one.
+    /// The states that applications of the process before have handed to this one.
     states: RefCell<HashMap<GroupName, Bytes>>,
     /// Lanes that have brought all, whose groups wait for others.
     brought: RefCell<HashMap<GroupName, Vec<Rc<Lane>>>>,
@@ -53,7 +53,7 @@ struct Coming {
 
 /// A group that another origin hands over.
 struct Offered {
-    /// What its application hands over; none until the group has stopped there.
+    /// The state that its application hands over; none until the group has stopped there.
     state: Option<Bytes>,
     arrived: Box<dyn FnOnce(usize)>,
 }

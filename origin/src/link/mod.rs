@@ -1,13 +1,14 @@
 //! The origin's end of its links.
 //!
 //! ```text
-//! thread, serve, orders -> drain -> moves -> hand_over, peers -> edges -> edge, gathering -> lane -> feeds
-//!                                                                  └────────┴─────────────┴──► shared -> residents
+//! thread, serve, orders -> drain, peer_links -> moving -> hand_over
+//!                            └──► edges -> edge, gathering -> lane -> feeds
+//!                                   └────────┴─────────────────┴──► shared -> residents
 //! ```
 //!
 //! `thread` accepts links, and `serve` handles the streams of each: `node::link` drives both. An
 //! `edge` has lanes; a `lane` carries the sessions of one group and has its edge's `feeds`. `peers` are the
-//! other origins of the cluster, to which `moves` brings groups.
+//! other origins of the cluster, to which `moving` brings groups. No module imports one to its left.
 
 mod config;
 mod drain;
@@ -20,7 +21,9 @@ mod hand_over;
 mod lane;
 mod metrics;
 mod moves;
+mod moving;
 mod orders;
+mod peer_links;
 mod peers;
 mod residents;
 mod serve;

@@ -1,87 +1,58 @@
-//! Moves of groups between the origins of a cluster.
-//!
-//! ```text
-//! here                                           there
-//!  │ ── MoveOffer: group, edges ────────────────► │ may it? expects the edges
-//!  │ ◄── MoveAnswer ───────────────────────────── │
-//!  │ lanes deaf, group stops                      │
-//!  │ ── MoveState, MoveCommit ──────────────────► │
-//!  │ lanes end ─── HandedOver ──► edges ── bring ► │ all edges, or 4 s: it goes on
-//!  │ ◄── MoveArrived ──────────────────────────── │
-//! ```
-//!
-//! Once the group has stopped here it never runs here again but after a move back: the other origin takes it by
-//! the commit, or by what an edge brings with the end of its lane.
+//! The moves of groups that are under way, and what is known of those that are over.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeSet, HashMap, HashSet},
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, Instant},
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Instant,
 };
 
 use bytes::BytesMut;
-use tokio::{sync::oneshot, time::timeout};
-use tributary_protocol::{
-    GroupName,
-    link::{CloseReason, Control, MAX_MOVE_EDGES, MAX_STATE_PIECE, MoveFrame, MoveStep, features},
-};
+use tokio::sync::oneshot;
+use tributary_protocol::GroupName;
 
-use super::{edges::Edges, lane::Lane, peers::Peer};
-use crate::{
-    app::MAX_STATE,
-    cluster::{MoveError, MovedGroup},
-};
+use crate::cluster::{OriginState, StayingGroup};
 
 /// Moves from here and to here.
 #[derive(Default)]
 pub(super) struct Moves {
     /// Our offers, until their groups have arrived.
-    offered: RefCell<HashMap<u64, Offer>>,
+    pub(super) offered: RefCell<HashMap<u64, Offer>>,
     /// Offers of others that were accepted, until they are committed.
-    accepted: RefCell<HashMap<u64, Accepted>>,
+    pub(super) accepted: RefCell<HashMap<u64, Arriving>>,
     /// Groups that go to another origin, or have gone.
-    away: RefCell<HashMap<GroupName, Away>>,
+    pub(super) away: RefCell<HashMap<GroupName, Away>>,
     /// Groups that are here because another origin has given them up.
-    given: RefCell<HashSet<GroupName>>,
+    pub(super) given: RefCell<HashSet<GroupName>>,
 }
 
 /// An offer of this origin.
-struct Offer {
-    answer: Option<oneshot::Sender<Option<String>>>,
-    arrived: Option<oneshot::Sender<u64>>,
+pub(super) struct Offer {
+    pub(super) answer: Option<oneshot::Sender<Option<String>>>,
+    pub(super) arrived: Option<oneshot::Sender<u64>>,
 }
 
 /// An offer of another origin.
-struct Accepted {
-    group: GroupName,
-    from: String,
-    state: BytesMut,
-    until: Instant,
+pub(super) struct Arriving {
+    pub(super) group: GroupName,
+    pub(super) from: String,
+    pub(super) state: BytesMut,
+    pub(super) until: Instant,
 }
 
 /// A group that is not here any more, or soon.
-struct Away {
-    since: Cell<Instant>,
-    is_going: Cell<bool>,
+pub(super) struct Away {
+    pub(super) since: Cell<Instant>,
+    pub(super) is_going: Cell<bool>,
 }
 
-/// The time for the answer to an offer.
-const ANSWER: Duration = Duration::from_secs(2);
-
-/// The time in which an accepted offer is committed: longer than the answer and the group's stop take.
-const COMMIT: Duration = Duration::from_secs(6);
-
-/// The time in which a group that has stopped goes on at the other origin: longer than that waits for edges.
-const ARRIVAL: Duration = Duration::from_secs(6);
-
-/// The time for which edges are told to wait that open a lane of a group that has gone. Reason: the other
-/// origin tells them by then that it has the group.
-const GONE: Duration = Duration::from_secs(5);
-
-/// Offers of others that wait for their commit.
-const MAX_ACCEPTED: usize = 1_024;
+/// A drain that is under way, or done.
+pub(super) struct Drain {
+    /// Until then applications that do not expect to be moved are left alone, as long as they have clients.
+    pub(super) until: Cell<Instant>,
+    /// The groups that have not moved, with the reasons.
+    pub(super) staying: RefCell<BTreeMap<GroupName, String>>,
+    pub(super) is_done: Cell<bool>,
+}
 
 impl Moves {
     /// Whether lanes of a group do not open here: it goes to another origin, or has gone just now.
@@ -95,324 +66,20 @@ impl Moves {
     }
 }
 
-/// From here.
-impl Edges {
-    /// Moves a group to another origin.
-    pub(super) async fn move_group(
-        self: &Rc<Self>,
-        group: &GroupName,
-        to: &str,
-    ) -> Result<MovedGroup, MoveError> {
-        let begun = Instant::now();
-        let peer = self.movable(group, to)?;
-        let id: u64 = rand::random();
-        let edges = self.edges_of(group);
-        if edges.len() > MAX_MOVE_EDGES {
-            return Err(MoveError::TooManyEdges);
-        }
-        let (answer, answered) = oneshot::channel();
-        let (arrived, has_arrived) = oneshot::channel();
-        let offer = Offer {
-            answer: Some(answer),
-            arrived: Some(arrived),
-        };
-        self.moves.offered.borrow_mut().insert(id, offer);
-        let _over = Over { edges: self, id };
-        let sessions = self.lanes_of(group).into_iter();
-        let sessions = sessions.map(|lane| lane.state.borrow().session_count() as u64);
-        let step = MoveStep::Offer {
-            group: group.clone(),
-            proof: self.proof(),
-            sessions: sessions.sum(),
-            edges: edges.into_iter().collect(),
-        };
-        tell(&peer, id, step);
-        let by = || peer.name.clone();
-        match timeout(ANSWER, answered).await {
-            Ok(Ok(None)) => {}
-            Ok(Ok(Some(why))) => return Err(MoveError::Refused { by: by(), why }),
-            _ => {
-                tell(&peer, id, MoveStep::Withdraw);
-                return Err(MoveError::NoAnswer { by: by() });
-            }
-        }
-        let is_lost = self.is_leaving.get() || self.moves.takes_away(group);
-        if is_lost || self.has_data(group) {
-            tell(&peer, id, MoveStep::Withdraw);
-            return Err(match is_lost {
-                true => MoveError::IsMoving,
-                false => MoveError::HasData,
-            });
-        }
-        let frozen = Instant::now();
-        self.let_go(group, &peer, id).await;
-        let arrival = timeout(ARRIVAL, has_arrived).await;
-        let Ok(Ok(sessions)) = arrival else {
-            return Err(MoveError::NotArrived { at: by() });
-        };
-        let millis = |since: Instant| since.elapsed().as_secs_f64() * 1e3;
-        Ok(MovedGroup {
+impl Drain {
+    pub(super) fn staying(&self) -> Vec<StayingGroup> {
+        let staying = self.staying.borrow();
+        let staying = staying.iter().map(|(group, why)| StayingGroup {
             group: group.to_string(),
-            to: by(),
-            sessions,
-            took_ms: millis(begun),
-            frozen_ms: millis(frozen),
-        })
-    }
-
-    /// The origin to which a group is to move, if it can be.
-    fn movable(&self, group: &GroupName, to: &str) -> Result<Rc<Peer>, MoveError> {
-        if to == self.shared.config.identity.peer().name {
-            return Err(MoveError::SameOrigin);
-        }
-        let peer = self.peers.get(to).filter(|peer| peer.is_linked());
-        let peer = peer.ok_or_else(|| {
-            let all = self.peers.all().into_iter();
-            let linked = all.filter(|peer| peer.is_linked());
-            MoveError::NoLink {
-                to: to.to_owned(),
-                linked: linked.map(|peer| peer.name.clone()).collect(),
-            }
-        })?;
-        if self.moves.takes_away(group) || self.gathering.holds(group) {
-            return Err(MoveError::IsMoving);
-        }
-        if self.has_data(group) {
-            return Err(MoveError::HasData);
-        }
-        match self.shared.residents.contains(group) {
-            true => Ok(peer),
-            false => Err(MoveError::NotHere),
-        }
-    }
-
-    /// Stops a group that the other origin takes, and ends its lanes.
-    async fn let_go(self: &Rc<Self>, group: &GroupName, peer: &Rc<Peer>, id: u64) {
-        let away = Away {
-            since: Cell::new(Instant::now()),
-            is_going: Cell::new(true),
-        };
-        self.moves.away.borrow_mut().insert(group.clone(), away);
-        let all = self.lanes_of(group);
-        let left = self.stop(group.clone(), all.clone(), &peer.name);
-        let left = left.stopped().await;
-        let mut rest = left.state.clone();
-        while !rest.is_empty() {
-            let piece = rest.split_to(rest.len().min(MAX_STATE_PIECE));
-            tell(peer, id, MoveStep::State(piece));
-        }
-        let state = left.state.len() as u64;
-        tell(peer, id, MoveStep::Commit { state });
-        left.hand_over(&peer.name);
-        self.ends_arrive(&left.lanes).await;
-        for lane in all {
-            // A lane whose edge has no link tells it when it is back.
-            if !lane.follows() || lane.state.borrow().is_handed_over() {
-                lane.end(CloseReason::Moved);
-            }
-        }
-        self.moves.given.borrow_mut().remove(group);
-        if let Some(away) = self.moves.away.borrow().get(group) {
-            away.since.set(Instant::now());
-            away.is_going.set(false);
-        }
-    }
-
-    /// Whether the group has stored data here, which does not move.
-    pub(super) fn has_data(&self, group: &GroupName) -> bool {
-        self.shared.groups.has_data(group)
-    }
-
-    pub(super) fn lanes_of(&self, group: &GroupName) -> Vec<Rc<Lane>> {
-        let edges = self.all();
-        let lanes = edges.iter().flat_map(|edge| edge.lanes());
-        lanes.filter(|lane| lane.name == *group).collect()
-    }
-
-    /// The edges with a link that have lanes of a group.
-    pub(super) fn edges_of(&self, group: &GroupName) -> BTreeSet<String> {
-        let has = |lane: &Rc<Lane>| lane.name == *group && lane.follows();
-        let edges = self.all().into_iter();
-        let edges = edges.filter(|edge| edge.link().is_some() && edge.lanes().iter().any(has));
-        edges.map(|edge| edge.name.to_string()).collect()
-    }
-
-    fn proof(&self) -> [u8; 8] {
-        let cluster = self.shared.config.cluster.as_ref();
-        cluster.map_or([0; 8], |cluster| cluster.key.proof(&cluster.name))
-    }
-}
-
-/// Forgets an offer.
-struct Over<'a> {
-    edges: &'a Edges,
-    id: u64,
-}
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.edges.moves.offered.borrow_mut().remove(&self.id);
-    }
-}
-
-/// To here.
-impl Edges {
-    /// Handles a frame of another origin about a move.
-    pub(super) fn handle_move(self: &Rc<Self>, peer: &Rc<Peer>, frame: MoveFrame) {
-        let MoveFrame { id, step } = frame;
-        match step {
-            MoveStep::Offer {
-                group,
-                proof,
-                sessions: _,
-                edges,
-            } => {
-                let refused = self.take_offer(peer, id, group, proof, edges).err();
-                if let Some(why) = &refused {
-                    tracing::info!(origin = peer.name, why, "the offer of a group is refused");
-                }
-                tell(peer, id, MoveStep::Answer { refused });
-            }
-            MoveStep::Answer { refused } => {
-                let mut offered = self.moves.offered.borrow_mut();
-                let answer = offered.get_mut(&id).and_then(|offer| offer.answer.take());
-                if let Some(answer) = answer {
-                    let _ = answer.send(refused);
-                }
-            }
-            MoveStep::State(piece) => {
-                if let Some(accepted) = self.moves.accepted.borrow_mut().get_mut(&id)
-                    && accepted.from == peer.name
-                    && accepted.state.len() + piece.len() <= MAX_STATE
-                {
-                    accepted.state.extend_from_slice(&piece);
-                }
-            }
-            MoveStep::Commit { state } => {
-                if let Some(mut accepted) = self.take_accepted(peer, id) {
-                    if accepted.state.len() as u64 != state {
-                        let group = &accepted.group;
-                        tracing::error!(%group, "the state that its application has left is lost");
-                        accepted.state.clear();
-                    }
-                    let state = accepted.state.freeze();
-                    self.gathering.committed(&accepted.group, state);
-                }
-            }
-            MoveStep::Withdraw => {
-                if let Some(accepted) = self.take_accepted(peer, id) {
-                    self.gathering.withdrawn(&accepted.group);
-                    self.moves.given.borrow_mut().remove(&accepted.group);
-                }
-            }
-            MoveStep::Arrived { sessions } => {
-                let mut offered = self.moves.offered.borrow_mut();
-                let arrived = offered.get_mut(&id).and_then(|offer| offer.arrived.take());
-                if let Some(arrived) = arrived {
-                    let _ = arrived.send(sessions);
-                }
-            }
-        }
-    }
-
-    fn take_accepted(&self, peer: &Peer, id: u64) -> Option<Accepted> {
-        let mut accepted = self.moves.accepted.borrow_mut();
-        let is_theirs = accepted.get(&id).is_some_and(|it| it.from == peer.name);
-        is_theirs.then(|| accepted.remove(&id))?
-    }
-
-    /// Accepts the offer of a group, or states why not.
-    fn take_offer(
-        self: &Rc<Self>,
-        peer: &Rc<Peer>,
-        id: u64,
-        group: GroupName,
-        proof: [u8; 8],
-        edges: Vec<String>,
-    ) -> Result<(), String> {
-        if proof != self.proof() {
-            return Err("its cluster.name or its cluster.key is another".into());
-        }
-        if self.takes_nothing() {
-            return Err("it is drained, or about to stop".into());
-        }
-        let application = group.application();
-        if self
-            .shared
-            .groups
-            .applications()
-            .find(application)
-            .is_none()
-        {
-            return Err(format!("it has no application {application:?}"));
-        }
-        if self.has_data(&group) {
-            return Err("it has stored data of the group, from an earlier time".into());
-        }
-        if self.gathering.holds(&group) {
-            return Err("it waits for its edges after its start".into());
-        }
-        if self.shared.residents.contains(&group) {
-            return Err("it has sessions of the group".into());
-        }
-        if !self.shared.groups.has_room() {
-            return Err("it has origin.max_groups groups".into());
-        }
-        for edge in &edges {
-            let is_linked = |it: &Rc<super::edge::Edge>| {
-                *it.name == **edge && it.link().is_some() && it.feeds.supports(features::RESTORE)
-            };
-            if !self.all().iter().any(is_linked) {
-                return Err(format!("the edge {edge:?} has no link to it"));
-            }
-        }
-        if self.moves.accepted.borrow().len() >= MAX_ACCEPTED {
-            return Err("too many groups are on their way to it".into());
-        }
-        let until = Instant::now() + COMMIT;
-        let accepted = Accepted {
-            group: group.clone(),
-            from: peer.name.clone(),
-            state: BytesMut::new(),
-            until,
-        };
-        self.moves.accepted.borrow_mut().insert(id, accepted);
-        self.moves.away.borrow_mut().remove(&group);
-        self.moves.given.borrow_mut().insert(group.clone());
-        let edges: HashSet<Arc<str>> = edges.into_iter().map(Arc::from).collect();
-        let (this, peer) = (Rc::downgrade(self), Rc::clone(peer));
-        let (arrived, from) = (group.clone(), peer.name.clone());
-        let arrived = Box::new(move |sessions: usize| {
-            tracing::info!(group = %arrived, sessions, from, "group goes on here");
-            if let Some(this) = this.upgrade() {
-                this.shared.residents.announce(&arrived);
-            }
-            let sessions = sessions as u64;
-            tell(&peer, id, MoveStep::Arrived { sessions });
+            why: why.clone(),
         });
-        self.shared.residents.hold_back(&group);
-        self.gathering.expect(group, edges, until, arrived);
-        Ok(())
+        staying.collect()
     }
 
-    /// Forgets moves that are over.
-    pub(super) fn sweep_moves(&self, now: Instant) {
-        let moves = &self.moves;
-        moves.accepted.borrow_mut().retain(|_, it| it.until > now);
-        let residents = &self.shared.residents;
-        let ends = |group: &GroupName| !residents.contains(group) && !self.gathering.expects(group);
-        let over: Vec<_> = moves.given.borrow_mut().extract_if(|it| ends(it)).collect();
-        for group in over {
-            residents.announce(&group);
+    pub(super) fn state(&self) -> OriginState {
+        match self.is_done.get() {
+            true => OriginState::Drained,
+            false => OriginState::Draining,
         }
-        let is_away = |group: &GroupName, away: &mut Away| {
-            let is_recent = now < away.since.get() + GONE;
-            is_recent || away.is_going.get() || residents.contains(group) || self.peers.have(group)
-        };
-        moves.away.borrow_mut().retain(is_away);
     }
-}
-
-fn tell(peer: &Peer, id: u64, step: MoveStep) {
-    peer.tell(Control::Move(MoveFrame { id, step }));
 }

@@ -1,4 +1,4 @@
-//! What operators ask of the origin.
+//! Orders of operators to the origin.
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use crate::cluster::{
 pub(super) async fn follow(edges: Rc<Edges>, mut orders: ClusterOrders) {
     while let Some(order) = orders.recv().await {
         match order {
-            // Whoever asked may have gone.
+            // The one who asked may have gone.
             ClusterOrder::Status(done) => drop(done.send(edges.status())),
             ClusterOrder::Group(group, done) => drop(done.send(edges.group_status(&group))),
             ClusterOrder::Drain { within, begun } => drop(begun.send(edges.begin_drain(within))),

@@ -1,103 +1,72 @@
-//! The links between the origins of a cluster.
-//!
-//! Each origin dials those that its configuration names. A link serves both ends: two origins that name each
-//! other have two, and either will do. It has a control stream and nothing else.
+//! The other origins of the cluster, as this one knows them.
 
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, HashSet},
-    rc::{Rc, Weak},
-    time::{Duration, Instant},
+    rc::Rc,
 };
 
-use rand::{SeedableRng, rngs::StdRng};
-use tokio::time::timeout;
 use tributary_node::{
-    backoff::Backoff,
-    link::{
-        ControlDriver, GREETING, Greeted, OriginAddress, answer, connect, control_queue, greet,
-        run_control,
-    },
+    link::OriginAddress,
     queue,
-    transport::{CloseCode, Link, LinkError},
+    transport::{CloseCode, Link},
 };
-use tributary_protocol::{
-    GroupName,
-    link::{Control, Hello, features},
-};
-
-use super::edges::Edges;
+use tributary_protocol::{GroupName, link::Control};
 
 /// The other origins of the cluster, by the names on their certificates.
 #[derive(Default)]
 pub(super) struct Peers {
-    table: RefCell<BTreeMap<String, Rc<Peer>>>,
+    table: RefCell<BTreeMap<String, Rc<PeerOrigin>>>,
     /// Counts the links.
-    links: Cell<u64>,
+    pub(super) links: Cell<u64>,
 }
 
 /// Another origin.
-pub(super) struct Peer {
+pub(super) struct PeerOrigin {
     pub(super) name: String,
     /// Its address, if the configuration names it.
     pub(super) address: Option<String>,
-    links: RefCell<Vec<OpenLink>>,
+    pub(super) links: RefCell<Vec<OpenLink>>,
     /// Its load, as it was stated last.
     pub(super) sessions: Cell<u64>,
     pub(super) groups: Cell<u64>,
     /// Whether it takes no groups: it is drained, or about to stop.
     pub(super) is_leaving: Cell<bool>,
     /// The groups that live there away from their home.
-    displaced: RefCell<HashSet<GroupName>>,
+    pub(super) displaced: RefCell<HashSet<GroupName>>,
 }
 
 /// A link that is up.
-struct OpenLink {
-    number: u64,
-    link: Link,
-    control: queue::Sender<Control>,
+pub(super) struct OpenLink {
+    pub(super) number: u64,
+    pub(super) link: Link,
+    pub(super) control: queue::Sender<Control>,
 }
-
-/// One link to another origin.
-struct PeerLink {
-    edges: Rc<Edges>,
-    peer: Rc<Peer>,
-    link: Link,
-    /// Its number.
-    number: u64,
-}
-
-/// The pauses between dials of an origin.
-const REDIAL: Duration = Duration::from_millis(100);
-const REDIAL_MOST: Duration = Duration::from_secs(2);
-
-/// The age of a link after which the pauses start over.
-const HEALTHY: Duration = Duration::from_secs(10);
 
 impl Peers {
     /// The other origins of the configuration.
     pub(super) fn new(origins: &[OriginAddress]) -> Self {
         let peers = Self::default();
         for origin in origins {
-            let peer = Peer::new(origin.known_as(), Some(&origin.address));
+            let peer = PeerOrigin::new(origin.known_as(), Some(&origin.address));
             peers.table.borrow_mut().insert(peer.name.clone(), peer);
         }
         peers
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<Rc<Peer>> {
+    pub(super) fn get(&self, name: &str) -> Option<Rc<PeerOrigin>> {
         self.table.borrow().get(name).cloned()
     }
 
-    pub(super) fn all(&self) -> Vec<Rc<Peer>> {
+    pub(super) fn all(&self) -> Vec<Rc<PeerOrigin>> {
         self.table.borrow().values().cloned().collect()
     }
 
     /// The origin of this name, which has a link now.
-    fn linked(&self, name: &str) -> Rc<Peer> {
+    pub(super) fn linked(&self, name: &str) -> Rc<PeerOrigin> {
         let mut table = self.table.borrow_mut();
         let peer = table.entry(name.to_owned());
-        Rc::clone(peer.or_insert_with(|| Peer::new(name, None)))
+        Rc::clone(peer.or_insert_with(|| PeerOrigin::new(name, None)))
     }
 
     /// Queues a control frame to every origin with a link.
@@ -115,7 +84,7 @@ impl Peers {
     }
 }
 
-impl Peer {
+impl PeerOrigin {
     fn new(name: &str, address: Option<&str>) -> Rc<Self> {
         Rc::new(Self {
             name: name.to_owned(),
@@ -145,171 +114,4 @@ impl Peer {
         let newest = links.last();
         newest.is_some_and(|open| open.control.push(control, 1).is_ok())
     }
-}
-
-impl PeerLink {
-    /// Notes that the link is up; the frames that begin it, and those that are queued.
-    fn up(&self) -> (Vec<Control>, queue::Receiver<Control>) {
-        let (control, queued) = control_queue();
-        self.peer.is_leaving.set(false);
-        self.peer.displaced.borrow_mut().clear();
-        self.peer.links.borrow_mut().push(OpenLink {
-            number: self.number,
-            link: self.link.clone(),
-            control,
-        });
-        tracing::info!(
-            origin = self.peer.name,
-            "link to an origin of the cluster is up"
-        );
-        let mut first = self.edges.shared.residents.displaced();
-        if self.edges.takes_nothing() {
-            first.push(Control::GoAway { within_ms: 0 });
-        }
-        (first, queued)
-    }
-
-    fn down(&self, error: &LinkError) {
-        let number = self.number;
-        let mut links = self.peer.links.borrow_mut();
-        links.retain(|open| open.number != number);
-        tracing::info!(origin = self.peer.name, %error, "link to an origin of the cluster is lost");
-    }
-}
-
-impl ControlDriver for PeerLink {
-    fn handle(&self, control: Control) -> Result<(), LinkError> {
-        let peer = &self.peer;
-        match control {
-            Control::Heartbeat { sessions, groups } => {
-                peer.sessions.set(sessions);
-                peer.groups.set(groups);
-            }
-            Control::Displaced { added, removed, .. } => {
-                let mut displaced = peer.displaced.borrow_mut();
-                for group in &removed {
-                    displaced.remove(group);
-                }
-                displaced.extend(added);
-            }
-            Control::GoAway { .. } => peer.is_leaving.set(true),
-            Control::Move(frame) => self.edges.handle_move(peer, frame),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn heartbeat(&self) -> Control {
-        self.edges.heartbeat()
-    }
-
-    fn send(&self, control: Control) {
-        self.peer.tell(control);
-    }
-}
-
-impl Edges {
-    fn peer_hello(&self) -> Hello {
-        let config = &self.shared.config;
-        Hello {
-            node: config.identity.peer().name.clone(),
-            epoch: config.epoch,
-            incarnation: 0,
-            connection: 0,
-            features: features::PEER,
-            zone: String::new(),
-            capacity: 0,
-            known_as: String::new(),
-            grace_ms: 0,
-        }
-    }
-
-    /// The link to another origin, from its greeting on.
-    fn peer_link(self: &Rc<Self>, link: &Link, hello: &Hello) -> Result<PeerLink, LinkError> {
-        if hello.features & features::PEER == 0 {
-            let why = "the origin is in no cluster: set cluster.name in its configuration";
-            return Err(LinkError::Refused(why.into()));
-        }
-        if hello.node == self.shared.config.identity.peer().name {
-            let why = "it has this origin's own name: each origin needs its own certificate";
-            return Err(LinkError::Refused(why.into()));
-        }
-        let number = self.peers.links.get() + 1;
-        self.peers.links.set(number);
-        Ok(PeerLink {
-            edges: Rc::clone(self),
-            peer: self.peers.linked(&hello.node),
-            link: link.clone(),
-            number,
-        })
-    }
-
-    /// Serves a link that another origin has dialled.
-    pub(super) async fn serve_origin(self: Rc<Self>, link: Link) {
-        let decide = |hello: &Hello| Ok((self.peer_link(&link, hello)?, self.peer_hello()));
-        let greeting = timeout(GREETING, answer(&link, decide)).await;
-        match greeting.unwrap_or(Err(LinkError::TimedOut)) {
-            Ok((peer_link, greeted)) => {
-                carry(&peer_link, greeted).await;
-            }
-            Err(error) => {
-                self.shared.refused(&link.peer().name, &error);
-                link.close(CloseCode::Protocol);
-            }
-        }
-    }
-
-    /// Keeps a link to another origin.
-    pub(super) async fn dial_origin(edges: Weak<Self>, origin: OriginAddress) {
-        let mut random = StdRng::from_os_rng();
-        let mut pauses = Backoff::new(REDIAL, REDIAL_MOST, HEALTHY);
-        let mut last_error = None;
-        while let Some(edges) = edges.upgrade() {
-            let identity = edges.shared.config.identity.clone();
-            let error = match connect(&identity, &origin).await {
-                Ok((link, endpoint)) => {
-                    let error = edges.carry_dialled(&link, &mut pauses).await;
-                    link.close(CloseCode::Shutdown);
-                    endpoint.close().await;
-                    error
-                }
-                Err(error) => error,
-            };
-            drop(edges);
-            let text = error.to_string();
-            if last_error.as_ref() != Some(&text) && !error.is_orderly() {
-                tracing::warn!(%origin, error = text, "no link to an origin of the cluster; dialling goes on");
-                last_error = Some(text);
-            }
-            tokio::time::sleep(pauses.ended(Instant::now(), &mut random)).await;
-        }
-    }
-
-    async fn carry_dialled(self: &Rc<Self>, link: &Link, pauses: &mut Backoff) -> LinkError {
-        let greeted = timeout(GREETING, greet(link, self.peer_hello())).await;
-        let greeted = greeted.unwrap_or(Err(LinkError::TimedOut));
-        let begun =
-            greeted.and_then(|greeted| Ok((self.peer_link(link, &greeted.hello)?, greeted)));
-        match begun {
-            Ok((peer_link, greeted)) => {
-                pauses.began(Instant::now());
-                carry(&peer_link, greeted).await
-            }
-            Err(error) => error,
-        }
-    }
-}
-
-/// Runs the control stream of a link until it is gone.
-async fn carry(peer_link: &PeerLink, greeted: Greeted) -> LinkError {
-    let Greeted {
-        mut send, mut recv, ..
-    } = greeted;
-    let (first, queued) = peer_link.up();
-    let error = tokio::select! {
-        error = peer_link.link.closed() => error,
-        error = run_control(peer_link, &mut send, &mut recv, first, queued) => error,
-    };
-    peer_link.down(&error);
-    error
 }

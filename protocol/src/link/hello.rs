@@ -5,9 +5,12 @@ use bytes::BufMut;
 use super::{
     FrameError, MoveFrame,
     frame::{self, put_str, take_str, take_u8, take_varint_u32},
+    names::{put_groups, take_groups},
     varint,
 };
 use crate::GroupName;
+
+pub use super::names::MAX_NAME;
 
 /// The version of the link that this code implements.
 pub const VERSION: u64 = 1;
@@ -110,9 +113,6 @@ const LIVING: u64 = 0x07;
 const LIVING_END: u64 = 0x08;
 const AT_HOME: u64 = 0x09;
 const KEPT: u64 = 0x0a;
-
-/// The longest name of a node or zone, in bytes.
-pub const MAX_NAME: usize = 255;
 
 /// The most groups that one frame with a list names. Reason: the frame must keep
 /// [`frame::MAX_BODY`].
@@ -266,26 +266,4 @@ impl Hello {
             grace_ms: take_varint_u32(input)?,
         })
     }
-}
-
-fn put_groups(groups: &[GroupName], out: &mut impl BufMut) {
-    varint::encode(groups.len() as u64, out);
-    for group in groups {
-        put_str(&group.to_string(), out);
-    }
-}
-
-fn take_groups(input: &mut &[u8]) -> Result<Vec<GroupName>, FrameError> {
-    let count = varint::decode(input)?;
-    let mut groups = Vec::new();
-    for _ in 0..count {
-        groups.push(take_group(input)?);
-    }
-    Ok(groups)
-}
-
-/// Takes a group's name.
-pub(super) fn take_group(input: &mut &[u8]) -> Result<GroupName, FrameError> {
-    let name = take_str(input, GroupName::MAX_LENGTH)?;
-    GroupName::from_app(name).map_err(|_| FrameError::Value)
 }

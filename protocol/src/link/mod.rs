@@ -16,6 +16,7 @@ pub mod hello;
 mod inbound;
 pub mod lane_frame;
 mod move_frame;
+mod names;
 mod origin_lane;
 pub mod outbox;
 mod parcel_frame;

@@ -12,7 +12,7 @@ use bytes::{BufMut, Bytes};
 use super::{
     FrameError,
     frame::{Frame, put_str, take, take_str},
-    hello::{MAX_NAME, take_group},
+    names::{MAX_NAME, take_group},
     varint,
 };
 use crate::GroupName;

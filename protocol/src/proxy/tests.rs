@@ -478,6 +478,9 @@ proptest! {
             let place = place.index(bytes.len());
             bytes[place] = byte;
         }
+        // The other reader refuses a family of which one half is unspecified; a receiver may take it.
+        let family = bytes[13];
+        prop_assume!(is_text || family == 0 || family >> 4 != 0 && family & 0xf != 0);
         if let Ok(Some((header, length))) = read(&bytes) {
             let other = second_opinion(&bytes);
             prop_assert_eq!(other, Some((header.client, length)), "{:?}", header);

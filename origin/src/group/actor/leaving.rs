@@ -17,11 +17,11 @@ use tributary_protocol::{
 
 use super::Actor;
 use crate::{
-    app::{MAX_STATE, Responder, StopReason},
+    app::{Responder, StopReason},
     group::{
         client::Client,
         core::Core,
-        hand_over::{HandOver, Stopped},
+        hand_over::{HandOver, MAX_STATE, Stopped},
     },
     session::SessionKey,
 };

@@ -6,7 +6,7 @@ use super::HANDED_OVER;
 use crate::link::{
     FrameError,
     frame::{self, Frame, put_str, take_str, take_u8},
-    hello::MAX_NAME,
+    names::MAX_NAME,
 };
 
 /// The last frame of a lane from its origin: the lane's group has stopped here, and goes on elsewhere with

@@ -8,7 +8,7 @@ use crate::{
     link::{
         FrameError,
         frame::{self, Frame, put_str, take_str, take_u8},
-        hello::{MAX_NAME, take_group},
+        names::{MAX_NAME, take_group},
         varint,
     },
 };
