@@ -40,6 +40,10 @@ replace *ARGS:
 restore *ARGS:
     cargo bench --bench load -- restore {{ARGS}}
 
+# Two groups move 50 times between two origins under their sessions.
+move *ARGS:
+    cargo bench --bench load -- move {{ARGS}}
+
 # The micro-benchmarks.
 bench:
     cargo bench --bench amf --bench chunk --bench ring --bench lane

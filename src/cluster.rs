@@ -94,7 +94,7 @@ pub(crate) fn run(args: &ClusterArgs) -> Result<(), Failure> {
                 let asked = json!({ "within": within.to_string() });
                 let mut status = client.post_json("/api/cluster/drain", &asked).await?;
                 let mut last = None;
-                while !no_wait && status["state"] != "drained" {
+                while !no_wait && status["state"] == "draining" {
                     let left = status["groups"].as_u64();
                     if last.replace(left) != Some(left) {
                         eprintln!("{} groups are left", left.unwrap_or_default());

@@ -74,12 +74,15 @@ enum Action {
     /// An origin in a cluster that is killed 50 times and starts again: how long until each session
     /// is served. It takes minutes; `all` leaves it out.
     Restore(scenario::restore::Options),
+    /// Groups that move 50 times between two origins under their sessions: for how long each stands still.
+    /// It takes minutes; `all` leaves it out.
+    Move(scenario::migrate::Options),
     /// Processor time and memory as sessions, groups, viewers and streams grow tenfold, and the cost
     /// of each for `tributary plan`. It takes minutes; `all` leaves it out.
     Growth(scenario::growth::Options),
     /// Fits the costs to the file that `growth` has written.
     Fit(fit::Options),
-    /// The scenarios but `capacity`, `scale`, `replace`, `restore` and `growth`, with default settings.
+    /// The scenarios but `capacity`, `scale`, `replace`, `restore`, `move` and `growth`, with default settings.
     All,
     /// One of the generator's own processes.
     #[command(hide = true)]
@@ -106,6 +109,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Action::Scale(options) => scenario::scale::run(&options),
         Action::Replace(options) => scenario::replace::run(&options),
         Action::Restore(options) => scenario::restore::run(&options),
+        Action::Move(options) => scenario::migrate::run(&options),
         Action::Growth(options) => scenario::growth::run(&options),
         Action::Fit(options) => fit::run(&options)?,
         Action::All => {

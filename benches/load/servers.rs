@@ -1,8 +1,10 @@
 //! The measured servers, each with settings that a careful operator would choose.
 
 use std::{
-    fs, io,
+    fs::{self, Permissions},
+    io,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     str::FromStr,
@@ -332,6 +334,41 @@ impl Server {
         *place = origin;
     }
 
+    /// Moves a group between the two origins of [`two_origins`], from this one; milliseconds for which it was
+    /// frozen.
+    pub(crate) fn move_group(&self, group: &str, from: usize) -> f64 {
+        let origins = &self._programs[self._programs.len() - 2..];
+        let admin = origins[from].address("admin").to_string();
+        let data = [DATA, DATA_2][from];
+        let to = [FIRST, SECOND][1 - from];
+        let output = Command::new(BUILT)
+            .current_dir(self._directory.path())
+            .args(["cluster", "move", group, "--to", to, "--json"])
+            .args(["--admin", &admin, "--data", data])
+            .output()
+            .expect("the program runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let refused = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{refused}");
+        let moved: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        moved["frozen_ms"].as_f64().expect("a number")
+    }
+
+    /// Which of the two origins of [`two_origins`] has a group.
+    pub(crate) fn place(&self, group: &str) -> usize {
+        let origins = &self._programs[self._programs.len() - 2..];
+        let has = |place: &usize| {
+            let admin = origins[*place].address("admin").to_string();
+            let asked = Command::new(BUILT)
+                .current_dir(self._directory.path())
+                .args(["cluster", "status", group, "--admin", &admin])
+                .args(["--data", [DATA, DATA_2][*place]])
+                .output();
+            asked.expect("the program runs").status.success()
+        };
+        (0..2).find(has).expect("an origin has it")
+    }
+
     /// Starts rtmpdump, which plays a stream by RTMPT into a file.
     pub(crate) fn dump_by_rtmpt(&self, app: &str, name: &str, number: usize) -> (Program, PathBuf) {
         let path = self._directory.path();
@@ -385,6 +422,60 @@ pub(crate) fn with_settings(edges: usize, settings: &str) -> Server {
     let ground = PathOptions::default().open();
     tributary(directory(), Path::new(BUILT), &nodes, ground)
 }
+
+/// So many edges, and two origins in a cluster, which come last among the processes.
+pub(crate) fn two_origins(edges: usize) -> Server {
+    let (directory, ground) = (directory(), PathOptions::default().open());
+    let (executable, path) = (Path::new(BUILT), directory.path());
+    authorise(executable, path);
+    let key = path.join("cluster-key");
+    fs::write(&key, "0123456789abcdef".repeat(4)).expect("a file");
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("an owner");
+    let cluster = "[cluster]\nname = \"load\"\nkey = \"cluster-key\"\n";
+    let start = |name, data, others: &str| {
+        issue(executable, path, "origin", name);
+        let settings = format!("{ORIGIN_CONFIGURATION}{cluster}origins = [{others}]\n");
+        fs::write(path.join(format!("{name}.toml")), settings).expect("a configuration file");
+        origin_of(executable, path, name, data, "127.0.0.1:0", &ground)
+    };
+    let first = start(FIRST, DATA, "");
+    let link = format!("{FIRST}@{}", first.address("link"));
+    let second = start(SECOND, DATA_2, &format!("\"{link}\""));
+    let links = [link, format!("{SECOND}@{}", second.address("link"))];
+    fs::write(path.join("edge.toml"), "").expect("a configuration file");
+    let mut programs: Vec<_> = (0..edges)
+        .map(|number| {
+            let name = format!("edge{number}");
+            issue(executable, path, "edge", &name);
+            let arguments = edge_arguments(&name, "127.0.0.1:0", &links[0]);
+            let arguments = [&arguments[..], &["--origin", &links[1]]].concat();
+            Program::tributary(&format!("{name}-process"), executable, path, &arguments)
+        })
+        .collect();
+    let mut addresses = programs.iter().map(|edge| edge.address("rtmp"));
+    let rtmp = addresses.next().expect("one edge at least");
+    let more = addresses.collect();
+    programs.extend([first, second]);
+    let tiers = programs.iter().enumerate();
+    let processes = tiers.map(|(place, it)| (if place < edges { EDGE } else { ORIGIN }, it.pid()));
+    Server {
+        rtmp,
+        crowd: (Transport::Tcp, rtmp),
+        more,
+        app: None,
+        processes: processes.collect(),
+        _programs: programs,
+        _peers: Vec::new(),
+        _directory: directory,
+        ground,
+    }
+}
+
+/// The two origins of a cluster, and their data directories.
+const FIRST: &str = "origin";
+const SECOND: &str = "origin2";
+const DATA: &str = "data";
+const DATA_2: &str = "data2";
 
 /// The number of tributary's edges, and the settings of its nodes.
 #[derive(Clone, Copy, Debug)]
@@ -448,12 +539,24 @@ fn tributary(directory: TempDir, executable: &Path, nodes: &Nodes<'_>, ground: G
 }
 
 fn origin(executable: &Path, path: &Path, link: &str, ground: &Ground) -> Program {
+    origin_of(executable, path, FIRST, DATA, link, ground)
+}
+
+fn origin_of(
+    executable: &Path,
+    path: &Path,
+    name: &str,
+    data: &str,
+    link: &str,
+    ground: &Ground,
+) -> Program {
     let arguments = ["origin", "--link", link, "--admin", "127.0.0.1:0"];
-    let files = ["--cert", "origin", "--config", "origin.toml"];
-    let folders = ["--data", "data", "--apps", APPLICATIONS];
+    let config = format!("{name}.toml");
+    let files = ["--cert", name, "--config", &config];
+    let folders = ["--data", data, "--apps", APPLICATIONS];
     let arguments = [&arguments[..], &files, &folders].concat();
     ground.at(Tier::Origin, || {
-        Program::tributary("origin-process", executable, path, &arguments)
+        Program::tributary(&format!("{name}-process"), executable, path, &arguments)
     })
 }
 

@@ -3,6 +3,7 @@
 
 use std::{fs, path::Path, thread, time::Duration};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
@@ -10,7 +11,7 @@ use crate::support::{
         callers::{Callers, ECHO},
         wired::{PATIENCE, Wired},
     },
-    cluster::Cluster,
+    cluster::{Cluster, stop},
     synthetic::{Codec, Synthetic},
     wait,
     wire::{self, Amf, Message},
@@ -110,7 +111,7 @@ fn every_call_is_carried_out_once_while_a_group_moves() {
         at = 1 - at;
         assert_eq!(place(&cluster, "room/one"), at);
     }
-    callers.finish(100);
+    callers.finish(10);
 }
 
 #[test]
@@ -226,7 +227,52 @@ fn a_drained_origin_is_not_missed() {
     assert_ne!(drained["state"], "up");
     let again = json(&cluster, 0, &["undrain"]).expect("its end");
     assert_eq!(again["state"], "up");
-    callers.finish(100);
+    callers.finish(10);
+}
+
+/// A group that a drain leaves alone is the one that new clients of every edge join.
+#[test]
+fn a_group_that_stays_in_a_drain_is_not_started_elsewhere() {
+    let cluster = cluster(2, 2);
+    let mut first = Wired::session(cluster.rtmp(0), "room/one");
+    first.call("now", &[1.0.into()]);
+    let at = place(&cluster, "room/one");
+    json(&cluster, at, &["drain", "--within", "1 min", "--no-wait"]).expect("a drain");
+    wait::until("the group stays", PATIENCE, || {
+        let staying = &status(&cluster, at)["staying"];
+        staying[0]["why"] == "its application does not expect to be moved"
+    });
+    let mut second = Wired::session(cluster.rtmp(1), "room/one");
+    second.call("now", &[1.0.into()]);
+    let group = json(&cluster, at, &["status", "room/one"]).expect("a group");
+    assert_eq!(group["sessions"], 2, "{group}");
+    assert!(json(&cluster, 1 - at, &["status", "room/one"]).is_err());
+    json(&cluster, at, &["undrain"]).expect("its end");
+    assert!(first.call("now", &[2.0.into()]).name().is_some());
+    assert!(second.call("now", &[2.0.into()]).name().is_some());
+}
+
+/// An edge that could not be reached while a group moved, and its origin ended, finds the group.
+#[test]
+fn an_edge_that_comes_back_late_finds_the_group_where_it_is() {
+    let mut cluster = cluster(2, 2);
+    let mut here = Wired::session(cluster.rtmp(0), "table/one");
+    let mut late = Wired::session(cluster.rtmp(1), "table/one");
+    here.call("add", &[]);
+    late.call("add", &[]);
+    let at = place(&cluster, "table/one");
+    stop(&cluster.edges[1]);
+    let link = cluster.stop_origin(at);
+    cluster.start_stopped_origin(at, &link);
+    cluster.edges[1].signal(Signal::CONT);
+    cluster.await_links();
+    assert_eq!(result(&here.call("add", &[])), Some(3.0.into()));
+    assert_eq!(result(&late.call("add", &[])), Some(4.0.into()));
+    assert_eq!(place(&cluster, "table/one"), 1 - at);
+    wait::until("all sessions are there", PATIENCE, || {
+        let group = json(&cluster, 1 - at, &["status", "table/one"]);
+        group.is_ok_and(|group| group["sessions"] == 2)
+    });
 }
 
 /// SIGTERM of an origin moves its groups to the others.
@@ -253,7 +299,39 @@ fn an_origin_that_stops_leaves_its_groups_to_another() {
         });
     }
     assert_eq!(result(&table.call("add", &[])), Some(4.0.into()));
-    callers.finish(100);
+    callers.finish(10);
+}
+
+/// Either end of a move is killed at one moment of it or another, and starts again.
+#[test]
+fn a_move_outlives_the_death_of_either_end() {
+    let mut cluster = cluster(2, 2);
+    let callers = Callers::start(6, |number| cluster.rtmp(number % 2), "room/one");
+    for round in 0..10 {
+        let at = place(&cluster, "room/one");
+        let victim = if round % 2 == 0 { at } else { 1 - at };
+        let to = format!("origin{}", 1 - at);
+        let moving = cluster.spawn(at, &["move", "room/one", "--to", &to]);
+        thread::sleep(Duration::from_millis(8 + 3 * (round / 2)));
+        cluster.origins[victim].kill();
+        moving.join().expect("the command ends");
+        cluster.restart_origin(victim);
+        cluster.await_links();
+        wait::until("origins have links to each other", PATIENCE, || {
+            let linked = |origin| status(&cluster, origin)["origins"][0]["is_linked"] == true;
+            linked(0) && linked(1)
+        });
+        wait::until("one origin has the group", PATIENCE, || {
+            let has = |origin| json(&cluster, origin, &["status", "room/one"]).is_ok();
+            has(0) != has(1)
+        });
+        let mut new = Wired::session(cluster.rtmp(0), "room/one");
+        let answer = new.call("now", &[0.0.into()]);
+        assert_eq!(answer.name().as_deref(), Some("_result"));
+        thread::sleep(Duration::from_millis(300));
+    }
+    let failed = callers.finish_after_kills();
+    eprintln!("{failed} calls failed");
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn every_call_is_carried_out_once_and_answered() {
         cluster.stop_and_restart_origin(0);
         await_restored(&cluster, f64::from(stop) * 4.0);
     }
-    callers.finish(100);
+    callers.finish(10);
 }
 
 #[test]

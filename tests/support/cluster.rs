@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     process::Command,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -212,18 +213,29 @@ impl Cluster {
 
     /// Runs `tributary cluster` at an origin. Returns whether it succeeded, and what it printed.
     pub(crate) fn command(&self, origin: usize, arguments: &[&str]) -> (bool, String) {
-        let admin = self.origins[origin].address("admin").to_string();
-        let token = format!("origin{origin}-data/admin-token");
-        let output = Command::new(TRIBUTARY)
-            .current_dir(self.directory())
-            .arg("cluster")
-            .args(arguments)
-            .args(["--admin", &admin, "--token", &token])
-            .output()
-            .expect("the program runs");
+        let output = self.order(origin, arguments).output();
+        let output = output.expect("the program runs");
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
         (output.status.success(), said)
+    }
+
+    /// The same in a thread, whatever comes of it.
+    pub(crate) fn spawn(&self, origin: usize, arguments: &[&str]) -> JoinHandle<()> {
+        let mut order = self.order(origin, arguments);
+        thread::spawn(move || drop(order.output()))
+    }
+
+    fn order(&self, origin: usize, arguments: &[&str]) -> Command {
+        let admin = self.origins[origin].address("admin").to_string();
+        let token = format!("origin{origin}-data/admin-token");
+        let mut command = Command::new(TRIBUTARY);
+        command
+            .current_dir(self.directory())
+            .arg("cluster")
+            .args(arguments)
+            .args(["--admin", &admin, "--token", &token]);
+        command
     }
 
     /// Waits until every edge has a link to every origin.

@@ -163,6 +163,9 @@ pub(crate) enum Role {
         /// Sessions in each group, one after the other by number.
         #[arg(long)]
         members: usize,
+        /// Whether they change the object.
+        #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+        changes: bool,
     },
     /// Sessions that call one after the other.
     Rpc {
@@ -347,6 +350,7 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                 first,
                 count,
                 members,
+                changes,
             } => {
                 let members = steady::Members {
                     server,
@@ -354,6 +358,7 @@ pub(crate) fn run(role: Role) -> Result<(), Box<dyn std::error::Error>> {
                     first,
                     count,
                     members,
+                    changes,
                 };
                 steady::run(commands, members).await
             }

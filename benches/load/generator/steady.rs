@@ -35,6 +35,8 @@ pub(super) struct Members {
     pub(super) count: usize,
     /// Sessions of each group, one after the other by number.
     pub(super) members: usize,
+    /// Whether they change the object of their group.
+    pub(super) changes: bool,
 }
 
 pub(super) async fn run(mut commands: Commands, members: Members) -> io::Result<()> {
@@ -93,11 +95,14 @@ struct State {
 struct Served {
     answer: Option<u64>,
     change: Option<u64>,
+    /// The longest time from a call in the measured time to its answer.
+    longest: u64,
 }
 
 impl Served {
-    fn whole_ms(self) -> Option<f64> {
-        let nanos = self.answer?.max(self.change?);
+    fn whole_ms(self, changes: bool) -> Option<f64> {
+        let change = if changes { self.change? } else { 0 };
+        let nanos = self.answer?.max(change);
         Some(nanos as f64 / 1e6)
     }
 }
@@ -125,13 +130,17 @@ impl Shared {
     fn summary(&self) -> Value {
         let state = self.state.borrow();
         let served = self.served.borrow();
-        let served: Vec<f64> = served.iter().filter_map(|it| it.whole_ms()).collect();
+        let longest: Vec<f64> = served.iter().map(|it| it.longest as f64 / 1e6).collect();
+        let changes = self.members.changes;
+        let served = served.iter().filter_map(|it| it.whole_ms(changes));
+        let served: Vec<f64> = served.collect();
         json!({
             "gone": state.gone,
             "answered": state.answered,
             "failed": state.failed,
             "wrong": state.wrong,
             "served_ms": served,
+            "longest_ms": longest,
         })
     }
 }
@@ -144,7 +153,9 @@ async fn attend(shared: &Shared, own: usize) -> io::Result<()> {
     let turn = shared.at_once.acquire().await.map_err(io::Error::other)?;
     let mut client = Client::open(members.server, number).await?;
     client.connect(&app).await?;
-    client.send(&object::begin_use()).await?;
+    if members.changes {
+        client.send(&object::begin_use()).await?;
+    }
     drop(turn);
     shared.state.borrow_mut().connected += 1;
     // The turns of the sessions are spread over the second.
@@ -175,7 +186,10 @@ fn change_and_call(shared: &Shared, own: usize, transaction: u32, sent: u64) -> 
     // A slot of another time: a client that names no version may not change a slot whose author the origin
     // does not know, as after a restart.
     let slot = format!("{}-{}", shared.members.first + own, shared.begun.get());
-    let mut both = object::change(&slot, sent as f64);
+    let mut both = match shared.members.changes {
+        true => object::change(&slot, sent as f64),
+        false => Vec::new(),
+    };
     both.extend(wire::command(&[
         "echo".into(),
         f64::from(transaction).into(),
@@ -212,7 +226,11 @@ impl Taken<'_> {
         if name == "_result" && rest.get(1) == Some(&Amf::String(word(self.own, transaction))) {
             state.answered += 1;
             let served = &mut self.shared.served.borrow_mut()[self.own];
-            served.answer = served.answer.or_else(|| self.shared.took(sent));
+            let since_begin = self.shared.took(sent);
+            served.answer = served.answer.or(since_begin);
+            if since_begin.is_some() {
+                served.longest = served.longest.max(stamp::now_nanos() - sent);
+            }
         } else if name == "_error" {
             state.failed += 1;
         } else {

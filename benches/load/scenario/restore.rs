@@ -8,8 +8,9 @@ use std::{
 use clap::Args;
 use serde_json::Value;
 
+use super::steady::Steady;
 use crate::{
-    driver::{Generator, number, numbers},
+    driver::{number, numbers},
     histogram::quantile,
     report::{Figures, Report},
     servers,
@@ -56,7 +57,14 @@ pub(crate) fn run(options: &Options) {
         .however_busy()
         .of_runs(options.kills);
     let mut server = servers::with_settings(2, SETTINGS);
-    let mut load = Load::start(&server, options);
+    let mut load = Steady {
+        sessions: options.sessions,
+        members: options.members,
+        changes: true,
+        publishers: options.publishers,
+        viewers: options.viewers,
+    }
+    .start(&server);
     thread::sleep(Duration::from_secs(2));
     let mut all = Served::default();
     for _ in 0..options.kills {
@@ -90,58 +98,6 @@ pub(crate) fn run(options: &Options) {
     all.put(&mut figures);
     report.add("tributary", "all kills", 0.0, figures);
     report.finish();
-}
-
-/// The generators; the sessions and the viewers are at both edges, the publishers at the first.
-struct Load {
-    sessions: Vec<Generator>,
-    viewers: Vec<Generator>,
-    _publishers: Generator,
-}
-
-impl Load {
-    fn start(server: &servers::Server, options: &Options) -> Self {
-        let publishers = options.publishers.to_string();
-        let streams = [
-            ("--app", "live"),
-            ("--name", "s{}"),
-            ("--count", &*publishers),
-        ];
-        let slow = [("--bitrate", "64000"), ("--slowness", "10")];
-        let publisher = server.generator("publisher", &[&streams[..], &slow].concat());
-        let edges = [server.rtmp, server.more[0]];
-        let each_edge = |_| edges.map(|edge| server.generator_at(edge, "viewers", &streams));
-        let viewers = (0..options.viewers).flat_map(each_edge).collect();
-        let half = options.sessions / 2;
-        let (count, members) = (half.to_string(), options.members.to_string());
-        let sessions = edges.iter().enumerate().map(|(index, edge)| {
-            let first = (index * half).to_string();
-            let arguments = [
-                ("--app", "counter/g{}"),
-                ("--first", &*first),
-                ("--count", &*count),
-                ("--members", &*members),
-            ];
-            server.generator_at(*edge, "steady", &arguments)
-        });
-        Self {
-            sessions: sessions.collect(),
-            viewers,
-            _publishers: publisher,
-        }
-    }
-
-    fn begin(&mut self, command: &str) {
-        let generators = self.sessions.iter_mut().chain(&mut self.viewers);
-        generators.for_each(|it| it.begin(command));
-    }
-
-    /// The answers of the sessions, and those of the viewers.
-    fn answer(&mut self) -> (Vec<Value>, Vec<Value>) {
-        let answers =
-            |of: &mut Vec<Generator>| of.iter_mut().map(Generator::answer).collect::<Vec<_>>();
-        (answers(&mut self.sessions), answers(&mut self.viewers))
-    }
 }
 
 /// The milliseconds from a kill until each session was served.

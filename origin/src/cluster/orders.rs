@@ -124,6 +124,8 @@ pub(crate) enum MoveError {
     SameOrigin,
     NotHere,
     HasData,
+    /// Its application has its clients closed.
+    Closes,
     IsMoving,
     TooManyEdges,
     /// The other origin does not take it.
@@ -176,6 +178,7 @@ impl MoveError {
             Self::HasData => {
                 "restart its origin in place: its clients go on when it is back".into()
             }
+            Self::Closes => "wait until its clients have gone".into(),
             Self::IsMoving => "wait until it has moved".into(),
             Self::TooManyEdges => "move it while fewer edges have sessions of it".into(),
             Self::Refused { .. } => "remove the reason, or name another origin".into(),
@@ -197,7 +200,10 @@ impl fmt::Display for MoveError {
             Self::HasData => f.write_str(
                 "it has stored data at this origin, which does not move without a registry",
             ),
-            Self::IsMoving => f.write_str("it is about to move"),
+            Self::Closes => f.write_str(
+                "its application has its clients closed (applications.NAME.restore = \"close\")",
+            ),
+            Self::IsMoving => f.write_str("it is about to move, or its origin to stop"),
             Self::TooManyEdges => f.write_str("too many edges have sessions of it"),
             Self::Refused { by, why } => write!(f, "{by} does not take it: {why}"),
             Self::NoAnswer { by } => write!(f, "{by} does not answer"),

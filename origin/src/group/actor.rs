@@ -388,6 +388,10 @@ impl Actor {
                 self.core.object_acts().stored(object, ticket, stored);
                 self.turn(|turn| turn.settle());
             }
+            Item::EndIfIdle => {
+                let idle_time = self.core.room.version.idle_time();
+                self.idle_since = self.core.room.now.checked_sub(idle_time);
+            }
             Item::Restart => self.restart(),
             // They are taken before, and the loop ends after the latter: see `run`.
             Item::MayHandOver(_) | Item::HandOver(_) | Item::Shutdown => {}

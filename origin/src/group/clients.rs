@@ -24,48 +24,52 @@ use crate::{
 
 /// All clients of a group, pending ones included.
 #[derive(Debug, Default)]
-pub(super) struct Clients(HashMap<SessionKey, Box<Client>>);
+pub(super) struct Clients {
+    clients: HashMap<SessionKey, Box<Client>>,
+    /// The call that the application has just got, until it is answered.
+    in_call: Option<Responder>,
+}
 
 impl Clients {
     pub(super) fn get(&self, key: SessionKey) -> Option<&Client> {
-        self.0.get(&key).map(|client| &**client)
+        self.clients.get(&key).map(|client| &**client)
     }
 
     pub(super) fn get_mut(&mut self, key: SessionKey) -> Option<&mut Client> {
-        self.0.get_mut(&key).map(|client| &mut **client)
+        self.clients.get_mut(&key).map(|client| &mut **client)
     }
 
     pub(super) fn contains(&self, key: SessionKey) -> bool {
-        self.0.contains_key(&key)
+        self.clients.contains_key(&key)
     }
 
     pub(super) fn insert(&mut self, client: Client) {
-        self.0.insert(client.key, Box::new(client));
+        self.clients.insert(client.key, Box::new(client));
     }
 
     pub(super) fn remove(&mut self, key: SessionKey) -> Option<Box<Client>> {
-        let client = self.0.remove(&key)?;
-        if self.0.is_empty() {
-            self.0 = HashMap::new();
+        let client = self.clients.remove(&key)?;
+        if self.clients.is_empty() {
+            self.clients = HashMap::new();
         }
         Some(client)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.clients.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.clients.len()
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = SessionKey> {
-        self.0.keys().copied()
+        self.clients.keys().copied()
     }
 
     /// All, in no order.
     pub(super) fn all(&self) -> impl Iterator<Item = &Client> {
-        self.0.values().map(|client| &**client)
+        self.clients.values().map(|client| &**client)
     }
 
     /// The accepted ones, in no order.
@@ -75,7 +79,7 @@ impl Clients {
 
     /// Whether one of them comes by this lane.
     pub(super) fn has_lane(&self, lane: LaneKey) -> bool {
-        self.0.keys().any(|key| key.lane == lane)
+        self.clients.keys().any(|key| key.lane == lane)
     }
 
     pub(super) fn may_read(&self, key: SessionKey, name: &str) -> bool {
@@ -183,7 +187,7 @@ impl Clients {
     /// Sends a command to every accepted client, encoded once for each encoding.
     pub(super) fn broadcast(&mut self, command: &Command) {
         let mut encoded: [Option<_>; 2] = [None, None];
-        let clients = self.0.values_mut();
+        let clients = self.clients.values_mut();
         for client in clients.filter(|client| client.is_accepted()) {
             let encoding = client.encoding();
             let form = &mut encoded[usize::from(encoding == ObjectEncoding::Amf3)];
@@ -192,17 +196,26 @@ impl Clients {
         }
     }
 
-    /// Notes a call until it is answered.
-    pub(super) fn defer(&mut self, responder: Responder) {
-        if let Some(client) = self.get_mut(responder.client.0)
+    /// The application gets a call.
+    pub(super) fn begin_call(&mut self, responder: Responder) {
+        self.in_call = Some(responder);
+    }
+
+    /// The application answers its call later, unless it has done so already.
+    pub(super) fn defer(&mut self) {
+        if let Some(responder) = self.in_call.take()
             && responder.transaction.expects_answer()
+            && let Some(client) = self.get_mut(responder.client.0)
         {
             client.calls.defer(responder.transaction);
         }
     }
 
-    /// A call is answered, in whatever way.
-    pub(super) fn is_answered(&mut self, responder: Responder) {
+    /// A call is answered.
+    fn is_answered(&mut self, responder: Responder) {
+        if self.in_call.take_if(|call| *call == responder).is_some() {
+            return;
+        }
         if let Some(client) = self.get_mut(responder.client.0) {
             client.calls.answered(responder.transaction);
         }
@@ -210,13 +223,13 @@ impl Clients {
 
     /// Answers a call, if its caller is still there and waits.
     pub(super) fn respond(&mut self, responder: Responder, answer: Result<Value, Value>) {
+        self.is_answered(responder);
         let Some(client) = self.get_mut(responder.client.0) else {
             return;
         };
         if !responder.transaction.expects_answer() {
             return;
         }
-        client.calls.answered(responder.transaction);
         let (name, value) = match answer {
             Ok(value) => ("_result", value),
             Err(value) => ("_error", value),
@@ -233,11 +246,11 @@ impl Clients {
 
     /// Answers a call that failed: `_error` if the client waits for an answer, else onStatus.
     pub(super) fn fail_call(&mut self, responder: Responder, info: Object) {
+        self.is_answered(responder);
         let Some(client) = self.get_mut(responder.client.0) else {
             return;
         };
         if responder.transaction.expects_answer() {
-            client.calls.answered(responder.transaction);
             client.command(&command::error(responder.transaction, info));
         } else {
             client.command(&command::on_status(info));

@@ -1,6 +1,6 @@
 //! The order to a group to stop here and to go on elsewhere.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Instant};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -19,6 +19,8 @@ pub(crate) struct HandOver {
     pub(crate) to: String,
     /// The lanes whose sessions go on. The other clients' sessions end.
     pub(crate) lanes: HashSet<LaneKey>,
+    /// The time until which it may finish what it has begun.
+    pub(crate) until: Instant,
     /// Sent once the group has sent its lanes the last of their orders.
     pub(crate) stopped: oneshot::Sender<Stopped>,
 }
@@ -26,8 +28,6 @@ pub(crate) struct HandOver {
 /// A group that has stopped.
 #[derive(Debug, Default)]
 pub(crate) struct Stopped {
-    /// Whether all messages are done with that it had taken up.
-    pub(crate) settled: bool,
     /// The state that its application leaves for the next instance.
     pub(crate) state: Bytes,
 }

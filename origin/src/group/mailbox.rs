@@ -34,6 +34,8 @@ pub(super) enum Item {
     Restart,
     /// The status of a stream of the application.
     Stream(StreamId, StreamStatus),
+    /// The group is to end at once if it is idle.
+    EndIfIdle,
     /// Asks whether the application expects to go on elsewhere.
     MayHandOver(oneshot::Sender<bool>),
     /// The group stops here and goes on elsewhere.

@@ -264,9 +264,28 @@ impl Groups {
         store.is_some_and(|store| store.kept().may_contain(group))
     }
 
-    /// Whether another group may start.
-    pub(crate) fn has_room(&self) -> bool {
-        self.count() < self.registry.process.settings.max_groups
+    /// Has a group that is here without clients end. Returns whether it has not ended yet.
+    pub(crate) fn end_idle(&self, group: &GroupName) -> bool {
+        let table = self.registry.lock();
+        let slot = table.get(group);
+        if let Some(slot) = slot {
+            // A full mailbox has something to do.
+            let _ = slot.mailbox.push_control(Item::EndIfIdle);
+        }
+        slot.is_some()
+    }
+
+    /// Whether a group may start, beside so many that are about to.
+    pub(crate) fn has_room(&self, group: &GroupName, coming: usize) -> bool {
+        let of_it = self.registry.applications.find(group.application());
+        let is_full = of_it.is_none_or(|of_it| of_it.version.is_full());
+        !is_full && self.count() + coming < self.registry.process.settings.max_groups
+    }
+
+    /// Whether the clients of a group are closed when it goes on elsewhere.
+    pub(crate) fn closes_clients(&self, group: &GroupName) -> bool {
+        let of_it = self.registry.applications.find(group.application());
+        of_it.is_some_and(|of_it| of_it.version.settings().restore == config::Restore::Close)
     }
 
     /// Whether a group's application expects to go on elsewhere. A group that hangs does not.

@@ -369,22 +369,18 @@ impl Turn<'_> {
             name: command.name,
             arguments: command.arguments,
         };
-        if self.core.room.process.settings.restores {
-            self.core.clients.defer(responder);
-        }
+        self.core.clients.begin_call(responder);
         let answer = self.ask(|app, context| app.call(context, &call));
         self.core.room.process.metrics.calls.inc();
         let clients = &mut self.core.clients;
         match answer {
-            Answer::Unknown => {
-                clients.is_answered(responder);
-                return Some(call.name);
-            }
+            Answer::Unknown => return Some(call.name),
             Answer::Result(value) => clients.respond(responder, Ok(value)),
             Answer::Error(value) if responder.transaction.expects_answer() => {
                 clients.respond(responder, Err(value));
             }
             Answer::Error(_) => clients.fail_call(responder, answer::call_failed(&call.name)),
+            Answer::Deferred if self.core.room.process.settings.restores => clients.defer(),
             Answer::Deferred => {}
         }
         None

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashMap,
     rc::{Rc, Weak},
     time::{Duration, Instant},
 };
@@ -10,7 +11,11 @@ use tokio::task::{JoinSet, spawn_local};
 use tributary_node::transport::CloseCode;
 use tributary_protocol::{GroupName, link::Control};
 
-use super::{edges::Edges, moves::Drain, peers::PeerOrigin};
+use super::{
+    edges::Edges,
+    moves::{Drain, Staying},
+    peers::PeerOrigin,
+};
 use crate::cluster::{ClusterStatus, MoveError};
 
 /// Moves at once. Reason: each freezes its group for a moment, and their sessions all come by the same links.
@@ -18,6 +23,12 @@ const AT_ONCE: usize = 8;
 
 /// The time between two looks at the groups that are left.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// The time until the next attempt to move a group that has stayed, doubling each time.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// The longest such time.
+const AGAIN_MOST: Duration = Duration::from_secs(30);
 
 impl Edges {
     /// Begins to move all groups away, or gives a drain that is under way another time.
@@ -37,6 +48,8 @@ impl Edges {
                 let away = Control::GoAway { within_ms: 0 };
                 self.tell_all(&away);
                 self.peers.tell_all(&away);
+                // Edges without a lane of a group would start it elsewhere.
+                self.shared.residents.name_all(true);
                 spawn_local(keep_draining(Rc::downgrade(self), drain));
             }
         }
@@ -47,6 +60,7 @@ impl Edges {
     pub(super) fn end_drain(&self) -> ClusterStatus {
         if self.drain.borrow_mut().take().is_some() {
             tracing::info!("drain ends: groups are taken again");
+            self.shared.residents.name_all(false);
             // A link that begins anew says so; lanes go on over it.
             for link in self.all().iter().filter_map(|edge| edge.link()) {
                 link.close(CloseCode::Shutdown);
@@ -82,30 +96,42 @@ impl Edges {
         }
     }
 
-    /// Moves the groups that may move now.
+    /// Moves the groups that may move now, while this drain is the present one.
     async fn move_groups(self: &Rc<Self>, drain: &Rc<Drain>) {
-        let is_late = drain.until.get() <= Instant::now();
-        let mut groups = self.shared.residents.names();
-        // The least first: should the time end, the least is lost.
-        groups.sort_by_cached_key(|group| self.sessions_of(group));
-        drain
-            .staying
-            .borrow_mut()
-            .retain(|group, _| groups.contains(group));
+        let now = Instant::now();
+        let is_late = drain.until.get() <= now;
+        let mut groups: Vec<_> = self.sessions_of_groups().into_iter().collect();
+        {
+            let mut staying = drain.staying.borrow_mut();
+            staying.retain(|group, _| self.shared.residents.contains(group));
+            let waits = |group: &GroupName| staying.get(group).is_some_and(|it| it.again > now);
+            groups.retain(|(group, _)| !waits(group));
+        }
+        // The small ones go first: a large one is frozen for longer, and it may shrink meanwhile.
+        groups.sort_unstable_by(|(one, a), (two, b)| (a, one).cmp(&(b, two)));
         let mut moving = JoinSet::new();
-        for group in groups {
+        for (group, _) in groups {
             while moving.len() >= AT_ONCE {
                 let _ = moving.join_next().await;
+            }
+            if !self.is_present(drain) {
+                break;
             }
             let (edges, drain) = (Rc::clone(self), Rc::clone(drain));
             moving.spawn_local(async move {
                 match edges.move_away(&group, is_late).await {
                     Ok(()) => drop(drain.staying.borrow_mut().remove(&group)),
-                    Err(why) => drop(drain.staying.borrow_mut().insert(group, why)),
+                    Err(why) => drain.stays(group, why),
                 }
             });
         }
         while moving.join_next().await.is_some() {}
+    }
+
+    fn is_present(&self, drain: &Rc<Drain>) -> bool {
+        let present = self.drain.borrow();
+        let present = present.as_ref().is_some_and(|it| Rc::ptr_eq(it, drain));
+        present && !self.is_leaving.get()
     }
 
     /// Moves a group to the origin with the fewest sessions that takes it.
@@ -123,35 +149,61 @@ impl Edges {
                     peer.sessions.set(peer.sessions.get() + moved.sessions);
                     return Ok(());
                 }
-                Err(error @ MoveError::Refused { .. }) => why = error.to_string(),
+                // It had clients when the drain looked, and has none to lose.
+                Err(MoveError::NotHere) => return Ok(()),
+                Err(error @ (MoveError::Refused { .. } | MoveError::NoAnswer { .. })) => {
+                    why = error.to_string();
+                }
                 Err(error) => return Err(error.to_string()),
             }
         }
         Err(why)
     }
 
-    fn sessions_of(&self, group: &GroupName) -> usize {
-        let lanes = self.lanes_of(group).into_iter();
-        lanes.map(|lane| lane.state.borrow().session_count()).sum()
+    /// The groups with sessions.
+    fn sessions_of_groups(&self) -> HashMap<GroupName, usize> {
+        let mut sessions: HashMap<_, usize> = HashMap::new();
+        for lane in self.all().iter().flat_map(|edge| edge.lanes()) {
+            let count = lane.state.borrow().session_count();
+            if count > 0 {
+                *sessions.entry(lane.name.clone()).or_default() += count;
+            }
+        }
+        sessions
+    }
+}
+
+impl Drain {
+    /// Notes that a group has not moved; the drain tries again later, and later each time.
+    fn stays(&self, group: GroupName, why: String) {
+        let mut staying = self.staying.borrow_mut();
+        let before = staying.get(&group);
+        if before.is_none_or(|before| before.why != why) {
+            tracing::info!(%group, why, "the group stays for now");
+        }
+        let pause = before.map_or(AGAIN, |before| (before.pause * 2).min(AGAIN_MOST));
+        let again = Instant::now()
+            + pause.min(
+                self.until
+                    .get()
+                    .saturating_duration_since(Instant::now())
+                    .max(AGAIN),
+            );
+        staying.insert(group, Staying { why, again, pause });
     }
 }
 
 /// Moves groups away until none is left that can be moved.
 async fn keep_draining(edges: Weak<Edges>, drain: Rc<Drain>) {
     while let Some(edges) = edges.upgrade() {
-        let current = edges.drain.borrow().clone();
-        if edges.is_leaving.get() || !current.is_some_and(|current| Rc::ptr_eq(&current, &drain)) {
+        if !edges.is_present(&drain) {
             return;
         }
         let was_late = drain.until.get() <= Instant::now();
         edges.move_groups(&drain).await;
-        if was_late && !drain.is_done.replace(true) {
-            let left = drain.staying.borrow().len();
+        let left = edges.sessions_of_groups().len();
+        if (was_late || left == 0) && !drain.is_done.replace(true) {
             tracing::info!(left, "drain is done");
-        }
-        let is_empty = edges.shared.residents.count() == 0;
-        if is_empty && !drain.is_done.replace(true) {
-            tracing::info!(left = 0, "drain is done");
         }
         drop(edges);
         tokio::time::sleep(LOOK).await;

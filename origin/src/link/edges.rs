@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,7 +18,7 @@ use tributary_protocol::{
 use super::{
     edge::Edge,
     elsewhere::Elsewhere,
-    gathering::Gathering,
+    gathering::{Gathering, PassOn},
     lane::{Lane, LaneEdge, TakeBrought},
     moves::{Drain, Moves},
     peers::Peers,
@@ -80,12 +80,19 @@ const RETRY: Duration = Duration::from_millis(250);
 impl Edges {
     pub(super) fn new(shared: Rc<Shared>) -> Rc<Self> {
         let cluster = shared.config.cluster.as_ref();
-        Rc::new(Self {
+        Rc::new_cyclic(|edges: &Weak<Self>| Self {
             gathering: match cluster {
                 Some(cluster) => {
-                    Gathering::new(Some(cluster.edges.clone()), states::take(&cluster.states))
+                    let edges = Weak::clone(edges);
+                    let pass_on: PassOn = Box::new(move |group, lanes| {
+                        let edges = edges.upgrade();
+                        edges.is_some_and(|edges| edges.pass_on(group, lanes))
+                    });
+                    let states = states::take(&cluster.states);
+                    let has_others = !cluster.origins.is_empty();
+                    Gathering::new(Some(cluster.edges.clone()), states, has_others, pass_on)
                 }
-                None => Gathering::new(None, HashMap::new()),
+                None => Gathering::new(None, HashMap::new(), false, Box::new(|_, _| false)),
             },
             edges: RefCell::default(),
             elsewhere: RefCell::default(),
@@ -295,10 +302,16 @@ impl Edges {
         }
         let lives_here = shared.residents.contains(&open.group);
         let is_handed_over = open.restore && self.gathering.expects(&open.group);
-        let is_elsewhere = self.moves.takes_away(&open.group)
-            || !open.restore && !lives_here && self.peers.have(&open.group);
+        let is_elsewhere = match open.restore {
+            // Its sessions are passed on once the group has gone.
+            true => self.moves.is_going(&open.group),
+            false => {
+                self.moves.takes_away(&open.group)
+                    || !lives_here && self.peers.place(&open.group).is_some()
+            }
+        };
         let is_held = !open.restore && self.gathering.holds(&open.group);
-        if self.is_leaving.get() || is_held || is_elsewhere && !is_handed_over {
+        if self.is_leaving.get() || is_held || is_elsewhere {
             return LaneAdmission::Wait(RETRY);
         }
         if open.only_if_living && !lives_here {

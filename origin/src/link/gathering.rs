@@ -36,6 +36,11 @@ pub(super) struct Gathering {
     /// Lanes that have brought all, whose groups wait for others.
     brought: RefCell<HashMap<GroupName, Vec<Rc<Lane>>>>,
     until: Instant,
+    /// Whether the other origins of the cluster have said which groups they have, or had the time to.
+    origins_known: Cell<bool>,
+    origins_until: Instant,
+    /// Lets lanes go on at the origin that has their group, if another has it; returns whether one has.
+    pass_on: PassOn,
     is_over: Cell<bool>,
     /// How often the names have been written, and the number of the newest list in the file.
     lists: Cell<u64>,
@@ -58,6 +63,16 @@ struct Offered {
     arrived: Box<dyn FnOnce(usize)>,
 }
 
+/// Takes a group and the lanes that have brought sessions of it.
+pub(super) type PassOn = Box<dyn Fn(&GroupName, &[Rc<Lane>]) -> bool>;
+
+/// The time after a start for the other origins to say which groups they have. Reason: they dial within 100 ms
+/// and are up; a group that has moved there must not be started here as well.
+const ORIGINS: Duration = Duration::from_millis(500);
+
+/// How long states are kept of which no edge has brought a session.
+const STATES: Duration = Duration::from_secs(60);
+
 /// The longest gathering. Reason: links came back after 0.24 to 1.2 s when that was measured; an edge
 /// that is gone for good must not hold up the others for long.
 const LONGEST: Duration = Duration::from_secs(4);
@@ -68,7 +83,12 @@ const MAX_EDGES: usize = 10_000;
 impl Gathering {
     /// `file` has the names of the edges; without one there is nothing to gather.
     /// `states` are those that applications of the process before have handed to this one.
-    pub(super) fn new(file: Option<PathBuf>, states: HashMap<GroupName, Bytes>) -> Self {
+    pub(super) fn new(
+        file: Option<PathBuf>,
+        states: HashMap<GroupName, Bytes>,
+        has_others: bool,
+        pass_on: PassOn,
+    ) -> Self {
         let text = file.as_deref().and_then(read_names);
         let names = text.iter().flat_map(|text| text.lines());
         let names = names.take(MAX_EDGES).map(str::to_owned);
@@ -76,15 +96,24 @@ impl Gathering {
         Self {
             file,
             seen: RefCell::default(),
-            is_over: Cell::new(awaited.is_empty()),
+            is_over: Cell::new(awaited.is_empty() && !has_others),
             awaited: RefCell::new(awaited),
             coming: RefCell::default(),
             states: RefCell::new(states),
             brought: RefCell::default(),
             until: Instant::now() + LONGEST,
+            origins_known: Cell::new(!has_others),
+            origins_until: Instant::now() + ORIGINS,
+            pass_on,
             lists: Cell::new(0),
             written: Arc::default(),
         }
+    }
+
+    /// The other origins have said which groups they have.
+    pub(super) fn origins_are_known(&self) {
+        self.origins_known.set(true);
+        self.end_if_known();
     }
 
     /// An edge has a link. An edge without the feature RESTORE brings nothing.
@@ -184,6 +213,13 @@ impl Gathering {
 
     /// Looks at the time.
     pub(super) fn tick(&self, now: Instant) {
+        if now >= self.origins_until && !self.origins_known.get() {
+            tracing::warn!("other origins have not said which groups they have");
+            self.origins_are_known();
+        }
+        if now >= self.until + STATES {
+            self.states.borrow_mut().clear();
+        }
         if now >= self.until && !self.is_over.get() {
             let awaited = self.awaited.take();
             tracing::warn!(edges = ?awaited, "edges of before the start have not come back in time");
@@ -203,9 +239,14 @@ impl Gathering {
     }
 
     fn has_said_all(&self, edge: &str) {
-        let mut awaited = self.awaited.borrow_mut();
-        if awaited.remove(edge) && awaited.is_empty() {
-            drop(awaited);
+        if self.awaited.borrow_mut().remove(edge) {
+            self.end_if_known();
+        }
+    }
+
+    fn end_if_known(&self) {
+        let is_known = self.origins_known.get() && self.awaited.borrow().is_empty();
+        if is_known && !self.is_over.get() {
             self.end();
         }
     }
@@ -248,7 +289,11 @@ impl Gathering {
             Some(Offered { state, arrived }) => (state, Some(arrived)),
             None => (self.states.borrow_mut().remove(group), None),
         };
-        if let (Some(first), Some(state)) = (lanes.first(), state) {
+        if arrived.is_none() && !lanes.is_empty() && (self.pass_on)(group, &lanes) {
+            return;
+        }
+        let mut with_group = lanes.iter().filter(|lane| lane.has_group());
+        if let (Some(first), Some(state)) = (with_group.next(), state) {
             first.bring(Brought::State(state));
         }
         let mut sessions = 0;
@@ -256,7 +301,7 @@ impl Gathering {
             sessions += lane.state.borrow().session_count();
             lane.gathered();
         }
-        if let Some(arrived) = arrived.filter(|_| !lanes.is_empty()) {
+        if let Some(arrived) = arrived {
             arrived(sessions);
         }
     }

@@ -17,8 +17,17 @@ use tributary_protocol::{GroupName, link::HandedOver};
 use super::{edges::Edges, lane::Lane, states};
 use crate::group::{HandOver, Stopped};
 
+/// The time of a group for answers and writes that are under way.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// The time for a group to stop: longer than it waits for answers and writes.
 const GROUPS_STOP: Duration = Duration::from_millis(1500);
+
+/// The time for moves that are under way to end.
+const MOVES_END: Duration = Duration::from_secs(2);
+
+/// The time between two looks at them.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The time for edges to receive the ends of their lanes.
 const ENDS_ARRIVE: Duration = Duration::from_secs(1);
@@ -36,7 +45,8 @@ pub(super) struct Leaver {
 pub(super) struct LeftGroup {
     pub(super) group: GroupName,
     pub(super) lanes: Vec<Rc<Lane>>,
-    pub(super) settled: bool,
+    /// Whether it has stopped, or did not run.
+    pub(super) has_stopped: bool,
     pub(super) state: Bytes,
 }
 
@@ -45,20 +55,14 @@ impl Leaver {
     /// the rules for a lost process.
     pub(super) async fn stopped(self) -> LeftGroup {
         let stopped = match self.stopped {
-            Some(stopped) => match timeout_at(self.by, stopped).await {
-                Ok(stopped) => stopped.unwrap_or_default(),
-                Err(_) => Stopped::default(),
-            },
-            None => Stopped {
-                settled: true,
-                state: Bytes::new(),
-            },
+            Some(stopped) => timeout_at(self.by, stopped).await.ok().and_then(Result::ok),
+            None => Some(Stopped::default()),
         };
         LeftGroup {
             group: self.group,
             lanes: self.lanes,
-            settled: stopped.settled,
-            state: stopped.state,
+            has_stopped: stopped.is_some(),
+            state: stopped.unwrap_or_default().state,
         }
     }
 }
@@ -67,9 +71,9 @@ impl LeftGroup {
     /// Ends the lanes; their sessions go on at the origin of this name, or at this one's next process.
     pub(super) fn hand_over(&self, to: &str) {
         for lane in &self.lanes {
-            // The group knows of the lanes alone that have a session.
+            // The group has done so with the lanes that have a session.
             lane.hand_over(HandedOver {
-                settled: self.settled,
+                settled: self.has_stopped,
                 origin: to.to_owned(),
             });
         }
@@ -81,6 +85,10 @@ impl Edges {
     /// there end with NetConnection.Connect.AppShutdown.
     pub(super) async fn hand_over_all(&self) {
         self.is_leaving.set(true);
+        let by = Instant::now() + MOVES_END;
+        while self.moves.are_under_way() && Instant::now() < by {
+            tokio::time::sleep(LOOK).await;
+        }
         let mut lanes: HashMap<GroupName, Vec<Rc<Lane>>> = HashMap::new();
         for lane in self.all().iter().flat_map(|edge| edge.lanes()) {
             lanes.entry(lane.name.clone()).or_default().push(lane);
@@ -96,7 +104,7 @@ impl Edges {
         for leaver in leavers {
             let left = leaver.stopped().await;
             left.hand_over("");
-            if left.settled && !left.lanes.is_empty() {
+            if left.has_stopped && !left.lanes.is_empty() {
                 states.push((left.group, left.state));
             }
             ends.extend(left.lanes);
@@ -116,6 +124,7 @@ impl Edges {
         let order = HandOver {
             to: to.to_owned(),
             lanes: lanes.iter().map(|lane| lane.key).collect(),
+            until: (Instant::now() + SETTLE).into_std(),
             stopped,
         };
         let runs = self.shared.groups.hand_over(&group, order);

@@ -197,6 +197,11 @@ impl Lane {
         });
     }
 
+    /// Whether it has had a session that its group has.
+    pub(super) fn has_group(&self) -> bool {
+        self.group.borrow().is_some()
+    }
+
     /// Whether the edge can bring the lane's sessions to another process.
     pub(super) fn follows(&self) -> bool {
         self.out.remembers() && self.feeds.supports(features::MOVE)

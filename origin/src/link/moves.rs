@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, HashMap, HashSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::BytesMut;
@@ -50,14 +50,34 @@ pub(super) struct Drain {
     /// Until then applications that do not expect to be moved are left alone, as long as they have clients.
     pub(super) until: Cell<Instant>,
     /// The groups that have not moved, with the reasons.
-    pub(super) staying: RefCell<BTreeMap<GroupName, String>>,
+    pub(super) staying: RefCell<BTreeMap<GroupName, Staying>>,
     pub(super) is_done: Cell<bool>,
+}
+
+/// A group that has not moved.
+pub(super) struct Staying {
+    pub(super) why: String,
+    /// When the drain tries again, and the pause after that.
+    pub(super) again: Instant,
+    pub(super) pause: Duration,
 }
 
 impl Moves {
     /// Whether lanes of a group do not open here: it goes to another origin, or has gone just now.
     pub(super) fn takes_away(&self, group: &GroupName) -> bool {
         self.away.borrow().contains_key(group)
+    }
+
+    /// Whether a group is on its way to another origin.
+    pub(super) fn is_going(&self, group: &GroupName) -> bool {
+        let away = self.away.borrow();
+        away.get(group).is_some_and(|away| away.is_going.get())
+    }
+
+    /// Whether any group is on its way to another origin.
+    pub(super) fn are_under_way(&self) -> bool {
+        let away = self.away.borrow();
+        away.values().any(|away| away.is_going.get())
     }
 
     /// Whether a group is here because another origin has given it up.
@@ -69,9 +89,9 @@ impl Moves {
 impl Drain {
     pub(super) fn staying(&self) -> Vec<StayingGroup> {
         let staying = self.staying.borrow();
-        let staying = staying.iter().map(|(group, why)| StayingGroup {
+        let staying = staying.iter().map(|(group, staying)| StayingGroup {
             group: group.to_string(),
-            why: why.clone(),
+            why: staying.why.clone(),
         });
         staying.collect()
     }

@@ -22,7 +22,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{sync::oneshot, task::spawn_local, time::timeout};
 use tributary_protocol::{
     GroupName,
     link::{CloseReason, Control, MAX_MOVE_EDGES, MAX_STATE_PIECE, MoveFrame, MoveStep, features},
@@ -32,6 +32,7 @@ use super::{
     edge::Edge,
     edges::Edges,
     lane::Lane,
+    metrics::OutcomeLabel,
     moves::{Arriving, Away, Offer},
     peers::PeerOrigin,
 };
@@ -64,6 +65,26 @@ impl Edges {
         group: &GroupName,
         to: &str,
     ) -> Result<MovedGroup, MoveError> {
+        let moved = self.try_move(group, to).await;
+        let metrics = &self.shared.metrics.moves;
+        let outcome = match &moved {
+            Ok(moved) => {
+                metrics.frozen.observe(moved.frozen_ms / 1e3);
+                "moved"
+            }
+            Err(MoveError::NotArrived { .. }) => "late",
+            Err(_) => "refused",
+        };
+        let outcome = OutcomeLabel { outcome };
+        metrics.moves.get_or_create(&outcome).inc();
+        moved
+    }
+
+    async fn try_move(
+        self: &Rc<Self>,
+        group: &GroupName,
+        to: &str,
+    ) -> Result<MovedGroup, MoveError> {
         let begun = Instant::now();
         let peer = self.movable(group, to)?;
         let id: u64 = rand::random();
@@ -79,12 +100,9 @@ impl Edges {
         };
         self.moves.offered.borrow_mut().insert(id, offer);
         let _over = Over { edges: self, id };
-        let sessions = self.lanes_of(group).into_iter();
-        let sessions = sessions.map(|lane| lane.state.borrow().session_count() as u64);
         let step = MoveStep::Offer {
             group: group.clone(),
-            proof: self.proof(),
-            sessions: sessions.sum(),
+            sessions: self.sessions_of(group),
             edges: edges.into_iter().collect(),
         };
         tell(&peer, id, step);
@@ -97,13 +115,10 @@ impl Edges {
                 return Err(MoveError::NoAnswer { by: by() });
             }
         }
-        let is_lost = self.is_leaving.get() || self.moves.takes_away(group);
-        if is_lost || self.has_data(group) {
+        // All of it may have changed meanwhile.
+        if let Err(error) = self.movable(group, to) {
             tell(&peer, id, MoveStep::Withdraw);
-            return Err(match is_lost {
-                true => MoveError::IsMoving,
-                false => MoveError::HasData,
-            });
+            return Err(error);
         }
         let frozen = Instant::now();
         self.let_go(group, &peer, id).await;
@@ -135,16 +150,27 @@ impl Edges {
                 linked: linked.map(|peer| peer.name.clone()).collect(),
             }
         })?;
-        if self.moves.takes_away(group) || self.gathering.holds(group) {
+        let is_going = self.is_leaving.get() || self.moves.takes_away(group);
+        if is_going || self.gathering.holds(group) {
             return Err(MoveError::IsMoving);
         }
         if self.has_data(group) {
             return Err(MoveError::HasData);
         }
-        match self.shared.residents.contains(group) {
-            true => Ok(peer),
-            false => Err(MoveError::NotHere),
+        if self.shared.groups.closes_clients(group) {
+            return Err(MoveError::Closes);
         }
+        match self.sessions_of(group) {
+            0 => Err(MoveError::NotHere),
+            _ => Ok(peer),
+        }
+    }
+
+    fn sessions_of(&self, group: &GroupName) -> u64 {
+        let lanes = self.lanes_of(group).into_iter();
+        lanes
+            .map(|lane| lane.state.borrow().session_count() as u64)
+            .sum()
     }
 
     /// Stops a group that the other origin takes, and ends its lanes.
@@ -192,15 +218,31 @@ impl Edges {
 
     /// The edges with a link that have lanes of a group.
     pub(super) fn edges_of(&self, group: &GroupName) -> BTreeSet<String> {
-        let has = |lane: &Rc<Lane>| lane.name == *group && lane.follows();
+        let has = |lane: &Rc<Lane>| {
+            lane.name == *group && lane.follows() && lane.state.borrow().session_count() > 0
+        };
         let edges = self.all().into_iter();
         let edges = edges.filter(|edge| edge.link().is_some() && edge.lanes().iter().any(has));
         edges.map(|edge| edge.name.to_string()).collect()
     }
 
-    fn proof(&self) -> [u8; 8] {
-        let cluster = self.shared.config.cluster.as_ref();
-        cluster.map_or([0; 8], |cluster| cluster.key.proof(&cluster.name))
+    /// Lets lanes go on at the other origin that has their group, unless it has other lanes here. Returns whether
+    /// one has it.
+    pub(super) fn pass_on(&self, group: &GroupName, lanes: &[Rc<Lane>]) -> bool {
+        let Some(to) = self.peers.place(group) else {
+            return false;
+        };
+        let with_group = lanes.iter().filter(|lane| lane.has_group()).count();
+        if self.shared.residents.lane_count(group) > with_group {
+            return false;
+        }
+        tracing::info!(%group, to, "sessions of a group that has moved are passed on");
+        let leaver = self.stop(group.clone(), lanes.to_vec(), &to);
+        spawn_local(async move {
+            let left = leaver.stopped().await;
+            left.hand_over(&to);
+        });
+        true
     }
 }
 
@@ -224,13 +266,12 @@ impl Edges {
         match step {
             MoveStep::Offer {
                 group,
-                proof,
                 sessions: _,
                 edges,
             } => {
-                let refused = self.take_offer(peer, id, group, proof, edges).err();
+                let refused = self.take_offer(peer, id, group, edges).err();
                 if let Some(why) = &refused {
-                    tracing::info!(origin = peer.name, why, "the offer of a group is refused");
+                    tracing::debug!(origin = peer.name, why, "the offer of a group is refused");
                 }
                 tell(peer, id, MoveStep::Answer { refused });
             }
@@ -264,6 +305,7 @@ impl Edges {
                 if let Some(accepted) = self.take_accepted(peer, id) {
                     self.gathering.withdrawn(&accepted.group);
                     self.moves.given.borrow_mut().remove(&accepted.group);
+                    self.shared.residents.announce(&accepted.group);
                 }
             }
             MoveStep::Arrived { sessions } => {
@@ -288,12 +330,8 @@ impl Edges {
         peer: &Rc<PeerOrigin>,
         id: u64,
         group: GroupName,
-        proof: [u8; 8],
         edges: Vec<String>,
     ) -> Result<(), String> {
-        if proof != self.proof() {
-            return Err("its cluster.name or its cluster.key is another".into());
-        }
         if self.takes_nothing() {
             return Err("it is drained, or about to stop".into());
         }
@@ -310,14 +348,23 @@ impl Edges {
         if self.has_data(&group) {
             return Err("it has stored data of the group, from an earlier time".into());
         }
+        if self.gathering.expects(&group) {
+            return Err("it is taking the group already".into());
+        }
         if self.gathering.holds(&group) {
             return Err("it waits for its edges after its start".into());
         }
         if self.shared.residents.contains(&group) {
             return Err("it has sessions of the group".into());
         }
-        if !self.shared.groups.has_room() {
-            return Err("it has origin.max_groups groups".into());
+        if self.shared.groups.end_idle(&group) {
+            return Err("an earlier instance of the group has not ended there yet".into());
+        }
+        let coming = self.moves.accepted.borrow().len();
+        if !self.shared.groups.has_room(&group, coming) {
+            return Err(
+                "it has as many groups as origin.max_groups or the application permits".into(),
+            );
         }
         for edge in &edges {
             let is_linked = |it: &Rc<Edge>| {
@@ -347,6 +394,7 @@ impl Edges {
             tracing::info!(group = %arrived, sessions, from, "group goes on here");
             if let Some(this) = this.upgrade() {
                 this.shared.residents.announce(&arrived);
+                this.shared.metrics.moves.arrived.inc();
             }
             let sessions = sessions as u64;
             tell(&peer, id, MoveStep::Arrived { sessions });
@@ -368,7 +416,7 @@ impl Edges {
         }
         let is_away = |group: &GroupName, away: &mut Away| {
             let is_recent = now < away.since.get() + GONE;
-            is_recent || away.is_going.get() || residents.contains(group) || self.peers.have(group)
+            is_recent || away.is_going.get() || residents.contains(group)
         };
         moves.away.borrow_mut().retain(is_away);
     }

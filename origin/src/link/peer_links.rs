@@ -4,6 +4,7 @@
 //! other have two, and either will do. It has a control stream and nothing else.
 
 use std::{
+    collections::HashSet,
     rc::{Rc, Weak},
     time::{Duration, Instant},
 };
@@ -24,6 +25,7 @@ use tributary_protocol::link::{Control, Hello, features};
 use super::{
     edges::Edges,
     peers::{OpenLink, PeerOrigin},
+    residents::NamedGroups,
 };
 
 /// One link to another origin.
@@ -47,17 +49,21 @@ impl PeerLink {
     fn up(&self) -> (Vec<Control>, queue::Receiver<Control>) {
         let (control, queued) = control_queue();
         self.peer.is_leaving.set(false);
-        self.peer.displaced.borrow_mut().clear();
-        self.peer.links.borrow_mut().push(OpenLink {
+        if !self.peer.is_linked() {
+            self.edges.shared.metrics.moves.peers.inc();
+        }
+        self.peer.add(OpenLink {
             number: self.number,
             link: self.link.clone(),
             control,
+            groups: HashSet::new(),
+            is_complete: false,
         });
         tracing::info!(
             origin = self.peer.name,
             "link to an origin of the cluster is up"
         );
-        let mut first = self.edges.shared.residents.displaced();
+        let mut first = self.edges.shared.residents.told(NamedGroups::All);
         if self.edges.takes_nothing() {
             first.push(Control::GoAway { within_ms: 0 });
         }
@@ -68,6 +74,9 @@ impl PeerLink {
         let number = self.number;
         let mut links = self.peer.links.borrow_mut();
         links.retain(|open| open.number != number);
+        if links.is_empty() {
+            self.edges.shared.metrics.moves.peers.dec();
+        }
         tracing::info!(origin = self.peer.name, %error, "link to an origin of the cluster is lost");
     }
 }
@@ -80,12 +89,15 @@ impl ControlDriver for PeerLink {
                 peer.sessions.set(sessions);
                 peer.groups.set(groups);
             }
-            Control::Displaced { added, removed, .. } => {
-                let mut displaced = peer.displaced.borrow_mut();
-                for group in &removed {
-                    displaced.remove(group);
+            Control::Displaced {
+                complete,
+                added,
+                removed,
+            } => {
+                peer.note_groups(self.number, complete, added, &removed);
+                if complete && self.edges.peers.have_named_all() {
+                    self.edges.gathering.origins_are_known();
                 }
-                displaced.extend(added);
             }
             Control::GoAway { .. } => peer.is_leaving.set(true),
             Control::Move(frame) => self.edges.handle_move(peer, frame),
@@ -114,9 +126,15 @@ impl Edges {
             features: features::PEER,
             zone: String::new(),
             capacity: 0,
-            known_as: String::new(),
+            known_as: self.proof_of(config.identity.peer().name.as_str(), config.epoch),
             grace_ms: 0,
         }
+    }
+
+    /// The proof of an origin that it has the secret of this cluster.
+    fn proof_of(&self, origin: &str, epoch: u64) -> String {
+        let cluster = self.shared.config.cluster.as_ref();
+        cluster.map_or_else(String::new, |it| it.key.proof(&it.name, origin, epoch))
     }
 
     /// The link to another origin, from its greeting on.
@@ -127,6 +145,10 @@ impl Edges {
         }
         if hello.node == self.shared.config.identity.peer().name {
             let why = "it has this origin's own name: each origin needs its own certificate";
+            return Err(LinkError::Refused(why.into()));
+        }
+        if hello.known_as != self.proof_of(&hello.node, hello.epoch) {
+            let why = "its cluster.name or the secret of its cluster is another";
             return Err(LinkError::Refused(why.into()));
         }
         let number = self.peers.links.get() + 1;

@@ -32,8 +32,6 @@ pub(super) struct PeerOrigin {
     pub(super) groups: Cell<u64>,
     /// Whether it takes no groups: it is drained, or about to stop.
     pub(super) is_leaving: Cell<bool>,
-    /// The groups that live there away from their home.
-    pub(super) displaced: RefCell<HashSet<GroupName>>,
 }
 
 /// A link that is up.
@@ -41,7 +39,18 @@ pub(super) struct OpenLink {
     pub(super) number: u64,
     pub(super) link: Link,
     pub(super) control: queue::Sender<Control>,
+    /// The groups that live there, as this link has brought them.
+    pub(super) groups: HashSet<GroupName>,
+    /// Whether all have been named.
+    pub(super) is_complete: bool,
 }
+
+/// Groups of another origin that are remembered. Reason: an origin has fewer.
+const MAX_GROUPS: usize = 262_144;
+
+/// Links of another origin. Reason: one that each end has dialled, and one that is lost without its end being
+/// noticed.
+const MAX_LINKS: usize = 4;
 
 impl Peers {
     /// The other origins of the configuration.
@@ -69,18 +78,33 @@ impl Peers {
         Rc::clone(peer.or_insert_with(|| PeerOrigin::new(name, None)))
     }
 
-    /// Queues a control frame to every origin with a link.
+    /// Queues a control frame on every link.
     pub(super) fn tell_all(&self, control: &Control) {
         for peer in self.table.borrow().values() {
-            peer.tell(control.clone());
+            for open in peer.links.borrow().iter() {
+                if open.control.push(control.clone(), 1).is_err() {
+                    // The next link begins with all of the state.
+                    open.link.close(CloseCode::Shutdown);
+                }
+            }
         }
     }
 
-    /// Whether a group lives at another origin, away from its home, as far as is known.
-    pub(super) fn have(&self, group: &GroupName) -> bool {
+    /// The other origin at which a group lives, as far as is known.
+    pub(super) fn place(&self, group: &GroupName) -> Option<String> {
         let table = self.table.borrow();
-        let mut peers = table.values();
-        peers.any(|peer| peer.is_linked() && peer.displaced.borrow().contains(group))
+        let has = |peer: &&Rc<PeerOrigin>| {
+            let links = peer.links.borrow();
+            links.iter().any(|open| open.groups.contains(group))
+        };
+        table.values().find(has).map(|peer| peer.name.clone())
+    }
+
+    /// Whether all origins of the configuration have named their groups.
+    pub(super) fn have_named_all(&self) -> bool {
+        let table = self.table.borrow();
+        let mut awaited = table.values().filter(|peer| peer.address.is_some());
+        awaited.all(|peer| peer.links.borrow().iter().any(|open| open.is_complete))
     }
 }
 
@@ -93,12 +117,43 @@ impl PeerOrigin {
             sessions: Cell::new(0),
             groups: Cell::new(0),
             is_leaving: Cell::new(false),
-            displaced: RefCell::default(),
         })
     }
 
     pub(super) fn is_linked(&self) -> bool {
         !self.links.borrow().is_empty()
+    }
+
+    /// Adds a link, in place of the oldest if there are too many.
+    pub(super) fn add(&self, open: OpenLink) {
+        let mut links = self.links.borrow_mut();
+        links.push(open);
+        if links.len() > MAX_LINKS {
+            links[0].link.close(CloseCode::Fenced);
+        }
+    }
+
+    /// Notes which groups have come there or gone, by what a link has brought.
+    pub(super) fn note_groups(
+        &self,
+        link: u64,
+        complete: bool,
+        added: Vec<GroupName>,
+        removed: &[GroupName],
+    ) {
+        let mut links = self.links.borrow_mut();
+        let Some(open) = links.iter_mut().find(|open| open.number == link) else {
+            return;
+        };
+        for group in removed {
+            open.groups.remove(group);
+        }
+        for group in added {
+            if open.groups.len() < MAX_GROUPS {
+                open.groups.insert(group);
+            }
+        }
+        open.is_complete |= complete;
     }
 
     /// Closes its links, which begin anew.

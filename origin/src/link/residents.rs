@@ -1,7 +1,7 @@
 //! The groups that live at this origin, and those of them that are away from their home.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{HashMap, HashSet},
 };
 
@@ -17,10 +17,24 @@ pub(super) struct Residents {
     groups: RefCell<HashMap<GroupName, Resident>>,
     /// Groups that were displaced, or are no longer, since the last frames about them.
     moved: RefCell<HashSet<GroupName>>,
+    /// All groups that have come or gone since; noted in a cluster alone.
+    all_moved: RefCell<Option<HashSet<GroupName>>>,
     has_moved: Notify,
     /// Groups that edges do not hear of yet: another origin is handing them over.
     held_back: RefCell<HashSet<GroupName>>,
+    /// Whether edges hear of all groups, as the other origins do: this one is drained, and edges that have no
+    /// lane of a group would start it elsewhere.
+    names_all: Cell<bool>,
     displaced: Gauge,
+}
+
+/// The groups that are told to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NamedGroups {
+    /// Those away from their home.
+    Displaced,
+    /// All that have lanes here.
+    All,
 }
 
 /// A group with lanes here.
@@ -36,10 +50,18 @@ impl Residents {
         Self {
             groups: RefCell::default(),
             moved: RefCell::default(),
+            all_moved: RefCell::default(),
             has_moved: Notify::new(),
             held_back: RefCell::default(),
+            names_all: Cell::new(false),
             displaced,
         }
+    }
+
+    /// The same in a cluster, whose other origins hear of all groups.
+    pub(super) fn of_cluster(self) -> Self {
+        *self.all_moved.borrow_mut() = Some(HashSet::new());
+        self
     }
 
     pub(super) fn contains(&self, group: &GroupName) -> bool {
@@ -64,8 +86,8 @@ impl Residents {
         drop(groups);
         if is_displaced {
             self.displaced.inc();
-            self.note_moved(group);
         }
+        self.note_moved(group, is_displaced);
     }
 
     /// Counts a lane that has ended. A displaced group may go home after its last lane.
@@ -80,9 +102,33 @@ impl Residents {
         }
         let resident = groups.remove(group);
         drop(groups);
-        if resident.is_some_and(|resident| resident.home.is_some()) {
+        let was_displaced = resident.is_some_and(|resident| resident.home.is_some());
+        if was_displaced {
             self.displaced.dec();
-            self.note_moved(group);
+        }
+        self.note_moved(group, was_displaced);
+    }
+
+    /// The lanes of a group.
+    pub(super) fn lane_count(&self, group: &GroupName) -> usize {
+        let groups = self.groups.borrow();
+        groups.get(group).map_or(0, |resident| resident.lanes)
+    }
+
+    /// Edges hear of all groups from here on, or of displaced ones alone.
+    pub(super) fn name_all(&self, all: bool) {
+        if self.names_all.replace(all) != all {
+            let names = self.names();
+            self.moved.borrow_mut().extend(names);
+            self.has_moved.notify_one();
+        }
+    }
+
+    /// The extent of the groups that edges hear of.
+    pub(super) fn for_edges(&self) -> NamedGroups {
+        match self.names_all.get() {
+            true => NamedGroups::All,
+            false => NamedGroups::Displaced,
         }
     }
 
@@ -94,7 +140,7 @@ impl Residents {
     /// Lets edges hear of a group.
     pub(super) fn announce(&self, group: &GroupName) {
         if self.held_back.borrow_mut().remove(group) {
-            self.note_moved(group);
+            self.note_moved(group, true);
         }
     }
 
@@ -110,14 +156,13 @@ impl Residents {
         resident.is_some_and(|resident| resident.home.as_deref() == Some(home))
     }
 
-    /// The frames for a new link: the groups that are displaced here.
-    pub(super) fn displaced(&self) -> Vec<Control> {
+    /// The frames for a new link: the groups that are here.
+    pub(super) fn told(&self, extent: NamedGroups) -> Vec<Control> {
         let groups = self.groups.borrow();
-        let held_back = self.held_back.borrow();
-        let is_told =
-            |name: &GroupName, group: &Resident| group.home.is_some() && !held_back.contains(name);
-        let displaced = groups.iter().filter(|(name, group)| is_told(name, group));
-        let names: Vec<_> = displaced.map(|(name, _)| name.clone()).collect();
+        let names = groups
+            .iter()
+            .filter(|(name, group)| self.is_told(name, group, extent));
+        let names: Vec<_> = names.map(|(name, _)| name.clone()).collect();
         let mut frames: Vec<_> = names
             .chunks(GROUPS_PER_FRAME)
             .map(|names| change(names.to_vec(), Vec::new()))
@@ -130,15 +175,32 @@ impl Residents {
         frames
     }
 
-    /// Waits until groups have moved. Returns the frames about them for every edge.
-    pub(super) async fn changes(&self) -> Vec<Control> {
+    fn is_told(&self, name: &GroupName, group: &Resident, extent: NamedGroups) -> bool {
+        let concerns = extent == NamedGroups::All || group.home.is_some();
+        concerns && !self.held_back.borrow().contains(name)
+    }
+
+    /// Waits until groups have come or gone. Returns the frames about them for every edge, and those for every
+    /// other origin.
+    pub(super) async fn changes(&self) -> (Vec<Control>, Vec<Control>) {
         self.has_moved.notified().await;
         let moved = std::mem::take(&mut *self.moved.borrow_mut());
+        let all_moved = self.all_moved.borrow_mut().as_mut().map(std::mem::take);
+        (
+            self.about(moved, self.for_edges()),
+            self.about(all_moved.unwrap_or_default(), NamedGroups::All),
+        )
+    }
+
+    fn about(&self, changed: HashSet<GroupName>, extent: NamedGroups) -> Vec<Control> {
         let groups = self.groups.borrow();
         let held_back = self.held_back.borrow();
-        let is_away = |name: &GroupName| groups.get(name).is_some_and(|group| group.home.is_some());
-        let moved = moved.into_iter().filter(|name| !held_back.contains(name));
-        let (added, removed): (Vec<_>, Vec<_>) = moved.partition(is_away);
+        let is_here = |name: &GroupName| {
+            let group = groups.get(name);
+            group.is_some_and(|group| extent == NamedGroups::All || group.home.is_some())
+        };
+        let changed = changed.into_iter().filter(|name| !held_back.contains(name));
+        let (added, removed): (Vec<_>, Vec<_>) = changed.partition(is_here);
         let removed = removed
             .chunks(GROUPS_PER_FRAME)
             .map(|names| change(Vec::new(), names.to_vec()));
@@ -148,9 +210,15 @@ impl Residents {
         removed.chain(added).collect()
     }
 
-    fn note_moved(&self, group: &GroupName) {
-        self.moved.borrow_mut().insert(group.clone());
-        self.has_moved.notify_one();
+    fn note_moved(&self, group: &GroupName, is_displaced: bool) {
+        if let Some(all) = &mut *self.all_moved.borrow_mut() {
+            all.insert(group.clone());
+            self.has_moved.notify_one();
+        }
+        if is_displaced || self.names_all.get() {
+            self.moved.borrow_mut().insert(group.clone());
+            self.has_moved.notify_one();
+        }
     }
 }
 
@@ -188,7 +256,7 @@ mod tests {
     }
 
     fn residents() -> Residents {
-        Residents::new(Gauge::default())
+        Residents::new(Gauge::default()).of_cluster()
     }
 
     #[test]
@@ -201,18 +269,24 @@ mod tests {
         assert!(residents.is_copy_of(&away, "other"));
         assert!(!residents.is_copy_of(&home, "other"));
         assert_eq!(residents.displaced.get(), 1);
-        let mut changes = std::pin::pin!(residents.changes());
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        let ready = changes.as_mut().poll(&mut context);
+        let changes = || {
+            let mut changes = std::pin::pin!(residents.changes());
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            match changes.as_mut().poll(&mut context) {
+                std::task::Poll::Ready((edges, origins)) => (edges, origins.len()),
+                std::task::Poll::Pending => panic!("nothing has changed"),
+            }
+        };
         let told = change(vec![away.clone()], Vec::new());
-        assert_eq!(ready, std::task::Poll::Ready(vec![told]));
+        assert_eq!(changes(), (vec![told], 1));
         residents.remove_lane(&away);
         assert!(residents.contains(&away), "a lane is left");
         residents.remove_lane(&away);
-        let mut changes = std::pin::pin!(residents.changes());
         let told = change(Vec::new(), vec![away]);
-        let ready = changes.as_mut().poll(&mut context);
-        assert_eq!(ready, std::task::Poll::Ready(vec![told]));
+        assert_eq!(changes(), (vec![told], 1));
+        residents.name_all(true);
+        let told = change(vec![home], Vec::new());
+        assert_eq!(changes(), (vec![told], 0));
         assert_eq!((residents.count(), residents.displaced.get()), (1, 0));
     }
 }

@@ -182,7 +182,7 @@ impl ServedLink for Served {
         }
         let shared = &self.edges.shared;
         self.edges.end_overdue(&self.edge);
-        let mut first = shared.residents.displaced();
+        let mut first = shared.residents.told(shared.residents.for_edges());
         first.extend(kept(&shared.groups.kept_since(0), true));
         if self.edges.drain.borrow().is_some() {
             first.push(Control::GoAway { within_ms: 0 });

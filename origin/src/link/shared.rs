@@ -25,11 +25,16 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(config: LinkConfig, groups: Groups, metrics: LinkMetrics) -> Self {
+        let residents = Residents::new(metrics.displaced.clone());
+        let residents = match config.cluster {
+            Some(_) => residents.of_cluster(),
+            None => residents,
+        };
         Self {
             budget: CreditBudget::new(config.message_budget),
             config,
             groups,
-            residents: Residents::new(metrics.displaced.clone()),
+            residents,
             metrics,
             progress: Notify::new(),
         }

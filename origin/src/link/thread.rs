@@ -113,9 +113,16 @@ async fn run(shared: &Rc<Shared>, endpoint: &Endpoint, orders: ClusterOrders, dr
     for origin in shared.config.cluster.iter().flat_map(|it| &it.origins) {
         spawn_local(Edges::dial_origin(Rc::downgrade(&edges), origin.clone()));
     }
+    let may_end = async {
+        drain.signaled().await;
+        if edges.shared.config.cluster.is_some() {
+            // Links that are lost meanwhile may come back.
+            edges.drain_within(DRAIN).await;
+        }
+    };
     tokio::select! {
         () = accept(endpoint, &edges) => {}
-        () = drain.signaled() => {}
+        () = may_end => {}
     }
     shut_down(&edges, endpoint).await;
 }
@@ -131,9 +138,12 @@ async fn tick(edges: Rc<Edges>) {
 /// Notifies every edge of groups that have left their home, or have gone back.
 async fn announce_displaced(edges: Rc<Edges>) {
     loop {
-        for control in edges.shared.residents.changes().await {
-            edges.tell_all(&control);
-            edges.peers.tell_all(&control);
+        let (for_edges, for_origins) = edges.shared.residents.changes().await;
+        for control in &for_edges {
+            edges.tell_all(control);
+        }
+        for control in &for_origins {
+            edges.peers.tell_all(control);
         }
     }
 }
@@ -158,13 +168,10 @@ async fn announce_kept(edges: Rc<Edges>) {
 }
 
 /// Ends the groups, lets the lanes send the rest, and closes the links.
-async fn shut_down(edges: &Rc<Edges>, endpoint: &Endpoint) {
+async fn shut_down(edges: &Edges, endpoint: &Endpoint) {
     match edges.shared.config.cluster {
-        Some(_) => {
-            edges.drain_within(DRAIN).await;
-            // The next process is soon there: edges keep the other groups for it.
-            edges.hand_over_all().await;
-        }
+        // The next process is soon there: edges keep the groups for it.
+        Some(_) => edges.hand_over_all().await,
         None => edges.tell_all(&Control::GoAway { within_ms: 0 }),
     }
     let ended = tokio::time::timeout(GROUPS_END, edges.shared.groups.shutdown()).await;

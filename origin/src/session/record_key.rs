@@ -23,9 +23,6 @@ pub(crate) struct RecordOwner<'a> {
 /// Bytes of the code behind a record. Reason: half of SHA-256's, as RFC 2104 (5) permits.
 const CODE: usize = 16;
 
-/// Bytes of a proof.
-const PROOF: usize = 8;
-
 impl RecordKey {
     /// The key of these secret bytes.
     pub(crate) fn new(secret: &[u8]) -> Self {
@@ -56,13 +53,18 @@ impl RecordKey {
         Some(record.bytes.slice(..length))
     }
 
-    /// A proof that the key and the cluster are those of another origin; it discloses neither.
-    pub(crate) fn proof(&self, cluster: &str) -> [u8; PROOF] {
+    /// The proof by which an origin shows that it has the key, in hexadecimal; it discloses nothing of it, and
+    /// no other node can use it.
+    pub(crate) fn proof(&self, cluster: &str, origin: &str, epoch: u64) -> String {
         let mut mac = self.0.clone();
-        mac.update(b"proof of cluster ");
-        mac.update(cluster.as_bytes());
+        for text in ["proof of an origin", cluster, origin] {
+            mac.update(&(text.len() as u64).to_be_bytes());
+            mac.update(text.as_bytes());
+        }
+        mac.update(&epoch.to_be_bytes());
         let code = mac.finalize().into_bytes();
-        std::array::from_fn(|place| code[place])
+        let hex = code[..CODE].iter().map(|byte| format!("{byte:02x}"));
+        hex.collect()
     }
 
     fn mac(&self, owner: RecordOwner<'_>, part: u32, bytes: &[u8]) -> Hmac<Sha256> {

@@ -31,8 +31,6 @@ pub enum MoveStep {
     /// The sender would like the receiver to go on with a group.
     Offer {
         group: GroupName,
-        /// Derived from the cluster's name and its secret: that of the receiver is the same.
-        proof: [u8; 8],
         sessions: u64,
         /// The edges that will bring sessions of the group.
         edges: Vec<String>,
@@ -74,12 +72,10 @@ impl MoveFrame {
         match &self.step {
             MoveStep::Offer {
                 group,
-                proof,
                 sessions,
                 edges,
             } => {
                 put_str(&group.to_string(), body);
-                body.put_slice(proof);
                 varint::encode(*sessions, body);
                 varint::encode(edges.len() as u64, body);
                 for edge in edges {
@@ -125,7 +121,6 @@ impl MoveFrame {
         let step = match frame.kind {
             MOVE_OFFER => {
                 let group = take_group(input)?;
-                let proof = take_eight(input)?.to_be_bytes();
                 let sessions = varint::decode(input)?;
                 let count = varint::decode(input)?;
                 if count > MAX_MOVE_EDGES as u64 {
@@ -137,7 +132,6 @@ impl MoveFrame {
                 }
                 MoveStep::Offer {
                     group,
-                    proof,
                     sessions,
                     edges,
                 }

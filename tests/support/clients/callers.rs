@@ -58,15 +58,34 @@ impl Callers {
     /// Ends them. Each call has been carried out once and answered once with its result; each client has made
     /// so many at least, and has heard no status.
     pub(crate) fn finish(self, at_least: usize) {
-        self.over.store(true, Ordering::Relaxed);
-        for thread in self.threads {
-            let calls = thread.join().expect("no status");
+        for calls in self.join() {
             assert!(calls.len() >= at_least, "{} calls", calls.len());
             for (number, (answers, heard)) in calls {
                 let as_expected = (&["_result".to_owned()][..], 1);
                 assert_eq!((&answers[..], heard), as_expected, "call {number}");
             }
         }
+    }
+
+    /// As [`Self::finish`], after processes were killed: each call has been answered once, with its result or as
+    /// failed, and carried out once at most; one with a result has been carried out. Returns how many failed.
+    pub(crate) fn finish_after_kills(self) -> usize {
+        let mut failed = 0;
+        for (number, (answers, heard)) in self.join().into_iter().flatten() {
+            assert!(heard <= 1, "call {number} was carried out {heard} times");
+            match &answers.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                ["_result"] => {}
+                ["_error"] => failed += 1,
+                other => panic!("call {number} has the answers {other:?}"),
+            }
+        }
+        failed
+    }
+
+    fn join(self) -> Vec<Calls> {
+        self.over.store(true, Ordering::Relaxed);
+        let threads = self.threads.into_iter();
+        threads.map(|it| it.join().expect("no status")).collect()
     }
 }
 
@@ -92,7 +111,9 @@ impl Caller {
         }
         let open = |caller: &Self| {
             let mut calls = caller.calls.values();
-            calls.any(|(answers, heard)| answers.is_empty() || *heard == 0)
+            calls.any(|(answers, heard)| {
+                answers.is_empty() || *heard == 0 && answers[0] == "_result"
+            })
         };
         let mut rounds = 0;
         while open(&self) && rounds < 1_000 {

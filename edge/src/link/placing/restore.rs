@@ -17,17 +17,18 @@ impl Placing {
             return self.replace(left, true);
         };
         left.push_all(|| FromOrigin::LinkLost);
-        self.restore_lane_at(left, origin);
+        // The other origin waits for the lane, also if nobody is left.
+        self.restore_lane_at(left, origin, true);
     }
 
     /// Brings the sessions of a lane to the present process of its origin.
     pub(in crate::link) fn restore_lane(self: &Rc<Self>, lost: &Rc<Lane>) {
-        self.restore_lane_at(lost, Rc::clone(&lost.origin));
+        self.restore_lane_at(lost, Rc::clone(&lost.origin), false);
     }
 
     /// Brings the sessions of a lane to an origin, in a lane of their own. A session that was not accepted is
     /// placed again; one that cannot be restored is closed.
-    fn restore_lane_at(self: &Rc<Self>, lost: &Rc<Lane>, origin: Rc<Origin>) {
+    fn restore_lane_at(self: &Rc<Self>, lost: &Rc<Lane>, origin: Rc<Origin>, is_awaited: bool) {
         self.lanes.unlist(lost);
         let opening = LaneOpening {
             id: self.lanes.next_id(),
@@ -57,7 +58,7 @@ impl Placing {
             lane.bring_departed(id, salvaged);
         }
         lost.end(CloseReason::OriginLost);
-        if brought + ended == 0 {
+        if brought + ended == 0 && !is_awaited {
             return;
         }
         let origin = lane.origin.name();

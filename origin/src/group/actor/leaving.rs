@@ -7,7 +7,7 @@
 //! Its lanes take nothing more in, so that nothing new begins. The group finishes what it has begun, as far
 //! as the time reaches: then each message of a client was either carried out here, or its edge has it.
 
-use std::time::{Duration, Instant};
+use std::{collections::HashMap, time::Instant};
 
 use bytes::Bytes;
 use tributary_protocol::{
@@ -19,35 +19,33 @@ use super::Actor;
 use crate::{
     app::{Responder, StopReason},
     group::{
-        client::Client,
         core::Core,
         hand_over::{HandOver, MAX_STATE, Stopped},
     },
-    session::SessionKey,
+    session::{LaneKey, LaneOut, SessionKey},
 };
 
 /// The end of a group that goes on elsewhere.
 pub(super) struct Leaving {
     order: HandOver,
-    until: Instant,
     /// A client that had something under way when it was looked at last.
     waits_for: Option<SessionKey>,
 }
 
-/// The time for answers and writes that are under way.
-const SETTLE: Duration = Duration::from_secs(1);
-
 impl Leaving {
     pub(super) fn until(&self) -> Instant {
-        self.until
+        self.order.until
     }
 }
 
 impl Actor {
     /// Begins to leave.
     pub(super) fn begin_leaving(&mut self, order: HandOver) {
-        // Sessions that an edge has not brought whole go on elsewhere from what it has.
-        self.end_gathering();
+        if self.leaving.is_some() {
+            // It stops already; the later order hears nothing, as of a group that does not run.
+            return;
+        }
+        // Sessions that edges are bringing go on elsewhere from what the edges have.
         self.arrival = None;
         for key in self.core.clients.keys().collect::<Vec<_>>() {
             if !order.lanes.contains(&key.lane) {
@@ -58,7 +56,6 @@ impl Actor {
         self.core.object_acts().commit_all();
         self.leaving = Some(Box::new(Leaving {
             order,
-            until: self.core.room.now + SETTLE,
             waits_for: None,
         }));
     }
@@ -67,7 +64,7 @@ impl Actor {
     pub(super) fn leaving_now(&mut self) -> Option<Box<Leaving>> {
         let core = &self.core;
         let leaving = self.leaving.as_mut()?;
-        let is_late = leaving.until <= core.room.now;
+        let is_late = leaving.until() <= core.room.now;
         if !is_late && leaving.waits_for.is_some_and(|key| core.waits(key)) {
             return None;
         }
@@ -81,22 +78,27 @@ impl Actor {
     /// Ends here; the clients' sessions do not.
     pub(super) async fn leave(&mut self, leaving: Leaving) {
         let HandOver {
-            to,
-            mut lanes,
-            stopped,
+            to, lanes, stopped, ..
         } = leaving.order;
         self.fail_deferred();
-        let settled = self.core.clients.accepted().all(Client::has_done_all);
+        // Each lane, and whether all is done with that its clients have sent.
+        let mut ends: HashMap<LaneKey, (&LaneOut, bool)> = HashMap::new();
         for client in self.core.clients.all() {
-            if lanes.remove(&client.lane().key()) {
-                let origin = to.clone();
-                client.lane().hand_over(HandedOver { settled, origin });
+            let lane = client.lane();
+            if lanes.contains(&lane.key()) {
+                let (_, settled) = ends.entry(lane.key()).or_insert((lane, true));
+                *settled &= !client.is_accepted() || client.has_done_all();
             }
         }
+        let unsettled = ends.values().filter(|(_, settled)| !settled).count();
+        for (lane, settled) in ends.into_values() {
+            let origin = to.clone();
+            lane.hand_over(HandedOver { settled, origin });
+        }
         let state = self.take_state();
-        let _ = stopped.send(Stopped { settled, state });
+        let _ = stopped.send(Stopped { state });
         let clients = self.core.clients.len();
-        tracing::info!(group = %self.core.room.name, clients, settled, to, "group goes on elsewhere");
+        tracing::info!(group = %self.core.room.name, clients, unsettled, to, "group goes on elsewhere");
         self.turn(|turn| turn.stop(StopReason::HandOver));
         let _counted = self.drop_app();
         self.core.object_acts().commit_all();

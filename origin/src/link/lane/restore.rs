@@ -20,6 +20,7 @@ impl Lane {
                 .note_refused(&self.name, &restored.open, refused);
             return self.wake.notify_one();
         }
+        self.shared.metrics.moves.brought.inc();
         self.bring(session::Brought::Session {
             session: SessionKey {
                 lane: self.key,

@@ -503,10 +503,9 @@ fn control() -> Vec<(&'static str, Control)> {
             },
         ),
         (
-            "4080 1c 0000000000000007 06 6c6976652f61 0102030405060708 05 01 02 6531",
+            "4080 14 0000000000000007 06 6c6976652f61 05 01 02 6531",
             of_move(MoveStep::Offer {
                 group,
-                proof: [1, 2, 3, 4, 5, 6, 7, 8],
                 sessions: 5,
                 edges: vec!["e1".into()],
             }),
