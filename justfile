@@ -40,6 +40,10 @@ replace *ARGS:
 restore *ARGS:
     cargo bench --bench load -- restore {{ARGS}}
 
+# A hundred moves, of which one end is killed at some moment.
+movers:
+    cargo test --profile ci --test e2e -- --ignored --nocapture a_hundred_moves
+
 # Two groups move 50 times between two origins under their sessions.
 move *ARGS:
     cargo bench --bench load -- move {{ARGS}}

@@ -305,14 +305,24 @@ fn an_origin_that_stops_leaves_its_groups_to_another() {
 /// Either end of a move is killed at one moment of it or another, and starts again.
 #[test]
 fn a_move_outlives_the_death_of_either_end() {
+    kill_movers(10);
+}
+
+#[test]
+#[ignore = "takes three minutes: just movers"]
+fn a_hundred_moves_outlive_the_death_of_either_end() {
+    kill_movers(100);
+}
+
+fn kill_movers(rounds: u64) {
     let mut cluster = cluster(2, 2);
     let callers = Callers::start(6, |number| cluster.rtmp(number % 2), "room/one");
-    for round in 0..10 {
+    for round in 0..rounds {
         let at = place(&cluster, "room/one");
         let victim = if round % 2 == 0 { at } else { 1 - at };
         let to = format!("origin{}", 1 - at);
         let moving = cluster.spawn(at, &["move", "room/one", "--to", &to]);
-        thread::sleep(Duration::from_millis(8 + 3 * (round / 2)));
+        thread::sleep(Duration::from_millis(8 + 3 * (round / 2 % 5)));
         cluster.origins[victim].kill();
         moving.join().expect("the command ends");
         cluster.restart_origin(victim);

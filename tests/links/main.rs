@@ -8,6 +8,7 @@ mod feeds_and_their_viewers;
 mod links_move_to_another_process;
 mod named_origins_and_displaced_groups;
 mod origins_come_and_go;
+mod origins_prove_themselves;
 mod publishes_move_to_another_process;
 mod shared_objects_cross_once;
 mod shares_are_fair;

@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fs::{self, Permissions},
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
     path::Path,
     sync::Arc,
     thread,
@@ -10,6 +12,7 @@ use std::{
 };
 
 use prometheus_client::registry::Registry;
+use tempfile::TempDir;
 use tokio::{task::LocalSet, time::timeout};
 use tributary_edge::{
     fanout::Streams,
@@ -28,7 +31,7 @@ use tributary_node::{
     tls::{Identity, Role},
     transport::{Endpoint, Link},
 };
-use tributary_origin::{app::Applications, deploy};
+use tributary_origin::{ClusterConfig, app::Applications, deploy};
 use tributary_protocol::{
     GroupName, Message, MessageStreamId, RtmpTimestamp, TransactionId,
     amf::{Object, ObjectEncoding, Value},
@@ -41,7 +44,7 @@ use tributary_protocol::{
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A private CA.
-pub(crate) struct Ca(tempfile::TempDir);
+pub(crate) struct Ca(TempDir);
 
 impl Ca {
     pub(crate) fn new() -> Self {
@@ -73,6 +76,8 @@ pub(crate) struct Origin {
     pub(crate) address: SocketAddr,
     pub(crate) registry: Registry,
     _drain: drain::Signal,
+    /// Kept as long as the origin uses it.
+    _data: Option<TempDir>,
 }
 
 impl Origin {
@@ -108,6 +113,37 @@ impl Origin {
         grace: u64,
         own: Applications,
     ) -> Result<Self, String> {
+        Self::at_with(link, ca, name, grace, own, None)
+    }
+
+    /// An origin in the cluster `lab` that has this secret and knows these others.
+    pub(crate) fn in_cluster(ca: &Ca, name: &str, secret: &str, others: &[&Self]) -> Self {
+        let data = tempfile::tempdir().expect("a directory");
+        let key = data.path().join("key");
+        fs::write(&key, secret).expect("a file");
+        fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("an owner");
+        let others = others
+            .iter()
+            .map(|it| format!("{}@{}", it.name, it.address));
+        let cluster = ClusterConfig {
+            name: "lab".into(),
+            key: Some(key),
+            origins: others.collect(),
+        };
+        let link = ([127, 0, 0, 1], 0).into();
+        let cluster = Some((cluster, data));
+        Self::at_with(link, ca, name, 5, Applications::new(), cluster).expect("an origin")
+    }
+
+    fn at_with(
+        link: SocketAddr,
+        ca: &Ca,
+        name: &str,
+        grace: u64,
+        own: Applications,
+        cluster: Option<(ClusterConfig, TempDir)>,
+    ) -> Result<Self, String> {
+        let (cluster, data) = cluster.unzip();
         let identity = ca.identity(Role::Origin, name, &["alias.example"]);
         let (signal, watch) = drain::channel();
         let application = |builtin| Application {
@@ -121,6 +157,7 @@ impl Origin {
                 link,
                 workers: 1,
                 max_groups: 20_000,
+                data: data.as_ref().map(|data| data.path().to_owned()),
                 ..Default::default()
             },
             identity,
@@ -132,7 +169,7 @@ impl Origin {
             own,
             loader: Arc::new(deploy::NoLoader),
             token: None,
-            cluster: None,
+            cluster,
         };
         let mut registry = Registry::default();
         let running = tributary_origin::start(start, &mut registry, watch);
@@ -142,6 +179,7 @@ impl Origin {
             address: running.address(),
             registry,
             _drain: signal,
+            _data: data,
         })
     }
 
@@ -455,7 +493,7 @@ impl Client {
     }
 }
 
-/// An edge that sends any frames a test gives it.
+/// A node that sends any frames a test gives it.
 pub(crate) struct RawEdge {
     endpoint: Endpoint,
     pub(crate) name: String,
@@ -464,7 +502,11 @@ pub(crate) struct RawEdge {
 
 impl RawEdge {
     pub(crate) fn new(ca: &Ca, name: &str, origin: &Origin) -> Self {
-        let identity = ca.identity(Role::Edge, name, &[]);
+        Self::of_role(Role::Edge, ca, name, origin)
+    }
+
+    pub(crate) fn of_role(role: Role, ca: &Ca, name: &str, origin: &Origin) -> Self {
+        let identity = ca.identity(role, name, &[]);
         let any = ([127, 0, 0, 1], 0).into();
         Self {
             endpoint: Endpoint::dialling(&identity, any).expect("a socket"),

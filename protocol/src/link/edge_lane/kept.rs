@@ -95,8 +95,6 @@ impl Kept {
             self.bytes = 0;
             return;
         }
-        // Most sessions have one or two: a list that doubles begins with room for four.
-        self.records.reserve_exact(1);
         self.records.push(record);
     }
 
