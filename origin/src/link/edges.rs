@@ -339,6 +339,10 @@ impl Edges {
         let key = LaneKey(self.next_lane.get());
         self.next_lane.set(key.0 + 1);
         let known_as = edge.known_as.borrow().clone();
+        if open.restore && !self.shared.residents.contains(&open.group) {
+            // Until it is known that the group goes on here, and not at the origin that has it.
+            self.shared.residents.hold_back(&open.group);
+        }
         let brought = open.restore.then(|| {
             let (edges, edge) = (Rc::downgrade(self), Arc::clone(&edge.name));
             let brought: TakeBrought = Box::new(move |lane| {

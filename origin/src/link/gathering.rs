@@ -289,7 +289,7 @@ impl Gathering {
             Some(Offered { state, arrived }) => (state, Some(arrived)),
             None => (self.states.borrow_mut().remove(group), None),
         };
-        if arrived.is_none() && !lanes.is_empty() && (self.pass_on)(group, &lanes) {
+        if arrived.is_none() && (self.pass_on)(group, &lanes) {
             return;
         }
         let mut with_group = lanes.iter().filter(|lane| lane.has_group());

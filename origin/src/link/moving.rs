@@ -191,17 +191,22 @@ impl Edges {
         let state = left.state.len() as u64;
         tell(peer, id, MoveStep::Commit { state });
         left.hand_over(&peer.name);
-        self.ends_arrive(&left.lanes).await;
+        self.end_lanes(&left.lanes, &all).await;
+        self.moves.given.borrow_mut().remove(group);
+        if let Some(away) = self.moves.away.borrow().get(group) {
+            away.since.set(Instant::now());
+            away.is_going.set(false);
+        }
+    }
+
+    /// Waits until edges have the ends of these lanes, then forgets all lanes that are not awaited any more.
+    async fn end_lanes(&self, leaving: &[Rc<Lane>], all: &[Rc<Lane>]) {
+        self.ends_arrive(leaving).await;
         for lane in all {
             // A lane whose edge has no link tells it when it is back.
             if !lane.follows() || lane.state.borrow().is_handed_over() {
                 lane.end(CloseReason::Moved);
             }
-        }
-        self.moves.given.borrow_mut().remove(group);
-        if let Some(away) = self.moves.away.borrow().get(group) {
-            away.since.set(Instant::now());
-            away.is_going.set(false);
         }
     }
 
@@ -228,19 +233,20 @@ impl Edges {
 
     /// Lets lanes go on at the other origin that has their group, unless it has other lanes here. Returns whether
     /// one has it.
-    pub(super) fn pass_on(&self, group: &GroupName, lanes: &[Rc<Lane>]) -> bool {
-        let Some(to) = self.peers.place(group) else {
+    pub(super) fn pass_on(self: &Rc<Self>, group: &GroupName, lanes: &[Rc<Lane>]) -> bool {
+        let with_group = lanes.iter().filter(|lane| lane.has_group()).count();
+        let is_new = !lanes.is_empty() && self.shared.residents.lane_count(group) <= with_group;
+        let Some(to) = self.peers.place(group).filter(|_| is_new) else {
+            self.shared.residents.announce(group);
             return false;
         };
-        let with_group = lanes.iter().filter(|lane| lane.has_group()).count();
-        if self.shared.residents.lane_count(group) > with_group {
-            return false;
-        }
         tracing::info!(%group, to, "sessions of a group that has moved are passed on");
         let leaver = self.stop(group.clone(), lanes.to_vec(), &to);
+        let edges = Rc::clone(self);
         spawn_local(async move {
             let left = leaver.stopped().await;
             left.hand_over(&to);
+            edges.end_lanes(&left.lanes, &left.lanes).await;
         });
         true
     }

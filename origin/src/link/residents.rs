@@ -102,6 +102,13 @@ impl Residents {
         }
         let resident = groups.remove(group);
         drop(groups);
+        if self.held_back.borrow_mut().remove(group) {
+            // It was never named.
+            if resident.is_some_and(|resident| resident.home.is_some()) {
+                self.displaced.dec();
+            }
+            return;
+        }
         let was_displaced = resident.is_some_and(|resident| resident.home.is_some());
         if was_displaced {
             self.displaced.dec();
