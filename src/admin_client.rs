@@ -4,7 +4,7 @@ use std::{
     error::Error,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 use tributary_node::{
+    config::address,
     tls::Role,
     token::{self, Token},
 };
@@ -30,6 +31,26 @@ pub(crate) struct Client {
     tier: Role,
     address: SocketAddr,
     token: Token,
+}
+
+/// The flags that lead to an origin's admin API.
+#[derive(clap::Args)]
+pub(crate) struct OriginAdmin {
+    /// The origin's admin address [default: what the origin has written to its data directory]
+    #[arg(long, global = true, value_name = "ADDR", value_parser = address)]
+    admin: Option<SocketAddr>,
+    /// The file with the origin's token [default: the one in its data directory]
+    #[arg(long, global = true, value_name = "FILE")]
+    token: Option<PathBuf>,
+    /// The origin's data directory, for an origin on this machine
+    #[arg(long, global = true, value_name = "DIR", default_value = DATA)]
+    data: PathBuf,
+}
+
+impl OriginAdmin {
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        Client::new(self.admin, self.token.as_deref(), &self.data)
+    }
 }
 
 /// The data directory of `dev`, and of an origin with that setting.

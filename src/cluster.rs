@@ -1,13 +1,13 @@
 //! `tributary cluster`
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use tributary_node::config::{self, address};
+use tributary_node::config;
 
 use crate::{
-    admin_client::{self, Client},
+    admin_client::{Client, OriginAdmin},
     node::{self, Failure},
     table,
 };
@@ -17,15 +17,8 @@ use crate::{
 pub(crate) struct ClusterArgs {
     #[command(subcommand)]
     command: Command,
-    /// The origin's admin address [default: what the origin has written to its data directory]
-    #[arg(long, global = true, value_name = "ADDR", value_parser = address)]
-    admin: Option<SocketAddr>,
-    /// The file with the origin's token [default: the one in its data directory]
-    #[arg(long, global = true, value_name = "FILE")]
-    token: Option<PathBuf>,
-    /// The origin's data directory, for an origin on this machine
-    #[arg(long, global = true, value_name = "DIR", default_value = admin_client::DATA)]
-    data: PathBuf,
+    #[command(flatten)]
+    origin: OriginAdmin,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -69,7 +62,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Runs the subcommand.
 pub(crate) fn run(args: &ClusterArgs) -> Result<(), Failure> {
-    let client = Client::new(args.admin, args.token.as_deref(), &args.data)?;
+    let client = args.origin.client()?;
     node::block_on(async {
         match &args.command {
             Command::Status { group: None } => {

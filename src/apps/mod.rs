@@ -1,21 +1,19 @@
 //! `tributary apps`
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
 use clap::{Args, Subcommand};
-use tributary_node::config::address;
 use tributary_origin::deploy::{
     archive,
     folder::{self, Listing},
 };
 
 use crate::{
-    admin_client::{self, Client},
+    admin_client::{Client, OriginAdmin},
     node::{self, Failure},
 };
 
@@ -26,15 +24,8 @@ mod show;
 pub(crate) struct AppsArgs {
     #[command(subcommand)]
     command: Command,
-    /// The origin's admin address [default: what the origin has written to its data directory]
-    #[arg(long, global = true, value_name = "ADDR", value_parser = address)]
-    admin: Option<SocketAddr>,
-    /// The file with the origin's token [default: the one in its data directory]
-    #[arg(long, global = true, value_name = "FILE")]
-    token: Option<PathBuf>,
-    /// The origin's data directory, for an origin on this machine
-    #[arg(long, global = true, value_name = "DIR", default_value = admin_client::DATA)]
-    data: PathBuf,
+    #[command(flatten)]
+    origin: OriginAdmin,
 }
 
 #[derive(Subcommand)]
@@ -84,7 +75,7 @@ const FOLLOW: Duration = Duration::from_millis(500);
 
 /// Runs the subcommand.
 pub(crate) fn run(args: &AppsArgs) -> Result<(), Failure> {
-    let client = Client::new(args.admin, args.token.as_deref(), &args.data)?;
+    let client = args.origin.client()?;
     node::block_on(async {
         match &args.command {
             Command::List => show::list(&client.get("/api/apps").await?),
