@@ -5,10 +5,9 @@ use std::{thread, time::Duration};
 use clap::Args;
 use serde_json::Value;
 
-use super::steady::Steady;
+use super::steady::{Steady, put_outcome, put_quantiles};
 use crate::{
-    driver::{number, numbers},
-    histogram::quantile,
+    driver::numbers,
     report::{Figures, Report},
     servers,
 };
@@ -68,18 +67,11 @@ pub(crate) fn run(options: &Options) {
         }
         let (sessions, viewers) = load.answer();
         let busy = server.sample(&[]).since(&before).busy;
-        let sum = |of: &[Value], name: &str| of.iter().map(|it| number(it, name)).sum::<f64>();
         let mut figures = Figures::new();
         let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
         put("frozen ms, group of calls", frozen[0]);
         put("frozen ms, group of streams", frozen[1]);
-        put("sessions gone", sum(&sessions, "/gone"));
-        put("calls answered", sum(&sessions, "/answered"));
-        put("calls failed", sum(&sessions, "/failed"));
-        put("calls wrong", sum(&sessions, "/wrong"));
-        put("viewers gone", sum(&viewers, "/failed"));
-        put("messages lost", sum(&viewers, "/lost"));
-        put("messages repeated", sum(&viewers, "/repeated"));
+        put_outcome(&mut figures, &sessions, &viewers);
         let mut delays = Delays::of(frozen, &sessions);
         delays.put(&mut figures);
         all.add(delays);
@@ -115,13 +107,7 @@ impl Delays {
     }
 
     fn put(&mut self, figures: &mut Figures) {
-        for (kind, values) in [
-            ("frozen", &mut self.frozen),
-            ("longest call", &mut self.longest),
-        ] {
-            for (name, share) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
-                figures.insert(format!("{kind} {name} ms"), quantile(values, share));
-            }
-        }
+        put_quantiles(figures, "frozen", &mut self.frozen);
+        put_quantiles(figures, "longest call", &mut self.longest);
     }
 }

@@ -8,10 +8,9 @@ use std::{
 use clap::Args;
 use serde_json::Value;
 
-use super::steady::Steady;
+use super::steady::{Steady, put_outcome, put_quantiles};
 use crate::{
-    driver::{number, numbers},
-    histogram::quantile,
+    driver::numbers,
     report::{Figures, Report},
     servers,
 };
@@ -77,17 +76,10 @@ pub(crate) fn run(options: &Options) {
         let started = started.elapsed();
         let (sessions, viewers) = load.answer();
         let mut served = Served::of(&sessions, &viewers);
-        let sum = |of: &[Value], name: &str| of.iter().map(|it| number(it, name)).sum::<f64>();
         let mut figures = Figures::new();
         let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
         put("ms until the origin listens", started.as_secs_f64() * 1e3);
-        put("sessions gone", sum(&sessions, "/gone"));
-        put("calls answered", sum(&sessions, "/answered"));
-        put("calls failed", sum(&sessions, "/failed"));
-        put("calls wrong", sum(&sessions, "/wrong"));
-        put("viewers gone", sum(&viewers, "/failed"));
-        put("messages lost", sum(&viewers, "/lost"));
-        put("messages repeated", sum(&viewers, "/repeated"));
+        put_outcome(&mut figures, &sessions, &viewers);
         served.put(&mut figures);
         all.add(served);
         // The processor time of the origin that was killed is not in it.
@@ -128,10 +120,7 @@ impl Served {
         ] {
             let count = values.len() as f64;
             figures.insert(format!("{kind} served"), count);
-            for (name, share) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
-                let served = quantile(values, share);
-                figures.insert(format!("{kind} served {name} ms"), served);
-            }
+            put_quantiles(figures, &format!("{kind} served"), values);
         }
     }
 }

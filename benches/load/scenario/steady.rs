@@ -2,7 +2,12 @@
 
 use serde_json::Value;
 
-use crate::{driver::Generator, servers};
+use crate::{
+    driver::{Generator, number},
+    histogram::quantile,
+    report::Figures,
+    servers,
+};
 
 /// The extent of the load.
 pub(super) struct Steady {
@@ -72,5 +77,29 @@ impl SteadyLoad {
         let answers =
             |of: &mut Vec<Generator>| of.iter_mut().map(Generator::answer).collect::<Vec<_>>();
         (answers(&mut self.sessions), answers(&mut self.viewers))
+    }
+}
+
+/// Adds what became of sessions, calls, viewers and messages.
+pub(super) fn put_outcome(figures: &mut Figures, sessions: &[Value], viewers: &[Value]) {
+    let sums = [
+        ("sessions gone", sessions, "/gone"),
+        ("calls answered", sessions, "/answered"),
+        ("calls failed", sessions, "/failed"),
+        ("calls wrong", sessions, "/wrong"),
+        ("viewers gone", viewers, "/failed"),
+        ("messages lost", viewers, "/lost"),
+        ("messages repeated", viewers, "/repeated"),
+    ];
+    for (name, of, path) in sums {
+        let sum = of.iter().map(|it| number(it, path)).sum();
+        figures.insert(name.to_owned(), sum);
+    }
+}
+
+/// Adds the quantiles of a kind of times.
+pub(super) fn put_quantiles(figures: &mut Figures, kind: &str, values: &mut [f64]) {
+    for (name, share) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
+        figures.insert(format!("{kind} {name} ms"), quantile(values, share));
     }
 }
