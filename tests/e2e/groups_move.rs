@@ -121,14 +121,14 @@ fn streams_go_on_while_their_group_moves() {
     let mut viewers = [0, 1].map(|edge| Wired::viewer(cluster.rtmp(edge), "live", "cam").0);
     for viewer in &mut viewers {
         viewer.wait_code("NetStream.Play.Start");
-        pictures(viewer, 40);
+        viewer.pictures(40);
     }
     let mut at = place(&cluster, "live/_definst_");
     for _ in 0..3 {
         move_to(&cluster, "live/_definst_", at, 1 - at);
         at = 1 - at;
         for viewer in &mut viewers {
-            let messages = pictures(viewer, 60);
+            let messages = viewer.pictures(60);
             for kind in [wire::VIDEO, wire::AUDIO] {
                 let of_it = messages.iter().filter(|it| it.header.kind == kind);
                 let times: Vec<_> = of_it.map(|it| it.header.timestamp).collect();
@@ -142,7 +142,7 @@ fn streams_go_on_while_their_group_moves() {
         // A new viewer finds the stream.
         let (mut other, _) = Wired::viewer(cluster.rtmp(1), "live", "cam");
         other.wait_code("NetStream.Play.Start");
-        pictures(&mut other, 5);
+        other.pictures(5);
     }
     publisher.finish();
     for viewer in &mut viewers {
@@ -403,16 +403,4 @@ fn orders_that_make_no_sense_are_refused_with_a_reason() {
 
 fn result(answer: &Message) -> Option<Amf> {
     answer.values().get(3).cloned()
-}
-
-/// The messages of a viewer until it has had so many pictures.
-fn pictures(viewer: &mut Wired, count: usize) -> Vec<Message> {
-    let (mut messages, mut seen) = (Vec::new(), 0);
-    let taken = viewer.wait(PATIENCE, |message| {
-        seen += usize::from(message.header.kind == wire::VIDEO);
-        messages.push(message.clone());
-        seen == count
-    });
-    taken.expect("pictures");
-    messages
 }

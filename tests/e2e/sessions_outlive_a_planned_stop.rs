@@ -44,13 +44,13 @@ fn streams_go_on_at_the_next_process() {
     let mut viewers = [0, 1].map(|edge| Wired::viewer(cluster.rtmp(edge), "live", "cam").0);
     for viewer in &mut viewers {
         viewer.wait_code("NetStream.Play.Start");
-        pictures(viewer, 40);
+        viewer.pictures(40);
     }
     for stop in 1..=2 {
         cluster.stop_and_restart_origin(0);
         await_restored(&cluster, f64::from(stop));
         for viewer in &mut viewers {
-            let messages = pictures(viewer, 60);
+            let messages = viewer.pictures(60);
             let times: Vec<_> = of_kind(&messages, wire::VIDEO).collect();
             assert!(times.is_sorted(), "{times:?}");
             let said: Vec<_> = messages.iter().filter_map(Message::code).collect();
@@ -99,16 +99,4 @@ fn await_restored(cluster: &Cluster, sessions: f64) {
 fn of_kind(messages: &[Message], kind: u8) -> impl Iterator<Item = u32> {
     let of_it = messages.iter().filter(move |it| it.header.kind == kind);
     of_it.map(|it| it.header.timestamp)
-}
-
-/// The messages of a viewer until it has had so many pictures.
-fn pictures(viewer: &mut Wired, count: usize) -> Vec<Message> {
-    let (mut messages, mut seen) = (Vec::new(), 0);
-    let taken = viewer.wait(PATIENCE, |message| {
-        seen += usize::from(message.header.kind == wire::VIDEO);
-        messages.push(message.clone());
-        seen == count
-    });
-    taken.expect("pictures");
-    messages
 }

@@ -44,19 +44,6 @@ fn await_restored(cluster: &Cluster, edge: usize, sessions: f64) {
     });
 }
 
-/// The messages of a viewer until it has had so many pictures, which come in the order of their times.
-fn pictures(viewer: &mut Wired, count: usize) -> Vec<Message> {
-    let (mut messages, mut seen) = (Vec::new(), 0);
-    viewer
-        .wait(PATIENCE, |message| {
-            seen += usize::from(message.header.kind == wire::VIDEO);
-            messages.push(message.clone());
-            seen == count
-        })
-        .expect("pictures");
-    messages
-}
-
 fn assert_goes_on(messages: &[Message]) {
     let times = |kind: u8| {
         let of_kind = messages.iter().filter(move |it| it.header.kind == kind);
@@ -82,7 +69,7 @@ fn streams_go_on_behind_the_connections_of_a_killed_origin() {
     let (mut waiting, _) = Wired::viewer(cluster.rtmp(1), "live", "later");
     for viewer in [&mut here, &mut there] {
         viewer.wait_code("NetStream.Play.Start");
-        pictures(viewer, 40);
+        viewer.pictures(40);
     }
     waiting.wait_code("NetStream.Play.Start");
 
@@ -90,19 +77,19 @@ fn streams_go_on_behind_the_connections_of_a_killed_origin() {
     await_restored(&cluster, 0, 2.0);
     await_restored(&cluster, 1, 2.0);
     for viewer in [&mut here, &mut there] {
-        assert_goes_on(&pictures(viewer, 90));
+        assert_goes_on(&viewer.pictures(90));
     }
     // A play that waits is there too.
     let later = Synthetic::start(cluster.rtmp(0), "live", "later", Codec::Avc, 1000);
     waiting.wait_code("NetStream.Play.PublishNotify");
-    pictures(&mut waiting, 10);
+    waiting.pictures(10);
     later.finish();
 
     // And again.
     cluster.restart_origin(0);
     await_restored(&cluster, 1, 4.0);
     for viewer in [&mut here, &mut there] {
-        assert_goes_on(&pictures(viewer, 90));
+        assert_goes_on(&viewer.pictures(90));
     }
     publisher.finish();
     here.wait_code("NetStream.Play.UnpublishNotify");
@@ -208,7 +195,7 @@ fn an_edge_that_comes_back_late_finds_its_names() {
     let mut cluster = cluster(2, "");
     let publisher = Synthetic::start(cluster.rtmp(1), "live", "late", Codec::Avc, 1000);
     let (mut viewer, _) = Wired::viewer(cluster.rtmp(0), "live", "late");
-    pictures(&mut viewer, 30);
+    viewer.pictures(30);
     cluster.origins[0].kill();
     let begun = Instant::now();
     stop(&cluster.edges[1]);
@@ -224,6 +211,6 @@ fn an_edge_that_comes_back_late_finds_its_names() {
     cluster.edges[1].signal(Signal::CONT);
     let answer = other.join().expect("an answer");
     assert_eq!(answer, "NetStream.Publish.BadName");
-    assert_goes_on(&pictures(&mut viewer, 60));
+    assert_goes_on(&viewer.pictures(60));
     publisher.finish();
 }

@@ -358,6 +358,18 @@ impl Wired {
         }
     }
 
+    /// The messages until it has had so many pictures.
+    pub(crate) fn pictures(&mut self, count: usize) -> Vec<Message> {
+        let (mut messages, mut seen) = (Vec::new(), 0);
+        let taken = self.wait(PATIENCE, |message| {
+            seen += usize::from(message.header.kind == wire::VIDEO);
+            messages.push(message.clone());
+            seen == count
+        });
+        taken.expect("pictures");
+        messages
+    }
+
     /// Waits for a status or an answer with this code.
     pub(crate) fn wait_code(&mut self, code: &str) -> Message {
         self.wait(PATIENCE, |message| message.code().as_deref() == Some(code))
