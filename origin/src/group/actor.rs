@@ -28,6 +28,7 @@ use crate::{
     session::{Brought, Mail, Opening},
 };
 
+mod ending;
 mod gathering;
 mod leaving;
 mod starting;
@@ -118,9 +119,6 @@ enum Life {
     GoesOn,
     Ends,
 }
-
-/// How long a shutdown waits for the store to write, before the application stops.
-const SYNC: Duration = Duration::from_secs(2);
 
 /// Turns before the other groups of the worker get theirs.
 const TURNS_PER_WAKE: u32 = 64;
@@ -506,70 +504,6 @@ impl Actor {
         let RunningApp { app, counted, .. } = self.app.take()?;
         discard(app);
         Some(counted)
-    }
-
-    fn end_application(&mut self) {
-        self.end_sessions();
-        self.stop_application();
-    }
-
-    fn end_sessions(&mut self) {
-        self.core.end_all(CloseReason::Shutdown);
-        self.turn(|turn| turn.settle());
-        self.core.object_acts().commit_all();
-    }
-
-    fn stop_application(&mut self) {
-        self.turn(|turn| turn.stop(StopReason::Shutdown));
-        let counted = self.drop_app();
-        self.core.reset(CloseReason::Shutdown);
-        // The count ends here: the writes of its objects are queued by now.
-        drop(counted);
-    }
-
-    async fn shut_down(&mut self) {
-        self.end_sessions();
-        self.wait_for_store().await;
-        self.end_arrival();
-        self.take_last_items();
-        self.stop_application();
-        self.end_for_good();
-    }
-
-    /// Waits until the writes of shared objects that are queued are on disk.
-    async fn wait_for_store(&mut self) {
-        let store = self.core.room.process.settings.store.as_ref();
-        if let Some(store) = store.filter(|_| self.core.objects.are_dirty()) {
-            let synced = tokio::time::timeout(SYNC, store.synced()).await;
-            if synced.is_err() {
-                tracing::error!(group = %self.core.room.name, "shared objects are not stored yet");
-            }
-        }
-    }
-
-    fn end_for_good(&mut self) {
-        self.core.room.mailbox.close();
-        self.take_last_items();
-        self.home.remove(&self.core.room.name);
-    }
-
-    /// Takes the rest of the mailbox of a group that ends: answers of the store count, opens are
-    /// refused.
-    fn take_last_items(&mut self) {
-        while let Some(item) = self.inbox.try_next() {
-            self.last_item(item);
-        }
-    }
-
-    /// Takes an item of a group that ends.
-    fn last_item(&mut self, item: Item) {
-        match item {
-            Item::Mail(mail) => refuse_mail(&self.core, mail, OpenRefused::Shutdown),
-            Item::Stored(object, ticket, stored) => {
-                self.core.object_acts().stored(object, ticket, stored);
-            }
-            _ => {}
-        }
     }
 }
 
