@@ -12,6 +12,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tributary_protocol::link::TakeoverKey;
 
 /// The times of a departure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +37,17 @@ pub struct Departing(watch::Receiver<Option<Departure>>);
 pub(crate) struct Parting {
     /// The time for the request to reconnect; `None` if the client would not follow it, or has it.
     pub(crate) request: Option<Instant>,
+    /// The key of a publisher's names, once the origin has been sent it.
+    pub(crate) key: Option<TakeoverKey>,
     pub(crate) end: Instant,
 }
 
 /// The longest time over which requests to reconnect are spread.
 const SPREAD: Duration = Duration::from_secs(10);
+
+/// The time from a publisher's key, which goes to the origin, to the request, which goes to the
+/// client. The client comes back through another edge, and its publish must not overtake the key.
+pub(crate) const KEY_AHEAD: Duration = Duration::from_secs(1);
 
 /// The longest departure.
 pub(crate) const MOST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -107,6 +114,7 @@ impl Departure {
         };
         Parting {
             request: follows.then(|| begin + spread.mul_f64(share)),
+            key: None,
             end,
         }
     }
