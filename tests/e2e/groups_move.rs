@@ -275,6 +275,65 @@ fn an_edge_that_comes_back_late_finds_the_group_where_it_is() {
     });
 }
 
+/// An edge without a link does not keep a group where it was: the group moves on and back meanwhile.
+#[test]
+fn a_group_moves_twice_while_an_edge_is_away() {
+    let cluster = cluster(2, 2);
+    let mut here = Wired::session(cluster.rtmp(0), "table/one");
+    let mut late = Wired::session(cluster.rtmp(1), "table/one");
+    let mut alone = Wired::session(cluster.rtmp(1), "table/alone");
+    for client in [&mut here, &mut late, &mut alone] {
+        client.call("add", &[]);
+    }
+    let at = place(&cluster, "table/one");
+    let home = place(&cluster, "table/alone");
+    stop(&cluster.edges[1]);
+    wait::until("origins have lost the edge", PATIENCE, || {
+        let has_lost = |origin| {
+            let status = status(&cluster, origin);
+            let edges = status["edges"].as_array().expect("a list").clone();
+            let mut edges = edges.iter().filter(|edge| edge["name"] == "edge1");
+            edges.all(|edge| edge["is_linked"] == false)
+        };
+        has_lost(at) && has_lost(1 - at)
+    });
+    for from in [at, 1 - at] {
+        move_to(&cluster, "table/one", from, 1 - from);
+        let left = json(&cluster, from, &["status", "table/one"]);
+        assert!(left.is_err(), "{left:?}");
+    }
+    let to = format!("origin{}", 1 - home);
+    let refused = json(&cluster, home, &["move", "table/alone", "--to", &to]);
+    let refused = refused.expect_err("a refusal");
+    assert!(refused.contains("none of the edges"), "{refused}");
+    assert_eq!(result(&here.call("add", &[])), Some(3.0.into()));
+    cluster.edges[1].signal(Signal::CONT);
+    assert_eq!(result(&late.call("add", &[])), Some(4.0.into()));
+    assert_eq!(result(&alone.call("add", &[])), Some(2.0.into()));
+    let group = json(&cluster, at, &["status", "table/one"]).expect("it is back");
+    assert_eq!(group["sessions"], 2, "{group}");
+    assert!(json(&cluster, 1 - at, &["status", "table/one"]).is_err());
+}
+
+/// A drain that gets less time does not wait for the pause of a group that it has tried before.
+#[test]
+fn a_drain_that_is_shortened_tries_all_groups_again() {
+    let cluster = cluster(2, 1);
+    let mut client = Wired::session(cluster.rtmp(0), "room/one");
+    client.call("now", &[1.0.into()]);
+    let at = place(&cluster, "room/one");
+    json(&cluster, at, &["drain", "--within", "1 h", "--no-wait"]).expect("a drain");
+    // Its pauses have grown by then.
+    thread::sleep(Duration::from_secs(4));
+    assert!(json(&cluster, at, &["status", "room/one"]).is_ok());
+    let drained = json(&cluster, at, &["drain", "--within", "0 s"]).expect("a drain");
+    assert_eq!(drained["state"], "drained", "{drained}");
+    assert_eq!(drained["groups"], 0, "{drained}");
+    assert_eq!(place(&cluster, "room/one"), 1 - at);
+    let answer = client.call("now", &[2.0.into()]);
+    assert_eq!(answer.name().as_deref(), Some("_result"));
+}
+
 /// SIGTERM of an origin moves its groups to the others.
 #[test]
 fn an_origin_that_stops_leaves_its_groups_to_another() {

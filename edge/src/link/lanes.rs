@@ -120,11 +120,11 @@ impl Lanes {
     pub(super) fn close_idle(&self, now: Instant, is_leaving: impl Fn(OriginId) -> bool) {
         self.all.borrow().values().for_each(|lane| lane.tick(now));
         let is_idle = |lane: &&Rc<Lane>| lane.is_idle(now, is_leaving(lane.origin.id));
-        let lanes = self.by_group.borrow();
+        let lanes = self.all.borrow();
         let idle: Vec<_> = lanes.values().filter(is_idle).cloned().collect();
         drop(lanes);
         for lane in idle {
-            self.by_group.borrow_mut().remove(lane.group());
+            self.unlist(&lane);
             lane.close();
         }
     }

@@ -1,7 +1,7 @@
 //! The states of the origins.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -45,6 +45,8 @@ struct State {
     health: Health,
     /// Whether the origin has sent its whole list of displaced groups on its present link.
     listed: bool,
+    /// The displaced groups that its present link has named, until the list is whole.
+    named: Option<HashSet<GroupName>>,
     /// Whether the origin has announced on its present link that it goes away.
     leaving: bool,
 }
@@ -77,6 +79,7 @@ impl Table {
         let state = State {
             health: Health::New,
             listed: false,
+            named: None,
             leaving: false,
         };
         self.origins.insert(origin, state);
@@ -134,6 +137,7 @@ impl Table {
         state.health = health;
         state.leaving = false;
         state.listed &= health == Health::Up;
+        state.named = (health == Health::Up).then(HashSet::new);
         if health == Health::Down {
             self.forget(origin);
         }
@@ -157,7 +161,8 @@ impl Table {
         self.displaced.retain(|_, &mut at| at != origin);
     }
 
-    /// Records groups that live at an origin away from home, and groups that no longer do.
+    /// Records groups that live at an origin away from home, and groups that no longer do; `complete` ends the
+    /// list that begins a link.
     pub fn displaced(
         &mut self,
         origin: OriginId,
@@ -169,6 +174,14 @@ impl Table {
             return;
         };
         state.listed |= complete;
+        if let Some(named) = &mut state.named {
+            named.extend(added.iter().cloned());
+        }
+        if complete && let Some(named) = state.named.take() {
+            // The others have gone while there was no link.
+            self.displaced
+                .retain(|group, at| *at != origin || named.contains(group));
+        }
         for group in removed {
             if self.displaced.get(group) == Some(&origin) {
                 self.displaced.remove(group);

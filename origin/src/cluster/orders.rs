@@ -123,6 +123,8 @@ pub(crate) enum MoveError {
     /// It is the name of this origin.
     SameOrigin,
     NotHere,
+    /// No edge that has clients of it has a link to this origin.
+    NoEdge,
     HasData,
     /// Its application has its clients closed.
     Closes,
@@ -175,6 +177,7 @@ impl MoveError {
             Self::NotHere => {
                 "ask the origin that has it: `tributary cluster status` says which".into()
             }
+            Self::NoEdge => "wait until the link of one of its edges is back".into(),
             Self::HasData => {
                 "restart its origin in place: its clients go on when it is back".into()
             }
@@ -197,6 +200,9 @@ impl fmt::Display for MoveError {
             Self::NoLink { to, .. } => write!(f, "this origin has no link to an origin {to:?}"),
             Self::SameOrigin => f.write_str("it is at this origin already"),
             Self::NotHere => f.write_str("it has no clients at this origin"),
+            Self::NoEdge => {
+                f.write_str("none of the edges that have its clients has a link to this origin")
+            }
             Self::HasData => f.write_str(
                 "it has stored data at this origin, which does not move without a registry",
             ),

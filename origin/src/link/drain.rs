@@ -36,7 +36,7 @@ impl Edges {
         let until = Instant::now() + within;
         let running = self.drain.borrow().clone();
         match running {
-            Some(drain) => drain.until.set(until),
+            Some(drain) => drain.begin_anew(until),
             None => {
                 tracing::info!(within_ms = within.as_millis() as u64, "drain begins");
                 let drain = Rc::new(Drain {
@@ -57,19 +57,30 @@ impl Edges {
     }
 
     /// Takes groups again.
-    pub(super) fn end_drain(&self) -> ClusterStatus {
+    pub(super) fn end_drain(self: &Rc<Self>) -> ClusterStatus {
         if self.drain.borrow_mut().take().is_some() {
             tracing::info!("drain ends: groups are taken again");
             self.shared.residents.name_all(false);
-            // A link that begins anew says so; lanes go on over it.
-            for link in self.all().iter().filter_map(|edge| edge.link()) {
-                link.close(CloseCode::Shutdown);
-            }
-            for peer in self.peers.all() {
-                peer.begin_anew();
-            }
+            spawn_local(Rc::clone(self).tell_end_of_drain());
         }
         self.status()
+    }
+
+    /// Closes all links once no group moves: links that begin anew say that groups are taken, and lanes go on
+    /// over them.
+    async fn tell_end_of_drain(self: Rc<Self>) {
+        while self.moves.are_under_way() {
+            tokio::time::sleep(LOOK).await;
+        }
+        if self.takes_nothing() {
+            return;
+        }
+        for link in self.all().iter().filter_map(|edge| edge.link()) {
+            link.close(CloseCode::Shutdown);
+        }
+        for peer in self.peers.all() {
+            peer.begin_anew();
+        }
     }
 
     /// Moves all groups away that can be moved, within this time.
@@ -96,17 +107,19 @@ impl Edges {
         }
     }
 
-    /// Moves the groups that may move now, while this drain is the present one.
-    async fn move_groups(self: &Rc<Self>, drain: &Rc<Drain>) {
+    /// Moves the groups that may move now, while this drain is the present one. Returns whether it has tried all.
+    async fn move_groups(self: &Rc<Self>, drain: &Rc<Drain>) -> bool {
         let now = Instant::now();
         let is_late = drain.until.get() <= now;
         let mut groups: Vec<_> = self.sessions_of_groups().into_iter().collect();
+        let in_all = groups.len();
         {
             let mut staying = drain.staying.borrow_mut();
             staying.retain(|group, _| self.shared.residents.contains(group));
             let waits = |group: &GroupName| staying.get(group).is_some_and(|it| it.again > now);
             groups.retain(|(group, _)| !waits(group));
         }
+        let tries_all = groups.len() == in_all;
         // The small ones go first: a large one is frozen for longer, and it may shrink meanwhile.
         groups.sort_unstable_by(|(one, a), (two, b)| (a, one).cmp(&(b, two)));
         let mut moving = JoinSet::new();
@@ -126,6 +139,7 @@ impl Edges {
             });
         }
         while moving.join_next().await.is_some() {}
+        tries_all
     }
 
     fn is_present(&self, drain: &Rc<Drain>) -> bool {
@@ -164,7 +178,7 @@ impl Edges {
     fn sessions_of_groups(&self) -> HashMap<GroupName, usize> {
         let mut sessions: HashMap<_, usize> = HashMap::new();
         for lane in self.all().iter().flat_map(|edge| edge.lanes()) {
-            let count = lane.state.borrow().session_count();
+            let count = lane.session_count();
             if count > 0 {
                 *sessions.entry(lane.name.clone()).or_default() += count;
             }
@@ -174,6 +188,17 @@ impl Edges {
 }
 
 impl Drain {
+    /// Gives the drain another time, by which all groups are tried again.
+    fn begin_anew(&self, until: Instant) {
+        self.until.set(until);
+        self.is_done.set(false);
+        let now = Instant::now();
+        for staying in self.staying.borrow_mut().values_mut() {
+            staying.again = now;
+            staying.pause = AGAIN;
+        }
+    }
+
     /// Notes that a group has not moved; the drain tries again later, and later each time.
     fn stays(&self, group: GroupName, why: String) {
         let mut staying = self.staying.borrow_mut();
@@ -200,9 +225,10 @@ async fn keep_draining(edges: Weak<Edges>, drain: Rc<Drain>) {
             return;
         }
         let was_late = drain.until.get() <= Instant::now();
-        edges.move_groups(&drain).await;
+        let tried_all = edges.move_groups(&drain).await;
         let left = edges.sessions_of_groups().len();
-        if (was_late || left == 0) && !drain.is_done.replace(true) {
+        let is_done = was_late && tried_all || left == 0;
+        if is_done && !drain.is_done.replace(true) {
             tracing::info!(left, "drain is done");
         }
         drop(edges);

@@ -159,10 +159,7 @@ impl Edge {
 
     pub(super) fn session_count(&self) -> usize {
         let lanes = self.lanes.borrow();
-        lanes
-            .values()
-            .map(|lane| lane.state.borrow().session_count())
-            .sum()
+        lanes.values().map(|lane| lane.session_count()).sum()
     }
 
     /// Whether a lane keeps frames that the edge has not acknowledged.

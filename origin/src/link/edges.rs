@@ -20,8 +20,10 @@ use super::{
     elsewhere::Elsewhere,
     gathering::{Gathering, PassOn},
     lane::{Lane, LaneEdge, TakeBrought},
+    lanes::Lanes,
     moves::{Drain, Moves},
     peers::Peers,
+    residents::HeldBack,
     shared::Shared,
     states,
 };
@@ -31,6 +33,8 @@ use crate::session::LaneKey;
 pub(super) struct Edges {
     pub(super) shared: Rc<Shared>,
     edges: RefCell<HashMap<EdgeKey, Rc<Edge>>>,
+    /// The same lanes as the edges have.
+    pub(super) lanes: Lanes,
     pub(super) elsewhere: RefCell<Elsewhere>,
     pub(super) gathering: Gathering,
     next_lane: Cell<u64>,
@@ -95,6 +99,7 @@ impl Edges {
                 None => Gathering::new(None, HashMap::new(), false, Box::new(|_, _| false)),
             },
             edges: RefCell::default(),
+            lanes: Lanes::default(),
             elsewhere: RefCell::default(),
             next_lane: Cell::new(1),
             is_leaving: Cell::new(false),
@@ -152,7 +157,7 @@ impl Edges {
     pub(super) fn sweep(self: &Rc<Self>) {
         self.wake();
         let now = Instant::now();
-        self.gathering.tick(now);
+        self.gathering.tick(now, self.peers.are_naming());
         self.sweep_moves(now);
         for edge in self.all() {
             if edge.link().is_some() {
@@ -341,7 +346,10 @@ impl Edges {
         let known_as = edge.known_as.borrow().clone();
         if open.restore && !self.shared.residents.contains(&open.group) {
             // Until it is known that the group goes on here, and not at the origin that has it.
-            self.shared.residents.hold_back(&open.group);
+            let residents = &self.shared.residents;
+            if !self.gathering.expects(&open.group) {
+                residents.hold_back(&open.group, HeldBack::Brought);
+            }
         }
         let brought = open.restore.then(|| {
             let (edges, edge) = (Rc::downgrade(self), Arc::clone(&edge.name));
@@ -364,12 +372,14 @@ impl Edges {
             open,
         );
         edge.add_lane(Rc::clone(&lane));
+        self.lanes.add(Rc::clone(&lane));
         self.shared.metrics.lanes.inc();
-        let (edge, run, shared) = (Rc::clone(edge), Rc::clone(&lane), Rc::clone(&self.shared));
+        let (edges, edge, run) = (Rc::clone(self), Rc::clone(edge), Rc::clone(&lane));
         spawn_local(async move {
             Rc::clone(&run).obey(commands).await;
+            edges.lanes.forget(&run);
             edge.forget_if_ended(&run);
-            shared.progress.notify_waiters();
+            edges.shared.progress.notify_waiters();
         });
         lane
     }
@@ -383,10 +393,8 @@ impl Edges {
             .filter(|group| residents.is_copy_of(group, home) && !self.moves.is_given(group))
         {
             tracing::warn!(%group, home, "its home has it: the copy here is closed");
-            for lane in self.all().iter().flat_map(|edge| edge.lanes()) {
-                if lane.name == *group {
-                    lane.close_sessions(CloseReason::Moved);
-                }
+            for lane in self.lanes.of(group) {
+                lane.close_sessions(CloseReason::Moved);
             }
         }
     }

@@ -206,14 +206,23 @@ impl Gathering {
         self.release_if_whole(&group);
     }
 
+    /// Whether lanes of a group have brought all, and wait for others.
+    pub(super) fn waits_with(&self, group: &GroupName) -> bool {
+        self.brought.borrow().contains_key(group)
+    }
+
     /// Whether new lanes of a group have to wait.
     pub(super) fn holds(&self, group: &GroupName) -> bool {
         !self.is_over.get() || self.coming.borrow().contains_key(group)
     }
 
-    /// Looks at the time.
-    pub(super) fn tick(&self, now: Instant) {
-        if now >= self.origins_until && !self.origins_known.get() {
+    /// Looks at the time. `are_naming`: other origins have a link and have not named all of their groups.
+    pub(super) fn tick(&self, now: Instant, are_naming: bool) {
+        let origins_until = match are_naming {
+            true => self.until,
+            false => self.origins_until,
+        };
+        if now >= origins_until && !self.origins_known.get() {
             tracing::warn!("other origins have not said which groups they have");
             self.origins_are_known();
         }
@@ -229,7 +238,12 @@ impl Gathering {
         let is_late = |_: &GroupName, coming: &mut Coming| coming.until <= now;
         let late: Vec<_> = self.coming.borrow_mut().extract_if(is_late).collect();
         for (group, coming) in late {
-            let has_come = self.brought.borrow().contains_key(&group);
+            let has_come = self.waits_with(&group);
+            let was_given = |offered: &Offered| offered.state.is_some();
+            if !has_come && coming.offered.as_ref().is_some_and(|it| !was_given(it)) {
+                tracing::warn!(%group, "the group has not come from the origin that has offered it");
+                continue;
+            }
             if has_come || coming.offered.is_none() {
                 let edges = &coming.edges;
                 tracing::warn!(%group, ?edges, "edges have not brought all of the group in time");

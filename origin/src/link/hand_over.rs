@@ -90,7 +90,8 @@ impl Edges {
             tokio::time::sleep(LOOK).await;
         }
         let mut lanes: HashMap<GroupName, Vec<Rc<Lane>>> = HashMap::new();
-        for lane in self.all().iter().flat_map(|edge| edge.lanes()) {
+        let all = self.all().into_iter().flat_map(|edge| edge.lanes());
+        for lane in all.filter(|lane| lane.is_here()) {
             lanes.entry(lane.name.clone()).or_default().push(lane);
         }
         for group in self.shared.groups.close() {

@@ -62,6 +62,10 @@ pub(super) struct Lane {
     uncarried: Cell<Option<Instant>>,
     /// Whether the last notice to the group was a lost link.
     told_lost: Cell<bool>,
+    /// Whether it counts as a lane of a group that is here.
+    is_resident: Cell<bool>,
+    /// Whether its sessions go on at another origin: it is over once the edge has its end.
+    has_moved: Cell<bool>,
     over: Cell<bool>,
     ended: Notify,
     wake: Notify,
@@ -131,6 +135,8 @@ impl Lane {
             turn: Cell::new(0),
             uncarried: Cell::new(Some(Instant::now())),
             told_lost: Cell::new(false),
+            is_resident: Cell::new(false),
+            has_moved: Cell::new(false),
             over: Cell::new(false),
             ended: Notify::new(),
             wake: Notify::new(),
@@ -175,6 +181,7 @@ impl Lane {
         }
         let group = self.shared.groups.open(&self.name, self.key)?;
         *self.group.borrow_mut() = Some(group.clone());
+        self.is_resident.set(true);
         let residents = &self.shared.residents;
         residents.add_lane(&self.name, &self.home, &self.known_as);
         Ok(group)
@@ -202,6 +209,16 @@ impl Lane {
         self.group.borrow().is_some()
     }
 
+    /// Whether a link of its edge carries it.
+    pub(super) fn has_link(&self) -> bool {
+        self.uncarried.get().is_none()
+    }
+
+    /// The edge's name.
+    pub(super) fn edge(&self) -> &str {
+        self.out.edge()
+    }
+
     /// Whether the edge can bring the lane's sessions to another process.
     pub(super) fn follows(&self) -> bool {
         self.out.remembers() && self.feeds.supports(features::MOVE)
@@ -219,10 +236,48 @@ impl Lane {
         self.out.hand_over(handed_over);
     }
 
+    /// Its sessions go on at another origin, of which its edge gets to know by the end of the lane: at once, or
+    /// with its next link.
+    pub(super) fn moves(&self) {
+        self.has_moved.set(true);
+        self.leave_group();
+    }
+
+    /// Whether it is neither over nor moved.
+    pub(super) fn is_here(&self) -> bool {
+        !self.is_over() && !self.has_moved.get()
+    }
+
+    /// The sessions that are here.
+    pub(super) fn session_count(&self) -> usize {
+        match self.has_moved.get() {
+            true => 0,
+            false => self.state.borrow().session_count(),
+        }
+    }
+
+    /// Ends a lane that has moved, once its edge knows.
+    pub(super) fn end_if_moved(self: &Rc<Self>) {
+        if self.has_moved.get() && self.state.borrow().is_handed_over() {
+            self.end(CloseReason::Moved);
+        }
+    }
+
+    /// It is no lane of a group here any more.
+    fn leave_group(&self) {
+        if self.is_resident.replace(false) {
+            self.shared.residents.remove_lane(&self.name);
+        }
+    }
+
+    /// Whether its edge has begun to restore it and has not ended.
+    pub(super) fn is_brought(&self) -> bool {
+        self.brought.borrow().is_some()
+    }
+
     /// Whether the edge has the end of the lane, or no link by which it could get it.
     pub(super) fn is_handed_over(&self) -> bool {
-        let has_link = self.uncarried.get().is_none();
-        self.is_over() || !has_link || self.state.borrow().is_handed_over()
+        self.is_over() || !self.has_link() || self.state.borrow().is_handed_over()
     }
 
     /// Closes every session at both ends.
@@ -249,9 +304,8 @@ impl Lane {
         }
         self.settle();
         self.shared.metrics.lanes.dec();
-        if self.group.borrow_mut().take().is_some() {
-            self.shared.residents.remove_lane(&self.name);
-        }
+        self.leave_group();
+        self.group.take();
         self.ended.notify_one();
         self.wake.notify_one();
     }

@@ -19,6 +19,7 @@ mod feeds;
 mod gathering;
 mod hand_over;
 mod lane;
+mod lanes;
 mod metrics;
 mod moves;
 mod moving;

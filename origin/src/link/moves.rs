@@ -36,6 +36,8 @@ pub(super) struct Arriving {
     pub(super) group: GroupName,
     pub(super) from: String,
     pub(super) state: BytesMut,
+    /// The bytes of the state, once the group has stopped there. Its last pieces may come by another link, later.
+    pub(super) committed: Option<u64>,
     pub(super) until: Instant,
 }
 
@@ -74,10 +76,28 @@ impl Moves {
         away.get(group).is_some_and(|away| away.is_going.get())
     }
 
-    /// Whether any group is on its way to another origin.
+    /// Whether any group is offered to another origin, or on its way there.
     pub(super) fn are_under_way(&self) -> bool {
         let away = self.away.borrow();
-        away.values().any(|away| away.is_going.get())
+        !self.offered.borrow().is_empty() || away.values().any(|away| away.is_going.get())
+    }
+
+    /// A group goes to another origin from now on.
+    pub(super) fn goes(&self, group: &GroupName) {
+        let away = Away {
+            since: Cell::new(Instant::now()),
+            is_going: Cell::new(true),
+        };
+        self.away.borrow_mut().insert(group.clone(), away);
+    }
+
+    /// A group has gone to another origin.
+    pub(super) fn has_gone(&self, group: &GroupName) {
+        self.given.borrow_mut().remove(group);
+        if let Some(away) = self.away.borrow().get(group) {
+            away.since.set(Instant::now());
+            away.is_going.set(false);
+        }
     }
 
     /// Whether a group is here because another origin has given it up.

@@ -14,14 +14,13 @@
 //! the commit, or by what an edge brings with the end of its lane.
 
 use std::{
-    cell::Cell,
     collections::{BTreeSet, HashSet},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::{sync::oneshot, task::spawn_local, time::timeout};
 use tributary_protocol::{
     GroupName,
@@ -35,6 +34,7 @@ use super::{
     metrics::OutcomeLabel,
     moves::{Arriving, Away, Offer},
     peers::PeerOrigin,
+    residents::HeldBack,
 };
 use crate::{
     cluster::{MoveError, MovedGroup},
@@ -89,6 +89,9 @@ impl Edges {
         let peer = self.movable(group, to)?;
         let id: u64 = rand::random();
         let edges = self.edges_of(group);
+        if edges.is_empty() {
+            return Err(MoveError::NoEdge);
+        }
         if edges.len() > MAX_MOVE_EDGES {
             return Err(MoveError::TooManyEdges);
         }
@@ -166,21 +169,15 @@ impl Edges {
         }
     }
 
-    fn sessions_of(&self, group: &GroupName) -> u64 {
-        let lanes = self.lanes_of(group).into_iter();
-        lanes
-            .map(|lane| lane.state.borrow().session_count() as u64)
-            .sum()
+    pub(super) fn sessions_of(&self, group: &GroupName) -> u64 {
+        let lanes = self.lanes.of(group).into_iter();
+        lanes.map(|lane| lane.session_count() as u64).sum()
     }
 
     /// Stops a group that the other origin takes, and ends its lanes.
     async fn let_go(self: &Rc<Self>, group: &GroupName, peer: &Rc<PeerOrigin>, id: u64) {
-        let away = Away {
-            since: Cell::new(Instant::now()),
-            is_going: Cell::new(true),
-        };
-        self.moves.away.borrow_mut().insert(group.clone(), away);
-        let all = self.lanes_of(group);
+        self.moves.goes(group);
+        let all = self.lanes.of(group);
         let left = self.stop(group.clone(), all.clone(), &peer.name);
         let left = left.stopped().await;
         let mut rest = left.state.clone();
@@ -192,21 +189,19 @@ impl Edges {
         tell(peer, id, MoveStep::Commit { state });
         left.hand_over(&peer.name);
         self.end_lanes(&left.lanes, &all).await;
-        self.moves.given.borrow_mut().remove(group);
-        if let Some(away) = self.moves.away.borrow().get(group) {
-            away.since.set(Instant::now());
-            away.is_going.set(false);
-        }
+        self.moves.has_gone(group);
     }
 
-    /// Waits until edges have the ends of these lanes, then forgets all lanes that are not awaited any more.
+    /// Waits until edges have the ends of these lanes. Then none is here any more: one whose edge has no link, or
+    /// is slow, ends once that edge knows.
     async fn end_lanes(&self, leaving: &[Rc<Lane>], all: &[Rc<Lane>]) {
         self.ends_arrive(leaving).await;
         for lane in all {
-            // A lane whose edge has no link tells it when it is back.
-            if !lane.follows() || lane.state.borrow().is_handed_over() {
-                lane.end(CloseReason::Moved);
+            match lane.follows() {
+                true => lane.moves(),
+                false => lane.end(CloseReason::Moved),
             }
+            lane.end_if_moved();
         }
     }
 
@@ -215,20 +210,13 @@ impl Edges {
         self.shared.groups.has_data(group)
     }
 
-    pub(super) fn lanes_of(&self, group: &GroupName) -> Vec<Rc<Lane>> {
-        let edges = self.all();
-        let lanes = edges.iter().flat_map(|edge| edge.lanes());
-        lanes.filter(|lane| lane.name == *group).collect()
-    }
-
-    /// The edges with a link that have lanes of a group.
+    /// The edges with a link that can bring sessions of a group elsewhere.
     pub(super) fn edges_of(&self, group: &GroupName) -> BTreeSet<String> {
-        let has = |lane: &Rc<Lane>| {
-            lane.name == *group && lane.follows() && lane.state.borrow().session_count() > 0
-        };
-        let edges = self.all().into_iter();
-        let edges = edges.filter(|edge| edge.link().is_some() && edge.lanes().iter().any(has));
-        edges.map(|edge| edge.name.to_string()).collect()
+        let lanes = self.lanes.of(group).into_iter();
+        let brings =
+            |lane: &Rc<Lane>| lane.follows() && lane.has_link() && lane.session_count() > 0;
+        let lanes = lanes.filter(brings);
+        lanes.map(|lane| lane.edge().to_owned()).collect()
     }
 
     /// Lets lanes go on at the other origin that has their group, unless it has other lanes here. Returns whether
@@ -236,17 +224,21 @@ impl Edges {
     pub(super) fn pass_on(self: &Rc<Self>, group: &GroupName, lanes: &[Rc<Lane>]) -> bool {
         let with_group = lanes.iter().filter(|lane| lane.has_group()).count();
         let is_new = !lanes.is_empty() && self.shared.residents.lane_count(group) <= with_group;
-        let Some(to) = self.peers.place(group).filter(|_| is_new) else {
+        // A group goes where its stored data is.
+        let may_go = is_new && !self.has_data(group);
+        let Some(to) = self.peers.place(group).filter(|_| may_go) else {
             self.shared.residents.announce(group);
             return false;
         };
         tracing::info!(%group, to, "sessions of a group that has moved are passed on");
+        self.moves.goes(group);
         let leaver = self.stop(group.clone(), lanes.to_vec(), &to);
         let edges = Rc::clone(self);
         spawn_local(async move {
             let left = leaver.stopped().await;
             left.hand_over(&to);
             edges.end_lanes(&left.lanes, &left.lanes).await;
+            edges.moves.has_gone(&left.group);
         });
         true
     }
@@ -295,17 +287,17 @@ impl Edges {
                 {
                     accepted.state.extend_from_slice(&piece);
                 }
+                self.take_over_if_whole(peer, id);
             }
             MoveStep::Commit { state } => {
-                if let Some(mut accepted) = self.take_accepted(peer, id) {
-                    if accepted.state.len() as u64 != state {
-                        let group = &accepted.group;
-                        tracing::error!(%group, "the state that its application has left is lost");
-                        accepted.state.clear();
-                    }
-                    let state = accepted.state.freeze();
-                    self.gathering.committed(&accepted.group, state);
+                if let Some(accepted) = self.moves.accepted.borrow_mut().get_mut(&id)
+                    && accepted.from == peer.name
+                {
+                    accepted.committed = Some(state);
+                    let residents = &self.shared.residents;
+                    residents.hold_back(&accepted.group, HeldBack::Committed);
                 }
+                self.take_over_if_whole(peer, id);
             }
             MoveStep::Withdraw => {
                 if let Some(accepted) = self.take_accepted(peer, id) {
@@ -321,6 +313,20 @@ impl Edges {
                     let _ = arrived.send(sessions);
                 }
             }
+        }
+    }
+
+    /// A group that has stopped at the other origin is this one's, once all of its state has come.
+    fn take_over_if_whole(&self, peer: &PeerOrigin, id: u64) {
+        let accepted = self.moves.accepted.borrow();
+        let is_whole = |it: &Arriving| it.committed.is_some_and(|all| all <= it.state.len() as u64);
+        if !accepted.get(&id).is_some_and(is_whole) {
+            return;
+        }
+        drop(accepted);
+        if let Some(accepted) = self.take_accepted(peer, id) {
+            let state = accepted.state.freeze();
+            self.gathering.committed(&accepted.group, state);
         }
     }
 
@@ -388,6 +394,7 @@ impl Edges {
             group: group.clone(),
             from: peer.name.clone(),
             state: BytesMut::new(),
+            committed: None,
             until,
         };
         self.moves.accepted.borrow_mut().insert(id, accepted);
@@ -405,7 +412,7 @@ impl Edges {
             let sessions = sessions as u64;
             tell(&peer, id, MoveStep::Arrived { sessions });
         });
-        self.shared.residents.hold_back(&group);
+        self.shared.residents.hold_back(&group, HeldBack::Offered);
         self.gathering.expect(group, edges, until, arrived);
         Ok(())
     }
@@ -413,12 +420,32 @@ impl Edges {
     /// Forgets moves that are over.
     pub(super) fn sweep_moves(&self, now: Instant) {
         let moves = &self.moves;
-        moves.accepted.borrow_mut().retain(|_, it| it.until > now);
+        let is_over = |_: &u64, it: &mut Arriving| it.until <= now;
+        let late: Vec<_> = moves.accepted.borrow_mut().extract_if(is_over).collect();
+        for (
+            _,
+            Arriving {
+                group, committed, ..
+            },
+        ) in late
+        {
+            if committed.is_some() {
+                tracing::error!(%group, "the state that its application has left is lost");
+                self.gathering.committed(&group, Bytes::new());
+            }
+        }
         let residents = &self.shared.residents;
         let ends = |group: &GroupName| !residents.contains(group) && !self.gathering.expects(group);
         let over: Vec<_> = moves.given.borrow_mut().extract_if(|it| ends(it)).collect();
         for group in over {
             residents.announce(&group);
+        }
+        for group in residents.all_held_back(HeldBack::Brought) {
+            // A lane that is lost before all is brought decides nothing.
+            let lanes = self.lanes.of(&group);
+            if !lanes.iter().any(|lane| lane.is_brought()) && !self.gathering.waits_with(&group) {
+                residents.announce(&group);
+            }
         }
         let is_away = |group: &GroupName, away: &mut Away| {
             let is_recent = now < away.since.get() + GONE;

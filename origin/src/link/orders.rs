@@ -78,12 +78,10 @@ impl Edges {
         if !self.shared.residents.contains(group) {
             return None;
         }
-        let lanes = self.lanes_of(group).into_iter();
-        let sessions = lanes.map(|lane| lane.state.borrow().session_count() as u64);
         Some(GroupStatus {
             group: group.to_string(),
             origin: self.shared.config.identity.peer().name.clone(),
-            sessions: sessions.sum(),
+            sessions: self.sessions_of(group),
             edges: self.edges_of(group).into_iter().collect(),
             has_data: self.has_data(group),
         })

@@ -63,7 +63,7 @@ impl PeerLink {
             origin = self.peer.name,
             "link to an origin of the cluster is up"
         );
-        let mut first = self.edges.shared.residents.told(NamedGroups::All);
+        let mut first = self.edges.shared.residents.told(NamedGroups::Origins);
         if self.edges.takes_nothing() {
             first.push(Control::GoAway { within_ms: 0 });
         }

@@ -100,6 +100,13 @@ impl Peers {
         table.values().find(has).map(|peer| peer.name.clone())
     }
 
+    /// Whether an origin of the configuration has a link and has not named all of its groups.
+    pub(super) fn are_naming(&self) -> bool {
+        let table = self.table.borrow();
+        let mut linked = table.values().filter(|peer| peer.is_linked());
+        linked.any(|peer| peer.links.borrow().iter().all(|open| !open.is_complete))
+    }
+
     /// Whether all origins of the configuration have named their groups.
     pub(super) fn have_named_all(&self) -> bool {
         let table = self.table.borrow();

@@ -20,8 +20,8 @@ pub(super) struct Residents {
     /// All groups that have come or gone since; noted in a cluster alone.
     all_moved: RefCell<Option<HashSet<GroupName>>>,
     has_moved: Notify,
-    /// Groups that edges do not hear of yet: another origin is handing them over.
-    held_back: RefCell<HashSet<GroupName>>,
+    /// Groups of which not all peers hear yet.
+    held_back: RefCell<HashMap<GroupName, HeldBack>>,
     /// Whether edges hear of all groups, as the other origins do: this one is drained, and edges that have no
     /// lane of a group would start it elsewhere.
     names_all: Cell<bool>,
@@ -35,6 +35,20 @@ pub(super) enum NamedGroups {
     Displaced,
     /// All that have lanes here.
     All,
+    /// All that are this origin's: the other origins of the cluster hear of them.
+    Origins,
+}
+
+/// Why a group is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeldBack {
+    /// Edges bring its sessions, and another origin may have it. No peer hears of it.
+    Brought,
+    /// Another origin has offered it, and keeps it as long as it has not committed. No peer hears of it.
+    Offered,
+    /// It is this origin's, also before its first lane. Origins hear of it; edges have to bring their sessions
+    /// first, so that no new one comes before.
+    Committed,
 }
 
 /// A group with lanes here.
@@ -102,18 +116,15 @@ impl Residents {
         }
         let resident = groups.remove(group);
         drop(groups);
-        if self.held_back.borrow_mut().remove(group) {
-            // It was never named.
-            if resident.is_some_and(|resident| resident.home.is_some()) {
-                self.displaced.dec();
-            }
-            return;
-        }
         let was_displaced = resident.is_some_and(|resident| resident.home.is_some());
         if was_displaced {
             self.displaced.dec();
         }
-        self.note_moved(group, was_displaced);
+        if self.held_back(group) == Some(HeldBack::Brought) {
+            self.held_back.borrow_mut().remove(group);
+        } else {
+            self.note_moved(group, was_displaced);
+        }
     }
 
     /// The lanes of a group.
@@ -139,16 +150,30 @@ impl Residents {
         }
     }
 
-    /// Edges do not hear of a group until [`Self::announce`].
-    pub(super) fn hold_back(&self, group: &GroupName) {
-        self.held_back.borrow_mut().insert(group.clone());
+    /// Peers do not hear of a group until [`Self::announce`]; other origins may.
+    pub(super) fn hold_back(&self, group: &GroupName, why: HeldBack) {
+        self.held_back.borrow_mut().insert(group.clone(), why);
+        if why == HeldBack::Committed {
+            self.note_moved(group, false);
+        }
     }
 
-    /// Lets edges hear of a group.
+    /// Lets all peers hear of a group.
     pub(super) fn announce(&self, group: &GroupName) {
-        if self.held_back.borrow_mut().remove(group) {
+        if self.held_back.borrow_mut().remove(group).is_some() {
             self.note_moved(group, true);
         }
+    }
+
+    fn held_back(&self, group: &GroupName) -> Option<HeldBack> {
+        self.held_back.borrow().get(group).copied()
+    }
+
+    /// The groups that are held back for this reason.
+    pub(super) fn all_held_back(&self, why: HeldBack) -> Vec<GroupName> {
+        let held_back = self.held_back.borrow();
+        let groups = held_back.iter().filter(|(_, it)| **it == why);
+        groups.map(|(group, _)| group.clone()).collect()
     }
 
     /// The names of the groups.
@@ -165,11 +190,10 @@ impl Residents {
 
     /// The frames for a new link: the groups that are here.
     pub(super) fn told(&self, extent: NamedGroups) -> Vec<Control> {
-        let groups = self.groups.borrow();
-        let names = groups
-            .iter()
-            .filter(|(name, group)| self.is_told(name, group, extent));
-        let names: Vec<_> = names.map(|(name, _)| name.clone()).collect();
+        let committed = self.all_held_back(HeldBack::Committed);
+        let mut names = self.names();
+        names.extend(committed.into_iter().filter(|name| !self.contains(name)));
+        names.retain(|name| self.is_told(name, extent) && self.is_here(name, extent));
         let mut frames: Vec<_> = names
             .chunks(GROUPS_PER_FRAME)
             .map(|names| change(names.to_vec(), Vec::new()))
@@ -182,9 +206,21 @@ impl Residents {
         frames
     }
 
-    fn is_told(&self, name: &GroupName, group: &Resident, extent: NamedGroups) -> bool {
-        let concerns = extent == NamedGroups::All || group.home.is_some();
-        concerns && !self.held_back.borrow().contains(name)
+    /// Whether peers with this extent hear of a group, whether it is here or not.
+    fn is_told(&self, group: &GroupName, extent: NamedGroups) -> bool {
+        match self.held_back(group) {
+            None => true,
+            Some(HeldBack::Committed) => extent == NamedGroups::Origins,
+            Some(HeldBack::Brought | HeldBack::Offered) => false,
+        }
+    }
+
+    /// Whether a group counts as one that is here, for peers with this extent.
+    fn is_here(&self, group: &GroupName, extent: NamedGroups) -> bool {
+        match self.groups.borrow().get(group) {
+            Some(resident) => extent != NamedGroups::Displaced || resident.home.is_some(),
+            None => self.held_back(group) == Some(HeldBack::Committed),
+        }
     }
 
     /// Waits until groups have come or gone. Returns the frames about them for every edge, and those for every
@@ -195,19 +231,14 @@ impl Residents {
         let all_moved = self.all_moved.borrow_mut().as_mut().map(std::mem::take);
         (
             self.about(moved, self.for_edges()),
-            self.about(all_moved.unwrap_or_default(), NamedGroups::All),
+            self.about(all_moved.unwrap_or_default(), NamedGroups::Origins),
         )
     }
 
     fn about(&self, changed: HashSet<GroupName>, extent: NamedGroups) -> Vec<Control> {
-        let groups = self.groups.borrow();
-        let held_back = self.held_back.borrow();
-        let is_here = |name: &GroupName| {
-            let group = groups.get(name);
-            group.is_some_and(|group| extent == NamedGroups::All || group.home.is_some())
-        };
-        let changed = changed.into_iter().filter(|name| !held_back.contains(name));
-        let (added, removed): (Vec<_>, Vec<_>) = changed.partition(is_here);
+        let changed = changed.into_iter();
+        let told = changed.filter(|group| self.is_told(group, extent));
+        let (added, removed): (Vec<_>, Vec<_>) = told.partition(|it| self.is_here(it, extent));
         let removed = removed
             .chunks(GROUPS_PER_FRAME)
             .map(|names| change(Vec::new(), names.to_vec()));
@@ -266,6 +297,16 @@ mod tests {
         Residents::new(Gauge::default()).of_cluster()
     }
 
+    /// The frames for edges and for origins.
+    fn changes(residents: &Residents) -> (Vec<Control>, Vec<Control>) {
+        let mut changes = std::pin::pin!(residents.changes());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match changes.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(frames) => frames,
+            std::task::Poll::Pending => panic!("nothing has changed"),
+        }
+    }
+
     #[test]
     fn a_displaced_group_is_announced_when_it_comes_and_after_its_last_lane() {
         let residents = residents();
@@ -277,12 +318,8 @@ mod tests {
         assert!(!residents.is_copy_of(&home, "other"));
         assert_eq!(residents.displaced.get(), 1);
         let changes = || {
-            let mut changes = std::pin::pin!(residents.changes());
-            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-            match changes.as_mut().poll(&mut context) {
-                std::task::Poll::Ready((edges, origins)) => (edges, origins.len()),
-                std::task::Poll::Pending => panic!("nothing has changed"),
-            }
+            let (edges, origins) = changes(&residents);
+            (edges, origins.len())
         };
         let told = change(vec![away.clone()], Vec::new());
         assert_eq!(changes(), (vec![told], 1));
@@ -295,5 +332,52 @@ mod tests {
         let told = change(vec![home], Vec::new());
         assert_eq!(changes(), (vec![told], 0));
         assert_eq!((residents.count(), residents.displaced.get()), (1, 0));
+    }
+
+    #[test]
+    fn origins_hear_of_a_committed_group_before_edges_do() {
+        let residents = residents();
+        let given = group("live/given");
+        let added = || change(vec![given.clone()], Vec::new());
+        let removed = || change(Vec::new(), vec![given.clone()]);
+        let names = |extent| {
+            let told = residents.told(extent);
+            told.len() > 1
+        };
+        residents.hold_back(&given, HeldBack::Offered);
+        residents.add_lane(&given, "other", "here");
+        assert_eq!(changes(&residents), (Vec::new(), Vec::new()));
+        assert!(!names(NamedGroups::Origins));
+        residents.hold_back(&given, HeldBack::Committed);
+        assert_eq!(changes(&residents), (Vec::new(), vec![added()]));
+        assert!(names(NamedGroups::Origins) && !names(NamedGroups::Displaced));
+        residents.remove_lane(&given);
+        assert_eq!(
+            changes(&residents),
+            (Vec::new(), vec![added()]),
+            "it is here without a lane too"
+        );
+        residents.add_lane(&given, "other", "here");
+        residents.announce(&given);
+        assert_eq!(changes(&residents), (vec![added()], vec![added()]));
+        residents.remove_lane(&given);
+        assert_eq!(changes(&residents), (vec![removed()], vec![removed()]));
+    }
+
+    #[test]
+    fn a_group_that_was_never_named_goes_in_silence() {
+        let residents = residents();
+        let brought = group("live/brought");
+        residents.hold_back(&brought, HeldBack::Brought);
+        residents.add_lane(&brought, "other", "here");
+        assert_eq!(
+            residents.all_held_back(HeldBack::Brought),
+            std::slice::from_ref(&brought)
+        );
+        residents.remove_lane(&brought);
+        assert!(residents.all_held_back(HeldBack::Brought).is_empty());
+        residents.add_lane(&brought, "other", "here");
+        let told = || vec![change(vec![brought.clone()], Vec::new())];
+        assert_eq!(changes(&residents), (told(), told()));
     }
 }

@@ -138,6 +138,7 @@ async fn tick(edges: Rc<Edges>) {
 /// Notifies every edge of groups that have left their home, or have gone back.
 async fn announce_displaced(edges: Rc<Edges>) {
     loop {
+        tokio::time::sleep(TOGETHER).await;
         let (for_edges, for_origins) = edges.shared.residents.changes().await;
         for control in &for_edges {
             edges.tell_all(control);
@@ -185,6 +186,9 @@ async fn shut_down(edges: &Edges, endpoint: &Endpoint) {
 /// The time between two looks at the clock and at lanes without a link.
 const TICK: Duration = Duration::from_millis(250);
 
+/// The time between two frames about groups that come and go. Reason: each goes to every edge.
+const TOGETHER: Duration = Duration::from_millis(20);
+
 /// The time that groups have to end, unless a turn blocks this thread.
 const GROUPS_END: Duration = Duration::from_secs(2);
 
@@ -193,7 +197,7 @@ const REST_LEAVES: Duration = Duration::from_secs(1);
 
 /// The time that the end takes at most, with the close of the endpoint, if no turn blocks the thread; an
 /// origin in a cluster moves its groups and hands them over before.
-const END: Duration = Duration::from_secs(16);
+const END: Duration = Duration::from_secs(20);
 
 /// The time that an origin in a cluster has to move its groups to the other origins.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -247,7 +251,7 @@ mod tests {
         let waited = join.recv_timeout(2 * TICK);
         assert_eq!(waited, Err(RecvTimeoutError::Timeout), "before the drain");
         signal.begin();
-        let waited = join.recv_timeout(Duration::from_secs(20));
+        let waited = join.recv_timeout(END + Duration::from_secs(10));
         assert_eq!(waited, Ok(()), "it has left the thread");
         drop(hold);
     }

@@ -64,7 +64,11 @@ impl Placing {
         let origin = lane.origin.name();
         tracing::info!(group = %lane.group(), origin, sessions = brought, ended, "sessions are brought to another process");
         lane.end_restore(legacy);
-        self.lanes.add(&lane);
+        match self.lanes.of(lane.group()) {
+            // Sessions that came meanwhile have a newer lane there.
+            Some(_) => self.lanes.add_unlisted(&lane),
+            None => self.lanes.add(&lane),
+        }
         self.start(&lane);
     }
 }

@@ -147,6 +147,27 @@ fn a_displaced_group_stays_where_it_is_until_it_is_empty_or_its_origin_gone() {
 }
 
 #[test]
+fn a_group_that_went_while_there_was_no_link_is_not_looked_for_there() {
+    let Routed {
+        mut router,
+        now,
+        group,
+        order,
+    } = up();
+    let (home, away) = (order[0], order[2]);
+    let stays = GroupName::from_app("live/stays").expect("a name");
+    let table = router.table_mut();
+    table.displaced(away, false, vec![group.clone(), stays.clone()], &[]);
+    table.set_health(away, Health::Lost { until: now });
+    table.set_health(away, Health::Up);
+    table.displaced(away, false, vec![stays.clone()], &[]);
+    assert_eq!(router.place(&group, now), Place::At(away), "it may follow");
+    router.table_mut().displaced(away, true, vec![], &[]);
+    assert_eq!(router.place(&group, now), Place::At(home));
+    assert_eq!(router.place(&stays, now), Place::At(away));
+}
+
+#[test]
 fn a_group_with_data_at_its_home_starts_there_or_not_at_all() {
     let Routed {
         mut router,

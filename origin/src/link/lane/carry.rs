@@ -102,6 +102,7 @@ impl LaneDriver for OnStream {
 
     fn settle(&self) {
         self.lane.settle();
+        self.lane.end_if_moved();
     }
 
     fn is_blocked(&self) -> bool {
