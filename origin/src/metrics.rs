@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     pub(crate) calls: Counter,
     /// Calls that the process before had not answered.
     pub(crate) calls_lost: Counter,
+    /// Clients that have come back with their token.
+    pub(crate) resumed: Counter,
     pub(crate) long_turns: Counter,
     pub(crate) failures: Counter,
     pub(crate) restarts: Counter,
@@ -93,6 +95,11 @@ impl Metrics {
             "calls_failed_by_restart",
             "Calls that a lost process had not answered, answered NetConnection.Call.Failed",
             metrics.calls_lost.clone(),
+        );
+        origin.register(
+            "clients_resumed",
+            "Clients that have come back with their token and go on as they were",
+            metrics.resumed.clone(),
         );
         origin.register(
             "long_turns",

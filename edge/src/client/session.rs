@@ -369,6 +369,15 @@ impl Session {
         End::fault(reason, error.label())
     }
 
+    /// Passes a message on that the client has sent in a session that this one goes on with: what it asks was
+    /// granted there, so that the gate is not asked about it.
+    fn pass_on(&mut self, now: Instant, message: Message) -> Result<(), End> {
+        match message.kind.is_command() {
+            true => self.forward_command(now, message),
+            false => self.on_message(now, message),
+        }
+    }
+
     fn on_message(&mut self, now: Instant, message: Message) -> Result<(), End> {
         let kind = message.kind;
         if kind.is_command() {

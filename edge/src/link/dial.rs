@@ -88,7 +88,8 @@ const FEATURES: u64 = features::CLAIMS
     | features::MOVE
     | features::PUBLICATION
     | features::UNREAD
-    | features::NAMED;
+    | features::NAMED
+    | features::REPEATS;
 
 /// The pauses between dials.
 struct Pauses {

@@ -58,6 +58,8 @@ pub struct Call {
 pub struct Responder {
     pub client: ClientId,
     pub transaction: TransactionId,
+    /// How often the client had come back before the call: a later connection does not wait for the answer.
+    pub(crate) returns: u32,
 }
 
 /// The answer to a call.

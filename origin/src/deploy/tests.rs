@@ -216,7 +216,11 @@ impl Bench {
                 lane: LaneKey(1),
                 session: SessionId(1),
             },
-            event: FromSession::Open(Opening { lane, open }),
+            event: FromSession::Open(Opening {
+                lane,
+                open,
+                repeats: false,
+            }),
         });
         self.until("it lives", || self.status(name.application()).sessions > 0);
         (handle, commands)

@@ -511,7 +511,7 @@ fn refuse_mail(core: &Core, mail: Mail, refused: OpenRefused) {
     match mail {
         Mail::Session {
             session,
-            event: FromSession::Open(Opening { lane, open }),
+            event: FromSession::Open(Opening { lane, open, .. }),
         } => {
             let (name, process) = (&core.room.name, &core.room.process);
             process.refuse(name, &lane, session, &open, refused.into());

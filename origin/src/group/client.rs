@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use tributary_node::encoder::Encoder;
 use tributary_protocol::{
-    Message, MessageStreamId, MessageType, TransactionId,
+    Message, MessageStreamId, MessageType, SessionId, TransactionId,
     amf::Value,
     command::{Command, Connect, ObjectEncoding, connect},
     link::{
@@ -30,6 +30,7 @@ use super::{
     access::{Access, SampleAccess},
     answer,
     message_stream::{MessageStreams, Role},
+    resume_token::Resumable,
     shared_objects::Uses,
     watched::{Traffic, Watched},
 };
@@ -45,6 +46,8 @@ use crate::{
 pub struct Client {
     pub(super) key: SessionKey,
     lane: LaneOut,
+    /// The number of its session in the lane.
+    session: SessionId,
     peer: PeerAddress,
     protocol: &'static str,
     connect: Bytes,
@@ -65,6 +68,8 @@ pub struct Client {
     pub(super) watched: Option<Box<Watched>>,
     /// The message stream whose next publish or play is relayed, and by which address.
     pub(super) relay: Option<Box<(MessageStreamId, RelayAddress)>>,
+    /// Set if it may come back in another session.
+    pub(super) resumable: Option<Box<Resumable>>,
     progress: Cell<Progress>,
 }
 
@@ -75,6 +80,8 @@ struct Progress {
     taken: u64,
     /// Those of them that are not done with.
     open: u32,
+    /// Messages of a session before that are not done with, which its lane no longer counts.
+    before: u32,
 }
 
 /// The outcome of an accept.
@@ -123,6 +130,7 @@ impl Client {
         Self {
             key,
             lane,
+            session: key.session,
             peer: open.peer,
             protocol: known_protocol(&open.protocol),
             // The bytes may be part of a larger buffer; a session keeps its own alone.
@@ -143,6 +151,7 @@ impl Client {
             uses: None,
             watched: None,
             relay: None,
+            resumable: None,
             progress: Cell::default(),
         }
     }
@@ -250,6 +259,45 @@ impl Client {
         &self.lane
     }
 
+    /// Its session in the lane of its edge: another one than its key after it has come back.
+    pub(super) fn place(&self) -> SessionKey {
+        SessionKey {
+            lane: self.lane.key(),
+            session: self.session,
+        }
+    }
+
+    /// How often it has come back in another session.
+    pub(super) fn returns(&self) -> u32 {
+        let resumable = self.resumable.as_ref();
+        resumable.map_or(0, |resumable| resumable.returns)
+    }
+
+    /// Takes another session for that in which it was.
+    pub(super) fn go_on_in(
+        &mut self,
+        place: SessionKey,
+        lane: LaneOut,
+        open: &OpenSession,
+        connect: &Connect,
+    ) {
+        self.lane = lane;
+        self.session = place.session;
+        self.peer = open.peer;
+        self.protocol = known_protocol(&open.protocol);
+        self.connect = Bytes::copy_from_slice(&open.connect);
+        self.claims = open.claims.clone();
+        self.encoding = connect.object_encoding;
+        self.traffic = Traffic::default();
+        self.bandwidth_checked = false;
+        self.relay = None;
+        let progress = self.progress.take();
+        self.progress.set(Progress {
+            before: progress.before.saturating_add(progress.open),
+            ..Progress::default()
+        });
+    }
+
     /// Its use of shared objects.
     pub(super) fn uses(&mut self) -> &mut Uses {
         self.uses.get_or_insert_with(|| Box::new(Uses::new()))
@@ -265,7 +313,7 @@ impl Client {
     }
 
     pub(super) fn tell(&self, order: Order) {
-        self.lane.send(self.key.session, order);
+        self.lane.send(self.session, order);
     }
 
     /// Gives back the credit of so many handled messages: each costs credit beside its bytes.
@@ -282,20 +330,24 @@ impl Client {
 
     /// A message of the client is taken up.
     pub(super) fn begin_message(&self) {
-        let Progress { taken, open } = self.progress.get();
+        let progress = self.progress.get();
         self.progress.set(Progress {
-            taken: taken + 1,
-            open: open.saturating_add(1),
+            taken: progress.taken + 1,
+            open: progress.open.saturating_add(1),
+            ..progress
         });
     }
 
     /// Gives back the credit of a handled message.
     pub(super) fn consumed(&self, bytes: usize) {
-        let Progress { taken, open } = self.progress.get();
-        let open = open.saturating_sub(1);
-        self.progress.set(Progress { taken, open });
-        let handled = (open == 0).then_some(taken);
-        self.lane.consumed(self.key.session, bytes, handled);
+        let progress = self.progress.get();
+        if let Some(before) = progress.before.checked_sub(1) {
+            return self.progress.set(Progress { before, ..progress });
+        }
+        let open = progress.open.saturating_sub(1);
+        self.progress.set(Progress { open, ..progress });
+        let handled = (open == 0).then_some(progress.taken);
+        self.lane.consumed(self.session, bytes, handled);
     }
 
     pub(super) fn send(&mut self, message: Message) {
@@ -369,10 +421,9 @@ impl Client {
                 restored: Some(restored),
             };
         }
-        let answer = connect::success(&pending.connect, fms_version);
         self.remember_settings();
         self.tell(ToSession::Accept);
-        self.send(answer::on_connection(&answer, ObjectEncoding::Amf0));
+        self.answer_connect(&pending.connect, fms_version, false);
         for call in pending.calls {
             self.send(call);
         }
@@ -380,6 +431,15 @@ impl Client {
             held: pending.held,
             restored: None,
         }
+    }
+
+    /// Answers the connect of an accepted client; `resumed` says that it has come back.
+    pub(super) fn answer_connect(&mut self, connect: &Connect, fms_version: &str, resumed: bool) {
+        let mut answer = connect::success(connect, fms_version);
+        if let Some(resumable) = &self.resumable {
+            resumable.add_to(&mut answer, resumed);
+        }
+        self.send(answer::on_connection(&answer, ObjectEncoding::Amf0));
     }
 
     /// Whether it was accepted by the process before, and the application has not decided about it here.

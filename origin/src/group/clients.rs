@@ -6,6 +6,7 @@ use std::{collections::HashMap, time::Instant};
 
 use tributary_node::config::RelayUrl;
 use tributary_protocol::{
+    TransactionId,
     amf::{Object, Value},
     command::{self, Command, ObjectEncoding, Status},
 };
@@ -15,6 +16,7 @@ use super::{
     client::Client,
     message_stream::{Asked, Asking, MessageStream, Playing, Playlist, Role},
     name::{StreamName, without_query},
+    resume_token::{ResumeToken, Tokens},
     streams::StreamSlot,
 };
 use crate::{
@@ -28,6 +30,8 @@ pub(super) struct Clients {
     clients: HashMap<SessionKey, Box<Client>>,
     /// The call that the application has just got, until it is answered.
     in_call: Option<Responder>,
+    /// Hardly any client asks for a token.
+    tokens: Option<Box<Tokens>>,
 }
 
 impl Clients {
@@ -44,11 +48,50 @@ impl Clients {
     }
 
     pub(super) fn insert(&mut self, client: Client) {
+        if let Some(resumable) = &client.resumable {
+            let tokens = self.tokens.get_or_insert_default();
+            tokens.add(resumable.token, client.key);
+        }
         self.clients.insert(client.key, Box::new(client));
+    }
+
+    /// A client goes on in another session, and has another token.
+    pub(super) fn moves(&mut self, key: SessionKey, place: SessionKey, token: ResumeToken) {
+        let tokens = self.tokens.get_or_insert_default();
+        let Some(client) = self.clients.get_mut(&key) else {
+            return;
+        };
+        let before = client.place();
+        if let Some(resumable) = &mut client.resumable {
+            tokens.remove(resumable.token, before);
+            tokens.come_back(token, key, place);
+            resumable.token = token;
+            resumable.returns += 1;
+        }
+    }
+
+    pub(super) fn tokens(&self) -> Option<&Tokens> {
+        self.tokens.as_deref()
+    }
+
+    /// The client whose session this is; none if the client has gone on in another one.
+    pub(super) fn in_session(&self, session: SessionKey) -> Option<SessionKey> {
+        let Some(tokens) = &self.tokens else {
+            return Some(session);
+        };
+        if let Some(client) = tokens.of_place(session) {
+            return Some(client);
+        }
+        let has_left = |client: &Client| client.place() != session;
+        (!self.get(session).is_some_and(has_left)).then_some(session)
     }
 
     pub(super) fn remove(&mut self, key: SessionKey) -> Option<Box<Client>> {
         let client = self.clients.remove(&key)?;
+        if let (Some(tokens), Some(resumable)) = (&mut self.tokens, &client.resumable) {
+            tokens.remove(resumable.token, client.place());
+            self.tokens.take_if(|tokens| tokens.is_empty());
+        }
         if self.clients.is_empty() {
             self.clients = HashMap::new();
         }
@@ -79,7 +122,7 @@ impl Clients {
 
     /// Whether one of them comes by this lane.
     pub(super) fn has_lane(&self, lane: LaneKey) -> bool {
-        self.clients.keys().any(|key| key.lane == lane)
+        self.all().any(|client| client.lane().key() == lane)
     }
 
     pub(super) fn may_read(&self, key: SessionKey, name: &str) -> bool {
@@ -221,15 +264,30 @@ impl Clients {
         }
     }
 
+    /// The client that waits for the answer to a call.
+    fn that_waits(&mut self, responder: Responder) -> Option<&mut Client> {
+        let client = self.get_mut(responder.client.0)?;
+        (client.returns() == responder.returns).then_some(client)
+    }
+
+    /// A call that comes from a client now.
+    pub(super) fn responder(&self, key: SessionKey, transaction: TransactionId) -> Responder {
+        Responder {
+            client: ClientId(key),
+            transaction,
+            returns: self.get(key).map_or(0, Client::returns),
+        }
+    }
+
     /// Answers a call, if its caller is still there and waits.
     pub(super) fn respond(&mut self, responder: Responder, answer: Result<Value, Value>) {
         self.is_answered(responder);
-        let Some(client) = self.get_mut(responder.client.0) else {
-            return;
-        };
         if !responder.transaction.expects_answer() {
             return;
         }
+        let Some(client) = self.that_waits(responder) else {
+            return;
+        };
         let (name, value) = match answer {
             Ok(value) => ("_result", value),
             Err(value) => ("_error", value),
@@ -247,7 +305,7 @@ impl Clients {
     /// Answers a call that failed: `_error` if the client waits for an answer, else onStatus.
     pub(super) fn fail_call(&mut self, responder: Responder, info: Object) {
         self.is_answered(responder);
-        let Some(client) = self.get_mut(responder.client.0) else {
+        let Some(client) = self.that_waits(responder) else {
             return;
         };
         if responder.transaction.expects_answer() {

@@ -38,7 +38,7 @@ use super::{
 use crate::{
     app::{AppVersion, ClientId, ConnectionId, Rejection},
     metrics::ConnectResult,
-    session::SessionKey,
+    session::{LaneKey, SessionKey},
 };
 
 /// Everything of a group but its application, which acts on this through a
@@ -294,9 +294,14 @@ impl Core {
             self.restored_is_gone();
         }
         self.count_out(&client, reason);
-        if self.streams.is_lost(key.lane) && !self.clients.has_lane(key.lane) {
-            // No session is left that would report the return of the lane.
-            self.publish_acts().lane_back(key.lane);
+        self.lane_is_left(client.place().lane);
+        self.streams.forget_moved(key);
+    }
+
+    /// The return of a lost lane without sessions would not be reported.
+    pub(super) fn lane_is_left(&mut self, lane: LaneKey) {
+        if self.streams.is_lost(lane) && !self.clients.has_lane(lane) {
+            self.publish_acts().lane_back(lane);
         }
     }
 

@@ -96,7 +96,9 @@ impl GroupHandle {
             _ => return,
         };
         match event {
-            FromSession::Open(Opening { lane, open }) => self.refuse(&lane, session, &open, why),
+            FromSession::Open(Opening { lane, open, .. }) => {
+                self.refuse(&lane, session, &open, why)
+            }
             FromSession::Message { .. } if why == OpenRefused::Limit => {
                 let _ = self.lease.mailbox.push_final(Item::Overflow(session));
             }

@@ -170,6 +170,10 @@ impl MessageStreams {
         self.all.iter()
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut MessageStream> {
+        self.all.iter_mut()
+    }
+
     /// Whether none of them does anything.
     pub(super) fn are_idle(&self) -> bool {
         let mut all = self.all.iter();

@@ -72,6 +72,8 @@ mod relays;
 mod remote_objects;
 mod restarts;
 mod restore;
+mod resume_token;
+mod resuming;
 mod room;
 mod shared_objects;
 mod stream;

@@ -30,6 +30,9 @@ impl Turn<'_> {
         name: &str,
         kind: PublishKind,
     ) {
+        if self.publish_again(slot, generation, name) {
+            return;
+        }
         self.core.close_role(slot, Farewell::Silent);
         let relay = self.core.publish_acts().take_relay(slot);
         let clients = &mut self.core.clients;
@@ -78,6 +81,9 @@ impl Turn<'_> {
 
     pub(super) fn play(&mut self, slot: StreamSlot, name: &str, start: PlayStart, how: PlayHow) {
         self.core.clients.is_no_encoder(slot.session);
+        if self.play_again(slot, name) {
+            return;
+        }
         self.core.close_role(slot, Farewell::Silent);
         let relay = self.core.publish_acts().take_relay(slot);
         let has_stream = self.core.clients.has_stream(slot);
@@ -221,10 +227,7 @@ impl Core {
                 | "receiveVideo"
         );
         if !on_stream {
-            let responder = Responder {
-                client: ClientId(session),
-                transaction: command.transaction,
-            };
+            let responder = self.clients.responder(session, command.transaction);
             return self.clients.fail_call(responder, info);
         }
         if let Some(client) = self.clients.get_mut(session) {

@@ -98,7 +98,7 @@ impl PlayActs<'_> {
         }
     }
 
-    fn start(&mut self, slot: StreamSlot, name: &str, how: PlayHow) {
+    pub(super) fn start(&mut self, slot: StreamSlot, name: &str, how: PlayHow) {
         let Some(client) = self.clients.get(slot.session) else {
             return;
         };
@@ -296,6 +296,17 @@ impl PlayActs<'_> {
         if stream.is_some_and(|stream| stream.playlist.is_some()) {
             self.room.notify(Notice::PlayNext(slot));
         }
+    }
+
+    /// Pauses a play that was paused before.
+    pub(super) fn pause_silently(&mut self, slot: StreamSlot) {
+        let Some(message_stream) = self.clients.stream(slot) else {
+            return;
+        };
+        message_stream.filter.paused = true;
+        let filter = message_stream.filter;
+        self.clients.remember_stream(slot, self.room.now);
+        self.filter(slot, filter);
     }
 
     pub(super) fn pause(&mut self, slot: StreamSlot, paused: Option<bool>) {

@@ -104,7 +104,7 @@ impl PublishActs<'_> {
         }
     }
 
-    fn start(
+    pub(super) fn start(
         &mut self,
         slot: StreamSlot,
         generation: Generation,

@@ -26,7 +26,10 @@ pub(super) const CLIENT: u32 = 0;
 /// The part with what an application has the client remember.
 pub(super) const REMEMBERED: u32 = 1;
 
-/// The part of a message stream is this and its number.
+/// The part with the token by which a client may come back. An origin of an older version ignores it.
+pub(super) const RESUME: u32 = 2;
+
+/// The part of a message stream is this and its number, which is not 0.
 const STREAMS: u32 = 2;
 
 /// A message stream as its record has it.
@@ -120,7 +123,22 @@ impl Client {
             let record = StreamRecord::of(stream);
             record.encode(RecordTime::at(now))
         });
-        self.lane().remember(self.key.session, part, bytes);
+        self.lane().remember(self.place().session, part, bytes);
+    }
+
+    /// Has another edge remember all of the client.
+    pub(super) fn remember_all(&self, now: Instant) {
+        self.remember_settings();
+        if let Some(resumable) = &self.resumable {
+            let bytes = resumable.remembered.borrow().clone();
+            if !bytes.is_empty() && self.lane().remembers() {
+                let session = self.place().session;
+                self.lane().remember(session, REMEMBERED, bytes);
+            }
+        }
+        for stream in self.streams.iter() {
+            self.remember_stream(stream.id, now);
+        }
     }
 
     /// Has the edge remember what the application has set of the client. Every accepted client has this
@@ -135,7 +153,12 @@ impl Client {
         };
         // It has no times.
         let bytes = record.encode(self.opened);
-        self.lane().remember(self.key.session, CLIENT, bytes);
+        let session = self.place().session;
+        self.lane().remember(session, CLIENT, bytes);
+        if let Some(resumable) = &self.resumable {
+            let token = Bytes::copy_from_slice(&resumable.token.bytes());
+            self.lane().remember(session, RESUME, token);
+        }
     }
 
     /// Has the edge remember these bytes of the application, of at most
@@ -143,9 +166,13 @@ impl Client {
     /// on at another process; without a cluster nothing happens. `false` if they are too long.
     pub fn remember(&self, bytes: &[u8]) -> bool {
         let fits = bytes.len() <= Self::MAX_REMEMBERED;
-        if fits && self.lane().remembers() {
+        if fits && (self.lane().remembers() || self.resumable.is_some()) {
             let bytes = Bytes::copy_from_slice(bytes);
-            self.lane().remember(self.key.session, REMEMBERED, bytes);
+            if let Some(resumable) = &self.resumable {
+                *resumable.remembered.borrow_mut() = bytes.clone();
+            }
+            let session = self.place().session;
+            self.lane().remember(session, REMEMBERED, bytes);
         }
         fits
     }

@@ -26,7 +26,8 @@ use super::{
     core::Core,
     message_stream::{Asked, PlayLength, Playing, Role},
     notice::Notice,
-    record::{CLIENT, ClientRecord, REMEMBERED, RecordTime, RecordedRole, StreamRecord},
+    record::{CLIENT, ClientRecord, REMEMBERED, RESUME, RecordTime, RecordedRole, StreamRecord},
+    resume_token::{Resumable, ResumeToken},
     streams::{ReachedStreams, StreamSlot, Viewing},
     turn::Turn,
 };
@@ -64,6 +65,7 @@ struct Returning {
 struct Recalled {
     record: ClientRecord,
     remembered: Bytes,
+    token: Option<ResumeToken>,
 }
 
 /// Reads the records of a client and takes their codes off; none if one of them is not of this cluster,
@@ -78,7 +80,7 @@ fn recall(
         let (edge, session) = (lane.edge().to_string(), key.session.0);
         tracing::warn!(edge, session, part, %why, "a record of the client is refused, and the client is closed");
     };
-    let (mut own, mut remembered) = (None, Bytes::new());
+    let (mut own, mut remembered, mut token) = (None, Bytes::new(), None);
     for record in &mut restored.records {
         let Some(bytes) = lane.recall(key.session, record) else {
             refused(record.part, &"no origin of this cluster has made it");
@@ -88,6 +90,10 @@ fn recall(
             CLIENT => ClientRecord::decode(&bytes, now).map(|read| own = Some(read)),
             REMEMBERED => {
                 remembered = bytes.clone();
+                Ok(())
+            }
+            RESUME => {
+                token = ResumeToken::from_bytes(&bytes);
                 Ok(())
             }
             part => match StreamRecord::stream_of(part) {
@@ -105,7 +111,11 @@ fn recall(
         refused(CLIENT, &"it is missing");
         return None;
     };
-    Some(Recalled { record, remembered })
+    Some(Recalled {
+        record,
+        remembered,
+        token,
+    })
 }
 
 impl Restoring {
@@ -323,7 +333,12 @@ impl Core {
             return None;
         };
         let recalled = recall(key, &lane, &mut restored, self.room.now);
-        let Some(Recalled { record, remembered }) = recalled else {
+        let Some(Recalled {
+            record,
+            remembered,
+            token,
+        }) = recalled
+        else {
             lane.send(key.session, ToSession::Close(CloseReason::OriginLost));
             return None;
         };
@@ -332,6 +347,10 @@ impl Core {
         let mut client = Client::restored(key, lane, restored, Arc::clone(&connect), now);
         client.read_access = record.read_access;
         client.write_access = record.write_access;
+        client.resumable = token.map(Resumable::new);
+        if let Some(resumable) = &client.resumable {
+            *resumable.remembered.borrow_mut() = remembered.clone();
+        }
         self.add(client);
         Some(Returning {
             key,

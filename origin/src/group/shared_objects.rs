@@ -24,7 +24,7 @@ use tributary_protocol::{
     amf::Value,
     command::Status,
     link::AudienceId,
-    shared_object::{Authority, Encoded, authority::Change},
+    shared_object::{Authority, Encoded, Event, Flags, SharedObjectMessage, authority::Change},
 };
 
 use crate::{app::ObjectId, session::SessionKey, store::StoredObject};
@@ -213,6 +213,16 @@ pub fn object_name(name: &str) -> &str {
 fn is_name(name: &str) -> bool {
     let hostile = |part: &str| matches!(part, "" | "." | "..") || part.contains('\\');
     name.len() <= MAX_NAME && !name.chars().any(char::is_control) && !name.split('/').any(hostile)
+}
+
+/// The request by which a member begins to use an object.
+pub(super) fn use_of(name: &str, flags: Flags) -> SharedObjectMessage {
+    SharedObjectMessage {
+        name: name.to_owned(),
+        version: 0,
+        flags,
+        events: vec![Event::Use],
+    }
 }
 
 /// The handler's name and the arguments of a message to the members.

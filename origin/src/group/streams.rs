@@ -26,20 +26,22 @@ use super::reconnecting::Reconnecting;
 use crate::{
     app::{AppVersion, ClientId, Identity, Publisher, StreamStatistics},
     live::{Begins, LiveStream},
-    session::{LaneKey, SessionKey},
+    session::SessionKey,
 };
 
 mod lanes;
 mod restore;
 mod viewers;
 
+use lanes::PublisherLanes;
+
 /// All live streams of a group, by name.
 pub(super) struct Streams {
     table: HashMap<Arc<str>, NamedStream>,
     ids: Arc<AtomicU64>,
     app: Arc<AppVersion>,
-    /// Lanes whose link is lost: their publishers' timers stand still.
-    lost_lanes: Vec<LaneKey>,
+    /// Set while a lane's link is lost, or a client has come back by another lane.
+    lanes: Option<Box<PublisherLanes>>,
     reconnecting: Reconnecting,
     /// How far the live streams of the process before had come, until clients go on with them.
     reached: Option<Box<ReachedStreams>>,
@@ -106,7 +108,7 @@ impl Streams {
             table: HashMap::new(),
             ids,
             app,
-            lost_lanes: Vec::new(),
+            lanes: None,
             reconnecting: Reconnecting::default(),
             reached: None,
             changed: false,
@@ -367,7 +369,7 @@ impl Streams {
     /// Notes that a publisher is gone without a command: the stream waits for its return. Returns
     /// its hold.
     pub(super) fn lose(&mut self, name: &str, slot: StreamSlot, now: Instant) -> Option<Holder> {
-        let still = self.lost_lanes.contains(&slot.session.lane);
+        let still = self.has_lost_lane(slot.session);
         let wait = self.app.settings().return_time.get();
         let stream = self.table.get_mut(name)?;
         let holder = match &stream.holding {
@@ -478,8 +480,11 @@ impl Streams {
         let same = bid.identity.is_some() && holder.identity.as_ref() == bid.identity;
         let policy = self.app.settings().second_publisher == SecondPublisher::Takeover;
         let yields = holder.stalled || holder.holds == Holds::Loosely;
+        // A publisher of a bare name may be the one whose edge is lost.
+        let may_be_same = same || holder.identity.is_none();
         yields
-            || (same && (policy || self.is_lost(holder.slot.session.lane)))
+            || (same && policy)
+            || (may_be_same && self.has_lost_lane(holder.slot.session))
             || self.is_expected(holder.slot.session, bid, now)
     }
 }

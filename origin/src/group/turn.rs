@@ -6,7 +6,7 @@ use tributary_protocol::{
     Message, MessageStreamId,
     amf::Value,
     command::{self, Command, NetStreamCommand, Status},
-    link::{CloseReason, FromSession, Generation, OpenSession, WriterId},
+    link::{CloseReason, FromSession, Generation, WriterId},
 };
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
     notice::Notice,
     pull_id::PullId,
     refusal::Refusal,
+    resume_token::{Resumable, ResumeToken, ResumeWish},
     shared_objects::{ObjectNotice, handler},
     streams::{News, StreamSlot},
     timers::Timer,
@@ -29,7 +30,7 @@ use crate::{
         StopReason, StreamId, StreamStatus,
     },
     exchange::pull::PullReport,
-    session::{LaneOut, Mail, Opening, SessionKey},
+    session::{Mail, Opening, SessionKey},
 };
 
 /// A group whose application runs.
@@ -52,8 +53,11 @@ impl Turn<'_> {
     }
 
     fn session(&mut self, session: SessionKey, event: FromSession<Opening>) {
+        let Some(session) = self.core.clients.in_session(session) else {
+            return;
+        };
         match event {
-            FromSession::Open(Opening { lane, open }) => self.open(session, lane, &open),
+            FromSession::Open(opening) => self.open(session, opening),
             FromSession::Message {
                 generation,
                 message,
@@ -79,8 +83,10 @@ impl Turn<'_> {
 
     /// Closes a session that sends faster than the group works and does not heed its credit.
     pub(super) fn overflow(&mut self, session: SessionKey) {
-        self.core
-            .end(session, &[command::close()], CloseReason::Limit);
+        if let Some(client) = self.core.clients.in_session(session) {
+            self.core
+                .end(client, &[command::close()], CloseReason::Limit);
+        }
         self.settle();
     }
 
@@ -211,7 +217,12 @@ impl Turn<'_> {
         });
     }
 
-    fn open(&mut self, key: SessionKey, lane: LaneOut, open: &OpenSession) {
+    fn open(&mut self, key: SessionKey, opening: Opening) {
+        let Opening {
+            lane,
+            open,
+            repeats,
+        } = opening;
         if self.core.clients.contains(key) {
             tracing::warn!(group = %self.core.room.name, session = %key.session, "session opened twice");
             return;
@@ -223,11 +234,18 @@ impl Turn<'_> {
                 description: None,
             };
             let process = &self.core.room.process;
-            process.refuse(&self.core.room.name, &lane, key, open, refusal);
+            process.refuse(&self.core.room.name, &lane, key, &open, refusal);
             return;
         };
         let connect = Arc::new(connect);
-        let client = Client::new(key, lane, open, Arc::clone(&connect), self.core.room.now);
+        // An edge of an older version cannot pass the client's streams on.
+        if repeats && self.resume(key, &lane, &open, &connect) {
+            return;
+        }
+        let mut client = Client::new(key, lane, &open, Arc::clone(&connect), self.core.room.now);
+        if ResumeWish::of(&connect) != ResumeWish::None {
+            client.resumable = Some(Resumable::new(ResumeToken::random()));
+        }
         self.core.add(client);
         let client = ClientId(key);
         match self.ask(|app, context| app.connect(context, client, &connect)) {
@@ -309,10 +327,7 @@ impl Turn<'_> {
             session: key,
             stream,
         };
-        let responder = Responder {
-            client: ClientId(key),
-            transaction: command.transaction,
-        };
+        let responder = self.core.clients.responder(key, command.transaction);
         match NetStreamCommand::parse(&command) {
             Ok(NetStreamCommand::Call) => self.call(responder, command),
             Ok(parsed) if may_be_overridden(&parsed) => {

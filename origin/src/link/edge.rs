@@ -40,6 +40,8 @@ pub(super) struct Edge {
     /// When a packet of its link last arrived, and the bytes received by then.
     heard: Cell<Instant>,
     heard_bytes: Cell<u64>,
+    /// How often in a row a look at the link found no packet.
+    silent_looks: Cell<u32>,
     /// The rate of the lanes it opens.
     new_lanes: RefCell<Rate>,
     /// When the last packet of its lost link arrived.
@@ -50,6 +52,10 @@ pub(super) struct Edge {
 /// comes back with all its clients brings thousands.
 const LANES_PER_SECOND: u32 = 5_000;
 const LANES_AT_ONCE: u32 = 10_000;
+
+/// Looks at the link, 250 ms apart, without a packet, after which an edge may be lost. Reason: it sends one each
+/// second, and a publisher that comes back by another edge is not to wait for the link's time-out.
+const SILENT_LOOKS: u32 = 6;
 
 impl Edge {
     pub(super) fn new(name: Arc<str>, epoch: u64, metrics: LinkMetrics) -> Rc<Self> {
@@ -64,6 +70,7 @@ impl Edge {
             lanes: RefCell::default(),
             heard: Cell::new(Instant::now()),
             heard_bytes: Cell::new(0),
+            silent_looks: Cell::new(0),
             new_lanes: RefCell::new(Rate::new(LANES_PER_SECOND, LANES_AT_ONCE, Instant::now())),
             lost: Cell::new(None),
         })
@@ -93,16 +100,24 @@ impl Edge {
     /// Notes that a packet has arrived on the edge's newest link.
     pub(super) fn heard(&self, now: Instant) {
         self.heard.set(now);
+        self.silent_looks.set(0);
     }
 
     /// Notes whether packets have arrived since the last call.
     pub(super) fn listen(&self, now: Instant) {
         if let Some(link) = self.link() {
             let (_, received) = link.bytes();
-            if self.heard_bytes.replace(received) != received {
-                self.heard.set(now);
+            match self.heard_bytes.replace(received) != received {
+                true => self.heard(now),
+                false => self.silent_looks.set(self.silent_looks.get() + 1),
             }
         }
+    }
+
+    /// Whether its link, which is up, has been silent for so long that the edge may be lost. A stop of this
+    /// process does not count.
+    pub(super) fn may_be_lost(&self) -> bool {
+        self.silent_looks.get() >= SILENT_LOOKS
     }
 
     /// Whether the edge may open another lane now.

@@ -162,7 +162,11 @@ impl Edges {
         for edge in self.all() {
             if edge.link().is_some() {
                 edge.listen(now);
+                let may_be_lost = edge.may_be_lost();
                 for lane in edge.lanes() {
+                    if lane.has_link() {
+                        lane.outage(may_be_lost);
+                    }
                     if lane.is_overdue(now) {
                         lane.end(CloseReason::OriginLost);
                     }

@@ -107,6 +107,7 @@ impl Session {
                     connect: command.encode(ObjectEncoding::Amf0).1,
                     claims: None,
                 },
+                repeats: false,
             }),
         });
         Self {

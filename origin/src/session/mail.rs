@@ -76,6 +76,8 @@ pub(crate) struct Opening {
     pub(crate) lane: LaneOut,
     /// The client and its connect command.
     pub(crate) open: OpenSession,
+    /// Whether the edge passes messages of other sessions on for it.
+    pub(crate) repeats: bool,
 }
 
 /// A group as its lanes reach it. The group lives at least as long as this.

@@ -97,7 +97,11 @@ impl IdleLane {
         let lane = self.out.clone();
         self.group.send(Mail::Session {
             session,
-            event: FromSession::Open(Opening { lane, open }),
+            event: FromSession::Open(Opening {
+                lane,
+                open,
+                repeats: false,
+            }),
         });
         let (kind, payload) =
             Command::new("createStream", TransactionId(2.0)).encode(ObjectEncoding::Amf0);

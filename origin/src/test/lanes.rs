@@ -128,6 +128,7 @@ impl Lanes {
                     connect: command.encode(ObjectEncoding::Amf0).1,
                     claims: with.claims.clone().map(Arc::new),
                 },
+                repeats: false,
             }),
         });
         let lane = Lane {

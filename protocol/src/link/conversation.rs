@@ -81,6 +81,9 @@ pub enum ToSession<S = Source, T = Target> {
     Restored,
     /// The live stream goes on with the one that had this number at the process before.
     Continues { live: LiveId, was: LiveId },
+    /// The client has sent this message in a session that this one goes on with: the edge passes it on as
+    /// one that comes from the client now.
+    Repeat(Message),
     /// The edge sends everything before this to the client, then closes the connection.
     Close(CloseReason),
 }
@@ -188,6 +191,7 @@ impl<S, T> ToSession<S, T> {
             Self::Handled(messages) => ToSession::Handled(messages),
             Self::Restored => ToSession::Restored,
             Self::Continues { live, was } => ToSession::Continues { live, was },
+            Self::Repeat(message) => ToSession::Repeat(message),
             Self::Close(reason) => ToSession::Close(reason),
         }
     }
@@ -195,7 +199,7 @@ impl<S, T> ToSession<S, T> {
     /// The payload bytes that the order carries.
     pub fn size(&self) -> usize {
         match self {
-            Self::Message { message, .. } => message.payload.len(),
+            Self::Message { message, .. } | Self::Repeat(message) => message.payload.len(),
             Self::Remember(record) => record.bytes.len(),
             _ => 0,
         }

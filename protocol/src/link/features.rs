@@ -35,3 +35,6 @@ pub const TAKEOVER: u64 = 1 << 11;
 
 /// The node reads [`FromSession::Relay`](super::FromSession::Relay).
 pub const RELAYS: u64 = 1 << 12;
+
+/// The edge reads [`ToSession::Repeat`](super::ToSession::Repeat).
+pub const REPEATS: u64 = 1 << 13;

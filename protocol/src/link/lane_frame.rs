@@ -132,6 +132,7 @@ const CONTINUES: u64 = 0x51;
 const PUBLISH_READ: u64 = 0x54;
 const RELAY: u64 = 0x55;
 const HANDED_OVER: u64 = 0x56;
+const REPEAT: u64 = 0x57;
 
 /// The most payload of one fragment, so that its frame keeps [`frame::MAX_BODY`].
 pub const MAX_FRAGMENT: usize = frame::MAX_BODY - 64;

@@ -102,11 +102,13 @@ pub enum CloseReason {
     Moved,
     /// An encoder's publish was refused or taken over, and the session did nothing else.
     PublishOver,
+    /// The client has come back and goes on by another connection.
+    Resumed,
 }
 
 impl CloseReason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Client,
         Self::Transport,
         Self::Protocol,
@@ -121,6 +123,7 @@ impl CloseReason {
         Self::Retention,
         Self::Moved,
         Self::PublishOver,
+        Self::Resumed,
     ];
 
     /// The code on the link: the place in [`Self::ALL`].
@@ -148,6 +151,7 @@ impl CloseReason {
             Self::Limit => "limit_exceeded",
             Self::Timeout => "timeout",
             Self::SlowReader => "slow_reader",
+            Self::Resumed => "resumed_elsewhere",
             Self::Rejected => "rejected",
             Self::InvalidApp => "invalid_app",
             Self::Application => "disconnected_by_application",

@@ -99,6 +99,18 @@ impl Wired {
         client
     }
 
+    /// A session that may come back, or that has: `resume` is true or a token. The answer's info object.
+    pub(crate) fn resumable(server: SocketAddr, app: &str, resume: Amf) -> (Self, Amf) {
+        let mut client = Self::open(server).expect("a handshake");
+        let answer = client.connect_with(app, vec![("resume".into(), resume)], &[]);
+        assert_eq!(
+            answer.code().as_deref(),
+            Some("NetConnection.Connect.Success")
+        );
+        let info = answer.values().swap_remove(3);
+        (client, info)
+    }
+
     /// An accepted session with a small receive buffer.
     pub(crate) fn narrow_session(server: SocketAddr, app: &str) -> Self {
         let mut client = Self::open_narrow(server).expect("a handshake");

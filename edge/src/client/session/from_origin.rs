@@ -130,6 +130,7 @@ impl Session {
             ToSession::Watch => self.watch(now),
             ToSession::Bandwidth(bandwidth) => self.set_bandwidth(bandwidth, now),
             ToSession::Ping => self.wire.session().send_ping(now),
+            ToSession::Repeat(message) => self.pass_on(now, message)?,
             // They are for the lane.
             ToSession::Remember(_)
             | ToSession::Handled(_)
@@ -190,7 +191,7 @@ impl Session {
     fn closed_by_origin(&mut self, reason: CloseReason) -> End {
         use CloseReason as R;
         let status = match reason {
-            R::OriginLost | R::Retention | R::Moved => Some(Status::ConnectClosed),
+            R::OriginLost | R::Retention | R::Moved | R::Resumed => Some(Status::ConnectClosed),
             _ if !matches!(self.phase, Phase::Pending { refused: false }) => None,
             R::Rejected => Some(Status::ConnectRejected),
             R::InvalidApp => Some(Status::ConnectInvalidApp),

@@ -16,9 +16,10 @@ use tributary_gate::{
 };
 use tributary_node::config::Application;
 use tributary_protocol::{
-    MessageStreamId,
+    Message, MessageStreamId, RtmpTimestamp, TransactionId,
     amf::{Object, Value},
-    link::CloseReason,
+    command::{Command, ObjectEncoding},
+    link::{CloseReason, Generation, ToSession},
     session::ClientEvent,
 };
 
@@ -390,6 +391,32 @@ async fn a_rate_refuses_connects_and_publishes_of_one_address() {
     assert!(text.contains("connect"), "{text}");
     assert_eq!(edge.count_fault("rate_connects"), 1);
     assert_eq!(edge.count_fault("rate_publishes"), 1);
+}
+
+/// A client that has come back: what its new edge passes on for it was granted at the one before.
+#[tokio::test]
+async fn what_a_client_did_before_is_passed_on_past_the_gate() {
+    let folder = TempDir::new().expect("a folder");
+    let mut edge = edge(signed(&folder));
+    let (_client, peer) = edge.session().await;
+    let publish = |name: &str| {
+        let mut command = Command::new("publish", TransactionId::NONE);
+        command.arguments = vec![name.into(), "live".into()];
+        let (kind, payload) = command.encode(ObjectEncoding::Amf0);
+        Message {
+            kind,
+            stream: STREAM,
+            timestamp: RtmpTimestamp(0),
+            payload,
+        }
+    };
+    for generation in 1..3 {
+        peer.say(ToSession::Repeat(publish("cam")));
+        let (command, begun) = edge.command(&peer).await;
+        assert_eq!(command.name, "publish");
+        assert_eq!(command.arguments, ["cam".into(), "live".into()]);
+        assert_eq!(begun, Generation(generation));
+    }
 }
 
 /// A JWT with these claims.

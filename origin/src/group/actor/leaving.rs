@@ -19,6 +19,7 @@ use super::Actor;
 use crate::{
     app::{Responder, StopReason},
     group::{
+        client::Client,
         core::Core,
         hand_over::{HandOver, MAX_STATE, Stopped},
     },
@@ -47,10 +48,16 @@ impl Actor {
         }
         // Sessions that edges are bringing go on elsewhere from what the edges have.
         self.arrival = None;
-        for key in self.core.clients.keys().collect::<Vec<_>>() {
-            if !order.lanes.contains(&key.lane) {
-                self.core.end_one(key, CloseReason::Shutdown);
-            }
+        let stays = |client: &&Client| !order.lanes.contains(&client.place().lane);
+        let staying: Vec<_> = self
+            .core
+            .clients
+            .all()
+            .filter(stays)
+            .map(|it| it.key)
+            .collect();
+        for key in staying {
+            self.core.end_one(key, CloseReason::Shutdown);
         }
         self.turn(|turn| turn.settle());
         self.core.object_acts().commit_all();
@@ -124,11 +131,12 @@ impl Actor {
         let deferred = |core: &Core| {
             let clients = core.clients.accepted();
             let calls = clients.flat_map(|client| {
-                let client_id = client.id();
+                let (client_id, returns) = (client.id(), client.returns());
                 let calls = client.calls.deferred().iter();
                 calls.map(move |call| Responder {
                     client: client_id,
                     transaction: *call,
+                    returns,
                 })
             });
             calls.collect::<Vec<_>>()

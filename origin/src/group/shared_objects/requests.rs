@@ -94,11 +94,9 @@ impl ObjectActs<'_> {
         let Some(client) = self.clients.get_mut(key).filter(|client| client.has_uses()) else {
             return;
         };
-        let waiting = client.uses().gather();
-        if reason != CloseReason::Limit {
-            for gathered in waiting {
-                self.ask_object(key, gathered);
-            }
+        match reason {
+            CloseReason::Limit => drop(client.uses().gather()),
+            _ => self.handle_waiting(key),
         }
         let Some(client) = self.clients.get_mut(key) else {
             return;
@@ -108,6 +106,16 @@ impl ObjectActs<'_> {
                 entry.object.handle_gone(key);
             }
             self.settle_object(id);
+        }
+    }
+
+    /// Handles the messages of a session that have to wait, before it ends.
+    pub(in crate::group) fn handle_waiting(&mut self, key: SessionKey) {
+        let Some(client) = self.clients.get_mut(key).filter(|it| it.has_uses()) else {
+            return;
+        };
+        for gathered in client.uses().gather() {
+            self.ask_object(key, gathered);
         }
     }
 

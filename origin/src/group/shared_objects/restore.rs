@@ -2,10 +2,10 @@
 
 use tributary_protocol::{
     link::RestoredObject,
-    shared_object::{Authority, Event, Flags, Limits, SharedObjectMessage},
+    shared_object::{Authority, Flags, Limits},
 };
 
-use super::{Objects, acts::ObjectActs, object_name, rate::Gathered};
+use super::{Objects, acts::ObjectActs, object_name, rate::Gathered, use_of};
 use crate::session::SessionKey;
 
 impl Objects {
@@ -67,13 +67,7 @@ impl ObjectActs<'_> {
         let made = persistent
             .filter(|_| self.objects.find(name).is_none())
             .and_then(|persistent| self.create_object(name, persistent).ok());
-        let uses = SharedObjectMessage {
-            name: name.to_owned(),
-            version: 0,
-            flags,
-            events: vec![Event::Use],
-        };
-        let messages = vec![uses];
+        let messages = vec![use_of(name, flags)];
         self.ask_object(key, Gathered { messages, bytes: 0 });
         if let Some(made) = made {
             self.settle_object(made);

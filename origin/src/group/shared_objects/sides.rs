@@ -43,8 +43,8 @@ struct Forms<'b> {
 }
 
 impl Sides {
-    fn side(&mut self, key: SessionKey) -> Option<&mut Side> {
-        self.0.iter_mut().find(|side| side.out.key() == key.lane)
+    fn side(&mut self, place: SessionKey) -> Option<&mut Side> {
+        self.0.iter_mut().find(|side| side.out.key() == place.lane)
     }
 }
 

@@ -17,6 +17,7 @@ mod relay_changes;
 mod relays;
 mod restored_objects;
 mod restoring;
+mod resuming;
 mod service_relays;
 mod sessions;
 mod shared_objects;

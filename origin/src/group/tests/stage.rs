@@ -66,6 +66,8 @@ pub(super) struct Stage {
 pub(super) struct Lane {
     pub(super) handle: GroupHandle,
     pub(super) out: LaneOut,
+    /// Whether its edge passes messages on once more.
+    pub(super) repeats: bool,
     commands: queue::Receiver<LaneCommand>,
     heard: BTreeMap<u64, Vec<String>>,
     pub(super) consumed: HashMap<u64, usize>,
@@ -78,6 +80,8 @@ pub(super) struct Lane {
     /// The last stream attached to each message stream of a session.
     pub(super) attached: HashMap<(u64, u32), Arc<LiveStream>>,
     pub(super) messages: Vec<(u64, Message)>,
+    /// The messages that its edge is to pass on once more.
+    pub(super) to_repeat: Vec<(u64, Message)>,
     /// The orders to audiences.
     pub(super) audiences: Vec<(AudienceId, ToAudience)>,
     members: HashMap<AudienceId, BTreeMap<u64, (Flags, bool)>>,
@@ -166,6 +170,7 @@ impl Lane {
         Self {
             handle,
             out,
+            repeats: true,
             commands,
             heard: BTreeMap::new(),
             consumed: HashMap::new(),
@@ -174,6 +179,7 @@ impl Lane {
             writers: HashMap::new(),
             attached: HashMap::new(),
             messages: Vec::new(),
+            to_repeat: Vec::new(),
             audiences: Vec::new(),
             members: HashMap::new(),
             encodings: HashMap::new(),
@@ -297,6 +303,7 @@ impl Lane {
                     connect: connect_body(encoding),
                     claims: None,
                 },
+                repeats: self.repeats,
             }),
         });
     }
@@ -322,6 +329,7 @@ impl Lane {
                     connect: connect::command(properties).encode(ObjectEncoding::Amf0).1,
                     claims: user.map(|user| Arc::new(claims(user))),
                 },
+                repeats: self.repeats,
             }),
         });
     }
@@ -381,6 +389,14 @@ impl Lane {
                 },
             },
         });
+    }
+
+    /// Passes on what the group has asked for, in publishes of this generation, as an edge does.
+    pub(super) fn pass_on(&mut self, generation: u32) {
+        for (session, message) in std::mem::take(&mut self.to_repeat) {
+            let Message { kind, stream, .. } = message;
+            self.message(session, stream.0, kind, message.payload, generation);
+        }
     }
 
     pub(super) fn publish(&self, session: u64, name: &str, generation: u32) {
@@ -585,6 +601,11 @@ impl Lane {
                     "Filter {stream}{audio}{video}{}",
                     on(filter.paused, " paused")
                 )
+            }
+            ToSession::Repeat(message) => {
+                let line = format!("Repeat {}", describe_message(&message));
+                self.to_repeat.push((session, message));
+                line
             }
             ToSession::Close(reason) => format!("Close {}", reason.label()),
         }

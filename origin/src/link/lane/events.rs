@@ -7,7 +7,7 @@ use tokio::task::spawn_local;
 use tributary_protocol::{
     Message, MessageStreamId, SessionId,
     command::{Command, NetStreamCommand},
-    link::{CloseReason, FromSession, OpenSession, OriginEvent, ToSession},
+    link::{CloseReason, FromSession, OpenSession, OriginEvent, ToSession, features},
 };
 
 use super::{Accepted, Lane};
@@ -110,7 +110,11 @@ impl Lane {
                 lane: self.key,
                 session,
             },
-            event: event.resolve(|open| Opening { lane: lane(), open }),
+            event: event.resolve(|open| Opening {
+                lane: lane(),
+                open,
+                repeats: self.feeds.supports(features::REPEATS),
+            }),
         });
     }
 

@@ -4,8 +4,8 @@ use bytes::BufMut;
 
 use super::{
     ACCEPT, ACCEPT_PUBLISH, ATTACH, BANDWIDTH, CLOSE, CONTINUES, DETACH, FILTER, HANDLED,
-    MAX_STREAM_NAME, OPEN, PING, PUBLISH_READ, RECONNECTS, RELAY, REMEMBER, RESTORED, STALLED,
-    STATISTICS, STOP_PUBLISH, WATCH, encode_session,
+    MAX_STREAM_NAME, OPEN, PING, PUBLISH_READ, RECONNECTS, RELAY, REMEMBER, REPEAT, RESTORED,
+    STALLED, STATISTICS, STOP_PUBLISH, WATCH, encode_session,
     fragment::{Fragment, Head, encode_fragment},
     open::{decode_open, encode_open},
     put_session,
@@ -13,7 +13,7 @@ use super::{
     take_session, take_stream,
 };
 use crate::{
-    MessageStreamId, SessionId,
+    Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
     link::{
         Bandwidth, CloseReason, Filter, FrameError, FromSession, Generation, LiveId, Record,
         RelayAddress, Source, Statistics, TakeoverKey, Target, ToSession, WriterId,
@@ -100,6 +100,12 @@ impl ToSession {
                 varint::encode(was.0, &mut body);
                 frame::encode(CONTINUES, &body, out);
             }
+            Self::Repeat(message) => {
+                let mut body = stream_body(session, message.stream);
+                body.put_u8(message.kind.0);
+                body.put_slice(&message.payload);
+                frame::encode(REPEAT, &body, out);
+            }
             Self::Close(reason) => encode_close(session, *reason, out),
         }
     }
@@ -164,6 +170,12 @@ impl ToSession {
                 live: LiveId(varint::decode(input)?),
                 was: LiveId(varint::decode(input)?),
             },
+            REPEAT => Self::Repeat(Message {
+                stream: take_stream(input)?,
+                kind: MessageType(take_u8(input)?),
+                timestamp: RtmpTimestamp(0),
+                payload: frame.body.slice(frame.body.len() - input.len()..),
+            }),
             CLOSE => Self::Close(CloseReason::from_code(take_u8(input)?)),
             kind => return Err(FrameError::Unexpected(kind)),
         };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{
-    GroupName, LaneId, MessageStreamId, MessageType, RtmpTimestamp, SessionId, TransactionId,
+    GroupName, LaneId, Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
+    TransactionId,
     amf::ObjectEncoding,
     link::{
         AudienceId, Bandwidth, ClientClaims, CloseReason, Control, FeedPlace, Filter, FromSession,
@@ -385,6 +386,15 @@ fn to_edge() -> Vec<(&'static str, ToEdge)> {
                 live: LiveId(10),
                 was: LiveId(9),
             }),
+        ),
+        (
+            "4057 05 05 01 14 6869",
+            order(ToSession::Repeat(Message {
+                stream: MessageStreamId(1),
+                kind: MessageType::COMMAND_AMF0,
+                timestamp: RtmpTimestamp(0),
+                payload: Bytes::from_static(b"hi"),
+            })),
         ),
         (
             "4056 04 01 02 6f32",

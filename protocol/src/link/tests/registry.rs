@@ -88,6 +88,7 @@ fn no_feature_bit_has_two_meanings_and_the_code_has_those_in_use() {
         ("NAMED", features::NAMED),
         ("TAKEOVER", features::TAKEOVER),
         ("RELAYS", features::RELAYS),
+        ("REPEATS", features::REPEATS),
     ]);
     let mut bits = Vec::new();
     let mut in_use = BTreeMap::new();

@@ -14,6 +14,8 @@ use super::{Body, Flags, Output, Ticket, To, Told, gate::StoreGate};
 #[derive(Debug)]
 pub(super) struct MemberOutput<M> {
     members: HashMap<M, Flags>,
+    /// Members that join once more, in another session.
+    away: Vec<M>,
     gate: StoreGate<M>,
     outputs: VecDeque<Output<M>>,
 }
@@ -31,6 +33,7 @@ impl<M: Copy + Eq + Hash + Debug> MemberOutput<M> {
     pub(super) fn new() -> Self {
         Self {
             members: HashMap::new(),
+            away: Vec::new(),
             gate: StoreGate::new(),
             outputs: VecDeque::new(),
         }
@@ -62,13 +65,29 @@ impl<M: Copy + Eq + Hash + Debug> MemberOutput<M> {
 
     pub(super) fn join(&mut self, member: M, flags: Flags, all: Option<Ticket>) {
         let before = self.members.insert(member, flags);
-        if before == Some(flags) || self.gate.is_aside(member) {
+        let is_back = self.comes_back(member);
+        if !is_back && (before == Some(flags) || self.gate.is_aside(member)) {
             return;
         }
-        if before.is_some() {
+        if before.is_some() && !is_back {
             self.push(Output::Leave { member }, all);
         }
         self.push(Output::Join { member, flags }, all);
+    }
+
+    /// A member joins once more, in another session: it is sent nothing until then. Returns its flags.
+    pub(super) fn goes_away(&mut self, member: M) -> Option<Flags> {
+        let flags = self.flags(member)?;
+        self.gate.forget(member);
+        if !self.away.contains(&member) {
+            self.away.push(member);
+        }
+        Some(flags)
+    }
+
+    fn comes_back(&mut self, member: M) -> bool {
+        let at = self.away.iter().position(|away| *away == member);
+        at.map(|at| self.away.swap_remove(at)).is_some()
     }
 
     /// Removes a member; returns whether it was the last one.
@@ -77,6 +96,7 @@ impl<M: Copy + Eq + Hash + Debug> MemberOutput<M> {
             return false;
         }
         self.gate.forget(member);
+        self.comes_back(member);
         self.push(Output::Leave { member }, all);
         let is_last = self.members.is_empty();
         if is_last {

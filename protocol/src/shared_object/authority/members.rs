@@ -44,6 +44,11 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         }
     }
 
+    /// A member's session is over, and it joins once more in another one: it stays a member. Returns its flags.
+    pub fn handle_away(&mut self, member: M) -> Option<Flags> {
+        self.members.goes_away(member)
+    }
+
     /// Handles the items that wait, until the object is locked again.
     pub(super) fn catch_up(&mut self) {
         while !self.is_locked() {

@@ -5,10 +5,13 @@ use std::collections::HashMap;
 use tributary_protocol::{
     amf::ObjectEncoding,
     link::{AudienceId, Recipients, ToAudience},
-    shared_object::{Body, Flags, Output, To},
+    shared_object::{Body, Flags, Output, SharedObjectMessage, To},
 };
 
-use super::{super::acts::ObjectActs, Forms, Member, Side, message};
+use super::{
+    super::{acts::ObjectActs, use_of},
+    Forms, Member, Side, message,
+};
 use crate::{app::ObjectId, group::client::Client, session::SessionKey};
 
 impl ObjectActs<'_> {
@@ -17,13 +20,15 @@ impl ObjectActs<'_> {
             Output::Join { member, flags } => self.join_side(id, member, flags),
             Output::Leave { member } => self.leave_side(id, member),
             Output::Aside { member } => {
-                if let Some(side) = self.side(id, member) {
-                    side.stand_aside(member.session);
+                let place = self.place(member);
+                if let Some(side) = self.side(id, place) {
+                    side.stand_aside(place.session);
                 }
             }
             Output::Back { member, flags } => {
-                if let Some(side) = self.side(id, member) {
-                    side.come_back(member.session, flags);
+                let place = self.place(member);
+                if let Some(side) = self.side(id, place) {
+                    side.come_back(place.session, flags);
                 }
             }
             Output::Body { to, body } => self.tell_object(id, to, &body),
@@ -31,16 +36,18 @@ impl ObjectActs<'_> {
     }
 
     fn join_side(&mut self, id: ObjectId, key: SessionKey, flags: Flags) {
-        let (Some(client), session) = (self.clients.get_mut(key), key.session) else {
+        let Some(client) = self.clients.get_mut(key) else {
             return;
         };
+        let place = client.place();
+        let session = place.session;
         let (out, encoding) = (client.lane().clone(), client.encoding());
         client.uses().add(id);
         let audience = self.objects.next_audience();
         let Some(entry) = self.objects.get_mut(id) else {
             return;
         };
-        if entry.sides.side(key).is_none() {
+        if entry.sides.side(place).is_none() {
             let side = Side {
                 out,
                 audience,
@@ -54,7 +61,7 @@ impl ObjectActs<'_> {
             side.snapshot(&mut Forms::new(&entry.name, &body));
             entry.sides.0.push(side);
         }
-        let Some(side) = entry.sides.side(key) else {
+        let Some(side) = entry.sides.side(place) else {
             return;
         };
         let member = Member { flags, encoding };
@@ -68,13 +75,37 @@ impl ObjectActs<'_> {
         if let Some(client) = self.clients.get_mut(key) {
             client.uses().remove(id);
         }
+        self.step_aside(id, key);
+    }
+
+    /// The member's objects, which it goes on to use in another session: the requests for that.
+    pub(in crate::group) fn leave_sides(&mut self, key: SessionKey) -> Vec<SharedObjectMessage> {
+        let Some(client) = self.clients.get_mut(key).filter(|it| it.has_uses()) else {
+            return Vec::new();
+        };
+        let mut requests = Vec::new();
+        for id in client.uses().objects().to_vec() {
+            self.step_aside(id, key);
+            let Some(entry) = self.objects.get_mut(id) else {
+                continue;
+            };
+            if let Some(flags) = entry.object.handle_away(key) {
+                requests.push(use_of(&entry.name, flags));
+            }
+        }
+        requests
+    }
+
+    /// Ends the messages to a member in its session.
+    fn step_aside(&mut self, id: ObjectId, key: SessionKey) {
+        let place = self.place(key);
         let Some(entry) = self.objects.get_mut(id) else {
             return;
         };
-        let Some(side) = entry.sides.side(key) else {
+        let Some(side) = entry.sides.side(place) else {
             return;
         };
-        side.leave(key.session);
+        side.leave(place.session);
         if side.members.is_empty() {
             side.say(ToAudience::End);
             let lane = side.out.key();
@@ -83,8 +114,13 @@ impl ObjectActs<'_> {
     }
 
     /// The members of an object on this session's lane.
-    fn side(&mut self, id: ObjectId, key: SessionKey) -> Option<&mut Side> {
-        self.objects.get_mut(id)?.sides.side(key)
+    fn side(&mut self, id: ObjectId, place: SessionKey) -> Option<&mut Side> {
+        self.objects.get_mut(id)?.sides.side(place)
+    }
+
+    /// The session of a member.
+    fn place(&self, member: SessionKey) -> SessionKey {
+        self.clients.get(member).map_or(member, Client::place)
     }
 
     fn tell_object(&mut self, id: ObjectId, to: To<SessionKey>, body: &Body) {
@@ -94,10 +130,10 @@ impl ObjectActs<'_> {
         let mut forms = Forms::new(&entry.name, body);
         let author = match to {
             To::All => None,
-            To::AllBut(author) => Some(author),
+            To::AllBut(author) => Some(self.clients.get(author).map_or(author, Client::place)),
             To::One(key) => {
                 if let Some(client) = self.clients.get_mut(key) {
-                    tell_one(entry.sides.side(key), client, &mut forms);
+                    tell_one(entry.sides.side(client.place()), client, &mut forms);
                 }
                 return;
             }
@@ -128,7 +164,7 @@ impl ObjectActs<'_> {
 /// by a message of its own.
 fn tell_one(side: Option<&mut Side>, client: &mut Client, forms: &mut Forms<'_>) {
     client.uses().answered(forms.body.size());
-    let session = client.key.session;
+    let session = client.place().session;
     let seat = side.and_then(|side| {
         let member = side.members.get(&session).copied()?;
         Some((side, member))
