@@ -40,9 +40,21 @@ replace *ARGS:
 restore *ARGS:
     cargo bench --bench load -- restore {{ARGS}}
 
+# 100,000 idle sessions whose origin is killed, or drained with --drains.
+crowd *ARGS:
+    cargo bench --bench load -- crowd {{ARGS}}
+
 # A hundred moves, of which one end is killed at some moment.
 movers:
     cargo test --profile ci --test e2e -- --ignored --nocapture a_hundred_moves
+
+# Origins are drained 50 times under their clients.
+drains:
+    cargo test --profile ci --test e2e -- --ignored --nocapture fifty_drains
+
+# Nodes of this version beside nodes of an older commit, which it builds.
+upgrade COMMIT:
+    scripts/upgrade.sh {{COMMIT}}
 
 # Two groups move 50 times between two origins under their sessions.
 move *ARGS:

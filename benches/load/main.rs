@@ -12,6 +12,9 @@ mod generator;
 mod ground;
 mod histogram;
 mod hooks;
+#[expect(dead_code, reason = "the tests read more of the metrics")]
+#[path = "../../tests/support/http.rs"]
+mod http;
 mod meter;
 mod peers;
 #[path = "../../tests/support/program.rs"]
@@ -74,6 +77,9 @@ enum Action {
     /// An origin in a cluster that is killed 50 times and starts again: how long until each session
     /// is served. It takes minutes; `all` leaves it out.
     Restore(scenario::restore::Options),
+    /// An origin with 100,000 idle sessions that is killed, or drained: how long until all go on. It takes
+    /// minutes and some GiB of memory; `all` leaves it out.
+    Crowd(scenario::crowd::Options),
     /// Groups that move 50 times between two origins under their sessions: for how long each stands still.
     /// It takes minutes; `all` leaves it out.
     Move(scenario::migrate::Options),
@@ -109,6 +115,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Action::Scale(options) => scenario::scale::run(&options),
         Action::Replace(options) => scenario::replace::run(&options),
         Action::Restore(options) => scenario::restore::run(&options),
+        Action::Crowd(options) => scenario::crowd::run(&options),
         Action::Move(options) => scenario::migrate::run(&options),
         Action::Growth(options) => scenario::growth::run(&options),
         Action::Fit(options) => fit::run(&options)?,

@@ -337,21 +337,45 @@ impl Server {
     /// Moves a group between the two origins of [`two_origins`], from this one; milliseconds for which it was
     /// frozen.
     pub(crate) fn move_group(&self, group: &str, from: usize) -> f64 {
-        let origins = &self._programs[self._programs.len() - 2..];
-        let admin = origins[from].address("admin").to_string();
-        let data = [DATA, DATA_2][from];
         let to = [FIRST, SECOND][1 - from];
+        let moved = self.order(from, &["move", group, "--to", to]);
+        moved["frozen_ms"].as_f64().expect("a number")
+    }
+
+    /// Drains one of the two origins of [`two_origins`], and waits until that is done; its status.
+    pub(crate) fn drain(&self, origin: usize) -> serde_json::Value {
+        self.order(origin, &["drain", "--within", "0 s"])
+    }
+
+    pub(crate) fn undrain(&self, origin: usize) {
+        self.order(origin, &["undrain"]);
+    }
+
+    /// Has an origin of [`two_origins`] carry out a command of `tributary cluster`.
+    fn order(&self, origin: usize, command: &[&str]) -> serde_json::Value {
+        let origins = &self._programs[self._programs.len() - 2..];
+        let admin = origins[origin].address("admin").to_string();
         let output = Command::new(BUILT)
             .current_dir(self._directory.path())
-            .args(["cluster", "move", group, "--to", to, "--json"])
-            .args(["--admin", &admin, "--data", data])
+            .arg("cluster")
+            .args(command)
+            .args(["--json", "--admin", &admin])
+            .args(["--data", [DATA, DATA_2][origin]])
             .output()
             .expect("the program runs");
         let said = String::from_utf8_lossy(&output.stdout);
         let refused = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{refused}");
-        let moved: serde_json::Value = serde_json::from_str(&said).expect("JSON");
-        moved["frozen_ms"].as_f64().expect("a number")
+        serde_json::from_str(&said).expect("JSON")
+    }
+
+    /// The admin addresses of its edges.
+    pub(crate) fn edge_admins(&self) -> Vec<SocketAddr> {
+        let edges = self.processes.iter().zip(&self._programs);
+        edges
+            .filter(|((name, _), _)| *name == EDGE)
+            .map(|(_, program)| program.address("admin"))
+            .collect()
     }
 
     /// Which of the two origins of [`two_origins`] has a group.

@@ -45,4 +45,5 @@ mod shared_objects_survive;
 mod streams_are_relayed;
 mod the_full_square;
 mod unread_streams_lose_nothing;
+mod versions_mix;
 mod viewers_differ;

@@ -3,6 +3,7 @@
 mod audience;
 pub(crate) mod capacity;
 pub(crate) mod connect;
+pub(crate) mod crowd;
 pub(crate) mod fairness;
 pub(crate) mod fanout;
 pub(crate) mod groups;

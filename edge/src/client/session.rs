@@ -13,6 +13,7 @@ use tributary_protocol::{
 };
 
 use super::{
+    act::Act,
     end::End,
     figures::Figures,
     forwarding::Forwarding,
@@ -369,13 +370,16 @@ impl Session {
         End::fault(reason, error.label())
     }
 
-    /// Passes a message on that the client has sent in a session that this one goes on with: what it asks was
-    /// granted there, so that the gate is not asked about it.
+    /// Passes a message on that the client has sent in a session that this one goes on with. Its request was
+    /// granted there: neither the gate nor a service is asked about it.
     fn pass_on(&mut self, now: Instant, message: Message) -> Result<(), End> {
-        match message.kind.is_command() {
-            true => self.forward_command(now, message),
-            false => self.on_message(now, message),
+        if !message.kind.is_command() {
+            return self.on_message(now, message);
         }
+        if let Some(act) = Act::of(&message).filter(|_| self.gate.is_some()) {
+            self.note_granted(now, &act, message.stream);
+        }
+        self.forward_command(now, message)
     }
 
     fn on_message(&mut self, now: Instant, message: Message) -> Result<(), End> {

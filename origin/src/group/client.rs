@@ -80,8 +80,6 @@ struct Progress {
     taken: u64,
     /// Those of them that are not done with.
     open: u32,
-    /// Messages of a session before that are not done with, which its lane no longer counts.
-    before: u32,
 }
 
 /// The outcome of an accept.
@@ -291,11 +289,7 @@ impl Client {
         self.traffic = Traffic::default();
         self.bandwidth_checked = false;
         self.relay = None;
-        let progress = self.progress.take();
-        self.progress.set(Progress {
-            before: progress.before.saturating_add(progress.open),
-            ..Progress::default()
-        });
+        self.progress.take();
     }
 
     /// Its use of shared objects.
@@ -330,23 +324,19 @@ impl Client {
 
     /// A message of the client is taken up.
     pub(super) fn begin_message(&self) {
-        let progress = self.progress.get();
+        let Progress { taken, open } = self.progress.get();
         self.progress.set(Progress {
-            taken: progress.taken + 1,
-            open: progress.open.saturating_add(1),
-            ..progress
+            taken: taken + 1,
+            open: open.saturating_add(1),
         });
     }
 
     /// Gives back the credit of a handled message.
     pub(super) fn consumed(&self, bytes: usize) {
-        let progress = self.progress.get();
-        if let Some(before) = progress.before.checked_sub(1) {
-            return self.progress.set(Progress { before, ..progress });
-        }
-        let open = progress.open.saturating_sub(1);
-        self.progress.set(Progress { open, ..progress });
-        let handled = (open == 0).then_some(progress.taken);
+        let Progress { taken, open } = self.progress.get();
+        let open = open.saturating_sub(1);
+        self.progress.set(Progress { taken, open });
+        let handled = (open == 0).then_some(taken);
         self.lane.consumed(self.session, bytes, handled);
     }
 

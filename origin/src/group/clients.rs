@@ -16,7 +16,7 @@ use super::{
     client::Client,
     message_stream::{Asked, Asking, MessageStream, Playing, Playlist, Role},
     name::{StreamName, without_query},
-    resume_token::{ResumeToken, Tokens},
+    resume_token::Tokens,
     streams::StreamSlot,
 };
 use crate::{
@@ -50,23 +50,30 @@ impl Clients {
     pub(super) fn insert(&mut self, client: Client) {
         if let Some(resumable) = &client.resumable {
             let tokens = self.tokens.get_or_insert_default();
-            tokens.add(resumable.token, client.key);
+            tokens.add(resumable, client.key);
         }
         self.clients.insert(client.key, Box::new(client));
     }
 
     /// A client goes on in another session, and has another token.
-    pub(super) fn moves(&mut self, key: SessionKey, place: SessionKey, token: ResumeToken) {
+    pub(super) fn moves(&mut self, key: SessionKey, place: SessionKey) {
         let tokens = self.tokens.get_or_insert_default();
         let Some(client) = self.clients.get_mut(&key) else {
             return;
         };
         let before = client.place();
         if let Some(resumable) = &mut client.resumable {
-            tokens.remove(resumable.token, before);
-            tokens.come_back(token, key, place);
-            resumable.token = token;
-            resumable.returns += 1;
+            tokens.come_back(resumable, key, (before, place));
+        }
+    }
+
+    /// A message of a client has come.
+    pub(super) fn heard(&mut self, key: SessionKey) {
+        let client = self.clients.get_mut(&key);
+        let resumable = client.and_then(|client| client.resumable.as_mut());
+        let used = resumable.and_then(|resumable| resumable.heard());
+        if let (Some(used), Some(tokens)) = (used, &mut self.tokens) {
+            tokens.forget(used);
         }
     }
 
@@ -89,7 +96,7 @@ impl Clients {
     pub(super) fn remove(&mut self, key: SessionKey) -> Option<Box<Client>> {
         let client = self.clients.remove(&key)?;
         if let (Some(tokens), Some(resumable)) = (&mut self.tokens, &client.resumable) {
-            tokens.remove(resumable.token, client.place());
+            tokens.remove(resumable, client.place());
             self.tokens.take_if(|tokens| tokens.is_empty());
         }
         if self.clients.is_empty() {
@@ -259,7 +266,7 @@ impl Clients {
         if self.in_call.take_if(|call| *call == responder).is_some() {
             return;
         }
-        if let Some(client) = self.get_mut(responder.client.0) {
+        if let Some(client) = self.that_waits(responder) {
             client.calls.answered(responder.transaction);
         }
     }

@@ -300,8 +300,9 @@ impl Core {
 
     /// The return of a lost lane without sessions would not be reported.
     pub(super) fn lane_is_left(&mut self, lane: LaneKey) {
-        if self.streams.is_lost(lane) && !self.clients.has_lane(lane) {
+        if self.streams.has_news_of(lane) && !self.clients.has_lane(lane) {
             self.publish_acts().lane_back(lane);
+            self.streams.lane_silent(lane, false);
         }
     }
 

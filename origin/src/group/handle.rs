@@ -59,7 +59,7 @@ impl GroupHandle {
                 // anyway.
                 _ => mailbox.push_control(Item::Mail(mail)),
             },
-            Mail::Outage { .. } => mailbox.push_control(Item::Mail(mail)),
+            Mail::Outage { .. } | Mail::Silence { .. } => mailbox.push_control(Item::Mail(mail)),
             // There is one for each lane.
             Mail::Restore {
                 brought: Brought::End,

@@ -405,7 +405,11 @@ impl PublishActs<'_> {
             Afterwards::Asked => Status::UnpublishSuccess,
             Afterwards::Closes | Afterwards::Stays => Status::PublishBadName,
         };
-        client.command_on(stream, &answer::status(status, why, &name));
+        let status = answer::status(status, why, &name);
+        client.command_on(stream, &status);
+        if let Some(resumable) = &mut client.resumable {
+            resumable.note_unheard(stream, status, self.room.now);
+        }
         if afterwards == Afterwards::Closes {
             self.is_over(session);
         }
@@ -424,6 +428,13 @@ impl PublishActs<'_> {
     pub(super) fn lane_lost(&mut self, lane: LaneKey) {
         if self.clients.has_lane(lane) {
             self.streams.lane_lost(lane, self.room.now);
+        }
+    }
+
+    /// Notes whether a lane's edge may be lost: then others may have the bare names of its publishers.
+    pub(super) fn lane_silent(&mut self, lane: LaneKey, silent: bool) {
+        if !silent || self.clients.has_lane(lane) {
+            self.streams.lane_silent(lane, silent);
         }
     }
 

@@ -18,6 +18,7 @@ use super::{
     client::Client,
     message_stream::{Announce, Asked, MessageStream, PlayHow, PlayLength, Role},
     name::{MAX_NAME, MAX_QUERY},
+    resume_token::Resumable,
 };
 
 /// The part with what an application has set of the client.
@@ -120,7 +121,16 @@ impl Client {
         };
         let stream = self.streams.iter().find(|stream| stream.id == id);
         let bytes = stream.map_or_else(Bytes::new, |stream| {
-            let record = StreamRecord::of(stream);
+            let is_repeated = |it: &Resumable| it.repeated.contains(&id);
+            let resumable = self.resumable.as_deref();
+            let record = match resumable.is_some_and(is_repeated) {
+                // Its edge passes the publish or play on once more: with that it begins.
+                true => StreamRecord {
+                    role: RecordedRole::Idle,
+                    ..StreamRecord::of(stream)
+                },
+                false => StreamRecord::of(stream),
+            };
             record.encode(RecordTime::at(now))
         });
         self.lane().remember(self.place().session, part, bytes);
@@ -156,8 +166,7 @@ impl Client {
         let session = self.place().session;
         self.lane().remember(session, CLIENT, bytes);
         if let Some(resumable) = &self.resumable {
-            let token = Bytes::copy_from_slice(&resumable.token.bytes());
-            self.lane().remember(session, RESUME, token);
+            self.lane().remember(session, RESUME, resumable.record());
         }
     }
 

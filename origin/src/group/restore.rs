@@ -27,7 +27,7 @@ use super::{
     message_stream::{Asked, PlayLength, Playing, Role},
     notice::Notice,
     record::{CLIENT, ClientRecord, REMEMBERED, RESUME, RecordTime, RecordedRole, StreamRecord},
-    resume_token::{Resumable, ResumeToken},
+    resume_token::Resumable,
     streams::{ReachedStreams, StreamSlot, Viewing},
     turn::Turn,
 };
@@ -65,7 +65,7 @@ struct Returning {
 struct Recalled {
     record: ClientRecord,
     remembered: Bytes,
-    token: Option<ResumeToken>,
+    resumable: Option<Box<Resumable>>,
 }
 
 /// Reads the records of a client and takes their codes off; none if one of them is not of this cluster,
@@ -80,7 +80,7 @@ fn recall(
         let (edge, session) = (lane.edge().to_string(), key.session.0);
         tracing::warn!(edge, session, part, %why, "a record of the client is refused, and the client is closed");
     };
-    let (mut own, mut remembered, mut token) = (None, Bytes::new(), None);
+    let (mut own, mut remembered, mut resumable) = (None, Bytes::new(), None);
     for record in &mut restored.records {
         let Some(bytes) = lane.recall(key.session, record) else {
             refused(record.part, &"no origin of this cluster has made it");
@@ -93,7 +93,7 @@ fn recall(
                 Ok(())
             }
             RESUME => {
-                token = ResumeToken::from_bytes(&bytes);
+                resumable = Resumable::from_record(&bytes);
                 Ok(())
             }
             part => match StreamRecord::stream_of(part) {
@@ -114,7 +114,7 @@ fn recall(
     Some(Recalled {
         record,
         remembered,
-        token,
+        resumable,
     })
 }
 
@@ -336,7 +336,7 @@ impl Core {
         let Some(Recalled {
             record,
             remembered,
-            token,
+            resumable,
         }) = recalled
         else {
             lane.send(key.session, ToSession::Close(CloseReason::OriginLost));
@@ -347,16 +347,38 @@ impl Core {
         let mut client = Client::restored(key, lane, restored, Arc::clone(&connect), now);
         client.read_access = record.read_access;
         client.write_access = record.write_access;
-        client.resumable = token.map(Resumable::new);
-        if let Some(resumable) = &client.resumable {
+        if let Some(resumable) = &resumable {
             *resumable.remembered.borrow_mut() = remembered.clone();
+            if !self.takes_over(resumable) {
+                client.tell(ToSession::Close(CloseReason::Resumed));
+                return None;
+            }
         }
+        client.resumable = resumable;
         self.add(client);
         Some(Returning {
             key,
             connect,
             remembered,
         })
+    }
+
+    /// Of two edges that bring the same client, the one to which it has come back last has it. The other's session
+    /// ends.
+    fn takes_over(&mut self, resumable: &Resumable) -> bool {
+        let tokens = self.clients.tokens();
+        let Some(key) = tokens.and_then(|tokens| tokens.of_lineage(resumable.lineage)) else {
+            return true;
+        };
+        let known = self.clients.get(key);
+        if known.is_some_and(|known| known.returns() >= resumable.returns) {
+            return false;
+        }
+        if let Some(known) = known {
+            known.tell(ToSession::Close(CloseReason::Resumed));
+        }
+        self.forget(key, CloseReason::Resumed);
+        true
     }
 
     /// Makes the message streams of a client that goes on; what they did follows.

@@ -1,6 +1,6 @@
 //! The tokens of clients that may come back in another session.
 
-use std::{cell::RefCell, collections::HashMap, fmt};
+use std::{cell::RefCell, collections::HashMap, fmt, time::Instant};
 
 use bytes::Bytes;
 use tributary_protocol::{
@@ -19,18 +19,35 @@ pub(super) struct ResumeToken(u128);
 #[derive(Debug)]
 pub(super) struct Resumable {
     pub(super) token: ResumeToken,
+    /// The token before, until the client shows that it has this one.
+    pub(super) previous: Option<ResumeToken>,
+    /// The same in all of its sessions.
+    pub(super) lineage: u128,
     /// How often it has come back.
     pub(super) returns: u32,
     /// The bytes that its application has it remember: a new edge gets them too.
     pub(super) remembered: RefCell<Bytes>,
     /// The message streams whose publish or play its new edge passes on once more.
     pub(super) repeated: Vec<MessageStreamId>,
+    /// The messages that its new edge has still to pass on.
+    pub(super) awaited: usize,
+    /// Statuses of message streams that it may not have had: its edge may be lost.
+    pub(super) unheard: Vec<Unheard>,
+}
+
+/// The end of a publish that a client may not have heard of.
+#[derive(Debug)]
+pub(super) struct Unheard {
+    pub(super) stream: MessageStreamId,
+    pub(super) status: Command,
+    pub(super) at: Instant,
 }
 
 /// The clients that have a token, and the places of those that have come back.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     clients: HashMap<ResumeToken, SessionKey>,
+    lineages: HashMap<u128, SessionKey>,
     places: HashMap<SessionKey, SessionKey>,
 }
 
@@ -54,15 +71,6 @@ const DIGITS: usize = 32;
 impl ResumeToken {
     pub(super) fn random() -> Self {
         Self(rand::random())
-    }
-
-    /// The token of these bytes of a record.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        Some(Self(u128::from_be_bytes(bytes.try_into().ok()?)))
-    }
-
-    pub(super) fn bytes(self) -> [u8; 16] {
-        self.0.to_be_bytes()
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -94,13 +102,61 @@ impl ResumeWish {
 }
 
 impl Resumable {
-    pub(super) fn new(token: ResumeToken) -> Box<Self> {
+    /// For a client that asks for its first token.
+    pub(super) fn new() -> Box<Self> {
+        Self::of(ResumeToken::random(), rand::random(), 0)
+    }
+
+    fn of(token: ResumeToken, lineage: u128, returns: u32) -> Box<Self> {
         Box::new(Self {
             token,
-            returns: 0,
+            previous: None,
+            lineage,
+            returns,
             remembered: RefCell::default(),
             repeated: Vec::new(),
+            awaited: 0,
+            unheard: Vec::new(),
         })
+    }
+
+    /// The bytes of a record.
+    pub(super) fn record(&self) -> Bytes {
+        let parts = [
+            &self.token.0.to_be_bytes()[..],
+            &self.lineage.to_be_bytes(),
+            &self.returns.to_be_bytes(),
+        ];
+        Bytes::from(parts.concat())
+    }
+
+    /// The client of these bytes of a record.
+    pub(super) fn from_record(bytes: &[u8]) -> Option<Box<Self>> {
+        let (token, rest) = bytes.split_first_chunk()?;
+        let (lineage, rest) = rest.split_first_chunk()?;
+        let (returns, _) = rest.split_first_chunk()?;
+        let token = ResumeToken(u128::from_be_bytes(*token));
+        let lineage = u128::from_be_bytes(*lineage);
+        Some(Self::of(token, lineage, u32::from_be_bytes(*returns)))
+    }
+
+    /// Notes a status that the client may not get.
+    pub(super) fn note_unheard(&mut self, stream: MessageStreamId, status: Command, now: Instant) {
+        self.unheard.retain(|it| it.stream != stream);
+        let at = now;
+        self.unheard.push(Unheard { stream, status, at });
+    }
+
+    /// A message has come in its present session. Returns the token before, if the client has shown that it has
+    /// the present one: the message is its own.
+    pub(super) fn heard(&mut self) -> Option<ResumeToken> {
+        match self.awaited.checked_sub(1) {
+            Some(awaited) => {
+                self.awaited = awaited;
+                None
+            }
+            None => self.previous.take(),
+        }
     }
 
     /// Adds the token to the answer to a connect.
@@ -119,19 +175,46 @@ impl Resumable {
 }
 
 impl Tokens {
-    pub(super) fn add(&mut self, token: ResumeToken, client: SessionKey) {
-        self.clients.insert(token, client);
+    pub(super) fn add(&mut self, resumable: &Resumable, client: SessionKey) {
+        self.clients.insert(resumable.token, client);
+        self.lineages.insert(resumable.lineage, client);
     }
 
-    /// A client has come back as the session of this place.
-    pub(super) fn come_back(&mut self, token: ResumeToken, client: SessionKey, place: SessionKey) {
-        self.clients.insert(token, client);
+    /// A client has come back: it has another token, and this place in place of the one before.
+    pub(super) fn come_back(
+        &mut self,
+        resumable: &mut Resumable,
+        client: SessionKey,
+        (before, place): (SessionKey, SessionKey),
+    ) {
+        self.places.remove(&before);
         self.places.insert(place, client);
+        let token = ResumeToken::random();
+        let used = std::mem::replace(&mut resumable.token, token);
+        if let Some(oldest) = resumable.previous.replace(used) {
+            self.clients.remove(&oldest);
+        }
+        resumable.returns += 1;
+        self.clients.insert(token, client);
     }
 
-    pub(super) fn remove(&mut self, token: ResumeToken, place: SessionKey) {
+    /// A token is no longer good.
+    pub(super) fn forget(&mut self, token: ResumeToken) {
         self.clients.remove(&token);
+    }
+
+    pub(super) fn remove(&mut self, resumable: &Resumable, place: SessionKey) {
+        let tokens = [Some(resumable.token), resumable.previous];
+        for token in tokens.into_iter().flatten() {
+            self.clients.remove(&token);
+        }
+        self.lineages.remove(&resumable.lineage);
         self.places.remove(&place);
+    }
+
+    /// The client of a lineage.
+    pub(super) fn of_lineage(&self, lineage: u128) -> Option<SessionKey> {
+        self.lineages.get(&lineage).copied()
     }
 
     /// The client that has come back as this session.
@@ -151,9 +234,10 @@ impl Tokens {
 
 #[cfg(test)]
 mod tests {
-    use tributary_protocol::{amf::Object, command::connect};
+    use tributary_protocol::{SessionId, amf::Object, command::connect};
 
     use super::*;
+    use crate::session::LaneKey;
 
     #[test]
     fn the_wish_of_a_connect_is_a_token_or_another_session() {
@@ -165,7 +249,6 @@ mod tests {
         };
         assert_eq!(wish(Value::Bool(true)), ResumeWish::Token);
         assert_eq!(wish(token.text().into()), ResumeWish::Resume(Some(token)));
-        assert_eq!(ResumeToken::from_bytes(&token.bytes()), Some(token));
         for text in [
             "",
             "1",
@@ -178,5 +261,44 @@ mod tests {
             assert_eq!(wish(value), ResumeWish::None);
         }
         assert!(!format!("{token:?}").contains(&token.text()));
+    }
+    #[test]
+    fn a_record_has_all_by_which_a_client_is_known() {
+        let mut one = Resumable::new();
+        one.returns = 7;
+        let other = Resumable::from_record(&one.record()).expect("a record");
+        let known = |it: &Resumable| (it.token, it.lineage, it.returns);
+        assert_eq!(known(&other), known(&one));
+        assert!(Resumable::from_record(b"short").is_none());
+    }
+
+    #[test]
+    fn the_token_before_is_good_until_the_client_has_the_next_one() {
+        let mut one = Resumable::new();
+        let mut tokens = Tokens::default();
+        let key = |number| SessionKey {
+            lane: LaneKey(number),
+            session: SessionId(number),
+        };
+        tokens.add(&one, key(1));
+        let first = one.token;
+        tokens.come_back(&mut one, key(1), (key(1), key(2)));
+        one.awaited = 1;
+        assert_eq!(tokens.client(first), Some(key(1)));
+        assert_eq!(one.heard(), None, "its edge has passed a message on");
+        assert_eq!(one.heard(), Some(first));
+        tokens.forget(first);
+        let second = one.token;
+        assert_eq!(
+            (tokens.client(first), tokens.client(second)),
+            (None, Some(key(1)))
+        );
+        tokens.come_back(&mut one, key(1), (key(2), key(3)));
+        tokens.come_back(&mut one, key(1), (key(3), key(4)));
+        assert_eq!(tokens.client(second), None, "the one before the last");
+        assert_eq!(tokens.of_place(key(4)), Some(key(1)));
+        assert_eq!(tokens.of_place(key(3)), None);
+        tokens.remove(&one, key(4));
+        assert!(tokens.is_empty() && tokens.places.is_empty() && tokens.lineages.is_empty());
     }
 }

@@ -25,12 +25,13 @@ use tributary_protocol::{
 };
 
 use super::{
+    client::Client,
     clients::Clients,
     core::Core,
     message_stream::{Announce, Asked, Asking, MessageStream, PlayHow, PlayLength, Role},
     name::StreamName,
     notice::Notice,
-    resume_token::{ResumeToken, ResumeWish},
+    resume_token::{ResumeWish, Unheard},
     streams::StreamSlot,
     turn::Turn,
 };
@@ -38,6 +39,9 @@ use crate::{
     app::PublishGrant,
     session::{LaneOut, SessionKey},
 };
+
+/// The time for which the end of a publish may not have been heard. Reason: a lost edge is noticed within it.
+const UNHEARD: Duration = Duration::from_secs(5);
 
 /// The place that a client has left, and the requests for the objects that it goes on to use.
 struct Left {
@@ -182,7 +186,14 @@ impl Core {
             if matches!(stream.role, Role::Asking(_)) {
                 // It has no answer, and the client asks anew.
                 stream.role = Role::Idle;
+                stream.playlist = None;
             }
+        }
+        if let Some(resumable) = &mut client.resumable {
+            let streams = client.streams.iter();
+            let busy = streams.filter(|stream| !matches!(stream.role, Role::Idle));
+            resumable.repeated = busy.map(|stream| stream.id).collect();
+            resumable.awaited = resumable.repeated.len() + left.objects.len();
         }
         for token in calls {
             let failed = Value::Object(Status::CallFailed.info(None, None));
@@ -201,8 +212,7 @@ impl Core {
         open: &OpenSession,
         connect: &Arc<Connect>,
     ) {
-        let token = ResumeToken::random();
-        self.clients.moves(key, place, token);
+        self.clients.moves(key, place);
         self.streams.moves(key, place.lane);
         let now = self.room.now;
         let client = self.clients.get_mut(key).expect("it was found");
@@ -219,6 +229,7 @@ impl Core {
         client.remember_all(now);
         client.answer_connect(connect, &self.room.process.settings.fms_version, true);
         client.watch_again();
+        client.tell_unheard(now);
         self.room.process.metrics.resumed.inc();
     }
 
@@ -257,7 +268,6 @@ impl Core {
                 Role::Idle | Role::Asking(_) => {}
             }
         }
-        let repeated = publishes.iter().chain(&plays).map(|it| it.stream).collect();
         let uses = objects.into_iter().map(|uses| {
             let (kind, payload) = uses.encode(ObjectEncoding::Amf0);
             Message {
@@ -270,8 +280,20 @@ impl Core {
         for message in publishes.into_iter().chain(plays).chain(uses) {
             client.tell(ToSession::Repeat(message));
         }
-        if let Some(resumable) = &mut client.resumable {
-            resumable.repeated = repeated;
+    }
+}
+
+impl Client {
+    /// Sends the ends of publishes that the client may not have heard of.
+    fn tell_unheard(&mut self, now: Instant) {
+        let resumable = self.resumable.as_mut();
+        let unheard = resumable.map(|it| std::mem::take(&mut it.unheard));
+        for Unheard { stream, status, at } in unheard.unwrap_or_default() {
+            let is_idle = |it: &MessageStream| it.id == stream && matches!(it.role, Role::Idle);
+            let is_recent = now.saturating_duration_since(at) < UNHEARD;
+            if is_recent && self.streams.iter().any(is_idle) {
+                self.command_on(stream, &status);
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ use super::reconnecting::Reconnecting;
 use crate::{
     app::{AppVersion, ClientId, Identity, Publisher, StreamStatistics},
     live::{Begins, LiveStream},
-    session::SessionKey,
+    session::{LaneKey, SessionKey},
 };
 
 mod lanes;
@@ -86,6 +86,8 @@ enum Holding {
 
 struct LostHolder {
     publisher: StreamSlot,
+    /// The lane of its session, which may be gone by now.
+    lane: LaneKey,
     writer: WriterId,
     identity: Option<Identity>,
     since: Instant,
@@ -369,7 +371,8 @@ impl Streams {
     /// Notes that a publisher is gone without a command: the stream waits for its return. Returns
     /// its hold.
     pub(super) fn lose(&mut self, name: &str, slot: StreamSlot, now: Instant) -> Option<Holder> {
-        let still = self.has_lost_lane(slot.session);
+        let lane = self.lane_of(slot.session);
+        let still = self.is_lost(lane);
         let wait = self.app.settings().return_time.get();
         let stream = self.table.get_mut(name)?;
         let holder = match &stream.holding {
@@ -383,6 +386,7 @@ impl Streams {
         };
         stream.holding = Holding::Lost(LostHolder {
             publisher: slot,
+            lane,
             writer: holder.writer,
             identity: holder.identity.clone(),
             since: holder.since,
@@ -480,11 +484,12 @@ impl Streams {
         let same = bid.identity.is_some() && holder.identity.as_ref() == bid.identity;
         let policy = self.app.settings().second_publisher == SecondPublisher::Takeover;
         let yields = holder.stalled || holder.holds == Holds::Loosely;
-        // A publisher of a bare name may be the one whose edge is lost.
-        let may_be_same = same || holder.identity.is_none();
+        let lane = self.lane_of(holder.slot.session);
+        // Any publisher of a bare name may be the one whose edge is lost.
+        let is_bare = holder.identity.is_none();
         yields
-            || (same && policy)
-            || (may_be_same && self.has_lost_lane(holder.slot.session))
+            || (same && (policy || self.is_lost(lane)))
+            || (is_bare && self.is_silent(lane))
             || self.is_expected(holder.slot.session, bid, now)
     }
 }

@@ -19,7 +19,7 @@ use super::{
     notice::Notice,
     pull_id::PullId,
     refusal::Refusal,
-    resume_token::{Resumable, ResumeToken, ResumeWish},
+    resume_token::{Resumable, ResumeWish},
     shared_objects::{ObjectNotice, handler},
     streams::{News, StreamSlot},
     timers::Timer,
@@ -45,6 +45,7 @@ impl Turn<'_> {
             Mail::Session { session, event } => self.session(session, event),
             Mail::Outage { lane, lost: true } => self.core.publish_acts().lane_lost(lane),
             Mail::Outage { lane, lost: false } => self.core.publish_acts().lane_back(lane),
+            Mail::Silence { lane, silent } => self.core.publish_acts().lane_silent(lane, silent),
             Mail::SnapshotWanted { audience } => self.core.object_acts().snapshot_wanted(audience),
             // The actor takes them.
             Mail::Restore { .. } | Mail::Gathered => {}
@@ -244,7 +245,7 @@ impl Turn<'_> {
         }
         let mut client = Client::new(key, lane, &open, Arc::clone(&connect), self.core.room.now);
         if ResumeWish::of(&connect) != ResumeWish::None {
-            client.resumable = Some(Resumable::new(ResumeToken::random()));
+            client.resumable = Some(Resumable::new());
         }
         self.core.add(client);
         let client = ClientId(key);
@@ -283,6 +284,12 @@ impl Turn<'_> {
             return;
         };
         client.traffic.receive(message.payload.len());
+        if client.resumable.is_some() {
+            self.core.clients.heard(key);
+        }
+        let Some(client) = self.core.clients.get_mut(key) else {
+            return;
+        };
         if client.is_accepted() {
             self.handle(key, generation, message);
         } else if !client.hold(generation, message) {

@@ -40,7 +40,7 @@ pub(super) struct Edge {
     /// When a packet of its link last arrived, and the bytes received by then.
     heard: Cell<Instant>,
     heard_bytes: Cell<u64>,
-    /// How often in a row a look at the link found no packet.
+    /// How often in a row a look at the link found no packet, or no link.
     silent_looks: Cell<u32>,
     /// The rate of the lanes it opens.
     new_lanes: RefCell<Rate>,
@@ -53,7 +53,7 @@ pub(super) struct Edge {
 const LANES_PER_SECOND: u32 = 5_000;
 const LANES_AT_ONCE: u32 = 10_000;
 
-/// Looks at the link, 250 ms apart, without a packet, after which an edge may be lost. Reason: it sends one each
+/// Looks, 250 ms apart, without a packet, after which an edge may be lost. Reason: it sends one each
 /// second, and a publisher that comes back by another edge is not to wait for the link's time-out.
 const SILENT_LOOKS: u32 = 6;
 
@@ -105,18 +105,15 @@ impl Edge {
 
     /// Notes whether packets have arrived since the last call.
     pub(super) fn listen(&self, now: Instant) {
-        if let Some(link) = self.link() {
-            let (_, received) = link.bytes();
-            match self.heard_bytes.replace(received) != received {
-                true => self.heard(now),
-                false => self.silent_looks.set(self.silent_looks.get() + 1),
-            }
+        let received = self.link().map(|link| link.bytes().1);
+        match received {
+            Some(received) if self.heard_bytes.replace(received) != received => self.heard(now),
+            _ => self.silent_looks.set(self.silent_looks.get() + 1),
         }
     }
 
-    /// Whether its link, which is up, has been silent for so long that the edge may be lost. A stop of this
-    /// process does not count.
-    pub(super) fn may_be_lost(&self) -> bool {
+    /// Whether nothing has come for so long that the edge may be lost. A stop of this process does not count.
+    pub(super) fn is_silent(&self) -> bool {
         self.silent_looks.get() >= SILENT_LOOKS
     }
 

@@ -160,13 +160,13 @@ impl Edges {
         self.gathering.tick(now, self.peers.are_naming());
         self.sweep_moves(now);
         for edge in self.all() {
+            edge.listen(now);
+            let is_silent = edge.is_silent();
+            for lane in edge.lanes() {
+                lane.silence(is_silent);
+            }
             if edge.link().is_some() {
-                edge.listen(now);
-                let may_be_lost = edge.may_be_lost();
                 for lane in edge.lanes() {
-                    if lane.has_link() {
-                        lane.outage(may_be_lost);
-                    }
                     if lane.is_overdue(now) {
                         lane.end(CloseReason::OriginLost);
                     }

@@ -62,6 +62,8 @@ pub(super) struct Lane {
     uncarried: Cell<Option<Instant>>,
     /// Whether the last notice to the group was a lost link.
     told_lost: Cell<bool>,
+    /// Whether the last notice to the group was a silent edge.
+    told_silent: Cell<bool>,
     /// Whether it counts as a lane of a group that is here.
     is_resident: Cell<bool>,
     /// Whether its sessions go on at another origin: it is over once the edge has its end.
@@ -135,6 +137,7 @@ impl Lane {
             turn: Cell::new(0),
             uncarried: Cell::new(Some(Instant::now())),
             told_lost: Cell::new(false),
+            told_silent: Cell::new(false),
             is_resident: Cell::new(false),
             has_moved: Cell::new(false),
             over: Cell::new(false),
@@ -202,6 +205,14 @@ impl Lane {
             lane: self.key,
             lost,
         });
+    }
+
+    /// Notifies the group that the edge is silent, or is heard again.
+    pub(super) fn silence(&self, silent: bool) {
+        if self.told_silent.replace(silent) != silent {
+            let lane = self.key;
+            self.mail(Mail::Silence { lane, silent });
+        }
     }
 
     /// Whether it has had a session that its group has.

@@ -24,6 +24,8 @@ pub(crate) enum Mail {
         /// Whether the link is lost.
         lost: bool,
     },
+    /// Nothing has come from the lane's edge for a while, with a link or without one, or something has again.
+    Silence { lane: LaneKey, silent: bool },
     /// The lane dropped messages to an audience and has room again. The group answers with a
     /// [`ToAudience::Snapshot`](tributary_protocol::link::ToAudience::Snapshot); the lane drops every
     /// message to the audience before it.

@@ -53,5 +53,5 @@ impl Record {
 
     /// The most parts of a session: one for each message stream that a client may have, and a few of
     /// the session itself.
-    pub const MAX_PARTS: usize = 66;
+    pub const MAX_PARTS: usize = 68;
 }

@@ -105,13 +105,20 @@ impl Session {
                 kind: act.kind(),
             },
         };
-        let debt = Debt {
-            stream: Some(stream.0),
-            action: act.action,
-            name: name.to_owned(),
-            query: query.to_owned(),
-        };
-        hooked.ask(now, &event, debt)
+        hooked.ask(now, &event, debt_of(act, stream))
+    }
+
+    /// Notes an act that was granted in a session that this one goes on with: its services hear of it and of its
+    /// end from here on.
+    pub(super) fn note_granted(&mut self, now: Instant, act: &Act, stream: MessageStreamId) {
+        if let Some(hooked) = self.hooked() {
+            hooked.goes_on(now, debt_of(act, stream));
+        }
+        match (self.gate.as_deref_mut(), act.action) {
+            (Some(at_gate), Action::Play) => at_gate.note_more(),
+            (Some(at_gate), _) => at_gate.encoder.publish_goes_on(),
+            _ => {}
+        }
     }
 
     /// Handles news of the services.
@@ -410,6 +417,17 @@ fn replaced(text: &str, name: &str, by: &str) -> String {
         rest = behind;
     }
     out + rest
+}
+
+/// The end that services hear of an act, once it is over.
+fn debt_of(act: &Act, stream: MessageStreamId) -> Debt {
+    let (name, query) = act.name();
+    Debt {
+        stream: Some(stream.0),
+        action: act.action,
+        name: name.to_owned(),
+        query: query.to_owned(),
+    }
 }
 
 #[cfg(test)]

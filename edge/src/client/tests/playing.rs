@@ -423,7 +423,7 @@ async fn a_stalled_viewer_loses_video_then_its_connection_and_others_nothing() {
     let begun = Instant::now();
     let mut count = 0_u32;
     while edge.count_closed(CloseReason::SlowReader) == 0 {
-        assert!(begun.elapsed() < Duration::from_secs(15), "it is closed");
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is closed");
         let payload = if count.is_multiple_of(25) { KEY } else { INTER };
         source.push(VIDEO, [payload, &[0; 50_000]].concat());
         count += 1;

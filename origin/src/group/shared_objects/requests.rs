@@ -102,6 +102,8 @@ impl ObjectActs<'_> {
             return;
         };
         for id in client.uses().objects().to_vec() {
+            // The object may have it as a member for longer, while its last requests wait.
+            self.step_aside(id, key);
             if let Some(entry) = self.objects.get_mut(id) {
                 entry.object.handle_gone(key);
             }

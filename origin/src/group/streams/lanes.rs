@@ -10,6 +10,8 @@ use crate::session::{LaneKey, SessionKey};
 pub(super) struct PublisherLanes {
     /// Their link is lost: their publishers' timers stand still.
     lost: Vec<LaneKey>,
+    /// Nothing has come from their edge for a while: it may be lost, and its clients with it.
+    silent: Vec<LaneKey>,
     /// The lanes of clients that have come back in another session.
     moved: HashMap<SessionKey, LaneKey>,
 }
@@ -30,7 +32,7 @@ impl Streams {
         lanes.lost.push(lane);
         for stream in self.table.values_mut() {
             if let Holding::Lost(lost) = &mut stream.holding
-                && lanes.of(lost.publisher.session) == lane
+                && lost.lane == lane
                 && let ReturnTimer::Runs(at) = lost.timer
             {
                 lost.timer = ReturnTimer::Still(at.saturating_duration_since(now));
@@ -50,7 +52,7 @@ impl Streams {
         lanes.lost.swap_remove(at);
         for (name, stream) in &mut self.table {
             if let Holding::Lost(lost) = &mut stream.holding
-                && lanes.of(lost.publisher.session) == lane
+                && lost.lane == lane
                 && let ReturnTimer::Still(left) = lost.timer
             {
                 lost.timer = ReturnTimer::Runs(now + left);
@@ -76,14 +78,36 @@ impl Streams {
     }
 
     fn forget_lanes_if_usual(&mut self) {
-        self.lanes
-            .take_if(|lanes| lanes.lost.is_empty() && lanes.moved.is_empty());
+        self.lanes.take_if(|lanes| {
+            lanes.lost.is_empty() && lanes.silent.is_empty() && lanes.moved.is_empty()
+        });
     }
 
-    /// Whether the link of a client's lane is lost.
-    pub(super) fn has_lost_lane(&self, client: SessionKey) -> bool {
+    /// Notes whether the edge of a lane is silent.
+    pub(in crate::group) fn lane_silent(&mut self, lane: LaneKey, silent: bool) {
+        let lanes = self.lanes.get_or_insert_default();
+        lanes.silent.retain(|it| *it != lane);
+        if silent {
+            lanes.silent.push(lane);
+        }
+        self.forget_lanes_if_usual();
+    }
+
+    /// The lane of a client's session.
+    pub(super) fn lane_of(&self, client: SessionKey) -> LaneKey {
         let lanes = self.lanes.as_ref();
-        lanes.is_some_and(|lanes| lanes.lost.contains(&lanes.of(client)))
+        lanes.map_or(client.lane, |lanes| lanes.of(client))
+    }
+
+    /// Whether this lane's link is lost, or its edge silent.
+    pub(in crate::group) fn has_news_of(&self, lane: LaneKey) -> bool {
+        self.is_lost(lane) || self.is_silent(lane)
+    }
+
+    /// Whether the edge of this lane may be lost.
+    pub(super) fn is_silent(&self, lane: LaneKey) -> bool {
+        let lanes = self.lanes.as_ref();
+        lanes.is_some_and(|lanes| lanes.silent.contains(&lane))
     }
 
     /// Whether the link of this lane is lost.

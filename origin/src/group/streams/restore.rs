@@ -51,6 +51,7 @@ impl Streams {
         }
         stream.holding = Holding::Lost(LostHolder {
             publisher: viewer,
+            lane: viewer.session.lane,
             writer: WriterId(0),
             identity: None,
             since: now,

@@ -1,6 +1,9 @@
 //! Clients that come back in another session, with the token of the one before.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tributary_protocol::{
     amf::{Object, Value},
@@ -9,7 +12,7 @@ use tributary_protocol::{
     shared_object::{Event, Flags},
 };
 
-use super::stage::{Lane, Stage, play, settle};
+use super::stage::{Lane, Stage, pass, play, settle};
 use crate::app::{
     Admission, Answer, Application, Call, ClientId, Context, Responder, StreamRequest,
 };
@@ -117,11 +120,7 @@ async fn enter_as(
     lane.messages.clear();
     lane.open_of(session, connect(resume), user);
     let heard = lane.heard(session).await;
-    assert_eq!(
-        heard.first().map(String::as_str),
-        Some("Accept"),
-        "{heard:?}"
-    );
+    assert!(heard.contains(&"Accept".to_owned()), "{heard:?}");
     let (_, answer) = lane.messages.first().expect("an answer");
     let answer = Command::decode(answer.kind, &answer.payload).unwrap();
     let Some(Value::Object(info)) = answer.arguments.first() else {
@@ -229,8 +228,13 @@ fn a_token_is_good_once_and_for_its_user() {
             let (resumed, _) = enter_as(&mut lane, session, first.as_str(), user).await;
             assert!(!resumed, "{user:?}");
         }
-        let (resumed, second) = enter_as(&mut lane, 4, first.as_str(), Some("bob")).await;
+        let (resumed, _lost) = enter_as(&mut lane, 4, first.as_str(), Some("bob")).await;
         assert!(resumed);
+        // The answer was lost on its way.
+        let (resumed, second) = enter_as(&mut lane, 9, first.as_str(), Some("bob")).await;
+        assert!(resumed);
+        lane.call(9, 0, "who", 2.0, &[]);
+        lane.clear().await;
         let (resumed, _) = enter_as(&mut lane, 5, first.as_str(), Some("bob")).await;
         assert!(!resumed, "it was used");
         let (resumed, third) = enter_as(&mut lane, 6, second.as_str(), Some("bob")).await;
@@ -342,5 +346,106 @@ fn an_object_lives_while_its_only_member_is_on_its_way() {
         third.object(1, "score", 2, flags, [set("a", 3.0)]);
         assert_eq!(new.heard(5).await, ["score v3 a=3"]);
         assert_eq!(old.heard(1).await, ["Close resumed_elsewhere"]);
+    });
+}
+
+/// The stream of a client that has come back and is lost again ends with the return time after its last lane is.
+#[test]
+fn the_stream_of_a_client_that_is_lost_again_ends() {
+    play(async {
+        let (mut stage, witness) = Witness::stage();
+        let mut viewer = stage.lane("app");
+        viewer.client(1).await;
+        viewer.play(1, "mine");
+        let mut old = stage.lane("app");
+        let (_, token) = enter(&mut old, 1, true).await;
+        old.call(1, 0, "createStream", 2.0, &[]);
+        old.publish(1, "mine", 1);
+        old.clear().await;
+        let mut new = stage.lane("app");
+        new.client(7).await;
+        enter(&mut new, 1, token.as_str()).await;
+        new.pass_on(1);
+        viewer.clear().await;
+        new.outage(true);
+        new.closed(1, CloseReason::OriginLost);
+        settle().await;
+        new.outage(false);
+        pass(Duration::from_secs(10)).await;
+        let heard = viewer.heard(1).await;
+        assert_eq!(
+            heard.first().map(String::as_str),
+            Some("1 NetStream.Play.UnpublishNotify"),
+            "{heard:?}"
+        );
+        witness.told();
+    });
+}
+
+/// Another has taken the bare name of a client that was on its way: it hears of that.
+#[test]
+fn a_client_hears_of_the_name_that_it_has_lost_on_its_way() {
+    play(async {
+        let (mut stage, _witness) = Witness::stage();
+        let mut old = stage.lane("app");
+        let (_, token) = enter(&mut old, 1, true).await;
+        old.call(1, 0, "createStream", 2.0, &[]);
+        old.publish(1, "mine", 1);
+        settle().await;
+        let mut thief = stage.lane("app");
+        thief.client(1).await;
+        old.outage(true);
+        thief.publish(1, "mine", 1);
+        let heard = thief.heard(1).await;
+        let taken = "1 NetStream.Publish.BadName".to_owned();
+        assert!(heard.contains(&taken), "an outage frees no bare name");
+        old.silent(true);
+        thief.publish(1, "mine", 2);
+        let heard = thief.heard(1).await;
+        assert!(
+            heard.contains(&"1 NetStream.Publish.Start".to_owned()),
+            "{heard:?}"
+        );
+        let mut new = stage.lane("app");
+        new.open_with(1, connect(token.as_str()));
+        let heard = new.heard(1).await;
+        assert!(heard.contains(&taken), "{heard:?}");
+        assert!(new.to_repeat.is_empty());
+    });
+}
+
+/// Two edges bring one client to the next process: the one to which it has come back has it.
+#[test]
+fn a_client_that_two_edges_bring_is_where_it_came_back_last() {
+    play(async {
+        const SECRET: &[u8] = b"0123456789abcdef";
+        let (mut stage, _witness) = Witness::stage();
+        let mut old = stage.lane("app").remembering("app", SECRET);
+        let (_, token) = enter(&mut old, 1, true).await;
+        let mut new = stage.lane("app").remembering("app", SECRET);
+        let (resumed, _) = enter(&mut new, 1, token.as_str()).await;
+        assert!(resumed);
+        old.clear().await;
+        let brought = [&old, &new].map(|lane| lane.salvage(1));
+        for order in [[0, 1], [1, 0]] {
+            let (mut stage, witness) = Witness::stage();
+            let mut lanes = [(); 2].map(|()| stage.lane("app").remembering("app", SECRET));
+            for at in order {
+                lanes[at].bring(1, brought[at].clone());
+                lanes[at].gathered();
+                settle().await;
+            }
+            let mut heard = Vec::new();
+            for lane in &mut lanes {
+                let all = lane.heard(1).await;
+                heard.push(all.into_iter().find(|it| !it.starts_with("Remember")));
+            }
+            assert_eq!(heard[1].as_deref(), Some("Restored"), "{order:?}");
+            assert_eq!(lanes[0].heard(1).await, Vec::<String>::new());
+            lanes[1].call(1, 0, "who", 2.0, &[]);
+            let answer = lanes[1].heard(1).await;
+            assert!(answer.contains(&"_result 2 2.1".to_owned()), "{answer:?}");
+            witness.told();
+        }
     });
 }

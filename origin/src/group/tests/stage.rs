@@ -428,6 +428,14 @@ impl Lane {
         });
     }
 
+    /// Its edge is silent, or is heard again.
+    pub(super) fn silent(&self, silent: bool) {
+        self.handle.send(Mail::Silence {
+            lane: self.out.key(),
+            silent,
+        });
+    }
+
     pub(super) fn reconnects(&self, session: u64, key: TakeoverKey) {
         self.handle.send(Mail::Session {
             session: self.key(session),

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, fmt::Debug, hash::Hash};
 
-use super::{Access, SharedObjectMessage, batch::ChangeBatch};
+use super::{Access, Handled, SharedObjectMessage, batch::ChangeBatch};
 
 /// While the object is locked, the application's changes gather in one batch. Members' items wait;
 /// they also wait while the store is behind.
@@ -22,7 +22,8 @@ pub(super) enum Waiting<M> {
         member: M,
         access: Access,
         messages: Vec<SharedObjectMessage>,
-        bytes: usize,
+        /// The report once they are handled; none if nobody waits for it.
+        handled: Option<Handled<M>>,
     },
     Gone(M),
 }
@@ -43,6 +44,19 @@ impl<M: Copy + Eq + Hash + Debug> ObjectLock<M> {
     /// Whether the application has changes that have not left.
     pub(super) fn has_changes(&self) -> bool {
         self.changes.is_some()
+    }
+
+    /// Nobody waits for the reports of this member's messages any more.
+    pub(super) fn forget_reports(&mut self, of: M) {
+        for item in &mut self.waiting {
+            if let Waiting::Messages {
+                member, handled, ..
+            } = item
+                && *member == of
+            {
+                *handled = None;
+            }
+        }
     }
 
     /// Takes one lock; returns their count.
@@ -126,7 +140,7 @@ mod tests {
             member: 1,
             access: Access { write: true },
             messages: Vec::new(),
-            bytes: 0,
+            handled: None,
         });
         lock.wait(Waiting::Gone(2));
         assert!(lock.has_messages_of(1) && !lock.has_messages_of(2));

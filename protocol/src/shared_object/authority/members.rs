@@ -22,16 +22,22 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         messages: Vec<SharedObjectMessage>,
         bytes: usize,
     ) {
+        let handled = Handled {
+            member,
+            messages: messages.len(),
+            bytes,
+        };
+        let handled = Some(handled);
         if self.is_locked() || self.lock.has_waiting() {
             self.lock.wait(Waiting::Messages {
                 member,
                 access,
                 messages,
-                bytes,
+                handled,
             });
             return;
         }
-        self.handle_now(member, access, messages, bytes);
+        self.handle_now(member, access, messages, handled);
     }
 
     /// Removes a member whose session is over.
@@ -44,8 +50,10 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         }
     }
 
-    /// A member's session is over, and it joins once more in another one: it stays a member. Returns its flags.
+    /// A member's session is over, and it joins once more in another one: it stays a member. Its messages that
+    /// wait are handled without a report. Returns its flags.
     pub fn handle_away(&mut self, member: M) -> Option<Flags> {
+        self.lock.forget_reports(member);
         self.members.goes_away(member)
     }
 
@@ -59,8 +67,8 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
                     member,
                     access,
                     messages,
-                    bytes,
-                }) => self.handle_now(member, access, messages, bytes),
+                    handled,
+                }) => self.handle_now(member, access, messages, handled),
             }
         }
     }
@@ -70,19 +78,14 @@ impl<M: Copy + Eq + Hash + Debug> Authority<M> {
         member: M,
         access: Access,
         messages: Vec<SharedObjectMessage>,
-        bytes: usize,
+        handled: Option<Handled<M>>,
     ) {
-        let handled = Handled {
-            member,
-            messages: messages.len(),
-            bytes,
-        };
         let mut batch = ChangeBatch::of_member(member, self.observed);
         for message in messages {
             batch = self.handle_message(batch, member, access, message);
         }
         self.deliver(batch);
-        self.handled.push_back(handled);
+        self.handled.extend(handled);
     }
 
     /// Adds the events of a message to a batch. A Use or Release ends it and begins another one.

@@ -97,7 +97,7 @@ impl ObjectActs<'_> {
     }
 
     /// Ends the messages to a member in its session.
-    fn step_aside(&mut self, id: ObjectId, key: SessionKey) {
+    pub(in crate::group) fn step_aside(&mut self, id: ObjectId, key: SessionKey) {
         let place = self.place(key);
         let Some(entry) = self.objects.get_mut(id) else {
             return;
