@@ -113,7 +113,9 @@ impl Lane {
         rate: Rate,
     ) -> Rc<Self> {
         let sessions = LaneSessions::new(opening.id, opening.group.clone());
-        let state = match origin.has(features::RESTORE) {
+        // An origin that was never greeted takes what is brought to it, or its process does not.
+        let keeps = opening.restores || origin.has(features::RESTORE);
+        let state = match keeps {
             true => EdgeLane::new(rate).keeping(),
             false => EdgeLane::new(rate),
         };

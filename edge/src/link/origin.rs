@@ -125,6 +125,17 @@ impl Origin {
             .await;
     }
 
+    /// Whether the origin has a link.
+    pub(super) fn is_linked(&self) -> bool {
+        self.link.borrow().is_some()
+    }
+
+    /// Waits until the origin has a link.
+    pub(super) async fn linked(&self) {
+        // The origin owns the sender, which lives longer than the wait.
+        let _ = self.links().wait_for(Option::is_some).await;
+    }
+
     /// Waits until the origin has no link.
     pub(super) async fn unlinked(&self) {
         // The origin owns the sender, which lives longer than the wait.

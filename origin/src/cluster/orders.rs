@@ -130,6 +130,8 @@ pub(crate) enum MoveError {
     Closes,
     IsMoving,
     TooManyEdges,
+    /// Another edge has come to the group while the other origin was asked.
+    Changed,
     /// The other origin does not take it.
     Refused {
         by: String,
@@ -184,6 +186,7 @@ impl MoveError {
             Self::Closes => "wait until its clients have gone".into(),
             Self::IsMoving => "wait until it has moved".into(),
             Self::TooManyEdges => "move it while fewer edges have sessions of it".into(),
+            Self::Changed => "try again".into(),
             Self::Refused { .. } => "remove the reason, or name another origin".into(),
             Self::NoAnswer { .. } => "see the log of that origin, and try again".into(),
             Self::NotArrived { .. } => {
@@ -211,6 +214,7 @@ impl fmt::Display for MoveError {
             ),
             Self::IsMoving => f.write_str("it is about to move, or its origin to stop"),
             Self::TooManyEdges => f.write_str("too many edges have sessions of it"),
+            Self::Changed => f.write_str("clients of another edge have come to it meanwhile"),
             Self::Refused { by, why } => write!(f, "{by} does not take it: {why}"),
             Self::NoAnswer { by } => write!(f, "{by} does not answer"),
             Self::NotArrived { at } => write!(

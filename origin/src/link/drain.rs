@@ -69,7 +69,7 @@ impl Edges {
     /// Closes all links once no group moves: links that begin anew say that groups are taken, and lanes go on
     /// over them.
     async fn tell_end_of_drain(self: Rc<Self>) {
-        while self.moves.are_under_way() {
+        while self.moves.are_under_way() || self.gathering.expects_any() {
             tokio::time::sleep(LOOK).await;
         }
         if self.takes_nothing() {
@@ -107,19 +107,17 @@ impl Edges {
         }
     }
 
-    /// Moves the groups that may move now, while this drain is the present one. Returns whether it has tried all.
-    async fn move_groups(self: &Rc<Self>, drain: &Rc<Drain>) -> bool {
+    /// Moves the groups that may move now, while this drain is the present one.
+    async fn move_groups(self: &Rc<Self>, drain: &Rc<Drain>) {
         let now = Instant::now();
         let is_late = drain.until.get() <= now;
         let mut groups: Vec<_> = self.sessions_of_groups().into_iter().collect();
-        let in_all = groups.len();
         {
             let mut staying = drain.staying.borrow_mut();
             staying.retain(|group, _| self.shared.residents.contains(group));
             let waits = |group: &GroupName| staying.get(group).is_some_and(|it| it.again > now);
             groups.retain(|(group, _)| !waits(group));
         }
-        let tries_all = groups.len() == in_all;
         // The small ones go first: a large one is frozen for longer, and it may shrink meanwhile.
         groups.sort_unstable_by(|(one, a), (two, b)| (a, one).cmp(&(b, two)));
         let mut moving = JoinSet::new();
@@ -134,12 +132,20 @@ impl Edges {
             moving.spawn_local(async move {
                 match edges.move_away(&group, is_late).await {
                     Ok(()) => drop(drain.staying.borrow_mut().remove(&group)),
-                    Err(why) => drain.stays(group, why),
+                    Err(why) => drain.stays(group, why, is_late),
                 }
             });
         }
         while moving.join_next().await.is_some() {}
-        tries_all
+    }
+
+    /// Whether a drain has come as far as it can: its time is over, and each group that is left was tried since.
+    fn is_done(&self, drain: &Drain) -> bool {
+        let is_late = drain.until.get() <= Instant::now();
+        let staying = drain.staying.borrow();
+        let was_tried = |group: &GroupName| staying.get(group).is_some_and(|it| it.was_late);
+        let left = self.sessions_of_groups();
+        left.is_empty() || is_late && left.keys().all(was_tried)
     }
 
     fn is_present(&self, drain: &Rc<Drain>) -> bool {
@@ -196,11 +202,12 @@ impl Drain {
         for staying in self.staying.borrow_mut().values_mut() {
             staying.again = now;
             staying.pause = AGAIN;
+            staying.was_late = false;
         }
     }
 
     /// Notes that a group has not moved; the drain tries again later, and later each time.
-    fn stays(&self, group: GroupName, why: String) {
+    fn stays(&self, group: GroupName, why: String, was_late: bool) {
         let mut staying = self.staying.borrow_mut();
         let before = staying.get(&group);
         if before.is_none_or(|before| before.why != why) {
@@ -214,7 +221,13 @@ impl Drain {
                     .saturating_duration_since(Instant::now())
                     .max(AGAIN),
             );
-        staying.insert(group, Staying { why, again, pause });
+        let staying_group = Staying {
+            why,
+            again,
+            pause,
+            was_late,
+        };
+        staying.insert(group, staying_group);
     }
 }
 
@@ -224,11 +237,9 @@ async fn keep_draining(edges: Weak<Edges>, drain: Rc<Drain>) {
         if !edges.is_present(&drain) {
             return;
         }
-        let was_late = drain.until.get() <= Instant::now();
-        let tried_all = edges.move_groups(&drain).await;
-        let left = edges.sessions_of_groups().len();
-        let is_done = was_late && tried_all || left == 0;
-        if is_done && !drain.is_done.replace(true) {
+        edges.move_groups(&drain).await;
+        if edges.is_done(&drain) && !drain.is_done.replace(true) {
+            let left = edges.sessions_of_groups().len();
             tracing::info!(left, "drain is done");
         }
         drop(edges);

@@ -23,7 +23,7 @@ use super::{
     lanes::Lanes,
     moves::{Drain, Moves},
     peers::Peers,
-    residents::HeldBack,
+    residents::UnderWay,
     shared::Shared,
     states,
 };
@@ -157,8 +157,8 @@ impl Edges {
     pub(super) fn sweep(self: &Rc<Self>) {
         self.wake();
         let now = Instant::now();
-        self.gathering.tick(now, self.peers.are_naming());
         self.sweep_moves(now);
+        self.gathering.tick(now, self.peers.are_naming());
         for edge in self.all() {
             edge.listen(now);
             let is_silent = edge.is_silent();
@@ -310,7 +310,6 @@ impl Edges {
             return LaneAdmission::Refused;
         }
         let lives_here = shared.residents.contains(&open.group);
-        let is_handed_over = open.restore && self.gathering.expects(&open.group);
         let is_elsewhere = match open.restore {
             // Its sessions are passed on once the group has gone.
             true => self.moves.is_going(&open.group),
@@ -326,7 +325,10 @@ impl Edges {
         if open.only_if_living && !lives_here {
             return LaneAdmission::Unknown;
         }
-        let may_live_elsewhere = !lives_here && !is_handed_over && self.may_live_elsewhere(&open);
+        // What an edge brings has lived here, or has been given to this origin; if another has the group all the
+        // same, its sessions are passed on.
+        let is_new = !open.restore && !lives_here;
+        let may_live_elsewhere = is_new && self.may_live_elsewhere(&open);
         if may_live_elsewhere || !edge.may_open_lane(Instant::now()) {
             return LaneAdmission::Wait(RETRY);
         }
@@ -350,10 +352,12 @@ impl Edges {
         let known_as = edge.known_as.borrow().clone();
         if open.restore && !self.shared.residents.contains(&open.group) {
             // Until it is known that the group goes on here, and not at the origin that has it.
-            let residents = &self.shared.residents;
-            if !self.gathering.expects(&open.group) {
-                residents.hold_back(&open.group, HeldBack::Brought);
-            }
+            let how = match self.gathering.expects(&open.group) {
+                // The other origin has stopped it: only then does an edge bring it here.
+                true => UnderWay::Committed,
+                false => UnderWay::Brought,
+            };
+            self.shared.residents.goes(&open.group, how);
         }
         let brought = open.restore.then(|| {
             let (edges, edge) = (Rc::downgrade(self), Arc::clone(&edge.name));

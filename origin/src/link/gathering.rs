@@ -174,6 +174,12 @@ impl Gathering {
         coming.get(group).is_some_and(|it| it.offered.is_some())
     }
 
+    /// Whether any group is on its way here from another origin.
+    pub(super) fn expects_any(&self) -> bool {
+        let coming = self.coming.borrow();
+        coming.values().any(|it| it.offered.is_some())
+    }
+
     /// A group that was offered has stopped at the other origin.
     pub(super) fn committed(&self, group: &GroupName, state: Bytes) {
         let mut coming = self.coming.borrow_mut();

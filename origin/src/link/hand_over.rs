@@ -84,11 +84,12 @@ impl Edges {
     /// Lets all groups go on at the next process of this origin. Sessions of edges that cannot bring them
     /// there end with NetConnection.Connect.AppShutdown.
     pub(super) async fn hand_over_all(&self) {
-        self.is_leaving.set(true);
         let by = Instant::now() + MOVES_END;
-        while self.moves.are_under_way() && Instant::now() < by {
+        let are_under_way = || self.moves.are_under_way() || self.gathering.expects_any();
+        while are_under_way() && Instant::now() < by {
             tokio::time::sleep(LOOK).await;
         }
+        self.is_leaving.set(true);
         let mut lanes: HashMap<GroupName, Vec<Rc<Lane>>> = HashMap::new();
         let all = self.all().into_iter().flat_map(|edge| edge.lanes());
         for lane in all.filter(|lane| lane.is_here()) {

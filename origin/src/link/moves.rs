@@ -62,6 +62,8 @@ pub(super) struct Staying {
     /// When the drain tries again, and the pause after that.
     pub(super) again: Instant,
     pub(super) pause: Duration,
+    /// Whether it was tried after the time of the drain.
+    pub(super) was_late: bool,
 }
 
 impl Moves {
@@ -76,10 +78,11 @@ impl Moves {
         away.get(group).is_some_and(|away| away.is_going.get())
     }
 
-    /// Whether any group is offered to another origin, or on its way there.
+    /// Whether any group is offered, or on its way, to another origin or to this one.
     pub(super) fn are_under_way(&self) -> bool {
         let away = self.away.borrow();
-        !self.offered.borrow().is_empty() || away.values().any(|away| away.is_going.get())
+        let offers = !self.offered.borrow().is_empty() || !self.accepted.borrow().is_empty();
+        offers || away.values().any(|away| away.is_going.get())
     }
 
     /// A group goes to another origin from now on.

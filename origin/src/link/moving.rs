@@ -34,7 +34,7 @@ use super::{
     metrics::OutcomeLabel,
     moves::{Arriving, Away, Offer},
     peers::PeerOrigin,
-    residents::HeldBack,
+    residents::UnderWay,
 };
 use crate::{
     cluster::{MoveError, MovedGroup},
@@ -95,6 +95,7 @@ impl Edges {
         if edges.len() > MAX_MOVE_EDGES {
             return Err(MoveError::TooManyEdges);
         }
+        let offered = edges.clone();
         let (answer, answered) = oneshot::channel();
         let (arrived, has_arrived) = oneshot::channel();
         let offer = Offer {
@@ -118,14 +119,17 @@ impl Edges {
                 return Err(MoveError::NoAnswer { by: by() });
             }
         }
-        // All of it may have changed meanwhile.
-        if let Err(error) = self.movable(group, to) {
+        // All of it may have changed meanwhile. The other origin expects the edges of the offer.
+        let more = !self.edges_of(group).is_subset(&offered);
+        let changed = more.then_some(MoveError::Changed).map_or(Ok(()), Err);
+        if let Err(error) = self.movable(group, to).and(changed) {
             tell(&peer, id, MoveStep::Withdraw);
             return Err(error);
         }
         let frozen = Instant::now();
         self.let_go(group, &peer, id).await;
         let arrival = timeout(ARRIVAL, has_arrived).await;
+        self.shared.residents.has_left(group);
         let Ok(Ok(sessions)) = arrival else {
             return Err(MoveError::NotArrived { at: by() });
         };
@@ -177,6 +181,7 @@ impl Edges {
     /// Stops a group that the other origin takes, and ends its lanes.
     async fn let_go(self: &Rc<Self>, group: &GroupName, peer: &Rc<PeerOrigin>, id: u64) {
         self.moves.goes(group);
+        self.shared.residents.goes(group, UnderWay::Leaving);
         let all = self.lanes.of(group);
         let left = self.stop(group.clone(), all.clone(), &peer.name);
         let left = left.stopped().await;
@@ -219,6 +224,12 @@ impl Edges {
         lanes.map(|lane| lane.edge().to_owned()).collect()
     }
 
+    /// Whether an edge brings sessions of a group, and has not brought all.
+    fn is_brought(&self, group: &GroupName) -> bool {
+        let lanes = self.lanes.of(group);
+        lanes.iter().any(|lane| lane.is_brought())
+    }
+
     /// Lets lanes go on at the other origin that has their group, unless it has other lanes here. Returns whether
     /// one has it.
     pub(super) fn pass_on(self: &Rc<Self>, group: &GroupName, lanes: &[Rc<Lane>]) -> bool {
@@ -227,17 +238,24 @@ impl Edges {
         // A group goes where its stored data is.
         let may_go = is_new && !self.has_data(group);
         let Some(to) = self.peers.place(group).filter(|_| may_go) else {
-            self.shared.residents.announce(group);
+            let is_decided = !lanes.is_empty() || !self.is_brought(group);
+            if is_decided {
+                self.shared.residents.announce(group);
+            }
+            if !lanes.is_empty() && !self.moves.is_going(group) {
+                // It is back.
+                self.moves.away.borrow_mut().remove(group);
+            }
             return false;
         };
         tracing::info!(%group, to, "sessions of a group that has moved are passed on");
         self.moves.goes(group);
         let leaver = self.stop(group.clone(), lanes.to_vec(), &to);
-        let edges = Rc::clone(self);
+        let (edges, all) = (Rc::clone(self), lanes.to_vec());
         spawn_local(async move {
             let left = leaver.stopped().await;
             left.hand_over(&to);
-            edges.end_lanes(&left.lanes, &left.lanes).await;
+            edges.end_lanes(&left.lanes, &all).await;
             edges.moves.has_gone(&left.group);
         });
         true
@@ -295,7 +313,7 @@ impl Edges {
                 {
                     accepted.committed = Some(state);
                     let residents = &self.shared.residents;
-                    residents.hold_back(&accepted.group, HeldBack::Committed);
+                    residents.goes(&accepted.group, UnderWay::Committed);
                 }
                 self.take_over_if_whole(peer, id);
             }
@@ -412,7 +430,7 @@ impl Edges {
             let sessions = sessions as u64;
             tell(&peer, id, MoveStep::Arrived { sessions });
         });
-        self.shared.residents.hold_back(&group, HeldBack::Offered);
+        self.shared.residents.goes(&group, UnderWay::Offered);
         self.gathering.expect(group, edges, until, arrived);
         Ok(())
     }
@@ -440,16 +458,18 @@ impl Edges {
         for group in over {
             residents.announce(&group);
         }
-        for group in residents.all_held_back(HeldBack::Brought) {
+        for group in residents.all_under_way(UnderWay::Brought) {
             // A lane that is lost before all is brought decides nothing.
-            let lanes = self.lanes.of(&group);
-            if !lanes.iter().any(|lane| lane.is_brought()) && !self.gathering.waits_with(&group) {
+            let is_undecided = self.is_brought(&group)
+                || self.gathering.waits_with(&group)
+                || self.moves.is_going(&group);
+            if !is_undecided {
                 residents.announce(&group);
             }
         }
-        let is_away = |group: &GroupName, away: &mut Away| {
+        let is_away = |_: &GroupName, away: &mut Away| {
             let is_recent = now < away.since.get() + GONE;
-            is_recent || away.is_going.get() || residents.contains(group)
+            is_recent || away.is_going.get()
         };
         moves.away.borrow_mut().retain(is_away);
     }

@@ -35,6 +35,8 @@ struct PeerLink {
     link: Link,
     /// Its number.
     number: u64,
+    /// The process at the other end.
+    epoch: u64,
 }
 
 /// The pauses between dials of an origin.
@@ -54,6 +56,7 @@ impl PeerLink {
         }
         self.peer.add(OpenLink {
             number: self.number,
+            epoch: self.epoch,
             link: self.link.clone(),
             control,
             groups: HashSet::new(),
@@ -73,8 +76,9 @@ impl PeerLink {
     fn down(&self, error: &LinkError) {
         let number = self.number;
         let mut links = self.peer.links.borrow_mut();
+        let before = links.len();
         links.retain(|open| open.number != number);
-        if links.is_empty() {
+        if links.is_empty() && before > 0 {
             self.edges.shared.metrics.moves.peers.dec();
         }
         tracing::info!(origin = self.peer.name, %error, "link to an origin of the cluster is lost");
@@ -158,6 +162,7 @@ impl Edges {
             peer: self.peers.linked(&hello.node),
             link: link.clone(),
             number,
+            epoch: hello.epoch,
         })
     }
 

@@ -37,6 +37,8 @@ pub(super) struct PeerOrigin {
 /// A link that is up.
 pub(super) struct OpenLink {
     pub(super) number: u64,
+    /// The process at the other end.
+    pub(super) epoch: u64,
     pub(super) link: Link,
     pub(super) control: queue::Sender<Control>,
     /// The groups that live there, as this link has brought them.
@@ -131,9 +133,12 @@ impl PeerOrigin {
         !self.links.borrow().is_empty()
     }
 
-    /// Adds a link, in place of the oldest if there are too many.
+    /// Adds a link, in place of those to another process, and of the oldest if there are too many.
     pub(super) fn add(&self, open: OpenLink) {
         let mut links = self.links.borrow_mut();
+        for other in links.extract_if(.., |other| other.epoch != open.epoch) {
+            other.link.close(CloseCode::Fenced);
+        }
         links.push(open);
         if links.len() > MAX_LINKS {
             links[0].link.close(CloseCode::Fenced);

@@ -20,8 +20,8 @@ pub(super) struct Residents {
     /// All groups that have come or gone since; noted in a cluster alone.
     all_moved: RefCell<Option<HashSet<GroupName>>>,
     has_moved: Notify,
-    /// Groups of which not all peers hear yet.
-    held_back: RefCell<HashMap<GroupName, HeldBack>>,
+    /// Groups that are on their way here, or from here: what peers hear of them is not what lanes show.
+    under_way: RefCell<HashMap<GroupName, UnderWay>>,
     /// Whether edges hear of all groups, as the other origins do: this one is drained, and edges that have no
     /// lane of a group would start it elsewhere.
     names_all: Cell<bool>,
@@ -39,9 +39,9 @@ pub(super) enum NamedGroups {
     Origins,
 }
 
-/// Why a group is held back.
+/// The state of a group that is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HeldBack {
+pub(super) enum UnderWay {
     /// Edges bring its sessions, and another origin may have it. No peer hears of it.
     Brought,
     /// Another origin has offered it, and keeps it as long as it has not committed. No peer hears of it.
@@ -49,6 +49,9 @@ pub(super) enum HeldBack {
     /// It is this origin's, also before its first lane. Origins hear of it; edges have to bring their sessions
     /// first, so that no new one comes before.
     Committed,
+    /// It goes to another origin, which has not said that it goes on there. All peers hear of it as if it were here,
+    /// so that none starts it meanwhile.
+    Leaving,
 }
 
 /// A group with lanes here.
@@ -66,7 +69,7 @@ impl Residents {
             moved: RefCell::default(),
             all_moved: RefCell::default(),
             has_moved: Notify::new(),
-            held_back: RefCell::default(),
+            under_way: RefCell::default(),
             names_all: Cell::new(false),
             displaced,
         }
@@ -120,8 +123,8 @@ impl Residents {
         if was_displaced {
             self.displaced.dec();
         }
-        if self.held_back(group) == Some(HeldBack::Brought) {
-            self.held_back.borrow_mut().remove(group);
+        if self.under_way(group) == Some(UnderWay::Brought) {
+            self.under_way.borrow_mut().remove(group);
         } else {
             self.note_moved(group, was_displaced);
         }
@@ -150,29 +153,36 @@ impl Residents {
         }
     }
 
-    /// Peers do not hear of a group until [`Self::announce`]; other origins may.
-    pub(super) fn hold_back(&self, group: &GroupName, why: HeldBack) {
-        self.held_back.borrow_mut().insert(group.clone(), why);
-        if why == HeldBack::Committed {
+    /// A group is on its way, until [`Self::announce`].
+    pub(super) fn goes(&self, group: &GroupName, how: UnderWay) {
+        self.under_way.borrow_mut().insert(group.clone(), how);
+        if how == UnderWay::Committed {
             self.note_moved(group, false);
         }
     }
 
-    /// Lets all peers hear of a group.
+    /// A group is not on its way any more: all peers hear whether it is here.
     pub(super) fn announce(&self, group: &GroupName) {
-        if self.held_back.borrow_mut().remove(group).is_some() {
+        if self.under_way.borrow_mut().remove(group).is_some() {
             self.note_moved(group, true);
         }
     }
 
-    fn held_back(&self, group: &GroupName) -> Option<HeldBack> {
-        self.held_back.borrow().get(group).copied()
+    /// A group that was leaving has gone, unless it is on its way back already.
+    pub(super) fn has_left(&self, group: &GroupName) {
+        if self.under_way(group) == Some(UnderWay::Leaving) {
+            self.announce(group);
+        }
     }
 
-    /// The groups that are held back for this reason.
-    pub(super) fn all_held_back(&self, why: HeldBack) -> Vec<GroupName> {
-        let held_back = self.held_back.borrow();
-        let groups = held_back.iter().filter(|(_, it)| **it == why);
+    fn under_way(&self, group: &GroupName) -> Option<UnderWay> {
+        self.under_way.borrow().get(group).copied()
+    }
+
+    /// The groups that are on their way like this.
+    pub(super) fn all_under_way(&self, how: UnderWay) -> Vec<GroupName> {
+        let under_way = self.under_way.borrow();
+        let groups = under_way.iter().filter(|(_, it)| **it == how);
         groups.map(|(group, _)| group.clone()).collect()
     }
 
@@ -190,9 +200,11 @@ impl Residents {
 
     /// The frames for a new link: the groups that are here.
     pub(super) fn told(&self, extent: NamedGroups) -> Vec<Control> {
-        let committed = self.all_held_back(HeldBack::Committed);
         let mut names = self.names();
-        names.extend(committed.into_iter().filter(|name| !self.contains(name)));
+        for how in [UnderWay::Committed, UnderWay::Leaving] {
+            let without_lanes = self.all_under_way(how).into_iter();
+            names.extend(without_lanes.filter(|name| !self.contains(name)));
+        }
         names.retain(|name| self.is_told(name, extent) && self.is_here(name, extent));
         let mut frames: Vec<_> = names
             .chunks(GROUPS_PER_FRAME)
@@ -208,10 +220,10 @@ impl Residents {
 
     /// Whether peers with this extent hear of a group, whether it is here or not.
     fn is_told(&self, group: &GroupName, extent: NamedGroups) -> bool {
-        match self.held_back(group) {
-            None => true,
-            Some(HeldBack::Committed) => extent == NamedGroups::Origins,
-            Some(HeldBack::Brought | HeldBack::Offered) => false,
+        match self.under_way(group) {
+            None | Some(UnderWay::Leaving) => true,
+            Some(UnderWay::Committed) => extent == NamedGroups::Origins,
+            Some(UnderWay::Brought | UnderWay::Offered) => false,
         }
     }
 
@@ -219,7 +231,10 @@ impl Residents {
     fn is_here(&self, group: &GroupName, extent: NamedGroups) -> bool {
         match self.groups.borrow().get(group) {
             Some(resident) => extent != NamedGroups::Displaced || resident.home.is_some(),
-            None => self.held_back(group) == Some(HeldBack::Committed),
+            None => matches!(
+                self.under_way(group),
+                Some(UnderWay::Committed | UnderWay::Leaving)
+            ),
         }
     }
 
@@ -344,11 +359,11 @@ mod tests {
             let told = residents.told(extent);
             told.len() > 1
         };
-        residents.hold_back(&given, HeldBack::Offered);
+        residents.goes(&given, UnderWay::Offered);
         residents.add_lane(&given, "other", "here");
         assert_eq!(changes(&residents), (Vec::new(), Vec::new()));
         assert!(!names(NamedGroups::Origins));
-        residents.hold_back(&given, HeldBack::Committed);
+        residents.goes(&given, UnderWay::Committed);
         assert_eq!(changes(&residents), (Vec::new(), vec![added()]));
         assert!(names(NamedGroups::Origins) && !names(NamedGroups::Displaced));
         residents.remove_lane(&given);
@@ -365,17 +380,33 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_leaves_is_named_until_it_goes_on_elsewhere() {
+        let residents = residents();
+        let gone = group("live/gone");
+        residents.add_lane(&gone, "other", "here");
+        changes(&residents);
+        residents.goes(&gone, UnderWay::Leaving);
+        residents.remove_lane(&gone);
+        let added = || vec![change(vec![gone.clone()], Vec::new())];
+        assert_eq!(changes(&residents), (added(), added()), "as before");
+        assert_eq!(residents.told(NamedGroups::Displaced).len(), 2);
+        residents.announce(&gone);
+        let removed = || vec![change(Vec::new(), vec![gone.clone()])];
+        assert_eq!(changes(&residents), (removed(), removed()));
+    }
+
+    #[test]
     fn a_group_that_was_never_named_goes_in_silence() {
         let residents = residents();
         let brought = group("live/brought");
-        residents.hold_back(&brought, HeldBack::Brought);
+        residents.goes(&brought, UnderWay::Brought);
         residents.add_lane(&brought, "other", "here");
         assert_eq!(
-            residents.all_held_back(HeldBack::Brought),
+            residents.all_under_way(UnderWay::Brought),
             std::slice::from_ref(&brought)
         );
         residents.remove_lane(&brought);
-        assert!(residents.all_held_back(HeldBack::Brought).is_empty());
+        assert!(residents.all_under_way(UnderWay::Brought).is_empty());
         residents.add_lane(&brought, "other", "here");
         let told = || vec![change(vec![brought.clone()], Vec::new())];
         assert_eq!(changes(&residents), (told(), told()));

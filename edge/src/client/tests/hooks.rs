@@ -10,9 +10,9 @@ use std::{
 use tributary_gate::{HookSettings, HookStyle, OnFailure, Urls};
 use tributary_node::config::Application;
 use tributary_protocol::{
-    MessageStreamId,
+    Message, MessageStreamId, RtmpTimestamp, TransactionId,
     amf::{Object, Value},
-    command::{self, Status},
+    command::{self, Command, ObjectEncoding, Status},
     link::{CloseReason, FromSession, Generation, ToSession},
     session::ClientEvent,
 };
@@ -179,6 +179,32 @@ async fn what_follows_a_question_waits_in_order() {
         (path.as_str(), field(&body, "app")),
         ("/disconnect", "live/room")
     );
+}
+
+/// A client that has come back from another edge: its publish was allowed there, and ends here.
+#[tokio::test]
+async fn a_publish_that_goes_on_is_not_asked_about_and_its_end_is_told() {
+    let service = Service::start();
+    let mut edge = service.edge(service.settings());
+    let (client, peer) = session(&mut edge).await;
+    assert_eq!(service.next().0, "/connect");
+    let mut publish = Command::new("publish", TransactionId::NONE);
+    publish.arguments = vec!["cam".into(), "live".into()];
+    let (kind, payload) = publish.encode(ObjectEncoding::Amf0);
+    peer.say(ToSession::Repeat(Message {
+        kind,
+        stream: STREAM,
+        timestamp: RtmpTimestamp(0),
+        payload,
+    }));
+    assert_eq!(edge.command(&peer).await.0.name, "publish");
+    drop(client);
+    let (path, body) = service.next();
+    assert_eq!(
+        (path.as_str(), field(&body, "name")),
+        ("/publish_done", "cam")
+    );
+    assert_eq!(service.next().0, "/disconnect");
 }
 
 #[tokio::test]

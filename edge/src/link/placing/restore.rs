@@ -1,11 +1,18 @@
 //! Sessions whose origin is another process now, or another origin, on their way to it.
 
-use std::{rc::Rc, time::Instant};
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
+use tokio::{task::spawn_local, time::timeout};
 use tributary_protocol::link::CloseReason;
 
 use super::{Lane, Origin, Placing};
 use crate::link::{handle::FromOrigin, lane::LaneOpening};
+
+/// The time for a link to an origin at which a group goes on, if there is none. Reason: it is the usual grace time.
+const UNLINKED: Duration = Duration::from_secs(15);
 
 impl Placing {
     /// Brings the sessions of a lane whose group goes on at another origin there.
@@ -18,7 +25,18 @@ impl Placing {
         };
         left.push_all(|| FromOrigin::LinkLost);
         // The other origin waits for the lane, also if nobody is left.
-        self.restore_lane_at(left, origin, true);
+        let lane = self.restore_lane_at(left, Rc::clone(&origin), true);
+        let Some(lane) = lane.filter(|_| !origin.is_linked()) else {
+            return;
+        };
+        tracing::warn!(group = %lane.group(), origin = to, "the group goes on at an origin to which there is no link");
+        let placing = Rc::clone(self);
+        spawn_local(async move {
+            if timeout(UNLINKED, origin.linked()).await.is_err() {
+                // Nothing else ends it: the origin is not lost, it was never there.
+                placing.replace(&lane, true);
+            }
+        });
     }
 
     /// Brings the sessions of a lane to the present process of its origin.
@@ -26,9 +44,14 @@ impl Placing {
         self.restore_lane_at(lost, Rc::clone(&lost.origin), false);
     }
 
-    /// Brings the sessions of a lane to an origin, in a lane of their own. A session that was not accepted is
-    /// placed again; one that cannot be restored is closed.
-    fn restore_lane_at(self: &Rc<Self>, lost: &Rc<Lane>, origin: Rc<Origin>, is_awaited: bool) {
+    /// Brings the sessions of a lane to an origin, in a lane of their own, which is returned. A session
+    /// that was not accepted is placed again; one that cannot be restored is closed.
+    fn restore_lane_at(
+        self: &Rc<Self>,
+        lost: &Rc<Lane>,
+        origin: Rc<Origin>,
+        is_awaited: bool,
+    ) -> Option<Rc<Lane>> {
         self.lanes.unlist(lost);
         let opening = LaneOpening {
             id: self.lanes.next_id(),
@@ -59,7 +82,7 @@ impl Placing {
         }
         lost.end(CloseReason::OriginLost);
         if brought + ended == 0 && !is_awaited {
-            return;
+            return None;
         }
         let origin = lane.origin.name();
         tracing::info!(group = %lane.group(), origin, sessions = brought, ended, "sessions are brought to another process");
@@ -70,5 +93,6 @@ impl Placing {
             None => self.lanes.add(&lane),
         }
         self.start(&lane);
+        Some(lane)
     }
 }

@@ -29,6 +29,7 @@ impl Lane {
             let Some(command) = command else {
                 // The group has closed the queue: it is too far ahead of this thread.
                 self.close_sessions(CloseReason::Retention);
+                self.end(CloseReason::Retention);
                 break;
             };
             self.handle_command(command);
