@@ -30,6 +30,16 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// The longest such time.
 const AGAIN_MOST: Duration = Duration::from_secs(30);
 
+/// The time after that of the drain in which groups are tried again that another origin did not take: an origin or
+/// an edge beside may be about to come back.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why a group stays, and whether it will.
+struct Stays {
+    why: String,
+    is_final: bool,
+}
+
 impl Edges {
     /// Begins to move all groups away, or gives a drain that is under way another time.
     pub(super) fn begin_drain(self: &Rc<Self>, within: Duration) -> ClusterStatus {
@@ -132,20 +142,24 @@ impl Edges {
             moving.spawn_local(async move {
                 match edges.move_away(&group, is_late).await {
                     Ok(()) => drop(drain.staying.borrow_mut().remove(&group)),
-                    Err(why) => drain.stays(group, why, is_late),
+                    Err(stays) => drain.stays(group, stays, is_late),
                 }
             });
         }
         while moving.join_next().await.is_some() {}
     }
 
-    /// Whether a drain has come as far as it can: its time is over, and each group that is left was tried since.
+    /// Whether a drain has come as far as it can: its time is over, and each group that is left was tried since,
+    /// for a while if another attempt may succeed.
     fn is_done(&self, drain: &Drain) -> bool {
-        let is_late = drain.until.get() <= Instant::now();
+        let late = Instant::now().saturating_duration_since(drain.until.get());
         let staying = drain.staying.borrow();
-        let was_tried = |group: &GroupName| staying.get(group).is_some_and(|it| it.was_late);
+        let was_tried = |group: &GroupName| {
+            let staying = staying.get(group).filter(|it| it.was_late);
+            staying.is_some_and(|it| it.is_final || late >= PATIENCE)
+        };
         let left = self.sessions_of_groups();
-        left.is_empty() || is_late && left.keys().all(was_tried)
+        left.is_empty() || left.keys().all(was_tried)
     }
 
     fn is_present(&self, drain: &Rc<Drain>) -> bool {
@@ -155,14 +169,20 @@ impl Edges {
     }
 
     /// Moves a group to the origin with the fewest sessions that takes it.
-    async fn move_away(self: &Rc<Self>, group: &GroupName, is_late: bool) -> Result<(), String> {
+    async fn move_away(self: &Rc<Self>, group: &GroupName, is_late: bool) -> Result<(), Stays> {
         if !is_late && !self.shared.groups.may_hand_over(group).await {
-            return Err("its application does not expect to be moved".into());
+            return Err(Stays {
+                why: "its application does not expect to be moved".into(),
+                is_final: false,
+            });
         }
         let mut peers = self.peers.all();
         peers.retain(|peer| peer.is_linked() && !peer.is_leaving.get());
         peers.sort_by_key(|peer| peer.sessions.get());
-        let mut why = "no other origin takes groups".to_owned();
+        let mut stays = Stays {
+            why: "no other origin takes groups".to_owned(),
+            is_final: false,
+        };
         for peer in peers {
             match self.move_group(group, &peer.name).await {
                 Ok(moved) => {
@@ -172,12 +192,17 @@ impl Edges {
                 // It had clients when the drain looked, and has none to lose.
                 Err(MoveError::NotHere) => return Ok(()),
                 Err(error @ (MoveError::Refused { .. } | MoveError::NoAnswer { .. })) => {
-                    why = error.to_string();
+                    stays.why = error.to_string();
                 }
-                Err(error) => return Err(error.to_string()),
+                Err(error) => {
+                    return Err(Stays {
+                        why: error.to_string(),
+                        is_final: matches!(error, MoveError::HasData | MoveError::Closes),
+                    });
+                }
             }
         }
-        Err(why)
+        Err(stays)
     }
 
     /// The groups with sessions.
@@ -207,7 +232,8 @@ impl Drain {
     }
 
     /// Notes that a group has not moved; the drain tries again later, and later each time.
-    fn stays(&self, group: GroupName, why: String, was_late: bool) {
+    fn stays(&self, group: GroupName, stays: Stays, was_late: bool) {
+        let Stays { why, is_final } = stays;
         let mut staying = self.staying.borrow_mut();
         let before = staying.get(&group);
         if before.is_none_or(|before| before.why != why) {
@@ -226,6 +252,7 @@ impl Drain {
             again,
             pause,
             was_late,
+            is_final,
         };
         staying.insert(group, staying_group);
     }

@@ -325,7 +325,7 @@ impl Edges {
         if open.only_if_living && !lives_here {
             return LaneAdmission::Unknown;
         }
-        // What an edge brings has lived here, or has been given to this origin; if another has the group all the
+        // A group that an edge brings has lived here, or was given to this origin; if another has it all the
         // same, its sessions are passed on.
         let is_new = !open.restore && !lives_here;
         let may_live_elsewhere = is_new && self.may_live_elsewhere(&open);

@@ -64,6 +64,8 @@ pub(super) struct Staying {
     pub(super) pause: Duration,
     /// Whether it was tried after the time of the drain.
     pub(super) was_late: bool,
+    /// Whether another attempt has no other outcome.
+    pub(super) is_final: bool,
 }
 
 impl Moves {
