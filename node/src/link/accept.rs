@@ -1,8 +1,10 @@
 //! Links that an endpoint accepts: greeted, their lanes and feeds accepted, until they are gone.
 
 use std::{
+    cell::Cell,
     fmt,
-    future::Future,
+    future::{Future, ready},
+    pin::pin,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -132,15 +134,16 @@ async fn accept_streams<S: ServedLink>(
     link: &Link,
     streams: &mut JoinSet<()>,
 ) -> LinkError {
-    let (mut lanes, mut feeds) = (0_usize, 0_usize);
+    let lanes = Rc::new(Cell::new(0_usize));
+    let mut feeds = 0_usize;
     let mut rate = Rate::new(STREAMS_PER_SECOND, STREAMS_AT_ONCE, Instant::now());
     loop {
         tokio::select! {
             lane = link.accept_lane(StreamKind::Lane) => match lane {
                 Ok(stream) => {
-                    lanes += 1;
-                    link.allow_lanes(served.lane_count().min(lanes));
-                    streams.spawn_local(serve_lane(served.clone(), stream));
+                    lanes.set(lanes.get() + 1);
+                    let (served, link, lanes) = (served.clone(), link.clone(), Rc::clone(&lanes));
+                    streams.spawn_local(serve_lane(served, link, lanes, stream));
                 }
                 Err(error) => return error,
             },
@@ -161,13 +164,29 @@ async fn accept_streams<S: ServedLink>(
     }
 }
 
-async fn serve_lane<S: ServedLink>(served: S, stream: (SendStream, RecvStream)) {
+/// Serves a lane. `accepted` counts those of the link.
+async fn serve_lane<S: ServedLink>(
+    served: S,
+    link: Link,
+    accepted: Rc<Cell<usize>>,
+    stream: (SendStream, RecvStream),
+) {
     let mut stream = LaneStream::new(stream);
-    match timeout(GREETING, stream.opening()).await {
-        Ok(Ok(Some(open))) => served.lane(open, stream).await,
-        Ok(Err(error)) => served.protocol_error(&error),
-        Ok(Ok(None)) | Err(_) => {}
+    let open = match timeout(GREETING, stream.opening()).await {
+        Ok(Ok(Some(open))) => open,
+        Ok(Err(error)) => return served.protocol_error(&error),
+        Ok(Ok(None)) | Err(_) => return,
+    };
+    let mut lane = pin!(served.clone().lane(open, stream));
+    tokio::select! {
+        biased;
+        () = &mut lane => return,
+        // The first poll has admitted it.
+        () = ready(()) => {}
     }
+    // Thousands may have come at once. The next ones wait at the peer until it may open more.
+    link.allow_lanes(served.lane_count().min(accepted.get()));
+    lane.await;
 }
 
 #[cfg(test)]

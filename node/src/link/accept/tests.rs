@@ -15,6 +15,8 @@ struct Host {
     events: mpsc::Sender<String>,
     /// The control queue of the link that is up.
     control: RefCell<Option<queue::Sender<Control>>>,
+    /// The lanes of the application `keep`, which stay.
+    lanes: Cell<usize>,
 }
 
 #[derive(Clone)]
@@ -77,7 +79,7 @@ impl ServedLink for Served {
     }
 
     fn lane_count(&self) -> usize {
-        0
+        self.0.lanes.get()
     }
 
     fn feed_count(&self) -> usize {
@@ -88,7 +90,13 @@ impl ServedLink for Served {
         self.0.report(error);
     }
 
-    async fn lane(self, open: OpenLane, stream: LaneStream) {
+    async fn lane(self, open: OpenLane, mut stream: LaneStream) {
+        if open.group.application() == "keep" {
+            self.0.lanes.set(self.0.lanes.get() + 1);
+            let answer = LaneAnswer::Open { received: 0 };
+            stream.answer(&answer).await.unwrap();
+            return std::future::pending().await;
+        }
         self.0.report(format_args!("lane {}", open.lane.0));
         stream.refuse(&LaneAnswer::Refused).await;
     }
@@ -133,6 +141,7 @@ impl Stage {
         let host = Rc::new(Host {
             events,
             control: RefCell::default(),
+            lanes: Cell::new(0),
         });
         spawn_local(async move { accept(&origin, &host).await });
         Self {
@@ -177,6 +186,42 @@ async fn an_accepted_link_is_greeted_and_its_streams_are_served_until_it_is_lost
 
         stage.link.close(CloseCode::Shutdown);
         assert_eq!(stage.event().await, "lost: closed by the peer (code 0)");
+    };
+    LocalSet::new().run_until(scenario).await;
+}
+
+/// All lanes of an edge come at once when it brings them to another process.
+#[tokio::test]
+async fn thousands_of_lanes_come_at_once_and_stay() {
+    const LANES: usize = 10_000;
+    let scenario = async {
+        let mut stage = Stage::new().await;
+        let _greeted = greet(&stage.link, hello("edge", 1)).await.unwrap();
+        assert_eq!(stage.event().await, "up");
+        let mut lanes = JoinSet::new();
+        for number in 0..LANES {
+            let link = stage.link.clone();
+            lanes.spawn_local(async move {
+                let mut lane = LaneStream::open(&link).await.unwrap();
+                let open = OpenLane {
+                    lane: LaneId(number as u64),
+                    group: GroupName::from_app("keep/room").unwrap(),
+                    home: String::new(),
+                    resume: None,
+                    only_if_living: false,
+                    restore: true,
+                };
+                let answer = lane.ask(&open).await;
+                assert_eq!(answer, Some(LaneAnswer::Open { received: 0 }));
+                lane
+            });
+        }
+        let mut kept = Vec::new();
+        while kept.len() < LANES {
+            let next = timeout(Duration::from_secs(60), lanes.join_next()).await;
+            let next = next.unwrap_or_else(|_| panic!("{} lanes are open", kept.len()));
+            kept.push(next.unwrap().unwrap());
+        }
     };
     LocalSet::new().run_until(scenario).await;
 }
