@@ -779,12 +779,16 @@ const APPLICATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/ap
 /// The groups of the call scenario need an application that answers. Publishers over an emulated path
 /// have no loopback address.
 const ORIGIN_CONFIGURATION: &str = r#"
+[origin]
+max_groups = 60000
+
 [applications.live]
 builtin = "live"
 publish_from = "anywhere"
 
 [applications.counter]
 builtin = "counter"
+max_groups = 60000
 "#;
 
 /// Of these settings only the paths, `worker_processes` and the number of connections differ from
