@@ -46,7 +46,7 @@ impl<M: Copy + Eq + Hash + Debug> ObjectLock<M> {
         self.changes.is_some()
     }
 
-    /// Nobody waits for the reports of this member's messages any more.
+    /// The reports of this member's messages are not waited for any more.
     pub(super) fn forget_reports(&mut self, of: M) {
         for item in &mut self.waiting {
             if let Waiting::Messages {
