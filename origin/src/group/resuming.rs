@@ -17,14 +17,14 @@ use std::{
 };
 
 use tributary_protocol::{
-    Message, MessageStreamId, RtmpTimestamp, TransactionId,
+    Message, MessageStreamId, TransactionId,
     amf::Value,
     command::{Command, Connect, ObjectEncoding, Status},
     link::{CloseReason, Filter, Generation, OpenSession, ToSession},
-    shared_object::SharedObjectMessage,
 };
 
 use super::{
+    answer,
     client::Client,
     clients::Clients,
     core::Core,
@@ -47,7 +47,7 @@ const UNHEARD: Duration = Duration::from_secs(5);
 struct Left {
     place: SessionKey,
     lane: LaneOut,
-    objects: Vec<SharedObjectMessage>,
+    objects: Vec<Message>,
 }
 
 impl Clients {
@@ -235,20 +235,14 @@ impl Core {
 
     /// Has the edge pass on what the client was doing, as if it came from the client now: the edge has to know
     /// of it.
-    fn repeat(&mut self, key: SessionKey, objects: Vec<SharedObjectMessage>) {
+    fn repeat(&mut self, key: SessionKey, uses: Vec<Message>) {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
         let command = |stream: MessageStreamId, name: &str, arguments: Vec<Value>| {
             let mut command = Command::new(name, TransactionId::NONE);
             command.arguments = arguments;
-            let (kind, payload) = command.encode(ObjectEncoding::Amf0);
-            Message {
-                kind,
-                stream,
-                timestamp: RtmpTimestamp(0),
-                payload,
-            }
+            answer::on_stream(stream, &command, ObjectEncoding::Amf0)
         };
         let (mut publishes, mut plays) = (Vec::new(), Vec::new());
         for stream in client.streams.iter() {
@@ -268,15 +262,6 @@ impl Core {
                 Role::Idle | Role::Asking(_) => {}
             }
         }
-        let uses = objects.into_iter().map(|uses| {
-            let (kind, payload) = uses.encode(ObjectEncoding::Amf0);
-            Message {
-                kind,
-                stream: MessageStreamId::CONNECTION,
-                timestamp: RtmpTimestamp(0),
-                payload,
-            }
-        });
         for message in publishes.into_iter().chain(plays).chain(uses) {
             client.tell(ToSession::Repeat(message));
         }

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 
 use tributary_protocol::{
+    Message,
     amf::ObjectEncoding,
     link::{AudienceId, Recipients, ToAudience},
-    shared_object::{Body, Flags, Output, SharedObjectMessage, To},
+    shared_object::{Body, Flags, Output, To},
 };
 
 use super::{
     super::{acts::ObjectActs, use_of},
-    Forms, Member, Side, message,
+    Forms, Member, Side, message, of_kind,
 };
 use crate::{app::ObjectId, group::client::Client, session::SessionKey};
 
@@ -78,8 +79,8 @@ impl ObjectActs<'_> {
         self.step_aside(id, key);
     }
 
-    /// The member's objects, which it goes on to use in another session: the requests for that.
-    pub(in crate::group) fn leave_sides(&mut self, key: SessionKey) -> Vec<SharedObjectMessage> {
+    /// The member's objects, which it goes on to use in another session: its requests for that.
+    pub(in crate::group) fn leave_sides(&mut self, key: SessionKey) -> Vec<Message> {
         let Some(client) = self.clients.get_mut(key).filter(|it| it.has_uses()) else {
             return Vec::new();
         };
@@ -90,7 +91,8 @@ impl ObjectActs<'_> {
                 continue;
             };
             if let Some(flags) = entry.object.handle_away(key) {
-                requests.push(use_of(&entry.name, flags));
+                let (kind, payload) = use_of(&entry.name, flags).encode(ObjectEncoding::Amf0);
+                requests.push(of_kind(kind, payload));
             }
         }
         requests
