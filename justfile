@@ -48,6 +48,10 @@ crowd *ARGS:
 movers:
     cargo test --profile ci --test e2e -- --ignored --nocapture a_hundred_moves
 
+# All kinds of things happen to a cluster; SEED and ROUNDS are variables.
+trouble:
+    cargo test --profile ci --test e2e -- --ignored --nocapture whatever_happens
+
 # Origins are drained 50 times under their clients.
 drains:
     cargo test --profile ci --test e2e -- --ignored --nocapture fifty_drains

@@ -20,7 +20,7 @@ use crate::support::{
 };
 
 /// Origins in a cluster, with the applications `room`, `table` and `board`.
-fn cluster(origins: usize, edges: usize) -> Cluster {
+pub(super) fn cluster(origins: usize, edges: usize) -> Cluster {
     let write = |apps: &Path| {
         for (name, script) in [("room", ECHO), ("table", TABLE), ("board", BOARD)] {
             let folder = apps.join(name);
@@ -63,7 +63,7 @@ const BOARD: &str = "
     };
 ";
 
-fn order(cluster: &Cluster, origin: usize, arguments: &[&str]) -> Result<Value, String> {
+pub(super) fn order(cluster: &Cluster, origin: usize, arguments: &[&str]) -> Result<Value, String> {
     let arguments = [&["--json"], arguments].concat();
     let (good, said) = cluster.command(origin, &arguments);
     match good {
@@ -83,7 +83,7 @@ fn status(cluster: &Cluster, origin: usize) -> Value {
 }
 
 /// The number of the origin that has a group.
-fn place(cluster: &Cluster, group: &str) -> usize {
+pub(super) fn place(cluster: &Cluster, group: &str) -> usize {
     let has = |origin: &usize| order(cluster, *origin, &["status", group]).is_ok();
     (0..cluster.origins.len())
         .find(has)

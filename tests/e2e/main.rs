@@ -4,6 +4,7 @@
 mod support;
 
 mod a_client_comes_back;
+mod a_cluster_in_trouble;
 mod a_process_dies;
 mod a_publication_ends_with_its_publisher;
 mod a_publisher_takes_over;
