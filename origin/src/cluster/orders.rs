@@ -122,7 +122,10 @@ pub(crate) enum MoveError {
     },
     /// It is the name of this origin.
     SameOrigin,
-    NotHere,
+    /// It may be at another origin.
+    NotHere {
+        at: Option<String>,
+    },
     /// No edge that has clients of it has a link to this origin.
     NoEdge,
     HasData,
@@ -176,7 +179,8 @@ impl MoveError {
             }
             Self::NoLink { linked, .. } => format!("name one of {}", linked.join(", ")),
             Self::SameOrigin => "name another origin with --to".into(),
-            Self::NotHere => {
+            Self::NotHere { at: Some(at) } => format!("ask {at}, which has it"),
+            Self::NotHere { at: None } => {
                 "ask the origin that has it: `tributary cluster status` says which".into()
             }
             Self::NoEdge => "wait until the link of one of its edges is back".into(),
@@ -202,7 +206,7 @@ impl fmt::Display for MoveError {
         match self {
             Self::NoLink { to, .. } => write!(f, "this origin has no link to an origin {to:?}"),
             Self::SameOrigin => f.write_str("it is at this origin already"),
-            Self::NotHere => f.write_str("it has no clients at this origin"),
+            Self::NotHere { .. } => f.write_str("it has no clients at this origin"),
             Self::NoEdge => {
                 f.write_str("none of the edges that have its clients has a link to this origin")
             }

@@ -71,9 +71,11 @@ impl Clients {
     pub(super) fn heard(&mut self, key: SessionKey) {
         let client = self.clients.get_mut(&key);
         let resumable = client.and_then(|client| client.resumable.as_mut());
-        let used = resumable.and_then(|resumable| resumable.heard());
-        if let (Some(used), Some(tokens)) = (used, &mut self.tokens) {
-            tokens.forget(used);
+        let used = resumable.map(|resumable| resumable.heard());
+        for token in used.into_iter().flatten() {
+            if let Some(tokens) = &mut self.tokens {
+                tokens.forget(token);
+            }
         }
     }
 

@@ -19,8 +19,8 @@ pub(super) struct ResumeToken(u128);
 #[derive(Debug)]
 pub(super) struct Resumable {
     pub(super) token: ResumeToken,
-    /// The token before, until the client shows that it has this one.
-    pub(super) previous: Option<ResumeToken>,
+    /// The tokens before, until the client shows that it has this one: answers may be lost.
+    pub(super) previous: Vec<ResumeToken>,
     /// The same in all of its sessions.
     pub(super) lineage: u128,
     /// How often it has come back.
@@ -64,6 +64,10 @@ pub(super) enum ResumeWish {
 
 /// The property of the connect, and of the info object of its answer.
 const RESUME: &str = "resume";
+
+/// Tokens of a client that are good beside the last one. Reason: each is the token of an answer that may have been
+/// lost.
+const MAX_PREVIOUS: usize = 8;
 
 /// The digits of a token.
 const DIGITS: usize = 32;
@@ -110,7 +114,7 @@ impl Resumable {
     fn of(token: ResumeToken, lineage: u128, returns: u32) -> Box<Self> {
         Box::new(Self {
             token,
-            previous: None,
+            previous: Vec::new(),
             lineage,
             returns,
             remembered: RefCell::default(),
@@ -147,15 +151,15 @@ impl Resumable {
         self.unheard.push(Unheard { stream, status, at });
     }
 
-    /// A message has come in its present session. Returns the token before, if the client has shown that it has
+    /// A message has come in its present session. Returns the tokens before, if the client has shown that it has
     /// the present one: the message is its own.
-    pub(super) fn heard(&mut self) -> Option<ResumeToken> {
+    pub(super) fn heard(&mut self) -> Vec<ResumeToken> {
         match self.awaited.checked_sub(1) {
             Some(awaited) => {
                 self.awaited = awaited;
-                None
+                Vec::new()
             }
-            None => self.previous.take(),
+            None => std::mem::take(&mut self.previous),
         }
     }
 
@@ -191,7 +195,9 @@ impl Tokens {
         self.places.insert(place, client);
         let token = ResumeToken::random();
         let used = std::mem::replace(&mut resumable.token, token);
-        if let Some(oldest) = resumable.previous.replace(used) {
+        resumable.previous.push(used);
+        if resumable.previous.len() > MAX_PREVIOUS {
+            let oldest = resumable.previous.remove(0);
             self.clients.remove(&oldest);
         }
         resumable.returns += 1;
@@ -204,9 +210,9 @@ impl Tokens {
     }
 
     pub(super) fn remove(&mut self, resumable: &Resumable, place: SessionKey) {
-        let tokens = [Some(resumable.token), resumable.previous];
-        for token in tokens.into_iter().flatten() {
-            self.clients.remove(&token);
+        self.clients.remove(&resumable.token);
+        for token in &resumable.previous {
+            self.clients.remove(token);
         }
         self.lineages.remove(&resumable.lineage);
         self.places.remove(&place);
@@ -285,8 +291,8 @@ mod tests {
         tokens.come_back(&mut one, key(1), (key(1), key(2)));
         one.awaited = 1;
         assert_eq!(tokens.client(first), Some(key(1)));
-        assert_eq!(one.heard(), None, "its edge has passed a message on");
-        assert_eq!(one.heard(), Some(first));
+        assert!(one.heard().is_empty(), "its edge has passed a message on");
+        assert_eq!(one.heard(), [first]);
         tokens.forget(first);
         let second = one.token;
         assert_eq!(
@@ -294,8 +300,12 @@ mod tests {
             (None, Some(key(1)))
         );
         tokens.come_back(&mut one, key(1), (key(2), key(3)));
+        for _ in 0..MAX_PREVIOUS - 1 {
+            tokens.come_back(&mut one, key(1), (key(3), key(3)));
+        }
+        assert_eq!(tokens.client(second), Some(key(1)));
         tokens.come_back(&mut one, key(1), (key(3), key(4)));
-        assert_eq!(tokens.client(second), None, "the one before the last");
+        assert_eq!(tokens.client(second), None, "too many answers were lost");
         assert_eq!(tokens.of_place(key(4)), Some(key(1)));
         assert_eq!(tokens.of_place(key(3)), None);
         tokens.remove(&one, key(4));

@@ -40,8 +40,8 @@ use crate::{
     session::{LaneOut, SessionKey},
 };
 
-/// The time for which the end of a publish may not have been heard. Reason: a lost edge is noticed within it.
-const UNHEARD: Duration = Duration::from_secs(5);
+/// The time for which the end of a publish may not have been heard. Reason: the usual grace time is half of it.
+const UNHEARD: Duration = Duration::from_secs(30);
 
 /// The place that a client has left, and the requests for the objects that it goes on to use.
 struct Left {

@@ -149,7 +149,11 @@ impl Streams {
             Holding::Held(old) => old.told && old.slot.session == claimant.slot.session,
             _ => false,
         };
-        let writer = live.begin_writer(stream.holding.next_writer());
+        let writer = match &stream.holding {
+            // A publish would have ended the one before on its message stream.
+            Holding::Held(old) if old.slot == claimant.slot => live.begin_again(now),
+            holding => live.begin_writer(holding.next_writer()),
+        };
         let holder = Holder {
             slot: claimant.slot,
             generation: claimant.generation,

@@ -190,7 +190,7 @@ impl Edges {
                     return Ok(());
                 }
                 // It had clients when the drain looked, and has none to lose.
-                Err(MoveError::NotHere) => return Ok(()),
+                Err(MoveError::NotHere { .. }) => return Ok(()),
                 Err(error @ (MoveError::Refused { .. } | MoveError::NoAnswer { .. })) => {
                     stays.why = error.to_string();
                 }

@@ -225,6 +225,11 @@ impl Lane {
         self.uncarried.get().is_none()
     }
 
+    /// Whether nothing has come from the edge for a while.
+    pub(super) fn is_silent(&self) -> bool {
+        self.told_silent.get()
+    }
+
     /// The edge's name.
     pub(super) fn edge(&self) -> &str {
         self.out.edge()

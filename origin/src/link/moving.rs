@@ -157,6 +157,10 @@ impl Edges {
                 linked: linked.map(|peer| peer.name.clone()).collect(),
             }
         })?;
+        if self.sessions_of(group) == 0 {
+            let at = self.peers.place(group);
+            return Err(MoveError::NotHere { at });
+        }
         let is_going = self.is_leaving.get() || self.moves.takes_away(group);
         if is_going || self.gathering.holds(group) {
             return Err(MoveError::IsMoving);
@@ -167,10 +171,7 @@ impl Edges {
         if self.shared.groups.closes_clients(group) {
             return Err(MoveError::Closes);
         }
-        match self.sessions_of(group) {
-            0 => Err(MoveError::NotHere),
-            _ => Ok(peer),
-        }
+        Ok(peer)
     }
 
     pub(super) fn sessions_of(&self, group: &GroupName) -> u64 {
@@ -218,8 +219,9 @@ impl Edges {
     /// The edges with a link that can bring sessions of a group elsewhere.
     pub(super) fn edges_of(&self, group: &GroupName) -> BTreeSet<String> {
         let lanes = self.lanes.of(group).into_iter();
-        let brings =
-            |lane: &Rc<Lane>| lane.follows() && lane.has_link() && lane.session_count() > 0;
+        // An edge that may be lost would let the others wait.
+        let is_there = |lane: &Rc<Lane>| lane.has_link() && !lane.is_silent();
+        let brings = |lane: &Rc<Lane>| lane.follows() && is_there(lane) && lane.session_count() > 0;
         let lanes = lanes.filter(brings);
         lanes.map(|lane| lane.edge().to_owned()).collect()
     }

@@ -154,6 +154,17 @@ impl LiveStream {
         state.last
     }
 
+    /// Begins another writer of the same publisher, which goes on by another connection: its headers are
+    /// those of before, whether it sends them again or not.
+    pub(crate) fn begin_again(&self, now: Instant) -> WriterId {
+        let headers: Vec<_> = self.lock().ring.headers().cloned().collect();
+        let writer = self.begin_writer(Begins::Continuing);
+        for header in headers {
+            self.push(writer, header, now);
+        }
+        writer
+    }
+
     /// The distance of the stream's time from that of its publisher, if it is known.
     pub(crate) fn offset(&self) -> Option<u32> {
         self.lock().timeline.offset()

@@ -130,6 +130,11 @@ impl<T: Item> Ring<T> {
         self.in_force.confirm(class, item)
     }
 
+    /// The headers and the metadata in force, in the order in which they came.
+    pub fn headers(&self) -> impl Iterator<Item = &T> {
+        self.in_force.set().iter().map(|header| &header.item)
+    }
+
     /// The metadata in force.
     pub fn metadata(&self) -> Option<&T> {
         let mut headers = self.in_force.set().iter();

@@ -2,10 +2,12 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use tributary_protocol::{
+    Message, MessageStreamId, MessageType, RtmpTimestamp,
     amf::{Object, Value},
     command::{Command, Connect, ObjectEncoding},
     link::{Bandwidth, CloseReason},
@@ -155,6 +157,14 @@ fn a_client_comes_back_as_the_same_with_all_that_it_had() {
         old.call(1, 0, "slowly", 8.0, &[]);
         old.clear().await;
         other.clear().await;
+        let header = Message {
+            kind: MessageType::VIDEO,
+            stream: MessageStreamId(1),
+            timestamp: RtmpTimestamp(0),
+            payload: Bytes::from_static(b"\x17\0\0\0\0header"),
+        };
+        let (live, writer) = &old.writers[&(1, 1)];
+        live.push(*writer, header, Instant::now());
         let all = witness.told();
         assert!(all.contains(&"published 2.1 mine".to_owned()), "{all:?}");
 
@@ -192,6 +202,12 @@ fn a_client_comes_back_as_the_same_with_all_that_it_had() {
             "no break is seen"
         );
         assert_eq!(witness.told(), Vec::<String>::new(), "nor heard of");
+        let (live, _) = &new.writers[&(9, 1)];
+        assert_eq!(
+            live.ring().headers().count(),
+            1,
+            "it need not be sent again"
+        );
 
         new.call(9, 0, "who", 2.0, &[]);
         new.call(9, 0, "now", 3.0, &[]);
