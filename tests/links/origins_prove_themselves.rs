@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tributary_node::{
-    link::{ControlSink, greet},
+    link::{ControlSink, ControlSource, greet},
     tls::Role,
     transport::LinkError,
 };
+use tributary_origin::test::proof;
 use tributary_protocol::link::{Control, Hello, MoveFrame, MoveStep, features};
 
 use crate::rig::{Ca, Edge, Origin, PATIENCE, RawEdge};
@@ -99,4 +100,80 @@ async fn an_edge_moves_nothing() {
         origin.figure("tributary_origin_cluster_groups_arrived_total"),
         0.0
     );
+}
+
+/// An origin of the cluster that offers a group and falls silent: clients of the group wait for it, and not for long.
+#[tokio::test]
+async fn a_move_that_is_offered_and_never_finished_holds_nobody_up() {
+    let ca = Ca::new();
+    let secret = "a".repeat(64);
+    let origin = Origin::in_cluster(&ca, "origin", &secret, &[]);
+    let honest = Edge::of(&ca, "edge", &origin);
+    let mut here = honest.connect("counter/here").await;
+    let rogue = RawEdge::of_role(Role::Origin, &ca, "rogue", &origin);
+    let link = rogue.dial().await;
+    let hello = Hello {
+        known_as: proof(&secret, "lab", "rogue", 7),
+        features: features::PEER,
+        ..rogue.hello(7, 0)
+    };
+    let mut greeted = greet(&link, hello).await.expect("a greeting");
+    let offer = |group: &str, edge: &str| MoveStep::Offer {
+        group: group.parse().expect("a name"),
+        sessions: 1,
+        edges: vec![edge.into()],
+    };
+    let steps = [
+        (1, offer("counter/one", "edge"), Some(None)),
+        (
+            2,
+            offer("counter/one", "edge"),
+            Some(Some("taking the group already")),
+        ),
+        (
+            3,
+            offer("counter/two", "nobody"),
+            Some(Some("has no link to it")),
+        ),
+        (
+            4,
+            offer("nothing/here", "edge"),
+            Some(Some("no application")),
+        ),
+        (
+            5,
+            offer("counter/here", "edge"),
+            Some(Some("has sessions of the group")),
+        ),
+        (6, MoveStep::Commit { state: 0 }, None),
+        (7, MoveStep::State(vec![0; 100].into()), None),
+        (8, MoveStep::Withdraw, None),
+        (9, MoveStep::Arrived { sessions: 1 }, None),
+    ];
+    for (id, step, answer) in steps {
+        let frame = Control::Move(MoveFrame { id, step });
+        greeted.send.write(&frame).await.expect("an open stream");
+        let Some(expected) = answer else { continue };
+        let refused = loop {
+            let next = timeout(PATIENCE, greeted.recv.next()).await;
+            if let Control::Move(MoveFrame { id: of, step }) =
+                next.expect("an answer").expect("a frame")
+                && let MoveStep::Answer { refused } = step
+                && of == id
+            {
+                break refused;
+            }
+        };
+        let refused = refused.as_deref();
+        match expected {
+            None => assert_eq!(refused, None),
+            Some(why) => assert!(refused.is_some_and(|it| it.contains(why)), "{refused:?}"),
+        }
+    }
+    here.call("count", 1.0.into()).await;
+    let served = timeout(PATIENCE, honest.connect("counter/one"));
+    let mut client = served.await.expect("it is served");
+    client.call("count", 1.0.into()).await;
+    let arrived = origin.figure("tributary_origin_cluster_groups_arrived_total");
+    assert_eq!(arrived, 0.0);
 }

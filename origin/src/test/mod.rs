@@ -35,9 +35,15 @@ pub use idle::{IdleGroups, IdleLane};
 
 use crate::{
     app::{Application, Applications, Line},
+    session::RecordKey,
     store::{StorageError, Store},
 };
 use lanes::Lanes;
+
+/// The proof that an origin has the secret of a cluster, as it stands in its Hello.
+pub fn proof(secret: &str, cluster: &str, origin: &str, epoch: u64) -> String {
+    RecordKey::new(secret.as_bytes()).proof(cluster, origin, epoch)
+}
 
 /// One application, called `app`, and its groups.
 #[derive(Debug)]
