@@ -69,12 +69,13 @@ impl Clients {
 
     /// A message of a client has come.
     pub(super) fn heard(&mut self, key: SessionKey) {
+        let Some(tokens) = &mut self.tokens else {
+            return;
+        };
         let client = self.clients.get_mut(&key);
-        let resumable = client.and_then(|client| client.resumable.as_mut());
-        let used = resumable.map(|resumable| resumable.heard());
-        for token in used.into_iter().flatten() {
-            if let Some(tokens) = &mut self.tokens {
-                tokens.forget(token);
+        if let Some(resumable) = client.and_then(|client| client.resumable.as_mut()) {
+            for used in resumable.heard() {
+                tokens.forget(used);
             }
         }
     }
@@ -284,7 +285,11 @@ impl Clients {
         Responder {
             client: ClientId(key),
             transaction,
-            returns: self.get(key).map_or(0, Client::returns),
+            // Without a token nobody has come back.
+            returns: match &self.tokens {
+                Some(_) => self.get(key).map_or(0, Client::returns),
+                None => 0,
+            },
         }
     }
 

@@ -36,7 +36,7 @@ use super::{
     worker::Load,
 };
 use crate::{
-    app::{AppVersion, ClientId, ConnectionId, Rejection},
+    app::{AppVersion, CallToken, ClientId, ConnectionId, Rejection},
     metrics::ConnectResult,
     session::{LaneKey, SessionKey},
 };
@@ -283,10 +283,7 @@ impl Core {
         let Some(mut client) = self.clients.remove(key) else {
             return;
         };
-        for token in client.calls.take_all() {
-            let failed = Value::Object(Status::CallFailed.info(None, None));
-            self.room.notify(Notice::Answered(key, token, Err(failed)));
-        }
+        self.fail_calls(key, client.calls.take_all());
         if client.is_accepted() {
             self.room.notify(Notice::Left(key, reason));
         }
@@ -303,6 +300,14 @@ impl Core {
         if self.streams.has_news_of(lane) && !self.clients.has_lane(lane) {
             self.publish_acts().lane_back(lane);
             self.streams.lane_silent(lane, false);
+        }
+    }
+
+    /// Notifies the application that its calls to a client have no answer.
+    pub(super) fn fail_calls(&mut self, key: SessionKey, calls: Vec<CallToken>) {
+        for token in calls {
+            let failed = Value::Object(Status::CallFailed.info(None, None));
+            self.room.notify(Notice::Answered(key, token, Err(failed)));
         }
     }
 

@@ -36,6 +36,14 @@ impl<'a> StreamName<'a> {
     }
 }
 
+/// The name as a client writes it, with its query if it has one.
+pub(super) fn with_query(name: &str, query: &str) -> String {
+    match query {
+        "" => name.to_owned(),
+        query => format!("{name}?{query}"),
+    }
+}
+
 /// The name as written, without the query, which may hold a key.
 pub(super) fn without_query(name: &str) -> &str {
     name.split('?').next().unwrap_or_default()

@@ -133,6 +133,11 @@ impl Client {
             };
             record.encode(RecordTime::at(now))
         });
+        self.keep(part, bytes);
+    }
+
+    /// Has the edge keep a part of the client's record, if it keeps one.
+    fn keep(&self, part: u32, bytes: Bytes) {
         self.lane().remember(self.place().session, part, bytes);
     }
 
@@ -141,9 +146,8 @@ impl Client {
         self.remember_settings();
         if let Some(resumable) = &self.resumable {
             let bytes = resumable.remembered.borrow().clone();
-            if !bytes.is_empty() && self.lane().remembers() {
-                let session = self.place().session;
-                self.lane().remember(session, REMEMBERED, bytes);
+            if !bytes.is_empty() {
+                self.keep(REMEMBERED, bytes);
             }
         }
         for stream in self.streams.iter() {
@@ -163,10 +167,9 @@ impl Client {
         };
         // It has no times.
         let bytes = record.encode(self.opened);
-        let session = self.place().session;
-        self.lane().remember(session, CLIENT, bytes);
+        self.keep(CLIENT, bytes);
         if let Some(resumable) = &self.resumable {
-            self.lane().remember(session, RESUME, resumable.record());
+            self.keep(RESUME, resumable.record());
         }
     }
 
@@ -180,8 +183,7 @@ impl Client {
             if let Some(resumable) = &self.resumable {
                 *resumable.remembered.borrow_mut() = bytes.clone();
             }
-            let session = self.place().session;
-            self.lane().remember(session, REMEMBERED, bytes);
+            self.keep(REMEMBERED, bytes);
         }
         fits
     }

@@ -25,6 +25,7 @@ use super::{
     client::{Client, read_connect},
     core::Core,
     message_stream::{Asked, PlayLength, Playing, Role},
+    name::with_query,
     notice::Notice,
     record::{CLIENT, ClientRecord, REMEMBERED, RESUME, RecordTime, RecordedRole, StreamRecord},
     resume_token::Resumable,
@@ -271,10 +272,7 @@ impl Turn<'_> {
             self.core.resume_play(play);
         }
         for (slot, name, query, what) in asked {
-            let full = match query.as_str() {
-                "" => name,
-                query => format!("{name}?{query}"),
-            };
+            let full = with_query(&name, &query);
             match what {
                 Asked::Publish(generation) => {
                     self.publish(slot, generation, &full, PublishKind::Live);

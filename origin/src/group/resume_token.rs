@@ -268,6 +268,7 @@ mod tests {
         }
         assert!(!format!("{token:?}").contains(&token.text()));
     }
+
     #[test]
     fn a_record_has_all_by_which_a_client_is_known() {
         let mut one = Resumable::new();

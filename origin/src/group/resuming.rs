@@ -19,7 +19,7 @@ use std::{
 use tributary_protocol::{
     Message, MessageStreamId, TransactionId,
     amf::Value,
-    command::{Command, Connect, ObjectEncoding, Status},
+    command::{Command, Connect, ObjectEncoding},
     link::{CloseReason, Filter, Generation, OpenSession, ToSession},
 };
 
@@ -29,8 +29,7 @@ use super::{
     clients::Clients,
     core::Core,
     message_stream::{Announce, Asked, Asking, MessageStream, PlayHow, PlayLength, Role},
-    name::StreamName,
-    notice::Notice,
+    name::{StreamName, with_query},
     resume_token::{ResumeWish, Unheard},
     streams::StreamSlot,
     turn::Turn,
@@ -195,11 +194,7 @@ impl Core {
             resumable.repeated = busy.map(|stream| stream.id).collect();
             resumable.awaited = resumable.repeated.len() + left.objects.len();
         }
-        for token in calls {
-            let failed = Value::Object(Status::CallFailed.info(None, None));
-            let notice = Notice::Answered(key, token, Err(failed));
-            self.room.notify(notice);
-        }
+        self.fail_calls(key, calls);
         left
     }
 
@@ -248,11 +243,7 @@ impl Core {
         for stream in client.streams.iter() {
             match &stream.role {
                 Role::Publishing { name, query, .. } => {
-                    let full = match &**query {
-                        "" => name.to_string(),
-                        query => format!("{name}?{query}"),
-                    };
-                    let arguments = vec![full.into(), "live".into()];
+                    let arguments = vec![with_query(name, query).into(), "live".into()];
                     publishes.push(command(stream.id, "publish", arguments));
                 }
                 Role::Playing(playing) => {

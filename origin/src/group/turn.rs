@@ -280,16 +280,11 @@ impl Turn<'_> {
     }
 
     fn message(&mut self, key: SessionKey, generation: Generation, message: Message) {
+        self.core.clients.heard(key);
         let Some(client) = self.core.clients.get_mut(key) else {
             return;
         };
         client.traffic.receive(message.payload.len());
-        if client.resumable.is_some() {
-            self.core.clients.heard(key);
-        }
-        let Some(client) = self.core.clients.get_mut(key) else {
-            return;
-        };
         if client.is_accepted() {
             self.handle(key, generation, message);
         } else if !client.hold(generation, message) {

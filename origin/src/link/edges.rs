@@ -161,15 +161,11 @@ impl Edges {
         self.gathering.tick(now, self.peers.are_naming());
         for edge in self.all() {
             edge.listen(now);
-            let is_silent = edge.is_silent();
+            let (is_silent, has_link) = (edge.is_silent(), edge.link().is_some());
             for lane in edge.lanes() {
                 lane.silence(is_silent);
-            }
-            if edge.link().is_some() {
-                for lane in edge.lanes() {
-                    if lane.is_overdue(now) {
-                        lane.end(CloseReason::OriginLost);
-                    }
+                if has_link && lane.is_overdue(now) {
+                    lane.end(CloseReason::OriginLost);
                 }
             }
             edge.forget_ended();
