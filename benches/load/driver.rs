@@ -98,6 +98,11 @@ pub(crate) fn numbers(answer: &Value, path: &str) -> Vec<f64> {
         .collect()
 }
 
+/// The sum of a number in several answers.
+pub(crate) fn sum(answers: &[Value], path: &str) -> f64 {
+    answers.iter().map(|answer| number(answer, path)).sum()
+}
+
 /// A number in an answer.
 pub(crate) fn number(answer: &Value, path: &str) -> f64 {
     answer

@@ -369,6 +369,11 @@ impl Server {
         serde_json::from_str(&said).expect("JSON")
     }
 
+    /// The RTMP addresses of its edges.
+    pub(crate) fn edges(&self) -> impl Iterator<Item = SocketAddr> {
+        [self.rtmp].into_iter().chain(self.more.iter().copied())
+    }
+
     /// The admin addresses of its edges.
     pub(crate) fn edge_admins(&self) -> Vec<SocketAddr> {
         let edges = self.processes.iter().zip(&self._programs);

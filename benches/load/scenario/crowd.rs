@@ -6,12 +6,12 @@ use std::{
 };
 
 use clap::Args;
-use serde_json::Value;
 
 use crate::{
-    driver::{self, Generator, number},
+    driver::{self, Generator, number, sum},
     http::Metrics,
     report::{Figures, Report},
+    scenario::members,
     servers::{self, Kind, Server},
 };
 
@@ -88,33 +88,10 @@ struct Crowd {
 
 impl Crowd {
     fn connect(options: &Options, server: &Server) -> Self {
-        let addresses = [server.rtmp].into_iter().chain(server.more.iter().copied());
-        let text = |value: &dyn ToString| value.to_string();
         let members = options.sessions.div_ceil(options.groups);
-        let (step, members) = (text(&options.edges), text(&members));
-        let rate = text(&(options.connects / options.edges as f64));
-        let mut generators: Vec<_> = addresses
-            .enumerate()
-            .map(|(edge, address)| {
-                let first = edge.to_string();
-                let arguments = [
-                    ("--app", "counter/g{}"),
-                    ("--first", &first),
-                    ("--step", &step),
-                    ("--members", &members),
-                    ("--rate", &rate),
-                ];
-                Generator::start("sessions", address, &arguments)
-            })
-            .collect();
-        for (edge, generator) in generators.iter_mut().enumerate() {
-            let share = options
-                .sessions
-                .saturating_sub(edge)
-                .div_ceil(options.edges);
-            generator.begin(&format!("grow {share}"));
-        }
-        let answers: Vec<_> = generators.iter_mut().map(Generator::answer).collect();
+        let rate = (options.connects / options.edges as f64).to_string();
+        let mut generators = members::start(server, "counter/g{}", members, &[("--rate", &rate)]);
+        let answers = members::grow(&mut generators, options.sessions);
         let sessions = sum(&answers, "/connected");
         eprintln!("crowd: {sessions} sessions");
         thread::sleep(Duration::from_secs(3));
@@ -205,8 +182,4 @@ fn restored(server: &Server) -> f64 {
 
 fn seconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64()
-}
-
-fn sum(answers: &[Value], path: &str) -> f64 {
-    answers.iter().map(|answer| number(answer, path)).sum()
 }

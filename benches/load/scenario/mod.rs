@@ -11,6 +11,7 @@ pub(crate) mod growth;
 pub(crate) mod handshakes;
 pub(crate) mod idle;
 pub(crate) mod light;
+mod members;
 pub(crate) mod migrate;
 pub(crate) mod neighbour;
 pub(crate) mod publishers;

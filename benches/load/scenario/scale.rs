@@ -9,9 +9,10 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::{
-    driver::{self, Generator, number},
+    driver::{self, Generator, number, sum},
     meter::Sample,
     report::{Figures, GENERATOR_BUSY, Report},
+    scenario::members,
     servers::{self, EDGE, Kind, ORIGIN, Server},
 };
 
@@ -53,16 +54,11 @@ impl Options {
     fn connecting(&self) -> usize {
         self.groups() * self.members
     }
-
-    /// The first so many of all sessions, as far as they come through one edge.
-    fn through(&self, edge: usize, sessions: usize) -> usize {
-        sessions.saturating_sub(edge).div_ceil(self.edges)
-    }
 }
 
 pub(crate) fn run(options: &Options) {
     assert!(
-        options.through(0, options.connecting()) <= MOST_OF_AN_EDGE,
+        members::through(0, options.edges, options.connecting()) <= MOST_OF_AN_EDGE,
         "more than {MOST_OF_AN_EDGE} sessions for each edge: give more --edges"
     );
     let remarks = format!(
@@ -103,27 +99,16 @@ struct Run<'o> {
 impl<'o> Run<'o> {
     fn start(options: &'o Options) -> Self {
         let server = servers::with_edges(options.edges);
-        let addresses = [server.rtmp].into_iter().chain(server.more.iter().copied());
-        let text = |value: &dyn ToString| value.to_string();
-        let (step, members) = (text(&options.edges), text(&options.members));
-        let rate = text(&(options.connects / options.edges as f64));
-        let (changes, groups) = (text(&options.changes), text(&options.groups()));
-        let generators = addresses.enumerate().map(|(edge, address)| {
-            let first = edge.to_string();
-            let arguments = [
-                ("--app", "counter/g{}"),
-                ("--first", &first),
-                ("--step", &step),
-                ("--members", &members),
-                ("--rate", &rate),
-                ("--changes", &changes),
-                ("--groups", &groups),
-            ];
-            Generator::start("sessions", address, &arguments)
-        });
+        let rate = (options.connects / options.edges as f64).to_string();
+        let (changes, groups) = (options.changes.to_string(), options.groups().to_string());
+        let more = [
+            ("--rate", rate.as_str()),
+            ("--changes", &changes),
+            ("--groups", &groups),
+        ];
         Self {
             options,
-            generators: generators.collect(),
+            generators: members::start(&server, "counter/g{}", options.members, &more),
             empty: by_tier(&server, &server.resident()),
             server,
             figures: Figures::new(),
@@ -137,11 +122,7 @@ impl<'o> Run<'o> {
         let (mut connected, mut gone) = (0.0, 0.0);
         for step in 1..=STEPS {
             let wanted = all * step / STEPS;
-            for (edge, generator) in self.generators.iter_mut().enumerate() {
-                let count = self.options.through(edge, wanted);
-                generator.begin(&format!("grow {count}"));
-            }
-            let answers: Vec<_> = self.generators.iter_mut().map(Generator::answer).collect();
+            let answers = members::grow(&mut self.generators, wanted);
             (connected, gone) = (sum(&answers, "/connected"), sum(&answers, "/gone"));
             let seconds = begun.elapsed().as_secs_f64();
             eprintln!("scale: {connected} sessions after {seconds:.1} s, {gone} failed");
@@ -229,10 +210,6 @@ pub(super) fn by_tier(server: &Server, values: &[f64]) -> [f64; 2] {
         let own = processes.filter(|((name, _), _)| *name == tier);
         own.map(|(_, value)| value).sum()
     })
-}
-
-pub(super) fn sum(answers: &[Value], path: &str) -> f64 {
-    answers.iter().map(|answer| number(answer, path)).sum()
 }
 
 fn most(answers: &[Value], path: &str) -> f64 {

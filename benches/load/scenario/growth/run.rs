@@ -1,9 +1,6 @@
 //! One load on servers of its own.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -13,7 +10,7 @@ use super::{
 };
 use crate::{
     delivery::Delivery,
-    driver::Generator,
+    driver::{Generator, sum},
     fit::{
         self, EDGE_KERNEL, EDGE_MEMORY, EDGE_PROCESSOR, LINK_THREAD, ORIGIN_MEMORY,
         ORIGIN_PROCESSOR, Tier,
@@ -23,7 +20,10 @@ use crate::{
         Amounts, BROADCAST_WAIT, INTERACTIVE_WAIT, Quantity, Ring, STANDARD_WAIT, held, writes,
     },
     report::{Figures, GENERATOR_BUSY},
-    scenario::scale::{by_tier, sleep, sum},
+    scenario::{
+        members,
+        scale::{by_tier, sleep},
+    },
     servers::{self, ORIGIN, Server},
 };
 
@@ -99,44 +99,18 @@ impl Stage {
         stage
     }
 
-    fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        [self.server.rtmp]
-            .into_iter()
-            .chain(self.server.more.iter().copied())
-    }
-
     fn connect(&mut self, load: &Load) {
         let app = match load.application {
             Application::Rust => "counter/g{}",
             Application::Script => "chat/g{}",
         };
-        let [step, members, groups] =
-            [load.edges, load.members, load.groups].map(|n| n.to_string());
-        let calls = load.calls.to_string();
-        let addresses = self.addresses().enumerate();
-        self.members = addresses
-            .map(|(edge, address)| {
-                let first = edge.to_string();
-                let mut arguments = vec![
-                    ("--app", app),
-                    ("--first", &first),
-                    ("--step", &step),
-                    ("--members", &members),
-                    ("--groups", &groups),
-                ];
-                if load.calls > 0.0 {
-                    arguments.push(("--calls", &calls));
-                }
-                Generator::start("sessions", address, &arguments)
-            })
-            .collect();
-        for (edge, generator) in self.members.iter_mut().enumerate() {
-            let through = load.members().saturating_sub(edge).div_ceil(load.edges);
-            generator.begin(&format!("grow {through}"));
+        let (groups, calls) = (load.groups.to_string(), load.calls.to_string());
+        let mut more = vec![("--groups", groups.as_str())];
+        if load.calls > 0.0 {
+            more.push(("--calls", &calls));
         }
-        for generator in &mut self.members {
-            generator.answer();
-        }
+        self.members = members::start(&self.server, app, load.members, &more);
+        members::grow(&mut self.members, load.members());
     }
 
     fn publish(&mut self, load: &Load) {
@@ -161,7 +135,7 @@ impl Stage {
         let (viewers, streams) = load.viewers();
         let count = viewers.to_string();
         let name = if streams > 1 { STREAM } else { FIRST };
-        let addresses = self.addresses().take(load.watching_edges());
+        let addresses = self.server.edges().take(load.watching_edges());
         self.viewers = addresses
             .map(|address| {
                 let arguments = [

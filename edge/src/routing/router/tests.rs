@@ -44,6 +44,18 @@ fn set_up(router: &mut Router, origin: OriginId) {
     router.table_mut().displaced(origin, true, vec![], &[]);
 }
 
+/// An origin that is not its home says that it has the group.
+fn starts_at(router: &mut Router, origin: OriginId, group: &GroupName) {
+    let table = router.table_mut();
+    table.displaced(origin, false, vec![group.clone()], &[]);
+}
+
+/// It says that it has the group no longer.
+fn ends_at(router: &mut Router, origin: OriginId, group: &GroupName) {
+    let table = router.table_mut();
+    table.displaced(origin, false, vec![], std::slice::from_ref(group));
+}
+
 #[test]
 fn a_starting_edge_waits_for_every_list_but_not_for_ever() {
     let Routed {
@@ -101,13 +113,9 @@ fn an_origin_that_goes_away_gets_nothing_new_while_another_is_up() {
     router.table_mut().set_leaving(order[2]);
     assert_eq!(router.place(&group, now), Place::At(order[0]));
     // A group that lives there stays there.
-    router
-        .table_mut()
-        .displaced(order[1], false, vec![group.clone()], &[]);
+    starts_at(&mut router, order[1], &group);
     assert_eq!(router.place(&group, now), Place::At(order[1]));
-    router
-        .table_mut()
-        .displaced(order[1], false, vec![], std::slice::from_ref(&group));
+    ends_at(&mut router, order[1], &group);
     // The mark ends with the next link.
     let until = now + STARTING;
     router
@@ -126,22 +134,16 @@ fn a_displaced_group_stays_where_it_is_until_it_is_empty_or_its_origin_gone() {
         order,
     } = up();
     let (home, away) = (order[0], order[2]);
-    router
-        .table_mut()
-        .displaced(away, false, vec![group.clone()], &[]);
+    starts_at(&mut router, away, &group);
     assert_eq!(router.place(&group, now), Place::At(away));
     let until = now + STARTING;
     router.table_mut().set_health(away, Health::Lost { until });
     assert_eq!(router.place(&group, now), Place::Wait(until));
     router.table_mut().set_health(away, Health::Up);
     assert_eq!(router.place(&group, now), Place::At(away));
-    router
-        .table_mut()
-        .displaced(away, false, vec![], std::slice::from_ref(&group));
+    ends_at(&mut router, away, &group);
     assert_eq!(router.place(&group, now), Place::At(home));
-    router
-        .table_mut()
-        .displaced(away, false, vec![group.clone()], &[]);
+    starts_at(&mut router, away, &group);
     router.table_mut().set_health(away, Health::Down);
     assert_eq!(router.place(&group, now), Place::At(home));
 }
@@ -201,9 +203,7 @@ fn a_group_with_data_at_its_home_starts_there_or_not_at_all() {
     router
         .table_mut()
         .kept(order[0], false, vec![group.clone()]);
-    router
-        .table_mut()
-        .displaced(order[1], false, vec![group.clone()], &[]);
+    starts_at(&mut router, order[1], &group);
     assert_eq!(router.place(&group, now), Place::At(order[1]));
 }
 
@@ -236,9 +236,7 @@ fn an_origin_that_goes_leaves_nothing_behind_and_its_number_is_not_used_again() 
     } = up();
     let gone = order[0];
     router.table_mut().kept(gone, true, vec![group.clone()]);
-    router
-        .table_mut()
-        .displaced(gone, false, vec![group.clone()], &[]);
+    starts_at(&mut router, gone, &group);
     router.remove(gone);
     assert_eq!(router.home(&group), Some(order[1]));
     assert_eq!(router.place(&group, now), Place::At(order[1]));
