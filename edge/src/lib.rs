@@ -21,7 +21,6 @@ pub mod objects;
 mod policies;
 mod reload;
 mod requests;
-pub mod routing;
 pub mod run;
 mod spread;
 mod start;

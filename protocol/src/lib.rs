@@ -23,12 +23,14 @@
 //! | [`session`] | one RTMP connection, either side of it |
 //! | [`ring`] | a live stream's recent messages, and cursors into them |
 //! | [`link`] | the frames and state machines between an edge and an origin |
+//! | [`cluster`] | which origin of a cluster has a group, takes it, gives it away |
 //!
 //! **Settle rule**: after every change of a state machine its driver calls the `poll_*` functions
 //! until they return nothing, and only then waits.
 
 pub mod amf;
 pub mod chunk;
+pub mod cluster;
 pub mod command;
 pub mod flv;
 pub mod group_name;

@@ -126,6 +126,7 @@ const PROTOCOL: CrateMap = CrateMap {
             "link",
             "amf chunk command group_name ids message parcel ring shared_object timestamp",
         ),
+        ("cluster", "group_name link"),
         ("lib", "group_name ids message timestamp"),
     ],
     against: &[],
@@ -207,7 +208,6 @@ const WEB: CrateMap = CrateMap {
 const EDGE: CrateMap = CrateMap {
     member: "edge",
     folders: &[
-        ("routing", ""),
         ("departure", ""),
         ("admission", ""),
         ("metrics", "admission"),
@@ -217,7 +217,7 @@ const EDGE: CrateMap = CrateMap {
         ("objects", "metrics wire"),
         ("spread", ""),
         ("fanout", "metrics wire"),
-        ("link", "fanout objects routing"),
+        ("link", "fanout objects"),
         ("moving", "admission link spread"),
         ("config", "departure link"),
         ("hooks", "metrics"),

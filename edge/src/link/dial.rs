@@ -27,7 +27,7 @@ use super::{
     shared::Shared,
     silence,
 };
-use crate::routing::OriginId;
+use tributary_protocol::cluster::routing::OriginId;
 
 /// The dialling of one origin.
 pub(super) struct Dialler<O> {

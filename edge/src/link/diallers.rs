@@ -11,7 +11,7 @@ use super::{
     origin::Origin,
     shared::Shared,
 };
-use crate::routing::OriginId;
+use tributary_protocol::cluster::routing::OriginId;
 
 /// The diallers at work.
 pub(super) struct Diallers<O> {

@@ -12,7 +12,7 @@ use tributary_protocol::{
     parcel::{Carried, ParcelError, ParcelReader, ParcelWriter},
 };
 
-use crate::routing::Health;
+use tributary_protocol::cluster::routing::Health;
 
 /// The numbers that go on in the next process, and the origins.
 #[derive(Debug, PartialEq, Eq)]

@@ -287,6 +287,11 @@ impl Lane {
         self.sessions.borrow().audience_count()
     }
 
+    /// Whether it is neither over nor about to close.
+    pub(super) fn is_open(&self) -> bool {
+        self.phase.get() == Phase::Open
+    }
+
     /// Closes the lane, which has no sessions, and sends its close to the origin. A lane that is
     /// over stays so.
     pub(super) fn close(&self) {

@@ -10,7 +10,7 @@ use std::{
 use tributary_protocol::{GroupName, LaneId};
 
 use super::{handle::ObjectInfo, lane::Lane, metrics::LinkMetrics};
-use crate::routing::OriginId;
+use tributary_protocol::cluster::routing::OriginId;
 
 /// The lanes that are not over.
 pub(super) struct Lanes {
@@ -55,14 +55,11 @@ impl Lanes {
         listed.is_some_and(|listed| Rc::ptr_eq(listed, lane))
     }
 
-    /// The lanes to an origin, without those that close.
+    /// The lanes to an origin that are not over and do not close, those included that no session joins.
     pub(super) fn at(&self, origin: OriginId) -> Vec<Rc<Lane>> {
-        let lanes = self.by_group.borrow();
-        let lanes = lanes.values();
+        let mut lanes = self.all();
+        lanes.retain(|lane| lane.origin.id == origin && lane.is_open());
         lanes
-            .filter(|lane| lane.origin.id == origin)
-            .cloned()
-            .collect()
     }
 
     /// The number of groups with a lane for new sessions.

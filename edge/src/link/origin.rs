@@ -15,7 +15,7 @@ use tributary_node::{
 use tributary_protocol::link::{Control, Hello};
 
 use super::{head::OriginProcess, metrics::OriginLabel};
-use crate::routing::OriginId;
+use tributary_protocol::cluster::routing::OriginId;
 
 /// One origin: its link, if it is up, and the figures of the process that was greeted last.
 pub(super) struct Origin {

@@ -2,10 +2,8 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
-use tributary_protocol::link::Control;
-
 use super::origin::Origin;
-use crate::routing::OriginId;
+use tributary_protocol::cluster::routing::OriginId;
 
 /// All origins, in the order in which they came.
 #[derive(Default)]
@@ -36,14 +34,6 @@ impl Origins {
         let origins = self.0.borrow();
         let found = origins.values().find(|it| it.is_named(host, bare));
         found.map(|origin| origin.id)
-    }
-
-    /// Queues a control frame for all origins but one.
-    pub(super) fn send_others(&self, but: OriginId, control: &Control) {
-        let origins = self.0.borrow();
-        for origin in origins.values().filter(|origin| origin.id != but) {
-            origin.send(control.clone());
-        }
     }
 }
 

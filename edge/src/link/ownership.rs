@@ -1,11 +1,14 @@
-//! The groups of each origin. This file handles the origins' news and sends origins the frames
-//! about groups.
+//! The groups of each origin: the origins' news, and what the edge's [`Directory`] does about them.
 
 use std::{rc::Rc, time::Instant};
 
 use tributary_protocol::{
     GroupName,
-    link::{Control, features, hello::GROUPS_PER_FRAME},
+    cluster::{
+        Directory, EdgeDriver, EdgeLaneFacts,
+        routing::{OriginId, Router},
+    },
+    link::{Control, features},
 };
 
 use super::{
@@ -17,7 +20,6 @@ use super::{
     readiness::Readiness,
     shared::Shared,
 };
-use crate::routing::{Health, OriginId};
 
 /// The receiver of the origins' news, which places sessions and lanes by them.
 pub(super) struct Ownership {
@@ -28,19 +30,20 @@ pub(super) struct Ownership {
 
 impl Observer for Ownership {
     fn report(&self, origin: OriginId, news: News) {
+        let directory = Directory(self);
         match news {
-            News::Up { new_process } => self.up(origin, new_process),
-            News::Lost { until } => self.lost(origin, until),
-            News::Down => self.down(origin),
-            News::Leaving => self.leaving(origin),
+            News::Up { new_process } => directory.up(origin, new_process),
+            News::Lost { until } => directory.lost(origin, until),
+            News::Down => directory.down(origin),
+            News::Leaving => directory.leaving(origin),
             News::Displaced {
                 complete,
                 added,
                 removed,
-            } => self.displaced(origin, complete, added, &removed),
+            } => directory.displaced(origin, complete, added, &removed, Instant::now()),
             News::Kept { anew, groups } => {
                 self.placing
-                    .update(|table| table.kept(origin, anew, groups));
+                    .update(|router| router.table_mut().kept(origin, anew, groups));
                 self.count_kept();
             }
         }
@@ -63,101 +66,10 @@ impl Ownership {
         })
     }
 
-    /// Handles a new link to an origin; `new_process` if its process is another than before.
-    fn up(&self, origin: OriginId, new_process: bool) {
-        self.send_lost_groups(origin);
-        if new_process {
-            let restores = self.restores(origin);
-            self.placing.update(|table| table.forget(origin));
-            for lane in self.lanes_at(origin) {
-                if !lane.has_history() {
-                    continue;
-                }
-                match restores && lane.is_restorable() {
-                    true => self.placing.restore_lane(&lane),
-                    false => self.placing.replace(&lane, true),
-                }
-            }
-        }
-        self.set_health(origin, Health::Up);
-        for lane in self.lanes_at(origin) {
-            // It may have come from another process of this edge.
-            lane.keep();
-            // The origin says of each restored session that it goes on.
-            if !lane.opening.restores || !new_process {
-                lane.push_all(|| FromOrigin::LinkBack);
-            }
-        }
-        for lane in self.lanes_at(origin) {
-            let copy = self.placing.table().displaced_at(lane.group());
-            if let (Some(home), Some(copy)) = (self.placing.home_in_use(lane.group()), copy)
-                && home != copy
-            {
-                self.send_at_home(copy, home, lane.group().clone());
-            }
-        }
-        if self.restores(origin) {
-            self.send_brought(origin);
-        }
-        // Groups whose sessions are brought live on there.
-        self.send_living_end(origin, !new_process || self.restores(origin));
-    }
-
-    /// Sends an origin the groups whose sessions are brought to it.
-    fn send_brought(&self, origin: OriginId) {
-        let lanes = self.lanes_at(origin);
-        let lanes = lanes.iter().filter(|lane| lane.is_to_restore());
-        let groups: Vec<_> = lanes.map(|lane| lane.group().clone()).collect();
-        let to = self.placing.origins.get(origin);
-        for brought in living(&self.name(origin), &groups) {
-            if let Some(to) = &to {
-                to.send(brought);
-            }
-        }
-    }
-
-    /// Whether the present process of an origin takes the sessions of the one before.
-    fn restores(&self, origin: OriginId) -> bool {
-        let origin = self.placing.origins.get(origin);
-        origin.is_some_and(|origin| origin.has(features::RESTORE))
-    }
-
-    /// Handles the loss of a link. Groups without an accepted session may start elsewhere at once.
-    fn lost(&self, origin: OriginId, until: Instant) {
-        self.set_health(origin, Health::Lost { until });
-        let mut living = Vec::new();
-        for lane in self.lanes_at(origin) {
-            if lane.has_accepted() {
-                lane.push_all(|| FromOrigin::LinkLost);
-                living.push(lane.group().clone());
-            } else {
-                self.placing.replace(&lane, false);
-            }
-        }
-        self.send_living(origin, &living);
-    }
-
-    /// Handles the news that an origin will go away: groups that do not live there are placed
-    /// elsewhere.
-    fn leaving(&self, origin: OriginId) {
-        self.placing.update(|table| table.set_leaving(origin));
-        self.placing.close_idle(Instant::now());
-    }
-
-    /// Handles the end of an origin's grace time: its groups may start elsewhere.
-    fn down(&self, origin: OriginId) {
-        self.set_health(origin, Health::Down);
-        for lane in self.lanes_at(origin) {
-            self.placing.replace(&lane, true);
-        }
-        self.placing.lanes.give_up_closing(origin);
-        self.send_living_end(origin, false);
-    }
-
     /// Handles the removal of an origin: its groups may start elsewhere, as after its grace time.
     /// The caller stops its dialler afterwards.
     pub(super) fn removed(&self, origin: &Origin) {
-        self.down(origin.id);
+        Directory(self).down(origin.id);
         self.placing.remove_origin(origin.id);
         self.count_kept();
         // Without this origin, the lists of all origins may be complete.
@@ -169,48 +81,22 @@ impl Ownership {
         let kept = self.placing.table().kept_count();
         self.shared.metrics.kept.set(kept as i64);
     }
+}
 
-    /// Handles a list of groups that live at an origin away from home, and of groups that no longer
-    /// do.
-    fn displaced(
-        &self,
-        origin: OriginId,
-        complete: bool,
-        added: Vec<GroupName>,
-        removed: &[GroupName],
-    ) {
-        for group in &added {
-            if let Some(home) = self.placing.home_in_use(group)
-                && home != origin
-            {
-                self.send_at_home(origin, home, group.clone());
-            }
-        }
-        let named: Vec<_> = added.iter().chain(removed).cloned().collect();
-        let has_started = self.placing.update(|table| {
-            let starting = table.starting(Instant::now());
-            table.displaced(origin, complete, added, removed);
-            starting != table.starting(Instant::now())
-        });
-        if has_started {
-            self.placing.try_all();
-        }
-        for group in &named {
-            self.placing.place_group(group);
-        }
-    }
-
-    fn set_health(&self, origin: OriginId, health: Health) {
-        let ready = self.placing.update(|table| {
-            table.set_health(origin, health);
-            table.is_ready()
-        });
-        self.readiness.set(ready);
-        self.placing.try_all();
-    }
+impl EdgeDriver for Ownership {
+    type Lane = Lane;
 
     fn lanes_at(&self, origin: OriginId) -> Vec<Rc<Lane>> {
         self.placing.lanes.at(origin)
+    }
+
+    fn lane_of(&self, group: &GroupName) -> Option<Rc<Lane>> {
+        self.placing.lanes.of(group)
+    }
+
+    fn origins(&self) -> Vec<OriginId> {
+        let origins = self.placing.origins.all();
+        origins.iter().map(|origin| origin.id).collect()
     }
 
     fn name(&self, origin: OriginId) -> String {
@@ -218,62 +104,90 @@ impl Ownership {
         origin.map_or_else(String::new, |origin| origin.name().to_owned())
     }
 
-    /// Sends every other origin the groups that live at a lost one.
-    fn send_living(&self, lost: OriginId, groups: &[GroupName]) {
-        for living in living(&self.name(lost), groups) {
-            self.placing.origins.send_others(lost, &living);
-        }
+    fn restores(&self, origin: OriginId) -> bool {
+        let origin = self.placing.origins.get(origin);
+        origin.is_some_and(|origin| origin.has(features::RESTORE))
     }
 
-    /// Sends every other origin the end of its wait for the groups of this one.
-    fn send_living_end(&self, origin: OriginId, resumed: bool) {
-        let end = Control::LivingEnd {
-            origin: self.name(origin),
-            resumed,
-        };
-        self.placing.origins.send_others(origin, &end);
+    fn look<R>(&self, look: impl FnOnce(&Router) -> R) -> R {
+        look(&self.placing.router())
     }
 
-    /// Sends an origin with a new link the groups that live at origins that are lost now.
-    fn send_lost_groups(&self, to: OriginId) {
-        for origin in self.placing.origins.all() {
-            let lost = origin.id;
-            let health = self.placing.table().health(lost);
-            if lost == to || !matches!(health, Health::Lost { .. }) {
-                continue;
-            }
-            let lanes = self.lanes_at(lost);
-            let groups: Vec<_> = lanes.iter().map(|lane| lane.group().clone()).collect();
-            self.send_living(lost, &groups);
-        }
+    fn update<R>(&self, change: impl FnOnce(&mut Router) -> R) -> R {
+        let changed = self.placing.update(change);
+        self.readiness.set(self.placing.table().is_ready());
+        changed
     }
 
-    /// Sends an origin the news that a group which lives there is at its home as well.
-    fn send_at_home(&self, to: OriginId, home: OriginId, group: GroupName) {
+    fn send(&self, to: OriginId, control: Control) {
         if let Some(origin) = self.placing.origins.get(to) {
-            origin.send(Control::AtHome {
-                origin: self.name(home),
-                groups: vec![group],
-            });
+            origin.send(control);
         }
+    }
+
+    fn restore(&self, lane: &Rc<Lane>) {
+        self.placing.restore_lane(lane);
+    }
+
+    fn replace(&self, lane: &Rc<Lane>) {
+        self.placing.replace(lane);
+    }
+
+    fn link_changed(&self, lane: &Rc<Lane>, is_up: bool) {
+        match is_up {
+            true => lane.push_all(|| FromOrigin::LinkBack),
+            false => lane.push_all(|| FromOrigin::LinkLost),
+        }
+    }
+
+    fn give_up_closing(&self, origin: OriginId) {
+        self.placing.lanes.give_up_closing(origin);
+    }
+
+    fn close_idle(&self) {
+        self.placing.close_idle(Instant::now());
+    }
+
+    fn place_group(&self, group: &GroupName) {
+        self.placing.place_group(group);
+    }
+
+    fn place_all(&self) {
+        self.placing.try_all();
     }
 }
 
-/// The frames that name the groups at a lost origin; the last one completes the list.
-fn living(origin: &str, groups: &[GroupName]) -> Vec<Control> {
-    let mut frames = Vec::new();
-    let mut rest = groups;
-    loop {
-        let (groups, later) = rest.split_at(rest.len().min(GROUPS_PER_FRAME));
-        frames.push(Control::Living {
-            origin: origin.to_owned(),
-            complete: later.is_empty(),
-            groups: groups.to_vec(),
-        });
-        if later.is_empty() {
-            return frames;
-        }
-        rest = later;
+impl EdgeLaneFacts for Lane {
+    fn group(&self) -> &GroupName {
+        Self::group(self)
+    }
+
+    fn origin(&self) -> OriginId {
+        self.origin.id
+    }
+
+    fn has_history(&self) -> bool {
+        Self::has_history(self)
+    }
+
+    fn has_accepted(&self) -> bool {
+        Self::has_accepted(self)
+    }
+
+    fn is_restorable(&self) -> bool {
+        Self::is_restorable(self)
+    }
+
+    fn restores(&self) -> bool {
+        self.opening.restores
+    }
+
+    fn is_to_restore(&self) -> bool {
+        Self::is_to_restore(self)
+    }
+
+    fn keep(&self) {
+        Self::keep(self);
     }
 }
 

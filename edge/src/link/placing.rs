@@ -10,6 +10,7 @@ use tokio::task::spawn_local;
 use tributary_node::link::OriginAddress;
 use tributary_protocol::{
     GroupName, Message, SessionId,
+    cluster::routing::{Named, OriginId, OriginTable, Placement, Router, SessionPlace, Wish},
     link::{CloseReason, FromSession, Generation, Rate, features},
 };
 
@@ -24,15 +25,12 @@ use super::{
     session::Waiting,
     shared::Shared,
 };
-use crate::routing::{Health, OriginId, Place, Placement, Router, Table};
 
-mod decision;
 mod line;
 mod moving;
 mod restore;
 mod waiting;
 
-use decision::{Named, Wish};
 use line::WaitingLine;
 
 /// The sessions of this edge and their lanes.
@@ -86,13 +84,18 @@ impl Placing {
     }
 
     /// The state of the origins.
-    pub(super) fn table(&self) -> Ref<'_, Table> {
+    pub(super) fn table(&self) -> Ref<'_, OriginTable> {
         Ref::map(self.router.borrow(), Router::table)
     }
 
-    /// Changes the state of the origins. The caller places the affected sessions afterwards.
-    pub(super) fn update<R>(&self, change: impl FnOnce(&mut Table) -> R) -> R {
-        change(self.router.borrow_mut().table_mut())
+    /// The router.
+    pub(super) fn router(&self) -> Ref<'_, Router> {
+        self.router.borrow()
+    }
+
+    /// Changes the router. The caller places the affected sessions afterwards.
+    pub(super) fn update<R>(&self, change: impl FnOnce(&mut Router) -> R) -> R {
+        change(&mut self.router.borrow_mut())
     }
 
     /// Handles an event of a session.
@@ -164,7 +167,7 @@ impl Placing {
         let place = match self.shared.stages.is_running() {
             true => self.decide(&session.journal),
             // It is placed once lanes are carried.
-            false => Place::Wait(Instant::now()),
+            false => SessionPlace::Wait(Instant::now()),
         };
         if let Some(number) = self.mark.get() {
             session.session.end(FromOrigin::Freeze(number));
@@ -172,11 +175,11 @@ impl Placing {
         self.place_at(session, place);
     }
 
-    fn place_at(self: &Rc<Self>, session: Waiting, place: Place) {
+    fn place_at(self: &Rc<Self>, session: Waiting, place: SessionPlace) {
         match place {
-            Place::At(origin) => self.open(session, origin),
-            Place::Wait(until) if !self.line.is_full() => self.line.add(session, until),
-            Place::Wait(_) | Place::Nowhere => {
+            SessionPlace::At(origin) => self.open(session, origin),
+            SessionPlace::Wait(until) if !self.line.is_full() => self.line.add(session, until),
+            SessionPlace::Wait(_) | SessionPlace::Nowhere => {
                 let item = match self.named(&session.journal) {
                     Named::Unknown => FromOrigin::UnknownOrigin,
                     Named::None | Named::Origin(_) => FromOrigin::NoOrigin,
@@ -186,9 +189,9 @@ impl Placing {
         }
     }
 
-    fn decide(&self, journal: &Journal) -> Place {
+    fn decide(&self, journal: &Journal) -> SessionPlace {
         match self.lanes.of(&journal.request.group) {
-            Some(lane) => Place::At(lane.origin.id),
+            Some(lane) => SessionPlace::At(lane.origin.id),
             None => {
                 let router = self.router.borrow();
                 self.wish(journal).decide(&router, Instant::now())
@@ -264,9 +267,12 @@ impl Placing {
                 if lane.opening.only_if_living {
                     lane.home_was_asked();
                 }
-                self.replace(lane, true);
+                self.replace(lane);
             }
-            LaneEnd::PlaceAgain => self.replace(lane, false),
+            LaneEnd::PlaceAgain => {
+                debug_assert!(!lane.has_accepted());
+                self.replace(lane);
+            }
             LaneEnd::HandedOver(to) => self.follow(lane, &to),
         }
         self.lanes.forget(lane);
@@ -285,9 +291,8 @@ impl Placing {
     }
 
     /// Ends a lane whose origin cannot go on with it. Sessions that are not accepted are placed
-    /// again; accepted ones are closed if `close` is set, and there are none otherwise.
-    pub(super) fn replace(&self, lane: &Rc<Lane>, close: bool) {
-        debug_assert!(close || !lane.has_accepted());
+    /// again; accepted ones are closed.
+    pub(super) fn replace(&self, lane: &Rc<Lane>) {
         self.lanes.unlist(lane);
         for (id, session) in lane.take_sessions() {
             match session.leave(id) {
@@ -339,15 +344,5 @@ impl Placing {
         let table = self.table();
         self.lanes
             .close_idle(now, |origin| table.is_leaving(origin));
-    }
-
-    /// The home of a group, if it is up and this edge has accepted sessions of the group there.
-    pub(super) fn home_in_use(&self, group: &GroupName) -> Option<OriginId> {
-        let lane = self.lanes.of(group).filter(|lane| lane.has_accepted())?;
-        let router = self.router.borrow();
-        let (home, table) = (router.home(group)?, router.table());
-        // A home that goes away does not take its groups back.
-        let stays = table.health(home) == Health::Up && !table.is_leaving(home);
-        (lane.origin.id == home && stays).then_some(home)
     }
 }

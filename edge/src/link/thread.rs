@@ -8,6 +8,7 @@ use std::{
 
 use tokio::task::spawn_local;
 use tributary_node::{drain, link::OriginAddress, queue};
+use tributary_protocol::cluster::routing::{Health, Rendezvous};
 
 use super::{
     arrival::ArrivedLinks,
@@ -24,10 +25,7 @@ use super::{
     shared::Shared,
     stage::LinkStage,
 };
-use crate::{
-    fanout::Streams,
-    routing::{Health, Rendezvous},
-};
+use crate::fanout::Streams;
 
 mod moving;
 

@@ -16,8 +16,8 @@ use tributary_node::{
 };
 
 pub(crate) use orders::{
-    ClusterHandle, ClusterOrder, ClusterOrders, ClusterStatus, GroupStatus, LinkedEdge, MoveError,
-    MovedGroup, OriginState, OtherOrigin, StayingGroup,
+    ClusterHandle, ClusterOrder, ClusterOrders, ClusterStatus, GroupStatus, LinkedEdge, MovedGroup,
+    OriginState, OtherOrigin, StayingGroup,
 };
 
 use crate::session::RecordKey;

@@ -7,9 +7,6 @@ use tokio::sync::oneshot;
 
 use crate::session::LaneKey;
 
-/// The longest state that an instance leaves for the next one, in bytes.
-pub const MAX_STATE: usize = 1024 * 1024;
-
 /// The order to a group to stop here and to go on elsewhere, with the clients that its edges bring there. Its
 /// lanes take nothing more in; what they had received stands in the mailbox before the order.
 #[derive(Debug)]

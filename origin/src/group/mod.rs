@@ -93,7 +93,6 @@ mod tests;
 pub use client::{Client, read_connect};
 pub use connection::{Connection, NetStream};
 pub use context::{Context, Poster};
-pub use hand_over::MAX_STATE;
 pub(crate) use hand_over::{HandOver, Stopped};
 pub use handle::GroupHandle;
 pub use lend::lent;

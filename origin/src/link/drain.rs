@@ -9,14 +9,18 @@ use std::{
 
 use tokio::task::{JoinSet, spawn_local};
 use tributary_node::transport::CloseCode;
-use tributary_protocol::{GroupName, link::Control};
+use tributary_protocol::{
+    GroupName,
+    cluster::{MoveError, OriginStanding},
+    link::Control,
+};
 
 use super::{
+    drained::{Drain, Staying},
     edges::Edges,
-    moves::{Drain, Staying},
     peers::PeerOrigin,
 };
-use crate::cluster::{ClusterStatus, MoveError};
+use crate::cluster::ClusterStatus;
 
 /// Moves at once. Reason: each freezes its group for a moment, and their sessions all come by the same links.
 const AT_ONCE: usize = 8;
@@ -58,8 +62,7 @@ impl Edges {
                 let away = Control::GoAway { within_ms: 0 };
                 self.tell_all(&away);
                 self.peers.tell_all(&away);
-                // Edges without a lane of a group would start it elsewhere.
-                self.shared.residents.name_all(true);
+                self.stand(OriginStanding::Draining);
                 spawn_local(keep_draining(Rc::downgrade(self), drain));
             }
         }
@@ -70,7 +73,7 @@ impl Edges {
     pub(super) fn end_drain(self: &Rc<Self>) -> ClusterStatus {
         if self.drain.borrow_mut().take().is_some() {
             tracing::info!("drain ends: groups are taken again");
-            self.shared.residents.name_all(false);
+            self.stand(OriginStanding::Serving);
             spawn_local(Rc::clone(self).tell_end_of_drain());
         }
         self.status()
@@ -79,7 +82,7 @@ impl Edges {
     /// Closes all links once no group moves: links that begin anew say that groups are taken, and lanes go on
     /// over them.
     async fn tell_end_of_drain(self: Rc<Self>) {
-        while self.moves.are_under_way() || self.gathering.expects_any() {
+        while self.shared.ownership.get().has_moves() {
             tokio::time::sleep(LOOK).await;
         }
         if self.takes_nothing() {
@@ -95,8 +98,7 @@ impl Edges {
 
     /// Moves all groups away that can be moved, within this time.
     pub(super) async fn drain_within(self: &Rc<Self>, within: Duration) {
-        let takes = |peer: &Rc<PeerOrigin>| peer.is_linked() && !peer.is_leaving.get();
-        if !self.peers.all().iter().any(takes) {
+        if self.takers().is_empty() {
             return;
         }
         // Applications that do not expect it are moved at once: there is no time to wait for their clients.
@@ -124,7 +126,7 @@ impl Edges {
         let mut groups: Vec<_> = self.sessions_of_groups().into_iter().collect();
         {
             let mut staying = drain.staying.borrow_mut();
-            staying.retain(|group, _| self.shared.residents.contains(group));
+            staying.retain(|group, _| self.shared.ownership.get().has_group(group));
             let waits = |group: &GroupName| staying.get(group).is_some_and(|it| it.again > now);
             groups.retain(|(group, _)| !waits(group));
         }
@@ -165,7 +167,7 @@ impl Edges {
     fn is_present(&self, drain: &Rc<Drain>) -> bool {
         let present = self.drain.borrow();
         let present = present.as_ref().is_some_and(|it| Rc::ptr_eq(it, drain));
-        present && !self.is_leaving.get()
+        present && self.shared.ownership.get().standing() == OriginStanding::Draining
     }
 
     /// Moves a group to the origin with the fewest sessions that takes it.
@@ -176,8 +178,7 @@ impl Edges {
                 is_final: false,
             });
         }
-        let mut peers = self.peers.all();
-        peers.retain(|peer| peer.is_linked() && !peer.is_leaving.get());
+        let mut peers = self.takers();
         peers.sort_by_key(|peer| peer.sessions.get());
         let mut stays = Stays {
             why: "no other origin takes groups".to_owned(),
@@ -203,6 +204,18 @@ impl Edges {
             }
         }
         Err(stays)
+    }
+
+    /// The other origins that take groups.
+    fn takers(&self) -> Vec<Rc<PeerOrigin>> {
+        let mut peers = self.peers.all();
+        let ownership = self.shared.ownership.get();
+        peers.retain(|peer| ownership.takes_groups(&peer.name));
+        peers
+    }
+
+    fn stand(&self, standing: OriginStanding) {
+        self.shared.ownership.change(|it| it.stand(standing));
     }
 
     /// The groups with sessions.

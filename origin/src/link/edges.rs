@@ -3,29 +3,28 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    rc::{Rc, Weak},
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::task::spawn_local;
+use tokio::{sync::oneshot, task::spawn_local};
 use tributary_node::transport::{CloseCode, IDLE, LinkError};
 use tributary_protocol::{
     GroupName,
+    cluster::{Admission, Finished, LaneNumber, MoveError, OriginStanding},
     link::{CloseReason, Control, Hello, lane_frame::OpenLane},
 };
 
 use super::{
+    drained::Drain,
     edge::Edge,
-    elsewhere::Elsewhere,
-    gathering::{Gathering, PassOn},
+    known_edges::KnownEdges,
     lane::{Lane, LaneEdge, TakeBrought},
     lanes::Lanes,
-    moves::{Drain, Moves},
+    leaver::LeftGroup,
     peers::Peers,
-    residents::UnderWay,
     shared::Shared,
-    states,
 };
 use crate::session::LaneKey;
 
@@ -35,18 +34,21 @@ pub(super) struct Edges {
     edges: RefCell<HashMap<EdgeKey, Rc<Edge>>>,
     /// The same lanes as the edges have.
     pub(super) lanes: Lanes,
-    pub(super) elsewhere: RefCell<Elsewhere>,
-    pub(super) gathering: Gathering,
     next_lane: Cell<u64>,
-    /// Whether all groups go on at the next process of this origin: no lane opens any more.
-    pub(super) is_leaving: Cell<bool>,
     /// Set while the groups move to other origins, and after that.
     pub(super) drain: RefCell<Option<Rc<Drain>>>,
     pub(super) peers: Peers,
-    pub(super) moves: Moves,
+    /// The file with the edges' names, in a cluster.
+    pub(super) known_edges: Option<KnownEdges>,
+    /// Groups that have stopped here, until their lanes end.
+    pub(super) leaving: RefCell<HashMap<GroupName, LeftGroup>>,
+    /// The way back to those who have asked for a move, by its number.
+    pub(super) asked: RefCell<HashMap<u64, oneshot::Sender<MoveOutcome>>>,
     /// When the process last looked at its clock.
     awake: Cell<Instant>,
 }
+
+pub(super) type MoveOutcome = Result<Finished, MoveError>;
 
 /// One start of one edge.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,28 +86,15 @@ const RETRY: Duration = Duration::from_millis(250);
 impl Edges {
     pub(super) fn new(shared: Rc<Shared>) -> Rc<Self> {
         let cluster = shared.config.cluster.as_ref();
-        Rc::new_cyclic(|edges: &Weak<Self>| Self {
-            gathering: match cluster {
-                Some(cluster) => {
-                    let edges = Weak::clone(edges);
-                    let pass_on: PassOn = Box::new(move |group, lanes| {
-                        let edges = edges.upgrade();
-                        edges.is_some_and(|edges| edges.pass_on(group, lanes))
-                    });
-                    let states = states::take(&cluster.states);
-                    let has_others = !cluster.origins.is_empty();
-                    Gathering::new(Some(cluster.edges.clone()), states, has_others, pass_on)
-                }
-                None => Gathering::new(None, HashMap::new(), false, Box::new(|_, _| false)),
-            },
+        Rc::new(Self {
             edges: RefCell::default(),
             lanes: Lanes::default(),
-            elsewhere: RefCell::default(),
             next_lane: Cell::new(1),
-            is_leaving: Cell::new(false),
             drain: RefCell::default(),
             peers: Peers::new(cluster.map_or(&[], |cluster| &cluster.origins)),
-            moves: Moves::default(),
+            known_edges: cluster.map(|cluster| KnownEdges::new(cluster.edges.clone())),
+            leaving: RefCell::default(),
+            asked: RefCell::default(),
             shared: Rc::clone(&shared),
             awake: Cell::new(Instant::now()),
         })
@@ -113,7 +102,14 @@ impl Edges {
 
     /// Whether no groups are taken: they move to other origins, or are about to stop.
     pub(super) fn takes_nothing(&self) -> bool {
-        self.is_leaving.get() || self.drain.borrow().is_some()
+        self.shared.ownership.get().standing() != OriginStanding::Serving
+    }
+
+    /// The edge processes that are known: their names and start epochs.
+    pub(super) fn processes(&self) -> Vec<(Arc<str>, u64)> {
+        let edges = self.edges.borrow();
+        let processes = edges.keys().map(|key| (Arc::clone(&key.name), key.epoch));
+        processes.collect()
     }
 
     pub(super) fn all(&self) -> Vec<Rc<Edge>> {
@@ -139,7 +135,7 @@ impl Edges {
             for_ms = passed.as_millis() as u64,
             "the process was stopped"
         );
-        self.elsewhere.borrow_mut().postpone(passed);
+        self.shared.ownership.change(|it| it.postpone(passed));
         for edge in self.all() {
             let silent = now.saturating_duration_since(edge.heard_at());
             if silent > IDLE {
@@ -157,8 +153,7 @@ impl Edges {
     pub(super) fn sweep(self: &Rc<Self>) {
         self.wake();
         let now = Instant::now();
-        self.sweep_moves(now);
-        self.gathering.tick(now, self.peers.are_naming());
+        self.decide(|it, now, here| it.tick(now, here));
         for edge in self.all() {
             edge.listen(now);
             let (is_silent, has_link) = (edge.is_silent(), edge.link().is_some());
@@ -251,9 +246,8 @@ impl Edges {
     pub(super) fn forget(&self, edge: &Rc<Edge>) {
         edge.forget_ended();
         if edge.link().is_none() && edge.lane_count() == 0 {
-            self.elsewhere
-                .borrow_mut()
-                .edge_gone(&edge.name, edge.epoch);
+            let ownership = &self.shared.ownership;
+            ownership.change(|it| it.edge_gone(&edge.name, edge.epoch));
             let key = EdgeKey {
                 name: Arc::clone(&edge.name),
                 epoch: edge.epoch,
@@ -305,28 +299,10 @@ impl Edges {
         if edge.lane_count() >= MAX_LANES {
             return LaneAdmission::Refused;
         }
-        let lives_here = shared.residents.contains(&open.group);
-        let is_elsewhere = match open.restore {
-            // Its sessions are passed on once the group has gone.
-            true => self.moves.is_going(&open.group),
-            false => {
-                self.moves.takes_away(&open.group)
-                    || !lives_here && self.peers.place(&open.group).is_some()
-            }
-        };
-        let is_held = !open.restore && self.gathering.holds(&open.group);
-        if self.is_leaving.get() || is_held || is_elsewhere {
-            return LaneAdmission::Wait(RETRY);
-        }
-        if open.only_if_living && !lives_here {
-            return LaneAdmission::Unknown;
-        }
-        // A group that an edge brings has lived here, or was given to this origin; if another has it all the
-        // same, its sessions are passed on.
-        let is_new = !open.restore && !lives_here;
-        let may_live_elsewhere = is_new && self.may_live_elsewhere(&open);
-        if may_live_elsewhere || !edge.may_open_lane(Instant::now()) {
-            return LaneAdmission::Wait(RETRY);
+        match shared.ownership.get().admit(&open, Instant::now(), &**self) {
+            Admission::Open if edge.may_open_lane(Instant::now()) => {}
+            Admission::Open | Admission::Wait => return LaneAdmission::Wait(RETRY),
+            Admission::Unknown => return LaneAdmission::Unknown,
         }
         LaneAdmission::Lane {
             is_restored: open.restore,
@@ -335,31 +311,23 @@ impl Edges {
         }
     }
 
-    fn may_live_elsewhere(&self, open: &OpenLane) -> bool {
-        let edges = self.edges.borrow();
-        let edges = edges.keys().map(|key| (Arc::clone(&key.name), key.epoch));
-        let elsewhere = self.elsewhere.borrow();
-        elsewhere.may_live(&open.group, &open.home, edges, Instant::now())
-    }
-
     fn open_lane(self: &Rc<Self>, edge: &Rc<Edge>, open: OpenLane) -> Rc<Lane> {
         let key = LaneKey(self.next_lane.get());
         self.next_lane.set(key.0 + 1);
         let known_as = edge.known_as.borrow().clone();
-        if open.restore && !self.shared.residents.contains(&open.group) {
-            // Until it is known that the group goes on here, and not at the origin that has it.
-            let how = match self.gathering.expects(&open.group) {
-                // The other origin has stopped it: only then does an edge bring it here.
-                true => UnderWay::Committed,
-                false => UnderWay::Brought,
-            };
-            self.shared.residents.goes(&open.group, how);
+        if open.restore {
+            self.shared
+                .ownership
+                .change(|it| it.is_restored(&open.group));
         }
         let brought = open.restore.then(|| {
             let (edges, edge) = (Rc::downgrade(self), Arc::clone(&edge.name));
             let brought: TakeBrought = Box::new(move |lane| {
                 if let Some(edges) = edges.upgrade() {
-                    edges.gathering.has_brought(&edge, lane);
+                    edges.decide(|it, now, here| {
+                        let number = LaneNumber(lane.key.0);
+                        it.has_brought(&edge, &lane.name, number, now, here);
+                    });
                 }
             });
             brought
@@ -390,14 +358,11 @@ impl Edges {
 
     /// Closes the copies of these groups that were started here while `home` was away: their sessions
     /// go home.
-    pub(super) fn close_copies(&self, home: &str, groups: &[GroupName]) {
-        let residents = &self.shared.residents;
-        for group in groups
-            .iter()
-            .filter(|group| residents.is_copy_of(group, home) && !self.moves.is_given(group))
-        {
+    pub(super) fn close_copies(&self, home: &str, groups: Vec<GroupName>) {
+        let copies = self.shared.ownership.get().copies_of(home, groups);
+        for group in copies {
             tracing::warn!(%group, home, "its home has it: the copy here is closed");
-            for lane in self.lanes.of(group) {
+            for lane in self.lanes.of(&group) {
                 lane.close_sessions(CloseReason::Moved);
             }
         }
@@ -409,7 +374,7 @@ impl Edges {
         let sessions: usize = edges.values().map(|edge| edge.session_count()).sum();
         Control::Heartbeat {
             sessions: sessions as u64,
-            groups: self.shared.residents.count() as u64,
+            groups: self.shared.ownership.get().group_count() as u64,
         }
     }
 }

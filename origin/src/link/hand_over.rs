@@ -12,10 +12,10 @@ use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
 };
-use tributary_protocol::{GroupName, link::HandedOver};
+use tributary_protocol::{GroupName, cluster::OriginStanding};
 
-use super::{edges::Edges, lane::Lane, states};
-use crate::group::{HandOver, Stopped};
+use super::{edges::Edges, lane::Lane, leaver::Leaver, states};
+use crate::group::HandOver;
 
 /// The time of a group for answers and writes that are under way.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -32,64 +32,16 @@ const LOOK: Duration = Duration::from_millis(20);
 /// The time for edges to receive the ends of their lanes.
 const ENDS_ARRIVE: Duration = Duration::from_secs(1);
 
-/// A group that stops, with its lanes.
-pub(super) struct Leaver {
-    group: GroupName,
-    lanes: Vec<Rc<Lane>>,
-    /// None if it does not run.
-    stopped: Option<oneshot::Receiver<Stopped>>,
-    by: Instant,
-}
-
-/// The lanes of a group that has stopped.
-pub(super) struct LeftGroup {
-    pub(super) group: GroupName,
-    pub(super) lanes: Vec<Rc<Lane>>,
-    /// Whether it has stopped, or did not run.
-    pub(super) has_stopped: bool,
-    pub(super) state: Bytes,
-}
-
-impl Leaver {
-    /// Waits until the group has stopped. A group whose turn blocks is left as it is: then its edges go by
-    /// the rules for a lost process.
-    pub(super) async fn stopped(self) -> LeftGroup {
-        let stopped = match self.stopped {
-            Some(stopped) => timeout_at(self.by, stopped).await.ok().and_then(Result::ok),
-            None => Some(Stopped::default()),
-        };
-        LeftGroup {
-            group: self.group,
-            lanes: self.lanes,
-            has_stopped: stopped.is_some(),
-            state: stopped.unwrap_or_default().state,
-        }
-    }
-}
-
-impl LeftGroup {
-    /// Ends the lanes; their sessions go on at the origin of this name, or at this one's next process.
-    pub(super) fn hand_over(&self, to: &str) {
-        for lane in &self.lanes {
-            // The group has done so with the lanes that have a session.
-            lane.hand_over(HandedOver {
-                settled: self.has_stopped,
-                origin: to.to_owned(),
-            });
-        }
-    }
-}
-
 impl Edges {
     /// Lets all groups go on at the next process of this origin. Sessions of edges that cannot bring them
     /// there end with NetConnection.Connect.AppShutdown.
     pub(super) async fn hand_over_all(&self) {
         let by = Instant::now() + MOVES_END;
-        let are_under_way = || self.moves.are_under_way() || self.gathering.expects_any();
-        while are_under_way() && Instant::now() < by {
+        while self.shared.ownership.get().has_moves() && Instant::now() < by {
             tokio::time::sleep(LOOK).await;
         }
-        self.is_leaving.set(true);
+        let ownership = &self.shared.ownership;
+        ownership.change(|it| it.stand(OriginStanding::Stopping));
         let mut lanes: HashMap<GroupName, Vec<Rc<Lane>>> = HashMap::new();
         let all = self.all().into_iter().flat_map(|edge| edge.lanes());
         for lane in all.filter(|lane| lane.is_here()) {
@@ -117,7 +69,8 @@ impl Edges {
 
     /// Has a group stop, which then goes on elsewhere with the sessions of those of these lanes whose edges
     /// can bring them there.
-    pub(super) fn stop(&self, group: GroupName, mut lanes: Vec<Rc<Lane>>, to: &str) -> Leaver {
+    pub(super) fn stop(&self, group: GroupName, all: Vec<Rc<Lane>>, to: &str) -> Leaver {
+        let mut lanes = all.clone();
         lanes.retain(|lane| lane.follows());
         for lane in &lanes {
             lane.stop_receiving();
@@ -132,6 +85,7 @@ impl Edges {
         let runs = self.shared.groups.hand_over(&group, order);
         Leaver {
             group,
+            all,
             lanes,
             stopped: runs.then_some(has_stopped),
             by: Instant::now() + GROUPS_STOP,

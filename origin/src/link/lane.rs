@@ -185,8 +185,8 @@ impl Lane {
         let group = self.shared.groups.open(&self.name, self.key)?;
         *self.group.borrow_mut() = Some(group.clone());
         self.is_resident.set(true);
-        let residents = &self.shared.residents;
-        residents.add_lane(&self.name, &self.home, &self.known_as);
+        let ownership = &self.shared.ownership;
+        ownership.change(|it| it.lane_joined(&self.name, &self.home, &self.known_as));
         Ok(group)
     }
 
@@ -231,7 +231,7 @@ impl Lane {
     }
 
     /// The edge's name.
-    pub(super) fn edge(&self) -> &str {
+    pub(super) fn edge(&self) -> &Arc<str> {
         self.out.edge()
     }
 
@@ -282,7 +282,7 @@ impl Lane {
     /// It is no lane of a group here any more.
     fn leave_group(&self) {
         if self.is_resident.replace(false) {
-            self.shared.residents.remove_lane(&self.name);
+            self.shared.ownership.change(|it| it.lane_left(&self.name));
         }
     }
 

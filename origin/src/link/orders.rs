@@ -3,7 +3,10 @@
 use std::rc::Rc;
 
 use tokio::task::spawn_local;
-use tributary_protocol::GroupName;
+use tributary_protocol::{
+    GroupName,
+    cluster::{Here, Ownership},
+};
 
 use super::edges::Edges;
 use crate::cluster::{
@@ -47,11 +50,12 @@ impl Edges {
                 groups: edge.lane_count() as u64,
             })
             .collect();
+        let ownership = self.shared.ownership.get();
         let origins = self.peers.all().into_iter().map(|peer| OtherOrigin {
             name: peer.name.clone(),
             address: peer.address.clone(),
             is_linked: peer.is_linked(),
-            takes_groups: peer.is_linked() && !peer.is_leaving.get(),
+            takes_groups: ownership.takes_groups(&peer.name),
             sessions: peer.sessions.get(),
             groups: peer.groups.get(),
         });
@@ -65,7 +69,7 @@ impl Edges {
                 .as_ref()
                 .map_or(OriginState::Up, |drain| drain.state()),
             sessions: edges.iter().map(|edge| edge.sessions).sum(),
-            groups: self.shared.residents.count() as u64,
+            groups: ownership.group_count() as u64,
             edges,
             origins: origins.collect(),
             staying: drain
@@ -75,15 +79,15 @@ impl Edges {
     }
 
     fn group_status(&self, group: &GroupName) -> Option<GroupStatus> {
-        if !self.shared.residents.contains(group) {
+        if !self.shared.ownership.get().has_group(group) {
             return None;
         }
         Some(GroupStatus {
             group: group.to_string(),
             origin: self.shared.config.identity.peer().name.clone(),
-            sessions: self.sessions_of(group),
-            edges: self.edges_of(group).into_iter().collect(),
-            has_data: self.has_data(group),
+            sessions: Ownership::sessions_of(group, self),
+            edges: Ownership::edges_of(group, self).into_iter().collect(),
+            has_data: Here::has_data(self, group),
         })
     }
 }

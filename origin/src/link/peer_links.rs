@@ -4,7 +4,6 @@
 //! other have two, and either will do. It has a control stream and nothing else.
 
 use std::{
-    collections::HashSet,
     rc::{Rc, Weak},
     time::{Duration, Instant},
 };
@@ -25,7 +24,6 @@ use tributary_protocol::link::{Control, Hello, features};
 use super::{
     edges::Edges,
     peers::{OpenLink, PeerOrigin},
-    residents::NamedGroups,
 };
 
 /// One link to another origin.
@@ -50,7 +48,6 @@ impl PeerLink {
     /// Notes that the link is up; the frames that begin it, and those that are queued.
     fn up(&self) -> (Vec<Control>, queue::Receiver<Control>) {
         let (control, queued) = control_queue();
-        self.peer.is_leaving.set(false);
         if !self.peer.is_linked() {
             self.edges.shared.metrics.moves.peers.inc();
         }
@@ -59,14 +56,15 @@ impl PeerLink {
             epoch: self.epoch,
             link: self.link.clone(),
             control,
-            groups: HashSet::new(),
-            is_complete: false,
         });
+        let (name, number, epoch) = (&self.peer.name, self.number, self.epoch);
+        let ownership = &self.edges.shared.ownership;
+        ownership.change(|it| it.origin_linked(name, number, epoch));
         tracing::info!(
             origin = self.peer.name,
             "link to an origin of the cluster is up"
         );
-        let mut first = self.edges.shared.residents.told(NamedGroups::Origins);
+        let mut first = ownership.get().told_to_origin();
         if self.edges.takes_nothing() {
             first.push(Control::GoAway { within_ms: 0 });
         }
@@ -81,6 +79,8 @@ impl PeerLink {
         if links.is_empty() && before > 0 {
             self.edges.shared.metrics.moves.peers.dec();
         }
+        let ownership = &self.edges.shared.ownership;
+        ownership.change(|it| it.origin_lost(&self.peer.name, number));
         tracing::info!(origin = self.peer.name, %error, "link to an origin of the cluster is lost");
     }
 }
@@ -98,13 +98,20 @@ impl ControlDriver for PeerLink {
                 added,
                 removed,
             } => {
-                peer.note_groups(self.number, complete, added, &removed);
-                if complete && self.edges.peers.have_named_all() {
-                    self.edges.gathering.origins_are_known();
-                }
+                let link = (peer.name.as_str(), self.number);
+                self.edges.decide(|it, now, here| {
+                    it.origin_has(link, complete, added, &removed, now, here);
+                });
             }
-            Control::GoAway { .. } => peer.is_leaving.set(true),
-            Control::Move(frame) => self.edges.handle_move(peer, frame),
+            Control::GoAway { .. } => {
+                let ownership = &self.edges.shared.ownership;
+                ownership.change(|it| it.origin_leaves(&peer.name));
+            }
+            Control::Move(frame) => {
+                let from = &peer.name;
+                self.edges
+                    .decide(|it, now, here| it.handle_move(from, frame, now, here));
+            }
             _ => {}
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     rc::Rc,
 };
 
@@ -11,7 +11,7 @@ use tributary_node::{
     queue,
     transport::{CloseCode, Link},
 };
-use tributary_protocol::{GroupName, link::Control};
+use tributary_protocol::link::Control;
 
 /// The other origins of the cluster, by the names on their certificates.
 #[derive(Default)]
@@ -30,8 +30,6 @@ pub(super) struct PeerOrigin {
     /// Its load, as it was stated last.
     pub(super) sessions: Cell<u64>,
     pub(super) groups: Cell<u64>,
-    /// Whether it takes no groups: it is drained, or about to stop.
-    pub(super) is_leaving: Cell<bool>,
 }
 
 /// A link that is up.
@@ -41,14 +39,7 @@ pub(super) struct OpenLink {
     pub(super) epoch: u64,
     pub(super) link: Link,
     pub(super) control: queue::Sender<Control>,
-    /// The groups that live there, as this link has brought them.
-    pub(super) groups: HashSet<GroupName>,
-    /// Whether all have been named.
-    pub(super) is_complete: bool,
 }
-
-/// Groups of another origin that are remembered. Reason: an origin has fewer.
-const MAX_GROUPS: usize = 262_144;
 
 /// Links of another origin. Reason: one that each end has dialled, and one that is lost without its end being
 /// noticed.
@@ -91,30 +82,6 @@ impl Peers {
             }
         }
     }
-
-    /// The other origin at which a group lives, as far as is known.
-    pub(super) fn place(&self, group: &GroupName) -> Option<String> {
-        let table = self.table.borrow();
-        let has = |peer: &&Rc<PeerOrigin>| {
-            let links = peer.links.borrow();
-            links.iter().any(|open| open.groups.contains(group))
-        };
-        table.values().find(has).map(|peer| peer.name.clone())
-    }
-
-    /// Whether an origin of the configuration has a link and has not named all of its groups.
-    pub(super) fn are_naming(&self) -> bool {
-        let table = self.table.borrow();
-        let mut linked = table.values().filter(|peer| peer.is_linked());
-        linked.any(|peer| peer.links.borrow().iter().all(|open| !open.is_complete))
-    }
-
-    /// Whether all origins of the configuration have named their groups.
-    pub(super) fn have_named_all(&self) -> bool {
-        let table = self.table.borrow();
-        let mut awaited = table.values().filter(|peer| peer.address.is_some());
-        awaited.all(|peer| peer.links.borrow().iter().any(|open| open.is_complete))
-    }
 }
 
 impl PeerOrigin {
@@ -125,7 +92,6 @@ impl PeerOrigin {
             links: RefCell::default(),
             sessions: Cell::new(0),
             groups: Cell::new(0),
-            is_leaving: Cell::new(false),
         })
     }
 
@@ -143,29 +109,6 @@ impl PeerOrigin {
         if links.len() > MAX_LINKS {
             links[0].link.close(CloseCode::Fenced);
         }
-    }
-
-    /// Notes which groups have come there or gone, by what a link has brought.
-    pub(super) fn note_groups(
-        &self,
-        link: u64,
-        complete: bool,
-        added: Vec<GroupName>,
-        removed: &[GroupName],
-    ) {
-        let mut links = self.links.borrow_mut();
-        let Some(open) = links.iter_mut().find(|open| open.number == link) else {
-            return;
-        };
-        for group in removed {
-            open.groups.remove(group);
-        }
-        for group in added {
-            if open.groups.len() < MAX_GROUPS {
-                open.groups.insert(group);
-            }
-        }
-        open.is_complete |= complete;
     }
 
     /// Closes its links, which begin anew.

@@ -19,9 +19,9 @@ use super::{
     edge::Edge,
     edges::{Edges, LaneAdmission},
     feeds::Publish,
+    kept::kept,
     lane::Carrier,
     metrics::{Counted, EdgeLabel, LinkMetrics, PlaceLabel},
-    residents::kept,
 };
 
 /// One link of an edge, as its tasks have it.
@@ -141,22 +141,24 @@ impl ControlDriver for Served {
                 complete,
                 groups,
             } if *edge.known_as.borrow() == origin => {
-                edges.gathering.brings(&edge.name, groups, complete);
+                edges.decide(|it, now, here| {
+                    it.edge_brings(&edge.name, groups, complete, now, here);
+                });
             }
             Control::Living {
                 origin,
                 complete,
                 groups,
             } => {
-                let mut elsewhere = edges.elsewhere.borrow_mut();
-                let now = Instant::now();
-                elsewhere.report(&edge.name, edge.epoch, &origin, groups, complete, now);
+                let (now, process) = (Instant::now(), (&edge.name, edge.epoch));
+                let ownership = &edges.shared.ownership;
+                ownership.change(|it| it.edge_misses(process, &origin, groups, complete, now));
             }
-            Control::AtHome { origin, groups } => edges.close_copies(&origin, &groups),
+            Control::AtHome { origin, groups } => edges.close_copies(&origin, groups),
             Control::LivingEnd { origin, resumed } => {
-                let mut elsewhere = edges.elsewhere.borrow_mut();
-                let now = Instant::now();
-                elsewhere.report_ended(&edge.name, edge.epoch, &origin, resumed.then_some(now));
+                let (now, process) = (Instant::now(), (&edge.name, edge.epoch));
+                let ownership = &edges.shared.ownership;
+                ownership.change(|it| it.edge_waits_no_more(process, &origin, resumed, now));
             }
             _ => {}
         }
@@ -182,7 +184,7 @@ impl ServedLink for Served {
         }
         let shared = &self.edges.shared;
         self.edges.end_overdue(&self.edge);
-        let mut first = shared.residents.told(shared.residents.for_edges());
+        let mut first = shared.ownership.get().told_to_edge();
         first.extend(kept(&shared.groups.kept_since(0), true));
         if self.edges.drain.borrow().is_some() {
             first.push(Control::GoAway { within_ms: 0 });
@@ -190,7 +192,9 @@ impl ServedLink for Served {
         self.edge.link_up(self.link.clone(), control);
         shared.metrics.links.inc();
         let restores = self.hello.features & features::RESTORE != 0;
-        self.edges.gathering.linked(&self.edge.name, restores);
+        let edge = &self.edge.name;
+        self.edges
+            .decide(|it, now, here| it.edge_linked(edge, restores, now, here));
         self.note_place();
         tracing::info!(
             edge = &*self.edge.name,

@@ -1,15 +1,19 @@
 //! The state of the link thread that no edge owns: settings, groups, figures, memory.
 
-use std::fmt;
+use std::{fmt, time::Instant};
 
 use tokio::sync::Notify;
 use tributary_node::transport::{CloseCode, Link, LinkError};
 use tributary_protocol::{
     GroupName,
+    cluster::{ClusterStart, Ownership},
     link::{OpenSession, credit::CreditBudget},
 };
 
-use super::{config::LinkConfig, metrics::LinkMetrics, residents::Residents};
+use super::{
+    config::LinkConfig, known_edges::KnownEdges, metrics::LinkMetrics, ownership::SharedOwnership,
+    states,
+};
 use crate::group::{Groups, OpenRefused};
 
 /// State that every task of the link thread may use. No task keeps a borrow across a wait.
@@ -18,23 +22,30 @@ pub(super) struct Shared {
     pub(super) groups: Groups,
     pub(super) metrics: LinkMetrics,
     pub(super) budget: CreditBudget,
-    pub(super) residents: Residents,
+    pub(super) ownership: SharedOwnership,
     /// Notified when a lane may have nothing left to send: the stop of the process waits for that.
     pub(super) progress: Notify,
 }
 
 impl Shared {
     pub(super) fn new(config: LinkConfig, groups: Groups, metrics: LinkMetrics) -> Self {
-        let residents = Residents::new(metrics.displaced.clone());
-        let residents = match config.cluster {
-            Some(_) => residents.of_cluster(),
-            None => residents,
+        let (name, now) = (&config.identity.peer().name, Instant::now());
+        let ownership = match &config.cluster {
+            Some(cluster) => {
+                let start = ClusterStart {
+                    edges: KnownEdges::read(&cluster.edges),
+                    states: states::take(&cluster.states),
+                };
+                let others = cluster.origins.iter().map(|it| it.known_as().to_owned());
+                Ownership::in_cluster(name, others.collect(), start, now)
+            }
+            None => Ownership::alone(name, now),
         };
         Self {
             budget: CreditBudget::new(config.message_budget),
             config,
             groups,
-            residents,
+            ownership: SharedOwnership::new(ownership, metrics.displaced.clone()),
             metrics,
             progress: Notify::new(),
         }

@@ -19,7 +19,7 @@ use tributary_node::{
 use tributary_protocol::link::Control;
 
 use super::{
-    config::LinkConfig, edges::Edges, metrics::LinkMetrics, orders, residents::kept, shared::Shared,
+    config::LinkConfig, edges::Edges, kept::kept, metrics::LinkMetrics, orders, shared::Shared,
 };
 use crate::{cluster::ClusterOrders, group::Groups};
 
@@ -139,7 +139,7 @@ async fn tick(edges: Rc<Edges>) {
 async fn announce_displaced(edges: Rc<Edges>) {
     loop {
         tokio::time::sleep(TOGETHER).await;
-        let (for_edges, for_origins) = edges.shared.residents.changes().await;
+        let (for_edges, for_origins) = edges.shared.ownership.news().await;
         for control in &for_edges {
             edges.tell_all(control);
         }

@@ -38,7 +38,7 @@ pub use edge_lane::{
 pub use frame_error::FrameError;
 pub use hello::{Control, Hello};
 pub use lane_frame::{Bandwidth, HandedOver, Statistics, frames};
-pub use move_frame::{MAX_MOVE_EDGES, MAX_STATE_PIECE, MoveFrame, MoveStep};
+pub use move_frame::{MAX_MOVE_EDGES, MAX_STATE, MAX_STATE_PIECE, MoveFrame, MoveStep};
 pub use origin_lane::{AudienceCounts, OriginEvent, OriginLane, RESERVATION_IDLE, RETENTION};
 pub use parcel_frame::{claims_of_parcel, event_of_parcel, parcel_claims, parcel_event};
 pub use peer_address::PeerAddress;

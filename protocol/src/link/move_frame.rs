@@ -55,6 +55,9 @@ const MAX_REASON: usize = 1024;
 /// [`MAX_BODY`](super::frame::MAX_BODY).
 pub const MAX_MOVE_EDGES: usize = 60;
 
+/// The longest state that an application hands to the next instance of its group, in bytes of AMF.
+pub const MAX_STATE: usize = 1024 * 1024;
+
 /// The longest piece of a state, in bytes.
 pub const MAX_STATE_PIECE: usize = 16_000;
 

@@ -17,6 +17,7 @@ use tributary_node::{
 };
 use tributary_protocol::{
     GroupName, LaneId, Message, MessageStreamId, MessageType, RtmpTimestamp, SessionId,
+    cluster::routing::{Health, OriginId},
     link::{
         AudienceId, ClientClaims, FromSession, Generation, LiveId, OpenSession, OriginLane, Rate,
         Target, ToAudience, ToSession, WriterId, credit::CreditBudget,
@@ -41,7 +42,6 @@ use crate::{
         stage::LinkStage,
     },
     objects::{Hub, ObjectKey, ToHub},
-    routing::{Health, OriginId},
 };
 
 /// Parcels of each version that is read, a name and hexadecimal bytes on each line.

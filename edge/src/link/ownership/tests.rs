@@ -7,6 +7,7 @@ use tokio::task::LocalSet;
 use tributary_node::{cert, queue};
 use tributary_protocol::{
     Message, MessageStreamId, MessageType, RtmpTimestamp,
+    cluster::routing::{Health, Rendezvous},
     link::{
         ClientClaims, CloseReason, FromSession, Generation, OpenSession, OriginEvent, OriginLane,
         RelayAddress, Statistics, credit::CreditBudget, features,
@@ -20,7 +21,6 @@ use crate::{
         LinkConfig, LinkMetrics, OpenRequest, SessionLink, Upstream, handle::ToLane,
         stage::LinkStage,
     },
-    routing::Rendezvous,
 };
 
 /// The lanes to two origins that are up, and the commands of clients' drivers.
@@ -51,8 +51,8 @@ impl Edge {
         let ownership = Ownership::new(shared, Rc::clone(&placing), Readiness::default());
         for origin in placing.origins.all() {
             let origin = origin.id;
-            ownership.set_health(origin, Health::Up);
-            ownership.displaced(origin, true, Vec::new(), &[]);
+            ownership.update(|router| router.table_mut().set_health(origin, Health::Up));
+            Directory(&*ownership).displaced(origin, true, Vec::new(), &[], Instant::now());
         }
         Self {
             ownership,
@@ -195,7 +195,7 @@ async fn sessions_that_move_to_another_origin_come_behind_those_that_are_there()
         assert_eq!(opened(&edge.read(&mut origin())), 20);
         let lost = edge.origin();
         let until = Instant::now() + Duration::from_secs(15);
-        edge.ownership.lost(lost, until);
+        Directory(&*edge.ownership).lost(lost, until);
         let late = edge.open();
         edge.obey(&[0]);
         let mut other = origin();
@@ -246,7 +246,7 @@ async fn a_group_with_nobody_in_it_leaves_an_origin_that_goes_away() {
         let staying = edge.open();
         edge.obey(&[0]);
         let home = edge.origin();
-        edge.ownership.leaving(home);
+        Directory(&*edge.ownership).leaving(home);
         // While a session is there, the next one joins it.
         let next = edge.open();
         edge.obey(&[0]);
@@ -258,7 +258,7 @@ async fn a_group_with_nobody_in_it_leaves_an_origin_that_goes_away() {
         edge.obey(&[0]);
         assert_ne!(edge.origin(), home);
         // The origin does not take its group back either.
-        assert_eq!(edge.placing.home_in_use(&group()), None);
+        assert_eq!(Directory(&*edge.ownership).home_in_use(&group()), None);
     };
     LocalSet::new().run_until(scenario).await;
 }
@@ -293,28 +293,6 @@ async fn an_origin_gets_the_count_of_frames_if_it_knows_of_it() {
         }
     };
     LocalSet::new().run_until(scenario).await;
-}
-
-#[test]
-fn groups_at_a_lost_origin_are_named_in_frames_of_a_bounded_length() {
-    let frames = |count: usize| -> Vec<_> {
-        let groups: Vec<_> = (0..count)
-            .map(|n| GroupName::from_app(&format!("live/{n}")).unwrap())
-            .collect();
-        let frames = living("a", &groups).into_iter();
-        let frame = |frame| match frame {
-            Control::Living {
-                complete, groups, ..
-            } => (complete, groups.len()),
-            other => panic!("{other:?}"),
-        };
-        frames.map(frame).collect()
-    };
-    // An empty list replaces the one before.
-    assert_eq!(frames(0), [(true, 0)]);
-    assert_eq!(frames(GROUPS_PER_FRAME), [(true, GROUPS_PER_FRAME)]);
-    let two = [(false, GROUPS_PER_FRAME), (true, 1)];
-    assert_eq!(frames(GROUPS_PER_FRAME + 1), two);
 }
 
 /// Claims cross only to an origin that reads them.

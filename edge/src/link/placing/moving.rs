@@ -3,9 +3,11 @@
 use std::{rc::Rc, sync::Arc, time::Instant};
 
 use tokio::task::spawn_local;
-use tributary_protocol::{GroupName, SessionId, link::FromSession, parcel::ParcelWriter};
+use tributary_protocol::{
+    GroupName, SessionId, cluster::routing::Health, link::FromSession, parcel::ParcelWriter,
+};
 
-use super::{FromOrigin, Health, Lane, Opening, OriginId, Placing, Waiting};
+use super::{FromOrigin, Lane, Opening, OriginId, Placing, Waiting};
 use crate::{
     link::{
         head::{Head, OriginFacts},
@@ -126,10 +128,14 @@ impl Placing {
                 },
                 health => health,
             };
-            self.update(|table| table.restore(origin.id, health, facts.displaced, facts.kept));
+            self.update(|router| {
+                router
+                    .table_mut()
+                    .restore(origin.id, health, facts.displaced, facts.kept)
+            });
         }
         if head.has_started {
-            self.update(|table| table.skip_start());
+            self.update(|router| router.table_mut().skip_start());
         }
     }
 

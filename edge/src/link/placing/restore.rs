@@ -21,7 +21,7 @@ impl Placing {
         let Some(origin) = origin else {
             let group = left.group();
             tracing::error!(%group, origin = to, "the group goes on at an origin that is not configured here: its clients are closed");
-            return self.replace(left, true);
+            return self.replace(left);
         };
         left.push_all(|| FromOrigin::LinkLost);
         // The other origin waits for the lane, also if nobody is left.
@@ -34,7 +34,7 @@ impl Placing {
         spawn_local(async move {
             if timeout(UNLINKED, origin.linked()).await.is_err() {
                 // Nothing else ends it: the origin is not lost, it was never there.
-                placing.replace(&lane, true);
+                placing.replace(&lane);
             }
         });
     }

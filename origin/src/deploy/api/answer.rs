@@ -8,9 +8,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use tributary_protocol::cluster::MoveError;
 
 use super::super::{DeployError, Problem, archive::ArchiveError};
-use crate::cluster::MoveError;
 
 /// Why a request is refused.
 #[derive(Debug)]

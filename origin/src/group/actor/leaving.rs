@@ -12,7 +12,7 @@ use std::{collections::HashMap, time::Instant};
 use bytes::Bytes;
 use tributary_protocol::{
     command::Status,
-    link::{CloseReason, HandedOver},
+    link::{CloseReason, HandedOver, MAX_STATE},
 };
 
 use super::Actor;
@@ -21,7 +21,7 @@ use crate::{
     group::{
         client::Client,
         core::Core,
-        hand_over::{HandOver, MAX_STATE, Stopped},
+        hand_over::{HandOver, Stopped},
     },
     session::{LaneKey, LaneOut, SessionKey},
 };

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tributary_protocol::GroupName;
+use crate::GroupName;
 
 /// The number of an origin at this edge. No number is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,7 +29,7 @@ pub enum Health {
 
 /// The origins and the groups that live away from their home.
 #[derive(Debug)]
-pub struct Table {
+pub struct OriginTable {
     origins: BTreeMap<OriginId, State>,
     next: u32,
     displaced: HashMap<GroupName, OriginId>,
@@ -60,7 +60,7 @@ pub(super) const MAX_KEPT: usize = 262_144;
 /// without the lists the edge might start a second copy of a group.
 pub const STARTING: Duration = Duration::from_secs(3);
 
-impl Table {
+impl OriginTable {
     /// A table without origins, at the start of the edge.
     pub fn new(now: Instant) -> Self {
         Self {

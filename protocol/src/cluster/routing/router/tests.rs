@@ -1,7 +1,10 @@
 //! The places of groups as their origins come, go and come back.
 
 use super::*;
-use crate::routing::{Rendezvous, STARTING};
+use crate::cluster::{
+    routing::{Rendezvous, STARTING},
+    tests::start,
+};
 
 /// A router with three origins, and a group with the origins in order of its weight.
 struct Routed {
@@ -12,7 +15,7 @@ struct Routed {
 }
 
 fn routed() -> Routed {
-    let now = Instant::now();
+    let now = start();
     let group = GroupName::from_app("live/x").unwrap();
     let (mut router, mut rule) = (
         Router::new(Box::new(Rendezvous::default()), now),
@@ -64,15 +67,21 @@ fn a_starting_edge_waits_for_every_list_but_not_for_ever() {
         group,
         order,
     } = routed();
-    assert_eq!(router.place(&group, now), Place::Wait(now + STARTING));
+    assert_eq!(
+        router.place(&group, now),
+        SessionPlace::Wait(now + STARTING)
+    );
     let home = order[0];
     set_up(&mut router, home);
-    assert_eq!(router.place(&group, now), Place::Wait(now + STARTING));
-    assert_eq!(router.place(&group, now + STARTING), Place::At(home));
+    assert_eq!(
+        router.place(&group, now),
+        SessionPlace::Wait(now + STARTING)
+    );
+    assert_eq!(router.place(&group, now + STARTING), SessionPlace::At(home));
     for origin in order {
         set_up(&mut router, origin);
     }
-    assert_eq!(router.place(&group, now), Place::At(home));
+    assert_eq!(router.place(&group, now), SessionPlace::At(home));
 }
 
 #[test]
@@ -89,11 +98,11 @@ fn the_next_origin_takes_over_and_home_takes_back_what_is_new() {
             until: now + STARTING,
         },
     );
-    assert_eq!(router.place(&group, now), Place::At(order[1]));
+    assert_eq!(router.place(&group, now), SessionPlace::At(order[1]));
     router.table_mut().set_health(order[1], Health::Down);
-    assert_eq!(router.place(&group, now), Place::At(order[2]));
+    assert_eq!(router.place(&group, now), SessionPlace::At(order[2]));
     router.table_mut().set_health(order[0], Health::Up);
-    assert_eq!(router.place(&group, now), Place::At(order[0]));
+    assert_eq!(router.place(&group, now), SessionPlace::At(order[0]));
 }
 
 #[test]
@@ -106,15 +115,15 @@ fn an_origin_that_goes_away_gets_nothing_new_while_another_is_up() {
     } = up();
     router.table_mut().set_leaving(order[0]);
     assert!(router.table().is_leaving(order[0]));
-    assert_eq!(router.place(&group, now), Place::At(order[1]));
+    assert_eq!(router.place(&group, now), SessionPlace::At(order[1]));
     router.table_mut().set_leaving(order[1]);
-    assert_eq!(router.place(&group, now), Place::At(order[2]));
+    assert_eq!(router.place(&group, now), SessionPlace::At(order[2]));
     // All origins go away: the home's own answer is better than none.
     router.table_mut().set_leaving(order[2]);
-    assert_eq!(router.place(&group, now), Place::At(order[0]));
+    assert_eq!(router.place(&group, now), SessionPlace::At(order[0]));
     // A group that lives there stays there.
     starts_at(&mut router, order[1], &group);
-    assert_eq!(router.place(&group, now), Place::At(order[1]));
+    assert_eq!(router.place(&group, now), SessionPlace::At(order[1]));
     ends_at(&mut router, order[1], &group);
     // The mark ends with the next link.
     let until = now + STARTING;
@@ -122,7 +131,7 @@ fn an_origin_that_goes_away_gets_nothing_new_while_another_is_up() {
         .table_mut()
         .set_health(order[0], Health::Lost { until });
     router.table_mut().set_health(order[0], Health::Up);
-    assert_eq!(router.place(&group, now), Place::At(order[0]));
+    assert_eq!(router.place(&group, now), SessionPlace::At(order[0]));
 }
 
 #[test]
@@ -135,17 +144,17 @@ fn a_displaced_group_stays_where_it_is_until_it_is_empty_or_its_origin_gone() {
     } = up();
     let (home, away) = (order[0], order[2]);
     starts_at(&mut router, away, &group);
-    assert_eq!(router.place(&group, now), Place::At(away));
+    assert_eq!(router.place(&group, now), SessionPlace::At(away));
     let until = now + STARTING;
     router.table_mut().set_health(away, Health::Lost { until });
-    assert_eq!(router.place(&group, now), Place::Wait(until));
+    assert_eq!(router.place(&group, now), SessionPlace::Wait(until));
     router.table_mut().set_health(away, Health::Up);
-    assert_eq!(router.place(&group, now), Place::At(away));
+    assert_eq!(router.place(&group, now), SessionPlace::At(away));
     ends_at(&mut router, away, &group);
-    assert_eq!(router.place(&group, now), Place::At(home));
+    assert_eq!(router.place(&group, now), SessionPlace::At(home));
     starts_at(&mut router, away, &group);
     router.table_mut().set_health(away, Health::Down);
-    assert_eq!(router.place(&group, now), Place::At(home));
+    assert_eq!(router.place(&group, now), SessionPlace::At(home));
 }
 
 #[test]
@@ -163,10 +172,14 @@ fn a_group_that_went_while_there_was_no_link_is_not_looked_for_there() {
     table.set_health(away, Health::Lost { until: now });
     table.set_health(away, Health::Up);
     table.displaced(away, false, vec![stays.clone()], &[]);
-    assert_eq!(router.place(&group, now), Place::At(away), "it may follow");
+    assert_eq!(
+        router.place(&group, now),
+        SessionPlace::At(away),
+        "it may follow"
+    );
     router.table_mut().displaced(away, true, vec![], &[]);
-    assert_eq!(router.place(&group, now), Place::At(home));
-    assert_eq!(router.place(&stays, now), Place::At(away));
+    assert_eq!(router.place(&group, now), SessionPlace::At(home));
+    assert_eq!(router.place(&stays, now), SessionPlace::At(away));
 }
 
 #[test]
@@ -180,31 +193,31 @@ fn a_group_with_data_at_its_home_starts_there_or_not_at_all() {
     router.table_mut().kept(order[0], true, vec![group.clone()]);
     assert!(router.is_kept(&group));
     assert_eq!(router.table().kept_count(), 1);
-    assert_eq!(router.place(&group, now), Place::At(order[0]));
+    assert_eq!(router.place(&group, now), SessionPlace::At(order[0]));
     let until = now + STARTING;
     router
         .table_mut()
         .set_health(order[0], Health::Lost { until });
-    assert_eq!(router.place(&group, now), Place::Wait(until));
+    assert_eq!(router.place(&group, now), SessionPlace::Wait(until));
     router.table_mut().set_health(order[0], Health::Down);
-    assert_eq!(router.place(&group, now), Place::Nowhere);
+    assert_eq!(router.place(&group, now), SessionPlace::Nowhere);
     // The data stays known for another process of the origin, until its list is replaced.
     router.table_mut().forget(order[0]);
     router.table_mut().set_health(order[0], Health::Up);
     router.table_mut().set_leaving(order[0]);
-    assert_eq!(router.place(&group, now), Place::At(order[0]));
+    assert_eq!(router.place(&group, now), SessionPlace::At(order[0]));
     router.table_mut().kept(order[0], true, vec![]);
-    assert_eq!(router.place(&group, now), Place::At(order[1]));
+    assert_eq!(router.place(&group, now), SessionPlace::At(order[1]));
     // Data at an origin other than the home does not decide.
     router.table_mut().kept(order[2], true, vec![group.clone()]);
     assert!(!router.is_kept(&group));
-    assert_eq!(router.place(&group, now), Place::At(order[1]));
+    assert_eq!(router.place(&group, now), SessionPlace::At(order[1]));
     // A copy that was started before stays where it is.
     router
         .table_mut()
         .kept(order[0], false, vec![group.clone()]);
     starts_at(&mut router, order[1], &group);
-    assert_eq!(router.place(&group, now), Place::At(order[1]));
+    assert_eq!(router.place(&group, now), SessionPlace::At(order[1]));
 }
 
 #[test]
@@ -222,8 +235,8 @@ fn with_no_origin_up_sessions_wait_for_the_grace_time_only() {
             .set_health(origin, Health::Lost { until });
     }
     assert!(!router.table().is_ready());
-    assert_eq!(router.place(&group, now), Place::Wait(until));
-    assert_eq!(router.place(&group, until), Place::Nowhere);
+    assert_eq!(router.place(&group, now), SessionPlace::Wait(until));
+    assert_eq!(router.place(&group, until), SessionPlace::Nowhere);
 }
 
 #[test]
@@ -239,7 +252,7 @@ fn an_origin_that_goes_leaves_nothing_behind_and_its_number_is_not_used_again() 
     starts_at(&mut router, gone, &group);
     router.remove(gone);
     assert_eq!(router.home(&group), Some(order[1]));
-    assert_eq!(router.place(&group, now), Place::At(order[1]));
+    assert_eq!(router.place(&group, now), SessionPlace::At(order[1]));
     assert_eq!(
         (
             router.table().kept_count(),
@@ -252,7 +265,7 @@ fn an_origin_that_goes_leaves_nothing_behind_and_its_number_is_not_used_again() 
     router
         .table_mut()
         .displaced(gone, true, vec![group.clone()], &[]);
-    assert_eq!(router.place(&group, now), Place::At(order[1]));
+    assert_eq!(router.place(&group, now), SessionPlace::At(order[1]));
     let new = router.add("a");
     assert!(!order.contains(&new));
     set_up(&mut router, new);
@@ -260,9 +273,9 @@ fn an_origin_that_goes_leaves_nothing_behind_and_its_number_is_not_used_again() 
 
 #[test]
 fn without_origins_there_is_no_place() {
-    let now = Instant::now();
+    let now = start();
     let router = Router::new(Box::new(Rendezvous::default()), now);
     let group = GroupName::from_app("live/x").unwrap();
     assert_eq!(router.home(&group), None);
-    assert_eq!(router.place(&group, now + STARTING), Place::Nowhere);
+    assert_eq!(router.place(&group, now + STARTING), SessionPlace::Nowhere);
 }

@@ -2,16 +2,16 @@
 
 use std::time::Instant;
 
-use tributary_protocol::GroupName;
+use crate::GroupName;
 
 use super::{
-    placement::{Place, Placement},
-    table::{Health, OriginId, Table},
+    placement::{Placement, SessionPlace},
+    table::{Health, OriginId, OriginTable},
 };
 
 #[derive(Debug)]
 pub struct Router {
-    table: Table,
+    table: OriginTable,
     placement: Box<dyn Placement>,
 }
 
@@ -19,7 +19,7 @@ impl Router {
     /// A router without origins, at the start of the edge. `placement` has none either.
     pub fn new(placement: Box<dyn Placement>, now: Instant) -> Self {
         Self {
-            table: Table::new(now),
+            table: OriginTable::new(now),
             placement,
         }
     }
@@ -37,12 +37,12 @@ impl Router {
         self.placement.removed(origin);
     }
 
-    pub fn table(&self) -> &Table {
+    pub fn table(&self) -> &OriginTable {
         &self.table
     }
 
     /// The origins' states, for changes.
-    pub fn table_mut(&mut self) -> &mut Table {
+    pub fn table_mut(&mut self) -> &mut OriginTable {
         &mut self.table
     }
 
@@ -58,14 +58,14 @@ impl Router {
     }
 
     /// The place of a new session of `group`, if this edge has no lane of the group.
-    pub fn place(&self, group: &GroupName, now: Instant) -> Place {
+    pub fn place(&self, group: &GroupName, now: Instant) -> SessionPlace {
         if let Some(until) = self.table.starting(now) {
-            return Place::Wait(until);
+            return SessionPlace::Wait(until);
         }
         if let Some(origin) = self.table.displaced_at(group) {
             match self.table.health(origin) {
-                Health::Up => return Place::At(origin),
-                Health::Lost { until } if until > now => return Place::Wait(until),
+                Health::Up => return SessionPlace::At(origin),
+                Health::Lost { until } if until > now => return SessionPlace::Wait(until),
                 _ => {}
             }
         }

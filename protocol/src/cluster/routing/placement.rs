@@ -2,9 +2,9 @@
 
 use std::{fmt::Debug, time::Instant};
 
-use tributary_protocol::GroupName;
+use crate::GroupName;
 
-use super::table::{OriginId, Table};
+use super::table::{OriginId, OriginTable};
 
 /// A rule that decides to which origin a group belongs. Edges with the same rule and the same
 /// origins decide alike.
@@ -19,12 +19,12 @@ pub trait Placement: Debug {
     fn home(&self, group: &GroupName) -> Option<OriginId>;
 
     /// The place of a new session whose group is not displaced.
-    fn place(&self, group: &GroupName, origins: &Table, now: Instant) -> Place;
+    fn place(&self, group: &GroupName, origins: &OriginTable, now: Instant) -> SessionPlace;
 }
 
 /// The place of a new session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SessionPlace {
     /// This origin.
     At(OriginId),
     /// None yet: ask again when an origin's health changes, or at this time.

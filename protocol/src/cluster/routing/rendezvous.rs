@@ -2,12 +2,12 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, time::Instant};
 
-use tributary_protocol::GroupName;
+use crate::GroupName;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    placement::{Place, Placement},
-    table::{Health, OriginId, Table},
+    placement::{Placement, SessionPlace},
+    table::{Health, OriginId, OriginTable},
 };
 
 /// Placement by weight: the origin with the highest weight is the home, the others follow in order.
@@ -52,16 +52,16 @@ impl Placement for Rendezvous {
         self.order(group).first().copied()
     }
 
-    fn place(&self, group: &GroupName, origins: &Table, now: Instant) -> Place {
+    fn place(&self, group: &GroupName, origins: &OriginTable, now: Instant) -> SessionPlace {
         let order = self.order(group);
         let Some(&home) = order.first() else {
-            return Place::Nowhere;
+            return SessionPlace::Nowhere;
         };
         if origins.kept_at(group) == Some(home) {
             return match origins.health(home) {
-                Health::Up => Place::At(home),
-                Health::Lost { until } if until > now => Place::Wait(until),
-                _ => Place::Nowhere,
+                Health::Up => SessionPlace::At(home),
+                Health::Lost { until } if until > now => SessionPlace::Wait(until),
+                _ => SessionPlace::Nowhere,
             };
         }
         let mut up = order
@@ -70,10 +70,10 @@ impl Placement for Rendezvous {
         let first = up.clone().next();
         // If no other origin is up, the session goes to one that goes away, and gets its answer.
         if let Some(origin) = up.find(|&origin| !origins.is_leaving(origin)).or(first) {
-            return Place::At(origin);
+            return SessionPlace::At(origin);
         }
         let returns = origins.last_return(now);
-        returns.map_or(Place::Nowhere, Place::Wait)
+        returns.map_or(SessionPlace::Nowhere, SessionPlace::Wait)
     }
 }
 

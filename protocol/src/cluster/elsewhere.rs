@@ -1,33 +1,33 @@
 //! Groups that may live at another origin, as edges have reported.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tributary_protocol::GroupName;
+use crate::GroupName;
 
 /// Edges' reports of origins they have lost. As long as there is a report, its groups must not be
 /// started here: they may be resumed there.
 #[derive(Debug, Default)]
 pub(super) struct Elsewhere {
-    lost: HashMap<String, LostOrigin>,
+    lost: BTreeMap<String, LostOrigin>,
     /// Groups that live on at an origin that came back, and the time of its return.
-    resumed: HashMap<GroupName, Instant>,
+    resumed: BTreeMap<GroupName, Instant>,
 }
 
 #[derive(Debug)]
 struct LostOrigin {
     since: Instant,
     /// The groups that each edge reports there, by the edge's name and epoch.
-    reports: HashMap<(Arc<str>, u64), Report>,
+    reports: BTreeMap<(Arc<str>, u64), Report>,
 }
 
 #[derive(Debug, Default)]
 struct Report {
     complete: bool,
-    groups: HashSet<GroupName>,
+    groups: BTreeSet<GroupName>,
 }
 
 /// How long groups that live on at an origin that came back are not started here. Reason: edges
@@ -54,7 +54,7 @@ impl Elsewhere {
             .entry(origin.to_owned())
             .or_insert_with(|| LostOrigin {
                 since: now,
-                reports: HashMap::new(),
+                reports: BTreeMap::new(),
             });
         let report = lost.reports.entry((Arc::clone(edge), epoch)).or_default();
         report.groups.extend(groups);
@@ -112,7 +112,7 @@ impl Elsewhere {
         &self,
         group: &GroupName,
         home: &str,
-        edges: impl IntoIterator<Item = (Arc<str>, u64)>,
+        edges: impl FnOnce() -> Vec<(Arc<str>, u64)>,
         now: Instant,
     ) -> bool {
         let reported = |lost: &LostOrigin| {
@@ -129,7 +129,7 @@ impl Elsewhere {
                     .get(&edge)
                     .is_some_and(|report| report.complete)
             };
-            now < lost.since + SETTLE && !edges.into_iter().all(has_said)
+            now < lost.since + SETTLE && !edges().into_iter().all(has_said)
         })
     }
 }
@@ -137,41 +137,42 @@ impl Elsewhere {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::tests::start;
 
     #[test]
     fn a_reported_group_waits_until_every_edge_has_it_back_or_gives_it_up() {
         let mut elsewhere = Elsewhere::default();
-        let now = Instant::now();
+        let now = start();
         let later = now + SETTLE;
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
         let group = GroupName::from_app("app/x").unwrap();
-        let both = || [(Arc::clone(&a), 1), (Arc::clone(&b), 1)];
+        let both = || vec![(Arc::clone(&a), 1), (Arc::clone(&b), 1)];
         let other = GroupName::from_app("app/y").unwrap();
         elsewhere.report(&a, 1, "home", vec![group.clone()], true, now);
         elsewhere.report(&b, 1, "home", vec![], false, now);
-        assert!(elsewhere.may_live(&group, "home", both(), later));
+        assert!(elsewhere.may_live(&group, "home", both, later));
         assert!(
-            elsewhere.may_live(&other, "home", both(), now),
+            elsewhere.may_live(&other, "home", both, now),
             "others may yet report it"
         );
-        assert!(!elsewhere.may_live(&other, "home", both(), later));
+        assert!(!elsewhere.may_live(&other, "home", both, later));
         elsewhere.report(&b, 1, "home", vec![], true, now);
         assert!(
-            !elsewhere.may_live(&other, "home", both(), now),
+            !elsewhere.may_live(&other, "home", both, now),
             "all have reported"
         );
-        assert!(!elsewhere.may_live(&other, "third", both(), now));
+        assert!(!elsewhere.may_live(&other, "third", both, now));
         elsewhere.report_ended(&b, 1, "home", None);
-        assert!(elsewhere.may_live(&group, "home", both(), later));
+        assert!(elsewhere.may_live(&group, "home", both, later));
         elsewhere.edge_gone(&a, 1);
-        assert!(!elsewhere.may_live(&group, "home", both(), now));
+        assert!(!elsewhere.may_live(&group, "home", both, now));
         elsewhere.report(&a, 1, "home", vec![group.clone()], true, now);
         elsewhere.report_ended(&a, 1, "home", Some(later));
         assert!(
-            elsewhere.may_live(&group, "home", both(), later),
+            elsewhere.may_live(&group, "home", both, later),
             "the home has it back"
         );
-        assert!(!elsewhere.may_live(&other, "home", both(), later));
-        assert!(!elsewhere.may_live(&group, "home", both(), later + RETURN));
+        assert!(!elsewhere.may_live(&other, "home", both, later));
+        assert!(!elsewhere.may_live(&group, "home", both, later + RETURN));
     }
 }
