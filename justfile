@@ -24,6 +24,10 @@ square:
 restoring:
     cargo test --profile ci --locked -p tributary-protocol --lib -- --ignored --nocapture sessions_go_on_ten_thousand_times
 
+# The simulation of a cluster, over 10,000 seeds.
+cluster:
+    cargo test --profile ci --locked -p tributary-protocol --lib -- --ignored --nocapture one_origin_has_each_group_over_ten_thousand_seeds
+
 # Both tiers in one process.
 dev *ARGS:
     cargo run --release -- dev {{ARGS}}

@@ -356,10 +356,10 @@ impl Edges {
         lane
     }
 
-    /// Closes the copies of these groups that were started here while `home` was away: their sessions
+    /// Ends the copies of these groups that were started here while `home` was away: their sessions
     /// go home.
-    pub(super) fn close_copies(&self, home: &str, groups: Vec<GroupName>) {
-        let copies = self.shared.ownership.get().copies_of(home, groups);
+    pub(super) fn end_copies(self: &Rc<Self>, home: &str, groups: Vec<GroupName>) {
+        let copies = self.decide(|it, now, here| it.are_at_home(home, groups, now, here));
         for group in copies {
             tracing::warn!(%group, home, "its home has it: the copy here is closed");
             for lane in self.lanes.of(&group) {

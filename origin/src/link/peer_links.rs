@@ -58,13 +58,13 @@ impl PeerLink {
             control,
         });
         let (name, number, epoch) = (&self.peer.name, self.number, self.epoch);
-        let ownership = &self.edges.shared.ownership;
-        ownership.change(|it| it.origin_linked(name, number, epoch));
+        self.edges
+            .decide(|it, now, _| it.origin_linked(name, number, epoch, now));
         tracing::info!(
             origin = self.peer.name,
             "link to an origin of the cluster is up"
         );
-        let mut first = ownership.get().told_to_origin();
+        let mut first = self.edges.shared.ownership.get().told_to_origin();
         if self.edges.takes_nothing() {
             first.push(Control::GoAway { within_ms: 0 });
         }
@@ -79,8 +79,10 @@ impl PeerLink {
         if links.is_empty() && before > 0 {
             self.edges.shared.metrics.moves.peers.dec();
         }
-        let ownership = &self.edges.shared.ownership;
-        ownership.change(|it| it.origin_lost(&self.peer.name, number));
+        drop(links);
+        let name = &self.peer.name;
+        self.edges
+            .decide(|it, now, _| it.origin_lost(name, number, now));
         tracing::info!(origin = self.peer.name, %error, "link to an origin of the cluster is lost");
     }
 }
@@ -102,6 +104,14 @@ impl ControlDriver for PeerLink {
                 self.edges.decide(|it, now, here| {
                     it.origin_has(link, complete, added, &removed, now, here);
                 });
+            }
+            Control::Living { .. } => {
+                let ownership = &self.edges.shared.ownership;
+                ownership.change(|it| it.origin_gathers(&peer.name, self.number, true));
+            }
+            Control::LivingEnd { .. } => {
+                let ownership = &self.edges.shared.ownership;
+                ownership.change(|it| it.origin_gathers(&peer.name, self.number, false));
             }
             Control::GoAway { .. } => {
                 let ownership = &self.edges.shared.ownership;

@@ -154,7 +154,7 @@ impl ControlDriver for Served {
                 let ownership = &edges.shared.ownership;
                 ownership.change(|it| it.edge_misses(process, &origin, groups, complete, now));
             }
-            Control::AtHome { origin, groups } => edges.close_copies(&origin, groups),
+            Control::AtHome { origin, groups } => edges.end_copies(&origin, groups),
             Control::LivingEnd { origin, resumed } => {
                 let (now, process) = (Instant::now(), (&edge.name, edge.epoch));
                 let ownership = &edges.shared.ownership;

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     here::Here,
+    mutant::RuleMutant,
     ownership::{OriginStanding, Ownership},
     residents::UnderWay,
 };
@@ -28,8 +29,10 @@ impl Ownership {
             // Its sessions are passed on once the group has gone.
             true => self.moves.going(&open.group).is_some(),
             false => {
-                self.moves.takes_away(&open.group)
-                    || !lives_here && self.others.place(&open.group).is_some()
+                let leaves = self.moves.takes_away(&open.group);
+                let is_at_other = !lives_here && self.others.may_have(&open.group);
+                leaves && !RuleMutant::LeavingGroupsAreOpen.is_on()
+                    || is_at_other && !RuleMutant::OthersDoNotCount.is_on()
             }
         };
         let is_held = !open.restore && self.gathering.holds(&open.group);
@@ -64,14 +67,6 @@ impl Ownership {
             false => UnderWay::Brought,
         };
         self.residents.goes(group, how);
-    }
-
-    /// The groups among these that were started here while `home` was away, and are there as well: their sessions
-    /// go home.
-    pub fn copies_of(&self, home: &str, groups: Vec<GroupName>) -> Vec<GroupName> {
-        let mut groups = groups;
-        groups.retain(|it| self.residents.is_copy_of(it, home) && !self.moves.is_given(it));
-        groups
     }
 
     /// An edge process has lost another origin and has these groups there; `complete` ends its list.

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{act::Note, here::LaneNumber};
+use super::{act::Note, here::LaneNumber, mutant::RuleMutant};
 use crate::GroupName;
 
 /// The remains of the process before.
@@ -36,7 +36,7 @@ pub(super) struct Gathering {
     awaited: BTreeSet<String>,
     /// The groups that edges have said they bring and have not brought.
     coming: BTreeMap<GroupName, Coming>,
-    states: HashMap<GroupName, Bytes>,
+    states: BTreeMap<GroupName, LeftState>,
     /// Lanes that have brought all, whose groups wait for others.
     brought: BTreeMap<GroupName, Vec<LaneNumber>>,
     until: Instant,
@@ -48,6 +48,13 @@ pub(super) struct Gathering {
     has_new_edges: bool,
     released: VecDeque<Released>,
     notes: VecDeque<Note>,
+}
+
+/// The state that an application has left for an instance which has not begun.
+#[derive(Debug)]
+struct LeftState {
+    state: Bytes,
+    until: Instant,
 }
 
 /// A group for which nothing is waited any more.
@@ -94,6 +101,10 @@ const ORIGINS: Duration = Duration::from_millis(500);
 /// How long states are kept of which no edge has brought a session.
 const STATES: Duration = Duration::from_secs(60);
 
+/// The same for a state that another origin has handed over. Reason: edges keep sessions for the grace time of their
+/// origin, 15 s where nobody has set another.
+const LATE: Duration = Duration::from_secs(15);
+
 /// The longest gathering. Reason: links came back after 0.24 to 1.2 s when that was measured; an edge
 /// that is gone for good must not hold up the others for long.
 const LONGEST: Duration = Duration::from_secs(4);
@@ -108,13 +119,16 @@ impl Gathering {
         let ClusterStart { edges, states } = start.unwrap_or_default();
         let names = edges.into_iter().take(MAX_EDGES);
         let awaited: BTreeSet<_> = names.filter(|name| !name.is_empty()).collect();
+        let until = now + LONGEST + STATES;
+        let states = states.into_iter();
+        let states = states.map(|(group, state)| (group, LeftState { state, until }));
         Self {
             is_used,
             seen: BTreeSet::new(),
             is_over: awaited.is_empty() && !has_others,
             awaited,
             coming: BTreeMap::new(),
-            states,
+            states: states.collect(),
             brought: BTreeMap::new(),
             until: now + LONGEST,
             origins_known: !has_others,
@@ -195,6 +209,12 @@ impl Gathering {
         coming.is_some_and(|it| it.offered.is_some())
     }
 
+    /// Whether edges bring a group by this offer.
+    pub(super) fn has_offer(&self, offer: &Offer) -> bool {
+        let mut coming = self.coming.values();
+        coming.any(|it| it.offered.as_ref().is_some_and(|it| it.offer == *offer))
+    }
+
     /// Whether any group is on its way here from another origin.
     pub(super) fn expects_any(&self) -> bool {
         self.coming.values().any(|it| it.offered.is_some())
@@ -232,6 +252,12 @@ impl Gathering {
         self.brought.contains_key(group)
     }
 
+    /// Whether all is here that edges bring from the process before.
+    pub(super) fn is_settled(&self) -> bool {
+        let mut coming = self.coming.values();
+        self.is_over && self.brought.is_empty() && coming.all(|it| it.offered.is_some())
+    }
+
     /// Whether new lanes of a group have to wait.
     pub(super) fn holds(&self, group: &GroupName) -> bool {
         !self.is_over || self.coming.contains_key(group)
@@ -247,9 +273,7 @@ impl Gathering {
             self.notes.push_back(Note::OriginsLate);
             self.origins_are_known();
         }
-        if now >= self.until + STATES {
-            self.states.clear();
-        }
+        self.states.retain(|_, left| now < left.until);
         if now >= self.until && !self.is_over {
             let late = std::mem::take(&mut self.awaited);
             self.notes
@@ -331,15 +355,26 @@ impl Gathering {
         });
     }
 
-    /// The state that the process before has left for a group.
+    /// The state that another instance has left for a group.
     pub(super) fn take_state(&mut self, group: &GroupName) -> Option<Bytes> {
-        self.states.remove(group)
+        let left = self.states.remove(group);
+        left.map(|left| left.state)
+    }
+
+    /// Keeps the state that another origin has handed over with a group that no edge has brought.
+    pub(super) fn keep_state(&mut self, group: &GroupName, state: Bytes, now: Instant) {
+        if RuleMutant::LateStatesAreDropped.is_on() {
+            return;
+        }
+        let until = now + LATE;
+        let left = LeftState { state, until };
+        self.states.insert(group.clone(), left);
     }
 }
 
 #[cfg(test)]
 impl Gathering {
-    /// What is still waited for.
+    /// The groups that are still waited for.
     pub(super) fn leftovers(&self) -> Vec<String> {
         let coming = self.coming.iter().map(|it| format!("coming {it:?}"));
         let brought = self.brought.iter().map(|it| format!("brought {it:?}"));

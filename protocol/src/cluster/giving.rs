@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 use super::{
     act::{Act, Finished, Note},
-    here::{Here, LaneNumber},
+    here::{Here, LaneFacts, LaneNumber},
     move_error::MoveError,
     moves::{AskedMove, Going, Step},
     mutant::RuleMutant,
@@ -74,11 +74,14 @@ impl Ownership {
             edges: edges.iter().cloned().collect(),
         };
         self.tell(to, id, step);
-        let until = now + ANSWER;
         let asked = AskedMove {
             group: group.clone(),
             to: to.to_owned(),
-            step: Step::Offered { edges, until },
+            process: self.others.process(to),
+            edges,
+            step: Step::Offered {
+                until: now + ANSWER,
+            },
         };
         self.moves.asked.insert(id, asked);
         Ok(())
@@ -124,7 +127,8 @@ impl Ownership {
         let asked = self.moves.asked.get(&id).filter(|it| it.to == from);
         let Some(AskedMove {
             group,
-            step: Step::Offered { edges, .. },
+            edges,
+            step: Step::Offered { .. },
             ..
         }) = asked
         else {
@@ -135,11 +139,10 @@ impl Ownership {
             let by = from.to_owned();
             return self.finish(id, Err(MoveError::Refused { by, why }));
         }
-        // All of it may have changed meanwhile. The other origin expects the edges of the offer.
-        let has_more = !Self::edges_of(&group, here).is_subset(edges);
-        let has_more = has_more && !RuleMutant::EdgesAreNotComparedAgain.is_on();
+        // All of it may have changed meanwhile. The other origin waits for the edges of the offer, and for no other.
+        let has_changed = Self::edges_of(&group, here) != *edges;
         let may_go = match self.movable(&group, from, here) {
-            Ok(()) if has_more => Err(MoveError::Changed),
+            Ok(()) if has_changed => Err(MoveError::Changed),
             movable => movable,
         };
         if let Err(error) = may_go {
@@ -149,6 +152,7 @@ impl Ownership {
         if let Some(asked) = self.moves.asked.get_mut(&id) {
             asked.step = Step::Leaves {
                 since: now,
+                state: None,
                 until: None,
                 arrived: None,
             };
@@ -159,7 +163,7 @@ impl Ownership {
         self.let_go(group, lanes, from, Some(id), now);
     }
 
-    fn let_go(
+    pub(super) fn let_go(
         &mut self,
         group: GroupName,
         lanes: Vec<LaneNumber>,
@@ -179,16 +183,57 @@ impl Ownership {
             return;
         };
         if let Some(id) = id {
-            let mut rest = state.clone();
-            while !rest.is_empty() {
-                let piece = rest.split_to(rest.len().min(MAX_STATE_PIECE));
-                self.tell(&to, id, MoveStep::State(piece));
+            if let Some(AskedMove {
+                step: Step::Leaves { state: left, .. },
+                ..
+            }) = self.moves.asked.get_mut(&id)
+            {
+                *left = Some(state.clone());
             }
-            let state = state.len() as u64;
-            self.tell(&to, id, MoveStep::Commit { state });
+            self.commit(&to, id, state.clone());
         }
         let group = group.clone();
         self.act(Act::HandOver { group, to });
+    }
+
+    fn commit(&mut self, to: &str, id: u64, state: Bytes) {
+        let length = state.len() as u64;
+        let mut rest = state;
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(MAX_STATE_PIECE));
+            self.tell(to, id, MoveStep::State(piece));
+        }
+        self.tell(to, id, MoveStep::Commit { state: length });
+    }
+
+    /// A link to another origin has come or gone, and what was sent over one before may be lost: the groups that have
+    /// stopped for it and have not arrived are offered and committed once more.
+    pub(super) fn tell_again(&mut self, to: &str) {
+        let process = self.others.process(to);
+        if process.is_none() {
+            return;
+        }
+        let asked = self.moves.asked.iter();
+        let again = asked.filter_map(|(id, asked)| match &asked.step {
+            Step::Leaves {
+                state: Some(state),
+                arrived: None,
+                ..
+            } if asked.to == to && asked.process == process => {
+                let offer = MoveStep::Offer {
+                    group: asked.group.clone(),
+                    sessions: 0,
+                    edges: asked.edges.iter().cloned().collect(),
+                };
+                Some((*id, offer, state.clone()))
+            }
+            _ => None,
+        });
+        let again: Vec<_> = again.collect();
+        for (id, offer, state) in again {
+            self.tell(to, id, offer);
+            self.commit(to, id, state);
+        }
     }
 
     /// Edges have the ends of a group's lanes, or had the time to, as [`Act::HandOver`] asked.
@@ -229,6 +274,7 @@ impl Ownership {
                     since,
                     until: Some(_),
                     arrived: Some(sessions),
+                    ..
                 },
             ..
         }) = self.moves.asked.get(&id)
@@ -248,13 +294,13 @@ impl Ownership {
             };
             let (group, to) = (asked.group.clone(), asked.to.clone());
             match asked.step {
-                Step::Offered { until, .. } if until <= now => {
+                Step::Offered { until } if until <= now => {
                     self.tell(&to, id, MoveStep::Withdraw);
                     self.finish(id, Err(MoveError::NoAnswer { by: to }));
                 }
                 Step::Leaves {
                     until: Some(until), ..
-                } if until <= now => {
+                } if until <= now && !RuleMutant::LateMovesGoOn.is_on() => {
                     self.residents.has_left(&group);
                     self.finish(id, Err(MoveError::NotArrived { at: to }));
                 }
@@ -268,6 +314,13 @@ impl Ownership {
         self.act(Act::Finish { id, outcome });
     }
 
+    /// Whether a group has no other lanes here than these, which edges have brought.
+    pub(super) fn is_new(&self, group: &GroupName, lanes: &[LaneNumber], here: &impl Here) -> bool {
+        let all = here.lanes(group).into_iter();
+        let brought = all.filter(|lane| lane.has_group && lanes.contains(&lane.number));
+        self.residents.lane_count(group) <= brought.count()
+    }
+
     /// Lets lanes go on at the other origin that has their group, unless it has other lanes here. Returns whether
     /// one has it.
     pub(super) fn pass_on(
@@ -277,14 +330,12 @@ impl Ownership {
         now: Instant,
         here: &impl Here,
     ) -> bool {
-        let all = here.lanes(group);
-        let brought = all.iter().filter(|lane| lanes.contains(&lane.number));
-        let with_group = brought.clone().filter(|lane| lane.has_group).count();
-        let has_lanes = brought.count() > 0;
-        let is_new = has_lanes && self.residents.lane_count(group) <= with_group;
+        let is_brought_here = |lane: &LaneFacts| lanes.contains(&lane.number);
+        let has_lanes = here.lanes(group).iter().any(is_brought_here);
         // A group goes where its stored data is.
-        let may_go = is_new && !here.has_data(group);
+        let may_go = has_lanes && self.is_new(group, lanes, here) && !here.has_data(group);
         let place = self.others.place(group).map(str::to_owned);
+        let place = place.filter(|to| !self.moves.has_come_from(group, to));
         let Some(to) = place.filter(|_| may_go && !RuleMutant::NothingIsPassedOn.is_on()) else {
             let is_decided = has_lanes || !is_brought(group, here);
             if is_decided {

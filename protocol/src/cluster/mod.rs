@@ -5,12 +5,14 @@
 //! is the other side: what an edge does about the news of its origins, and [`routing`] where it places sessions.
 //!
 //! ```text
-//! admission, giving, taking ──► ownership ──► elsewhere, gathering, moves, others, residents ──► act, here
+//! admission, copies, giving, taking ──► ownership ──► elsewhere, gathering, moves, others, residents ──► act, here
 //! ```
 
 mod act;
 mod admission;
+mod copies;
 mod directory;
+mod doubtful;
 mod elsewhere;
 mod gathering;
 mod giving;

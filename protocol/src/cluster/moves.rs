@@ -1,11 +1,11 @@
 //! The moves of groups that are under way, and what is known of those that are over.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::gathering::Offer;
 use crate::GroupName;
@@ -17,6 +17,8 @@ pub(super) struct Moves {
     pub(super) asked: BTreeMap<u64, AskedMove>,
     /// Offers of others that were accepted, until they are committed.
     pub(super) accepted: BTreeMap<Offer, Arriving>,
+    /// Offers whose groups have gone on here, the newest last.
+    taken: VecDeque<Taken>,
     /// Groups that go to another origin, or have gone.
     away: BTreeMap<GroupName, Away>,
     /// Groups that are here because another origin has given them up.
@@ -28,20 +30,23 @@ pub(super) struct Moves {
 pub(super) struct AskedMove {
     pub(super) group: GroupName,
     pub(super) to: String,
+    /// The process of the other origin.
+    pub(super) process: Option<u64>,
+    /// The edges that bring its sessions there.
+    pub(super) edges: BTreeSet<String>,
     pub(super) step: Step,
 }
 
 /// How far a move from here has come.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// The other origin has not answered the offer, which names these edges.
-    Offered {
-        edges: BTreeSet<String>,
-        until: Instant,
-    },
+    /// The other origin has not answered the offer.
+    Offered { until: Instant },
     /// The group stops here, or has stopped.
     Leaves {
         since: Instant,
+        /// The state that its application leaves, once it has stopped.
+        state: Option<Bytes>,
         /// When the move ends at the latest, once edges have the ends of the lanes.
         until: Option<Instant>,
         /// The sessions with which the group goes on at the other origin.
@@ -57,6 +62,18 @@ pub(super) struct Arriving {
     /// The bytes of the state, once the group has stopped there. Its last pieces may come by another link, later.
     pub(super) committed: Option<u64>,
     pub(super) until: Instant,
+}
+
+/// An offer of another origin whose group has gone on here.
+#[derive(Debug)]
+struct Taken {
+    offer: Offer,
+    group: GroupName,
+    /// The sessions that it had then.
+    sessions: u64,
+    since: Instant,
+    /// Whether it has not gone to another origin since.
+    is_here: bool,
 }
 
 /// A group that is not here any more, or soon.
@@ -79,7 +96,56 @@ pub(super) struct Going {
 /// origin tells them by then that it has the group.
 const GONE: Duration = Duration::from_secs(5);
 
+/// The time for which offers are remembered whose groups have gone on here. Reason: the other origin asks for as long
+/// as it waits for that.
+const TAKEN: Duration = Duration::from_secs(10);
+
+/// Such offers at most; the oldest are forgotten.
+const MAX_TAKEN: usize = 1_024;
+
 impl Moves {
+    /// A group that was offered has gone on here.
+    pub(super) fn has_taken(
+        &mut self,
+        offer: Offer,
+        group: GroupName,
+        sessions: u64,
+        now: Instant,
+    ) {
+        self.taken.push_back(Taken {
+            offer,
+            group,
+            sessions,
+            since: now,
+            is_here: true,
+        });
+        if self.taken.len() > MAX_TAKEN {
+            self.taken.pop_front();
+        }
+    }
+
+    /// The sessions with which a group has gone on here by this offer, if it has.
+    pub(super) fn taken(&self, offer: &Offer) -> Option<u64> {
+        let mut taken = self.taken.iter().rev();
+        let taken = taken.find(|taken| taken.offer == *offer);
+        taken.map(|taken| taken.sessions)
+    }
+
+    /// Whether a group has come from this origin just now, which may not know yet.
+    pub(super) fn has_come_from(&self, group: &GroupName, from: &str) -> bool {
+        let mut taken = self.taken.iter();
+        taken.any(|it| it.is_here && it.group == *group && it.offer.from == from)
+    }
+
+    /// Forgets offers that were taken a while ago.
+    pub(super) fn forget_taken(&mut self, now: Instant) {
+        while let Some(taken) = self.taken.front()
+            && now >= taken.since + TAKEN
+        {
+            self.taken.pop_front();
+        }
+    }
+
     /// Whether lanes of a group do not open here: it goes to another origin, or has gone just now.
     pub(super) fn takes_away(&self, group: &GroupName) -> bool {
         self.away.contains_key(group)
@@ -103,6 +169,9 @@ impl Moves {
             going: Some(going),
         };
         self.away.insert(group.clone(), away);
+        for taken in &mut self.taken {
+            taken.is_here &= taken.group != *group;
+        }
     }
 
     /// A group has gone to another origin.
@@ -150,7 +219,7 @@ impl Moves {
 
 #[cfg(test)]
 impl Moves {
-    /// What is still on its way.
+    /// The moves that are not over.
     pub(super) fn leftovers(&self, residents: &super::residents::Residents) -> Vec<String> {
         let asked = self.asked.values().map(|it| format!("asked {it:?}"));
         let accepted = self.accepted.values().map(|it| format!("accepted {it:?}"));

@@ -1,6 +1,9 @@
 //! The other origins of the cluster, as far as this one hears of them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::{Duration, Instant},
+};
 
 use crate::GroupName;
 
@@ -15,6 +18,16 @@ struct OtherOrigin {
     /// Whether it takes no groups: it is drained, or about to stop.
     is_leaving: bool,
     links: Vec<PeerLink>,
+    /// The groups that it had when its last link was lost.
+    lost: Option<LostGroups>,
+}
+
+/// Groups that may still be at an origin.
+#[derive(Debug)]
+struct LostGroups {
+    process: u64,
+    groups: HashSet<GroupName>,
+    until: Instant,
 }
 
 /// A link that is up.
@@ -27,10 +40,19 @@ struct PeerLink {
     groups: HashSet<GroupName>,
     /// Whether all have been named.
     is_complete: bool,
+    /// Whether edges bring more, which are named later.
+    gathers: bool,
 }
 
 /// Groups of another origin that are remembered. Reason: an origin has fewer.
 const MAX_GROUPS: usize = 262_144;
+
+/// The time for which the groups of an origin without a link are not started here. Reason: edges keep their sessions
+/// for the grace time of that origin, 15 s where nobody has set another.
+const LOST: Duration = Duration::from_secs(15);
+
+/// The same once another process of it has a link: edges bring it the sessions by then.
+const RETURN: Duration = Duration::from_secs(5);
 
 impl Others {
     /// The origins of the configuration.
@@ -46,21 +68,36 @@ impl Others {
     }
 
     /// A link is up, in place of those to another process.
-    pub(super) fn linked(&mut self, name: &str, link: u64, process: u64) {
+    pub(super) fn linked(&mut self, name: &str, link: u64, process: u64, now: Instant) {
         let origin = self.0.entry(name.to_owned()).or_default();
         origin.is_leaving = false;
-        origin.links.retain(|it| it.process == process);
+        origin.retain_links(|it| it.process == process, now);
+        if let Some(lost) = &mut origin.lost
+            && lost.process != process
+        {
+            lost.until = lost.until.min(now + RETURN);
+        }
         origin.links.push(PeerLink {
             number: link,
             process,
             groups: HashSet::new(),
             is_complete: false,
+            gathers: false,
         });
     }
 
-    pub(super) fn link_lost(&mut self, name: &str, link: u64) {
+    /// Edges bring groups there, of which the origin does not know yet, or have brought all.
+    pub(super) fn gathers(&mut self, name: &str, link: u64, gathers: bool) {
+        let links = self.0.get_mut(name).map(|it| &mut it.links);
+        let mut links = links.into_iter().flatten();
+        if let Some(link) = links.find(|it| it.number == link) {
+            link.gathers = gathers;
+        }
+    }
+
+    pub(super) fn link_lost(&mut self, name: &str, link: u64, now: Instant) {
         if let Some(origin) = self.0.get_mut(name) {
-            origin.links.retain(|it| it.number != link);
+            origin.retain_links(|it| it.number != link, now);
         }
     }
 
@@ -79,8 +116,10 @@ impl Others {
         added: Vec<GroupName>,
         removed: &[GroupName],
     ) {
-        let links = self.0.get_mut(name).map(|it| &mut it.links);
-        let mut links = links.into_iter().flatten();
+        let Some(origin) = self.0.get_mut(name) else {
+            return;
+        };
+        let mut links = origin.links.iter_mut();
         let Some(link) = links.find(|it| it.number == link) else {
             return;
         };
@@ -93,10 +132,37 @@ impl Others {
             }
         }
         link.is_complete |= complete;
+        let process = link.process;
+        if complete {
+            origin.lost.take_if(|lost| lost.process == process);
+        }
+    }
+
+    /// Forgets groups of origins that are lost for long.
+    pub(super) fn tick(&mut self, now: Instant) {
+        for origin in self.0.values_mut() {
+            origin.lost.take_if(|lost| lost.until <= now);
+        }
+    }
+
+    /// Whether a group is at another origin, or may be: at one that has no link, or to which edges bring groups.
+    pub(super) fn may_have(&self, group: &GroupName) -> bool {
+        let mut origins = self.0.values();
+        origins.any(|it| {
+            let lost = it.lost.as_ref();
+            let gathers = it.links.iter().any(|link| link.gathers);
+            it.has(group) || gathers || lost.is_some_and(|lost| lost.groups.contains(group))
+        })
     }
 
     pub(super) fn is_linked(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|it| !it.links.is_empty())
+    }
+
+    /// The process of an origin that has a link.
+    pub(super) fn process(&self, name: &str) -> Option<u64> {
+        let link = self.0.get(name)?.links.last();
+        link.map(|link| link.process)
     }
 
     /// Whether an origin has a link and takes groups, as far as is known.
@@ -113,9 +179,8 @@ impl Others {
 
     /// The origin at which a group is, as far as is known.
     pub(super) fn place(&self, group: &GroupName) -> Option<&str> {
-        let has = |it: &OtherOrigin| it.links.iter().any(|link| link.groups.contains(group));
         let mut origins = self.0.iter();
-        let place = origins.find(|(_, it)| has(it));
+        let place = origins.find(|(_, it)| it.has(group));
         place.map(|(name, _)| name.as_str())
     }
 
@@ -129,5 +194,32 @@ impl Others {
     pub(super) fn have_named_all(&self) -> bool {
         let mut awaited = self.0.values().filter(|it| it.is_configured);
         awaited.all(|it| it.links.iter().any(|link| link.is_complete))
+    }
+}
+
+impl OtherOrigin {
+    fn has(&self, group: &GroupName) -> bool {
+        self.links.iter().any(|link| link.groups.contains(group))
+    }
+
+    /// Removes links but for those that stay, and remembers the groups of the last one.
+    fn retain_links(&mut self, stays: impl Fn(&PeerLink) -> bool, now: Instant) {
+        let gone = self.links.extract_if(.., |link| !stays(link));
+        let gone: Vec<_> = gone.collect();
+        let process = gone.last().map(|link| link.process);
+        if let Some(process) = process
+            && self.links.is_empty()
+        {
+            // A link that is lost before it has brought all says less than the one before.
+            let before = self.lost.take();
+            let before = before.filter(|lost| lost.process == process && lost.until > now);
+            let before = before.map(|lost| lost.groups);
+            let groups = gone.into_iter().map(|link| link.groups);
+            self.lost = Some(LostGroups {
+                process,
+                groups: groups.chain(before).flatten().collect(),
+                until: now + LOST,
+            });
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     act::{Act, Note},
+    doubtful::Doubtful,
     elsewhere::Elsewhere,
     gathering::{ClusterStart, Gathering},
     here::{Here, LaneFacts},
@@ -33,6 +34,10 @@ pub struct Ownership {
     pub(super) others: Others,
     pub(super) elsewhere: Elsewhere,
     pub(super) standing: OriginStanding,
+    pub(super) doubtful: Doubtful,
+    is_in_cluster: bool,
+    /// Set until the other origins hear that edges have brought all from the process before.
+    is_gathering: bool,
     acts: VecDeque<Act>,
 }
 
@@ -62,6 +67,9 @@ impl Ownership {
     fn new(name: &str, others: Vec<String>, start: Option<ClusterStart>, now: Instant) -> Self {
         Self {
             name: name.to_owned(),
+            is_gathering: start.is_some(),
+            is_in_cluster: start.is_some(),
+            doubtful: Doubtful::default(),
             residents: Residents::new(start.is_some()),
             gathering: Gathering::new(start, !others.is_empty(), now),
             moves: Moves::default(),
@@ -96,14 +104,27 @@ impl Ownership {
         self.act(Act::Tell { origin, frame });
     }
 
+    /// Whether edges bring sessions to it, and other origins take its groups.
+    pub(super) fn is_in_cluster(&self) -> bool {
+        self.is_in_cluster
+    }
+
     /// Whether groups have come or gone since the last frames about that.
     pub fn has_news(&self) -> bool {
-        self.residents.has_news()
+        self.residents.has_news() || self.is_gathering && self.gathering.is_settled()
     }
 
     /// The frames about groups that have come or gone, for every edge and for every other origin.
     pub fn take_news(&mut self) -> (Vec<Control>, Vec<Control>) {
-        self.residents.take_news()
+        let (for_edges, mut for_origins) = self.residents.take_news();
+        if self.is_gathering && self.gathering.is_settled() {
+            self.is_gathering = false;
+            for_origins.push(Control::LivingEnd {
+                origin: self.name.clone(),
+                resumed: true,
+            });
+        }
+        (for_edges, for_origins)
     }
 
     /// The frames for a new link of an edge: the groups that are here.
@@ -113,7 +134,17 @@ impl Ownership {
 
     /// The frames for a new link of another origin: the groups that are here.
     pub fn told_to_origin(&self) -> Vec<Control> {
-        self.residents.told(NamedGroups::Origins)
+        let mut told = self.residents.told(NamedGroups::Origins);
+        if self.is_gathering {
+            // Edges may bring more.
+            let living = Control::Living {
+                origin: self.name.clone(),
+                complete: false,
+                groups: Vec::new(),
+            };
+            told.insert(0, living);
+        }
+        told
     }
 
     /// A lane has joined its group. Its edge names `home` as the group's home and calls this origin `known_as`.
@@ -161,13 +192,20 @@ impl Ownership {
     }
 
     /// A link of another origin is up, in place of those to another process of it. No two links have one number.
-    pub fn origin_linked(&mut self, name: &str, link: u64, process: u64) {
-        self.others.linked(name, link, process);
+    pub fn origin_linked(&mut self, name: &str, link: u64, process: u64, now: Instant) {
+        self.others.linked(name, link, process, now);
+        self.tell_again(name);
     }
 
     /// A link of another origin is lost.
-    pub fn origin_lost(&mut self, name: &str, link: u64) {
-        self.others.link_lost(name, link);
+    pub fn origin_lost(&mut self, name: &str, link: u64, now: Instant) {
+        self.others.link_lost(name, link, now);
+        self.tell_again(name);
+    }
+
+    /// Edges bring groups to another origin, of which it does not know yet, or have brought all.
+    pub fn origin_gathers(&mut self, name: &str, link: u64, gathers: bool) {
+        self.others.gathers(name, link, gathers);
     }
 
     /// Another origin takes no groups any more.
@@ -185,6 +223,9 @@ impl Ownership {
         now: Instant,
         here: &impl Here,
     ) {
+        for group in &added {
+            self.is_named_elsewhere(group);
+        }
         self.others
             .note_groups(name, link, complete, added, removed);
         if complete && self.others.have_named_all() {
@@ -256,7 +297,10 @@ impl Ownership {
                 self.residents.announce(&group);
             }
         }
+        self.others.tick(now);
         self.moves.forget_away(now);
+        self.moves.forget_taken(now);
+        self.settle_doubts(now, here);
         self.gathering.tick(now, self.others.are_naming());
         self.release(now, here);
     }
@@ -269,7 +313,7 @@ pub(super) fn is_brought(group: &GroupName, here: &impl Here) -> bool {
 
 #[cfg(test)]
 impl Ownership {
-    /// What is still on its way.
+    /// All that is still on its way.
     pub(super) fn leftovers(&self) -> Vec<String> {
         let mut left = self.moves.leftovers(&self.residents);
         left.extend(self.residents.leftovers());

@@ -162,6 +162,11 @@ impl Residents {
         }
     }
 
+    /// Whether a group is on its way here or from here.
+    pub(super) fn is_under_way(&self, group: &GroupName) -> bool {
+        self.under_way.contains_key(group)
+    }
+
     fn under_way(&self, group: &GroupName) -> Option<UnderWay> {
         self.under_way.get(group).copied()
     }

@@ -38,6 +38,9 @@ impl Ownership {
         };
         match step {
             MoveStep::Offer { group, edges, .. } => {
+                if let Some(sessions) = self.moves.taken(&offer) {
+                    return self.tell(from, id, MoveStep::Arrived { sessions });
+                }
                 let refused = self.take_offer(offer, group, edges, now, here).err();
                 if let Some(why) = &refused {
                     self.note(Note::Refused {
@@ -95,6 +98,14 @@ impl Ownership {
         now: Instant,
         here: &impl Here,
     ) -> Result<(), String> {
+        if let Some(arriving) = self.moves.accepted.get_mut(&offer) {
+            // It comes once more, over another link, and all that follows it.
+            arriving.state.clear();
+            return Ok(());
+        }
+        if self.gathering.has_offer(&offer) {
+            return Ok(());
+        }
         if self.standing != OriginStanding::Serving {
             return Err("it is drained, or about to stop".into());
         }
@@ -178,22 +189,39 @@ impl Ownership {
             state,
             offer,
         } = released;
+        let left = self.gathering.take_state(&group);
         let state = match &offer {
             Some(_) => state,
-            None => self.gathering.take_state(&group),
+            // An instance that runs has begun without it.
+            None => left.filter(|_| self.is_new(&group, &lanes, here)),
         };
         if offer.is_none() && self.pass_on(&group, &lanes, now, here) {
             return;
         }
+        let is_given = offer.is_some() || self.moves.is_given(&group);
+        if !is_given && !lanes.is_empty() && !self.others.have_named_all() {
+            self.doubtful.add(group.clone());
+        }
         let brought = here.lanes(&group).into_iter();
         let brought = brought.filter(|lane| lanes.contains(&lane.number));
+        let state = match state {
+            // Its edges have no link yet, and bring it later.
+            Some(state) if !brought.clone().any(|lane| lane.has_group) => {
+                self.gathering.keep_state(&group, state, now);
+                None
+            }
+            state => state,
+        };
         let sessions = brought.map(|lane| lane.sessions).sum();
         self.act(Act::Release {
             group: group.clone(),
             lanes,
             state,
         });
-        if let Some(Offer { from, id }) = offer {
+        if let Some(offer) = offer {
+            let (taken, of) = (offer.clone(), group.clone());
+            self.moves.has_taken(taken, of, sessions, now);
+            let Offer { from, id } = offer;
             self.residents.announce(&group);
             self.tell(&from, id, MoveStep::Arrived { sessions });
             self.note(Note::Arrived {

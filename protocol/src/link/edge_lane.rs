@@ -21,7 +21,7 @@ mod audiences;
 mod departed;
 mod event;
 mod kept;
-pub(in crate::link) mod mutant;
+pub(crate) mod mutant;
 mod parcel;
 mod restore;
 mod session;
@@ -34,6 +34,7 @@ pub use restore::SalvagedSession;
 use audiences::EdgeAudiences;
 use departed::Departed;
 use kept::Kept;
+use mutant::Mutant;
 use session::EdgeSession;
 
 /// The edge's end of one lane, over the connections that carry it in turn.
@@ -406,25 +407,15 @@ impl EdgeLane {
     }
 
     fn handle_order(&mut self, session: SessionId, order: ToSession) -> Result<(), FrameError> {
-        let Some(state) = self.opened(session)? else {
+        self.was_opened(session)?;
+        if let ToSession::Remember(_) | ToSession::Handled(_) = order {
+            self.keep_order(session, order);
+            return Ok(());
+        }
+        let Some(state) = self.sessions.get_mut(&session) else {
             return Ok(());
         };
         let closing = state.closing;
-        let order = match (order, &mut state.kept) {
-            (ToSession::Remember(record), kept) => {
-                if let Some(kept) = kept {
-                    kept.remember(record);
-                }
-                return Ok(());
-            }
-            (ToSession::Handled(messages), kept) => {
-                if let Some(kept) = kept {
-                    kept.handled(messages);
-                }
-                return Ok(());
-            }
-            (order, _) => order,
-        };
         match order {
             ToSession::Accept => state.accepted |= !closing,
             // The origin has dropped the rest of a message under way: the assembly goes with the
@@ -438,6 +429,23 @@ impl EdgeLane {
             self.events.push_back(EdgeEvent::Session { session, order });
         }
         Ok(())
+    }
+
+    /// Notes what another process has to know of a session, also of one whose client has left.
+    fn keep_order(&mut self, session: SessionId, order: ToSession) {
+        let state = match self.sessions.get_mut(&session) {
+            Some(state) => Some(state),
+            None if Mutant::LateReportsDoNotCount.is_on() => None,
+            None => self.departed.get_mut(session),
+        };
+        let Some(kept) = state.and_then(|state| state.kept.as_mut()) else {
+            return;
+        };
+        match order {
+            ToSession::Remember(record) => kept.remember(record),
+            ToSession::Handled(messages) => kept.handled(messages),
+            _ => {}
+        }
     }
 
     fn handle_audience(

@@ -7,7 +7,7 @@
 mod audience;
 mod conversation;
 pub mod credit;
-mod edge_lane;
+pub(crate) mod edge_lane;
 pub mod features;
 pub mod feed;
 pub mod frame;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::GroupName;
+use crate::{GroupName, cluster::mutant::RuleMutant};
 
 /// The number of an origin at this edge. No number is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,7 +32,9 @@ pub enum Health {
 pub struct OriginTable {
     origins: BTreeMap<OriginId, State>,
     next: u32,
-    displaced: HashMap<GroupName, OriginId>,
+    /// The origins that name a group as one of theirs, the newest last. Reason: while a group moves, two do for a
+    /// moment, and the news of both come in any order.
+    displaced: HashMap<GroupName, Vec<OriginId>>,
     /// Groups with data at an origin.
     kept: HashMap<GroupName, OriginId>,
     /// The end of the starting edge's wait for the origins' lists; none once all have come.
@@ -102,8 +104,7 @@ impl OriginTable {
         displaced: Vec<GroupName>,
         kept: Vec<GroupName>,
     ) {
-        self.displaced
-            .extend(displaced.into_iter().map(|group| (group, origin)));
+        self.add_displaced(origin, displaced);
         self.kept(origin, false, kept);
         self.set_health(origin, health);
     }
@@ -115,7 +116,8 @@ impl OriginTable {
 
     /// The groups that live away from home, each with its origin.
     pub fn all_displaced(&self) -> impl Iterator<Item = (&GroupName, OriginId)> {
-        self.displaced.iter().map(|(group, at)| (group, *at))
+        let displaced = self.displaced.iter();
+        displaced.flat_map(|(group, at)| at.iter().map(move |origin| (group, *origin)))
     }
 
     /// The groups with data, each with its origin.
@@ -158,7 +160,23 @@ impl OriginTable {
 
     /// Removes the groups that live at an origin, which is another process now.
     pub fn forget(&mut self, origin: OriginId) {
-        self.displaced.retain(|_, &mut at| at != origin);
+        self.retain_displaced(origin, |_| false);
+    }
+
+    /// An origin names these groups no more, but for those that stay.
+    fn retain_displaced(&mut self, origin: OriginId, stays: impl Fn(&GroupName) -> bool) {
+        self.displaced.retain(|group, at| {
+            at.retain(|it| *it != origin || stays(group));
+            !at.is_empty()
+        });
+    }
+
+    fn add_displaced(&mut self, origin: OriginId, groups: Vec<GroupName>) {
+        for group in groups {
+            let at = self.displaced.entry(group).or_default();
+            at.retain(|it| *it != origin && !RuleMutant::LastOriginCounts.is_on());
+            at.push(origin);
+        }
     }
 
     /// Records groups that live at an origin away from home, and groups that no longer do; `complete` ends the
@@ -179,16 +197,17 @@ impl OriginTable {
         }
         if complete && let Some(named) = state.named.take() {
             // The others have gone while there was no link.
-            self.displaced
-                .retain(|group, at| *at != origin || named.contains(group));
+            self.retain_displaced(origin, |group| named.contains(group));
         }
         for group in removed {
-            if self.displaced.get(group) == Some(&origin) {
-                self.displaced.remove(group);
+            if let Some(at) = self.displaced.get_mut(group) {
+                at.retain(|it| *it != origin);
+                if at.is_empty() {
+                    self.displaced.remove(group);
+                }
             }
         }
-        self.displaced
-            .extend(added.into_iter().map(|group| (group, origin)));
+        self.add_displaced(origin, added);
         self.note_lists();
     }
 
@@ -226,7 +245,7 @@ impl OriginTable {
 
     /// The origin at which a displaced group lives.
     pub fn displaced_at(&self, group: &GroupName) -> Option<OriginId> {
-        self.displaced.get(group).copied()
+        self.displaced.get(group)?.last().copied()
     }
 
     /// Whether any origin can be reached.

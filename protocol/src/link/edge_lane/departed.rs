@@ -43,6 +43,13 @@ impl Departed {
         });
     }
 
+    /// A session that has departed.
+    pub(super) fn get_mut(&mut self, session: SessionId) -> Option<&mut EdgeSession> {
+        let mut sessions = self.sessions.iter_mut();
+        let departure = sessions.find(|it| it.session == session);
+        departure.map(|it| &mut it.state)
+    }
+
     /// The origin has received so many frames of the lane.
     pub(super) fn acknowledge(&mut self, received: u64) {
         while let Some(first) = self.sessions.front()

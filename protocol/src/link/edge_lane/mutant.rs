@@ -3,7 +3,7 @@
 
 /// A changed condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::link) enum Mutant {
+pub(crate) enum Mutant {
     /// Calls that are not done with are sent again.
     CallsAreRepeated,
     /// An answer that has passed does not count: the call is reported as unanswered all the same.
@@ -18,6 +18,9 @@ pub(in crate::link) enum Mutant {
     DeparturesAreForgotten,
     /// A lane that was handed over is salvaged as after a crash.
     HandOverIsACrash,
+    /// Reports about a session whose client has left are ignored. The simulation of a cluster notices it, whose
+    /// links are away for longer.
+    LateReportsDoNotCount,
 }
 
 #[cfg(not(test))]
@@ -40,10 +43,11 @@ mod switch {
     }
 
     /// Keeps a mutant on in this thread.
-    pub(in crate::link) struct SwitchedOn(());
+    pub(crate) struct SwitchedOn(());
 
     impl Mutant {
-        pub(in crate::link) const ALL: [Self; 7] = [
+        /// Those that the simulation of one lane notices.
+        pub(in crate::link) const OF_ONE_LANE: [Self; 7] = [
             Self::CallsAreRepeated,
             Self::AnswersAreMissed,
             Self::NothingIsRepeated,
@@ -53,19 +57,19 @@ mod switch {
             Self::HandOverIsACrash,
         ];
 
-        pub(in crate::link::edge_lane) fn is_on(self) -> bool {
+        pub(in crate::link) fn is_on(self) -> bool {
             ON.get() == Some(self)
         }
 
-        pub(in crate::link) fn switch_on(self) -> SwitchedOn {
+        pub(crate) fn switch_on(self) -> SwitchedOn {
             ON.set(Some(self));
             SwitchedOn(())
         }
 
         /// The invariant that it breaks.
-        pub(in crate::link) fn breaks(self) -> &'static str {
+        pub(crate) fn breaks(self) -> &'static str {
             match self {
-                Self::CallsAreRepeated => "once",
+                Self::CallsAreRepeated | Self::LateReportsDoNotCount => "once",
                 Self::AnswersAreMissed | Self::ReportedCallsAreForgotten => "answered",
                 Self::NothingIsRepeated => "repeated",
                 Self::RecordsAreOld => "told",
