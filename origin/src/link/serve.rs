@@ -192,9 +192,9 @@ impl ServedLink for Served {
         self.edge.link_up(self.link.clone(), control);
         shared.metrics.links.inc();
         let restores = self.hello.features & features::RESTORE != 0;
-        let edge = &self.edge.name;
+        let process = (&self.edge.name, self.edge.epoch);
         self.edges
-            .decide(|it, now, here| it.edge_linked(edge, restores, now, here));
+            .decide(|it, now, here| it.edge_linked(process, restores, now, here));
         self.note_place();
         tracing::info!(
             edge = &*self.edge.name,

@@ -89,9 +89,19 @@ impl Elsewhere {
 
     /// Ends all reports of an edge process that is gone.
     pub(super) fn edge_gone(&mut self, edge: &Arc<str>, epoch: u64) {
+        self.end_all(edge, epoch, None);
+    }
+
+    /// An edge process has a new link, over which it reports again: the end of a report may have been lost with the
+    /// link before.
+    pub(super) fn reports_anew(&mut self, edge: &Arc<str>, epoch: u64, now: Instant) {
+        self.end_all(edge, epoch, Some(now));
+    }
+
+    fn end_all(&mut self, edge: &Arc<str>, epoch: u64, resumed: Option<Instant>) {
         let origins: Vec<String> = self.lost.keys().cloned().collect();
         for origin in origins {
-            self.report_ended(edge, epoch, &origin, None);
+            self.report_ended(edge, epoch, &origin, resumed);
         }
     }
 
@@ -174,5 +184,10 @@ mod tests {
         );
         assert!(!elsewhere.may_live(&other, "home", both, later));
         assert!(!elsewhere.may_live(&group, "home", both, later + RETURN));
+        // The end of a report may be lost with the edge's link.
+        elsewhere.report(&a, 1, "home", vec![group.clone()], true, now);
+        elsewhere.reports_anew(&a, 1, now);
+        assert!(elsewhere.may_live(&group, "home", both, now));
+        assert!(!elsewhere.may_live(&group, "home", both, now + RETURN));
     }
 }

@@ -244,8 +244,15 @@ impl Ownership {
         self.others.is_linked(origin)
     }
 
-    /// A link of an edge is up. `restores`: it brings the sessions that it had at the process before.
-    pub fn edge_linked(&mut self, edge: &str, restores: bool, now: Instant, here: &impl Here) {
+    /// A link of an edge process is up, over which it reports which groups live at origins that it has lost. `restores`: it brings the sessions that it had at the process before.
+    pub fn edge_linked(
+        &mut self,
+        (edge, epoch): (&Arc<str>, u64),
+        restores: bool,
+        now: Instant,
+        here: &impl Here,
+    ) {
+        self.elsewhere.reports_anew(edge, epoch, now);
         self.gathering.linked(edge, restores);
         self.release(now, here);
     }

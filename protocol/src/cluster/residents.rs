@@ -225,23 +225,31 @@ impl Residents {
 
     /// Whether groups have come or gone since the last frames about that.
     pub(super) fn has_news(&self) -> bool {
+        let has_told = |moved: &BTreeSet<GroupName>, extent| {
+            let mut moved = moved.iter();
+            moved.any(|group| self.is_told(group, extent))
+        };
         let all = self.all_moved.as_ref();
-        !self.moved.is_empty() || all.is_some_and(|all| !all.is_empty())
+        has_told(&self.moved, self.for_edges())
+            || all.is_some_and(|all| has_told(all, NamedGroups::Origins))
     }
 
     /// The frames about groups that have come or gone, for every edge and for every other origin.
     pub(super) fn take_news(&mut self) -> (Vec<Control>, Vec<Control>) {
-        let moved = std::mem::take(&mut self.moved);
-        let all_moved = self.all_moved.as_mut().map(std::mem::take);
-        (
-            self.about(moved, self.for_edges()),
-            self.about(all_moved.unwrap_or_default(), NamedGroups::Origins),
-        )
+        let mut moved = std::mem::take(&mut self.moved);
+        let for_edges = self.about(&mut moved, self.for_edges());
+        self.moved = moved;
+        let mut all_moved = self.all_moved.take();
+        let for_origins = all_moved
+            .as_mut()
+            .map(|all| self.about(all, NamedGroups::Origins));
+        self.all_moved = all_moved;
+        (for_edges, for_origins.unwrap_or_default())
     }
 
-    fn about(&self, changed: BTreeSet<GroupName>, extent: NamedGroups) -> Vec<Control> {
-        let changed = changed.into_iter();
-        let told = changed.filter(|group| self.is_told(group, extent));
+    /// The frames about these groups. Those of which peers do not hear now stay: they may have been named before.
+    fn about(&self, changed: &mut BTreeSet<GroupName>, extent: NamedGroups) -> Vec<Control> {
+        let told = changed.extract_if(.., |group| self.is_told(group, extent));
         let (added, removed): (Vec<_>, Vec<_>) = told.partition(|it| self.is_here(it, extent));
         let removed = removed
             .chunks(GROUPS_PER_FRAME)
@@ -336,7 +344,7 @@ mod tests {
         };
         residents.goes(&given, UnderWay::Offered);
         residents.add_lane(&given, "other", "here");
-        assert_eq!(changes(&mut residents), (Vec::new(), Vec::new()));
+        assert!(!residents.has_news());
         assert!(!names(&residents, NamedGroups::Origins));
         residents.goes(&given, UnderWay::Committed);
         assert_eq!(changes(&mut residents), (Vec::new(), vec![added()]));
@@ -367,6 +375,22 @@ mod tests {
         assert_eq!(changes(&mut residents), (added(), added()), "as before");
         assert_eq!(residents.told(NamedGroups::Displaced).len(), 2);
         residents.announce(&gone);
+        let removed = || vec![change(Vec::new(), vec![gone.clone()])];
+        assert_eq!(changes(&mut residents), (removed(), removed()));
+    }
+
+    #[test]
+    fn the_end_of_a_group_is_named_also_if_an_edge_brings_more_of_it_just_then() {
+        let mut residents = residents();
+        let gone = group("live/gone");
+        residents.add_lane(&gone, "other", "here");
+        changes(&mut residents);
+        residents.remove_lane(&gone);
+        residents.goes(&gone, UnderWay::Brought);
+        assert!(!residents.has_news());
+        residents.add_lane(&gone, "other", "here");
+        assert_eq!(residents.take_news(), (Vec::new(), Vec::new()));
+        residents.remove_lane(&gone);
         let removed = || vec![change(Vec::new(), vec![gone.clone()])];
         assert_eq!(changes(&mut residents), (removed(), removed()));
     }

@@ -473,7 +473,9 @@ impl World {
                         .send(end.other(), CONTROL, Packet::Control(control));
                 }
                 self.held(o).edges.entry(key).or_default().link = Some(end);
-                self.decide(o, |it, now, here| it.edge_linked(&name, true, now, here));
+                self.decide(o, |it, now, here| {
+                    it.edge_linked((&name, process), true, now, here);
+                });
             }
             Node::Origin(_) => {
                 self.net

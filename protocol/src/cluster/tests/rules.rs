@@ -285,7 +285,7 @@ fn groups_wait_while_edges_bring_some_to_this_origin_or_another() {
     assert_eq!(b.admit(&open("b"), now, &here), Admission::Wait);
     assert!(!b.has_news());
     b.origin_has(("a", 1), true, Vec::new(), &[], now, &here);
-    b.edge_linked("edge", true, now, &here);
+    b.edge_linked((&edge(), 1), true, now, &here);
     b.edge_brings(&edge(), Vec::new(), true, now, &here);
     assert!(b.has_news());
     let (_, for_origins) = b.take_news();

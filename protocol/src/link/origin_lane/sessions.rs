@@ -88,7 +88,9 @@ impl LaneSessions {
     }
 
     pub(super) fn ids(&self) -> Vec<SessionId> {
-        self.by_id.keys().copied().collect()
+        let mut ids: Vec<_> = self.by_id.keys().copied().collect();
+        ids.sort_unstable();
+        ids
     }
 
     pub(super) fn count(&self) -> usize {
@@ -207,8 +209,9 @@ impl LaneSessions {
 
     /// Sends the grants of all sessions again.
     pub(super) fn repeat_grants(&self, outbox: &mut Outbox) {
-        for (&session, state) in &self.by_id {
-            grant(outbox, session, state.account.limit());
+        // In order, so that one seed of a simulation is one run.
+        for session in self.ids() {
+            grant(outbox, session, self.by_id[&session].account.limit());
         }
     }
 }
