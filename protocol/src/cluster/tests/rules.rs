@@ -318,7 +318,7 @@ fn of_two_origins_with_a_group_one_lets_its_clients_go_on_at_the_other() {
         assert!(done.contains(&stop(other)), "{name}: {done:?}");
         assert_eq!(none, []);
     }
-    // One that another origin has given to it stays.
+    // The group stays if another origin has given it.
     let (mut b, here) = (origin("b", "a", now), Lanes::default());
     let offer = MoveStep::Offer {
         group: group(),

@@ -41,6 +41,8 @@ pub(super) struct World {
     gone: BTreeSet<SessionId>,
     /// The process that has dialled each link.
     dialled: BTreeMap<u64, u64>,
+    /// The links that an end has given up.
+    ended: BTreeSet<u64>,
     /// The paths that are dialled soon.
     dialling: BTreeSet<Path>,
 }
@@ -72,6 +74,7 @@ impl World {
             hangs: trouble.hangs,
             gone: BTreeSet::new(),
             dialled: BTreeMap::new(),
+            ended: BTreeSet::new(),
             dialling: BTreeSet::new(),
         };
         for origin in 0..ORIGINS {
@@ -154,6 +157,7 @@ impl World {
     }
 
     fn lost(&mut self, end: LinkEnd) {
+        self.ended.insert(end.link);
         match (end.at_target, end.path) {
             (false, (Node::Edge(edge), _)) => self.edge_lost(edge, end),
             (false, (Node::Origin(origin), _)) | (true, (_, origin)) => {
@@ -170,6 +174,12 @@ impl World {
             Event::Synced(origin, names) => self.origins[origin].disk.edges = names,
             Event::Packet { to, stream, packet } => {
                 let is_late = match packet {
+                    // The other end has closed it already.
+                    Packet::Hello { .. } | Packet::Welcome { .. }
+                        if self.ended.contains(&to.link) =>
+                    {
+                        true
+                    }
                     // A greeting of a process that is no more fails.
                     Packet::Hello { process } => self.process(to.path.0) != Some(process),
                     Packet::Welcome { process } => {
@@ -391,7 +401,7 @@ impl World {
             self.something_happens(trouble);
             self.step();
         }
-        // What has begun comes to its end.
+        // All that has begun comes to its end.
         for _ in 0..40 {
             for origin in 0..ORIGINS {
                 self.drain(origin, false);
