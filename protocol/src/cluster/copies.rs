@@ -30,36 +30,28 @@ impl Ownership {
     }
 
     /// Another origin says that it has a group. If none has given it to this one, it may be at both.
-    pub(super) fn is_named_elsewhere(&mut self, group: &GroupName) {
+    pub(super) fn is_named_elsewhere(&mut self, group: &GroupName, now: Instant) {
         let is_moving = self.residents.is_under_way(group) || self.moves.takes_away(group);
         if self.residents.contains(group) && !is_moving && !self.moves.is_given(group) {
-            self.doubtful.add(group.clone());
+            let named = self.named_elsewhere.entry(group.clone());
+            named.or_insert(now);
         }
     }
 
-    /// Lets go of groups of which another origin has turned out to have the clients of other edges.
+    /// Lets go of groups that another origin has as well.
     pub(super) fn settle_doubts(&mut self, now: Instant, here: &impl Here) {
-        if self.doubtful.is_empty() {
-            return;
-        }
-        let all_are_known = self.others.have_named_all();
-        let mut doubtful = std::mem::take(&mut self.doubtful);
-        doubtful.0.retain(|group, since| {
-            if !self.residents.contains(group) {
-                return false;
-            }
+        let mut named = std::mem::take(&mut self.named_elsewhere);
+        named.retain(|group, since| {
             let place = self.others.place(group);
             let place = place.filter(|to| !self.moves.has_come_from(group, to));
-            let Some(to) = place.map(str::to_owned) else {
-                return !all_are_known;
+            let to = place.filter(|_| self.residents.contains(group));
+            let Some(to) = to.map(str::to_owned) else {
+                return false;
             };
-            let since = *since.get_or_insert(now);
-            if self.name < to && now < since + OTHER_FIRST {
-                return true;
-            }
-            !self.joins(group, &to, now, here)
+            let waits = self.name < to && now < *since + OTHER_FIRST;
+            waits || !self.joins(group, &to, now, here)
         });
-        self.doubtful = doubtful;
+        self.named_elsewhere = named;
     }
 
     /// Lets the clients of a group go on at another origin, which has others of it. Returns false if they cannot.

@@ -245,7 +245,7 @@ impl<D: EdgeDriver> Directory<'_, D> {
         }
     }
 
-    /// Sends the others the groups that live at origins that are lost now: this one has a new link.
+    /// Sends an origin with a new link the groups that live at origins that are lost now.
     fn send_lost_groups(&self, to: OriginId) {
         for lost in self.0.origins() {
             let health = self.0.look(|router| router.table().health(lost));
@@ -254,7 +254,9 @@ impl<D: EdgeDriver> Directory<'_, D> {
             }
             let lanes = self.0.lanes_at(lost);
             let groups: Vec<_> = lanes.iter().map(|lane| lane.group().clone()).collect();
-            self.send_living(lost, &groups);
+            for living in living(&self.0.name(lost), &groups) {
+                self.0.send(to, living);
+            }
         }
     }
 

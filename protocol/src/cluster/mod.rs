@@ -12,7 +12,6 @@ mod act;
 mod admission;
 mod copies;
 mod directory;
-mod doubtful;
 mod elsewhere;
 mod gathering;
 mod giving;

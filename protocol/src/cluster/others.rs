@@ -107,7 +107,8 @@ impl Others {
         }
     }
 
-    /// Notes which groups have come there or gone, by what a link has brought; `complete` ends the list that begins a link.
+    /// Notes which groups have come there or gone, by what a link has brought; `complete` ends the list that begins a
+    /// link.
     pub(super) fn note_groups(
         &mut self,
         name: &str,

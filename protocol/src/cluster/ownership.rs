@@ -1,14 +1,13 @@
 //! The state of one origin in its cluster.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Instant,
 };
 
 use super::{
     act::{Act, Note},
-    doubtful::Doubtful,
     elsewhere::Elsewhere,
     gathering::{ClusterStart, Gathering},
     here::{Here, LaneFacts},
@@ -34,7 +33,8 @@ pub struct Ownership {
     pub(super) others: Others,
     pub(super) elsewhere: Elsewhere,
     pub(super) standing: OriginStanding,
-    pub(super) doubtful: Doubtful,
+    /// Groups that another origin has named while they are here, with the time.
+    pub(super) named_elsewhere: BTreeMap<GroupName, Instant>,
     is_in_cluster: bool,
     /// Set until the other origins hear that edges have brought all from the process before.
     is_gathering: bool,
@@ -69,7 +69,7 @@ impl Ownership {
             name: name.to_owned(),
             is_gathering: start.is_some(),
             is_in_cluster: start.is_some(),
-            doubtful: Doubtful::default(),
+            named_elsewhere: BTreeMap::new(),
             residents: Residents::new(start.is_some()),
             gathering: Gathering::new(start, !others.is_empty(), now),
             moves: Moves::default(),
@@ -224,7 +224,7 @@ impl Ownership {
         here: &impl Here,
     ) {
         for group in &added {
-            self.is_named_elsewhere(group);
+            self.is_named_elsewhere(group, now);
         }
         self.others
             .note_groups(name, link, complete, added, removed);
@@ -239,12 +239,8 @@ impl Ownership {
         self.others.takes_groups(origin)
     }
 
-    /// Whether another origin has a link.
-    pub fn is_linked(&self, origin: &str) -> bool {
-        self.others.is_linked(origin)
-    }
-
-    /// A link of an edge process is up, over which it reports which groups live at origins that it has lost. `restores`: it brings the sessions that it had at the process before.
+    /// A link of an edge process is up, over which it reports which groups live at origins that it has lost.
+    /// `restores`: it brings the sessions that it had at the process before.
     pub fn edge_linked(
         &mut self,
         (edge, epoch): (&Arc<str>, u64),

@@ -15,6 +15,8 @@ pub(super) struct Residents {
     moved: BTreeSet<GroupName>,
     /// All groups that have come or gone since; noted in a cluster alone.
     all_moved: Option<BTreeSet<GroupName>>,
+    /// Groups whose news was held back while they were on their way: peers may have heard of them before.
+    untold: BTreeSet<GroupName>,
     /// Groups that are on their way here, or from here: what peers hear of them is not what lanes show.
     under_way: BTreeMap<GroupName, UnderWay>,
     /// Whether edges hear of all groups, as the other origins do: this one is drained, and edges that have no
@@ -65,6 +67,7 @@ impl Residents {
             groups: BTreeMap::new(),
             moved: BTreeSet::new(),
             all_moved: in_cluster.then(BTreeSet::new),
+            untold: BTreeSet::new(),
             under_way: BTreeMap::new(),
             names_all: false,
             displaced: 0,
@@ -111,10 +114,14 @@ impl Residents {
         let was_displaced = resident.home.is_some();
         self.groups.remove(group);
         self.displaced -= usize::from(was_displaced);
-        if self.under_way(group) == Some(UnderWay::Brought) {
-            self.under_way.remove(group);
-        } else {
-            self.note_moved(group, was_displaced);
+        match self.under_way(group) == Some(UnderWay::Brought) {
+            true => {
+                self.under_way.remove(group);
+                if self.untold.contains(group) {
+                    self.note_moved(group, true);
+                }
+            }
+            false => self.note_moved(group, was_displaced),
         }
     }
 
@@ -225,31 +232,25 @@ impl Residents {
 
     /// Whether groups have come or gone since the last frames about that.
     pub(super) fn has_news(&self) -> bool {
-        let has_told = |moved: &BTreeSet<GroupName>, extent| {
-            let mut moved = moved.iter();
-            moved.any(|group| self.is_told(group, extent))
-        };
         let all = self.all_moved.as_ref();
-        has_told(&self.moved, self.for_edges())
-            || all.is_some_and(|all| has_told(all, NamedGroups::Origins))
+        !self.moved.is_empty() || all.is_some_and(|all| !all.is_empty())
     }
 
     /// The frames about groups that have come or gone, for every edge and for every other origin.
     pub(super) fn take_news(&mut self) -> (Vec<Control>, Vec<Control>) {
-        let mut moved = std::mem::take(&mut self.moved);
-        let for_edges = self.about(&mut moved, self.for_edges());
-        self.moved = moved;
-        let mut all_moved = self.all_moved.take();
-        let for_origins = all_moved
-            .as_mut()
-            .map(|all| self.about(all, NamedGroups::Origins));
-        self.all_moved = all_moved;
-        (for_edges, for_origins.unwrap_or_default())
+        let moved = std::mem::take(&mut self.moved);
+        let all_moved = self.all_moved.as_mut().map(std::mem::take);
+        (
+            self.about(moved, self.for_edges()),
+            self.about(all_moved.unwrap_or_default(), NamedGroups::Origins),
+        )
     }
 
-    /// The frames about these groups. Those of which peers do not hear now stay: they may have been named before.
-    fn about(&self, changed: &mut BTreeSet<GroupName>, extent: NamedGroups) -> Vec<Control> {
-        let told = changed.extract_if(.., |group| self.is_told(group, extent));
+    fn about(&mut self, changed: BTreeSet<GroupName>, extent: NamedGroups) -> Vec<Control> {
+        let is_told = |group: &GroupName| self.is_told(group, extent);
+        let (told, untold): (Vec<_>, Vec<_>) = changed.into_iter().partition(is_told);
+        self.untold.extend(untold);
+        let told = told.into_iter();
         let (added, removed): (Vec<_>, Vec<_>) = told.partition(|it| self.is_here(it, extent));
         let removed = removed
             .chunks(GROUPS_PER_FRAME)
@@ -261,6 +262,7 @@ impl Residents {
     }
 
     fn note_moved(&mut self, group: &GroupName, is_displaced: bool) {
+        self.untold.remove(group);
         if let Some(all) = &mut self.all_moved {
             all.insert(group.clone());
         }
@@ -344,7 +346,7 @@ mod tests {
         };
         residents.goes(&given, UnderWay::Offered);
         residents.add_lane(&given, "other", "here");
-        assert!(!residents.has_news());
+        assert_eq!(residents.take_news(), (Vec::new(), Vec::new()));
         assert!(!names(&residents, NamedGroups::Origins));
         residents.goes(&given, UnderWay::Committed);
         assert_eq!(changes(&mut residents), (Vec::new(), vec![added()]));
@@ -387,7 +389,6 @@ mod tests {
         changes(&mut residents);
         residents.remove_lane(&gone);
         residents.goes(&gone, UnderWay::Brought);
-        assert!(!residents.has_news());
         residents.add_lane(&gone, "other", "here");
         assert_eq!(residents.take_news(), (Vec::new(), Vec::new()));
         residents.remove_lane(&gone);

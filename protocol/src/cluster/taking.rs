@@ -198,10 +198,6 @@ impl Ownership {
         if offer.is_none() && self.pass_on(&group, &lanes, now, here) {
             return;
         }
-        let is_given = offer.is_some() || self.moves.is_given(&group);
-        if !is_given && !lanes.is_empty() && !self.others.have_named_all() {
-            self.doubtful.add(group.clone());
-        }
         let brought = here.lanes(&group).into_iter();
         let brought = brought.filter(|lane| lanes.contains(&lane.number));
         let state = match state {
