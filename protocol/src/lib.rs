@@ -40,6 +40,7 @@ pub mod ids;
 pub mod link;
 pub mod media;
 pub mod message;
+mod mutant;
 pub mod parcel;
 pub mod proxy;
 pub mod ring;

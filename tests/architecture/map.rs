@@ -101,6 +101,7 @@ pub(crate) const CRATES: &[CrateMap] = &[
 const PROTOCOL: CrateMap = CrateMap {
     member: "protocol",
     folders: &[
+        ("mutant", ""),
         ("ids", ""),
         ("timestamp", ""),
         ("group_name", ""),
@@ -124,9 +125,9 @@ const PROTOCOL: CrateMap = CrateMap {
         ),
         (
             "link",
-            "amf chunk command group_name ids message parcel ring shared_object timestamp",
+            "amf chunk command group_name ids message mutant parcel ring shared_object timestamp",
         ),
-        ("cluster", "group_name link"),
+        ("cluster", "group_name link mutant"),
         ("lib", "group_name ids message timestamp"),
     ],
     against: &[],

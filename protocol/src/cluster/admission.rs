@@ -4,11 +4,10 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     here::Here,
-    mutant::RuleMutant,
     ownership::{OriginStanding, Ownership},
     residents::UnderWay,
 };
-use crate::{GroupName, link::lane_frame::OpenLane};
+use crate::{GroupName, link::lane_frame::OpenLane, mutant::Mutant};
 
 /// The answer to an edge that opens a new lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +30,8 @@ impl Ownership {
             false => {
                 let leaves = self.moves.takes_away(&open.group);
                 let is_at_other = !lives_here && self.others.may_have(&open.group);
-                leaves && !RuleMutant::LeavingGroupsAreOpen.is_on()
-                    || is_at_other && !RuleMutant::OthersDoNotCount.is_on()
+                leaves && !Mutant::LeavingGroupsAreOpen.is_on()
+                    || is_at_other && !Mutant::OthersDoNotCount.is_on()
             }
         };
         let is_held = !open.restore && self.gathering.holds(&open.group);

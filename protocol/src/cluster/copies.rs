@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{act::Note, here::Here, mutant::RuleMutant, ownership::Ownership};
-use crate::GroupName;
+use super::{act::Note, here::Here, ownership::Ownership};
+use crate::{GroupName, mutant::Mutant};
 
 /// The time for the other origin to let go, if it is in doubt as well: the one whose name is the greater one lets go at
 /// once.
@@ -25,7 +25,7 @@ impl Ownership {
             let is_given = self.moves.is_given(it) || self.moves.has_come_from(it, home);
             self.residents.is_copy_of(it, home) && !is_given
         });
-        copies.retain(|it| RuleMutant::CopiesAreClosed.is_on() || !self.joins(it, home, now, here));
+        copies.retain(|it| Mutant::CopiesAreClosed.is_on() || !self.joins(it, home, now, here));
         copies
     }
 

@@ -13,8 +13,8 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{act::Note, here::LaneNumber, mutant::RuleMutant};
-use crate::GroupName;
+use super::{act::Note, here::LaneNumber};
+use crate::{GroupName, mutant::Mutant};
 
 /// The remains of the process before.
 #[derive(Debug, Default)]
@@ -363,7 +363,7 @@ impl Gathering {
 
     /// Keeps the state that another origin has handed over with a group that no edge has brought.
     pub(super) fn keep_state(&mut self, group: &GroupName, state: Bytes, now: Instant) {
-        if RuleMutant::LateStatesAreDropped.is_on() {
+        if Mutant::LateStatesAreDropped.is_on() {
             return;
         }
         let until = now + LATE;

@@ -22,13 +22,13 @@ use super::{
     here::{Here, LaneFacts, LaneNumber},
     move_error::MoveError,
     moves::{AskedMove, Going, Step},
-    mutant::RuleMutant,
     ownership::{OriginStanding, Ownership, is_brought},
     residents::UnderWay,
 };
 use crate::{
     GroupName,
     link::{MAX_MOVE_EDGES, MAX_STATE_PIECE, MoveStep},
+    mutant::Mutant,
 };
 
 /// The time for the answer to an offer.
@@ -300,7 +300,7 @@ impl Ownership {
                 }
                 Step::Leaves {
                     until: Some(until), ..
-                } if until <= now && !RuleMutant::LateMovesGoOn.is_on() => {
+                } if until <= now && !Mutant::LateMovesGoOn.is_on() => {
                     self.residents.has_left(&group);
                     self.finish(id, Err(MoveError::NotArrived { at: to }));
                 }
@@ -336,7 +336,7 @@ impl Ownership {
         let may_go = has_lanes && self.is_new(group, lanes, here) && !here.has_data(group);
         let place = self.others.place(group).map(str::to_owned);
         let place = place.filter(|to| !self.moves.has_come_from(group, to));
-        let Some(to) = place.filter(|_| may_go && !RuleMutant::NothingIsPassedOn.is_on()) else {
+        let Some(to) = place.filter(|_| may_go && !Mutant::NothingIsPassedOn.is_on()) else {
             let is_decided = has_lanes || !is_brought(group, here);
             if is_decided {
                 self.residents.announce(group);

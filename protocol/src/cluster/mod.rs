@@ -18,7 +18,6 @@ mod giving;
 mod here;
 mod move_error;
 mod moves;
-mod mutant;
 mod others;
 mod ownership;
 mod residents;

@@ -13,13 +13,13 @@ use super::{
     gathering::{Offer, Released},
     here::{Here, LaneNumber},
     moves::Arriving,
-    mutant::RuleMutant,
     ownership::{OriginStanding, Ownership},
     residents::UnderWay,
 };
 use crate::{
     GroupName,
     link::{MAX_STATE, MoveFrame, MoveStep},
+    mutant::Mutant,
 };
 
 /// The time in which an accepted offer is committed: longer than the answer and the group's stop take.
@@ -142,7 +142,7 @@ impl Ownership {
         self.moves.is_back(&group);
         self.moves.give(&group);
         self.residents.goes(&group, UnderWay::Offered);
-        let edges: BTreeSet<Arc<str>> = match RuleMutant::EdgesAreNotAwaited.is_on() {
+        let edges: BTreeSet<Arc<str>> = match Mutant::EdgesAreNotAwaited.is_on() {
             true => BTreeSet::new(),
             false => edges.into_iter().map(Arc::from).collect(),
         };

@@ -14,8 +14,7 @@ use std::{ops::Range, thread, time::Instant};
 use history::History;
 use world::{Trouble, World};
 
-use super::mutant::RuleMutant;
-use crate::link::edge_lane::mutant::Mutant;
+use crate::mutant::Mutant;
 
 /// The start of virtual time.
 #[allow(clippy::disallowed_methods)] // `Instant` offers no other beginning.
@@ -92,7 +91,7 @@ fn noticed(invariant: &str) -> Option<(u64, String)> {
 /// Each changed rule breaks an invariant within some seeds.
 #[test]
 fn every_changed_rule_is_noticed() {
-    for mutant in RuleMutant::ALL {
+    for mutant in Mutant::OF_A_CLUSTER {
         let _on = mutant.switch_on();
         let noticed = noticed(mutant.breaks());
         let (seed, first) = noticed.unwrap_or_else(|| panic!("{mutant:?} is not noticed"));

@@ -15,13 +15,12 @@ use super::{
     outbox::{BATCH, Outbox},
     rate::Rate,
 };
-use crate::SessionId;
+use crate::{SessionId, mutant::Mutant};
 
 mod audiences;
 mod departed;
 mod event;
 mod kept;
-pub(crate) mod mutant;
 mod parcel;
 mod restore;
 mod session;
@@ -34,7 +33,6 @@ pub use restore::SalvagedSession;
 use audiences::EdgeAudiences;
 use departed::Departed;
 use kept::Kept;
-use mutant::Mutant;
 use session::EdgeSession;
 
 /// The edge's end of one lane, over the connections that carry it in turn.

@@ -7,7 +7,7 @@
 mod audience;
 mod conversation;
 pub mod credit;
-pub(crate) mod edge_lane;
+mod edge_lane;
 pub mod features;
 pub mod feed;
 pub mod frame;

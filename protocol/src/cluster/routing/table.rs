@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{GroupName, cluster::mutant::RuleMutant};
+use crate::{GroupName, mutant::Mutant};
 
 /// The number of an origin at this edge. No number is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -174,7 +174,7 @@ impl OriginTable {
     fn add_displaced(&mut self, origin: OriginId, groups: Vec<GroupName>) {
         for group in groups {
             let at = self.displaced.entry(group).or_default();
-            at.retain(|it| *it != origin && !RuleMutant::LastOriginCounts.is_on());
+            at.retain(|it| *it != origin && !Mutant::LastOriginCounts.is_on());
             at.push(origin);
         }
     }

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::mutant::Mutant;
 use crate::{
     Message, MessageType, TransactionId,
     command::{Command, NetStreamCommand},
     link::{FromSession, Generation, OpenSession, Record, lane_frame::MAX_UNANSWERED},
+    mutant::Mutant,
     shared_object::{Event, SharedObjectMessage},
 };
 

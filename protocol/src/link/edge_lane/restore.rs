@@ -8,7 +8,6 @@ use bytes::Bytes;
 use super::{
     EdgeLane, Settled,
     kept::{Kept, Salvage, requeue},
-    mutant::Mutant,
     session::EdgeSession,
 };
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
             ToOrigin,
         },
     },
+    mutant::Mutant,
     shared_object::Flags,
 };
 

@@ -17,7 +17,8 @@ use crate::{
     TransactionId,
     amf::ObjectEncoding,
     command::Command,
-    link::{CloseReason, HandedOver, Record, edge_lane::mutant::Mutant},
+    link::{CloseReason, HandedOver, Record},
+    mutant::Mutant,
 };
 
 /// One process of the origin, with its application.

@@ -1,5 +1,5 @@
-//! Conditions of this edge's lane that a test changes, one at a time: a simulation that does not notice a
-//! change shows nothing.
+//! Conditions that a test changes, one at a time: a simulation that does not notice a change shows nothing. The first
+//! ones are those of an edge's lane, the others those of a cluster's rules.
 
 /// A changed condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,12 +21,28 @@ pub(crate) enum Mutant {
     /// Reports about a session whose client has left are ignored. The simulation of a cluster notices it, whose
     /// links are away for longer.
     LateReportsDoNotCount,
+    /// A group that another origin hands over goes on before its edges have brought their sessions.
+    EdgesAreNotAwaited,
+    /// Sessions that an edge brings stay, also if another origin has their group.
+    NothingIsPassedOn,
+    /// A group that goes away takes new lanes.
+    LeavingGroupsAreOpen,
+    /// A group that another origin has is started here as well.
+    OthersDoNotCount,
+    /// A state is dropped with which no edge has come in time.
+    LateStatesAreDropped,
+    /// Clients of a group that is at its home as well are closed.
+    CopiesAreClosed,
+    /// A group whose other origin has not said that it goes on is on its way for ever.
+    LateMovesGoOn,
+    /// The news of the origin that speaks last count, and those of the others are forgotten.
+    LastOriginCounts,
 }
 
 #[cfg(not(test))]
 impl Mutant {
     /// Whether the condition is changed: never but in tests.
-    pub(super) const fn is_on(self) -> bool {
+    pub(crate) const fn is_on(self) -> bool {
         let _ = self;
         false
     }
@@ -47,7 +63,7 @@ mod switch {
 
     impl Mutant {
         /// Those that the simulation of one lane notices.
-        pub(in crate::link) const OF_ONE_LANE: [Self; 7] = [
+        pub(crate) const OF_ONE_LANE: [Self; 7] = [
             Self::CallsAreRepeated,
             Self::AnswersAreMissed,
             Self::NothingIsRepeated,
@@ -57,7 +73,19 @@ mod switch {
             Self::HandOverIsACrash,
         ];
 
-        pub(in crate::link) fn is_on(self) -> bool {
+        /// Those of a cluster's rules.
+        pub(crate) const OF_A_CLUSTER: [Self; 8] = [
+            Self::EdgesAreNotAwaited,
+            Self::NothingIsPassedOn,
+            Self::LeavingGroupsAreOpen,
+            Self::OthersDoNotCount,
+            Self::LateStatesAreDropped,
+            Self::CopiesAreClosed,
+            Self::LateMovesGoOn,
+            Self::LastOriginCounts,
+        ];
+
+        pub(crate) fn is_on(self) -> bool {
             ON.get() == Some(self)
         }
 
@@ -74,7 +102,14 @@ mod switch {
                 Self::NothingIsRepeated => "repeated",
                 Self::RecordsAreOld => "told",
                 Self::DeparturesAreForgotten => "left",
-                Self::HandOverIsACrash => "whole",
+                Self::HandOverIsACrash
+                | Self::EdgesAreNotAwaited
+                | Self::LeavingGroupsAreOpen
+                | Self::LateStatesAreDropped => "whole",
+                Self::NothingIsPassedOn | Self::OthersDoNotCount => "one",
+                Self::CopiesAreClosed => "kept",
+                Self::LateMovesGoOn => "done",
+                Self::LastOriginCounts => "served",
             }
         }
     }
